@@ -1,0 +1,105 @@
+"""How a size is written as a product of modes, for every size."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+CORES = 4
+
+RECORDED = {
+    256: (4, 4, 4, 4),
+    512: (8, 4, 4, 4),
+    1024: (8, 8, 4, 4),
+    2048: (8, 8, 8, 4),
+    2560: (8, 8, 8, 5),
+    3584: (8, 8, 8, 7),
+    4096: (8, 8, 8, 8),
+    5120: (10, 8, 8, 8),
+    18944: (37, 8, 8, 8),
+    20480: (40, 8, 8, 8),
+    27648: (27, 16, 8, 8),
+}
+"""Factorisations on record for the method (METHOD.md section 2), kept exactly."""
+
+TOLERATED = 1.5
+"""A size is padded only where its own factors cost over 1.5 times the parameters of equal ones."""
+
+
+@dataclass(frozen=True)
+class Modes:
+    """A size as a product of modes, perhaps of a slightly larger padded size.
+
+    Args:
+        size: The size that was asked for.
+        modes: The factors, the most significant first (row-major); their product is `padded`.
+    """
+
+    size: int
+    modes: tuple[int, ...]
+
+    @property
+    def padded(self) -> int:
+        """Product of the modes, at least `size`; rows beyond `size` are cut off after contraction."""
+        return math.prod(self.modes)
+
+    @property
+    def padding(self) -> int:
+        """Entries that are cut off."""
+        return self.padded - self.size
+
+    def __str__(self) -> str:
+        text = f"{self.size} = {' x '.join(map(str, self.modes))}"
+        return f"{text} - {self.padding} (padded)" if self.padding else text
+
+
+def _factorisations(size: int, parts: int, largest: int) -> Iterator[tuple[int, ...]]:
+    """All ways to write size as `parts` factors in falling order, none above `largest`."""
+    if parts == 1:
+        if size <= largest:
+            yield (size,)
+        return
+    for factor in range(min(size, largest), 0, -1):
+        if factor**parts < size:
+            return
+        if size % factor == 0:
+            for rest in _factorisations(size // factor, parts - 1, factor):
+                yield (factor, *rest)
+
+
+def _best(size: int) -> tuple[int, ...]:
+    """The factorisation with the smallest sum, which is the number of parameters at a fixed bond and other side."""
+    return min(_factorisations(size, CORES, size), key=lambda modes: (sum(modes), modes))
+
+
+@lru_cache(maxsize=1024)
+def choose_modes(size: int, given: Sequence[int] | None = None) -> Modes:
+    """Modes of a size: the given ones, the recorded ones, or by rule.
+
+    The rule: of the ways to write the size as four factors in falling order, take the one with the smallest sum. If
+    that sum is over 1.5 times that of four equal real factors, 4 size^(1/4) (a prime, or twice a prime), pad to the
+    next larger size whose sum is within it. A pure function of the size, so that a saved adapter always means the same.
+
+    Args:
+        size: At least 1.
+        given: The user's own factors (a tuple), any number of them but one for each core; their product may exceed
+            the size (padding), not fall below it.
+
+    Raises:
+        ValueError: If the size or a factor is below 1, or the given factors' product is below the size.
+    """
+    if size < 1:
+        raise ValueError(f"a matrix product operator needs sizes of at least 1, got {size}")
+    if given is not None:
+        modes = tuple(given)
+        if any(mode < 1 for mode in modes) or math.prod(modes) < size:
+            raise ValueError(f"modes {list(modes)} do not cover size {size}: their product must be at least {size}")
+        return Modes(size, modes)
+    if size in RECORDED:
+        return Modes(size, RECORDED[size])
+    padded = size
+    while True:
+        modes = _best(padded)
+        if sum(modes) <= TOLERATED * CORES * padded ** (1 / CORES):
+            return Modes(size, modes)
+        padded += 1

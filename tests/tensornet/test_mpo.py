@@ -1,0 +1,88 @@
+"""The operator against the dense matrix that its formula spells out."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qweft.tensornet import MatrixProductOperator, choose_modes, parameter_count
+from qweft.tensornet.start import kaiming_start, scaled_start, zero_last
+
+
+def by_the_formula(operator):
+    """The sum over bonds, written out for four cores, in float64."""
+    matrix = torch.einsum("ajib,bkmc,clnd,dpqe->jklpimnq", *[core.detach() for core in operator.cores])
+    return matrix.reshape(operator.out.padded, operator.into.padded)[: operator.out.size, : operator.into.size]
+
+
+def random_operator(out, into, bond):
+    operator = MatrixProductOperator(choose_modes(out), choose_modes(into), bond).double()
+    for core in operator.cores:
+        torch.nn.init.normal_(core)
+    return operator
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 5), st.integers(1, 4))
+def test_equals_the_dense_matrix(out, into, bond, rows):
+    operator = random_operator(out, into, bond)
+    dense = by_the_formula(operator)
+    scale = dense.abs().max().clamp(min=1)
+    left, right = torch.randn(rows, out).double(), torch.randn(into, rows).double()
+    torch.testing.assert_close(operator.dense() / scale, dense / scale, rtol=0, atol=1e-10)
+    torch.testing.assert_close(operator.left_multiply(left) / scale, left @ dense / scale, rtol=0, atol=1e-10)
+    torch.testing.assert_close(operator.right_multiply(right) / scale, dense @ right / scale, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("out", "into"), [(256, 576), (3584, 256), (256, 10007)])
+def test_equals_the_dense_matrix_at_real_sizes(out, into):
+    operator = MatrixProductOperator(choose_modes(out), choose_modes(into), 8).double()
+    kaiming_start(operator)
+    torch.testing.assert_close(operator.dense(), by_the_formula(operator), rtol=0, atol=1e-10)
+
+
+def test_gradients_are_those_of_the_dense_matrix():
+    operator = random_operator(12, 30, 3)
+    left = torch.randn(2, 12).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda m, *cores: operator.left_multiply(m), (left, *operator.cores))
+    right = torch.randn(30, 2).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda m, *cores: operator.right_multiply(m), (right, *operator.cores))
+
+
+@pytest.mark.parametrize(
+    ("out", "into", "bond", "count"),
+    # by hand: 8 x 4 x 8 (first) + 2 x 8 x (8 x 4) x 8 + 8 x 7 x 4 (last) for 256 -> 3584
+    [(256, 3584, 8, 4 * 8 * 8 + 2 * 64 * 32 + 8 * 28), (16, 576, 4, 4 * 12 + 16 * 12 + 16 * 8 + 4 * 8)],
+)
+def test_parameter_count(out, into, bond, count):
+    modes = choose_modes(out), choose_modes(into)
+    operator = MatrixProductOperator(*modes, bond)
+    assert sum(core.numel() for core in operator.cores) == count
+    assert parameter_count(modes[0].modes, modes[1].modes, bond) == count
+
+
+def test_starts():
+    torch.manual_seed(0)
+    operator = MatrixProductOperator(choose_modes(256), choose_modes(576), 8)
+    scaled_start(operator, 1 / 576)
+    variances = []
+    for _ in range(20):
+        scaled_start(operator, 1 / 576)
+        variances.append(operator.dense().square().mean())
+    torch.testing.assert_close(torch.stack(variances).mean(), torch.tensor(1 / 576), rtol=0.2, atol=0)
+    zero_last(operator)
+    assert not operator.dense().any()
+    kaiming_start(operator)
+    expected = (2 / (4 * 6 * 8)) ** 0.5
+    assert operator.cores[1].std().item() == pytest.approx(expected, rel=0.1)
+
+
+def test_a_padded_operator_says_so():
+    operator = MatrixProductOperator(choose_modes(11), choose_modes(4), 2)
+    assert "11 = 3 x 2 x 2 x 1 - 1 (padded)" in repr(operator)
+    assert operator.dense().shape == (11, 4)
+
+
+def test_unequal_cores_are_refused():
+    with pytest.raises(ValueError, match=r"as many output modes.*\[4, 4\], \[2, 2, 2\]"):
+        MatrixProductOperator(choose_modes(16, (4, 4)), choose_modes(8, (2, 2, 2)), 2)
