@@ -64,7 +64,6 @@ class Circuit:
         for gate in reversed(self.gates):
             if gate.name == "ry":
                 living_wires.update(gate.wires)
-            elif not living_wires.intersection(gate.wires):
-                if gate.source == "parameter":
-                    dead.add(gate.index)
+            elif gate.source == "parameter" and not living_wires.intersection(gate.wires):
+                dead.add(gate.index)
         return tuple(sorted(dead))

@@ -123,7 +123,7 @@ def segment_matrices(circuit: Circuit, segments: Segments, parameters: torch.Ten
             product = phases[diagonal] * product
             diagonal += 1
     if length == 1:
-        return product
+        return product.contiguous()
     back = basis.mH.expand(length - 1, size, size)
     return torch.cat([torch.bmm(back, product[:-1]), product[-1:]])
 

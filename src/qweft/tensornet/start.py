@@ -10,7 +10,7 @@ from qweft.tensornet.mpo import MatrixProductOperator
 
 @torch.no_grad()
 def kaiming_start(operator: MatrixProductOperator) -> None:
-    """Every core kaiming-normal, as on record: standard deviation sqrt(2 / (j_k i_k B_k)), PyTorch's fan-in of a core."""
+    """Every core kaiming-normal, as on record: standard deviation sqrt(2 / (j_k i_k B_k)), PyTorch's fan-in."""
     for core in operator.cores:
         nn.init.kaiming_normal_(core)
 

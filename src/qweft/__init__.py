@@ -1,0 +1,29 @@
+"""Quantum-weighted fine-tuning of large language models: QWTHN and QTHA as a method of PEFT.
+
+Importing this package makes the method known to PEFT. Where PEFT is not imported yet that happens at the moment it is,
+so that `qweft --help` need not wait for PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from qweft.errors import QweftError
+from qweft.when_imported import when_imported
+
+if TYPE_CHECKING:
+    from qweft.adapter import QwthnConfig, QwthnModel, presets
+
+__version__ = "0.1.0"
+
+__all__ = ["QweftError", "QwthnConfig", "QwthnModel", "__version__", "presets"]
+
+_HOMES = {"QwthnConfig": "qweft.adapter", "QwthnModel": "qweft.adapter", "presets": "qweft.adapter"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'qweft' has no attribute {name!r}")
+
+
+when_imported("peft", lambda: import_module("qweft.adapter"))

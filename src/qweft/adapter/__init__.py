@@ -1,0 +1,11 @@
+"""The PEFT method QWTHN: config, layer, model, and its registration with PEFT."""
+
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.model import QwthnModel
+from qweft.adapter.presets import presets
+from qweft.adapter.registration import register
+
+register()
+
+__all__ = ["QwthnConfig", "QwthnLayer", "QwthnModel", "presets"]

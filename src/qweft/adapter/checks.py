@@ -1,0 +1,87 @@
+"""What a config may hold, said in one sentence where it does not."""
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from qweft.errors import QweftError
+
+if TYPE_CHECKING:
+    from qweft.adapter.config import QwthnConfig
+
+CHOICES = {
+    "compress": ("mpo", "dense"),
+    "expand": ("mpo", "dense"),
+    "core": ("identity", "linear", "quantum", "quantum_linear", "quantum_weighted"),
+    "start": ("recorded", "scaled"),
+}
+LARGEST_RANK = 16
+"""Qubits beyond this take 2^r amplitudes for every token: more memory than any of our users has."""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """'; did you mean ...?' where a known name is near, else nothing."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _whole(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise QweftError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def _number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise QweftError(f"{name} must be a number, got {value!r}")
+
+
+def check_config(config: "QwthnConfig") -> None:
+    """Every field by itself, then the fields together.
+
+    Raises:
+        QweftError: Naming the field, the value, and what it may be.
+    """
+    for name, allowed in CHOICES.items():
+        value = getattr(config, name)
+        if value not in allowed:
+            raise QweftError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{closest(str(value), allowed)}")
+    for name in ("r", "width", "bond_dimension"):
+        _whole(name, getattr(config, name))
+    if config.circuit_layers is not None:
+        _whole("circuit_layers", config.circuit_layers)
+    if config.alpha is not None:
+        _number("alpha", config.alpha)
+    _number("dropout", config.dropout)
+    if not 0 <= config.dropout < 1:
+        raise QweftError(f"dropout must be at least 0 and below 1, got {config.dropout}")
+    for name in ("reupload", "init_weights"):
+        if not isinstance(getattr(config, name), bool):
+            raise QweftError(f"{name} must be true or false, got {getattr(config, name)!r}")
+    for pattern, rank in (config.rank_pattern or {}).items():
+        _whole(f"rank_pattern[{pattern!r}]", rank)
+    for pattern, alpha in (config.alpha_pattern or {}).items():
+        _number(f"alpha_pattern[{pattern!r}]", alpha)
+    _check_together(config)
+
+
+def _check_together(config: "QwthnConfig") -> None:
+    ranks = [config.r, *(config.rank_pattern or {}).values()]
+    if config.core.startswith("quantum") and max(ranks) > LARGEST_RANK:
+        raise QweftError(
+            f"r = {max(ranks)} means a circuit of {max(ranks)} qubits and 2^{max(ranks)} amplitudes for every token; "
+            f"use r of at most {LARGEST_RANK} with core {config.core!r}, or core 'linear'"
+        )
+    for size, modes in (config.modes or {}).items():
+        if not str(size).isdigit() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
+            raise QweftError(
+                f"modes must map sizes to lists of factors, as {{'576': [6, 6, 4, 4]}}, got {size!r}: {modes!r}"
+            )
+    if isinstance(config.target_modules, str) and config.layers_to_transform is not None:
+        raise QweftError(
+            f"layers_to_transform picks blocks from a list of module names, but target_modules is the expression "
+            f"{config.target_modules!r}; put the block numbers into the expression, or give a list of names"
+        )
+    if config.layers_pattern and config.layers_to_transform is None:
+        raise QweftError(
+            f"layers_pattern {config.layers_pattern!r} does nothing without layers_to_transform; give both"
+        )

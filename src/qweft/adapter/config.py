@@ -1,0 +1,109 @@
+"""The configuration of a QWTHN adapter."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from peft import PeftConfig
+
+from qweft.adapter.checks import check_config, closest
+from qweft.adapter.peft_type import peft_type
+from qweft.adapter.presets import PRESETS
+from qweft.errors import QweftError
+
+
+@dataclass
+class QwthnConfig(PeftConfig):
+    """A frozen linear layer W0 gets a branch that compresses, weights with a circuit, and expands.
+
+        c = C(dropout(x)),   h = core(c),   y = W0 x + (alpha / r) E(h)
+
+    Every derived structure (modes, padding, circuit) is a pure function of these fields and the layer's sizes.
+
+    Args:
+        r: Rank: width of c and h, and number of qubits.
+        compress: C, d_in -> r. "mpo": a matrix product operator d_in -> width and a linear map width -> r; "dense": one
+            linear map. Neither has a bias.
+        core: "identity": h = c; "linear": h = K c; "quantum": h = Q q(c); "quantum_linear": h = Q q(c) + K c;
+            "quantum_weighted": h = q(c) * c. K and Q are r x r, q is the circuit's expectation of Z on each qubit.
+        expand: E, r -> d_out, as compress.
+        alpha: The branch is scaled by alpha / r; none means 2 r.
+        dropout: Probability of zeroing an entry of x in training.
+        width: Inner width of the matrix product operators.
+        bond_dimension: Bond dimension of the matrix product operators.
+        modes: The factors of a size, where yours should replace the rule's: {"576": [6, 6, 4, 4]}.
+        circuit_layers: Layers L of the circuit; none means r.
+        reupload: Upload the input before every layer of the circuit, or once.
+        start: "recorded": as in the method's public record; "scaled": operators whose contracted matrix has entries of
+            variance 1 / d_in, and K = Q = identity. Either leaves the base model exactly as it is.
+        init_weights: False starts E at random too, so that the branch is not zero (for tests).
+        target_modules: Names, or a regular expression, of the layers to adapt; none means PEFT's default for LoRA on
+            this kind of model (q_proj and v_proj on most).
+        exclude_modules: Names, or a regular expression, of layers to leave alone.
+        layers_to_transform: Indices of the model's blocks to adapt; none means all.
+        layers_pattern: Name of the list of blocks, where it is unusual.
+        rank_pattern: Ranks of layers that differ: {"v_proj": 4}.
+        alpha_pattern: Alphas of layers that differ.
+        modules_to_save: Names of further modules to train and save whole.
+
+    Raises:
+        QweftError: If a value is of the wrong type or out of range, or fields contradict each other.
+
+    Source: arXiv 2503.12790, read as METHOD.md says; presets by `QwthnConfig.preset`.
+    """
+
+    r: int = field(default=8, metadata={"help": "Rank: width of the core, and number of qubits."})
+    compress: Literal["mpo", "dense"] = field(default="mpo", metadata={"help": "Map d_in -> r."})
+    core: Literal["identity", "linear", "quantum", "quantum_linear", "quantum_weighted"] = field(
+        default="quantum_linear", metadata={"help": "Map r -> r."}
+    )
+    expand: Literal["mpo", "dense"] = field(default="mpo", metadata={"help": "Map r -> d_out."})
+    alpha: float | None = field(default=None, metadata={"help": "The branch is scaled by alpha / r; none means 2 r."})
+    dropout: float = field(default=0.0, metadata={"help": "Dropout probability of the branch's input."})
+    width: int = field(default=256, metadata={"help": "Inner width of the matrix product operators."})
+    bond_dimension: int = field(default=8, metadata={"help": "Bond dimension of the matrix product operators."})
+    modes: dict[str, list[int]] | None = field(
+        default=None, metadata={"help": "Factors of sizes: {'576': [6, 6, 4, 4]}."}
+    )
+    circuit_layers: int | None = field(default=None, metadata={"help": "Layers of the circuit; none means r."})
+    reupload: bool = field(default=True, metadata={"help": "Upload the input before every layer, or once."})
+    start: Literal["recorded", "scaled"] = field(default="recorded", metadata={"help": "How the weights start."})
+    init_weights: bool = field(default=True, metadata={"help": "False starts with a branch that is not zero."})
+    target_modules: list[str] | str | None = field(default=None, metadata={"help": "Layers to adapt."})
+    exclude_modules: list[str] | str | None = field(default=None, metadata={"help": "Layers to leave alone."})
+    layers_to_transform: list[int] | int | None = field(default=None, metadata={"help": "Indices of blocks to adapt."})
+    layers_pattern: str | None = field(default=None, metadata={"help": "Name of the list of blocks."})
+    rank_pattern: dict[str, int] = field(default_factory=dict, metadata={"help": "Ranks of layers that differ."})
+    alpha_pattern: dict[str, float] = field(default_factory=dict, metadata={"help": "Alphas of layers that differ."})
+    modules_to_save: list[str] | None = field(default=None, metadata={"help": "Further modules to train whole."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = peft_type()
+        check_config(self)
+        # PEFT matches module names in a set, and saves it as a list
+        if isinstance(self.target_modules, list | tuple):
+            self.target_modules = set(self.target_modules)  # type: ignore[assignment]
+        if isinstance(self.exclude_modules, list | tuple):
+            self.exclude_modules = set(self.exclude_modules)  # type: ignore[assignment]
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> "QwthnConfig":
+        """A named member of the family, with any fields changed.
+
+            QwthnConfig.preset("qtha", r=8, target_modules=["q_proj", "v_proj"])
+
+        Raises:
+            QweftError: If there is no such preset or field, or a value is wrong.
+        """
+        if name not in PRESETS:
+            raise QweftError(f"there is no preset {name!r}{closest(name, PRESETS)}; presets: {', '.join(PRESETS)}")
+        known = [entry.name for entry in fields(cls) if entry.init]
+        for key in changes:
+            if key not in known:
+                raise QweftError(f"QwthnConfig has no field {key!r}{closest(key, known)}; fields: {', '.join(known)}")
+        return cls(**{**PRESETS[name], **changes})
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the branch is a linear map of x, so that there is a weight to merge."""
+        return self.core in ("identity", "linear")

@@ -1,0 +1,183 @@
+"""The adapted layer: the frozen base layer and, beside it, one branch for each adapter."""
+
+from typing import Any
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
+from peft.utils import quantization_extra_repr, resolve_quantization_backend
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from qweft.adapter.branch import make_branch_core, make_compress, make_expand
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.maps import ContractedMap
+from qweft.circuit.precision import exact_products
+
+
+class QwthnLayer(nn.Module, BaseTunerLayer):
+    """y = W0 x + sum over active adapters of (alpha / r) E(core(C(dropout(x)))).
+
+    Serves `nn.Linear`, transformers' `Conv1D`, and PEFT's quantized linear layers.
+
+    Args:
+        base_layer: The frozen layer, d_in -> d_out.
+        adapter_name: The first adapter's name.
+        config: Its config.
+        r: Its rank on this layer.
+        alpha: Its alpha on this layer; none means 2 r.
+
+    Raises:
+        TypeError: If the base layer's sizes cannot be told.
+    """
+
+    adapter_layer_names: tuple[str, ...] = ("qwthn_compress", "qwthn_core", "qwthn_expand")
+    other_param_names: tuple[str, ...] = ("qwthn_dropout", "qwthn_r", "qwthn_alpha", "scaling")
+
+    def __init__(
+        self, base_layer: nn.Module, adapter_name: str, config: QwthnConfig, r: int, alpha: float | None, **kwargs: Any
+    ) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.quantization_backend = resolve_quantization_backend(
+            self.get_base_layer(), get_apply_tensor_subclass=kwargs.get("get_apply_tensor_subclass")
+        )
+        self.qwthn_compress = nn.ModuleDict()
+        self.qwthn_core = nn.ModuleDict()
+        self.qwthn_expand = nn.ModuleDict()
+        self.qwthn_dropout = nn.ModuleDict()
+        self.qwthn_r: dict[str, int] = {}
+        self.qwthn_alpha: dict[str, float] = {}
+        self.scaling: dict[str, float] = {}
+        self._disable_adapters = False
+        self.merged_adapters: list[str] = []
+        self.cast_input_dtype_enabled = True
+        into, out = _get_in_out_features(self.get_base_layer())
+        if into is None or out is None:
+            raise TypeError(f"QWTHN adapts linear layers; the sizes of a {type(self.get_base_layer())} are not known")
+        self.in_features, self.out_features = into, out
+        self._active_adapter = adapter_name
+        self.update_layer(adapter_name, config, r, alpha)
+
+    def update_layer(self, adapter_name: str, config: QwthnConfig, r: int, alpha: float | None, **kwargs: Any) -> None:
+        """Add an adapter of this name, or replace it."""
+        self.qwthn_r[adapter_name] = r
+        self.qwthn_alpha[adapter_name] = 2 * r if alpha is None else alpha
+        self.scaling[adapter_name] = self.qwthn_alpha[adapter_name] / r
+        self.qwthn_dropout[adapter_name] = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+        compress = make_compress(config, self.in_features, r)
+        core = make_branch_core(config, r)
+        expand = make_expand(config, r, self.out_features)
+        compress.reset(config.start, zero=False)
+        core.reset(config.start)
+        expand.reset(config.start, zero=config.init_weights)
+        self.qwthn_compress[adapter_name] = compress
+        self.qwthn_core[adapter_name] = core
+        self.qwthn_expand[adapter_name] = expand
+        self._move_adapter_to_device_of_base_layer(adapter_name)
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def branch(self, x: torch.Tensor, adapter_name: str) -> torch.Tensor:
+        """(alpha / r) E(core(C(dropout(x)))), (..., d_in) to (..., d_out), in the adapter's type."""
+        compress, core = self.qwthn_compress[adapter_name], self.qwthn_core[adapter_name]
+        x = self.qwthn_dropout[adapter_name](self._cast_input_dtype(x, next(compress.parameters()).dtype))
+        if core.reads_angles and torch.is_autocast_enabled(x.device.type):
+            with exact_products(x.device):  # an angle rounded to bfloat16 is off by up to 0.007
+                c = compress(x.to(next(compress.parameters()).dtype))
+        else:
+            c = compress(x)
+        return self.qwthn_expand[adapter_name](core(c) * self.scaling[adapter_name])
+
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The base layer's output plus the active adapters' branches, in the base layer's output type."""
+        adapter_names = kwargs.pop("adapter_names", None)
+        if self.disable_adapters:
+            if self.merged:
+                self.unmerge()
+            return self.base_layer(x, *args, **kwargs)
+        if adapter_names is not None:
+            return self._mixed_batch_forward(x, adapter_names, *args, **kwargs)
+        result = self.base_layer(x, *args, **kwargs)
+        if self.merged:
+            return result
+        if self.quantization_backend is not None:
+            result = self.quantization_backend.maybe_clone_base_result(result)
+        dtype = result.dtype
+        for name in self.active_adapters:
+            if name in self.qwthn_compress:
+                result = result + self.branch(x, name)
+        return result.to(dtype)
+
+    def _mixed_batch_forward(
+        self, x: torch.Tensor, adapter_names: list[str], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Each row of the batch with the adapter it names; "__base__" means none."""
+        if len(adapter_names) != len(x):
+            raise ValueError(f"adapter_names names {len(adapter_names)} rows, but the batch has {len(x)}")
+        if self.merged:
+            raise ValueError("adapter_names cannot be used while adapters are merged; call unmerge_adapter() first")
+        result = self.base_layer(x, *args, **kwargs).clone()
+        for name in dict.fromkeys(adapter_names):
+            if name in self.qwthn_compress:
+                rows = [row for row, wanted in enumerate(adapter_names) if wanted == name]
+                result[rows] = (result[rows] + self.branch(x[rows], name)).to(result.dtype)
+        return result
+
+    def _is_linear(self, adapter_name: str) -> bool:
+        return not self.qwthn_core[adapter_name].reads_angles
+
+    def get_delta_weight(self, adapter_name: str) -> torch.Tensor:
+        """The weight (d_out, d_in), or Conv1D's transpose, that a branch without circuit adds.
+
+        Raises:
+            NotImplementedError: If the branch has a circuit: it then depends on the input, and there is no weight.
+        """
+        if not self._is_linear(adapter_name):
+            raise NotImplementedError(
+                f"adapter {adapter_name!r} weights its input with a quantum circuit, so no single weight equals it and "
+                "it cannot be merged; keep it unmerged, remove it with unload(), or train a preset without circuit "
+                "(mpo, lora)"
+            )
+        compress: ContractedMap = self.qwthn_compress[adapter_name]  # type: ignore[assignment]
+        expand: ContractedMap = self.qwthn_expand[adapter_name]  # type: ignore[assignment]
+        # the core is linear, so its matrix is what it makes of the identity's columns
+        inner = self.qwthn_core[adapter_name](compress.effective_matrix().t()).t()
+        delta: torch.Tensor = expand.effective_matrix() @ inner * self.scaling[adapter_name]
+        return delta.t() if isinstance(self.get_base_layer(), Conv1D) else delta
+
+    @torch.no_grad()
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Add the branches' weights to the base weight; with `safe_merge` only if the result is finite.
+
+        Raises:
+            NotImplementedError: If a branch has a circuit; no weight is touched then.
+            ValueError: With `safe_merge`, if the merged weight would hold NaN or infinity.
+        """
+        names = [name for name in check_adapters_to_merge(self, adapter_names) or [] if name in self.qwthn_compress]
+        deltas = {name: self.get_delta_weight(name) for name in names}
+        for name, delta in deltas.items():
+            weight = self.get_base_weight()
+            merged = (weight + delta).to(weight.dtype)
+            if safe_merge and not torch.isfinite(merged).all():
+                raise ValueError(f"NaNs detected in the merged weights: adapter {name!r} seems to be broken")
+            self.set_base_weight(merged)
+            self.merged_adapters.append(name)
+
+    @torch.no_grad()
+    def unmerge(self) -> None:
+        """Take the merged branches' weights out of the base weight again."""
+        while self.merged_adapters:
+            name = self.merged_adapters.pop()
+            if name in self.qwthn_compress:
+                weight = self.get_base_weight()
+                self.set_base_weight((weight - self.get_delta_weight(name)).to(weight.dtype))
+
+    def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
+        """Whether the branch is linear, so that a LoRA of rank r equals it."""
+        return adapter_name not in self.qwthn_core or self._is_linear(adapter_name)
+
+    def extra_repr(self) -> str:
+        """PEFT's note on a quantized base layer."""
+        return quantization_extra_repr(self)
+
+    def __repr__(self) -> str:
+        return "qwthn." + super().__repr__()

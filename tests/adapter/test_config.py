@@ -1,0 +1,96 @@
+"""The config: presets, JSON, and a sentence for each wrong value."""
+
+import json
+
+import pytest
+import torch
+from peft import PeftConfig, PeftType, get_peft_model
+
+import qweft
+from qweft import QweftError, QwthnConfig
+from tests.tiny_models import tiny_llama
+
+
+def test_presets_are_those_of_the_method():
+    assert list(qweft.presets()) == ["qtha", "qwthn", "quantum_lora", "mpo", "lora"]
+    assert QwthnConfig.preset("qwthn").core == "quantum_weighted"
+    assert QwthnConfig.preset("quantum_lora").compress == "dense"
+    assert QwthnConfig.preset("qtha", r=4).r == 4
+
+
+def test_survives_json(tmp_path):
+    config = QwthnConfig.preset("qtha", modes={"20": [5, 2, 2, 1]}, rank_pattern={"q": 2}, target_modules=["q_proj"])
+    config.save_pretrained(tmp_path)
+    json.loads((tmp_path / "adapter_config.json").read_text())
+    assert PeftConfig.from_pretrained(tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"r": 0}, "r must be a whole number of at least 1, got 0"),
+        ({"r": "four"}, "r must be a whole number of at least 1, got 'four'"),
+        ({"r": 17}, "17 qubits"),
+        ({"width": -1}, "width must be"),
+        ({"bond_dimension": 1.5}, "bond_dimension must be"),
+        ({"circuit_layers": 0}, "circuit_layers must be"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+        ({"alpha": "x"}, "alpha must be a number"),
+        ({"core": "quantm"}, "core must be one of .*; did you mean 'quantum'"),
+        ({"start": "warm"}, "start must be one of recorded, scaled"),
+        ({"reupload": "yes"}, "reupload must be true or false"),
+        ({"modes": {"20": "4x5"}}, "modes must map sizes to lists"),
+        ({"rank_pattern": {"q": 0}}, "rank_pattern"),
+        ({"target_modules": ".*q", "layers_to_transform": [0]}, "layers_to_transform"),
+        ({"layers_pattern": "h"}, "layers_pattern"),
+        ({"rank": 4}, "no field 'rank'"),
+    ],
+)
+def test_a_wrong_value_is_named(changes, message):
+    with pytest.raises(QweftError, match=message):
+        QwthnConfig.preset("qtha", **changes)
+
+
+def test_an_unknown_preset_is_named():
+    with pytest.raises(QweftError, match="no preset 'qhta'; did you mean 'qtha'"):
+        QwthnConfig.preset("qhta")
+
+
+@pytest.mark.parametrize(
+    ("modes", "message"),
+    [({"20": [2, 2, 2, 2]}, "do not cover size 20"), ({"20": [5, 4]}, "as many output modes as input modes")],
+)
+def test_modes_that_do_not_fit_are_named(modes, message):
+    with pytest.raises(QweftError, match=message):
+        get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=2, modes=modes))
+
+
+def test_own_modes_are_used():
+    model = get_peft_model(
+        tiny_llama(), QwthnConfig.preset("mpo", r=2, width=16, modes={"20": [5, 4], "10": [5, 2], "16": [4, 4]})
+    )
+    layer = model.base_model.model.model.layers[0].self_attn.q_proj
+    assert [tuple(core.shape) for core in layer.qwthn_compress["default"].operator.cores] == [
+        (1, 4, 5, 8),
+        (8, 4, 4, 1),
+    ]
+
+
+def test_dead_angles_are_told():
+    with pytest.warns(UserWarning, match="angles 28 to 31 .*no gradient"):
+        get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=4, circuit_layers=2, reupload=False, width=8))
+
+
+def test_a_layer_that_is_not_linear_is_named():
+    with pytest.raises(ValueError, match="embed_tokens is a Embedding"):
+        get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=2, target_modules=["embed_tokens"]))
+
+
+def test_registered_once_as_a_real_member():
+    from qweft.adapter.registration import register
+
+    register()
+    assert PeftType("QWTHN") is PeftType.QWTHN
+    assert "QWTHN" in list(PeftType)
+    assert isinstance(PeftType.QWTHN, PeftType)
+    assert torch is not None
