@@ -1,0 +1,57 @@
+"""The argument list taken apart: a target, flags, and dotted options with their text."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from qweft.errors import QweftError
+
+
+@dataclass
+class Arguments:
+    """What stood on the command line.
+
+    Args:
+        target: The one argument without dashes (a config file, an adapter folder), if any.
+        flags: Options without a value that were given.
+        options: Dotted names with the text that followed, in order; none where nothing followed.
+        wants_help: Whether `-h` or `--help` was given.
+    """
+
+    target: str | None = None
+    flags: set[str] = field(default_factory=set)
+    options: list[tuple[str, str | None]] = field(default_factory=list)
+    wants_help: bool = False
+
+
+def split(argv: Sequence[str], flags: Collection[str] = ()) -> Arguments:
+    """Take an argument list apart, without judging names or values.
+
+    Args:
+        argv: The arguments after the command's name.
+        flags: Names, without dashes, of the options that take no value.
+
+    >>> split(["a.yaml", "--adapter.r", "8", "--training.seed=1", "--json"], ["json"]).options
+    [('adapter.r', '8'), ('training.seed', '1')]
+    """
+    found = Arguments()
+    waiting = list(argv)
+    while waiting:
+        word = waiting.pop(0)
+        if word in ("-h", "--help"):
+            found.wants_help = True
+        elif not word.startswith("-"):
+            if found.target is not None:
+                raise QweftError(f"unexpected argument {word!r} after {found.target!r}")
+            found.target = word
+        elif not word.startswith("--") or word == "--":
+            raise QweftError(f"unknown option {word}; options begin with two dashes and a name")
+        elif "=" in word:
+            name, _, text = word[2:].partition("=")
+            found.options.append((name, text))
+        elif word[2:] in flags:
+            found.flags.add(word[2:])
+        else:
+            # A value may begin with one dash (-1); two dashes begin the next option.
+            followed = waiting and not waiting[0].startswith("--")
+            found.options.append((word[2:], waiting.pop(0) if followed else None))
+    return found

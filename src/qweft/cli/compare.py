@@ -1,0 +1,33 @@
+"""`qweft compare`."""
+
+import shlex
+from collections.abc import Sequence
+
+from qweft.cli.command import Command
+from qweft.cli.parser import dump_yaml, parse
+from qweft.cli.terminal import show
+from qweft.comparison.config import ComparisonConfig
+
+COMMAND = Command(
+    name="compare",
+    description="Run every method at every seed under one budget, judge each on the same test rows, and write a "
+    "table, plots and a page to the output folder. Finished runs are kept: the same command goes on "
+    "where it stopped.",
+    example="qweft compare configs/demo.yaml --output runs/demo",
+    target="CONFIG",
+    target_help="YAML file with any of the keys below; `methods` must be in it.",
+    target_required=True,
+    flags={"dry-run": "List the runs and stop."},
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse, compare (or list the runs), and print where the report is."""
+    config = parse(ComparisonConfig, argv, COMMAND)
+    from qweft.comparison.runner import compare, describe
+
+    if "--dry-run" in argv:
+        show(describe(config))
+        return
+    report = compare(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "compare", *argv]))
+    show(f"report: {report}")

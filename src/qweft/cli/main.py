@@ -1,0 +1,77 @@
+"""`qweft`: finds the command, runs it, and turns its errors into one sentence and an exit status."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from qweft.cli.source import suggest
+from qweft.cli.terminal import complain
+from qweft.errors import QweftError
+
+# Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
+COMMANDS = {
+    "train": "train one adapter",
+    "evaluate": "judge a trained adapter beside its base model",
+    "compare": "run methods times seeds under one budget and write a report",
+    "tune": "find each method's learning rate on the validation rows",
+    "plan": "parameters, memory and steps of a run, without running it",
+    "presets": "list the adapter presets",
+}
+
+HELP = """usage: qweft COMMAND [ARGUMENTS]
+
+Quantum-weighted fine-tuning of large language models: QWTHN and QTHA adapters as a method of PEFT.
+
+commands:
+{commands}
+
+options:
+  -h, --help   show this help and exit
+  --version    show the version and exit
+
+`qweft COMMAND --help` shows what a command takes. A first run: qweft compare configs/demo.yaml --output runs/demo
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `qweft` and return its exit status.
+
+    Bad input (`QweftError`) is one sentence and status 2; an interrupt is one sentence and status 130. Any other
+    exception is our bug and keeps its traceback.
+
+    Args:
+        argv: The words after `qweft`; those of the process by default.
+    """
+    try:
+        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+    except QweftError as error:
+        complain(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        complain("interrupted; finished work is kept")
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    name = words[0] if words else "--help"
+    if name in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())), end="")
+    elif name == "--version":
+        from importlib.metadata import version
+
+        print(f"qweft {version('qweft')}")
+    elif name in COMMANDS:
+        importlib.import_module(f"qweft.cli.{name}").run(words[1:])
+    else:
+        close = suggest(name, COMMANDS)
+        raise QweftError(f"unknown command {name}; " + (f"did you mean {close}?" if close else "see qweft --help"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""`parse`: a YAML file and dotted options into a config dataclass; `dump_yaml`: the dataclass back into YAML."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from qweft.cli import yaml_file
+from qweft.cli.arguments import Arguments, split
+from qweft.cli.command import Command
+from qweft.cli.help_text import help_text
+from qweft.cli.source import Source
+from qweft.cli.values import Text, build, check, find, put
+from qweft.errors import QweftError
+
+Config = TypeVar("Config")
+
+
+def parse(config_class: type[Config], argv: Sequence[str], command: Command | None = None) -> Config:
+    """Return the config that a command's arguments describe.
+
+    Args:
+        config_class: `RunConfig` or `ComparisonConfig`.
+        argv: The arguments after the command's name: at most one YAML file, dotted options on top.
+        command: Its flags are allowed, its help is printed for `--help`, its config file may be required.
+
+    Raises:
+        QweftError: Something is wrong with the file or with an option, said in one sentence.
+        SystemExit: With status 0, after printing the help that was asked for.
+
+    >>> from qweft.training.config import RunConfig
+    >>> parse(RunConfig, ["--adapter.r", "8", "--training.learning_rate", "1e-3"]).adapter
+    {'preset': 'qtha', 'r': 8}
+    """
+    arguments = read_arguments(config_class, argv, command)
+    tree: dict[str, Any] = {}
+    if arguments.target is not None:
+        source = Source(arguments.target)
+        tree = check(config_class, yaml_file.read(arguments.target), "", source, config_class)
+    apply_options(config_class, tree, arguments, command)
+    config: Config = build(config_class, tree, arguments.target or "command line")
+    return config
+
+
+def read_arguments(config_class: Any, argv: Sequence[str], command: Command | None) -> Arguments:
+    """Take the arguments apart; print the help and exit where it was asked for.
+
+    Raises:
+        QweftError: The target that the command needs is not there.
+        SystemExit: With status 0, after the help.
+    """
+    arguments = split(argv, command.flags if command else ())
+    if command is None:
+        return arguments
+    if arguments.wants_help:
+        print(help_text(command, config_class), end="")
+        raise SystemExit(0)
+    if command.target_required and arguments.target is None:
+        raise QweftError(f"qweft {command.name}: {command.target} is missing; for example: {command.example}")
+    return arguments
+
+
+def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command | None) -> None:
+    """Check each dotted option and set it in a checked tree."""
+    source = Source(flags=tuple(command.flags) if command else ())
+    for name, text in arguments.options:
+        kind = find(config_class, name, source)
+        if text is None:
+            raise source.fault(name, "expected a value after it")
+        put(config_class, tree, name, check(kind, Text(text), name, source, config_class), source)
+
+
+def dump_yaml(config: Any) -> str:
+    """Return the YAML of a config dataclass, with every key; `parse` reads it back to an equal config."""
+    return yaml_file.dump(asdict(config))
+
+
+__all__ = ["dump_yaml", "parse"]

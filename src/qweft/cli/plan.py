@@ -1,0 +1,32 @@
+"""`qweft plan`."""
+
+from collections.abc import Sequence
+
+from qweft.cli.command import Command
+from qweft.cli.parser import parse
+from qweft.cli.terminal import only_json, print_json, show
+from qweft.training.config import RunConfig
+
+COMMAND = Command(
+    name="plan",
+    description="Say what a run would take (trainable parameters, memory, steps) without training. It reads the "
+    "same config file and options as `qweft train`.",
+    example="qweft plan configs/train.yaml --adapter.r 8 --json",
+    target="CONFIG",
+    target_help="YAML file with any of the keys below; without it, their defaults.",
+    flags={"json": "Print the plan as JSON, and nothing else, on standard output."},
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse, plan and print."""
+    config = parse(RunConfig, argv, COMMAND)
+    wants_json = "--json" in argv
+    with only_json(wants_json):
+        from qweft.training.plan import plan
+
+        planned = plan(config)
+    if wants_json:
+        print_json(planned.to_json())
+    else:
+        show(planned.describe())

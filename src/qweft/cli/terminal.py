@@ -1,0 +1,35 @@
+"""What commands print: results on standard output, sentences about errors on standard error."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+def show(renderable: Any) -> None:
+    """Print text or anything that rich can render."""
+    from rich.console import Console
+
+    Console().print(renderable)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def only_json(wanted: bool) -> Iterator[None]:
+    """Send what a library prints meanwhile to standard error, so that standard output holds only the JSON.
+
+    Args:
+        wanted: Whether the user asked for JSON; otherwise nothing changes.
+    """
+    with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
+        yield
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on standard error."""
+    print(f"qweft: {sentence}", file=sys.stderr)

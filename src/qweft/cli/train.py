@@ -1,0 +1,31 @@
+"""`qweft train`."""
+
+from collections.abc import Sequence
+
+from qweft.cli.command import Command
+from qweft.cli.parser import parse
+from qweft.cli.terminal import show
+from qweft.training.config import RunConfig
+
+COMMAND = Command(
+    name="train",
+    description="Train one adapter and write it, with the effective config, to the output folder. Every key of "
+    "the config file is also an option, which wins over the file.",
+    example="qweft train configs/train.yaml --adapter.preset qtha --training.learning_rate 5e-4",
+    target="CONFIG",
+    target_help="YAML file with any of the keys below; without it, their defaults.",
+    flags={"dry-run": "Show the plan (parameters, memory, steps) and stop."},
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse, train (or plan), and print where the adapter is."""
+    config = parse(RunConfig, argv, COMMAND)
+    if "--dry-run" in argv:
+        from qweft.training.plan import plan
+
+        show(plan(config).describe())
+        return
+    from qweft.training.run import train
+
+    show(f"adapter: {train(config).adapter_folder}")

@@ -1,0 +1,28 @@
+"""`qweft tune`."""
+
+import shlex
+from collections.abc import Sequence
+
+from qweft.cli.command import Command
+from qweft.cli.parser import parse
+from qweft.cli.terminal import show
+from qweft.comparison.config import ComparisonConfig
+
+COMMAND = Command(
+    name="tune",
+    description="Train every method at every rate of `rates` and choose each method's learning rate by the loss "
+    "on the validation rows; the test rows are not looked at. It reads the same config file as "
+    "`qweft compare`.",
+    example="qweft tune configs/demo.yaml --output runs/demo-rates",
+    target="CONFIG",
+    target_help="YAML file with any of the keys below; `methods` must be in it.",
+    target_required=True,
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse, tune, and print where the result is."""
+    config = parse(ComparisonConfig, argv, COMMAND)
+    from qweft.comparison.tune import tune
+
+    show(f"rates: {tune(config, command=shlex.join(['qweft', 'tune', *argv]))}")

@@ -1,0 +1,1 @@
+"""Methods times seeds under one budget: records, statistics, table, curves, page."""

@@ -1,0 +1,182 @@
+"""The runs of a comparison summed up, method by method."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from qweft.comparison.kinds import Kind, kind_of, maps_of
+from qweft.comparison.pairing import Pairing, deviation, mean, pair
+from qweft.comparison.results import BASE, Run
+from qweft.comparison.verdicts import findings, verdicts
+from qweft.errors import QweftError
+
+__all__ = ["Summary", "findings", "summarise", "verdicts"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One method over its seeds.
+
+    Losses are nats a token, differences percent, ratios method / reference. None stands for what cannot be said:
+    a spread of one seed, a loss of a run that diverged, a difference without the reference.
+
+    Args:
+        method: Name of the method.
+        kind: What it is: "base", "lora", "hybrid", "no_circuit", "twin" or "other".
+        maps: The maps around its core, "mpo" or "dense"; a control has the same.
+        reference: The method that it is held against.
+        seeds: Its seeds, ascending.
+        rank: The adapter's rank, where its specification says it.
+        learning_rate: Peak learning rate.
+        steps: Optimizer steps.
+        trainable_parameters: Numbers that it trains.
+        parameter_difference: 100 * (its parameters - the reference's) / the reference's.
+        train_loss: Mean over seeds.
+        train_loss_deviation: Sample standard deviation over seeds.
+        eval_losses: Held-out loss at each seed, in the order of `seeds`.
+        eval_loss: Mean over seeds; none where a run diverged.
+        eval_loss_deviation: Sample standard deviation over seeds.
+        perplexity: exp(eval_loss), of the mean loss.
+        diverged: Seeds whose held-out loss is not a finite number.
+        eval_loss_differences: 100 * (loss - reference's at the same seed) / reference's mean, by paired seed.
+        eval_loss_difference: Their mean.
+        eval_loss_difference_deviation: Their sample standard deviation.
+        step_seconds: Median over seeds of the median step.
+        step_time_ratio: To the reference's.
+        peak_memory_bytes: Median over seeds.
+        memory_ratio: To the reference's.
+    """
+
+    method: str
+    kind: Kind
+    maps: tuple[str, str]
+    reference: str
+    seeds: tuple[int, ...]
+    rank: int | None
+    learning_rate: float | None
+    steps: int
+    trainable_parameters: int
+    parameter_difference: float | None
+    train_loss: float | None
+    train_loss_deviation: float | None
+    eval_losses: tuple[float | None, ...]
+    eval_loss: float | None
+    eval_loss_deviation: float | None
+    perplexity: float | None
+    diverged: int
+    eval_loss_differences: tuple[float, ...]
+    eval_loss_difference: float | None
+    eval_loss_difference_deviation: float | None
+    step_seconds: float | None
+    step_time_ratio: float | None
+    peak_memory_bytes: float | None
+    memory_ratio: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as a dict that JSON can hold."""
+        return asdict(self)
+
+
+def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary]:
+    """Sums the runs up by method, in the order in which the methods first appear, the base model first.
+
+    The base model's loss has no seed: it is held against the reference at each of the reference's seeds.
+
+    Args:
+        runs: All runs of one comparison: one base model, one data set.
+        reference: The method that the others are held against. Where it has no run (yet), what is relative is none.
+
+    Raises:
+        QweftError: There are no runs, they mix base models or data sets, a method and seed occurs twice, or the
+            runs of a method differ in their number of parameters.
+    """
+    groups = _grouped(runs)
+    base = groups.get(BASE)
+    ordered = ([BASE] if base else []) + [name for name in groups if name != BASE]
+    against = groups.get(reference)
+    return {name: _summary(name, groups[name], reference, against) for name in ordered}
+
+
+def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by method, seeds ascending; raises where they do not belong together."""
+    if not runs:
+        raise QweftError("there is no run to sum up")
+    for what in ("model", "data"):
+        found = sorted({getattr(run, what) for run in runs})
+        if len(found) > 1:
+            raise QweftError(f"the runs are of more than one {what} ({', '.join(found)}): compare them one at a time")
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.method, []).append(run)
+    for method, group in groups.items():
+        group.sort(key=lambda run: run.seed)
+        seeds = [run.seed for run in group]
+        if len(set(seeds)) < len(seeds):
+            raise QweftError(f"the method {method!r} has more than one run at the same seed: seeds {seeds}")
+        sizes = {run.trainable_parameters for run in group}
+        if len(sizes) > 1:
+            raise QweftError(f"the runs of the method {method!r} differ in trainable parameters: {sorted(sizes)}")
+    return groups
+
+
+def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | None) -> Summary:
+    """One method's runs held against the reference's."""
+    first, against = runs[0], others[0] if others else None
+    losses = [run.eval_loss for run in runs]
+    finite = [loss for loss in losses if loss is not None]
+    diverged = len(losses) - len(finite)
+    loss = mean(finite) if not diverged else None
+    train = [run.train_loss for run in runs if run.train_loss is not None]
+    pairing = _against(method, runs, others)
+    seconds, other_seconds = _middle(runs, "step_seconds_median"), _middle(others, "step_seconds_median")
+    memory, other_memory = _middle(runs, "peak_memory_bytes"), _middle(others, "peak_memory_bytes")
+    size = first.trainable_parameters
+    size_ratio = _ratio(size, against.trainable_parameters if against else None)
+    return Summary(
+        method=method,
+        kind=kind_of(method, first.adapter),
+        maps=maps_of(method, first.adapter),
+        reference=reference,
+        seeds=tuple(run.seed for run in runs),
+        rank=(first.adapter or {}).get("r"),
+        learning_rate=first.learning_rate,
+        steps=first.steps,
+        trainable_parameters=size,
+        parameter_difference=None if size_ratio is None else 100 * (size_ratio - 1),
+        train_loss=mean(train) if len(train) == len(runs) else None,
+        train_loss_deviation=deviation(train) if len(train) == len(runs) else None,
+        eval_losses=tuple(losses),
+        eval_loss=loss,
+        eval_loss_deviation=deviation(finite) if not diverged else None,
+        perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
+        diverged=diverged,
+        eval_loss_differences=pairing.differences,
+        eval_loss_difference=pairing.mean,
+        eval_loss_difference_deviation=pairing.spread,
+        step_seconds=seconds,
+        step_time_ratio=_ratio(seconds, other_seconds),
+        peak_memory_bytes=memory,
+        memory_ratio=_ratio(memory, other_memory),
+    )
+
+
+def _against(method: str, runs: list[Run], others: list[Run] | None) -> Pairing:
+    """The paired differences to the reference."""
+    losses = {run.seed: run.eval_loss for run in runs}
+    reference = {run.seed: run.eval_loss for run in others or []}
+    if method == BASE:
+        losses = dict.fromkeys(reference, runs[0].eval_loss)
+    return pair(losses, reference)
+
+
+def _middle(runs: list[Run] | None, name: str) -> float | None:
+    """Median over the runs of what was measured in each."""
+    values = [value for value in (getattr(run, name) for run in runs or []) if value is not None]
+    return float(median(values)) if values else None
+
+
+def _ratio(value: float | None, other: float | None) -> float | None:
+    """Their quotient, where both were measured."""
+    return value / other if value is not None and other else None

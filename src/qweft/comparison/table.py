@@ -1,0 +1,154 @@
+"""The comparison as one table: for the terminal, as Markdown, and as cells for the page."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qweft.comparison.summary import Summary
+
+HEADERS = (
+    "method",
+    "trained parameters",
+    "vs ref.",
+    "learning rate",
+    "train loss",
+    "held-out loss",
+    "perplexity",
+    "diff. to ref.",
+    "s/step",
+    "peak memory",
+)
+"""Titles of the columns. Losses in nats a token, mean and sample standard deviation over seeds."""
+
+PLAIN_WIDTH = 100
+"""Columns of text where the output is not a terminal."""
+
+EMPTY = "–"
+
+LEFT_OUT_FIRST = ("peak memory", "s/step", "perplexity", "train loss", "learning rate", "vs ref.")
+"""Columns in the order in which a narrow terminal goes without them."""
+
+
+def cells(entry: Summary) -> tuple[str, ...]:
+    """One method's row, a text for each of `HEADERS`; a dash stands for what cannot be said.
+
+    Args:
+        entry: One method of `summarise`.
+    """
+    is_reference = entry.method == entry.reference
+    return (
+        entry.method,
+        f"{entry.trainable_parameters:,}",
+        "ref." if is_reference else _percent(entry.parameter_difference, 0),
+        _number(entry.learning_rate, "g"),
+        _number(entry.train_loss, ".3f"),
+        _loss(entry),
+        _perplexity(entry.perplexity),
+        "ref." if is_reference else _percent(entry.eval_loss_difference, 1),
+        _number(entry.step_seconds, ".3g"),
+        _bytes(entry.peak_memory_bytes),
+    )
+
+
+def rich_table(summary: Mapping[str, Summary], width: int = PLAIN_WIDTH) -> Table:
+    """The table for a terminal; the reference is bold, the base model dim.
+
+    Args:
+        summary: From `summarise`.
+        width: Columns of text that it may take: where it is wider, the costs and then the lesser numbers are left out.
+    """
+    rows = [cells(entry) for entry in summary.values()]
+    shown = _that_fit(rows, width)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
+    for column in shown:
+        # The name may be folded where there is little room; numbers never are.
+        table.add_column(
+            HEADERS[column].replace(" ", "\n", 1),
+            justify="left" if column == 0 else "right",
+            overflow="fold",
+            no_wrap=column > 0,
+            vertical="bottom",
+        )
+    for entry, row in zip(summary.values(), rows, strict=True):
+        style = "bold" if entry.method == entry.reference else ("dim" if entry.kind == "base" else "")
+        # Text, not str: a method's name may hold what rich would take for markup.
+        table.add_row(*(Text(row[column], style=style) for column in shown))
+    return table
+
+
+def print_table(summary: Mapping[str, Summary], console: Console | None = None) -> None:
+    """Prints the table; where the output is not a terminal, as plain text of 100 columns whatever its width.
+
+    Args:
+        summary: From `summarise`.
+        console: Where to; none means the standard output.
+    """
+    console = console or Console()
+    if not console.is_terminal:
+        console = Console(file=console.file, width=max(console.width, PLAIN_WIDTH))
+    console.print(rich_table(summary, console.width))
+
+
+def markdown_table(summary: Mapping[str, Summary]) -> str:
+    """The table as Markdown, one line a method, numbers aligned to the right.
+
+    Args:
+        summary: From `summarise`.
+    """
+    rows = [HEADERS, *(cells(entry) for entry in summary.values())]
+    escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in escaped]
+    rule = "|".join("---" if column == 0 else "---:" for column in range(len(HEADERS)))
+    return "\n".join([lines[0], f"|{rule}|", *lines[1:]]) + "\n"
+
+
+def _that_fit(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
+    """The columns that fit into a width, in their order."""
+    shown = list(range(len(HEADERS)))
+    for name in LEFT_OUT_FIRST:
+        # One space between columns; a header may take two lines.
+        widths = [max(len(text) for text in (*HEADERS[c].split(" ", 1), *(row[c] for row in rows))) for c in shown]
+        if sum(widths) + len(widths) - 1 <= width:
+            break
+        shown.remove(HEADERS.index(name))
+    return shown
+
+
+def _loss(entry: Summary) -> str:
+    """Mean and standard deviation, or how many seeds diverged."""
+    if entry.eval_loss is None:
+        return f"{entry.diverged} of {len(entry.seeds)} diverged"
+    if entry.eval_loss_deviation is None:
+        return f"{entry.eval_loss:.4f}"
+    return f"{entry.eval_loss:.4f} ± {entry.eval_loss_deviation:.4f}"
+
+
+def _number(value: float | None, form: str) -> str:
+    """A number, or the dash."""
+    return EMPTY if value is None else format(value, form)
+
+
+def _percent(value: float | None, digits: int) -> str:
+    """A signed difference in percent, or the dash."""
+    return EMPTY if value is None else f"{value:+.{digits}f}%"
+
+
+def _perplexity(value: float | None) -> str:
+    """Two decimals where they mean something."""
+    if value is None:
+        return EMPTY
+    return f"{value:.2f}" if value < 1000 else f"{value:.3g}"
+
+
+def _bytes(value: float | None) -> str:
+    """Bytes in the unit that leaves one to four digits before the point."""
+    if value is None:
+        return EMPTY
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.2f} GiB"

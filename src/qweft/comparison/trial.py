@@ -1,0 +1,155 @@
+"""One method at one seed: trained, judged, recorded; and the bench that they share."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from transformers import set_seed
+
+from qweft.adapter.attach import attach, detach
+from qweft.adapter.specification import adapter_config
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.methods import Method, resolve_methods
+from qweft.comparison.results import BASE, Run
+from qweft.data.load import Data, load_data
+from qweft.errors import QweftError
+from qweft.evaluation.answers import generate_answers
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.loss import held_out_loss
+from qweft.files import write_json
+from qweft.models.load import LoadedModel, load_model
+from qweft.training.checks import check_training
+from qweft.training.loop import fit
+from qweft.training.run import save_adapter
+
+RECORD = "run.json"
+
+
+@dataclass
+class Bench:
+    """What all runs of a comparison share: one base model, one data set, one budget.
+
+    The base model is loaded once; each run puts its adapter on it and takes it off again.
+    """
+
+    config: ComparisonConfig
+    loaded: LoadedModel
+    data: Data
+    methods: list[Method]
+    console: Console
+
+    @property
+    def output(self) -> Path:
+        """The comparison's folder."""
+        return Path(self.config.output)
+
+
+def set_up(config: ComparisonConfig, console: Console) -> Bench:
+    """Check everything, then load model and data.
+
+    Raises:
+        QweftError: If anything in the config is wrong.
+    """
+    check_training(config.training)
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
+        raise QweftError(f"seeds must be different numbers, at least one, got {config.seeds}")
+    shapes = load_model(replace(config.model, device="meta")).model
+    methods = resolve_methods(config, shapes)
+    loaded = load_model(config.model)
+    console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
+    data = load_data(config.data, loaded.tokenizer)
+    console.print(data.report.describe(), highlight=False)
+    return Bench(config, loaded, data, methods, console)
+
+
+def run_folder(output: Path, method: str, seed: int) -> Path:
+    """Where one run's adapter and record are kept."""
+    return output / (BASE if method == BASE else f"{method}-{seed}")
+
+
+def run_trial(
+    bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, folder: Path, keep_adapter: bool = True
+) -> Run:
+    """The run's record: read where it is finished, else made; `method` none is the untouched base model.
+
+    Raises:
+        QweftError: If the folder holds a run of another configuration.
+    """
+    key = _fingerprint(bench, method, seed, judging)
+    record = folder / RECORD
+    if record.is_file():
+        saved = json.loads(record.read_text())
+        if saved.get("fingerprint") != key:
+            raise QweftError(
+                f"{folder} holds a run of another configuration; choose another --output, or remove that folder to run "
+                "it again"
+            )
+        return Run.from_json(saved["run"])
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    run = _judged(bench, method, seed, judging, folder if keep_adapter else None)
+    run = replace(run, started=started, seconds=time.perf_counter() - clock)
+    write_json(record, {"fingerprint": key, "run": run.to_json()})
+    return run
+
+
+def _fingerprint(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig) -> str:
+    """A hash of everything that decides what the run gives."""
+    decides = {
+        "model": [bench.loaded.source.origin, str(bench.loaded.dtype), bench.loaded.device.type],
+        "data": bench.data.report.fingerprint,
+        "judging": asdict(judging),
+        "training": None if method is None else asdict(_budget(bench, method, seed)),
+        "adapter": None if method is None else method.adapter,
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _budget(bench: Bench, method: Method, seed: int) -> Any:
+    return replace(bench.config.training, learning_rate=method.learning_rate, seed=seed)
+
+
+def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, keep: Path | None) -> Run:
+    loaded, data = bench.loaded, bench.data
+    pad = loaded.tokenizer.pad_token_id
+    rows, texts = data.test, data.test_conversations
+    if judging.split == "validation":
+        rows, texts = data.validation, data.validation_conversations
+    model, fitted = loaded.model, None
+    if method is not None:
+        set_seed(seed)
+        model = attach(loaded.model, adapter_config(method.adapter))
+        try:
+            fitted = fit(model, data.train, pad, _budget(bench, method, seed), f"{method.name}, seed {seed}")
+        except BaseException:
+            detach(model)
+            raise
+    found = held_out_loss(model, rows, pad, judging.batch_size)
+    shown = texts[: judging.answers] if seed == bench.config.seeds[0] else []
+    answers = generate_answers(model, loaded.tokenizer, shown, judging.max_new_tokens) if shown else []
+    if method is not None:
+        if keep is not None:
+            save_adapter(model, keep / "adapter")
+        detach(model)
+    return Run(
+        model=loaded.source.name,
+        data=bench.config.data.source,
+        method=BASE if method is None else method.name,
+        seed=seed,
+        trainable_parameters=0 if method is None else method.trainable_parameters,
+        steps=fitted.steps if fitted else 0,
+        train_loss=fitted.train_loss if fitted else None,
+        train_loss_curve=fitted.curve if fitted else (),
+        eval_loss=found.loss,
+        eval_perplexity=found.perplexity,
+        step_seconds_median=fitted.step_seconds_median if fitted else None,
+        peak_memory_bytes=fitted.peak_memory_bytes if fitted else None,
+        learning_rate=method.learning_rate if method else None,
+        eval_standard_error=found.standard_error,
+        adapter=method.adapter if method else None,
+        answers=tuple(answer.to_json() for answer in answers),
+    )

@@ -1,0 +1,1 @@
+"""The data: formats in, conversations out; chat templates, tokens, splits, the embedded data sets."""

@@ -1,0 +1,58 @@
+"""A conversation: what every format of data becomes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn.
+
+    Args:
+        role: "system", "user", "assistant" or "tool".
+        content: Its text.
+    """
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Messages that end with an answer.
+
+    Args:
+        messages: At least one of role "assistant", and that is the last.
+        group: Rows of one group stay on one side of a split.
+    """
+
+    messages: tuple[Message, ...]
+    group: str
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """All messages before the last answer: what a model is shown when it is asked to answer."""
+        return self.messages[:-1]
+
+    @property
+    def answer(self) -> str:
+        """The last answer."""
+        return self.messages[-1].content
+
+
+def prompt_group(messages: Sequence[Message]) -> str:
+    """Return the default group: a hash of what was said before the first answer, system message aside.
+
+    Duplicates, the same question with several answers, and the prefixes of one dialogue that some data sets list as
+    rows of their own share it. Case and white space do not count.
+    """
+    said: list[str] = []
+    for message in messages:
+        if message.role == "assistant":
+            break
+        if message.role != "system":
+            said.append(" ".join(message.content.casefold().split()))
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]

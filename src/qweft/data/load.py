@@ -1,0 +1,135 @@
+"""From a data config to rows ready for training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qweft.data.config import DataConfig
+from qweft.data.conversation import Conversation
+from qweft.data.formats import to_conversation
+from qweft.data.read import read_rows
+from qweft.data.report import DataReport, PartReport, fingerprint, part_report
+from qweft.data.split import split
+from qweft.data.template import render
+from qweft.data.tokens import Encoded, answer_count, fit, tokenise
+from qweft.errors import QweftError
+
+
+@dataclass(frozen=True)
+class Data:
+    """The three parts of a run.
+
+    Args:
+        train: Rows to learn from.
+        validation: Rows for choosing.
+        test: Rows for the reported numbers.
+        validation_conversations: The text of each validation row, in the same order.
+        test_conversations: The text of each test row, in the same order.
+        report: What was read, cut and left out.
+    """
+
+    train: list[Encoded]
+    validation: list[Encoded]
+    test: list[Encoded]
+    validation_conversations: list[Conversation]
+    test_conversations: list[Conversation]
+    report: DataReport
+
+
+@dataclass
+class _Encoder:
+    """Encodes each conversation at most once, and only those that the split asks for."""
+
+    tokenizer: Any
+    config: DataConfig
+    rows: dict[Conversation, Encoded | None] = field(default_factory=dict)
+    cut: set[Conversation] = field(default_factory=set)
+    only_last: set[Conversation] = field(default_factory=set)
+    dropped: set[Conversation] = field(default_factory=set)
+    nothing_learned: set[Conversation] = field(default_factory=set)
+
+    def usable(self, conversation: Conversation) -> bool:
+        """Return whether the row can be trained or measured on."""
+        if conversation not in self.rows:
+            self.rows[conversation] = self._encode(conversation)
+        return self.rows[conversation] is not None
+
+    def _encode(self, conversation: Conversation) -> Encoded | None:
+        limit, overlong = self.config.max_length, self.config.overlong
+        whole = tokenise(conversation, self.tokenizer)
+        row = fit(whole, limit, overlong)
+        long = len(whole["input_ids"]) > limit
+        if row is None:
+            (self.dropped if long and overlong == "drop" else self.nothing_learned).add(conversation)
+        elif long:
+            self.cut.add(conversation)
+        if row is not None and answer_count(whole) < sum(turn.role == "assistant" for turn in conversation.messages):
+            self.only_last.add(conversation)
+        return row
+
+    def part(self, conversations: Sequence[Conversation]) -> list[Encoded]:
+        return [row for conversation in conversations if (row := self.rows[conversation]) is not None]
+
+    def report(self, conversations: Sequence[Conversation]) -> PartReport:
+        groups = len({conversation.group for conversation in conversations})
+        cut = sum(conversation in self.cut for conversation in conversations)
+        only_last = sum(conversation in self.only_last for conversation in conversations)
+        return part_report(self.part(conversations), groups, cut, only_last)
+
+
+def load_data(config: DataConfig, tokenizer: Any) -> Data:
+    """Read, split and tokenise the data of a run.
+
+    Only rows that some part takes are tokenised. The numbers of validation and test rows are exact: a row that is too
+    long or has nothing to learn is passed over and the next of its kind taken.
+
+    Raises:
+        QweftError: The source cannot be read, a row has no answer, the rows are too few, or no row is left to learn
+            from; the last shows one.
+    """
+    if config.max_length < 2:
+        raise QweftError(f"max_length {config.max_length}: a row needs at least 2 tokens; use 128 or more")
+    conversations = [to_conversation(row, where) for where, row in read_rows(config.source)]
+    if not conversations:
+        raise QweftError(f"data {config.source}: there are no rows in it")
+    encoder = _Encoder(tokenizer, config)
+    try:
+        parts = split(
+            conversations,
+            config.validation_rows,
+            config.test_rows,
+            config.split_seed,
+            config.train_rows,
+            encoder.usable,
+        )
+    except QweftError as fault:
+        if encoder.rows and not any(encoder.rows.values()):
+            raise _nothing_left(config, tokenizer, conversations[0], len(encoder.rows)) from fault
+        if encoder.dropped or encoder.nothing_learned:
+            out = sum(not encoder.usable(conversation) for conversation in conversations)
+            raise QweftError(f"{fault} ({out:,} rows are too long: raise max_length {config.max_length})") from fault
+        raise
+    chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    rows = {name: encoder.part(part) for name, part in chosen.items()}
+    report = DataReport(
+        source=config.source,
+        rows=len(conversations),
+        groups=len({conversation.group for conversation in conversations}),
+        max_length=config.max_length,
+        dropped=sum(conversation in encoder.dropped for conversation in conversations),
+        nothing_learned=sum(conversation in encoder.nothing_learned for conversation in conversations),
+        left_over=parts.left_over,
+        parts={name: encoder.report(part) for name, part in chosen.items()},
+        fingerprint=fingerprint(rows),
+    )
+    return Data(rows["train"], rows["validation"], rows["test"], list(parts.validation), list(parts.test), report)
+
+
+def _nothing_left(config: DataConfig, tokenizer: Any, shown: Conversation, tried: int) -> QweftError:
+    text = render(shown.messages, tokenizer)
+    length = len(tokenise(shown, tokenizer)["input_ids"])
+    what = "longer than" if config.overlong == "drop" else "without an answer token within"
+    return QweftError(
+        f"data {config.source}: no row is left to learn from, all {tried} are {what} max_length {config.max_length} "
+        f"tokens: raise max_length; the first row has {length} tokens: {text[:300]!r}"
+    )

@@ -1,0 +1,146 @@
+"""Rows out of files, folders, the hub and the embedded data."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from qweft.data.embedded import embedded_rows
+from qweft.errors import QweftError
+
+Located = tuple[str, dict[str, Any]]
+"""(where, row): "data.jsonl, row 3" and its columns."""
+
+HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?")
+
+
+def read_rows(source: str) -> Iterator[Located]:
+    """Yield (where, row) of a data source, in its order.
+
+    Args:
+        source: A file (.jsonl, .json, .csv, .parquet), a folder of such files (read in the order of their names),
+            "embedded:NAME", or a hub id, whose train split is read ("owner/name", or "owner/name:configuration").
+
+    Raises:
+        QweftError: Nothing is found, nothing is in it, or it cannot be read; the sentence names file and line.
+    """
+    if source.startswith("embedded:"):
+        yield from embedded_rows(source.removeprefix("embedded:"))
+        return
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
+        if not files:
+            raise QweftError(f"data {source}: the folder holds no file ending in {', '.join(READERS)}")
+        for file in files:
+            yield from _read_file(file)
+    elif path.is_file():
+        yield from _read_file(path)
+    elif _is_path(source):
+        raise QweftError(
+            f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
+        )
+    else:
+        yield from _read_hub(source)
+
+
+def _is_path(source: str) -> bool:
+    known = Path(source).suffix.lower() in {*READERS, ".txt", ".tsv", ".xlsx", ".gz"}
+    return known or source.startswith((".", "/", "~")) or HUB_ID.fullmatch(source) is None
+
+
+def _read_file(path: Path) -> Iterator[Located]:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        ending = path.suffix or "no ending"
+        raise QweftError(f"data {path}: {ending} is not understood; convert it to one of {', '.join(READERS)}")
+    number = 0
+    try:
+        for number, row in enumerate(reader(path), 1):
+            where = f"{path.name}, row {number}"
+            if not isinstance(row, dict):
+                raise QweftError(f"{where}: an object with named columns was expected, not {type(row).__name__}")
+            yield where, row
+    except UnicodeDecodeError as fault:
+        raise QweftError(f"data {path}: not UTF-8 text ({fault.reason}); save it as UTF-8") from fault
+    except OSError as fault:
+        raise QweftError(f"data {path}: cannot be read ({fault})") from fault
+    if number == 0:
+        raise QweftError(f"data {path}: the file holds no rows")
+
+
+def _read_jsonl(path: Path) -> Iterator[Any]:
+    # utf-8-sig: a byte order mark, as some editors write it, is dropped.
+    with path.open(encoding="utf-8-sig") as handle:
+        for number, line in enumerate(handle, 1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError as fault:
+                    raise QweftError(
+                        f"{path.name}, line {number}: not JSON ({fault.msg} at column {fault.colno}); each line of a "
+                        f".jsonl file is one whole object"
+                    ) from fault
+
+
+def _read_json(path: Path) -> Iterator[Any]:
+    text = path.read_text(encoding="utf-8-sig")
+    if not text.strip():
+        return
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as fault:
+        raise QweftError(f"{path.name}, line {fault.lineno}: not JSON ({fault.msg} at column {fault.colno})") from fault
+    rows = content.get("data") if isinstance(content, dict) else content
+    if not isinstance(rows, list):
+        raise QweftError(f"data {path}: a list of rows was expected, or an object whose data is such a list")
+    yield from rows
+
+
+def _read_csv(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        try:
+            # Fields beyond the header come under the name None; they have no meaning here.
+            for row in csv.DictReader(handle):
+                yield {name: value for name, value in row.items() if name is not None}
+        except csv.Error as fault:
+            raise QweftError(f"data {path}: not readable as CSV ({fault})") from fault
+
+
+def _read_parquet(path: Path) -> Iterator[Any]:
+    from pyarrow import ArrowInvalid
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        for batch in ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except ArrowInvalid as fault:
+        raise QweftError(f"data {path}: not readable as Parquet ({str(fault).splitlines()[0]})") from fault
+
+
+READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
+
+
+def _read_hub(source: str) -> Iterator[Located]:
+    """Yield the train split of a data set on the hub, or of its copy in the local cache."""
+    import datasets
+
+    found = HUB_ID.fullmatch(source)
+    assert found is not None  # _is_path has sent everything else away
+    try:
+        rows = datasets.load_dataset(found["id"], found["part"], split="train")
+    except Exception as fault:
+        reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
+        raise QweftError(
+            f"data {source}: neither a file or folder here, nor a data set whose train split the hub gave "
+            f"({reason[:200].rstrip('.')}); check the name, connect, or use embedded:gsm_symbolic"
+        ) from fault
+    for number, row in enumerate(rows, 1):
+        yield f"{source}, row {number}", dict(row)

@@ -1,0 +1,94 @@
+"""What became of the data, for the terminal and the record of a run."""
+
+import hashlib
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qweft.data.tokens import Encoded, target_tokens, total_tokens
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """One part of a split.
+
+    Args:
+        rows: Its rows.
+        groups: How many groups they come from.
+        tokens: Tokens of all rows.
+        target_tokens: Tokens that are learned or measured.
+        cut: Rows whose end was cut off.
+        only_last: Rows of which only the last answer is learned, since the template rewrites the earlier ones.
+    """
+
+    rows: int
+    groups: int
+    tokens: int
+    target_tokens: int
+    cut: int
+    only_last: int
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """The data of a run.
+
+    Args:
+        source: As the user wrote it.
+        rows: Rows read.
+        groups: Groups they form.
+        max_length: Longest row in tokens.
+        dropped: Rows passed over for being longer than that, among those looked at.
+        nothing_learned: Rows passed over because no answer token was left, among those looked at.
+        left_over: Rows of held-out groups that are in no part.
+        parts: By name: train, validation, test.
+        fingerprint: SHA-256 over the token ids and labels of all parts: equal data give equal numbers.
+    """
+
+    source: str
+    rows: int
+    groups: int
+    max_length: int
+    dropped: int
+    nothing_learned: int
+    left_over: int
+    parts: dict[str, PartReport]
+    fingerprint: str
+
+    def describe(self) -> str:
+        """Return a few lines for the terminal; what was cut or left out is always said."""
+        lines = [f"data {self.source}: {self.rows:,} rows in {self.groups:,} groups, sha256 {self.fingerprint[:12]}"]
+        for name, part in self.parts.items():
+            line = f"  {name}: {part.rows:,} rows of {part.groups:,} groups, {part.tokens:,} tokens"
+            line += (
+                f", {part.target_tokens:,} of them learned" if name == "train" else f", {part.target_tokens:,} measured"
+            )
+            if part.cut:
+                line += f"; {part.cut:,} rows cut at {self.max_length:,} tokens"
+            if part.only_last:
+                line += (
+                    f"; {part.only_last:,} rows with only their last answer (the chat template rewrites earlier ones)"
+                )
+            lines.append(line)
+        told = (
+            (self.dropped, f"longer than {self.max_length:,} tokens"),
+            (self.nothing_learned, f"without an answer token in the first {self.max_length:,}"),
+            (self.left_over, "left over from groups held out"),
+        )
+        lines += [f"  left out: {count:,} rows {why}" for count, why in told if count]
+        return "\n".join(lines)
+
+
+def fingerprint(parts: Mapping[str, Sequence[Encoded]]) -> str:
+    """Return the SHA-256, in hex, of the token ids and labels of all parts."""
+    digest = hashlib.sha256()
+    for name, rows in parts.items():
+        digest.update(f"{name} {len(rows)}\n".encode())
+        for row in rows:
+            digest.update(array("q", [len(row["input_ids"]), *row["input_ids"], *row["labels"]]).tobytes())
+    return digest.hexdigest()
+
+
+def part_report(rows: Sequence[Encoded], groups: int, cut: int, only_last: int) -> PartReport:
+    """Count the tokens of a part."""
+    return PartReport(len(rows), groups, total_tokens(rows), sum(map(target_tokens, rows)), cut, only_last)

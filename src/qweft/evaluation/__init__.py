@@ -1,0 +1,1 @@
+"""How a model is judged: held-out loss and perplexity, generated answers."""

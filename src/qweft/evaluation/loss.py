@@ -1,0 +1,104 @@
+"""The loss on rows that were not trained on: one number a model, and how sure it is."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from qweft.data.collate import Collator
+from qweft.data.tokens import IGNORED, Encoded, target_tokens
+from qweft.errors import QweftError
+from qweft.evaluation.mode import device_of, judged
+
+# Logits that are turned into float32 at a time: at 49,152 words 256 positions take 50 MB.
+POSITIONS_AT_A_TIME = 256
+
+
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """The loss of one model on one set of rows.
+
+    Args:
+        loss: Mean of -log p(token | tokens before it) over all target tokens, in nats.
+        perplexity: exp(loss).
+        tokens: Target tokens, the denominator.
+        standard_error: Of the loss over rows, in nats; none with fewer than two rows that hold targets.
+    """
+
+    loss: float
+    perplexity: float
+    tokens: int
+    standard_error: float | None
+
+
+def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> HeldOutLoss:
+    """The loss of a causal language model over all target tokens of the rows.
+
+        loss = sum_i S_i / sum_i n_i,   S_i = sum over targets t of row i of -log p(t | tokens before t)
+
+    The mean is over tokens of the whole set, so neither the batch size nor the order of the rows changes it. The
+    first token of a row has nothing before it and never counts. The standard error is that of a ratio estimator
+    over m rows with n_i > 0:
+
+        se = sqrt( m / (m - 1) * sum_i (S_i - loss * n_i)^2 ) / sum_i n_i
+
+    Args:
+        model: A transformers causal language model, bare or with an adapter. Its mode is restored afterwards.
+        rows: Each {"input_ids": T token ids, "labels": T token ids, -100 where a token is not a target}.
+        pad_token_id: Fills shorter rows of a batch on the right.
+        batch_size: Rows at a time.
+
+    Returns:
+        The loss; log-probabilities are computed in float32 and added up in float64.
+
+    Raises:
+        QweftError: No row holds a target token, or the batch size is below one.
+    """
+    if batch_size < 1:
+        raise QweftError(f"evaluation.batch_size is {batch_size}: it must be at least 1")
+    scored = [row for row in rows if target_tokens(row) > 0]
+    if not scored:
+        raise QweftError(
+            f"none of the {len(rows)} evaluation rows holds a target token: every label is -100 (or is a row's first "
+            "token); are the answers longer than data.max_length leaves room for?"
+        )
+    # The longest rows first: little padding, and a batch that does not fit in memory fails at once.
+    scored.sort(key=lambda row: len(row["input_ids"]), reverse=True)
+    collate = Collator(pad_token_id)
+    sums: list[float] = []
+    with judged(model):
+        for start in range(0, len(scored), batch_size):
+            sums.extend(_row_sums(model, collate(scored[start : start + batch_size])))
+    return _ratio(sums, [target_tokens(row) for row in scored])
+
+
+def _row_sums(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[float]:
+    """Sum of -log p over the targets of each row of one batch."""
+    device = device_of(model)
+    logits = model(
+        input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False
+    ).logits  # (rows, T, words), in the model's type
+    labels = batch["labels"].to(logits.device)
+    for row_logits, row_labels in zip(logits[:, :-1], labels[:, 1:], strict=True):
+        positions = (row_labels != IGNORED).nonzero().squeeze(1)
+        total = torch.zeros((), dtype=torch.float64)
+        for part in positions.split(POSITIONS_AT_A_TIME):
+            losses = cross_entropy(row_logits[part].float(), row_labels[part], reduction="none")
+            total += losses.cpu().double().sum()
+        yield total.item()
+
+
+def _ratio(sums: list[float], counts: list[int]) -> HeldOutLoss:
+    """The ratio of two totals over rows, with its standard error."""
+    tokens, rows = sum(counts), len(counts)
+    loss = math.fsum(sums) / tokens
+    error = None
+    if rows > 1:
+        squares = math.fsum((s - loss * n) ** 2 for s, n in zip(sums, counts, strict=True))
+        error = math.sqrt(rows / (rows - 1) * squares) / tokens
+    # exp overflows above 709; a loss like that is a diverged run, and its perplexity is infinite for every purpose.
+    perplexity = math.exp(loss) if loss < 700 else math.inf
+    return HeldOutLoss(loss=loss, perplexity=perplexity, tokens=tokens, standard_error=error)

@@ -1,0 +1,138 @@
+"""A trained adapter judged beside its base model."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from peft import PeftConfig, PeftModel
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+import qweft.adapter  # noqa: F401  makes the method known to PEFT
+from qweft.data.config import DataConfig
+from qweft.data.load import load_data
+from qweft.errors import QweftError
+from qweft.evaluation.answers import Answer, generate_answers
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.loss import HeldOutLoss, held_out_loss
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Base model and adapter on the same rows.
+
+    Args:
+        adapter: The adapter's folder.
+        model: Where the base model came from.
+        data: The data's source.
+        split: The rows: validation or test.
+        base: The base model's loss.
+        adapted: The adapted model's loss.
+        base_answers: Answers of the base model.
+        adapted_answers: Answers of the adapted model to the same prompts.
+    """
+
+    adapter: Path
+    model: str
+    data: str
+    split: str
+    base: HeldOutLoss
+    adapted: HeldOutLoss
+    base_answers: list[Answer]
+    adapted_answers: list[Answer]
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers and answers as JSON can hold them."""
+        return {
+            "adapter": str(self.adapter),
+            "model": self.model,
+            "data": self.data,
+            "split": self.split,
+            "base": asdict(self.base),
+            "adapted": asdict(self.adapted),
+            "answers": [
+                {**base.to_json(), "generated": {"base": base.generated, "adapted": adapted.generated}}
+                for base, adapted in zip(self.base_answers, self.adapted_answers, strict=True)
+            ],
+        }
+
+    def describe(self) -> Group:
+        """A table of the losses, and the answers side by side, for the terminal."""
+        table = Table(title=f"{self.data}, {self.split} rows, {self.base.tokens:,} target tokens")
+        for column in ("", "loss", "standard error", "perplexity"):
+            table.add_column(column, justify="right" if column else "left")
+        for name, found in (("base", self.base), ("adapted", self.adapted)):
+            error = "-" if found.standard_error is None else f"{found.standard_error:.4f}"
+            table.add_row(name, f"{found.loss:.4f}", error, f"{found.perplexity:.2f}")
+        panels = []
+        for base, adapted in zip(self.base_answers, self.adapted_answers, strict=True):
+            text = Text()
+            for title, answer in (
+                ("reference", base.reference),
+                ("base", base.generated),
+                ("adapted", adapted.generated),
+            ):
+                text.append(f"{title}: ", style="bold").append(f"{answer}\n")
+            panels.append(Panel(text, title=Text(base.prompt[-200:]), title_align="left"))
+        return Group(table, *panels)
+
+
+def _sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
+    """The run's own sections with the overrides on top; what no run left behind is taken from the adapter's config."""
+    record = adapter.parent / "run.json"
+    saved: dict[str, Any] = json.loads(record.read_text())["config"] if record.is_file() else {}
+    model = {**saved.get("model", {}), **overrides.get("model", {})}
+    if "name" not in model:
+        named = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
+        if named is None:
+            raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
+        model["name"] = named
+    data = {**saved.get("data", {}), **overrides.get("data", {})}
+    if "source" not in data:
+        raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
+    evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
+    return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
+
+
+def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluation:
+    """Judge an adapter and its base model on rows that were not trained on.
+
+    Args:
+        adapter: A folder with adapter_config.json and adapter_model.safetensors.
+        overrides: Keys of the sections model, data and evaluation that differ from the run that trained it.
+
+    Raises:
+        QweftError: If the folder holds no adapter, its file does not fit, or model or data cannot be had.
+    """
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (adapter / name).is_file():
+            raise QweftError(f"{adapter}: no {name} in it; give the folder that an adapter was saved to")
+    model_config, data_config, judging = _sections(adapter, overrides or {})
+    loaded = load_model(model_config)
+    data = load_data(data_config, loaded.tokenizer)
+    try:
+        model = PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+    except QweftError:
+        raise
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise QweftError(f"{adapter}: the adapter does not load on {model_config.name}: {error}") from error
+    rows, texts = data.test, data.test_conversations
+    if judging.split == "validation":
+        rows, texts = data.validation, data.validation_conversations
+    shown = texts[: judging.answers]
+
+    def judge() -> tuple[HeldOutLoss, list[Answer]]:
+        loss = held_out_loss(model, rows, loaded.tokenizer.pad_token_id, judging.batch_size)
+        return loss, generate_answers(model, loaded.tokenizer, shown, judging.max_new_tokens)
+
+    with model.disable_adapter():
+        base, base_answers = judge()
+    adapted, adapted_answers = judge()
+    return Evaluation(
+        adapter, loaded.source.origin, data_config.source, judging.split, base, adapted, base_answers, adapted_answers
+    )

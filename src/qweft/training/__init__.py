@@ -1,0 +1,1 @@
+"""One run: plan, train, save."""

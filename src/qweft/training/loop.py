@@ -1,0 +1,124 @@
+"""The training itself, on transformers' trainer."""
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from qweft.data.collate import Collator
+from qweft.data.tokens import Encoded
+from qweft.errors import QweftError
+from qweft.training.config import TrainingConfig
+from qweft.training.memory import PeakMemory
+from qweft.training.progress import StepRecorder
+
+
+class DivergedError(QweftError):
+    """The training loss is not a number any more."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training run leaves besides the weights.
+
+    Args:
+        train_loss: Mean training loss over all steps, nats a target token.
+        curve: (step, loss) as logged.
+        steps: Optimizer steps made.
+        step_seconds_median: Median wall time of a step.
+        peak_memory_bytes: Largest memory in use while training.
+    """
+
+    train_loss: float
+    curve: tuple[tuple[int, float], ...]
+    steps: int
+    step_seconds_median: float
+    peak_memory_bytes: int
+
+
+def steps_of(training: TrainingConfig, rows: int) -> int:
+    """Optimizer steps that the config makes on so many rows."""
+    if training.max_steps is not None:
+        return training.max_steps
+    batches = math.ceil(rows / training.batch_size)
+    return max(1, math.ceil(training.epochs * max(1, math.ceil(batches / training.gradient_accumulation))))
+
+
+def arguments(training: TrainingConfig, rows: int, folder: str) -> TrainingArguments:
+    """The trainer's arguments: AdamW, cosine schedule, warm-up, nothing saved, nothing sent anywhere.
+
+    The same seed gives the same order of the rows whatever is trained: the trainer's sampler has a generator of its
+    own, seeded by `data_seed`.
+    """
+    return TrainingArguments(
+        output_dir=folder,
+        max_steps=steps_of(training, rows),
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(training.warmup_ratio * steps_of(training, rows)),
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_gradient_norm,
+        optim="adamw_torch",
+        gradient_checkpointing=training.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
+        logging_steps=training.logging_steps,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        seed=training.seed,
+        data_seed=training.seed,
+    )
+
+
+def fit(
+    model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig, label: str = "training"
+) -> Fit:
+    """Train what requires gradients in the model.
+
+    Args:
+        model: A causal language model with an adapter attached; trained in place, left in evaluation mode.
+        rows: The training rows.
+        pad_token_id: Fills rows of a batch up to the longest.
+        training: The budget.
+        label: What the progress bar says.
+
+    Raises:
+        DivergedError: If the loss stops being a number: the learning rate is too high for this method.
+    """
+    recorder = StepRecorder(label)
+    cached = model.config.use_cache
+    model.config.use_cache = False  # keys and values are kept for generation alone
+    try:
+        with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory:
+            trainer = Trainer(
+                model=model,
+                args=arguments(training, len(rows), folder),
+                train_dataset=list(rows),  # type: ignore[arg-type]
+                data_collator=Collator(pad_token_id),
+                callbacks=[recorder],
+            )
+            trainer.remove_callback(PrinterCallback)
+            outcome = trainer.train()
+    finally:
+        recorder.stop()
+        model.config.use_cache = cached
+        model.eval()
+    broken = [step for step, loss in recorder.curve if not math.isfinite(loss)]
+    if broken:
+        raise DivergedError(
+            f"the training loss is not a number from step {broken[0]} on; lower training.learning_rate "
+            f"(now {training.learning_rate:g})"
+        )
+    return Fit(
+        outcome.training_loss, tuple(recorder.curve), outcome.global_step, median(recorder.seconds), memory.bytes
+    )

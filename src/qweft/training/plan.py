@@ -1,0 +1,183 @@
+"""What a run would train and need, from shapes alone: no weights are loaded."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from torch import nn
+
+from qweft.adapter.attach import attach
+from qweft.adapter.branch import modes_for
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.parameters import count_parameters
+from qweft.adapter.specification import adapter_config
+from qweft.circuit import crz_ring_ansatz
+from qweft.data.load import Data, load_data
+from qweft.models.load import load_model
+from qweft.training.checks import check_training
+from qweft.training.config import RunConfig
+from qweft.training.footprint import Footprint, footprint
+from qweft.training.loop import steps_of
+from qweft.training.proposal import PAPER_SAVING, Proposal, propose
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it is made.
+
+    Args:
+        model: Where the base model comes from.
+        adapter: The adapter's specification.
+        layers: Adapted layers.
+        trainable: Parameters that would be trained.
+        parts: The same by part (tensor network, linear, circuit); empty for another method than QWTHN.
+        lora: Parameters of a LoRA of the same rank on the same layers; none for another method.
+        modes: How each size is factorised.
+        steps: Optimizer steps; none where the data were not read.
+        data: What was read of the data, in words.
+        memory: Estimated memory.
+        warnings: What the user should know before training.
+        proposal: A width and bond dimension that save as much as the paper says, where the given ones do not.
+    """
+
+    model: str
+    adapter: dict[str, Any]
+    layers: int
+    trainable: int
+    parts: dict[str, int]
+    lora: int | None
+    modes: list[str]
+    steps: int | None
+    data: str
+    memory: Footprint
+    warnings: list[str]
+    proposal: Proposal | None
+
+    @property
+    def difference(self) -> float | None:
+        """Trainable parameters relative to LoRA's, in percent: -75.5 is 75.5% fewer."""
+        return None if not self.lora else 100 * (self.trainable / self.lora - 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON can hold it."""
+        return {
+            "model": self.model,
+            "adapter": self.adapter,
+            "adapted_layers": self.layers,
+            "trainable_parameters": self.trainable,
+            "parts": self.parts,
+            "lora_parameters": self.lora,
+            "difference_to_lora": None if self.difference is None else f"{self.difference:+.1f}%",
+            "modes": self.modes,
+            "steps": self.steps,
+            "data": self.data,
+            "memory_bytes": self.memory.to_json(),
+            "warnings": self.warnings,
+            "proposal": None if self.proposal is None else self.proposal.to_json(),
+        }
+
+    def describe(self) -> Group:
+        """The plan for the terminal."""
+        table = Table(show_header=False, title=f"{self.model}")
+        table.add_column()
+        table.add_column(justify="right")
+        for name, value in self.parts.items():
+            table.add_row(name.replace("_", " "), f"{value:,}")
+        table.add_row(f"trainable parameters ({self.layers} layers)", f"{self.trainable:,}", style="bold")
+        if self.lora is not None and self.difference is not None:
+            table.add_row("LoRA of the same rank", f"{self.lora:,}")
+            table.add_row("difference to LoRA", f"{self.difference:+.1f}%", style="bold")
+        if self.steps is not None:
+            table.add_row("steps", f"{self.steps:,}")
+        for name, value in self.memory.to_json().items():
+            table.add_row(f"memory: {name.replace('_', ' ')}", f"{value / 2**20:,.0f} MiB")
+        lines = [Text(line) for line in [*(f"modes {text}" for text in self.modes), self.data]]
+        lines += [Text(f"warning: {warning}", style="yellow") for warning in self.warnings]
+        if self.proposal is not None:
+            lines.append(Text(f"proposal: {self.proposal}", style="green"))
+        return Group(table, *lines)
+
+
+def plan(config: RunConfig) -> Plan:
+    """Count and estimate a run on the meta device.
+
+    Raises:
+        QweftError: If anything in the config is wrong.
+    """
+    check_training(config.training)
+    peft_config = adapter_config(config.adapter)
+    loaded = load_model(replace(config.model, device="meta"))
+    data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
+    model = attach(loaded.model, peft_config)
+    trainable = int(model.get_nb_trainable_parameters()[0])
+    shapes = [
+        (layer.in_features, layer.out_features, layer.qwthn_r["default"])
+        for layer in model.modules()
+        if isinstance(layer, QwthnLayer)
+    ]
+    longest = _longest_row(data, config.data.max_length)
+    memory = footprint(model, trainable, config.training, longest)
+    steps = None if data is None else steps_of(config.training, len(data.train))
+    said = data.report.describe() if data is not None else "data: not read, since the model has no tokenizer here"
+    plain = Plan(
+        model=loaded.source.origin,
+        adapter=dict(config.adapter),
+        layers=len(shapes) or _adapted(model),
+        trainable=trainable,
+        parts={},
+        lora=None,
+        modes=[],
+        steps=steps,
+        data=said,
+        memory=memory,
+        warnings=[],
+        proposal=None,
+    )
+    return _with_qwthn(plain, peft_config, shapes) if isinstance(peft_config, QwthnConfig) else plain
+
+
+def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Plan:
+    parts = {"tensor_network": 0, "linear": 0, "circuit": 0}
+    for into, out, r in shapes:
+        for name, value in count_parameters(config, into, out, r).items():
+            parts[name] += value
+    lora = sum(r * (into + out) for into, out, r in shapes)
+    uses_mpo = "mpo" in (config.compress, config.expand)
+    sizes = sorted({size for into, out, _ in shapes for size in (into, out)} | {config.width}) if uses_mpo else []
+    modes = [modes_for(config, size) for size in sizes]
+    warnings = [
+        f"size {entry.size} has no useful factors and is padded to {entry.padded} ({entry.padding / entry.size:.1%})"
+        for entry in modes
+        if entry.padding
+    ]
+    if config.core.startswith("quantum"):
+        dead = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload).dead_parameters()
+        if dead:
+            warnings.append(f"reupload is false: the last ring's {len(dead)} angles of each circuit have no gradient")
+    proposal = None
+    saving = 1 - plain.trainable / lora
+    if uses_mpo and saving <= 0:
+        warnings.append(
+            f"width {config.width} and bond dimension {config.bond_dimension} cost {-saving:.0%} more than LoRA of the "
+            "same rank on this model"
+        )
+    if uses_mpo and saving < PAPER_SAVING:
+        proposal = propose(config, shapes)
+    return replace(
+        plain, parts=parts, lora=lora, modes=[str(entry) for entry in modes], warnings=warnings, proposal=proposal
+    )
+
+
+def _adapted(model: nn.Module) -> int:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return sum(isinstance(module, BaseTunerLayer) for module in model.modules())
+
+
+def _longest_row(data: Data | None, limit: int) -> int:
+    if data is None:
+        return limit
+    return max((len(row["input_ids"]) for row in data.train), default=limit)

@@ -1,0 +1,60 @@
+"""What a training run says while it runs, and what it remembers of each step."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+
+class StepRecorder(TrainerCallback):
+    """Keeps loss and wall time of each step and shows them as a bar that moves.
+
+    Args:
+        label: What is being trained, at the left of the bar.
+        console: Where the bar goes; on anything but a terminal it is left out.
+    """
+
+    def __init__(self, label: str, console: Console | None = None):
+        self.curve: list[tuple[int, float]] = []
+        self.seconds: list[float] = []
+        console = console or Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(label, loss="-")
+        self._begun = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Show the bar."""
+        self._bar.update(self._task, total=state.max_steps)
+        self._bar.start()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the step's clock."""
+        self._begun = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop the step's clock."""
+        self.seconds.append(time.perf_counter() - self._begun)
+        self._bar.update(self._task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Keep the loss."""
+        if logs and "loss" in logs:
+            loss = float(logs["loss"])
+            self.curve.append((state.global_step, loss))
+            self._bar.update(self._task, loss=f"{loss:.3f}")
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()

@@ -1,0 +1,91 @@
+"""One run: load, attach, train, judge, save."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from transformers import set_seed
+
+from qweft.adapter.attach import attach
+from qweft.adapter.specification import adapter_config
+from qweft.data.load import load_data
+from qweft.evaluation.loss import HeldOutLoss, held_out_loss
+from qweft.files import folder_beside, write_json
+from qweft.models.load import load_model
+from qweft.training.checks import check_training
+from qweft.training.config import RunConfig
+from qweft.training.loop import Fit, fit
+
+RECORD = "run.json"
+"""Beside the adapter: the effective config of the run and what came out."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a run leaves.
+
+    Args:
+        adapter_folder: The adapter, as PEFT saves it.
+        trainable_parameters: Parameters that were trained.
+        fit: The training.
+        base: The base model's held-out loss.
+        adapted: The adapted model's held-out loss on the same rows.
+    """
+
+    adapter_folder: Path
+    trainable_parameters: int
+    fit: Fit
+    base: HeldOutLoss
+    adapted: HeldOutLoss
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write the adapter as PEFT does, whole or not at all."""
+    with folder_beside(folder) as beside:
+        model.save_pretrained(beside)
+
+
+def train(config: RunConfig) -> TrainedRun:
+    """Train one adapter and write it to `config.output`/adapter, with a record of the run beside it.
+
+    Raises:
+        QweftError: If anything in the config is wrong; all of it is checked before training starts.
+    """
+    console = Console()
+    check_training(config.training)
+    peft_config = adapter_config(config.adapter)
+    loaded = load_model(config.model)
+    console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}")
+    data = load_data(config.data, loaded.tokenizer)
+    console.print(data.report.describe(), highlight=False)
+    set_seed(config.training.seed)
+    model = attach(loaded.model, peft_config)
+    trainable, total = model.get_nb_trainable_parameters()
+    console.print(f"training {trainable:,} of {total:,} parameters", highlight=False)
+    rows = data.test if config.evaluation.split == "test" else data.validation
+    pad, batch = loaded.tokenizer.pad_token_id, config.evaluation.batch_size
+    with model.disable_adapter():
+        base = held_out_loss(model, rows, pad, batch)
+    trained = fit(model, data.train, pad, config.training)
+    adapted = held_out_loss(model, rows, pad, batch)
+    output = Path(config.output)
+    save_adapter(model, output / "adapter")
+    write_json(
+        output / RECORD,
+        {
+            "config": asdict(config),
+            "model_origin": loaded.source.origin,
+            "data_fingerprint": data.report.fingerprint,
+            "trainable_parameters": trainable,
+            "training": asdict(trained),
+            "base": asdict(base),
+            "adapted": asdict(adapted),
+        },
+    )
+    console.print(
+        f"{config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity {base.perplexity:.2f} -> "
+        f"{adapted.perplexity:.2f} ({trained.steps} steps, {trained.step_seconds_median:.2f} s each)",
+        highlight=False,
+    )
+    return TrainedRun(output / "adapter", trainable, trained, base, adapted)

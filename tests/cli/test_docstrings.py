@@ -1,0 +1,11 @@
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["arguments", "parser", "schema", "source", "yaml_file"])
+def test_examples_in_docstrings_hold(name):
+    results = doctest.testmod(importlib.import_module(f"qweft.cli.{name}"))
+    assert results.attempted
+    assert not results.failed

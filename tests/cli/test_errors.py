@@ -1,0 +1,152 @@
+import subprocess
+import sys
+
+import pytest
+
+from qweft.cli.main import main
+
+RUN_FILE_ERRORS = [
+    ("training: {learning_rat: 1}", "unknown key training.learning_rat; did you mean training.learning_rate?"),
+    ("trainin: {learning_rate: 1}", "unknown key trainin; did you mean training?"),
+    ("batch_size: 3", "unknown key batch_size; did you mean training.batch_size?"),
+    ("model: {zzz: 3}", "unknown key model.zzz; known here: name, source, dtype, device"),
+    ("training: {batch_size: four}", 'training.batch_size: expected int, got "four"'),
+    ("training: {batch_size: 4.5}", "training.batch_size: expected int, got 4.5"),
+    ("training: {batch_size: true}", "training.batch_size: expected int, got true"),
+    ("training: {batch_size: null}", "training.batch_size: expected int, got null"),
+    ("training: {max_steps: [1]}", "training.max_steps: expected int or null, got [1]"),
+    ("training: {gradient_checkpointing: 1}", "training.gradient_checkpointing: expected true or false, got 1"),
+    ("data: {overlong: cu}", 'data.overlong: expected one of cut, drop, got "cu"'),
+    ("output: 3", "output: expected text, got 3"),
+    ("output:", "output: expected text, got null"),
+    ("training: 3", "training: expected a mapping of keys to values, got 3"),
+    ("adapter: qtha", 'adapter: expected a mapping of keys to values, got "qtha"'),
+    ("adapter:", "adapter: expected a mapping of keys to values, got null"),
+]
+
+COMPARISON_FILE_ERRORS = [
+    ("seeds: [0]", "missing required section methods (a mapping of keys to values)"),
+    ("methods: {a: {}}", "missing required key methods.a.adapter (a mapping of keys to values)"),
+    ("methods: [a]", 'methods: expected a mapping of keys to values, got ["a"]'),
+    (
+        "methods: {a: {adapter: {}, learning_rat: 1}}",
+        "unknown key methods.a.learning_rat; did you mean methods.a.learning_rate?",
+    ),
+    ("methods: {a: {adapter: {}, learning_rate: x}}", 'methods.a.learning_rate: expected float or null, got "x"'),
+    ("methods: {a: {adapter: {}}}\nrates: [a]", 'rates: expected list of float, got ["a"]'),
+    ("methods: {a: {adapter: {}}}\nseeds: 3", "seeds: expected list of int, got 3"),
+]
+
+OPTION_ERRORS = [
+    (
+        ["--training.learning_rat", "1"],
+        "unknown option --training.learning_rat; did you mean --training.learning_rate?",
+    ),
+    (["--learning_rate", "1"], "unknown option --learning_rate; did you mean --training.learning_rate?"),
+    (
+        ["--training.learning-rate", "1"],
+        "unknown option --training.learning-rate; did you mean --training.learning_rate?",
+    ),
+    (["--training.seed.x", "1"], "unknown option --training.seed.x; did you mean --training.seed?"),
+    (["--dryrun"], "unknown option --dryrun; did you mean --dry-run?"),
+    (["--zzz", "1"], "unknown option --zzz; known here: model, data, adapter, training, evaluation, output"),
+    (["--training.batch_size", "four"], '--training.batch_size: expected int, got "four"'),
+    (["--training.batch_size", "null"], '--training.batch_size: expected int, got "null"'),
+    (["--training.batch_size="], '--training.batch_size: expected int, got ""'),
+    (["--training.batch_size"], "--training.batch_size: expected a value after it"),
+    (["--training.batch_size", "--output", "a"], "--training.batch_size: expected a value after it"),
+    (["--training", "3"], "--training: expected a mapping of keys to values, got 3"),
+    (["--training", "{sed: 3}"], "unknown option --training.sed; did you mean --training.seed?"),
+    (["-x"], "unknown option -x; options begin with two dashes and a name"),
+    (["run.yaml", "other.yaml"], "unexpected argument 'other.yaml' after 'run.yaml'"),
+]
+
+
+def sentence(capsys, argv):
+    """Run a command that must fail, and return its one sentence."""
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    prefix = "qweft: error: "
+    assert err.startswith(prefix)
+    return err.removeprefix(prefix).rstrip("\n")
+
+
+@pytest.mark.parametrize(("text", "expected"), RUN_FILE_ERRORS)
+def test_run_file(capsys, write, text, expected):
+    assert sentence(capsys, ["train", write(text)]) == f"x.yaml: {expected}"
+
+
+@pytest.mark.parametrize(("text", "expected"), COMPARISON_FILE_ERRORS)
+def test_comparison_file(capsys, write, text, expected):
+    assert sentence(capsys, ["compare", write(text)]) == f"x.yaml: {expected}"
+
+
+@pytest.mark.parametrize(("options", "expected"), OPTION_ERRORS)
+def test_option(capsys, run_file, options, expected):
+    assert sentence(capsys, ["train", *options]) == expected
+
+
+def test_option_of_a_method_that_is_not_there(capsys, comparison_file):
+    got = sentence(capsys, ["tune", comparison_file, "--methods.qtah.adapter.r", "4"])
+    assert got == "unknown option --methods.qtah; did you mean --methods.qtha?"
+
+
+def test_adapter_option_that_is_not_yaml(capsys):
+    got = sentence(capsys, ["plan", "--adapter.target_modules", "[a"])
+    assert got.startswith("--adapter.target_modules: not valid YAML: expected ',' or ']'")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: [1\nb: 2", "x.yaml, line 2: not valid YAML: "),
+        ("training:\n\tseed: 1", "x.yaml, line 2: not valid YAML: found character '\\t'"),
+        ("output: a\nseed: 1\noutput: b", "x.yaml, line 3: duplicate key output"),
+        ("training:\n  seed: 1\n  seed: 1", "x.yaml, line 3: duplicate key seed"),
+        ("adapter: {r: 1, r: 2}", "x.yaml, line 1: duplicate key r"),
+        ("- a", "x.yaml: expected a mapping of sections, got list"),
+        ("just words", "x.yaml: expected a mapping of sections, got str"),
+        ("output: a\0b", "x.yaml: not valid YAML: "),
+        ("a: 1\n---\nb: 2", "x.yaml, line 2: not valid YAML: "),
+    ],
+)
+def test_file_that_is_not_yaml(capsys, write, text, expected):
+    assert sentence(capsys, ["train", write(text)]).startswith(expected)
+
+
+def test_file_that_cannot_be_read(capsys, write, tmp_path):
+    assert sentence(capsys, ["train", "none.yaml"]) == "none.yaml: no such file"
+    assert sentence(capsys, ["train", str(tmp_path)]) == f"{tmp_path}: expected a YAML file, got a folder"
+    (tmp_path / "latin.yaml").write_bytes(b"output: \xe9")
+    write("")
+    assert sentence(capsys, ["train", "latin.yaml"]) == "latin.yaml: not UTF-8 text (byte 8)"
+
+
+@pytest.mark.parametrize("command", ["compare", "tune"])
+def test_missing_config(capsys, command):
+    got = sentence(capsys, [command])
+    assert got.startswith(f"qweft {command}: CONFIG is missing; for example: qweft {command} configs/demo.yaml")
+
+
+def test_evaluate_needs_a_folder(capsys):
+    assert sentence(capsys, ["evaluate"]).startswith("qweft evaluate: ADAPTER is missing; for example: ")
+    assert sentence(capsys, ["evaluate", "none"]).startswith("none: no such folder")
+
+
+def test_evaluate_takes_only_the_sections_that_may_differ(capsys, tmp_path):
+    got = sentence(capsys, ["evaluate", str(tmp_path), "--training.seed", "1"])
+    assert got == "unknown option --training; known here: model, data, evaluation"
+
+
+def test_unknown_command(capsys):
+    assert sentence(capsys, ["trian"]) == "unknown command trian; did you mean train?"
+    assert sentence(capsys, ["zzz"]) == "unknown command zzz; see qweft --help"
+
+
+def test_the_process_exits_with_status_2_and_no_traceback():
+    command = [sys.executable, "-m", "qweft", "plan", "--training.batch_size", "four"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == 'qweft: error: --training.batch_size: expected int, got "four"\n'

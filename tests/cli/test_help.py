@@ -1,0 +1,105 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+from docstring_parser import parse as parse_docstring
+
+from qweft.cli.evaluate import Overrides
+from qweft.cli.main import COMMANDS, main
+from qweft.cli.schema import is_mapping, is_section, names
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.training.config import RunConfig
+
+CONFIG_CLASSES = {
+    "train": RunConfig,
+    "plan": RunConfig,
+    "compare": ComparisonConfig,
+    "tune": ComparisonConfig,
+    "evaluate": Overrides,
+    "presets": None,
+}
+
+
+def text_of(config_class, name):
+    """The words of a docstring's Args section about a dotted name of a config class."""
+    section, _, key = name.rpartition(".")
+    owner = MethodConfig if section == "methods.NAME" else names(config_class)[section] if section else config_class
+    return next(arg.description for arg in parse_docstring(owner.__doc__).params if arg.arg_name == key)
+
+
+def help_of(capsys, command):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+        raise SystemExit(0)  # presets returns
+    assert stopped.value.code == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def test_every_command_is_covered():
+    assert set(CONFIG_CLASSES) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_description_example_and_every_option_with_its_text(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "90")
+    out = help_of(capsys, command)
+    flat = " ".join(out.split())
+    described = importlib.import_module(f"qweft.cli.{command}").COMMAND
+    assert out.startswith(f"usage: qweft {command}")
+    assert described.description in flat
+    assert f"example:\n  {described.example}\n" in out
+    assert f"qweft {command}" in described.example
+    for flag, text in described.flags.items():
+        assert f"--{flag} {text}" in flat
+    config_class = CONFIG_CLASSES[command]
+    for name, kind in names(config_class).items() if config_class else ():
+        if not is_section(kind) and name != "methods":
+            assert f"\n  --{name}.KEY " in out if is_mapping(kind) else f"\n  --{name} " in out
+            assert " ".join(text_of(config_class, name).split()) in flat
+    assert all(len(line) <= 90 for line in out.splitlines())
+    assert "SUPPRESS" not in out
+
+
+def test_help_shows_defaults_types_and_sections(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    out = help_of(capsys, "train")
+    flat = " ".join(out.split())
+    assert "--training.learning_rate FLOAT Peak learning rate. (default: 0.0005)" in flat
+    assert "--data.overlong {cut,drop}" in out
+    assert "--training.gradient_checkpointing {true,false}" in out
+    assert "(default: {preset: qtha})" in flat
+    assert "\ntraining: the training:\n" in out
+    assert "\nmethods.NAME: the methods by name;" in help_of(capsys, "compare")
+
+
+def test_evaluate_does_not_show_defaults_that_are_not_its_own(capsys):
+    assert "(default" not in help_of(capsys, "evaluate")
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
+def test_top_help_lists_the_commands(capsys, argv):
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    for command, text in COMMANDS.items():
+        assert f"  {command}" in out
+        assert text in out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("qweft 0.")
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["train", "--help"], ["compare", "--help"]])
+def test_help_imports_nothing_heavy(argv):
+    heavy = ["torch", "transformers", "peft", "datasets", "matplotlib", "pandas", "numpy"]
+    code = (
+        "import sys\nfrom qweft.cli.main import main\n"
+        f"try:\n    main({argv!r})\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stderr.strip() == "[]"

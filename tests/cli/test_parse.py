@@ -1,0 +1,137 @@
+import pytest
+
+from qweft.cli.parser import dump_yaml, parse
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.training.config import RunConfig
+
+
+def test_without_file_or_options_the_defaults_hold():
+    assert parse(RunConfig, []) == RunConfig()
+
+
+def test_file_gives_values_and_leaves_other_defaults(run_file):
+    config = parse(RunConfig, [run_file])
+    assert config.training.batch_size == 2
+    assert config.training.epochs == RunConfig().training.epochs
+    assert config.adapter == {"preset": "qtha", "r": 6, "alpha": 10.0}
+
+
+def test_options_win_over_the_file(run_file):
+    config = parse(RunConfig, [run_file, "--training.batch_size", "3", "--output=runs/a=b", "--training.epochs", "2"])
+    assert (config.training.batch_size, config.output, config.training.epochs) == (3, "runs/a=b", 2.0)
+    assert config.training.learning_rate == 5e-4
+
+
+@pytest.mark.parametrize("text", ["5e-4", "5E-4", "0.0005", "5.0e-04", "+5e-4", ".5e-3"])
+def test_numbers_are_read_alike_in_file_and_option(write, text):
+    file = write(f"training: {{learning_rate: {text}}}\nadapter: {{alpha: {text}}}")
+    for argv in ([file], ["--training.learning_rate", text, "--adapter.alpha", text]):
+        config = parse(RunConfig, argv)
+        assert config.training.learning_rate == 5e-4
+        assert config.adapter["alpha"] == 5e-4
+        assert isinstance(config.adapter["alpha"], float)
+
+
+def test_numbers_in_lists(comparison_file):
+    assert parse(ComparisonConfig, [comparison_file, "--rates", "[1e-3, 2]"]).rates == [1e-3, 2.0]
+    assert parse(ComparisonConfig, [comparison_file, "--seeds", "[3]"]).seeds == [3]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("8", 8),
+        ("true", True),
+        ("null", None),
+        ("[q_proj, v_proj]", ["q_proj", "v_proj"]),
+        (r"'.*\.[qv]_proj'", r".*\.[qv]_proj"),
+        ("{a: 1e-2}", {"a": 0.01}),
+    ],
+)
+def test_values_of_the_adapter_are_yaml(text, value):
+    got = parse(RunConfig, ["--adapter.x", text]).adapter["x"]
+    assert got == value
+    assert type(got) is type(value)
+
+
+def test_quoted_text_in_the_adapter_stays_text(write):
+    file = write("adapter: {target_modules: '[qv]_proj', name: '8', other: 'null'}")
+    assert parse(RunConfig, [file]).adapter == {"target_modules": "[qv]_proj", "name": "8", "other": "null"}
+
+
+def test_options_merge_single_keys_of_the_adapter(run_file):
+    adapter = parse(RunConfig, [run_file, "--adapter.preset", "other", "--adapter.r", "8"]).adapter
+    assert adapter == {"preset": "other", "r": 8, "alpha": 10.0}
+
+
+def test_adapter_option_without_a_file_keeps_the_default_preset():
+    assert parse(RunConfig, ["--adapter.r", "8"]).adapter == {"preset": "qtha", "r": 8}
+    assert RunConfig().adapter == {"preset": "qtha"}
+
+
+def test_adapter_of_a_file_replaces_the_default(write):
+    assert parse(RunConfig, [write("adapter: {peft_type: LORA}")]).adapter == {"peft_type": "LORA"}
+
+
+def test_naming_a_peft_type_drops_the_preset_and_back(run_file):
+    assert parse(RunConfig, ["--adapter.peft_type", "LORA"]).adapter == {"peft_type": "LORA"}
+    adapter = parse(RunConfig, [run_file, "--adapter.peft_type", "LORA", "--adapter.preset", "qtha"]).adapter
+    assert adapter == {"r": 6, "alpha": 10.0, "preset": "qtha"}
+
+
+def test_a_whole_adapter_as_an_option_replaces_it(run_file):
+    adapter = parse(RunConfig, [run_file, "--adapter", "{peft_type: LORA}", "--adapter.r", "4"]).adapter
+    assert adapter == {"peft_type": "LORA", "r": 4}
+
+
+def test_options_override_single_keys_of_one_method(comparison_file):
+    options = ["--methods.qtha.learning_rate", "2e-2", "--methods.qtha.adapter.r", "4"]
+    methods = parse(ComparisonConfig, [comparison_file, *options]).methods
+    assert methods["qtha"] == MethodConfig({"preset": "qtha", "r": 4}, 0.02, "lora")
+    assert methods["lora"] == MethodConfig({"peft_type": "LORA", "r": 8})
+
+
+def test_a_whole_method_can_be_added(comparison_file):
+    methods = parse(ComparisonConfig, [comparison_file, "--methods.new", "{adapter: {preset: qwthn}}"]).methods
+    assert methods["new"] == MethodConfig({"preset": "qwthn"})
+
+
+def test_text_options_are_taken_as_typed():
+    config = parse(RunConfig, ["--output", "123", "--model.name", "[a]", "--data.source", "null"])
+    assert (config.output, config.model.name, config.data.source) == ("123", "[a]", "null")
+
+
+def test_null_and_negative_values():
+    config = parse(RunConfig, ["--training.max_steps", "null", "--training.seed", "-1"])
+    assert (config.training.max_steps, config.training.seed) == (None, -1)
+
+
+def test_an_empty_section_or_file_means_the_defaults(write):
+    assert parse(RunConfig, [write("training:\n  # batch_size: 3\n")]) == RunConfig()
+    assert parse(RunConfig, [write("# nothing\n")]) == RunConfig()
+
+
+def test_yaml_anchors_and_merges_work(write):
+    file = write("methods:\n  a: &a {adapter: {preset: qtha}, learning_rate: 1e-2}\n  b: {<<: *a, learning_rate: 1e-3}")
+    methods = parse(ComparisonConfig, [file]).methods
+    assert (methods["a"].learning_rate, methods["b"].learning_rate) == (1e-2, 1e-3)
+    assert methods["b"].adapter == {"preset": "qtha"}
+
+
+def test_dump_yaml_reads_back_the_same(comparison_file, write):
+    options = ["--methods.qtha.adapter.odd", "'5e-4'", "--methods.qtha.adapter.list", "[a, 1e-7, null, 'null', é]"]
+    for config_class, argv in (
+        (RunConfig, ["--adapter.x", "{a: [1, 1e30]}"]),
+        (ComparisonConfig, [comparison_file, *options]),
+    ):
+        config = parse(config_class, argv)
+        text = dump_yaml(config)
+        assert parse(config_class, [write(text, "dumped.yaml")]) == config
+        assert dump_yaml(parse(config_class, ["dumped.yaml"])) == text
+
+
+def test_dump_yaml_is_plain():
+    text = dump_yaml(RunConfig())
+    assert "adapter:\n  preset: qtha\n" in text
+    assert "learning_rate: 0.0005\n" in text
+    assert "max_steps: null\n" in text

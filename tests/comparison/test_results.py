@@ -1,0 +1,95 @@
+"""The record of a run, its file, and the environment."""
+
+import json
+import math
+import os
+import stat
+
+import pytest
+from comparison_examples import run
+
+from qweft.comparison.environment import environment
+from qweft.comparison.results import Run
+from qweft.errors import QweftError
+from qweft.files import write_json
+
+KEYS = {
+    "model", "data", "method", "seed", "trainable_parameters", "steps", "train_loss", "train_loss_curve", "eval_loss",
+    "eval_perplexity", "step_seconds_median", "peak_memory_bytes", "learning_rate", "eval_standard_error", "adapter",
+    "answers", "started", "seconds",
+}  # fmt: skip
+
+
+def test_the_json_form_has_exactly_these_keys():
+    record = run("lora", answers=({"prompt": "p", "reference": "r", "generated": "g"},)).to_json()
+    assert set(record) == KEYS
+    assert record["train_loss_curve"][0] == [1, 2.0]
+    assert record["answers"] == [{"prompt": "p", "reference": "r", "generated": "g"}]
+
+
+@pytest.mark.parametrize("method", ["base", "lora"])
+def test_a_run_comes_back_from_json_as_it_was(method):
+    before = run(method, answers=({"prompt": "p", "reference": "r", "generated": "g"},), seconds=1.5)
+    assert Run.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+def test_keys_of_a_later_version_are_left_out():
+    assert Run.from_json({**run("lora").to_json(), "energy": 3}) == run("lora")
+
+
+def test_a_diverged_run_is_null_in_json_and_comes_back():
+    record = run("lora", loss=math.nan, train_loss_curve=((1, 2.0), (2, math.inf))).to_json()
+    assert record["eval_loss"] is None and record["train_loss_curve"][1] == [2, None]
+    back = Run.from_json(record)
+    assert back.eval_loss is None and math.isnan(back.train_loss_curve[1][1])
+
+
+@pytest.mark.parametrize(
+    "change", [{"steps": None}, {"train_loss_curve": 5}, {"train_loss_curve": [[1]]}, {"eval_loss": None}]
+)
+def test_an_incomplete_record_is_named(change):
+    record = run("lora", seed=3).to_json()
+    for key, value in change.items():
+        if value is None:
+            del record[key]
+        else:
+            record[key] = value
+    with pytest.raises(QweftError, match="lora, seed 3"):
+        Run.from_json(record)
+
+
+def test_write_json_replaces_the_file_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "new" / "results.json"
+    write_json(path, {"a": 1})
+    write_json(path, {"a": [1.5, math.inf, (2, "é")]})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": [1.5, None, [2, "é"]]}
+    assert os.listdir(path.parent) == ["results.json"]
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    write_json(path, {"a": 1})
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_json(path, {"a": 2})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["results.json"]
+
+
+def test_the_environment_names_what_ran():
+    found = environment("hub", "sha256:1", "qweft compare x.yaml", dtype="float32")
+    json.dumps(found, allow_nan=False)
+    for key in ("qweft", "torch", "transformers", "peft", "python", "platform", "cpu", "cores", "threads", "date"):
+        assert found[key], key
+    assert found["model_origin"] == "hub" and found["data_fingerprint"] == "sha256:1" and found["dtype"] == "float32"
+    assert found["command"] == "qweft compare x.yaml"
+    assert "git_commit" in found

@@ -1,0 +1,142 @@
+"""Means, spreads, differences and ratios by hand."""
+
+import json
+import math
+
+import pytest
+from comparison_examples import run, runs
+
+from qweft.comparison.kinds import kind_of, maps_of
+from qweft.comparison.pairing import pair
+from qweft.comparison.summary import summarise
+from qweft.errors import QweftError
+from qweft.files import write_json
+
+
+def test_by_hand():
+    """lora 1, 2, 3; qtha 1.1, 2.1, 2.8: differences +0.1, +0.1, -0.2 of a mean of 2, in percent +5, +5, -10."""
+    summary = summarise(runs(lora=[1.0, 2.0, 3.0], qtha=[1.1, 2.1, 2.8]))
+    lora, qtha = summary["lora"], summary["qtha"]
+    assert (lora.eval_loss, lora.eval_loss_deviation) == (pytest.approx(2), pytest.approx(1))
+    assert lora.perplexity == pytest.approx(math.exp(2))
+    assert lora.train_loss == pytest.approx(2.1) and lora.train_loss_deviation == pytest.approx(1)
+    assert lora.parameter_difference == 0 and lora.step_time_ratio == 1 and lora.memory_ratio == 1
+    assert qtha.seeds == (0, 1, 2) and qtha.eval_losses == (1.1, 2.1, 2.8)
+    assert qtha.eval_loss == pytest.approx(2)
+    assert qtha.eval_loss_differences == pytest.approx((5, 5, -10))
+    assert qtha.eval_loss_difference == pytest.approx(0, abs=1e-12)
+    assert qtha.eval_loss_difference_deviation == pytest.approx(math.sqrt((25 + 25 + 100) / 2))
+    assert qtha.parameter_difference == pytest.approx(-82)
+    assert (qtha.kind, qtha.rank, qtha.learning_rate, qtha.steps) == ("hybrid", 8, 0.001, 4)
+
+
+def test_costs_are_medians_against_the_reference():
+    made = [run("lora", s, step_seconds_median=t, peak_memory_bytes=100) for s, t in enumerate((0.1, 0.2, 9.0))]
+    made += [run("mpo", s, step_seconds_median=t, peak_memory_bytes=150) for s, t in enumerate((0.3, 0.3, 0.1))]
+    mpo = summarise(made)["mpo"]
+    assert mpo.step_seconds == 0.3 and mpo.step_time_ratio == pytest.approx(1.5)
+    assert mpo.peak_memory_bytes == 150 and mpo.memory_ratio == pytest.approx(1.5)
+
+
+def test_the_base_model_comes_first_and_is_paired_with_every_seed():
+    summary = summarise(runs(lora=[1.0, 1.0, 2.5], base=[3.0]))
+    assert list(summary) == ["base", "lora"]
+    base = summary["base"]
+    assert base.eval_loss_differences == pytest.approx((400 / 3, 400 / 3, 100 / 3))
+    assert base.train_loss is None and base.step_time_ratio is None and base.eval_loss_deviation is None
+
+
+def test_differences_use_only_seeds_that_both_have():
+    summary = summarise([run("lora", 0, 1.0), run("lora", 1, 2.0), run("qtha", 1, 3.0), run("qtha", 2, 9.0)])
+    assert summary["qtha"].eval_loss_differences == pytest.approx((50,))
+    assert summary["qtha"].eval_loss_difference_deviation is None
+
+
+def test_a_diverged_seed_is_not_left_out_of_the_mean():
+    qtha = summarise(runs(lora=[1.0, 1.0, 1.0], qtha=[0.5, 0.5, None]))["qtha"]
+    assert qtha.diverged == 1
+    assert qtha.eval_loss is None and qtha.perplexity is None and qtha.eval_loss_deviation is None
+
+
+def test_a_loss_that_is_not_a_number_diverged_even_before_it_was_written():
+    qtha = summarise(runs(lora=[1.0, 1.0, 1.0], qtha=[0.5, math.inf, math.nan]))["qtha"]
+    assert qtha.diverged == 2 and qtha.eval_losses == (0.5, None, None) and qtha.train_loss is None
+
+
+def test_without_the_reference_nothing_is_relative():
+    qtha = summarise(runs(qtha=[1.0, 2.0]))["qtha"]
+    assert qtha.eval_loss == 1.5 and qtha.reference == "lora"
+    assert qtha.parameter_difference is None and qtha.eval_loss_difference is None and qtha.memory_ratio is None
+
+
+def test_another_reference():
+    summary = summarise(runs(lora=[2.0, 2.0], mpo=[1.0, 1.0]), reference="mpo")
+    assert summary["lora"].eval_loss_difference == pytest.approx(100) and summary["lora"].reference == "mpo"
+
+
+def test_the_summary_is_json(tmp_path):
+    summary = summarise(runs(base=[3.0], lora=[1.0], qtha=[None]))
+    write_json(tmp_path / "s.json", {name: entry.to_json() for name, entry in summary.items()})
+    assert json.loads((tmp_path / "s.json").read_text())["qtha"]["eval_loss"] is None
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ([], "no run"),
+        ([run("lora"), run("qtha", model="other")], "more than one model"),
+        ([run("lora"), run("qtha", data="other")], "more than one data"),
+        ([run("lora", 1), run("lora", 1)], "same seed"),
+        ([run("lora", 0), run("lora", 1, trainable_parameters=7)], "differ in trainable parameters"),
+    ],
+)
+def test_runs_that_do_not_belong_together(made, message):
+    with pytest.raises(QweftError, match=message):
+        summarise(made)
+
+
+@pytest.mark.parametrize(
+    ("method", "adapter", "kind"),
+    [
+        ("base", None, "base"),
+        ("x", {"peft_type": "LORA"}, "lora"),
+        ("x", {"peft_type": "lora", "r": 1}, "lora"),
+        ("lora_same_size", None, "lora"),
+        ("x", {"preset": "lora"}, "lora"),
+        ("lora", {"preset": "qtha"}, "hybrid"),
+        ("x", {"preset": "quantum_lora"}, "hybrid"),
+        ("quantum_lora", None, "hybrid"),
+        ("x", {"peft_type": "QWTHN"}, "hybrid"),
+        ("x", {"preset": "mpo"}, "no_circuit"),
+        ("x", {"preset": "qtha", "core": "linear"}, "no_circuit"),
+        ("x", {"preset": "qtha", "twin": "mlp"}, "twin"),
+        ("x", {"peft_type": "VERA"}, "other"),
+        ("x", None, "other"),
+    ],
+)
+def test_kinds(method, adapter, kind):
+    assert kind_of(method, adapter) == kind
+
+
+def test_maps_tell_which_network_a_control_belongs_to():
+    assert maps_of("x", {"preset": "quantum_lora"}) == ("dense", "dense")
+    assert maps_of("x", {"preset": "mpo", "compress": "dense"}) == ("dense", "mpo")
+
+
+@pytest.mark.parametrize(
+    ("losses", "direction"),
+    [
+        ([0.9, 0.9, 0.9], "lower"),
+        ([1.1, 1.2, 1.001], "higher"),
+        ([0.9, 0.9, 1.1], "not shown"),
+        ([0.9, 0.9, 1.0], "not shown"),
+        ([0.9, 0.9], "not shown"),
+        ([1.0, 1.0, 1.0], "not shown"),
+        ([0.1, 0.1, None, 0.1], "not shown"),
+        ([], "not shown"),
+    ],
+)
+def test_a_direction_is_shown_only_where_three_seeds_agree(losses, direction):
+    found = pair(dict(enumerate(losses)), dict.fromkeys(range(len(losses)), 1.0))
+    assert found.direction == direction
+    assert bool(found.reason) == (direction == "not shown")

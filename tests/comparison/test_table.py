@@ -1,0 +1,63 @@
+"""The table in the terminal and as Markdown."""
+
+import io
+
+import pytest
+from comparison_examples import run, runs
+from rich.console import Console
+
+from qweft.comparison.summary import summarise
+from qweft.comparison.table import HEADERS, cells, markdown_table, print_table, rich_table
+
+SUMMARY = summarise(
+    [
+        run("base", 0, 1.316, peak_memory_bytes=3 * 1024**3),
+        *runs(lora=[0.86, 0.87, 0.88], qtha=[0.94, 0.95, 0.96]),
+        *[run("a[bold]b", s, 12.0, trainable_parameters=123_456_789, adapter={"peft_type": "LORA"}) for s in range(3)],
+    ]
+)
+
+
+def printed(**options):
+    file = io.StringIO()
+    print_table(SUMMARY, Console(file=file, **options))
+    return file.getvalue()
+
+
+def test_the_cells():
+    row = dict(zip(HEADERS, cells(SUMMARY["qtha"]), strict=True))
+    assert row["trained parameters"] == "180" and row["vs ref."] == "-82%"
+    assert row["held-out loss"] == "0.9500 ± 0.0100" and row["perplexity"] == "2.59"
+    assert row["diff. to ref."] == "+9.2%" and row["s/step"] == "0.2" and row["peak memory"] == "1.00 GiB"
+    assert dict(zip(HEADERS, cells(SUMMARY["lora"]), strict=True))["diff. to ref."] == "ref."
+    assert dict(zip(HEADERS, cells(SUMMARY["base"]), strict=True))["train loss"] == "–"
+
+
+def test_without_a_terminal_it_is_plain_text_of_at_most_100_columns():
+    text = printed()
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    for entry in SUMMARY.values():
+        assert all(cell in text for cell in cells(entry)), entry.method
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_terminal_loses_columns_but_no_digits(width):
+    file = io.StringIO()
+    Console(file=file, width=width, force_terminal=True, color_system=None).print(rich_table(SUMMARY, width))
+    text = file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert "0.9500 ± 0.0100" in text and "+9.2%" in text and "123,456,789" in text
+    assert ("1.00 GiB" in text) == (width == 100)
+
+
+def test_a_diverged_method_says_so():
+    assert "1 of 2 diverged" in markdown_table(summarise(runs(lora=[1.0, 1.0], qtha=[1.0, None])))
+
+
+def test_markdown_has_one_line_a_method_and_escapes_bars():
+    summary = summarise([run("lora", 0, 1.0), run("a|b", 0, 1.0)])
+    lines = markdown_table(summary).splitlines()
+    assert len(lines) == 4 and lines[1].startswith("|---|---:|") and r"a\|b" in lines[3]
+    unescaped = [line.replace(r"\|", "").count("|") for line in lines]
+    assert set(unescaped) == {len(HEADERS) + 1}

@@ -1,0 +1,56 @@
+"""Tests need no network: hub clients are told so, pip too, and sockets reach this machine only."""
+
+import os
+
+# Before anything imports huggingface_hub or datasets, which read these once. Child processes inherit them.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["PIP_NO_INDEX"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+class NetworkBlockedError(ConnectionError):
+    """A test tried to leave this machine."""
+
+
+def is_local(host: Any) -> bool:
+    """Whether a host name or address is this machine."""
+    if host in (None, "", "localhost", b"localhost", socket.gethostname()):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Refuse name look-ups and connections beyond loopback while tests run."""
+    patch = pytest.MonkeyPatch()
+    look_up = socket.getaddrinfo
+
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_local(host):
+            raise NetworkBlockedError(f"tests need no network, but one looked up {host!r}")
+        return look_up(host, *args, **kwargs)
+
+    patch.setattr(socket, "getaddrinfo", guarded_look_up)
+    for method in ("connect", "connect_ex"):
+        original = getattr(socket.socket, method)
+
+        def guarded(self: socket.socket, address: Any, original: Any = original) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not is_local(address[0]):
+                raise NetworkBlockedError(f"tests need no network, but one connected to {address!r}")
+            return original(self, address)
+
+        patch.setattr(socket.socket, method, guarded)
+    yield
+    patch.undo()

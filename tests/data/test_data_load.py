@@ -1,0 +1,88 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from qweft.data.config import DataConfig
+from qweft.data.load import load_data
+from qweft.data.tokens import learned_text
+from qweft.errors import QweftError
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "sums.jsonl"
+    rows = [
+        {"question": f"{a}+{b}?", "answer": f"{a + b}" + " !" * (30 * (a == 0))} for a in range(10) for b in range(10)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return DataConfig(source=str(path), validation_rows=10, test_rows=12, max_length=64)
+
+
+def test_parts_are_exact_aligned_and_repeatable(config, chatml):
+    data = load_data(config, chatml)
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [78, 10, 12]
+    for rows, talks in ((data.validation, data.validation_conversations), (data.test, data.test_conversations)):
+        for row, talk in zip(rows, talks, strict=True):
+            assert f"{talk.answer}<|im_end|>".startswith(learned_text(row, chatml)[0])
+            assert talk.prompt[0].content in chatml.decode(row["input_ids"])
+    assert load_data(config, chatml) == data
+
+
+def test_the_report_accounts_for_every_row(config, chatml):
+    report = load_data(config, chatml).report
+    assert sum(part.rows for part in report.parts.values()) == report.rows == 100
+    assert sum(part.cut for part in report.parts.values()) == 10
+    assert "rows cut at 64 tokens" in report.describe()
+    report = load_data(replace(config, overlong="drop"), chatml).report
+    assert (report.parts["train"].rows, report.dropped) == (68, 10)
+    assert report.parts["test"].rows == 12
+    assert "left out: 10 rows longer than 64 tokens" in report.describe()
+
+
+def test_the_token_counts_are_those_of_the_rows(config, chatml):
+    data = load_data(config, chatml)
+    part = data.report.parts["train"]
+    assert part.tokens == sum(len(row["input_ids"]) for row in data.train)
+    assert part.target_tokens == sum(label != -100 for row in data.train for label in row["labels"])
+
+
+def test_train_rows_limits_training_alone(config, chatml):
+    full, short = load_data(config, chatml), load_data(replace(config, train_rows=5), chatml)
+    assert short.train == full.train[:5]
+    assert (short.validation, short.test) == (full.validation, full.test)
+
+
+def test_the_fingerprint_changes_with_seed_template_and_text(config, chatml, plain):
+    prints = {
+        load_data(config, chatml).report.fingerprint,
+        load_data(replace(config, split_seed=1), chatml).report.fingerprint,
+        load_data(config, plain).report.fingerprint,
+        load_data(replace(config, max_length=20), chatml).report.fingerprint,
+    }
+    assert len(prints) == 4
+
+
+def test_no_row_left_shows_one(config, chatml):
+    with pytest.raises(
+        QweftError, match=r"no row is left to learn from, all 100 are without .* max_length 4 .*im_start"
+    ):
+        load_data(replace(config, max_length=4), chatml)
+    with pytest.raises(QweftError, match=r"no row is left to learn from, all 100 are longer than max_length 4"):
+        load_data(replace(config, max_length=4, overlong="drop"), chatml)
+
+
+def test_too_few_rows_names_the_limit_that_dropped_them(config, chatml):
+    with pytest.raises(QweftError, match=r"give 90 usable rows .*\(10 rows are too long: raise max_length 64\)"):
+        load_data(replace(config, overlong="drop", test_rows=85), chatml)
+
+
+def test_a_max_length_that_holds_nothing(config, chatml):
+    with pytest.raises(QweftError, match="max_length 1: a row needs at least 2 tokens"):
+        load_data(replace(config, max_length=1), chatml)
+
+
+def test_a_bad_row_stops_the_load(tmp_path, chatml):
+    (tmp_path / "a.jsonl").write_text('{"question": "q", "answer": "a"}\n{"question": "q"}\n')
+    with pytest.raises(QweftError, match=r"^a\.jsonl, row 2: there is a question but no answer"):
+        load_data(DataConfig(source=str(tmp_path / "a.jsonl")), chatml)

@@ -1,0 +1,88 @@
+import json
+import sys
+
+import pytest
+
+from qweft.data.arithmetic import false_step, last_number, tidy
+from qweft.data.embedded import WINDOW, chitchat, gsm_symbolic
+from qweft.errors import QweftError
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["30 / 20 = 1", "0.42*40 = 16", "$74.88 - $44.88 = $29", "2 + 2 = 5", "1,000 + 1 = 1,002", "7 / 0 = 7"],
+)
+def test_false_steps_are_found(text):
+    assert false_step(f"First {text}\nthen 1 + 1 = 2") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "45*7=315, 1,200 - 200 = 1,000",
+        "$80 + $76 + €195 = €351",
+        "15 kg * 2 - 9 = 21",
+        "14÷1/2=28",
+        "10 / 20 = 50%",
+        "50% * 50% = 25%",
+        "20 questions x 10/100 = 2",
+        "2x+100=184",
+        "1 / 3 = 0.33",
+    ],
+)
+def test_true_steps_and_longer_expressions_pass(text):
+    assert false_step(text) is None
+
+
+def test_numbers_are_tidied_and_compared():
+    assert tidy("36.0, 2.05, 14.00 = 1.0x") == "36, 2.05, 14 = 1x"
+    assert last_number("x\n#### -1,042 ") == "-1042"
+    assert last_number("no mark 42") is None
+
+
+def test_gsm_symbolic_ends_in_the_checked_answer_and_groups_by_template():
+    reasoning_gym = pytest.importorskip("reasoning_gym")
+    rows = list(gsm_symbolic())
+    assert rows == list(gsm_symbolic())
+    assert len(rows) > 1900
+    assert len({row["question"] for row in rows}) == len(rows)
+    made = reasoning_gym.create_dataset("gsm_symbolic", seed=1, size=2000)
+    checked = {item["question"]: (item["answer"], task) for item, task in zip(made, made.task_indices, strict=True)}
+    groups: dict[str, set[int]] = {}
+    for row in rows:
+        answer, task = checked[row["question"]]
+        assert row["answer"].endswith(f"#### {answer}")
+        groups.setdefault(row["group"], set()).add(task)
+    # One template a group and one group a template, told without looking at the template's number.
+    assert all(len(tasks) == 1 for tasks in groups.values())
+    assert len(groups) == len(set.union(*groups.values())) == 85
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    monkeypatch.setattr("qweft.data.embedded.installed_file", lambda *_: None)
+    for rows in (gsm_symbolic, chitchat):
+        with pytest.raises(QweftError, match=r"is not installed: pip install 'qweft\[embedded\]'"):
+            next(iter(rows()))
+
+
+def test_chitchat_windows(monkeypatch, tmp_path):
+    def block(sender, *texts):
+        return [{"sender": sender, "text": text} for text in texts]
+
+    turns = [block("ab"[number % 2], f"{number}") for number in range(9)]
+    data = {
+        "long": {"messages": turns},
+        "merged": {"messages": [block("a", "hi", " "), block("a", "there"), block("b", "yes")]},
+        "alone": {"messages": [block("a", "anyone?")]},
+        "three": {"messages": [block("a", "x"), block("b", "y"), block("c", "z")]},
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(data))
+    monkeypatch.setattr("qweft.data.embedded.installed_file", lambda *_: tmp_path / "dataset.json")
+    rows = [(row["group"], [(m["role"][0], m["content"]) for m in row["messages"]]) for row in chitchat()]
+    spoken = [("ua"[number % 2], f"{number}") for number in range(9)]
+    assert rows == [
+        ("long", spoken[:WINDOW]),
+        ("long", spoken[WINDOW:8]),
+        ("merged", [("u", "hi\nthere"), ("a", "yes")]),
+    ]

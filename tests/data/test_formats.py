@@ -1,0 +1,90 @@
+import pytest
+
+from qweft.data.formats import to_conversation
+from qweft.errors import QweftError
+
+
+def said(row):
+    return [(message.role, message.content) for message in to_conversation(row, "here").messages]
+
+
+ASKED = [("user", "2+2?"), ("assistant", "4")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]},
+        {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}]},
+        {"prompt": "2+2?", "completion": "4"},
+        {
+            "prompt": [{"role": "user", "content": "2+2?"}],
+            "completion": [{"role": "assistant", "content": "4"}],
+        },
+        {"instruction": "2+2?", "input": "", "output": "4"},
+        {"question": "2+2?", "answer": 4},
+        {"query": "2+2?", "response": "4", "type": "GSM_Rephrased"},
+        {"problem": "2+2?", "reannotated_assistant_content": "4", "solution": "other"},
+        {"problem": "2+2?", "solution": "4"},
+    ],
+)
+def test_every_format_says_the_same(row):
+    assert said(row) == ASKED
+
+
+def test_alpaca_joins_input_and_reads_history():
+    row = {"instruction": "Add", "input": "2, 2", "output": "4", "history": [["hi", "hello"]]}
+    assert said(row) == [("user", "hi"), ("assistant", "hello"), ("user", "Add\n\n2, 2"), ("assistant", "4")]
+
+
+def test_a_system_column_goes_first_unless_there_is_one():
+    assert said({"question": "q", "answer": "a", "system": "Be kind."})[0] == ("system", "Be kind.")
+    turns = [{"role": role, "content": role} for role in ("system", "user", "assistant")]
+    assert said({"messages": turns, "system": "Be kind."})[0] == ("system", "system")
+
+
+def test_turns_after_the_last_answer_are_left_out():
+    turns = [{"role": role, "content": role} for role in ("user", "assistant", "user")]
+    assert said({"messages": turns}) == [("user", "user"), ("assistant", "assistant")]
+
+
+def test_groups():
+    def group(**row):
+        return to_conversation(row, "here").group
+
+    assert group(question="Q  one", answer="a") == group(prompt="q ONE", completion="b", system="s")
+    assert group(question="Q one", answer="a") != group(question="Q two", answer="a")
+    assert group(question="Q one", answer="a", group=7) == "7"
+    assert group(query="x", response="y", original_question="z") == "z"
+    turns = [{"role": role, "content": role} for role in ("user", "assistant", "user", "assistant")]
+    assert group(messages=turns) == group(messages=turns[:2])
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"question": "q"}, "there is a question but no answer (answer is missing)"),
+        ({"problem": "q"}, "there is a problem but no answer"),
+        ({"question": "q", "answer": " "}, "the answer (answer) is empty"),
+        ({"prompt": "q", "completion": None}, "there is no answer (completion is missing)"),
+        ({"instruction": "q", "output": ""}, "the answer (output) is empty"),
+        ({"messages": []}, "no answer to learn from"),
+        ({"messages": [{"role": "user", "content": "q"}]}, "no answer to learn from"),
+        ({"messages": [{"role": "assistant", "content": "a"}]}, "the answer comes first"),
+        ({"messages": [{"role": "usr", "content": "q"}]}, "message 1 has role 'usr'"),
+        ({"messages": [{"role": "user", "content": None}]}, "message 1 has no text content"),
+        ({"messages": ["q"]}, "message 1 is str"),
+        ({"messages": "q"}, "a list of messages was expected, not str"),
+        ({"conversations": [{"from": "gpt", "value": ""}]}, "the answer in message 1 is empty"),
+        ({"instruction": "q", "output": "a", "history": ["x"]}, "history entry 1 is not a pair"),
+        ({"question": ["q"], "answer": "a"}, "question is list, not text"),
+        ({"text": "once"}, "the format is not known"),
+    ],
+)
+def test_a_bad_row_is_named(row, words):
+    with pytest.raises(QweftError) as fault:
+        to_conversation(row, "data.jsonl, row 3")
+    assert str(fault.value).startswith("data.jsonl, row 3: ")
+    assert words in str(fault.value)
+    assert f"its keys are {', '.join(row)}" in str(fault.value)
+    assert "messages (role, content)" in str(fault.value)

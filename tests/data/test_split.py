@@ -1,0 +1,100 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qweft.data.conversation import Conversation, Message
+from qweft.data.split import split
+from qweft.errors import QweftError
+
+
+def rows(sizes):
+    return [
+        Conversation((Message("user", f"{group}"), Message("assistant", f"{number}")), f"g{group}")
+        for group, size in enumerate(sizes)
+        for number in range(size)
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=60),
+    validation=st.integers(0, 20),
+    test=st.integers(0, 20),
+    seed=st.integers(0, 3),
+)
+def test_sizes_are_exact_and_no_group_is_on_two_sides(sizes, validation, test, seed):
+    data = rows(sizes)
+    try:
+        parts = split(data, validation, test, seed)
+    except QweftError:
+        # Only where groups cannot be dealt out: all of them are needed, or there are fewer rows than asked for.
+        # Any group held out takes its rest with it, at most 11 rows, twice.
+        assert len(data) <= validation + test + 2 * (max(sizes) - 1) + max(sizes)
+        return
+    assert (len(parts.validation), len(parts.test)) == (validation, test)
+    assert parts.train
+    sides = [{row.group for row in part} for part in (parts.train, parts.validation, parts.test)]
+    assert sum(map(len, sides)) == len(set.union(*sides))
+    assert len(data) == len(parts.train) + validation + test + parts.left_over
+    assert len({*parts.train, *parts.validation, *parts.test}) == len(data) - parts.left_over
+    assert parts == split(data, validation, test, seed)
+
+
+@given(seed=st.integers(0, 20), order=st.randoms())
+@settings(deadline=None, max_examples=30)
+def test_the_test_rows_depend_on_nothing_else(seed, order):
+    data = rows([1] * 80)
+    shuffled = list(data)
+    order.shuffle(shuffled)
+    full = split(data, 10, 10, seed)
+    assert full.test == split(data, 3, 10, seed, train=5).test
+    assert full == split(shuffled, 10, 10, seed)
+    assert split(data, 10, 10, seed, train=7).train == full.train[:7]
+
+
+def test_another_seed_is_another_split():
+    data = rows([1] * 100)
+    assert set(split(data, 10, 10, 0).test) != set(split(data, 10, 10, 1).test)
+
+
+def test_held_out_rows_are_spread_over_sixteen_groups():
+    parts = split(rows([20] * 85), 64, 64, 0)
+    assert Counter(Counter(row.group for row in parts.test).values()) == {4: 16}
+    assert Counter(Counter(row.group for row in parts.validation).values()) == {4: 16}
+    assert parts.left_over == 2 * 16 * 16
+
+
+def test_uneven_groups_are_used_whole_where_the_spread_would_not_suffice():
+    data = rows([30, 30, 30, 1, 1, 1, 1, 1])
+    parts = split(data, 20, 20, 0)
+    assert (len(parts.validation), len(parts.test)) == (20, 20)
+
+
+def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():
+    data = rows([1] * 500)
+    seen = []
+
+    def usable(row):
+        seen.append(row)
+        return int(row.group[1:]) % 2 == 0
+
+    parts = split(data, 10, 10, 0, train=10, usable=usable)
+    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [10, 10, 10]
+    assert all(int(row.group[1:]) % 2 == 0 for row in (*parts.train, *parts.validation, *parts.test))
+    assert len(seen) < 200
+
+
+@pytest.mark.parametrize(
+    ("sizes", "validation", "test", "words"),
+    [
+        ([1] * 10, 5, 5, "5 test rows, 5 validation rows and at least one training row are asked for"),
+        ([100], 1, 1, "the data give 100 usable rows in 1 groups: lower test_rows and validation_rows"),
+        ([1], -1, 0, "validation_rows -1"),
+    ],
+)
+def test_too_few_rows(sizes, validation, test, words):
+    with pytest.raises(QweftError) as fault:
+        split(rows(sizes), validation, test, 0)
+    assert words in str(fault.value)

@@ -1,0 +1,97 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qweft.data.conversation import Conversation, Message
+from qweft.data.template import render
+from qweft.data.tokens import IGNORED, answer_count, encode, fit, learned_text, target_tokens, tokenise
+from qweft.errors import QweftError
+from tests.data.tiny_tokenizer import CHATML, make_tokenizer
+
+CHAT, PLAIN = make_tokenizer(CHATML), make_tokenizer(None)
+
+# Text without the special tokens' signs; an answer has a visible beginning and end, as templates may trim white space.
+inner = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="<|>\r"), max_size=20)
+texts = st.builds(lambda a, b, c: a + b + c, st.sampled_from("aä1你"), inner, st.sampled_from("z😀."))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(texts, min_size=2, max_size=6).filter(lambda turns: len(turns) % 2 == 0), st.none() | texts)
+def test_decoding_the_learned_tokens_gives_exactly_the_answers(turns, system):
+    messages = [Message("assistant" if number % 2 else "user", text) for number, text in enumerate(turns)]
+    conversation = Conversation((*([Message("system", system)] if system else []), *messages), "g")
+    row = tokenise(conversation, CHAT)
+    assert learned_text(row, CHAT) == [f"{text}<|im_end|>" for text in turns[1::2]]
+    assert all(label in (IGNORED, token) for token, label in zip(row["input_ids"], row["labels"], strict=True))
+    assert CHAT.decode(row["input_ids"]) == render(conversation.messages, CHAT)
+    plain = tokenise(conversation, PLAIN)
+    assert learned_text(plain, PLAIN) == [f" {text}<|im_end|>" for text in turns[1::2]]
+
+
+def test_the_prompt_of_training_is_the_prompt_of_generation(talk, chatml, plain):
+    for tokenizer in (chatml, plain):
+        row = tokenise(talk("How many?", "12 apples"), tokenizer)
+        first = next(place for place, label in enumerate(row["labels"]) if label != IGNORED)
+        asked = render(talk("How many?", "12 apples").prompt, tokenizer, answer_next=True)
+        assert row["input_ids"][:first] == tokenizer(asked, add_special_tokens=False).input_ids
+
+
+def test_the_plain_template(talk, plain):
+    text = render(talk("2+2?", "4", "sure?", "yes", system="Be kind.").messages, plain)
+    assert text == "Be kind.\nUser: 2+2?\nAssistant: 4<|im_end|>\nUser: sure?\nAssistant: yes<|im_end|>\n"
+
+
+def test_long_rows_are_cut_or_dropped(talk, chatml):
+    conversation = talk("How many apples are there?", "There are 12 apples.")
+    whole = tokenise(conversation, chatml)
+    length = len(whole["input_ids"])
+    assert encode(conversation, chatml, length) == encode(conversation, chatml, length, "drop") == whole
+    assert encode(conversation, chatml, length - 1, "drop") is None
+    shorter = encode(conversation, chatml, length - 3)
+    assert shorter == {key: value[: length - 3] for key, value in whole.items()}
+    first = next(place for place, label in enumerate(whole["labels"]) if label != IGNORED)
+    assert encode(conversation, chatml, first) is None
+    assert target_tokens(encode(conversation, chatml, first + 1)) == 1
+
+
+def test_a_target_in_first_place_is_not_learned():
+    # Nothing stands before it to predict it from: the loss would be an average over nothing.
+    assert fit({"input_ids": [5], "labels": [5]}, 9, "cut") is None
+
+
+REWRITES = (
+    "{% for m in messages %}[{{ m['role'] }}]"
+    "{{ m['content'] if loop.last else m['content'].split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+
+def test_a_template_that_drops_earlier_thoughts_teaches_only_the_last_answer(talk, tokenizer_with):
+    tokenizer = tokenizer_with(REWRITES)
+    row = tokenise(talk("a?", "hm</think>b", "c?", "so</think>d"), tokenizer)
+    assert learned_text(row, tokenizer) == ["so</think>d<|im_end|>"]
+    assert answer_count(row) == 1
+    assert answer_count(tokenise(talk("a?", "b", "c?", "d"), tokenizer)) == 2
+
+
+def test_a_template_whose_opening_differs_is_refused(talk, tokenizer_with):
+    opening = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
+    tokenizer = tokenizer_with(opening + "{% if add_generation_prompt %}[assistant]<think>{% endif %}")
+    with pytest.raises(
+        QweftError, match=r"does not keep the prompt .* reads '<think>' when asked and 'b' when answered"
+    ):
+        tokenise(talk("a?", "b"), tokenizer)
+
+
+def test_a_template_that_refuses_a_role_is_said(talk, tokenizer_with):
+    tokenizer = tokenizer_with("{{ raise_exception('System role not supported') }}")
+    with pytest.raises(QweftError, match=r"refuses a conversation of roles system, user, assistant \(System role not"):
+        tokenise(talk("a", "b", system="s"), tokenizer)
+
+
+def test_a_tokenizer_without_offsets_is_refused(talk):
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(QweftError, match="Slow gives no character offsets"):
+        tokenise(talk("a", "b"), Slow())

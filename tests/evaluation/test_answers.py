@@ -1,0 +1,128 @@
+"""generate_answers against transformers' own greedy search on a tiny random model."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from qweft.data.conversation import Conversation, Message
+from qweft.errors import QweftError
+from qweft.evaluation.answers import Answer, generate_answers
+
+TEMPLATE = (
+    "{% for m in messages %}<s> {{ m.role }} {{ m.content }} </s> {% endfor %}"
+    "{% if add_generation_prompt %}<s> assistant {% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    words = ["<pad>", "<unk>", "<s>", "</s>", "user", "assistant", "system", *(f"w{i}" for i in range(40))]
+    raw = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    raw.pre_tokenizer = Whitespace()
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
+    made.chat_template = TEMPLATE
+    return made
+
+
+@pytest.fixture
+def model(tokenizer):
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        initializer_range=0.4,
+        eos_token_id=None,
+        attention_dropout=0.5,
+    )
+    return LlamaForCausalLM(config).train()
+
+
+def conversation(*texts):
+    roles = ("user", "assistant") * len(texts)
+    return Conversation(tuple(Message(r, t) for r, t in zip(roles, texts, strict=False)), group="g")
+
+
+ONE = conversation("w1 w2 w3", "w4")
+TWO = conversation("w9 w8", "w7 w6", "w5 w5 w5 w5 w5 w5", "w11")
+
+
+def greedy(model, tokenizer, messages, count):
+    """transformers' own search without any end token."""
+    text = tokenizer.apply_chat_template(
+        [{"role": m.role, "content": m.content} for m in messages], add_generation_prompt=True, tokenize=False
+    )
+    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+    model.eval()
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=count, eos_token_id=None,
+        pad_token_id=0, repetition_penalty=1.0,
+    )  # fmt: skip
+    model.train()
+    return out[0, ids.shape[1] :].tolist()
+
+
+def test_is_the_greedy_answer_whatever_the_models_settings(model, tokenizer):
+    wanted = [greedy(model, tokenizer, c.messages[:-1], 12) for c in (ONE, TWO)]
+    model.generation_config.repetition_penalty = 5.0
+    model.generation_config.do_sample = True
+    answers = generate_answers(model, tokenizer, [ONE, TWO], 12)
+    for answer, ids in zip(answers, wanted, strict=True):
+        ids = ids[: ids.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in ids else ids
+        assert answer.generated == tokenizer.decode(ids, skip_special_tokens=True).strip()
+    assert any(len(answer.generated.split()) > 3 for answer in answers)
+
+
+def test_reference_and_prompt(model, tokenizer):
+    one, two = generate_answers(model, tokenizer, [ONE, TWO], 1)
+    assert (one.prompt, one.reference) == ("w1 w2 w3", "w4")
+    assert two.reference == "w11"
+    assert two.prompt == "user: w9 w8\n\nassistant: w7 w6\n\nuser: w5 w5 w5 w5 w5 w5"
+    assert one.to_json() == {"prompt": "w1 w2 w3", "reference": "w4", "generated": one.generated}
+    assert isinstance(one, Answer)
+
+
+def test_an_answer_does_not_depend_on_the_others(model, tokenizer):
+    together = generate_answers(model, tokenizer, [ONE, TWO], 8)
+    assert together == [generate_answers(model, tokenizer, [c], 8)[0] for c in (ONE, TWO)]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_stops_at_an_end_token_of_the_model(model, tokenizer, several):
+    ids = greedy(model, tokenizer, ONE.messages[:-1], 12)
+    end = next(token for i, token in enumerate(ids) if i >= 2 and token not in ids[:i])
+    model.generation_config.eos_token_id = [end, 1] if several else end
+    answer = generate_answers(model, tokenizer, [ONE], 12)[0]
+    assert answer.generated == tokenizer.decode(ids[: ids.index(end)], skip_special_tokens=True).strip()
+
+
+def test_at_most_so_many_tokens(model, tokenizer):
+    answer = generate_answers(model, tokenizer, [ONE], 2)[0]
+    assert len(answer.generated.split()) <= 2
+    with pytest.raises(QweftError, match="max_new_tokens is 0"):
+        generate_answers(model, tokenizer, [ONE], 0)
+
+
+def test_the_mode_is_restored(model, tokenizer):
+    generate_answers(model, tokenizer, [ONE], 2)
+    assert model.training and torch.is_grad_enabled()
+
+
+def test_a_tokenizer_without_chat_template(model, tokenizer):
+    tokenizer.chat_template = None
+    try:
+        assert generate_answers(model, tokenizer, [ONE], 3)[0].generated is not None
+    finally:
+        tokenizer.chat_template = TEMPLATE
+
+
+def test_no_conversations(model, tokenizer):
+    assert generate_answers(model, tokenizer, [], 3) == []

@@ -1,0 +1,187 @@
+"""held_out_loss against a plain computation, the model's own loss, and by hand."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from qweft.errors import QweftError
+from qweft.evaluation.loss import held_out_loss
+
+WORDS = 97
+PAD = 0
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=WORDS,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        initializer_range=0.3,  # far from uniform, so that a wrong position is seen
+        attention_dropout=0.5,
+    )
+    return LlamaForCausalLM(config).train()
+
+
+@pytest.fixture(scope="module")
+def rows():
+    draw = torch.Generator().manual_seed(1)
+    made = []
+    for length, masked in ((9, 4), (23, 0), (5, 1), (14, 13), (2, 1), (17, 8), (11, 11)):
+        ids = torch.randint(1, WORDS, (length,), generator=draw).tolist()
+        made.append({"input_ids": ids, "labels": [-100] * masked + ids[masked:]})
+    return made
+
+
+def plain(model, rows):
+    """(sum of -log p, targets) of each row: one row at a time, one token at a time, no padding."""
+    model.eval()
+    found = []
+    with torch.no_grad():
+        for row in rows:
+            log_p = model(torch.tensor([row["input_ids"]])).logits[0].double().log_softmax(-1)
+            losses = [-log_p[t - 1, y].item() for t, y in enumerate(row["labels"]) if t > 0 and y != -100]
+            found.append((math.fsum(losses), len(losses)))
+    model.train()
+    return found
+
+
+def test_equals_a_plain_computation_token_by_token(model, rows):
+    found = plain(model, rows)
+    tokens = sum(n for _, n in found)
+    held_out = held_out_loss(model, rows, PAD, 3)
+    assert held_out.tokens == tokens
+    assert held_out.loss == pytest.approx(sum(s for s, _ in found) / tokens, rel=1e-6)
+    assert held_out.perplexity == pytest.approx(math.exp(held_out.loss))
+
+
+def test_equals_the_models_own_loss_on_one_row(model, rows):
+    row = rows[0]
+    model.eval()
+    own = model(torch.tensor([row["input_ids"]]), labels=torch.tensor([row["labels"]])).loss.item()
+    assert held_out_loss(model, [row], PAD, 1).loss == pytest.approx(own, rel=1e-6)
+
+
+def test_is_a_mean_over_tokens_not_over_rows_or_batches(model, rows):
+    found = [(s, n) for s, n in plain(model, rows) if n]
+    over_rows = sum(s / n for s, n in found) / len(found)
+    assert held_out_loss(model, rows, PAD, 1).loss != pytest.approx(over_rows, rel=1e-3)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
+def test_does_not_depend_on_batch_size_order_or_padding(model, rows, batch_size):
+    wanted = held_out_loss(model, rows, PAD, 4)
+    held_out = held_out_loss(model, rows[::-1], PAD + 5, batch_size)
+    assert held_out.loss == pytest.approx(wanted.loss, rel=1e-6)
+    assert held_out.standard_error == pytest.approx(wanted.standard_error, rel=1e-5)
+
+
+def test_the_first_token_never_counts(model, rows):
+    with_first = {"input_ids": rows[0]["input_ids"], "labels": rows[0]["input_ids"]}
+    without = {**with_first, "labels": [-100, *rows[0]["input_ids"][1:]]}
+    assert held_out_loss(model, [with_first], PAD, 1) == held_out_loss(model, [without], PAD, 1)
+
+
+def test_more_positions_than_are_taken_at_a_time(model, rows, monkeypatch):
+    wanted = held_out_loss(model, rows, PAD, 2)
+    monkeypatch.setattr("qweft.evaluation.loss.POSITIONS_AT_A_TIME", 3)
+    assert held_out_loss(model, rows, PAD, 2).loss == pytest.approx(wanted.loss, rel=1e-6)
+
+
+def test_modes_and_gradients_are_left_as_they_were(model, rows):
+    model.model.layers[0].eval()
+    before = [module.training for module in model.modules()]
+    assert True in before and False in before
+    held_out_loss(model, rows, PAD, 2)
+    assert [module.training for module in model.modules()] == before
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.is_grad_enabled()
+    model.train()
+
+
+def test_the_mode_is_restored_after_an_error(model):
+    with pytest.raises((IndexError, RuntimeError)):
+        held_out_loss(model, [{"input_ids": [1, WORDS + 7], "labels": [-100, 3]}], PAD, 1)
+    assert model.training
+
+
+def test_adapters_hear_of_the_change_back_to_training(rows, model):
+    """An adapter drops its cached weights in train(); setting the flag alone would leave them in use."""
+    heard = []
+    original = type(model.lm_head).train
+
+    class Listening(type(model.lm_head)):
+        def train(self, mode=True):
+            heard.append(mode)
+            return original(self, mode)
+
+    model.lm_head.__class__ = Listening
+    try:
+        held_out_loss(model, rows, PAD, 2)
+    finally:
+        model.lm_head.__class__ = torch.nn.Linear
+    assert heard[0] is False and heard[-1] is True
+
+
+class Fixed(torch.nn.Module):
+    """A model that gives the target's probability by its id: token k has p = 1 / k at every position."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, input_ids, attention_mask, use_cache):
+        p = torch.tensor([1 - 1 / 2 - 1 / 4 - 1 / 8, 1e-9, 1 / 2, 1e-9, 1 / 4, 1e-9, 1e-9, 1e-9, 1 / 8])
+        return SimpleNamespace(logits=p.log().expand(*input_ids.shape, -1).to(torch.bfloat16))
+
+
+def test_logits_of_a_half_type_are_normalised_in_float32():
+    row = {"input_ids": [1, 8, 4, 2], "labels": [-100, 8, 4, 2]}
+    logits = Fixed()(torch.tensor([row["input_ids"]]), None, False).logits[0, :-1]
+    exact = -logits.double().log_softmax(-1)[torch.arange(3), torch.tensor([8, 4, 2])].mean().item()
+    assert held_out_loss(Fixed(), [row], PAD, 1).loss == pytest.approx(exact, rel=1e-6)
+
+
+def test_standard_error_by_hand():
+    """Rows with S = (2 ln 2, 6 ln 2) and n = (2, 2): loss 2 ln 2, residuals -+2 ln 2."""
+    rows = [
+        {"input_ids": [1, 2, 2], "labels": [-100, 2, 2]},
+        {"input_ids": [1, 8, 8], "labels": [-100, 8, 8]},
+        {"input_ids": [1, 8, 8], "labels": [8, -100, -100]},  # no target: not a row of the sample
+    ]
+    held_out = held_out_loss(Fixed(), rows, PAD, 2)
+    ln2 = math.log(2)
+    assert held_out.loss == pytest.approx(2 * ln2, rel=1e-2)
+    assert held_out.standard_error == pytest.approx(math.sqrt(2 / 1 * (4 + 4)) * ln2 / 4, rel=1e-2)
+
+
+def test_standard_error_of_rows_of_unequal_length_is_of_the_ratio():
+    """All tokens alike: nothing varies but the length of the rows, and that is no error of the loss."""
+    rows = [{"input_ids": [1] + [4] * n, "labels": [-100] + [4] * n} for n in (1, 5, 9)]
+    held_out = held_out_loss(Fixed(), rows, PAD, 1)
+    assert held_out.standard_error == pytest.approx(0, abs=1e-7)
+
+
+def test_one_row_has_no_standard_error(model, rows):
+    assert held_out_loss(model, rows[:1], PAD, 1).standard_error is None
+
+
+def test_no_target_tokens_is_an_error(model):
+    rows = [{"input_ids": [5, 6], "labels": [-100, -100]}, {"input_ids": [7], "labels": [7]}]
+    with pytest.raises(QweftError, match="none of the 2 evaluation rows"):
+        held_out_loss(model, rows, PAD, 1)
+    with pytest.raises(QweftError):
+        held_out_loss(model, [], PAD, 1)
+
+
+def test_a_batch_size_below_one_is_an_error(model, rows):
+    with pytest.raises(QweftError, match="batch_size is 0"):
+        held_out_loss(model, rows, PAD, 0)

