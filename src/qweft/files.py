@@ -1,4 +1,4 @@
-"""Files that are written beside their place and renamed, so that a reader finds the old or the new one, never a part."""
+"""Files written beside their place and renamed, so that a reader finds the old or the new one, never a part."""
 
 import json
 import math

@@ -1,5 +1,6 @@
 """An adapter put on a base model, after its target modules have been found there."""
 
+import warnings
 from typing import Any
 
 from peft import PeftConfig, get_peft_model
@@ -45,7 +46,10 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
     """
     check_targets(model, config)
     try:
-        return get_peft_model(model, config)  # type: ignore[arg-type]
+        with warnings.catch_warnings():
+            # PEFT asks transformers for a property under its old name
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+            return get_peft_model(model, config)
     except (ValueError, TypeError, KeyError) as error:
         raise QweftError(f"the adapter cannot be put on this model: {error}") from error
 

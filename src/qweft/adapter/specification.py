@@ -29,8 +29,7 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
     preset, method = given.pop("preset", None), given.pop("peft_type", None)
     if (preset is None) == (method is None):
         raise QweftError(
-            f"adapter {dict(specification)}: give either preset (qtha, qwthn, ...) or peft_type (LORA, DORA is LORA with "
-            "use_dora, VERA, ...)"
+            f"adapter {dict(specification)}: give either preset (qtha, qwthn, ...) or peft_type (LORA, VERA, ...)"
         )
     given.setdefault("task_type", TaskType.CAUSAL_LM)
     if preset is not None:

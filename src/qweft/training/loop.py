@@ -2,11 +2,13 @@
 
 import math
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import torch
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -66,8 +68,6 @@ def arguments(training: TrainingConfig, rows: int, folder: str) -> TrainingArgum
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_gradient_norm,
         optim="adamw_torch",
-        gradient_checkpointing=training.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
         logging_steps=training.logging_steps,
         logging_nan_inf_filter=False,
         save_strategy="no",
@@ -75,9 +75,20 @@ def arguments(training: TrainingConfig, rows: int, folder: str) -> TrainingArgum
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=["labels"],
+        dataloader_pin_memory=torch.cuda.is_available(),
         seed=training.seed,
         data_seed=training.seed,
     )
+
+
+def _checkpoint(model: Any, wanted: bool) -> None:
+    with warnings.catch_warnings():
+        # transformers 5.23 renames these; the releases before it know the old names alone
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+        if wanted:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        else:
+            model.gradient_checkpointing_disable()
 
 
 def fit(
@@ -98,6 +109,8 @@ def fit(
     recorder = StepRecorder(label)
     cached = model.config.use_cache
     model.config.use_cache = False  # keys and values are kept for generation alone
+    if training.gradient_checkpointing:
+        _checkpoint(model, True)
     try:
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory:
             trainer = Trainer(
@@ -112,6 +125,8 @@ def fit(
     finally:
         recorder.stop()
         model.config.use_cache = cached
+        if training.gradient_checkpointing:
+            _checkpoint(model, False)
         model.eval()
     broken = [step for step, loss in recorder.curve if not math.isfinite(loss)]
     if broken:

@@ -1,0 +1,32 @@
+"""Files and folders are replaced whole or not at all."""
+
+import json
+
+import pytest
+
+from qweft.files import folder_beside, write_json
+
+
+def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
+    target = tmp_path / "adapter"
+    for text in ("old", "new"):
+        with folder_beside(target) as beside:
+            (beside / "file").write_text(text)
+    assert (target / "file").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_a_failed_write_leaves_the_old_folder(tmp_path):
+    target = tmp_path / "adapter"
+    with folder_beside(target) as beside:
+        (beside / "file").write_text("old")
+    with pytest.raises(OSError, match="disk full"), folder_beside(target) as beside:
+        (beside / "file").write_text("half")
+        raise OSError("disk full")
+    assert (target / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_numbers_that_json_lacks_become_null(tmp_path):
+    write_json(tmp_path / "deep" / "file.json", {"a": (float("nan"), 1.5)})
+    assert json.loads((tmp_path / "deep" / "file.json").read_text()) == {"a": [None, 1.5]}

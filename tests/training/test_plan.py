@@ -1,0 +1,104 @@
+"""Counts from shapes alone, against the paper's configuration and against hand counts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qweft.errors import QweftError
+from qweft.models.config import ModelConfig
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.plan import plan
+
+SHAPES = Path(__file__).parents[2] / "configs" / "models" / "deepseek-r1-distill-qwen-7b"
+TARGETS = ["q_proj", "v_proj"]
+
+
+@pytest.fixture
+def small_qwen(tmp_path):
+    """The shapes of Qwen2.5-0.5B."""
+    shape = json.loads((SHAPES / "config.json").read_text())
+    shape |= {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14}
+    shape |= {"num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    return ModelConfig(name=str(tmp_path))
+
+
+def test_the_papers_count():
+    found = plan(
+        RunConfig(model=ModelConfig(name=str(SHAPES)), adapter={"preset": "qtha", "r": 10, "target_modules": TARGETS})
+    )
+    assert found.trainable == sum(found.parts.values()) == 772_800
+    assert found.lora == 3_153_920
+    assert found.to_json()["difference_to_lora"] == "-75.5%"
+    assert found.proposal is None
+    assert not found.warnings
+
+
+def test_the_papers_count_with_one_layer():
+    adapter = {"preset": "qtha", "r": 10, "circuit_layers": 1, "target_modules": TARGETS}
+    found = plan(RunConfig(model=ModelConfig(name=str(SHAPES)), adapter=adapter))
+    assert (found.trainable, found.to_json()["difference_to_lora"]) == (752_640, "-76.1%")
+
+
+def test_a_small_model_is_told_that_the_recorded_sizes_cost_more_and_what_would_save(small_qwen):
+    found = plan(RunConfig(model=small_qwen, adapter={"preset": "qtha", "r": 4, "target_modules": TARGETS}))
+    assert found.to_json()["difference_to_lora"] == "+43.2%"
+    assert any("cost 43% more than LoRA" in warning for warning in found.warnings)
+    better = found.proposal
+    changed = {"width": better.width, "bond_dimension": better.bond_dimension, "circuit_layers": better.circuit_layers}
+    again = plan(RunConfig(model=small_qwen, adapter={"preset": "qtha", "r": 4, "target_modules": TARGETS, **changed}))
+    assert again.trainable == better.trainable_parameters
+    assert again.difference <= 100 * (772_800 / 3_153_920 - 1)
+    assert again.proposal is None
+
+
+def test_lora_itself_is_counted(small_qwen):
+    found = plan(RunConfig(model=small_qwen, adapter={"peft_type": "LORA", "r": 4, "target_modules": TARGETS}))
+    assert found.trainable == 24 * 4 * (896 + 896 + 896 + 128)
+    assert found.layers == 48
+
+
+def test_dead_angles_and_padding_are_told(small_qwen):
+    adapter = {"preset": "qtha", "r": 4, "width": 11, "reupload": False, "target_modules": TARGETS}
+    with pytest.warns(UserWarning, match="no gradient"):
+        found = plan(RunConfig(model=small_qwen, adapter=adapter))
+    assert any("padded to 12" in warning for warning in found.warnings)
+    assert any("4 angles of each circuit have no gradient" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "message"),
+    [
+        ({"preset": "qtha", "r": 0}, "r must be a whole number of at least 1, got 0"),
+        ({"peft_type": "LORA", "r": 0}, "r must be a whole number of at least 1, got 0"),
+        (
+            {"preset": "qtha", "target_modules": ["q_prj"]},
+            "'q_prj' does not exist.*'q_proj'.*k_proj, v_proj",
+        ),
+        ({"preset": "qtha", "widht": 3}, "no field 'widht'; did you mean 'width'"),
+        ({"peft_type": "LORRA"}, "no method 'LORRA'; did you mean 'LORA'"),
+        ({"peft_type": "LORA", "rank": 3}, "LoraConfig has no field 'rank'"),
+        ({"r": 3}, "give either preset"),
+        ({"preset": "qtha", "peft_type": "LORA"}, "give either preset"),
+    ],
+)
+def test_a_wrong_adapter_is_named(small_qwen, adapter, message):
+    with pytest.raises(QweftError, match=message):
+        plan(RunConfig(model=small_qwen, adapter=adapter))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "training.batch_size must be at least 1, got 0"),
+        ({"max_steps": 0}, "training.max_steps must be at least 1"),
+        ({"learning_rate": 0.0}, "training.learning_rate must be above 0"),
+        ({"warmup_ratio": 1.0}, "training.warmup_ratio"),
+        ({"weight_decay": -1.0}, "training.weight_decay"),
+        ({"seed": -1}, "training.seed"),
+    ],
+)
+def test_a_wrong_training_section_is_named(small_qwen, changes, message):
+    with pytest.raises(QweftError, match=message):
+        plan(RunConfig(model=small_qwen, training=TrainingConfig(**changes)))
