@@ -7,10 +7,10 @@ import xml.etree.ElementTree as ET
 import matplotlib
 import numpy as np
 import pytest
-from comparison_examples import run, runs
 
 from qweft.comparison import curves
 from qweft.comparison.curves import curves_svg, sizes_svg, write_png
+from tests.comparison.comparison_examples import run, runs
 
 RUNS = runs(base=[1.3], lora=[0.8, 0.81, 0.82], qtha=[0.9, 0.91, 0.92], mpo=[0.905, 0.915, 0.925])
 

@@ -4,12 +4,12 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from comparison_examples import run, runs
 
 from qweft.comparison.environment import environment
 from qweft.comparison.page import render_page
 from qweft.comparison.summary import summarise, verdicts
 from qweft.errors import QweftError
+from tests.comparison.comparison_examples import run, runs
 
 EVIL = "<script>alert('x')</script><img src=http://x.org/a.png onerror=alert(1)>"
 CONFIG = "methods:\n  lora: {adapter: {peft_type: LORA}, learning_rate: 0.001}\n  qtha: {adapter: {preset: qtha}}\n"

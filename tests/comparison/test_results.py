@@ -6,12 +6,12 @@ import os
 import stat
 
 import pytest
-from comparison_examples import run
 
 from qweft.comparison.environment import environment
 from qweft.comparison.results import Run
 from qweft.errors import QweftError
 from qweft.files import write_json
+from tests.comparison.comparison_examples import run
 
 KEYS = {
     "model", "data", "method", "seed", "trainable_parameters", "steps", "train_loss", "train_loss_curve", "eval_loss",

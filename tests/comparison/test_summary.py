@@ -4,13 +4,13 @@ import json
 import math
 
 import pytest
-from comparison_examples import run, runs
 
 from qweft.comparison.kinds import kind_of, maps_of
 from qweft.comparison.pairing import pair
 from qweft.comparison.summary import summarise
 from qweft.errors import QweftError
 from qweft.files import write_json
+from tests.comparison.comparison_examples import run, runs
 
 
 def test_by_hand():

@@ -3,11 +3,11 @@
 import io
 
 import pytest
-from comparison_examples import run, runs
 from rich.console import Console
 
 from qweft.comparison.summary import summarise
 from qweft.comparison.table import HEADERS, cells, markdown_table, print_table, rich_table
+from tests.comparison.comparison_examples import run, runs
 
 SUMMARY = summarise(
     [

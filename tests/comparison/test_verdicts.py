@@ -1,9 +1,9 @@
 """The sentences: what is shown, what is not, and what is open."""
 
 import pytest
-from comparison_examples import run, runs
 
 from qweft.comparison.summary import findings, summarise, verdicts
+from tests.comparison.comparison_examples import run, runs
 
 
 def sentences(**losses):

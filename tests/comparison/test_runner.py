@@ -1,0 +1,219 @@
+"""A comparison from config to report, on a tiny model: what it writes, and that it can be stopped and started."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+
+from qweft.comparison import runner, trial, tune
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.run import evaluate
+from qweft.models.config import ModelConfig
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.run import train
+from tests.tiny_folder import save_rows, save_tiny_model
+
+HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
+LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]}
+RUN_FIELDS = {
+    "model",
+    "data",
+    "method",
+    "seed",
+    "trainable_parameters",
+    "steps",
+    "train_loss",
+    "train_loss_curve",
+    "eval_loss",
+    "eval_perplexity",
+    "step_seconds_median",
+    "peak_memory_bytes",
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
+
+
+@pytest.fixture
+def config(places, tmp_path):
+    return ComparisonConfig(
+        methods={
+            "lora": MethodConfig(LORA),
+            "lora_small": MethodConfig({**LORA}, match_parameters="qtha"),
+            "qtha": MethodConfig(HYBRID, learning_rate=1e-2),
+            "mpo": MethodConfig({**HYBRID, "preset": "mpo"}),
+        },
+        model=ModelConfig(name=places[0]),
+        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
+        training=TrainingConfig(max_steps=3, batch_size=2, gradient_accumulation=1),
+        evaluation=EvaluationConfig(answers=1, max_new_tokens=4),
+        seeds=[0, 1],
+        rates=[1e-3, 1e-2],
+        output=str(tmp_path / "out"),
+    )
+
+
+def run(config):
+    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
+    return path, json.loads((path.parent / "results.json").read_text())
+
+
+def test_writes_everything_and_does_not_repeat_what_is_finished(config, monkeypatch):
+    path, results = run(config)
+    output = path.parent
+    assert {file.name for file in output.iterdir() if file.is_file()} == {
+        "results.json",
+        "table.md",
+        "loss_curves.png",
+        "report.html",
+    }
+    assert set(results) == {"runs", "summary", "environment"}
+    assert len(results["runs"]) == 1 + 2 * 4
+    assert all(set(record) >= RUN_FIELDS for record in results["runs"])
+    base = results["runs"][0]
+    assert (base["method"], base["steps"], base["trainable_parameters"]) == ("base", 0, 0)
+    for record in results["runs"][1:]:
+        assert record["steps"] == 3
+        assert [step for step, _ in record["train_loss_curve"]] == [1, 2, 3]
+        assert (output / f"{record['method']}-{record['seed']}" / "adapter" / "adapter_model.safetensors").is_file()
+    # all methods start from the same model on the same rows, so their first losses are one number
+    for seed in (0, 1):
+        firsts = [record["train_loss_curve"][0][1] for record in results["runs"][1:] if record["seed"] == seed]
+        assert firsts == pytest.approx([firsts[0]] * 4, rel=1e-5)
+    assert set(results["summary"]) == {"base", "lora", "lora_small", "qtha", "mpo"}
+    assert results["summary"]["lora"]["eval_loss_difference"] == 0
+
+    monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished run was repeated"))
+    again = run(config)[1]
+    assert again["runs"] == results["runs"]
+
+
+def test_goes_on_where_it_was_stopped(config, monkeypatch):
+    fit, calls = trial.fit, []
+
+    def stopping(*arguments):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return fit(*arguments)
+
+    monkeypatch.setattr(trial, "fit", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(config)
+    counted = []
+    monkeypatch.setattr(trial, "fit", lambda *arguments: counted.append(1) or fit(*arguments))
+    stopped = run(config)[1]
+    assert len(counted) == 5
+    monkeypatch.setattr(trial, "fit", fit)
+    whole = run(dataclasses.replace(config, output=config.output + "-whole"))[1]
+    for one, other in zip(stopped["runs"], whole["runs"], strict=True):
+        assert one["eval_loss"] == other["eval_loss"], one["method"]
+
+
+def test_another_configuration_is_not_mixed_in(config):
+    run(config)
+    changed = dataclasses.replace(config, training=dataclasses.replace(config.training, max_steps=2))
+    with pytest.raises(QweftError, match=r"lora-0 holds a run of another configuration; choose another --output"):
+        run(changed)
+
+
+def test_the_kept_adapter_gives_the_reported_loss(config):
+    _, results = run(config)
+    record = next(record for record in results["runs"] if record["method"] == "qtha" and record["seed"] == 1)
+    bench = trial.set_up(config, runner.Console(quiet=True))
+    adapted = PeftModel.from_pretrained(bench.loaded.model, f"{config.output}/qtha-1/adapter").eval()
+    found = trial.held_out_loss(adapted, bench.data.test, bench.loaded.tokenizer.pad_token_id, 1)
+    assert found.loss == pytest.approx(record["eval_loss"], rel=1e-5)
+
+
+def test_the_matched_lora_is_the_nearest(config):
+    methods = {method.name: method for method in trial.set_up(config, runner.Console(quiet=True)).methods}
+    one_rank = methods["lora"].trainable_parameters // 4
+    wanted = methods["qtha"].trainable_parameters
+    rank = methods["lora_small"].adapter["r"]
+    assert abs(rank * one_rank - wanted) <= one_rank / 2
+    assert methods["lora_small"].trainable_parameters == rank * one_rank
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": {}}, "at least one method"),
+        ({"reference": "lra"}, "reference 'lra' is not among the methods .*did you mean 'lora'"),
+        ({"seeds": []}, "seeds must be"),
+        ({"seeds": [1, 1]}, "seeds must be"),
+        ({"methods": {"base": MethodConfig(LORA)}, "reference": "base"}, "methods.base: a name"),
+        ({"methods": {"../x": MethodConfig(LORA)}, "reference": "../x"}, "a name is letters"),
+        ({"methods": {"lora": MethodConfig(LORA, learning_rate=0.0)}}, "methods.lora.learning_rate must be above 0"),
+        ({"methods": {"lora": MethodConfig(LORA, match_parameters="qtha")}}, "'qtha' is no method with a size"),
+        ({"methods": {"lora": MethodConfig({**LORA, "target_modules": ["q"]})}}, "methods.lora: target module 'q'"),
+    ],
+)
+def test_a_wrong_comparison_is_named_before_training(config, changes, message):
+    with pytest.raises(QweftError, match=message):
+        run(dataclasses.replace(config, **changes))
+
+
+def test_rates_are_chosen_on_validation_rows_and_the_grid_grows(config, monkeypatch):
+    asked = []
+
+    def judged(bench, method, seed, judging, folder, keep_adapter=True):
+        asked.append(judging.split)
+        best = {"lora": 1e-1, "lora_small": 3e-3, "qtha": 1e-2, "mpo": 1e-4}[method.name]
+        loss = abs(torch.tensor(method.learning_rate / best).log10().item()) + 1
+        return trial.Run(
+            model="m",
+            data="d",
+            method=method.name,
+            seed=seed,
+            trainable_parameters=1,
+            steps=1,
+            train_loss=1.0,
+            train_loss_curve=(),
+            eval_loss=loss,
+            eval_perplexity=1.0,
+            step_seconds_median=1.0,
+            peak_memory_bytes=1,
+        )
+
+    monkeypatch.setattr(tune, "run_trial", judged)
+    found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]
+    assert set(asked) == {"validation"}
+    assert found["lora"]["best"] == pytest.approx(1e-1)
+    assert found["qtha"]["best"] == pytest.approx(1e-2)
+    assert found["mpo"]["best"] == pytest.approx(1e-4)
+    assert not any(entry["at_end_of_grid"] for entry in found.values())
+
+
+def test_train_then_evaluate(places, tmp_path):
+    run_config = RunConfig(
+        model=ModelConfig(name=places[0]),
+        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
+        adapter=HYBRID,
+        training=TrainingConfig(max_steps=4, batch_size=2, gradient_accumulation=1, learning_rate=1e-2),
+        output=str(tmp_path / "run"),
+    )
+    trained = train(run_config)
+    found = evaluate(trained.adapter_folder, {"evaluation": {"answers": 2, "max_new_tokens": 3}})
+    assert found.base.loss == pytest.approx(trained.base.loss, rel=1e-5)
+    assert found.adapted.loss == pytest.approx(trained.adapted.loss, rel=1e-5)
+    assert found.adapted.loss != found.base.loss
+    assert len(found.to_json()["answers"]) == 2
+    with pytest.raises(QweftError, match=r"no adapter_config\.json in it"):
+        evaluate(tmp_path, {})
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(QweftError, match=r"give --data\.source"):
+        evaluate(trained.adapter_folder, {})
+    again = evaluate(
+        trained.adapter_folder,
+        {"data": {"source": places[1], "validation_rows": 4, "test_rows": 4}, "evaluation": {"answers": 0}},
+    )
+    assert again.adapted.loss == pytest.approx(trained.adapted.loss, rel=1e-5)

@@ -1,0 +1,49 @@
+"""The main job on the embedded model and real text, in small: what every claim about learning rests on."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from qweft.adapter.attach import attach, detach
+from qweft.adapter.specification import adapter_config
+from qweft.data.config import DataConfig
+from qweft.data.load import load_data
+from qweft.evaluation.loss import held_out_loss
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
+from qweft.training.config import TrainingConfig
+from qweft.training.loop import fit
+
+pytestmark = pytest.mark.slow
+
+TRAINING = TrainingConfig(learning_rate=1e-2, max_steps=8, batch_size=4, gradient_accumulation=1)
+SMALL = {"r": 4, "circuit_layers": 2, "width": 16, "bond_dimension": 4, "target_modules": ["q_proj", "v_proj"]}
+
+
+@pytest.fixture(scope="module")
+def bench():
+    loaded = load_model(ModelConfig(source="package"))
+    data = load_data(DataConfig("embedded:chitchat", 64, 8, 16, 64, "drop"), loaded.tokenizer)
+    return loaded, data
+
+
+@pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo"])
+def test_training_lowers_the_held_out_loss(bench, preset):
+    loaded, data = bench
+    pad = loaded.tokenizer.pad_token_id
+    tokens = torch.tensor([data.test[0]["input_ids"]])
+    with torch.no_grad():
+        before = loaded.model(tokens).logits
+    base = held_out_loss(loaded.model, data.test, pad, 8)
+    torch.manual_seed(0)
+    model = attach(loaded.model, adapter_config({"preset": preset, **SMALL})).eval()
+    try:
+        with torch.no_grad():
+            assert torch.equal(model(tokens).logits, before)
+        fit(model, data.train, pad, dataclasses.replace(TRAINING, seed=1))
+        assert held_out_loss(model, data.test, pad, 8).loss < base.loss - 0.1
+    finally:
+        detach(model)
+    with torch.no_grad():
+        assert torch.equal(loaded.model(tokens).logits, before)
