@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from transformers import set_seed
 
-from qweft.adapter.attach import attach
+from qweft.adapter.attach import attach, check_targets
 from qweft.adapter.specification import adapter_config
 from qweft.data.load import load_data
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
@@ -56,6 +56,7 @@ def train(config: RunConfig) -> TrainedRun:
     check_training(config.training)
     peft_config = adapter_config(config.adapter)
     loaded = load_model(config.model)
+    check_targets(loaded.model, peft_config)
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}")
     data = load_data(config.data, loaded.tokenizer)
     console.print(data.report.describe(), highlight=False)
