@@ -30,3 +30,12 @@ def test_a_failed_write_leaves_the_old_folder(tmp_path):
 def test_numbers_that_json_lacks_become_null(tmp_path):
     write_json(tmp_path / "deep" / "file.json", {"a": (float("nan"), 1.5)})
     assert json.loads((tmp_path / "deep" / "file.json").read_text()) == {"a": [None, 1.5]}
+
+
+def test_a_kill_between_the_renames_is_mended_by_the_next_write(tmp_path):
+    old = tmp_path / ".adapter.old"
+    old.mkdir()
+    (old / "file").write_text("old")
+    with pytest.raises(OSError, match="again"), folder_beside(tmp_path / "adapter"):
+        raise OSError("again")
+    assert (tmp_path / "adapter" / "file").read_text() == "old"

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qweft.errors import QweftError
+
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file beside its place, force it to the disk and rename it.
@@ -49,7 +51,9 @@ def folder_beside(target: Path) -> Iterator[Path]:
     What stood there before goes only after the new one is complete; on an error it stays and the new one goes.
     """
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    old = target.with_name(f".{target.name}.old")
+    if old.exists() and not target.exists():  # killed between the two renames below
+        os.replace(old, target)
     for leftover in (beside, old):
         shutil.rmtree(leftover, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -64,8 +68,25 @@ def folder_beside(target: Path) -> Iterator[Path]:
         os.replace(beside, target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
+        if old.exists() and not target.exists():
+            os.replace(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder and a file in it, before hours of work are to be written there.
+
+    Raises:
+        QweftError: If that cannot be done.
+    """
+    probe = folder / f".{os.getpid()}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise QweftError(f"output {folder} cannot be written ({error.strerror}); choose another --output") from error
 
 
 def finite(value: Any) -> Any:

@@ -13,17 +13,27 @@ class _Watcher(MetaPathFinder):
 
     def __init__(self, package: str, callback: Callable[[], object]):
         self.package, self.callback = package, callback
+        self._looking = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != self.package:
+        if fullname != self.package or self._looking:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
+        self._looking = True  # what follows asks every finder, this one too
+        try:
+            spec = find_spec(fullname)
+        finally:
+            self._looking = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _Then(spec.loader, self.callback)
+            spec.loader = _Then(spec.loader, self._executed)
         return spec
+
+    def _executed(self) -> None:
+        """The package is there: not when its spec was only asked for, as `is_peft_available` does."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        self.callback()
 
 
 class _Then(Loader):

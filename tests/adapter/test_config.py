@@ -1,6 +1,8 @@
 """The config: presets, JSON, and a sentence for each wrong value."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -30,7 +32,14 @@ def test_survives_json(tmp_path):
     [
         ({"r": 0}, "r must be a whole number of at least 1, got 0"),
         ({"r": "four"}, "r must be a whole number of at least 1, got 'four'"),
-        ({"r": 17}, "17 qubits"),
+        ({"r": 13}, "13 qubits"),
+        ({"width": 10**8}, "width must be at most 65536"),
+        ({"alpha": float("nan")}, "alpha must be a number"),
+        ({"modes": [8, 8]}, "modes must map names to values"),
+        ({"rank_pattern": [1]}, "rank_pattern must map names"),
+        ({"target_modules": 5}, "target_modules must be a list of names"),
+        ({"target_modules": ["q_proj", 5]}, "target_modules must be a list of names"),
+        ({"layers_to_transform": "1"}, "layers_to_transform must be"),
         ({"width": -1}, "width must be"),
         ({"bond_dimension": 1.5}, "bond_dimension must be"),
         ({"circuit_layers": 0}, "circuit_layers must be"),
@@ -94,3 +103,9 @@ def test_registered_once_as_a_real_member():
     assert "QWTHN" in list(PeftType)
     assert isinstance(PeftType.QWTHN, PeftType)
     assert torch is not None
+
+
+@pytest.mark.parametrize("asks", ["", "from transformers.utils import is_peft_available; is_peft_available()"])
+def test_importing_qweft_first_registers_whoever_asks_for_peft_in_between(asks):
+    program = f"import qweft\n{asks}\nimport peft\nassert 'QWTHN' in list(peft.PeftType)\n"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

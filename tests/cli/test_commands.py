@@ -114,7 +114,7 @@ def test_an_interrupt_says_that_work_is_kept(fake, capsys):
 
     fake("qweft.training.run", train=train)
     assert main(["train"]) == 130
-    assert capsys.readouterr().err == "qweft: interrupted; finished work is kept\n"
+    assert capsys.readouterr().err == "qweft: interrupted; finished runs of a comparison are kept\n"
 
 
 def test_a_bug_keeps_its_traceback(fake):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,6 +126,37 @@ def test_another_configuration_is_not_mixed_in(config):
         run(changed)
 
 
+@pytest.mark.parametrize("change", [{"modules_to_save": ["lm_head"]}, {"init_lora_weights": "olora"}])
+def test_a_method_that_changes_the_shared_base_model_is_refused(config, change):
+    config = dataclasses.replace(config, methods={"lora": MethodConfig({**LORA, **change})})
+    for _ in range(2):
+        with pytest.raises(QweftError, match=r"methods\.lora changes the base model"):
+            run(config)
+    assert not list(Path(config.output).glob("lora-*/run.json"))
+
+
+def test_a_run_that_diverges_is_an_outcome(config, monkeypatch):
+    fit = trial.fit
+
+    def diverging(model, rows, pad, training, label):
+        if label == "mpo, seed 0":
+            raise trial.DivergedError("the loss is not a number", ((1, 4.0), (2, float("nan"))))
+        return fit(model, rows, pad, training, label)
+
+    monkeypatch.setattr(trial, "fit", diverging)
+    _, results = run(config)
+    failed = [record for record in results["runs"] if record["eval_loss"] is None]
+    assert [(record["method"], record["seed"]) for record in failed] == [("mpo", 0)]
+    assert results["summary"]["mpo"]["diverged"] == 1
+
+
+def test_a_kept_adapter_can_be_evaluated_by_its_folder_alone(config):
+    _, results = run(config)
+    record = next(record for record in results["runs"] if record["method"] == "qtha" and record["seed"] == 0)
+    found = evaluate(Path(config.output) / "qtha-0" / "adapter", {"evaluation": {"answers": 0}})
+    assert found.adapted.loss == pytest.approx(record["eval_loss"], rel=1e-5)
+
+
 def test_the_kept_adapter_gives_the_reported_loss(config):
     _, results = run(config)
     record = next(record for record in results["runs"] if record["method"] == "qtha" and record["seed"] == 1)
@@ -150,6 +182,12 @@ def test_the_matched_lora_is_the_nearest(config):
         ({"reference": "lra"}, "reference 'lra' is not among the methods .*did you mean 'lora'"),
         ({"seeds": []}, "seeds must be"),
         ({"seeds": [1, 1]}, "seeds must be"),
+        ({"seeds": [-1]}, "seeds must be"),
+        ({"evaluation": EvaluationConfig(answers=-1)}, "evaluation.answers must be at least 0"),
+        ({"data": DataConfig(test_rows=0)}, "data.test_rows must be at least 1"),
+        ({"methods": {"lora": MethodConfig({**LORA, "target_modules": "q"})}}, "the expression 'q' .*q_proj, k_proj"),
+        ({"methods": {"lora": MethodConfig({**LORA, "modules_to_save": ["x"]})}}, "module to save 'x' does not exist"),
+        ({"methods": {"lora": MethodConfig({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2})}}, "taken off"),
         ({"methods": {"base": MethodConfig(LORA)}, "reference": "base"}, "methods.base: a name"),
         ({"methods": {"../x": MethodConfig(LORA)}, "reference": "../x"}, "a name is letters"),
         ({"methods": {"lora": MethodConfig(LORA, learning_rate=0.0)}}, "methods.lora.learning_rate must be above 0"),
@@ -207,6 +245,17 @@ def test_train_then_evaluate(places, tmp_path):
     assert found.adapted.loss == pytest.approx(trained.adapted.loss, rel=1e-5)
     assert found.adapted.loss != found.base.loss
     assert len(found.to_json()["answers"]) == 2
+    train(dataclasses.replace(run_config, adapter={**HYBRID, "preset": "mpo"}))
+    assert evaluate(tmp_path / "run-1" / "adapter", {"evaluation": {"answers": 0}}).adapted == found.adapted
+    weights = trained.adapter_folder / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(QweftError, match="does not load"):
+        evaluate(trained.adapter_folder, {})
+    weights.write_bytes(whole)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(QweftError, match="cannot be written"):
+        train(dataclasses.replace(run_config, output=str(tmp_path / "file")))
     with pytest.raises(QweftError, match=r"no adapter_config\.json in it"):
         evaluate(tmp_path, {})
     (tmp_path / "run" / "run.json").unlink()
@@ -216,4 +265,4 @@ def test_train_then_evaluate(places, tmp_path):
         trained.adapter_folder,
         {"data": {"source": places[1], "validation_rows": 4, "test_rows": 4}, "evaluation": {"answers": 0}},
     )
-    assert again.adapted.loss == pytest.approx(trained.adapted.loss, rel=1e-5)
+    assert again.base.loss == pytest.approx(trained.base.loss, rel=1e-5)

@@ -109,6 +109,13 @@ def test_steps_and_warm_up():
     assert arguments(by_epochs, 3000, "unused").report_to == []
 
 
+def test_a_single_step_trains():
+    model = adapted()
+    before = [p.detach().clone() for p in model.parameters()]
+    fit(model, rows(), 0, dataclasses.replace(TRAINING, max_steps=1))
+    assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
+
+
 def test_a_loss_that_is_not_a_number_is_said():
     model = adapted()
     with torch.no_grad():

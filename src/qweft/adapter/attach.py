@@ -1,5 +1,6 @@
 """An adapter put on a base model, after its target modules have been found there."""
 
+import re
 import warnings
 from typing import Any
 
@@ -25,17 +26,31 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
     Raises:
         QweftError: Naming a module that is not there, and those that are.
     """
+    present = [name for name, _ in model.named_modules()]
     targets = getattr(config, "target_modules", None)
-    if targets is None or isinstance(targets, str):
-        return
-    present = {name for name, _ in model.named_modules()}
-    for target in sorted(targets):
-        if not any(name == target or name.endswith(f".{target}") for name in present):
+    if isinstance(targets, str) and targets != "all-linear":
+        if not any(_matches(targets, name) for name in present):
+            raise QweftError(
+                f"the expression {targets!r} in target_modules matches no module of the model; its linear layers are "
+                f"{', '.join(linear_names(model))}: give a list of names, as [q_proj]"
+            )
+        targets = None
+    named = [] if targets is None or isinstance(targets, str) else [("target module", name) for name in sorted(targets)]
+    named += [("module to save", name) for name in sorted(getattr(config, "modules_to_save", None) or [])]
+    for kind, wanted in named:
+        if not any(name == wanted or name.endswith(f".{wanted}") for name in present):
             linear = linear_names(model)
             raise QweftError(
-                f"target module {target!r} does not exist in the model{closest(target, linear)}; its linear layers are "
+                f"{kind} {wanted!r} does not exist in the model{closest(wanted, linear)}; its linear layers are "
                 f"{', '.join(linear)}"
             )
+
+
+def _matches(expression: str, name: str) -> bool:
+    try:
+        return re.fullmatch(expression, name) is not None
+    except re.error as error:
+        raise QweftError(f"target_modules {expression!r} is no regular expression: {error}") from error
 
 
 def attach(model: nn.Module, config: PeftConfig) -> Any:
@@ -55,8 +70,18 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
 
 
 def detach(adapted: Any) -> Any:
-    """The base model without the adapter, as it was before."""
-    base = adapted.unload()
+    """The base model without the adapter.
+
+    Raises:
+        QweftError: If the method cannot be taken off (prompt learning).
+    """
+    try:
+        base = adapted.unload()
+    except AttributeError as error:
+        raise QweftError(
+            f"{type(adapted.active_peft_config).__name__} cannot be taken off a model again, so it cannot be compared "
+            "on a shared base model"
+        ) from error
     for leftover in ("peft_config", "_hf_peft_config_loaded"):
         if leftover in vars(base):
             delattr(base, leftover)

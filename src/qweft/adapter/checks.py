@@ -1,6 +1,7 @@
 """What a config may hold, said in one sentence where it does not."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ CHOICES = {
     "core": ("identity", "linear", "quantum", "quantum_linear", "quantum_weighted"),
     "start": ("recorded", "scaled"),
 }
-LARGEST_RANK = 16
-"""Qubits beyond this take 2^r amplitudes for every token: more memory than any of our users has."""
+LARGEST_RANK = 12
+"""More qubits take 2^r amplitudes for every token, and the engine's tables for one circuit would take gigabytes."""
+LARGEST_WIDTH = 2**16
+"""Far beyond any layer's size; larger ones take long to factorise."""
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -31,8 +34,23 @@ def _whole(name: str, value: Any) -> None:
 
 
 def _number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise QweftError(f"{name} must be a number, got {value!r}")
+
+
+def _check_types(config: "QwthnConfig") -> None:
+    for name in ("modes", "rank_pattern", "alpha_pattern"):
+        value = getattr(config, name)
+        if value is not None and not isinstance(value, dict):
+            raise QweftError(f"{name} must map names to values, as {{name: value}}, got {value!r}")
+    for name in ("target_modules", "exclude_modules", "modules_to_save"):
+        value = getattr(config, name)
+        named = isinstance(value, list | tuple | set) and all(isinstance(item, str) for item in value)
+        if value is not None and not named and not (isinstance(value, str) and name != "modules_to_save"):
+            raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {value!r}")
+    blocks = config.layers_to_transform
+    if blocks is not None and not all(type(item) is int for item in (blocks if isinstance(blocks, list) else [blocks])):
+        raise QweftError(f"layers_to_transform must be a block number or a list of them, got {blocks!r}")
 
 
 def check_config(config: "QwthnConfig") -> None:
@@ -41,12 +59,15 @@ def check_config(config: "QwthnConfig") -> None:
     Raises:
         QweftError: Naming the field, the value, and what it may be.
     """
+    _check_types(config)
     for name, allowed in CHOICES.items():
         value = getattr(config, name)
         if value not in allowed:
             raise QweftError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{closest(str(value), allowed)}")
     for name in ("r", "width", "bond_dimension"):
         _whole(name, getattr(config, name))
+    if config.width > LARGEST_WIDTH:
+        raise QweftError(f"width must be at most {LARGEST_WIDTH}, got {config.width}; 256 is on record")
     if config.circuit_layers is not None:
         _whole("circuit_layers", config.circuit_layers)
     if config.alpha is not None:

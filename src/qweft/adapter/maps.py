@@ -41,8 +41,10 @@ class ContractedMap(nn.Module):
         if needs_graph or torch.compiler.is_compiling():
             with exact_products(parameters[0].device):
                 return self.matrix()
-        state = tuple(
-            (id(p), p.data_ptr(), 0 if p.is_inference() else p._version, p.dtype, p.device) for p in parameters
+        # a matrix made in inference mode cannot take part in a graph outside of it
+        state = (
+            torch.is_inference_mode_enabled(),
+            *((id(p), p.data_ptr(), 0 if p.is_inference() else p._version, p.dtype, p.device) for p in parameters),
         )
         if self._kept is None or self._kept[0] != state:
             with torch.no_grad(), exact_products(parameters[0].device):

@@ -48,6 +48,9 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
     rank = given.get("r", 8)
     if name == "LORA" and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
         raise QweftError(f"r must be a whole number of at least 1, got {rank!r}")
+    alpha = given.get("lora_alpha", 1)
+    if name == "LORA" and (isinstance(alpha, bool) or not isinstance(alpha, int | float)):
+        raise QweftError(f"lora_alpha must be a number, got {alpha!r}")
     if name == "LORA":
         given.setdefault("lora_alpha", LORA_ALPHA_FACTOR * rank)
     try:

@@ -1,23 +1,29 @@
 """The circuit computes in full float32 or float64, whatever the surrounding model does."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
 
 @contextmanager
+def _without_tf32() -> Iterator[None]:
+    """TF32 off for products on CUDA, by the new flag where there is one: the old one cannot be read beside it."""
+    matmul = torch.backends.cuda.matmul
+    name, off = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
+    before = getattr(matmul, name)
+    setattr(matmul, name, off)
+    try:
+        yield
+    finally:
+        setattr(matmul, name, before)
+
+
+@contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
     """Autocast and TF32 off: bfloat16 or TF32 products would cost an expectation three of its seven digits."""
-    tf32 = torch.backends.cuda.matmul.allow_tf32
-    with torch.autocast(device.type, enabled=False):
-        if device.type == "cuda" and tf32:
-            torch.backends.cuda.matmul.allow_tf32 = False
-        try:
-            yield
-        finally:
-            if device.type == "cuda" and tf32:
-                torch.backends.cuda.matmul.allow_tf32 = tf32
+    with torch.autocast(device.type, enabled=False), _without_tf32() if device.type == "cuda" else nullcontext():
+        yield
 
 
 def circuit_dtype(*tensors: torch.Tensor) -> torch.dtype:

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"error: {error}")
         return 2
     except KeyboardInterrupt:
-        complain("interrupted; finished work is kept")
+        complain("interrupted; finished runs of a comparison are kept")
         return 130
     except BrokenPipeError:
         # The reader (head, less) has gone. Python would complain once more when it flushes at exit.

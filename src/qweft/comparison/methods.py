@@ -1,5 +1,6 @@
 """The methods of a comparison, resolved and checked before the first of them is trained."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from qweft.adapter.checks import closest
 from qweft.adapter.specification import adapter_config
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.errors import QweftError
+from qweft.evaluation.checks import check_evaluation
+from qweft.training.checks import check_training
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,19 @@ def nearest_rank(model: nn.Module, specification: Mapping[str, Any], wanted: int
     return min(distance, key=lambda rank: (distance[rank], rank))
 
 
+def check_comparison(config: ComparisonConfig) -> None:
+    """Check the sections and the seeds.
+
+    Raises:
+        QweftError: Naming the key, the value, and what it may be.
+    """
+    check_training(config.training)
+    check_evaluation(config.evaluation, config.data)
+    seeds = config.seeds
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise QweftError(f"seeds must be different whole numbers from 0 to 4294967295, at least one, got {seeds}")
+
+
 def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
     """Check every method on the model (on the meta device) and choose the ranks that are to match others.
 
@@ -72,29 +88,31 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
         for name, method in config.methods.items():
             if (method.match_parameters is not None) != later:
                 continue
-            specifications[name] = _specification(name, method, counts, model)
+            _check_method(name, method, counts)
+            specification = dict(method.adapter)
             try:
-                counts[name] = count(model, specifications[name])
+                if method.match_parameters is not None:
+                    specification["r"] = nearest_rank(model, specification, counts[method.match_parameters])
+                counts[name] = count(model, specification)
             except QweftError as error:
-                raise QweftError(f"methods.{name}: {error}") from error
+                matched = f" (its rank is to match {method.match_parameters})" if method.match_parameters else ""
+                raise QweftError(f"methods.{name}{matched}: {error}") from error
+            specifications[name] = specification
     return [
         Method(name, specifications[name], method.learning_rate or config.training.learning_rate, counts[name])
         for name, method in config.methods.items()
     ]
 
 
-def _specification(name: str, method: MethodConfig, counts: dict[str, int], model: nn.Module) -> dict[str, Any]:
+def _check_method(name: str, method: MethodConfig, counts: dict[str, int]) -> None:
     if name == "base" or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise QweftError(
             f"methods.{name}: a name is letters, digits, - _ and ., and not 'base', which is the base model"
         )
-    if method.learning_rate is not None and not method.learning_rate > 0:
+    if method.learning_rate is not None and not 0 < method.learning_rate < math.inf:
         raise QweftError(f"methods.{name}.learning_rate must be above 0, got {method.learning_rate}")
-    if method.match_parameters is None:
-        return dict(method.adapter)
-    if method.match_parameters not in counts:
+    if method.match_parameters is not None and method.match_parameters not in counts:
         raise QweftError(
             f"methods.{name}.match_parameters: {method.match_parameters!r} is no method with a size of its own"
             f"{closest(method.match_parameters, counts)}"
         )
-    return {**method.adapter, "r": nearest_rank(model, method.adapter, counts[method.match_parameters])}

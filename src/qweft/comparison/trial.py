@@ -8,23 +8,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from transformers import set_seed
 
 from qweft.adapter.attach import attach, detach
 from qweft.adapter.specification import adapter_config
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.methods import Method, resolve_methods
+from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.results import BASE, Run
 from qweft.data.load import Data, load_data
 from qweft.errors import QweftError
-from qweft.evaluation.answers import generate_answers
+from qweft.evaluation.answers import Answer, generate_answers
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.loss import held_out_loss
-from qweft.files import write_json
+from qweft.evaluation.loss import HeldOutLoss, held_out_loss
+from qweft.files import check_writable, write_json
 from qweft.models.load import LoadedModel, load_model
-from qweft.training.checks import check_training
-from qweft.training.loop import fit
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.loop import DivergedError, Fit, fit
 from qweft.training.run import save_adapter
 
 RECORD = "run.json"
@@ -42,6 +43,7 @@ class Bench:
     data: Data
     methods: list[Method]
     console: Console
+    base_checksum: str
 
     @property
     def output(self) -> Path:
@@ -55,16 +57,25 @@ def set_up(config: ComparisonConfig, console: Console) -> Bench:
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    check_training(config.training)
-    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
-        raise QweftError(f"seeds must be different numbers, at least one, got {config.seeds}")
+    check_comparison(config)
+    check_writable(Path(config.output))
     shapes = load_model(replace(config.model, device="meta")).model
     methods = resolve_methods(config, shapes)
     loaded = load_model(config.model)
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
     data = load_data(config.data, loaded.tokenizer)
     console.print(data.report.describe(), highlight=False)
-    return Bench(config, loaded, data, methods, console)
+    return Bench(config, loaded, data, methods, console, checksum(loaded.model))
+
+
+def checksum(model: Any) -> str:
+    """A hash of the names and the exact sums of a model's weights, read as whole numbers: what differs, shows."""
+    whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    sums = [
+        (name, int(tensor.detach().view(whole[tensor.element_size()]).sum(dtype=torch.int64)))
+        for name, tensor in model.named_parameters()
+    ]
+    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
 
 
 def run_folder(output: Path, method: str, seed: int) -> Path:
@@ -91,10 +102,25 @@ def run_trial(
             )
         return Run.from_json(saved["run"])
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    run = _judged(bench, method, seed, judging, folder if keep_adapter else None)
+    try:
+        run = _judged(bench, method, seed, judging, folder if keep_adapter else None)
+    except DivergedError as error:  # an outcome like any other: the method failed at this rate and seed
+        run = _record(bench, method, seed, None, None, [], error.curve)
+    if checksum(bench.loaded.model) != bench.base_checksum:
+        raise QweftError(
+            f"methods.{method.name if method else BASE} changes the base model (modules_to_save, or a start that "
+            "rewrites base weights), which the runs of a comparison share; leave that out"
+        )
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
-    write_json(record, {"fingerprint": key, "run": run.to_json()})
+    config = {} if method is None else asdict(_run_config(bench, method, seed, judging))
+    write_json(record, {"fingerprint": key, "run": run.to_json(), "config": config})
     return run
+
+
+def _run_config(bench: Bench, method: Method, seed: int, judging: EvaluationConfig) -> RunConfig:
+    """The run as `qweft train` would be told it, so that `qweft evaluate` finds its model and data."""
+    model, data = bench.config.model, bench.config.data
+    return RunConfig(model, data, method.adapter, _budget(bench, method, seed), judging, bench.config.output)
 
 
 def _fingerprint(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig) -> str:
@@ -109,7 +135,7 @@ def _fingerprint(bench: Bench, method: Method | None, seed: int, judging: Evalua
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _budget(bench: Bench, method: Method, seed: int) -> Any:
+def _budget(bench: Bench, method: Method, seed: int) -> TrainingConfig:
     return replace(bench.config.training, learning_rate=method.learning_rate, seed=seed)
 
 
@@ -129,27 +155,39 @@ def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationC
             detach(model)
             raise
     found = held_out_loss(model, rows, pad, judging.batch_size)
-    shown = texts[: judging.answers] if seed == bench.config.seeds[0] else []
+    shown = texts[: judging.answers] if seed == min(bench.config.seeds) else []
     answers = generate_answers(model, loaded.tokenizer, shown, judging.max_new_tokens) if shown else []
     if method is not None:
         if keep is not None:
             save_adapter(model, keep / "adapter")
         detach(model)
+    return _record(bench, method, seed, fitted, found, answers, fitted.curve if fitted else ())
+
+
+def _record(
+    bench: Bench,
+    method: Method | None,
+    seed: int,
+    fitted: Fit | None,
+    found: HeldOutLoss | None,
+    answers: list[Answer],
+    curve: tuple[tuple[int, float], ...],
+) -> Run:
     return Run(
-        model=loaded.source.name,
+        model=bench.loaded.source.name,
         data=bench.config.data.source,
         method=BASE if method is None else method.name,
         seed=seed,
         trainable_parameters=0 if method is None else method.trainable_parameters,
-        steps=fitted.steps if fitted else 0,
+        steps=fitted.steps if fitted else len(curve),
         train_loss=fitted.train_loss if fitted else None,
-        train_loss_curve=fitted.curve if fitted else (),
-        eval_loss=found.loss,
-        eval_perplexity=found.perplexity,
+        train_loss_curve=curve,
+        eval_loss=found.loss if found else None,
+        eval_perplexity=found.perplexity if found else None,
         step_seconds_median=fitted.step_seconds_median if fitted else None,
         peak_memory_bytes=fitted.peak_memory_bytes if fitted else None,
         learning_rate=method.learning_rate if method else None,
-        eval_standard_error=found.standard_error,
+        eval_standard_error=found.standard_error if found else None,
         adapter=method.adapter if method else None,
         answers=tuple(answer.to_json() for answer in answers),
     )

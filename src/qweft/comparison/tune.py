@@ -13,7 +13,6 @@ from qweft.comparison.methods import Method
 from qweft.comparison.trial import Bench, run_trial, set_up
 from qweft.errors import QweftError
 from qweft.files import write_json
-from qweft.training.loop import DivergedError
 
 EXTENSIONS = 3
 """So often the grid grows beyond an end at which the best rate lies."""
@@ -32,10 +31,10 @@ def tune(config: ComparisonConfig, command: str) -> Path:
         QweftError: If anything in the config is wrong.
     """
     rates = sorted(set(config.rates))
-    if not rates or rates[0] <= 0:
+    if not rates or rates[0] <= 0 or not math.isfinite(rates[-1]):
         raise QweftError(f"rates must be learning rates above 0, at least one, got {config.rates}")
     console = Console()
-    bench = set_up(config, console)
+    bench = set_up(replace(config, evaluation=replace(config.evaluation, split="validation")), console)
     found: dict[str, Any] = {}
     for method in bench.methods:
         found[method.name] = _search(bench, method, rates)
@@ -73,12 +72,9 @@ def _search(bench: Bench, method: Method, rates: list[float]) -> dict[str, Any]:
 def _validation_loss(bench: Bench, method: Method, rate: float) -> float:
     judging = replace(bench.config.evaluation, split="validation", answers=0)
     folder = bench.output / f"{method.name}-{rate:g}"
-    try:
-        run = run_trial(
-            bench, replace(method, learning_rate=rate), bench.config.seeds[0], judging, folder, keep_adapter=False
-        )
-    except DivergedError:
-        return math.inf
+    run = run_trial(
+        bench, replace(method, learning_rate=rate), bench.config.seeds[0], judging, folder, keep_adapter=False
+    )
     return math.inf if run.eval_loss is None else run.eval_loss
 
 

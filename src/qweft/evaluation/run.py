@@ -1,6 +1,7 @@
 """A trained adapter judged beside its base model."""
 
 import json
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+from safetensors import SafetensorError
 
 import qweft.adapter  # noqa: F401  makes the method known to PEFT
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation.answers import Answer, generate_answers
+from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.models.config import ModelConfig
@@ -85,7 +88,10 @@ class Evaluation:
 def _sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
     """The run's own sections with the overrides on top; what no run left behind is taken from the adapter's config."""
     record = adapter.parent / "run.json"
-    saved: dict[str, Any] = json.loads(record.read_text())["config"] if record.is_file() else {}
+    try:
+        saved: dict[str, Any] = json.loads(record.read_text()).get("config", {}) if record.is_file() else {}
+    except json.JSONDecodeError as error:
+        raise QweftError(f"{record} is not the record of a run ({error}); remove it and give --data.source") from error
     model = {**saved.get("model", {}), **overrides.get("model", {})}
     if "name" not in model:
         named = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
@@ -96,7 +102,12 @@ def _sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, Da
     if "source" not in data:
         raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
     evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
-    return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
+    try:
+        return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
+    except TypeError as error:
+        raise QweftError(
+            f"{record} was written by another version ({error}); remove it and give --data.source"
+        ) from error
 
 
 def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluation:
@@ -113,13 +124,17 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         if not (adapter / name).is_file():
             raise QweftError(f"{adapter}: no {name} in it; give the folder that an adapter was saved to")
     model_config, data_config, judging = _sections(adapter, overrides or {})
+    check_evaluation(judging, data_config)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
     try:
-        model = PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+        with warnings.catch_warnings():
+            # PEFT asks transformers for a property under its old name
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+            model = PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
     except QweftError:
         raise
-    except (ValueError, RuntimeError, KeyError) as error:
+    except (ValueError, RuntimeError, KeyError, OSError, SafetensorError) as error:
         raise QweftError(f"{adapter}: the adapter does not load on {model_config.name}: {error}") from error
     rows, texts = data.test, data.test_conversations
     if judging.split == "validation":

@@ -1,5 +1,7 @@
 """What a training section may hold."""
 
+import math
+
 from qweft.errors import QweftError
 from qweft.training.config import TrainingConfig
 
@@ -18,8 +20,8 @@ def check_training(training: TrainingConfig) -> None:
             f"training.max_steps must be at least 1, got {training.max_steps}; leave it out to train by epochs"
         )
     for name in ("learning_rate", "epochs", "max_gradient_norm"):
-        if not getattr(training, name) > 0:
-            raise QweftError(f"training.{name} must be above 0, got {getattr(training, name)}")
+        if not 0 < getattr(training, name) < math.inf:
+            raise QweftError(f"training.{name} must be a number above 0, got {getattr(training, name)}")
     if not 0 <= training.warmup_ratio < 1:
         raise QweftError(f"training.warmup_ratio must be at least 0 and below 1, got {training.warmup_ratio}")
     if training.weight_decay < 0:

@@ -19,9 +19,15 @@ from qweft.training.config import TrainingConfig
 from qweft.training.memory import PeakMemory
 from qweft.training.progress import StepRecorder
 
+CPU = torch.device("cpu")
+
 
 class DivergedError(QweftError):
-    """The training loss is not a number any more."""
+    """The training loss is not a number any more; `curve` is what was logged until then."""
+
+    def __init__(self, sentence: str, curve: tuple[tuple[int, float], ...]):
+        super().__init__(sentence)
+        self.curve = curve
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,24 @@ def steps_of(training: TrainingConfig, rows: int) -> int:
     return max(1, math.ceil(training.epochs * max(1, math.ceil(batches / training.gradient_accumulation))))
 
 
-def arguments(training: TrainingConfig, rows: int, folder: str) -> TrainingArguments:
+def arguments(training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU) -> TrainingArguments:
     """The trainer's arguments: AdamW, cosine schedule, warm-up, nothing saved, nothing sent anywhere.
 
     The same seed gives the same order of the rows whatever is trained: the trainer's sampler has a generator of its
     own, seeded by `data_seed`.
     """
-    return TrainingArguments(
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    made = TrainingArguments(
+        use_cpu=device.type == "cpu",
         output_dir=folder,
         max_steps=steps_of(training, rows),
         per_device_train_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation,
         learning_rate=training.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(training.warmup_ratio * steps_of(training, rows)),
+        # the first step of a warm-up has the rate 0, so a single step must have none
+        warmup_steps=min(math.ceil(training.warmup_ratio * steps_of(training, rows)), steps_of(training, rows) - 1),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_gradient_norm,
         optim="adamw_torch",
@@ -79,6 +89,9 @@ def arguments(training: TrainingConfig, rows: int, folder: str) -> TrainingArgum
         seed=training.seed,
         data_seed=training.seed,
     )
+    # One process works on the model's own device: on more than one GPU the trainer would split every batch otherwise
+    made._n_gpu = min(made.n_gpu, 1)
+    return made
 
 
 def _checkpoint(model: Any, wanted: bool) -> None:
@@ -113,9 +126,10 @@ def fit(
         _checkpoint(model, True)
     try:
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory:
+            args = arguments(training, len(rows), folder, model.device)
             trainer = Trainer(
                 model=model,
-                args=arguments(training, len(rows), folder),
+                args=args,
                 train_dataset=list(rows),  # type: ignore[arg-type]
                 data_collator=Collator(pad_token_id),
                 callbacks=[recorder],
@@ -132,7 +146,8 @@ def fit(
     if broken:
         raise DivergedError(
             f"the training loss is not a number from step {broken[0]} on; lower training.learning_rate "
-            f"(now {training.learning_rate:g})"
+            f"(now {training.learning_rate:g})",
+            tuple(recorder.curve),
         )
     return Fit(
         outcome.training_loss, tuple(recorder.curve), outcome.global_step, median(recorder.seconds), memory.bytes

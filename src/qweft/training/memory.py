@@ -1,5 +1,8 @@
 """The most memory that a stretch of work had in use."""
 
+import ctypes
+import gc
+import sys
 import threading
 from types import TracebackType
 
@@ -24,6 +27,7 @@ class PeakMemory:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
+            _release()
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
         return self
@@ -43,3 +47,11 @@ class PeakMemory:
             self.bytes = max(self.bytes, process.memory_info().rss)
             if self._stop.wait(0.01):
                 return
+
+
+def _release() -> None:
+    """Give freed memory back to the system, so that an earlier run's peak is not counted again (glibc alone can)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
+    if trim is not None:
+        trim(0)

@@ -1,4 +1,4 @@
-"""What a run would train and need, from shapes alone: no weights are loaded."""
+"""What a run would train and need, from shapes alone: no weights are loaded (an alias is prepared on its first use)."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,8 @@ from qweft.adapter.parameters import count_parameters
 from qweft.adapter.specification import adapter_config
 from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
+from qweft.evaluation.checks import check_evaluation
+from qweft.models.device import choose_device, choose_dtype
 from qweft.models.load import load_model
 from qweft.training.checks import check_training
 from qweft.training.config import RunConfig
@@ -109,7 +111,9 @@ def plan(config: RunConfig) -> Plan:
     """
     check_training(config.training)
     peft_config = adapter_config(config.adapter)
-    loaded = load_model(replace(config.model, device="meta"))
+    check_evaluation(config.evaluation, config.data)
+    dtype: Any = choose_dtype(config.model.dtype, choose_device(config.model.device))  # as the run itself would
+    loaded = load_model(replace(config.model, device="meta", dtype=str(dtype).removeprefix("torch.")))
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
     model = attach(loaded.model, peft_config)
     trainable = int(model.get_nb_trainable_parameters()[0])

@@ -1,5 +1,6 @@
 """What a training run says while it runs, and what it remembers of each step."""
 
+import math
 import time
 from typing import Any
 
@@ -53,6 +54,8 @@ class StepRecorder(TrainerCallback):
         if logs and "loss" in logs:
             loss = float(logs["loss"])
             self.curve.append((state.global_step, loss))
+            if not math.isfinite(loss):
+                control.should_training_stop = True  # what is not a number stays so
             self._bar.update(self._task, loss=f"{loss:.3f}")
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
 """A width and a bond dimension that save what the paper's configuration saves."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from qweft.adapter.config import QwthnConfig
@@ -60,16 +60,7 @@ def propose(config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Proposal
         best: tuple[int, int, int] | None = None
         for width in WIDTHS:
             for bond in BONDS:
-                changed = QwthnConfig(
-                    r=config.r,
-                    compress=config.compress,
-                    core=config.core,
-                    expand=config.expand,
-                    width=width,
-                    bond_dimension=bond,
-                    circuit_layers=depth,
-                    reupload=config.reupload,
-                )
+                changed = replace(config, width=width, bond_dimension=bond, circuit_layers=depth)
                 count = sum(sum(count_parameters(changed, into, out, r).values()) for into, out, r in shapes)
                 if count <= (1 - PAPER_SAVING) * lora and (best is None or (count, bond) > (best[0], best[2])):
                     best = (count, width, bond)

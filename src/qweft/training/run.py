@@ -1,5 +1,7 @@
 """One run: load, attach, train, judge, save."""
 
+import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from transformers import set_seed
 from qweft.adapter.attach import attach, check_targets
 from qweft.adapter.specification import adapter_config
 from qweft.data.load import load_data
+from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
-from qweft.files import folder_beside, write_json
+from qweft.files import check_writable, folder_beside, write_json
 from qweft.models.load import load_model
 from qweft.training.checks import check_training
 from qweft.training.config import RunConfig
@@ -46,6 +49,18 @@ def save_adapter(model: Any, folder: Path) -> None:
         model.save_pretrained(beside)
 
 
+def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None:
+    """Move a run of another configuration out of the way: nothing that was trained is overwritten."""
+    record = output / RECORD
+    if not record.is_file() or json.loads(record.read_text()).get("config") == json.loads(json.dumps(asdict(config))):
+        return
+    number = 1
+    while (kept := output.with_name(f"{output.name}-{number}")).exists():
+        number += 1
+    os.replace(output, kept)
+    console.print(f"the earlier run in {output} had another configuration and is now {kept}", highlight=False)
+
+
 def train(config: RunConfig) -> TrainedRun:
     """Train one adapter and write it to `config.output`/adapter, with a record of the run beside it.
 
@@ -54,6 +69,9 @@ def train(config: RunConfig) -> TrainedRun:
     """
     console = Console()
     check_training(config.training)
+    check_evaluation(config.evaluation, config.data)
+    output = Path(config.output)
+    check_writable(output)
     peft_config = adapter_config(config.adapter)
     loaded = load_model(config.model)
     check_targets(loaded.model, peft_config)
@@ -70,7 +88,7 @@ def train(config: RunConfig) -> TrainedRun:
         base = held_out_loss(model, rows, pad, batch)
     trained = fit(model, data.train, pad, config.training)
     adapted = held_out_loss(model, rows, pad, batch)
-    output = Path(config.output)
+    _keep_earlier_run(output, config, console)
     save_adapter(model, output / "adapter")
     write_json(
         output / RECORD,
