@@ -18,7 +18,7 @@ def test_the_sentence_on_a_worse_hybrid():
     text = sentences(lora=[1.0, 1.0, 1.0], qtha=[1.008, 1.013, 1.015])[0]
     assert text == (
         "qtha has a higher held-out loss than lora at equal rank 8: +1.2% "
-        "(paired differences over 3 seeds: +0.8, +1.3, +1.5 %), with 82% fewer parameters."
+        "(paired differences over 3 seeds: +0.8, +1.3, +1.5 %; chance alone makes 3 signs agree 1 time in 4), with 82% fewer parameters."
     )
 
 
@@ -31,14 +31,14 @@ def test_a_planted_better_method_is_found_on_every_question():
         ("size", "lora_r1", "lower"),
         ("circuit", "mpo", "lower"),
     ]
-    assert found[2].text.startswith("The circuit helped qtha:")
+    assert found[2].text.startswith("The circuit seems to have helped qtha:")
     assert "a LoRA of equal size" in found[1].text
 
 
 def test_a_circuit_that_does_not_help_is_said_in_plain_words():
     made = runs(lora=[1.0, 1.0, 1.0], mpo=[1.0, 1.0, 1.0], qtha=[1.1, 1.2, 1.1], qwthn=[0.9, 1.1, 0.9])
     found = findings(summarise(made))
-    assert one(found, "circuit", "qtha").text.startswith("The circuit did not help qtha:")
+    assert one(found, "circuit", "qtha").text.startswith("The circuit seems not to have helped qtha:")
     assert one(found, "circuit", "qwthn").text.startswith("Whether the circuit helped qwthn is not shown:")
     assert one(found, "circuit", "qwthn").direction == "not shown"
 
@@ -48,7 +48,7 @@ def test_a_method_against_itself_is_not_shown():
     for finding in found:
         if finding.topic in ("reference", "circuit"):
             assert finding.direction == "not shown" and "not shown" in finding.text
-    assert not any(word in f.text for f in found for word in ("lower", "higher", "helped qtha:"))
+    assert not any(word in f.text for f in found for word in ("lower", "higher", "to have helped qtha:"))
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

@@ -65,7 +65,7 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
             # PEFT asks transformers for a property under its old name
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
             return get_peft_model(model, config)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise QweftError(f"the adapter cannot be put on this model: {error}") from error
 
 

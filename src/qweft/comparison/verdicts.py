@@ -118,8 +118,8 @@ def _circuit_finding(hybrid: "Summary", control: "Summary", what: str) -> Findin
     if pairing.direction == "not shown":
         answer = f"Whether the circuit helped {hybrid.method} is not shown: against {other}, {_numbers(pairing)}"
     else:
-        helped = "helped" if pairing.direction == "lower" else "did not help"
-        answer = f"The circuit {helped} {hybrid.method}: {_statement(hybrid.method, other, pairing)}"
+        seems = "seems to have helped" if pairing.direction == "lower" else "seems not to have helped"
+        answer = f"The circuit {seems} {hybrid.method}: {_statement(hybrid.method, other, pairing)}"
     text = f"{answer}, {_size(hybrid, control)}."
     return Finding("circuit", hybrid.method, control.method, pairing.direction, text)
 
@@ -152,7 +152,10 @@ def _numbers(pairing: Pairing) -> str:
     numbers = ", ".join(f"{difference:+.{digits}f}" for difference in pairing.differences)
     seeds = f"{count} seed{'' if count == 1 else 's'}"
     but = f", but {pairing.reason}" if pairing.reason else ""
-    return f"{pairing.mean:+.{digits}f}%{but} (paired difference{'' if count == 1 else 's'} over {seeds}: {numbers} %)"
+    # Without any true difference n fair signs agree with probability 2 / 2^n
+    luck = f"; chance alone makes {count} signs agree 1 time in {2 ** (count - 1)}" if not pairing.reason else ""
+    what = f"paired difference{'' if count == 1 else 's'} over {seeds}"
+    return f"{pairing.mean:+.{digits}f}%{but} ({what}: {numbers} %{luck})"
 
 
 def _size(entry: "Summary", other: "Summary") -> str:

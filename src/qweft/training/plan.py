@@ -112,8 +112,9 @@ def plan(config: RunConfig) -> Plan:
     check_training(config.training)
     peft_config = adapter_config(config.adapter)
     check_evaluation(config.evaluation, config.data)
-    dtype: Any = choose_dtype(config.model.dtype, choose_device(config.model.device))  # as the run itself would
-    loaded = load_model(replace(config.model, device="meta", dtype=str(dtype).removeprefix("torch.")))
+    # the type that the run itself would choose on its device
+    dtype: Any = str(choose_dtype(config.model.dtype, choose_device(config.model.device))).removeprefix("torch.")
+    loaded = load_model(replace(config.model, device="meta", dtype=dtype))
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
     model = attach(loaded.model, peft_config)
     trainable = int(model.get_nb_trainable_parameters()[0])
