@@ -18,7 +18,8 @@ def test_the_sentence_on_a_worse_hybrid():
     text = sentences(lora=[1.0, 1.0, 1.0], qtha=[1.008, 1.013, 1.015])[0]
     assert text == (
         "qtha has a higher held-out loss than lora at equal rank 8: +1.2% "
-        "(paired differences over 3 seeds: +0.8, +1.3, +1.5 %; chance alone makes 3 signs agree 1 time in 4), with 82% fewer parameters."
+        "(paired differences over 3 seeds: +0.8, +1.3, +1.5 %; chance alone makes 3 signs agree 1 time in 4), "
+        "with 82% fewer parameters."
     )
 
 
