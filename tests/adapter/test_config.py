@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from peft import PeftConfig, PeftType, get_peft_model
 
 import qweft
@@ -102,7 +101,6 @@ def test_registered_once_as_a_real_member():
     assert PeftType("QWTHN") is PeftType.QWTHN
     assert "QWTHN" in list(PeftType)
     assert isinstance(PeftType.QWTHN, PeftType)
-    assert torch is not None
 
 
 @pytest.mark.parametrize("asks", ["", "from transformers.utils import is_peft_available; is_peft_available()"])

@@ -17,7 +17,7 @@ MLP_STATES = 4
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes by what they hold; an estimate, within about a third of what was measured on the embedded model.
+    """Bytes by what they hold: a rough estimate, without the process itself (PyTorch and its libraries).
 
     Args:
         base_weights: The frozen model.
