@@ -1,21 +1,26 @@
-"""The exact engine: one function, and the choice of its path by shape."""
+"""The exact engine: one function, and the choice of its path by shape and device."""
+
+from collections.abc import Callable
 
 import torch
 
-from qweft.circuit.blocks import BlockExpectation, trained_angles
+from qweft.circuit import compiled, opaque
+from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.description import Circuit
+from qweft.circuit.gate_by_gate import gate_by_gate
+from qweft.circuit.halves import HalvesExpectation
 from qweft.circuit.precision import circuit_dtype, exact_products
-from qweft.circuit.segments import SegmentExpectation, segment_matrices, segments_of
+from qweft.circuit.segments import SegmentExpectation, segment_length, segment_matrices
 
 DENSE_QUBITS = 6
-"""Up to so many qubits a layer is one dense matrix; above, rotations and phases one block at a time are cheaper."""
+"""PyTorch paths: up to so many qubits a layer as one dense matrix is cheaper, above that rotations over halves."""
 
 
 def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     """The circuit's output z_i = <psi(x, t)| Z_i |psi(x, t)> for every token, exact and differentiable.
 
     Equal to `gate_by_gate` up to rounding, in values and in gradients to inputs and parameters. Computes in float32, or
-    in float64 where an argument is float64, with autocast off.
+    in float64 where an argument is float64, with autocast off. Differentiable once.
 
     Args:
         circuit: The circuit.
@@ -33,15 +38,73 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
             f"the circuit takes inputs (..., {circuit.inputs}) and parameters ({circuit.parameters},), "
             f"got {tuple(inputs.shape)} and {tuple(parameters.shape)}"
         )
+    form = alternating_form(circuit)
     with exact_products(inputs.device):
         dtype = circuit_dtype(inputs, parameters)
-        flat = inputs.to(dtype).reshape(-1, circuit.inputs)
-        angles = parameters.to(dtype)
-        segments = segments_of(circuit) if circuit.qubits <= DENSE_QUBITS else None
-        if segments is None:
-            values: torch.Tensor = BlockExpectation.apply(flat, trained_angles(circuit, angles), circuit)
-        else:
-            if segments.wires != tuple(range(circuit.inputs)):
-                flat = flat[:, segments.wires]
-            values = SegmentExpectation.apply(flat, segment_matrices(circuit, segments, angles))
-        return values.reshape(*inputs.shape[:-1], circuit.qubits)
+        if form is None:
+            flat = inputs.to(dtype).reshape(-1, circuit.inputs)
+            return gate_by_gate(circuit, flat, parameters.to(dtype)).reshape(*inputs.shape[:-1], circuit.qubits)
+        return expectations(form, inputs, *form.angles(parameters.to(dtype)))
+
+
+def expectations(
+    form: Alternating, inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor
+) -> torch.Tensor:
+    """The same from the angles of the circuit's blocks, for callers that build those of many circuits at once.
+
+    Args:
+        form: The circuit.
+        inputs: (..., inputs), in radians.
+        rotations: (k + 1, n) from `Alternating.angles`, float32 or float64.
+        diagonals: (k, 2^n) likewise.
+
+    Returns:
+        (..., n), float64 where inputs or angles are, else float32.
+    """
+    dtype = circuit_dtype(inputs, rotations)
+    n = form.qubits
+    flat = inputs.to(dtype).reshape(-1, inputs.shape[-1])
+    if form.wires != tuple(range(flat.shape[1])):
+        flat = flat[:, form.wires]
+    if form.repeats != 1:
+        flat = flat * form.repeats
+    run = path_for(form, inputs.device)
+    values = run(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads)
+    return values.reshape(*inputs.shape[:-1], n)
+
+
+Path = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, tuple[bool, ...]], torch.Tensor]
+
+
+def path_for(form: Alternating, device: torch.device) -> Path:
+    """The fastest path for the circuit on the device: compiled on a CPU, PyTorch elsewhere or without Numba."""
+    if device.type == "cpu" and compiled.available():
+        return opaque.expectations if torch.compiler.is_compiling() else compiled_path
+    if form.qubits <= DENSE_QUBITS and segment_length(form.uploads) is not None:
+        return segment_path
+    return halves_path
+
+
+def compiled_path(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """Compiled for the CPU."""
+    if torch.is_grad_enabled() and (inputs.requires_grad or rotations.requires_grad or diagonals.requires_grad):
+        return compiled.CompiledExpectation.apply(inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
+    return compiled.values_of(inputs, rotations, diagonals, uploads)
+
+
+def segment_path(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """PyTorch, one dense matrix a layer."""
+    with exact_products(inputs.device):
+        matrices = segment_matrices(rotations, diagonals, uploads)
+    return SegmentExpectation.apply(inputs, matrices)  # type: ignore[no-any-return]
+
+
+def halves_path(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """PyTorch, rotations over the halves of the register."""
+    return HalvesExpectation.apply(inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Fast path for few qubits: all that stands between two uploads of the input is one small matrix, built once a step.
+"""PyTorch path for few qubits: all that stands between two uploads is one small matrix, built once a step.
 
 In the eigenbasis of Y an upload is one phase on each basis state, RY(x) = W diag(exp(-i x/2), exp(i x/2)) W^+, so with
 the W folded into the matrices A_l a token costs one elementwise product and one product with A_l for every layer:
@@ -6,137 +6,51 @@ the W folded into the matrices A_l a token costs one elementwise product and one
     psi_0 = W^+ |0...0>,   psi_{l+1} = A_l (P(x) * psi_l),   z_i = sum_d s_{di} |psi_{L,d}|^2
 """
 
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
 
-from qweft.circuit.description import Circuit
+from qweft.circuit.constants import constant
+from qweft.circuit.halves import basis_signs_of, chunks, eigenbasis, rotation_matrices, upload_phases
 from qweft.circuit.precision import exact_products
-from qweft.circuit.program import Block, basis_signs, blocks_of, constant
 
 CHUNK_AMPLITUDES = 2**17
-"""Amplitudes that are worked on at a time: 1 MiB of complex64, so that a chunk's states stay in cache."""
+"""Amplitudes that are worked on at a time on a CPU: 1 MiB of complex64, so that a chunk's states stay in cache."""
 
 
-@dataclass(frozen=True)
-class Segments:
-    """A circuit as L uploads, each followed by the same pattern of blocks.
-
-    Args:
-        wires: For each qubit the entry of the input that every upload puts on it.
-        kinds: The kind of each block of a segment.
-        rotations: (rotation blocks x L, n, parameters), one block's L segments after the other.
-        diagonals: (diagonal blocks x L, 2^n, parameters).
-    """
-
-    wires: tuple[int, ...]
-    length: int
-    kinds: tuple[str, ...]
-    rotations: torch.Tensor
-    diagonals: torch.Tensor
+def segment_length(uploads: tuple[bool, ...]) -> int | None:
+    """Rotation blocks from one upload to the next, or none where uploads are uneven (this path then does not serve)."""
+    places = [block for block, here in enumerate(uploads) if here]
+    gaps = {after - before for before, after in zip(places, [*places[1:], len(uploads) - 1], strict=True)}
+    # the last segment ends with the last block; a circuit that is all upload has no segment
+    return gaps.pop() if places[:1] == [0] and len(gaps) == 1 and len(uploads) > 1 else None
 
 
-@lru_cache(maxsize=64)
-def segments_of(circuit: Circuit) -> Segments | None:
-    """The circuit in the form of `Segments`, or none where it has another form (this path then does not serve it)."""
-    segments: list[list[Block]] = []
-    uploads = []
-    for block in blocks_of(circuit):
-        fixed = Block(block.kind, None, block.from_parameters) if block.from_parameters is not None else None
-        if block.from_inputs is None:
-            if not segments or fixed is None:
-                return None
-            segments[-1].append(fixed)
-            continue
-        if block.kind != "rotation":
-            return None
-        uploads.append(block.from_inputs)
-        if segments:
-            if fixed is not None:
-                segments[-1].append(fixed)  # RY angles add, so the trained part may stand before the upload
-            segments.append([])
-        else:
-            segments.append([fixed] if fixed is not None else [])
-    patterns = {tuple(block.kind for block in segment) for segment in segments}
-    if len(patterns) != 1 or any(not torch.equal(upload, uploads[0]) for upload in uploads):
-        return None
-    upload = uploads[0]
-    if not bool(((upload == 1).sum(1) == 1).all()) or not bool((upload.sum(1) == 1).all()):
-        return None
-    kinds = patterns.pop()
-    stacked: dict[str, list[torch.Tensor]] = {"rotation": [], "diagonal": []}
-    for position, kind in enumerate(kinds):
-        for segment in segments:
-            matrix = segment[position].from_parameters
-            assert matrix is not None
-            stacked[kind].append(matrix)
-    n, size = circuit.qubits, circuit.parameters
-
-    def stack(kind: str, rows: int) -> torch.Tensor:
-        return torch.stack(stacked[kind]) if stacked[kind] else torch.zeros(0, rows, size, dtype=torch.float64)
-
-    wires = tuple(int(row.argmax()) for row in upload)
-    return Segments(wires, len(segments), kinds, stack("rotation", n), stack("diagonal", 2**n))
+def segment_matrices(rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]) -> torch.Tensor:
+    """The matrices A_l, (L, 2^n, 2^n) complex, differentiable in the angles; built for all layers at once."""
+    length, size = segment_length(uploads), diagonals.shape[-1]
+    assert length is not None
+    kind = torch.complex128 if rotations.dtype == torch.float64 else torch.complex64
+    basis = eigenbasis(rotations.shape[-1], kind, rotations.device)
+    turns = rotation_matrices(rotations)
+    phases = torch.complex(diagonals.cos(), diagonals.sin()).unflatten(0, (-1, length))[..., None]
+    # RY gates commute, so an upload's trained part may stand after it (the first) or before it (the others)
+    first = _real_times_complex(turns[:1], basis[None])
+    count = phases.shape[0]
+    product = torch.cat([first, basis.expand(count - 1, size, size)])
+    inner = turns[1:].unflatten(0, (-1, length))
+    for step in range(length):
+        product = _real_times_complex(inner[:, step], phases[:, step] * product)
+    if count == 1:
+        return product
+    return torch.cat([torch.bmm(basis.mH.expand(count - 1, size, size), product[:-1]), product[-1:]])
 
 
-@lru_cache(maxsize=16)
-def _eigenbasis(qubits: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """W of n qubits, (2^n, 2^n): its columns are the eigenvectors of Y on every qubit."""
-    one = torch.tensor([[1, 1], [1j, -1j]], dtype=torch.complex128) / 2**0.5
-    matrix = torch.ones(1, 1, dtype=torch.complex128)
-    for _ in range(qubits):
-        matrix = torch.kron(matrix, one)
-    return matrix.to(device=device, dtype=dtype)
-
-
-def _rotation_matrices(angles: torch.Tensor) -> torch.Tensor:
-    """(..., n) angles to the (..., 2^n, 2^n) products of RY on all qubits."""
-    cos, sin = (angles / 2).cos(), (angles / 2).sin()
-    small = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)  # (..., n, 2, 2)
-    matrix = small[..., 0, :, :]
-    for qubit in range(1, angles.shape[-1]):
-        factor = small[..., qubit, :, :]
-        matrix = matrix[..., :, None, :, None] * factor[..., None, :, None, :]
-        size = 2 ** (qubit + 1)
-        matrix = matrix.reshape(*angles.shape[:-1], size, size)
-    return matrix
-
-
-def segment_matrices(circuit: Circuit, segments: Segments, parameters: torch.Tensor) -> torch.Tensor:
-    """The matrices A_l, (L, 2^n, 2^n) complex, differentiable in the parameters; built for all layers at once."""
-    length, size = segments.length, 2**circuit.qubits
-    dtype = torch.complex128 if parameters.dtype == torch.float64 else torch.complex64
-    basis = _eigenbasis(circuit.qubits, dtype, parameters.device)
-    turns = _rotation_matrices(constant(segments.rotations, parameters) @ parameters).view(-1, length, size, size)
-    angles = (constant(segments.diagonals, parameters) @ parameters).view(-1, length, size, 1)
-    phases = torch.complex(angles.cos(), angles.sin())
-    product = basis.expand(length, size, size)
-    rotation = diagonal = 0
-    for kind in segments.kinds:
-        if kind == "rotation":  # a real matrix times a complex one: two real products side by side
-            pairs = torch.view_as_real(product.resolve_conj().contiguous()).reshape(length, size, 2 * size)
-            product = torch.view_as_complex(torch.bmm(turns[rotation], pairs).view(length, size, size, 2))
-            rotation += 1
-        else:
-            product = phases[diagonal] * product
-            diagonal += 1
-    if length == 1:
-        return product.contiguous()
-    back = basis.mH.expand(length - 1, size, size)
-    return torch.cat([torch.bmm(back, product[:-1]), product[-1:]])
-
-
-def _upload_phases(inputs: torch.Tensor) -> torch.Tensor:
-    """(n, tokens) angles to the (2^n, tokens) phases exp(-i/2 sum_q s_q x_q)."""
-    half = inputs / 2
-    up = torch.complex(half.cos(), half.sin())
-    pairs = torch.stack([up.conj().resolve_conj(), up], 1)  # (n, 2, tokens)
-    phases = pairs[0]
-    for qubit in range(1, inputs.shape[0]):
-        phases = (phases[:, None] * pairs[qubit][None]).flatten(0, 1)
-    return phases
+def _real_times_complex(real: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Two real products side by side: half of the multiplications of a complex one."""
+    count, size, _ = matrix.shape
+    pairs = torch.view_as_real(matrix.resolve_conj().contiguous()).reshape(count, size, 2 * size)
+    return torch.view_as_complex(torch.bmm(real, pairs).view(count, size, size, 2))
 
 
 class SegmentExpectation(torch.autograd.Function):
@@ -153,13 +67,13 @@ class SegmentExpectation(torch.autograd.Function):
         signs = constant(basis_signs_of(inputs.shape[1]), inputs)
         values = torch.empty_like(inputs, memory_format=torch.contiguous_format)
         with exact_products(inputs.device):
-            for start, stop in _chunks(inputs, matrices):
-                _, state, _ = _states(inputs[start:stop].t(), matrices)
-                probabilities = torch.view_as_real(state).square().sum(-1)
-                values[start:stop] = probabilities.t() @ signs
+            for part in chunks(inputs, CHUNK_AMPLITUDES):
+                _, state, _ = _states(inputs[part].t(), matrices)
+                values[part] = torch.view_as_real(state).square().sum(-1).t() @ signs
         return values
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Gradients to inputs and matrices: with G the gradient of a state, dL/dx = -1/2 s^T Im(conj(phi) G)."""
         inputs, matrices = ctx.saved_tensors
@@ -169,9 +83,9 @@ class SegmentExpectation(torch.autograd.Function):
         to_matrices = torch.zeros_like(matrices)
         adjoint = matrices.mH
         with exact_products(inputs.device):
-            for start, stop in _chunks(inputs, matrices):
-                before, state, phases = _states(inputs[start:stop].t(), matrices)
-                current = 2 * (signs @ gradient[start:stop].t()) * state
+            for part in chunks(inputs, CHUNK_AMPLITUDES):
+                before, state, phases = _states(inputs[part].t(), matrices)
+                current = 2 * (signs @ gradient[part].t()) * state
                 turned = torch.zeros_like(current.real)
                 for layer in range(matrices.shape[0] - 1, -1, -1):
                     to_matrices[layer].addmm_(current, before[layer].mH)
@@ -179,26 +93,14 @@ class SegmentExpectation(torch.autograd.Function):
                     turned += (before[layer].conj() * current).imag
                     if layer:
                         current = phases.conj() * current
-                to_inputs[start:stop] = turned.t() @ signs / -2
+                to_inputs[part] = turned.t() @ signs / -2
         return to_inputs, to_matrices
-
-
-@lru_cache(maxsize=16)
-def basis_signs_of(qubits: int) -> torch.Tensor:
-    """`basis_signs`, one tensor a number of qubits."""
-    return basis_signs(qubits)
-
-
-def _chunks(inputs: torch.Tensor, matrices: torch.Tensor) -> list[tuple[int, int]]:
-    step = max(1, CHUNK_AMPLITUDES // matrices.shape[-1]) if inputs.device.type == "cpu" else 2**14
-    return [(start, min(start + step, inputs.shape[0])) for start in range(0, inputs.shape[0], step)]
 
 
 def _states(inputs: torch.Tensor, matrices: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
     """The state before each matrix, the last state, and the upload's phases; inputs (n, tokens)."""
-    qubits = inputs.shape[0]
-    phases = _upload_phases(inputs)
-    start = _eigenbasis(qubits, matrices.dtype, matrices.device)[0].conj()[:, None]  # W^+ |0...0>
+    phases = upload_phases(inputs)
+    start = eigenbasis(inputs.shape[0], matrices.dtype, matrices.device)[0].conj()[:, None]  # W^+ |0...0>
     before = [phases * start]
     state = matrices[0] @ before[0]
     for layer in range(1, matrices.shape[0]):

@@ -1,0 +1,122 @@
+"""The form that the fast engines run: blocks of RY rotations with diagonals of phases between them.
+
+    psi = R_k D_k R_(k-1) ... D_1 R_0 |0...0>
+
+Exact identities only: RY gates on one qubit that follow each other add their angles (a layer's last RY and the next
+layer's upload become one), CRZ gates commute, so that a ring is one diagonal of 2^n phases, and a diagonal that stands
+first or last changes nothing that is measured.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from qweft.circuit.constants import constant
+from qweft.circuit.description import Circuit, Gate
+
+
+@dataclass(frozen=True)
+class Alternating:
+    """A circuit as k + 1 rotation blocks and the k diagonals between them.
+
+    Args:
+        qubits: n.
+        uploads: For each rotation block, whether the inputs are added to its angles.
+        wires: For each qubit, the entry of the input that an upload puts on it.
+        repeats: How many uploads follow each other in each of them (more than 1 on a single qubit only: no ring stands
+            between them); the inputs count so many times.
+        selection: ((k + 1) n + k p, parameters): the trained part of each rotation's angle, block by block, and below
+            it the trained angle of each of the p wire pairs, diagonal by diagonal.
+        pair_phases: (p, 2^n): by how much each basis state turns for a unit of a pair's angle: CRZ turns |1 0> by -1/2
+            and |1 1> by +1/2.
+    """
+
+    qubits: int
+    uploads: tuple[bool, ...]
+    wires: tuple[int, ...]
+    repeats: int
+    selection: torch.Tensor
+    pair_phases: torch.Tensor
+
+    @property
+    def diagonals(self) -> int:
+        """K."""
+        return len(self.uploads) - 1
+
+    def angles(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The trained parts of all angles, differentiable; any leading dimensions stand for several circuits at once.
+
+        Args:
+            parameters: (..., parameters).
+
+        Returns:
+            Rotations (..., k + 1, n) and diagonals (..., k, 2^n), in radians: basis state d turns by exp(i angle_d).
+        """
+        chosen = parameters @ constant(self.selection, parameters).t()
+        count, pairs = len(self.uploads) * self.qubits, self.pair_phases.shape[0]
+        rotations = chosen[..., :count].unflatten(-1, (len(self.uploads), self.qubits))
+        turns = chosen[..., count:].unflatten(-1, (self.diagonals, pairs)) @ constant(self.pair_phases, parameters)
+        return rotations, turns
+
+
+def basis_signs(qubits: int) -> torch.Tensor:
+    """(2^n, n): +1 where the bit of the qubit is 0, -1 where it is 1; qubit 0 is the most significant bit."""
+    index = torch.arange(2**qubits)[:, None]
+    shift = torch.arange(qubits - 1, -1, -1)[None, :]
+    return (1 - 2 * ((index >> shift) & 1)).to(torch.float64)
+
+
+def _runs(gates: Sequence[Gate]) -> list[tuple[str, list[Gate]]]:
+    """Consecutive gates of one kind, without diagonals at either end; at least one (perhaps empty) rotation block."""
+    runs: list[tuple[str, list[Gate]]] = []
+    for gate in gates:
+        if not runs or runs[-1][0] != gate.name:
+            runs.append((gate.name, []))
+        runs[-1][1].append(gate)
+    runs = runs[1:] if runs and runs[0][0] == "crz" else runs
+    runs = runs[:-1] if runs and runs[-1][0] == "crz" else runs
+    return runs or [("ry", [])]
+
+
+def _upload(gates: list[Gate], qubits: int) -> tuple[tuple[int, ...], int] | None:
+    """The input entry on each qubit and how often it stands there, or none where qubits differ in that."""
+    wires: list[list[int]] = [[] for _ in range(qubits)]
+    for gate in gates:
+        if gate.source == "input":
+            wires[gate.wires[0]].append(gate.index)
+    repeats = {len(entries) for entries in wires}
+    if len(repeats) > 1 or any(len(set(entries)) != 1 for entries in wires):
+        return None
+    return tuple(entries[0] for entries in wires), repeats.pop()
+
+
+@lru_cache(maxsize=64)
+def alternating_form(circuit: Circuit) -> Alternating | None:
+    """The circuit in this form, or none where it has another one: inputs that feed phases, or uneven uploads."""
+    runs = _runs(circuit.gates)
+    rotations = [gates for name, gates in runs if name == "ry"]
+    diagonals = [gates for name, gates in runs if name == "crz"]
+    uploading = [any(gate.source == "input" for gate in gates) for gates in rotations]
+    found = {_upload(gates, circuit.qubits) for gates, feeds in zip(rotations, uploading, strict=True) if feeds}
+    if len(found) > 1 or None in found or any(gate.source == "input" for gates in diagonals for gate in gates):
+        return None
+    upload = found.pop() if found else ((0,) * circuit.qubits, 1)
+    assert upload is not None
+    wires, repeats = upload
+    pairs = sorted({gate.wires for gates in diagonals for gate in gates})
+    count = len(rotations) * circuit.qubits
+    selection = torch.zeros(count + len(diagonals) * len(pairs), circuit.parameters, dtype=torch.float64)
+    for block, gates in enumerate(rotations):
+        for gate in gates:
+            if gate.source == "parameter":
+                selection[block * circuit.qubits + gate.wires[0], gate.index] += 1
+    for block, gates in enumerate(diagonals):
+        for gate in gates:
+            selection[count + block * len(pairs) + pairs.index(gate.wires), gate.index] += 1
+    signs = basis_signs(circuit.qubits)
+    phases = torch.zeros(len(pairs), 2**circuit.qubits, dtype=torch.float64)
+    for row, (control, target) in enumerate(pairs):
+        phases[row] = (1 - signs[:, control]) / 2 * -signs[:, target] / 2
+    return Alternating(circuit.qubits, tuple(uploading), wires, repeats, selection, phases)

@@ -1,0 +1,146 @@
+"""The compiled engine as a differentiable function, its tokens shared out to threads."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+WORK_OF_A_THREAD = 2**19
+"""Amplitudes times blocks below which a second thread costs more than it saves (about 0.1 ms)."""
+
+
+@lru_cache(maxsize=1)
+def available() -> bool:
+    """Whether Numba, which compiles the kernels, can be used here."""
+    try:
+        import qweft.circuit.kernels  # noqa: F401
+    except Exception:  # an installation of Numba that is missing, or that does not fit NumPy or the processor
+        return False
+    return True
+
+
+@lru_cache(maxsize=4)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # a fork does not take threads along
+    return ThreadPoolExecutor(threads, thread_name_prefix="qweft-circuit")
+
+
+@lru_cache(maxsize=64)
+def _flags(uploads: tuple[bool, ...]) -> np.ndarray:
+    return np.array(uploads)
+
+
+def _numbers(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().numpy()
+
+
+def _cosines_and_sines(angles: np.ndarray, factor: float) -> np.ndarray:
+    scaled = angles * angles.dtype.type(factor) if factor != 1 else angles
+    both = np.empty(2 * angles.size, angles.dtype)
+    np.cos(scaled.ravel(), out=both[: angles.size])
+    np.sin(scaled.ravel(), out=both[angles.size :])
+    return both
+
+
+def _tables(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor) -> tuple[np.ndarray, ...]:
+    """What the kernels read: rotations, diagonals, and inputs (2, n, padded tokens)."""
+    from qweft.circuit.vector import LANES
+
+    tokens, n = inputs.shape
+    half = np.zeros((n, -(-tokens // LANES) * LANES), _numbers(inputs).dtype)
+    np.multiply(_numbers(inputs).T, 0.5, out=half[:, :tokens])
+    return (
+        _cosines_and_sines(_numbers(rotations), 0.5),
+        _cosines_and_sines(_numbers(diagonals), 1),
+        _cosines_and_sines(half, 1),
+    )
+
+
+def _shares(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
+    """Parts of the tokens, one a thread, in whole vectors."""
+    from qweft.circuit.vector import LANES
+
+    work = (tokens << qubits) * blocks
+    threads = max(1, min(torch.get_num_threads(), work // WORK_OF_A_THREAD, -(-tokens // LANES)))
+    step = max(LANES, -(-tokens // (threads * LANES)) * LANES)
+    return [(start, min(start + step, tokens)) for start in range(0, max(tokens, 1), step)]
+
+
+def _share_out(task: Callable[[int, int, int], None], shares: list[tuple[int, int]]) -> None:
+    """task(share, start, stop) for every share, the first on this thread."""
+    if len(shares) == 1:
+        return task(0, *shares[0])
+    pool = _pool(os.getpid(), torch.get_num_threads())
+    others = [pool.submit(task, share, *shares[share]) for share in range(1, len(shares))]
+    task(0, *shares[0])
+    for other in others:
+        other.result()
+
+
+def values_of(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """Expectations (tokens, n) without a graph."""
+    from qweft.circuit import kernels
+
+    tokens, n = inputs.shape
+    values = np.empty((tokens, n), _numbers(inputs).dtype)
+    tables, flags = _tables(inputs, rotations, diagonals), _flags(uploads)
+    _share_out(
+        lambda _, start, stop: kernels.forward(values, n, flags, *tables, start, stop),
+        _shares(tokens, n, len(uploads)),
+    )
+    return torch.from_numpy(values)
+
+
+def gradients_of(
+    gradient: torch.Tensor,
+    inputs: torch.Tensor,
+    rotations: torch.Tensor,
+    diagonals: torch.Tensor,
+    uploads: tuple[bool, ...],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
+    from qweft.circuit import kernels
+
+    tokens, n = inputs.shape
+    tables, flags = _tables(inputs, rotations, diagonals), _flags(uploads)
+    outer = np.ascontiguousarray(_numbers(gradient))
+    shares = _shares(tokens, n, len(uploads))
+    to_inputs = np.empty((tokens, n), outer.dtype)
+    to_rotations = np.zeros((len(shares), rotations.numel()), outer.dtype)
+    to_diagonals = np.zeros((len(shares), diagonals.numel()), outer.dtype)
+    _share_out(
+        lambda share, start, stop: kernels.backward(
+            to_inputs, to_rotations[share], to_diagonals[share], outer, n, flags, *tables, start, stop
+        ),
+        shares,
+    )
+    return (
+        torch.from_numpy(to_inputs),
+        torch.from_numpy(to_rotations.sum(0)).view_as(rotations),
+        torch.from_numpy(to_diagonals.sum(0)).view_as(diagonals),
+    )
+
+
+class CompiledExpectation(torch.autograd.Function):
+    """inputs (tokens, n), rotations (k + 1, n), diagonals (k, 2^n), uploads to expectations (tokens, n)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+    ) -> torch.Tensor:
+        """Expectations; only the arguments are kept."""
+        ctx.save_for_backward(inputs, rotations, diagonals)
+        ctx.uploads = uploads
+        return values_of(inputs, rotations, diagonals, uploads)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients to inputs and angles."""
+        inputs, rotations, diagonals = ctx.saved_tensors
+        return (*gradients_of(gradients[0], inputs, rotations, diagonals, ctx.uploads), None)

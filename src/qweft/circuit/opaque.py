@@ -1,0 +1,59 @@
+"""The compiled engine as an operator of PyTorch, which `torch.compile` calls without looking into it."""
+
+import torch
+
+from qweft.circuit import compiled
+
+
+@torch.library.custom_op("qweft::expectations", mutates_args=(), device_types="cpu")
+def _expectations(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: list[int]
+) -> torch.Tensor:
+    return compiled.values_of(inputs, rotations, diagonals, tuple(map(bool, uploads)))
+
+
+@torch.library.custom_op("qweft::expectations_backward", mutates_args=(), device_types="cpu")
+def _expectations_backward(
+    gradient: torch.Tensor,
+    inputs: torch.Tensor,
+    rotations: torch.Tensor,
+    diagonals: torch.Tensor,
+    uploads: list[int],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return compiled.gradients_of(gradient, inputs, rotations, diagonals, tuple(map(bool, uploads)))
+
+
+@_expectations.register_fake
+def _shapes(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: list[int]) -> torch.Tensor:
+    return inputs.new_empty(inputs.shape)
+
+
+@_expectations_backward.register_fake
+def _shapes_backward(
+    gradient: torch.Tensor,
+    inputs: torch.Tensor,
+    rotations: torch.Tensor,
+    diagonals: torch.Tensor,
+    uploads: list[int],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return inputs.new_empty(inputs.shape), rotations.new_empty(rotations.shape), diagonals.new_empty(diagonals.shape)
+
+
+def _keep(ctx: object, inputs: tuple[object, ...], output: torch.Tensor) -> None:
+    *tensors, ctx.uploads = inputs  # type: ignore[attr-defined]
+    ctx.save_for_backward(*tensors)  # type: ignore[attr-defined]
+
+
+def _differentiate(ctx: object, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    saved = ctx.saved_tensors  # type: ignore[attr-defined]
+    return (*_expectations_backward(gradient.contiguous(), *saved, ctx.uploads), None)  # type: ignore[attr-defined]
+
+
+_expectations.register_autograd(_differentiate, setup_context=_keep)
+
+
+def expectations(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """The compiled engine inside of a compiled model."""
+    return _expectations(inputs, rotations, diagonals, list(map(int, uploads)))  # type: ignore[no-any-return]

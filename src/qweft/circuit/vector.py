@@ -1,0 +1,131 @@
+"""A vector register as a type of Numba, so that a kernel says what the processor does: one lane a token.
+
+Left to itself the compiler would have to prove, row by row, that two rows of a state do not overlap.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+LANES = 16 if llvm.get_host_cpu_features().get("avx512f") else 8
+"""Tokens a vector: one register of AVX-512, one (float32) or two (float64) of AVX2, two or four of NEON."""
+
+
+class Vector(types.Type):
+    """`LANES` numbers of one floating-point type."""
+
+    def __init__(self, scalar: types.Type):
+        self.scalar = scalar
+        super().__init__(name=f"Vector({scalar}, {LANES})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Vector):
+        element = ir.FloatType() if vector.scalar == types.float32 else ir.DoubleType()
+        super().__init__(manager, vector, ir.VectorType(element, LANES))
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    return builder.gep(context.make_array(array_type)(context, builder, value=array).data, [index])
+
+
+def _vector_address(context: Any, builder: Any, vector: Vector, array_type: Any, array: Any, index: Any) -> Any:
+    pointer = context.get_value_type(vector).as_pointer()
+    return builder.bitcast(_address(context, builder, array_type, array, index), pointer)
+
+
+@intrinsic
+def load(_: Any, array: Any, index: Any) -> Any:
+    """array[index : index + LANES]."""
+    vector = Vector(array.dtype)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(_vector_address(context, builder, vector, signature.args[0], *arguments))
+        value.align = 4  # NumPy aligns to elements, not to registers
+        return value
+
+    return vector(array, types.intp), emit
+
+
+@intrinsic
+def store(_: Any, array: Any, index: Any, value: Any) -> Any:
+    """array[index : index + LANES] = value."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _vector_address(context, builder, value, signature.args[0], *arguments[:2])
+        builder.store(arguments[2], place).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), emit
+
+
+@intrinsic
+def splat(_: Any, number: Any) -> Any:
+    """The number in every lane."""
+    vector = Vector(number)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = context.get_value_type(vector)
+        first = builder.insert_element(ir.Constant(kind, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), everywhere)
+
+    return vector(number), emit
+
+
+def _instruction(name: str) -> Callable[..., Any]:
+    @intrinsic
+    def operation(_: Any, a: Any, b: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, name)(*arguments)
+
+        return a(a, b), emit
+
+    return operation  # type: ignore[no-any-return]
+
+
+def _library(name: str, count: int) -> Callable[..., Any]:
+    """An operation that LLVM has as an intrinsic function of `count` vectors."""
+
+    def describe(*vectors: Any) -> Any:
+        vector = vectors[0]
+
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kind = context.get_value_type(vector)
+            suffix = f"v{LANES}f{32 if vector.scalar == types.float32 else 64}"
+            function = ir.FunctionType(kind, [kind] * count)
+            return builder.call(
+                cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.{suffix}"), arguments
+            )
+
+        return vector(*vectors), emit
+
+    if count == 1:
+        return intrinsic(lambda _, a: describe(a))  # type: ignore[no-any-return]
+    if count == 2:
+        return intrinsic(lambda _, a, b: describe(a, b))  # type: ignore[no-any-return]
+    return intrinsic(lambda _, a, b, c: describe(a, b, c))  # type: ignore[no-any-return]
+
+
+add, subtract, multiply, divide = (_instruction(name) for name in ("fadd", "fsub", "fmul", "fdiv"))
+multiply_add = _library("fmuladd", 3)
+"""a b + c, in one instruction where there is one."""
+magnitude = _library("fabs", 1)
+with_sign = _library("copysign", 2)
+"""The magnitude of a with the sign of b."""
+
+
+@intrinsic
+def negative(_: Any, a: Any) -> Any:
+    """-a."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fneg(arguments[0])
+
+    return a(a), emit
