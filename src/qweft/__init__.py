@@ -11,7 +11,8 @@ from qweft.errors import QweftError
 from qweft.when_imported import when_imported
 
 if TYPE_CHECKING:
-    from qweft.adapter import QwthnConfig, QwthnModel, presets
+    from qweft.adapter import QwthnConfig, QwthnModel
+    from qweft.adapter.presets import presets
 
 __version__ = "0.1.0"
 

@@ -189,29 +189,6 @@ def test_a_branch_with_a_circuit_says_why_it_does_not_merge():
     assert torch.equal(logits(model.unload()), logits(tiny_llama()))
 
 
-def test_the_kept_matrix_follows_every_change_of_a_parameter():
-    model = get_peft_model(tiny_llama(), small("qtha", init_weights=False)).eval()
-    layer = next(module for module in model.modules() if isinstance(module, QwthnLayer))
-    compress = layer.qwthn_compress["default"]
-    with torch.no_grad():
-        first = compress.effective_matrix()
-        assert compress.effective_matrix() is first
-        compress.operator.cores[1].mul_(2)
-        torch.testing.assert_close(compress.effective_matrix(), 2 * first)
-        compress.weight.data = compress.weight.data * 3
-        torch.testing.assert_close(compress.effective_matrix(), 6 * first)
-    model.train()
-    assert compress.effective_matrix().requires_grad
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    model.eval()
-    wanted = logits(model)
-    with torch.no_grad():
-        compress.weight.zero_()
-    assert not torch.equal(logits(model), wanted)
-    model.load_state_dict(state)
-    assert torch.equal(logits(model), wanted)
-
-
 def test_modules_to_save_are_trained_and_come_back(tmp_path):
     model = trained(get_peft_model(tiny_llama(), small("qtha", modules_to_save=["lm_head"])))
     assert not torch.equal(model.base_model.model.lm_head.weight, tiny_llama().lm_head.weight)

@@ -1,11 +1,22 @@
 """Every path of the engine against the gate-by-gate one, and that one against PennyLane."""
 
+from functools import partial
+
 import pennylane
 import pytest
 import torch
 
-from qweft.circuit import Circuit, Gate, compiled, crz_ring_ansatz, expectation_values, gate_by_gate, opaque
-from qweft.circuit import engine as engine_module
+from qweft.circuit import (
+    Circuit,
+    Gate,
+    compiled,
+    crz_ring_ansatz,
+    expectation_values,
+    gate_by_gate,
+    halves,
+    opaque,
+    paths,
+)
 from qweft.circuit.alternating import alternating_form
 from qweft.circuit.segments import segment_length
 
@@ -51,17 +62,17 @@ def test_equals_pennylane(qubits, layers, reupload):
 
 
 PATHS = {
-    "compiled": engine_module.compiled_path,
+    "compiled": partial(paths.by_kernels, compiled),
     "opaque": opaque.expectations,
-    "segments": engine_module.segment_path,
-    "halves": engine_module.halves_path,
+    "segments": paths.by_segments,
+    "halves": partial(paths.by_kernels, halves),
 }
 
 
 @pytest.fixture(params=PATHS)
 def path(request, monkeypatch):
     """Sends every call through one path."""
-    monkeypatch.setattr(engine_module, "path_for", lambda form, device: PATHS[request.param])
+    monkeypatch.setattr("qweft.circuit.engine.run", PATHS[request.param])
     return request.param
 
 
@@ -96,14 +107,28 @@ def test_many_qubits(path, qubits, layers):
 
 
 def test_the_path_is_chosen_by_device_and_shape(monkeypatch):
-    small, large = alternating_form(crz_ring_ansatz(4, 4)), alternating_form(crz_ring_ansatz(8, 2))
+    taken = []
+    for name in ("by_kernels", "by_segments"):
+        monkeypatch.setattr(paths, name, lambda *_, name=name: taken.append(name) or torch.zeros(3, 4))
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert engine_module.path_for(small, cpu) is engine_module.compiled_path
-    assert engine_module.path_for(small, gpu) is engine_module.segment_path
-    assert engine_module.path_for(large, gpu) is engine_module.halves_path
-    monkeypatch.setattr(engine_module.compiled, "available", lambda: False)
-    assert engine_module.path_for(small, cpu) is engine_module.segment_path
-    assert engine_module.path_for(large, cpu) is engine_module.halves_path
+    assert paths.kernels_for(4, cpu) is paths.kernels_for(10, cpu) is compiled
+    assert paths.kernels_for(4, gpu) is halves
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    assert paths.kernels_for(4, cpu) is halves
+    for qubits, uploads in ((4, (True, False, True, False, False)), (7, (True, False, False)), (3, (False, True))):
+        paths.run(torch.zeros(3, qubits), torch.zeros(0), torch.zeros(0), uploads)
+    assert taken == ["by_segments", "by_kernels", "by_kernels"]
+
+
+@pytest.mark.parametrize("qubits", [4, 7])
+def test_without_numba_all_still_works(monkeypatch, qubits):
+    circuit = crz_ring_ansatz(qubits, 2)
+    case = random_case(circuit)
+    wanted = values_and_gradients(expectation_values, circuit, *case)
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), wanted)
+    monkeypatch.setattr("qweft.circuit.engine.run", opaque.expectations)
+    assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), wanted)
 
 
 def test_segments_of_the_recorded_ansatz():

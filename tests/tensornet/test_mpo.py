@@ -41,6 +41,17 @@ def test_equals_the_dense_matrix_at_real_sizes(out, into):
     torch.testing.assert_close(operator.dense(), by_the_formula(operator), rtol=0, atol=1e-10)
 
 
+def test_many_operators_at_once_are_each_by_itself():
+    operators = [random_operator(30, 21, 3) for _ in range(6)]
+    cores = [torch.stack(found).unflatten(0, (2, 3)) for found in zip(*(list(o.cores) for o in operators), strict=True)]
+    left, right = torch.randn(2, 3, 4, 30).double(), torch.randn(2, 3, 21, 5).double()
+    by_left, by_right = operators[0].left_multiply(left, cores), operators[0].right_multiply(right, cores)
+    for place, operator in enumerate(operators):
+        at = divmod(place, 3)
+        torch.testing.assert_close(by_left[at], left[at] @ operator.dense(), rtol=0, atol=1e-10)
+        torch.testing.assert_close(by_right[at], operator.dense() @ right[at], rtol=0, atol=1e-10)
+
+
 def test_gradients_are_those_of_the_dense_matrix():
     operator = random_operator(12, 30, 3)
     left = torch.randn(2, 12).double().requires_grad_()

@@ -1,8 +1,9 @@
 """One branch from a config and a layer's sizes: its three parts, and how many parameters each has."""
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import Core, make_core
-from qweft.adapter.maps import ContractedMap, DenseMap, MpoCompress, MpoExpand
+from qweft.adapter.cores import make_core
+from qweft.adapter.maps import DenseMap, LinearMap, MpoCompress, MpoExpand
+from qweft.adapter.prepared import Branch
 from qweft.errors import QweftError
 from qweft.tensornet import Modes, choose_modes
 
@@ -20,7 +21,7 @@ def modes_for(config: QwthnConfig, size: int) -> Modes:
         raise QweftError(str(error)) from error
 
 
-def make_compress(config: QwthnConfig, into: int, r: int) -> ContractedMap:
+def _make_compress(config: QwthnConfig, into: int, r: int) -> LinearMap:
     """C: into -> r."""
     if config.compress == "dense":
         return DenseMap(into, r)
@@ -30,7 +31,7 @@ def make_compress(config: QwthnConfig, into: int, r: int) -> ContractedMap:
         raise QweftError(f"compress {into} -> {config.width}: {error}; give both sizes in modes") from error
 
 
-def make_expand(config: QwthnConfig, r: int, out: int) -> ContractedMap:
+def _make_expand(config: QwthnConfig, r: int, out: int) -> LinearMap:
     """E: r -> out."""
     if config.expand == "dense":
         return DenseMap(r, out)
@@ -40,6 +41,11 @@ def make_expand(config: QwthnConfig, r: int, out: int) -> ContractedMap:
         raise QweftError(f"expand {config.width} -> {out}: {error}; give both sizes in modes") from error
 
 
-def make_branch_core(config: QwthnConfig, r: int) -> Core:
-    """The core: r -> r."""
-    return make_core(config.core, r, config.circuit_layers or r, config.reupload)
+def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
+    """The branch into -> r -> out, its parameters not yet started.
+
+    Raises:
+        QweftError: If the config's modes do not fit the layer.
+    """
+    core = make_core(config.core, r, config.circuit_layers or r, config.reupload)
+    return Branch(_make_compress(config, into, r), core, _make_expand(config, r, out))

@@ -1,12 +1,22 @@
-"""The cores, r -> r: what stands between compress and expand."""
+"""The cores, r -> r: what stands between compress and expand.
+
+A core is a few features of c, made for every token, and a matrix that E takes up once a step:
+
+    E(core(c)) = (E M) f(c),   f(c) one of c, q(c), q(c) * c, or q(c) and c one below the other
+"""
 
 import math
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import nn
-from torch.nn.functional import linear
 
-from qweft.circuit import Circuit, crz_ring_ansatz, expectation_values
+from qweft.circuit import Circuit, crz_ring_ansatz
+from qweft.circuit.alternating import Alternating, alternating_form
+from qweft.circuit.engine import expectations
+
+Angles = tuple[torch.Tensor, torch.Tensor]
+"""A circuit's rotations and diagonals, as `Alternating.angles` gives them."""
 
 
 class Core(nn.Module):
@@ -14,16 +24,32 @@ class Core(nn.Module):
 
     reads_angles = False
 
+    def tensors(self) -> list[torch.Tensor]:
+        """The parameters, or what stands in their place in a replica of the module."""
+        return []
+
+    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """The circuit's angles for such tensors, with any leading dimensions; nothing where there is no circuit."""
+        return ()
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """E M, (..., out, features), from E (..., out, r)."""
+        return expand
+
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        """f(c), (..., r) to (..., features)."""
+        return c
+
+    def form(self) -> Hashable:
+        """What two cores must agree in to be prepared together."""
+        return type(self).__name__
+
     def reset(self, start: str) -> None:
         """Start the parameters by the named start."""
 
 
 class IdentityCore(Core):
     """h = c."""
-
-    def forward(self, c: torch.Tensor) -> torch.Tensor:
-        """(..., r) to (..., r)."""
-        return c
 
 
 class LinearCore(Core):
@@ -33,13 +59,17 @@ class LinearCore(Core):
         super().__init__()
         self.linear_weight = nn.Parameter(torch.zeros(r, r))
 
+    def tensors(self) -> list[torch.Tensor]:
+        """K."""
+        return [self.linear_weight]
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """E K."""
+        return expand @ tensors[0]
+
     def reset(self, start: str) -> None:
         """K kaiming-uniform, or the identity with the scaled start."""
         _reset_square(self.linear_weight, start)
-
-    def forward(self, c: torch.Tensor) -> torch.Tensor:
-        """(..., r) to (..., r)."""
-        return linear(c, self.linear_weight)
 
 
 class _CircuitCore(Core):
@@ -50,15 +80,35 @@ class _CircuitCore(Core):
     def __init__(self, r: int, layers: int, reupload: bool):
         super().__init__()
         self.circuit: Circuit = crz_ring_ansatz(r, layers, reupload)
+        form = alternating_form(self.circuit)
+        assert form is not None  # every ansatz of this package is of that form
+        self._form: Alternating = form
         self.angles = nn.Parameter(torch.zeros(self.circuit.parameters))
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The angles first."""
+        return [self.angles]
+
+    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Rotations and diagonals, computed in float32 or better."""
+        angles = tensors[0]
+        return self._form.angles(angles if angles.dtype == torch.float64 else angles.float())
+
+    def form(self) -> Hashable:
+        """The circuit."""
+        return type(self).__name__, self.circuit
 
     def reset(self, start: str) -> None:
         """Angles uniform in (-pi, pi), as on record."""
         nn.init.uniform_(self.angles, -math.pi, math.pi)
 
-    def expectations(self, c: torch.Tensor) -> torch.Tensor:
+    def expectations(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """q(c), (..., r), computed in float32 or better and given back in c's type."""
-        return expectation_values(self.circuit, c, self.angles).to(c.dtype)
+        return expectations(self._form, c, *angles).to(c.dtype)
+
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        """q(c)."""
+        return self.expectations(c, *angles)
 
 
 class QuantumCore(_CircuitCore):
@@ -68,14 +118,18 @@ class QuantumCore(_CircuitCore):
         super().__init__(r, layers, reupload)
         self.quantum_weight = nn.Parameter(torch.zeros(r, r))
 
+    def tensors(self) -> list[torch.Tensor]:
+        """Angles and Q."""
+        return [self.angles, self.quantum_weight]
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """E Q."""
+        return expand @ tensors[1]
+
     def reset(self, start: str) -> None:
         """Q kaiming-uniform, or the identity with the scaled start."""
         super().reset(start)
         _reset_square(self.quantum_weight, start)
-
-    def forward(self, c: torch.Tensor) -> torch.Tensor:
-        """(..., r) to (..., r)."""
-        return linear(self.expectations(c), self.quantum_weight)
 
 
 class QuantumLinearCore(QuantumCore):
@@ -85,22 +139,30 @@ class QuantumLinearCore(QuantumCore):
         super().__init__(r, layers, reupload)
         self.linear_weight = nn.Parameter(torch.zeros(r, r))
 
+    def tensors(self) -> list[torch.Tensor]:
+        """Angles, Q and K."""
+        return [self.angles, self.quantum_weight, self.linear_weight]
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """E Q and E K side by side, (..., out, 2 r)."""
+        return expand @ torch.cat([tensors[1], tensors[2]], -1)
+
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        """q(c) and c, (..., 2 r)."""
+        return torch.cat([self.expectations(c, *angles), c], -1)
+
     def reset(self, start: str) -> None:
         """K as Q."""
         super().reset(start)
         _reset_square(self.linear_weight, start)
 
-    def forward(self, c: torch.Tensor) -> torch.Tensor:
-        """(..., r) to (..., r)."""
-        return super().forward(c) + linear(c, self.linear_weight)
-
 
 class QuantumWeightedCore(_CircuitCore):
     """h = q(c) * c, element by element: the weighting of QWTHN."""
 
-    def forward(self, c: torch.Tensor) -> torch.Tensor:
-        """(..., r) to (..., r)."""
-        return self.expectations(c) * c
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        """q(c) * c."""
+        return self.expectations(c, *angles) * c
 
 
 def make_core(name: str, r: int, layers: int, reupload: bool) -> Core:

@@ -6,11 +6,12 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
 from peft.utils import quantization_extra_repr, resolve_quantization_backend
 from torch import nn
+from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.branch import make_branch_core, make_compress, make_expand
+from qweft.adapter.branch import make_branch
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.maps import ContractedMap
+from qweft.adapter.prepared import Branch, Prepared, needs_graph, prepare, state_of
 from qweft.circuit.precision import exact_products
 
 
@@ -31,7 +32,14 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
     """
 
     adapter_layer_names: tuple[str, ...] = ("qwthn_compress", "qwthn_core", "qwthn_expand")
-    other_param_names: tuple[str, ...] = ("qwthn_dropout", "qwthn_r", "qwthn_alpha", "scaling")
+    other_param_names: tuple[str, ...] = (
+        "qwthn_dropout",
+        "qwthn_r",
+        "qwthn_alpha",
+        "scaling",
+        "qwthn_shapes",
+        "qwthn_prepared",
+    )
 
     def __init__(
         self, base_layer: nn.Module, adapter_name: str, config: QwthnConfig, r: int, alpha: float | None, **kwargs: Any
@@ -48,6 +56,8 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         self.qwthn_r: dict[str, int] = {}
         self.qwthn_alpha: dict[str, float] = {}
         self.scaling: dict[str, float] = {}
+        self.qwthn_shapes: dict[str, list[torch.Size]] = {}
+        self.qwthn_prepared: dict[str, Prepared] = {}
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self.cast_input_dtype_enabled = True
@@ -64,28 +74,81 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         self.qwthn_alpha[adapter_name] = 2 * r if alpha is None else alpha
         self.scaling[adapter_name] = self.qwthn_alpha[adapter_name] / r
         self.qwthn_dropout[adapter_name] = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
-        compress = make_compress(config, self.in_features, r)
-        core = make_branch_core(config, r)
-        expand = make_expand(config, r, self.out_features)
-        compress.reset(config.start, zero=False)
-        core.reset(config.start)
-        expand.reset(config.start, zero=config.init_weights)
-        self.qwthn_compress[adapter_name] = compress
-        self.qwthn_core[adapter_name] = core
-        self.qwthn_expand[adapter_name] = expand
+        branch = make_branch(config, self.in_features, r, self.out_features)
+        branch.compress.reset(config.start, zero=False)
+        branch.core.reset(config.start)
+        branch.expand.reset(config.start, zero=config.init_weights)
+        self.qwthn_compress[adapter_name], self.qwthn_core[adapter_name], self.qwthn_expand[adapter_name] = branch
+        self.qwthn_shapes[adapter_name] = [tensor.shape for tensor in branch.tensors()]
+        self.forget_prepared(adapter_name)
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
-    def branch(self, x: torch.Tensor, adapter_name: str) -> torch.Tensor:
-        """(alpha / r) E(core(C(dropout(x)))), (..., d_in) to (..., d_out), in the adapter's type."""
-        compress, core = self.qwthn_compress[adapter_name], self.qwthn_core[adapter_name]
-        x = self.qwthn_dropout[adapter_name](self._cast_input_dtype(x, next(compress.parameters()).dtype))
-        if core.reads_angles and torch.is_autocast_enabled(x.device.type):
+    def branch_of(self, adapter_name: str) -> Branch:
+        """The parts of the adapter's branch."""
+        compress: Any = self.qwthn_compress[adapter_name]
+        core: Any = self.qwthn_core[adapter_name]
+        expand: Any = self.qwthn_expand[adapter_name]
+        return Branch(compress, core, expand)
+
+    def prepared(self, adapter_name: str) -> Prepared:
+        """The branch's matrices and angles: those built for the whole model, or its own where they do not fit."""
+        branch = self.branch_of(adapter_name)
+        tensors = branch.tensors()
+        if torch.compiler.is_compiling():  # the compiler is to see plain operations
+            compress, expand, *angles = branch.build(tensors)
+            return Prepared((), compress, expand, tuple(angles))
+        graph = needs_graph(tensors)
+        found = self.qwthn_prepared.get(adapter_name)
+        if found is None or (graph and not found.has_graph) or found.state != state_of(tensors):
+            (found,) = prepare([branch], graph)
+            self.keep_prepared(adapter_name, found)
+        return found
+
+    def is_prepared(self) -> bool:
+        """Whether the active branches are built from the parameters as they are now."""
+        names = [name for name in self.active_adapters if name in self.qwthn_compress]
+        return all(
+            name in self.qwthn_prepared and self.qwthn_prepared[name].state == state_of(self.branch_of(name).tensors())
+            for name in names
+        )
+
+    def keep_prepared(self, adapter_name: str, prepared: Prepared) -> None:
+        """Take these matrices and angles until a parameter changes."""
+        # a new dictionary, for replicas of this layer share the old one
+        self.qwthn_prepared = {**self.qwthn_prepared, adapter_name: prepared}
+
+    def forget_prepared(self, adapter_name: str) -> None:
+        """Build anew at the next call."""
+        self.qwthn_prepared = {name: kept for name, kept in self.qwthn_prepared.items() if name != adapter_name}
+
+    def train(self, mode: bool = True) -> "QwthnLayer":
+        """Also builds anew, for code that writes to `parameter.data`, which no counter of writes sees."""
+        self.qwthn_prepared = {}
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "qwthn_prepared": {}}
+
+    def add_branch(self, result: torch.Tensor, x: torch.Tensor, adapter_name: str) -> torch.Tensor:
+        """Return result + (alpha / r) E(core(C(dropout(x)))) for x (..., d_in) and result (..., d_out)."""
+        prepared = self.prepared(adapter_name)
+        core: Any = self.qwthn_core[adapter_name]
+        scaling = self.scaling[adapter_name]
+        compress, expand = prepared.compress, prepared.expand
+        x = self.qwthn_dropout[adapter_name](self._cast_input_dtype(x, compress.dtype))
+        autocast = torch.is_autocast_enabled(x.device.type)
+        if core.reads_angles and autocast:
             with exact_products(x.device):  # an angle rounded to bfloat16 is off by up to 0.007
-                c = compress(x.to(next(compress.parameters()).dtype))
+                c = linear(x.to(compress.dtype), compress)
         else:
-            c = compress(x)
-        return self.qwthn_expand[adapter_name](core(c) * self.scaling[adapter_name])
+            c = linear(x, compress)
+        features = core.features(c, *prepared.angles)
+        if autocast or result.dtype != features.dtype:
+            return result + linear(features * scaling, expand)
+        # one pass over the output instead of three: product, scaling and sum at once
+        rows = torch.addmm(result.flatten(0, -2), features.flatten(0, -2), expand.t(), alpha=scaling)
+        return rows.view(result.shape)
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The base layer's output plus the active adapters' branches, in the base layer's output type."""
@@ -104,7 +167,7 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         dtype = result.dtype
         for name in self.active_adapters:
             if name in self.qwthn_compress:
-                result = result + self.branch(x, name)
+                result = self.add_branch(result, x, name)
         return result.to(dtype)
 
     def _mixed_batch_forward(
@@ -119,7 +182,7 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         for name in dict.fromkeys(adapter_names):
             if name in self.qwthn_compress:
                 rows = [row for row, wanted in enumerate(adapter_names) if wanted == name]
-                result[rows] = (result[rows] + self.branch(x[rows], name)).to(result.dtype)
+                result[rows] = self.add_branch(result[rows], x[rows], name).to(result.dtype)
         return result
 
     def _is_linear(self, adapter_name: str) -> bool:
@@ -137,11 +200,9 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
                 "it cannot be merged; keep it unmerged, remove it with unload(), or train a preset without circuit "
                 "(mpo, lora)"
             )
-        compress: ContractedMap = self.qwthn_compress[adapter_name]  # type: ignore[assignment]
-        expand: ContractedMap = self.qwthn_expand[adapter_name]  # type: ignore[assignment]
-        # the core is linear, so its matrix is what it makes of the identity's columns
-        inner = self.qwthn_core[adapter_name](compress.effective_matrix().t()).t()
-        delta: torch.Tensor = expand.effective_matrix() @ inner * self.scaling[adapter_name]
+        branch = self.branch_of(adapter_name)
+        compress, expand = branch.build(branch.tensors())
+        delta: torch.Tensor = expand @ compress * self.scaling[adapter_name]
         return delta.t() if isinstance(self.get_base_layer(), Conv1D) else delta
 
     @torch.no_grad()

@@ -1,83 +1,60 @@
 """The linear halves of the branch, C and E: dense, or a matrix product operator with a small linear map.
 
-Whatever they are made of, they are contracted into one small dense matrix once per forward pass, so that a token costs
-what it costs in LoRA; without gradients the matrix is kept until a parameter changes.
+Whatever they are made of, they are contracted into one small dense matrix, once a step, so that a token costs what it
+costs in LoRA.
 """
+
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import nn
-from torch.nn.functional import linear
 
-from qweft.circuit.precision import exact_products
 from qweft.tensornet import MatrixProductOperator, Modes
 from qweft.tensornet.start import kaiming_start, scaled_start, zero_last
 
 
-class ContractedMap(nn.Module):
-    """A linear map without bias, applied as one matrix that is built from parameters.
+class LinearMap(nn.Module):
+    """A linear map without bias, made of parameters; a branch contracts it before it is applied."""
 
-    Subclasses define `matrix()`, (out, in), and `reset(start, zero)`.
-    """
+    def tensors(self) -> list[torch.Tensor]:
+        """The parameters, or what stands in their place in a replica of the module."""
+        raise NotImplementedError
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._kept: tuple[tuple[object, ...], torch.Tensor] | None = None
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The dense matrix (..., out, in) for such tensors; leading dimensions stand for many maps of this shape."""
+        raise NotImplementedError
 
-    def matrix(self) -> torch.Tensor:
-        """The dense matrix (out, in), differentiable in the parameters."""
+    def form(self) -> Hashable:
+        """What two maps must agree in to be contracted together."""
         raise NotImplementedError
 
     def reset(self, start: str, zero: bool) -> None:
         """Start the parameters by the named start; with `zero` such that the matrix is zero."""
         raise NotImplementedError
 
-    def effective_matrix(self) -> torch.Tensor:
-        """`matrix()`, computed in the parameters' own type; kept between calls where no gradient is needed.
-
-        A matrix with a graph is never kept: it would die with the first backward pass.
-        """
-        parameters = list(self.parameters())
-        needs_graph = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters)
-        if needs_graph or torch.compiler.is_compiling():
-            with exact_products(parameters[0].device):
-                return self.matrix()
-        # a matrix made in inference mode cannot take part in a graph outside of it
-        state = (
-            torch.is_inference_mode_enabled(),
-            *((id(p), p.data_ptr(), 0 if p.is_inference() else p._version, p.dtype, p.device) for p in parameters),
-        )
-        if self._kept is None or self._kept[0] != state:
-            with torch.no_grad(), exact_products(parameters[0].device):
-                self._kept = (state, self.matrix())
-        return self._kept[1]
-
-    def train(self, mode: bool = True) -> "ContractedMap":
-        """Also forgets the kept matrix, for code that writes to `parameter.data`, which no version counter sees."""
-        self._kept = None
-        return super().train(mode)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_kept": None}
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(..., in) to (..., out)."""
-        return linear(x, self.effective_matrix())
+    def matrix(self) -> torch.Tensor:
+        """The dense matrix (out, in), differentiable in the parameters."""
+        return self.contract(self.tensors())
 
 
-class DenseMap(ContractedMap):
+class DenseMap(LinearMap):
     """One matrix (out, in), as LoRA has."""
 
     def __init__(self, into: int, out: int):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(out, into))
 
-    def matrix(self) -> torch.Tensor:
-        """The weight itself."""
-        return self.weight
+    def tensors(self) -> list[torch.Tensor]:
+        """The weight."""
+        return [self.weight]
 
-    def effective_matrix(self) -> torch.Tensor:
-        """The weight itself: there is nothing to contract or keep."""
-        return self.weight
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The weight itself."""
+        return tensors[0]
+
+    def form(self) -> Hashable:
+        """Its shape says all."""
+        return "dense"
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool) -> None:
@@ -90,7 +67,33 @@ class DenseMap(ContractedMap):
             nn.init.kaiming_uniform_(self.weight)
 
 
-class MpoCompress(ContractedMap):
+class _MpoMap(LinearMap):
+    """A matrix product operator on the side of the large size, and a linear map between its width and r."""
+
+    operator: MatrixProductOperator
+    weight: nn.Parameter
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The linear map and the cores."""
+        return [self.weight, *self.operator.cores]
+
+    def form(self) -> Hashable:
+        """Modes and padding, which the shapes of the cores do not tell."""
+        return type(self).__name__, self.operator.out, self.operator.into
+
+    @torch.no_grad()
+    def reset(self, start: str, zero: bool) -> None:
+        """Cores and linear map by the named start; `zero` zeroes the operator's last core."""
+        if start == "scaled":
+            scaled_start(self.operator, 1 / self.operator.into.size)
+        else:
+            kaiming_start(self.operator)
+        if zero:
+            zero_last(self.operator)
+        nn.init.kaiming_uniform_(self.weight)
+
+
+class MpoCompress(_MpoMap):
     """d_in -> width by a matrix product operator, width -> r by a linear map: matrix A W, (r, d_in)."""
 
     def __init__(self, into: Modes, width: Modes, r: int, bond: int):
@@ -98,18 +101,12 @@ class MpoCompress(ContractedMap):
         self.operator = MatrixProductOperator(width, into, bond)
         self.weight = nn.Parameter(torch.zeros(r, width.size))
 
-    def matrix(self) -> torch.Tensor:
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """A W, by r applications of the network."""
-        return self.operator.left_multiply(self.weight)
-
-    @torch.no_grad()
-    def reset(self, start: str, zero: bool) -> None:
-        """Cores and linear map by the named start; `zero` zeroes the operator's last core."""
-        _reset_operator(self.operator, start, zero)
-        nn.init.kaiming_uniform_(self.weight)
+        return self.operator.left_multiply(tensors[0], tensors[1:])
 
 
-class MpoExpand(ContractedMap):
+class MpoExpand(_MpoMap):
     """r -> width by a linear map, width -> d_out by a matrix product operator: matrix W B, (d_out, r)."""
 
     def __init__(self, r: int, width: Modes, out: Modes, bond: int):
@@ -117,21 +114,6 @@ class MpoExpand(ContractedMap):
         self.weight = nn.Parameter(torch.zeros(width.size, r))
         self.operator = MatrixProductOperator(out, width, bond)
 
-    def matrix(self) -> torch.Tensor:
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """W B, by r applications of the network."""
-        return self.operator.right_multiply(self.weight)
-
-    @torch.no_grad()
-    def reset(self, start: str, zero: bool) -> None:
-        """Cores and linear map by the named start; `zero` zeroes the operator's last core."""
-        _reset_operator(self.operator, start, zero)
-        nn.init.kaiming_uniform_(self.weight)
-
-
-def _reset_operator(operator: MatrixProductOperator, start: str, zero: bool) -> None:
-    if start == "scaled":
-        scaled_start(operator, 1 / operator.into.size)
-    else:
-        kaiming_start(operator)
-    if zero:
-        zero_last(operator)
+        return self.operator.right_multiply(tensors[0], tensors[1:])

@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.layer import QwthnLayer
 from qweft.adapter.strict_loading import check_keys
+from qweft.adapter.together import unwatch, watch
 from qweft.circuit import crz_ring_ansatz
 
 
@@ -45,6 +46,13 @@ class QwthnModel(BaseTuner):
                     f"{dead[0]} to {dead[-1]} of each circuit have no gradient and stay as they start",
                     stacklevel=2,
                 )
+
+    def _post_injection_hook(self, model: nn.Module, config: Any, adapter_name: str) -> None:
+        watch(model)
+
+    def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> Any:
+        unwatch(self.model)
+        return super()._unload_and_optionally_merge(*args, **kwargs)
 
     def _create_and_replace(
         self,

@@ -1,10 +1,9 @@
-"""The compiled engine as a differentiable function, its tokens shared out to threads."""
+"""The compiled engine for tensors on a CPU, their tokens shared out to threads."""
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -124,23 +123,3 @@ def gradients_of(
         torch.from_numpy(to_rotations.sum(0)).view_as(rotations),
         torch.from_numpy(to_diagonals.sum(0)).view_as(diagonals),
     )
-
-
-class CompiledExpectation(torch.autograd.Function):
-    """inputs (tokens, n), rotations (k + 1, n), diagonals (k, 2^n), uploads to expectations (tokens, n)."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-    ) -> torch.Tensor:
-        """Expectations; only the arguments are kept."""
-        ctx.save_for_backward(inputs, rotations, diagonals)
-        ctx.uploads = uploads
-        return values_of(inputs, rotations, diagonals, uploads)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Gradients to inputs and angles."""
-        inputs, rotations, diagonals = ctx.saved_tensors
-        return (*gradients_of(gradients[0], inputs, rotations, diagonals, ctx.uploads), None)

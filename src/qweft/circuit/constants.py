@@ -26,4 +26,6 @@ def _moved(key: _Key, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
 
 def constant(matrix: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """The matrix in the type and on the device of `like`, copied there once."""
+    if torch.compiler.is_compiling():  # which keeps constants by itself, and does not look into caches
+        return matrix.to(device=like.device, dtype=like.dtype)
     return _moved(_Key(matrix), like.dtype, like.device)

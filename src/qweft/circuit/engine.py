@@ -1,19 +1,13 @@
-"""The exact engine: one function, and the choice of its path by shape and device."""
-
-from collections.abc import Callable
+"""The exact engine: one function for a circuit of any form, by the fastest path that serves it."""
 
 import torch
 
-from qweft.circuit import compiled, opaque
+from qweft.circuit import opaque
 from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.description import Circuit
 from qweft.circuit.gate_by_gate import gate_by_gate
-from qweft.circuit.halves import HalvesExpectation
+from qweft.circuit.paths import run
 from qweft.circuit.precision import circuit_dtype, exact_products
-from qweft.circuit.segments import SegmentExpectation, segment_length, segment_matrices
-
-DENSE_QUBITS = 6
-"""PyTorch paths: up to so many qubits a layer as one dense matrix is cheaper, above that rotations over halves."""
 
 
 def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
@@ -68,43 +62,7 @@ def expectations(
         flat = flat[:, form.wires]
     if form.repeats != 1:
         flat = flat * form.repeats
-    run = path_for(form, inputs.device)
-    values = run(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads)
+    # a compiler sees the engine as one operator
+    path = opaque.expectations if torch.compiler.is_compiling() else run
+    values = path(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads)
     return values.reshape(*inputs.shape[:-1], n)
-
-
-Path = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, tuple[bool, ...]], torch.Tensor]
-
-
-def path_for(form: Alternating, device: torch.device) -> Path:
-    """The fastest path for the circuit on the device: compiled on a CPU, PyTorch elsewhere or without Numba."""
-    if device.type == "cpu" and compiled.available():
-        return opaque.expectations if torch.compiler.is_compiling() else compiled_path
-    if form.qubits <= DENSE_QUBITS and segment_length(form.uploads) is not None:
-        return segment_path
-    return halves_path
-
-
-def compiled_path(
-    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-) -> torch.Tensor:
-    """Compiled for the CPU."""
-    if torch.is_grad_enabled() and (inputs.requires_grad or rotations.requires_grad or diagonals.requires_grad):
-        return compiled.CompiledExpectation.apply(inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
-    return compiled.values_of(inputs, rotations, diagonals, uploads)
-
-
-def segment_path(
-    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-) -> torch.Tensor:
-    """PyTorch, one dense matrix a layer."""
-    with exact_products(inputs.device):
-        matrices = segment_matrices(rotations, diagonals, uploads)
-    return SegmentExpectation.apply(inputs, matrices)  # type: ignore[no-any-return]
-
-
-def halves_path(
-    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-) -> torch.Tensor:
-    """PyTorch, rotations over the halves of the register."""
-    return HalvesExpectation.apply(inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]

@@ -8,7 +8,6 @@ one state is kept, whatever the number of layers, in chunks of tokens that stay 
 """
 
 from functools import lru_cache
-from typing import Any
 
 import torch
 
@@ -150,49 +149,47 @@ class _Circuit:
         return torch.cat(parts)[:, None]
 
 
-class HalvesExpectation(torch.autograd.Function):
-    """inputs (tokens, n), rotations (k + 1, n), diagonals (k, 2^n), uploads to expectations (tokens, n)."""
+def values_of(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """Expectations (tokens, n) without a graph, chunk by chunk of tokens."""
+    signs = constant(basis_signs_of(inputs.shape[1]), inputs)
+    values = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+    with exact_products(inputs.device):
+        circuit = _Circuit(rotations, diagonals, uploads)
+        for part in chunks(inputs, CHUNK_AMPLITUDES):
+            state = circuit.run(inputs[part].t())
+            values[part] = torch.view_as_real(state).square().sum(-1).t() @ signs
+    return values
 
-    @staticmethod
-    def forward(
-        ctx: Any, inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
-    ) -> torch.Tensor:
-        """Expectations, chunk by chunk of tokens."""
-        ctx.save_for_backward(inputs, rotations, diagonals)
-        ctx.uploads = uploads
-        signs = constant(basis_signs_of(inputs.shape[1]), inputs)
-        values = torch.empty_like(inputs, memory_format=torch.contiguous_format)
-        with exact_products(inputs.device):
-            circuit = _Circuit(rotations, diagonals, uploads)
-            for part in chunks(inputs, CHUNK_AMPLITUDES):
-                state = circuit.run(inputs[part].t())
-                values[part] = torch.view_as_real(state).square().sum(-1).t() @ signs
-        return values
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Gradients to inputs and angles."""
-        inputs, rotations, diagonals = ctx.saved_tensors
-        signs = constant(basis_signs_of(inputs.shape[1]), inputs)
-        to_inputs = torch.zeros_like(inputs, memory_format=torch.contiguous_format)
-        to_rotations, to_diagonals = torch.zeros_like(rotations), torch.zeros_like(diagonals)
-        with exact_products(inputs.device):
-            circuit = _Circuit(rotations, diagonals, ctx.uploads)
-            for part in chunks(inputs, CHUNK_AMPLITUDES):
-                columns = inputs[part].t()
-                state = circuit.run(columns)
-                gradient = 2 * (signs @ gradients[0][part].t()) * state
-                for block in range(len(ctx.uploads) - 1, -1, -1):
-                    angles, state, gradient = circuit.undo_rotation(block, columns, state, gradient)
-                    to_rotations[block] += angles.sum(1)
-                    if ctx.uploads[block]:
-                        to_inputs[part] += angles.t()
-                    if block:
-                        to_diagonals[block - 1] += (state.conj() * gradient).imag.sum(1)
-                        back = circuit.phases[block - 1].conj()
-                        state, gradient = back * state, back * gradient
-        return to_inputs, to_rotations, to_diagonals, None
+def gradients_of(
+    gradient: torch.Tensor,
+    inputs: torch.Tensor,
+    rotations: torch.Tensor,
+    diagonals: torch.Tensor,
+    uploads: tuple[bool, ...],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
+    signs = constant(basis_signs_of(inputs.shape[1]), inputs)
+    to_inputs = torch.zeros_like(inputs, memory_format=torch.contiguous_format)
+    to_rotations, to_diagonals = torch.zeros_like(rotations), torch.zeros_like(diagonals)
+    with exact_products(inputs.device):
+        circuit = _Circuit(rotations, diagonals, uploads)
+        for part in chunks(inputs, CHUNK_AMPLITUDES):
+            columns = inputs[part].t()
+            state = circuit.run(columns)
+            outer = 2 * (signs @ gradient[part].t()) * state
+            for block in range(len(uploads) - 1, -1, -1):
+                angles, state, outer = circuit.undo_rotation(block, columns, state, outer)
+                to_rotations[block] += angles.sum(1)
+                if uploads[block]:
+                    to_inputs[part] += angles.t()
+                if block:
+                    to_diagonals[block - 1] += (state.conj() * outer).imag.sum(1)
+                    back = circuit.phases[block - 1].conj()
+                    state, outer = back * state, back * outer
+    return to_inputs, to_rotations, to_diagonals
 
 
 def chunks(inputs: torch.Tensor, amplitudes: int) -> list[slice]:

@@ -1,18 +1,19 @@
-"""The compiled engine as an operator of PyTorch, which `torch.compile` calls without looking into it."""
+"""The engine as one operator of PyTorch, which `torch.compile` calls without looking into it."""
 
 import torch
 
-from qweft.circuit import compiled
+from qweft.circuit.paths import kernels_for
 
 
-@torch.library.custom_op("qweft::expectations", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("qweft::expectations", mutates_args=())
 def _expectations(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: list[int]
 ) -> torch.Tensor:
-    return compiled.values_of(inputs, rotations, diagonals, tuple(map(bool, uploads)))
+    kernels = kernels_for(inputs.shape[1], inputs.device)
+    return kernels.values_of(inputs, rotations, diagonals, tuple(map(bool, uploads)))  # type: ignore[no-any-return]
 
 
-@torch.library.custom_op("qweft::expectations_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("qweft::expectations_backward", mutates_args=())
 def _expectations_backward(
     gradient: torch.Tensor,
     inputs: torch.Tensor,
@@ -20,7 +21,11 @@ def _expectations_backward(
     diagonals: torch.Tensor,
     uploads: list[int],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return compiled.gradients_of(gradient, inputs, rotations, diagonals, tuple(map(bool, uploads)))
+    kernels = kernels_for(inputs.shape[1], inputs.device)
+    to_inputs, to_rotations, to_diagonals = kernels.gradients_of(
+        gradient, inputs, rotations, diagonals, tuple(map(bool, uploads))
+    )
+    return to_inputs, to_rotations, to_diagonals
 
 
 @_expectations.register_fake
@@ -55,5 +60,5 @@ _expectations.register_autograd(_differentiate, setup_context=_keep)
 def expectations(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
-    """The compiled engine inside of a compiled model."""
+    """The engine inside of a compiled model."""
     return _expectations(inputs, rotations, diagonals, list(map(int, uploads)))  # type: ignore[no-any-return]

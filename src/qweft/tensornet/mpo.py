@@ -1,7 +1,7 @@
 """The matrix product operator and its contraction with a dense matrix."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -38,43 +38,66 @@ def left_multiply(matrix: torch.Tensor, cores: Sequence[torch.Tensor]) -> torch.
         W[j1..jn, i1..in] = sum over bonds of prod_k  w_k[b_{k-1}, j_k, i_k, b_k]
 
     One core after the other takes its output mode out of M's columns and puts its input mode there, so that r rows
-    cost r applications of the network.
+    cost r applications of the network. Many operators of one shape are contracted together by leading dimensions.
 
     Args:
-        matrix: M, (rows, prod j).
-        cores: w_k, each (B_{k-1}, j_k, i_k, B_k).
+        matrix: M, (..., rows, prod j).
+        cores: w_k, each (..., B_{k-1}, j_k, i_k, B_k).
 
     Returns:
-        (rows, prod i).
+        (..., rows, prod i).
     """
-    rows = matrix.shape[0]
+    batch, rows = matrix.shape[:-2], matrix.shape[-2]
     done = 1  # product of the input modes that are already there
-    # (rows, done, bond, j_k, later j)
-    state = matrix.reshape(rows, 1, 1, cores[0].shape[1], -1)
-    for position, core in enumerate(cores):
-        left, out_mode, in_mode, right = core.shape
-        state = state.reshape(rows, done, left, out_mode, -1)
+    state = matrix
+    for core in cores:
+        left, out_mode, in_mode, right = core.shape[-4:]
+        # (rows, done, bond, j_k, later j) to (rows x done x later, bond x j_k)
+        state = state.reshape(*batch, rows, done, left * out_mode, -1)
         later = state.shape[-1]
-        moved = state.permute(0, 1, 4, 2, 3).reshape(rows * done * later, left * out_mode)
-        product = moved @ core.reshape(left * out_mode, in_mode * right)
-        state = product.view(rows, done, later, in_mode, right).permute(0, 1, 3, 4, 2)
+        moved = state.transpose(-1, -2).reshape(*batch, rows * done * later, left * out_mode)
+        product = moved @ core.reshape(*batch, left * out_mode, in_mode * right)
+        # (rows, done, later, i_k, bond) to (rows, done x i_k, bond, later)
+        product = product.view(*batch, rows, done, later, in_mode, right)
+        state = product.movedim(-3, -1)
         done *= in_mode
-        if position + 1 < len(cores):
-            state = state.reshape(rows, done, right, later)
-    return state.reshape(rows, done)
+    return state.reshape(*batch, rows, done)
 
 
 def right_multiply(cores: Sequence[torch.Tensor], matrix: torch.Tensor) -> torch.Tensor:
     """W M for the operator W that the cores stand for: the transpose of `left_multiply` with the modes exchanged.
 
     Args:
-        cores: w_k, each (B_{k-1}, j_k, i_k, B_k).
-        matrix: M, (prod i, columns).
+        cores: w_k, each (..., B_{k-1}, j_k, i_k, B_k).
+        matrix: M, (..., prod i, columns).
 
     Returns:
-        (prod j, columns).
+        (..., prod j, columns).
     """
-    return left_multiply(matrix.t(), [core.transpose(1, 2) for core in cores]).t()
+    return left_multiply(matrix.mT, [core.transpose(-3, -2) for core in cores]).mT
+
+
+class Cores(nn.Module):
+    """The cores of an operator, named "0", "1" and so on.
+
+    `nn.ParameterList` would do, but that `nn.DataParallel` leaves it empty in its replicas.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]]):
+        super().__init__()
+        self.count = len(shapes)
+        for position, shape in enumerate(shapes):
+            self.register_parameter(str(position), nn.Parameter(torch.zeros(shape)))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, position: int) -> torch.Tensor:
+        core: torch.Tensor = getattr(self, str(range(self.count)[position]))
+        return core
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (self[position] for position in range(self.count))
 
 
 class MatrixProductOperator(nn.Module):
@@ -91,18 +114,17 @@ class MatrixProductOperator(nn.Module):
     def __init__(self, out: Modes, into: Modes, bond: int):
         super().__init__()
         self.out, self.into, self.bond = out, into, bond
-        shapes = core_shapes(out.modes, into.modes, bond)
-        self.cores = nn.ParameterList([nn.Parameter(torch.zeros(shape)) for shape in shapes])
+        self.cores = Cores(core_shapes(out.modes, into.modes, bond))
 
-    def left_multiply(self, matrix: torch.Tensor) -> torch.Tensor:
-        """M W, (rows, out) to (rows, in)."""
+    def left_multiply(self, matrix: torch.Tensor, cores: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """M W, (..., rows, out) to (..., rows, in); with `cores` for operators of this shape that hold those."""
         padded = nn.functional.pad(matrix, (0, self.out.padding))
-        return left_multiply(padded, list(self.cores))[:, : self.into.size]
+        return left_multiply(padded, cores or list(self.cores))[..., : self.into.size]
 
-    def right_multiply(self, matrix: torch.Tensor) -> torch.Tensor:
-        """W M, (in, columns) to (out, columns)."""
+    def right_multiply(self, matrix: torch.Tensor, cores: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """W M, (..., in, columns) to (..., out, columns); with `cores` for operators of this shape that hold those."""
         padded = nn.functional.pad(matrix, (0, 0, 0, self.into.padding))
-        return right_multiply(list(self.cores), padded)[: self.out.size]
+        return right_multiply(cores or list(self.cores), padded)[..., : self.out.size, :]
 
     def dense(self) -> torch.Tensor:
         """The matrix itself, (out, in)."""

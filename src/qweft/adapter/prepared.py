@@ -1,0 +1,139 @@
+"""What a branch needs of its parameters, built before any token is seen: matrices and angles.
+
+All branches of one form are stacked and built together, by one differentiable function for the whole model. Its
+backward builds them again instead of keeping what lies between, for those branches alone that got a gradient: so it can
+be run more than once, as gradient checkpointing (its older, re-entrant mode) does block by block, and accumulation step
+by step.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from qweft.adapter.cores import Core
+from qweft.adapter.maps import LinearMap
+from qweft.circuit.precision import exact_products
+
+
+class Branch(NamedTuple):
+    """The three parts of one adapter on one layer."""
+
+    compress: LinearMap
+    core: Core
+    expand: LinearMap
+
+    def tensors(self) -> list[torch.Tensor]:
+        """All parameters."""
+        return [*self.compress.tensors(), *self.core.tensors(), *self.expand.tensors()]
+
+    def build(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """C (..., r, d_in), E M (..., d_out, features) and a circuit's angles for such tensors, or stacks of them."""
+        first = len(self.compress.tensors())
+        last = first + len(self.core.tensors())
+        compress, core, expand = tensors[:first], tensors[first:last], tensors[last:]
+        with exact_products(tensors[0].device):
+            return (
+                self.compress.contract(compress),
+                self.core.combine(self.expand.contract(expand), core),
+                *self.core.angles_of(core),
+            )
+
+    def form(self) -> Hashable:
+        """Branches that agree in this, and in the shapes, types and devices of their tensors, are built together."""
+        return self.compress.form(), self.core.form(), self.expand.form()
+
+
+class Prepared(NamedTuple):
+    """One branch's matrices and angles, and the state of the parameters that they were built from."""
+
+    state: tuple[object, ...]
+    compress: torch.Tensor
+    expand: torch.Tensor
+    angles: tuple[torch.Tensor, ...]
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether gradients flow from here to the parameters."""
+        return self.expand.requires_grad or self.compress.requires_grad
+
+
+def state_of(tensors: Sequence[torch.Tensor]) -> tuple[object, ...]:
+    """Changes when a parameter is replaced, moved, or written to by anything that counts its writes."""
+    return tuple(
+        entry for t in tensors for entry in (id(t), t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype)
+    )
+
+
+def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether gradients to any of them are wanted now."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
+    """Build branches of one form together.
+
+    Args:
+        branches: At least one; all of one form, with tensors of equal shapes, on one device and of one type.
+        graph: Whether gradients to the parameters are wanted.
+    """
+    tensors = [branch.tensors() for branch in branches]
+    # what is made in inference mode could not take part in a graph later on
+    with torch.inference_mode(False), torch.set_grad_enabled(graph):
+        flat = _Together.apply(branches[0], len(branches), *(t for found in tensors for t in found))
+    each = len(flat) // len(branches)
+    return [
+        Prepared(state_of(found), flat[start], flat[start + 1], flat[start + 2 : start + each])
+        for found, start in zip(tensors, range(0, len(flat), each), strict=True)
+    ]
+
+
+def _stacks(tensors: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:
+    """The tensors of `count` branches, branch by branch, to one stack for each place in a branch."""
+    each = len(tensors) // count
+    return [torch.stack([tensors[branch * each + place] for branch in range(count)]) for place in range(each)]
+
+
+class _Together(torch.autograd.Function):
+    """Branch.build for many branches: their tensors in a row to their matrices and angles in a row."""
+
+    @staticmethod
+    def forward(ctx: Any, branch: Branch, count: int, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Built in stacks; the parameters are kept on the side, so that backward may run again."""
+        ctx.set_materialize_grads(False)
+        ctx.branch, ctx.count, ctx.tensors = branch, count, tensors
+        ctx.versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+        built = [part.unbind() for part in branch.build(_stacks(tensors, count))]
+        return tuple(part[place] for place in range(count) for part in built)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        """Gradients to the tensors of the branches that got one."""
+        tensors, count = ctx.tensors, ctx.count
+        if any(t._version != version for t, version in zip(tensors, ctx.versions, strict=True) if not t.is_inference()):
+            raise RuntimeError(
+                "a parameter of an adapter was changed in place between the forward and the backward pass; "
+                "its gradient would be wrong"
+            )
+        each, parts = len(tensors) // count, len(gradients) // count
+        reached = [b for b in range(count) if any(g is not None for g in gradients[b * parts : (b + 1) * parts])]
+        found: list[torch.Tensor | None] = [None] * len(tensors)
+        if reached:
+            rows = [tensors[branch * each + place].detach() for branch in reached for place in range(each)]
+            stacks = [stack.requires_grad_() for stack in _stacks(rows, len(reached))]
+            with torch.enable_grad():
+                built = ctx.branch.build(stacks)
+            outer = [_row(gradients[part::parts], reached, built[part]) for part in range(parts)]
+            with exact_products(stacks[0].device):
+                inner = torch.autograd.grad(built, stacks, outer, allow_unused=True)
+            for place, stack in enumerate(inner):
+                for branch, gradient in zip(reached, () if stack is None else stack.unbind(), strict=False):
+                    found[branch * each + place] = gradient
+        return (None, None, *found)
+
+
+def _row(gradients: Sequence[torch.Tensor | None], reached: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    """The gradients of one output of the branches reached, zero where a branch got none of this output."""
+    rows = [gradients[branch] for branch in reached]
+    return torch.stack([torch.zeros_like(like[0]) if row is None else row for row in rows])

@@ -1,0 +1,277 @@
+"""Matrices and angles built for the whole model at once: equal to each layer's own, whoever calls it, and when."""
+
+import copy
+import io
+
+import pytest
+import torch
+from peft import get_peft_model
+from torch.func import functional_call
+
+from qweft import QwthnConfig, presets
+from qweft.adapter import QwthnLayer, prepared, together
+from tests.tiny_models import tiny_llama
+
+TOKENS = torch.arange(24).view(2, 12)
+
+
+def small(preset="qtha", **changes):
+    return QwthnConfig.preset(preset, **{"r": 3, "width": 8, "bond_dimension": 2, "circuit_layers": 2, **changes})
+
+
+def ready(preset="qtha", **changes):
+    """A model in which no part of the adapter is at its start."""
+    model = get_peft_model(tiny_llama(), small(preset, **changes))
+    torch.manual_seed(5)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter)
+    return model.train()
+
+
+def layers_of(model):
+    return [module for module in model.modules() if isinstance(module, QwthnLayer)]
+
+
+def gradients(model, backward=lambda model: model(input_ids=TOKENS, labels=TOKENS).loss.backward()):
+    for parameter in model.parameters():
+        parameter.grad = None
+    backward(model)
+    return [p.grad.clone() for p in model.parameters() if p.requires_grad]
+
+
+def alone(model):
+    """The same model with every layer building for itself."""
+    together.unwatch(model.base_model.model)
+    return model
+
+
+def assert_all_close(found, wanted):
+    for one, other in zip(found, wanted, strict=True):
+        assert other.abs().max() > 0
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """How many branches each call of `prepare` built."""
+    counts = []
+    original = prepared.prepare
+
+    def counting(branches, graph):
+        counts.append(len(branches))
+        return original(branches, graph)
+
+    monkeypatch.setattr(together, "prepare", counting)
+    monkeypatch.setattr("qweft.adapter.layer.prepare", counting)
+    return counts
+
+
+@pytest.mark.parametrize("preset", [*presets(), "mixed"])
+def test_together_equals_each_alone(preset):
+    changes = {"rank_pattern": {"v_proj": 2}, "target_modules": ["q_proj", "v_proj", "down_proj"]}
+    model = ready("qtha", **changes) if preset == "mixed" else ready(preset)
+    found = gradients(model)
+    assert_all_close(found, gradients(alone(model)))
+
+
+def test_one_build_a_form_and_step(built):
+    model = ready(target_modules=["q_proj", "o_proj", "v_proj"])  # q and o have one form, v another
+    count = len(layers_of(model)) // 3
+    gradients(model)
+    assert sorted(built) == [count, 2 * count]
+    built.clear()
+    model.eval()
+    with torch.no_grad():
+        for _ in range(3):
+            model(TOKENS)
+    assert sorted(built) == [count, 2 * count]
+    alone(model.train())
+    built.clear()
+    gradients(model)
+    assert built == [1] * 3 * count
+
+
+def test_every_change_of_a_parameter_is_seen():
+    model = ready().eval()
+    layer = layers_of(model)[-1]
+    compress = layer.qwthn_compress["default"]
+    with torch.no_grad():
+        model(TOKENS)
+        first = layer.prepared("default").compress
+        assert layer.prepared("default").compress is first
+        compress.operator.cores[1].mul_(2)
+        torch.testing.assert_close(layer.prepared("default").compress, 2 * first)
+        compress.weight.data = compress.weight.data * 3
+        torch.testing.assert_close(layer.prepared("default").compress, 6 * first)
+        wanted = model(TOKENS).logits
+        state = {name: value.clone() for name, value in model.state_dict().items()}
+        compress.weight.zero_()
+        assert not torch.equal(model(TOKENS).logits, wanted)
+        model.load_state_dict(state)
+        assert torch.equal(model(TOKENS).logits, wanted)
+        compress.weight.data.mul_(2)  # counted by nothing
+        model.eval()
+        assert not torch.equal(model(TOKENS).logits, wanted)
+    assert layer.prepared("default").expand.requires_grad
+
+
+def test_a_parameter_changed_before_backward_is_an_error():
+    model = ready()
+    loss = model(input_ids=TOKENS, labels=TOKENS).loss
+    with torch.no_grad():
+        layers_of(model)[0].qwthn_expand["default"].weight.mul_(2)
+    with pytest.raises(RuntimeError, match="changed in place between"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("watched", [True, False])
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_gradient_checkpointing_changes_nothing(reentrant, watched):
+    model = ready()
+    wanted = gradients(model)
+    if not watched:
+        alone(model)
+    model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    model.enable_input_require_grads()
+    assert_all_close(gradients(model), wanted)
+
+
+def test_accumulation_adds_up():
+    model = ready()
+    halves = [TOKENS[:1], TOKENS[1:]]
+
+    def in_two_forward_passes(model):
+        sum(model(input_ids=half, labels=half).loss / 2 for half in halves).backward()
+
+    def in_two_steps(model):
+        for half in halves:
+            (model(input_ids=half, labels=half).loss / 2).backward()
+
+    wanted = gradients(model)
+    assert_all_close(gradients(model, in_two_steps), wanted)
+    assert_all_close(gradients(model, in_two_forward_passes), wanted)
+
+
+def test_a_graph_used_twice():
+    model = ready()
+
+    def twice(model):
+        loss = model(input_ids=TOKENS, labels=TOKENS).loss
+        loss.backward(retain_graph=True)
+        loss.backward()
+
+    assert_all_close(gradients(model, twice), [2 * gradient for gradient in gradients(model)])
+
+
+def test_adapters_switched_between_steps():
+    model = ready()
+    model.add_adapter("other", small("qwthn", init_weights=False))
+    outputs = {}
+    for name in ("default", "other", "default", "other"):
+        model.set_adapter(name)
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+        loss = model(input_ids=TOKENS, labels=TOKENS).loss
+        loss.backward()
+        assert loss.item() == pytest.approx(outputs.get(name, loss.item()), rel=1e-6)
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            outputs[name] = model(input_ids=TOKENS, labels=TOKENS).loss.item()
+    for name, wanted in outputs.items():
+        model.set_adapter(name)
+        with torch.no_grad():
+            assert model(input_ids=TOKENS, labels=TOKENS).loss.item() == pytest.approx(wanted, rel=1e-6)
+    model.delete_adapter("other")
+    assert all(set(layer.qwthn_prepared) <= {"default"} for layer in layers_of(model))
+
+
+def test_inference_mode_leaves_nothing_that_training_cannot_use():
+    model = ready()
+    wanted = gradients(model)
+    model.eval()
+    with torch.inference_mode():
+        model(TOKENS)
+    assert_all_close(gradients(model), wanted)
+
+
+def test_frozen_parts_get_no_gradient():
+    model = ready()
+    for layer in layers_of(model):
+        layer.qwthn_core["default"].angles.requires_grad_(False)
+    found = gradients(model)
+    assert len(found) == len(layers_of(model)) * 12
+    assert all(layer.qwthn_core["default"].angles.grad is None for layer in layers_of(model))
+
+
+def test_copies_and_files_carry_nothing_that_was_built():
+    model = ready()
+    wanted = gradients(model)
+    copied = copy.deepcopy(model)
+    assert not any(layer.qwthn_prepared for layer in layers_of(copied))
+    assert_all_close(gradients(copied), wanted)
+    assert (
+        layers_of(copied)[0].qwthn_prepared["default"].compress
+        is not layers_of(model)[0].qwthn_prepared["default"].compress
+    )
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    assert_all_close(gradients(torch.load(file, weights_only=False)), wanted)
+
+
+def test_parameters_put_in_for_one_call():
+    model = ready()
+    with torch.no_grad():
+        before = model(TOKENS).logits
+    doubled = {name: p.detach() * 2 for name, p in model.named_parameters() if p.requires_grad}
+    other = copy.deepcopy(model)
+    other.load_state_dict(doubled, strict=False)
+    with torch.no_grad():
+        assert torch.equal(functional_call(model, doubled, (TOKENS,)).logits, other(TOKENS).logits)
+        assert torch.equal(model(TOKENS).logits, before)
+
+
+def replica_of(module, tensors):
+    """What `nn.DataParallel` makes for each device: copies of the modules with plain tensors for parameters."""
+    replica = module._replicate_for_data_parallel()
+    replica._former_parameters = {}
+    for name, parameter in module._parameters.items():
+        if parameter is None:
+            replica._parameters[name] = None
+        else:
+            setattr(replica, name, tensors[parameter])
+    for name, child in module._modules.items():
+        setattr(replica, name, replica_of(child, tensors))
+    return replica
+
+
+def test_a_replica_uses_its_own_parameters():
+    model = ready()
+    wanted = gradients(model)
+    before = [layer.qwthn_prepared["default"] for layer in layers_of(model)]
+
+    def through_a_replica(model):
+        tensors = {p: p * 1 for p in model.parameters()}
+        replica_of(model, tensors)(input_ids=TOKENS, labels=TOKENS).loss.backward()
+        assert all(tensors[p].grad_fn is not None for p in model.parameters() if p.requires_grad)
+
+    assert_all_close(gradients(model, through_a_replica), wanted)
+    assert [layer.qwthn_prepared["default"] for layer in layers_of(model)] == before
+
+
+def test_the_hook_leaves_with_the_adapters():
+    model = ready()
+    base = model.base_model.model
+    assert together._before_call in base._forward_pre_hooks.values()
+    model.add_adapter("other", small())
+    assert list(base._forward_pre_hooks.values()).count(together._before_call) == 1
+    model.unload()
+    assert together._before_call not in base._forward_pre_hooks.values() and "_qwthn_layers" not in base.__dict__
+
+
+def test_a_compiled_model_gives_the_same_gradients():
+    model = ready()
+    wanted = gradients(model)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    assert_all_close(gradients(model, lambda _: compiled(input_ids=TOKENS, labels=TOKENS).loss.backward()), wanted)
