@@ -112,6 +112,7 @@ def test_the_path_is_chosen_by_device_and_shape(monkeypatch):
         monkeypatch.setattr(paths, name, lambda *_, name=name: taken.append(name) or torch.zeros(3, 4))
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert paths.kernels_for(4, cpu) is paths.kernels_for(10, cpu) is compiled
+    monkeypatch.setattr(paths.fused, "available", lambda device: False)
     assert paths.kernels_for(4, gpu) is halves
     monkeypatch.setattr(compiled, "available", lambda: False)
     assert paths.kernels_for(4, cpu) is halves

@@ -93,25 +93,21 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
 
     def prepared(self, adapter_name: str) -> Prepared:
         """The branch's matrices and angles: those built for the whole model, or its own where they do not fit."""
+        found = self.qwthn_prepared.get(adapter_name)
+        compiling = torch.compiler.is_compiling()
+        checked = found is not None and found.session is not None and found.session.open and not compiling
+        if found is not None and checked and (found.has_graph or not torch.is_grad_enabled()):
+            return found
         branch = self.branch_of(adapter_name)
         tensors = branch.tensors()
-        if torch.compiler.is_compiling():  # the compiler is to see plain operations
-            compress, expand, *angles = branch.build(tensors)
-            return Prepared((), compress, expand, tuple(angles))
         graph = needs_graph(tensors)
-        found = self.qwthn_prepared.get(adapter_name)
+        if compiling:  # the compiler is to see plain operations
+            compress, expand, *angles = branch.build(tensors)
+            return Prepared((), compress, expand, tuple(angles), graph)
         if found is None or (graph and not found.has_graph) or found.state != state_of(tensors):
             (found,) = prepare([branch], graph)
             self.keep_prepared(adapter_name, found)
         return found
-
-    def is_prepared(self) -> bool:
-        """Whether the active branches are built from the parameters as they are now."""
-        names = [name for name in self.active_adapters if name in self.qwthn_compress]
-        return all(
-            name in self.qwthn_prepared and self.qwthn_prepared[name].state == state_of(self.branch_of(name).tensors())
-            for name in names
-        )
 
     def keep_prepared(self, adapter_name: str, prepared: Prepared) -> None:
         """Take these matrices and angles until a parameter changes."""
@@ -136,7 +132,9 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         core: Any = self.qwthn_core[adapter_name]
         scaling = self.scaling[adapter_name]
         compress, expand = prepared.compress, prepared.expand
-        x = self.qwthn_dropout[adapter_name](self._cast_input_dtype(x, compress.dtype))
+        x = self._cast_input_dtype(x, compress.dtype)
+        if isinstance(dropout := self.qwthn_dropout[adapter_name], nn.Dropout):
+            x = dropout(x)
         autocast = torch.is_autocast_enabled(x.device.type)
         if core.reads_angles and autocast:
             with exact_products(x.device):  # an angle rounded to bfloat16 is off by up to 0.007

@@ -7,6 +7,7 @@ by step.
 """
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -44,18 +45,25 @@ class Branch(NamedTuple):
         return self.compress.form(), self.core.form(), self.expand.form()
 
 
-class Prepared(NamedTuple):
-    """One branch's matrices and angles, and the state of the parameters that they were built from."""
+@dataclass(slots=True, eq=False)
+class Prepared:
+    """One branch's matrices and angles, and the state of the parameters that they were built from.
+
+    Args:
+        state: `state_of` the parameters.
+        compress: C, (r, d_in).
+        expand: E M, (d_out, features).
+        angles: The circuit's rotations and diagonals, if it has one.
+        has_graph: Whether gradients flow from here to the parameters.
+        session: While it is open, the parameters are known to be unchanged.
+    """
 
     state: tuple[object, ...]
     compress: torch.Tensor
     expand: torch.Tensor
     angles: tuple[torch.Tensor, ...]
-
-    @property
-    def has_graph(self) -> bool:
-        """Whether gradients flow from here to the parameters."""
-        return self.expand.requires_grad or self.compress.requires_grad
+    has_graph: bool
+    session: Any = None
 
 
 def state_of(tensors: Sequence[torch.Tensor]) -> tuple[object, ...]:
@@ -83,7 +91,7 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
         flat = _Together.apply(branches[0], len(branches), *(t for found in tensors for t in found))
     each = len(flat) // len(branches)
     return [
-        Prepared(state_of(found), flat[start], flat[start + 1], flat[start + 2 : start + each])
+        Prepared(state_of(found), flat[start], flat[start + 1], flat[start + 2 : start + each], graph)
         for found, start in zip(tensors, range(0, len(flat), each), strict=True)
     ]
 

@@ -9,7 +9,7 @@ first or last changes nothing that is measured.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 
@@ -44,6 +44,11 @@ class Alternating:
     def diagonals(self) -> int:
         """K."""
         return len(self.uploads) - 1
+
+    @cached_property
+    def is_straight(self) -> bool:
+        """Whether entry q of the input stands on qubit q, once."""
+        return self.repeats == 1 and self.wires == tuple(range(self.qubits))
 
     def angles(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The trained parts of all angles, differentiable; any leading dimensions stand for several circuits at once.

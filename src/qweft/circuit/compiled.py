@@ -44,6 +44,16 @@ def _cosines_and_sines(angles: np.ndarray, factor: float) -> np.ndarray:
     return both
 
 
+def _table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
+    """Cosines and sines of trained angles, kept on the tensor itself: a generation asks for them token by token."""
+    version = None if angles.is_inference() else angles._version
+    kept: tuple[int, np.ndarray] | None = getattr(angles, "_cosines_and_sines", None)
+    if kept is None or kept[0] != version or version is None:
+        kept = (-1 if version is None else version, _cosines_and_sines(_numbers(angles), factor))
+        angles._cosines_and_sines = kept  # type: ignore[attr-defined]
+    return kept[1]
+
+
 def _tables(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor) -> tuple[np.ndarray, ...]:
     """What the kernels read: rotations, diagonals, and inputs (2, n, padded tokens)."""
     from qweft.circuit.vector import LANES
@@ -52,8 +62,8 @@ def _tables(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tens
     half = np.zeros((n, -(-tokens // LANES) * LANES), _numbers(inputs).dtype)
     np.multiply(_numbers(inputs).T, 0.5, out=half[:, :tokens])
     return (
-        _cosines_and_sines(_numbers(rotations), 0.5),
-        _cosines_and_sines(_numbers(diagonals), 1),
+        _table_of(rotations, 0.5),
+        _table_of(diagonals, 1),
         _cosines_and_sines(half, 1),
     )
 
@@ -63,6 +73,8 @@ def _shares(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
     from qweft.circuit.vector import LANES
 
     work = (tokens << qubits) * blocks
+    if work < WORK_OF_A_THREAD:
+        return [(0, tokens)]
     threads = max(1, min(torch.get_num_threads(), work // WORK_OF_A_THREAD, -(-tokens // LANES)))
     step = max(LANES, -(-tokens // (threads * LANES)) * LANES)
     return [(start, min(start + step, tokens)) for start in range(0, max(tokens, 1), step)]
@@ -86,12 +98,13 @@ def values_of(
     from qweft.circuit import kernels
 
     tokens, n = inputs.shape
-    values = np.empty((tokens, n), _numbers(inputs).dtype)
-    tables, flags = _tables(inputs, rotations, diagonals), _flags(uploads)
-    _share_out(
-        lambda _, start, stop: kernels.forward(values, n, flags, *tables, start, stop),
-        _shares(tokens, n, len(uploads)),
-    )
+    rotation_table, diagonal_table, input_table = _tables(inputs, rotations, diagonals)
+    values, flags = np.empty((tokens, n), input_table.dtype), _flags(uploads)
+
+    def some(_: int, start: int, stop: int) -> None:
+        kernels.forward(values, n, flags, rotation_table, diagonal_table, input_table, start, stop)
+
+    _share_out(some, _shares(tokens, n, len(uploads)))
     return torch.from_numpy(values)
 
 

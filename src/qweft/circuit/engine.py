@@ -58,10 +58,8 @@ def expectations(
     dtype = circuit_dtype(inputs, rotations)
     n = form.qubits
     flat = inputs.to(dtype).reshape(-1, inputs.shape[-1])
-    if form.wires != tuple(range(flat.shape[1])):
-        flat = flat[:, form.wires]
-    if form.repeats != 1:
-        flat = flat * form.repeats
+    if not form.is_straight:
+        flat = flat[:, form.wires] * form.repeats
     # a compiler sees the engine as one operator
     path = opaque.expectations if torch.compiler.is_compiling() else run
     values = path(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from qweft.circuit import compiled, halves
+from qweft.circuit import compiled, fused, halves
 from qweft.circuit.precision import exact_products
 from qweft.circuit.segments import SegmentExpectation, segment_length, segment_matrices
 
@@ -18,8 +18,10 @@ DENSE_QUBITS = 6
 
 
 def kernels_for(qubits: int, device: torch.device) -> ModuleType:
-    """The fastest `values_of` and `gradients_of`: compiled on a CPU, else PyTorch's."""
-    return compiled if device.type == "cpu" and compiled.available() else halves
+    """The fastest `values_of` and `gradients_of`: compiled on a CPU, fused on a GPU, PyTorch's where neither runs."""
+    if device.type == "cpu":
+        return compiled if compiled.available() else halves
+    return fused if qubits <= fused.MAX_QUBITS and fused.available(device) else halves
 
 
 def run(
