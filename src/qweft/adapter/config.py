@@ -33,8 +33,10 @@ class QwthnConfig(PeftConfig):
         modes: The factors of a size, where yours should replace the rule's: {"576": [6, 6, 4, 4]}.
         circuit_layers: Layers L of the circuit; none means r.
         reupload: Upload the input before every layer of the circuit, or once.
-        start: "recorded": as in the method's public record; "scaled": operators whose contracted matrix has entries of
-            variance 1 / d_in, and K = Q = identity. Either leaves the base model exactly as it is.
+        start: "recorded": as in the method's public record; "scaled": c of rms 1 / sqrt(L) for an x of rms 1 (1 without
+            a circuit, or with one upload), circuit angles within pi/4 of zero, Q = identity and K = identity over the
+            rms of c, and a last core of E whose changes change E as those of LoRA's second matrix do. Either leaves the
+            base model exactly as it is.
         init_weights: False starts E at random too, so that the branch is not zero (for tests).
         target_modules: Names, or a regular expression, of the layers to adapt; none means PEFT's default for LoRA on
             this kind of model (q_proj and v_proj on most).

@@ -20,9 +20,14 @@ Angles = tuple[torch.Tensor, torch.Tensor]
 
 
 class Core(nn.Module):
-    """A map r -> r; `reads_angles` tells that it takes its input as angles, which need full precision."""
+    """A map r -> r; `reads_angles` tells that it takes its input as angles, which need full precision.
+
+    `input_scale` is the rms of c for which the scaled start is made, `output_scale` about that of h then.
+    """
 
     reads_angles = False
+    input_scale = 1.0
+    output_scale = 1.0
 
     def tensors(self) -> list[torch.Tensor]:
         """The parameters, or what stands in their place in a replica of the module."""
@@ -72,6 +77,10 @@ class LinearCore(Core):
         _reset_square(self.linear_weight, start)
 
 
+ANGLE_BOUND = math.pi / 4
+"""Largest angle of the scaled start."""
+
+
 class _CircuitCore(Core):
     """A core with a circuit q: R^r -> R^r, its trained angles in one vector."""
 
@@ -84,6 +93,7 @@ class _CircuitCore(Core):
         assert form is not None  # every ansatz of this package is of that form
         self._form: Alternating = form
         self.angles = nn.Parameter(torch.zeros(self.circuit.parameters))
+        self.input_scale = layers**-0.5 if reupload else 1.0
 
     def tensors(self) -> list[torch.Tensor]:
         """The angles first."""
@@ -99,8 +109,14 @@ class _CircuitCore(Core):
         return type(self).__name__, self.circuit
 
     def reset(self, start: str) -> None:
-        """Angles uniform in (-pi, pi), as on record."""
-        nn.init.uniform_(self.angles, -math.pi, math.pi)
+        """Angles uniform in (-pi, pi), as on record; the scaled start has them in (-pi/4, pi/4).
+
+        With angles that small q_i is about cos(L c_i + a phase) for L uploads: its spread stays near 0.5 for any number
+        of qubits, where that of uniform angles falls to 0.1 (10 qubits, 10 layers), and with c of rms 1 / sqrt(L), the
+        `input_scale`, a change of c by a tenth leaves it correlated by 0.95. At zero the CRZ gates have no gradient.
+        """
+        bound = ANGLE_BOUND if start == "scaled" else math.pi
+        nn.init.uniform_(self.angles, -bound, bound)
 
     def expectations(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """q(c), (..., r), computed in float32 or better and given back in c's type."""
@@ -152,13 +168,17 @@ class QuantumLinearCore(QuantumCore):
         return torch.cat([self.expectations(c, *angles), c], -1)
 
     def reset(self, start: str) -> None:
-        """K as Q."""
+        """K as Q; with the scaled start K = identity / input_scale, so that K c is of order one."""
         super().reset(start)
-        _reset_square(self.linear_weight, start)
+        _reset_square(self.linear_weight, start, 1 / self.input_scale)
 
 
 class QuantumWeightedCore(_CircuitCore):
     """h = q(c) * c, element by element: the weighting of QWTHN."""
+
+    def __init__(self, r: int, layers: int, reupload: bool):
+        super().__init__(r, layers, reupload)
+        self.output_scale = self.input_scale
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """q(c) * c."""
@@ -176,8 +196,8 @@ def make_core(name: str, r: int, layers: int, reupload: bool) -> Core:
 
 
 @torch.no_grad()
-def _reset_square(weight: nn.Parameter, start: str) -> None:
+def _reset_square(weight: nn.Parameter, start: str, gain: float = 1.0) -> None:
     if start == "scaled":
-        nn.init.eye_(weight)
+        nn.init.eye_(weight).mul_(gain)
     else:
         nn.init.kaiming_uniform_(weight)

@@ -75,9 +75,9 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         self.scaling[adapter_name] = self.qwthn_alpha[adapter_name] / r
         self.qwthn_dropout[adapter_name] = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         branch = make_branch(config, self.in_features, r, self.out_features)
-        branch.compress.reset(config.start, zero=False)
+        branch.compress.reset(config.start, zero=False, scale=branch.core.input_scale)
         branch.core.reset(config.start)
-        branch.expand.reset(config.start, zero=config.init_weights)
+        branch.expand.reset(config.start, zero=config.init_weights, scale=1 / branch.core.output_scale)
         self.qwthn_compress[adapter_name], self.qwthn_core[adapter_name], self.qwthn_expand[adapter_name] = branch
         self.qwthn_shapes[adapter_name] = [tensor.shape for tensor in branch.tensors()]
         self.forget_prepared(adapter_name)

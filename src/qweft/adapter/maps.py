@@ -28,8 +28,11 @@ class LinearMap(nn.Module):
         """What two maps must agree in to be contracted together."""
         raise NotImplementedError
 
-    def reset(self, start: str, zero: bool) -> None:
-        """Start the parameters by the named start; with `zero` such that the matrix is zero."""
+    def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
+        """Start the parameters by the named start; with `zero` such that the matrix is zero.
+
+        The scaled start gives an output of rms `scale` to an input of rms 1.
+        """
         raise NotImplementedError
 
     def matrix(self) -> torch.Tensor:
@@ -57,12 +60,12 @@ class DenseMap(LinearMap):
         return "dense"
 
     @torch.no_grad()
-    def reset(self, start: str, zero: bool) -> None:
-        """Zero, or kaiming-uniform with a = 0; the scaled start has entries of variance 1 / in."""
+    def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
+        """Zero, or kaiming-uniform with a = 0; the scaled start has entries of variance scale^2 / in."""
         if zero:
             nn.init.zeros_(self.weight)
         elif start == "scaled":
-            nn.init.normal_(self.weight, std=self.weight.shape[1] ** -0.5)
+            nn.init.normal_(self.weight, std=scale * self.weight.shape[1] ** -0.5)
         else:
             nn.init.kaiming_uniform_(self.weight)
 
@@ -81,17 +84,6 @@ class _MpoMap(LinearMap):
         """Modes and padding, which the shapes of the cores do not tell."""
         return type(self).__name__, self.operator.out, self.operator.into
 
-    @torch.no_grad()
-    def reset(self, start: str, zero: bool) -> None:
-        """Cores and linear map by the named start; `zero` zeroes the operator's last core."""
-        if start == "scaled":
-            scaled_start(self.operator, 1 / self.operator.into.size)
-        else:
-            kaiming_start(self.operator)
-        if zero:
-            zero_last(self.operator)
-        nn.init.kaiming_uniform_(self.weight)
-
 
 class MpoCompress(_MpoMap):
     """d_in -> width by a matrix product operator, width -> r by a linear map: matrix A W, (r, d_in)."""
@@ -105,6 +97,21 @@ class MpoCompress(_MpoMap):
         """A W, by r applications of the network."""
         return self.operator.left_multiply(tensors[0], tensors[1:])
 
+    @torch.no_grad()
+    def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
+        """Cores and linear map by the named start; `zero` zeroes the operator's last core.
+
+        Scaled: W has entries of variance 1 / d_in and A of scale^2 / width, so that A W x has the rms of x times scale.
+        """
+        if start == "scaled":
+            scaled_start(self.operator, 1 / self.operator.into.size)
+            nn.init.normal_(self.weight, std=scale * self.operator.out.size**-0.5)
+        else:
+            kaiming_start(self.operator)
+            nn.init.kaiming_uniform_(self.weight)
+        if zero:
+            zero_last(self.operator)
+
 
 class MpoExpand(_MpoMap):
     """r -> width by a linear map, width -> d_out by a matrix product operator: matrix W B, (d_out, r)."""
@@ -117,3 +124,21 @@ class MpoExpand(_MpoMap):
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """W B, by r applications of the network."""
         return self.operator.right_multiply(tensors[0], tensors[1:])
+
+    @torch.no_grad()
+    def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
+        """Cores and linear map by the named start; `zero` zeroes the operator's last core.
+
+        Scaled: B has entries of variance scale^2 / r, W of 1 / width, its last core of 1 / r. Then, at scale 1, a
+        change of the last core by entries of any deviation changes W B by entries of the same deviation, and the last
+        core's gradient has the norm of the gradient of a dense W B: what LoRA's second matrix has.
+        """
+        if start == "scaled":
+            r = self.weight.shape[1]
+            scaled_start(self.operator, 1 / self.operator.into.size, last=r**-0.5)
+            nn.init.normal_(self.weight, std=scale * r**-0.5)
+        else:
+            kaiming_start(self.operator)
+            nn.init.kaiming_uniform_(self.weight)
+        if zero:
+            zero_last(self.operator)

@@ -1,0 +1,182 @@
+"""How large everything is when training starts, and that the recorded start draws what it always drew."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from qweft import QwthnConfig
+from qweft.adapter import QwthnLayer
+
+SIZES = [(576, 192), (1009, 576)]
+SHAPES = [(4, 1, 16, 4), (8, 4, 64, 8), (10, 10, 256, 8), (4, 2, 256, 8)]
+
+
+def rms(tensor):
+    return tensor.detach().square().mean().sqrt().item()
+
+
+def layers(preset, sizes=(576, 192), r=4, depth=2, width=16, bond=4, draws=8, **changes):
+    """Several random starts of one branch."""
+    config = QwthnConfig.preset(
+        preset, r=r, circuit_layers=depth, width=width, bond_dimension=bond, **{"start": "scaled", **changes}
+    )
+    made = []
+    for seed in range(draws):
+        torch.manual_seed(seed)
+        base = nn.Linear(*sizes, bias=False)
+        made.append(QwthnLayer(base, "default", config, r, None))
+    return made
+
+
+def parts(layer):
+    return layer.qwthn_compress["default"], layer.qwthn_core["default"], layer.qwthn_expand["default"]
+
+
+def circuit(core, c):
+    return core.expectations(c, *core.angles_of(core.tensors()))
+
+
+def applied(core, c):
+    """h = core(c)."""
+    tensors = core.tensors()
+    features = core.features(c, *core.angles_of(tensors))
+    return features @ core.combine(torch.eye(c.shape[-1]), tensors).t()
+
+
+def mean_square(values):
+    return math.sqrt(sum(value**2 for value in values) / len(values))
+
+
+def outputs(layer, tokens=64):
+    """c and h for inputs of rms 1."""
+    compress, core, _ = parts(layer)
+    with torch.no_grad():
+        c = torch.randn(tokens, layer.in_features) @ compress.matrix().t()
+        return c, applied(core, c)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize(("r", "depth", "width", "bond"), SHAPES)
+@pytest.mark.parametrize("preset", ["qtha", "qwthn"])
+def test_compress_gives_the_circuit_angles_of_its_scale(preset, r, depth, width, bond, sizes):
+    found = [rms(outputs(layer)[0]) for layer in layers(preset, sizes, r, depth, width, bond)]
+    assert 0.75 < mean_square(found) * math.sqrt(depth) < 1.33
+    assert all(0.4 < value * math.sqrt(depth) < 2.5 for value in found)
+
+
+@pytest.mark.parametrize(("preset", "scale"), [("mpo", 1), ("lora", 1), ("quantum_lora", 2)])
+def test_without_a_circuit_or_an_operator_too(preset, scale):
+    found = [rms(outputs(layer)[0]) for layer in layers(preset, depth=4)]
+    assert 0.75 < mean_square(found) * scale < 1.33
+
+
+@pytest.mark.parametrize(("r", "depth", "width", "bond"), SHAPES)
+@pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo"])
+def test_the_core_gives_order_one(preset, r, depth, width, bond):
+    made = layers(preset, r=r, depth=depth, width=width, bond=bond)
+    scale = parts(made[0])[1].output_scale
+    assert scale == (depth**-0.5 if preset == "qwthn" else 1)
+    assert 0.4 < mean_square([rms(outputs(layer)[1]) for layer in made]) / scale < 1.6
+
+
+@pytest.mark.parametrize("depth", [1, 4, 9])
+def test_the_linear_path_undoes_the_angles_scale(depth):
+    layer = layers("qtha", depth=depth, draws=1)[0]
+    _, core, _ = parts(layer)
+    torch.testing.assert_close(core.linear_weight.detach(), math.sqrt(depth) * torch.eye(4))
+    assert torch.equal(core.quantum_weight.detach(), torch.eye(4))
+
+
+def test_one_upload_needs_no_smaller_angles():
+    found = [rms(outputs(layer)[0]) for layer in layers("qtha", depth=4, reupload=False)]
+    assert 0.75 < mean_square(found) < 1.33
+
+
+@pytest.mark.parametrize(("start", "least", "most"), [("scaled", 0.35, 0.8), ("recorded", 0, 0.2)])
+def test_the_spread_of_a_large_circuit(start, least, most):
+    """Uniform angles concentrate the output; the scaled start's do not."""
+    spreads = []
+    for layer in layers("qtha", r=10, depth=10, draws=4, start=start):
+        core = parts(layer)[1]
+        q = circuit(core, torch.randn(64, 10) * core.input_scale).detach()
+        spreads.append(rms(q - q.mean(0)))
+    assert least < mean_square(spreads) < most
+
+
+@pytest.mark.parametrize(("r", "depth"), [(4, 1), (4, 10), (8, 4), (10, 10)])
+def test_the_circuit_is_no_hash_of_its_input(r, depth):
+    core = parts(layers("qtha", r=r, depth=depth, draws=1)[0])[1]
+    c = torch.randn(128, r) * core.input_scale
+    with torch.no_grad():
+        q, near = circuit(core, c), circuit(core, c + 0.1 * core.input_scale * torch.randn_like(c))
+    q, near = q - q.mean(0), near - near.mean(0)
+    assert (q * near).sum() / (q.norm() * near.norm()) > 0.9
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize(("r", "depth", "width", "bond"), SHAPES)
+def test_the_last_core_of_expand_moves_as_a_dense_matrix_would(r, depth, width, bond, sizes):
+    """Per entry forwards, and in the norm of its gradient."""
+    moves, gradients = [], []
+    for layer in layers("qtha", sizes, r, depth, width, bond, draws=16):
+        expand = parts(layer)[2]
+        last = expand.operator.cores[-1]
+        assert not last.any()
+        wanted = torch.randn(layer.out_features, r)
+        (expand.matrix() * wanted).sum().backward()
+        gradients.append((last.grad.norm() / wanted.norm()).item())
+        with torch.no_grad():
+            last.normal_()
+            moves.append(rms(expand.matrix()))
+    assert 0.7 < mean_square(moves) < 1.4
+    assert 0.7 < mean_square(gradients) < 1.4
+
+
+@pytest.mark.parametrize(("r", "depth", "width", "bond"), SHAPES)
+@pytest.mark.parametrize("preset", ["qtha", "quantum_lora"])
+def test_expand_gives_order_one_where_it_does_not_start_at_zero(preset, r, depth, width, bond):
+    found = []
+    for layer in layers(preset, r=r, depth=depth, width=width, bond=bond, draws=16, init_weights=False):
+        with torch.no_grad():
+            found.append(rms(torch.randn(64, r) @ parts(layer)[2].matrix().t()))
+    assert 0.7 < mean_square(found) < 1.4
+
+
+def test_a_core_of_its_own_modes_alone():
+    """With one mode there is one core, which is the whole operator."""
+    changes = {"modes": {"576": [576], "16": [16], "192": [192]}}
+    for layer in layers("qtha", draws=2, init_weights=False, **changes):
+        compress, _, expand = parts(layer)
+        assert 0.75 < rms(compress.matrix()) * math.sqrt(576 * 2) < 1.33
+        assert 0.75 < rms(expand.matrix()) * math.sqrt(4) < 1.33
+
+
+@pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo"])
+def test_the_recorded_start_draws_what_it_always_drew(preset):
+    """The draws spelled out, in their order: a seed that was published gives the same adapter."""
+    layer = layers(preset, draws=1, start="recorded")[0]
+    torch.manual_seed(0)
+    nn.Linear(576, 192, bias=False)  # drawn before the branch
+    compress, core, expand = parts(layer)
+
+    def again(tensor, draw):
+        expected = torch.empty_like(tensor)
+        draw(expected)
+        assert torch.equal(expected, tensor)
+
+    for tensor in compress.operator.cores:
+        again(tensor, nn.init.kaiming_normal_)
+    again(compress.weight, nn.init.kaiming_uniform_)
+    if preset != "mpo":
+        again(core.angles, lambda tensor: nn.init.uniform_(tensor, -math.pi, math.pi))
+    if preset == "qtha":
+        again(core.quantum_weight, nn.init.kaiming_uniform_)
+    if preset != "qwthn":
+        again(core.linear_weight, nn.init.kaiming_uniform_)
+    for tensor in list(expand.operator.cores)[:-1]:
+        again(tensor, nn.init.kaiming_normal_)
+    nn.init.kaiming_normal_(torch.empty_like(expand.operator.cores[-1]))
+    assert not expand.operator.cores[-1].any()
+    again(expand.weight, nn.init.kaiming_uniform_)
