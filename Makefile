@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick lint format clean
+.PHONY: help install demo test test-quick bench bench-quick lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,12 @@ test: install ## run all tests; PYTEST_ARGS="-k name" picks some
 test-quick: install ## run the tests that do not train or evaluate the embedded model
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
+bench-quick: install ## time what the targets are about, ten minutes; benchmarks/results/summary.json
+	$(BIN)/python -m benchmarks.run --quick
+
+bench: install ## time everything, against all other packages (an hour); writes docs/benchmarks.md too
+	$(BIN)/python -m benchmarks.run
+
 lint: install ## check style, format and types, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,4 +50,4 @@ format: install ## put the code into its format and fix what ruff can fix
 
 clean: ## remove caches and built files; .venv and runs stay
 	rm -rf build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """The circuit as data: the one definition that engines, exports, drawings and counts read."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 GATES = {"ry": 1, "crz": 2}
@@ -52,6 +53,14 @@ class Circuit:
                 raise ValueError(f"{gate} is not a known gate on distinct wires; known gates and wires: {GATES}")
             if not wires <= set(range(self.qubits)) or not 0 <= gate.index < sources:
                 raise ValueError(f"{gate} names a wire, input or parameter outside of {self.qubits} qubits, {sources}")
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kept: a circuit is looked up at every call, and has hundreds of gates."""
+        return hash((self.qubits, self.inputs, self.parameters, self.gates))
 
     def dead_parameters(self) -> tuple[int, ...]:
         """Parameters whose gradient is zero for every input and every angle.

@@ -22,6 +22,9 @@ def _without_tf32() -> Iterator[None]:
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
     """Autocast and TF32 off: bfloat16 or TF32 products would cost an expectation three of its seven digits."""
+    if device.type != "cuda" and not torch.is_autocast_enabled(device.type):
+        yield  # nothing to switch off, and switching is not free
+        return
     with torch.autocast(device.type, enabled=False), _without_tf32() if device.type == "cuda" else nullcontext():
         yield
 

@@ -1,0 +1,72 @@
+"""How time and memory grow with each size, as exponents of a power law fitted by least squares on logarithms."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from benchmarks.memory import peak_of
+from benchmarks.rounds import alternate, medians
+
+from qweft.adapter.branch import make_branch
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.prepared import prepare
+from qweft.circuit import crz_ring_ansatz, expectation_values
+
+
+def circuit_run(qubits: int, layers: int, tokens: int) -> Callable[[], Any]:
+    """The circuit's forward and backward."""
+    circuit = crz_ring_ansatz(qubits, layers)
+    x, t = torch.randn(tokens, qubits, requires_grad=True), torch.randn(circuit.parameters, requires_grad=True)
+    gradient = torch.randn(tokens, qubits)
+    return lambda: torch.autograd.grad(expectation_values(circuit, x, t), [x, t], gradient)
+
+
+def contraction_run(width: int, bond: int) -> Callable[[], Any]:
+    """Both operators of a 3584 x 3584 layer at r = 8, contracted and differentiated."""
+    branch = make_branch(QwthnConfig.preset("mpo", r=8, width=width, bond_dimension=bond), 3584, 8, 3584)
+    for part in (branch.compress, branch.expand):
+        part.reset("recorded", zero=False)
+    branch.core.reset("recorded")
+
+    def run() -> None:
+        built = prepare([branch], graph=True)[0]
+        torch.autograd.backward(built.compress.sum() + built.expand.sum())
+
+    return run
+
+
+SERIES: dict[str, tuple[list[int], Callable[[int], Callable[[], Any]], str]] = {
+    "qubits (L = 4, 512 tokens)": (list(range(2, 13)), lambda n: circuit_run(n, 4, 512), "2^n"),
+    "layers (n = 6, 512 tokens)": ([1, 2, 4, 6, 8, 10], lambda n: circuit_run(6, n, 512), "L"),
+    "tokens (n = 6, L = 6)": ([512, 1024, 2048, 4096, 8192], lambda n: circuit_run(6, 6, n), "tokens"),
+    "inner width (bond 8)": ([16, 64, 256, 1024], lambda n: contraction_run(n, 8), "width"),
+    "bond dimension (width 256)": ([2, 4, 8, 16, 32], lambda n: contraction_run(256, n), "bond"),
+}
+"""Name: (sizes, what to run at a size, what the exponent belongs to)."""
+
+
+def exponent(sizes: list[float], values: list[float]) -> float:
+    """Slope of log value over log size."""
+    xs, ys = [math.log(size) for size in sizes], [math.log(max(value, 1e-12)) for value in values]
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    above = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
+    return above / sum((x - mean_x) ** 2 for x in xs)
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Milliseconds and rise of peak memory at each size; the exponent from the upper half, where overhead is small."""
+    found = {}
+    for name, (sizes, make, of) in SERIES.items():
+        subjects = {str(size): make(size) for size in sizes}
+        typical = list(medians(alternate(subjects, rounds)).values())
+        scale = [2.0**size if of == "2^n" else float(size) for size in sizes]
+        upper = slice(len(sizes) // 2, None)
+        found[name] = {
+            "sizes": sizes,
+            "milliseconds": [1e3 * seconds for seconds in typical],
+            "peak_bytes": [peak_of(subject)[1] for subject in subjects.values()],
+            "exponent": exponent(scale[upper], typical[upper]),
+            "of": of,
+        }
+    return found

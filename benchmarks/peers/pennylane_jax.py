@@ -1,0 +1,41 @@
+"""PennyLane: default.qubit, jax interface, backprop, jit; broadcast over the tokens, a scan over the layers.
+
+Each layer is a circuit that starts from the state the last one left, so that a layer is compiled once, in 3, 6, 9 s at
+n = 4, 6, 8. The whole circuit as one compiles in 10 s at n = 4 and took 43 and 245 s at n = 6 and 8.
+
+What lost, in CPU milliseconds at n = 4, 6, 8 (L = n, 512 tokens, float32):
+
+    4.3  45  318    what is here
+    4.4  44  319    jax.vmap over the tokens in place of broadcasting
+    6.2  56  426    the same, with a layer computed again in the backward pass (jax.checkpoint), for less memory
+    4.9             the whole circuit as one; with n expvals in place of probabilities 5.0
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pennylane as qml
+from benchmarks.peers.jax_gradients import Run, allow_type_of, forward_backward
+from benchmarks.peers.pennylane_layer import apply_layer
+from benchmarks.peers.z_signs import z_signs
+
+
+def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray) -> Run:
+    allow_type_of(x)
+    signs = jnp.asarray(z_signs(qubits, x.dtype))
+    start = jnp.zeros((len(x), 2**qubits), jnp.result_type(signs, jnp.complex64)).at[:, 0].set(1)
+
+    @qml.qnode(qml.device("default.qubit", wires=qubits), interface="jax", diff_method="backprop")
+    def after_layer(state: jax.Array, inputs: jax.Array, angles: jax.Array):
+        qml.StatePrep(state, wires=range(qubits), validate_norm=False)
+        apply_layer(qubits, inputs, angles)
+        return qml.state()
+
+    def function(inputs: jax.Array, angles: jax.Array) -> jax.Array:
+        def step(state: jax.Array, layer: jax.Array) -> tuple[jax.Array, None]:
+            return after_layer(state, inputs, layer), None
+
+        state, _ = jax.lax.scan(step, start, angles.reshape(layers, -1))
+        return (state.real**2 + state.imag**2) @ signs
+
+    return forward_backward(function, x, t, w)

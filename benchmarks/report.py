@@ -1,0 +1,161 @@
+"""The results in words: which targets are met, and docs/benchmarks.md."""
+
+from collections.abc import Sequence
+from typing import Any
+
+CIRCUIT_TARGETS = {"n4": 15, "n6": 10, "n8": 8, "n10": 8}
+
+
+def targets(summary: dict[str, Any]) -> list[tuple[str, float, str, float, bool]]:
+    """(what, measured, "at least" or "at most", target, met)."""
+    rows: list[tuple[str, float, str, float]] = []
+    for name, wanted in CIRCUIT_TARGETS.items():
+        one = summary["circuit"][name]
+        rows.append(
+            (f"circuit {name}, times faster than {one['fastest']}", one["speedup_vs_fastest"], "at least", wanted)
+        )
+        rows.append((f"circuit {name}, its peak memory", one["memory_ratio"], "at most", 0.1))
+    for name, wanted in (("r4_L4", 1.10), ("r8_L8", 2.0)):
+        one = summary["step"][name]
+        rows.append((f"training step {name}, times LoRA's", one["vs_lora"], "at most", wanted))
+        rows.append((f"peak memory {name}, times LoRA's", one["memory_vs_lora"], "at most", 1.05))
+    rows.append(("generation, times LoRA's tokens per second", summary["generation"]["vs_lora"], "at least", 0.9))
+    for kind in ("computed", "measured"):
+        share = summary["contraction_7b"][f"{kind}_share"]
+        rows.append((f"contraction in a 7B step, {kind} share", share, "at most", 0.02))
+    return [(*row, row[1] >= row[3] if row[2] == "at least" else row[1] <= row[3]) for row in rows]
+
+
+def verdicts(summary: dict[str, Any]) -> str:
+    """One line a target."""
+    lines = [
+        f"{'met   ' if met else 'MISSED'} {what}: {value:.4g} ({bound} {wanted:g})"
+        for what, value, bound, wanted, met in targets(summary)
+    ]
+    return "\n".join(lines)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown; numbers with three digits."""
+    cells = [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [list(head), ["---"] * len(head), *cells])
+
+
+def page(summary: dict[str, Any], results: dict[str, Any]) -> str:
+    """docs/benchmarks.md."""
+    return "\n\n".join([_head(summary["machine"]), _targets(summary), _circuit(results), _models(results)]) + "\n"
+
+
+def _head(machine: dict[str, Any]) -> str:
+    return f"""# Benchmarks
+
+Written by `make bench` (`python -m benchmarks.run`); `make bench-quick` measures the targets alone. Ratios of medians,
+both sides timed alternately in one run; every other package first proves that it computes the same values and gradients
+(`python -m benchmarks.peers.verify`). Times are of this machine, ratios carry over better:
+
+{machine["cpu"]}, {machine["cores"]} cores, {machine["vectors"]}; Python {machine["python"]}, PyTorch
+{machine["torch"]}, transformers {machine["transformers"]}, PEFT {machine["peft"]}; {machine["date"][:10]}, commit
+{machine["git_commit"]}.
+No GPU was at hand: the fused kernels for GPUs are not timed."""
+
+
+def _targets(summary: dict[str, Any]) -> str:
+    rows = [
+        (what, value, f"{bound} {wanted:g}", "met" if met else "**missed**")
+        for what, value, bound, wanted, met in targets(summary)
+    ]
+    return "## Targets\n\n" + table(("what", "measured", "target", ""), rows)
+
+
+def _circuit(results: dict[str, Any]) -> str:
+    found = results["circuit"]
+    peers = sorted({peer for one in found["shapes"].values() for peer in one["speedup"]})
+    rows, memory = [], []
+    for name, one in found["shapes"].items():
+        rows.append((name, 1e3 * one["seconds"]["qweft"], *(one["speedup"].get(peer, "-") for peer in peers)))
+        ours = one["memory_bytes"]["qweft"]
+        sizes = (one["memory_bytes"].get(peer) for peer in peers)
+        memory.append((name, ours / 2**20, *("-" if size is None else size / max(ours, 4096) for size in sizes)))
+    left = "\n".join(f"- {peer}: {why}" for peer, why in found["left_out"].items())
+    text = f"""## The circuit alone
+
+Forward and backward, re-upload, float32, {found["threads"]} threads; n qubits, L layers, T tokens. The second column is
+this package's time in milliseconds, the others are multiples of it.
+
+{table(("shape", "qweft, ms", *peers), rows)}
+
+Peak memory of one forward and backward: this package's in MiB, the others as multiples of it (a page, 4 KiB, where
+none was taken).
+
+{table(("shape", "qweft, MiB", *peers), memory)}"""
+    return text + (f"\n\nLeft out, and why:\n\n{left}" if left else "")
+
+
+def _rival(found: dict[str, Any]) -> str:
+    if "left_out" in found:
+        return f"`quantum-adapter` was left out: {found['left_out']}."
+    return f"""`quantum-adapter` {found["version"]} (amplitude, rank 4: the circuit makes the factors of a LoRA, whatever
+the token), each in its own environment and process, in turn with LoRA of rank 4: {found["vs_lora"]:.3g} times LoRA's
+step, with {found["trained"]:,} trained parameters."""
+
+
+def _models(results: dict[str, Any]) -> str:
+    step, generation, growth = results["step"], results["generation"], results["growth"]
+    methods = [name for name in step if isinstance(step[name], dict) and "vs_lora" in step[name]]
+    steps = [
+        (name, step[name]["method"], step["seconds"][name], step[name]["vs_lora"], step[name]["memory_vs_lora"])
+        for name in methods
+    ]
+    steps += [(name, "", step["seconds"][name], "", "") for name in step["seconds"] if name not in methods]
+    kinds = list(next(iter(results["layer"].values()))["vs_lora"])
+    layers = [
+        (
+            name,
+            one["lora_milliseconds"],
+            *(one["vs_lora"][kind] for kind in kinds),
+            *(one["memory_vs_lora"][kind] for kind in kinds),
+        )
+        for name, one in results["layer"].items()
+    ]
+    grows = [
+        (
+            name,
+            ", ".join(map(str, one["sizes"])),
+            ", ".join(f"{ms:.3g}" for ms in one["milliseconds"]),
+            ", ".join(f"{size / 2**20:.2g}" for size in one["peak_bytes"]),
+            f"{one['of']}^{one['exponent']:.2f}",
+        )
+        for name, one in growth.items()
+    ]
+    contraction = results["contraction_7b"]
+    return f"""## A training step of the embedded model
+
+SmolLM2-135M (dequantised Q4_1, float32), batch 4 x 128 of real text, q_proj and v_proj, inner width 256 and bond 8.
+LoRA is PEFT's, of the same rank; "base" is forward and backward through the frozen model.
+
+{table(("what", "method", "seconds", "times LoRA's step", "times LoRA's peak memory"), steps)}
+
+{_rival(results["rival"])}
+
+## Generation
+
+Greedy, one row, r = 4, L = 4, adapters not merged.
+
+{table(("method", "tokens per second"), list(generation["tokens_per_second"].items()))}
+
+## One adapted layer against PEFT's LoRA layer
+
+Forward and backward, with gradients to input and adapter; width d, T tokens. Times and peak memory are multiples of
+LoRA's.
+
+{table(("shape", "LoRA, ms", *kinds, *(f"{kind}, memory" for kind in kinds)), layers)}
+
+## Contracting the operators of a 7B model
+
+All layers of DeepSeek-R1-Distill-Qwen-7B's shapes, r = 10, width 256, bond 8, against the base model's linear maps at
+4096 tokens: {contraction["computed"]["share"]:.2%} of the multiplications, and {contraction["measured"]["share"]:.2%}
+of the time as measured on one layer (`benchmarks/contraction.py`).
+
+## Growth
+
+{table(("series", "sizes", "ms", "peak memory, MiB", "fitted"), grows)}"""

@@ -1,0 +1,111 @@
+"""All benchmarks, or with --quick those that the targets are about (ten minutes on two cores).
+
+    python -m benchmarks.run --quick          (make bench-quick)
+    python -m benchmarks.run                  (make bench; also writes docs/benchmarks.md)
+
+Every number is a ratio of medians, both sides timed alternately in one run. Results land in benchmarks/results.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks import circuit, contraction, generation, growth, layer, report, rival, step
+from benchmarks.peers.client import ALLOCATOR
+
+from qweft.comparison.environment import environment
+from qweft.files import write_bytes, write_json
+
+RESULTS = Path(__file__).parent / "results"
+TOKENS = {4: 4096, 6: 4096, 8: 512, 10: 512}
+"""For each number of qubits the tokens of a usual training step, as far as the other packages' memory allows."""
+FASTEST = ("qweft", "tensorcircuit_jax", "pennylane_jax", "tensorcircuit_torch", "pennylane_torch")
+"""What --quick times: the packages that are fastest at one size or another in a full run, and PennyLane in PyTorch."""
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    found = environment(model_origin="", data_fingerprint="", command="")
+    kept = ("qweft", "torch", "transformers", "peft", "python", "platform", "cpu", "threads", "date", "git_commit")
+    has = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    vectors = next((name for name in ("avx512f", "avx2", "asimd") if name in has), "unknown")
+    return {**{key: found[key] for key in kept}, "cores": len(os.sched_getaffinity(0)), "vectors": vectors}
+
+
+def shapes(everything: bool) -> list[tuple[int, int, int]]:
+    """(qubits, layers, tokens): L = n at 512 tokens and more, and in a full run fewer and more layers."""
+    few = circuit.FEW_TOKENS
+    wanted = [(n, n, few) for n in TOKENS] + [(n, n, tokens) for n, tokens in TOKENS.items() if tokens != few]
+    if everything:
+        wanted += [(n, layers, few) for n in TOKENS for layers in (1, 10) if layers != n]
+        wanted += [(4, 4, 8192), (6, 6, 8192), (8, 8, 2048)]
+    return wanted
+
+
+def keep_heap() -> None:
+    """Start again with an allocator that keeps its memory, as the peers have it (see `peers/client.py`).
+
+    A training step allocates gigabytes. Given back and asked for anew, the pages can cost more than the computing: on a
+    virtual machine a step of LoRA took between 1.7 and 30 s.
+    """
+    if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.run", *sys.argv[1:]], {**os.environ, **ALLOCATOR})
+
+
+def main() -> None:
+    """Measure, print, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="only what the targets are about")
+    given = parser.parse_args()
+    keep_heap()
+    everything, start = not given.quick, time.monotonic()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+    def say(what: str) -> None:
+        print(f"[{time.monotonic() - start:5.0f} s] {what}", flush=True)
+
+    say("training step of the embedded model, and its peak memory")
+    steps = step.measure(rounds=9 if everything else 7, everything=everything)
+    say("generation")
+    generated = generation.measure(rounds=9 if everything else 7, everything=everything)
+    say("contraction of the operators of a 7B model")
+    contracted = contraction.measure(rounds=5)
+    results: dict[str, Any] = {"step": steps, "generation": generated, "contraction_7b": contracted}
+    if everything:
+        say("the rival package that generates weights from a circuit")
+        results["rival"] = rival.measure(rounds=5)
+        say("one adapted layer")
+        results["layer"] = layer.measure(rounds=15)
+        say("growth")
+        results["growth"] = growth.measure(rounds=7)
+    say("the circuit against other packages (their environments are made when first asked for)")
+    peers = circuit.all_peers() if everything else FASTEST
+    results["circuit"] = circuit.compare(peers, shapes(everything), rounds=5)
+    results["machine"] = machine()
+    summary = {
+        "circuit": circuit.summary_of(results["circuit"], TOKENS),
+        "step": {name: steps[name] for name in step.TARGETS},
+        "generation": {"vs_lora": generated["vs_lora"]},
+        "contraction_7b": {
+            "computed_share": contracted["computed"]["share"],
+            "measured_share": contracted["measured"]["share"],
+        },
+        "machine": results["machine"],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    write_json(RESULTS / "summary.json", summary)
+    write_json(RESULTS / ("full.json" if everything else "quick.json"), results)
+    if everything:
+        write_bytes(RESULTS.parents[1] / "docs" / "benchmarks.md", report.page(summary, results).encode())
+    say("done")
+    print(json.dumps(summary, indent=2))
+    print(report.verdicts(summary))
+
+
+if __name__ == "__main__":
+    main()
