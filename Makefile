@@ -33,10 +33,10 @@ test: install ## run all tests; PYTEST_ARGS="-k name" picks some
 test-quick: install ## run the tests that do not train or evaluate the embedded model
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
-bench-quick: install ## time what the targets are about, ten minutes; benchmarks/results/summary.json
+bench-quick: install ## time what the targets are about (ten minutes, Linux); benchmarks/results/summary.json
 	$(BIN)/python -m benchmarks.run --quick
 
-bench: install ## time everything, against all other packages (an hour); writes docs/benchmarks.md too
+bench: install ## time everything, against all other packages (an hour, Linux); writes docs/benchmarks.md too
 	$(BIN)/python -m benchmarks.run
 
 lint: install ## check style, format and types, changing nothing

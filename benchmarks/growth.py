@@ -69,4 +69,13 @@ def measure(rounds: int) -> dict[str, Any]:
             "exponent": exponent(scale[upper], typical[upper]),
             "of": of,
         }
+    return with_memory_exponents(found)
+
+
+def with_memory_exponents(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with the exponent of peak memory, from the upper half of the sizes too."""
+    for one in found.values():
+        upper = slice(len(one["sizes"]) // 2, None)
+        scale = [2.0**size if one["of"] == "2^n" else float(size) for size in one["sizes"]]
+        one["memory_exponent"] = exponent(scale[upper], [float(max(size, 4096)) for size in one["peak_bytes"][upper]])
     return found

@@ -2,6 +2,7 @@
 
 import copy
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -267,7 +268,97 @@ def test_the_hook_leaves_with_the_adapters():
     model.add_adapter("other", small())
     assert list(base._forward_pre_hooks.values()).count(together._before_call) == 1
     model.unload()
-    assert together._before_call not in base._forward_pre_hooks.values() and "_qwthn_layers" not in base.__dict__
+    assert together._before_call not in base._forward_pre_hooks.values()
+    assert together._after_call not in base._forward_hooks.values()
+    assert not base._forward_hooks_always_called and together.SESSION not in base.__dict__
+
+
+def test_a_refused_merge_leaves_the_hook():
+    model = ready()
+    with pytest.raises(NotImplementedError):
+        model.merge_and_unload()
+    assert together._before_call in model.base_model.model._forward_pre_hooks.values()
+
+
+def changed(layer, name="default"):
+    with torch.no_grad():
+        layer.qwthn_compress[name].weight.mul_(2)
+
+
+def test_an_adapter_changed_while_another_was_active_is_seen():
+    model = ready().eval()
+    model.add_adapter("other", small("qwthn", init_weights=False))
+    with torch.no_grad():
+        before = model(TOKENS).logits
+        model.set_adapter("other")
+        model(TOKENS)
+        changed(layers_of(model)[1])
+        model.set_adapter("default")
+        after = model(TOKENS).logits
+        assert not torch.equal(after, before)
+        assert torch.equal(alone(copy.deepcopy(model))(TOKENS).logits, after)
+
+
+def test_an_inactive_adapter_of_a_mixed_batch_is_seen_to_change():
+    model = ready().eval()
+    model.add_adapter("other", small("qwthn", init_weights=False))
+    rows = {"adapter_names": ["other", "default"]}
+    with torch.no_grad():
+        before = model(TOKENS, **rows).logits
+        changed(layers_of(model)[0], "other")
+        after = model(TOKENS, **rows).logits
+    assert not torch.equal(after[0], before[0])
+    assert torch.equal(after[1], before[1])
+
+
+def test_an_optimizer_whose_writes_are_not_counted():
+    """What was built for training is not used after it, though no counter tells that an optimizer wrote."""
+    model = ready()
+    loss = model(input_ids=TOKENS, labels=TOKENS).loss
+    loss.backward()
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data.sub_(parameter.grad)
+    with torch.no_grad():
+        after = model(input_ids=TOKENS, labels=TOKENS).loss
+    assert after.item() != loss.item()
+    layer = layers_of(model)[0]
+    x = torch.randn(2, layer.in_features)
+    first = layer(x)
+    layer.qwthn_compress["default"].weight.data.mul_(2)
+    assert not torch.equal(layer(x), first)
+
+
+def test_a_model_without_a_device_first():
+    config = small(r=5)  # a circuit that no other test builds
+    with torch.device("meta"):
+        get_peft_model(tiny_llama(), config)
+    model = get_peft_model(tiny_llama(), config)
+    assert torch.isfinite(model(TOKENS).logits).all()
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (2, 2, 3)])
+def test_inputs_of_any_number_of_dimensions(shape):
+    layer = layers_of(ready(init_weights=False))[0]
+    x = torch.randn(*shape, layer.in_features)
+    found = layer(x)
+    assert found.shape == (*shape, layer.out_features)
+    torch.testing.assert_close(found.reshape(-1, layer.out_features), layer(x.reshape(-1, layer.in_features)))
+
+
+def test_threads_that_call_one_model():
+    model = ready().eval()
+    rows = torch.arange(96).view(8, 12) % 24
+    with torch.no_grad():
+        wanted = [model(row[None]).logits for row in rows]
+
+        def call(row):
+            with torch.no_grad():
+                return model(row[None]).logits
+
+        with ThreadPoolExecutor(4) as pool:
+            for found, one in zip(pool.map(call, rows), wanted, strict=True):
+                torch.testing.assert_close(found, one)
 
 
 def test_a_compiled_model_gives_the_same_gradients():

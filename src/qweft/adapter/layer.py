@@ -11,8 +11,8 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.branch import make_branch
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.prepared import Branch, Prepared, needs_graph, prepare, state_of
-from qweft.circuit.precision import exact_products
+from qweft.adapter.prepared import Branch, Prepared, needs_graph, prepare
+from qweft.circuit.precision import autocast_enabled, exact_products
 
 
 class QwthnLayer(nn.Module, BaseTunerLayer):
@@ -93,18 +93,20 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
 
     def prepared(self, adapter_name: str) -> Prepared:
         """The branch's matrices and angles: those built for the whole model, or its own where they do not fit."""
+        if torch.compiler.is_compiling():  # the compiler is to see plain operations
+            branch = self.branch_of(adapter_name)
+            compress, expand, *angles = branch.build(branch.tensors())
+            return Prepared((), (), compress, expand, tuple(angles), torch.is_grad_enabled())
         found = self.qwthn_prepared.get(adapter_name)
-        compiling = torch.compiler.is_compiling()
-        checked = found is not None and found.session is not None and found.session.open and not compiling
+        checked = found is not None and found.taken is not None and found.taken.open
         if found is not None and checked and (found.has_graph or not torch.is_grad_enabled()):
             return found
         branch = self.branch_of(adapter_name)
         tensors = branch.tensors()
         graph = needs_graph(tensors)
-        if compiling:  # the compiler is to see plain operations
-            compress, expand, *angles = branch.build(tensors)
-            return Prepared((), compress, expand, tuple(angles), graph)
-        if found is None or (graph and not found.has_graph) or found.state != state_of(tensors):
+        # outside of the model's call a graph is built anew, but for a checkpoint that is computed again in a backward
+        usable = found is not None and (not graph or (found.has_graph and torch._C._current_graph_task_id() != -1))
+        if found is None or not usable or not found.is_of(tensors):
             (found,) = prepare([branch], graph)
             self.keep_prepared(adapter_name, found)
         return found
@@ -135,9 +137,10 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         x = self._cast_input_dtype(x, compress.dtype)
         if isinstance(dropout := self.qwthn_dropout[adapter_name], nn.Dropout):
             x = dropout(x)
-        autocast = torch.is_autocast_enabled(x.device.type)
-        if core.reads_angles and autocast:
-            with exact_products(x.device):  # an angle rounded to bfloat16 is off by up to 0.007
+        autocast = autocast_enabled(x.device)
+        tf32 = x.device.type == "cuda" and not torch.compiler.is_compiling()
+        if core.reads_angles and (autocast or tf32):
+            with exact_products(x.device):  # an angle rounded to bfloat16 is off by up to 0.007, by TF32 to 0.001
                 c = linear(x.to(compress.dtype), compress)
         else:
             c = linear(x, compress)
@@ -145,7 +148,12 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         if autocast or result.dtype != features.dtype:
             return result + linear(features * scaling, expand)
         # one pass over the output instead of three: product, scaling and sum at once
-        rows = torch.addmm(result.flatten(0, -2), features.flatten(0, -2), expand.t(), alpha=scaling)
+        rows = torch.addmm(
+            result.reshape(-1, result.shape[-1]),
+            features.reshape(-1, features.shape[-1]),
+            expand.t(),
+            alpha=scaling,
+        )
         return rows.view(result.shape)
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:

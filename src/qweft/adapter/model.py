@@ -51,8 +51,9 @@ class QwthnModel(BaseTuner):
         watch(model)
 
     def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> Any:
-        unwatch(self.model)
-        return super()._unload_and_optionally_merge(*args, **kwargs)
+        model: Any = super()._unload_and_optionally_merge(*args, **kwargs)
+        unwatch(model)
+        return model
 
     def _create_and_replace(
         self,

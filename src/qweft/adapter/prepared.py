@@ -8,6 +8,7 @@ by step.
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import Any, NamedTuple
 
 import torch
@@ -50,27 +51,33 @@ class Prepared:
     """One branch's matrices and angles, and the state of the parameters that they were built from.
 
     Args:
-        state: `state_of` the parameters.
+        tensors: The parameters.
+        counts: `counts_of` them.
         compress: C, (r, d_in).
         expand: E M, (d_out, features).
         angles: The circuit's rotations and diagonals, if it has one.
         has_graph: Whether gradients flow from here to the parameters.
-        session: While it is open, the parameters are known to be unchanged.
+        taken: What the model's call was prepared from; while it is open, the parameters are known to be unchanged.
     """
 
-    state: tuple[object, ...]
+    tensors: Sequence[torch.Tensor]
+    counts: Sequence[tuple[int, int]]
     compress: torch.Tensor
     expand: torch.Tensor
     angles: tuple[torch.Tensor, ...]
     has_graph: bool
-    session: Any = None
+    taken: Any = None
+
+    def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:
+        """Whether these are the parameters, not written to since by anything that counts its writes."""
+        return bool(self.counts) and all(map(is_, tensors, self.tensors)) and counts_of(tensors) == self.counts
 
 
-def state_of(tensors: Sequence[torch.Tensor]) -> tuple[object, ...]:
-    """Changes when a parameter is replaced, moved, or written to by anything that counts its writes."""
-    return tuple(
-        entry for t in tensors for entry in (id(t), t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype)
-    )
+def counts_of(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
+    """Changes when a tensor is moved or written to; empty where that cannot be told, for inference tensors."""
+    if any(tensor.is_inference() for tensor in tensors):
+        return []
+    return [(tensor._version, tensor.data_ptr()) for tensor in tensors]
 
 
 def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
@@ -91,7 +98,7 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
         flat = _Together.apply(branches[0], len(branches), *(t for found in tensors for t in found))
     each = len(flat) // len(branches)
     return [
-        Prepared(state_of(found), flat[start], flat[start + 1], flat[start + 2 : start + each], graph)
+        Prepared(found, counts_of(found), flat[start], flat[start + 1], flat[start + 2 : start + each], graph)
         for found, start in zip(tensors, range(0, len(flat), each), strict=True)
     ]
 
@@ -119,16 +126,17 @@ class _Together(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         """Gradients to the tensors of the branches that got one."""
         tensors, count = ctx.tensors, ctx.count
-        if any(t._version != version for t, version in zip(tensors, ctx.versions, strict=True) if not t.is_inference()):
+        each, parts = len(tensors) // count, len(gradients) // count
+        reached = [b for b in range(count) if any(g is not None for g in gradients[b * parts : (b + 1) * parts])]
+        places = [branch * each + place for branch in reached for place in range(each)]
+        if any(tensors[at]._version != ctx.versions[at] for at in places if not tensors[at].is_inference()):
             raise RuntimeError(
                 "a parameter of an adapter was changed in place between the forward and the backward pass; "
                 "its gradient would be wrong"
             )
-        each, parts = len(tensors) // count, len(gradients) // count
-        reached = [b for b in range(count) if any(g is not None for g in gradients[b * parts : (b + 1) * parts])]
         found: list[torch.Tensor | None] = [None] * len(tensors)
         if reached:
-            rows = [tensors[branch * each + place].detach() for branch in reached for place in range(each)]
+            rows = [tensors[at].detach() for at in places]
             stacks = [stack.requires_grad_() for stack in _stacks(rows, len(reached))]
             with torch.enable_grad():
                 built = ctx.branch.build(stacks)

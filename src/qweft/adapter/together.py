@@ -1,7 +1,7 @@
 """Before a model runs, the matrices and angles of all its branches are built together."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import is_
 from typing import Any
 
@@ -9,33 +9,21 @@ import torch
 from torch import nn
 
 from qweft.adapter.layer import QwthnLayer
-from qweft.adapter.prepared import Branch, Prepared, needs_graph, prepare
+from qweft.adapter.prepared import Branch, needs_graph, prepare
 
 SESSION = "_qwthn_session"
 
 
-class Session:
-    """What was built for one model, and the parameters that it was built from.
+class Taken:
+    """What one call of a model was prepared from: which adapters, and their parameters as they were.
 
-    While the model runs, its layers need not look whether a parameter changed: that was checked for all at once.
-
-    A copy starts empty: it belongs to another model.
+    While the model runs, `open`, its layers need not look whether a parameter changed: all were checked at once.
     """
 
-    def __init__(self) -> None:
-        self.owner = 0
-        self.layers: list[QwthnLayer] = []
+    def __init__(self, layers: Sequence[QwthnLayer], branches: Iterable[Branch], graph: bool) -> None:
         self.open = False
-        self.complete = False
-        self._places: list[tuple[dict[str, Any], str]] = []
-        self._tensors: list[torch.Tensor] = []
-        self._counts: list[tuple[int, int]] = []
-
-    def __reduce__(self) -> tuple[type["Session"], tuple[()]]:
-        return Session, ()
-
-    def take(self, branches: Iterable[Branch]) -> None:
-        """Remember the parameters of these branches as they are now."""
+        self.graph = graph
+        self._active = _active_adapters(layers)
         self._places = [
             (module._parameters, name)
             for branch in branches
@@ -43,18 +31,35 @@ class Session:
             for module in part.modules()
             for name in module._parameters
         ]
-        self._tensors = [place[name] for place, name in self._places]
+        self._tensors: list[Any] = [place[name] for place, name in self._places]
         # a replica's modules have no parameters, and an inference tensor counts no writes
         self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
         self._counts = [(t._version, t.data_ptr()) for t in self._tensors] if self.complete else []
 
-    def unchanged(self) -> bool:
-        """Whether every parameter is the one that was taken, and was not written to since."""
+    def still_holds(self, layers: Sequence[QwthnLayer]) -> bool:
+        """Whether the same adapters are active, and every parameter is the one taken and was not written to since.
+
+        What was built with a graph is not trusted: an optimizer follows it, and not all of them let writes be counted.
+        """
         return (
             self.complete
+            and not self.graph
+            and _active_adapters(layers) == self._active
             and all(map(is_, [place.get(name) for place, name in self._places], self._tensors))
             and [(t._version, t.data_ptr()) for t in self._tensors] == self._counts
         )
+
+
+class Session:
+    """The adapted layers of one model, and what its last call was prepared from. A copy starts empty."""
+
+    def __init__(self) -> None:
+        self.owner = 0
+        self.layers: list[QwthnLayer] = []
+        self.taken: Taken | None = None
+
+    def __reduce__(self) -> tuple[type["Session"], tuple[()]]:
+        return Session, ()
 
 
 def watch(root: nn.Module) -> None:
@@ -78,36 +83,44 @@ def _before_call(root: nn.Module, _: Any) -> None:
     if torch.compiler.is_compiling():
         return
     session = _session_of(root)
-    if torch.is_grad_enabled() or not (session.unchanged() and _all_prepared(session.layers[:1])):
-        _prepare_all(session)
-    session.open = session.complete
+    if torch.is_grad_enabled() or session.taken is None or not session.taken.still_holds(session.layers):
+        session.taken = _prepare_all(session.layers)
+    session.taken.open = session.taken.complete
 
 
 def _after_call(root: nn.Module, *_: Any) -> None:
-    if not torch.compiler.is_compiling():
-        _session_of(root).open = False
+    if not torch.compiler.is_compiling() and (taken := _session_of(root).taken):
+        taken.open = False
 
 
-def _prepare_all(session: Session) -> None:
-    """Build the active branches of all layers.
+def _prepare_all(layers: Sequence[QwthnLayer]) -> Taken:
+    """Build the active branches of all layers, one batch for each form.
 
     A layer that is passed over here, because its parameters are sharded or on no device yet, or that is called by
-    itself, builds its own.
+    itself, builds its own. So does every layer where gradients are wanted in several processes: there each parameter's
+    gradient is to arrive as soon as it can, and once.
     """
     groups: dict[tuple[object, object, bool], list[tuple[QwthnLayer, str, Branch]]] = defaultdict(list)
-    for layer, name, branch in _active(session.layers):
+    for layer, name, branch in _active(layers):
         tensors = branch.tensors()
         layer.forget_prepared(name)
-        if all(type(t) in (nn.Parameter, torch.Tensor) and t.device.type != "meta" for t in tensors):
+        graph = needs_graph(tensors)
+        plain = all(type(t) in (nn.Parameter, torch.Tensor) and t.device.type != "meta" for t in tensors)
+        if plain and [t.shape for t in tensors] == layer.qwthn_shapes[name] and not (graph and _distributed()):
             shapes = tuple((t.shape, t.dtype, t.device) for t in tensors)
-            if [t.shape for t in tensors] == layer.qwthn_shapes[name]:
-                groups[branch.form(), shapes, needs_graph(tensors)].append((layer, name, branch))
-    session.take(branch for members in groups.values() for _, _, branch in members)
-    for (_, _, graph), members in groups.items():
-        built: list[Prepared] = prepare([branch for _, _, branch in members], graph)
-        for (layer, name, _), prepared in zip(members, built, strict=True):
-            prepared.session = session
+            groups[branch.form(), shapes, graph].append((layer, name, branch))
+    members = [member for group in groups.values() for member in group]
+    taken = Taken(layers, [branch for _, _, branch in members], any(graph for _, _, graph in groups))
+    for (_, _, graph), group in groups.items():
+        built = prepare([branch for _, _, branch in group], graph)
+        for (layer, name, _), prepared in zip(group, built, strict=True):
+            prepared.taken = taken
             layer.keep_prepared(name, prepared)
+    return taken
+
+
+def _distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _active(layers: Iterable[QwthnLayer]) -> Iterable[tuple[QwthnLayer, str, Branch]]:
@@ -118,8 +131,9 @@ def _active(layers: Iterable[QwthnLayer]) -> Iterable[tuple[QwthnLayer, str, Bra
                     yield layer, name, layer.branch_of(name)
 
 
-def _all_prepared(layers: Iterable[QwthnLayer]) -> bool:
-    return all(name in layer.qwthn_prepared for layer, name, _ in _active(layers))
+def _active_adapters(layers: Iterable[QwthnLayer]) -> list[object]:
+    """What decides which branches run."""
+    return [(str(layer._active_adapter), layer._disable_adapters, len(layer.merged_adapters)) for layer in layers]
 
 
 def _session_of(root: nn.Module) -> Session:

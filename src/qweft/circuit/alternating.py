@@ -44,7 +44,7 @@ class Alternating:
 
     @property
     def diagonals(self) -> int:
-        """K."""
+        """How many there are, k."""
         return len(self.uploads) - 1
 
     @cached_property
@@ -95,8 +95,8 @@ class _Angles(torch.autograd.Function):
 
 def basis_signs(qubits: int) -> torch.Tensor:
     """(2^n, n): +1 where the bit of the qubit is 0, -1 where it is 1; qubit 0 is the most significant bit."""
-    index = torch.arange(2**qubits)[:, None]
-    shift = torch.arange(qubits - 1, -1, -1)[None, :]
+    index = torch.arange(2**qubits, device="cpu")[:, None]  # whatever the default device is
+    shift = torch.arange(qubits - 1, -1, -1, device="cpu")[None, :]
     return (1 - 2 * ((index >> shift) & 1)).to(torch.float64)
 
 
@@ -139,7 +139,7 @@ def alternating_form(circuit: Circuit) -> Alternating | None:
     wires, repeats = upload
     pairs = sorted({gate.wires for gates in diagonals for gate in gates})
     count = len(rotations) * circuit.qubits
-    selection = torch.zeros(count + len(diagonals) * len(pairs), circuit.parameters, dtype=torch.float64)
+    selection = torch.zeros(count + len(diagonals) * len(pairs), circuit.parameters, dtype=torch.float64, device="cpu")
     for block, gates in enumerate(rotations):
         for gate in gates:
             if gate.source == "parameter":
@@ -148,7 +148,7 @@ def alternating_form(circuit: Circuit) -> Alternating | None:
         for gate in gates:
             selection[count + block * len(pairs) + pairs.index(gate.wires), gate.index] += 1
     signs = basis_signs(circuit.qubits)
-    phases = torch.zeros(len(pairs), 2**circuit.qubits, dtype=torch.float64)
+    phases = torch.zeros(len(pairs), 2**circuit.qubits, dtype=torch.float64, device="cpu")
     for row, (control, target) in enumerate(pairs):
         phases[row] = (1 - signs[:, control]) / 2 * -signs[:, target] / 2
     return Alternating(circuit.qubits, tuple(uploading), wires, repeats, selection, phases)

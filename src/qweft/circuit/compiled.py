@@ -1,6 +1,7 @@
 """The compiled engine for tensors on a CPU, their tokens shared out to threads."""
 
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -14,10 +15,16 @@ WORK_OF_A_THREAD = 2**19
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether Numba, which compiles the kernels, can be used here."""
+    """Whether the kernels compile and run here; one token is tried, and a failure is said once."""
     try:
-        import qweft.circuit.kernels  # noqa: F401
-    except Exception:  # an installation of Numba that is missing, or that does not fit NumPy or the processor
+        one, none = torch.zeros(1, 1, device="cpu"), torch.zeros(0, 2, device="cpu")
+        gradients_of(values_of(one, one, none, (True,)), one, one, none, (True,))
+    except Exception as error:  # no Numba, one that does not fit NumPy or the processor, no place for its cache
+        warnings.warn(
+            f"Numba cannot compile the circuit here ({type(error).__name__}: {error}); circuits run on PyTorch's own "
+            "operations, which is several times slower",
+            stacklevel=2,
+        )
         return False
     return True
 

@@ -62,6 +62,9 @@ class Circuit:
         """Kept: a circuit is looked up at every call, and has hundreds of gates."""
         return hash((self.qubits, self.inputs, self.parameters, self.gates))
 
+    def __getstate__(self) -> dict[str, object]:  # another process hashes its strings differently
+        return {name: value for name, value in self.__dict__.items() if name != "_hash"}
+
     def dead_parameters(self) -> tuple[int, ...]:
         """Parameters whose gradient is zero for every input and every angle.
 

@@ -30,8 +30,8 @@ def basis_signs_of(qubits: int) -> torch.Tensor:
 @lru_cache(maxsize=16)
 def eigenbasis(qubits: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """W of n qubits, (2^n, 2^n): its columns are the eigenvectors of Y on every qubit."""
-    one = torch.tensor([[1, 1], [1j, -1j]], dtype=torch.complex128) / 2**0.5
-    matrix = torch.ones(1, 1, dtype=torch.complex128)
+    one = torch.tensor([[1, 1], [1j, -1j]], dtype=torch.complex128, device="cpu") / 2**0.5
+    matrix = torch.ones(1, 1, dtype=torch.complex128, device="cpu")
     for _ in range(qubits):
         matrix = torch.kron(matrix, one)
     with torch.inference_mode(False):
@@ -41,11 +41,11 @@ def eigenbasis(qubits: int, dtype: torch.dtype, device: torch.device) -> torch.T
 @lru_cache(maxsize=16)
 def _generators(qubits: int) -> torch.Tensor:
     """(n, 2^n, 2^n): dRY/d angle = 1/2 J RY, with J = [0 -1; 1 0] on one qubit."""
-    turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
-    found = torch.zeros(qubits, 2**qubits, 2**qubits, dtype=torch.float64)
+    turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64, device="cpu")
+    found = torch.zeros(qubits, 2**qubits, 2**qubits, dtype=torch.float64, device="cpu")
     for q in range(qubits):
-        sides = torch.eye(2**q, dtype=torch.float64), torch.eye(2 ** (qubits - 1 - q), dtype=torch.float64)
-        found[q] = torch.kron(torch.kron(sides[0], turn), sides[1])
+        before, after = (torch.eye(2**k, dtype=torch.float64, device="cpu") for k in (q, qubits - 1 - q))
+        found[q] = torch.kron(torch.kron(before, turn), after)
     return found
 
 

@@ -19,10 +19,15 @@ def _without_tf32() -> Iterator[None]:
         setattr(matmul, name, before)
 
 
+def autocast_enabled(device: torch.device) -> bool:
+    """Whether autocast is on for the device's kind; some kinds (meta) have none."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
     """Autocast and TF32 off: bfloat16 or TF32 products would cost an expectation three of its seven digits."""
-    if device.type != "cuda" and not torch.is_autocast_enabled(device.type):
+    if device.type != "cuda" and not autocast_enabled(device):
         yield  # nothing to switch off, and switching is not free
         return
     with torch.autocast(device.type, enabled=False), _without_tf32() if device.type == "cuda" else nullcontext():

@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 LANES = 16 if llvm.get_host_cpu_features().get("avx512f") else 8
-"""Tokens a vector: one register of AVX-512, one (float32) or two (float64) of AVX2, two or four of NEON."""
+"""Tokens a vector. In float32 one register of AVX-512 or AVX2, two of NEON or SSE; in float64 twice as many."""
 
 
 class Vector(types.Type):
