@@ -36,7 +36,7 @@ test-quick: install ## run the tests that do not train or evaluate the embedded 
 bench-quick: install ## time what the targets are about (ten minutes, Linux); benchmarks/results/summary.json
 	$(BIN)/python -m benchmarks.run --quick
 
-bench: install ## time everything, against all other packages (an hour, Linux); writes docs/benchmarks.md too
+bench: install ## time everything, against all other packages (half an hour, Linux); writes docs/benchmarks.md too
 	$(BIN)/python -m benchmarks.run
 
 lint: install ## check style, format and types, changing nothing

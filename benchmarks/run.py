@@ -65,6 +65,7 @@ def main() -> None:
     keep_heap()
     everything, start = not given.quick, time.monotonic()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    here = machine()  # before anything else, for the code may change while this runs
 
     def say(what: str) -> None:
         print(f"[{time.monotonic() - start:5.0f} s] {what}", flush=True)
@@ -86,7 +87,7 @@ def main() -> None:
     say("the circuit against other packages (their environments are made when first asked for)")
     peers = circuit.all_peers() if everything else FASTEST
     results["circuit"] = circuit.compare(peers, shapes(everything), rounds=5)
-    results["machine"] = machine()
+    results["machine"] = here
     summary = {
         "circuit": circuit.summary_of(results["circuit"], TOKENS),
         "step": {name: steps[name] for name in step.TARGETS},
