@@ -11,12 +11,14 @@ from qweft.files import write_bytes
 
 LIMITS = """### What limits the circuit
 
+(`python -m benchmarks.overhead`, one thread.)
+
 A layer costs 28 n + 36 multiply-adds for each amplitude and token, forward and backward: 6 n + 8 forward (two blocks of
 n rotations, three shears each on real and imaginary part; two diagonals), the same again in the backward, 12 n + 16 to
 undo state and gradient, 4 n + 4 for the angles' sums. A core with AVX-512 makes 32 a cycle. At n = 4, L = 4, 512 tokens
-that is 4.9 million, about 0.05 ms; the kernels take 0.11 ms, and the whole call 0.25 ms: more than half of it is
+that is 4.9 million, about 0.05 ms; the kernels take 0.10 ms, and the whole call 0.23 ms: more than half of it is
 PyTorch's own time for two nodes of a graph and a dozen operations, which no engine called from there goes far below. At
-n = 8, L = 8, 512 tokens it is 273 million, 2.5 to 3 ms on one core; the call takes 3.6 ms there."""
+n = 8, L = 8, 512 tokens it is 273 million, 2.5 to 3 ms on one core; the kernels take 3.0 ms, the call 3.2 ms."""
 
 CIRCUIT_TARGETS = {"n4": 15, "n6": 10, "n8": 8, "n10": 8}
 

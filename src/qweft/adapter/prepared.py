@@ -129,11 +129,13 @@ class _Together(torch.autograd.Function):
         each, parts = len(tensors) // count, len(gradients) // count
         reached = [b for b in range(count) if any(g is not None for g in gradients[b * parts : (b + 1) * parts])]
         places = [branch * each + place for branch in reached for place in range(each)]
-        if any(tensors[at]._version != ctx.versions[at] for at in places if not tensors[at].is_inference()):
-            raise RuntimeError(
-                "a parameter of an adapter was changed in place between the forward and the backward pass; "
-                "its gradient would be wrong"
-            )
+        for at in places:
+            if not tensors[at].is_inference() and tensors[at]._version != ctx.versions[at]:
+                raise RuntimeError(
+                    f"an adapter's parameter of shape {tuple(tensors[at].shape)} was changed in place between the "
+                    "forward and the backward pass, so its gradient would be wrong; call backward() before the "
+                    "optimizer's step(), or forward again after it"
+                )
         found: list[torch.Tensor | None] = [None] * len(tensors)
         if reached:
             rows = [tensors[at].detach() for at in places]

@@ -1,0 +1,58 @@
+"""Where the time of one circuit call goes, on one thread: kernels, what surrounds them, and the whole call.
+
+python -m benchmarks.overhead
+"""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from qweft.circuit import compiled, crz_ring_ansatz, expectation_values, kernels
+from qweft.circuit.alternating import alternating_form
+
+TOKENS = 512
+
+
+def milliseconds(work: Callable[[], Any], runs: int = 200) -> float:
+    """Median over runs in a row, after some to warm up."""
+    found = []
+    for number in range(runs + 20):
+        start = time.perf_counter()
+        work()
+        if number >= 20:
+            found.append(time.perf_counter() - start)
+    return 1e3 * median(found)
+
+
+def main() -> None:
+    """Print a line for each number of qubits."""
+    torch.set_num_threads(1)
+    for n in (4, 6, 8):
+        circuit = crz_ring_ansatz(n, n)
+        form = alternating_form(circuit)
+        x, t = torch.randn(TOKENS, n, requires_grad=True), torch.randn(circuit.parameters, requires_grad=True)
+        outer = torch.randn(TOKENS, n)
+        numbers = outer.numpy()
+        rotations, diagonals = (angles.detach() for angles in form.angles(t))
+        tables = compiled._tables(x.detach(), rotations, diagonals)
+        flags, values = compiled._flags(form.uploads), np.empty((TOKENS, n), np.float32)
+        sums = np.empty(rotations.numel(), np.float32), np.empty(diagonals.numel(), np.float32)
+
+        def both(n=n, flags=flags, tables=tables, values=values, sums=sums, numbers=numbers) -> None:
+            kernels.forward(values, n, flags, *tables, 0, TOKENS)
+            kernels.backward(values, *sums, numbers, n, flags, *tables, 0, TOKENS)
+
+        def whole(circuit=circuit, x=x, t=t, outer=outer) -> None:
+            torch.autograd.grad(expectation_values(circuit, x, t), [x, t], outer)
+
+        print(
+            f"n = {n}, L = {n}, {TOKENS} tokens: kernels {milliseconds(both):.3f} ms, call {milliseconds(whole):.3f} ms"
+        )
+
+
+if __name__ == "__main__":
+    main()
