@@ -203,8 +203,8 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         if not self._is_linear(adapter_name):
             raise NotImplementedError(
                 f"adapter {adapter_name!r} weights its input with a quantum circuit, so no single weight equals it and "
-                "it cannot be merged; keep it unmerged, remove it with unload(), or train a preset without circuit "
-                "(mpo, lora)"
+                "it cannot be merged; qweft export ADAPTER --to lora fits a LoRA to it that can, or keep it unmerged, "
+                "or take it off with unload()"
             )
         branch = self.branch_of(adapter_name)
         compress, expand = branch.build(branch.tensors())

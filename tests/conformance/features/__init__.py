@@ -1,0 +1,6 @@
+"""What a user does with `LoraConfig`, one check each; a check's name in the table is what it is registered by."""
+
+from tests.conformance.features import adapters, merging
+from tests.conformance.features.registry import FEATURES
+
+__all__ = ["FEATURES", "adapters", "merging"]
