@@ -11,14 +11,19 @@ from qweft.errors import QweftError
 from qweft.when_imported import when_imported
 
 if TYPE_CHECKING:
-    from qweft.adapter import QwthnConfig, QwthnModel
+    from qweft.adapter import QwthnConfig, QwthnModel, hotswap_adapter
     from qweft.adapter.presets import presets
 
 __version__ = "0.1.0"
 
-__all__ = ["QweftError", "QwthnConfig", "QwthnModel", "__version__", "presets"]
+__all__ = ["QweftError", "QwthnConfig", "QwthnModel", "__version__", "hotswap_adapter", "presets"]
 
-_HOMES = {"QwthnConfig": "qweft.adapter", "QwthnModel": "qweft.adapter", "presets": "qweft.adapter"}
+_HOMES = {
+    "QwthnConfig": "qweft.adapter",
+    "QwthnModel": "qweft.adapter",
+    "hotswap_adapter": "qweft.adapter",
+    "presets": "qweft.adapter",
+}
 
 
 def __getattr__(name: str) -> Any:

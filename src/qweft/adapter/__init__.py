@@ -1,6 +1,7 @@
 """The PEFT method QWTHN: config, layer, model, and its registration with PEFT."""
 
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLayer
 from qweft.adapter.model import QwthnModel
 from qweft.adapter.presets import presets
@@ -8,4 +9,4 @@ from qweft.adapter.registration import register
 
 register()
 
-__all__ = ["QwthnConfig", "QwthnLayer", "QwthnModel", "presets"]
+__all__ = ["QwthnConfig", "QwthnLayer", "QwthnModel", "hotswap_adapter", "presets"]

@@ -2,6 +2,8 @@
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from peft import PeftConfig, get_peft_model
@@ -10,6 +12,14 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.checks import closest
 from qweft.errors import QweftError
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """PEFT asks transformers for a property under its old name; that is nothing to warn our users of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
 
 
 def linear_names(model: nn.Module) -> list[str]:
@@ -61,9 +71,7 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
     """
     check_targets(model, config)
     try:
-        with warnings.catch_warnings():
-            # PEFT asks transformers for a property under its old name
-            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        with quiet_peft():
             return get_peft_model(model, config)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise QweftError(f"the adapter cannot be put on this model: {error}") from error

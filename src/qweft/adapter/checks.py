@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ LARGEST_RANK = 12
 """More qubits take 2^r amplitudes for every token, and the engine's tables for one circuit would take gigabytes."""
 LARGEST_WIDTH = 2**16
 """Far beyond any layer's size; larger ones take long to factorise."""
+MOST_LAYERS = 1024
+"""Of a circuit, whose gates are listed one by one; r are on record."""
+MOST_PADDING = 16
+"""Times a size that the product of the config's own modes may be: matrices of the padded size are built."""
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -38,6 +43,13 @@ def _number(name: str, value: Any) -> None:
         raise QweftError(f"{name} must be a number, got {value!r}")
 
 
+def _expression(name: str, value: Any) -> None:
+    try:
+        re.compile(value)
+    except (re.error, TypeError, OverflowError, RecursionError) as error:
+        raise QweftError(f"{name} {str(value)[:80]!r} is no regular expression: {error}") from error
+
+
 def _check_types(config: "QwthnConfig") -> None:
     for name in ("modes", "rank_pattern", "alpha_pattern"):
         value = getattr(config, name)
@@ -48,6 +60,15 @@ def _check_types(config: "QwthnConfig") -> None:
         named = isinstance(value, list | tuple | set) and all(isinstance(item, str) for item in value)
         if value is not None and not named and not (isinstance(value, str) and name != "modules_to_save"):
             raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {value!r}")
+    for name in ("target_modules", "exclude_modules", "layers_pattern"):
+        if isinstance(value := getattr(config, name), str):
+            _expression(name, value)
+    for name in ("rank_pattern", "alpha_pattern"):
+        for pattern in getattr(config, name) or {}:
+            _expression(name, pattern)
+    mapping = config.auto_mapping
+    if mapping is not None and not (isinstance(mapping, dict) and all(isinstance(v, str) for v in mapping.values())):
+        raise QweftError(f"auto_mapping must name the base model's class and library, got {mapping!r}")
     blocks = config.layers_to_transform
     if blocks is not None and not all(type(item) is int for item in (blocks if isinstance(blocks, list) else [blocks])):
         raise QweftError(f"layers_to_transform must be a block number or a list of them, got {blocks!r}")
@@ -70,6 +91,8 @@ def check_config(config: "QwthnConfig") -> None:
         raise QweftError(f"width must be at most {LARGEST_WIDTH}, got {config.width}; 256 is on record")
     if config.circuit_layers is not None:
         _whole("circuit_layers", config.circuit_layers)
+        if config.circuit_layers > MOST_LAYERS:
+            raise QweftError(f"circuit_layers must be at most {MOST_LAYERS}, got {config.circuit_layers}")
     if config.alpha is not None:
         _number("alpha", config.alpha)
     _number("dropout", config.dropout)
@@ -96,6 +119,11 @@ def _check_together(config: "QwthnConfig") -> None:
         if not str(size).isdigit() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
             raise QweftError(
                 f"modes must map sizes to lists of factors, as {{'576': [6, 6, 4, 4]}}, got {size!r}: {modes!r}"
+            )
+        if math.prod(modes) > MOST_PADDING * max(int(size), 4096):
+            raise QweftError(
+                f"modes {str(modes)[:80]} pad size {size} to {math.prod(modes):,}; choose factors whose product is "
+                "little above it"
             )
     if isinstance(config.target_modules, str) and config.layers_to_transform is not None:
         raise QweftError(

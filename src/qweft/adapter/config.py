@@ -1,10 +1,12 @@
 """The configuration of a QWTHN adapter."""
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from peft import PeftConfig
 
+from qweft.adapter.card import add_method_section
 from qweft.adapter.checks import check_config, closest
 from qweft.adapter.peft_type import peft_type
 from qweft.adapter.presets import PRESETS
@@ -104,6 +106,11 @@ class QwthnConfig(PeftConfig):
             if key not in known:
                 raise QweftError(f"QwthnConfig has no field {key!r}{closest(key, known)}; fields: {', '.join(known)}")
         return cls(**{**PRESETS[name], **changes})
+
+    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
+        """Save as PEFT does, and say in the model card that PEFT made there what the adapter is and how to load it."""
+        super().save_pretrained(save_directory, **kwargs)
+        add_method_section(Path(save_directory), self)
 
     @property
     def is_linear(self) -> bool:

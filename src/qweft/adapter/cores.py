@@ -22,10 +22,12 @@ Angles = tuple[torch.Tensor, torch.Tensor]
 class Core(nn.Module):
     """A map r -> r; `reads_angles` tells that it takes its input as angles, which need full precision.
 
-    `input_scale` is the rms of c for which the scaled start is made, `output_scale` about that of h then.
+    `input_scale` is the rms of c for which the scaled start is made, `output_scale` about that of h then. The first
+    `circuit_features` of the features are what a circuit makes of c; the others are c itself.
     """
 
     reads_angles = False
+    circuit_features = 0
     input_scale = 1.0
     output_scale = 1.0
 
@@ -94,6 +96,7 @@ class _CircuitCore(Core):
         self._form: Alternating = form
         self.angles = nn.Parameter(torch.zeros(self.circuit.parameters))
         self.input_scale = layers**-0.5 if reupload else 1.0
+        self.circuit_features = r
 
     def tensors(self) -> list[torch.Tensor]:
         """The angles first."""

@@ -11,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.branch import make_branch
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.limits import check_size
 from qweft.adapter.prepared import Branch, Prepared, needs_graph, prepare
 from qweft.circuit.precision import autocast_enabled, exact_products
 
@@ -70,9 +71,9 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
 
     def update_layer(self, adapter_name: str, config: QwthnConfig, r: int, alpha: float | None, **kwargs: Any) -> None:
         """Add an adapter of this name, or replace it."""
+        check_size(config, self.in_features, self.out_features, r)
         self.qwthn_r[adapter_name] = r
-        self.qwthn_alpha[adapter_name] = 2 * r if alpha is None else alpha
-        self.scaling[adapter_name] = self.qwthn_alpha[adapter_name] / r
+        self.set_alpha(adapter_name, alpha)
         self.qwthn_dropout[adapter_name] = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         branch = make_branch(config, self.in_features, r, self.out_features)
         branch.compress.reset(config.start, zero=False, scale=branch.core.input_scale)
@@ -83,6 +84,12 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         self.forget_prepared(adapter_name)
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def set_alpha(self, adapter_name: str, alpha: float | None) -> None:
+        """Scale the adapter's branch by alpha / r; none means 2 r."""
+        r = self.qwthn_r[adapter_name]
+        self.qwthn_alpha[adapter_name] = 2 * r if alpha is None else alpha
+        self.scaling[adapter_name] = self.qwthn_alpha[adapter_name] / r
 
     def branch_of(self, adapter_name: str) -> Branch:
         """The parts of the adapter's branch."""
@@ -210,6 +217,14 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         compress, expand = branch.build(branch.tensors())
         delta: torch.Tensor = expand @ compress * self.scaling[adapter_name]
         return delta.t() if isinstance(self.get_base_layer(), Conv1D) else delta
+
+    def get_base_weight(self) -> torch.Tensor:
+        """The base layer's weight, dequantized where it is quantized."""
+        base = self.get_base_layer()
+        if getattr(getattr(getattr(base, "weight", None), "quant_state", None), "packing_format_for_cpu", False):
+            base.state_dict()  # bitsandbytes unpacks there what it packed for this CPU; PEFT would misread it
+        weight: torch.Tensor = super().get_base_weight()
+        return weight
 
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:

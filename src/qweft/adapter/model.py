@@ -14,14 +14,16 @@ from peft.utils import (
     get_quantization_kwargs,
     resolve_quantization_backend,
 )
-from peft.utils.other import get_pattern_key
+from peft.utils.other import AuxiliaryTrainingWrapper, get_pattern_key
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.layer import QwthnLayer
-from qweft.adapter.strict_loading import check_keys
+from qweft.adapter.loading import check_announced, untouched_on_error
+from qweft.adapter.strict_loading import COMPILED, check_tensors
 from qweft.adapter.together import unwatch, watch
 from qweft.circuit import crz_ring_ansatz
+from qweft.errors import QweftError
 
 
 def _name_rows(_module: nn.Module, args: Any, kwargs: Any, adapter_names: list[str]) -> tuple[Any, Any]:
@@ -37,23 +39,67 @@ class QwthnModel(BaseTuner):
     tuner_layer_cls = QwthnLayer
     target_module_mapping: Any = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
-    def _pre_injection_hook(self, model: nn.Module, config: Any, adapter_name: str) -> None:
-        if config.core.startswith("quantum"):
-            dead = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload).dead_parameters()
-            if dead:
-                warnings.warn(
-                    f"with reupload=False the last ring of CRZ gates stands before the measurement: angles "
-                    f"{dead[0]} to {dead[-1]} of each circuit have no gradient and stay as they start",
-                    stacklevel=2,
-                )
-
-    def _post_injection_hook(self, model: nn.Module, config: Any, adapter_name: str) -> None:
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """Put the adapter's branches on the model, or leave it as it was where one of them cannot be."""
+        _warn_of_dead_angles(self.peft_config[adapter_name])
+        with untouched_on_error(model, adapter_name):
+            super().inject_adapter(model, adapter_name, *args, **kwargs)
+            check_announced(model, adapter_name)
         watch(model)
 
-    def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> Any:
-        model: Any = super()._unload_and_optionally_merge(*args, **kwargs)
+    def _unload_and_optionally_merge(
+        self,
+        merge: bool = True,
+        progressbar: bool = False,
+        safe_merge: bool = False,
+        adapter_names: list[str] | None = None,
+    ) -> Any:
+        if merge:
+            self._check_linear(adapter_names)
+        model: Any = super()._unload_and_optionally_merge(merge, progressbar, safe_merge, adapter_names)
         unwatch(model)
         return model
+
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        """Add the branches' weights to the base weights, as PEFT does, or refuse before any weight is touched.
+
+        Raises:
+            NotImplementedError: If a branch has a circuit.
+        """
+        self._check_linear(adapter_names)
+        super().merge_adapter(adapter_names, safe_merge)
+
+    def _check_linear(self, adapter_names: list[str] | None) -> None:
+        for layer in self.model.modules():
+            if isinstance(layer, QwthnLayer):
+                for name in layer.active_adapters if adapter_names is None else adapter_names:
+                    if not layer.supports_lora_conversion(name):
+                        layer.get_delta_weight(name)  # raises
+
+    def _check_merge_allowed(self) -> None:
+        super()._check_merge_allowed()
+        find = getattr(self.model, "get_input_embeddings", None)
+        try:
+            shared = getattr(find() if find else None, "weight", None)
+        except NotImplementedError:  # some models of transformers have no such thing
+            shared = None
+        for name, layer in self.model.named_modules():
+            if not isinstance(layer, QwthnLayer):
+                continue
+            backend = layer.quantization_backend
+            if backend is not None and not backend.supports_merge:
+                raise ValueError(
+                    f"target module {name} is quantized by {backend.backend_name}, whose weights cannot be changed, so "
+                    "nothing can be merged into them; keep the adapter unmerged, or load it on the unquantized model"
+                )
+            if shared is None:
+                continue
+            if getattr(layer.get_base_layer(), "weight", None) is shared:
+                raise ValueError(
+                    f"target module {name} shares its weight with the input embedding, so merging would change both; "
+                    "load the base model with tie_word_embeddings=False and give it a copy of the weight, or do not "
+                    "merge"
+                )
 
     def _create_and_replace(
         self,
@@ -102,8 +148,12 @@ class QwthnModel(BaseTuner):
         handles = []
         encoder = self.model.get_encoder() if beams and hasattr(self.model, "get_encoder") else None
         unrepeated = set(encoder.modules()) if isinstance(encoder, nn.Module) and encoder is not self.model else set()
-        for layer in layers:
-            hook = partial(_name_rows, adapter_names=list(names) if layer in unrepeated else rows)
+        heads = [module for module in self.modules() if isinstance(module, AuxiliaryTrainingWrapper)]
+        for layer in [*layers, *heads]:
+            wanted = list(names) if layer in unrepeated else rows
+            if isinstance(layer, AuxiliaryTrainingWrapper):  # a module to save: each adapter may have its own copy
+                wanted = [name if name in layer._adapters else "__base__" for name in wanted]
+            hook = partial(_name_rows, adapter_names=wanted)
             handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
         try:
             yield
@@ -111,8 +161,48 @@ class QwthnModel(BaseTuner):
             for handle in handles:
                 handle.remove()
 
+    def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> None:
+        """PEFT combines adapters of its own LoRA only.
+
+        Raises:
+            NotImplementedError: Always; it names the way out.
+        """
+        raise NotImplementedError(
+            "adapters of QWTHN cannot be combined into one: their networks and circuits do not add up to one of the "
+            "same form; make both active with model.base_model.set_adapter([first, second]), and their branches add up"
+        )
+
+    @classmethod
+    def _get_adapter_state_dict(
+        cls,
+        model: nn.Module,
+        config: Any,
+        adapter_name: str,
+        state_dict: dict[str, torch.Tensor],
+        unwanted_adapter_names: list[str],
+    ) -> dict[str, torch.Tensor]:
+        # PEFT has left out all that has another adapter's name in its key, also where a module is called so
+        whole = dict(state_dict)
+        for path, layer in model.named_modules():
+            if isinstance(layer, QwthnLayer) and set(path.split(".")) & set(unwanted_adapter_names):
+                for container in layer.adapter_layer_names:
+                    parts: Any = getattr(layer, container)
+                    if adapter_name in parts:
+                        for key, tensor in parts[adapter_name].state_dict().items():
+                            whole.setdefault(f"{path}.{container}.{adapter_name}.{key}", tensor)
+        found: dict[str, torch.Tensor] = super()._get_adapter_state_dict(
+            model, config, adapter_name, whole, unwanted_adapter_names
+        )
+        if empty := [key for key, tensor in found.items() if not tensor.numel()]:
+            raise QweftError(
+                f"{empty[0]} is empty here, because the model is sharded over several processes; gather its parameters "
+                "before the adapter is saved, or pass a gathered state_dict"
+            )
+        return found
+
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        key = key.replace(COMPILED, "")  # a file is to load on a model that is not compiled
         containers = "|".join(QwthnLayer.adapter_layer_names)
         pattern = rf"^(.*\.)?({containers})\.{re.escape(adapter_name)}\."
         return re.sub(pattern, lambda match: f"{match.group(1) or ''}{match.group(2)}.", key)
@@ -121,9 +211,21 @@ class QwthnModel(BaseTuner):
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: Any, adapter_name: str, state_dict: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        remapped = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
-        check_keys(model, adapter_name, remapped, QwthnLayer.adapter_layer_names)
-        return remapped
+        check_tensors(model, adapter_name, state_dict)
+        # PEFT has given the keys of modules_to_save the names that they have in the model already
+        plain = {k if ".modules_to_save." in k else k.replace(COMPILED, ""): v for k, v in state_dict.items()}
+        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, plain)
+
+
+def _warn_of_dead_angles(config: Any) -> None:
+    if config.core.startswith("quantum"):
+        dead = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload).dead_parameters()
+        if dead:
+            warnings.warn(
+                f"with reupload=False the last ring of CRZ gates stands before the measurement: angles {dead[0]} to "
+                f"{dead[-1]} of each circuit have no gradient and stay as they start",
+                stacklevel=2,
+            )
 
 
 def _is_quantized_linear(layer: nn.Module) -> bool:

@@ -15,7 +15,7 @@ import torch
 
 from qweft.adapter.cores import Core
 from qweft.adapter.maps import LinearMap
-from qweft.circuit.precision import exact_products
+from qweft.circuit.precision import circuit_dtype, exact_products
 
 
 class Branch(NamedTuple):
@@ -30,7 +30,12 @@ class Branch(NamedTuple):
         return [*self.compress.tensors(), *self.core.tensors(), *self.expand.tensors()]
 
     def build(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """C (..., r, d_in), E M (..., d_out, features) and a circuit's angles for such tensors, or stacks of them."""
+        """C (..., r, d_in), E M (..., d_out, features) and a circuit's angles for such tensors, or stacks of them.
+
+        With a circuit all of it is in float32 or better.
+        """
+        if self.core.reads_angles:  # of half precision, the matrix that makes angles would round them to it, too
+            tensors = [tensor.to(circuit_dtype(tensor)) for tensor in tensors]
         first = len(self.compress.tensors())
         last = first + len(self.core.tensors())
         compress, core, expand = tensors[:first], tensors[first:last], tensors[last:]

@@ -4,8 +4,10 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils import register_peft_method
 
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.loading import check_files_in_peft, check_files_in_transformers
 from qweft.adapter.model import QwthnModel
 from qweft.adapter.peft_type import peft_type
+from qweft.when_imported import when_imported
 
 
 def register() -> None:
@@ -16,3 +18,5 @@ def register() -> None:
     """
     if peft_type() not in PEFT_TYPE_TO_CONFIG_MAPPING:
         register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
+    check_files_in_peft()
+    when_imported("transformers.integrations.peft", check_files_in_transformers)

@@ -1,26 +1,62 @@
 """An adapter's file must hold exactly the adapter: PEFT itself only warns, and the adapter then does nothing."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
+from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
+from qweft.adapter.layer import QwthnLayer
 from qweft.errors import QweftError
 
 PEFT_PREFIX = "base_model.model."
+COMPILED = "_orig_mod."
+"""In the names of all that torch.compile has wrapped."""
 
 
-def check_keys(
-    model: nn.Module, adapter_name: str, found: dict[str, torch.Tensor], containers: tuple[str, ...]
+def adapter_tensors(model: nn.Module, adapter_name: str) -> dict[str, torch.Tensor]:
+    """The adapter's tensors, by the keys that they have in a file without PEFT's prefix."""
+    found: dict[str, torch.Tensor] = {}
+    for path, module in model.named_modules():
+        name = file_key(path)
+        if isinstance(module, QwthnLayer):
+            for container in module.adapter_layer_names:
+                parts: Any = getattr(module, container)
+                if adapter_name in parts:
+                    tensors = parts[adapter_name].state_dict(keep_vars=True)
+                    found |= {f"{name}.{container}.{key}": tensor for key, tensor in tensors.items()}
+        elif isinstance(module, AuxiliaryTrainingWrapper):
+            tensors = module.state_dict(keep_vars=True)
+            in_file = module.adapter_state_dict_load_map(adapter_name)
+            found |= {f"{name}.{key}": tensors[place] for key, place in in_file.items()}
+    return found
+
+
+def file_key(key: str) -> str:
+    """The key without what wrapping the model adds: PEFT's prefix, and torch.compile's."""
+    return f"{key}.".replace(COMPILED, "")[:-1].removeprefix(PEFT_PREFIX)
+
+
+def check_tensors(
+    model: nn.Module, adapter_name: str, found: Mapping[str, torch.Tensor], embeddings: bool = True
 ) -> None:
-    """Compare the tensors of a file, renamed to the model's keys, with what the adapter needs.
+    """Compare the tensors of a file, by their keys there, with what the adapter needs.
+
+    Args:
+        model: The model with the adapter on it.
+        adapter_name: The adapter.
+        found: The file's tensors.
+        embeddings: Whether the base model's embeddings may be there too, as PEFT saves them after a resize.
 
     Raises:
-        QweftError: If a tensor is missing, unknown, or empty.
+        QweftError: If a tensor is missing, not known, empty, or of another shape.
     """
-    known = set(model.state_dict())
-    needed = {key for key in known if any(f"{name}.{adapter_name}." in f".{key}" for name in containers)}
-    present = {key if key in known else key.removeprefix(PEFT_PREFIX) for key in found}
-    missing = sorted(needed - present)
-    unknown = sorted(present - known)
+    needed = adapter_tensors(model, adapter_name)
+    # PEFT has put the name into the keys of modules_to_save already where it has read the file by itself
+    given = {file_key(key).replace(f".modules_to_save.{adapter_name}.", "."): found[key] for key in found}
+    missing = sorted(needed.keys() - given.keys())
+    unknown = sorted(given.keys() - needed.keys() - (_embedding_keys(model) if embeddings else set()))
     if missing or unknown:
         parts = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
         parts += [f"{len(unknown)} are not known (first: {unknown[0]})"] if unknown else []
@@ -28,9 +64,33 @@ def check_keys(
             f"the file of adapter {adapter_name!r} does not fit the model: {' and '.join(parts)}; load it on the base "
             "model and with the adapter_config.json that it was trained with"
         )
-    empty = sorted(key for key, tensor in found.items() if not tensor.numel())
-    if empty:
+    if empty := sorted(key for key, tensor in given.items() if not tensor.numel()):
         raise QweftError(
             f"the file of adapter {adapter_name!r} holds empty tensors (first: {empty[0]}); it was probably saved from "
             "a sharded model without gathering it: save it again"
         )
+    for key in sorted(needed):
+        if given[key].shape != needed[key].shape:
+            raise QweftError(
+                f"size mismatch in the file of adapter {adapter_name!r}: {key} is {_by(given[key])} there, and "
+                f"{_by(needed[key])} by its config on this model; load it on the base model and with the "
+                "adapter_config.json that it was trained with"
+            )
+
+
+def _by(tensor: torch.Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "a single number"
+
+
+def _embedding_keys(model: nn.Module) -> set[str]:
+    """Keys of the embeddings, which PEFT saves along where the vocabulary was resized."""
+    keys: set[str] = set()
+    for get in ("get_input_embeddings", "get_output_embeddings"):
+        try:
+            embedding = getattr(model, get)()
+        except (AttributeError, NotImplementedError):
+            continue
+        for path, module in model.named_modules():
+            if module is embedding:
+                keys |= {f"{file_key(path)}.{key}" for key in module.state_dict()}
+    return keys

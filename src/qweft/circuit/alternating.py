@@ -9,7 +9,7 @@ first or last changes nothing that is measured.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -47,7 +47,7 @@ class Alternating:
         """How many there are, k."""
         return len(self.uploads) - 1
 
-    @cached_property
+    @property  # not cached: a compiler that has not seen the first call would stop at a cached one
     def is_straight(self) -> bool:
         """Whether entry q of the input stands on qubit q, once."""
         return self.repeats == 1 and self.wires == tuple(range(self.qubits))

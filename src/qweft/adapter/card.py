@@ -1,0 +1,95 @@
+"""The part of a model card that says what a QWTHN adapter is and how to load it."""
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qweft.adapter.weights_file import read_header
+
+if TYPE_CHECKING:
+    from qweft.adapter.config import QwthnConfig
+
+HEADING = "## QWTHN adapter"
+FORMULAS = {
+    "identity": "h = c",
+    "linear": "h = K c",
+    "quantum": "h = Q q(c)",
+    "quantum_linear": "h = Q q(c) + K c",
+    "quantum_weighted": "h = q(c) * c",
+}
+MAPS = {"mpo": "a matrix product operator and a linear map", "dense": "a linear map"}
+LOADING = """```python
+import qweft  # pip install qweft: makes the method known to PEFT
+from peft import PeftModel
+
+model = PeftModel.from_pretrained(base_model, "this folder or repository")
+```
+
+Without `import qweft` PEFT says `KeyError: 'QWTHN'`."""
+
+
+def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) -> str:
+    """What the adapter computes, how many parameters it has, and how it is loaded, as Markdown.
+
+    Args:
+        config: Its config.
+        shapes: The shapes of its tensors by their keys in the file.
+    """
+    counts = count_by_part(shapes)
+    circuit = ""
+    if config.core.startswith("quantum"):
+        layers, upload = config.circuit_layers or config.r, "before every layer" if config.reupload else "once"
+        circuit = (
+            f" q is the exact expectation of Z on each of {config.r} qubits of a simulated circuit of {layers} layers, "
+            f"its input uploaded {upload}."
+        )
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    alpha = 2 * config.r if config.alpha is None else config.alpha
+    return f"""{HEADING}
+
+Beside each adapted layer W0: c = C x, {FORMULAS[config.core]}, y = W0 x + ({alpha:g} / {config.r}) E h. C is
+{MAPS[config.compress]}, E {MAPS[config.expand]}.{circuit} The method is arXiv 2503.12790's, as qweft reads it.
+
+- rank r = {config.r}, width {config.width}, bond dimension {config.bond_dimension}
+- layers: {_layers(config, shapes)}
+- parameters: {sum(counts.values()):,} ({parts})
+
+{LOADING}
+"""
+
+
+def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """Parameters of a file's tensors: tensor network, linear maps, circuit, modules trained whole."""
+    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "modules trained whole": 0}
+    for key, shape in shapes.items():
+        if "qwthn_" not in key:
+            part = "modules trained whole"
+        elif key.endswith(".angles"):
+            part = "circuit"
+        else:
+            part = "tensor network" if ".cores." in key else "linear maps"
+        counts[part] += math.prod(shape)
+    return counts
+
+
+def _layers(config: "QwthnConfig", shapes: Iterable[str]) -> str:
+    """The names of the adapted layers, each last part once, and how many layers they are."""
+    found = {match[1] for key in shapes if (match := re.match(r"(.+)\.qwthn_", key))}
+    return f"{', '.join(sorted({name.rpartition('.')[2] for name in found}))} ({len(found)} in all)"
+
+
+def add_method_section(folder: Path, config: "QwthnConfig") -> None:
+    """Write the section into the README.md that PEFT made in the folder, once; without both files nothing is done."""
+    card, weights = folder / "README.md", folder / "adapter_model.safetensors"
+    if not card.is_file() or not weights.is_file():
+        return
+    text = card.read_text(encoding="utf-8")
+    if HEADING in text:
+        return
+    # behind the front matter, before what PEFT's template leaves to be filled in
+    front = re.match(r"---\n.*?\n---\n", text, re.DOTALL)
+    at = front.end() if front else 0
+    section = method_section(config, {key: tuple(tensor.shape) for key, tensor in read_header(weights).items()})
+    card.write_text(f"{text[:at]}\n{section}\n{text[at:].lstrip()}", encoding="utf-8")

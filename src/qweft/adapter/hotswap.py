@@ -1,0 +1,104 @@
+"""One adapter's weights replaced by another's while the model stays as it is, compiled or not."""
+
+import os
+from typing import Any
+
+import torch
+from peft import PeftConfig
+from peft.utils.other import get_pattern_key
+from safetensors.torch import load_file
+from torch import nn
+
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.strict_loading import adapter_tensors, check_tensors, file_key
+from qweft.adapter.weights_file import find_weights, read_header
+from qweft.errors import QweftError
+
+SAME = (
+    "compress",
+    "core",
+    "expand",
+    "r",
+    "rank_pattern",
+    "width",
+    "bond_dimension",
+    "modes",
+    "circuit_layers",
+    "reupload",
+    "dropout",
+)
+"""Fields that must agree: what they decide stands in the model already."""
+PLACES = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")
+"""Fields that may be written differently, as long as they mean the same layers."""
+
+
+@torch.no_grad()
+def hotswap_adapter(
+    model: nn.Module,
+    folder: str | os.PathLike[str],
+    adapter_name: str = "default",
+    torch_device: str | torch.device | None = None,
+    **hub: Any,
+) -> None:
+    """Replace the weights of an adapter on the model by those of a saved one, in place.
+
+    It takes no second adapter's memory, and a model that went through `torch.compile` is not compiled again, unless
+    alpha differs, which is a constant in it. Either the whole adapter is replaced, or an error is raised and nothing
+    is changed.
+
+        model = torch.compile(PeftModel.from_pretrained(base, "adapters/a"))
+        qweft.hotswap_adapter(model, "adapters/b")
+
+    Args:
+        model: A model with a QWTHN adapter: from PEFT or transformers' `load_adapter`, compiled or not.
+        folder: The saved adapter: a folder or hub id. Its config may differ from the present one in alpha and
+            alpha_pattern, and in how the weights started.
+        adapter_name: The adapter on the model that is replaced; it keeps its name.
+        torch_device: Where the file is read to before it is copied; none means the CPU.
+        **hub: `subfolder`, `revision`, `cache_dir`, `token`, `local_files_only`.
+
+    Raises:
+        QweftError: If there is no such adapter, it is merged, the configs differ in a field that decides structure, or
+            the file does not hold exactly this adapter.
+    """
+    present = getattr(model, "peft_config", {})
+    if not isinstance(present.get(adapter_name), QwthnConfig):
+        known = ", ".join(name for name, config in present.items() if isinstance(config, QwthnConfig)) or "none"
+        raise QweftError(f"the model has no QWTHN adapter {adapter_name!r} to replace; it has: {known}")
+    old: QwthnConfig = present[adapter_name]
+    path = find_weights(folder, **hub)
+    new = PeftConfig.from_pretrained(str(folder), **hub)
+    if not isinstance(new, QwthnConfig):
+        raise QweftError(f"{folder} holds an adapter of type {new.peft_type}, which cannot replace a QWTHN adapter")
+    layers = {file_key(name): module for name, module in model.named_modules() if isinstance(module, QwthnLayer)}
+    layers = {name: layer for name, layer in layers.items() if adapter_name in layer.qwthn_compress}
+    if any(adapter_name in layer.merged_adapters for layer in layers.values()):
+        raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
+    for name in SAME:
+        if getattr(old, name) != getattr(new, name):
+            raise QweftError(
+                f"{folder} cannot take the place of adapter {adapter_name!r}: {name} is {getattr(new, name)!r} there "
+                f"and {getattr(old, name)!r} here; load it as a further adapter with load_adapter"
+            )
+    _check_file(model, adapter_name, read_header(path), old, new)
+    tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
+    for key, tensor in adapter_tensors(model, adapter_name).items():
+        tensor.copy_(tensors[key])  # a write that is counted, so that what was built from the old weights is not used
+    for name, layer in layers.items():
+        alpha = new.alpha_pattern.get(get_pattern_key(list(new.alpha_pattern), name), new.alpha)
+        layer.set_alpha(adapter_name, alpha)
+    old.alpha, old.alpha_pattern = new.alpha, new.alpha_pattern
+
+
+def _check_file(
+    model: nn.Module, adapter_name: str, found: dict[str, torch.Tensor], old: QwthnConfig, new: QwthnConfig
+) -> None:
+    try:
+        check_tensors(model, adapter_name, found, embeddings=False)
+    except QweftError as error:
+        differing = [name for name in PLACES if getattr(old, name) != getattr(new, name)]
+        if not differing:
+            raise
+        name = differing[0]
+        raise QweftError(f"{name} is {getattr(new, name)!r} there and {getattr(old, name)!r} here: {error}") from error

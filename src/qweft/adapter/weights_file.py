@@ -1,0 +1,66 @@
+"""The file that an adapter is read from: safetensors alone, and its header before any tensor."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
+from safetensors import SafetensorError, safe_open
+
+from qweft.errors import QweftError
+
+HUB_ARGUMENTS = ("subfolder", "revision", "cache_dir", "token", "local_files_only")
+
+
+def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, **hub: Any) -> Path:
+    """The adapter's safetensors file, in a local folder or on the hub (then in the cache, where loading looks for it).
+
+    Args:
+        adapter: A folder or hub id.
+        subfolder: Where in it the adapter is.
+        **hub: What goes to `hf_hub_download`.
+
+    Raises:
+        QweftError: If there is no such file. A pickled one is not read: it could run code.
+    """
+    folder = Path(adapter, subfolder or "")
+    local = folder.is_dir()
+    if local:
+        path = folder / SAFETENSORS_WEIGHTS_NAME
+        if path.is_file():
+            return path
+    else:
+        try:
+            return Path(hf_hub_download(str(adapter), SAFETENSORS_WEIGHTS_NAME, subfolder=subfolder or None, **hub))
+        except EntryNotFoundError:
+            pass
+    where = folder if local else adapter
+    if local and (folder / WEIGHTS_NAME).exists():
+        raise QweftError(
+            f"the adapter in {where} is stored as {WEIGHTS_NAME}, a pickle, which can run code when it is read; save "
+            f"it again as {SAFETENSORS_WEIGHTS_NAME}"
+        )
+    raise QweftError(
+        f"{where} holds no {SAFETENSORS_WEIGHTS_NAME}, the file of the adapter's weights (a {WEIGHTS_NAME} is not "
+        "read); copy it there, or save the adapter again"
+    )
+
+
+def read_header(path: Path) -> dict[str, torch.Tensor]:
+    """The file's tensors by name, as shapes without memory.
+
+    Raises:
+        QweftError: If the file is cut short or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = list(file.keys())
+            return {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in keys}
+    except (SafetensorError, OSError) as error:
+        raise QweftError(
+            f"{path} cannot be read as safetensors ({error}); it was probably cut short while it was written or "
+            "copied: get it again"
+        ) from error

@@ -1,0 +1,54 @@
+"""Freeze one adapter of each preset with its output, in a folder named after the version.
+
+    python -m tests.adapter.frozen.make
+
+To be run once for each release, and never to make a failing test pass: that test says that adapters which people have
+on their disks no longer mean what they did. A folder that is there is left alone.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from peft import get_peft_model
+
+import qweft
+from qweft import QwthnConfig
+from tests.adapter.frozen.base import Base, example, fill
+
+HERE = Path(__file__).parent
+
+
+def make(preset: str, folder: Path) -> None:
+    """Write one adapter, its input and its output."""
+    config = QwthnConfig.preset(
+        preset,
+        r=3,
+        width=12,
+        bond_dimension=2,
+        circuit_layers=2,
+        target_modules=["first", "second"],
+        rank_pattern={"second": 2},
+        alpha_pattern={"second": 3.0},
+    )
+    model = get_peft_model(Base(), config).eval()
+    fill((parameter for name, parameter in model.named_parameters() if "qwthn_" in name), 0.6)
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # the model card is no part of what is frozen
+    with torch.no_grad():
+        record = {"input": example().tolist(), "output": model(example()).tolist()}
+    (folder / "output.json").write_text(json.dumps(record) + "\n")
+
+
+def main() -> None:
+    """All presets."""
+    target = HERE / qweft.__version__
+    if target.exists():
+        sys.exit(f"{target} is there already, and what is frozen stays as it is")
+    for preset in qweft.presets():
+        make(preset, target / preset)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,467 @@
+"""An adapter's files: strict on every path that loads them, safe, and a failed load leaves the model as it was."""
+
+import json
+import re
+import sys
+
+import huggingface_hub
+import pytest
+import torch
+from peft import (
+    AutoPeftModelForCausalLM,
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
+
+import qweft
+from qweft import QweftError, QwthnConfig
+from tests.adapter.test_method import TOKENS, logits, small, trained
+from tests.tiny_models import tiny_llama
+
+FILE = "adapter_model.safetensors"
+BASE_WEIGHT = "base_model.model.model.layers.0.mlp.gate_proj.weight"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A base model's folder, and the folder of an adapter on it with a trained head; do not change them."""
+    root = tmp_path_factory.mktemp("saved")
+    tiny_llama().save_pretrained(root / "base")
+    base = AutoModelForCausalLM.from_pretrained(root / "base")
+    model = trained(get_peft_model(base, small("qtha", modules_to_save=["lm_head"], task_type="CAUSAL_LM")))
+    model.save_pretrained(root / "adapter")
+    return root, logits(model)
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy of the adapter's folder."""
+    for path in (saved[0] / "adapter").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def with_state_dict(base, folder):
+    model = get_peft_model(base, PeftConfig.from_pretrained(folder))
+    set_peft_model_state_dict(model, load_file(folder / FILE))
+    return model
+
+
+def with_transformers(base, folder):
+    base.load_adapter(str(folder))
+    return base
+
+
+def with_a_state_dict_of_transformers(base, folder):
+    base.load_adapter(peft_config=PeftConfig.from_pretrained(folder), adapter_state_dict=load_file(folder / FILE))
+    return base
+
+
+def with_a_further_adapter(base, folder):
+    model = get_peft_model(base, small("mpo", target_modules=["k_proj"]), adapter_name="first")
+    model.load_adapter(folder, "second")
+    model.set_adapter("second")
+    return model
+
+
+def into_an_adapter_that_is_there(base, folder):
+    model = get_peft_model(base, PeftConfig.from_pretrained(folder))
+    model.load_adapter(folder, "default")
+    return model
+
+
+def with_auto_peft(base, folder):
+    return AutoPeftModelForCausalLM.from_pretrained(folder)
+
+
+def with_auto_model(base, folder):
+    return AutoModelForCausalLM.from_pretrained(folder)
+
+
+ON_A_MODEL = [PeftModel.from_pretrained, with_transformers, with_a_further_adapter, into_an_adapter_that_is_there]
+BY_ITSELF = [with_auto_peft, with_auto_model]
+IN_MEMORY = [with_state_dict, with_a_state_dict_of_transformers]
+
+
+def change(folder, edit):
+    save_file(edit(load_file(folder / FILE)), folder / FILE)
+
+
+def change_config(folder, **changes):
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("load", ON_A_MODEL + BY_ITSELF + IN_MEMORY)
+def test_every_path_loads_the_adapter_and_the_trained_head(saved, folder, load):
+    assert torch.equal(logits(load(tiny_llama(), folder).eval()), saved[1])
+    assert not torch.equal(saved[1], logits(tiny_llama()))
+
+
+BAD_FILES = {
+    "missing": (lambda found: {k: t for k, t in found.items() if "0.self_attn.q_proj.qwthn_core" not in k}, "missing"),
+    "renamed": (lambda found: {k.replace("qwthn_", "other_"): t for k, t in found.items()}, "missing.*not known"),
+    "unknown": (lambda found: {**found, "surprise": torch.ones(1)}, r"1 are not known \(first: surprise\)"),
+    "no head": (lambda found: {k: t for k, t in found.items() if "lm_head" not in k}, r"missing \(first: lm_head"),
+    "empty": (lambda found: {k: t[:0] if "angles" in k else t for k, t in found.items()}, "empty tensors"),
+    "shape": (
+        lambda found: {k: torch.ones(7) if "angles" in k else t for k, t in found.items()},
+        r"size mismatch.*layers\.0\.self_attn\.q_proj\.qwthn_core\.angles is 7 there, and 24 by its config",
+    ),
+    "base": (lambda found: {**found, BASE_WEIGHT: torch.ones(44, 20)}, "1 are not known.*gate_proj"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_FILES)
+@pytest.mark.parametrize("load", ON_A_MODEL + BY_ITSELF + IN_MEMORY)
+def test_a_file_that_does_not_fit_is_refused_on_every_path(folder, load, fault):
+    edit, message = BAD_FILES[fault]
+    error = QweftError
+    if load is with_state_dict and fault == "no head":  # PEFT looks for the head before any code of a method runs
+        error, message = KeyError, "lm_head"
+    change(folder, edit)
+    with pytest.raises(error, match=message):
+        load(tiny_llama(), folder)
+
+
+@pytest.mark.parametrize("fault", BAD_FILES)
+@pytest.mark.parametrize("load", [PeftModel.from_pretrained, with_transformers])
+def test_a_failed_load_leaves_the_base_model_as_it_was(saved, folder, load, fault):
+    base = tiny_llama().train()
+    names, flags = list(base.state_dict()), [p.requires_grad for p in base.parameters()]
+    whole = load_file(folder / FILE)
+    change(folder, BAD_FILES[fault][0])
+    with pytest.raises(QweftError):
+        load(base, folder)
+    assert not any(isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper) for module in base.modules())
+    assert list(base.state_dict()) == names
+    assert [p.requires_grad for p in base.parameters()] == flags
+    assert base.training
+    assert not base._hf_peft_config_loaded
+    assert not hasattr(base, "peft_config")
+    assert not base._forward_pre_hooks
+    assert torch.equal(logits(base), logits(tiny_llama()))
+    save_file(whole, folder / FILE)
+    assert torch.equal(logits(load(base, folder).eval()), saved[1])
+
+
+@pytest.mark.parametrize("method", ["peft", "transformers"])
+def test_a_failed_load_leaves_the_other_adapters(folder, method):
+    model = tiny_llama()
+    if method == "peft":
+        model = get_peft_model(model, small("qtha", init_weights=False), adapter_name="first")
+    else:
+        model.add_adapter(small("qtha", init_weights=False), adapter_name="first")
+    before, names = logits(model.eval()), list(model.state_dict())
+    flags = [p.requires_grad for p in model.parameters()]
+    change(folder, BAD_FILES["shape"][0])
+    with pytest.raises(QweftError, match="size mismatch"):
+        model.load_adapter(str(folder), adapter_name="second")
+    assert list(model.state_dict()) == names
+    assert [p.requires_grad for p in model.parameters()] == flags
+    assert list(model.peft_config) == ["first"]
+    assert torch.equal(logits(model), before)
+
+
+def test_a_branch_that_cannot_be_made_leaves_the_model_as_it_was():
+    base = tiny_llama()
+    with pytest.raises(ValueError, match="embed_tokens is a Embedding"):
+        get_peft_model(base, small("qtha", target_modules=["v_proj", "embed_tokens"]))
+    with pytest.raises(ValueError, match="Linear"):
+        get_peft_model(base, small("qtha", target_modules=["q_proj", "input_layernorm"]))
+    assert list(base.state_dict()) == list(tiny_llama().state_dict())
+    assert all(p.requires_grad for p in base.parameters())
+
+
+@pytest.mark.parametrize("load", [PeftModel.from_pretrained, with_transformers])
+def test_other_methods_load_as_before(tmp_path, load):
+    model = get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"], init_lora_weights=False)).eval()
+    model.save_pretrained(tmp_path)
+    assert torch.equal(logits(load(tiny_llama(), tmp_path).eval()), logits(model))
+    change(tmp_path, lambda found: dict(list(found.items())[1:]))
+    load(tiny_llama(), tmp_path)
+
+
+def test_wrapping_twice_changes_nothing():
+    from transformers.integrations.peft import PeftAdapterMixin
+
+    from qweft.adapter.registration import register
+
+    places = [(PeftModel, "load_adapter"), (PeftModel, "from_pretrained"), (PeftAdapterMixin, "load_adapter")]
+    before = [vars(owner)[name] for owner, name in places]
+    register()
+    assert all(vars(owner)[name] is kept for (owner, name), kept in zip(places, before, strict=True))
+    assert PeftModel.load_adapter.__doc__.strip().startswith("Load a trained adapter")
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def plant_pickle(folder, marker):
+    torch.save({"bomb": Bomb(marker)}, folder / "adapter_model.bin")
+
+
+@pytest.mark.parametrize("load", ON_A_MODEL + BY_ITSELF)
+def test_a_pickle_is_refused_and_not_opened(folder, load, monkeypatch):
+    plant_pickle(folder, folder / "marker")
+    (folder / FILE).unlink()
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("a pickle was opened"))
+    with pytest.raises(QweftError, match=r"adapter_model\.bin, a pickle.*save it again as adapter_model\.safetensors"):
+        load(tiny_llama(), folder)
+    assert not (folder / "marker").exists()
+
+
+def test_a_pickle_is_refused_with_a_config_from_elsewhere(folder):
+    plant_pickle(folder, folder / "marker")
+    (folder / FILE).unlink()
+    with pytest.raises(QweftError, match="a pickle"):
+        PeftModel.from_pretrained(tiny_llama(), folder, config=PeftConfig.from_pretrained(folder))
+    assert not (folder / "marker").exists()
+
+
+def test_a_pickle_beside_the_file_is_not_asked_for(saved, folder):
+    plant_pickle(folder, folder / "marker")
+    base = tiny_llama()
+    base.load_adapter(str(folder), use_safetensors=False)
+    assert torch.equal(logits(base), saved[1])
+    assert not (folder / "marker").exists()
+
+
+@pytest.mark.parametrize("load", ON_A_MODEL + BY_ITSELF)
+def test_a_missing_file_is_said(folder, load):
+    (folder / FILE).unlink()
+    with pytest.raises(QweftError, match=rf"{re.escape(str(folder))} holds no adapter_model\.safetensors"):
+        load(tiny_llama(), folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x" * 100, b"\xff" * 8 + b"{}", None], ids=["none", "garbage", "huge", "cut"]
+)
+@pytest.mark.parametrize("load", ON_A_MODEL + BY_ITSELF)
+def test_a_broken_file_is_named(folder, load, content):
+    whole = (folder / FILE).read_bytes()
+    (folder / FILE).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(QweftError, match=rf"{re.escape(str(folder / FILE))} cannot be read as safetensors"):
+        load(tiny_llama(), folder)
+
+
+def hub_cache(root, name, files):
+    """A cache folder as huggingface_hub lays it out, with one revision."""
+    repo = root / f"models--{name.replace('/', '--')}"
+    snapshot = repo / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("0" * 40)
+    for path in files:
+        (snapshot / path.name).write_bytes(path.read_bytes())
+    return snapshot
+
+
+@pytest.mark.parametrize("load", [PeftModel.from_pretrained, with_transformers])
+def test_a_hub_id_is_read_from_the_cache_and_its_pickle_is_not(saved, folder, tmp_path, load, monkeypatch):
+    cache = tmp_path / "cache"
+    for module in list(sys.modules.values()):  # copies of the constant, made at import
+        if getattr(module, "__name__", "").startswith(("huggingface_hub", "transformers.utils.hub")):
+            for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+                if isinstance(getattr(module, name, None), str):
+                    monkeypatch.setattr(module, name, str(cache))
+    assert str(cache) == huggingface_hub.constants.HF_HUB_CACHE
+    snapshot = hub_cache(cache, "someone/adapter", [folder / FILE, folder / "adapter_config.json"])
+    assert torch.equal(logits(load(tiny_llama(), "someone/adapter").eval()), saved[1])
+    (snapshot / FILE).unlink()
+    plant_pickle(snapshot, tmp_path / "marker")
+    with pytest.raises(QweftError, match=r"someone/adapter holds no adapter_model\.safetensors"):
+        load(tiny_llama(), "someone/adapter")
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_subfolder_is_looked_into(saved, folder):
+    inner = folder / "inner"
+    inner.mkdir()
+    for name in (FILE, "adapter_config.json"):
+        (folder / name).rename(inner / name)
+    found = PeftModel.from_pretrained(tiny_llama(), str(folder), subfolder="inner")
+    assert torch.equal(logits(found.eval()), saved[1])
+    (inner / FILE).unlink()
+    with pytest.raises(QweftError, match="inner holds no adapter_model"):
+        PeftModel.from_pretrained(tiny_llama(), str(folder), subfolder="inner")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alpha": float("nan")}, "alpha must be a number, got nan"),
+        ({"dropout": float("inf")}, "dropout must be a number, got inf"),
+        ({"alpha_pattern": {"q_proj": float("nan")}}, "alpha_pattern.*must be a number, got nan"),
+        ({"r": 2.5}, "r must be a whole number"),
+        ({"r": [2]}, "r must be a whole number"),
+        ({"target_modules": {"q_proj": 1}}, "target_modules must be a list of names"),
+        ({"target_modules": "(q_proj"}, r"target_modules '\(q_proj' is no regular expression"),
+        ({"rank_pattern": {"*": 2}}, r"rank_pattern '\*' is no regular expression"),
+        ({"auto_mapping": ["os"]}, "auto_mapping must name"),
+        ({"auto_mapping": {"parent_library": 5}}, "auto_mapping must name"),
+        ({"circuit_layers": 10**9}, "circuit_layers must be at most 1024"),
+        ({"modes": {"20": [10**4, 10**4, 10, 10]}}, "modes .* pad size 20 to 10,000,000,000"),
+    ],
+)
+def test_a_config_with_a_wrong_value_is_refused(folder, changes, message):
+    change_config(folder, **changes)
+    for load in (QwthnConfig.from_pretrained, PeftConfig.from_pretrained):
+        with pytest.raises(QweftError, match=message):
+            load(folder)
+
+
+def test_an_unknown_key_in_a_config_is_told_and_passed_over(saved, folder):
+    change_config(folder, of_a_later_version=True)
+    with pytest.warns(UserWarning, match="of_a_later_version"):
+        model = PeftModel.from_pretrained(tiny_llama(), folder)
+    assert torch.equal(logits(model.eval()), saved[1])
+
+
+def test_nothing_that_a_config_names_is_imported(folder, monkeypatch):
+    code = folder / "code"
+    code.mkdir()
+    (code / "planted.py").write_text(f"open({str(folder / 'marker')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(code)
+    change_config(folder, task_type=None, auto_mapping={"parent_library": "planted", "base_model_class": "Model"})
+    from peft import AutoPeftModel
+
+    with pytest.raises(ValueError, match="not in the import allowlist"):
+        AutoPeftModel.from_pretrained(folder)
+    PeftModel.from_pretrained(tiny_llama(), folder)
+    assert not (folder / "marker").exists()
+
+
+HUGE = [
+    {"r": 10**9, "core": "linear", "compress": "dense", "expand": "dense"},
+    {"r": 10**9, "core": "linear"},
+    {"bond_dimension": 10**9},
+    {"rank_pattern": {"q_proj": 10**9}, "core": "identity"},
+    {"width": 2**16, "r": 12, "bond_dimension": 1024},
+]
+
+
+@pytest.mark.parametrize("changes", HUGE)
+def test_an_absurd_size_is_refused_before_memory_is_taken(folder, changes, monkeypatch):
+    change_config(folder, **changes)
+    allocated = []
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda *a, **k: allocated.append(a) or zeros(*a, **k))
+    base = tiny_llama()
+    with pytest.raises(QweftError, match=r"a branch on a layer 20 -> 20 would have [\d,]{10,} parameters"):
+        PeftModel.from_pretrained(base, folder)
+    assert not allocated
+    assert list(base.state_dict()) == list(tiny_llama().state_dict())
+
+
+def test_large_sizes_that_make_sense_are_built():
+    from qweft.adapter.limits import check_size
+
+    check_size(QwthnConfig(r=256, core="linear", compress="dense", expand="dense"), 8192, 28672, 256)
+    check_size(QwthnConfig(r=4096, core="linear", compress="dense", expand="dense"), 4096, 4096, 4096)
+    check_size(QwthnConfig(r=12, width=4096, bond_dimension=128), 8192, 28672, 12)
+    check_size(QwthnConfig(), 10, 20, 8)
+    with pytest.raises(QweftError, match="parameters"):
+        check_size(QwthnConfig(r=10**6, core="linear"), 8192, 8192, 10**6)
+
+
+def test_a_file_larger_than_its_config_says_is_refused_unread(folder, monkeypatch):
+    from safetensors import torch as reader
+
+    change(folder, lambda found: {k: torch.ones(999) if "angles" in k else t for k, t in found.items()})
+    monkeypatch.setattr(reader, "load_file", lambda *args, **kwargs: pytest.fail("tensors were read"))
+    monkeypatch.setattr("peft.utils.save_and_load.safe_load_file", reader.load_file)
+    with pytest.raises(QweftError, match=r"angles is 999 there, and 24 by its config"):
+        PeftModel.from_pretrained(tiny_llama(), folder)
+
+
+@pytest.mark.parametrize("by", ["peft", "transformers"])
+def test_a_trained_classifier_comes_back(tmp_path, by):
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, pad_token_id=0
+    )
+    torch.manual_seed(0)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "base")
+
+    def base():
+        return AutoModelForSequenceClassification.from_pretrained(tmp_path / "base").eval()
+
+    start = base().score.weight.clone()
+    model = get_peft_model(base(), small("qtha", task_type="SEQ_CLS"))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    for _ in range(2):
+        model(TOKENS, labels=torch.tensor([0, 1])).loss.backward()
+        optimizer.step()
+    model.eval().save_pretrained(tmp_path / "adapter")
+    again = base()
+    if by == "peft":
+        again = PeftModel.from_pretrained(again, tmp_path / "adapter").eval()
+    else:
+        again.load_adapter(str(tmp_path / "adapter"))
+    assert torch.equal(logits(again), logits(model))
+    assert not torch.equal(get_peft_model_state_dict(model)["base_model.model.score.weight"], start)
+
+
+def test_the_check_holds_where_transformers_integration_is_imported_last(saved):
+    import subprocess
+
+    program = (
+        "import sys, qweft, peft\n"
+        "from transformers import AutoModelForCausalLM\n"
+        "base = AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
+        "from safetensors.torch import save_file; import pathlib, shutil, torch\n"
+        "folder = pathlib.Path(sys.argv[3]); shutil.copytree(sys.argv[2], folder)\n"
+        f"save_file({{'surprise': torch.ones(1)}}, folder / '{FILE}')\n"
+        "try:\n    base.load_adapter(str(folder))\n"
+        "except qweft.QweftError as error:\n    sys.exit(0 if 'missing' in str(error) else 2)\n"
+        "sys.exit(1)\n"
+    )
+    root = saved[0]
+    arguments = [str(root / "base"), str(root / "adapter"), str(root / "changed")]
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True, timeout=120)
+
+
+def test_presets_are_all_strict(tmp_path):
+    for preset in qweft.presets():
+        get_peft_model(tiny_llama(), small(preset)).save_pretrained(tmp_path / preset)
+        path = tmp_path / preset / FILE
+        for key in (found := load_file(path)):
+            save_file({name: tensor for name, tensor in found.items() if name != key}, path)
+            with pytest.raises(QweftError, match="1 tensors are missing"):
+                tiny_llama().load_adapter(str(tmp_path / preset))
+            break
+
+
+@pytest.mark.parametrize("names", [["default"], ["default", "second"]])
+def test_a_pickle_is_written_where_asked_for_and_the_file_that_is_read_beside_it(tmp_path, names):
+    model = get_peft_model(tiny_llama(), small("qtha", init_weights=False))
+    if len(names) > 1:
+        model.add_adapter(names[1], small("mpo", init_weights=False))
+    model.save_pretrained(tmp_path, safe_serialization=False)
+    for folder in (tmp_path, *(tmp_path / name for name in names[1:])):
+        assert (folder / "adapter_model.bin").is_file()
+        (folder / "adapter_model.bin").write_bytes(b"never opened")
+    again = PeftModel.from_pretrained(tiny_llama(), tmp_path)
+    assert torch.equal(logits(again.eval()), logits(model.eval()))
+
+
+def test_other_methods_save_as_they_did(tmp_path):
+    get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"])).save_pretrained(
+        tmp_path, safe_serialization=False
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"README.md", "adapter_config.json", "adapter_model.bin"}

@@ -1,0 +1,182 @@
+"""Hot-swapping: another adapter's weights in the place of this one's, or nothing changed at all."""
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+
+import qweft
+from qweft import QweftError
+from tests.adapter.test_method import TOKENS, logits, small, trained
+from tests.tiny_models import tiny_llama
+
+FILE = "adapter_model.safetensors"
+
+
+def save(folder, preset="qtha", seed=0, **changes):
+    """Save a trained adapter, and return what it gives."""
+    base = tiny_llama()
+    torch.manual_seed(seed)
+    model = trained(get_peft_model(base, small(preset, init_weights=False, **changes)))
+    model.save_pretrained(folder)
+    return logits(model)
+
+
+def loaded(folder, name="default"):
+    return PeftModel.from_pretrained(tiny_llama(), folder, adapter_name=name).eval()
+
+
+@pytest.mark.parametrize("preset", list(qweft.presets()))
+def test_equals_loading_the_other_adapter(tmp_path, preset):
+    first = save(tmp_path / "a", preset, seed=1)
+    second = save(tmp_path / "b", preset, seed=2)
+    model = loaded(tmp_path / "a")
+    assert torch.equal(logits(model), first)  # also builds what must not be used afterwards
+    places = {name: p.data_ptr() for name, p in model.named_parameters()}
+    qweft.hotswap_adapter(model, tmp_path / "b")
+    assert torch.equal(logits(model), second)
+    assert not torch.equal(first, second)
+    assert {name: p.data_ptr() for name, p in model.named_parameters()} == places
+
+
+def test_alpha_may_differ_and_is_saved_with_the_adapter(tmp_path):
+    save(tmp_path / "a")
+    wanted = save(tmp_path / "b", seed=2, alpha=1.0, alpha_pattern={"layers.1.self_attn.v_proj": 9.0})
+    model = loaded(tmp_path / "a")
+    qweft.hotswap_adapter(model, tmp_path / "b")
+    assert torch.equal(logits(model), wanted)
+    model.save_pretrained(tmp_path / "again")
+    assert torch.equal(logits(loaded(tmp_path / "again")), wanted)
+
+
+def test_only_the_named_adapter_changes(tmp_path):
+    first = save(tmp_path / "a")
+    second = save(tmp_path / "b", seed=2)
+    model = loaded(tmp_path / "a", "a")
+    model.load_adapter(tmp_path / "a", "ab")
+    model.set_adapter("ab")
+    qweft.hotswap_adapter(model, tmp_path / "b", "ab")
+    assert torch.equal(logits(model), second)
+    model.set_adapter("a")
+    assert torch.equal(logits(model), first)
+
+
+def test_a_trained_head_goes_with_it(tmp_path):
+    save(tmp_path / "a", modules_to_save=["lm_head"])
+    wanted = save(tmp_path / "b", seed=2, modules_to_save=["lm_head"])
+    model = loaded(tmp_path / "a")
+    qweft.hotswap_adapter(model, tmp_path / "b")
+    assert torch.equal(logits(model), wanted)
+
+
+def test_an_adapter_that_transformers_loaded(tmp_path):
+    save(tmp_path / "a")
+    wanted = save(tmp_path / "b", seed=2)
+    model = tiny_llama()
+    model.load_adapter(str(tmp_path / "a"))
+    qweft.hotswap_adapter(model, tmp_path / "b")
+    assert torch.equal(logits(model), wanted)
+
+
+def test_training_goes_on_after_it(tmp_path):
+    save(tmp_path / "a")
+    wanted = save(tmp_path / "b", seed=2)
+    model = PeftModel.from_pretrained(tiny_llama(), tmp_path / "a", is_trainable=True)
+    qweft.hotswap_adapter(model, tmp_path / "b")
+    before = model(input_ids=TOKENS, labels=TOKENS).loss.item()
+    trained(model, steps=4)
+    assert model(input_ids=TOKENS, labels=TOKENS).loss.item() < before
+    assert not torch.equal(logits(model), wanted)
+
+
+@pytest.mark.parametrize("wrapped", ["whole", "base"])
+def test_a_compiled_model_is_not_compiled_again(tmp_path, wrapped):
+    first = save(tmp_path / "a")
+    second = save(tmp_path / "b", seed=2)
+    graphs = []
+
+    def backend(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    base = tiny_llama()
+    if wrapped == "base":
+        base = torch.compile(base, backend=backend)
+    model = PeftModel.from_pretrained(base, tmp_path / "a").eval()
+    if wrapped == "whole":
+        model = torch.compile(model, backend=backend)
+    torch.testing.assert_close(logits(model), first, rtol=0, atol=1e-5)
+    compiled = len(graphs)
+    assert compiled
+    qweft.hotswap_adapter(model, tmp_path / "b")
+    torch.testing.assert_close(logits(model), second, rtol=0, atol=1e-5)
+    assert len(graphs) == compiled
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "message"),
+    [
+        ("qtha", {"r": 2}, "r is 2 there and 3 here"),
+        ("qwthn", {}, "core is 'quantum_weighted' there and 'quantum_linear' here"),
+        ("qtha", {"reupload": False}, "reupload is False there and True here"),
+        ("qtha", {"circuit_layers": 3}, "circuit_layers is 3 there and 2 here"),
+        ("qtha", {"width": 16}, "width is 16 there and 8 here"),
+        ("qtha", {"bond_dimension": 3}, "bond_dimension is 3 there and 2 here"),
+        ("qtha", {"modes": {"20": [5, 4, 1, 1]}}, "modes is"),
+        ("qtha", {"dropout": 0.5}, "dropout is 0.5 there and 0.0 here"),
+        ("qtha", {"rank_pattern": {"v_proj": 2}}, "rank_pattern is"),
+        ("qtha", {"target_modules": ["q_proj"]}, "target_modules is .*missing"),
+        ("qtha", {"modules_to_save": ["lm_head"]}, r"modules_to_save is .*not known \(first: lm_head"),
+    ],
+)
+def test_another_structure_is_refused_and_nothing_changes(tmp_path, preset, changes, message):
+    first = save(tmp_path / "a")
+    save(tmp_path / "b", preset, seed=2, alpha=1.0, **changes)
+    model = loaded(tmp_path / "a")
+    with pytest.raises(QweftError, match=message):
+        qweft.hotswap_adapter(model, tmp_path / "b")
+    assert torch.equal(logits(model), first)
+    assert model.peft_config["default"].alpha is None
+
+
+def test_target_modules_written_in_another_way_are_the_same(tmp_path):
+    save(tmp_path / "a", target_modules=["q_proj", "v_proj"])
+    wanted = save(tmp_path / "b", seed=2, target_modules=r".*\.(q|v)_proj")
+    model = loaded(tmp_path / "a")
+    qweft.hotswap_adapter(model, tmp_path / "b")
+    assert torch.equal(logits(model), wanted)
+
+
+def test_what_cannot_be_swapped_is_said(tmp_path):
+    save(tmp_path / "a", "mpo")
+    get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path / "lora")
+    model = loaded(tmp_path / "a")
+    with pytest.raises(QweftError, match="no QWTHN adapter 'other' to replace; it has: default"):
+        qweft.hotswap_adapter(model, tmp_path / "a", "other")
+    with pytest.raises(QweftError, match=r"no QWTHN adapter 'default'.*none"):
+        qweft.hotswap_adapter(tiny_llama(), tmp_path / "a")
+    with pytest.raises(QweftError, match=r"type .*LORA"):
+        qweft.hotswap_adapter(model, tmp_path / "lora")
+    model.merge_adapter()
+    merged = logits(model)
+    with pytest.raises(QweftError, match="is merged into the base model"):
+        qweft.hotswap_adapter(model, tmp_path / "a")
+    assert torch.equal(logits(model), merged)
+
+
+def test_a_bad_file_changes_nothing(tmp_path):
+    first = save(tmp_path / "a")
+    save(tmp_path / "b", seed=2)
+    path = tmp_path / "b" / FILE
+    whole = path.read_bytes()
+    model = loaded(tmp_path / "a")
+    save_file(dict(list(load_file(path).items())[1:]), path)
+    with pytest.raises(QweftError, match="1 tensors are missing"):
+        qweft.hotswap_adapter(model, tmp_path / "b")
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(QweftError, match="cannot be read as safetensors"):
+        qweft.hotswap_adapter(model, tmp_path / "b")
+    path.unlink()
+    with pytest.raises(QweftError, match="holds no adapter_model"):
+        qweft.hotswap_adapter(model, tmp_path / "b")
+    assert torch.equal(logits(model), first)

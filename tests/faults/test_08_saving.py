@@ -1,0 +1,90 @@
+"""Fault 8: a kill during a save leaves a half checkpoint that is then picked; a full disk; rotation.
+
+What we write goes beside its place and is renamed; what transformers' Trainer writes is rotated after it is complete.
+"""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+
+from qweft.training.run import save_adapter
+from tests.adapter.test_method import logits, small, trained
+from tests.faults.test_07_resume import trainer
+from tests.tiny_models import tiny_llama
+
+FILE = "adapter_model.safetensors"
+OTHER = """
+import os, resource, signal, sys
+from pathlib import Path
+from qweft.files import folder_beside
+
+target, content, way = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), sys.argv[3]
+if way == "full disk":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+with folder_beside(target) as beside:
+    (beside / "adapter_model.safetensors").write_bytes(content if way == "full disk" else content[:100])
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def save_in_another_process(target, content, way):
+    command = [sys.executable, "-c", OTHER, str(target), str(content), way]
+    return subprocess.run(command, timeout=120, check=False, capture_output=True, text=True)
+
+
+def loaded(folder):
+    return logits(PeftModel.from_pretrained(tiny_llama(), folder).eval())
+
+
+@pytest.mark.parametrize("way", ["kill", "full disk"])
+def test_the_earlier_adapter_is_still_there(tmp_path, way):
+    target = tmp_path / "adapter"
+    model = trained(get_peft_model(tiny_llama(), small("qtha")))
+    save_adapter(model, target)
+    found = save_in_another_process(target, target / FILE, way)
+    if way == "kill":
+        assert found.returncode == -signal.SIGKILL
+    else:
+        assert "File too large" in found.stderr
+        assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+    assert torch.equal(loaded(target), logits(model))
+    # what was half written has a hidden name, and the next save goes through
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["adapter"]
+    save_adapter(trained(model), target)
+    assert torch.equal(loaded(target), logits(model))
+
+
+def test_a_first_save_that_is_killed_leaves_nothing_to_be_picked(tmp_path):
+    content = tmp_path / "content"
+    content.write_bytes(bytes(5000))
+    assert save_in_another_process(tmp_path / "adapter", content, "kill").returncode == -signal.SIGKILL
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_rotation_keeps_the_last_checkpoint_whole(tmp_path):
+    run = trainer(tmp_path, seed=0)
+    run.args.save_steps, run.args.save_total_limit = 1, 1
+    run.train()
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-6"]
+    assert torch.equal(loaded(tmp_path / "checkpoint-6"), logits(run.model.eval()))
+
+
+def test_a_save_that_fails_deletes_no_earlier_checkpoint(tmp_path, monkeypatch):
+    run = trainer(tmp_path, seed=0)
+    run.args.save_steps, run.args.save_total_limit = 1, 1
+    save = PeftModel.save_pretrained
+
+    def second_fails(self, folder, *args, **kwargs):
+        if "checkpoint-2" in str(folder):
+            raise OSError("no space left on device")
+        return save(self, folder, *args, **kwargs)
+
+    monkeypatch.setattr(PeftModel, "save_pretrained", second_fails)
+    with pytest.raises(OSError, match="no space left"):
+        run.train()
+    PeftModel.from_pretrained(tiny_llama(), tmp_path / "checkpoint-1")
