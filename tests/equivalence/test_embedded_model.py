@@ -7,9 +7,13 @@ import torch
 
 from qweft.adapter.attach import attach, detach
 from qweft.adapter.specification import adapter_config
+from qweft.data.collate import Collator
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.evaluation.loss import held_out_loss
+from qweft.export.linearise import linearise
+from qweft.export.measure import measure
+from qweft.export.twin import twin
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.training.config import TrainingConfig
@@ -47,3 +51,24 @@ def test_training_lowers_the_held_out_loss(bench, preset):
         detach(model)
     with torch.no_grad():
         assert torch.equal(loaded.model(tokens).logits, before)
+
+
+@pytest.mark.parametrize("preset", ["qtha", "qwthn"])
+def test_the_export_of_a_trained_adapter_keeps_its_gain(bench, preset):
+    loaded, data = bench
+    pad = loaded.tokenizer.pad_token_id
+    torch.manual_seed(0)
+    model = attach(loaded.model, adapter_config({"preset": preset, **SMALL})).eval()
+    try:
+        fit(model, data.train, pad, dataclasses.replace(TRAINING, seed=1))
+        batches = [Collator(pad)(data.train[start : start + 8]) for start in range(0, 64, 8)]
+        inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
+        lora, _ = linearise(model, inputs)
+        with twin(model, lora, "default") as exported:
+            found = measure(model, "default", exported, data.test, pad, 8)
+        assert found.gain > 0.1
+        assert found.kept_share > 0.9
+        assert found.equal_greedy_share > 0.9
+        assert found.largest_logit_change > 0  # a circuit is fitted, not copied
+    finally:
+        detach(model)

@@ -1,27 +1,19 @@
 """A trained adapter judged beside its base model."""
 
-import json
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from peft import PeftConfig, PeftModel
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-from safetensors import SafetensorError
 
-import qweft.adapter  # noqa: F401  makes the method known to PEFT
-from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.errors import QweftError
 from qweft.evaluation.answers import Answer, generate_answers
 from qweft.evaluation.checks import check_evaluation
-from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
-from qweft.models.config import ModelConfig
+from qweft.evaluation.saved import put_on, sections_of
 from qweft.models.load import load_model
 
 
@@ -85,31 +77,6 @@ class Evaluation:
         return Group(table, *panels)
 
 
-def _sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
-    """The run's own sections with the overrides on top; what no run left behind is taken from the adapter's config."""
-    record = adapter.parent / "run.json"
-    try:
-        saved: dict[str, Any] = json.loads(record.read_text()).get("config", {}) if record.is_file() else {}
-    except json.JSONDecodeError as error:
-        raise QweftError(f"{record} is not the record of a run ({error}); remove it and give --data.source") from error
-    model = {**saved.get("model", {}), **overrides.get("model", {})}
-    if "name" not in model:
-        named = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
-        if named is None:
-            raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
-        model["name"] = named
-    data = {**saved.get("data", {}), **overrides.get("data", {})}
-    if "source" not in data:
-        raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
-    evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
-    try:
-        return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
-    except TypeError as error:
-        raise QweftError(
-            f"{record} was written by another version ({error}); remove it and give --data.source"
-        ) from error
-
-
 def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluation:
     """Judge an adapter and its base model on rows that were not trained on.
 
@@ -120,22 +87,11 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     Raises:
         QweftError: If the folder holds no adapter, its file does not fit, or model or data cannot be had.
     """
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (adapter / name).is_file():
-            raise QweftError(f"{adapter}: no {name} in it; give the folder that an adapter was saved to")
-    model_config, data_config, judging = _sections(adapter, overrides or {})
+    model_config, data_config, judging = sections_of(adapter, overrides or {})
     check_evaluation(judging, data_config)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
-    try:
-        with warnings.catch_warnings():
-            # PEFT asks transformers for a property under its old name
-            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
-            model = PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
-    except QweftError:
-        raise
-    except (ValueError, RuntimeError, KeyError, OSError, SafetensorError) as error:
-        raise QweftError(f"{adapter}: the adapter does not load on {model_config.name}: {error}") from error
+    model = put_on(loaded, adapter)
     rows, texts = data.test, data.test_conversations
     if judging.split == "validation":
         rows, texts = data.validation, data.validation_conversations

@@ -1,0 +1,52 @@
+"""`qweft export`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qweft.cli.command import Command
+from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.terminal import only_json, print_json, show
+from qweft.errors import QweftError
+from qweft.export.config import ExportConfig
+
+COMMAND = Command(
+    name="export",
+    description="Make a plain LoRA of a trained adapter, for vLLM, llama.cpp, Ollama and everything else that loads "
+    "LoRA. What is linear in the adapter is taken over exactly; a circuit is replaced by its best linear fit on "
+    "calibration text. The cost is measured on held-out text, and an export that loses too much is refused.",
+    example="qweft export runs/train/adapter --to lora --calibration embedded:gsm_symbolic",
+    target="ADAPTER",
+    target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
+    target_required=True,
+    flags={
+        "force": "Write the export whatever it loses.",
+        "json": "Print the numbers as JSON, and nothing else, on standard output.",
+    },
+    shows_defaults=False,
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse, export and print what it came to."""
+    arguments = read_arguments(ExportConfig, argv, COMMAND)
+    folder = Path(arguments.target or "")
+    if not folder.is_dir():
+        raise QweftError(f"{folder}: no such folder; qweft export takes the folder of a trained adapter")
+    options: dict[str, Any] = {}
+    apply_options(ExportConfig, options, arguments, COMMAND)
+    wants_json, force = "json" in arguments.flags, "force" in arguments.flags
+    with only_json(wants_json):
+        from qweft.export.run import export
+
+        report = export(folder, options, force)
+    if wants_json:
+        print_json(report.to_json())
+    else:
+        show(report.describe())
+    if report.refusal is not None and not force:
+        raise QweftError(
+            f"nothing was written: {report.refusal}; try --distill_steps 50, more --calibration_tokens, or --force"
+        )
+    if not wants_json:
+        show(f"exported: {report.output}")

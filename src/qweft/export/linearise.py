@@ -1,0 +1,149 @@
+"""From an adapter with circuits to a LoRA: what is linear is taken over exactly, what is not is fitted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft.utils import ModulesToSaveWrapper
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from qweft.adapter import QwthnLayer
+from qweft.errors import QweftError
+from qweft.export.fit import Fit, fit_features
+from qweft.export.lora import Lora, padded
+from qweft.export.moments import HALVES, Moments, collect
+
+MEMORY = 2**31
+"""Bytes of second moments kept at a time; more layers than fit in it take another pass over the batches."""
+
+
+@dataclass(frozen=True)
+class LayerFit:
+    """How well one layer's circuit was met; see `Fit`.
+
+    Args:
+        layer: The layer's name.
+        explained: Share of the mean square, on rows that were not fitted.
+    """
+
+    layer: str
+    explained: float
+
+
+def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLayer]:
+    """The layers that have this adapter, by their names in the base model.
+
+    Raises:
+        QweftError: If there are none.
+    """
+    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
+    found = {
+        name: module
+        for name, module in base.named_modules()
+        if isinstance(module, QwthnLayer) and adapter_name in module.qwthn_compress
+    }
+    if not found:
+        raise QweftError(f"the model has no QWTHN adapter {adapter_name!r}; export takes one that qweft trained")
+    return found
+
+
+def linearise(
+    model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default"
+) -> tuple[Lora, list[LayerFit]]:
+    """The LoRA nearest to an adapter on the tokens of some batches.
+
+        y = W0 x + s E (Q q(C x) + K C x)   becomes   y = W0 x + B A x,   B = s E,   A = Q G + K C
+
+    G is the linear map that does best in the place of q(C x) (or of q(c) * c) on these tokens: `fit_features`. The
+    rank is that of the adapter, the largest of them where its layers differ. Without a circuit nothing is fitted.
+
+    Args:
+        model: A PEFT model with the adapter, which is made the active one.
+        batches: Inputs of the model, on its device; at least two rows. Not looked at without a circuit.
+        adapter_name: The adapter.
+
+    Returns:
+        The LoRA, and a note on each layer that was fitted.
+
+    Raises:
+        QweftError: If there is no such adapter, it is merged, or there is nothing to fit it to.
+    """
+    layers = layers_of(model, adapter_name)
+    if any(layer.merged for layer in layers.values()):
+        raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
+    model.set_adapter(adapter_name)
+    model.eval()
+    rank = max(layer.qwthn_r[adapter_name] for layer in layers.values())
+    down, up, notes = {}, {}, []
+    for name, layer, moments in _with_moments(model, layers, batches, adapter_name):
+        matrices, fit = _linearise_layer(layer, adapter_name, moments)
+        down[name], up[name] = padded(*matrices, rank)
+        if fit is not None:
+            notes.append(LayerFit(name, fit.explained))
+    return Lora(rank, down, up, _whole(model, adapter_name)), notes
+
+
+def fan_in_fan_out(layers: Mapping[str, QwthnLayer]) -> bool:
+    """Whether the layers are of the kind that keeps its weight as (d_in, d_out)."""
+    return any(isinstance(layer.get_base_layer(), Conv1D) for layer in layers.values())
+
+
+def _with_moments(
+    model: Any, layers: Mapping[str, QwthnLayer], batches: Sequence[Mapping[str, Any]], adapter_name: str
+) -> Iterator[tuple[str, QwthnLayer, Sequence[Moments] | None]]:
+    """Every layer, with its moments where it has a circuit; as many layers a pass as fit in memory."""
+    fitted = {name: layer for name, layer in layers.items() if _core(layer, adapter_name).circuit_features}
+    yield from ((name, layer, None) for name, layer in layers.items() if name not in fitted)
+    if fitted and sum(len(next(iter(batch.values()))) for batch in batches) < HALVES:
+        raise QweftError("a circuit is fitted to rows of text, and checked on others: give at least two rows")
+    waiting = list(fitted.items())
+    while waiting:
+        bytes_taken, taken = 0, 0
+        for _, layer in waiting:
+            bytes_taken += HALVES * 8 * layer.in_features**2
+            if taken and bytes_taken > MEMORY:
+                break
+            taken += 1
+        part = dict(waiting[:taken])
+        waiting = waiting[taken:]
+        moments = collect(model, part, adapter_name, batches)
+        for name, layer in part.items():
+            yield name, layer, moments[name]
+
+
+def _core(layer: QwthnLayer, adapter_name: str) -> Any:
+    return layer.qwthn_core[adapter_name]
+
+
+@torch.no_grad()
+def _linearise_layer(
+    layer: QwthnLayer, adapter_name: str, halves: Sequence[Moments] | None
+) -> tuple[tuple[torch.Tensor, torch.Tensor], Fit | None]:
+    """(A, B) of one layer, on the CPU in float64."""
+    branch = layer.branch_of(adapter_name)
+    compress = branch.compress.matrix().double().cpu()  # C (r, d_in)
+    expand = branch.expand.matrix().double().cpu()  # E (d_out, r)
+    core = [tensor.double().cpu() for tensor in branch.core.tensors()]
+    mix = branch.core.combine(torch.eye(len(compress), dtype=torch.float64), core)  # h = mix f
+    own = branch.core.circuit_features
+    fit, features = None, compress
+    if own:
+        if halves is None or not all(half.tokens for half in halves):
+            raise QweftError("no token reached a layer that is to be fitted; give more, or longer, rows of text")
+        effect = expand @ mix[:, :own]
+        fit = fit_features(halves, compress, effect.T @ effect)
+        features = torch.cat([fit.matrix, compress]) if mix.shape[1] > own else fit.matrix
+    return (mix @ features, expand * layer.scaling[adapter_name]), fit
+
+
+def _whole(model: Any, adapter_name: str) -> dict[str, torch.Tensor]:
+    """What was trained whole (`modules_to_save`), by the names of the tensors in the base model."""
+    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return {
+        f"{name}.{key}": tensor
+        for name, module in base.named_modules()
+        if isinstance(module, ModulesToSaveWrapper) and adapter_name in module.modules_to_save
+        for key, tensor in module.modules_to_save[adapter_name].state_dict().items()
+    }

@@ -1,0 +1,150 @@
+"""What an export came to: for the terminal, as JSON, and as the card of the folder."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+from qweft.export.linearise import LayerFit
+from qweft.export.measure import Measured
+from qweft.publish.names import public_name
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """An exported adapter and what it cost.
+
+    Args:
+        adapter: The folder that was exported.
+        output: The folder of the LoRA.
+        model: Where the base model came from.
+        calibration: The text that the circuits were fitted on; none where there is no circuit.
+        calibration_tokens: Tokens of it.
+        distill_steps: Training steps after the fit.
+        held_out: The text that was measured on.
+        measured: Losses and differences there.
+        rank: Rank of the LoRA.
+        parameters: Its parameters.
+        layers: How well each layer's circuit was met.
+        largest_lost_share: The share of the gain that may be lost.
+    """
+
+    adapter: Path
+    output: Path
+    model: str
+    calibration: str | None
+    calibration_tokens: int
+    distill_steps: int
+    held_out: str
+    measured: Measured
+    rank: int
+    parameters: int
+    layers: Sequence[LayerFit]
+    largest_lost_share: float
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the export is not good enough, in one sentence; none where it is."""
+        found, share = self.measured, self.largest_lost_share
+        lost = found.exported_loss - found.hybrid_loss
+        # a loss differs by so much between two ways to compute the same model in float32
+        if lost <= share * max(found.gain, 0.0) + 1e-4:
+            return None
+        if found.gain <= 0:
+            return (
+                f"the adapter gains nothing over the base model on held-out text ({found.base_loss:.4f} -> "
+                f"{found.hybrid_loss:.4f}), and the export loses {lost:.4f} more"
+            )
+        return (
+            f"the export loses {lost / found.gain:.1%} of the adapter's gain in held-out loss, more than "
+            f"{share:.1%} ({found.base_loss:.4f} base, {found.hybrid_loss:.4f} hybrid, {found.exported_loss:.4f} "
+            "exported)"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON can hold it; the losses and differences at the top."""
+        return {
+            **asdict(self.measured),
+            "kept_share": self.measured.kept_share,
+            "refused": self.refusal,
+            "adapter": str(self.adapter),
+            "output": str(self.output),
+            "model": self.model,
+            "calibration": self.calibration,
+            "calibration_tokens": self.calibration_tokens,
+            "distill_steps": self.distill_steps,
+            "held_out": self.held_out,
+            "rank": self.rank,
+            "parameters": self.parameters,
+            "largest_lost_share": self.largest_lost_share,
+            "layers": [asdict(layer) for layer in self.layers],
+        }
+
+    def public(self) -> dict[str, Any]:
+        """The same for the exported folder, without paths of this machine."""
+        kept = {key: value for key, value in self.to_json().items() if key not in ("adapter", "output", "held_out")}
+        for key in ("calibration", "model"):
+            kept[key] = kept[key] and public_name(kept[key].removeprefix("local folder "))
+        return kept
+
+    def describe(self) -> Group:
+        """Tables for the terminal."""
+        found = self.measured
+        table = Table(title=f"{self.held_out}, {found.tokens:,} target tokens")
+        for column in ("", "loss", "gain over base"):
+            table.add_column(column, justify="right" if column else "left")
+        for name, loss in (("base", found.base_loss), ("hybrid", found.hybrid_loss), ("exported", found.exported_loss)):
+            table.add_row(name, f"{loss:.4f}", f"{found.base_loss - loss:.4f}")
+        lines = [f"largest change of a logit {found.largest_logit_change:.4g}"]
+        lines.append(f"equal greedy tokens {found.equal_greedy_share:.2%}")
+        if found.kept_share is not None:
+            lines.append(f"share of the gain kept {found.kept_share:.1%}")
+        if self.layers:
+            shares = [layer.explained for layer in self.layers]
+            lines.append(
+                f"circuits fitted on {self.calibration_tokens:,} tokens of {self.calibration}: a linear map explains "
+                f"{fmean(shares):.1%} of what they do (worst layer {min(shares):.1%})"
+            )
+        lines.append(f"rank {self.rank}, {self.parameters:,} parameters")
+        return Group(table, *lines)
+
+    def card(self) -> str:
+        """The README of the exported folder."""
+        found, public = self.measured, self.public()
+        kept = "" if found.kept_share is None else f" It keeps {found.kept_share:.1%} of the gain."
+        how = (
+            f"The circuit was replaced by its best linear fit on {self.calibration_tokens:,} tokens of "
+            f"{public['calibration']}; what was linear is exact."
+            if self.layers
+            else "The adapter had no circuit, so this LoRA equals it."
+        )
+        distilled = f" {self.distill_steps} steps of distillation followed." if self.distill_steps else ""
+        return f"""---
+library_name: peft
+tags: [lora, qweft]
+---
+
+# A LoRA made from a QWTHN adapter
+
+`qweft export` made it. {how}{distilled} It loads wherever LoRA does; qweft is not needed.
+
+| held-out rows, {found.tokens:,} target tokens | loss |
+|---|---:|
+| base model | {found.base_loss:.4f} |
+| QWTHN adapter | {found.hybrid_loss:.4f} |
+| this LoRA | {found.exported_loss:.4f} |
+
+Largest change of a logit {found.largest_logit_change:.4g}, equal greedy tokens {found.equal_greedy_share:.2%}.{kept}
+
+Base model: {public["model"]}. Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.
+
+```python
+from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained("this folder")
+```
+"""

@@ -1,0 +1,163 @@
+"""`qweft export` as a user calls it, on a tiny model; the claim about learning is in tests/equivalence."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from qweft import QweftError
+from qweft.cli.main import main
+from qweft.cli.parser import parse
+from qweft.export import run
+from qweft.export.lora import Lora
+from qweft.export.run import export
+from qweft.training.config import RunConfig
+from qweft.training.run import train
+from tests.tiny_folder import save_rows, save_tiny_model
+
+KEYS = ["base_loss", "hybrid_loss", "exported_loss", "largest_logit_change", "equal_greedy_share"]
+
+
+def run_config(folder, preset):
+    return {
+        "model": {"name": str(folder / "model"), "device": "cpu"},
+        "data": {"source": str(folder / "rows.jsonl"), "validation_rows": 4, "test_rows": 8, "max_length": 64},
+        "adapter": {"preset": preset, "r": 2, "width": 8, "bond_dimension": 2, "circuit_layers": 1},
+        "training": {"max_steps": 12, "batch_size": 4, "learning_rate": 0.03},
+        "output": str(folder / preset),
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a tiny base model, rows, and two trained adapters: qtha/adapter and mpo/adapter."""
+    folder = tmp_path_factory.mktemp("export")
+    save_tiny_model(folder / "model")
+    save_rows(folder / "rows.jsonl")
+    for preset in ("qtha", "mpo"):
+        file = folder / f"{preset}.yaml"
+        file.write_text(yaml.safe_dump(run_config(folder, preset)))
+        train(parse(RunConfig, [str(file)]))
+    return folder
+
+
+def test_the_command_reports_and_writes_a_lora(trained, tmp_path, capsys):
+    output = tmp_path / "lora"
+    words = ["export", str(trained / "qtha/adapter"), "--to", "lora", "--output", str(output), "--force", "--json"]
+    assert main([*words, "--calibration", str(trained / "rows.jsonl")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert all(isinstance(found[key], float) for key in KEYS)
+    assert found["base_loss"] > found["hybrid_loss"]
+    assert 0 <= found["equal_greedy_share"] <= 1
+    kept = json.loads((output / "export.json").read_text())
+    assert {key: kept[key] for key in KEYS} == {key: found[key] for key in KEYS}
+    assert {path.name for path in output.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "README.md",
+        "export.json",
+    }
+    config = json.loads((output / "adapter_config.json").read_text())
+    assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 2, 2)
+    assert sorted(config["target_modules"]) == ["q_proj", "v_proj"]
+    card = (output / "README.md").read_text()
+    assert f"{found['exported_loss']:.4f}" in card and "rows.jsonl" in card
+    assert str(trained) not in card + (output / "export.json").read_text()
+
+
+def test_an_adapter_without_circuit_loses_nothing(trained, tmp_path):
+    report = export(trained / "mpo/adapter", {"output": str(tmp_path / "lora")})
+    assert report.refusal is None and report.calibration is None
+    assert report.measured.exported_loss == pytest.approx(report.measured.hybrid_loss, abs=1e-5)
+    assert report.measured.largest_logit_change < 1e-3
+    assert report.measured.equal_greedy_share == 1
+    base = AutoModelForCausalLM.from_pretrained(trained / "model")
+    tokens = torch.arange(3, 27).view(2, 12)
+    with torch.no_grad():
+        exported = PeftModel.from_pretrained(base, tmp_path / "lora").eval()(tokens).logits
+        hybrid = PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(trained / "model"), trained / "mpo/adapter"
+        )
+        torch.testing.assert_close(exported, hybrid.eval()(tokens).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_an_export_that_loses_too_much_is_refused_and_nothing_is_written(trained, tmp_path, capsys, monkeypatch):
+    """The fit is spoiled: its half of the LoRA is zero."""
+    honest = run.linearise
+
+    def spoiled(*args):
+        lora, notes = honest(*args)
+        return Lora(lora.rank, {name: 0 * down for name, down in lora.down.items()}, lora.up, lora.whole), notes
+
+    monkeypatch.setattr(run, "linearise", spoiled)
+    words = ["export", str(trained / "qtha/adapter"), "--output", str(tmp_path / "lora")]
+    assert main(words) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "nothing was written: the export loses 100.0% of the adapter's gain" in error
+    assert "--distill_steps" in error and "--force" in error
+    assert not (tmp_path / "lora").exists()
+    assert main([*words, "--force"]) == 0
+    assert (tmp_path / "lora/adapter_model.safetensors").is_file()
+    assert main([*words, "--largest_lost_share", "1"]) == 0
+
+
+def test_distillation_brings_it_nearer(trained, tmp_path):
+    options = {"output": str(tmp_path / "lora"), "calibration_tokens": 400}
+    plain = export(trained / "qtha/adapter", options, force=True).measured
+    taught = export(trained / "qtha/adapter", {**options, "distill_steps": 40}, force=True)
+    assert taught.distill_steps == 40
+    assert abs(taught.measured.exported_loss - plain.hybrid_loss) < abs(plain.exported_loss - plain.hybrid_loss)
+    assert "40 steps of distillation" in (tmp_path / "lora/README.md").read_text()
+
+
+def test_other_text_brings_its_own_held_out_rows(trained, tmp_path):
+    """Without a run.json beside the adapter too: its config names the base model."""
+    shutil.copytree(trained / "qtha/adapter", tmp_path / "moved")
+    save_rows(tmp_path / "few.jsonl", count=12)
+    options = {"calibration": str(tmp_path / "few.jsonl"), "output": str(tmp_path / "lora")}
+    report = export(tmp_path / "moved", options, force=True)
+    assert report.held_out == f"{tmp_path / 'few.jsonl'}, test rows"
+    assert report.measured.tokens > 0
+    with pytest.raises(QweftError, match=r"no run\.json beside it"):
+        export(tmp_path / "moved", {"output": str(tmp_path / "lora")})
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--to", "gguf"], "--to: expected one of lora"),
+        (["--calibration", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--calibration_tokens", "0"], "calibration_tokens must be at least 1, got 0"),
+        (["--distill_steps", "-1"], "distill_steps must be 0 or more, got -1"),
+        (["--distill_learning_rate", "0"], "distill_learning_rate must be above 0"),
+        (["--largest_lost_share", "2"], "largest_lost_share is a share of the adapter's gain, from 0 to 1, got 2"),
+        (["--calibraton", "x"], "unknown option --calibraton; did you mean --calibration?"),
+        (["--data.test_row", "4"], "did you mean --data.test_rows?"),
+    ],
+)
+def test_wrong_input_is_one_sentence(trained, tmp_path, capsys, words, sentence):
+    output = tmp_path / "lora"
+    assert main(["export", str(trained / "qtha/adapter"), "--output", str(output), *words]) == 2
+    error = capsys.readouterr().err.strip()
+    assert sentence in error.splitlines()[-1]
+    assert not output.exists()
+
+
+def test_folders_that_cannot_be_meant_are_refused(trained, tmp_path, capsys):
+    adapter = str(trained / "qtha/adapter")
+    assert main(["export", "nowhere"]) == 2
+    assert main(["export", str(tmp_path)]) == 2
+    assert main(["export", adapter, "--output", adapter]) == 2
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/file").write_text("kept")
+    assert main(["export", adapter, "--output", str(tmp_path / "precious")]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert "no such folder" in errors[0]
+    assert "no adapter_config.json in it" in errors[1]
+    assert "is the adapter itself" in errors[2]
+    assert "holds something that is no export" in errors[3]
+    assert (tmp_path / "precious/file").read_text() == "kept"

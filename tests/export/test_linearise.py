@@ -1,0 +1,219 @@
+"""An adapter made into a LoRA: exact where it is linear, near where it is not, and loadable without qweft."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+from torch import nn
+
+from qweft import QweftError, QwthnConfig
+from qweft.adapter import QwthnLayer
+from qweft.export.linearise import fan_in_fan_out, layers_of, linearise
+from qweft.export.lora import lora_config, target_names, write_lora
+from qweft.export.twin import read_twin, twin
+from tests.tiny_models import tiny_gpt2, tiny_llama
+
+TOKENS = torch.arange(3, 63).view(5, 12)
+SMALL = {"r": 3, "width": 8, "bond_dimension": 2, "circuit_layers": 2, "init_weights": False}
+
+
+def batches(rows=64, seed=5):
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 64, (rows, 10), generator=generator)
+    return [{"input_ids": part, "attention_mask": torch.ones_like(part)} for part in ids.split(16)]
+
+
+def adapted(make, preset, **changes):
+    torch.manual_seed(3)
+    return get_peft_model(make(), QwthnConfig.preset(preset, **{**SMALL, **changes})).eval()
+
+
+def logits(model):
+    with torch.no_grad():
+        return model(TOKENS).logits
+
+
+def written(folder, model, lora):
+    """The LoRA as a folder."""
+    layers = layers_of(model, "default")
+    config = lora_config(lora, model.get_base_model(), model.peft_config["default"], fan_in_fan_out(layers))
+    write_lora(folder, lora, config, "card", {})
+    return folder
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("mpo", {}),
+        ("lora", {"alpha": 5.0}),
+        ("mpo", {"core": "identity", "rank_pattern": {"0.*": 2}, "alpha_pattern": {"1.*": 9.0}}),
+    ],
+)
+def test_without_a_circuit_the_lora_equals_the_adapter(tmp_path, make, preset, changes):
+    model = adapted(make, preset, **changes)
+    lora, notes = linearise(model, [])
+    assert not notes
+    again = PeftModel.from_pretrained(make(), written(tmp_path, model, lora)).eval()
+    assert not any(isinstance(module, QwthnLayer) for module in again.modules())
+    torch.testing.assert_close(logits(again), logits(model), rtol=1e-4, atol=1e-5)
+    assert (logits(again) - logits(make())).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+def test_the_linear_part_beside_a_circuit_is_exact(make):
+    """With Q = 0 nothing is left of the circuit, and what is fitted to it must not matter."""
+    model = adapted(make, "qtha")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("quantum_weight"):
+                parameter.zero_()
+    lora, _ = linearise(model, batches())
+    with twin(model, lora, "default") as exported:
+        expected = logits(model)
+        model.set_adapter(exported)
+        torch.testing.assert_close(logits(model), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["qtha", "qwthn", "quantum_lora"])
+def test_a_circuit_is_met_better_than_by_its_linear_part_alone(preset):
+    """On rows that were not fitted, the branch is nearer to the fit than to what is linear in it anyway."""
+    model = adapted(tiny_llama, preset)
+    lora, notes = linearise(model, batches(256))
+    names = list(layers_of(model, "default"))
+    assert [note.layer for note in notes] == names
+    fitted, without = 0.0, 0.0
+    for name, layer in layers_of(model, "default").items():
+        x = seen_by(model, name, batches(32, seed=6))
+        branch = layer.branch_of("default")
+        c, core = x @ branch.compress.matrix().T, branch.core
+        with torch.no_grad():
+            wanted = layer.add_branch(torch.zeros(len(x), layer.out_features), x, "default")
+            h = c @ core.linear_weight.T if hasattr(core, "linear_weight") else torch.zeros_like(c)
+            linear = layer.scaling["default"] * h @ branch.expand.matrix().T
+            fitted += float((x @ (lora.up[name] @ lora.down[name]).float().T - wanted).square().sum())
+            without += float((linear - wanted).square().sum())
+    assert fitted < 0.9 * without
+
+
+def seen_by(model, name, rows):
+    """The inputs (tokens, d) of one layer."""
+    found = []
+    layer = model.get_base_model().get_submodule(name)
+    hook = layer.register_forward_pre_hook(lambda _, args: found.append(args[0].flatten(0, -2)))
+    with torch.no_grad():
+        for batch in rows:
+            model(**batch)
+    hook.remove()
+    return torch.cat(found)
+
+
+def test_padding_is_not_fitted():
+    """What stands in padded places changes nothing."""
+    found = []
+    for filling in (0, 7):
+        model = adapted(tiny_llama, "qwthn")
+        rows = []
+        for batch in batches():
+            ids, mask = batch["input_ids"].clone(), batch["attention_mask"].clone()
+            ids[::3, 6:], mask[::3, 6:] = filling, 0
+            rows.append({"input_ids": ids, "attention_mask": mask})
+        found.append(linearise(model, rows)[0])
+    for name, down in found[0].down.items():
+        torch.testing.assert_close(down, found[1].down[name])
+
+
+def test_more_layers_than_fit_in_memory_take_more_passes(monkeypatch):
+    model = adapted(tiny_llama, "qtha")
+    once, _ = linearise(model, batches())
+    monkeypatch.setattr("qweft.export.linearise.MEMORY", 1)
+    again, _ = linearise(model, batches())
+    for name, down in once.down.items():
+        torch.testing.assert_close(again.down[name], down)
+    assert set(again.down) == set(once.down)
+
+
+def test_a_module_trained_whole_goes_along(tmp_path):
+    model = adapted(tiny_llama, "mpo", modules_to_save=["lm_head"])
+    with torch.no_grad():
+        model.get_base_model().lm_head.modules_to_save["default"].weight.mul_(1.5)
+    lora, _ = linearise(model, [])
+    again = PeftModel.from_pretrained(tiny_llama(), written(tmp_path, model, lora)).eval()
+    torch.testing.assert_close(logits(again), logits(model), rtol=1e-4, atol=1e-5)
+    with twin(model, lora, "default") as exported:
+        model.set_adapter(exported)
+        torch.testing.assert_close(logits(model), logits(again), rtol=1e-4, atol=1e-5)
+
+
+def test_the_twin_leaves_nothing_behind():
+    model = adapted(tiny_llama, "qtha")
+    before, keys = logits(model), set(model.state_dict())
+    lora, _ = linearise(model, batches())
+    with twin(model, lora, "default") as exported:
+        again = read_twin(model, lora, exported)
+        for name, down in lora.down.items():
+            torch.testing.assert_close(again.down[name].double(), down, rtol=1e-6, atol=1e-6)
+    assert set(model.state_dict()) == keys
+    assert model.active_adapters == ["default"]
+    assert torch.equal(logits(model), before)
+
+
+def test_a_process_without_qweft_loads_the_folder(tmp_path):
+    model = adapted(tiny_llama, "qtha")
+    lora, _ = linearise(model, batches())
+    written(tmp_path, model, lora)
+    tiny_llama().save_pretrained(tmp_path / "base")
+    with twin(model, lora, "default") as exported:
+        model.set_adapter(exported)
+        torch.save(logits(model), tmp_path / "logits.pt")
+    program = (
+        "import sys; sys.modules['qweft'] = None\n"  # importing it fails from here on
+        "import torch; from peft import PeftModel; from transformers import AutoModelForCausalLM\n"
+        "path = sys.argv[1]; base = AutoModelForCausalLM.from_pretrained(path + '/base')\n"
+        "found = PeftModel.from_pretrained(base, path).eval()(torch.arange(3, 63).view(5, 12)).logits\n"
+        "torch.testing.assert_close(found, torch.load(path + '/logits.pt'), rtol=1e-4, atol=1e-5)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (["h.0.q", "h.1.q", "h.0.v", "h.1.v"], ["q", "v"]),
+        (["h.0.q"], ["h.0.q"]),
+        (["h.0.q", "h.0.v", "h.1.q"], ["h.0.q", "h.0.v", "h.1.q"]),
+    ],
+)
+def test_target_names_mean_these_layers_alone(layers, expected):
+    assert target_names(layers, ["h.0.q", "h.0.v", "h.1.q", "h.1.v", "h.0", "h.1", "h"]) == expected
+
+
+def test_what_cannot_be_exported_is_said():
+    with pytest.raises(QweftError, match="no QWTHN adapter 'default'"):
+        linearise(tiny_llama(), [])
+    model = adapted(tiny_llama, "qtha")
+    with pytest.raises(QweftError, match="at least two rows"):
+        linearise(model, batches(1))
+    merged = adapted(tiny_llama, "mpo")
+    merged.merge_adapter()
+    with pytest.raises(QweftError, match="unmerge_adapter"):
+        linearise(merged, [])
+
+
+def test_a_model_that_is_no_language_model():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(12, 20), nn.Linear(20, 6)
+
+        def forward(self, x):
+            return self.second(torch.relu(self.first(x)))
+
+    torch.manual_seed(0)
+    config = QwthnConfig.preset("qtha", **{**SMALL, "target_modules": ["first", "second"]})
+    model = get_peft_model(Net(), config).eval()
+    lora, notes = linearise(model, [{"x": torch.randn(256, 12)}])
+    assert {name: tuple(down.shape) for name, down in lora.down.items()} == {"first": (3, 12), "second": (3, 20)}
+    assert min(note.explained for note in notes) > 0
