@@ -7,8 +7,10 @@ from docstring_parser import parse as parse_docstring
 
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
+from qweft.cli.push import PushConfig
 from qweft.cli.schema import is_mapping, is_section, names
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.export.config import ExportConfig
 from qweft.training.config import RunConfig
 
 CONFIG_CLASSES = {
@@ -17,6 +19,8 @@ CONFIG_CLASSES = {
     "compare": ComparisonConfig,
     "tune": ComparisonConfig,
     "evaluate": Overrides,
+    "export": ExportConfig,
+    "push": PushConfig,
     "presets": None,
 }
 

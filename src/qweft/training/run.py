@@ -11,15 +11,18 @@ from transformers import set_seed
 
 from qweft.adapter.attach import attach, check_targets
 from qweft.adapter.specification import adapter_config
+from qweft.adapter.weights_file import read_header
 from qweft.data.load import load_data
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.files import check_writable, folder_beside, write_json
 from qweft.models.load import load_model
+from qweft.publish.card import run_card
 from qweft.training.checks import check_training
 from qweft.training.config import RunConfig
 from qweft.training.loop import Fit, fit
 
+WEIGHTS = "adapter_model.safetensors"
 RECORD = "run.json"
 """Beside the adapter: the effective config of the run and what came out."""
 
@@ -43,10 +46,14 @@ class TrainedRun:
     adapted: HeldOutLoss
 
 
-def save_adapter(model: Any, folder: Path) -> None:
-    """Write the adapter as PEFT does, whole or not at all."""
+def save_adapter(model: Any, folder: Path, record: dict[str, Any] | None = None) -> None:
+    """Write the adapter as PEFT does, whole or not at all; of a run's record its model card is made."""
     with folder_beside(folder) as beside:
         model.save_pretrained(beside)
+        if record is not None:
+            shapes = {key: tuple(tensor.shape) for key, tensor in read_header(beside / WEIGHTS).items()}
+            card = run_card(record, model.active_peft_config, shapes)
+            (beside / "README.md").write_text(card, encoding="utf-8")
 
 
 def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None:
@@ -89,19 +96,18 @@ def train(config: RunConfig) -> TrainedRun:
     trained = fit(model, data.train, pad, config.training)
     adapted = held_out_loss(model, rows, pad, batch)
     _keep_earlier_run(output, config, console)
-    save_adapter(model, output / "adapter")
-    write_json(
-        output / RECORD,
-        {
-            "config": asdict(config),
-            "model_origin": loaded.source.origin,
-            "data_fingerprint": data.report.fingerprint,
-            "trainable_parameters": trainable,
-            "training": asdict(trained),
-            "base": asdict(base),
-            "adapted": asdict(adapted),
-        },
-    )
+    record = {
+        "config": asdict(config),
+        "model_origin": loaded.source.origin,
+        "model_hub_id": loaded.source.hub_id,
+        "data": asdict(data.report),
+        "trainable_parameters": trainable,
+        "training": asdict(trained),
+        "base": asdict(base),
+        "adapted": asdict(adapted),
+    }
+    save_adapter(model, output / "adapter", record)
+    write_json(output / RECORD, record)
     console.print(
         f"{config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity {base.perplexity:.2f} -> "
         f"{adapted.perplexity:.2f} ({trained.steps} steps, {trained.step_seconds_median:.2f} s each)",

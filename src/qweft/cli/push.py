@@ -1,0 +1,55 @@
+"""`qweft push`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qweft.cli.command import Command
+from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.terminal import show
+from qweft.errors import QweftError
+
+COMMAND = Command(
+    name="push",
+    description="Upload an adapter to the hub, with its card, as a private repository: the adapter's files and "
+    "nothing else. Log in first: hf auth login.",
+    example="qweft push runs/train/adapter --repository me/my-adapter --base_model owner/base-model",
+    target="ADAPTER",
+    target_help="Folder of the adapter, as `qweft train`, `qweft export` or PEFT wrote it.",
+    target_required=True,
+    flags={"public": "Let everybody see the repository.", "dry-run": "Show what would be sent and stop."},
+    shows_defaults=False,
+)
+
+
+@dataclass(frozen=True)
+class PushConfig:
+    """Where an adapter is sent.
+
+    Args:
+        repository: OWNER/NAME on the hub, or NAME of your own.
+        base_model: Hub id of the base model, where the adapter names a folder of this machine.
+    """
+
+    repository: str = ""
+    base_model: str | None = None
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse, check, upload and print the address."""
+    arguments = read_arguments(PushConfig, argv, COMMAND)
+    folder = Path(arguments.target or "")
+    if not folder.is_dir():
+        raise QweftError(f"{folder}: no such folder; qweft push takes the folder of a trained adapter")
+    options: dict[str, Any] = {}
+    apply_options(PushConfig, options, arguments, COMMAND)
+    config = PushConfig(**options)
+    if not config.repository:
+        raise QweftError("--repository: expected OWNER/NAME, the repository on the hub")
+    from qweft.publish.push import plan_push, push
+
+    wanted = plan_push(folder, config.repository, "public" not in arguments.flags, config.base_model)
+    show(wanted.describe())
+    if "dry-run" not in arguments.flags:
+        show(f"pushed: {push(wanted)}")

@@ -1,0 +1,78 @@
+"""The model card of an adapter that `qweft train` made: method, counts, data, results, and how to load it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from qweft.adapter import QwthnConfig
+from qweft.adapter.card import method_section
+from qweft.publish.names import public_name
+
+LORA_LOADING = """```python
+from peft import PeftModel
+
+model = PeftModel.from_pretrained(base_model, "this folder or repository")
+```
+"""
+
+
+def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[int, ...]]) -> str:
+    """The README.md of an adapter's folder.
+
+    Args:
+        record: The run's record, as run.json holds it.
+        adapter: The adapter's PEFT config.
+        shapes: The shapes of its tensors by their keys in the file.
+    """
+    config, data, training = record["config"], record["data"], record["config"]["training"]
+    base, adapted, fit = record["base"], record["adapted"], record["training"]
+    method = str(config["adapter"].get("preset") or adapter.peft_type.value)
+    source, origin = public_name(data["source"]), record["model_origin"].removeprefix("local folder ")
+    model = public_name(record.get("model_hub_id") or config["model"]["name"])
+    if isinstance(adapter, QwthnConfig):
+        section = method_section(adapter, shapes)
+    else:
+        parameters = f"- parameters: {record['trainable_parameters']:,}"
+        section = f"## {adapter.peft_type.value} adapter\n\n{parameters}\n\n{LORA_LOADING}"
+    rows, learned = data["parts"]["train"]["rows"], data["parts"]["train"]["target_tokens"]
+    held_out = config["evaluation"]["split"]
+    return f"""---
+library_name: peft
+pipeline_tag: text-generation
+{_base_model(record)}tags: [qweft, {adapter.peft_type.value.lower()}]
+---
+
+# {method} for {model}
+
+Trained with qweft from {public_name(origin)}.
+
+{section}
+## Data
+
+{source}: {rows:,} training rows with {learned:,} learned tokens (the loss is on the answers alone), rows of at most
+{data["max_length"]:,} tokens; SHA-256 of all rows {data["fingerprint"][:16]}.
+
+## Training
+
+{fit["steps"]} steps of {training["batch_size"] * training["gradient_accumulation"]} rows, AdamW, learning rate
+{training["learning_rate"]:g}, cosine schedule, seed {training["seed"]}; mean training loss {fit["train_loss"]:.4f}.
+
+## Results
+
+| {held_out} rows, {base["tokens"]:,} target tokens | loss | perplexity |
+|---|---:|---:|
+| base model | {_with_error(base)} | {base["perplexity"]:.2f} |
+| with this adapter | {_with_error(adapted)} | {adapted["perplexity"]:.2f} |
+
+The rows were not trained on. The error is the standard error over rows; one run, one seed.
+"""
+
+
+def _base_model(record: Mapping[str, Any]) -> str:
+    """The line of the front matter that links to the base model; nothing where it is on no hub."""
+    hub_id = record.get("model_hub_id")
+    return f"base_model: {hub_id}\n" if hub_id else ""
+
+
+def _with_error(loss: Mapping[str, Any]) -> str:
+    error = loss.get("standard_error")
+    return f"{loss['loss']:.4f}" + ("" if error is None else f" ± {error:.4f}")

@@ -1,0 +1,134 @@
+"""An adapter's folder to the hub: private unless said otherwise, and nothing but the adapter."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.utils import validate_repo_id
+
+from qweft.errors import QweftError
+
+REQUIRED = ("adapter_config.json", "adapter_model.safetensors")
+OPTIONAL = ("README.md", "export.json")
+
+
+@dataclass(frozen=True)
+class Push:
+    """What is sent where.
+
+    Args:
+        folder: The adapter.
+        repository: OWNER/NAME.
+        private: Whether only its owner sees the repository.
+        files: The files, by their names in the repository.
+        base_model: The base model that the uploaded config names.
+    """
+
+    folder: Path
+    repository: str
+    private: bool
+    files: tuple[str, ...]
+    base_model: str
+
+    def describe(self) -> str:
+        """One sentence for the terminal."""
+        seen = "private" if self.private else "public"
+        return f"{', '.join(self.files)} of {self.folder} to {self.repository} ({seen}), base model {self.base_model}"
+
+
+def plan_push(folder: Path, repository: str, private: bool = True, base_model: str | None = None) -> Push:
+    """Check what would be sent, without a connection.
+
+    Args:
+        folder: An adapter as `qweft train`, `qweft export` or PEFT wrote it.
+        repository: OWNER/NAME, or NAME of your own.
+        private: Whether only you see it.
+        base_model: Hub id of the base model, where the adapter names a folder of this machine.
+
+    Raises:
+        QweftError: If the folder holds no adapter, a name is no hub id, or the base model is a folder of this machine.
+    """
+    for name in REQUIRED:
+        if not (folder / name).is_file():
+            raise QweftError(f"{folder}: no {name} in it; give the folder that an adapter was saved to")
+    for what, name in (("repository", repository), ("base_model", base_model or "")):
+        try:
+            validate_repo_id(name or "unnamed")
+        except HFValidationError as error:
+            raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME: {error}") from error
+    named = base_model or json.loads((folder / REQUIRED[0]).read_text()).get("base_model_name_or_path")
+    if not named or Path(named).exists():
+        raise QweftError(
+            f"{folder}: its adapter_config.json names {named or 'no base model'}, which nobody else can load; give the "
+            "base model's hub id with --base_model"
+        )
+    files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
+    return Push(folder, repository, private, files, named)
+
+
+def push(wanted: Push, token: str | None = None) -> str:
+    """Make the repository where it does not exist and upload the files in one commit.
+
+    Args:
+        wanted: From `plan_push`.
+        token: An access token; none means the one that `hf auth login` or HF_TOKEN gave.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        QweftError: Without a connection or a token, if the hub refuses, or if the repository exists and is public
+            where a private one is wanted.
+    """
+    if constants.HF_HUB_OFFLINE:
+        raise QweftError("HF_HUB_OFFLINE is set, so nothing is sent; unset it to push")
+    api: Any = HfApi(token=token)
+    try:
+        made = api.create_repo(wanted.repository, private=wanted.private, exist_ok=True)
+        if wanted.private and api.model_info(made.repo_id).private is False:
+            raise QweftError(
+                f"{made.repo_id} exists and is public; make it private there, choose another name, or say --public"
+            )
+        with tempfile.TemporaryDirectory() as staged:
+            _stage(wanted, Path(staged))
+            api.upload_folder(repo_id=made.repo_id, folder_path=staged, commit_message="Upload adapter with qweft")
+    except LocalTokenNotFoundError as error:
+        raise QweftError("no access token was found; run hf auth login, or set HF_TOKEN") from error
+    except HfHubHTTPError as error:
+        raise QweftError(f"the hub refused to take {wanted.repository}: {_first_line(error)}") from error
+    except Exception as error:
+        # the hub client's own HTTP library, whose errors have no common class, has been replaced twice
+        if not isinstance(error, OSError) and not type(error).__module__.startswith(("httpx", "requests")):
+            raise
+        raise QweftError(f"the hub cannot be reached ({_first_line(error)}); check the connection") from error
+    return str(made)
+
+
+def _stage(wanted: Push, folder: Path) -> None:
+    """Copy the files; the config and the card name the base model by its hub id."""
+    for name in wanted.files:
+        content = (wanted.folder / name).read_bytes()
+        if name == REQUIRED[0]:
+            config = {**json.loads(content), "base_model_name_or_path": wanted.base_model}
+            content = json.dumps(config, indent=2, sort_keys=True).encode()
+        elif name == "README.md":
+            content = _name_base_model(content.decode(), wanted.base_model).encode()
+        (folder / name).write_bytes(content)
+
+
+def _name_base_model(card: str, base_model: str) -> str:
+    """The card with this base model in its front matter, where it has one."""
+    lines = card.split("\n")
+    if lines[0] != "---" or "---" not in lines[1:]:
+        return card
+    end = lines.index("---", 1)
+    front = [line for line in lines[1:end] if not line.startswith("base_model:")]
+    return "\n".join(["---", f"base_model: {base_model}", *front, *lines[end:]])
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,109 @@
+"""`qweft push` against a hub on this machine: what is sent, and to whom it is shown."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from peft import get_peft_model
+
+from qweft import QweftError, QwthnConfig
+from qweft.cli.main import main
+from qweft.publish.push import plan_push, push
+from tests.publish.fake_hub import FakeHub
+from tests.tiny_models import tiny_llama
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    """An adapter as PEFT saves it, with a file beside it that is nobody's business."""
+    model = get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=2, width=8, bond_dimension=2))
+    model.peft_config["default"].base_model_name_or_path = str(tmp_path)
+    model.save_pretrained(tmp_path / "adapter")
+    (tmp_path / "adapter/optimizer.pt").write_bytes(b"private")
+    return tmp_path / "adapter"
+
+
+@pytest.fixture
+def hub():
+    hub = FakeHub()
+    yield hub
+    hub.close()
+
+
+def qweft(hub, *words):
+    """The command in a process of its own, where the hub is the one of this machine."""
+    environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_test"}
+    return subprocess.run(
+        [sys.executable, "-m", "qweft", *map(str, words)], env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_a_push_is_private_and_holds_the_adapter_alone(adapter, hub):
+    done = qweft(hub, "push", adapter, "--repository", "me/mine", "--base_model", "owner/base")
+    assert done.returncode == 0, done.stderr
+    assert hub.repositories == {"me/mine": True}
+    assert set(hub.files) == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
+    assert hub.files["adapter_model.safetensors"] == (adapter / "adapter_model.safetensors").read_bytes()
+    assert json.loads(hub.files["adapter_config.json"])["base_model_name_or_path"] == "owner/base"
+    card = hub.files["README.md"].decode()
+    assert "base_model: owner/base" in card and "import qweft" in card
+    assert str(adapter.parent) not in card
+    assert len(hub.commits) == 1
+    said = " ".join(done.stdout.split())
+    assert "to me/mine (private)" in said and "pushed: " in said
+
+
+def test_public_only_where_it_is_said(adapter, hub):
+    words = ["push", adapter, "--repository", "me/mine", "--base_model", "owner/base"]
+    assert qweft(hub, *words, "--public").returncode == 0
+    assert hub.repositories == {"me/mine": False}
+    done = qweft(hub, *words)  # it is public now, and private was asked for
+    assert done.returncode == 2
+    assert "me/mine exists and is public" in done.stderr.splitlines()[-1]
+    assert len(hub.commits) == 1
+
+
+def test_a_refusal_of_the_hub_is_one_sentence(adapter, hub):
+    hub.refuses = True
+    done = qweft(hub, "push", adapter, "--repository", "me/mine", "--base_model", "owner/base")
+    assert done.returncode == 2
+    assert "the hub refused to take me/mine" in done.stderr.splitlines()[-1]
+
+
+def test_a_dry_run_sends_nothing(adapter, capsys):
+    words = ["--repository", "me/mine", "--base_model", "owner/base", "--dry-run"]
+    assert main(["push", str(adapter), *words]) == 0
+    assert "me/mine (private), base model owner/base" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "--repository: expected OWNER/NAME"),
+        (["--repository", "a/b/c"], "repository 'a/b/c' is no hub id"),
+        (["--repository", "me/mine"], "which nobody else can load; give the base model's hub id with --base_model"),
+        (["--repository", "me/mine", "--base_model", "a b"], "base_model 'a b' is no hub id"),
+        (["--repository", "me/mine", "--base_model", "o/b"], "HF_HUB_OFFLINE is set, so nothing is sent"),
+        (["--repositry", "me/mine"], "did you mean --repository?"),
+    ],
+)
+def test_wrong_input_is_one_sentence(adapter, capsys, words, sentence):
+    assert main(["push", str(adapter), *words]) == 2
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_folder_without_adapter_is_refused(tmp_path, capsys):
+    assert main(["push", str(tmp_path), "--repository", "me/mine"]) == 2
+    assert "no adapter_config.json in it" in capsys.readouterr().err
+    with pytest.raises(QweftError, match=r"no adapter_config\.json"):
+        plan_push(tmp_path, "me/mine")
+
+
+def test_without_a_connection_it_says_so(adapter, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    with pytest.raises(QweftError, match=r"cannot be reached|refused"):
+        push(plan_push(adapter, "me/mine", base_model="owner/base"), token="hf_test")
