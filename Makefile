@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick bench bench-quick lint format clean
+.PHONY: help install demo test test-quick conformance bench bench-quick lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ test: install ## run all tests; PYTEST_ARGS="-k name" picks some
 
 test-quick: install ## run the tests that do not train or evaluate the embedded model
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+conformance: install ## what works on which base model with which preset; prints the table, writes docs/conformance.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/conformance --conformance-table docs/conformance.md
 
 bench-quick: install ## time what the targets are about (ten minutes, Linux); benchmarks/results/summary.json
 	$(BIN)/python -m benchmarks.run --quick

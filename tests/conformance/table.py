@@ -8,8 +8,8 @@ MARKS = {WORKS: "✓", REFUSES: "✗", NOT_APPLICABLE: "–", FAILS: "**FAILS**"
 
 HEADER = """# What works where
 
-Written by `make conformance` from the checks in `tests/conformance/`; do not edit. Each cell was run: one feature, with one
-method, on a tiny model of one family with random weights (shapes and plumbing; nothing here is about learning).
+Written by `make conformance`, from the checks in `tests/conformance/`; do not edit. Each cell was run: one feature, one
+method, a tiny model of one family with random weights (shapes and plumbing; nothing here is about learning).
 
 ✓ works. ✗ refused with one sentence, by the number beside it. – there is no such thing for this family, by the number.
 """

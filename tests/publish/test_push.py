@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from peft import get_peft_model
+from peft import LoraConfig, get_peft_model
 
 from qweft import QweftError, QwthnConfig
 from qweft.cli.main import main
@@ -107,3 +107,29 @@ def test_without_a_connection_it_says_so(adapter, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     with pytest.raises(QweftError, match=r"cannot be reached|refused"):
         push(plan_push(adapter, "me/mine", base_model="owner/base"), token="hf_test")
+
+
+@pytest.mark.parametrize(
+    ("config", "said", "private"),
+    [
+        (QwthnConfig.preset("qtha", r=2, width=8, bond_dimension=2), {}, True),
+        (QwthnConfig.preset("qtha", r=2, width=8, bond_dimension=2), {"private": False}, False),
+        (LoraConfig(target_modules=["q_proj"]), {}, None),
+    ],
+)
+def test_pefts_own_call_is_private_too(monkeypatch, tmp_path, config, said, private):
+    """Whoever says nothing gets a private repository; other methods keep PEFT's default."""
+    asked = []
+
+    class Asked(Exception):  # noqa: N818
+        pass
+
+    def create_repo(*args, **kwargs):
+        asked.append(kwargs.get("private"))
+        raise Asked
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", create_repo)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Asked):
+        get_peft_model(tiny_llama(), config).push_to_hub("me/mine", **said)
+    assert asked == [private]

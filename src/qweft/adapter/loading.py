@@ -2,15 +2,13 @@
 
 PEFT and transformers read files in functions of their own, with no hook that a method could take before a pickle is
 opened or weights of the base model are overwritten. So the three functions through which every load of a file goes are
-wrapped in memory, once, and PEFT's saving, so that what it saves can be loaded; for adapters of other methods they do
-what they did.
+wrapped in memory, once; for adapters of other methods they do what they did.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
 from typing import Any
 
 import torch
@@ -23,8 +21,8 @@ from qweft.adapter.peft_type import peft_type
 from qweft.adapter.strict_loading import COMPILED, check_tensors
 from qweft.adapter.together import unwatch
 from qweft.adapter.weights_file import HUB_ARGUMENTS, find_weights, read_header
+from qweft.adapter.wrapping import wrap
 
-WRAPPED = "_qwthn_checks_files"
 KEYS_CHANGE: Mapping[str, torch.Tensor] = {}
 """Announced where the keys are renamed while the file is read, so that they can be checked only then."""
 _announced: ContextVar[Mapping[str, torch.Tensor] | None] = ContextVar("announced", default=None)
@@ -110,29 +108,17 @@ def _hub_arguments(*sources: Mapping[str, Any]) -> dict[str, Any]:
     return {name: merged[name] for name in HUB_ARGUMENTS if name in merged}
 
 
-def _wrap(owner: type, name: str, make: Callable[[Any], Any]) -> None:
-    """Put make(function) in the function's place; calling this again changes nothing."""
-    present = inspect.getattr_static(owner, name)
-    original = present.__func__ if isinstance(present, classmethod) else present
-    if getattr(original, WRAPPED, False):
-        return
-    wrapper = wraps(original)(make(original))
-    setattr(wrapper, WRAPPED, True)
-    setattr(owner, name, classmethod(wrapper) if isinstance(present, classmethod) else wrapper)
-
-
 def check_files_in_peft() -> None:
-    """Wrap `PeftModel.from_pretrained` and `load_adapter`, through which `AutoPeftModel` goes too, and saving."""
-    _wrap(PeftModel, "from_pretrained", _peft_from_pretrained)
-    _wrap(PeftModel, "load_adapter", _peft_load_adapter)
-    _wrap(PeftModel, "save_pretrained", _peft_save_pretrained)
+    """Wrap `PeftModel.from_pretrained` and `PeftModel.load_adapter`, through which `AutoPeftModel` goes too."""
+    wrap(PeftModel, "from_pretrained", _peft_from_pretrained)
+    wrap(PeftModel, "load_adapter", _peft_load_adapter)
 
 
 def check_files_in_transformers() -> None:
     """Wrap `load_adapter` of transformers' models, through which `from_pretrained` of an adapter goes too."""
     from transformers.integrations.peft import PeftAdapterMixin
 
-    _wrap(PeftAdapterMixin, "load_adapter", _transformers_load_adapter)
+    wrap(PeftAdapterMixin, "load_adapter", _transformers_load_adapter)
 
 
 def _peft_from_pretrained(original: Any) -> Any:
@@ -171,18 +157,6 @@ def _peft_load_adapter(original: Any) -> Any:
             return original(self, model_id, adapter_name, *args, **kwargs)
 
     return load_adapter
-
-
-def _peft_save_pretrained(original: Any) -> Any:
-    """Whoever asks for a pickle gets it, and beside it the file that loading reads."""
-
-    def save_pretrained(self: Any, save_directory: str, safe_serialization: bool = True, *args: Any, **kw: Any) -> None:
-        if not safe_serialization:
-            original(self, save_directory, False, *args, **kw)
-        if safe_serialization or any(_is_qwthn(None, config, {}) for config in self.peft_config.values()):
-            original(self, save_directory, True, *args, **kw)
-
-    return save_pretrained
 
 
 def _transformers_load_adapter(original: Any) -> Any:

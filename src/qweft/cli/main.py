@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from qweft.cli.source import suggest
-from qweft.cli.terminal import complain
+from qweft.cli.terminal import complain, hush_libraries
 from qweft.errors import QweftError
 
 # Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The words after `qweft`; those of the process by default.
     """
+    hush_libraries()
     try:
         return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except QweftError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +29,12 @@ def only_json(wanted: bool) -> Iterator[None]:
     """
     with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
         yield
+
+
+def hush_libraries() -> None:
+    """Keep what quantization libraries say of themselves, whenever PEFT finds them installed, off the terminal."""
+    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def complain(sentence: str) -> None:

@@ -9,8 +9,8 @@ from qweft.export.moments import Moments
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Candidates for the ridge, in units of an input's mean square."""
-CHOICES = (None, *RIDGES)
-"""None: the part in c alone."""
+CHOICES = (None, *RIDGES) * 2
+"""None: the part in c alone. First with the affine fit in c, then with the linear one."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torc
         G = L C + R,   L, b = argmin sum |f - L C x - b|^2,   R = argmin sum |f - L C x - R x|^2 + ridge tr(R D R^T)
 
     L is the affine fit in the r numbers that the circuit reads. Its constant b has no place in a LoRA, nor has what
-    else x says of f; R takes up of both what a linear map of the whole x can. D is the diagonal of sum x x^T. Each
-    feature has its own ridge, chosen by fitting one half of the rows and measuring on the other, both ways.
+    else x says of f; R takes up of both what a linear map of the whole x can. D is the diagonal of sum x x^T. Where R
+    cannot make up for b, L of the linear fit, without b, does better. So each feature chooses its L, its ridge, and
+    whether it has R at all, by fitting one half of the rows and measuring on the other, both ways.
 
     Args:
         halves: Moments of even and odd rows.
@@ -64,23 +65,26 @@ def _pick(maps: Sequence[torch.Tensor], best: torch.Tensor) -> torch.Tensor:
 
 def _candidates(moments: Moments, compress: torch.Tensor) -> list[torch.Tensor]:
     """G for each of the choices."""
-    base = _affine(moments, compress) @ compress
-    rest = moments.fx - base @ moments.xx
     diagonal = moments.xx.diagonal()
     scale = diagonal.clamp_min(diagonal.max() * 1e-12 + torch.finfo(torch.float64).tiny).rsqrt()
     normal = scale[:, None] * moments.xx * scale
-    found = [base]
-    for ridge in RIDGES:
-        factor = torch.linalg.cholesky(normal + ridge * torch.eye(len(normal), dtype=torch.float64))
-        found.append(base + torch.cholesky_solve((rest * scale).T, factor).T * scale)
+    identity = torch.eye(len(normal), dtype=torch.float64)
+    factors = [torch.linalg.cholesky_ex(normal + ridge * identity) for ridge in RIDGES]
+    found = []
+    for base in (_fit_in_c(moments, compress, affine) @ compress for affine in (True, False)):
+        rest = ((moments.fx - base @ moments.xx) * scale).T
+        found.append(base)
+        for factor, failed in factors:  # rounding can leave the matrix of a long x below zero by more than a ridge
+            found.append(base if failed else base + torch.cholesky_solve(rest, factor).T * scale)
     return found
 
 
-def _affine(moments: Moments, compress: torch.Tensor) -> torch.Tensor:
-    """L of the affine fit f = L c + b in c = C x."""
-    centred = compress @ (moments.xx - torch.outer(moments.x, moments.x) / moments.tokens) @ compress.T
-    cross = (moments.fx - torch.outer(moments.f, moments.x) / moments.tokens) @ compress.T
-    return cross @ torch.linalg.pinv(centred, hermitian=True, rtol=1e-10)
+def _fit_in_c(moments: Moments, compress: torch.Tensor, affine: bool) -> torch.Tensor:
+    """L of f = L c + b in c = C x, or of f = L c."""
+    tokens = moments.tokens if affine else float("inf")
+    square = compress @ (moments.xx - torch.outer(moments.x, moments.x) / tokens) @ compress.T
+    cross = (moments.fx - torch.outer(moments.f, moments.x) / tokens) @ compress.T
+    return cross @ torch.linalg.pinv(square, hermitian=True, rtol=1e-10)
 
 
 def _errors(moments: Moments, matrix: torch.Tensor) -> torch.Tensor:

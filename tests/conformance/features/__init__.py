@@ -1,6 +1,31 @@
 """What a user does with `LoraConfig`, one check each; a check's name in the table is what it is registered by."""
 
-from tests.conformance.features import adapters, merging
+from tests.conformance.features import (
+    adapters,
+    exporting,
+    generation,
+    merging,
+    numbers,
+    pipelines,
+    quantized,
+    saving,
+    targets,
+    training,
+    transformers_side,
+)
 from tests.conformance.features.registry import FEATURES
 
-__all__ = ["FEATURES", "adapters", "merging"]
+__all__ = [
+    "FEATURES",
+    "adapters",
+    "exporting",
+    "generation",
+    "merging",
+    "numbers",
+    "pipelines",
+    "quantized",
+    "saving",
+    "targets",
+    "training",
+    "transformers_side",
+]

@@ -1,14 +1,31 @@
 """What merging means: a weight where the branch is linear, a sentence where it depends on its input."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel, convert_to_lora, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from tests.conformance.case import Case, Refused
+from tests.conformance.features.adapters import TOLERANCE, tuner_layers
 from tests.conformance.features.registry import feature
 
 NO_WEIGHT = "the circuit depends on its input, so no weight equals the branch; `qweft export` fits a LoRA to it"
+
+
+def refused(case: Case, model: Any, merge: Callable[[], Any]) -> Refused:
+    """The model says why it does not merge, and nothing in it has changed."""
+    before, weights = case.output(model), {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with pytest.raises(NotImplementedError, match=r"quantum circuit.*qweft export"):
+        merge()
+    assert list(model.state_dict()) == list(weights)
+    assert all(torch.equal(tensor, weights[key]) for key, tensor in model.state_dict().items())
+    assert merged_adapters(model) == []
+    assert torch.equal(case.output(model), before)
+    return Refused(NO_WEIGHT)
 
 
 @feature("`merge_and_unload`")
@@ -16,9 +33,127 @@ def merge_and_unload(case: Case, folder: Path) -> Refused | None:
     model = case.adapted()
     before = case.output(model)
     if case.has_circuit:
-        with pytest.raises(NotImplementedError, match="qweft export"):
-            model.merge_and_unload()
-        assert torch.equal(case.output(model), before)
+        return refused(case, model, model.merge_and_unload)
+    merged = model.merge_and_unload()
+    assert type(merged) is type(case.base())
+    assert not any(isinstance(module, BaseTunerLayer) for module in merged.modules())
+    torch.testing.assert_close(case.output(merged), before, **TOLERANCE)
+    assert not torch.allclose(case.output(case.base()), before, **TOLERANCE)
+    return None
+
+
+@feature("`merge_adapter`, `unmerge_adapter`")
+def merge_and_back(case: Case, folder: Path) -> Refused | None:
+    model = case.adapted()
+    before = case.output(model)
+    if case.has_circuit:
+        return refused(case, model, model.merge_adapter)
+    model.merge_adapter()
+    assert merged_adapters(model) == ["default"]
+    for layer in tuner_layers(model).values():
+        assert not torch.equal(layer.get_base_layer().weight, original(case, model, layer))
+    torch.testing.assert_close(case.output(model), before, **TOLERANCE)
+    model.unmerge_adapter()
+    assert merged_adapters(model) == []
+    for layer in tuner_layers(model).values():
+        torch.testing.assert_close(
+            layer.get_base_layer().weight, original(case, model, layer), rtol=0, atol=1e-5, msg="not close back"
+        )
+    torch.testing.assert_close(case.output(model), before, **TOLERANCE)
+    return None
+
+
+def merged_adapters(model: Any) -> list[str]:
+    """The adapters that are merged, the same in every layer."""
+    first, *others = (layer.merged_adapters for layer in tuner_layers(model).values())
+    assert all(other == first for other in others)
+    return list(first)
+
+
+def original(case: Case, model: Any, layer: Any) -> torch.Tensor:
+    """The weight of this layer in the base model."""
+    name = next(name for name, found in tuner_layers(model).items() if found is layer)
+    return case.base().get_submodule(name).weight
+
+
+@feature("`disable_adapter` while merged")
+def disable_merged(case: Case, folder: Path) -> Refused | None:
+    model = case.adapted()
+    if case.has_circuit:
+        return refused(case, model, model.merge_adapter)
+    before = case.output(model)
+    model.merge_adapter()
+    with model.disable_adapter():
+        torch.testing.assert_close(case.output(model), case.output(case.base()), **TOLERANCE)
+    torch.testing.assert_close(case.output(model), before, **TOLERANCE)
+    return None
+
+
+@feature("`safe_merge` leaves the weights alone where NaN would come of it")
+def safe_merge(case: Case, folder: Path) -> Refused | None:
+    model = case.adapted()
+    if case.has_circuit:
+        return refused(case, model, lambda: model.merge_adapter(safe_merge=True))
+    before = case.output(model)
+    model.merge_adapter(safe_merge=True)
+    torch.testing.assert_close(case.output(model), before, **TOLERANCE)
+    model.unmerge_adapter()
+    for _, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match="NaNs detected in the merged weights"):
+        model.merge_and_unload(safe_merge=True)
+    layer = next(iter(tuner_layers(model).values()))
+    torch.testing.assert_close(layer.get_base_layer().weight, original(case, model, layer), rtol=0, atol=1e-5)
+    return None
+
+
+@feature("one of several merged, the other unmerged")
+def one_of_several(case: Case, folder: Path) -> Refused | None:
+    model = case.adapted("a")
+    first = case.output(model)
+    torch.manual_seed(2)
+    model.add_adapter("ab", case.config(init_weights=False))
+    model.set_adapter("ab")
+    second = case.output(model)
+    if case.has_circuit:
+        return refused(case, model, lambda: model.merge_and_unload(adapter_names=["a"]))
+    model.merge_adapter(adapter_names=["a"])
+    assert merged_adapters(model) == ["a"]
+    torch.testing.assert_close(case.output(model), first, **TOLERANCE)
+    model.unmerge_adapter()
+    torch.testing.assert_close(case.output(model), second, **TOLERANCE)
+    torch.testing.assert_close(case.output(model.merge_and_unload(adapter_names=["a"])), first, **TOLERANCE)
+    return None
+
+
+@feature("two adapters merged at once")
+def both_merged(case: Case, folder: Path) -> Refused | None:
+    # without the task, for which PEFT may train the head whole: of two heads, one alone can be active
+    first = Case(case.family, "mpo") if case.has_circuit else case
+    model = first.adapted("a", task_type=None)
+    model.add_adapter("ab", case.config(init_weights=False, task_type=None, target_modules=case.family.targets[1:]))
+    model.base_model.set_adapter(["a", "ab"])
+    before = case.output(model)
+    if case.has_circuit:  # found before the layers that have the first adapter alone are merged
+        return refused(case, model, model.merge_and_unload)
+    torch.testing.assert_close(case.output(model.merge_and_unload()), before, **TOLERANCE)
+    return None
+
+
+@feature("PEFT's `convert_to_lora`")
+def to_lora(case: Case, folder: Path) -> Refused | None:
+    model = case.adapted(task_type=None)
+    assert model.supports_lora_conversion() != case.has_circuit
+    if case.has_circuit:
+        with pytest.raises(TypeError, match=r"do not support LoRA conversion: .*QwthnLayer"):
+            convert_to_lora(model, rank=3)
         return Refused(NO_WEIGHT)
-    torch.testing.assert_close(case.output(model.merge_and_unload()), before, rtol=1e-4, atol=1e-5)
+    config, weights = convert_to_lora(model, rank=3)
+    again: PeftModel = get_peft_model(case.base(), config).eval()
+    missing = again.load_state_dict(
+        {key.replace(".weight", ".default.weight"): tensor for key, tensor in weights.items()}, strict=False
+    )
+    assert not missing.unexpected_keys
+    torch.testing.assert_close(case.output(again), case.output(model), rtol=1e-3, atol=1e-3)
     return None

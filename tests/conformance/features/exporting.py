@@ -1,0 +1,68 @@
+"""Adapters for other programs, and adapters swapped in place."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from peft.utils.hotswap import hotswap_adapter
+from safetensors.torch import load_file, save_file
+
+import qweft
+from qweft import QweftError
+from qweft.adapter import QwthnLayer
+from qweft.export.linearise import fan_in_fan_out, layers_of, linearise
+from qweft.export.lora import lora_config, write_lora
+from qweft.export.twin import twin
+from tests.conformance.case import Case, NotApplicable
+from tests.conformance.features.registry import feature
+from tests.conformance.methods import CONTROL
+
+
+@feature("export to a plain LoRA (exact without a circuit)")
+def export(case: Case, folder: Path) -> None:
+    if case.method == CONTROL:
+        raise NotApplicable("it is a LoRA")
+    model = case.adapted(modules_to_save=[case.family.head])
+    wanted = case.output(model)
+    lora, _ = linearise(model, [case.family.inputs()])
+    layers = layers_of(model, "default")
+    config = lora_config(lora, model.get_base_model(), model.peft_config["default"], fan_in_fan_out(layers))
+    write_lora(folder, lora, config, "", {})
+    again = PeftModel.from_pretrained(case.base(), str(folder)).eval()
+    assert not any(isinstance(module, QwthnLayer) for module in again.modules())
+    if case.has_circuit:  # how near the fit comes is for pretrained models to say
+        with twin(model, lora, "default") as exported:
+            model.set_adapter(exported)
+            wanted = case.output(model)
+    torch.testing.assert_close(case.output(again), wanted, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(wanted, case.output(case.base()), rtol=1e-2, atol=1e-3)
+
+
+@feature("hot-swapping (`qweft.hotswap_adapter`; LoRA by PEFT's own)")
+def hotswap(case: Case, folder: Path) -> None:
+    if case.method == CONTROL and case.family.task in ("SEQ_CLS", "TOKEN_CLS"):
+        raise NotApplicable("PEFT's hot-swapping takes no trained heads along")
+    other = case.adapted(seed=2)
+    other.save_pretrained(folder)
+    model = case.adapted()
+    before, wanted = case.output(model), case.output(other)
+    swap = hotswap_adapter if case.method == CONTROL else qweft.hotswap_adapter
+    swap(model, str(folder), adapter_name="default", torch_device="cpu")
+    assert torch.equal(case.output(model), wanted)
+    assert not torch.equal(before, wanted)
+
+
+@feature("a file that lost a tensor, or has one too many, is refused")
+def strict(case: Case, folder: Path) -> None:
+    if case.method == CONTROL:
+        raise NotApplicable("PEFT warns and goes on")
+    case.adapted().save_pretrained(folder)
+    path = folder / "adapter_model.safetensors"
+    whole = load_file(path)
+    for broken in (dict(list(whole.items())[1:]), {**whole, "surprise": torch.ones(1)}):
+        save_file(broken, path)
+        base = case.base()
+        with pytest.raises(QweftError, match="does not fit the model"):
+            PeftModel.from_pretrained(base, str(folder))
+        assert torch.equal(case.output(base), case.output(case.base()))

@@ -1,0 +1,167 @@
+"""QWTHN in transformers' and TRL's trainers, for more than the step that tests/conformance makes on all families."""
+
+import copy
+import math
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from tests.conformance.features.training import QUIET, fit
+from tests.conformance.methods import CONTROL, make_config
+from tests.conformance.tokenizer import words
+from tests.tiny_models import tiny_llama
+from torch.nn.functional import logsigmoid
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+ROWS = torch.arange(96).view(8, 12) % 61 + 3
+METHODS = [CONTROL, "qtha", "mpo"]
+
+
+def adapted(method, **changes):
+    torch.manual_seed(1)
+    config = make_config(method, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", **changes)
+    return get_peft_model(tiny_llama(), config)
+
+
+def rows():
+    return [{"input_ids": row, "labels": row} for row in ROWS]
+
+
+def trained_by(folder, method="qtha", model=None, **changes):
+    """The trained parameters of the adapter, after two steps of transformers' trainer."""
+    model = adapted(method) if model is None else model
+    arguments = TrainingArguments(str(folder), **{**QUIET, "max_steps": 2, **changes})
+    fit(Trainer(model, arguments, train_dataset=rows()))
+    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def assert_equal(found, wanted, **tolerance):
+    assert found.keys() == wanted.keys()
+    for name, parameter in wanted.items():
+        torch.testing.assert_close(found[name], parameter, **tolerance)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_accumulation_gives_what_one_batch_gives(tmp_path, method):
+    whole = trained_by(tmp_path, method, per_device_train_batch_size=4, optim="sgd", max_grad_norm=0)
+    parts = trained_by(
+        tmp_path, method, per_device_train_batch_size=1, gradient_accumulation_steps=4, optim="sgd", max_grad_norm=0
+    )
+    start = {name: p for name, p in adapted(method).named_parameters() if p.requires_grad}
+    assert any(not torch.equal(parameter, start[name]) for name, parameter in whole.items())
+    assert_equal(parts, whole, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_trainers_checkpointing_changes_nothing(tmp_path, method, reentrant):
+    wanted = trained_by(tmp_path, method)
+    options = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": reentrant}}
+    model = adapted(method)
+    model.enable_input_require_grads()
+    assert_equal(trained_by(tmp_path, model=model, **options), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bfloat16_in_the_trainer_leaves_the_adapter_in_float32(tmp_path, method):
+    wanted = trained_by(tmp_path, method, optim="sgd")
+    found = trained_by(tmp_path, method, optim="sgd", bf16=True)
+    assert {parameter.dtype for parameter in found.values()} == {torch.float32}
+    start = dict(adapted(method).named_parameters())
+    moved = torch.cat([(wanted[name] - start[name]).flatten() for name in wanted])
+    apart = torch.cat([(found[name] - wanted[name]).flatten() for name in wanted])
+    assert 0 < apart.norm() < 0.1 * moved.norm()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_best_checkpoint_is_loaded_at_the_end(tmp_path, method):
+    """The rate is so high that training makes it worse: the best is the first checkpoint, not the last state."""
+    options = {"save_strategy": "steps", "eval_strategy": "steps", "save_steps": 1, "eval_steps": 1, "max_steps": 3}
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "save_total_limit": 2}
+    arguments = TrainingArguments(str(tmp_path), **{**QUIET, **options, **best, "learning_rate": 3.0})
+    model = adapted(method)
+    trainer = Trainer(model, arguments, train_dataset=rows(), eval_dataset=rows())
+    fit(trainer)
+    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert max(losses) > min(losses)
+    torch.testing.assert_close(trainer.evaluate()["eval_loss"], min(losses))
+    checkpoint = PeftModel.from_pretrained(tiny_llama(), trainer.state.best_model_checkpoint).eval()
+    with torch.no_grad():
+        assert torch.equal(checkpoint(ROWS).logits, model.eval()(ROWS).logits)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sft_stopped_and_resumed_is_sft_in_one_go(tmp_path, method):
+    def trainer(folder, steps, **changes):
+        torch.manual_seed(1)
+        return SFTTrainer(
+            tiny_llama(),
+            SFTConfig(
+                str(folder),
+                **{**QUIET, "max_steps": steps, "max_length": 12, "lr_scheduler_type": "constant", **changes},
+            ),
+            train_dataset=Dataset.from_dict({"input_ids": ROWS.tolist()}),
+            processing_class=words(),
+            peft_config=make_config(method, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"),
+        )
+
+    straight = trainer(tmp_path / "straight", 4)
+    fit(straight)
+    fit(trainer(tmp_path / "halves", 2, save_strategy="steps", save_steps=2))
+    resumed = trainer(tmp_path / "halves", 4)
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == 4
+    wanted = {name: p for name, p in straight.model.named_parameters() if p.requires_grad}
+    assert wanted
+    for name, parameter in resumed.model.named_parameters():
+        if name in wanted:
+            assert torch.equal(parameter, wanted[name]), name
+
+
+class OnStep(TrainerCallback):
+    """Calls a function before each step."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.function()
+
+
+def log_probability(model, prompt, completion):
+    """Log-probability of a completion after a prompt."""
+    ids = torch.tensor([prompt + completion])
+    with torch.no_grad():
+        scores = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+    return scores.gather(-1, torch.tensor(completion)[:, None]).sum()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_reference_of_dpo_is_the_adapter_as_it_was(tmp_path, method):
+    """TRL copies the adapter to a second one, through `parameter.data`, and switches between them at every step."""
+    text = {"prompt": ["w3 w4"], "chosen": [" w7 w8"], "rejected": [" w9 w5"]}
+    each_step = {"logging_strategy": "steps", "logging_steps": 1}
+    model = adapted(method, init_weights=False)
+    before = adapted(method, init_weights=False).eval()
+    trainer = DPOTrainer(
+        model,
+        args=DPOConfig(str(tmp_path), max_length=12, beta=0.5, **{**QUIET, **each_step, "max_steps": 2}),
+        train_dataset=Dataset.from_dict(text),
+        processing_class=words(),
+    )
+    second = {}
+    trainer.add_callback(OnStep(lambda: second.update(copy.deepcopy(get_peft_model_state_dict(model)))))
+    fit(trainer)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    torch.testing.assert_close(losses[0], math.log(2), rtol=1e-4, atol=0)
+    after = adapted(method).eval()
+    set_peft_model_state_dict(after, second)
+    end = words().eos_token_id
+    gains = [
+        log_probability(after, [3, 4], completion) - log_probability(before, [3, 4], completion)
+        for completion in ([7, 8, end], [9, 5, end])
+    ]
+    torch.testing.assert_close(losses[1], -logsigmoid(0.5 * (gains[0] - gains[1])).item(), rtol=1e-4, atol=0)
+    assert losses[1] < losses[0]
