@@ -22,7 +22,7 @@ from torch import nn
 
 from qweft.adapter import QwthnConfig
 from qweft.adapter.attach import attach, detach
-from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.layer import QwthnLinear
 from qweft.data.collate import Collator
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
@@ -117,7 +117,7 @@ def last_core(layer):
 def scales(config, x, g, base, seed, tokens):
     """Everything about one branch at its start, and after one step of its last core."""
     torch.manual_seed(seed)
-    layer = QwthnLayer(base, "default", config, config.r, config.alpha)
+    layer = QwthnLinear(base, "default", config, config.r, config.alpha)
     compress, core = layer.qwthn_compress["default"], layer.qwthn_core["default"]
     expand, last, s = layer.qwthn_expand["default"], last_core(layer), layer.scaling["default"]
     found = {}

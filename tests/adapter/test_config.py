@@ -1,6 +1,9 @@
 """The config: presets, JSON, and a sentence for each wrong value."""
 
+import copy
+import dataclasses
 import json
+import pickle
 import subprocess
 import sys
 
@@ -107,3 +110,14 @@ def test_registered_once_as_a_real_member():
 def test_importing_qweft_first_registers_whoever_asks_for_peft_in_between(asks):
     program = f"import qweft\n{asks}\nimport peft\nassert 'QWTHN' in list(peft.PeftType)\n"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(("name", "way"), [("lora_alpha", "called alpha"), ("use_dora", "DoRA normalises")])
+def test_a_name_of_lora_is_answered_with_what_to_do(name, way):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}': .*{way}"):
+        QwthnConfig(**{name: 16})
+
+
+def test_a_config_can_be_copied_and_pickled():
+    config = QwthnConfig.preset("qtha", r=3, rank_pattern={"v_proj": 2})
+    assert copy.deepcopy(config) == config == pickle.loads(pickle.dumps(config)) == dataclasses.replace(config)

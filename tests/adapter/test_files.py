@@ -285,7 +285,7 @@ def test_a_hub_id_is_read_from_the_cache_and_its_pickle_is_not(saved, folder, tm
     assert torch.equal(logits(load(tiny_llama(), "someone/adapter").eval()), saved[1])
     (snapshot / FILE).unlink()
     plant_pickle(snapshot, tmp_path / "marker")
-    with pytest.raises(QweftError, match=r"someone/adapter holds no adapter_model\.safetensors"):
+    with pytest.raises(QweftError, match=r"adapter_model\.safetensors of someone/adapter is not in the cache"):
         load(tiny_llama(), "someone/adapter")
     assert not (tmp_path / "marker").exists()
 
@@ -465,3 +465,99 @@ def test_other_methods_save_as_they_did(tmp_path):
         tmp_path, safe_serialization=False
     )
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", "adapter_config.json", "adapter_model.bin"}
+
+
+@pytest.mark.parametrize("load", ["peft", "transformers"])
+def test_embeddings_in_a_file_must_fit_and_are_said(tmp_path, load):
+    """PEFT saves them after a change of the vocabulary; with another shape nothing at all may be replaced."""
+    get_peft_model(tiny_llama(), small("qtha")).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    found, key = load_file(path), "base_model.model.model.embed_tokens.weight"
+
+    def loaded(base):
+        if load == "peft":
+            return PeftModel.from_pretrained(base, tmp_path)
+        return base.load_adapter(str(tmp_path))
+
+    head = "base_model.model.lm_head.weight"
+    save_file({**found, key: torch.full((64, 20), 7.0), head: torch.ones(3, 3)}, path)
+    base = tiny_llama()
+    with pytest.raises(QweftError, match=r"lm_head\.weight is 3 x 3 there"):
+        loaded(base)
+    assert torch.equal(base.get_input_embeddings().weight, tiny_llama().get_input_embeddings().weight)
+    save_file({**found, key: torch.full((64, 20), 7.0)}, path)
+    with pytest.warns(UserWarning, match=r"embeddings of the base model \(model\.embed_tokens\.weight\)"):
+        loaded(tiny_llama())
+
+
+@pytest.mark.parametrize("api", ["peft", "transformers"])
+def test_a_second_adapter_that_cannot_be_put_on_leaves_nothing_and_can_be_tried_again(api):
+    wrong = small("mpo", target_modules=["q_proj", "input_layernorm"])
+    if api == "peft":
+        model = get_peft_model(tiny_llama(), small("qtha", init_weights=False), adapter_name="a")
+    else:
+        model = tiny_llama()
+        model.add_adapter(small("qtha", init_weights=False), "a")
+    add = (lambda c: model.add_adapter("b", c)) if api == "peft" else (lambda c: model.add_adapter(c, "b"))
+    keys, before = set(model.state_dict()), logits(model.eval())
+    with pytest.raises(ValueError, match="input_layernorm"):
+        add(wrong)
+    assert set(model.state_dict()) == keys and "b" not in model.peft_config
+    assert torch.equal(logits(model), before)
+    add(small("mpo"))
+    assert set(model.state_dict()) > keys
+
+
+def test_a_first_adapter_that_cannot_be_put_on_can_be_tried_again_through_transformers():
+    model = tiny_llama()
+    with pytest.raises(ValueError, match="input_layernorm"):
+        model.add_adapter(small("mpo", target_modules=["q_proj", "input_layernorm"]))
+    model.add_adapter(small("mpo"))
+    assert model.active_adapters() == ["default"]
+
+
+def test_a_file_of_another_structure_is_not_loaded_over_an_adapter(tmp_path):
+    """Shapes alone do not tell once-uploaded circuits from others."""
+    get_peft_model(tiny_llama(), small("qtha", dropout=0.0)).save_pretrained(tmp_path / "a")
+    get_peft_model(tiny_llama(), small("qtha", core="quantum", reupload=False)).save_pretrained(tmp_path / "b")
+    model = get_peft_model(tiny_llama(), small("qtha", core="quantum"))
+    for folder, field in (("a", "core"), ("b", "reupload")):
+        with pytest.raises(QweftError, match=f"{field} is .* there and .* here"):
+            model.load_adapter(tmp_path / folder, "default")
+        with pytest.raises(QweftError, match=f"{field} is .* there and .* here"):
+            PeftModel.from_pretrained(tiny_llama(), tmp_path / folder, config=model.peft_config["default"])
+
+
+def test_a_config_may_not_ask_for_more_than_the_file_holds(tmp_path):
+    get_peft_model(tiny_llama(), small("mpo")).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "width": 65536}))
+    with pytest.raises(QweftError, match="but its file holds"):
+        PeftModel.from_pretrained(tiny_llama(), tmp_path)
+
+
+def test_an_adapter_that_shows_itself_only_while_it_is_loaded_is_refused(tmp_path, monkeypatch):
+    """A hub that does not answer at first must not open a way around the check."""
+    get_peft_model(tiny_llama(), small("mpo")).save_pretrained(tmp_path)
+    honest, asked = PeftConfig._get_peft_type, []
+
+    def flaky(*args, **kwargs):
+        asked.append(args)
+        if len(asked) == 1:
+            raise ValueError("no answer")
+        return honest(*args, **kwargs)
+
+    monkeypatch.setattr(PeftConfig, "_get_peft_type", flaky)
+    with pytest.raises(QweftError, match="could not be looked at before it is loaded"):
+        PeftModel.from_pretrained(tiny_llama(), tmp_path)
+
+
+def test_weights_that_are_not_in_the_cache_are_no_fault_of_the_adapter(monkeypatch):
+    def offline(*args, **kwargs):
+        raise huggingface_hub.errors.LocalEntryNotFoundError("not cached")
+
+    monkeypatch.setattr("qweft.adapter.weights_file.hf_hub_download", offline)
+    from qweft.adapter.weights_file import find_weights
+
+    with pytest.raises(QweftError, match="is not in the cache, and the hub was not reached"):
+        find_weights("owner/adapter")

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import qweft
 from qweft import QwthnConfig
-from qweft.adapter import QwthnLayer
+from qweft.adapter import QwthnLinear
 from qweft.adapter.parameters import count_parameters
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
@@ -46,7 +46,7 @@ def test_the_start_leaves_the_base_model_as_it_is_bit_for_bit(preset, make, star
     base = make()
     before = logits(base)
     model = get_peft_model(base, small(preset, start=start)).eval()
-    assert any(isinstance(module, QwthnLayer) for module in model.modules())
+    assert any(isinstance(module, QwthnLinear) for module in model.modules())
     assert torch.equal(logits(model), before)
     random = get_peft_model(make(), small(preset, start=start, init_weights=False)).eval()
     assert not torch.equal(logits(random), before)
@@ -72,7 +72,7 @@ def test_the_count_from_shapes_is_the_number_of_trained_parameters(preset):
     counted = sum(
         sum(count_parameters(config, layer.in_features, layer.out_features, layer.qwthn_r["default"]).values())
         for layer in model.modules()
-        if isinstance(layer, QwthnLayer)
+        if isinstance(layer, QwthnLinear)
     )
     assert counted == model.get_nb_trainable_parameters()[0] > 0
 

@@ -10,7 +10,7 @@ from peft import get_peft_model
 from torch.func import functional_call
 
 from qweft import QwthnConfig, presets
-from qweft.adapter import QwthnLayer, prepared, together
+from qweft.adapter import QwthnLinear, prepared, together
 from tests.tiny_models import tiny_llama
 
 TOKENS = torch.arange(24).view(2, 12)
@@ -31,7 +31,7 @@ def ready(preset="qtha", **changes):
 
 
 def layers_of(model):
-    return [module for module in model.modules() if isinstance(module, QwthnLayer)]
+    return [module for module in model.modules() if isinstance(module, QwthnLinear)]
 
 
 def gradients(model, backward=lambda model: model(input_ids=TOKENS, labels=TOKENS).loss.backward()):

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 import qweft
-from qweft.adapter import QwthnLayer
+from qweft.adapter import QwthnLinear
 from tests.conformance.methods import CONTROL, METHODS, make_config
 
 TOKENS = torch.arange(24).view(2, 12)
@@ -96,7 +96,7 @@ def test_four_bits_start_exact_train_and_come_back(four_bit, tmp_path, method, m
 def test_the_weight_of_four_bits_is_the_same_before_and_after_the_model_ran(four_bit, make):
     """On some CPUs bitsandbytes packs the weights anew at the first call, and PEFT takes the packed for the plain."""
     model = get_peft_model(four_bit(make), config("mpo", make)).eval()
-    layer = next(module for module in model.modules() if isinstance(module, QwthnLayer))
+    layer = next(module for module in model.modules() if isinstance(module, QwthnLinear))
     before = layer.get_base_weight().clone()
     assert (before.T if make is gpt2 else before).norm() > 1
     logits(model)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from qweft import QwthnConfig
-from qweft.adapter import QwthnLayer
+from qweft.adapter import QwthnLinear
 
 SIZES = [(576, 192), (1009, 576)]
 SHAPES = [(4, 1, 16, 4), (8, 4, 64, 8), (10, 10, 256, 8), (4, 2, 256, 8)]
@@ -26,7 +26,7 @@ def layers(preset, sizes=(576, 192), r=4, depth=2, width=16, bond=4, draws=8, **
     for seed in range(draws):
         torch.manual_seed(seed)
         base = nn.Linear(*sizes, bias=False)
-        made.append(QwthnLayer(base, "default", config, r, None))
+        made.append(QwthnLinear(base, "default", config, r, None))
     return made
 
 

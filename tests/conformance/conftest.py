@@ -9,7 +9,7 @@ from qweft.files import write_bytes
 from tests.conformance.families import FAMILIES
 from tests.conformance.features import FEATURES
 from tests.conformance.methods import METHODS
-from tests.conformance.table import FAILS, Cell, render
+from tests.conformance.table import FAILS, NOT_INSTALLED, Cell, render
 
 CELLS: list[Cell] = []
 
@@ -39,5 +39,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write(page)
         if any(cell.outcome == FAILS for cell in CELLS):
             terminalreporter.write_line(f"{file} was left as it is: a check failed")
+        elif any(NOT_INSTALLED in cell.why for cell in CELLS):
+            terminalreporter.write_line(f"{file} was left as it is: some cells could not be tried here")
         else:
             write_bytes(Path(file), page.encode())

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WORKS, REFUSES, NOT_APPLICABLE, FAILS = "works", "refuses", "n/a", "FAILS"
+NOT_INSTALLED = "is not installed"
+"""In the reason of a cell that could not be tried here: such a table is not for the documentation."""
 MARKS = {WORKS: "✓", REFUSES: "✗", NOT_APPLICABLE: "–", FAILS: "**FAILS**"}
 
 HEADER = """# What works where

@@ -9,7 +9,7 @@ from peft import PeftModel, get_peft_model
 from torch import nn
 
 from qweft import QweftError, QwthnConfig
-from qweft.adapter import QwthnLayer
+from qweft.adapter import QwthnLinear
 from qweft.export.linearise import fan_in_fan_out, layers_of, linearise
 from qweft.export.lora import lora_config, target_names, write_lora
 from qweft.export.twin import read_twin, twin
@@ -57,7 +57,7 @@ def test_without_a_circuit_the_lora_equals_the_adapter(tmp_path, make, preset, c
     lora, notes = linearise(model, [])
     assert not notes
     again = PeftModel.from_pretrained(make(), written(tmp_path, model, lora)).eval()
-    assert not any(isinstance(module, QwthnLayer) for module in again.modules())
+    assert not any(isinstance(module, QwthnLinear) for module in again.modules())
     torch.testing.assert_close(logits(again), logits(model), rtol=1e-4, atol=1e-5)
     assert (logits(again) - logits(make())).abs().max() > 1e-2
 

@@ -2,11 +2,11 @@
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.hotswap import hotswap_adapter
-from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.model import QwthnModel
 from qweft.adapter.presets import presets
 from qweft.adapter.registration import register
 
 register()
 
-__all__ = ["QwthnConfig", "QwthnLayer", "QwthnModel", "hotswap_adapter", "presets"]
+__all__ = ["QwthnConfig", "QwthnLinear", "QwthnModel", "hotswap_adapter", "presets"]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qweft.adapter.config import QwthnConfig
 
 HEADING = "## QWTHN adapter"
+END = "<!-- so far from qweft -->"
 FORMULAS = {
     "identity": "h = c",
     "linear": "h = K c",
@@ -21,13 +22,14 @@ FORMULAS = {
 }
 MAPS = {"mpo": "a matrix product operator and a linear map", "dense": "a linear map"}
 LOADING = """```python
-import qweft  # pip install qweft: makes the method known to PEFT
+import qweft  # has to be installed; makes the method known to PEFT
 from peft import PeftModel
 
 model = PeftModel.from_pretrained(base_model, "this folder or repository")
 ```
 
 Without `import qweft` PEFT says `KeyError: 'QWTHN'`."""
+METHOD = " The method is arXiv 2503.12790's, as qweft reads it."
 
 
 def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) -> str:
@@ -47,13 +49,17 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
         )
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     alpha = 2 * config.r if config.alpha is None else config.alpha
+    network = "mpo" in (config.compress, config.expand)
+    sizes = f", width {config.width}, bond dimension {config.bond_dimension}" if network else ""
+    patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
+    differing = "".join(f"; {name} that differ: {pattern}" for name, pattern in patterns.items() if pattern)
     return f"""{HEADING}
 
 Beside each adapted layer W0: c = C x, {FORMULAS[config.core]}, y = W0 x + ({alpha:g} / {config.r}) E h. C is
-{MAPS[config.compress]}, E {MAPS[config.expand]}.{circuit} The method is arXiv 2503.12790's, as qweft reads it.
+{MAPS[config.compress]}, E {MAPS[config.expand]}.{circuit}{METHOD if circuit or sizes else ""}
 
-- rank r = {config.r}, width {config.width}, bond dimension {config.bond_dimension}
-- layers: {_layers(config, shapes)}
+- rank r = {config.r}{sizes}{differing}
+- layers: {_layers(shapes)}
 - parameters: {sum(counts.values()):,} ({parts})
 
 {LOADING}
@@ -61,11 +67,11 @@ Beside each adapted layer W0: c = C x, {FORMULAS[config.core]}, y = W0 x + ({alp
 
 
 def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
-    """Parameters of a file's tensors: tensor network, linear maps, circuit, modules trained whole."""
-    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "modules trained whole": 0}
+    """Parameters of a file's tensors: tensor network, linear maps, circuit, and whole modules (heads, embeddings)."""
+    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "whole modules": 0}
     for key, shape in shapes.items():
         if "qwthn_" not in key:
-            part = "modules trained whole"
+            part = "whole modules"
         elif key.endswith(".angles"):
             part = "circuit"
         else:
@@ -74,22 +80,29 @@ def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     return counts
 
 
-def _layers(config: "QwthnConfig", shapes: Iterable[str]) -> str:
+def _layers(shapes: Iterable[str]) -> str:
     """The names of the adapted layers, each last part once, and how many layers they are."""
     found = {match[1] for key in shapes if (match := re.match(r"(.+)\.qwthn_", key))}
     return f"{', '.join(sorted({name.rpartition('.')[2] for name in found}))} ({len(found)} in all)"
 
 
 def add_method_section(folder: Path, config: "QwthnConfig") -> None:
-    """Write the section into the README.md that PEFT made in the folder, once; without both files nothing is done."""
+    """Write the section into the README.md that PEFT made in the folder, or anew where one is; else nothing is done."""
     card, weights = folder / "README.md", folder / "adapter_model.safetensors"
     if not card.is_file() or not weights.is_file():
         return
     text = card.read_text(encoding="utf-8")
     if HEADING in text:
+        if END in text:  # of an earlier save, perhaps of another adapter
+            section = _section_of(weights, config)
+            before, after = text.split(HEADING, 1)[0], text.split(END, 1)[1]
+            card.write_text(f"{before}{section}{END}{after}", encoding="utf-8")
         return
     # behind the front matter, before what PEFT's template leaves to be filled in
     front = re.match(r"---\n.*?\n---\n", text, re.DOTALL)
     at = front.end() if front else 0
-    section = method_section(config, {key: tuple(tensor.shape) for key, tensor in read_header(weights).items()})
-    card.write_text(f"{text[:at]}\n{section}\n{text[at:].lstrip()}", encoding="utf-8")
+    card.write_text(f"{text[:at]}\n{_section_of(weights, config)}{END}\n\n{text[at:].lstrip()}", encoding="utf-8")
+
+
+def _section_of(weights: Path, config: "QwthnConfig") -> str:
+    return method_section(config, {key: tuple(tensor.shape) for key, tensor in read_header(weights).items()})

@@ -116,7 +116,7 @@ def _check_together(config: "QwthnConfig") -> None:
             f"use r of at most {LARGEST_RANK} with core {config.core!r}, or core 'linear'"
         )
     for size, modes in (config.modes or {}).items():
-        if not str(size).isdigit() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
+        if not str(size).isdecimal() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
             raise QweftError(
                 f"modes must map sizes to lists of factors, as {{'576': [6, 6, 4, 4]}}, got {size!r}: {modes!r}"
             )

@@ -12,6 +12,19 @@ from qweft.adapter.peft_type import peft_type
 from qweft.adapter.presets import PRESETS
 from qweft.errors import QweftError
 
+LORA_NAMES = {
+    "lora_alpha": "it is called alpha here",
+    "lora_dropout": "it is called dropout here",
+    "init_lora_weights": "it is called init_weights here",
+    "use_rslora": "choose alpha yourself; the branch is scaled by alpha / r",
+    "use_dora": "DoRA normalises a merged weight, which a branch with a circuit has not",
+    "target_parameters": "the branch adapts linear layers, not bare parameters",
+    "layer_replication": "repeat the layers of the base model before the adapter is put on",
+    "megatron_config": "Megatron's parallel layers are not adapted",
+    "fan_in_fan_out": "it is found out from the layer",
+}
+"""Fields of `LoraConfig` that have another name here, or cannot be."""
+
 
 @dataclass
 class QwthnConfig(PeftConfig):
@@ -80,6 +93,13 @@ class QwthnConfig(PeftConfig):
     alpha_pattern: dict[str, float] = field(default_factory=dict, metadata={"help": "Alphas of layers that differ."})
     modules_to_save: list[str] | None = field(default=None, metadata={"help": "Further modules to train whole."})
 
+    def __new__(cls, *_: Any, **given: Any) -> "QwthnConfig":
+        """Say of a name that LoRA has, and this method has not, what to do instead."""
+        for name, instead in LORA_NAMES.items():
+            if name in given:
+                raise TypeError(f"QwthnConfig got an unexpected keyword argument {name!r}: {instead}")
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = peft_type()
@@ -111,6 +131,10 @@ class QwthnConfig(PeftConfig):
         """Save as PEFT does, and say in the model card that PEFT made there what the adapter is and how to load it."""
         super().save_pretrained(save_directory, **kwargs)
         add_method_section(Path(save_directory), self)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
+        """As PEFT's, to a private repository unless `private` says otherwise."""
+        return super().push_to_hub(repo_id, **{**kwargs, "private": kwargs.get("private") is not False})
 
     @property
     def is_linear(self) -> bool:

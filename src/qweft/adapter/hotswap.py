@@ -10,25 +10,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.strict_loading import adapter_tensors, check_tensors, file_key
+from qweft.adapter.structure import check_same_structure
 from qweft.adapter.weights_file import find_weights, read_header
 from qweft.errors import QweftError
 
-SAME = (
-    "compress",
-    "core",
-    "expand",
-    "r",
-    "rank_pattern",
-    "width",
-    "bond_dimension",
-    "modes",
-    "circuit_layers",
-    "reupload",
-    "dropout",
-)
-"""Fields that must agree: what they decide stands in the model already."""
 PLACES = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")
 """Fields that may be written differently, as long as they mean the same layers."""
 
@@ -68,19 +55,12 @@ def hotswap_adapter(
         raise QweftError(f"the model has no QWTHN adapter {adapter_name!r} to replace; it has: {known}")
     old: QwthnConfig = present[adapter_name]
     path = find_weights(folder, **hub)
-    new = PeftConfig.from_pretrained(str(folder), **hub)
-    if not isinstance(new, QwthnConfig):
-        raise QweftError(f"{folder} holds an adapter of type {new.peft_type}, which cannot replace a QWTHN adapter")
-    layers = {file_key(name): module for name, module in model.named_modules() if isinstance(module, QwthnLayer)}
+    new: Any = PeftConfig.from_pretrained(str(folder), **hub)
+    layers = {file_key(name): module for name, module in model.named_modules() if isinstance(module, QwthnLinear)}
     layers = {name: layer for name, layer in layers.items() if adapter_name in layer.qwthn_compress}
     if any(adapter_name in layer.merged_adapters for layer in layers.values()):
         raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
-    for name in SAME:
-        if getattr(old, name) != getattr(new, name):
-            raise QweftError(
-                f"{folder} cannot take the place of adapter {adapter_name!r}: {name} is {getattr(new, name)!r} there "
-                f"and {getattr(old, name)!r} here; load it as a further adapter with load_adapter"
-            )
+    check_same_structure(new, old, f"the adapter in {folder}")
     _check_file(model, adapter_name, read_header(path), old, new)
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
     for key, tensor in adapter_tensors(model, adapter_name).items():

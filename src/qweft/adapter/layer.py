@@ -16,10 +16,11 @@ from qweft.adapter.prepared import Branch, Prepared, needs_graph, prepare
 from qweft.circuit.precision import autocast_enabled, exact_products
 
 
-class QwthnLayer(nn.Module, BaseTunerLayer):
+class QwthnLinear(nn.Module, BaseTunerLayer):
     """y = W0 x + sum over active adapters of (alpha / r) E(core(C(dropout(x)))).
 
-    Serves `nn.Linear`, transformers' `Conv1D`, and PEFT's quantized linear layers.
+    Serves `nn.Linear`, transformers' `Conv1D`, and PEFT's quantized linear layers. PEFT knows by "Linear" in a class's
+    name that it may put another adapter on what it adapted before (`target_modules="all-linear"`).
 
     Args:
         base_layer: The frozen layer, d_in -> d_out.
@@ -127,7 +128,7 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
         """Build anew at the next call."""
         self.qwthn_prepared = {name: kept for name, kept in self.qwthn_prepared.items() if name != adapter_name}
 
-    def train(self, mode: bool = True) -> "QwthnLayer":
+    def train(self, mode: bool = True) -> "QwthnLinear":
         """Also builds anew, for code that writes to `parameter.data`, which no counter of writes sees."""
         self.qwthn_prepared = {}
         return super().train(mode)
@@ -188,9 +189,14 @@ class QwthnLayer(nn.Module, BaseTunerLayer):
     ) -> torch.Tensor:
         """Each row of the batch with the adapter it names; "__base__" means none."""
         if len(adapter_names) != len(x):
-            raise ValueError(f"adapter_names names {len(adapter_names)} rows, but the batch has {len(x)}")
+            raise ValueError(
+                "Length of `adapter_names` should be the same as the number of inputs, but got "
+                f"{len(adapter_names)} and {len(x)} respectively."
+            )
         if self.merged:
-            raise ValueError("adapter_names cannot be used while adapters are merged; call unmerge_adapter() first")
+            raise ValueError(
+                "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
+            )
         result = self.base_layer(x, *args, **kwargs).clone()
         for name in dict.fromkeys(adapter_names):
             if name in self.qwthn_compress:

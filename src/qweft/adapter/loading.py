@@ -7,7 +7,7 @@ wrapped in memory, once; for adapters of other methods they do what they did.
 
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,15 +16,21 @@ from peft import PeftConfig, PeftModel
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
-from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.layer import QwthnLinear
+from qweft.adapter.limits import file_elements
 from qweft.adapter.peft_type import peft_type
 from qweft.adapter.strict_loading import COMPILED, check_tensors
+from qweft.adapter.structure import check_same_structure
 from qweft.adapter.together import unwatch
 from qweft.adapter.weights_file import HUB_ARGUMENTS, find_weights, read_header
 from qweft.adapter.wrapping import wrap
+from qweft.errors import QweftError
 
 KEYS_CHANGE: Mapping[str, torch.Tensor] = {}
 """Announced where the keys are renamed while the file is read, so that they can be checked only then."""
+UNSEEN: Mapping[str, torch.Tensor] = {}
+"""Announced where the file could not be looked at, for its config was not to be had: an adapter of another method, or
+none, or a hub that did not answer just then."""
 _announced: ContextVar[Mapping[str, torch.Tensor] | None] = ContextVar("announced", default=None)
 
 
@@ -35,6 +41,11 @@ def check_announced(model: nn.Module, adapter_name: str) -> None:
         QweftError: If the file does not fit.
     """
     found = _announced.get()
+    if found is UNSEEN:
+        raise QweftError(
+            f"the file of adapter {adapter_name!r} could not be looked at before it is loaded, for its config was not "
+            "to be had at first; check the connection and load it again"
+        )
     if found is not None and found is not KEYS_CHANGE:
         check_tensors(model, adapter_name, found)
 
@@ -42,10 +53,12 @@ def check_announced(model: nn.Module, adapter_name: str) -> None:
 @contextmanager
 def _announcing(found: Mapping[str, torch.Tensor]) -> Iterator[None]:
     token = _announced.set(found)
+    elements = file_elements.set(sum(tensor.numel() for tensor in found.values()) or None)
     try:
         yield
     finally:
         _announced.reset(token)
+        file_elements.reset(elements)
 
 
 @contextmanager
@@ -54,35 +67,45 @@ def untouched_on_error(root: nn.Module, adapter_name: str) -> Iterator[None]:
     modules = set(root.modules())
     gradients = [(parameter, parameter.requires_grad) for parameter in root.parameters()]
     modes = [(module, module.training) for module in modules]
+    # PEFT notes the config before the adapter is put on, so only the layers tell whether it was there
+    known = {module for module in modules if _has(module, adapter_name)}
     configs = dict(getattr(root, "peft_config", None) or {})
     notes = {name: root.__dict__.get(name) for name in ("peft_config", "_hf_peft_config_loaded")}
     try:
         yield
     except BaseException:
         for path, module in list(root.named_modules()):
-            if not isinstance(module, QwthnLayer | AuxiliaryTrainingWrapper):
+            if not isinstance(module, QwthnLinear | AuxiliaryTrainingWrapper):
                 continue
             if module not in modules:
                 parent, _, name = path.rpartition(".")
-                inner = module.get_base_layer() if isinstance(module, QwthnLayer) else module.original_module
+                inner = module.get_base_layer() if isinstance(module, QwthnLinear) else module.original_module
                 setattr(root.get_submodule(parent), name, inner)
-            elif adapter_name not in configs:
+            elif module not in known:
                 _drop(module, adapter_name)
-        if not any(isinstance(module, QwthnLayer) for module in root.modules()):
+        if not any(isinstance(module, QwthnLinear) for module in root.modules()):
             unwatch(root)
         for parameter, flag in gradients:
             parameter.requires_grad_(flag)
         for module, mode in modes:
             module.training = mode
         current = getattr(root, "peft_config", None)
-        if isinstance(current, dict) and adapter_name not in configs:
+        if isinstance(current, dict) and (adapter_name not in configs or not known):
             current.pop(adapter_name, None)
         for name, value in notes.items():
             if value is None:
                 root.__dict__.pop(name, None)
             else:
                 root.__dict__[name] = value
+        if root.__dict__.get("_hf_peft_config_loaded") and not getattr(root, "peft_config", None):
+            root.__dict__["_hf_peft_config_loaded"] = False  # transformers sets it before it tries
         raise
+
+
+def _has(module: Any, adapter_name: str) -> bool:
+    if isinstance(module, QwthnLinear):
+        return adapter_name in module.qwthn_compress
+    return isinstance(module, AuxiliaryTrainingWrapper) and adapter_name in module._adapters
 
 
 def _drop(module: Any, adapter_name: str) -> None:
@@ -91,15 +114,24 @@ def _drop(module: Any, adapter_name: str) -> None:
     module.delete_adapter(adapter_name, *([active] if isinstance(module, AuxiliaryTrainingWrapper) else []))
 
 
-def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool:
-    """Whether the config, or the folder or hub id where there is none, is of this method."""
+def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool | None:
+    """Whether the config, or the folder or hub id where there is none, is of this method; none if that is not known."""
     found = config.get("peft_type") if isinstance(config, dict) else getattr(config, "peft_type", None)
     if found is None and adapter is not None:
         try:
             found = PeftConfig._get_peft_type(str(adapter), **hub)
         except (ValueError, KeyError):  # no config, or none of PEFT: the wrapped function says so in its own words
-            return False
+            return None
     return found is not None and found == peft_type()
+
+
+def _as_it_was(of_this_method: bool | None) -> AbstractContextManager[None]:
+    """Around a wrapped function left to itself: should it find an adapter of this method after all, it fails."""
+    return nullcontext() if of_this_method is False else _announcing(UNSEEN)
+
+
+def _config_of(adapter: Any, hub: Mapping[str, Any]) -> Any:
+    return PeftConfig.from_pretrained(str(adapter), **hub)
 
 
 def _hub_arguments(*sources: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,8 +159,12 @@ def _peft_from_pretrained(original: Any) -> Any:
     ) -> Any:
         bound = inspect.signature(original).bind_partial(cls, model, model_id, adapter_name, *args, **kwargs)
         hub = _hub_arguments(bound.arguments.get("kwargs", {}))
-        if not _is_qwthn(model_id, bound.arguments.get("config"), hub):
-            return original(cls, model, model_id, adapter_name, *args, **kwargs)
+        config = bound.arguments.get("config")
+        if not (ours := _is_qwthn(model_id, config, hub)):
+            with _as_it_was(ours):
+                return original(cls, model, model_id, adapter_name, *args, **kwargs)
+        if config is not None:
+            check_same_structure(_config_of(model_id, hub), config, f"the adapter in {model_id}")
         found = read_header(find_weights(model_id, **hub))
         renamed = bound.arguments.get("key_mapping") or getattr(model, "_checkpoint_conversion_mapping", None)
         with untouched_on_error(model, adapter_name), _announcing(KEYS_CHANGE if renamed else found):
@@ -140,8 +176,10 @@ def _peft_from_pretrained(original: Any) -> Any:
 def _peft_load_adapter(original: Any) -> Any:
     def load_adapter(self: Any, model_id: Any, adapter_name: str, *args: Any, **kwargs: Any) -> Any:
         hub = _hub_arguments(kwargs)
-        if not _is_qwthn(model_id, self.peft_config.get(adapter_name), hub):
-            return original(self, model_id, adapter_name, *args, **kwargs)
+        present = self.peft_config.get(adapter_name)
+        if not (ours := _is_qwthn(model_id, present, hub)):
+            with _as_it_was(ours) if _announced.get() is None else nullcontext():
+                return original(self, model_id, adapter_name, *args, **kwargs)
         bound = inspect.signature(original).bind_partial(self, model_id, adapter_name, *args, **kwargs)
         renamed = bound.arguments.get("key_mapping")
         if not renamed and hasattr(self.get_base_model(), "_orig_mod"):
@@ -151,7 +189,8 @@ def _peft_load_adapter(original: Any) -> Any:
         found: Mapping[str, torch.Tensor] = read_header(find_weights(model_id, **hub))
         if renamed:
             found = KEYS_CHANGE
-        elif adapter_name in self.peft_config:
+        elif present is not None:
+            check_same_structure(_config_of(model_id, hub), present, f"the adapter in {model_id}")
             check_tensors(self, adapter_name, found)
         with untouched_on_error(self.get_base_model(), adapter_name), _announcing(found):
             return original(self, model_id, adapter_name, *args, **kwargs)
@@ -168,8 +207,9 @@ def _transformers_load_adapter(original: Any) -> Any:
         hub = _hub_arguments(
             getattr(load_config, "download_kwargs", None) or {}, given, extra, given.get("adapter_kwargs") or {}
         )
-        if not _is_qwthn(adapter, given.get("peft_config"), hub):
-            return original(self, *args, **kwargs)
+        if not (ours := _is_qwthn(adapter, given.get("peft_config"), hub)):
+            with _as_it_was(ours):
+                return original(self, *args, **kwargs)
         found = given.get("adapter_state_dict")
         if found is None and adapter is not None:
             found = read_header(find_weights(adapter, **hub))

@@ -18,7 +18,7 @@ from peft.utils.other import AuxiliaryTrainingWrapper, get_pattern_key
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, untouched_on_error
 from qweft.adapter.strict_loading import COMPILED, check_tensors
 from qweft.adapter.together import unwatch, watch
@@ -36,7 +36,7 @@ class QwthnModel(BaseTuner):
     """A model whose chosen linear layers have QWTHN branches; made by `peft.get_peft_model`."""
 
     prefix: str = "qwthn_"
-    tuner_layer_cls = QwthnLayer
+    tuner_layer_cls = QwthnLinear
     target_module_mapping: Any = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
@@ -71,7 +71,7 @@ class QwthnModel(BaseTuner):
 
     def _check_linear(self, adapter_names: list[str] | None) -> None:
         for layer in self.model.modules():
-            if isinstance(layer, QwthnLayer):
+            if isinstance(layer, QwthnLinear):
                 for name in layer.active_adapters if adapter_names is None else adapter_names:
                     if not layer.supports_lora_conversion(name):
                         layer.get_delta_weight(name)  # raises
@@ -84,7 +84,7 @@ class QwthnModel(BaseTuner):
         except NotImplementedError:  # some models of transformers have no such thing
             shared = None
         for name, layer in self.model.named_modules():
-            if not isinstance(layer, QwthnLayer):
+            if not isinstance(layer, QwthnLinear):
                 continue
             backend = layer.quantization_backend
             if backend is not None and not backend.supports_merge:
@@ -116,7 +116,7 @@ class QwthnModel(BaseTuner):
         alpha_key = get_pattern_key(list(peft_config.alpha_pattern), current_key)
         r = peft_config.rank_pattern.get(r_key, peft_config.r)
         alpha = peft_config.alpha_pattern.get(alpha_key, peft_config.alpha)
-        if isinstance(target, QwthnLayer):
+        if isinstance(target, QwthnLinear):
             target.update_layer(adapter_name, peft_config, r, alpha)
             return
         base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
@@ -125,7 +125,7 @@ class QwthnModel(BaseTuner):
                 f"target module {current_key} is a {type(base).__name__}; QWTHN adapts nn.Linear, transformers' Conv1D "
                 "and quantized linear layers: name such layers in target_modules"
             )
-        layer = QwthnLayer(target, adapter_name, peft_config, r, alpha, **get_quantization_kwargs(self))
+        layer = QwthnLinear(target, adapter_name, peft_config, r, alpha, **get_quantization_kwargs(self))
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)  # an additional adapter is trained only once it is made active
         self._replace_module(parent, target_name, layer, target)
@@ -138,7 +138,7 @@ class QwthnModel(BaseTuner):
             return
         if self.training:
             raise ValueError("Cannot pass `adapter_names` when the model is in training mode.")
-        layers = [module for module in self.modules() if isinstance(module, QwthnLayer)]
+        layers = [module for module in self.modules() if isinstance(module, QwthnLinear)]
         known = {name for layer in layers for name in layer.qwthn_compress}
         if unknown := sorted(set(names) - known - {"__base__"}):
             raise ValueError(f"Trying to infer with non-existing adapter(s): {', '.join(unknown)}")
@@ -184,7 +184,7 @@ class QwthnModel(BaseTuner):
         # PEFT has left out all that has another adapter's name in its key, also where a module is called so
         whole = dict(state_dict)
         for path, layer in model.named_modules():
-            if isinstance(layer, QwthnLayer) and set(path.split(".")) & set(unwanted_adapter_names):
+            if isinstance(layer, QwthnLinear) and set(path.split(".")) & set(unwanted_adapter_names):
                 for container in layer.adapter_layer_names:
                     parts: Any = getattr(layer, container)
                     if adapter_name in parts:
@@ -203,7 +203,7 @@ class QwthnModel(BaseTuner):
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
         key = key.replace(COMPILED, "")  # a file is to load on a model that is not compiled
-        containers = "|".join(QwthnLayer.adapter_layer_names)
+        containers = "|".join(QwthnLinear.adapter_layer_names)
         pattern = rf"^(.*\.)?({containers})\.{re.escape(adapter_name)}\."
         return re.sub(pattern, lambda match: f"{match.group(1) or ''}{match.group(2)}.", key)
 

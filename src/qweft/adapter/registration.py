@@ -7,7 +7,7 @@ from qweft.adapter.config import QwthnConfig
 from qweft.adapter.loading import check_files_in_peft, check_files_in_transformers
 from qweft.adapter.model import QwthnModel
 from qweft.adapter.peft_type import peft_type
-from qweft.adapter.saving import complete_saving_in_peft
+from qweft.adapter.saving import complete_saving
 from qweft.when_imported import when_imported
 
 
@@ -20,5 +20,5 @@ def register() -> None:
     if peft_type() not in PEFT_TYPE_TO_CONFIG_MAPPING:
         register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
     check_files_in_peft()
-    complete_saving_in_peft()
+    complete_saving()
     when_imported("transformers.integrations.peft", check_files_in_transformers)

@@ -1,21 +1,27 @@
-"""Saving and sharing by PEFT's calls: what is saved can be loaded, and what is shared is private by default."""
+"""Saving and sharing by PEFT's and transformers' calls: what is saved can be loaded, what is shared is private."""
 
 from typing import Any
 
 from peft import PeftModel
+from transformers import PreTrainedModel
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.wrapping import wrap
 
 
-def complete_saving_in_peft() -> None:
-    """Wrap `PeftModel.save_pretrained` and `PeftModel.push_to_hub`; without a QWTHN adapter they do what they did."""
+def complete_saving() -> None:
+    """Wrap `save_pretrained` of PEFT's model and `push_to_hub` of PEFT's and transformers' models.
+
+    For models without a QWTHN adapter they do what they did.
+    """
     wrap(PeftModel, "save_pretrained", _save_pretrained)
     wrap(PeftModel, "push_to_hub", _push_to_hub)
+    wrap(PreTrainedModel, "push_to_hub", _push_to_hub)
 
 
 def _has_qwthn(model: Any) -> bool:
-    return any(isinstance(config, QwthnConfig) for config in model.peft_config.values())
+    configs = getattr(model, "peft_config", None)
+    return isinstance(configs, dict) and any(isinstance(config, QwthnConfig) for config in configs.values())
 
 
 def _save_pretrained(original: Any) -> Any:

@@ -1,5 +1,6 @@
 """An adapter's file must hold exactly the adapter: PEFT itself only warns, and the adapter then does nothing."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
-from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
 
 PEFT_PREFIX = "base_model.model."
@@ -20,7 +21,7 @@ def adapter_tensors(model: nn.Module, adapter_name: str) -> dict[str, torch.Tens
     found: dict[str, torch.Tensor] = {}
     for path, module in model.named_modules():
         name = file_key(path)
-        if isinstance(module, QwthnLayer):
+        if isinstance(module, QwthnLinear):
             for container in module.adapter_layer_names:
                 parts: Any = getattr(module, container)
                 if adapter_name in parts:
@@ -47,16 +48,18 @@ def check_tensors(
         model: The model with the adapter on it.
         adapter_name: The adapter.
         found: The file's tensors.
-        embeddings: Whether the base model's embeddings may be there too, as PEFT saves them after a resize.
+        embeddings: Whether the base model's embeddings may be there too, as PEFT saves them after a resize; a warning
+            says that they take the place of the model's.
 
     Raises:
         QweftError: If a tensor is missing, not known, empty, or of another shape.
     """
     needed = adapter_tensors(model, adapter_name)
+    replaced = _embeddings(model) if embeddings else {}
     # PEFT has put the name into the keys of modules_to_save already where it has read the file by itself
     given = {file_key(key).replace(f".modules_to_save.{adapter_name}.", "."): found[key] for key in found}
     missing = sorted(needed.keys() - given.keys())
-    unknown = sorted(given.keys() - needed.keys() - (_embedding_keys(model) if embeddings else set()))
+    unknown = sorted(given.keys() - needed.keys() - replaced.keys())
     if missing or unknown:
         parts = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
         parts += [f"{len(unknown)} are not known (first: {unknown[0]})"] if unknown else []
@@ -69,22 +72,29 @@ def check_tensors(
             f"the file of adapter {adapter_name!r} holds empty tensors (first: {empty[0]}); it was probably saved from "
             "a sharded model without gathering it: save it again"
         )
-    for key in sorted(needed):
-        if given[key].shape != needed[key].shape:
+    replaced = {key: tensor for key, tensor in replaced.items() if key in given.keys() - needed.keys()}
+    for key, present in sorted((needed | replaced).items()):
+        if given[key].shape != present.shape:
             raise QweftError(
                 f"size mismatch in the file of adapter {adapter_name!r}: {key} is {_by(given[key])} there, and "
-                f"{_by(needed[key])} by its config on this model; load it on the base model and with the "
+                f"{_by(present)} by its config on this model; load it on the base model and with the "
                 "adapter_config.json that it was trained with"
             )
+    if replaced:
+        warnings.warn(
+            f"the file of adapter {adapter_name!r} holds embeddings of the base model ({', '.join(sorted(replaced))}), "
+            "as PEFT saves them after a change of the vocabulary; they replace those of this model, for every adapter",
+            stacklevel=2,
+        )
 
 
 def _by(tensor: torch.Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "a single number"
 
 
-def _embedding_keys(model: nn.Module) -> set[str]:
-    """Keys of the embeddings, which PEFT saves along where the vocabulary was resized."""
-    keys: set[str] = set()
+def _embeddings(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of the embeddings, which PEFT saves along where the vocabulary was resized."""
+    found: dict[str, torch.Tensor] = {}
     for get in ("get_input_embeddings", "get_output_embeddings"):
         try:
             embedding = getattr(model, get)()
@@ -92,5 +102,5 @@ def _embedding_keys(model: nn.Module) -> set[str]:
             continue
         for path, module in model.named_modules():
             if module is embedding:
-                keys |= {f"{file_key(path)}.{key}" for key in module.state_dict()}
-    return keys
+                found |= {f"{file_key(path)}.{key}": tensor for key, tensor in module.state_dict().items()}
+    return found

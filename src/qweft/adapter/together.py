@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.prepared import Branch, needs_graph, prepare
 
 SESSION = "_qwthn_session"
@@ -20,7 +20,7 @@ class Taken:
     While the model runs, `open`, its layers need not look whether a parameter changed: all were checked at once.
     """
 
-    def __init__(self, layers: Sequence[QwthnLayer], branches: Iterable[Branch], graph: bool) -> None:
+    def __init__(self, layers: Sequence[QwthnLinear], branches: Iterable[Branch], graph: bool) -> None:
         self.open = False
         self.graph = graph
         self._active = _active_adapters(layers)
@@ -36,7 +36,7 @@ class Taken:
         self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
         self._counts = [(t._version, t.data_ptr()) for t in self._tensors] if self.complete else []
 
-    def still_holds(self, layers: Sequence[QwthnLayer]) -> bool:
+    def still_holds(self, layers: Sequence[QwthnLinear]) -> bool:
         """Whether the same adapters are active, and every parameter is the one taken and was not written to since.
 
         What was built with a graph is not trusted: an optimizer follows it, and not all of them let writes be counted.
@@ -55,7 +55,7 @@ class Session:
 
     def __init__(self) -> None:
         self.owner = 0
-        self.layers: list[QwthnLayer] = []
+        self.layers: list[QwthnLinear] = []
         self.taken: Taken | None = None
 
     def __reduce__(self) -> tuple[type["Session"], tuple[()]]:
@@ -93,14 +93,14 @@ def _after_call(root: nn.Module, *_: Any) -> None:
         taken.open = False
 
 
-def _prepare_all(layers: Sequence[QwthnLayer]) -> Taken:
+def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
     """Build the active branches of all layers, one batch for each form.
 
     A layer that is passed over here, because its parameters are sharded or on no device yet, or that is called by
     itself, builds its own. So does every layer where gradients are wanted in several processes: there each parameter's
     gradient is to arrive as soon as it can, and once.
     """
-    groups: dict[tuple[object, object, bool], list[tuple[QwthnLayer, str, Branch]]] = defaultdict(list)
+    groups: dict[tuple[object, object, bool], list[tuple[QwthnLinear, str, Branch]]] = defaultdict(list)
     for layer, name, branch in _active(layers):
         tensors = branch.tensors()
         layer.forget_prepared(name)
@@ -123,7 +123,7 @@ def _distributed() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-def _active(layers: Iterable[QwthnLayer]) -> Iterable[tuple[QwthnLayer, str, Branch]]:
+def _active(layers: Iterable[QwthnLinear]) -> Iterable[tuple[QwthnLinear, str, Branch]]:
     for layer in layers:
         if not layer.disable_adapters and not layer.merged:
             for name in layer.active_adapters:
@@ -131,7 +131,7 @@ def _active(layers: Iterable[QwthnLayer]) -> Iterable[tuple[QwthnLayer, str, Bra
                     yield layer, name, layer.branch_of(name)
 
 
-def _active_adapters(layers: Iterable[QwthnLayer]) -> list[object]:
+def _active_adapters(layers: Iterable[QwthnLinear]) -> list[object]:
     """What decides which branches run."""
     return [(str(layer._active_adapter), layer._disable_adapters, len(layer.merged_adapters)) for layer in layers]
 
@@ -142,5 +142,5 @@ def _session_of(root: nn.Module) -> Session:
     if session is None or session.owner != id(root):
         session = root.__dict__[SESSION] = Session()
         session.owner = id(root)
-        session.layers = [module for module in root.modules() if isinstance(module, QwthnLayer)]
+        session.layers = [module for module in root.modules() if isinstance(module, QwthnLinear)]
     return session

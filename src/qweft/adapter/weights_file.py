@@ -1,18 +1,20 @@
 """The file that an adapter is read from: safetensors alone, and its header before any tensor."""
 
 import os
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
 
 from qweft.errors import QweftError
 
-HUB_ARGUMENTS = ("subfolder", "revision", "cache_dir", "token", "local_files_only")
+HUB_ARGUMENTS = tuple(name for name in signature(hf_hub_download).parameters if name not in ("repo_id", "filename"))
+"""What decides where a file is fetched from, as PEFT tells it from its other arguments."""
 
 
 def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, **hub: Any) -> Path:
@@ -35,6 +37,11 @@ def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, 
     else:
         try:
             return Path(hf_hub_download(str(adapter), SAFETENSORS_WEIGHTS_NAME, subfolder=subfolder or None, **hub))
+        except LocalEntryNotFoundError as error:
+            raise QweftError(
+                f"{SAFETENSORS_WEIGHTS_NAME} of {adapter} is not in the cache, and the hub was not reached (a "
+                f"{WEIGHTS_NAME} is not read); check the connection, or fill the cache"
+            ) from error
         except EntryNotFoundError:
             pass
     where = folder if local else adapter

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from qweft.files import finite
+
 
 def show(renderable: Any) -> None:
     """Print text or anything that rich can render."""
@@ -16,8 +18,8 @@ def show(renderable: Any) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print one JSON value on standard output; numbers that are not finite become null, as JSON has none."""
+    print(json.dumps(finite(value), indent=2, ensure_ascii=False))
 
 
 @contextlib.contextmanager

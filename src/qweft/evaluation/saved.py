@@ -51,8 +51,8 @@ def run_config(adapter: Path) -> dict[str, Any]:
     """
     record = _record(adapter)
     try:
-        saved: dict[str, Any] = json.loads(record.read_text()).get("config", {}) if record.is_file() else {}
-    except json.JSONDecodeError as error:
+        saved: dict[str, Any] = json.loads(record.read_text("utf-8")).get("config", {}) if record.is_file() else {}
+    except (ValueError, AttributeError) as error:
         raise QweftError(f"{record} is not the record of a run ({error}); remove it and give --data.source") from error
     return saved
 

@@ -17,8 +17,9 @@ class ExportConfig:
 
     Args:
         to: What is made: "lora", for every program that loads LoRA.
-        calibration: Text that the circuit is fitted on, as data.source takes it; none means the data that the adapter
-            was trained on. Its training rows are fitted on, the others are held out for the report.
+        calibration: Text that the circuit is fitted on, as data.source takes it; none means the training rows of the
+            run. The report is on the run's held-out rows, or, where no run.json is beside the adapter, on rows of this
+            text that are not fitted on.
         calibration_tokens: At most so many tokens of it; 16384 unless given.
         distill_steps: So many training steps against the hybrid model follow the fit; 0 unless given.
         distill_learning_rate: Their learning rate, falling to zero; 0.001 unless given.

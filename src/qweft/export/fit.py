@@ -20,7 +20,8 @@ class Fit:
     Args:
         matrix: G (features, d), such that f(x) is about G x.
         explained: Share of the features' mean square, weighted by what the branch makes of them, that maps fitted to
-            one half of the rows explain on the other half. Below zero it is worse than nothing.
+            one half of the rows explain on the other half, where the ridges were chosen too. Below zero it is worse
+            than nothing.
         ridges: The ridge that did best there, for each feature; none means that the fit in c alone did.
     """
 
@@ -67,16 +68,17 @@ def _candidates(moments: Moments, compress: torch.Tensor) -> list[torch.Tensor]:
     """G for each of the choices."""
     diagonal = moments.xx.diagonal()
     scale = diagonal.clamp_min(diagonal.max() * 1e-12 + torch.finfo(torch.float64).tiny).rsqrt()
+    bases = [_fit_in_c(moments, compress, affine) @ compress for affine in (True, False)]
+    rests = [((moments.fx - base @ moments.xx) * scale).T for base in bases]
+    found = [[base] for base in bases]
     normal = scale[:, None] * moments.xx * scale
-    identity = torch.eye(len(normal), dtype=torch.float64)
-    factors = [torch.linalg.cholesky_ex(normal + ridge * identity) for ridge in RIDGES]
-    found = []
-    for base in (_fit_in_c(moments, compress, affine) @ compress for affine in (True, False)):
-        rest = ((moments.fx - base @ moments.xx) * scale).T
-        found.append(base)
-        for factor, failed in factors:  # rounding can leave the matrix of a long x below zero by more than a ridge
-            found.append(base if failed else base + torch.cholesky_solve(rest, factor).T * scale)
-    return found
+    for ridge, before in zip(RIDGES, (0.0, *RIDGES), strict=False):
+        normal.diagonal().add_(ridge - before)
+        factor, failed = torch.linalg.cholesky_ex(normal)
+        for base, rest, maps in zip(bases, rests, found, strict=True):
+            # rounding can leave the matrix of a long x below zero by more than a small ridge
+            maps.append(base if failed else base + torch.cholesky_solve(rest, factor).T * scale)
+    return [one for maps in found for one in maps]
 
 
 def _fit_in_c(moments: Moments, compress: torch.Tensor, affine: bool) -> torch.Tensor:

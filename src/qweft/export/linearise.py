@@ -9,7 +9,7 @@ from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter import QwthnLayer
+from qweft.adapter import QwthnLinear
 from qweft.errors import QweftError
 from qweft.export.fit import Fit, fit_features
 from qweft.export.lora import Lora, padded
@@ -32,7 +32,7 @@ class LayerFit:
     explained: float
 
 
-def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLayer]:
+def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLinear]:
     """The layers that have this adapter, by their names in the base model.
 
     Raises:
@@ -42,7 +42,7 @@ def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLayer]:
     found = {
         name: module
         for name, module in base.named_modules()
-        if isinstance(module, QwthnLayer) and adapter_name in module.qwthn_compress
+        if isinstance(module, QwthnLinear) and adapter_name in module.qwthn_compress
     }
     if not found:
         raise QweftError(f"the model has no QWTHN adapter {adapter_name!r}; export takes one that qweft trained")
@@ -85,14 +85,14 @@ def linearise(
     return Lora(rank, down, up, _whole(model, adapter_name)), notes
 
 
-def fan_in_fan_out(layers: Mapping[str, QwthnLayer]) -> bool:
+def fan_in_fan_out(layers: Mapping[str, QwthnLinear]) -> bool:
     """Whether the layers are of the kind that keeps its weight as (d_in, d_out)."""
     return any(isinstance(layer.get_base_layer(), Conv1D) for layer in layers.values())
 
 
 def _with_moments(
-    model: Any, layers: Mapping[str, QwthnLayer], batches: Sequence[Mapping[str, Any]], adapter_name: str
-) -> Iterator[tuple[str, QwthnLayer, Sequence[Moments] | None]]:
+    model: Any, layers: Mapping[str, QwthnLinear], batches: Sequence[Mapping[str, Any]], adapter_name: str
+) -> Iterator[tuple[str, QwthnLinear, Sequence[Moments] | None]]:
     """Every layer, with its moments where it has a circuit; as many layers a pass as fit in memory."""
     fitted = {name: layer for name, layer in layers.items() if _core(layer, adapter_name).circuit_features}
     yield from ((name, layer, None) for name, layer in layers.items() if name not in fitted)
@@ -113,13 +113,13 @@ def _with_moments(
             yield name, layer, moments[name]
 
 
-def _core(layer: QwthnLayer, adapter_name: str) -> Any:
+def _core(layer: QwthnLinear, adapter_name: str) -> Any:
     return layer.qwthn_core[adapter_name]
 
 
 @torch.no_grad()
 def _linearise_layer(
-    layer: QwthnLayer, adapter_name: str, halves: Sequence[Moments] | None
+    layer: QwthnLinear, adapter_name: str, halves: Sequence[Moments] | None
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], Fit | None]:
     """(A, B) of one layer, on the CPU in float64."""
     branch = layer.branch_of(adapter_name)

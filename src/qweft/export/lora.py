@@ -1,7 +1,7 @@
 """A LoRA as tensors, and as the folder that every program which knows LoRA can load."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,11 @@ from peft import LoraConfig, PeftConfig
 from safetensors.torch import save_file
 from torch import nn
 
+from qweft.files import write_json
+
 PREFIX = "base_model.model."
+FILES = {"adapter_config.json", "adapter_model.safetensors", "README.md", "export.json"}
+"""All that a folder holds."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +74,34 @@ def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_ou
     )
 
 
-def target_names(layers: Iterable[str], present: Sequence[str]) -> list[str]:
-    """The shortest names that mean these layers of a model and no others: last parts, or else the whole names.
+def target_names(layers: Iterable[str], present: Iterable[str]) -> list[str] | str:
+    """The shortest way to say these layers of a model and no others: last parts of names, else whole names.
+
+    Whole names are suffixes to PEFT; where that would mean another layer too, they come as an expression.
 
     >>> target_names(["a.0.q", "a.1.q"], ["a.0.q", "a.0.k", "a.1.q"])
     ['q']
     >>> target_names(["a.0.q"], ["a.0.q", "a.1.q"])
     ['a.0.q']
+    >>> target_names(["q"], ["q", "a.q"])
+    'q'
     """
-    wanted = list(layers)
-    short = sorted({name.rpartition(".")[2] for name in wanted})
-    meant = [name for name in present if name.rpartition(".")[2] in short]
-    return short if set(meant) == set(wanted) else sorted(wanted)
+    wanted, everything = sorted(layers), list(present)
+    for names in (sorted({name.rpartition(".")[2] for name in wanted}), wanted):
+        meant = {name for name in everything if any(name == end or name.endswith(f".{end}") for end in names)}
+        if meant == set(wanted):
+            return names
+    return exactly(wanted)
+
+
+def exactly(layers: Iterable[str]) -> str:
+    """An expression that matches these names and no others."""
+    return "|".join(map(re.escape, sorted(layers)))
 
 
 def write_lora(folder: Path, lora: Lora, config: LoraConfig, card: str, report: Mapping[str, Any]) -> None:
-    """Write adapter_config.json, adapter_model.safetensors, README.md and export.json into a folder that exists."""
+    """Write `FILES` into a folder that exists."""
     config.save_pretrained(str(folder))
     save_file(lora.tensors(), folder / "adapter_model.safetensors", metadata={"format": "pt"})
     (folder / "README.md").write_text(card, encoding="utf-8")
-    (folder / "export.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "export.json", report)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.adapter import QwthnLayer
+from qweft.adapter import QwthnLinear
 from qweft.circuit.precision import exact_products
 
 HALVES = 2
@@ -50,7 +50,7 @@ class Moments:
 class _Watcher:
     """Takes down the moments of some layers while the model runs."""
 
-    def __init__(self, layers: Mapping[str, QwthnLayer], adapter_name: str) -> None:
+    def __init__(self, layers: Mapping[str, QwthnLinear], adapter_name: str) -> None:
         self.adapter_name = adapter_name
         self.mask: torch.Tensor | None = None  # (rows, tokens), false where a row is padded
         self.rows_before = 0
@@ -63,7 +63,7 @@ class _Watcher:
     def hook(self, name: str) -> Any:
         """A forward pre-hook for the layer of that name."""
 
-        def before(layer: QwthnLayer, args: tuple[torch.Tensor, ...]) -> None:
+        def before(layer: QwthnLinear, args: tuple[torch.Tensor, ...]) -> None:
             for half, (x, xx) in zip(self.moments[name], self._halves(args[0]), strict=True):
                 half.add(x, _features(layer, self.adapter_name, x), xx)
 
@@ -72,8 +72,8 @@ class _Watcher:
     def _halves(self, x: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The tokens of even and of odd rows with their x^T x; made once where layers share their input."""
         if self._seen is None or self._seen[0] is not x:
-            odd = _rows_of(x, self.mask, self.rows_before) % 2 == 1
-            kept = _kept(x, self.mask)
+            rows, kept = _rows_and_kept(x, self.mask, self.rows_before)
+            odd = rows % 2 == 1
             tokens = x.reshape(-1, x.shape[-1]).float()
             with exact_products(x.device):
                 halves = [(part, (part.T @ part).cpu().double()) for part in (tokens[kept & ~odd], tokens[kept & odd])]
@@ -81,26 +81,29 @@ class _Watcher:
         return self._seen[1]
 
 
-def _rows_of(x: torch.Tensor, mask: torch.Tensor | None, before: int) -> torch.Tensor:
-    """The row that each token belongs to; a layer that sees tokens without rows has each for itself."""
-    rows = torch.arange(before, before + x.shape[0], device=x.device)
-    per_row = x[0].numel() // x.shape[-1] if x.dim() > 2 else 1
-    return rows.repeat_interleave(per_row)
+def _rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each token of x, in a row: the number of its row, and whether it is no padding.
+
+    Some models put the tokens of all rows into one dimension before a layer; with a mask their rows are known. Where
+    nothing tells, each token stands for itself.
+    """
+    tokens = x.numel() // x.shape[-1]
+    if mask is not None and mask.numel() == tokens:
+        rows, kept = torch.arange(len(mask)).repeat_interleave(mask.shape[1]), mask.reshape(-1)
+    else:
+        rows, kept = (
+            torch.arange(x.shape[0]).repeat_interleave(tokens // x.shape[0]),
+            torch.ones(tokens, dtype=torch.bool),
+        )
+    return (rows + before).to(x.device), kept.to(x.device)
 
 
-def _kept(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Which tokens are no padding."""
-    if mask is not None and x.dim() == 3 and x.shape[:2] == mask.shape:
-        return mask.reshape(-1).to(x.device)
-    return torch.ones(x.numel() // x.shape[-1], dtype=torch.bool, device=x.device)
-
-
-def _circuit_features(layer: QwthnLayer, adapter_name: str) -> int:
+def _circuit_features(layer: QwthnLinear, adapter_name: str) -> int:
     core: Any = layer.qwthn_core[adapter_name]
     return int(core.circuit_features)
 
 
-def _features(layer: QwthnLayer, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
+def _features(layer: QwthnLinear, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
     """What the circuit makes of inputs (tokens, d): (tokens, features) in float32."""
     prepared = layer.prepared(adapter_name)
     core: Any = layer.qwthn_core[adapter_name]
@@ -111,7 +114,7 @@ def _features(layer: QwthnLayer, adapter_name: str, x: torch.Tensor) -> torch.Te
 
 
 @contextmanager
-def _watching(layers: Mapping[str, QwthnLayer], watcher: _Watcher) -> Iterator[None]:
+def _watching(layers: Mapping[str, QwthnLinear], watcher: _Watcher) -> Iterator[None]:
     hooks = [layer.register_forward_pre_hook(watcher.hook(name)) for name, layer in layers.items()]
     try:
         yield
@@ -122,7 +125,7 @@ def _watching(layers: Mapping[str, QwthnLayer], watcher: _Watcher) -> Iterator[N
 
 @torch.no_grad()
 def collect(
-    model: nn.Module, layers: Mapping[str, QwthnLayer], adapter_name: str, batches: Iterable[Mapping[str, Any]]
+    model: nn.Module, layers: Mapping[str, QwthnLinear], adapter_name: str, batches: Iterable[Mapping[str, Any]]
 ) -> dict[str, Sequence[Moments]]:
     """Run the model on batches and take down the moments of these layers, for even and for odd rows.
 

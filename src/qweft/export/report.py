@@ -1,5 +1,6 @@
 """What an export came to: for the terminal, as JSON, and as the card of the folder."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from rich.table import Table
 from qweft.export.linearise import LayerFit
 from qweft.export.measure import Measured
 from qweft.publish.names import public_name
+
+ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
+"""A loss may differ by so many nats, and by so much of the gain, between two ways to compute one model in float32."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class ExportReport:
         measured: Losses and differences there.
         rank: Rank of the LoRA.
         parameters: Its parameters.
+        whole: Modules that were trained whole, which go along.
         layers: How well each layer's circuit was met.
         largest_lost_share: The share of the gain that may be lost.
     """
@@ -43,6 +48,7 @@ class ExportReport:
     measured: Measured
     rank: int
     parameters: int
+    whole: Sequence[str]
     layers: Sequence[LayerFit]
     largest_lost_share: float
 
@@ -50,20 +56,18 @@ class ExportReport:
     def refusal(self) -> str | None:
         """Why the export is not good enough, in one sentence; none where it is."""
         found, share = self.measured, self.largest_lost_share
+        losses = f"{found.base_loss:.4f} base, {found.hybrid_loss:.4f} hybrid, {found.exported_loss:.4f} exported"
+        if not math.isfinite(found.base_loss + found.hybrid_loss + found.exported_loss):
+            return f"a held-out loss is no number ({losses})"
         lost = found.exported_loss - found.hybrid_loss
-        # a loss differs by so much between two ways to compute the same model in float32
-        if lost <= share * max(found.gain, 0.0) + 1e-4:
-            return None
         if found.gain <= 0:
+            lost_nothing = lost <= ROUNDING
             return (
-                f"the adapter gains nothing over the base model on held-out text ({found.base_loss:.4f} -> "
-                f"{found.hybrid_loss:.4f}), and the export loses {lost:.4f} more"
+                None if lost_nothing else f"the adapter gains nothing, and the export loses {lost:.4f} more ({losses})"
             )
-        return (
-            f"the export loses {lost / found.gain:.1%} of the adapter's gain in held-out loss, more than "
-            f"{share:.1%} ({found.base_loss:.4f} base, {found.hybrid_loss:.4f} hybrid, {found.exported_loss:.4f} "
-            "exported)"
-        )
+        if lost <= share * found.gain + min(ROUNDING, ROUNDING_SHARE * found.gain):
+            return None
+        return f"the export loses {lost / found.gain:.1%} of the adapter's gain, more than {share:.1%} ({losses})"
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON can hold it; the losses and differences at the top."""
@@ -80,6 +84,7 @@ class ExportReport:
             "held_out": self.held_out,
             "rank": self.rank,
             "parameters": self.parameters,
+            "modules_to_save": list(self.whole),
             "largest_lost_share": self.largest_lost_share,
             "layers": [asdict(layer) for layer in self.layers],
         }
@@ -110,6 +115,8 @@ class ExportReport:
                 f"{fmean(shares):.1%} of what they do (worst layer {min(shares):.1%})"
             )
         lines.append(f"rank {self.rank}, {self.parameters:,} parameters")
+        if self.whole:
+            lines.append(f"trained whole and in the folder too: {', '.join(self.whole)} (vLLM refuses such a LoRA)")
         return Group(table, *lines)
 
     def card(self) -> str:

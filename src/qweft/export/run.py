@@ -1,38 +1,34 @@
 """`qweft export`: an adapter made into a plain LoRA, measured, written, and read back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel, PeftType
 from rich.console import Console
 
 from qweft.adapter.attach import detach, quiet_peft
+from qweft.adapter.peft_type import peft_type
 from qweft.data.collate import Collator
-from qweft.data.config import DataConfig
-from qweft.data.load import Data, load_data
-from qweft.data.read import read_rows
-from qweft.data.tokens import Encoded
+from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.mode import device_of
-from qweft.evaluation.saved import put_on, run_config, sections_of
+from qweft.evaluation.saved import put_on
 from qweft.export.config import ExportConfig, check_export
 from qweft.export.distil import distil
-from qweft.export.linearise import fan_in_fan_out, layers_of, linearise
-from qweft.export.lora import Lora, lora_config, write_lora
-from qweft.export.measure import measure, on_device
+from qweft.export.linearise import LayerFit, fan_in_fan_out, layers_of, linearise
+from qweft.export.lora import FILES, Lora, lora_config, write_lora
+from qweft.export.measure import Measured, measure, on_device
 from qweft.export.report import ExportReport
+from qweft.export.text import Text, load_text, plan_text
 from qweft.export.twin import read_twin, twin
 from qweft.files import check_writable, folder_beside
 from qweft.models.load import LoadedModel, load_model
 
 SECTIONS = ("model", "data", "evaluation")
-HELD_OUT_SHARE = 4
-"""Of a file that brings no split of its own, every so many-th row is held out, up to the usual number."""
 NAME = "default"
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
 """Largest difference of a logit between the measured and the written LoRA, as a share of the largest logit: in float32,
@@ -45,19 +41,18 @@ class _Bench:
 
     loaded: LoadedModel
     model: Any
-    data: Data
-    data_config: DataConfig
     judging: EvaluationConfig
+    text: Text
+
+    @property
+    def pad(self) -> int:
+        return int(self.loaded.tokenizer.pad_token_id)
 
     def batches(self, rows: Sequence[Encoded]) -> list[dict[str, torch.Tensor]]:
         """The rows as the model takes them."""
-        collate, size = Collator(self.loaded.tokenizer.pad_token_id), self.judging.batch_size
+        collate, size = Collator(self.pad), self.judging.batch_size
         parts = (collate(rows[start : start + size]) for start in range(0, len(rows), size))
         return [on_device(part, device_of(self.model)) for part in parts]
-
-    @property
-    def held_out(self) -> list[Encoded]:
-        return self.data.test if self.judging.split == "test" else self.data.validation
 
 
 def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool = False) -> ExportReport:
@@ -79,39 +74,25 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
     overrides = {name: given.pop(name) for name in SECTIONS if name in given}
     config = ExportConfig(**given)
     check_export(config)
-    output = Path(config.output) if config.output else adapter.parent / "lora"
+    output = (Path(config.output) if config.output else adapter.parent / "lora").resolve()
     _check_output(output, adapter)
     bench = _set_up(adapter, config, overrides)
-    console = Console(stderr=True)
     has_circuit = any(layer.qwthn_core[NAME].circuit_features for layer in layers_of(bench.model, NAME).values())
-    rows = _calibration_rows(bench.data.train, config.calibration_tokens)
-    batches = bench.batches(rows)
-    if has_circuit:
-        console.print(f"fitting the circuits on {_tokens(rows):,} tokens of {bench.data_config.source}")
-    inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
-    lora, fits = linearise(bench.model, inputs, NAME)
-    with twin(bench.model, lora, NAME) as exported:
-        if config.distill_steps:
-            losses = distil(bench.model, NAME, exported, batches, config.distill_steps, config.distill_learning_rate)
-            console.print(f"distillation: KL {losses[0]:.5f} -> {losses[-1]:.5f} nats a token")
-            lora = read_twin(bench.model, lora, exported)
-        pad = bench.loaded.tokenizer.pad_token_id
-        measured = measure(bench.model, NAME, exported, bench.held_out, pad, bench.judging.batch_size)
-        probe = bench.batches(bench.held_out[:1])[0]
-        bench.model.set_adapter(exported)
-        wanted = _logits(bench.model, probe)
-    fitted_on = bench.data_config.source if has_circuit or config.distill_steps else None
+    if config.distill_steps and not has_circuit:
+        raise QweftError("distill_steps: the adapter has no circuit, so its LoRA is exact; leave distill_steps out")
+    lora, fits, measured, probe, wanted = _made(bench, config, has_circuit)
     report = ExportReport(
         adapter=adapter,
         output=output,
         model=bench.loaded.source.origin,
-        calibration=fitted_on,
-        calibration_tokens=_tokens(rows) if fitted_on else 0,
+        calibration=bench.text.fitted_on if has_circuit else None,
+        calibration_tokens=total_tokens(bench.text.calibration) if has_circuit else 0,
         distill_steps=config.distill_steps,
-        held_out=f"{bench.data_config.source}, {bench.judging.split} rows",
+        held_out=f"{bench.text.judged_on}, {bench.judging.split} rows",
         measured=measured,
         rank=lora.rank,
         parameters=sum(tensor.numel() for tensor in lora.tensors().values()),
+        whole=sorted(bench.model.peft_config[NAME].modules_to_save or []),
         layers=fits,
         largest_lost_share=config.largest_lost_share,
     )
@@ -120,47 +101,53 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
     return report
 
 
+def _made(
+    bench: _Bench, config: ExportConfig, has_circuit: bool
+) -> tuple[Lora, list[LayerFit], Measured, dict[str, torch.Tensor], torch.Tensor]:
+    """The LoRA, how well its layers fit, what it costs, and its logits for a first row."""
+    console = Console(stderr=True)
+    batches = bench.batches(bench.text.calibration) if has_circuit else []
+    if has_circuit:
+        console.print(
+            f"fitting the circuits on {total_tokens(bench.text.calibration):,} tokens of {bench.text.fitted_on}"
+        )
+    inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
+    lora, fits = linearise(bench.model, inputs, NAME)
+    with twin(bench.model, lora, NAME) as exported:
+        if config.distill_steps:
+            losses = distil(bench.model, NAME, exported, batches, config.distill_steps, config.distill_learning_rate)
+            console.print(f"distillation: KL {losses[0]:.5f} -> {losses[-1]:.5f} nats a token")
+            lora = read_twin(bench.model, lora, exported)
+        measured = measure(bench.model, NAME, exported, bench.text.held_out, bench.pad, bench.judging.batch_size)
+        probe = bench.batches(bench.text.held_out[:1])[0]
+        bench.model.set_adapter(exported)
+        return lora, fits, measured, probe, _logits(bench.model, probe)
+
+
 def _check_output(output: Path, adapter: Path) -> None:
     """Refuse to write over anything but an earlier export."""
-    if output.resolve() == adapter.resolve():
+    if output == adapter.resolve():
         raise QweftError(f"output {output} is the adapter itself; choose another --output")
-    if output.exists() and not (output / "export.json").is_file() and any(output.iterdir()):
+    if output.exists() and (not output.is_dir() or {path.name for path in output.iterdir()} - FILES):
         raise QweftError(f"output {output} holds something that is no export; choose another --output")
     check_writable(output.parent)
 
 
 def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _Bench:
-    if config.calibration is not None:
-        overrides = {**overrides, "data": {**overrides.get("data", {}), "source": config.calibration}}
-    model_config, data_config, judging = sections_of(adapter, overrides)
-    if data_config.source != run_config(adapter).get("data", {}).get("source"):
-        data_config = _sized(data_config, overrides["data"])
-    check_evaluation(judging, data_config)
+    """Load model, text and adapter."""
+    model_config, plan, judging = plan_text(adapter, config.calibration, overrides)
+    _check_method(adapter)
     loaded = load_model(model_config)
-    data = load_data(data_config, loaded.tokenizer)
-    return _Bench(loaded, put_on(loaded, adapter), data, data_config, judging)
+    text = load_text(plan, loaded.tokenizer, judging.split, config.calibration_tokens)
+    return _Bench(loaded, put_on(loaded, adapter), judging, text)
 
 
-def _sized(config: DataConfig, given: Mapping[str, Any]) -> DataConfig:
-    """Held-out rows in proportion, for text that the run's own numbers of rows were not meant for."""
-    if "test_rows" in given or "validation_rows" in given:
-        return config
-    held_out = min(DataConfig().test_rows, max(1, sum(1 for _ in read_rows(config.source)) // HELD_OUT_SHARE))
-    return replace(config, test_rows=held_out, validation_rows=held_out, train_rows=given.get("train_rows"))
-
-
-def _calibration_rows(rows: Sequence[Encoded], tokens: int) -> list[Encoded]:
-    """The first rows, up to so many tokens, but two at least."""
-    taken: list[Encoded] = []
-    for row in rows:
-        if len(taken) >= 2 and _tokens([*taken, row]) > tokens:
-            break
-        taken.append(row)
-    return taken
-
-
-def _tokens(rows: Sequence[Encoded]) -> int:
-    return sum(len(row["input_ids"]) for row in rows)
+def _check_method(adapter: Path) -> None:
+    """Only an adapter of this method is exported."""
+    kind = PeftConfig.from_pretrained(str(adapter)).peft_type
+    if kind != peft_type():
+        loads = "it is a LoRA already" if kind == PeftType.LORA else f"it is of PEFT's method {kind}"
+        raise QweftError(f"{adapter}: nothing to export, {loads}; export takes a QWTHN adapter")
 
 
 @torch.no_grad()

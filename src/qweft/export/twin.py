@@ -10,7 +10,7 @@ from peft.utils import ModulesToSaveWrapper
 from qweft.adapter import QwthnConfig
 from qweft.adapter.attach import quiet_peft
 from qweft.export.linearise import layers_of
-from qweft.export.lora import Lora
+from qweft.export.lora import Lora, exactly
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def twin(model: Any, lora: Lora, adapter_name: str) -> Iterator[str]:
         "lora",
         r=lora.rank,
         alpha=lora.rank,
-        target_modules=sorted(lora.down),
+        target_modules=exactly(lora.down),
         modules_to_save=model.peft_config[adapter_name].modules_to_save,
     )
     with quiet_peft():

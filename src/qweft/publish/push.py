@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, ModelCard, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
+from yaml import YAMLError
 
 from qweft.errors import QweftError
 
@@ -55,19 +56,30 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
     for name in REQUIRED:
         if not (folder / name).is_file():
             raise QweftError(f"{folder}: no {name} in it; give the folder that an adapter was saved to")
-    for what, name in (("repository", repository), ("base_model", base_model or "")):
-        try:
-            validate_repo_id(name or "unnamed")
-        except HFValidationError as error:
-            raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME: {error}") from error
-    named = base_model or json.loads((folder / REQUIRED[0]).read_text()).get("base_model_name_or_path")
-    if not named or Path(named).exists():
+    for what, name in (("repository", repository), ("base_model", base_model or "unnamed")):
+        if not _is_hub_id(name):
+            raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME")
+    try:
+        config = json.loads((folder / REQUIRED[0]).read_text("utf-8"))
+        named = base_model or config.get("base_model_name_or_path")
+    except (ValueError, AttributeError) as error:
+        raise QweftError(f"{folder / REQUIRED[0]} cannot be read ({error}); save the adapter again") from error
+    # a name that could be both is taken for the folder: better asked for once more than a path made public
+    if not named or not _is_hub_id(named) or (base_model is None and Path(named).exists()):
         raise QweftError(
             f"{folder}: its adapter_config.json names {named or 'no base model'}, which nobody else can load; give the "
             "base model's hub id with --base_model"
         )
     files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
     return Push(folder, repository, private, files, named)
+
+
+def _is_hub_id(name: str) -> bool:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return not name.startswith((".", "~", "/"))
 
 
 def push(wanted: Push, token: str | None = None) -> str:
@@ -116,18 +128,18 @@ def _stage(wanted: Push, folder: Path) -> None:
             config = {**json.loads(content), "base_model_name_or_path": wanted.base_model}
             content = json.dumps(config, indent=2, sort_keys=True).encode()
         elif name == "README.md":
-            content = _name_base_model(content.decode(), wanted.base_model).encode()
+            content = _name_base_model(content.decode(errors="replace"), wanted.base_model).encode()
         (folder / name).write_bytes(content)
 
 
 def _name_base_model(card: str, base_model: str) -> str:
-    """The card with this base model in its front matter, where it has one."""
-    lines = card.split("\n")
-    if lines[0] != "---" or "---" not in lines[1:]:
+    """The card with this base model in its front matter; as it is where it has none that can be read."""
+    try:
+        found: Any = ModelCard(card, ignore_metadata_errors=True)
+        found.data.base_model = base_model
+        return str(found)
+    except (ValueError, TypeError, YAMLError):
         return card
-    end = lines.index("---", 1)
-    front = [line for line in lines[1:end] if not line.startswith("base_model:")]
-    return "\n".join(["---", f"base_model: {base_model}", *front, *lines[end:]])
 
 
 def _first_line(error: Exception) -> str:

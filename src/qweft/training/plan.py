@@ -11,7 +11,7 @@ from torch import nn
 from qweft.adapter.attach import attach
 from qweft.adapter.branch import modes_for
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.layer import QwthnLayer
+from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.parameters import count_parameters
 from qweft.adapter.specification import adapter_config
 from qweft.circuit import crz_ring_ansatz
@@ -121,7 +121,7 @@ def plan(config: RunConfig) -> Plan:
     shapes = [
         (layer.in_features, layer.out_features, layer.qwthn_r["default"])
         for layer in model.modules()
-        if isinstance(layer, QwthnLayer)
+        if isinstance(layer, QwthnLinear)
     ]
     longest = _longest_row(data, config.data.max_length)
     memory = footprint(model, trainable, config.training, longest)

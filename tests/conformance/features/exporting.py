@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import qweft
 from qweft import QweftError
-from qweft.adapter import QwthnLayer
+from qweft.adapter import QwthnLinear
 from qweft.export.linearise import fan_in_fan_out, layers_of, linearise
 from qweft.export.lora import lora_config, write_lora
 from qweft.export.twin import twin
@@ -30,7 +30,7 @@ def export(case: Case, folder: Path) -> None:
     config = lora_config(lora, model.get_base_model(), model.peft_config["default"], fan_in_fan_out(layers))
     write_lora(folder, lora, config, "", {})
     again = PeftModel.from_pretrained(case.base(), str(folder)).eval()
-    assert not any(isinstance(module, QwthnLayer) for module in again.modules())
+    assert not any(isinstance(module, QwthnLinear) for module in again.modules())
     if case.has_circuit:  # how near the fit comes is for pretrained models to say
         with twin(model, lora, "default") as exported:
             model.set_adapter(exported)

@@ -146,7 +146,7 @@ def to_lora(case: Case, folder: Path) -> Refused | None:
     model = case.adapted(task_type=None)
     assert model.supports_lora_conversion() != case.has_circuit
     if case.has_circuit:
-        with pytest.raises(TypeError, match=r"do not support LoRA conversion: .*QwthnLayer"):
+        with pytest.raises(TypeError, match=r"do not support LoRA conversion: .*QwthnLinear"):
             convert_to_lora(model, rank=3)
         return Refused(NO_WEIGHT)
     config, weights = convert_to_lora(model, rank=3)

@@ -9,7 +9,7 @@ from peft import get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from qweft.adapter import QwthnLayer
+from qweft.adapter import QwthnLinear
 from qweft.circuit.gate_by_gate import gate_by_gate
 from tests.conformance.case import Case, NotApplicable, main_tensor
 from tests.conformance.features.registry import feature
@@ -72,7 +72,7 @@ def float16_base(case: Case, folder: Path) -> None:
 
 def check_expectations(case: Case, model: nn.Module, dtype: torch.dtype, context: Any, digits: float) -> None:
     """A layer's expectation values against the plain simulation, in float64, of its circuit on its own input."""
-    layer = [module for module in model.modules() if isinstance(module, QwthnLayer)][-1]
+    layer = [module for module in model.modules() if isinstance(module, QwthnLinear)][-1]
     compress, core, _ = layer.branch_of("default")
     inputs: list[torch.Tensor] = []
     values: list[torch.Tensor] = []

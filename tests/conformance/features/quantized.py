@@ -16,6 +16,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel, TorchAoConfig
 from tests.conformance.case import Case, NotApplicable, Refused, trained
 from tests.conformance.features.merging import NO_WEIGHT
 from tests.conformance.features.registry import feature
+from tests.conformance.table import NOT_INSTALLED
 
 
 def eight_bit(head: str) -> BitsAndBytesConfig:
@@ -32,7 +33,7 @@ def quantized(case: Case, folder: Path, scheme: Callable[[str], Any]) -> nn.Modu
     """The base model but for its head, saved and loaded with quantized layers."""
     package = "torchao" if scheme is torchao_int8 else "bitsandbytes"
     if find_spec(package) is None:
-        raise NotApplicable(f"{package} is not installed")
+        raise NotApplicable(f"{package} {NOT_INSTALLED}")
     base = case.base()
     if not isinstance(base, PreTrainedModel):
         raise NotApplicable("not a model of transformers")

@@ -52,7 +52,7 @@ def by_expression(case: Case, folder: Path) -> None:
     assert adapted_names(case, target_modules=pattern) == named(case, pattern)
 
 
-@feature("`target_modules` that are not there")
+@feature("`target_modules` that are not there: an error")
 def nothing_found(case: Case, folder: Path) -> None:
     with pytest.raises(ValueError, match=r"not found in the base model|No modules were targeted"):
         case.adapted(target_modules=["no_such_layer"])
