@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 import qweft
@@ -238,3 +238,16 @@ def test_bfloat16_base_with_float32_adapter():
     model = trained(model)
     assert logits(model).dtype == torch.bfloat16
     assert torch.isfinite(logits(model)).all()
+
+
+@pytest.mark.parametrize("second", ["mpo", "lora_of_peft"])
+def test_all_linear_on_a_model_that_is_adapted_already(second):
+    """PEFT knows an adapted linear layer by the name of its class."""
+    model = get_peft_model(tiny_llama(), small("qtha"))
+    if second == "mpo":
+        model.add_adapter("b", small("mpo", target_modules="all-linear"))
+        found = {name for name, layer in model.named_modules() if "b" in getattr(layer, "qwthn_compress", ())}
+        assert len(found) == 2 * 7
+    else:
+        twice = get_peft_model(model.base_model.model, LoraConfig(target_modules="all-linear"))
+        assert sum(type(layer).__module__.startswith("peft.tuners.lora") for layer in twice.modules()) >= 2 * 7

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from qweft.cli.main import main
 from qweft.cli.parser import parse
 from qweft.export import run
 from qweft.export.lora import Lora
+from qweft.export.measure import Measured
+from qweft.export.report import ExportReport
 from qweft.export.run import export
 from qweft.training.config import RunConfig
 from qweft.training.run import train
@@ -114,8 +117,8 @@ def test_distillation_brings_it_nearer(trained, tmp_path):
     assert "40 steps of distillation" in (tmp_path / "lora/README.md").read_text()
 
 
-def test_other_text_brings_its_own_held_out_rows(trained, tmp_path):
-    """Without a run.json beside the adapter too: its config names the base model."""
+def test_without_a_run_the_text_brings_its_own_held_out_rows(trained, tmp_path):
+    """The adapter's config names the base model."""
     shutil.copytree(trained / "qtha/adapter", tmp_path / "moved")
     save_rows(tmp_path / "few.jsonl", count=12)
     options = {"calibration": str(tmp_path / "few.jsonl"), "output": str(tmp_path / "lora")}
@@ -124,6 +127,62 @@ def test_other_text_brings_its_own_held_out_rows(trained, tmp_path):
     assert report.measured.tokens > 0
     with pytest.raises(QweftError, match=r"no run\.json beside it"):
         export(tmp_path / "moved", {"output": str(tmp_path / "lora")})
+
+
+def test_with_a_run_the_outcome_is_judged_on_its_own_held_out_rows(trained, tmp_path, monkeypatch):
+    """Whatever text is fitted on; the run's own file is itself however its path is written."""
+    adapter, output = trained / "qtha/adapter", str(tmp_path / "lora")
+    own = export(adapter, {"output": output}, force=True)
+    monkeypatch.chdir(trained)
+    same = export(adapter, {"output": output, "calibration": "./rows.jsonl"}, force=True)
+    assert same.measured == own.measured and same.calibration_tokens == own.calibration_tokens
+    save_rows(tmp_path / "other.jsonl", count=9)
+    other = export(adapter, {"output": output, "calibration": str(tmp_path / "other.jsonl")}, force=True)
+    assert other.held_out == own.held_out
+    assert (other.measured.base_loss, other.measured.tokens) == (own.measured.base_loss, own.measured.tokens)
+    assert other.measured.exported_loss != own.measured.exported_loss
+    with pytest.raises(QweftError, match="would hold out rows that the adapter was trained on"):
+        export(adapter, {"output": output, "data": {"test_rows": 20}})
+
+
+def test_what_a_user_put_beside_an_export_is_not_lost(trained, tmp_path):
+    output = tmp_path / "lora"
+    export(trained / "mpo/adapter", {"output": str(output)})
+    export(trained / "mpo/adapter", {"output": str(output)})  # an export alone is replaced
+    (output / "model.gguf").write_text("converted")
+    with pytest.raises(QweftError, match="holds something that is no export"):
+        export(trained / "mpo/adapter", {"output": str(output)})
+    assert (output / "model.gguf").read_text() == "converted"
+    with pytest.raises(QweftError, match="holds something that is no export"):
+        export(trained / "mpo/adapter", {"output": str(output / "model.gguf")})
+
+
+def test_nothing_is_distilled_where_the_lora_is_exact(trained, tmp_path):
+    with pytest.raises(QweftError, match="has no circuit, so its LoRA is exact"):
+        export(trained / "mpo/adapter", {"output": str(tmp_path / "lora"), "distill_steps": 3})
+
+
+def test_a_lora_is_said_to_be_one(trained, tmp_path):
+    export(trained / "mpo/adapter", {"output": str(tmp_path / "lora")})
+    with pytest.raises(QweftError, match="nothing to export, it is a LoRA already"):
+        export(tmp_path / "lora", {"calibration": str(trained / "rows.jsonl"), "output": str(tmp_path / "again")})
+
+
+@pytest.mark.parametrize(
+    ("losses", "sentence"),
+    [
+        ((2.0, 1.0, 1.09), None),
+        ((2.0, 1.0, 1.12), "loses 12.0% of the adapter's gain"),
+        ((2.0, 1.9998, 1.9999), "loses 50.0% of the adapter's gain"),  # rounding is no excuse for half of a small gain
+        ((2.0, 2.1, 2.10005), None),
+        ((2.0, 2.1, 2.2), "gains nothing, and the export loses 0.1000 more"),
+        ((2.0, float("nan"), 2.2), "is no number"),
+    ],
+)
+def test_when_an_export_is_refused(losses, sentence):
+    measured = Measured(*losses, largest_logit_change=0.0, equal_greedy_share=1.0, tokens=9)
+    report = ExportReport(Path("a"), Path("b"), "m", None, 0, 0, "t", measured, 4, 10, [], [], largest_lost_share=0.1)
+    assert report.refusal is None if sentence is None else sentence in report.refusal
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
 from qweft.export.linearise import fan_in_fan_out, layers_of, linearise
 from qweft.export.lora import lora_config, target_names, write_lora
+from qweft.export.moments import collect
 from qweft.export.twin import read_twin, twin
+from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
 TOKENS = torch.arange(3, 63).view(5, 12)
@@ -125,6 +127,25 @@ def test_padding_is_not_fitted():
         torch.testing.assert_close(down, found[1].down[name])
 
 
+def test_padding_is_not_fitted_where_a_model_flattens_its_rows():
+    """OPT does so before its feed-forward layers; the rows of a token are then known by the mask alone."""
+    model = FAMILIES["OPT"].make()
+    torch.manual_seed(3)
+    config = QwthnConfig.preset("qwthn", **{**SMALL, "target_modules": ["fc1"]})
+    model = get_peft_model(model, config).eval()
+    layers, found = layers_of(model, "default"), []
+    for filling in (5, 9):
+        ids = torch.arange(3, 43).view(4, 10).clone()
+        mask = torch.ones_like(ids)
+        ids[::2, 6:], mask[::2, 6:] = filling, 0
+        found.append(collect(model, layers, "default", [{"input_ids": ids, "attention_mask": mask}]))
+    for name in layers:
+        even, odd = found[0][name]
+        assert (even.tokens, odd.tokens) == (12, 20)
+        for one, other in zip(found[0][name], found[1][name], strict=True):
+            torch.testing.assert_close(one.xx, other.xx)
+
+
 def test_more_layers_than_fit_in_memory_take_more_passes(monkeypatch):
     model = adapted(tiny_llama, "qtha")
     once, _ = linearise(model, batches())
@@ -181,13 +202,14 @@ def test_a_process_without_qweft_loads_the_folder(tmp_path):
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [
-        (["h.0.q", "h.1.q", "h.0.v", "h.1.v"], ["q", "v"]),
+        (["q", "h.0.q", "h.1.q", "h.0.v", "h.1.v"], ["q", "v"]),
         (["h.0.q"], ["h.0.q"]),
         (["h.0.q", "h.0.v", "h.1.q"], ["h.0.q", "h.0.v", "h.1.q"]),
+        (["q"], "q"),  # as a list it would mean the others too
     ],
 )
 def test_target_names_mean_these_layers_alone(layers, expected):
-    assert target_names(layers, ["h.0.q", "h.0.v", "h.1.q", "h.1.v", "h.0", "h.1", "h"]) == expected
+    assert target_names(layers, ["q", "h.0.q", "h.0.v", "h.1.q", "h.1.v", "h.0", "h.1"]) == expected
 
 
 def test_what_cannot_be_exported_is_said():

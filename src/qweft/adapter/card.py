@@ -67,11 +67,11 @@ Beside each adapted layer W0: c = C x, {FORMULAS[config.core]}, y = W0 x + ({alp
 
 
 def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
-    """Parameters of a file's tensors: tensor network, linear maps, circuit, and whole modules (heads, embeddings)."""
-    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "whole modules": 0}
+    """Parameters of a file's tensors: those of the branches, and heads, embeddings or biases that go along."""
+    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "of the base model": 0}
     for key, shape in shapes.items():
         if "qwthn_" not in key:
-            part = "whole modules"
+            part = "of the base model"
         elif key.endswith(".angles"):
             part = "circuit"
         else:

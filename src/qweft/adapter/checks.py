@@ -16,6 +16,7 @@ CHOICES = {
     "expand": ("mpo", "dense"),
     "core": ("identity", "linear", "quantum", "quantum_linear", "quantum_weighted"),
     "start": ("recorded", "scaled"),
+    "bias": ("none", "all", "qwthn_only"),
 }
 LARGEST_RANK = 12
 """More qubits take 2^r amplitudes for every token, and the engine's tables for one circuit would take gigabytes."""
@@ -69,6 +70,10 @@ def _check_types(config: "QwthnConfig") -> None:
     mapping = config.auto_mapping
     if mapping is not None and not (isinstance(mapping, dict) and all(isinstance(v, str) for v in mapping.values())):
         raise QweftError(f"auto_mapping must name the base model's class and library, got {mapping!r}")
+    chosen = config.trainable_token_indices
+    for tokens in chosen.values() if isinstance(chosen, dict) else [] if chosen is None else [chosen]:
+        if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
+            raise QweftError(f"trainable_token_indices must be a list of token ids, or lists by module, got {chosen!r}")
     blocks = config.layers_to_transform
     if blocks is not None and not all(type(item) is int for item in (blocks if isinstance(blocks, list) else [blocks])):
         raise QweftError(f"layers_to_transform must be a block number or a list of them, got {blocks!r}")

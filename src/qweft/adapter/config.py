@@ -61,6 +61,9 @@ class QwthnConfig(PeftConfig):
         rank_pattern: Ranks of layers that differ: {"v_proj": 4}.
         alpha_pattern: Alphas of layers that differ.
         modules_to_save: Names of further modules to train and save whole.
+        bias: Which biases of the base model are trained with the adapter: "none", "all", or those of the adapted layers
+            ("qwthn_only"). They are the base model's own: disabling the adapter does not bring the old ones back.
+        trainable_token_indices: Tokens whose embeddings are trained, as a list, or by module: {"embed_tokens": [5, 6]}.
 
     Raises:
         QweftError: If a value is of the wrong type or out of range, or fields contradict each other.
@@ -92,6 +95,10 @@ class QwthnConfig(PeftConfig):
     rank_pattern: dict[str, int] = field(default_factory=dict, metadata={"help": "Ranks of layers that differ."})
     alpha_pattern: dict[str, float] = field(default_factory=dict, metadata={"help": "Alphas of layers that differ."})
     modules_to_save: list[str] | None = field(default=None, metadata={"help": "Further modules to train whole."})
+    bias: Literal["none", "all", "qwthn_only"] = field(default="none", metadata={"help": "Biases to train along."})
+    trainable_token_indices: list[int] | dict[str, list[int]] | None = field(
+        default=None, metadata={"help": "Tokens whose embeddings are trained."}
+    )
 
     def __new__(cls, *_: Any, **given: Any) -> "QwthnConfig":
         """Say of a name that LoRA has, and this method has not, what to do instead."""

@@ -63,7 +63,7 @@ def hotswap_adapter(
     check_same_structure(new, old, f"the adapter in {folder}")
     _check_file(model, adapter_name, read_header(path), old, new)
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
-    for key, tensor in adapter_tensors(model, adapter_name).items():
+    for key, tensor in adapter_tensors(model, adapter_name, old).items():
         tensor.copy_(tensors[key])  # a write that is counted, so that what was built from the old weights is not used
     for name, layer in layers.items():
         alpha = new.alpha_pattern.get(get_pattern_key(list(new.alpha_pattern), name), new.alpha)
@@ -75,7 +75,7 @@ def _check_file(
     model: nn.Module, adapter_name: str, found: dict[str, torch.Tensor], old: QwthnConfig, new: QwthnConfig
 ) -> None:
     try:
-        check_tensors(model, adapter_name, found, embeddings=False)
+        check_tensors(model, adapter_name, old, found, embeddings=False)
     except QweftError as error:
         differing = [name for name in PLACES if getattr(old, name) != getattr(new, name)]
         if not differing:

@@ -34,7 +34,7 @@ none, or a hub that did not answer just then."""
 _announced: ContextVar[Mapping[str, torch.Tensor] | None] = ContextVar("announced", default=None)
 
 
-def check_announced(model: nn.Module, adapter_name: str) -> None:
+def check_announced(model: nn.Module, adapter_name: str, config: Any) -> None:
     """Hold an adapter that was just put on the model against the file that is about to be loaded into it, if any.
 
     Raises:
@@ -47,7 +47,7 @@ def check_announced(model: nn.Module, adapter_name: str) -> None:
             "to be had at first; check the connection and load it again"
         )
     if found is not None and found is not KEYS_CHANGE:
-        check_tensors(model, adapter_name, found)
+        check_tensors(model, adapter_name, config, found)
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def _peft_load_adapter(original: Any) -> Any:
             found = KEYS_CHANGE
         elif present is not None:
             check_same_structure(_config_of(model_id, hub), present, f"the adapter in {model_id}")
-            check_tensors(self, adapter_name, found)
+            check_tensors(self, adapter_name, present, found)
         with untouched_on_error(self.get_base_model(), adapter_name), _announcing(found):
             return original(self, model_id, adapter_name, *args, **kwargs)
 

@@ -20,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, untouched_on_error
-from qweft.adapter.strict_loading import COMPILED, check_tensors
+from qweft.adapter.strict_loading import COMPILED, check_tensors, trained_biases
 from qweft.adapter.together import unwatch, watch
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
@@ -44,7 +44,7 @@ class QwthnModel(BaseTuner):
         _warn_of_dead_angles(self.peft_config[adapter_name])
         with untouched_on_error(model, adapter_name):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
-            check_announced(model, adapter_name)
+            check_announced(model, adapter_name, self.peft_config[adapter_name])
         watch(model)
 
     def _unload_and_optionally_merge(
@@ -201,6 +201,12 @@ class QwthnModel(BaseTuner):
         return found
 
     @classmethod
+    def _get_learnable_bias_state_dict(
+        cls, model: nn.Module, state_dict: dict[str, torch.Tensor], config: Any
+    ) -> dict[str, torch.Tensor]:
+        return trained_biases(model, state_dict, config)
+
+    @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
         key = key.replace(COMPILED, "")  # a file is to load on a model that is not compiled
         containers = "|".join(QwthnLinear.adapter_layer_names)
@@ -211,7 +217,7 @@ class QwthnModel(BaseTuner):
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: Any, adapter_name: str, state_dict: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        check_tensors(model, adapter_name, state_dict)
+        check_tensors(model, adapter_name, config, state_dict)
         # PEFT has given the keys of modules_to_save the names that they have in the model already
         plain = {k if ".modules_to_save." in k else k.replace(COMPILED, ""): v for k, v in state_dict.items()}
         return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, plain)

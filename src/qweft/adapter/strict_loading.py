@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
+from qweft.adapter.config import QwthnConfig
 from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
 
@@ -16,9 +18,12 @@ COMPILED = "_orig_mod."
 """In the names of all that torch.compile has wrapped."""
 
 
-def adapter_tensors(model: nn.Module, adapter_name: str) -> dict[str, torch.Tensor]:
+def adapter_tensors(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, torch.Tensor]:
     """The adapter's tensors, by the keys that they have in a file without PEFT's prefix."""
     found: dict[str, torch.Tensor] = {}
+    if config.bias != "none":
+        biases = trained_biases(model, model.state_dict(keep_vars=True), config)
+        found |= {file_key(key): tensor for key, tensor in biases.items()}
     for path, module in model.named_modules():
         name = file_key(path)
         if isinstance(module, QwthnLinear):
@@ -34,19 +39,36 @@ def adapter_tensors(model: nn.Module, adapter_name: str) -> dict[str, torch.Tens
     return found
 
 
+def trained_biases(
+    model: nn.Module, state_dict: dict[str, torch.Tensor], config: QwthnConfig
+) -> dict[str, torch.Tensor]:
+    """The base model's biases that the config trains, by their keys in the model.
+
+    PEFT counts those of heads among them, under keys that hold an adapter's name; a head is saved by itself.
+    """
+    found: dict[str, torch.Tensor] = BaseTuner._get_learnable_bias_state_dict(model, state_dict, config)
+    heads = tuple(f"{name}." for name, part in model.named_modules() if isinstance(part, AuxiliaryTrainingWrapper))
+    return {key: tensor for key, tensor in found.items() if not key.startswith(heads)}
+
+
 def file_key(key: str) -> str:
     """The key without what wrapping the model adds: PEFT's prefix, and torch.compile's."""
     return f"{key}.".replace(COMPILED, "")[:-1].removeprefix(PEFT_PREFIX)
 
 
 def check_tensors(
-    model: nn.Module, adapter_name: str, found: Mapping[str, torch.Tensor], embeddings: bool = True
+    model: nn.Module,
+    adapter_name: str,
+    config: QwthnConfig,
+    found: Mapping[str, torch.Tensor],
+    embeddings: bool = True,
 ) -> None:
     """Compare the tensors of a file, by their keys there, with what the adapter needs.
 
     Args:
         model: The model with the adapter on it.
         adapter_name: The adapter.
+        config: Its config.
         found: The file's tensors.
         embeddings: Whether the base model's embeddings may be there too, as PEFT saves them after a resize; a warning
             says that they take the place of the model's.
@@ -54,10 +76,9 @@ def check_tensors(
     Raises:
         QweftError: If a tensor is missing, not known, empty, or of another shape.
     """
-    needed = adapter_tensors(model, adapter_name)
+    needed = adapter_tensors(model, adapter_name, config)
     replaced = _embeddings(model) if embeddings else {}
-    # PEFT has put the name into the keys of modules_to_save already where it has read the file by itself
-    given = {file_key(key).replace(f".modules_to_save.{adapter_name}.", "."): found[key] for key in found}
+    given = {_without_name(file_key(key), adapter_name): found[key] for key in found}
     missing = sorted(needed.keys() - given.keys())
     unknown = sorted(given.keys() - needed.keys() - replaced.keys())
     if missing or unknown:
@@ -86,6 +107,13 @@ def check_tensors(
             "as PEFT saves them after a change of the vocabulary; they replace those of this model, for every adapter",
             stacklevel=2,
         )
+
+
+def _without_name(key: str, adapter_name: str) -> str:
+    """The key as in a file: into those of heads and tokens PEFT has put the name where it read the file by itself."""
+    delta = "trainable_tokens_delta"
+    key = key.removesuffix(f".{adapter_name}") if key.endswith(f".{delta}.{adapter_name}") else key
+    return key.replace(f".modules_to_save.{adapter_name}.", ".")
 
 
 def _by(tensor: torch.Tensor) -> str:

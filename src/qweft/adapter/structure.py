@@ -15,6 +15,8 @@ STRUCTURE = (
     "circuit_layers",
     "reupload",
     "dropout",
+    "bias",
+    "trainable_token_indices",
 )
 """What stands in the model already when tensors come; equal shapes do not tell all of it."""
 

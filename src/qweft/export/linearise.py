@@ -73,6 +73,12 @@ def linearise(
     layers = layers_of(model, adapter_name)
     if any(layer.merged for layer in layers.values()):
         raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
+    config = model.peft_config[adapter_name]
+    if config.bias != "none" or config.trainable_token_indices:
+        raise QweftError(
+            "biases or single tokens of the base model were trained with this adapter, which an exported LoRA does not "
+            "take along; train without bias and trainable_token_indices, or use modules_to_save"
+        )
     model.set_adapter(adapter_name)
     model.eval()
     rank = max(layer.qwthn_r[adapter_name] for layer in layers.values())

@@ -2,6 +2,7 @@
 
 from tests.conformance.features import (
     adapters,
+    beside,
     exporting,
     generation,
     merging,
@@ -18,6 +19,7 @@ from tests.conformance.features.registry import FEATURES
 __all__ = [
     "FEATURES",
     "adapters",
+    "beside",
     "exporting",
     "generation",
     "merging",
