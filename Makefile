@@ -5,6 +5,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST_ARGS ?=
+# Most models of the tests are so small that a second thread only waits for the first. The tests that share the embedded
+# model (marked slow) stay in one process.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-quick conformance bench bench-quick lint format clean
@@ -27,11 +30,11 @@ $(STAMP): pyproject.toml Makefile
 demo: install ## compare QTHA with LoRA on a small model; the report lands in runs/demo
 	$(BIN)/qweft compare configs/demo.yaml --output runs/demo
 
-test: install ## run all tests; PYTEST_ARGS="-k name" picks some
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: install ## run all tests, in two processes; PYTEST_ARGS="-k name" picks some
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-quick: install ## run the tests that do not train or evaluate the embedded model
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 conformance: install ## what works on which base model with which preset; prints the table, writes docs/conformance.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/conformance --conformance-table docs/conformance.md

@@ -17,6 +17,13 @@ from typing import Any
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those with the embedded model stay in one: it is loaded once."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.xdist_group("embedded"))
+
+
 class NetworkBlockedError(ConnectionError):
     """A test tried to leave this machine."""
 
