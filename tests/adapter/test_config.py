@@ -2,13 +2,14 @@
 
 import copy
 import dataclasses
+import inspect
 import json
 import pickle
 import subprocess
 import sys
 
 import pytest
-from peft import PeftConfig, PeftType, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftType, get_peft_model
 
 import qweft
 from qweft import QweftError, QwthnConfig
@@ -116,6 +117,19 @@ def test_importing_qweft_first_registers_whoever_asks_for_peft_in_between(asks):
 def test_a_name_of_lora_is_answered_with_what_to_do(name, way):
     with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}': .*{way}"):
         QwthnConfig(**{name: 16})
+
+
+def test_every_field_of_lora_is_ours_or_answered():
+    own = {entry.name for entry in dataclasses.fields(QwthnConfig)}
+    for entry in dataclasses.fields(LoraConfig):
+        if entry.name not in own:
+            with pytest.raises(TypeError, match=f"unexpected keyword argument '{entry.name}': "):
+                QwthnConfig(**{entry.name: None})
+            with pytest.raises(QweftError, match=f"no field '{entry.name}': "):
+                QwthnConfig.preset("qtha", **{entry.name: None})
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'surprise'$"):
+        QwthnConfig(surprise=1)
+    assert "bond_dimension" in inspect.signature(QwthnConfig).parameters
 
 
 def test_a_config_can_be_copied_and_pickled():

@@ -14,6 +14,7 @@ from peft import (
     PeftModel,
     get_peft_model,
     get_peft_model_state_dict,
+    inject_adapter_in_model,
     set_peft_model_state_dict,
 )
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -24,6 +25,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 import qweft
 from qweft import QweftError, QwthnConfig
 from tests.adapter.test_method import TOKENS, logits, small, trained
+from tests.conformance.case import Case
+from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_llama
 
 FILE = "adapter_model.safetensors"
@@ -561,3 +564,79 @@ def test_weights_that_are_not_in_the_cache_are_no_fault_of_the_adapter(monkeypat
 
     with pytest.raises(QweftError, match="is not in the cache, and the hub was not reached"):
         find_weights("owner/adapter")
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("resized", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trainable_token_indices": [40, 41]},
+        {"modules_to_save": ["embed_tokens", "lm_head"]},
+        {"modules_to_save": ["embed_tokens"]},
+    ],
+)
+def test_embeddings_and_tokens_load_under_any_name_after_a_change_of_the_vocabulary(tmp_path, tied, resized, changes):
+    """PEFT writes the embeddings a second time then, under keys of its own."""
+
+    def base():
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=44,
+            hidden_size=20,
+            intermediate_size=24,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            tie_word_embeddings=tied,
+        )
+        model = AutoModelForCausalLM.from_config(config)
+        if resized:
+            model.resize_token_embeddings(48)
+        return model.eval()
+
+    tokens = torch.arange(36, 44)[None]
+    model = get_peft_model(base(), small("qtha", init_weights=False, **changes), adapter_name="mine")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and "qwthn_" not in name:
+                parameter.add_(0.3)
+    wanted = model.eval()(tokens).logits
+    assert not torch.allclose(wanted, base()(tokens).logits, atol=1e-2)
+    model.save_pretrained(tmp_path)
+    for name in ("mine", "default", "b"):
+        again = PeftModel.from_pretrained(base(), tmp_path / "mine", adapter_name=name)
+        torch.testing.assert_close(again.eval()(tokens).logits, wanted)
+
+
+@pytest.mark.parametrize("bias", ["all", "qwthn_only"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_biases_come_back_whatever_other_adapters_stand_on_the_model(tmp_path, bias, beside):
+    """Another adapter changes the names of the layers that it wraps."""
+
+    def put_beside(model):
+        model.add_adapter("b", small("mpo", target_modules=["q_proj", "fc1"], init_weights=False))
+
+    case = Case(FAMILIES["OPT"], "qtha")
+    model = get_peft_model(case.base(), small("qtha", target_modules=["q_proj"], bias=bias, init_weights=False), "a")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and name.endswith(".bias"):
+                parameter.add_(0.2)
+    wanted = case.output(model.eval())
+    put_beside(model)
+    model.save_pretrained(tmp_path, selected_adapters=["a"])
+    again = PeftModel.from_pretrained(case.base(), tmp_path / "a", adapter_name="first" if beside else "a").eval()
+    assert torch.equal(case.output(again), wanted)
+    if beside:
+        other = get_peft_model(case.base(), small("mpo", target_modules=["q_proj", "fc1"]), "b")
+        other.load_adapter(tmp_path / "a", "a")
+        other.set_adapter("a")
+        assert torch.equal(case.output(other.eval()), wanted)
+
+
+def test_a_failed_add_leaves_another_methods_adapter_in_its_place():
+    base = inject_adapter_in_model(LoraConfig(target_modules=["q_proj"], init_lora_weights=False), tiny_llama())
+    keys = set(base.state_dict())
+    with pytest.raises((ValueError, KeyError)):
+        get_peft_model(base, small("qtha", target_modules=["q_proj"], trainable_token_indices={"nope": [1]}))
+    assert set(base.state_dict()) == keys

@@ -141,8 +141,9 @@ def test_with_a_run_the_outcome_is_judged_on_its_own_held_out_rows(trained, tmp_
     assert other.held_out == own.held_out
     assert (other.measured.base_loss, other.measured.tokens) == (own.measured.base_loss, own.measured.tokens)
     assert other.measured.exported_loss != own.measured.exported_loss
-    with pytest.raises(QweftError, match="would hold out rows that the adapter was trained on"):
-        export(adapter, {"output": output, "data": {"test_rows": 20}})
+    for data in ({"test_rows": 20}, {"source": "rows.jsonl", "split_seed": 7}, {"max_length": 32}):
+        with pytest.raises(QweftError, match="would hold out rows that the adapter was trained on"):
+            export(adapter, {"output": output, "data": data})
 
 
 def test_what_a_user_put_beside_an_export_is_not_lost(trained, tmp_path):
@@ -153,6 +154,9 @@ def test_what_a_user_put_beside_an_export_is_not_lost(trained, tmp_path):
     with pytest.raises(QweftError, match="holds something that is no export"):
         export(trained / "mpo/adapter", {"output": str(output)})
     assert (output / "model.gguf").read_text() == "converted"
+    shutil.copytree(trained / "qtha/adapter", tmp_path / "somebody's")
+    with pytest.raises(QweftError, match="holds something that is no export"):
+        export(trained / "mpo/adapter", {"output": str(tmp_path / "somebody's")})
     with pytest.raises(QweftError, match="holds something that is no export"):
         export(trained / "mpo/adapter", {"output": str(output / "model.gguf")})
 

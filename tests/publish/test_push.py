@@ -20,6 +20,7 @@ def adapter(tmp_path):
     """An adapter as PEFT saves it, with a file beside it that is nobody's business."""
     model = get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=2, width=8, bond_dimension=2))
     model.peft_config["default"].base_model_name_or_path = str(tmp_path)
+    model.base_model.model.name_or_path = model.base_model.name_or_path = str(tmp_path)
     model.save_pretrained(tmp_path / "adapter")
     (tmp_path / "adapter/optimizer.pt").write_bytes(b"private")
     return tmp_path / "adapter"
@@ -50,6 +51,7 @@ def test_a_push_is_private_and_holds_the_adapter_alone(adapter, hub):
     card = hub.files["README.md"].decode()
     assert "base_model: owner/base" in card and "import qweft" in card
     assert str(adapter.parent) not in card
+    assert "base_model:adapter:owner/base" in card
     assert len(hub.commits) == 1
     said = " ".join(done.stdout.split())
     assert "to me/mine (private)" in said and "pushed: " in said
@@ -133,3 +135,24 @@ def test_pefts_own_call_is_private_too(monkeypatch, tmp_path, config, said, priv
     with pytest.raises(Asked):
         get_peft_model(tiny_llama(), config).push_to_hub("me/mine", **said)
     assert asked == [private]
+
+
+def test_transformers_calls_are_private_too(monkeypatch, tmp_path):
+    asked = []
+
+    def create_repo(*args, **kwargs):
+        asked.append(kwargs.get("private"))
+        raise InterruptedError
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", create_repo)
+    monkeypatch.chdir(tmp_path)
+    model = tiny_llama()
+    for call in (model.push_to_hub, lambda name: model.save_pretrained("x", push_to_hub=True, repo_id=name)):
+        with pytest.raises(InterruptedError):
+            call("me/mine")
+    assert asked == [None, None]
+    model.add_adapter(QwthnConfig.preset("qtha", r=2, width=8, bond_dimension=2))
+    for call in (model.push_to_hub, lambda name: model.save_pretrained("x", push_to_hub=True, repo_id=name)):
+        with pytest.raises(InterruptedError):
+            call("me/mine")
+    assert asked[2:] == [True, True]

@@ -2,17 +2,19 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qweft.adapter.weights_file import read_header
+from qweft.files import write_bytes
 
 if TYPE_CHECKING:
     from qweft.adapter.config import QwthnConfig
 
 HEADING = "## QWTHN adapter"
-END = "<!-- so far from qweft -->"
+START, END = "<!-- from qweft -->", "<!-- so far from qweft -->"
+"""Around what a later save replaces."""
 FORMULAS = {
     "identity": "h = c",
     "linear": "h = K c",
@@ -86,23 +88,30 @@ def _layers(shapes: Iterable[str]) -> str:
     return f"{', '.join(sorted({name.rpartition('.')[2] for name in found}))} ({len(found)} in all)"
 
 
-def add_method_section(folder: Path, config: "QwthnConfig") -> None:
-    """Write the section into the README.md that PEFT made in the folder, or anew where one is; else nothing is done."""
-    card, weights = folder / "README.md", folder / "adapter_model.safetensors"
-    if not card.is_file() or not weights.is_file():
+def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, "QwthnConfig"]]) -> None:
+    """Say in a README.md of PEFT which adapters were saved beside or below it, in the place of what it said before.
+
+    Args:
+        card: The README.md; where there is none, none is made.
+        adapters: Folder and config by name.
+    """
+    if not card.is_file():
         return
+    sections = [
+        _section_of(folder / "adapter_model.safetensors", config, "" if name == "default" else f" {name!r}")
+        for name, (folder, config) in adapters.items()
+    ]
+    block = START + "\n\n" + "\n".join(sections) + END
     text = card.read_text(encoding="utf-8")
-    if HEADING in text:
-        if END in text:  # of an earlier save, perhaps of another adapter
-            section = _section_of(weights, config)
-            before, after = text.split(HEADING, 1)[0], text.split(END, 1)[1]
-            card.write_text(f"{before}{section}{END}{after}", encoding="utf-8")
-        return
-    # behind the front matter, before what PEFT's template leaves to be filled in
-    front = re.match(r"---\n.*?\n---\n", text, re.DOTALL)
-    at = front.end() if front else 0
-    card.write_text(f"{text[:at]}\n{_section_of(weights, config)}{END}\n\n{text[at:].lstrip()}", encoding="utf-8")
+    if START in text and END in text:
+        text = text.split(START, 1)[0] + block + text.split(END, 1)[1]
+    else:  # behind the front matter, before what PEFT's template leaves to be filled in
+        front = re.match(r"---\n.*?\n---\n", text, re.DOTALL)
+        at = front.end() if front else 0
+        text = f"{text[:at]}\n{block}\n\n{text[at:].lstrip()}"
+    write_bytes(card, text.encode())
 
 
-def _section_of(weights: Path, config: "QwthnConfig") -> str:
-    return method_section(config, {key: tuple(tensor.shape) for key, tensor in read_header(weights).items()})
+def _section_of(weights: Path, config: "QwthnConfig", name: str) -> str:
+    shapes = {key: tuple(tensor.shape) for key, tensor in read_header(weights).items()}
+    return method_section(config, shapes).replace(HEADING, f"{HEADING}{name}", 1)

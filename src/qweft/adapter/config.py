@@ -1,31 +1,18 @@
 """The configuration of a QWTHN adapter."""
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal
 
 from peft import PeftConfig
 
-from qweft.adapter.card import add_method_section
 from qweft.adapter.checks import check_config, closest
+from qweft.adapter.lora_names import answers_lora_names, instead_of
 from qweft.adapter.peft_type import peft_type
 from qweft.adapter.presets import PRESETS
 from qweft.errors import QweftError
 
-LORA_NAMES = {
-    "lora_alpha": "it is called alpha here",
-    "lora_dropout": "it is called dropout here",
-    "init_lora_weights": "it is called init_weights here",
-    "use_rslora": "choose alpha yourself; the branch is scaled by alpha / r",
-    "use_dora": "DoRA normalises a merged weight, which a branch with a circuit has not",
-    "target_parameters": "the branch adapts linear layers, not bare parameters",
-    "layer_replication": "repeat the layers of the base model before the adapter is put on",
-    "megatron_config": "Megatron's parallel layers are not adapted",
-    "fan_in_fan_out": "it is found out from the layer",
-}
-"""Fields of `LoraConfig` that have another name here, or cannot be."""
 
-
+@answers_lora_names
 @dataclass
 class QwthnConfig(PeftConfig):
     """A frozen linear layer W0 gets a branch that compresses, weights with a circuit, and expands.
@@ -100,13 +87,6 @@ class QwthnConfig(PeftConfig):
         default=None, metadata={"help": "Tokens whose embeddings are trained."}
     )
 
-    def __new__(cls, *_: Any, **given: Any) -> "QwthnConfig":
-        """Say of a name that LoRA has, and this method has not, what to do instead."""
-        for name, instead in LORA_NAMES.items():
-            if name in given:
-                raise TypeError(f"QwthnConfig got an unexpected keyword argument {name!r}: {instead}")
-        return super().__new__(cls)
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = peft_type()
@@ -131,13 +111,10 @@ class QwthnConfig(PeftConfig):
         known = [entry.name for entry in fields(cls) if entry.init]
         for key in changes:
             if key not in known:
-                raise QweftError(f"QwthnConfig has no field {key!r}{closest(key, known)}; fields: {', '.join(known)}")
+                instead = instead_of(key)
+                way = f": {instead}" if instead else f"{closest(key, known)}; fields: {', '.join(known)}"
+                raise QweftError(f"QwthnConfig has no field {key!r}{way}")
         return cls(**{**PRESETS[name], **changes})
-
-    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
-        """Save as PEFT does, and say in the model card that PEFT made there what the adapter is and how to load it."""
-        super().save_pretrained(save_directory, **kwargs)
-        add_method_section(Path(save_directory), self)
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
         """As PEFT's, to a private repository unless `private` says otherwise."""

@@ -79,7 +79,8 @@ def untouched_on_error(root: nn.Module, adapter_name: str) -> Iterator[None]:
                 continue
             if module not in modules:
                 parent, _, name = path.rpartition(".")
-                inner = module.get_base_layer() if isinstance(module, QwthnLinear) else module.original_module
+                # one level: below may be another method's layer
+                inner = module.base_layer if isinstance(module, QwthnLinear) else module.original_module
                 setattr(root.get_submodule(parent), name, inner)
             elif module not in known:
                 _drop(module, adapter_name)

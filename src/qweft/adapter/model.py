@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, untouched_on_error
-from qweft.adapter.strict_loading import COMPILED, check_tensors, trained_biases
+from qweft.adapter.strict_loading import COMPILED, DELTA, check_tensors, trained_biases
 from qweft.adapter.together import unwatch, watch
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
@@ -191,8 +192,10 @@ class QwthnModel(BaseTuner):
                         for key, tensor in parts[adapter_name].state_dict().items():
                             whole.setdefault(f"{path}.{container}.{adapter_name}.{key}", tensor)
         found: dict[str, torch.Tensor] = super()._get_adapter_state_dict(
-            model, config, adapter_name, whole, unwanted_adapter_names
+            model, replace(config, bias="none"), adapter_name, whole, unwanted_adapter_names
         )
+        biases = trained_biases(model, adapter_name, config)
+        found |= {key: whole[place] for place, key in biases.items() if place in whole}
         if empty := [key for key, tensor in found.items() if not tensor.numel()]:
             raise QweftError(
                 f"{empty[0]} is empty here, because the model is sharded over several processes; gather its parameters "
@@ -201,17 +204,12 @@ class QwthnModel(BaseTuner):
         return found
 
     @classmethod
-    def _get_learnable_bias_state_dict(
-        cls, model: nn.Module, state_dict: dict[str, torch.Tensor], config: Any
-    ) -> dict[str, torch.Tensor]:
-        return trained_biases(model, state_dict, config)
-
-    @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
         key = key.replace(COMPILED, "")  # a file is to load on a model that is not compiled
         containers = "|".join(QwthnLinear.adapter_layer_names)
-        pattern = rf"^(.*\.)?({containers})\.{re.escape(adapter_name)}\."
-        return re.sub(pattern, lambda match: f"{match.group(1) or ''}{match.group(2)}.", key)
+        pattern = rf"^(.*\.)?({containers}|modules_to_save)\.{re.escape(adapter_name)}\."
+        key = re.sub(pattern, lambda match: f"{match.group(1) or ''}{match.group(2)}.", key)
+        return key.removesuffix(f".{adapter_name}") if f"{DELTA}." in key else key
 
     @classmethod
     def _remap_adapter_state_dict_for_load(
@@ -220,6 +218,9 @@ class QwthnModel(BaseTuner):
         check_tensors(model, adapter_name, config, state_dict)
         # PEFT has given the keys of modules_to_save the names that they have in the model already
         plain = {k if ".modules_to_save." in k else k.replace(COMPILED, ""): v for k, v in state_dict.items()}
+        for place, key in trained_biases(model, adapter_name, config).items():
+            if place != key and key in plain:
+                plain[place] = plain.pop(key)
         return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, plain)
 
 

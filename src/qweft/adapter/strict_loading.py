@@ -14,6 +14,8 @@ from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
 
 PEFT_PREFIX = "base_model.model."
+DELTA = "trainable_tokens_delta"
+"""PEFT's name for the trained embeddings of single tokens."""
 COMPILED = "_orig_mod."
 """In the names of all that torch.compile has wrapped."""
 
@@ -21,9 +23,8 @@ COMPILED = "_orig_mod."
 def adapter_tensors(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, torch.Tensor]:
     """The adapter's tensors, by the keys that they have in a file without PEFT's prefix."""
     found: dict[str, torch.Tensor] = {}
-    if config.bias != "none":
-        biases = trained_biases(model, model.state_dict(keep_vars=True), config)
-        found |= {file_key(key): tensor for key, tensor in biases.items()}
+    tensors = model.state_dict(keep_vars=True) if config.bias != "none" else {}
+    found |= {file_key(key): tensors[place] for place, key in trained_biases(model, adapter_name, config).items()}
     for path, module in model.named_modules():
         name = file_key(path)
         if isinstance(module, QwthnLinear):
@@ -39,16 +40,20 @@ def adapter_tensors(model: nn.Module, adapter_name: str, config: QwthnConfig) ->
     return found
 
 
-def trained_biases(
-    model: nn.Module, state_dict: dict[str, torch.Tensor], config: QwthnConfig
-) -> dict[str, torch.Tensor]:
-    """The base model's biases that the config trains, by their keys in the model.
+def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, str]:
+    """The base model's biases that the config trains: their keys in the model, and what a file calls them.
 
-    PEFT counts those of heads among them, under keys that hold an adapter's name; a head is saved by itself.
+    Those of layers that other adapters alone have put something around go by their plain names, and are left out where
+    only this adapter's layers are meant. A head's bias is saved with the head.
     """
-    found: dict[str, torch.Tensor] = BaseTuner._get_learnable_bias_state_dict(model, state_dict, config)
+    layers = {f"{name}.base_layer.bias": part for name, part in model.named_modules() if isinstance(part, QwthnLinear)}
     heads = tuple(f"{name}." for name, part in model.named_modules() if isinstance(part, AuxiliaryTrainingWrapper))
-    return {key: tensor for key, tensor in found.items() if not key.startswith(heads)}
+    found = {}
+    for key in BaseTuner._get_learnable_bias_state_dict(model, model.state_dict(), config):
+        foreign = key in layers and adapter_name not in layers[key].qwthn_compress
+        if not key.startswith(heads) and not (foreign and config.bias == "qwthn_only"):
+            found[key] = key.replace(".base_layer.bias", ".bias") if foreign else key
+    return found
 
 
 def file_key(key: str) -> str:
@@ -80,7 +85,8 @@ def check_tensors(
     replaced = _embeddings(model) if embeddings else {}
     given = {_without_name(file_key(key), adapter_name): found[key] for key in found}
     missing = sorted(needed.keys() - given.keys())
-    unknown = sorted(given.keys() - needed.keys() - replaced.keys())
+    places = {key.rpartition(".")[0] for key in replaced}
+    unknown = sorted(key for key in given.keys() - needed.keys() - replaced.keys() if not _is_left_over(key, places))
     if missing or unknown:
         parts = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
         parts += [f"{len(unknown)} are not known (first: {unknown[0]})"] if unknown else []
@@ -109,10 +115,17 @@ def check_tensors(
         )
 
 
+def _is_left_over(key: str, embeddings: set[str]) -> bool:
+    """Whether a key is what PEFT writes of a trained embedding a second time, after a change of the vocabulary."""
+    return any(
+        part in key and key.split(part)[0] in embeddings
+        for part in (".modules_to_save.", ".original_module.", ".token_adapter.")
+    )
+
+
 def _without_name(key: str, adapter_name: str) -> str:
     """The key as in a file: into those of heads and tokens PEFT has put the name where it read the file by itself."""
-    delta = "trainable_tokens_delta"
-    key = key.removesuffix(f".{adapter_name}") if key.endswith(f".{delta}.{adapter_name}") else key
+    key = key.removesuffix(f".{adapter_name}") if key.endswith(f".{DELTA}.{adapter_name}") else key
     return key.replace(f".modules_to_save.{adapter_name}.", ".")
 
 
@@ -121,7 +134,7 @@ def _by(tensor: torch.Tensor) -> str:
 
 
 def _embeddings(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors of the embeddings, which PEFT saves along where the vocabulary was resized."""
+    """The weights of the embeddings, which PEFT saves along where the vocabulary was resized."""
     found: dict[str, torch.Tensor] = {}
     for get in ("get_input_embeddings", "get_output_embeddings"):
         try:
@@ -129,6 +142,8 @@ def _embeddings(model: nn.Module) -> dict[str, torch.Tensor]:
         except (AttributeError, NotImplementedError):
             continue
         for path, module in model.named_modules():
-            if module is embedding:
-                found |= {f"{file_key(path)}.{key}": tensor for key, tensor in module.state_dict().items()}
+            if embedding is not None and module is embedding:
+                # under a wrapper, what it wraps; the file may come from a model without one
+                inner = getattr(module, "original_module", module)
+                found |= {f"{file_key(path)}.{key}": tensor for key, tensor in inner.state_dict().items()}
     return found

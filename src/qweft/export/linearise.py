@@ -11,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter import QwthnLinear
 from qweft.errors import QweftError
+from qweft.evaluation.mode import judged
 from qweft.export.fit import Fit, fit_features
 from qweft.export.lora import Lora, padded
 from qweft.export.moments import HALVES, Moments, collect
@@ -80,14 +81,14 @@ def linearise(
             "take along; train without bias and trainable_token_indices, or use modules_to_save"
         )
     model.set_adapter(adapter_name)
-    model.eval()
     rank = max(layer.qwthn_r[adapter_name] for layer in layers.values())
     down, up, notes = {}, {}, []
-    for name, layer, moments in _with_moments(model, layers, batches, adapter_name):
-        matrices, fit = _linearise_layer(layer, adapter_name, moments)
-        down[name], up[name] = padded(*matrices, rank)
-        if fit is not None:
-            notes.append(LayerFit(name, fit.explained))
+    with judged(model):
+        for name, layer, moments in _with_moments(model, layers, batches, adapter_name):
+            matrices, fit = _linearise_layer(layer, adapter_name, moments)
+            down[name], up[name] = padded(*matrices, rank)
+            if fit is not None:
+                notes.append(LayerFit(name, fit.explained))
     return Lora(rank, down, up, _whole(model, adapter_name)), notes
 
 

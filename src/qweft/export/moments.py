@@ -50,8 +50,9 @@ class Moments:
 class _Watcher:
     """Takes down the moments of some layers while the model runs."""
 
-    def __init__(self, layers: Mapping[str, QwthnLinear], adapter_name: str) -> None:
+    def __init__(self, layers: Mapping[str, QwthnLinear], adapter_name: str, decoders: set[nn.Module]) -> None:
         self.adapter_name = adapter_name
+        self.decoders = decoders
         self.mask: torch.Tensor | None = None  # (rows, tokens), false where a row is padded
         self.rows_before = 0
         self.moments = {
@@ -64,15 +65,16 @@ class _Watcher:
         """A forward pre-hook for the layer of that name."""
 
         def before(layer: QwthnLinear, args: tuple[torch.Tensor, ...]) -> None:
-            for half, (x, xx) in zip(self.moments[name], self._halves(args[0]), strict=True):
+            mask = None if layer in self.decoders else self.mask
+            for half, (x, xx) in zip(self.moments[name], self._halves(args[0], mask), strict=True):
                 half.add(x, _features(layer, self.adapter_name, x), xx)
 
         return before
 
-    def _halves(self, x: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _halves(self, x: torch.Tensor, mask: torch.Tensor | None) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The tokens of even and of odd rows with their x^T x; made once where layers share their input."""
         if self._seen is None or self._seen[0] is not x:
-            rows, kept = _rows_and_kept(x, self.mask, self.rows_before)
+            rows, kept = _rows_and_kept(x, mask, self.rows_before)
             odd = rows % 2 == 1
             tokens = x.reshape(-1, x.shape[-1]).float()
             with exact_products(x.device):
@@ -113,6 +115,14 @@ def _features(layer: QwthnLinear, adapter_name: str, x: torch.Tensor) -> torch.T
     return found
 
 
+def _beyond_the_mask(model: Any) -> set[nn.Module]:
+    """The modules of a decoder that has an encoder: the mask is the encoder's, and says nothing of their tokens."""
+    if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        return set()
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return set(base.get_decoder().modules())
+
+
 @contextmanager
 def _watching(layers: Mapping[str, QwthnLinear], watcher: _Watcher) -> Iterator[None]:
     hooks = [layer.register_forward_pre_hook(watcher.hook(name)) for name, layer in layers.items()]
@@ -133,9 +143,10 @@ def collect(
         model: The adapted model, the adapter active.
         layers: The layers, by name.
         adapter_name: The adapter whose circuit is looked at.
-        batches: Inputs of the model; where they hold an `attention_mask`, padding is left out.
+        batches: Inputs of the model; where they hold an `attention_mask`, padding is left out (but in the decoder of a
+            model that has an encoder, too).
     """
-    watcher = _Watcher(layers, adapter_name)
+    watcher = _Watcher(layers, adapter_name, _beyond_the_mask(model))
     with _watching(layers, watcher):
         for batch in batches:
             mask = batch.get("attention_mask")

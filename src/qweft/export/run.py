@@ -128,7 +128,8 @@ def _check_output(output: Path, adapter: Path) -> None:
     """Refuse to write over anything but an earlier export."""
     if output == adapter.resolve():
         raise QweftError(f"output {output} is the adapter itself; choose another --output")
-    if output.exists() and (not output.is_dir() or {path.name for path in output.iterdir()} - FILES):
+    held = {path.name for path in output.iterdir()} if output.is_dir() else set()
+    if (held and ("export.json" not in held or held - FILES)) or (output.exists() and not output.is_dir()):
         raise QweftError(f"output {output} holds something that is no export; choose another --output")
     check_writable(output.parent)
 

@@ -64,7 +64,7 @@ def plan_text(
             the adapter was trained on.
     """
     own, given = run_config(adapter).get("data", {}), overrides.get("data", {})
-    if own and "source" not in given:
+    if own and _same(given.get("source", own["source"]), own["source"]):
         _check_split(own, given)
     judged = given if own or calibration is None else {**given, "source": calibration}
     model, data, judging = sections_of(adapter, {**overrides, "data": judged})
@@ -97,7 +97,7 @@ def _same(one: str, other: str) -> bool:
 
 def _check_split(own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Another split of the run's data would hold out rows that the adapter was trained on."""
-    for key in ("test_rows", "validation_rows", "split_seed"):
+    for key in ("test_rows", "validation_rows", "split_seed", "max_length", "overlong"):
         if given.get(key, own.get(key)) != own.get(key):
             raise QweftError(
                 f"--data.{key} {given[key]} is another split than the run's ({own.get(key)}), and would hold out rows "

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qweft.adapter import QwthnConfig
-from qweft.adapter.card import method_section
+from qweft.adapter.card import END, START, method_section
 from qweft.publish.names import public_name
 
 LORA_LOADING = """```python
@@ -43,6 +43,8 @@ pipeline_tag: text-generation
 
 # {method} for {model}
 
+{START}
+
 Trained with qweft from {public_name(origin)}.
 
 {section}
@@ -64,6 +66,8 @@ Trained with qweft from {public_name(origin)}.
 | with this adapter | {_with_error(adapted)} | {adapted["perplexity"]:.2f} |
 
 The rows were not trained on. The error is the standard error over rows; one run, one seed.
+
+{END}
 """
 
 

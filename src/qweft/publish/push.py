@@ -125,10 +125,14 @@ def _stage(wanted: Push, folder: Path) -> None:
     for name in wanted.files:
         content = (wanted.folder / name).read_bytes()
         if name == REQUIRED[0]:
-            config = {**json.loads(content), "base_model_name_or_path": wanted.base_model}
-            content = json.dumps(config, indent=2, sort_keys=True).encode()
+            config = json.loads(content)
+            named = config.get("base_model_name_or_path")
+            content = json.dumps({**config, "base_model_name_or_path": wanted.base_model}, indent=2).encode()
         elif name == "README.md":
-            content = _name_base_model(content.decode(errors="replace"), wanted.base_model).encode()
+            text = content.decode(errors="replace")
+            # PEFT's card has the path of a local base model in more than one place
+            text = text.replace(named, wanted.base_model) if named else text
+            content = _name_base_model(text, wanted.base_model).encode()
         (folder / name).write_bytes(content)
 
 

@@ -1,0 +1,50 @@
+"""What a user of LoRA is told who gives a name that LoRA has, and this method has not."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from typing import Any, TypeVar
+
+from peft import LoraConfig
+
+INSTEAD = {
+    "lora_alpha": "it is called alpha here",
+    "lora_dropout": "it is called dropout here",
+    "init_lora_weights": "it is called init_weights here",
+    "use_rslora": "choose alpha yourself; the branch is scaled by alpha / r",
+    "use_dora": "DoRA normalises a merged weight, which a branch with a circuit has not",
+    "target_parameters": "the branch adapts linear layers, not bare parameters",
+    "layer_replication": "repeat the layers of the base model before the adapter is put on",
+    "megatron_config": "Megatron's parallel layers are not adapted",
+    "megatron_core": "Megatron's parallel layers are not adapted",
+    "fan_in_fan_out": "it is found out from the layer",
+    "lora_bias": "the branch has no bias; train the layer's own with bias",
+    "ensure_weight_tying": "a branch beside a tied layer is its own; what is trained whole stays tied as PEFT ties it",
+}
+Config = TypeVar("Config", bound=type)
+
+
+def instead_of(name: str) -> str | None:
+    """The way out for a name of `LoraConfig`; none for a name that LoRA has not either."""
+    if name in INSTEAD:
+        return INSTEAD[name]
+    known = {entry.name for entry in fields(LoraConfig)}
+    return (
+        "it belongs to a variant of PEFT's LoRA that has no counterpart here; leave it out" if name in known else None
+    )
+
+
+def answers_lora_names(config_class: Config) -> Config:
+    """Let a config dataclass refuse names of `LoraConfig` with the way out; its signature stays."""
+    made: Callable[..., None] = config_class.__init__  # type: ignore[misc]
+    own = {entry.name for entry in fields(config_class)}
+
+    @wraps(made)
+    def initialise(self: Any, *args: Any, **given: Any) -> None:
+        for name in given.keys() - own:
+            if instead := instead_of(name):
+                raise TypeError(f"{config_class.__name__} got an unexpected keyword argument {name!r}: {instead}")
+        made(self, *args, **given)
+
+    config_class.__init__ = initialise  # type: ignore[misc]
+    return config_class
