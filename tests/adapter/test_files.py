@@ -27,7 +27,7 @@ from qweft import QweftError, QwthnConfig
 from tests.adapter.test_method import TOKENS, logits, small, trained
 from tests.conformance.case import Case
 from tests.conformance.families import FAMILIES
-from tests.tiny_models import tiny_llama
+from tests.tiny_models import tiny_gpt2, tiny_llama
 
 FILE = "adapter_model.safetensors"
 BASE_WEIGHT = "base_model.model.model.layers.0.mlp.gate_proj.weight"
@@ -640,3 +640,28 @@ def test_a_failed_add_leaves_another_methods_adapter_in_its_place():
     with pytest.raises((ValueError, KeyError)):
         get_peft_model(base, small("qtha", target_modules=["q_proj"], trainable_token_indices={"nope": [1]}))
     assert set(base.state_dict()) == keys
+
+
+def test_biases_in_hand_are_set_and_biases_in_a_file_are_not(tmp_path):
+    """A file of a config that trains no biases has no business with them."""
+    model = get_peft_model(tiny_gpt2(), small("qtha", init_weights=False, bias="all"))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(".bias"):
+                parameter.fill_(1.23)
+    tensors = get_peft_model_state_dict(model)
+    other = get_peft_model(tiny_gpt2(), small("qtha"))
+    set_peft_model_state_dict(other, tensors)
+    assert torch.equal(logits(other.eval()), logits(model.eval()))
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "bias": "none"}))
+    with pytest.raises(QweftError, match="are not known"):
+        PeftModel.from_pretrained(tiny_gpt2(), tmp_path)
+
+
+def test_trained_tokens_come_off_again():
+    model = get_peft_model(tiny_llama(), small("qtha", init_weights=False, trainable_token_indices=[3, 5]))
+    base = model.unload()
+    assert type(base.get_input_embeddings()) is torch.nn.Embedding
+    assert torch.equal(logits(base.eval()), logits(tiny_llama()))

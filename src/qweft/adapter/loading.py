@@ -50,6 +50,11 @@ def check_announced(model: nn.Module, adapter_name: str, config: Any) -> None:
         check_tensors(model, adapter_name, config, found)
 
 
+def reads_a_file() -> bool:
+    """Whether an adapter is being loaded from a file, rather than from tensors that the caller holds."""
+    return _announced.get() is not None
+
+
 @contextmanager
 def _announcing(found: Mapping[str, torch.Tensor]) -> Iterator[None]:
     token = _announced.set(found)

@@ -20,7 +20,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.loading import check_announced, untouched_on_error
+from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
 from qweft.adapter.strict_loading import COMPILED, DELTA, check_tensors, trained_biases
 from qweft.adapter.together import unwatch, watch
 from qweft.circuit import crz_ring_ansatz
@@ -69,6 +69,10 @@ class QwthnModel(BaseTuner):
         """
         self._check_linear(adapter_names)
         super().merge_adapter(adapter_names, safe_merge)
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        # PEFT would also hand the old layer's weight on, which the new one has; trained tokens have none to hand on
+        setattr(parent, child_name, new_module)
 
     def _check_linear(self, adapter_names: list[str] | None) -> None:
         for layer in self.model.modules():
@@ -215,7 +219,8 @@ class QwthnModel(BaseTuner):
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: Any, adapter_name: str, state_dict: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        check_tensors(model, adapter_name, config, state_dict)
+        # whoever has tensors in hand may set biases too; a file may not, unless its config says so
+        check_tensors(model, adapter_name, config, state_dict, biases=not reads_a_file())
         # PEFT has given the keys of modules_to_save the names that they have in the model already
         plain = {k if ".modules_to_save." in k else k.replace(COMPILED, ""): v for k, v in state_dict.items()}
         for place, key in trained_biases(model, adapter_name, config).items():

@@ -16,8 +16,8 @@ from qweft.errors import QweftError
 PEFT_PREFIX = "base_model.model."
 DELTA = "trainable_tokens_delta"
 """PEFT's name for the trained embeddings of single tokens."""
-COMPILED = "_orig_mod."
-"""In the names of all that torch.compile has wrapped."""
+COMPILED, SHARDED = "_orig_mod.", "_fsdp_wrapped_module."
+"""In the names of all that torch.compile, or FSDP, has wrapped."""
 
 
 def adapter_tensors(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, torch.Tensor]:
@@ -46,8 +46,9 @@ def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> 
     Those of layers that other adapters alone have put something around go by their plain names, and are left out where
     only this adapter's layers are meant. A head's bias is saved with the head.
     """
-    layers = {f"{name}.base_layer.bias": part for name, part in model.named_modules() if isinstance(part, QwthnLinear)}
-    heads = tuple(f"{name}." for name, part in model.named_modules() if isinstance(part, AuxiliaryTrainingWrapper))
+    parts = {name.replace(SHARDED, ""): part for name, part in model.named_modules()}  # as the keys of a state dict are
+    layers = {f"{name}.base_layer.bias": part for name, part in parts.items() if isinstance(part, QwthnLinear)}
+    heads = tuple(f"{name}." for name, part in parts.items() if isinstance(part, AuxiliaryTrainingWrapper))
     found = {}
     for key in BaseTuner._get_learnable_bias_state_dict(model, model.state_dict(), config):
         foreign = key in layers and adapter_name not in layers[key].qwthn_compress
@@ -57,8 +58,8 @@ def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> 
 
 
 def file_key(key: str) -> str:
-    """The key without what wrapping the model adds: PEFT's prefix, and torch.compile's."""
-    return f"{key}.".replace(COMPILED, "")[:-1].removeprefix(PEFT_PREFIX)
+    """The key without what wrapping the model adds: PEFT's prefix, torch.compile's, and FSDP's."""
+    return f"{key}.".replace(COMPILED, "").replace(SHARDED, "")[:-1].removeprefix(PEFT_PREFIX)
 
 
 def check_tensors(
@@ -67,6 +68,7 @@ def check_tensors(
     config: QwthnConfig,
     found: Mapping[str, torch.Tensor],
     embeddings: bool = True,
+    biases: bool = False,
 ) -> None:
     """Compare the tensors of a file, by their keys there, with what the adapter needs.
 
@@ -77,6 +79,7 @@ def check_tensors(
         found: The file's tensors.
         embeddings: Whether the base model's embeddings may be there too, as PEFT saves them after a resize; a warning
             says that they take the place of the model's.
+        biases: Whether the base model's biases may be there although the config trains none.
 
     Raises:
         QweftError: If a tensor is missing, not known, empty, or of another shape.
@@ -87,6 +90,9 @@ def check_tensors(
     missing = sorted(needed.keys() - given.keys())
     places = {key.rpartition(".")[0] for key in replaced}
     unknown = sorted(key for key in given.keys() - needed.keys() - replaced.keys() if not _is_left_over(key, places))
+    if biases:
+        own = {file_key(key): tensor.shape for key, tensor in model.state_dict().items() if key.endswith(".bias")}
+        unknown = [key for key in unknown if own.get(key) != given[key].shape]
     if missing or unknown:
         parts = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
         parts += [f"{len(unknown)} are not known (first: {unknown[0]})"] if unknown else []
