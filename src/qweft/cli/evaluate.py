@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from qweft.cli.command import Command
-from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.parser import parse_folder
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 
@@ -41,21 +38,10 @@ class Overrides:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
-def parse_overrides(argv: Sequence[str]) -> tuple[Path, dict[str, Any]]:
-    """Return the adapter's folder and only the keys that were given: {"evaluation": {"answers": 5}}."""
-    arguments = read_arguments(Overrides, argv, COMMAND)
-    folder = Path(arguments.target or "")
-    if not folder.is_dir():
-        raise QweftError(f"{folder}: no such folder; qweft evaluate takes the folder of a trained adapter")
-    overrides: dict[str, Any] = {}
-    apply_options(Overrides, overrides, arguments, COMMAND)
-    return folder, overrides
-
-
 def run(argv: Sequence[str]) -> None:
     """Parse, evaluate and print."""
-    folder, overrides = parse_overrides(argv)
-    wants_json = "--json" in argv
+    folder, overrides, flags = parse_folder(Overrides, argv, COMMAND)
+    wants_json = "json" in flags
     with only_json(wants_json):
         from qweft.evaluation.run import evaluate
 

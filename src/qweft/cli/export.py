@@ -1,11 +1,9 @@
 """`qweft export`."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from qweft.cli.command import Command
-from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.parser import parse_folder
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.errors import QweftError
 from qweft.export.config import ExportConfig
@@ -29,13 +27,8 @@ COMMAND = Command(
 
 def run(argv: Sequence[str]) -> None:
     """Parse, export and print what it came to."""
-    arguments = read_arguments(ExportConfig, argv, COMMAND)
-    folder = Path(arguments.target or "")
-    if not folder.is_dir():
-        raise QweftError(f"{folder}: no such folder; qweft export takes the folder of a trained adapter")
-    options: dict[str, Any] = {}
-    apply_options(ExportConfig, options, arguments, COMMAND)
-    wants_json, force = "json" in arguments.flags, "force" in arguments.flags
+    folder, options, flags = parse_folder(ExportConfig, argv, COMMAND)
+    wants_json, force = "json" in flags, "force" in flags
     with only_json(wants_json):
         from qweft.export.run import export
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
 from qweft.cli import yaml_file
@@ -41,6 +42,21 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command | No
     return config
 
 
+def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tuple[Path, dict[str, Any], set[str]]:
+    """Return the folder that a command takes, the keys that were given and no others, and the flags.
+
+    Raises:
+        QweftError: There is no such folder, or something is wrong with an option.
+    """
+    arguments = read_arguments(config_class, argv, command)
+    folder = Path(arguments.target or "")
+    if not folder.is_dir():
+        raise QweftError(f"{folder}: no such folder; qweft {command.name} takes the folder of a trained adapter")
+    given: dict[str, Any] = {}
+    apply_options(config_class, given, arguments, command)
+    return folder, given, arguments.flags
+
+
 def read_arguments(config_class: Any, argv: Sequence[str], command: Command | None) -> Arguments:
     """Take the arguments apart; print the help and exit where it was asked for.
 
@@ -74,4 +90,4 @@ def dump_yaml(config: Any) -> str:
     return yaml_file.dump(asdict(config))
 
 
-__all__ = ["dump_yaml", "parse"]
+__all__ = ["dump_yaml", "parse", "parse_folder"]

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from qweft.cli.command import Command
-from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.parser import parse_folder
 from qweft.cli.terminal import show
 from qweft.errors import QweftError
 
@@ -38,18 +36,13 @@ class PushConfig:
 
 def run(argv: Sequence[str]) -> None:
     """Parse, check, upload and print the address."""
-    arguments = read_arguments(PushConfig, argv, COMMAND)
-    folder = Path(arguments.target or "")
-    if not folder.is_dir():
-        raise QweftError(f"{folder}: no such folder; qweft push takes the folder of a trained adapter")
-    options: dict[str, Any] = {}
-    apply_options(PushConfig, options, arguments, COMMAND)
+    folder, options, flags = parse_folder(PushConfig, argv, COMMAND)
     config = PushConfig(**options)
     if not config.repository:
         raise QweftError("--repository: expected OWNER/NAME, the repository on the hub")
     from qweft.publish.push import plan_push, push
 
-    wanted = plan_push(folder, config.repository, "public" not in arguments.flags, config.base_model)
+    wanted = plan_push(folder, config.repository, "public" not in flags, config.base_model)
     show(wanted.describe())
-    if "dry-run" not in arguments.flags:
+    if "dry-run" not in flags:
         show(f"pushed: {push(wanted)}")
