@@ -244,6 +244,13 @@ def test_what_cannot_be_exported_is_said():
         linearise(merged, [])
 
 
+def test_a_layer_that_no_token_reaches_is_named():
+    model = adapted(tiny_llama, "qtha")
+    empty = [{**batch, "attention_mask": torch.zeros_like(batch["attention_mask"])} for batch in batches(4)]
+    with pytest.raises(QweftError, match=r"no token reached layer model\.layers\.0\.self_attn\.q_proj"):
+        linearise(model, empty)
+
+
 def test_a_model_that_is_no_language_model():
     class Net(nn.Module):
         def __init__(self):

@@ -107,7 +107,7 @@ def test_without_a_connection_it_says_so(adapter, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_TOKEN", "hf_test")
-    with pytest.raises(QweftError, match=r"cannot be reached|refused"):
+    with pytest.raises(QweftError, match="the hub cannot be reached"):
         push(plan_push(adapter, "me/mine", base_model="owner/base"), token="hf_test")
 
 

@@ -85,6 +85,10 @@ def linearise(
     down, up, notes = {}, {}, []
     with judged(model):
         for name, layer, moments in _with_moments(model, layers, batches, adapter_name):
+            if moments is not None and not all(half.tokens for half in moments):
+                raise QweftError(
+                    f"no token reached layer {name}, which is to be fitted; give more, or longer, rows of text"
+                )
             matrices, fit = _linearise_layer(layer, adapter_name, moments)
             down[name], up[name] = padded(*matrices, rank)
             if fit is not None:
@@ -137,8 +141,7 @@ def _linearise_layer(
     own = branch.core.circuit_features
     fit, features = None, compress
     if own:
-        if halves is None or not all(half.tokens for half in halves):
-            raise QweftError("no token reached a layer that is to be fitted; give more, or longer, rows of text")
+        assert halves is not None  # a layer with a circuit was watched
         effect = expand @ mix[:, :own]
         fit = fit_features(halves, compress, effect.T @ effect)
         features = torch.cat([fit.matrix, compress]) if mix.shape[1] > own else fit.matrix

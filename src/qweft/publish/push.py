@@ -111,7 +111,10 @@ def push(wanted: Push, token: str | None = None) -> str:
     except LocalTokenNotFoundError as error:
         raise QweftError("no access token was found; run hf auth login, or set HF_TOKEN") from error
     except HfHubHTTPError as error:
-        raise QweftError(f"the hub refused to take {wanted.repository}: {_first_line(error)}") from error
+        raise QweftError(
+            f"the hub refused to take {wanted.repository} ({_first_line(error)}); check its name, and that your token "
+            "may write there"
+        ) from error
     except Exception as error:
         # the hub client's own HTTP library, whose errors have no common class, has been replaced twice
         if not isinstance(error, OSError) and not type(error).__module__.startswith(("httpx", "requests")):
