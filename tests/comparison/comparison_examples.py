@@ -10,6 +10,12 @@ ADAPTERS = {
     "qtha": {"preset": "qtha", "r": 8},
     "qwthn": {"preset": "qwthn", "r": 4},
     "mpo": {"preset": "mpo", "r": 8},
+    "mlp_linear": {"preset": "qtha", "core": "mlp_linear", "r": 8},
+    "fourier_linear": {"preset": "qtha", "core": "fourier_linear", "r": 8},
+    "frozen_linear": {"preset": "qtha", "core": "frozen_linear", "r": 8},
+    "product_linear": {"preset": "qtha", "core": "product_linear", "r": 8},
+    "mlp_weighted": {"preset": "qwthn", "core": "mlp_weighted", "r": 4},
+    "dora": {"peft_type": "LORA", "r": 8, "use_dora": True},
 }
 SIZES = {"base": 0, "lora": 1000, "lora_r1": 200, "qtha": 180, "qwthn": 176, "mpo": 170}
 

@@ -5,8 +5,7 @@ import math
 
 import pytest
 
-from qweft.comparison.kinds import kind_of, maps_of
-from qweft.comparison.pairing import pair
+from qweft.comparison.kinds import core_of, form_of, function_of, kind_of, maps_of
 from qweft.comparison.summary import summarise
 from qweft.errors import QweftError
 from qweft.files import write_json
@@ -63,6 +62,28 @@ def test_a_loss_that_is_not_a_number_diverged_even_before_it_was_written():
     assert qtha.diverged == 2 and qtha.eval_losses == (0.5, None, None) and qtha.train_loss is None
 
 
+ROWS = (((3.0, 2), (0.0, 0), (6.0, 3)), ((3.5, 2), (0.0, 0), (6.5, 3)), ((2.5, 2), (0.0, 0), (5.5, 3)))
+
+
+def test_a_difference_has_its_interval_and_p():
+    made = [run("lora", s, 2.0, eval_row_losses=ROWS[0]) for s in range(3)]
+    made += [run("qtha", s, loss, eval_row_losses=ROWS[s]) for s, loss in enumerate((1.8, 2.0, 1.6))]
+    made += [run("base", 0, 3.0, eval_row_losses=ROWS[1])]
+    summary = summarise(made)
+    low, high = summary["qtha"].eval_loss_difference_interval
+    assert low < summary["qtha"].eval_loss_difference < high
+    assert summary["qtha"].eval_loss_difference_p_value == 0.5
+    assert summary["qtha"].eval_row_losses == ROWS and "eval_row_losses" not in summary["qtha"].to_json()
+    assert summary["base"].eval_loss_difference_p_value == 0.25
+
+
+def test_steps_are_those_of_a_run_that_did_not_diverge():
+    made = [run("lora", 0, None, steps=2), run("lora", 1), run("qtha", 0, budget={"matches_time": "lora"})]
+    summary = summarise(made)
+    assert summary["lora"].steps == 4 and summary["qtha"].matches_time == "lora"
+    assert summary["lora"].matches_time is None and summary["qtha"].core == "quantum_linear"
+
+
 def test_without_the_reference_nothing_is_relative():
     qtha = summarise(runs(qtha=[1.0, 2.0]))["qtha"]
     assert qtha.eval_loss == 1.5 and qtha.reference == "lora"
@@ -88,6 +109,7 @@ def test_the_summary_is_json(tmp_path):
         ([run("lora"), run("qtha", data="other")], "more than one data"),
         ([run("lora", 1), run("lora", 1)], "same seed"),
         ([run("lora", 0), run("lora", 1, trainable_parameters=7)], "differ in trainable parameters"),
+        ([run("lora", eval_row_losses=((1.0, 2),)), run("qtha", eval_row_losses=((1.0, 3),))], "different test rows"),
     ],
 )
 def test_runs_that_do_not_belong_together(made, message):
@@ -109,7 +131,12 @@ def test_runs_that_do_not_belong_together(made, message):
         ("x", {"peft_type": "QWTHN"}, "hybrid"),
         ("x", {"preset": "mpo"}, "no_circuit"),
         ("x", {"preset": "qtha", "core": "linear"}, "no_circuit"),
-        ("x", {"preset": "qtha", "twin": "mlp"}, "twin"),
+        ("x", {"preset": "mpo", "core": "identity"}, "no_circuit"),
+        ("x", {"preset": "qtha", "core": "quantum"}, "hybrid"),
+        ("x", {"preset": "qtha", "core": "mlp_linear"}, "twin"),
+        ("x", {"preset": "qwthn", "core": "frozen_weighted"}, "twin"),
+        ("x", {"core": "fourier", "compress": "dense", "expand": "dense"}, "twin"),
+        ("lora", {"peft_type": "LORA", "use_dora": True}, "other"),
         ("x", {"peft_type": "VERA"}, "other"),
         ("x", None, "other"),
     ],
@@ -118,25 +145,28 @@ def test_kinds(method, adapter, kind):
     assert kind_of(method, adapter) == kind
 
 
+@pytest.mark.parametrize(
+    ("core", "function", "form"),
+    [
+        ("quantum", "quantum", ""),
+        ("quantum_linear", "quantum", "linear"),
+        ("product_weighted", "product", "weighted"),
+        ("mlp", "mlp", ""),
+        ("linear", None, None),
+        ("identity", None, None),
+    ],
+)
+def test_the_name_of_a_core_is_its_function_and_its_form(core, function, form):
+    assert (function_of(core), form_of(core)) == (function, form)
+
+
+def test_the_core_of_a_method():
+    assert core_of("x", {"preset": "qwthn"}) == "quantum_weighted"
+    assert core_of("x", {"preset": "qtha", "core": "mlp_linear"}) == "mlp_linear"
+    assert core_of("x", {"peft_type": "QWTHN"}) == "quantum_linear"
+    assert core_of("x", {"peft_type": "LORA"}) is None and core_of("x", None) is None
+
+
 def test_maps_tell_which_network_a_control_belongs_to():
     assert maps_of("x", {"preset": "quantum_lora"}) == ("dense", "dense")
     assert maps_of("x", {"preset": "mpo", "compress": "dense"}) == ("dense", "mpo")
-
-
-@pytest.mark.parametrize(
-    ("losses", "direction"),
-    [
-        ([0.9, 0.9, 0.9], "lower"),
-        ([1.1, 1.2, 1.001], "higher"),
-        ([0.9, 0.9, 1.1], "not shown"),
-        ([0.9, 0.9, 1.0], "not shown"),
-        ([0.9, 0.9], "not shown"),
-        ([1.0, 1.0, 1.0], "not shown"),
-        ([0.1, 0.1, None, 0.1], "not shown"),
-        ([], "not shown"),
-    ],
-)
-def test_a_direction_is_shown_only_where_three_seeds_agree(losses, direction):
-    found = pair(dict(enumerate(losses)), dict.fromkeys(range(len(losses)), 1.0))
-    assert found.direction == direction
-    assert bool(found.reason) == (direction == "not shown")

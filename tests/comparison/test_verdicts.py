@@ -1,100 +1,246 @@
 """The sentences: what is shown, what is not, and what is open."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from qweft.comparison.results import Run
 from qweft.comparison.summary import findings, summarise, verdicts
 from tests.comparison.comparison_examples import run, runs
 
+WORSE = [1.018, 1.020, 1.024]
+ROWS = ((40.0, 10), (30.0, 8), (50.0, 12))
 
-def sentences(**losses):
-    return verdicts(summarise(runs(**losses)))
+
+def found(**losses):
+    return findings(summarise(runs(**losses)))
 
 
-def one(found, topic, method):
-    return next(finding for finding in found if finding.topic == topic and finding.method == method)
+def one(found, topic, method, other=None):
+    wanted = [f for f in found if (f.topic, f.method) == (topic, method) and other in (None, f.other)]
+    assert len(wanted) == 1
+    return wanted[0]
 
 
 def test_the_sentence_on_a_worse_hybrid():
-    text = sentences(lora=[1.0, 1.0, 1.0], qtha=[1.008, 1.013, 1.015])[0]
-    assert text == (
-        "qtha has a higher held-out loss than lora at equal rank 8: +1.2% "
-        "(paired differences over 3 seeds: +0.8, +1.3, +1.5 %; chance alone makes 3 signs agree 1 time in 4), "
-        "with 82% fewer parameters."
+    finding = one(found(lora=[1.0, 1.0, 1.0], qtha=WORSE), "reference", "qtha")
+    assert finding.text == (
+        "qtha better than lora (LoRA, rank 8) at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4; "
+        "sign-flip p = 0.25, the smallest that 3 seeds can give), with 82% fewer parameters."
+    )
+    assert finding.direction == "higher" and finding.p_value == 0.25
+    assert finding.difference == pytest.approx(100 * (np.mean(WORSE) - 1))
+    assert finding.interval == pytest.approx((1.3, 2.8), abs=0.05)
+
+
+def test_the_sentence_on_a_better_hybrid_of_seven_seeds():
+    made = found(lora=[1.0] * 7, qtha=[0.97, 0.975, 0.968, 0.966, 0.972, 0.971, 0.97])
+    assert one(made, "reference", "qtha").text == (
+        "qtha better than lora (LoRA, rank 8) at equal steps: yes, -3.0% [-3.2, -2.7] (7 seeds: -3.0, -2.5, -3.2, "
+        "-3.4, -2.8, -2.9, -3.0; sign-flip p = 0.016), with 82% fewer parameters."
+    )
+
+
+def test_the_sentence_on_a_twin_that_is_as_good():
+    made = found(lora=[1.0] * 3, qtha=[0.99, 1.0, 1.01], mlp_linear=[1.0, 1.0, 1.0])
+    assert one(made, "control", "qtha").text == (
+        "qtha better than its classical twin mlp_linear at equal steps: not shown, +0.0% [-2.5, +2.5] "
+        "(3 seeds: -1.0, +0.0, +1.0; sign-flip p = 1.00), with 64% fewer parameters."
     )
 
 
 def test_a_planted_better_method_is_found_on_every_question():
-    lora, size, control = [1.0, 1.1, 1.2], [1.05, 1.15, 1.25], [1.02, 1.12, 1.22]
-    made = runs(lora=lora, lora_r1=size, mpo=control, qtha=[0.9, 1.0, 1.1])
-    found = [finding for finding in findings(summarise(made)) if finding.method == "qtha"]
-    assert [(f.topic, f.other, f.direction) for f in found] == [
+    better = [0.95, 0.96, 0.955]
+    made = found(
+        lora=[1.0] * 3, lora_r1=[1.01] * 3, mpo=[1.02] * 3, mlp_linear=[1.0] * 3, frozen_linear=[1.0] * 3, qtha=better
+    )
+    asked = [(f.topic, f.other, f.direction) for f in made if f.method == "qtha"]
+    assert asked == [
+        ("circuit", "", "lower"),
         ("reference", "lora", "lower"),
         ("size", "lora_r1", "lower"),
-        ("circuit", "mpo", "lower"),
+        ("control", "mpo", "lower"),
+        ("control", "mlp_linear", "lower"),
+        ("control", "frozen_linear", "lower"),
     ]
-    assert found[2].text.startswith("The circuit seems to have helped qtha:")
-    assert "a LoRA of equal size" in found[1].text
+    assert made[0].text == (
+        "Does the circuit help qtha? Yes: better than no circuit (mpo): yes, than mlp_linear: yes. Training its angles "
+        "helps (against frozen_linear): yes."
+    )
+    assert "lora_r1 (LoRA, rank 1) at equal steps and size: yes" in one(made, "size", "qtha").text
 
 
-def test_a_circuit_that_does_not_help_is_said_in_plain_words():
-    made = runs(lora=[1.0, 1.0, 1.0], mpo=[1.0, 1.0, 1.0], qtha=[1.1, 1.2, 1.1], qwthn=[0.9, 1.1, 0.9])
-    found = findings(summarise(made))
-    assert one(found, "circuit", "qtha").text.startswith("The circuit seems not to have helped qtha:")
-    assert one(found, "circuit", "qwthn").text.startswith("Whether the circuit helped qwthn is not shown:")
-    assert one(found, "circuit", "qwthn").direction == "not shown"
+def test_a_better_circuit_needs_a_classical_twin_to_be_said_to_help():
+    made = found(lora=[1.0] * 3, mpo=[1.0] * 3, qtha=[0.95, 0.96, 0.955])
+    assert made[0].direction == "not shown"
+    assert made[0].text == (
+        "Does the circuit help qtha? Not shown: better than no circuit (mpo): yes; a classical twin of its form was "
+        "not run."
+    )
+
+
+def test_one_classical_twin_that_is_better_says_no():
+    made = found(
+        lora=[1.0] * 3,
+        mpo=[1.0] * 3,
+        mlp_linear=[0.95, 0.96, 0.97],
+        fourier_linear=[0.90, 0.91, 0.92],
+        product_linear=[0.95, 0.96, 0.96],
+        qtha=[0.95, 0.96, 0.96],
+    )
+    assert made[0].direction == "higher"
+    assert made[0].text == (
+        "Does the circuit help qtha? No: better than no circuit (mpo): yes, than mlp_linear: not shown, than "
+        "fourier_linear: no. Entanglement helps (against product_linear): not shown."
+    )
+
+
+def test_twins_of_another_form_or_other_maps_do_not_answer():
+    made = runs(lora=[1.0] * 3, mlp_weighted=[1.0] * 3, mlp_linear=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3)
+    made += [run("dense", s, 0.9, adapter={"preset": "quantum_lora", "r": 8}) for s in range(3)]
+    controls = [(f.method, f.other) for f in findings(summarise(made)) if f.topic == "control"]
+    assert controls == [("qtha", "mlp_linear"), ("qwthn", "mlp_weighted")]
+    assert one(findings(summarise(made)), "circuit", "dense").text == (
+        "Does the circuit help dense? Open: the same network without a circuit and a classical twin of its form were "
+        "not run."
+    )
+
+
+def test_the_linear_core_is_the_network_without_a_circuit_and_the_identity_where_that_is_not_run():
+    identity = [run("plain", s, 1.0, adapter={"preset": "mpo", "core": "identity", "r": 8}) for s in range(3)]
+    with_both = findings(summarise(identity + runs(lora=[1.0] * 3, mpo=[1.0] * 3, qtha=[0.9] * 3)))
+    assert one(with_both, "control", "qtha").other == "mpo"
+    alone = findings(summarise(identity + runs(lora=[1.0] * 3, qtha=[0.9] * 3)))
+    assert one(alone, "control", "qtha").other == "plain"
+
+
+def test_a_twin_under_another_name_is_said_to_be_one():
+    stand_in = [run("stand_in", s, 1.0, adapter={"preset": "qtha", "core": "mlp_linear"}) for s in range(3)]
+    text = one(findings(summarise(stand_in + runs(lora=[1.0] * 3, qtha=[0.9] * 3))), "control", "qtha").text
+    assert text.startswith("qtha better than its classical twin stand_in (mlp_linear) at equal steps:")
 
 
 def test_a_method_against_itself_is_not_shown():
-    found = findings(summarise(runs(lora=[1.0, 1.1, 1.2], qtha=[1.0, 1.1, 1.2], mpo=[1.0, 1.1, 1.2])))
-    for finding in found:
-        if finding.topic in ("reference", "circuit"):
-            assert finding.direction == "not shown" and "not shown" in finding.text
-    assert not any(word in f.text for f in found for word in ("lower", "higher", "to have helped qtha:"))
+    losses = [1.0, 1.1, 1.2]
+    made = found(lora=losses, lora_r1=losses, qtha=losses, mpo=losses, mlp_linear=losses)
+    for finding in made:
+        if finding.topic != "fairness":
+            assert finding.direction == "not shown" and "not shown" in finding.text.lower()
+    assert one(made, "other", "lora_r1").text == (
+        "lora_r1 better than lora (LoRA, rank 8) at equal steps: not shown, the losses are equal, with 80% fewer "
+        "parameters."
+    )
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_too_few_seeds_are_not_shown_however_large_the_difference(seeds):
-    text = sentences(lora=[1.0] * seeds, qtha=[0.5] * seeds)[0]
-    assert "not shown" in text and f"{seeds} seed" in text and "-50.0" in text
-
-
-def test_signs_that_differ_are_not_shown_but_all_differences_are_listed():
-    text = sentences(lora=[1.0, 1.0, 1.0], qtha=[0.9, 0.9, 1.01])[0]
-    assert "not shown" in text and "do not agree" in text and "-10.0, -10.0, +1.0 %" in text
-
-
-def test_small_differences_keep_their_digits():
-    assert "+0.04, +0.05, +0.06 %" in sentences(lora=[1.0] * 3, qtha=[1.0004, 1.0005, 1.0006])[0]
+    text = one(found(lora=[1.0] * seeds, qtha=[0.5] * seeds), "reference", "qtha").text
+    listed = "1 seed: -50.0" if seeds == 1 else "2 seeds: -50.0, -50.0"
+    assert f": not shown, -50.0% ({listed}; at least 3 seeds are needed), with" in text
 
 
 def test_a_diverged_run_is_not_shown():
-    text = sentences(lora=[1.0] * 4, qtha=[0.5, 0.5, 0.5, None])[0]
-    assert "not shown" in text and "1 of 4 pairs diverged" in text
+    text = one(found(lora=[1.0] * 4, qtha=[0.5, 0.51, 0.52, None]), "reference", "qtha").text
+    assert ": not shown, -49.0% (3 seeds: -50.0, -49.0, -48.0; 1 of 4 pairs diverged), with" in text
+    text = one(found(lora=[1.0], qtha=[None]), "reference", "qtha").text
+    assert ": not shown, 1 of 1 pairs diverged, with" in text
+
+
+def test_an_interval_that_excludes_zero_and_a_test_that_does_not_agree():
+    qtha = [1.02, 1.018, 1.004, 0.9995, 1.005, 1.01]
+    text = one(found(lora=[1.0] * 6, qtha=qtha), "reference", "qtha").text
+    assert "not shown, +0.9% [+0.1, +1.8]" in text and "sign-flip p = 0.062, above 0.05)" in text
+
+
+def test_small_differences_keep_their_digits():
+    text = one(found(lora=[1.0] * 3, qtha=[1.0004, 1.0005, 1.0006]), "reference", "qtha").text
+    assert "no, +0.05% [+0.0" in text and "(3 seeds: +0.04, +0.05, +0.06;" in text
 
 
 def test_missing_controls_are_open():
-    found = findings(summarise(runs(lora=[1.0] * 3, qtha=[0.9] * 3)))
-    assert one(found, "size", "qtha").direction == "open"
-    assert one(found, "circuit", "qtha").direction == "open"
-    assert "not run" in one(found, "circuit", "qtha").text
+    made = found(lora=[1.0] * 3, qtha=[0.9] * 3)
+    assert one(made, "size", "qtha").direction == one(made, "circuit", "qtha").direction == "open"
 
 
 def test_a_lora_of_another_size_is_not_called_equal():
     made = runs(lora=[1.0] * 3, qtha=[0.9] * 3) + [run("small", s, 1.0, trainable_parameters=120,
         adapter={"peft_type": "LORA", "r": 1}) for s in range(3)]  # fmt: skip
     text = one(findings(summarise(made)), "size", "qtha").text
-    assert "nearest in size" in text and "50% more parameters" in text
+    assert text.startswith("qtha better than small (LoRA, rank 1), the LoRA nearest in size, at equal steps: yes")
+    assert "50% more parameters" in text
 
 
-def test_a_control_of_another_network_does_not_answer_for_the_circuit():
-    made = runs(lora=[1.0] * 3, mpo=[1.0] * 3)
-    made += [run("dense", s, 0.9, adapter={"preset": "quantum_lora", "r": 8}) for s in range(3)]
-    assert one(findings(summarise(made)), "circuit", "dense").direction == "open"
+def test_at_equal_wall_clock():
+    time = {"matches_time": "qtha", "matches_parameters": None}
+    made = runs(lora=[1.0] * 3, qtha=[0.91, 0.92, 0.93])
+    made += [run("lora_longer", s, 0.8, steps=9, budget=time, adapter={"peft_type": "LORA", "r": 8}) for s in range(3)]
+    made += [run("lora_r1", s, 1.0) for s in range(3)]
+    asked = findings(summarise(made))
+    assert one(asked, "time", "qtha").text.startswith(
+        "qtha better than lora_longer (LoRA, rank 8) at equal wall-clock: no, +15.0% ["
+    )
+    assert one(asked, "size", "qtha").other == "lora_r1"
+    assert not [f for f in asked if f.method == "lora_longer"]  # its steps are not the reference's
+
+
+def test_a_hybrid_given_the_references_time_is_held_against_it_and_nothing_else():
+    made = runs(lora=[1.0] * 3, qtha=[0.9] * 3, mpo=[0.9] * 3)
+    shorter = {"steps": 3, "budget": {"matches_time": "lora"}, "adapter": {"preset": "qtha", "r": 8}}
+    made += [run("qtha_shorter", s, 0.95, **shorter) for s in range(3)]
+    asked = [f for f in findings(summarise(made)) if f.method == "qtha_shorter"]
+    assert [(f.topic, f.other) for f in asked] == [("reference", "lora")]
+    assert "at equal wall-clock: yes" in asked[0].text
+
+
+def test_a_comparison_in_which_all_were_given_one_methods_time():
+    made = runs(lora=[1.0] * 3)
+    made += [run(m, s, 0.9, steps=3, budget={"matches_time": "lora"}) for m in ("qtha", "mpo") for s in range(3)]
+    assert "(the same maps, no circuit) at equal wall-clock" in one(findings(summarise(made)), "control", "qtha").text
+
+
+def test_other_steps_are_said():
+    made = runs(lora=[1.0] * 3) + [run("qtha", s, 0.9, steps=7) for s in range(3)]
+    assert "qtha better than lora (LoRA, rank 8) at 7 steps against 4: yes" in verdicts(summarise(made))[1]
+
+
+def test_other_adapters_are_held_against_the_reference():
+    made = found(lora=[1.0] * 3, dora=[0.98, 0.981, 0.982], qtha=[0.9] * 3)
+    assert one(made, "other", "dora").text.startswith("dora better than lora (LoRA, rank 8) at equal steps: yes, -1.9%")
+
+
+def test_the_most_important_comes_first():
+    made = found(dora=[1.0] * 3, mpo=[1.0] * 3, lora=[1.0] * 3, lora_r1=[1.0] * 3, qwthn=[0.9] * 3, qtha=[0.9] * 3)
+    topics = [f.topic for f in made]
+    assert topics == sorted(topics, key=["circuit", "reference", "time", "size", "control", "other", "fairness"].index)
+    assert [f.method for f in made[:2]] == ["qwthn", "qtha"]
+
+
+def test_many_differences_are_pointed_out():
+    many = found(lora=[1.0] * 3, lora_r1=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3)
+    assert sum(f.difference is not None for f in many) == 5
+    assert not any("differences were tested" in f.text for f in many)
+    more = found(lora=[1.0] * 3, lora_r1=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3, dora=[1.0] * 3)
+    assert any(f.text.startswith("6 differences were tested: at 95%, one in twenty") for f in more)
+
+
+def test_intervals_without_the_chance_of_the_rows_are_pointed_out():
+    made = runs(lora=[1.0] * 3, qtha=[0.9, 0.91, 0.92])
+    assert any("hold the chance of the seeds alone" in text for text in verdicts(summarise(made)))
+    recorded = [Run.from_json({**entry.to_json(), "eval_row_losses": ROWS}) for entry in made]
+    assert not any("seeds alone" in text for text in verdicts(summarise(recorded)))
+    diverged = [*recorded, run("dora", 0, None)]  # has no rows, and needs none
+    assert not any("seeds alone" in text for text in verdicts(summarise(diverged)))
 
 
 def test_no_reference():
-    found = findings(summarise(runs(qtha=[1.0] * 3)))
-    assert one(found, "reference", "qtha").direction == "open"
+    assert one(found(qtha=[1.0] * 3), "reference", "qtha").direction == "open"
+
+
+def test_the_method_whose_time_was_given_has_no_run():
+    made = [run("lora"), run("qtha", budget={"matches_time": "gone"})]
+    assert one(findings(summarise(made)), "time", "qtha").direction == "open"
 
 
 def test_the_base_model_alone_has_no_findings():
@@ -102,11 +248,20 @@ def test_the_base_model_alone_has_no_findings():
 
 
 def test_one_learning_rate_for_all_is_pointed_out():
-    assert any("same learning rate (0.001)" in text for text in sentences(lora=[1.0], qtha=[1.0]))
+    assert any("same learning rate (0.001)" in f.text for f in found(lora=[1.0], qtha=[1.0]))
     made = [run("lora"), run("qtha", learning_rate=0.01)]
     assert not any("same learning rate" in text for text in verdicts(summarise(made)))
 
 
 def test_nothing_is_called_significant():
-    for text in sentences(lora=[1.0] * 5, qtha=[0.5] * 5, mpo=[0.7] * 5):
-        assert "significan" not in text
+    for finding in found(lora=[1.0] * 5, qtha=[0.5] * 5, mpo=[0.7] * 5):
+        assert "significan" not in finding.text
+
+
+def test_results_of_an_earlier_version_have_verdicts():
+    results = json.loads((Path(__file__).parents[2] / "docs" / "results" / "demo.json").read_text())
+    texts = verdicts(summarise([Run.from_json(record) for record in results["runs"]]))
+    assert texts[0].startswith("Does the circuit help qtha? Not shown: better than no circuit (mpo): not shown;")
+    assert any(
+        text.startswith("qtha better than lora (LoRA, rank 4) at equal steps: not shown, +1.8%") for text in texts
+    )

@@ -1,12 +1,21 @@
 """Two methods held against each other seed by seed, and when a difference may be said to be shown."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from qweft.comparison.intervals import Array, paired_interval
+from qweft.comparison.permutation import sign_flip_p, smallest_p
+from qweft.comparison.results import RowLosses
+
 SEEDS_NEEDED = 3
 """Fewer seeds than this show nothing, whatever their differences are."""
+
+LARGEST_P = 0.05
+"""Where the sign-flip test can give this p or a smaller one (six seeds or more), it must."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +26,21 @@ class Pairing:
 
         difference_k = 100 * (a_k - b_k) / mean(b),   mean over the seeds that both have
 
+    The rule, in docs/statistics.md with its reasons: a difference is shown where at least three seeds are paired, no
+    run of them diverged, the interval excludes zero, and, from six seeds on, the sign-flip p is at most 0.05.
+
     Args:
         seeds: The seeds that both have.
         differences: In percent, one a seed; below zero where the method's loss is lower.
         mean: Their mean, in percent; none without a pair.
         spread: Their sample standard deviation, in percentage points; none with fewer than two.
-        direction: "lower" or "higher" where at least three seeds agree on the sign, otherwise "not shown".
+        interval: Both ends of the 95% interval of the mean, in percent; none with fewer than three seeds, or where a
+            run diverged.
+        rows: Test rows whose chance the interval holds; 0 where their losses were not recorded: then it holds the
+            chance of the seeds alone.
+        p_value: Of the two-sided sign-flip test over seeds; none without a pair, or with more than 20 seeds.
+        smallest_p: The smallest p that so many seeds can give; none without a pair.
+        direction: "lower" or "higher" where a difference is shown, otherwise "not shown".
         reason: Why a difference is not shown; empty where it is.
     """
 
@@ -30,51 +48,62 @@ class Pairing:
     differences: tuple[float, ...]
     mean: float | None
     spread: float | None
+    interval: tuple[float, float] | None
+    rows: int
+    p_value: float | None
+    smallest_p: float | None
     direction: Literal["lower", "higher", "not shown"]
     reason: str
 
 
-def pair(losses: Mapping[int, float | None], others: Mapping[int, float | None]) -> Pairing:
+def pair(
+    losses: Mapping[int, float | None],
+    others: Mapping[int, float | None],
+    rows: Mapping[int, RowLosses] | None = None,
+    other_rows: Mapping[int, RowLosses] | None = None,
+) -> Pairing:
     """Holds one method against another at the seeds that both have.
 
     Args:
         losses: Held-out loss of the method by seed; none where the run diverged.
         others: The same of the other method.
+        rows: The method's losses on each test row by seed; a seed may be missing, or its losses empty.
+        other_rows: The same of the other method, on the same rows.
 
     Returns:
-        The differences and their direction. A diverged run on either side leaves the direction "not shown": leaving
-        it out would flatter the method that diverges.
+        The differences, their interval and p, and their direction. A diverged run on either side leaves the direction
+        "not shown": leaving it out would flatter the method that diverges.
     """
     shared = sorted(set(losses) & set(others))
     values = [(seed, losses[seed], others[seed]) for seed in shared]
     finite = [(seed, a, b) for seed, a, b in values if a is not None and b is not None]
     scale = mean([b for _, _, b in finite])
     differences = tuple(100 * (a - b) / scale for _, a, b in finite) if scale else ()
-    direction: Literal["lower", "higher", "not shown"] = "not shown"
-    diverged = len(shared) - len(finite)
-    if diverged:
-        reason = f"{diverged} of {len(shared)} pairs diverged"
-    elif not differences:
-        reason = "there is no seed that both have"
-    elif all(d == 0 for d in differences):
-        reason = "the losses are equal"
-    elif not (all(d < 0 for d in differences) or all(d > 0 for d in differences)):
-        reason = "the seeds do not agree on the sign" if len(differences) >= SEEDS_NEEDED else _too_few(differences)
-    elif len(differences) < SEEDS_NEEDED:
-        reason = _too_few(differences)
-    else:
-        reason = ""
-        direction = "lower" if differences[0] < 0 else "higher"
     seeds = tuple(seed for seed, _, _ in finite)
-    return Pairing(seeds, differences, mean(differences), deviation(differences), direction, reason)
+    diverged = len(shared) - len(finite)
+    interval, count = None, 0
+    if len(differences) >= SEEDS_NEEDED and not diverged:
+        sums, other_sums = _sums(seeds, rows or {}), _sums(seeds, other_rows or {})
+        if sums is not None and other_sums is not None:
+            interval, count = paired_interval(differences, sums, other_sums), sums.shape[1]
+        else:
+            interval = paired_interval(differences)
+    p = sign_flip_p(differences)
+    least = smallest_p(len(differences)) if differences else None
+    reason = _reason(differences, diverged, len(shared), interval, p)
+    direction: Literal["lower", "higher", "not shown"] = "not shown"
+    if not reason:
+        direction = "lower" if math.fsum(differences) < 0 else "higher"
+    middle, spread = mean(differences), deviation(differences)
+    return Pairing(seeds, differences, middle, spread, interval, count, p, least, direction, reason)
 
 
-def mean(values: "list[float] | tuple[float, ...]") -> float | None:
+def mean(values: Sequence[float]) -> float | None:
     """Arithmetic mean; none of nothing."""
     return math.fsum(values) / len(values) if values else None
 
 
-def deviation(values: "list[float] | tuple[float, ...]") -> float | None:
+def deviation(values: Sequence[float]) -> float | None:
     """Sample standard deviation (denominator one less than the number); none of fewer than two values."""
     if len(values) < 2:
         return None
@@ -82,6 +111,26 @@ def deviation(values: "list[float] | tuple[float, ...]") -> float | None:
     return math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1))
 
 
-def _too_few(differences: tuple[float, ...]) -> str:
-    """Why one or two seeds are not enough."""
-    return f"{len(differences)} seed{'s' if len(differences) > 1 else ''} of at least {SEEDS_NEEDED} needed"
+def _reason(
+    differences: tuple[float, ...], diverged: int, pairs: int, interval: tuple[float, float] | None, p: float | None
+) -> str:
+    """Why a difference is not shown: the rule; empty where it is shown."""
+    if diverged:
+        return f"{diverged} of {pairs} pairs diverged"
+    if not differences:
+        return "there is no seed that both have"
+    if not any(differences):
+        return "the losses are equal"
+    if interval is None:
+        return f"at least {SEEDS_NEEDED} seeds are needed"
+    if interval[0] <= 0 <= interval[1]:
+        return "the interval holds zero"
+    if p is not None and p > LARGEST_P >= smallest_p(len(differences)):
+        return f"the sign-flip p is above {LARGEST_P}"
+    return ""
+
+
+def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None:
+    """Summed losses, (seeds, rows that hold targets); none where a seed's are missing or there is but one row."""
+    found = [[total for total, tokens in rows.get(seed, ()) if tokens] for seed in seeds]
+    return np.array(found) if min(map(len, found)) > 1 else None

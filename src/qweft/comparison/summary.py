@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from qweft.comparison.kinds import Kind, kind_of, maps_of
+from qweft.comparison.kinds import Kind, core_of, kind_of, maps_of
 from qweft.comparison.pairing import Pairing, deviation, mean, pair
-from qweft.comparison.results import BASE, Run
+from qweft.comparison.results import BASE, RowLosses, Run
 from qweft.comparison.verdicts import findings, verdicts
 from qweft.errors import QweftError
 
@@ -25,17 +25,20 @@ class Summary:
     Args:
         method: Name of the method.
         kind: What it is: "base", "lora", "hybrid", "no_circuit", "twin" or "other".
+        core: The core between its maps ("quantum_linear"); none where it is not of this family.
         maps: The maps around its core, "mpo" or "dense"; a control has the same.
         reference: The method that it is held against.
         seeds: Its seeds, ascending.
         rank: The adapter's rank, where its specification says it.
         learning_rate: Peak learning rate.
-        steps: Optimizer steps.
+        steps: Optimizer steps, of the longest run where one diverged and stopped.
+        matches_time: The method whose wall-clock time its runs were given; none where steps are what is equal.
         trainable_parameters: Numbers that it trains.
         parameter_difference: 100 * (its parameters - the reference's) / the reference's.
         train_loss: Mean over seeds.
         train_loss_deviation: Sample standard deviation over seeds.
         eval_losses: Held-out loss at each seed, in the order of `seeds`.
+        eval_row_losses: What they are made of, test row by test row; empty where it was not recorded.
         eval_loss: Mean over seeds; none where a run diverged.
         eval_loss_deviation: Sample standard deviation over seeds.
         perplexity: exp(eval_loss), of the mean loss.
@@ -43,6 +46,8 @@ class Summary:
         eval_loss_differences: 100 * (loss - reference's at the same seed) / reference's mean, by paired seed.
         eval_loss_difference: Their mean.
         eval_loss_difference_deviation: Their sample standard deviation.
+        eval_loss_difference_interval: Both ends of its 95% interval, as `Pairing` has it.
+        eval_loss_difference_p_value: Of the sign-flip test.
         step_seconds: Median over seeds of the median step.
         step_time_ratio: To the reference's.
         peak_memory_bytes: Median over seeds.
@@ -51,17 +56,20 @@ class Summary:
 
     method: str
     kind: Kind
+    core: str | None
     maps: tuple[str, str]
     reference: str
     seeds: tuple[int, ...]
     rank: int | None
     learning_rate: float | None
     steps: int
+    matches_time: str | None
     trainable_parameters: int
     parameter_difference: float | None
     train_loss: float | None
     train_loss_deviation: float | None
     eval_losses: tuple[float | None, ...]
+    eval_row_losses: tuple[RowLosses, ...]
     eval_loss: float | None
     eval_loss_deviation: float | None
     perplexity: float | None
@@ -69,14 +77,16 @@ class Summary:
     eval_loss_differences: tuple[float, ...]
     eval_loss_difference: float | None
     eval_loss_difference_deviation: float | None
+    eval_loss_difference_interval: tuple[float, float] | None
+    eval_loss_difference_p_value: float | None
     step_seconds: float | None
     step_time_ratio: float | None
     peak_memory_bytes: float | None
     memory_ratio: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as a dict that JSON can hold."""
-        return asdict(self)
+        """The summary as a dict that JSON can hold, without the losses of single rows: they stand in the runs."""
+        return {key: value for key, value in asdict(self).items() if key != "eval_row_losses"}
 
 
 def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary]:
@@ -89,8 +99,8 @@ def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary
         reference: The method that the others are held against. Where it has no run (yet), what is relative is none.
 
     Raises:
-        QweftError: There are no runs, they mix base models or data sets, a method and seed occurs twice, or the
-            runs of a method differ in their number of parameters.
+        QweftError: There are no runs, they mix base models, data sets or test rows, a method and seed occurs twice,
+            or the runs of a method differ in their number of parameters.
     """
     groups = _grouped(runs)
     base = groups.get(BASE)
@@ -107,6 +117,10 @@ def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
         found = sorted({getattr(run, what) for run in runs})
         if len(found) > 1:
             raise QweftError(f"the runs are of more than one {what} ({', '.join(found)}): compare them one at a time")
+    if len({tuple(tokens for _, tokens in run.eval_row_losses) for run in runs if run.eval_row_losses}) > 1:
+        raise QweftError(
+            "the runs were judged on different test rows, as their tokens differ: compare them one at a time"
+        )
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.method, []).append(run)
@@ -137,17 +151,20 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
     return Summary(
         method=method,
         kind=kind_of(method, first.adapter),
+        core=None if method == BASE else core_of(method, first.adapter),
         maps=maps_of(method, first.adapter),
         reference=reference,
         seeds=tuple(run.seed for run in runs),
         rank=(first.adapter or {}).get("r"),
         learning_rate=first.learning_rate,
-        steps=first.steps,
+        steps=max(run.steps for run in runs),
+        matches_time=(first.budget or {}).get("matches_time"),
         trainable_parameters=size,
         parameter_difference=None if size_ratio is None else 100 * (size_ratio - 1),
         train_loss=mean(train) if len(train) == len(runs) else None,
         train_loss_deviation=deviation(train) if len(train) == len(runs) else None,
         eval_losses=tuple(losses),
+        eval_row_losses=tuple(run.eval_row_losses for run in runs),
         eval_loss=loss,
         eval_loss_deviation=deviation(finite) if not diverged else None,
         perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
@@ -155,6 +172,8 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         eval_loss_differences=pairing.differences,
         eval_loss_difference=pairing.mean,
         eval_loss_difference_deviation=pairing.spread,
+        eval_loss_difference_interval=pairing.interval,
+        eval_loss_difference_p_value=pairing.p_value,
         step_seconds=seconds,
         step_time_ratio=_ratio(seconds, other_seconds),
         peak_memory_bytes=memory,
@@ -164,11 +183,16 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
 
 def _against(method: str, runs: list[Run], others: list[Run] | None) -> Pairing:
     """The paired differences to the reference."""
-    losses = {run.seed: run.eval_loss for run in runs}
-    reference = {run.seed: run.eval_loss for run in others or []}
+    by_seed = {run.seed: run for run in runs}
+    reference = {run.seed: run for run in others or []}
     if method == BASE:
-        losses = dict.fromkeys(reference, runs[0].eval_loss)
-    return pair(losses, reference)
+        by_seed = dict.fromkeys(reference, runs[0])
+    return pair(
+        {seed: run.eval_loss for seed, run in by_seed.items()},
+        {seed: run.eval_loss for seed, run in reference.items()},
+        {seed: run.eval_row_losses for seed, run in by_seed.items()},
+        {seed: run.eval_row_losses for seed, run in reference.items()},
+    )
 
 
 def _middle(runs: list[Run] | None, name: str) -> float | None:

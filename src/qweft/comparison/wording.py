@@ -1,0 +1,133 @@
+"""How a paired difference is said: yes, no or not shown first, then the numbers."""
+
+import math
+from typing import TYPE_CHECKING
+
+from qweft.comparison.finding import Finding, Topic
+from qweft.comparison.pairing import LARGEST_P, Pairing, pair
+
+if TYPE_CHECKING:
+    from qweft.comparison.summary import Summary
+
+ANSWERS = {"lower": "yes", "higher": "no", "not shown": "not shown", "open": "open"}
+"""To "is it better?", by the direction of its loss."""
+
+
+def held_against(
+    topic: Topic, entry: "Summary", other: "Summary", name: str | None = None, budget: str | None = None
+) -> Finding:
+    """One method against another one, as a finding.
+
+        qtha better than lora (LoRA, rank 4) at equal steps: no, +1.8% [+0.6, +3.0] (3 seeds: +2.0, +0.4, +3.0; ...)
+
+    Args:
+        topic: The question that it answers.
+        entry: The method.
+        other: What it is held against.
+        name: What the sentence calls the other one; none means its name and, for a LoRA, its rank.
+        budget: What was equal; none means the steps or the time, whichever it was.
+    """
+    pairing = paired(entry, other)
+    question = f"{entry.method} better than {name or label(other)} {budget or equal_budget(entry, other)}"
+    text = f"{question}: {ANSWERS[pairing.direction]}, {numbers(pairing)}, {size(entry, other)}."
+    return Finding(
+        topic, entry.method, other.method, pairing.direction, text, pairing.mean, pairing.interval, pairing.p_value
+    )
+
+
+def paired(entry: "Summary", other: "Summary") -> Pairing:
+    """The paired differences of two methods."""
+    return pair(
+        dict(zip(entry.seeds, entry.eval_losses, strict=True)),
+        dict(zip(other.seeds, other.eval_losses, strict=True)),
+        dict(zip(entry.seeds, entry.eval_row_losses, strict=True)),
+        dict(zip(other.seeds, other.eval_row_losses, strict=True)),
+    )
+
+
+def label(entry: "Summary") -> str:
+    """A method's name and, for a LoRA, that it is one and of which rank."""
+    if entry.kind != "lora":
+        return entry.method
+    return f"{entry.method} (LoRA{'' if entry.rank is None else f', rank {entry.rank}'})"
+
+
+def equal_budget(entry: "Summary", other: "Summary") -> str:
+    """What two methods had the same of: time where one was given the other's, else steps."""
+    same_clock = entry.matches_time is not None and entry.matches_time == other.matches_time
+    if same_clock or entry.matches_time == other.method or other.matches_time == entry.method:
+        return "at equal wall-clock"
+    if entry.steps == other.steps:
+        return "at equal steps"
+    return f"at {entry.steps} steps against {other.steps}"
+
+
+def numbers(pairing: Pairing) -> str:
+    """The mean with its interval, and in brackets each seed's difference and the test; or why there are none."""
+    if not any(pairing.differences) or pairing.mean is None:
+        return pairing.reason
+    digits = _digits(pairing)
+    count = len(pairing.differences)
+    seeds = ", ".join(_signed(difference, digits) for difference in pairing.differences)
+    said = [f"{count} seed{'' if count == 1 else 's'}: {seeds}", *_doubts(pairing)]
+    interval = ""
+    if pairing.interval is not None:
+        interval = f" [{', '.join(_signed(end, digits) for end in pairing.interval)}]"
+    return f"{_signed(pairing.mean, digits)}%{interval} ({'; '.join(said)})"
+
+
+def size(entry: "Summary", other: "Summary") -> str:
+    """How a method compares in size: with 82% fewer parameters."""
+    percent = percent_more(entry, other)
+    if entry.trainable_parameters == other.trainable_parameters:
+        return "with as many parameters"
+    if math.isinf(percent):
+        return "which trains none"
+    # Near zero a whole percent would read "0% more", and beyond a few hundred a factor reads better.
+    if percent > 300:
+        return f"with {1 + percent / 100:.1f} times the parameters"
+    amount = f"{abs(percent):.0f}%" if abs(percent) >= 2 else f"{abs(percent):.1f}%"
+    return f"with {amount} {'more' if percent > 0 else 'fewer'} parameters"
+
+
+def percent_more(entry: "Summary", other: "Summary") -> float:
+    """By how many percent a method has more parameters than another one."""
+    if not other.trainable_parameters:
+        return math.inf
+    return 100 * (entry.trainable_parameters / other.trainable_parameters - 1)
+
+
+def distance(entry: "Summary", other: "Summary") -> float:
+    """How far apart two sizes are, as a ratio."""
+    return abs(math.log(max(entry.trainable_parameters, 1) / max(other.trainable_parameters, 1)))
+
+
+def _doubts(pairing: Pairing) -> list[str]:
+    """What the test says, or why there is no answer where the interval does not say it."""
+    if pairing.interval is None:
+        return [pairing.reason]
+    if pairing.p_value is None or pairing.smallest_p is None:
+        return []
+    said = f"sign-flip p = {_p(pairing.p_value)}"
+    if pairing.p_value <= pairing.smallest_p and pairing.smallest_p > LARGEST_P:
+        said += f", the smallest that {len(pairing.differences)} seeds can give"
+    elif pairing.direction == "not shown" and not pairing.interval[0] <= 0 <= pairing.interval[1]:
+        said += f", above {LARGEST_P}"
+    return [said]
+
+
+def _digits(pairing: Pairing) -> int:
+    """One digit after the point, or two where one would make a zero of what is not."""
+    ends = pairing.interval or ()
+    large = max(map(abs, pairing.differences)) >= 1
+    return 1 if large and all(abs(end) >= 0.05 for end in ends) else 2
+
+
+def _signed(value: float, digits: int) -> str:
+    """A number with its sign; zero never has a minus."""
+    return f"{value:+z.{digits}f}"
+
+
+def _p(value: float) -> str:
+    """Two digits that count."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
