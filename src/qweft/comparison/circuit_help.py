@@ -32,7 +32,7 @@ def circuit_findings(hybrid: "Summary", methods: "Sequence[Summary]") -> list[Fi
     """
     controls = _controls(hybrid, methods)
     found = {
-        function: held_against("control", hybrid, control, CALLED[function].format(_name(control)))
+        function: held_against("circuit", hybrid, control, CALLED[function].format(_name(control)))
         for function, control in controls.items()
     }
     if not found and hybrid.matches_time is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Topic = Literal["circuit", "reference", "time", "size", "control", "other", "fairness"]
+Topic = Literal["circuit", "reference", "time", "size", "other", "fairness"]
 Direction = Literal["lower", "higher", "not shown", "open"]
 
 
@@ -12,10 +12,9 @@ class Finding:
     """One question of the comparison and its answer.
 
     Args:
-        topic: "circuit" (does it help, all controls together), "reference" (a hybrid against it), "time" (at equal
-            wall-clock), "size" (against the LoRA of equal size), "control" (against one network without the circuit
-            or with a stand-in), "other" (another method against the reference) or "fairness" (what the comparison
-            did not control).
+        topic: "circuit" (does it help: all controls together, and with `other` each of them), "reference" (a hybrid
+            against it), "time" (at equal wall-clock), "size" (against the LoRA of equal size), "other" (another method
+            against the reference) or "fairness" (what the comparison did not control).
         method: The method in question; empty where the finding is on all.
         other: What it is held against; empty where that is nothing or more than one.
         direction: The method's held-out loss is "lower" or "higher"; "not shown"; or "open": there is no such run.

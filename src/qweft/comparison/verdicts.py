@@ -17,7 +17,9 @@ FEW = 5
 """Up to so many differences the reader can weigh without a word on how many were tested."""
 
 IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairness")
-"""The order of topics: a reader sees first what matters most."""
+"""The order of topics, single controls of the circuit by themselves: a reader sees first what matters most."""
+
+__all__ = ["Finding", "findings", "verdicts"]
 
 
 def verdicts(summary: Mapping[str, "Summary"]) -> list[str]:
@@ -52,7 +54,12 @@ def findings(summary: Mapping[str, "Summary"]) -> list[Finding]:
         if entry.matches_time is not None and entry.matches_time != entry.reference:
             found.extend(_on_time(entry, summary.get(entry.matches_time)))
     found.extend(_on_number(found) + _on_rows(methods) + _on_rates(methods))
-    return sorted(found, key=lambda finding: IMPORTANCE.index(finding.topic))
+    return sorted(found, key=_importance)
+
+
+def _importance(finding: Finding) -> int:
+    """The place of a finding's topic; one control is a detail of what all of them say together."""
+    return IMPORTANCE.index("control" if finding.topic == "circuit" and finding.other else finding.topic)
 
 
 def _on_reference(entry: "Summary", reference: "Summary | None") -> list[Finding]:
