@@ -1,8 +1,11 @@
 """How many parameters a branch trains, from shapes alone."""
 
+import math
+
 from qweft.adapter.branch import modes_for
 from qweft.adapter.config import QwthnConfig
-from qweft.circuit import crz_ring_ansatz
+from qweft.adapter.core_names import form_of, function_of
+from qweft.adapter.functions import make_function
 from qweft.tensornet import parameter_count
 
 
@@ -11,7 +14,7 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
 
         tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
         linear maps      width r for each operator, size r for each dense map, r^2 for each of K and Q
-        circuit          4 r L (a single qubit: 2 L)
+        circuit          4 r L (a single qubit: 2 L), or what a twin in its place trains
 
     Args:
         config: The adapter.
@@ -38,7 +41,8 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
         linear += r * config.width
     else:
         linear += r * out
-    if config.core.startswith("quantum"):
-        circuit = crz_ring_ansatz(r, config.circuit_layers or r, config.reupload).parameters
-    linear += r * r * {"linear": 1, "quantum": 1, "quantum_linear": 2}.get(config.core, 0)
+    if name := function_of(config.core):
+        function = make_function(name, r, config.circuit_layers or r, config.reupload, config.fourier_terms)
+        circuit = sum(math.prod(shape) for shape in function.trained.values())
+    linear += r * r * (config.core == "linear" or {"": 1, "linear": 2}.get(form_of(config.core), 0))
     return {"tensor_network": network, "linear": linear, "circuit": circuit}

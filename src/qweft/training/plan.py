@@ -11,10 +11,11 @@ from torch import nn
 from qweft.adapter.attach import attach
 from qweft.adapter.branch import modes_for
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.core_names import function_of
+from qweft.adapter.functions import circuit_of
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.parameters import count_parameters
 from qweft.adapter.specification import adapter_config
-from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
 from qweft.evaluation.checks import check_evaluation
 from qweft.models.device import choose_device, choose_dtype
@@ -158,9 +159,9 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
         for entry in modes
         if entry.padding
     ]
-    if config.core.startswith("quantum"):
-        dead = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload).dead_parameters()
-        if dead:
+    if function_of(config.core) == "quantum":
+        circuit = circuit_of("quantum", config.r, config.circuit_layers or config.r, config.reupload)
+        if circuit and (dead := circuit.dead_parameters()):
             warnings.append(f"reupload is false: the last ring's {len(dead)} angles of each circuit have no gradient")
     proposal = None
     saving = 1 - plain.trainable / lora
