@@ -234,7 +234,7 @@ def test_counts_are_those_of_the_tensors(twin, form):
     trained = sum(p.numel() for name, p in layer.named_parameters() if "qwthn_" in name)
     assert sum(counts.values()) == trained and layer_config.core == f"{twin}{form}"
     if twin == "frozen":
-        assert counts["circuit"] == 0
+        assert counts["twin"] == 0
 
 
 def small(core, **changes):

@@ -20,11 +20,11 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.core_names import function_of
-from qweft.adapter.functions import circuit_of
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
 from qweft.adapter.strict_loading import COMPILED, DELTA, check_tensors, trained_biases
 from qweft.adapter.together import unwatch, watch
+from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
 
 
@@ -232,8 +232,8 @@ class QwthnModel(BaseTuner):
 
 def _warn_of_dead_angles(config: Any) -> None:
     if function_of(config.core) == "quantum":
-        circuit = circuit_of("quantum", config.r, config.circuit_layers or config.r, config.reupload)
-        if circuit and (dead := circuit.dead_parameters()):
+        dead = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload).dead_parameters()
+        if dead:
             warnings.warn(
                 f"with reupload=False the last ring of CRZ gates stands before the measurement: angles {dead[0]} to "
                 f"{dead[-1]} of each circuit have no gradient and stay as they start",

@@ -4,7 +4,7 @@ import math
 
 from qweft.adapter.branch import modes_for
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.core_names import form_of, function_of
+from qweft.adapter.core_names import TWINS, form_of, function_of
 from qweft.adapter.functions import make_function
 from qweft.tensornet import parameter_count
 
@@ -23,14 +23,14 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
         r: The layer's rank where it differs from the config's.
 
     Returns:
-        {"tensor_network", "linear", "circuit"}.
+        {"tensor_network", "linear", "circuit"}, with "twin" for "circuit" where a twin stands in its place.
 
     Raises:
         QweftError: If the config's modes do not cover a size.
     """
     r = r or config.r
     width = modes_for(config, config.width)
-    network = linear = circuit = 0
+    network = linear = 0
     if config.compress == "mpo":
         network += parameter_count(width.modes, modes_for(config, into).modes, config.bond_dimension)
         linear += r * config.width
@@ -41,8 +41,15 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
         linear += r * config.width
     else:
         linear += r * out
-    if name := function_of(config.core):
-        function = make_function(name, r, config.circuit_layers or r, config.reupload, config.fourier_terms)
-        circuit = sum(math.prod(shape) for shape in function.trained.values())
     linear += r * r * (config.core == "linear" or {"": 1, "linear": 2}.get(form_of(config.core), 0))
-    return {"tensor_network": network, "linear": linear, "circuit": circuit}
+    function = "twin" if function_of(config.core) in TWINS else "circuit"
+    return {"tensor_network": network, "linear": linear, function: function_parameters(config, r)}
+
+
+def function_parameters(config: QwthnConfig, r: int) -> int:
+    """What the circuit of a layer of rank r trains, or a twin in its place; 0 where there is neither."""
+    name = function_of(config.core)
+    if name is None:
+        return 0
+    function = make_function(name, r, config.circuit_layers or r, config.reupload, config.fourier_terms)
+    return sum(math.prod(shape) for shape in function.trained.values())

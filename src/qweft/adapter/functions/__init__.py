@@ -4,9 +4,9 @@ from qweft.adapter.functions.base import Function
 from qweft.adapter.functions.circuits import CircuitFunction, FrozenCircuit, ProductCircuit
 from qweft.adapter.functions.fourier import FourierSeries
 from qweft.adapter.functions.mlp import Perceptron
-from qweft.circuit import Circuit, crz_ring_ansatz
+from qweft.circuit import crz_ring_ansatz
 
-__all__ = ["Function", "circuit_of", "make_function"]
+__all__ = ["Function", "make_function"]
 
 
 def make_function(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None) -> Function:
@@ -27,10 +27,3 @@ def make_function(name: str, r: int, layers: int, reupload: bool, fourier_terms:
         return FourierSeries(ansatz, uploads, fourier_terms)
     kinds = {"quantum": CircuitFunction, "frozen": FrozenCircuit, "product": ProductCircuit}
     return kinds[name](ansatz, uploads)
-
-
-def circuit_of(name: str | None, r: int, layers: int, reupload: bool) -> Circuit | None:
-    """The circuit that the function of that name runs, if it runs one."""
-    if name not in ("quantum", "frozen", "product"):
-        return None
-    return make_function(name, r, layers, reupload).circuit
