@@ -16,7 +16,7 @@ from tests.comparison.comparison_examples import run
 KEYS = {
     "model", "data", "method", "seed", "trainable_parameters", "steps", "train_loss", "train_loss_curve", "eval_loss",
     "eval_perplexity", "step_seconds_median", "peak_memory_bytes", "learning_rate", "eval_standard_error", "adapter",
-    "answers", "started", "seconds",
+    "answers", "started", "seconds", "eval_row_losses", "budget",
 }  # fmt: skip
 
 
@@ -29,12 +29,30 @@ def test_the_json_form_has_exactly_these_keys():
 
 @pytest.mark.parametrize("method", ["base", "lora"])
 def test_a_run_comes_back_from_json_as_it_was(method):
-    before = run(method, answers=({"prompt": "p", "reference": "r", "generated": "g"},), seconds=1.5)
+    before = run(
+        method,
+        answers=({"prompt": "p", "reference": "r", "generated": "g"},),
+        seconds=1.5,
+        eval_row_losses=((12.345678, 3), (0.0, 0), (4.5, 2)),
+        budget={"matches_time": "qtha", "matches_parameters": None},
+    )
     assert Run.from_json(json.loads(json.dumps(before.to_json()))) == before
 
 
 def test_keys_of_a_later_version_are_left_out():
     assert Run.from_json({**run("lora").to_json(), "energy": 3}) == run("lora")
+
+
+def test_a_record_of_an_earlier_version_has_no_losses_of_rows_and_nothing_matched():
+    record = run("lora").to_json()
+    del record["eval_row_losses"], record["budget"]
+    assert Run.from_json(record) == run("lora")
+
+
+def test_a_row_whose_loss_is_not_a_number_keeps_its_place():
+    record = json.loads(json.dumps(run("lora", eval_row_losses=((math.inf, 3), (4.5, 2))).to_json()))
+    (lost, tokens), kept = Run.from_json(record).eval_row_losses
+    assert math.isnan(lost) and tokens == 3 and kept == (4.5, 2)
 
 
 def test_a_diverged_run_is_null_in_json_and_comes_back():

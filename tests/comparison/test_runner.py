@@ -85,6 +85,9 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(config, monkeypa
         assert record["steps"] == 3
         assert [step for step, _ in record["train_loss_curve"]] == [1, 2, 3]
         assert (output / f"{record['method']}-{record['seed']}" / "adapter" / "adapter_model.safetensors").is_file()
+    for record in results["runs"]:
+        sums, tokens = zip(*record["eval_row_losses"], strict=True)
+        assert len(sums) == 4 and sum(sums) / sum(tokens) == pytest.approx(record["eval_loss"], rel=1e-6)
     # all methods start from the same model on the same rows, so their first losses are one number
     for seed in (0, 1):
         firsts = [record["train_loss_curve"][0][1] for record in results["runs"][1:] if record["seed"] == seed]

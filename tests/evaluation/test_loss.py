@@ -84,6 +84,16 @@ def test_does_not_depend_on_batch_size_order_or_padding(model, rows, batch_size)
     assert held_out.standard_error == pytest.approx(wanted.standard_error, rel=1e-5)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
+def test_the_losses_of_single_rows_keep_the_order_in_which_the_rows_came(model, rows, batch_size):
+    wanted = plain(model, rows)
+    assert (0, 0) in wanted and len({n for _, n in wanted}) > 3
+    for given, expected in ((rows, wanted), (rows[::-1], wanted[::-1])):
+        found = held_out_loss(model, given, PAD, batch_size).rows
+        assert [n for _, n in found] == [n for _, n in expected]
+        assert [s for s, _ in found] == pytest.approx([s for s, _ in expected], rel=1e-5)
+
+
 def test_the_first_token_never_counts(model, rows):
     with_first = {"input_ids": rows[0]["input_ids"], "labels": rows[0]["input_ids"]}
     without = {**with_first, "labels": [-100, *rows[0]["input_ids"][1:]]}

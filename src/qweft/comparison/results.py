@@ -10,6 +10,9 @@ from qweft.files import finite
 BASE = "base"
 """Name of the untouched base model among the methods."""
 
+RowLosses = tuple[tuple[float, int], ...]
+"""(sum of -log p in nats, target tokens) of each test row, in the order of the test rows."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -34,6 +37,9 @@ class Run:
         answers: Each {"prompt", "reference", "generated"}.
         started: When the run began, ISO 8601 with time zone.
         seconds: Wall time of the whole run.
+        eval_row_losses: What eval_loss is made of, test row by test row; empty where it was not recorded.
+        budget: What the run was made equal to: {"matches_time": a method or none, "matches_parameters": a method or
+            none}; none where nothing was matched.
     """
 
     model: str
@@ -54,6 +60,8 @@ class Run:
     answers: tuple[dict[str, str], ...] = ()
     started: str | None = None
     seconds: float | None = None
+    eval_row_losses: RowLosses = ()
+    budget: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -79,12 +87,17 @@ class Run:
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in record.items() if key in known}
         try:
-            # A loss that was not finite was written as null; the curve keeps its step and shows a gap there.
-            values["train_loss_curve"] = tuple(
-                (int(step), math.nan if loss is None else float(loss)) for step, loss in values["train_loss_curve"]
-            )
+            # The curve keeps the step of a loss that was not finite and shows a gap there.
+            values["train_loss_curve"] = tuple((int(step), _number(loss)) for step, loss in values["train_loss_curve"])
+            rows = values.get("eval_row_losses") or ()
+            values["eval_row_losses"] = tuple((_number(total), int(tokens)) for total, tokens in rows)
             values["answers"] = tuple(values.get("answers") or ())
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             name = f"{record.get('method')}, seed {record.get('seed')}"
             raise QweftError(f"results.json: the run ({name}) is not complete or not well formed: {error}") from error
+
+
+def _number(value: float | None) -> float:
+    """A number as it was before it was written: one that was not finite was written as null."""
+    return math.nan if value is None else float(value)

@@ -221,4 +221,5 @@ def _record(
         eval_standard_error=found.standard_error if found else None,
         adapter=method.adapter if method else None,
         answers=tuple(answer.to_json() for answer in answers),
+        eval_row_losses=tuple((round(total, 6), tokens) for total, tokens in found.rows) if found else (),
     )

@@ -26,12 +26,15 @@ class HeldOutLoss:
         perplexity: exp(loss).
         tokens: Target tokens, the denominator.
         standard_error: Of the loss over rows, in nats; none with fewer than two rows that hold targets.
+        rows: (sum of -log p in nats, target tokens) of each row, in the order in which the rows were given. A row
+            without targets keeps its place as (0, 0), so that two models' rows can be held against each other.
     """
 
     loss: float
     perplexity: float
     tokens: int
     standard_error: float | None
+    rows: tuple[tuple[float, int], ...]
 
 
 def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> HeldOutLoss:
@@ -59,20 +62,23 @@ def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id:
     """
     if batch_size < 1:
         raise QweftError(f"evaluation.batch_size is {batch_size}: it must be at least 1")
-    scored = [row for row in rows if target_tokens(row) > 0]
-    if not scored:
+    counts = [target_tokens(row) for row in rows]
+    order = [index for index, count in enumerate(counts) if count > 0]
+    if not order:
         raise QweftError(
             f"none of the {len(rows)} evaluation rows holds a target token: every label is -100 (or is a row's first "
             "token); are the answers longer than data.max_length leaves room for?"
         )
     # The longest rows first: little padding, and a batch that does not fit in memory fails at once.
-    scored.sort(key=lambda row: len(row["input_ids"]), reverse=True)
+    order.sort(key=lambda index: len(rows[index]["input_ids"]), reverse=True)
     collate = Collator(pad_token_id)
-    sums: list[float] = []
+    sums = [0.0] * len(rows)
     with judged(model):
-        for start in range(0, len(scored), batch_size):
-            sums.extend(_row_sums(model, collate(scored[start : start + batch_size])))
-    return _ratio(sums, [target_tokens(row) for row in scored])
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            for index, total in zip(batch, _row_sums(model, collate([rows[i] for i in batch])), strict=True):
+                sums[index] = total
+    return _ratio(tuple(zip(sums, counts, strict=True)))
 
 
 def _row_sums(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[float]:
@@ -91,14 +97,15 @@ def _row_sums(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[float]:
         yield total.item()
 
 
-def _ratio(sums: list[float], counts: list[int]) -> HeldOutLoss:
+def _ratio(rows: tuple[tuple[float, int], ...]) -> HeldOutLoss:
     """The ratio of two totals over rows, with its standard error."""
-    tokens, rows = sum(counts), len(counts)
-    loss = math.fsum(sums) / tokens
+    scored = [(total, count) for total, count in rows if count]
+    tokens, m = sum(count for _, count in scored), len(scored)
+    loss = math.fsum(total for total, _ in scored) / tokens
     error = None
-    if rows > 1:
-        squares = math.fsum((s - loss * n) ** 2 for s, n in zip(sums, counts, strict=True))
-        error = math.sqrt(rows / (rows - 1) * squares) / tokens
+    if m > 1:
+        squares = math.fsum((total - loss * count) ** 2 for total, count in scored)
+        error = math.sqrt(m / (m - 1) * squares) / tokens
     # exp overflows above 709; a loss like that is a diverged run, and its perplexity is infinite for every purpose.
     perplexity = math.exp(loss) if loss < 700 else math.inf
-    return HeldOutLoss(loss=loss, perplexity=perplexity, tokens=tokens, standard_error=error)
+    return HeldOutLoss(loss=loss, perplexity=perplexity, tokens=tokens, standard_error=error, rows=rows)
