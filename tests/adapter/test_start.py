@@ -35,7 +35,7 @@ def parts(layer):
 
 
 def circuit(core, c):
-    return core.expectations(c, *core.angles_of(core.tensors()))
+    return core.function_values(c, *core.angles_of(core.tensors()))
 
 
 def applied(core, c):

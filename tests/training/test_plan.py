@@ -1,9 +1,11 @@
 """Counts from shapes alone, against the paper's configuration and against hand counts."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
@@ -102,3 +104,14 @@ def test_a_wrong_adapter_is_named(small_qwen, adapter, message):
 def test_a_wrong_training_section_is_named(small_qwen, changes, message):
     with pytest.raises(QweftError, match=message):
         plan(RunConfig(model=small_qwen, training=TrainingConfig(**changes)))
+
+
+@pytest.mark.parametrize(("twin", "numbers"), [("mlp", 40), ("fourier", 80), ("frozen", 0), ("product", 16)])
+def test_a_twin_is_told_with_the_angles_that_it_stands_in_for(small_qwen, twin, numbers):
+    adapter = {"preset": "qtha", "core": f"{twin}_linear", "r": 4, "circuit_layers": 2, "target_modules": TARGETS}
+    found = plan(RunConfig(model=small_qwen, adapter=adapter))
+    assert found.twin == {"name": twin, "trained": numbers, "angles": 32}
+    assert found.parts["twin"] == 48 * numbers and "circuit" not in found.parts
+    console = Console(width=100, file=io.StringIO())
+    console.print(found.describe())
+    assert f"{twin} twin: {numbers} numbers a layer for 32 angles" in console.file.getvalue()

@@ -47,5 +47,5 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
     Raises:
         QweftError: If the config's modes do not fit the layer.
     """
-    core = make_core(config.core, r, config.circuit_layers or r, config.reupload)
+    core = make_core(config.core, r, config.circuit_layers or r, config.reupload, config.fourier_terms)
     return Branch(_make_compress(config, into, r), core, _make_expand(config, r, out))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qweft.adapter.core_names import formula, function_of
 from qweft.adapter.weights_file import read_header
 from qweft.files import write_bytes
 
@@ -15,12 +16,11 @@ if TYPE_CHECKING:
 HEADING = "## QWTHN adapter"
 START, END = "<!-- from qweft -->", "<!-- so far from qweft -->"
 """Around what a later save replaces."""
-FORMULAS = {
-    "identity": "h = c",
-    "linear": "h = K c",
-    "quantum": "h = Q q(c)",
-    "quantum_linear": "h = Q q(c) + K c",
-    "quantum_weighted": "h = q(c) * c",
+STAND_INS = {
+    "mlp": "a perceptron of two or more linear layers with SiLU between them",
+    "fourier": "a sum of products of trigonometric polynomials with the frequencies of the circuit",
+    "frozen": "the circuit of the method with random angles that were not trained",
+    "product": "the circuit of the method without its CRZ gates",
 }
 MAPS = {"mpo": "a matrix product operator and a linear map", "dense": "a linear map"}
 LOADING = """```python
@@ -43,7 +43,10 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
     """
     counts = count_by_part(shapes)
     circuit = ""
-    if config.core.startswith("quantum"):
+    function = function_of(config.core)
+    if function in STAND_INS:
+        circuit = f" t stands in the place of the method's circuit, as a control: {STAND_INS[function]}."
+    elif function:
         layers, upload = config.circuit_layers or config.r, "before every layer" if config.reupload else "once"
         circuit = (
             f" q is the exact expectation of Z on each of {config.r} qubits of a simulated circuit of {layers} layers, "
@@ -57,7 +60,7 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
     differing = "".join(f"; {name} that differ: {pattern}" for name, pattern in patterns.items() if pattern)
     return f"""{HEADING}
 
-Beside each adapted layer W0: c = C x, {FORMULAS[config.core]}, y = W0 x + ({alpha:g} / {config.r}) E h. C is
+Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({alpha:g} / {config.r}) E h. C is
 {MAPS[config.compress]}, E {MAPS[config.expand]}.{circuit}{METHOD if circuit or sizes else ""}
 
 - rank r = {config.r}{sizes}{differing}
@@ -70,12 +73,14 @@ Beside each adapted layer W0: c = C x, {FORMULAS[config.core]}, y = W0 x + ({alp
 
 def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     """Parameters of a file's tensors: those of the branches, and heads, embeddings or biases that go along."""
-    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "of the base model": 0}
+    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "twin": 0, "of the base model": 0}
     for key, shape in shapes.items():
         if "qwthn_" not in key:
             part = "of the base model"
         elif key.endswith(".angles"):
             part = "circuit"
+        elif re.search(r"qwthn_core\.(mlp|fourier)_", key):
+            part = "twin"
         else:
             part = "tensor network" if ".cores." in key else "linear maps"
         counts[part] += math.prod(shape)

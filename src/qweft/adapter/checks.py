@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from qweft.adapter.core_names import CORES, function_of, has_circuit
 from qweft.errors import QweftError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 CHOICES = {
     "compress": ("mpo", "dense"),
     "expand": ("mpo", "dense"),
-    "core": ("identity", "linear", "quantum", "quantum_linear", "quantum_weighted"),
+    "core": CORES,
     "start": ("recorded", "scaled"),
     "bias": ("none", "all", "qwthn_only"),
 }
@@ -92,6 +93,13 @@ def check_config(config: "QwthnConfig") -> None:
             raise QweftError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{closest(str(value), allowed)}")
     for name in ("r", "width", "bond_dimension"):
         _whole(name, getattr(config, name))
+    if config.fourier_terms is not None:
+        _whole("fourier_terms", config.fourier_terms)
+        if function_of(config.core) != "fourier":
+            raise QweftError(
+                f"fourier_terms {config.fourier_terms} does nothing with core {config.core!r}; leave it out, or take a "
+                "core of the fourier twin: fourier, fourier_linear, fourier_weighted"
+            )
     if config.width > LARGEST_WIDTH:
         raise QweftError(f"width must be at most {LARGEST_WIDTH}, got {config.width}; 256 is on record")
     if config.circuit_layers is not None:
@@ -115,9 +123,10 @@ def check_config(config: "QwthnConfig") -> None:
 
 def _check_together(config: "QwthnConfig") -> None:
     ranks = [config.r, *(config.rank_pattern or {}).values()]
-    if config.core.startswith("quantum") and max(ranks) > LARGEST_RANK:
+    if function_of(config.core) and max(ranks) > LARGEST_RANK:
         raise QweftError(
-            f"r = {max(ranks)} means a circuit of {max(ranks)} qubits and 2^{max(ranks)} amplitudes for every token; "
+            f"r = {max(ranks)} means a circuit of {max(ranks)} qubits and 2^{max(ranks)} amplitudes for every token"
+            f"{'' if has_circuit(config.core) else ', which core ' + config.core + ' would stand in for'}; "
             f"use r of at most {LARGEST_RANK} with core {config.core!r}, or core 'linear'"
         )
     for size, modes in (config.modes or {}).items():

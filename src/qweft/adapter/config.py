@@ -26,7 +26,10 @@ class QwthnConfig(PeftConfig):
         compress: C, d_in -> r. "mpo": a matrix product operator d_in -> width and a linear map width -> r; "dense": one
             linear map. Neither has a bias.
         core: "identity": h = c; "linear": h = K c; "quantum": h = Q q(c); "quantum_linear": h = Q q(c) + K c;
-            "quantum_weighted": h = q(c) * c. K and Q are r x r, q is the circuit's expectation of Z on each qubit.
+            "quantum_weighted": h = q(c) * c. K and Q are r x r, q is the circuit's expectation of Z on each qubit. With
+            "mlp", "fourier", "frozen" or "product" in the place of "quantum" ("mlp_linear") a twin stands in the place
+            of q: a small perceptron, a classical function with the circuit's frequencies, the circuit with its random
+            angles not trained, the circuit without its CRZ gates (`qweft.adapter.functions`).
         expand: E, r -> d_out, as compress.
         alpha: The branch is scaled by alpha / r; none means 2 r.
         dropout: Probability of zeroing an entry of x in training.
@@ -35,6 +38,8 @@ class QwthnConfig(PeftConfig):
         modes: The factors of a size, where yours should replace the rule's: {"576": [6, 6, 4, 4]}.
         circuit_layers: Layers L of the circuit; none means r.
         reupload: Upload the input before every layer of the circuit, or once.
+        fourier_terms: Products that each output of the fourier twin adds up; none means as many as bring its
+            coefficients nearest in number to the circuit's angles. (2 L + 1)^(r - 1) of them are every series.
         start: "recorded": as in the method's public record; "scaled": c of rms 1 / sqrt(L) for an x of rms 1 (1 without
             a circuit, or with one upload), circuit angles within pi/4 of zero, Q = identity and K = identity over the
             rms of c, and a last core of E whose changes change E as those of LoRA's second matrix do. Either leaves the
@@ -60,9 +65,7 @@ class QwthnConfig(PeftConfig):
 
     r: int = field(default=8, metadata={"help": "Rank: width of the core, and number of qubits."})
     compress: Literal["mpo", "dense"] = field(default="mpo", metadata={"help": "Map d_in -> r."})
-    core: Literal["identity", "linear", "quantum", "quantum_linear", "quantum_weighted"] = field(
-        default="quantum_linear", metadata={"help": "Map r -> r."}
-    )
+    core: str = field(default="quantum_linear", metadata={"help": "Map r -> r."})
     expand: Literal["mpo", "dense"] = field(default="mpo", metadata={"help": "Map r -> d_out."})
     alpha: float | None = field(default=None, metadata={"help": "The branch is scaled by alpha / r; none means 2 r."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout probability of the branch's input."})
@@ -73,6 +76,7 @@ class QwthnConfig(PeftConfig):
     )
     circuit_layers: int | None = field(default=None, metadata={"help": "Layers of the circuit; none means r."})
     reupload: bool = field(default=True, metadata={"help": "Upload the input before every layer, or once."})
+    fourier_terms: int | None = field(default=None, metadata={"help": "Products that the fourier twin adds up."})
     start: Literal["recorded", "scaled"] = field(default="recorded", metadata={"help": "How the weights start."})
     init_weights: bool = field(default=True, metadata={"help": "False starts with a branch that is not zero."})
     target_modules: list[str] | str | None = field(default=None, metadata={"help": "Layers to adapt."})

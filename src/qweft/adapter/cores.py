@@ -11,19 +11,17 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import nn
 
-from qweft.circuit import Circuit, crz_ring_ansatz
-from qweft.circuit.alternating import Alternating, alternating_form
-from qweft.circuit.engine import expectations
-
-Angles = tuple[torch.Tensor, torch.Tensor]
-"""A circuit's rotations and diagonals, as `Alternating.angles` gives them."""
+from qweft.adapter.core_names import form_of, function_of
+from qweft.adapter.functions import Function, make_function
+from qweft.adapter.functions.base import ANGLE_BOUND
+from qweft.circuit import Circuit
 
 
 class Core(nn.Module):
     """A map r -> r; `reads_angles` tells that it takes its input as angles, which need full precision.
 
     `input_scale` is the rms of c for which the scaled start is made, `output_scale` about that of h then. The first
-    `circuit_features` of the features are what a circuit makes of c; the others are c itself.
+    `circuit_features` of the features are what a circuit, or a twin in its place, makes of c; the others are c itself.
     """
 
     reads_angles = False
@@ -36,7 +34,7 @@ class Core(nn.Module):
         return []
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """The circuit's angles for such tensors, with any leading dimensions; nothing where there is no circuit."""
+        """The circuit's angles (or what a twin has for them) from such tensors, with any leading dimensions."""
         return ()
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -79,123 +77,139 @@ class LinearCore(Core):
         _reset_square(self.linear_weight, start)
 
 
-ANGLE_BOUND = math.pi / 4
-"""Largest angle of the scaled start."""
+class FunctionCore(Core):
+    """h = Q q(c), with the circuit q or a twin in its place.
 
-
-class _CircuitCore(Core):
-    """A core with a circuit q: R^r -> R^r, its trained angles in one vector."""
+    The core holds the function's tensors under the function's own names.
+    """
 
     reads_angles = True
 
-    def __init__(self, r: int, layers: int, reupload: bool):
+    def __init__(self, function: Function):
         super().__init__()
-        self.circuit: Circuit = crz_ring_ansatz(r, layers, reupload)
-        form = alternating_form(self.circuit)
-        assert form is not None  # every ansatz of this package is of that form
-        self._form: Alternating = form
-        self.angles = nn.Parameter(torch.zeros(self.circuit.parameters))
-        self.input_scale = layers**-0.5 if reupload else 1.0
-        self.circuit_features = r
+        self.function = function
+        for name, shape in function.trained.items():
+            setattr(self, name, nn.Parameter(torch.zeros(shape)))
+        for name, shape in function.fixed.items():
+            self.register_buffer(name, torch.zeros(shape))
+        self.input_scale = function.input_scale
+        self.circuit_features = function.r
+        self._add_matrices(function.r)
 
-    def tensors(self) -> list[torch.Tensor]:
-        """The angles first."""
-        return [self.angles]
-
-    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Rotations and diagonals, computed in float32 or better."""
-        angles = tensors[0]
-        return self._form.angles(angles if angles.dtype == torch.float64 else angles.float())
-
-    def form(self) -> Hashable:
-        """The circuit."""
-        return type(self).__name__, self.circuit
-
-    def reset(self, start: str) -> None:
-        """Angles uniform in (-pi, pi), as on record; the scaled start has them in (-pi/4, pi/4).
-
-        With angles that small q_i is about cos(L c_i + a phase) for L uploads: its spread stays near 0.5 for any number
-        of qubits, where that of uniform angles falls to 0.1 (10 qubits, 10 layers), and with c of rms 1 / sqrt(L), the
-        `input_scale`, a change of c by a tenth leaves it correlated by 0.95. At zero the CRZ gates have no gradient.
-        """
-        bound = ANGLE_BOUND if start == "scaled" else math.pi
-        nn.init.uniform_(self.angles, -bound, bound)
-
-    def expectations(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """q(c), (..., r), computed in float32 or better and given back in c's type."""
-        return expectations(self._form, c, *angles).to(c.dtype)
-
-    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """q(c)."""
-        return self.expectations(c, *angles)
-
-
-class QuantumCore(_CircuitCore):
-    """h = Q q(c)."""
-
-    def __init__(self, r: int, layers: int, reupload: bool):
-        super().__init__(r, layers, reupload)
+    def _add_matrices(self, r: int) -> None:
         self.quantum_weight = nn.Parameter(torch.zeros(r, r))
 
+    @property
+    def circuit(self) -> Circuit | None:
+        """The circuit, where the function is one."""
+        return self.function.circuit
+
+    def _function_tensors(self) -> list[torch.Tensor]:
+        return [getattr(self, name) for name in (*self.function.trained, *self.function.fixed)]
+
     def tensors(self) -> list[torch.Tensor]:
-        """Angles and Q."""
-        return [self.angles, self.quantum_weight]
+        """The function's, and Q."""
+        return [*self._function_tensors(), self.quantum_weight]
+
+    def _matrices(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        return tensors[len(self.function.trained) + len(self.function.fixed) :]
+
+    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """What the function needs of its tensors: of a circuit, rotations and diagonals."""
+        return self.function.prepare(tensors[: len(self.function.trained) + len(self.function.fixed)])
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """E Q."""
-        return expand @ tensors[1]
+        return expand @ self._matrices(tensors)[0]
 
+    def form(self) -> Hashable:
+        """The function's, and how it enters."""
+        return type(self).__name__, self.function.form()
+
+    @torch.no_grad()
     def reset(self, start: str) -> None:
+        """The circuit's angles are drawn whatever the function is, so that all that is drawn after them is equal."""
+        angles = self.function.draw()
+        bound = ANGLE_BOUND if start == "scaled" else math.pi
+        nn.init.uniform_(angles, -bound, bound)
+        if not angles.is_meta:  # a model without memory is given its tensors later
+            for name, tensor in self.function.start(angles, start).items():
+                getattr(self, name).copy_(tensor)
+        self._reset_matrices(start)
+
+    def _reset_matrices(self, start: str) -> None:
         """Q kaiming-uniform, or the identity with the scaled start."""
-        super().reset(start)
         _reset_square(self.quantum_weight, start)
 
+    def function_values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
+        """q(c), or the twin's t(c): (..., r) in c's type."""
+        return self.function.values(c, *prepared)
 
-class QuantumLinearCore(QuantumCore):
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        """q(c)."""
+        return self.function_values(c, *angles)
+
+
+class LinearFunctionCore(FunctionCore):
     """h = Q q(c) + K c: the linear fusion of QTHA."""
 
-    def __init__(self, r: int, layers: int, reupload: bool):
-        super().__init__(r, layers, reupload)
+    def _add_matrices(self, r: int) -> None:
+        super()._add_matrices(r)
         self.linear_weight = nn.Parameter(torch.zeros(r, r))
 
     def tensors(self) -> list[torch.Tensor]:
-        """Angles, Q and K."""
-        return [self.angles, self.quantum_weight, self.linear_weight]
+        """The function's, Q and K."""
+        return [*super().tensors(), self.linear_weight]
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """E Q and E K side by side, (..., out, 2 r)."""
-        return expand @ torch.cat([tensors[1], tensors[2]], -1)
+        return expand @ torch.cat(list(self._matrices(tensors)), -1)
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """q(c) and c, (..., 2 r)."""
-        return torch.cat([self.expectations(c, *angles), c], -1)
+        return torch.cat([self.function_values(c, *angles), c], -1)
 
-    def reset(self, start: str) -> None:
+    def _reset_matrices(self, start: str) -> None:
         """K as Q; with the scaled start K = identity / input_scale, so that K c is of order one."""
-        super().reset(start)
+        super()._reset_matrices(start)
         _reset_square(self.linear_weight, start, 1 / self.input_scale)
 
 
-class QuantumWeightedCore(_CircuitCore):
+class WeightedFunctionCore(FunctionCore):
     """h = q(c) * c, element by element: the weighting of QWTHN."""
 
-    def __init__(self, r: int, layers: int, reupload: bool):
-        super().__init__(r, layers, reupload)
+    def __init__(self, function: Function):
+        super().__init__(function)
         self.output_scale = self.input_scale
+
+    def _add_matrices(self, r: int) -> None:
+        """No Q, no K."""
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The function's."""
+        return self._function_tensors()
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """E."""
+        return expand
+
+    def _reset_matrices(self, start: str) -> None:
+        """There is none."""
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """q(c) * c."""
-        return self.expectations(c, *angles) * c
+        return self.function_values(c, *angles) * c
 
 
-def make_core(name: str, r: int, layers: int, reupload: bool) -> Core:
+def make_core(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None) -> Core:
     """The core of that name (a value of `QwthnConfig.core`)."""
     if name == "identity":
         return IdentityCore()
     if name == "linear":
         return LinearCore(r)
-    kinds = {"quantum": QuantumCore, "quantum_linear": QuantumLinearCore, "quantum_weighted": QuantumWeightedCore}
-    return kinds[name](r, layers, reupload)
+    kinds = {"": FunctionCore, "linear": LinearFunctionCore, "weighted": WeightedFunctionCore}
+    function = make_function(function_of(name) or "", r, layers, reupload, fourier_terms)
+    return kinds[form_of(name)](function)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from peft.utils.other import AuxiliaryTrainingWrapper, get_pattern_key
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from qweft.adapter.core_names import function_of
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
 from qweft.adapter.strict_loading import COMPILED, DELTA, check_tensors, trained_biases
@@ -230,7 +231,7 @@ class QwthnModel(BaseTuner):
 
 
 def _warn_of_dead_angles(config: Any) -> None:
-    if config.core.startswith("quantum"):
+    if function_of(config.core) == "quantum":
         dead = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload).dead_parameters()
         if dead:
             warnings.warn(

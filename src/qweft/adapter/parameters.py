@@ -1,8 +1,11 @@
 """How many parameters a branch trains, from shapes alone."""
 
+import math
+
 from qweft.adapter.branch import modes_for
 from qweft.adapter.config import QwthnConfig
-from qweft.circuit import crz_ring_ansatz
+from qweft.adapter.core_names import TWINS, form_of, function_of
+from qweft.adapter.functions import make_function
 from qweft.tensornet import parameter_count
 
 
@@ -11,7 +14,7 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
 
         tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
         linear maps      width r for each operator, size r for each dense map, r^2 for each of K and Q
-        circuit          4 r L (a single qubit: 2 L)
+        circuit          4 r L (a single qubit: 2 L), or what a twin in its place trains
 
     Args:
         config: The adapter.
@@ -20,14 +23,14 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
         r: The layer's rank where it differs from the config's.
 
     Returns:
-        {"tensor_network", "linear", "circuit"}.
+        {"tensor_network", "linear", "circuit"}, with "twin" for "circuit" where a twin stands in its place.
 
     Raises:
         QweftError: If the config's modes do not cover a size.
     """
     r = r or config.r
     width = modes_for(config, config.width)
-    network = linear = circuit = 0
+    network = linear = 0
     if config.compress == "mpo":
         network += parameter_count(width.modes, modes_for(config, into).modes, config.bond_dimension)
         linear += r * config.width
@@ -38,7 +41,15 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
         linear += r * config.width
     else:
         linear += r * out
-    if config.core.startswith("quantum"):
-        circuit = crz_ring_ansatz(r, config.circuit_layers or r, config.reupload).parameters
-    linear += r * r * {"linear": 1, "quantum": 1, "quantum_linear": 2}.get(config.core, 0)
-    return {"tensor_network": network, "linear": linear, "circuit": circuit}
+    linear += r * r * (config.core == "linear" or {"": 1, "linear": 2}.get(form_of(config.core), 0))
+    function = "twin" if function_of(config.core) in TWINS else "circuit"
+    return {"tensor_network": network, "linear": linear, function: function_parameters(config, r)}
+
+
+def function_parameters(config: QwthnConfig, r: int) -> int:
+    """What the circuit of a layer of rank r trains, or a twin in its place; 0 where there is neither."""
+    name = function_of(config.core)
+    if name is None:
+        return 0
+    function = make_function(name, r, config.circuit_layers or r, config.reupload, config.fourier_terms)
+    return sum(math.prod(shape) for shape in function.trained.values())

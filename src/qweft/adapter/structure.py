@@ -14,6 +14,7 @@ STRUCTURE = (
     "modes",
     "circuit_layers",
     "reupload",
+    "fourier_terms",
     "dropout",
     "bias",
     "trainable_token_indices",

@@ -24,12 +24,13 @@ class Taken:
         self.open = False
         self.graph = graph
         self._active = _active_adapters(layers)
-        self._places = [
-            (module._parameters, name)
+        self._places: list[tuple[dict[str, Any], str]] = [
+            (held, name)
             for branch in branches
             for part in branch
             for module in part.modules()
-            for name in module._parameters
+            for held in (module._parameters, module._buffers)
+            for name in held
         ]
         self._tensors: list[Any] = [place[name] for place, name in self._places]
         # a replica's modules have no parameters, and an inference tensor counts no writes

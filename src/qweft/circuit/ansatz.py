@@ -1,5 +1,6 @@
 """The circuits on record for the method, as descriptions."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from qweft.circuit.description import Circuit, Gate
@@ -53,3 +54,21 @@ def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
         for name, hop in steps:
             add(name, hop)
     return Circuit(qubits, qubits, count, tuple(gates))
+
+
+@lru_cache(maxsize=64)
+def without_crz(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
+    """The circuit without its CRZ gates: no entanglement, each qubit by itself.
+
+    Args:
+        circuit: A circuit of RY and CRZ gates.
+
+    Returns:
+        The circuit of the RY gates, its parameters numbered anew, and for each of them its number in the old one.
+    """
+    kept = [gate for gate in circuit.gates if gate.name != "crz"]
+    numbers = tuple(sorted({gate.index for gate in kept if gate.source == "parameter"}))
+    gates = tuple(
+        replace(gate, index=numbers.index(gate.index)) if gate.source == "parameter" else gate for gate in kept
+    )
+    return Circuit(circuit.qubits, circuit.inputs, len(numbers), gates), numbers

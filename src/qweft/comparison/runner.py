@@ -2,15 +2,17 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from qweft.comparison.claims import done_by_any
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.curves import write_png
 from qweft.comparison.environment import environment
-from qweft.comparison.methods import check_comparison, resolve_methods
+from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.page import render_page
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.summary import summarise
@@ -47,6 +49,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
 
     In `config.output`: a folder `<method>-<seed>` for each run with its adapter and record, results.json, table.md,
     loss_curves.png and report.html. All methods have the same rows in the same order at each seed, and the same steps.
+    Several processes with one output share the runs; each writes the same results when the last run is there.
 
     Returns:
         The path of report.html.
@@ -57,20 +60,24 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     console = Console()
     bench = set_up(config, console)
     plan = [(None, min(config.seeds)), *((method, seed) for seed in config.seeds for method in bench.methods)]
-    runs: list[Run] = []
+    tasks = [partial(_trial, bench, method, seed) for method, seed in plan]
+    runs: dict[int, Run] = {}
     begun = time.perf_counter()
-    for number, (method, seed) in enumerate(plan, 1):
-        name = BASE if method is None else method.name
-        run = run_trial(bench, method, seed, config.evaluation, run_folder(bench.output, name, seed))
-        runs.append(run)
+    for place, run in done_by_any(tasks):
+        runs[place] = run
         loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
         console.print(
-            f"[{number}/{len(plan)}] {name}, seed {seed}: {config.evaluation.split} loss {loss} "
+            f"[{len(runs)}/{len(plan)}] {run.method}, seed {run.seed}: {config.evaluation.split} loss {loss} "
             f"({time.perf_counter() - begun:.0f} s)",
             highlight=False,
             markup=False,
         )
-    return _write(bench, runs, config_yaml, command)
+    return _write(bench, [runs[place] for place in sorted(runs)], config_yaml, command)
+
+
+def _trial(bench: Bench, method: Method | None, seed: int) -> Run | None:
+    folder = run_folder(bench.output, BASE if method is None else method.name, seed)
+    return run_trial(bench, method, seed, bench.config.evaluation, folder)
 
 
 def _write(bench: Bench, runs: list[Run], config_yaml: str, command: str) -> Path:

@@ -14,6 +14,7 @@ from transformers import set_seed
 
 from qweft.adapter.attach import attach, detach
 from qweft.adapter.specification import adapter_config
+from qweft.comparison.claims import claimed
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.results import BASE, Run
@@ -85,22 +86,52 @@ def run_folder(output: Path, method: str, seed: int) -> Path:
 
 def run_trial(
     bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, folder: Path, keep_adapter: bool = True
-) -> Run:
-    """The run's record: read where it is finished, else made; `method` none is the untouched base model.
+) -> Run | None:
+    """The run's record: read where it is finished, else made; none while another process makes it.
+
+    Args:
+        bench: What the runs share.
+        method: None is the untouched base model.
+        seed: The run's seed.
+        judging: The rows that it is judged on.
+        folder: The run's own.
+        keep_adapter: Whether the trained adapter is saved there.
 
     Raises:
         QweftError: If the folder holds a run of another configuration.
     """
     key = _fingerprint(bench, method, seed, judging)
+    if (finished := _finished(folder, key)) is not None:
+        return finished
+    with claimed(folder) as ours:
+        if not ours:
+            return None
+        # another process may have finished it since the first look
+        return _finished(folder, key) or _make(bench, method, seed, judging, folder, keep_adapter, key)
+
+
+def _finished(folder: Path, key: str) -> Run | None:
     record = folder / RECORD
-    if record.is_file():
-        saved = json.loads(record.read_text())
-        if saved.get("fingerprint") != key:
-            raise QweftError(
-                f"{folder} holds a run of another configuration; choose another --output, or remove that folder to run "
-                "it again"
-            )
-        return Run.from_json(saved["run"])
+    if not record.is_file():
+        return None
+    saved = json.loads(record.read_text())
+    if saved.get("fingerprint") != key:
+        raise QweftError(
+            f"{folder} holds a run of another configuration; choose another --output, or remove that folder to run "
+            "it again"
+        )
+    return Run.from_json(saved["run"])
+
+
+def _make(
+    bench: Bench,
+    method: Method | None,
+    seed: int,
+    judging: EvaluationConfig,
+    folder: Path,
+    keep_adapter: bool,
+    key: str,
+) -> Run:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     try:
         run = _judged(bench, method, seed, judging, folder if keep_adapter else None)
@@ -113,7 +144,7 @@ def run_trial(
         )
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
     config = {} if method is None else asdict(_run_config(bench, method, seed, judging))
-    write_json(record, {"fingerprint": key, "run": run.to_json(), "config": config})
+    write_json(folder / RECORD, {"fingerprint": key, "run": run.to_json(), "config": config})
     return run
 
 

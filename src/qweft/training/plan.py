@@ -11,8 +11,9 @@ from torch import nn
 from qweft.adapter.attach import attach
 from qweft.adapter.branch import modes_for
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.core_names import TWINS, function_of
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.parameters import count_parameters
+from qweft.adapter.parameters import count_parameters, function_parameters
 from qweft.adapter.specification import adapter_config
 from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
@@ -36,6 +37,8 @@ class Plan:
         layers: Adapted layers.
         trainable: Parameters that would be trained.
         parts: The same by part (tensor network, linear, circuit); empty for another method than QWTHN.
+        twin: Of a twin: its name, the numbers that it trains in each layer of the config's rank, and the angles of the
+            circuit that it stands in for.
         lora: Parameters of a LoRA of the same rank on the same layers; none for another method.
         modes: How each size is factorised.
         steps: Optimizer steps; none where the data were not read.
@@ -50,6 +53,7 @@ class Plan:
     layers: int
     trainable: int
     parts: dict[str, int]
+    twin: dict[str, Any] | None
     lora: int | None
     modes: list[str]
     steps: int | None
@@ -71,6 +75,7 @@ class Plan:
             "adapted_layers": self.layers,
             "trainable_parameters": self.trainable,
             "parts": self.parts,
+            "twin": self.twin,
             "lora_parameters": self.lora,
             "difference_to_lora": None if self.difference is None else f"{self.difference:+.1f}%",
             "modes": self.modes,
@@ -96,7 +101,12 @@ class Plan:
             table.add_row("steps", f"{self.steps:,}")
         for name, value in self.memory.to_json().items():
             table.add_row(f"memory: {name.replace('_', ' ')}", f"{value / 2**20:,.0f} MiB")
-        lines = [Text(line) for line in [*(f"modes {text}" for text in self.modes), self.data]]
+        twin = []
+        if self.twin is not None:
+            twin = [
+                f"{self.twin['name']} twin: {self.twin['trained']} numbers a layer for {self.twin['angles']} angles"
+            ]
+        lines = [Text(line) for line in [*twin, *(f"modes {text}" for text in self.modes), self.data]]
         lines += [Text(f"warning: {warning}", style="yellow") for warning in self.warnings]
         if self.proposal is not None:
             lines.append(Text(f"proposal: {self.proposal}", style="green"))
@@ -133,6 +143,7 @@ def plan(config: RunConfig) -> Plan:
         layers=len(shapes) or _adapted(model),
         trainable=trainable,
         parts={},
+        twin=None,
         lora=None,
         modes=[],
         steps=steps,
@@ -145,10 +156,8 @@ def plan(config: RunConfig) -> Plan:
 
 
 def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Plan:
-    parts = {"tensor_network": 0, "linear": 0, "circuit": 0}
-    for into, out, r in shapes:
-        for name, value in count_parameters(config, into, out, r).items():
-            parts[name] += value
+    counts = [count_parameters(config, into, out, r) for into, out, r in shapes]
+    parts = {name: sum(count[name] for count in counts) for name in counts[0]}
     lora = sum(r * (into + out) for into, out, r in shapes)
     uses_mpo = "mpo" in (config.compress, config.expand)
     sizes = sorted({size for into, out, _ in shapes for size in (into, out)} | {config.width}) if uses_mpo else []
@@ -158,10 +167,13 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
         for entry in modes
         if entry.padding
     ]
-    if config.core.startswith("quantum"):
-        dead = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload).dead_parameters()
-        if dead:
+    twin, name = None, function_of(config.core)
+    if name is not None:
+        circuit = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload)
+        if name == "quantum" and (dead := circuit.dead_parameters()):
             warnings.append(f"reupload is false: the last ring's {len(dead)} angles of each circuit have no gradient")
+        if name in TWINS:
+            twin = {"name": name, "trained": function_parameters(config, config.r), "angles": circuit.parameters}
     proposal = None
     saving = 1 - plain.trainable / lora
     if uses_mpo and saving <= 0:
@@ -172,7 +184,13 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     if uses_mpo and saving < PAPER_SAVING:
         proposal = propose(config, shapes)
     return replace(
-        plain, parts=parts, lora=lora, modes=[str(entry) for entry in modes], warnings=warnings, proposal=proposal
+        plain,
+        parts=parts,
+        twin=twin,
+        lora=lora,
+        modes=[str(entry) for entry in modes],
+        warnings=warnings,
+        proposal=proposal,
     )
 
 

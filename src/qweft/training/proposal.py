@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.core_names import function_of
 from qweft.adapter.parameters import count_parameters
 
 PAPER_SAVING = 1 - 772_800 / 3_153_920
@@ -55,7 +56,7 @@ def propose(config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Proposal
     """
     lora = sum(r * (into + out) for into, out, r in shapes)
     full = config.circuit_layers or config.r
-    shallower = [depth for depth in (8, 6, 4, 3, 2, 1) if depth < full] if config.core.startswith("quantum") else []
+    shallower = [depth for depth in (8, 6, 4, 3, 2, 1) if depth < full] if function_of(config.core) else []
     for depth in (full, *shallower):
         best: tuple[int, int, int] | None = None
         for width in WIDTHS:

@@ -76,8 +76,8 @@ def check_expectations(case: Case, model: nn.Module, dtype: torch.dtype, context
     compress, core, _ = layer.branch_of("default")
     inputs: list[torch.Tensor] = []
     values: list[torch.Tensor] = []
-    plain = core.expectations
-    core.expectations = lambda c, *angles: values.append(plain(c, *angles)) or values[-1]
+    plain = core.function_values
+    core.function_values = lambda c, *angles: values.append(plain(c, *angles)) or values[-1]
     with layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0])), context:
         output(case, model, dtype)
     matrix = compress.contract([tensor.double() for tensor in compress.tensors()])

@@ -1,0 +1,52 @@
+"""A small perceptron in the place of the circuit."""
+
+import torch
+from torch import nn
+from torch.nn.functional import silu
+
+from qweft.adapter.functions.base import Function
+from qweft.circuit import Circuit
+
+SILU_GAIN = 1.68
+"""1 / rms of SiLU of a standard normal number."""
+
+
+class Perceptron(Function):
+    """t(c) = W_k silu(... silu(W_1 c + b_1) ...) + b_k, W_j r x r.
+
+    k is the number of linear layers, at least two, that brings k (r^2 + r) nearest to the circuit's number of angles.
+    The layers have a bias because a circuit's output at c = 0 is one too.
+
+    Start: W_j kaiming-uniform, or with the scaled start W_1 = sqrt(U) I and the others 1.68 I (which keeps the rms
+    through a SiLU); b_k = cos(phase), the value at c = 0 of the circuit without its CRZ gates; the other biases zero.
+    """
+
+    name = "mlp"
+
+    def __init__(self, ansatz: Circuit, uploads: int) -> None:
+        super().__init__(ansatz, uploads)
+        r = self.r
+        self.depth = max(2, round(ansatz.parameters / (r * r + r)))
+        self.trained = {"mlp_weights": (self.depth, r, r), "mlp_biases": (self.depth, r)}
+
+    def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
+        """Weights and biases."""
+        weights = angles.new_zeros(self.trained["mlp_weights"])
+        biases = angles.new_zeros(self.trained["mlp_biases"])
+        biases[-1] = self.phases(angles).cos()
+        if start == "scaled":
+            weights[:] = SILU_GAIN * torch.eye(self.r)
+            weights[0] = torch.eye(self.r) / self.input_scale
+        else:
+            generator = self.generator(angles)
+            for weight in weights:
+                nn.init.kaiming_uniform_(weight, generator=generator)
+        return {"mlp_weights": weights, "mlp_biases": biases}
+
+    def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
+        """t(c)."""
+        weights, biases = prepared
+        x = c.to(weights.dtype)
+        for place in range(self.depth):
+            x = (silu(x) if place else x) @ weights[place].t() + biases[place]
+        return x.to(c.dtype)

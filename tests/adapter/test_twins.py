@@ -1,0 +1,300 @@
+"""The twins that stand in the circuit's place: what they compute, where they start, and that a file keeps them."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+from torch import nn
+
+import qweft
+from qweft import QwthnConfig
+from qweft.adapter import QwthnLinear
+from qweft.adapter.core_names import CORES, TWINS, formula, function_of
+from qweft.adapter.functions import make_function
+from qweft.adapter.parameters import count_parameters
+from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
+from qweft.errors import QweftError
+from tests.tiny_models import tiny_llama
+
+FORMS = ("", "_linear", "_weighted")
+
+
+def function_and_tensors(name, r, layers, reupload=True, start="recorded", seed=0, **more):
+    """A function with its tensors at the start, in float64."""
+    function = make_function(name, r, layers, reupload, **more)
+    torch.manual_seed(seed)
+    angles = torch.empty(function.ansatz.parameters).uniform_(-3, 3).double()
+    found = function.start(angles, start)
+    return function, angles, [found[key] for key in (*function.trained, *function.fixed)]
+
+
+def applied(function, tensors, c):
+    return function.values(c, *function.prepare(tensors))
+
+
+def branch(core, seed=0, start="recorded", r=4, layers=2, **more):
+    torch.manual_seed(seed)
+    config = QwthnConfig.preset(
+        "qtha", core=core, r=r, circuit_layers=layers, width=16, bond_dimension=4, start=start, **more
+    )
+    return QwthnLinear(nn.Linear(64, 32, bias=False), "default", config, r, None)
+
+
+def test_names_say_function_and_form():
+    assert len(CORES) == 2 + 5 * 3
+    assert [function_of(core) for core in ("linear", "quantum_linear", "mlp", "frozen_weighted")] == [
+        None,
+        "quantum",
+        "mlp",
+        "frozen",
+    ]
+    assert formula("mlp_weighted") == "h = t(c) * c"
+    assert formula("quantum_linear") == "h = Q q(c) + K c"
+    with pytest.raises(QweftError, match="did you mean 'fourier_linear'"):
+        QwthnConfig(core="fourir_linear")
+
+
+@pytest.mark.parametrize("reupload", [True, False])
+@pytest.mark.parametrize("r", [1, 2, 4])
+def test_product_is_a_cosine_on_each_qubit(r, reupload):
+    function, angles, tensors = function_and_tensors("product", r, 3, reupload)
+    c = torch.randn(50, r, dtype=torch.float64)
+    found = applied(function, tensors, c)
+    uploads = 3 if reupload else 1
+    torch.testing.assert_close(found, (uploads * c + function.phases(angles)).cos(), rtol=0, atol=1e-10)
+    torch.testing.assert_close(found, gate_by_gate(function.circuit, c, tensors[0]), rtol=0, atol=1e-10)
+    assert all(gate.name == "ry" for gate in function.circuit.gates)
+
+
+def test_without_crz_keeps_the_rotations_in_their_order():
+    whole = crz_ring_ansatz(3, 2)
+    circuit, kept = without_crz(whole)
+    rotations = [gate for gate in whole.gates if gate.name == "ry"]
+    assert len(circuit.gates) == len(rotations)
+    for old, new in zip(rotations, circuit.gates, strict=True):
+        assert (old.wires, old.source) == (new.wires, new.source)
+        assert old.index == (kept[new.index] if new.source == "parameter" else new.index)
+
+
+def test_frozen_is_the_circuit_itself_with_angles_that_are_no_parameters():
+    frozen, trained = branch("frozen_linear"), branch("quantum_linear")
+    cores = [layer.qwthn_core["default"] for layer in (frozen, trained)]
+    assert torch.equal(cores[0].angles, cores[1].angles)
+    assert "angles" not in dict(cores[0].named_parameters()) and "angles" in cores[0].state_dict()
+    c = torch.randn(20, 4)
+    values = [core.function_values(c, *core.angles_of(core.tensors())) for core in cores]
+    assert torch.equal(*values)
+
+
+@pytest.mark.parametrize("start", ["recorded", "scaled"])
+@pytest.mark.parametrize("form", FORMS)
+def test_everything_around_the_twin_starts_as_around_the_circuit(form, start):
+    wanted = branch(f"quantum{form}", start=start)
+    for twin in TWINS:
+        found = branch(f"{twin}{form}", start=start)
+        for container in ("qwthn_compress", "qwthn_core", "qwthn_expand"):
+            state = getattr(wanted, container).state_dict()
+            for key, tensor in getattr(found, container).state_dict().items():
+                if "mlp" not in key and "fourier" not in key and "angles" not in key:
+                    assert torch.equal(tensor, state[key]), (twin, key)
+        x = torch.randn(3, 64)
+        assert torch.equal(found(x), found.base_layer(x))  # no change before the first step
+
+
+@pytest.mark.parametrize("start", ["recorded", "scaled"])
+def test_two_seeds_start_a_twin_differently_and_one_seed_equally(start):
+    for twin in TWINS:
+        states = [branch(f"{twin}_linear", seed, start).qwthn_core["default"].state_dict() for seed in (0, 0, 1)]
+        own = [key for key in states[0] if key not in ("quantum_weight", "linear_weight")]
+        assert all(torch.equal(states[0][key], states[1][key]) for key in own)
+        assert not all(torch.equal(states[0][key], states[2][key]) for key in own)
+
+
+def spectrum(function, tensors, n, uploads, oversampling=1):
+    """Fourier coefficients of each output on a grid of n inputs, by frequency."""
+    points = 2 * (uploads + oversampling) + 1
+    grid = 2 * np.pi * np.arange(points) / points
+    c = torch.tensor(np.array(list(itertools.product(grid, repeat=n))))
+    values = applied(function, tensors, c).numpy().reshape(*[points] * n, n)
+    return np.fft.fftn(values, axes=range(n)) / points**n, np.fft.fftfreq(points, 1 / points).astype(int)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("reupload", [True, False])
+def test_circuit_and_fourier_twin_have_the_same_frequencies(n, reupload):
+    """The theorem: whole frequencies up to the number of uploads, and no others."""
+    uploads = 2 if reupload else 1
+    circuit, _, angles = function_and_tensors("quantum", n, 2, reupload)
+    series, _, _ = function_and_tensors("fourier", n, 2, reupload, fourier_terms=2)
+    coefficients = [torch.randn(series.trained["fourier_coefficients"], dtype=torch.float64)]
+    for function, tensors in ((circuit, angles), (series, coefficients)):
+        found, frequencies = spectrum(function, tensors, n, uploads)
+        inside = np.ones(found.shape[:-1], dtype=bool)
+        for axis in range(n):
+            shape = [1] * n
+            shape[axis] = -1
+            inside &= (np.abs(frequencies) <= uploads).reshape(shape)
+        assert np.abs(found[~inside]).max() < 1e-12
+        if function is series:  # all of them
+            assert (np.abs(found[inside]).max(-1) > 1e-6).all()
+
+
+@pytest.mark.parametrize(("n", "layers"), [(1, 1), (1, 4), (2, 1), (2, 2), (2, 3)])
+@pytest.mark.parametrize("reupload", [True, False])
+def test_fourier_twin_can_be_a_random_circuit(n, layers, reupload):
+    """With (2 U + 1)^(n - 1) products: the circuit's coefficients, read off a grid, put into the twin's."""
+    uploads = layers if reupload else 1
+    basis = 2 * uploads + 1
+    circuit, _, angles = function_and_tensors("quantum", n, layers, reupload, seed=layers)
+    twin, _, _ = function_and_tensors("fourier", n, layers, reupload, fourier_terms=basis ** (n - 1))
+    grid = 2 * np.pi * np.arange(basis) / basis
+    points = torch.tensor(np.array(list(itertools.product(grid, repeat=n))))
+    values = applied(circuit, angles, points)  # (basis^n, n)
+    one = twin.basis(torch.tensor(grid)[:, None])[:, 0]  # (points, basis): the same for each input
+    inverse = torch.linalg.inv(one)
+    coefficients = torch.zeros(twin.trained["fourier_coefficients"], dtype=torch.float64)
+    if n == 1:
+        coefficients[0, 0, 0] = inverse @ values[:, 0]
+    else:
+        for j in range(2):
+            table = inverse @ values[:, j].reshape(basis, basis) @ inverse.T
+            coefficients[torch.arange(basis), j, 0, torch.arange(basis)] = 1
+            coefficients[:, j, 1] = table
+    c = 10 * torch.randn(500, n, dtype=torch.float64)
+    torch.testing.assert_close(applied(twin, [coefficients], c), applied(circuit, angles, c), rtol=0, atol=1e-9)
+
+
+def test_a_single_product_cannot_be_every_circuit_of_two_qubits():
+    """Why `fourier_terms` is there: the best rank-one table of coefficients misses what the CRZ gates bring."""
+    circuit, _, angles = function_and_tensors("quantum", 2, 1, seed=1)
+    found, _ = spectrum(circuit, angles, 2, 1, 0)
+    singular = np.linalg.svd(found[..., 0], compute_uv=False)
+    assert singular[1] > 0.01 * singular[0]
+
+
+@pytest.mark.parametrize("start", ["recorded", "scaled"])
+@pytest.mark.parametrize("terms", [1, 3])
+def test_fourier_starts_as_the_product_circuit(start, terms):
+    twin, _, coefficients = function_and_tensors("fourier", 3, 2, start=start, fourier_terms=terms)
+    product, _, angles = function_and_tensors("product", 3, 2, start=start)
+    c = torch.randn(30, 3, dtype=torch.float64)
+    torch.testing.assert_close(applied(twin, coefficients, c), applied(product, angles, c), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("start", ["recorded", "scaled"])
+def test_mlp_is_linear_layers_with_silu_between_them(start):
+    function, angles, (weights, biases) = function_and_tensors("mlp", 4, 4, start=start)
+    assert function.depth == 3  # 64 angles, 20 a layer
+    layers = [nn.Linear(4, 4, dtype=torch.float64) for _ in range(3)]
+    for layer, weight, bias in zip(layers, weights, biases, strict=True):
+        layer.weight.data, layer.bias.data = weight, bias
+    c = torch.randn(20, 4, dtype=torch.float64)
+    wanted = layers[2](nn.SiLU()(layers[1](nn.SiLU()(layers[0](c)))))
+    torch.testing.assert_close(applied(function, [weights, biases], c), wanted, rtol=0, atol=1e-12)
+    at_zero = applied(function, [weights, biases], torch.zeros(1, 4, dtype=torch.float64))
+    torch.testing.assert_close(at_zero[0], function.phases(angles).cos())
+
+
+@pytest.mark.parametrize("name", ["quantum", *TWINS])
+def test_gradients_to_c_and_to_all_that_is_trained(name):
+    function, _, tensors = function_and_tensors(name, 3, 2, **({"fourier_terms": 2} if name == "fourier" else {}))
+    tensors = [tensor.requires_grad_() for tensor in tensors]
+    c = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda c, *t: applied(function, list(t), c), (c, *tensors))
+    for tensor in torch.autograd.grad(applied(function, tensors, c).square().sum(), tensors):
+        assert tensor.abs().max() > 0
+
+
+@pytest.mark.parametrize("r", [1, 2, 4, 10])
+@pytest.mark.parametrize("layers", [1, 2, 10])
+def test_sizes_are_the_nearest_to_the_circuits(r, layers):
+    angles = crz_ring_ansatz(r, layers).parameters
+    mlp, fourier = make_function("mlp", r, layers, True), make_function("fourier", r, layers, True)
+    linear = r * r + r
+    sizes = {depth: abs(depth * linear - angles) for depth in range(2, 4 * layers + 3)}
+    assert sizes[mlp.depth] == min(sizes.values())
+    term = r * r * (2 * layers + 1)
+    sizes = {terms: abs(terms * term - angles) for terms in range(1, 20)}
+    assert sizes[fourier.terms] == min(sizes.values())
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("form", FORMS)
+def test_counts_are_those_of_the_tensors(twin, form):
+    layer = branch(f"{twin}{form}")
+    counts = count_parameters(
+        layer_config := QwthnConfig.preset(
+            "qtha", core=f"{twin}{form}", r=4, circuit_layers=2, width=16, bond_dimension=4
+        ),
+        64,
+        32,
+    )
+    trained = sum(p.numel() for name, p in layer.named_parameters() if "qwthn_" in name)
+    assert sum(counts.values()) == trained and layer_config.core == f"{twin}{form}"
+    if twin == "frozen":
+        assert counts["twin"] == 0
+
+
+def small(core, **changes):
+    sizes = {"r": 3, "width": 8, "bond_dimension": 2, "circuit_layers": 2, "init_weights": False}
+    return QwthnConfig.preset("qtha", core=core, target_modules=["q_proj", "v_proj"], **{**sizes, **changes})
+
+
+IDS = torch.tensor([[1, 5, 9, 2], [3, 4, 8, 7]])
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+@pytest.mark.parametrize("twin", TWINS)
+def test_saved_and_loaded_under_another_seed(twin, low_memory, tmp_path):
+    torch.manual_seed(0)
+    model = get_peft_model(tiny_llama(), small(f"{twin}_linear")).eval()
+    wanted = model(input_ids=IDS).logits
+    model.save_pretrained(tmp_path)
+    torch.manual_seed(1)
+    loaded = PeftModel.from_pretrained(tiny_llama(), tmp_path, low_cpu_mem_usage=low_memory).eval()
+    assert torch.equal(loaded(input_ids=IDS).logits, wanted)
+
+
+def test_hotswap_and_loading_over_replace_frozen_angles(tmp_path):
+    outputs = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = get_peft_model(tiny_llama(), small("frozen_linear")).eval()
+        with torch.no_grad():
+            outputs.append(model(input_ids=IDS).logits)
+        model.save_pretrained(tmp_path / str(seed))
+    with torch.no_grad():
+        qweft.hotswap_adapter(model, tmp_path / "0")
+        assert torch.equal(model(input_ids=IDS).logits, outputs[0])
+        model.base_model.model.model.layers[0].self_attn.q_proj.qwthn_core["default"].angles.add_(0.5)
+        assert not torch.equal(model(input_ids=IDS).logits, outputs[0])
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_training_step_moves_what_is_trained_and_no_frozen_angle(twin):
+    torch.manual_seed(0)
+    model = get_peft_model(tiny_llama(), small(f"{twin}_linear"))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items() if "qwthn_" in name}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=1.0)
+    model(input_ids=IDS, labels=IDS).loss.backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trained)
+    optimizer.step()
+    for name, tensor in model.state_dict().items():
+        if "qwthn_" in name:
+            assert torch.equal(tensor, before[name]) == (twin == "frozen" and name.endswith(".angles")), name
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"core": "mlp_linear", "fourier_terms": 2}, "fourier_terms 2 does nothing with core 'mlp_linear'"),
+        ({"core": "fourier_linear", "fourier_terms": 0}, "fourier_terms must be a whole number of at least 1, got 0"),
+        ({"core": "mlp_linear", "r": 13}, "13 qubits .* which core mlp_linear would stand in for"),
+    ],
+)
+def test_wrong_fields_are_one_sentence(fields, sentence):
+    with pytest.raises(QweftError, match=sentence):
+        QwthnConfig(**fields)

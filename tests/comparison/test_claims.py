@@ -1,0 +1,128 @@
+"""Runs that are shared by processes: made once, and the same as from one process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+import yaml
+
+from qweft.comparison import claims
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.data.config import DataConfig
+from qweft.evaluation.config import EvaluationConfig
+from qweft.models.config import ModelConfig
+from qweft.training.config import TrainingConfig
+from tests.tiny_folder import save_rows, save_tiny_model
+
+HOLD = """
+import sys, pathlib
+from qweft.comparison.claims import claimed
+with claimed(pathlib.Path(sys.argv[1])) as ours:
+    print(ours, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def hold(folder):
+    """A process that claims the folder, and whether it got it; it holds the claim until it is told or killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    return process, process.stdout.readline().strip() == "True"
+
+
+def test_a_folder_is_claimed_by_one_process_at_a_time_and_a_killed_one_lets_go(tmp_path):
+    other, has_it = hold(tmp_path)
+    assert has_it
+    with claims.claimed(tmp_path) as ours:
+        assert not ours
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    with claims.claimed(tmp_path) as ours:
+        assert ours
+        second, has_it = hold(tmp_path)
+        assert not has_it
+        second.communicate("\n")
+    with claims.claimed(tmp_path) as ours:
+        assert ours
+
+
+def test_tasks_that_are_busy_elsewhere_are_asked_again_and_all_come_once(monkeypatch):
+    slept = []
+    monkeypatch.setattr(claims.time, "sleep", slept.append)
+    answers = {0: iter([None, None, None, "a"]), 1: iter(["b"]), 2: iter([None, "c"])}
+    found = list(claims.done_by_any([lambda place=place: next(answers[place]) for place in answers]))
+    assert found == [(1, "b"), (2, "c"), (0, "a")]
+    assert len(slept) == 1  # only where a whole look brought nothing
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
+
+
+COUNTED = """
+import sys, time
+from qweft.cli.main import main
+from qweft.comparison import trial
+
+fit, trained = trial.fit, []
+
+def counted(*arguments):
+    time.sleep(0.5)  # time enough to meet the other process
+    trained.append(arguments)
+    return fit(*arguments)
+
+trial.fit = counted
+status = main(sys.argv[1:])
+print("trained", len(trained))
+sys.exit(status)
+"""
+
+
+def start(path, output):
+    """A comparison in a process of its own, with one thread."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COUNTED, "compare", str(path), "--output", str(output)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(process):
+    """How many runs a process made, once it has ended well and said where the report is."""
+    said = process.communicate(timeout=240)[0]
+    assert process.returncode == 0 and "[7/7]" in said and "report:" in said, said
+    return int(said.split()[-1])
+
+
+def outcome(record):
+    """What a run gave, without its times and its memory."""
+    timed = ("started", "seconds", "step_seconds_median", "peak_memory_bytes")
+    return {key: value for key, value in record.items() if key not in timed}
+
+
+def test_two_processes_share_a_comparison_and_give_what_one_gives(places, tmp_path):
+    lora = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+    config = ComparisonConfig(
+        methods={"lora": MethodConfig(lora), "lora_r4": MethodConfig({**lora, "r": 4})},
+        model=ModelConfig(name=places[0]),
+        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
+        training=TrainingConfig(max_steps=6, batch_size=2, gradient_accumulation=1),
+        evaluation=EvaluationConfig(answers=1, max_new_tokens=4),
+        seeds=[0, 1, 2],
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(asdict(config)))
+    together = [start(path, tmp_path / "two") for _ in range(2)]
+    assert sum(map(ended, together)) == 6
+    assert ended(start(path, tmp_path / "one")) == 6
+    two, one = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("two", "one"))
+    assert [outcome(record) for record in two["runs"]] == [outcome(record) for record in one["runs"]]
