@@ -2,17 +2,22 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
 
-from qweft.comparison import runner, search, step_times, trial, tune
+from qweft.cli.compare import COMMAND
+from qweft.cli.parser import parse
+from qweft.comparison import claims, runner, search, step_times, trial, tune
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.methods import check_comparison, resolve_methods
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
+from tests.comparison.test_peft_methods import meta_llama
 from tests.tiny_folder import save_rows, save_tiny_model
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
@@ -166,3 +171,33 @@ def test_a_dry_run_says_what_each_method_gets(config, capsys):
     cells = {column.header: list(column.cells) for column in table.columns}
     assert cells["learning rate"] == ["0.01", "searched", "as large"]
     assert cells["steps"] == ["all", "all", "time of lora"]
+
+
+def test_rates_that_another_process_is_at_are_waited_for(config, monkeypatch):
+    """Whatever is busy when it is first asked for, the search finds the same."""
+    asked = set()
+
+    def judged(bench, method, seed, judging, folder, keep_adapter):
+        if folder not in asked and method.learning_rate != 1e-3:
+            asked.add(folder)
+            return None
+        loss = abs(math.log10(method.learning_rate / 0.1)) + 1
+        return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), loss, 1.0, 1.0, 1)
+
+    monkeypatch.setattr(search, "run_trial", judged)
+    monkeypatch.setattr(claims, "SECONDS_BETWEEN_LOOKS", 0)
+    config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)})
+    found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]["lora"]
+    assert len(asked) == 3 and list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1"]
+    assert found["best"] == 0.1 and not found["at_end_of_grid"]
+
+
+def test_the_controls_are_a_comparison_whose_methods_can_be_made():
+    path = Path(__file__).parents[2] / "configs" / "controls.yaml"
+    assert f"qweft compare configs/{path.name}" in path.read_text()
+    config = parse(ComparisonConfig, [str(path)], COMMAND)
+    check_comparison(config)
+    methods = {method.name: method for method in resolve_methods(config, meta_llama())}
+    sizes = {name: method.trainable_parameters for name, method in methods.items()}
+    assert sizes["mpo"] < sizes["frozen_linear"] < sizes["product_linear"] < sizes["qtha"]
+    assert methods["qtha_equal_time"].budget["matches_time"] == "lora"
