@@ -16,7 +16,7 @@ from tests.comparison.comparison_examples import run
 KEYS = {
     "model", "data", "method", "seed", "trainable_parameters", "steps", "train_loss", "train_loss_curve", "eval_loss",
     "eval_perplexity", "step_seconds_median", "peak_memory_bytes", "learning_rate", "eval_standard_error", "adapter",
-    "answers", "started", "seconds", "eval_row_losses", "budget",
+    "answers", "started", "seconds", "eval_row_losses", "budget", "inspection",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from qweft.comparison import runner, trial, tune
+from qweft.comparison import bench, runner, search, trial, tune
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
@@ -129,19 +129,17 @@ def test_another_configuration_is_not_mixed_in(config):
         run(changed)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"modules_to_save": ["lm_head"]}, r"methods\.lora changes the base model"),
-        # its start rewrites base weights, which the shapes that every method is counted on do not have
-        ({"init_lora_weights": "olora"}, r"methods\.lora: the adapter cannot be put on this model"),
-    ],
-)
-def test_a_method_that_changes_the_shared_base_model_is_refused(config, change, message):
-    config = dataclasses.replace(config, methods={"lora": MethodConfig({**LORA, **change})})
-    for _ in range(2):
-        with pytest.raises(QweftError, match=message):
-            run(config)
+def test_a_run_that_changes_the_shared_base_model_stops_the_comparison(config, monkeypatch):
+    fit = trial.fit
+
+    def changing(model, *arguments):
+        with torch.no_grad():
+            model.get_base_model().lm_head.weight[0, 0] += 1
+        return fit(model, *arguments)
+
+    monkeypatch.setattr(trial, "fit", changing)
+    with pytest.raises(QweftError, match=r"methods\.lora changes the base model"):
+        run(config)
     assert not list(Path(config.output).glob("lora-*/run.json"))
 
 
@@ -170,14 +168,14 @@ def test_a_kept_adapter_can_be_evaluated_by_its_folder_alone(config):
 def test_the_kept_adapter_gives_the_reported_loss(config):
     _, results = run(config)
     record = next(record for record in results["runs"] if record["method"] == "qtha" and record["seed"] == 1)
-    bench = trial.set_up(config, runner.Console(quiet=True))
-    adapted = PeftModel.from_pretrained(bench.loaded.model, f"{config.output}/qtha-1/adapter").eval()
-    found = trial.held_out_loss(adapted, bench.data.test, bench.loaded.tokenizer.pad_token_id, 1)
+    shared = bench.set_up(config, runner.Console(quiet=True))
+    adapted = PeftModel.from_pretrained(shared.loaded.model, f"{config.output}/qtha-1/adapter").eval()
+    found = trial.held_out_loss(adapted, shared.data.test, shared.loaded.tokenizer.pad_token_id, 1)
     assert found.loss == pytest.approx(record["eval_loss"], rel=1e-5)
 
 
 def test_the_matched_lora_is_the_nearest(config):
-    methods = {method.name: method for method in trial.set_up(config, runner.Console(quiet=True)).methods}
+    methods = {method.name: method for method in bench.set_up(config, runner.Console(quiet=True)).methods}
     one_rank = methods["lora"].trainable_parameters // 4
     wanted = methods["qtha"].trainable_parameters
     rank = methods["lora_small"].adapter["r"]
@@ -196,13 +194,34 @@ def test_the_matched_lora_is_the_nearest(config):
         ({"evaluation": EvaluationConfig(answers=-1)}, "evaluation.answers must be at least 0"),
         ({"data": DataConfig(test_rows=0)}, "data.test_rows must be at least 1"),
         ({"methods": {"lora": MethodConfig({**LORA, "target_modules": "q"})}}, "the expression 'q' .*q_proj, k_proj"),
-        ({"methods": {"lora": MethodConfig({**LORA, "modules_to_save": ["x"]})}}, "module to save 'x' does not exist"),
-        ({"methods": {"lora": MethodConfig({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2})}}, "taken off"),
+        (
+            {"methods": {"lora": MethodConfig({**LORA, "modules_to_save": ["x"]})}},
+            r"modules_to_save \['x'\] trains modules",
+        ),
+        (
+            {"methods": {"lora": MethodConfig({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2})}},
+            "before the text",
+        ),
         ({"methods": {"base": MethodConfig(LORA)}, "reference": "base"}, "methods.base: a name"),
         ({"methods": {"../x": MethodConfig(LORA)}, "reference": "../x"}, "a name is letters"),
         ({"methods": {"lora": MethodConfig(LORA, learning_rate=0.0)}}, "methods.lora.learning_rate must be above 0"),
         ({"methods": {"lora": MethodConfig(LORA, match_parameters="qtha")}}, "'qtha' is no method with a size"),
         ({"methods": {"lora": MethodConfig({**LORA, "target_modules": ["q"]})}}, "methods.lora: target module 'q'"),
+        (
+            {"methods": {"lora": MethodConfig(LORA, match_time="lra")}},
+            r"lora\.match_time: 'lra' is no method with a number",
+        ),
+        ({"methods": {"lora": MethodConfig(LORA, match_time="lora")}}, r"lora\.match_time: 'lora' is no method with"),
+        ({"methods": {"lora": MethodConfig(LORA), "a": MethodConfig(LORA, rate_of="lor")}}, "did you mean 'lora'"),
+        (
+            {"methods": {"lora": MethodConfig(LORA, learning_rate=1.0, rate_of="lora")}},
+            "either learning_rate or rate_of",
+        ),
+        ({"rates": []}, "rates must be"),
+        ({"rates": [0.0]}, "rates must be"),
+        ({"search_steps": 0}, "search_steps must be at least 1"),
+        ({"search_seeds": 3}, r"search_seeds must be from 1 to the number of seeds \(2\), got 3"),
+        ({"search": True, "data": DataConfig(validation_rows=0)}, "validation rows"),
     ],
 )
 def test_a_wrong_comparison_is_named_before_training(config, changes, message):
@@ -232,7 +251,7 @@ def test_rates_are_chosen_on_validation_rows_and_the_grid_grows(config, monkeypa
             peak_memory_bytes=1,
         )
 
-    monkeypatch.setattr(tune, "run_trial", judged)
+    monkeypatch.setattr(search, "run_trial", judged)
     found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]
     assert set(asked) == {"validation"}
     assert found["lora"]["best"] == pytest.approx(1e-1)

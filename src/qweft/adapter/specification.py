@@ -34,13 +34,7 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
     given.setdefault("task_type", TaskType.CAUSAL_LM)
     if preset is not None:
         return QwthnConfig.preset(str(preset), **given)
-    known_methods = [str(name.value) for name in PEFT_TYPE_TO_CONFIG_MAPPING]
-    name = str(method).upper()
-    if name not in known_methods:
-        raise QweftError(
-            f"PEFT has no method {method!r}{closest(name, known_methods)}; methods: {', '.join(sorted(known_methods))}"
-        )
-    config_class = next(cls for key, cls in PEFT_TYPE_TO_CONFIG_MAPPING.items() if key.value == name)
+    name, config_class = str(method).upper(), peft_config_class(str(method))
     known = [entry.name for entry in fields(config_class) if entry.init]
     for key in given:
         if key not in known:
@@ -55,5 +49,20 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
         given.setdefault("lora_alpha", LORA_ALPHA_FACTOR * rank)
     try:
         return config_class(**given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:
         raise QweftError(f"adapter {dict(specification)}: {error}") from error
+
+
+def peft_config_class(method: str) -> type[PeftConfig]:
+    """The config class of one of PEFT's methods.
+
+    Raises:
+        QweftError: If PEFT has no method of that name.
+    """
+    classes = {str(key.value): config_class for key, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    name = method.upper()
+    if name not in classes:
+        raise QweftError(
+            f"PEFT has no method {method!r}{closest(name, classes)}; methods: {', '.join(sorted(classes))}"
+        )
+    return classes[name]

@@ -14,15 +14,22 @@ class MethodConfig:
     """One method of a comparison.
 
     Args:
-        adapter: As in a run: `preset` with fields of `QwthnConfig`, or `peft_type` with fields of that method's config.
-        learning_rate: This method's own peak learning rate; none means the training section's.
+        adapter: As in a run: `preset` with fields of `QwthnConfig`, or `peft_type` with fields of that method's config;
+            or `rival: quantum-adapter` with fields of its config.
+        learning_rate: This method's own peak learning rate; none means the one that `search` finds, or else the
+            training section's.
         match_parameters: Name of another method of the comparison: the rank is chosen so that the number of trainable
             parameters is nearest to that method's.
+        match_time: Name of another method of the comparison: as many steps as take the time of that method's training;
+            the times of a step are measured in turn before the runs.
+        rate_of: Name of another method of the comparison, whose learning rate this one takes over.
     """
 
     adapter: dict[str, Any]
     learning_rate: float | None = None
     match_parameters: str | None = None
+    match_time: str | None = None
+    rate_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,12 @@ class ComparisonConfig:
         methods: The methods by name; the untouched base model is always added.
         seeds: One run a method and seed.
         reference: The method that the others are measured against.
-        rates: Learning rates that `qweft tune` tries for each method, on the validation rows.
+        search: Before the runs, choose the learning rate of each method that has none of its own on the validation
+            rows.
+        rates: Learning rates that the search and `qweft tune` try for each method.
+        search_steps: Steps of each training of the search; none means those of the training section.
+        search_seeds: The search judges a rate by the mean loss over so many of the seeds, the first ones.
+        inspect: After training at the first seed, measure what each adapter of this package does, on validation rows.
         output: Folder of the comparison.
     """
 
@@ -48,5 +60,9 @@ class ComparisonConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     reference: str = "lora"
+    search: bool = False
     rates: list[float] = field(default_factory=lambda: [1e-3, 3e-3, 1e-2, 3e-2])
+    search_steps: int | None = None
+    search_seeds: int = 1
+    inspect: bool = False
     output: str = "runs/compare"

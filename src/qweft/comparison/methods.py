@@ -7,10 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from qweft.adapter.attach import attach, detach
 from qweft.adapter.checks import closest
-from qweft.adapter.specification import adapter_config
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.training.checks import check_training
@@ -25,39 +24,20 @@ class Method:
         adapter: Its specification, with the rank that `match_parameters` chose.
         learning_rate: Its own, or the training section's.
         trainable_parameters: What it trains on this model.
+        steps: Optimizer steps that `match_time` gave it; none means those of the training section.
+        budget: What was matched, as `Run.budget`; none where nothing was.
     """
 
     name: str
     adapter: dict[str, Any]
     learning_rate: float
     trainable_parameters: int
-
-
-def count(model: nn.Module, specification: Mapping[str, Any]) -> int:
-    """Trainable parameters of an adapter on a model; the model (best on the meta device) is left as it was."""
-    adapted = attach(model, adapter_config(specification))
-    trainable = adapted.get_nb_trainable_parameters()[0]
-    detach(adapted)
-    return int(trainable)
-
-
-def nearest_rank(model: nn.Module, specification: Mapping[str, Any], wanted: int) -> int:
-    """The rank whose number of trainable parameters is nearest to the wanted one; the smaller of two equally near.
-
-    The number grows with the rank, so the search doubles until it is above and then halves the interval.
-    """
-    low, high = 1, 1
-    while count(model, {**specification, "r": high}) < wanted:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(model, {**specification, "r": middle}) < wanted else (low, middle)
-    distance = {rank: abs(count(model, {**specification, "r": rank}) - wanted) for rank in (low, high)}
-    return min(distance, key=lambda rank: (distance[rank], rank))
+    steps: int | None = None
+    budget: dict[str, Any] | None = None
 
 
 def check_comparison(config: ComparisonConfig) -> None:
-    """Check the sections and the seeds.
+    """Check the sections, the seeds and the search.
 
     Raises:
         QweftError: Naming the key, the value, and what it may be.
@@ -67,6 +47,16 @@ def check_comparison(config: ComparisonConfig) -> None:
     seeds = config.seeds
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise QweftError(f"seeds must be different whole numbers from 0 to 4294967295, at least one, got {seeds}")
+    if not config.rates or not all(0 < rate < math.inf for rate in config.rates):
+        raise QweftError(f"rates must be learning rates above 0, at least one, got {config.rates}")
+    if config.search_steps is not None and config.search_steps < 1:
+        raise QweftError(f"search_steps must be at least 1, got {config.search_steps}; leave it out for the training's")
+    if not 1 <= config.search_seeds <= len(seeds):
+        raise QweftError(
+            f"search_seeds must be from 1 to the number of seeds ({len(seeds)}), got {config.search_seeds}"
+        )
+    if config.search and not config.data.validation_rows:
+        raise QweftError("search needs validation rows to choose on; set data.validation_rows")
 
 
 def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
@@ -82,37 +72,51 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
             f"reference {config.reference!r} is not among the methods {', '.join(config.methods)}"
             f"{closest(config.reference, config.methods)}"
         )
+    for name, method in config.methods.items():
+        _check_method(name, method, config.methods)
+    adapters: dict[str, dict[str, Any]] = {}
     counts: dict[str, int] = {}
-    specifications: dict[str, dict[str, Any]] = {}
-    for later in (False, True):  # those that match others after the others
-        for name, method in config.methods.items():
-            if (method.match_parameters is not None) != later:
-                continue
-            _check_method(name, method, counts)
-            specification = dict(method.adapter)
-            try:
-                if method.match_parameters is not None:
-                    specification["r"] = nearest_rank(model, specification, counts[method.match_parameters])
-                counts[name] = count(model, specification)
-            except QweftError as error:
-                matched = f" (its rank is to match {method.match_parameters})" if method.match_parameters else ""
-                raise QweftError(f"methods.{name}{matched}: {error}") from error
-            specifications[name] = specification
+    for name in sorted(config.methods, key=lambda name: config.methods[name].match_parameters is not None):
+        wanted = config.methods[name].match_parameters  # those that match others come after the others
+        try:
+            adapter = dict(config.methods[name].adapter)
+            adapters[name] = adapter if wanted is None else matched(model, adapter, counts[wanted])
+            counts[name] = count(model, adapters[name])
+        except QweftError as error:
+            to_match = f" (its rank is to match {wanted})" if wanted else ""
+            raise QweftError(f"methods.{name}{to_match}: {error}") from error
     return [
-        Method(name, specifications[name], method.learning_rate or config.training.learning_rate, counts[name])
+        Method(name, adapters[name], _rate(config, method), counts[name], budget=_budget(method))
         for name, method in config.methods.items()
     ]
 
 
-def _check_method(name: str, method: MethodConfig, counts: dict[str, int]) -> None:
+def _rate(config: ComparisonConfig, method: MethodConfig) -> float:
+    source = method if method.rate_of is None else config.methods[method.rate_of]
+    return source.learning_rate or config.training.learning_rate
+
+
+def _budget(method: MethodConfig) -> dict[str, Any] | None:
+    if method.match_parameters is None and method.match_time is None:
+        return None
+    return {"matches_time": method.match_time, "matches_parameters": method.match_parameters, "step_seconds": None}
+
+
+def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodConfig]) -> None:
     if name == "base" or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise QweftError(
             f"methods.{name}: a name is letters, digits, - _ and ., and not 'base', which is the base model"
         )
     if method.learning_rate is not None and not 0 < method.learning_rate < math.inf:
         raise QweftError(f"methods.{name}.learning_rate must be above 0, got {method.learning_rate}")
-    if method.match_parameters is not None and method.match_parameters not in counts:
-        raise QweftError(
-            f"methods.{name}.match_parameters: {method.match_parameters!r} is no method with a size of its own"
-            f"{closest(method.match_parameters, counts)}"
-        )
+    if method.learning_rate is not None and method.rate_of is not None:
+        raise QweftError(f"methods.{name}: give either learning_rate or rate_of")
+    for key, what in (("match_parameters", "size"), ("match_time", "number of steps"), ("rate_of", "learning rate")):
+        other = getattr(method, key)
+        if other is None:
+            continue
+        own = [entry for entry in methods if getattr(methods[entry], key) is None]
+        if other not in own:
+            raise QweftError(
+                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}"
+            )

@@ -39,7 +39,8 @@ class Run:
         seconds: Wall time of the whole run.
         eval_row_losses: What eval_loss is made of, test row by test row; empty where it was not recorded.
         budget: What the run was made equal to: {"matches_time": a method or none, "matches_parameters": a method or
-            none}; none where nothing was matched.
+            none, "step_seconds": [own, other] or none}; none where nothing was matched.
+        inspection: What was measured on the trained adapter; none where it was not.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Run:
     seconds: float | None = None
     eval_row_losses: RowLosses = ()
     budget: dict[str, Any] | None = None
+    inspection: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for entry in fields(self):

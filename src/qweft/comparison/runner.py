@@ -4,10 +4,12 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from qweft.comparison.bench import Bench, set_up
 from qweft.comparison.claims import done_by_any
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.curves import write_png
@@ -15,9 +17,11 @@ from qweft.comparison.environment import environment
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.page import render_page
 from qweft.comparison.results import BASE, Run
+from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summary import summarise
 from qweft.comparison.table import markdown_table, print_table
-from qweft.comparison.trial import Bench, run_folder, run_trial, set_up
+from qweft.comparison.trial import run_folder, run_trial
+from qweft.comparison.tune import with_searched_rates
 from qweft.comparison.verdicts import verdicts
 from qweft.data.load import load_data
 from qweft.files import write_bytes, write_json
@@ -36,11 +40,16 @@ def describe(config: ComparisonConfig) -> Table:
     if shapes.tokenizer is not None:
         load_data(config.data, shapes.tokenizer)
     table = Table(title=f"{config.model.name} on {config.data.source}, seeds {', '.join(map(str, config.seeds))}")
-    for column in ("method", "parameters", "learning rate", "adapter"):
+    for column in ("method", "parameters", "learning rate", "steps", "adapter"):
         table.add_column(column, justify="left" if column in ("method", "adapter") else "right")
     for method in methods:
+        given = config.methods[method.name]
+        rate = f"{method.learning_rate:g}"
+        if config.search and config.methods[given.rate_of or method.name].learning_rate is None:
+            rate = f"as {given.rate_of}" if given.rate_of else "searched"
+        steps = "all" if given.match_time is None else f"time of {given.match_time}"
         adapter = ", ".join(f"{key} {value}" for key, value in method.adapter.items())
-        table.add_row(method.name, f"{method.trainable_parameters:,}", f"{method.learning_rate:g}", adapter)
+        table.add_row(method.name, f"{method.trainable_parameters:,}", rate, steps, adapter)
     return table
 
 
@@ -48,8 +57,9 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     """Run what is not finished yet and write the results.
 
     In `config.output`: a folder `<method>-<seed>` for each run with its adapter and record, results.json, table.md,
-    loss_curves.png and report.html. All methods have the same rows in the same order at each seed, and the same steps.
-    Several processes with one output share the runs; each writes the same results when the last run is there.
+    loss_curves.png and report.html; of `search`, a folder of that name with its runs; of `match_time`, step_times.json.
+    All methods have the same rows in the same order at each seed, and the same steps unless `match_time` gives
+    others. Several processes with one output share the runs; each writes the same results when the last one is there.
 
     Returns:
         The path of report.html.
@@ -59,6 +69,9 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     """
     console = Console()
     bench = set_up(config, console)
+    bench = replace(bench, methods=with_matched_time(bench))
+    methods, search = with_searched_rates(bench)
+    bench = replace(bench, methods=methods)
     plan = [(None, min(config.seeds)), *((method, seed) for seed in config.seeds for method in bench.methods)]
     tasks = [partial(_trial, bench, method, seed) for method, seed in plan]
     runs: dict[int, Run] = {}
@@ -72,7 +85,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
             highlight=False,
             markup=False,
         )
-    return _write(bench, [runs[place] for place in sorted(runs)], config_yaml, command)
+    return _write(bench, [runs[place] for place in sorted(runs)], search, config_yaml, command)
 
 
 def _trial(bench: Bench, method: Method | None, seed: int) -> Run | None:
@@ -80,7 +93,7 @@ def _trial(bench: Bench, method: Method | None, seed: int) -> Run | None:
     return run_trial(bench, method, seed, bench.config.evaluation, folder)
 
 
-def _write(bench: Bench, runs: list[Run], config_yaml: str, command: str) -> Path:
+def _write(bench: Bench, runs: list[Run], search: dict[str, Any] | None, config_yaml: str, command: str) -> Path:
     summary = summarise(runs, bench.config.reference)
     results = {
         "runs": [run.to_json() for run in runs],
@@ -93,6 +106,8 @@ def _write(bench: Bench, runs: list[Run], config_yaml: str, command: str) -> Pat
             dtype=str(bench.loaded.dtype).removeprefix("torch."),
         ),
     }
+    if search is not None:
+        results["search"] = search
     output = bench.output
     write_json(output / "results.json", results)
     lines = verdicts(summary)

@@ -1,82 +1,29 @@
-"""One method at one seed: trained, judged, recorded; and the bench that they share."""
+"""One method at one seed: trained, judged, recorded."""
 
-import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import torch
-from rich.console import Console
 from transformers import set_seed
 
-from qweft.adapter.attach import attach, detach
-from qweft.adapter.specification import adapter_config
+from qweft.comparison.adapters import put_on, take_off
+from qweft.comparison.bench import Bench, checksum, fingerprint
 from qweft.comparison.claims import claimed
-from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.methods import Method, check_comparison, resolve_methods
+from qweft.comparison.inspected import inspected
+from qweft.comparison.methods import Method
 from qweft.comparison.results import BASE, Run
-from qweft.data.load import Data, load_data
 from qweft.errors import QweftError
 from qweft.evaluation.answers import Answer, generate_answers
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
-from qweft.files import check_writable, write_json
-from qweft.models.load import LoadedModel, load_model
+from qweft.files import write_json
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.loop import DivergedError, Fit, fit
+from qweft.training.loop import DivergedError, Fit, fit, steps_of
 from qweft.training.run import save_adapter
 
 RECORD = "run.json"
-
-
-@dataclass
-class Bench:
-    """What all runs of a comparison share: one base model, one data set, one budget.
-
-    The base model is loaded once; each run puts its adapter on it and takes it off again.
-    """
-
-    config: ComparisonConfig
-    loaded: LoadedModel
-    data: Data
-    methods: list[Method]
-    console: Console
-    base_checksum: str
-
-    @property
-    def output(self) -> Path:
-        """The comparison's folder."""
-        return Path(self.config.output)
-
-
-def set_up(config: ComparisonConfig, console: Console) -> Bench:
-    """Check everything, then load model and data.
-
-    Raises:
-        QweftError: If anything in the config is wrong.
-    """
-    check_comparison(config)
-    check_writable(Path(config.output))
-    shapes = load_model(replace(config.model, device="meta")).model
-    methods = resolve_methods(config, shapes)
-    loaded = load_model(config.model)
-    console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
-    data = load_data(config.data, loaded.tokenizer)
-    console.print(data.report.describe(), highlight=False)
-    return Bench(config, loaded, data, methods, console, checksum(loaded.model))
-
-
-def checksum(model: Any) -> str:
-    """A hash of the names and the exact sums of a model's weights, read as whole numbers: what differs, shows."""
-    whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    sums = [
-        (name, int(tensor.detach().view(whole[tensor.element_size()]).sum(dtype=torch.int64)))
-        for name, tensor in model.named_parameters()
-    ]
-    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
 
 
 def run_folder(output: Path, method: str, seed: int) -> Path:
@@ -157,17 +104,17 @@ def _run_config(bench: Bench, method: Method, seed: int, judging: EvaluationConf
 def _fingerprint(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig) -> str:
     """A hash of everything that decides what the run gives."""
     decides = {
-        "model": [bench.loaded.source.origin, str(bench.loaded.dtype), bench.loaded.device.type],
-        "data": bench.data.report.fingerprint,
         "judging": asdict(judging),
         "training": None if method is None else asdict(_budget(bench, method, seed)),
         "adapter": None if method is None else method.adapter,
     }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+    return fingerprint(bench, decides)
 
 
 def _budget(bench: Bench, method: Method, seed: int) -> TrainingConfig:
-    return replace(bench.config.training, learning_rate=method.learning_rate, seed=seed)
+    training = bench.config.training
+    steps = training.max_steps if method.steps is None else method.steps
+    return replace(training, learning_rate=method.learning_rate, seed=seed, max_steps=steps)
 
 
 def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, keep: Path | None) -> Run:
@@ -179,20 +126,26 @@ def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationC
     model, fitted = loaded.model, None
     if method is not None:
         set_seed(seed)
-        model = attach(loaded.model, adapter_config(method.adapter))
+        budget = _budget(bench, method, seed)
+        model = put_on(loaded.model, method.adapter, steps_of(budget, len(data.train)))
         try:
-            fitted = fit(model, data.train, pad, _budget(bench, method, seed), f"{method.name}, seed {seed}")
+            fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}")
         except BaseException:
-            detach(model)
+            take_off(model, method.adapter)
             raise
     found = held_out_loss(model, rows, pad, judging.batch_size)
-    shown = texts[: judging.answers] if seed == min(bench.config.seeds) else []
+    first = seed == min(bench.config.seeds)
+    shown = texts[: judging.answers] if first else []
     answers = generate_answers(model, loaded.tokenizer, shown, judging.max_new_tokens) if shown else []
+    inspection = None
     if method is not None:
+        if bench.config.inspect and first:
+            inspection = inspected(model, method, data.validation, pad)
         if keep is not None:
             save_adapter(model, keep / "adapter")
-        detach(model)
-    return _record(bench, method, seed, fitted, found, answers, fitted.curve if fitted else ())
+        take_off(model, method.adapter)
+    run = _record(bench, method, seed, fitted, found, answers, fitted.curve if fitted else ())
+    return replace(run, inspection=inspection)
 
 
 def _record(
@@ -222,4 +175,5 @@ def _record(
         adapter=method.adapter if method else None,
         answers=tuple(answer.to_json() for answer in answers),
         eval_row_losses=tuple((round(total, 6), tokens) for total, tokens in found.rows) if found else (),
+        budget=method.budget if method else None,
     )

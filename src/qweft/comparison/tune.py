@@ -1,30 +1,25 @@
-"""Each method's learning rate, chosen on the validation rows."""
+"""Each method's learning rate, chosen on the validation rows: `qweft tune`, and before the runs of `qweft compare`."""
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from qweft.comparison.claims import done_by_any
+from qweft.comparison.bench import Bench, set_up
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import Method
-from qweft.comparison.trial import Bench, run_trial, set_up
-from qweft.errors import QweftError
+from qweft.comparison.search import search, search_table, searched
+from qweft.comparison.step_times import with_matched_time
 from qweft.files import write_json
 
-EXTENSIONS = 3
-"""So often the grid grows beyond an end at which the best rate lies."""
+FILE = "learning_rates.json"
+FOLDER = "search"
+"""In a comparison's output: the runs of its search."""
 
 
 def tune(config: ComparisonConfig, command: str) -> Path:
-    """Train every method at every rate at the first seed, judge on the validation rows, choose the lowest loss.
-
-    The test rows are not looked at. Where the best rate lies at an end of the grid, the grid grows beyond it by its own
-    ratio, up to three times, so that a method is not held back by the grid. Finished runs are kept and not repeated;
-    several processes with one output share them.
+    """Search the learning rate of every method but those that take over another's (`rate_of`).
 
     Returns:
         The path of learning_rates.json.
@@ -32,101 +27,33 @@ def tune(config: ComparisonConfig, command: str) -> Path:
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    rates = sorted(set(config.rates))
-    if not rates or rates[0] <= 0 or not math.isfinite(rates[-1]):
-        raise QweftError(f"rates must be learning rates above 0, at least one, got {config.rates}")
-    console = Console()
-    bench = set_up(replace(config, evaluation=replace(config.evaluation, split="validation")), console)
-    searches = [Search(bench, method, rates) for method in bench.methods]
-    found: dict[int, dict[str, Any]] = {}
-    for place, entry in done_by_any([search.advance for search in searches]):
-        found[place] = entry
-        by_name = {bench.methods[at].name: found[at] for at in sorted(found)}
-        write_json(bench.output / "learning_rates.json", {"command": command, "methods": by_name})
-    _show(by_name, console)
-    return bench.output / "learning_rates.json"
+    bench = set_up(replace(config, evaluation=replace(config.evaluation, split="validation")), Console())
+    methods = [m for m in with_matched_time(bench) if config.methods[m.name].rate_of is None]
+    path = bench.output / FILE
+    found = search(bench, methods, lambda found: write_json(path, {"command": command, "methods": found}))
+    bench.console.print(search_table(found))
+    return path
 
 
-@dataclass
-class Search:
-    """One method's way through the rates.
+def with_searched_rates(bench: Bench) -> tuple[list[Method], dict[str, Any] | None]:
+    """The methods with the learning rates of the search, and what `results["search"]` says; none without a search.
 
-    Args:
-        bench: What the runs share.
-        method: The method.
-        rates: The grid, rising.
-        losses: Validation loss by rate, as far as it is known.
-        beyond: The rates by which the grid has grown.
+    A method with a learning rate of its own keeps it: {"given": rate}. One that takes over another's says whose:
+    {"rate_of": name}.
     """
-
-    bench: Bench
-    method: Method
-    rates: list[float]
-    losses: dict[float, float] = field(default_factory=dict)
-    beyond: list[float] = field(default_factory=list)
-
-    def advance(self) -> dict[str, Any] | None:
-        """What was found; none while other processes are at rates that it needs."""
-        while waiting := self._waiting():
-            before = len(self.losses)
-            for rate in waiting:
-                self._try(rate)
-            if len(self.losses) == before:
-                return None
-        best = self._best()
-        return {
-            "best": best,
-            "at_end_of_grid": best in (min(self.losses), max(self.losses)),
-            "validation_loss": {f"{rate:g}": self.losses[rate] for rate in sorted(self.losses)},
-            "trainable_parameters": self.method.trainable_parameters,
-        }
-
-    def _waiting(self) -> list[float]:
-        """The rates of the grid that have no loss yet; where all have one, the next beyond the end that is best."""
-        untried = [rate for rate in (*self.rates, *self.beyond) if rate not in self.losses]
-        if untried or len(self.beyond) == EXTENSIONS:
-            return untried
-        best, highest = self._best(), max(self.losses)
-        if best not in (min(self.losses), highest):
-            return []
-        low, high, count = self.rates[0], self.rates[-1], len(self.rates)
-        ratio = (high / low) ** (1 / (count - 1)) if count > 1 else math.sqrt(10)
-        self.beyond.append(float(f"{best * ratio if best == highest else best / ratio:.1e}"))
-        return self.beyond[-1:]
-
-    def _best(self) -> float:
-        return min(sorted(self.losses), key=lambda rate: self.losses[rate])
-
-    def _try(self, rate: float) -> None:
-        loss = _validation_loss(self.bench, self.method, rate)
-        if loss is None:
-            return
-        self.losses[rate] = loss
-        self.bench.console.print(
-            f"{self.method.name}, learning rate {rate:g}: validation loss {loss:.4f}", highlight=False
-        )
-
-
-def _validation_loss(bench: Bench, method: Method, rate: float) -> float | None:
-    judging = replace(bench.config.evaluation, split="validation", answers=0)
-    folder = bench.output / f"{method.name}-{rate:g}"
-    run = run_trial(
-        bench, replace(method, learning_rate=rate), bench.config.seeds[0], judging, folder, keep_adapter=False
-    )
-    if run is None:
-        return None
-    return math.inf if run.eval_loss is None else run.eval_loss
-
-
-def _show(found: dict[str, Any], console: Console) -> None:
-    rates = sorted({float(rate) for entry in found.values() for rate in entry["validation_loss"]})
-    table = Table(title="validation loss by learning rate")
-    table.add_column("method")
-    for rate in rates:
-        table.add_column(f"{rate:g}", justify="right")
-    table.add_column("chosen", justify="right")
-    for name, entry in found.items():
-        cells = [entry["validation_loss"].get(f"{rate:g}") for rate in rates]
-        shown = ["" if cell is None else f"{cell:.4f}" for cell in cells]
-        table.add_row(name, *shown, f"{entry['best']:g}{' (end of grid)' if entry['at_end_of_grid'] else ''}")
-    console.print(table)
+    config = bench.config
+    if not config.search:
+        return bench.methods, None
+    output = bench.output / FOLDER
+    apart = replace(bench, config=replace(config, output=str(output)))
+    found = search(apart, searched(config, bench.methods), lambda found: write_json(output / FILE, {"methods": found}))
+    if found:
+        bench.console.print(search_table(found))
+    methods, told = [], {}
+    for method in bench.methods:
+        source = config.methods[method.name].rate_of
+        rate = found[source or method.name]["best"] if (source or method.name) in found else method.learning_rate
+        methods.append(replace(method, learning_rate=rate))
+        given = {"given": rate} if source is None else {"rate_of": source}
+        told[method.name] = found.get(method.name) or {**given, "best": rate, "validation_loss": {}}
+    return methods, told

@@ -15,6 +15,7 @@ from transformers.trainer_callback import PrinterCallback
 from qweft.data.collate import Collator
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
+from qweft.training.allocation import allocations
 from qweft.training.config import TrainingConfig
 from qweft.training.memory import PeakMemory
 from qweft.training.progress import StepRecorder
@@ -132,7 +133,7 @@ def fit(
                 args=args,
                 train_dataset=list(rows),  # type: ignore[arg-type]
                 data_collator=Collator(pad_token_id),
-                callbacks=[recorder],
+                callbacks=[recorder, *allocations(model)],
             )
             trainer.remove_callback(PrinterCallback)
             outcome = trainer.train()

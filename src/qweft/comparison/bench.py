@@ -1,0 +1,72 @@
+"""The bench that the runs of a comparison share."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.methods import Method, check_comparison, resolve_methods
+from qweft.data.load import Data, load_data
+from qweft.files import check_writable
+from qweft.models.load import LoadedModel, load_model
+
+
+@dataclass
+class Bench:
+    """What all runs of a comparison share: one base model, one data set, one budget.
+
+    The base model is loaded once; each run puts its adapter on it and takes it off again.
+    """
+
+    config: ComparisonConfig
+    loaded: LoadedModel
+    data: Data
+    methods: list[Method]
+    console: Console
+    base_checksum: str
+
+    @property
+    def output(self) -> Path:
+        """The comparison's folder."""
+        return Path(self.config.output)
+
+
+def set_up(config: ComparisonConfig, console: Console) -> Bench:
+    """Check everything, then load model and data.
+
+    Raises:
+        QweftError: If anything in the config is wrong.
+    """
+    check_comparison(config)
+    check_writable(Path(config.output))
+    shapes = load_model(replace(config.model, device="meta")).model
+    methods = resolve_methods(config, shapes)
+    loaded = load_model(config.model)
+    console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
+    data = load_data(config.data, loaded.tokenizer)
+    console.print(data.report.describe(), highlight=False)
+    return Bench(config, loaded, data, methods, console, checksum(loaded.model))
+
+
+def checksum(model: Any) -> str:
+    """A hash of the names and the exact sums of a model's weights, read as whole numbers: what differs, shows."""
+    whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    sums = [
+        (name, int(tensor.detach().view(whole[tensor.element_size()]).sum(dtype=torch.int64)))
+        for name, tensor in model.named_parameters()
+    ]
+    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
+
+
+def fingerprint(bench: Bench, decides: dict[str, Any]) -> str:
+    """A hash of the model, the data, and what else decides what a run gives."""
+    shared = {
+        "model": [bench.loaded.source.origin, str(bench.loaded.dtype), bench.loaded.device.type],
+        "data": bench.data.report.fingerprint,
+    }
+    return hashlib.sha256(json.dumps({**shared, **decides}, sort_keys=True, default=str).encode()).hexdigest()

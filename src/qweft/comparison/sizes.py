@@ -1,0 +1,94 @@
+"""How many parameters a method trains, and the rank at which it trains as many as another."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from torch import nn
+
+from qweft.adapter.specification import peft_config_class
+from qweft.comparison.adapters import put_on, take_off, trained
+from qweft.comparison.rivals import rival_of
+from qweft.errors import QweftError
+
+SIZES = {
+    "ADALORA": "init_r",
+    "FOURIERFT": "n_frequency",
+    "TINYLORA": "u",
+    "UNILORA": "theta_d_length",
+    "WAVEFT": "n_frequency",
+}
+"""The field that sets the number of parameters, where it is not r."""
+
+NONE = ("OFT", "RANDLORA", "SUPERTUNING")
+"""They have an r, but their number of parameters does not grow with it."""
+
+
+def count(model: nn.Module, specification: Mapping[str, Any]) -> int:
+    """Trainable parameters of an adapter on a model; the model (best on the meta device) is left as it was.
+
+    Raises:
+        QweftError: If the adapter is refused, trains the base model's own parameters, or does not come off it.
+    """
+    own = dict(model.named_parameters(remove_duplicate=False))
+    of_base = {id(parameter) for parameter in own.values()}
+    adapted = put_on(model, specification, None)
+    parameters = trained(adapted)
+    shared = [name for name, parameter in parameters.items() if id(parameter) in of_base]
+    total = sum(parameter.numel() for parameter in parameters.values())
+    after = dict(take_off(adapted, specification).named_parameters(remove_duplicate=False))
+    if shared:
+        raise QweftError(
+            f"it trains {shared[0].removeprefix('base_model.model.')} of the base model itself, which the runs of a "
+            "comparison share; leave that out (bias, for one)"
+        )
+    if after.keys() != own.keys() or any(after[name] is not own[name] for name in own):
+        raise QweftError("it does not come off the base model, which the runs of a comparison share; leave it out")
+    return total
+
+
+def size_field(specification: Mapping[str, Any]) -> str:
+    """The field of an adapter that its number of parameters grows with.
+
+    Raises:
+        QweftError: If there is none.
+    """
+    if "rival" in specification:
+        return rival_of(specification).size
+    if "preset" in specification:
+        return "r"
+    name = str(specification.get("peft_type")).upper()
+    field = SIZES.get(name, "r")
+    if name in NONE or field not in {entry.name for entry in fields(peft_config_class(name))}:
+        raise QweftError(f"{name} has no rank that its number of parameters grows with; leave match_parameters out")
+    return field
+
+
+def matched(model: nn.Module, specification: Mapping[str, Any], wanted: int) -> dict[str, Any]:
+    """The specification with that rank (or other field) whose number of trainable parameters is nearest to the wanted.
+
+    The smaller of two equally near. The search doubles until the number is above and then halves the interval.
+
+    Raises:
+        QweftError: If the number does not grow so far, or a rank on the way is refused.
+    """
+    field = size_field(specification)
+    found: dict[int, int] = {}
+
+    def size(value: int) -> int:
+        if value not in found:
+            found[value] = count(model, {**specification, field: value})
+        return found[value]
+
+    low, high = 1, 1
+    while size(high) < wanted:
+        if high > 1 and size(high) <= size(low):
+            raise QweftError(
+                f"the number of parameters does not grow with {field} to {wanted:,}: it is {size(low):,} at {low} and "
+                f"{size(high):,} at {high}"
+            )
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) < wanted else (low, middle)
+    return {**specification, field: min((low, high), key=lambda value: (abs(size(value) - wanted), value))}

@@ -1,0 +1,203 @@
+"""Equal wall-clock, the search before the runs, and what the results say of both."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from qweft.cli.compare import COMMAND
+from qweft.cli.parser import parse
+from qweft.comparison import claims, runner, search, step_times, trial, tune
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.methods import check_comparison, resolve_methods
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.models.config import ModelConfig
+from qweft.training.config import TrainingConfig
+from tests.comparison.test_peft_methods import meta_llama
+from tests.tiny_folder import save_rows, save_tiny_model
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
+
+
+@pytest.fixture
+def config(places, tmp_path):
+    return ComparisonConfig(
+        methods={
+            "lora": MethodConfig(LORA, learning_rate=1e-2),
+            "large": MethodConfig({**LORA, "r": 8}),
+            "as_long": MethodConfig({**LORA, "r": 4}, match_parameters="large", match_time="lora", rate_of="large"),
+        },
+        model=ModelConfig(name=places[0]),
+        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
+        training=TrainingConfig(max_steps=6, batch_size=2, gradient_accumulation=1),
+        evaluation=EvaluationConfig(answers=0),
+        seeds=[3, 1],
+        rates=[1e-3, 1e-2],
+        output=str(tmp_path / "out"),
+    )
+
+
+def run(config):
+    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
+    return json.loads((path.parent / "results.json").read_text())
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Steps that take as long as is said here; what was asked, in order."""
+    seconds, asked = {"lora": [9.0, 1.0, 3.0, 2.0], "as_long": [9.0, 4.0, 1.0, 5.0]}, []
+
+    def step_seconds(bench, method):
+        asked.append(method.name)
+        return seconds[method.name].pop(0)
+
+    monkeypatch.setattr(step_times, "_step_seconds", step_seconds)
+    return asked
+
+
+def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(config, timed):
+    results = run(config)
+    assert timed == ["lora", "as_long"] * 4
+    steps = {record["method"]: record["steps"] for record in results["runs"]}
+    assert steps == {"base": 0, "lora": 6, "large": 6, "as_long": 3}  # 6 steps of 2 s are 3 steps of 4 s
+    budgets = {record["method"]: record["budget"] for record in results["runs"]}
+    matched = {"matches_time": "lora", "matches_parameters": "large", "step_seconds": [4.0, 2.0]}
+    assert budgets == {"base": None, "lora": None, "large": None, "as_long": matched}
+    sizes = {record["method"]: record["trainable_parameters"] for record in results["runs"]}
+    assert sizes["as_long"] == sizes["large"]
+    # what goes on later has the same steps, whatever a step takes then
+    assert [r["steps"] for r in run(config)["runs"]] == [r["steps"] for r in results["runs"]] and len(timed) == 8
+    changed = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=4))
+    with pytest.raises(QweftError, match=r"step_times\.json holds the times of another configuration"):
+        run(changed)
+
+
+def test_a_slow_method_makes_one_step_at_least(config, timed, monkeypatch):
+    monkeypatch.setattr(step_times, "_step_seconds", lambda bench, method: 1e4 if method.name == "as_long" else 1.0)
+    assert [record["steps"] for record in run(config)["runs"] if record["method"] == "as_long"] == [1, 1]
+
+
+def test_times_are_measured_on_the_shared_model_and_leave_it_as_it_was(config):
+    results = run(config)  # each run holds the base model against its checksum
+    times = json.loads((Path(config.output) / "step_times.json").read_text())["seconds"]
+    assert set(times) == {"lora", "as_long"} and all(0 < found < 10 for found in times.values())
+    own, other = next(r["budget"]["step_seconds"] for r in results["runs"] if r["budget"])
+    assert (own, other) == (times["as_long"], times["lora"])
+
+
+def test_the_search_chooses_on_validation_rows_alone_before_the_runs(config, timed, monkeypatch):
+    config = dataclasses.replace(config, search=True, search_steps=4, search_seeds=2)
+    judged, real = [], trial.held_out_loss
+
+    def loss(model, rows, pad, batch):
+        judged.append(rows)
+        return real(model, rows, pad, batch)
+
+    monkeypatch.setattr(trial, "held_out_loss", loss)
+    results = run(config)
+    found = results["search"]
+    searched = len(found["large"]["validation_loss"]) * 2
+    validation, test = judged[0], judged[-1]
+    assert validation != test
+    assert judged == [validation] * searched + [test] * 7  # 3 methods at 2 seeds and the base model
+    assert found["lora"] == {"given": 1e-2, "best": 1e-2, "validation_loss": {}}
+    assert found["large"]["steps"] == 4 and found["large"]["seeds"] == [3, 1]
+    losses = found["large"]["validation_loss"]
+    best = min(losses, key=losses.get)
+    assert found["large"]["best"] == float(best)
+    assert found["as_long"] == {"rate_of": "large", "best": float(best), "validation_loss": {}}
+    rates = {record["method"]: record["learning_rate"] for record in results["runs"]}
+    assert rates == {"base": None, "lora": 1e-2, "large": float(best), "as_long": float(best)}
+    kept = [json.loads(path.read_text()) for path in Path(config.output).glob("search/large-*/run.json")]
+    each = [record["run"]["eval_loss"] for record in kept if record["run"]["learning_rate"] == float(best)]
+    assert losses[best] == pytest.approx(sum(each) / 2) and {record["run"]["steps"] for record in kept} == {4}
+    assert not list(Path(config.output).glob("search/*/adapter"))
+
+    monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished run was repeated"))
+    assert run(config)["search"] == found
+
+
+def test_a_rate_at_which_a_seed_diverges_is_null_and_not_chosen(config, monkeypatch):
+    config = dataclasses.replace(config, search=True, search_seeds=2, methods={"lora": MethodConfig(LORA)})
+    fit = trial.fit
+
+    def diverging(model, rows, pad, training, label):
+        if training.learning_rate > 5e-3 and training.seed == 1:
+            raise trial.DivergedError("the loss is not a number", ((1, 4.0), (2, float("nan"))))
+        return fit(model, rows, pad, training, label)
+
+    monkeypatch.setattr(trial, "fit", diverging)
+    found = run(config)["search"]["lora"]
+    assert found["validation_loss"]["0.01"] is None and found["validation_loss"]["0.001"] > 0
+    assert found["best"] < 5e-3
+
+
+def test_the_steps_of_the_search_keep_the_ratio_of_equal_time(config, timed):
+    methods = {**config.methods, "as_long": dataclasses.replace(config.methods["as_long"], rate_of=None)}
+    found = run(dataclasses.replace(config, methods=methods, search=True, search_steps=2))["search"]
+    assert {name: entry.get("steps") for name, entry in found.items()} == {"lora": None, "large": 2, "as_long": 1}
+
+
+def test_tune_leaves_out_who_takes_over_a_rate(config, timed):
+    path = tune.tune(dataclasses.replace(config, rates=[1e-2, 1e-3]), "qweft tune test.yaml")
+    assert list(json.loads(path.read_text())["methods"]) == ["lora", "large"]
+
+
+def test_the_grid_grows_so_often_and_no_more(config, monkeypatch):
+    """A method that is best at the highest rate, however high."""
+
+    def judged(bench, method, seed, judging, folder, keep_adapter):
+        return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), 1 / method.learning_rate, 1.0, 1.0, 1)
+
+    monkeypatch.setattr(search, "run_trial", judged)
+    config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)})
+    found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]["lora"]
+    assert list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1", "10"]
+    assert found["best"] == 10 and found["at_end_of_grid"]
+
+
+def test_a_dry_run_says_what_each_method_gets(config, capsys):
+    table = runner.describe(dataclasses.replace(config, search=True))
+    cells = {column.header: list(column.cells) for column in table.columns}
+    assert cells["learning rate"] == ["0.01", "searched", "as large"]
+    assert cells["steps"] == ["all", "all", "time of lora"]
+
+
+def test_rates_that_another_process_is_at_are_waited_for(config, monkeypatch):
+    """Whatever is busy when it is first asked for, the search finds the same."""
+    asked = set()
+
+    def judged(bench, method, seed, judging, folder, keep_adapter):
+        if folder not in asked and method.learning_rate != 1e-3:
+            asked.add(folder)
+            return None
+        loss = abs(math.log10(method.learning_rate / 0.1)) + 1
+        return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), loss, 1.0, 1.0, 1)
+
+    monkeypatch.setattr(search, "run_trial", judged)
+    monkeypatch.setattr(claims, "SECONDS_BETWEEN_LOOKS", 0)
+    config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)})
+    found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]["lora"]
+    assert len(asked) == 3 and list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1"]
+    assert found["best"] == 0.1 and not found["at_end_of_grid"]
+
+
+def test_the_controls_are_a_comparison_whose_methods_can_be_made():
+    path = Path(__file__).parents[2] / "configs" / "controls.yaml"
+    assert f"qweft compare configs/{path.name}" in path.read_text()
+    config = parse(ComparisonConfig, [str(path)], COMMAND)
+    check_comparison(config)
+    methods = {method.name: method for method in resolve_methods(config, meta_llama())}
+    sizes = {name: method.trainable_parameters for name, method in methods.items()}
+    assert sizes["mpo"] < sizes["frozen_linear"] < sizes["product_linear"] < sizes["qtha"]
+    assert methods["qtha_equal_time"].budget["matches_time"] == "lora"
