@@ -70,7 +70,9 @@ def test_lora_stands_beside_it():
         assert one.spread.spectrum == pytest.approx(other.spread.spectrum)
         assert one.non_affinity is None and one.shares is None and one.entanglement is None
     text = text_of(found)
-    assert "the adapter is 1.0 linear maps in effect" in text and "circuit" not in text
+    assert "the adapter is 1.0 linear maps in effect" in text
+    assert "reads 3 directions of the input and writes 3 of the output" in text
+    assert "circuit" not in text and "differs from token to token" not in text
 
 
 def _layers(model, holder):
@@ -181,6 +183,7 @@ def test_an_affine_core_is_said_to_be_one():
 def test_what_the_sentences_say_are_the_means():
     found = inspect_adapter(adapted("qtha"), batches())
     means, text = found.to_json()["means"], text_of(found)
+    assert "what differs from token to token is the map between them" in text
     for number, pattern in (
         (means["effective_rank_token"], r"rank at a token: ([\d.]+) \(effective\) of at most 3"),
         (means["different_maps"], r"the adapter is ([\d.]+) linear maps"),

@@ -25,6 +25,8 @@ COLUMNS = {
 IN_PERCENT = {"relative_size", "non_affinity", "circuit_share", "circuit_share_varying"}
 AFFINE = 0.01
 """Below this share of variance beyond an affine map, a core is called affine in effect."""
+ONE_MAP = 1e-9
+"""Below this varying share, which is rounding, a branch is one linear map."""
 
 
 def describe(inspection: Inspection) -> Group:
@@ -79,12 +81,13 @@ def _on_ranks(found: dict[str, float | None], rank: int) -> list[str]:
         f"rank at a token: {found['effective_rank_token']:.1f} (effective) of at most {rank}, the limit "
         f"of a LoRA of rank {rank} too"
     )
-    lines.append(
-        f"over all tokens the update still reads {found['rank_input']:.1f} directions of the input and writes "
-        f"{found['rank_output']:.1f} of the output (effective {found['effective_rank_input']:.1f} and "
-        f"{found['effective_rank_output']:.1f}): what differs from token to token is the map between them"
-    )
     varying = found["varying_share"] or 0.0
+    lines.append(
+        f"over all tokens the update still reads {found['rank_input']:.3g} directions of the input and writes "
+        f"{found['rank_output']:.3g} of the output (effective {found['effective_rank_input']:.1f} and "
+        f"{found['effective_rank_output']:.1f})"
+        + ("" if varying < ONE_MAP else ": what differs from token to token is the map between them")
+    )
     lines.append(
         f"different maps: the adapter is {found['different_maps']:.1f} linear maps in effect, LoRA is 1; {varying:.1%} "
         "of the mean square of its Jacobian is not in the mean map"

@@ -20,4 +20,4 @@ def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
         split = states.reshape(tokens, 2**qubit, 2, -1).transpose(1, 2).flatten(2)  # (tokens, 2, 2^(n - 1))
         reduced = split @ split.mH
         purities.append(reduced.abs().square().sum((1, 2)))
-    return 2 * (1 - torch.stack(purities, 1).mean(1))
+    return (2 * (1 - torch.stack(purities, 1).mean(1))).clamp(0, 1)  # rounding alone leads out of it
