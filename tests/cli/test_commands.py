@@ -92,6 +92,23 @@ def test_evaluate_passes_only_what_was_given(fake, tmp_path, capsys, flags):
     assert json.loads(out) == {"loss": 1.5} if flags else out == "loss 1.5\n"
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_inspect_passes_only_what_was_given(fake, tmp_path, capsys, flags):
+    seen = []
+
+    def inspect(adapter, options):
+        seen.append((adapter, options))
+        return SimpleNamespace(to_json=lambda: {"layers": []})
+
+    fake("qweft.analysis.run", inspect=inspect)
+    fake("qweft.analysis.describe", describe=lambda inspection: f"inspected {inspection.to_json()}")
+    options = ["--tokens", "64", "--model.name", "a/b", "--output", "found.json", "--split", "test"]
+    assert main(["inspect", str(tmp_path), *options, *flags]) == 0
+    assert seen == [(tmp_path, {"tokens": 64, "model": {"name": "a/b"}, "output": "found.json", "split": "test"})]
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"layers": []} if flags else out == "inspected {'layers': []}\n"
+
+
 def test_presets(fake, capsys):
     fake("qweft.adapter.presets", presets=lambda: {"qtha": "all of it", "qwthn": "the first"})
     assert main(["presets"]) == 0

@@ -135,6 +135,13 @@ def test_evaluate_needs_a_folder(capsys):
     assert sentence(capsys, ["evaluate", "none"]).startswith("none: no such folder")
 
 
+def test_inspect_needs_a_folder_and_options_that_it_has(capsys, tmp_path):
+    assert sentence(capsys, ["inspect"]).startswith("qweft inspect: ADAPTER is missing; for example: ")
+    assert sentence(capsys, ["inspect", "none"]).startswith("none: no such folder; qweft inspect takes the folder")
+    assert sentence(capsys, ["inspect", str(tmp_path), "--token", "1"]).endswith("did you mean --tokens?")
+    assert "validation" in sentence(capsys, ["inspect", str(tmp_path), "--split", "train"])
+
+
 def test_evaluate_takes_only_the_sections_that_may_differ(capsys, tmp_path):
     got = sentence(capsys, ["evaluate", str(tmp_path), "--training.seed", "1"])
     assert got == "unknown option --training; known here: model, data, evaluation"

@@ -5,6 +5,7 @@ import sys
 import pytest
 from docstring_parser import parse as parse_docstring
 
+from qweft.analysis.config import InspectionConfig
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.push import PushConfig
@@ -19,6 +20,7 @@ CONFIG_CLASSES = {
     "compare": ComparisonConfig,
     "tune": ComparisonConfig,
     "evaluate": Overrides,
+    "inspect": InspectionConfig,
     "export": ExportConfig,
     "push": PushConfig,
     "presets": None,
@@ -97,7 +99,9 @@ def test_version(capsys):
     assert capsys.readouterr().out.startswith("qweft 0.")
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["train", "--help"], ["compare", "--help"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["--version"], ["train", "--help"], ["compare", "--help"], ["inspect", "--help"]]
+)
 def test_help_imports_nothing_heavy(argv):
     heavy = ["torch", "transformers", "peft", "datasets", "matplotlib", "pandas", "numpy"]
     code = (

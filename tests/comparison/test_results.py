@@ -16,7 +16,7 @@ from tests.comparison.comparison_examples import run
 KEYS = {
     "model", "data", "method", "seed", "trainable_parameters", "steps", "train_loss", "train_loss_curve", "eval_loss",
     "eval_perplexity", "step_seconds_median", "peak_memory_bytes", "learning_rate", "eval_standard_error", "adapter",
-    "answers", "started", "seconds", "eval_row_losses", "budget", "inspection",
+    "answers", "started", "seconds", "eval_row_losses", "eval_row_groups", "budget", "inspection",
 }  # fmt: skip
 
 
@@ -111,3 +111,12 @@ def test_the_environment_names_what_ran():
     assert found["model_origin"] == "hub" and found["data_fingerprint"] == "sha256:1" and found["dtype"] == "float32"
     assert found["command"] == "qweft compare x.yaml"
     assert "git_commit" in found
+
+
+def test_rows_that_belong_together_are_added_up():
+    """Problems of one template go right or wrong together: not each is a draw of its own."""
+    made = run("qtha", 0, eval_row_losses=((1.0, 2), (2.0, 3), (4.0, 5)), eval_row_groups=(0, 1, 0))
+    assert made.independent_losses == ((5.0, 7), (2.0, 3))
+    assert Run.from_json(json.loads(json.dumps(made.to_json()))) == made
+    alone = run("qtha", 0, eval_row_losses=((1.0, 2), (2.0, 3)))
+    assert alone.independent_losses == alone.eval_row_losses

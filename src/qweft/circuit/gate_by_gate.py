@@ -3,6 +3,7 @@
 import torch
 
 from qweft.circuit.description import Circuit
+from qweft.circuit.states import final_states
 
 
 def gate_by_gate(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
@@ -17,25 +18,7 @@ def gate_by_gate(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tenso
         (tokens, circuit.qubits), each entry in [-1, 1].
     """
     tokens, n = inputs.shape[0], circuit.qubits
-    dtype = torch.complex128 if inputs.dtype == torch.float64 else torch.complex64
-    start = torch.zeros(tokens, 2**n, dtype=dtype, device=inputs.device)
-    start[:, 0] = 1
-    state = start.reshape(tokens, *[2] * n)
-    for gate in circuit.gates:
-        source = inputs[:, gate.index] if gate.source == "input" else parameters[gate.index].expand(tokens)
-        half = (source / 2).reshape(tokens, *[1] * (n - 1))
-        if gate.name == "ry":
-            axis = gate.wires[0] + 1
-            zero, one = state.unbind(axis)
-            state = torch.stack([half.cos() * zero - half.sin() * one, half.sin() * zero + half.cos() * one], axis)
-        else:
-            control, target = (wire + 1 for wire in gate.wires)
-            rest, active = state.unbind(control)
-            axis = target - 1 if control < target else target  # control's axis is gone in `active`
-            zero, one = active.unbind(axis)
-            half = half.reshape(tokens, *[1] * (n - 2))
-            phase = torch.complex(half.cos(), half.sin())
-            state = torch.stack([rest, torch.stack([phase.conj() * zero, phase * one], axis)], control)
+    state = final_states(circuit, inputs, parameters).reshape(tokens, *[2] * n)
     probabilities = state.real.square() + state.imag.square()
     values = []
     for qubit in range(n):

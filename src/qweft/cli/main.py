@@ -13,6 +13,7 @@ from qweft.errors import QweftError
 COMMANDS = {
     "train": "train one adapter",
     "evaluate": "judge a trained adapter beside its base model",
+    "inspect": "measure what a trained adapter does, layer by layer",
     "export": "make a plain LoRA of a trained adapter, and measure what that costs",
     "compare": "run methods times seeds under one budget and write a report",
     "tune": "find each method's learning rate on the validation rows",

@@ -38,6 +38,8 @@ class Run:
         started: When the run began, ISO 8601 with time zone.
         seconds: Wall time of the whole run.
         eval_row_losses: What eval_loss is made of, test row by test row; empty where it was not recorded.
+        eval_row_groups: Which of the rows belong together (the windows of one conversation, the problems of one
+            template), as numbers; empty where each stands for itself.
         budget: What the run was made equal to: {"matches_time": a method or none, "matches_parameters": a method or
             none, "step_seconds": [own, other] or none}; none where nothing was matched.
         inspection: What was measured on the trained adapter; none where it was not.
@@ -62,6 +64,7 @@ class Run:
     started: str | None = None
     seconds: float | None = None
     eval_row_losses: RowLosses = ()
+    eval_row_groups: tuple[int, ...] = ()
     budget: dict[str, Any] | None = None
     inspection: dict[str, Any] | None = None
 
@@ -70,6 +73,17 @@ class Run:
             value = getattr(self, entry.name)
             if isinstance(value, float) and not math.isfinite(value):
                 object.__setattr__(self, entry.name, None)
+
+    @property
+    def independent_losses(self) -> RowLosses:
+        """`eval_row_losses` added up over the rows that belong together: what may be drawn anew one by one."""
+        if not self.eval_row_groups or not self.eval_row_losses:
+            return self.eval_row_losses
+        sums: dict[int, tuple[float, int]] = {}
+        for (loss, tokens), group in zip(self.eval_row_losses, self.eval_row_groups, strict=True):
+            before = sums.get(group, (0.0, 0))
+            sums[group] = (before[0] + loss, before[1] + tokens)
+        return tuple(sums.values())
 
     def to_json(self) -> dict[str, Any]:
         """The run as a dict that JSON can hold; numbers that are not finite become null."""
@@ -93,6 +107,7 @@ class Run:
             values["train_loss_curve"] = tuple((int(step), _number(loss)) for step, loss in values["train_loss_curve"])
             rows = values.get("eval_row_losses") or ()
             values["eval_row_losses"] = tuple((_number(total), int(tokens)) for total, tokens in rows)
+            values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
             values["answers"] = tuple(values.get("answers") or ())
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:

@@ -38,7 +38,8 @@ class Summary:
         train_loss: Mean over seeds.
         train_loss_deviation: Sample standard deviation over seeds.
         eval_losses: Held-out loss at each seed, in the order of `seeds`.
-        eval_row_losses: What they are made of, test row by test row; empty where it was not recorded.
+        eval_row_losses: What they are made of, added up over test rows that belong together; empty where it was not
+            recorded.
         eval_loss: Mean over seeds; none where a run diverged.
         eval_loss_deviation: Sample standard deviation over seeds.
         perplexity: exp(eval_loss), of the mean loss.
@@ -164,7 +165,7 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         train_loss=mean(train) if len(train) == len(runs) else None,
         train_loss_deviation=deviation(train) if len(train) == len(runs) else None,
         eval_losses=tuple(losses),
-        eval_row_losses=tuple(run.eval_row_losses for run in runs),
+        eval_row_losses=tuple(run.independent_losses for run in runs),
         eval_loss=loss,
         eval_loss_deviation=deviation(finite) if not diverged else None,
         perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
@@ -190,8 +191,8 @@ def _against(method: str, runs: list[Run], others: list[Run] | None) -> Pairing:
     return pair(
         {seed: run.eval_loss for seed, run in by_seed.items()},
         {seed: run.eval_loss for seed, run in reference.items()},
-        {seed: run.eval_row_losses for seed, run in by_seed.items()},
-        {seed: run.eval_row_losses for seed, run in reference.items()},
+        {seed: run.independent_losses for seed, run in by_seed.items()},
+        {seed: run.independent_losses for seed, run in reference.items()},
     )
 
 

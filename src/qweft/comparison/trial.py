@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from qweft.comparison.claims import claimed
 from qweft.comparison.inspected import inspected
 from qweft.comparison.methods import Method
 from qweft.comparison.results import BASE, Run
+from qweft.data.conversation import Conversation
 from qweft.errors import QweftError
 from qweft.evaluation.answers import Answer, generate_answers
 from qweft.evaluation.config import EvaluationConfig
@@ -145,7 +147,13 @@ def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationC
             save_adapter(model, keep / "adapter")
         take_off(model, method.adapter)
     run = _record(bench, method, seed, fitted, found, answers, fitted.curve if fitted else ())
-    return replace(run, inspection=inspection)
+    return replace(run, inspection=inspection, eval_row_groups=_groups(texts))
+
+
+def _groups(texts: Sequence[Conversation]) -> tuple[int, ...]:
+    """The group of each row as a number; empty where no two rows share one."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(text.group for text in texts))}
+    return tuple(numbers[text.group] for text in texts) if len(numbers) < len(texts) else ()
 
 
 def _record(

@@ -9,6 +9,7 @@ from torch import nn
 
 from qweft.adapter import QwthnLinear
 from qweft.circuit.precision import exact_products
+from qweft.evaluation.padding import beyond_the_mask, rows_and_kept
 
 HALVES = 2
 """Even and odd rows apart: what one half fits, the other one checks."""
@@ -74,30 +75,13 @@ class _Watcher:
     def _halves(self, x: torch.Tensor, mask: torch.Tensor | None) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The tokens of even and of odd rows with their x^T x; made once where layers share their input."""
         if self._seen is None or self._seen[0] is not x:
-            rows, kept = _rows_and_kept(x, mask, self.rows_before)
+            rows, kept = rows_and_kept(x, mask, self.rows_before)
             odd = rows % 2 == 1
             tokens = x.reshape(-1, x.shape[-1]).float()
             with exact_products(x.device):
                 halves = [(part, (part.T @ part).cpu().double()) for part in (tokens[kept & ~odd], tokens[kept & odd])]
             self._seen = x, halves
         return self._seen[1]
-
-
-def _rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each token of x, in a row: the number of its row, and whether it is no padding.
-
-    Some models put the tokens of all rows into one dimension before a layer; with a mask their rows are known. Where
-    nothing tells, each token stands for itself.
-    """
-    tokens = x.numel() // x.shape[-1]
-    if mask is not None and mask.numel() == tokens:
-        rows, kept = torch.arange(len(mask)).repeat_interleave(mask.shape[1]), mask.reshape(-1)
-    else:
-        rows, kept = (
-            torch.arange(x.shape[0]).repeat_interleave(tokens // x.shape[0]),
-            torch.ones(tokens, dtype=torch.bool),
-        )
-    return (rows + before).to(x.device), kept.to(x.device)
 
 
 def _circuit_features(layer: QwthnLinear, adapter_name: str) -> int:
@@ -113,14 +97,6 @@ def _features(layer: QwthnLinear, adapter_name: str, x: torch.Tensor) -> torch.T
         c = x.to(prepared.compress.dtype) @ prepared.compress.T
     found: torch.Tensor = core.features(c, *prepared.angles)[:, : core.circuit_features].float()
     return found
-
-
-def _beyond_the_mask(model: Any) -> set[nn.Module]:
-    """The modules of a decoder that has an encoder: the mask is the encoder's, and says nothing of their tokens."""
-    if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
-        return set()
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return set(base.get_decoder().modules())
 
 
 @contextmanager
@@ -146,7 +122,7 @@ def collect(
         batches: Inputs of the model; where they hold an `attention_mask`, padding is left out (but in the decoder of a
             model that has an encoder, too).
     """
-    watcher = _Watcher(layers, adapter_name, _beyond_the_mask(model))
+    watcher = _Watcher(layers, adapter_name, beyond_the_mask(model))
     with _watching(layers, watcher):
         for batch in batches:
             mask = batch.get("attention_mask")

@@ -1,0 +1,55 @@
+"""How the gradients of the circuit fall with qubits and layers, for each start.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.plateaus        (a minute on one core)
+
+Writes benchmarks/results/plateaus.json. Exact expectation values: shots add noise that these variances know nothing of.
+"""
+
+import argparse
+import time
+from dataclasses import asdict
+from itertools import product
+
+from qweft.analysis.plateaus import BOUNDS, ansatz_variance, decay
+from qweft.files import write_json
+
+QUBITS = range(2, 11)
+LAYERS = {"1": lambda n: 1, "2": lambda n: 2, "4": lambda n: 4, "n": lambda n: n}
+SHOWN = ("first_rotation", "first_phase", "last_rotation", "mean")
+
+
+def rounded(value):
+    return float(f"{value:.4g}")
+
+
+def measured(draws):
+    """A line for each start, depth and number of qubits, and the fitted decays."""
+    lines, decays = [], []
+    for start, depth in product(BOUNDS, LAYERS):
+        own = []
+        for n in QUBITS:
+            found = asdict(ansatz_variance(n, LAYERS[depth](n), start, draws))
+            own.append(found)
+            lines.append({"start": start, "layers": depth, "qubits": n, **{k: rounded(v) for k, v in found.items()}})
+            print(f"{start:9} L = {depth:2} n = {n:2}", *(f"{found[key]:10.3g}" for key in SHOWN), flush=True)
+        fitted = {key: rounded(decay(QUBITS, [found[key] for found in own])) for key in SHOWN}
+        decays.append({"start": start, "layers": depth, "factor_per_qubit": fitted})
+        print(f"{start:9} L = {depth:2} a qubit", *(f"{fitted[key]:10.3g}" for key in SHOWN), flush=True)
+    return lines, decays
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", default="benchmarks/results/plateaus.json")
+    parser.add_argument("--draws", type=int, default=400, help="random starts of each circuit")
+    arguments = parser.parse_args()
+    began = time.perf_counter()
+    print(" " * 19, *(f"{key:>10.10}" for key in SHOWN))
+    lines, decays = measured(arguments.draws)
+    seconds = round(time.perf_counter() - began)
+    write_json(arguments.output, {"draws": arguments.draws, "seconds": seconds, "decays": decays, "variances": lines})
+    print(f"{seconds} s, written to {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()

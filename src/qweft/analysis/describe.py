@@ -1,0 +1,139 @@
+"""An inspection for the terminal: tables by kind of module and by block, and what they say in plain words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+from qweft.analysis.gradients import PARTS
+from qweft.analysis.inspection import Inspection, LayerInspection, means
+
+COLUMNS = {
+    "effective_rank_token": "rank token",
+    "effective_rank_input": "rank in",
+    "effective_rank_output": "rank out",
+    "different_maps": "maps",
+    "relative_size": "size",
+    "non_affinity": "not affine",
+    "circuit_share": "circuit",
+    "circuit_share_varying": "varying",
+    "entanglement": "entangled",
+    "expressibility": "from Haar",
+}
+"""Scalars that are shown, with the head of their column."""
+IN_PERCENT = {"relative_size", "non_affinity", "circuit_share", "circuit_share_varying"}
+AFFINE = 0.01
+"""Below this share of variance beyond an affine map, a core is called affine in effect."""
+ONE_MAP = 1e-9
+"""Below this varying share, which is rounding, a branch is one linear map."""
+
+
+def describe(inspection: Inspection) -> Group:
+    """Tables and sentences."""
+    title = f"{inspection.adapter}: {inspection.rows} rows, {inspection.tokens} tokens a layer"
+    tables = [_table(title, "module", {layer.module: layer.module for layer in inspection.layers}, inspection.layers)]
+    blocks = {layer.block: str(layer.block) for layer in inspection.layers if layer.block is not None}
+    if len(blocks) > 1:
+        tables.append(_table("", "block", blocks, inspection.layers))
+    return Group(*tables, *sentences(inspection))
+
+
+def _table(title: str, kind: str, groups: Mapping[Any, str], layers: Sequence[LayerInspection]) -> Table:
+    """A line for each group of layers, their means in it; columns that are empty everywhere are left out."""
+    overall = means(layers)
+    shown = {name: head for name, head in COLUMNS.items() if overall[name] is not None}
+    table = Table(title=title or None)
+    table.add_column(kind)
+    for head in ("layers", *shown.values()):
+        table.add_column(head, justify="right")
+    for key, label in groups.items():
+        members = [layer for layer in layers if getattr(layer, kind) == key]
+        found = means(members)
+        table.add_row(label, str(len(members)), *(_cell(name, found[name]) for name in shown))
+    return table
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1%}" if name in IN_PERCENT else f"{value:.2f}"
+
+
+def sentences(inspection: Inspection) -> list[str]:
+    """What the means over layers say, and what they do not."""
+    found = means(inspection.layers)
+    rank = max(layer.rank for layer in inspection.layers)
+    lines = [*_on_ranks(found, rank), *_on_the_core(found), *_on_states(found), *_on_gradients(inspection.layers)]
+    if inspection.left_out:
+        lines.append(f"not measured, no plain LoRA on a linear layer: {', '.join(inspection.left_out)}")
+    if inspection.unreached:
+        lines.append(f"not measured, no token reached them: {', '.join(inspection.unreached)}")
+    return lines
+
+
+def _on_ranks(found: dict[str, float | None], rank: int) -> list[str]:
+    if not found["rank_token"]:
+        return ["the update is zero: an adapter that was not trained changes nothing"]
+    size = found["relative_size"]
+    lines = [] if size is None else [f"size: the update is {size:.1%} of the base layers' outputs (rms)"]
+    lines.append(
+        f"rank at a token: {found['effective_rank_token']:.1f} (effective) of at most {rank}, the limit "
+        f"of a LoRA of rank {rank} too"
+    )
+    varying = found["varying_share"] or 0.0
+    lines.append(
+        f"over all tokens the update still reads {found['rank_input']:.3g} directions of the input and writes "
+        f"{found['rank_output']:.3g} of the output (effective {found['effective_rank_input']:.1f} and "
+        f"{found['effective_rank_output']:.1f})"
+        + ("" if varying < ONE_MAP else ": what differs from token to token is the map between them")
+    )
+    lines.append(
+        f"different maps: the adapter is {found['different_maps']:.1f} linear maps in effect, LoRA is 1; {varying:.1%} "
+        "of the mean square of its Jacobian is not in the mean map"
+    )
+    return lines
+
+
+def _on_the_core(found: dict[str, float | None]) -> list[str]:
+    lines = []
+    beyond = found["non_affinity"]
+    if beyond is not None:
+        verdict = "; in effect it is affine, so a LoRA and a bias do nearly the same" if beyond < AFFINE else ""
+        lines.append(f"core: {beyond:.1%} of the variance of h is beyond any affine map of c{verdict}")
+    share, varying = found["circuit_share"], found["circuit_share_varying"]
+    if share is None or varying is None:
+        return lines
+    what = "circuit" if found["entanglement"] is not None else "function in the circuit's place"
+    if share == 1:  # all of it passes through, which says nothing
+        lines.append(f"{what}: {varying:.1%} of the update's mean square is due to its changes from token to token")
+    else:
+        lines.append(
+            f"{what}: {share:.1%} of the update's mean square passes through it, {varying:.1%} differs from token to "
+            f"token and {share - varying:.1%} is a bias; its cross term with the linear part is "
+            f"{found['cross_share']:+.1%}"
+        )
+    return lines
+
+
+def _on_states(found: dict[str, float | None]) -> list[str]:
+    entangled, covered = found["entanglement"], found["expressibility"]
+    if entangled is None:
+        return []
+    line = f"states: entanglement {entangled:.2f} (Meyer-Wallach, 0 product to 1)"
+    if covered is not None:
+        line += (
+            f"; {covered:.2f} nats from random states over these tokens (the untrained circuit over random angles: "
+            f"{found['expressibility_ansatz']:.2f}; 0 covers everything)"
+        )
+    return [line]
+
+
+def _on_gradients(layers: Sequence[LayerInspection]) -> list[str]:
+    norms = [layer.gradient_norms for layer in layers if layer.gradient_norms is not None]
+    parts = []
+    for part in PARTS:
+        values = [value for found in norms if (value := found[part]) is not None]
+        if values:
+            parts.append(f"{part.replace('_', ' ')} {sum(values) / len(values):.2g}")
+    return [f"gradient of the loss, mean norm over layers: {', '.join(parts)}"] if parts else []

@@ -1,0 +1,99 @@
+"""What adapted layers see of real tokens: c = C x for each of them, and how large the base layer's outputs are."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from qweft.analysis.layers import LayerMap
+from qweft.evaluation.mode import device_of
+from qweft.evaluation.padding import beyond_the_mask, rows_and_kept
+
+Layers = Mapping[str, tuple[nn.Module, LayerMap]]
+
+
+class Seen:
+    """What one layer saw: c of every token that is no padding, and the sum of squares of the base layer's outputs."""
+
+    def __init__(self) -> None:
+        self._parts: list[torch.Tensor] = []
+        self.base_square = 0.0
+
+    def add_inputs(self, c: torch.Tensor) -> None:
+        """Add tokens (tokens, r)."""
+        self._parts.append(c)
+
+    @property
+    def c(self) -> torch.Tensor:
+        """All tokens in the order in which they came, (tokens, r); (0, 0) where there was none."""
+        return torch.cat(self._parts) if self._parts else torch.empty(0, 0, dtype=torch.float64)
+
+
+def evenly(values: torch.Tensor, count: int) -> torch.Tensor:
+    """At most `count` rows, evenly spread, the same ones every time."""
+    total = len(values)
+    return values if total <= count else values[torch.arange(count) * total // count]
+
+
+@contextmanager
+def _watching(layers: Layers, seen: Mapping[str, Seen], kept_of: Callable[..., torch.Tensor]) -> Iterator[None]:
+    """Hooks on the layers and on their base layers, taken off again."""
+
+    def watch_inputs(name: str, compress: torch.Tensor) -> Any:
+        def before(layer: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+            x = args[0].reshape(-1, args[0].shape[-1])[kept_of(layer, args[0])]
+            seen[name].add_inputs(x.cpu().double() @ compress.T)
+
+        return before
+
+    def watch_outputs(name: str, layer: nn.Module) -> Any:
+        def after(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            y = output.reshape(-1, output.shape[-1])[kept_of(layer, args[0])]
+            seen[name].base_square += float(y.float().square().sum(1).cpu().double().sum())
+
+        return after
+
+    with ExitStack() as stack:
+        for name, (layer, layer_map) in layers.items():
+            stack.callback(layer.register_forward_pre_hook(watch_inputs(name, layer_map.compress)).remove)
+            base: Any = layer.get_base_layer()  # type: ignore[operator]
+            stack.callback(base.register_forward_hook(watch_outputs(name, layer)).remove)
+        yield
+
+
+def as_inputs(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch on the model's device."""
+    device = device_of(model)
+    return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
+
+
+@torch.no_grad()
+def collect(model: nn.Module, layers: Layers, batches: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
+    """Run the model on batches and take down what these layers see.
+
+    Args:
+        model: The adapted model, the adapter active.
+        layers: The layers, by name.
+        batches: Inputs of the model, `labels` or not; where they hold an `attention_mask`, padding is left out (but in
+            the decoder of a model that has an encoder, too).
+    """
+    seen = {name: Seen() for name in layers}
+    decoders = beyond_the_mask(model)
+    mask: torch.Tensor | None = None
+
+    def kept_of(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return rows_and_kept(x, None if layer in decoders else mask)[1]
+
+    with _watching(layers, seen, kept_of):
+        for batch in batches:
+            given = batch.get("attention_mask")
+            mask = given.bool() if isinstance(given, torch.Tensor) and given.dim() == 2 else None
+            model(**{key: value for key, value in as_inputs(model, batch).items() if key != "labels"})
+    return seen
+
+
+def rows_of(batches: Sequence[Mapping[str, Any]]) -> int:
+    """How many rows batches hold."""
+    return sum(len(next(iter(batch.values()))) for batch in batches)

@@ -1,0 +1,258 @@
+"""The whole inspection: what it reports, what it leaves alone, and what it refuses."""
+
+import json
+import re
+
+import pytest
+import torch
+from peft import LoraConfig, VeraConfig, get_peft_model
+
+from qweft import QweftError, QwthnConfig
+from qweft.adapter import QwthnLinear
+from qweft.analysis.describe import describe, sentences
+from qweft.analysis.inspect import inspect_adapter
+from tests.analysis.examples import LORA, SMALL, adapted, batches, with_lora
+from tests.conformance.families import FAMILIES
+from tests.tiny_models import tiny_llama
+
+KEYS = {
+    "layer", "module", "block", "rank", "effective_rank_token", "effective_rank_input", "effective_rank_output",
+    "different_maps", "spectrum", "relative_size", "non_affinity", "circuit_share", "circuit_share_varying",
+    "entanglement", "entanglement_sd", "expressibility", "gradient_norms",
+}  # fmt: skip
+OF_A_CIRCUIT = ("circuit_share", "circuit_share_varying", "entanglement", "entanglement_sd", "expressibility")
+
+
+def text_of(found):
+    from rich.console import Console
+
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(describe(found))
+    return " ".join(console.export_text().split())
+
+
+@pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo", "lora"])
+def test_the_form_that_a_report_draws(preset):
+    found = inspect_adapter(adapted(preset), batches()).to_json()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["adapter"], found["kind"], found["rows"], found["tokens"]) == ("default", "qwthn", 24, 204)
+    names = [f"model.layers.{block}.self_attn.{module}" for block in (0, 1) for module in ("q_proj", "v_proj")]
+    assert [layer["layer"] for layer in found["layers"]] == names
+    assert [(layer["block"], layer["module"]) for layer in found["layers"]][:3] == [
+        (0, "q_proj"),
+        (0, "v_proj"),
+        (1, "q_proj"),
+    ]
+    for layer in found["layers"]:
+        assert layer.keys() >= KEYS
+        assert all((layer[key] is None) == (preset in ("mpo", "lora")) for key in OF_A_CIRCUIT)
+        assert layer["non_affinity"] is not None
+        assert len(layer["spectrum"]) == layer["rank"] == 3
+        assert (layer["gradient_norms"]["circuit"] is None) == (preset in ("mpo", "lora"))
+        assert (layer["gradient_norms"]["tensor_network"] is None) == (preset == "lora")
+    mean = sum(layer["different_maps"] for layer in found["layers"]) / 4
+    assert found["means"]["different_maps"] == pytest.approx(mean)
+    assert set(found["means"]) == set(found["layers"][0]) - {
+        *("layer", "module", "block", "rank", "spectrum", "gradient_norms")
+    }
+
+
+def test_lora_stands_beside_it():
+    """PEFT's LoRA, and the same matrices in our family's member `lora`, have the same numbers."""
+    model, ours = with_lora(), adapted("lora", alpha=8.0)
+    for layer, copy in zip(_layers(model, "lora_A"), _layers(ours, "qwthn_compress"), strict=True):
+        copy.qwthn_compress["default"].weight.data.copy_(layer.lora_A["default"].weight)
+        copy.qwthn_expand["default"].weight.data.copy_(layer.lora_B["default"].weight)
+    found, same = inspect_adapter(model, batches()), inspect_adapter(ours, batches())
+    assert (found.kind, same.kind) == ("lora", "qwthn")
+    for one, other in zip(found.layers, same.layers, strict=True):
+        assert one.spread.different_maps == pytest.approx(1)
+        assert one.spread.spectrum == pytest.approx(other.spread.spectrum)
+        assert one.non_affinity is None and one.shares is None and one.entanglement is None
+    text = text_of(found)
+    assert "the adapter is 1.0 linear maps in effect" in text
+    assert "reads 3 directions of the input and writes 3 of the output" in text
+    assert "circuit" not in text and "differs from token to token" not in text
+
+
+def _layers(model, holder):
+    return [module for module in model.modules() if getattr(module, holder, None)]
+
+
+def test_the_size_is_that_of_the_layers_own_outputs():
+    """The branch's output by its own forward pass, on the tokens that are no padding."""
+    model = adapted("qtha")
+    found = inspect_adapter(model, batches())
+    for layer in found.layers:
+        module, squares = model.get_base_model().get_submodule(layer.layer), {"base": 0.0, "branch": 0.0}
+
+        def watch(module, args, squares=squares):
+            x = args[0][squares["mask"]]
+            with torch.no_grad():
+                base = module.base_layer(x)
+                squares["base"] += float(base.square().sum())
+                squares["branch"] += float((module.add_branch(base, x, "default") - base).square().sum())
+
+        hook = module.register_forward_pre_hook(watch)
+        with torch.no_grad():
+            for batch in batches():
+                squares["mask"] = batch["attention_mask"].bool()
+                model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+        hook.remove()
+        assert layer.relative_size == pytest.approx((squares["branch"] / squares["base"]) ** 0.5, rel=1e-4)
+
+
+def test_gradients_are_those_of_a_backward_pass():
+    model = adapted("qtha").eval()
+    found = inspect_adapter(model, batches())
+    rows = {key: value[:2] for key, value in batches()[0].items()}
+    model(**rows).loss.backward()
+    for layer in found.layers:
+        module = model.get_base_model().get_submodule(layer.layer)
+        core, expand = module.qwthn_core["default"], module.qwthn_expand["default"]
+        compress = module.qwthn_compress["default"]
+        networks = [core.grad for part in (compress, expand) for core in part.operator.cores]
+        linear = [part.grad for part in (compress.weight, expand.weight, core.linear_weight, core.quantum_weight)]
+        wanted = {"circuit": [core.angles.grad], "tensor_network": networks, "linear": linear}
+        for part, gradients in wanted.items():
+            norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+            assert layer.gradient_norms[part] == pytest.approx(float(norm), rel=1e-5)
+
+
+def test_without_labels_there_are_no_gradients():
+    rows = [{key: value for key, value in batch.items() if key != "labels"} for batch in batches()]
+    found = inspect_adapter(adapted("qtha"), rows)
+    assert all(layer.gradient_norms is None for layer in found.layers)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_as_it_was(training):
+    model = adapted("qtha", dropout=0.2).train(training)
+    model.add_adapter("other", QwthnConfig.preset("mpo", **SMALL))
+    model.set_adapter("other")
+    model.base_model.model.lm_head.eval()
+    some = next(model.parameters())
+    some.grad = torch.ones_like(some)
+
+    def state():
+        modules = list(model.modules())
+        return (
+            [module.training for module in modules],
+            [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules],
+            {name: (p.requires_grad, p.grad is None, p._version) for name, p in model.named_parameters()},
+            (list(model.active_adapters), model.active_adapter),
+            torch.get_rng_state().tolist(),
+        )
+
+    before = state()
+    inspect_adapter(model, batches(), "default")
+    assert state() == before
+
+
+def test_what_is_padded_changes_nothing():
+    found = []
+    for filling in (0, 7):
+        rows = batches()
+        for batch in rows:
+            batch["input_ids"][batch["attention_mask"] == 0] = filling
+        found.append(inspect_adapter(adapted("qwthn"), rows).to_json())
+    assert found[0] == found[1]
+
+
+def test_so_many_tokens_are_looked_at_and_no_more():
+    few = inspect_adapter(adapted("qtha"), batches(), tokens=10)
+    assert few.tokens == 10
+    assert few.layers[0].non_affinity is None  # too few to say
+    assert few.layers[0].spread.rank_maps <= 10
+    all_of_them = inspect_adapter(adapted("qtha"), batches(), tokens=10_000)
+    assert all_of_them.tokens == 204
+    assert all_of_them.layers[0].relative_size == few.layers[0].relative_size  # of all tokens, always
+
+
+def test_an_untrained_adapter_changes_nothing():
+    found = inspect_adapter(adapted("qtha", init_weights=True), batches())
+    assert found.layers[0].relative_size == 0
+    assert sentences(found)[0] == "the update is zero: an adapter that was not trained changes nothing"
+    assert json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_an_affine_core_is_said_to_be_one():
+    assert "in effect it is affine" in text_of(inspect_adapter(adapted("mpo"), batches()))
+
+
+def test_what_the_sentences_say_are_the_means():
+    found = inspect_adapter(adapted("qtha"), batches())
+    means, text = found.to_json()["means"], text_of(found)
+    assert "what differs from token to token is the map between them" in text
+    for number, pattern in (
+        (means["effective_rank_token"], r"rank at a token: ([\d.]+) \(effective\) of at most 3"),
+        (means["different_maps"], r"the adapter is ([\d.]+) linear maps"),
+        (100 * means["circuit_share"], r"circuit: ([\d.]+)% of the update's mean square"),
+        (100 * means["non_affinity"], r"core: ([\d.]+)% of the variance"),
+        (means["entanglement"], r"entanglement ([\d.]+)"),
+    ):
+        assert float(re.search(pattern, text)[1]) == pytest.approx(number, abs=0.0501)
+
+
+def test_layers_that_are_no_plain_lora_are_named():
+    model = with_lora(target_modules=["q_proj", "embed_tokens"])
+    found = inspect_adapter(model, batches())
+    assert [layer.module for layer in found.layers] == ["q_proj", "q_proj"]
+    assert found.to_json()["left_out"] == ["model.embed_tokens"]
+    assert "not measured, no plain LoRA on a linear layer: model.embed_tokens" in text_of(found)
+
+
+def test_an_encoders_mask_says_nothing_of_its_decoder():
+    torch.manual_seed(3)
+    model = get_peft_model(FAMILIES["T5"].make(), QwthnConfig.preset("qwthn", **SMALL, target_modules=["q", "v"]))
+    ids = torch.arange(3, 23).view(2, 10)
+    mask = torch.ones_like(ids)
+    mask[:, 5:] = 0
+    found = inspect_adapter(model, [{"input_ids": ids, "attention_mask": mask, "decoder_input_ids": ids}])
+    assert found.tokens == 20
+    encoder = [layer for layer in found.layers if layer.layer.startswith("encoder.")]
+    assert encoder and all(layer.spread.rank_maps <= 10 for layer in encoder)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: (adapted("qtha"), "none"), "the model has no adapter 'none'"),
+        (lambda: (tiny_llama(), "default"), "the model has no adapter 'default'"),
+        (
+            lambda: (get_peft_model(tiny_llama(), VeraConfig(target_modules=["q_proj"])), "default"),
+            "PEFT's method VERA",
+        ),
+        (lambda: (with_lora(use_dora=True), "default"), "layers are of no kind that is measured"),
+    ],
+)
+def test_what_cannot_be_inspected_is_said(make, expected):
+    model, name = make()
+    with pytest.raises(QweftError, match=re.escape(expected)):
+        inspect_adapter(model, batches(), name)
+
+
+def test_what_is_merged_or_without_a_token_is_said():
+    for model in (adapted("mpo"), get_peft_model(tiny_llama(), LoraConfig(**LORA))):
+        model.merge_adapter()
+        with pytest.raises(QweftError, match="unmerge_adapter"):
+            inspect_adapter(model, batches())
+    with pytest.raises(QweftError, match="no token reached"):
+        inspect_adapter(adapted("qtha"), [])
+    with pytest.raises(QweftError, match="tokens is 0"):
+        inspect_adapter(adapted("qtha"), batches(), tokens=0)
+
+
+def test_layers_keep_nothing_of_it():
+    model = adapted("qtha").eval()
+    with torch.no_grad():
+        before = model(**batches()[0]).logits
+    inspect_adapter(model, batches())
+    assert not any(
+        prepared.has_graph
+        for layer in model.modules()
+        if isinstance(layer, QwthnLinear)
+        for prepared in layer.qwthn_prepared.values()
+    )
+    with torch.no_grad():
+        assert torch.equal(model(**batches()[0]).logits, before)

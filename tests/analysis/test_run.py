@@ -1,0 +1,79 @@
+"""An adapter's folder, inspected: a trained hybrid and a LoRA, and what is said of bad input."""
+
+import json
+
+import pytest
+
+from qweft import QweftError
+from qweft.analysis.run import inspect
+from qweft.cli.main import main
+from qweft.data.config import DataConfig
+from qweft.models.config import ModelConfig
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.run import train
+from tests.tiny_folder import save_rows, save_tiny_model
+
+HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj"]}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folders of a trained hybrid and of a trained LoRA."""
+    folder = tmp_path_factory.mktemp("tiny")
+    model, rows = save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
+    return {
+        name: train(
+            RunConfig(
+                model=ModelConfig(name=model),
+                data=DataConfig(source=rows, validation_rows=6, test_rows=4, max_length=48),
+                adapter=adapter,
+                training=TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1, learning_rate=1e-2),
+                output=str(folder / name),
+            )
+        ).adapter_folder
+        for name, adapter in (("hybrid", HYBRID), ("lora", LORA))
+    }
+
+
+def test_a_hybrid_and_a_lora(trained, tmp_path):
+    file = tmp_path / "new" / "found.json"
+    found = inspect(trained["hybrid"], {"output": str(file), "rows": 5})
+    assert (found.kind, found.rows, found.adapter) == ("qwthn", 5, str(trained["hybrid"]))
+    assert all(layer.relative_size > 0 and layer.gradient_norms for layer in found.layers)
+    assert json.loads(file.read_text()) == found.to_json()
+    assert [path.name for path in file.parent.iterdir()] == ["found.json"]
+    lora = inspect(trained["lora"], {"split": "test", "rows": 99})
+    assert (lora.kind, lora.rows) == ("lora", 4)
+    assert all(layer.spread.different_maps == pytest.approx(1) for layer in lora.layers)
+
+
+def test_the_command(trained, capsys):
+    capsys.readouterr()
+    assert main(["inspect", str(trained["hybrid"]), "--tokens", "20"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "6 rows, 20 tokens a layer" in out
+    assert "linear maps in effect, LoRA is 1" in out
+    assert main(["inspect", str(trained["hybrid"]), "--tokens", "20", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"rows": 0}, "rows must be at least 1, got 0"),
+        ({"tokens": -1}, "tokens must be at least 1, got -1"),
+        ({"data": {"validation_rows": 0}}, r"data\.validation_rows is 0: it must be at least 1"),
+        ({"data": {"test_rows": 0}, "split": "test"}, r"data\.test_rows is 0: it must be at least 1"),
+        ({"output": "."}, r"output \. is a folder"),
+    ],
+)
+def test_bad_options_are_said_before_a_model_is_loaded(trained, monkeypatch, options, expected):
+    monkeypatch.setattr("qweft.analysis.run.load_model", None)
+    with pytest.raises(QweftError, match=expected):
+        inspect(trained["hybrid"], options)
+
+
+def test_a_folder_without_an_adapter(tmp_path):
+    with pytest.raises(QweftError, match=r"no adapter_config\.json in it"):
+        inspect(tmp_path)

@@ -1,0 +1,99 @@
+"""The shares of an update, against the branch with one part or the other taken away."""
+
+import pytest
+import torch
+
+from qweft import QwthnConfig
+from qweft.analysis.layers import LayerMap, layer_maps
+from qweft.analysis.shares import shares_of
+from tests.analysis.examples import SMALL, branch_of, one_layer
+
+
+def case(core, change=lambda core: None):
+    """The shares, the branch and the tokens x."""
+    model, layer = one_layer(QwthnConfig(core=core, **{**SMALL, "target_modules": ["only"]}))
+    with torch.no_grad():
+        change(layer.qwthn_core["default"])
+    x = torch.randn(50, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    (_, layer_map) = layer_maps(model, "default")[0]["only"]
+    return shares_of(layer_map, x @ layer_map.compress.T), layer, x
+
+
+def mean_square(y):
+    return float(y.detach().square().sum(1).mean())
+
+
+@torch.no_grad()
+def without(layer, x, weight):
+    """The branch with a matrix of its core set to zero."""
+    matrix = getattr(layer.qwthn_core["default"], weight)
+    before = matrix.clone()
+    matrix.zero_()
+    y = branch_of(layer)(x)
+    matrix.copy_(before)
+    return y
+
+
+def test_circuit_and_linear_part_are_those_that_stay_when_the_other_goes():
+    found, layer, x = case("quantum_linear")
+    total = mean_square(branch_of(layer)(x))
+    circuit, linear = without(layer, x, "linear_weight"), without(layer, x, "quantum_weight")
+    assert found.circuit == pytest.approx(mean_square(circuit) / total)
+    assert found.varying == pytest.approx(mean_square(circuit - circuit.mean(0)) / total)
+    assert found.linear == pytest.approx(mean_square(linear) / total)
+    assert found.cross == pytest.approx(2 * float((circuit * linear).sum(1).mean()) / total)
+    assert found.circuit + found.linear + found.cross == pytest.approx(1)
+
+
+def test_parts_that_cancel_have_shares_above_one():
+    """a = c and b = -c / 2, by hand: u = c / 2."""
+    eye = torch.eye(3, dtype=torch.float64)
+    both = torch.cat([eye, -eye / 2], 1)
+    by_hand = LayerMap(eye, eye, both, eye, both, lambda c: torch.cat([c, c], 1), function_features=3)
+    c = torch.randn(20, 3, dtype=torch.float64)
+    found = shares_of(by_hand, c)
+    assert (found.circuit, found.linear, found.cross) == tuple(map(pytest.approx, (4, 1, -4)))
+    assert found.varying == pytest.approx(4 * mean_square(c - c.mean(0)) / mean_square(c))
+
+
+def test_a_circuit_that_never_changes_is_a_bias():
+    def constant(core):
+        core.angles.zero_()
+        core.features = lambda c, *angles: torch.cat([torch.ones_like(c), c], -1)
+
+    found, _, _ = case("quantum_linear", constant)
+    assert found.circuit > 0
+    assert found.varying == pytest.approx(0, abs=1e-25)
+
+
+def test_alone_all_of_it_is_the_circuits():
+    found, layer, x = case("quantum")
+    y = branch_of(layer)(x)
+    assert (found.circuit, found.linear) == (pytest.approx(1), 0)
+    assert found.varying == pytest.approx(mean_square(y - y.mean(0)) / mean_square(y))
+
+
+def test_a_weight_is_taken_apart_into_its_mean_and_the_rest():
+    found, layer, x = case("quantum_weighted")
+    branch = layer.branch_of("default")
+    prepared = layer.prepared("default")
+    c = x @ prepared.compress.T
+    q = branch.core.features(c, *prepared.angles) / c
+    expand = prepared.expand * layer.scaling["default"]
+    total = mean_square(branch_of(layer)(x))
+    assert found.circuit == 1
+    assert found.linear == pytest.approx(mean_square((q.mean(0) * c) @ expand.T) / total)
+    assert found.varying == pytest.approx(mean_square(((q - q.mean(0)) * c) @ expand.T) / total)
+
+
+@pytest.mark.parametrize("core", ["identity", "linear"])
+def test_without_a_circuit_there_is_no_share(core):
+    assert case(core)[0] is None
+
+
+def test_an_input_of_zero_is_no_division_by_it():
+    model, _ = one_layer(QwthnConfig(core="quantum_weighted", **{**SMALL, "target_modules": ["only"]}))
+    (_, layer_map) = layer_maps(model, "default")[0]["only"]
+    c = torch.randn(20, 3, dtype=torch.float64)
+    c[0] = 0
+    assert 0 < shares_of(layer_map, c).varying < 10

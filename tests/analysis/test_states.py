@@ -1,0 +1,146 @@
+"""Entanglement and expressibility against states whose values are known, partial traces and PennyLane."""
+
+import math
+
+import pennylane
+import pytest
+import torch
+
+from qweft.analysis.entanglement import meyer_wallach
+from qweft.analysis.expressibility import (
+    BINS,
+    ansatz_expressibility,
+    divergence_from_haar,
+    expressibility,
+    fidelities,
+    haar_log_shares,
+)
+from qweft.circuit import Circuit, Gate, crz_ring_ansatz, final_states
+
+
+def basis(n, *places):
+    """An equal superposition of basis states."""
+    state = torch.zeros(1, 2**n, dtype=torch.complex128)
+    state[0, list(places)] = len(places) ** -0.5
+    return state
+
+
+def haar(count, n, seed=0):
+    """Random states: normalised complex Gaussian vectors."""
+    generator = torch.Generator().manual_seed(seed)
+    states = torch.randn(count, 2**n, dtype=torch.complex128, generator=generator)
+    return states / states.norm(dim=1, keepdim=True)
+
+
+def reduced(state, n, qubit):
+    """The state of one qubit by a dense partial trace over the others."""
+    tensor = torch.outer(state, state.conj()).reshape([2] * (2 * n))
+    rho = torch.zeros(2, 2, dtype=torch.complex128)
+    for i in range(2):
+        for j in range(2):
+            part = tensor.select(qubit, i).select(n - 1 + qubit, j)
+            rho[i, j] = part.reshape(2 ** (n - 1), 2 ** (n - 1)).trace()
+    return rho
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (basis(1, 0, 1), 0),
+        (basis(3, 0), 0),
+        (basis(3, 0, 1, 2, 3, 4, 5, 6, 7), 0),
+        (basis(2, 0, 3), 1),
+        (basis(4, 0, 15), 1),  # GHZ
+        (basis(3, 1, 2, 4), 8 / 9),  # W: rho_k = diag(2/3, 1/3)
+        (basis(3, 0, 6), 2 / 3),  # a Bell pair and a qubit alone
+    ],
+)
+def test_entanglement_of_known_states(state, expected):
+    found = float(meyer_wallach(state))
+    assert found == pytest.approx(expected)
+    assert 0 <= found <= 1
+
+
+def test_entanglement_by_partial_traces():
+    states = haar(4, 4)
+    wanted = [
+        2 * (1 - sum(float((rho @ rho).trace().real) for rho in (reduced(s, 4, k) for k in range(4))) / 4)
+        for s in states
+    ]
+    assert meyer_wallach(states).tolist() == pytest.approx(wanted)
+
+
+def test_mean_entanglement_of_random_states():
+    """(N - 2) / (N + 1) for Haar states (Meyer and Wallach)."""
+    assert float(meyer_wallach(haar(4000, 3)).mean()) == pytest.approx(6 / 9, abs=0.01)
+
+
+@pytest.mark.parametrize(("qubits", "layers"), [(2, 1), (3, 2), (4, 2)])
+def test_entanglement_of_a_circuit_by_pennylane(qubits, layers):
+    circuit = crz_ring_ansatz(qubits, layers)
+    generator = torch.Generator().manual_seed(qubits)
+    c = torch.randn(3, qubits, dtype=torch.float64, generator=generator)
+    angles = torch.randn(circuit.parameters, dtype=torch.float64, generator=generator)
+
+    @pennylane.qnode(pennylane.device("default.qubit", wires=qubits))
+    def purities(row):
+        for gate in circuit.gates:
+            angle = float((row if gate.source == "input" else angles)[gate.index])
+            {"ry": pennylane.RY, "crz": pennylane.CRZ}[gate.name](angle, wires=list(gate.wires))
+        return [pennylane.purity(wire) for wire in range(qubits)]
+
+    wanted = [2 * (1 - sum(map(float, purities(row))) / qubits) for row in c]
+    assert meyer_wallach(final_states(circuit, c, angles)).tolist() == pytest.approx(wanted)
+
+
+def test_the_shares_of_haar_are_its_integral():
+    """Against a numerical integral of the density."""
+    n, steps = 8, 20_000
+    edges = torch.linspace(0, 1, BINS * steps + 1, dtype=torch.float64)
+    middles = (edges[1:] + edges[:-1]) / 2
+    density = (n - 1) * (1 - middles) ** (n - 2)
+    integral = (density / (BINS * steps)).reshape(BINS, steps).sum(1)
+    torch.testing.assert_close(haar_log_shares(n).exp(), integral, rtol=1e-6, atol=1e-12)
+    assert haar_log_shares(1024).isfinite().all()
+
+
+@pytest.mark.parametrize("n", [1, 3, 4])
+def test_random_states_are_near_zero_nats(n):
+    assert expressibility(haar(256, n)) < 0.01
+
+
+@pytest.mark.parametrize("n", [1, 4, 10])
+def test_states_that_are_all_one(n):
+    """The last bin alone, whose share under Haar is (1/75)^(N - 1)."""
+    assert expressibility(basis(n, 1).repeat(5, 1)) == pytest.approx((2**n - 1) * math.log(BINS))
+
+
+def test_the_bias_of_a_histogram_of_independent_pairs():
+    """(occupied bins - 1) / (2 m) nats, on fidelities drawn from Haar's distribution itself, which is flat at N = 2."""
+    generator, pairs, bins = torch.Generator().manual_seed(0), 2000, 20
+    drawn = torch.rand(400, pairs, dtype=torch.float64, generator=generator)
+    found = [divergence_from_haar(fidelities, 2, bins) for fidelities in drawn]
+    assert sum(found) / len(found) == pytest.approx((bins - 1) / (2 * pairs), rel=0.1)
+
+
+def test_fidelities_are_those_of_all_pairs():
+    states = haar(5, 2)
+    wanted = [abs(complex(torch.vdot(states[i], states[j]))) ** 2 for i in range(5) for j in range(i + 1, 5)]
+    assert fidelities(states).tolist() == pytest.approx(wanted)
+    assert expressibility(states[:1]) is None
+
+
+def test_a_circuit_that_turns_one_angle_covers_less_than_the_ansatz():
+    """RY alone stays on a circle: F = cos^2 of a uniform angle, P(F) = 1 / (pi sqrt(F (1 - F))) against a flat one."""
+    circle = Circuit(1, 1, 1, (Gate("ry", (0,), "parameter", 0),))
+    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
+    shares = (edges.sqrt().asin() * 2 / math.pi).diff()
+    assert ansatz_expressibility(circle, 1024) == pytest.approx(float((shares * (shares * BINS).log()).sum()), abs=0.02)
+    assert ansatz_expressibility(crz_ring_ansatz(4, 4), 256) < 0.02
+
+
+def test_the_global_random_state_is_left_alone():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    ansatz_expressibility(crz_ring_ansatz(2, 3), 8)
+    assert torch.equal(torch.get_rng_state(), before)
