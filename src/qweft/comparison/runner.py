@@ -8,17 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.curves import write_png
 from qweft.comparison.environment import environment
 from qweft.comparison.methods import check_comparison, resolve_methods
-from qweft.comparison.page import render_page
+from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.summary import summarise
-from qweft.comparison.table import markdown_table, print_table
+from qweft.comparison.table import print_table
 from qweft.comparison.trial import Bench, run_folder, run_trial, set_up
 from qweft.comparison.verdicts import verdicts
 from qweft.data.load import load_data
-from qweft.files import write_bytes, write_json
 from qweft.models.load import load_model
 
 
@@ -45,8 +43,8 @@ def describe(config: ComparisonConfig) -> Table:
 def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     """Run what is not finished yet and write the results.
 
-    In `config.output`: a folder `<method>-<seed>` for each run with its adapter and record, results.json, table.md,
-    loss_curves.png and report.html. All methods have the same rows in the same order at each seed, and the same steps.
+    In `config.output`: a folder `<method>-<seed>` for each run with its adapter and record, results.json, report.html,
+    report.md and its pictures. All methods have the same rows in the same order at each seed, and the same steps.
 
     Returns:
         The path of report.html.
@@ -86,15 +84,9 @@ def _write(bench: Bench, runs: list[Run], config_yaml: str, command: str) -> Pat
             dtype=str(bench.loaded.dtype).removeprefix("torch."),
         ),
     }
-    output = bench.output
-    write_json(output / "results.json", results)
-    lines = verdicts(summary)
-    text = [markdown_table(summary), "", *(f"- {line}" for line in lines), ""]
-    write_bytes(output / "table.md", "\n".join(text).encode())
-    write_png(runs, output / "loss_curves.png")
     title = f"{bench.config.model.name} on {bench.config.data.source}"
-    write_bytes(output / "report.html", render_page(results, config_yaml, title).encode())
+    report = write_report(results, config_yaml, title, bench.output)
     print_table(summary, bench.console)
-    for line in lines:
+    for line in verdicts(summary):
         bench.console.print(f"- {line}", highlight=False, markup=False)
-    return output / "report.html"
+    return report
