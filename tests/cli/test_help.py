@@ -8,6 +8,7 @@ from docstring_parser import parse as parse_docstring
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.push import PushConfig
+from qweft.cli.report import ReportConfig
 from qweft.cli.schema import is_mapping, is_section, names
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.export.config import ExportConfig
@@ -21,6 +22,7 @@ CONFIG_CLASSES = {
     "evaluate": Overrides,
     "export": ExportConfig,
     "push": PushConfig,
+    "report": ReportConfig,
     "presets": None,
 }
 
