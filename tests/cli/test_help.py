@@ -9,6 +9,7 @@ from qweft.analysis.config import InspectionConfig
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.push import PushConfig
+from qweft.cli.report import ReportConfig
 from qweft.cli.schema import is_mapping, is_section, names
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.export.config import ExportConfig
@@ -23,6 +24,7 @@ CONFIG_CLASSES = {
     "inspect": InspectionConfig,
     "export": ExportConfig,
     "push": PushConfig,
+    "report": ReportConfig,
     "presets": None,
 }
 

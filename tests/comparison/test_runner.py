@@ -72,11 +72,13 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(config, monkeypa
     output = path.parent
     assert {file.name for file in output.iterdir() if file.is_file()} == {
         "results.json",
-        "table.md",
+        "report.md",
         "loss_curves.png",
+        "loss_by_size.png",
+        "loss_by_time.png",
         "report.html",
     }
-    assert set(results) == {"runs", "summary", "environment"}
+    assert set(results) == {"runs", "summary", "environment", "config_yaml"}
     assert len(results["runs"]) == 1 + 2 * 4
     assert all(set(record) >= RUN_FIELDS for record in results["runs"])
     base = results["runs"][0]

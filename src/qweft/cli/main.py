@@ -16,6 +16,7 @@ COMMANDS = {
     "inspect": "measure what a trained adapter does, layer by layer",
     "export": "make a plain LoRA of a trained adapter, and measure what that costs",
     "compare": "run methods times seeds under one budget and write a report",
+    "report": "make a comparison's report anew, or two of them side by side",
     "tune": "find each method's learning rate on the validation rows",
     "push": "upload an adapter to the hub, private unless you say otherwise",
     "plan": "parameters, memory and steps of a run, without running it",

@@ -12,19 +12,17 @@ from rich.table import Table
 from qweft.comparison.bench import Bench, set_up
 from qweft.comparison.claims import done_by_any
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.curves import write_png
 from qweft.comparison.environment import environment
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
-from qweft.comparison.page import render_page
+from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summary import summarise
-from qweft.comparison.table import markdown_table, print_table
+from qweft.comparison.table import print_table
 from qweft.comparison.trial import run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates
 from qweft.comparison.verdicts import verdicts
 from qweft.data.load import load_data
-from qweft.files import write_bytes, write_json
 from qweft.models.load import load_model
 
 
@@ -56,8 +54,8 @@ def describe(config: ComparisonConfig) -> Table:
 def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     """Run what is not finished yet and write the results.
 
-    In `config.output`: a folder `<method>-<seed>` for each run with its adapter and record, results.json, table.md,
-    loss_curves.png and report.html; of `search`, a folder of that name with its runs; of `match_time`, step_times.json.
+    In `config.output`: a folder `<method>-<seed>` for each run with its adapter and record, results.json, report.html,
+    report.md and its pictures; of `search`, a folder of that name with its runs; of `match_time`, step_times.json.
     All methods have the same rows in the same order at each seed, and the same steps unless `match_time` gives
     others. Several processes with one output share the runs; each writes the same results when the last one is there.
 
@@ -108,15 +106,9 @@ def _write(bench: Bench, runs: list[Run], search: dict[str, Any] | None, config_
     }
     if search is not None:
         results["search"] = search
-    output = bench.output
-    write_json(output / "results.json", results)
-    lines = verdicts(summary)
-    text = [markdown_table(summary), "", *(f"- {line}" for line in lines), ""]
-    write_bytes(output / "table.md", "\n".join(text).encode())
-    write_png(runs, output / "loss_curves.png")
     title = f"{bench.config.model.name} on {bench.config.data.source}"
-    write_bytes(output / "report.html", render_page(results, config_yaml, title).encode())
+    report = write_report(results, config_yaml, title, bench.output)
     print_table(summary, bench.console)
-    for line in lines:
+    for line in verdicts(summary):
         bench.console.print(f"- {line}", highlight=False, markup=False)
-    return output / "report.html"
+    return report

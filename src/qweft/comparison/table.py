@@ -99,9 +99,19 @@ def markdown_table(summary: Mapping[str, Summary]) -> str:
         summary: From `summarise`.
     """
     rows = [HEADERS, *(cells(entry) for entry in summary.values())]
-    escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in escaped]
-    rule = "|".join("---" if column == 0 else "---:" for column in range(len(HEADERS)))
+    return markdown_rows(
+        [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    )
+
+
+def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of escaped text as a Markdown table, all columns but the first aligned to the right.
+
+    Args:
+        rows: The titles of the columns, then one row a line.
+    """
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    rule = "|".join("---" if column == 0 else "---:" for column in range(len(rows[0])))
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]]) + "\n"
 
 

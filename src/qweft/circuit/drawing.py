@@ -1,0 +1,194 @@
+"""A circuit drawn: as text for a terminal, and as SVG for a page.
+
+Wires run from left to right, qubit 0 on top. RY(c0) turns by an entry of the input, RY(t0) by a trained angle; a CRZ is
+a dot on its control and a box RZ on its target. Layers that are equal are drawn once, with how often they act.
+"""
+
+from collections.abc import Sequence
+from html import escape
+
+from qweft.circuit.description import Circuit, Gate
+from qweft.circuit.diagram import Part, columns, label, parts
+
+ROW, BOX, GAP, TOP = 44, 28, 14, 26
+"""SVG: height of a wire's row, height of a box, space between columns, room above the first wire for a heading."""
+
+CHARACTER = 7.4
+"""SVG: width of a character of a label in the fixed-width font of 12 units."""
+
+
+def circuit_text(circuit: Circuit, width: int = 100) -> str:
+    """The circuit in box-drawing characters.
+
+        q0 ─┤RY(c0)├────●──────┤RZ(t1)├─ ⟨Z⟩
+                        │         │
+        q1 ─┤RY(c1)├─┤RZ(t0)├─────●───── ⟨Z⟩
+
+    Args:
+        circuit: Any circuit.
+        width: Columns of text; a longer circuit goes on below, and one column of gates always stands.
+
+    Returns:
+        Lines without trailing spaces, joined by newlines.
+    """
+    blocks = []
+    found = parts(circuit)
+    for number, part in enumerate(found):
+        last = number == len(found) - 1
+        pieces = _wrapped(columns(part.gates, circuit.qubits), width - len(f"q{circuit.qubits - 1} ─ ⟨Z⟩"))
+        if part.heading:
+            blocks.append(f"{part.heading}:")
+        for i, piece in enumerate(pieces):
+            blocks.append("\n".join(_text_rows(piece, circuit.qubits, last and i == len(pieces) - 1)))
+    return "\n\n".join(blocks)
+
+
+def circuit_svg(circuit: Circuit, name: str, longest: int = 12) -> str:
+    """The circuit as an <svg> element that refers to nothing outside itself, in the colour of the text around it.
+
+    Args:
+        circuit: Any circuit.
+        name: Begins the ids of its title and description; unique on the page.
+        longest: Columns of gates in a line; a longer circuit goes on below.
+    """
+    placed = [(part, column) for part in parts(circuit) for column in columns(part.gates, circuit.qubits)]
+    lines = [placed[i : i + longest] for i in range(0, len(placed), longest)] or [[]]
+    box = CHARACTER * max((len(label(gate)) for gate in circuit.gates), default=1) + 10
+    height = TOP + ROW * circuit.qubits + 8
+    wide = 34 + (box + GAP) * max(map(len, lines)) + 40
+    drawn = [
+        f'<g transform="translate(0 {number * height})">'
+        + _svg_line(line, circuit.qubits, box, number == len(lines) - 1, lines[number - 1] if number else [])
+        + "</g>"
+        for number, line in enumerate(lines)
+    ]
+    total = height * len(lines)
+    title = f"Circuit of {circuit.qubits} qubits, {len(circuit.gates)} gates and {circuit.parameters} trained angles"
+    return (
+        f'<svg class="circuit" viewBox="0 0 {wide:.0f} {total}" width="{wide:.0f}" height="{total}" role="img" '
+        f'aria-labelledby="{name}-title {name}-desc" font-size="12">'
+        f'<title id="{name}-title">{title}</title><desc id="{name}-desc">{escape(in_words(circuit))}</desc>'
+        f"{''.join(drawn)}</svg>"
+    )
+
+
+def in_words(circuit: Circuit) -> str:
+    """The circuit in a sentence or two, gate by gate for one layer."""
+    said = []
+    for part in parts(circuit):
+        names = "; ".join(
+            f"{gate.name.upper()} by {label(gate)[3:-1]} on "
+            + " controlling ".join(f"qubit {wire}" for wire in gate.wires)
+            for gate in part.gates
+        )
+        said.append(f"{part.heading[:1].upper()}{part.heading[1:]}: {names}." if part.heading else f"{names}.")
+    return " ".join(said) + " Then Z is measured on each qubit."
+
+
+def _wrapped(found: list[list[Gate]], width: int) -> list[list[list[Gate]]]:
+    """Columns cut into pieces that fit into a width of text, at least one column each."""
+    pieces: list[list[list[Gate]]] = [[]]
+    used = 0
+    for column in found:
+        needs = _cell(column) + 1
+        if pieces[-1] and used + needs > width:
+            pieces.append([])
+            used = 0
+        pieces[-1].append(column)
+        used += needs
+    return pieces
+
+
+def _cell(column: Sequence[Gate]) -> int:
+    """Characters that a column takes."""
+    return max(len(label(gate)) for gate in column) + 2
+
+
+def _text_rows(found: list[list[Gate]], qubits: int, ends: bool) -> list[str]:
+    """One piece as lines: a line a wire, and between two wires one for what links them."""
+    margin = len(f"q{qubits - 1}")
+    rows = [f"{f'q{wire}':<{margin}} ─" for wire in range(qubits)]
+    gaps = [" " * (margin + 2) for _ in range(qubits)]
+    for column in found:
+        size = _cell(column)
+        cells, links = ["─" * size] * qubits, [" " * size] * qubits
+        for gate in column:
+            low, high = min(gate.wires), max(gate.wires)
+            for wire in range(low, high + 1):
+                text = "┼" if wire not in gate.wires else "●" if wire != gate.wires[-1] else f"┤{label(gate)}├"
+                cells[wire] = _centred(text, size, "─")
+                if wire < high:
+                    links[wire] = _centred("│", size, " ")
+        for wire in range(qubits):
+            rows[wire] += cells[wire] + "─"
+            gaps[wire] += links[wire] + " "
+    lines = []
+    for wire in range(qubits):
+        lines.append(rows[wire] + (" ⟨Z⟩" if ends else " ⋯"))
+        if wire < qubits - 1:
+            lines.append(gaps[wire].rstrip())
+    return lines
+
+
+def _centred(text: str, size: int, fill: str) -> str:
+    """The text with as much fill on its left as on its right, or one less; a link falls into the middle of a box."""
+    left = (size - 1) // 2 - (len(text) - 1) // 2
+    return fill * left + text + fill * (size - left - len(text))
+
+
+def _svg_line(
+    line: list[tuple[Part, list[Gate]]], qubits: int, box: float, ends: bool, before: list[tuple[Part, list[Gate]]]
+) -> str:
+    """One line of columns with its wires, and a frame around those that repeat."""
+    pitch, begin = box + GAP, 34.0
+    right = begin + pitch * len(line)
+    drawn = []
+    for wire in range(qubits):
+        y = _height(wire)
+        drawn.append(f'<path d="M30 {y}H{right:.0f}" stroke="currentColor" opacity=".55"/>')
+        drawn.append(f'<text class="wire" x="0" y="{y + 4}" fill="currentColor">q{wire}</text>')
+        end = "⟨Z⟩" if ends else "…"
+        drawn.append(f'<text x="{right + 6:.0f}" y="{y + 4}" fill="currentColor">{end}</text>')
+    for part in dict.fromkeys(part for part, _ in line):
+        if part.times > 1:
+            places = [i for i, (other, _) in enumerate(line) if other is part]
+            goes_on = any(other is part for other, _ in before)
+            drawn.append(_frame(part, begin + pitch * places[0], pitch * len(places), qubits, goes_on))
+    for number, (_, column) in enumerate(line):
+        drawn += [_svg_gate(gate, begin + pitch * (number + 0.5), box) for gate in column]
+    return "".join(drawn)
+
+
+def _frame(part: Part, left: float, width: float, qubits: int, goes_on: bool) -> str:
+    """A dashed frame around the columns that repeat."""
+    heading = f"× {part.times}" + (" (continued)" if goes_on else "")
+    return (
+        f'<rect x="{left + 2:.0f}" y="{TOP - 8}" width="{width - 4:.0f}" height="{ROW * qubits + 6}" rx="6" '
+        f'fill="none" stroke="currentColor" stroke-dasharray="4 4" opacity=".5"/>'
+        f'<text class="times" x="{left + 4:.0f}" y="{TOP - 13}" fill="currentColor" font-weight="600">{heading}</text>'
+    )
+
+
+def _svg_gate(gate: Gate, middle: float, box: float) -> str:
+    """A gate: its box, and for a controlled one the dot and the line between."""
+    target = _height(gate.wires[-1])
+    inside = f"<title>{label(gate)} on {' → '.join(f'q{wire}' for wire in gate.wires)}</title>"
+    if len(gate.wires) > 1:
+        control = _height(gate.wires[0])
+        inside += (
+            f'<path d="M{middle:.1f} {control}V{target}" stroke="currentColor"/>'
+            f'<circle cx="{middle:.1f}" cy="{control}" r="4.5" fill="currentColor"/>'
+        )
+    inside += (
+        f'<rect class="{gate.source}" x="{middle - box / 2:.1f}" y="{target - BOX / 2}" width="{box:.1f}" '
+        f'height="{BOX}" rx="4" style="fill: var(--page, white)" stroke="currentColor" '
+        f'stroke-width="{2 if gate.source == "input" else 1}"/>'
+        f'<text x="{middle:.1f}" y="{target + 4}" text-anchor="middle" fill="currentColor">{label(gate)}</text>'
+    )
+    wires = " ".join(map(str, gate.wires))
+    return f'<g class="gate" data-gate="{gate.name}" data-wires="{wires}">{inside}</g>'
+
+
+def _height(wire: int) -> float:
+    """The wire's place from the top of its line."""
+    return TOP + ROW * wire + ROW / 2 - 5

@@ -1,0 +1,48 @@
+"""`qweft report`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qweft.cli.command import Command
+from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.terminal import show
+
+COMMAND = Command(
+    name="report",
+    description="Make the report of a finished comparison anew: page, Markdown and pictures. With --beside, make one "
+    "page that shows two comparisons side by side in the same scales, what differs between them first.",
+    example="qweft report runs/demo --beside runs/other",
+    target="RESULTS",
+    target_help="Folder of the comparison, as `qweft compare` wrote it, or its results.json.",
+    target_required=True,
+)
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What the report is made beside, and where to.
+
+    Args:
+        beside: Folder or results.json of another comparison, to show side by side.
+        output: Folder for what is written; none means the comparison's own.
+    """
+
+    beside: str | None = None
+    output: str | None = None
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse, write, and print where the report is."""
+    arguments = read_arguments(ReportConfig, argv, COMMAND)
+    given: dict[str, Any] = {}
+    apply_options(ReportConfig, given, arguments, COMMAND)
+    config = ReportConfig(**given)
+    from qweft.comparison.report.write import beside, remake_report
+
+    source, output = Path(arguments.target or ""), Path(config.output) if config.output else None
+    if config.beside is None:
+        show(f"report: {remake_report(source, output)}")
+    else:
+        show(f"report: {beside(source, Path(config.beside), output)}")

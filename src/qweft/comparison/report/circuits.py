@@ -1,0 +1,51 @@
+"""The circuits of a comparison's methods, each drawn once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.core_names import function_of, has_circuit
+from qweft.adapter.functions import make_function
+from qweft.adapter.specification import adapter_config
+from qweft.circuit import Circuit
+from qweft.comparison.results import Run
+from qweft.errors import QweftError
+
+
+class Drawn(NamedTuple):
+    """A circuit and the methods that have it."""
+
+    circuit: Circuit
+    methods: tuple[str, ...]
+
+
+def circuits(runs: Sequence[Run]) -> list[Drawn]:
+    """Every distinct circuit with the names of its methods.
+
+    Args:
+        runs: All runs of one comparison.
+    """
+    found: dict[Circuit, list[str]] = {}
+    adapters = {run.method: run.adapter for run in runs if run.adapter}
+    for method, adapter in adapters.items():
+        for circuit in circuits_of(adapter):
+            found.setdefault(circuit, []).append(method)
+    return [Drawn(circuit, tuple(methods)) for circuit, methods in found.items()]
+
+
+def circuits_of(adapter: Mapping[str, Any]) -> list[Circuit]:
+    """The circuits of an adapter's layers, one for each rank; none where it has none.
+
+    Args:
+        adapter: Its specification, as in the configuration. One that this version does not know has no drawing.
+    """
+    try:
+        config = adapter_config(adapter)
+    except QweftError:
+        return []
+    if not isinstance(config, QwthnConfig) or not has_circuit(config.core):
+        return []
+    ranks = dict.fromkeys([config.r, *config.rank_pattern.values()])
+    name = function_of(config.core) or ""
+    functions = [make_function(name, rank, config.circuit_layers or rank, config.reupload) for rank in ranks]
+    return [function.circuit for function in functions if function.circuit is not None]

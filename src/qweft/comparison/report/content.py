@@ -1,0 +1,172 @@
+"""What a report is made of: everything that results.json holds, read once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from qweft.comparison.report.circuits import Drawn, circuits
+from qweft.comparison.report.curves import curves_plate, lines
+from qweft.comparison.report.forest import forest_plate
+from qweft.comparison.report.heat_maps import heat_map_plate
+from qweft.comparison.report.inspection import Inspection, inspections, shown
+from qweft.comparison.report.looks import Look, looks
+from qweft.comparison.report.pareto import pareto_plate
+from qweft.comparison.report.plate import Plate
+from qweft.comparison.report.search import Search, search_plate, searches
+from qweft.comparison.report.spectra import spectra_plate
+from qweft.comparison.results import BASE, Run
+from qweft.comparison.summary import Summary, findings, summarise
+from qweft.comparison.verdicts import Finding
+from qweft.errors import QweftError
+
+
+@dataclass(frozen=True)
+class Content:
+    """One comparison as a report shows it.
+
+    Args:
+        title: What was compared on what.
+        runs: All runs.
+        summary: They, summed up by method.
+        reference: The method that the others were held against.
+        environment: What it was computed with, without the command and without what is not known.
+        command: The command line; none where it is not known.
+        config_yaml: The configuration as YAML text; empty where it is not known.
+        search: The search for learning rates.
+        inspected: What was measured inside the adapters, by method.
+    """
+
+    title: str
+    runs: tuple[Run, ...]
+    summary: dict[str, Summary]
+    reference: str
+    environment: dict[str, Any]
+    command: str | None
+    config_yaml: str
+    search: list[Search]
+    inspected: dict[str, Inspection]
+
+    @classmethod
+    def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
+        """The content of results.json.
+
+        Args:
+            results: "runs" and, where they are known, "summary" (which names the reference), "environment", "search",
+                "config_yaml".
+            config_yaml: The configuration, where the results do not hold it.
+            title: Empty for the model and the data by their names.
+
+        Raises:
+            QweftError: There are no runs, or they are not well formed.
+        """
+        records = results.get("runs", [])
+        runs = tuple(Run.from_json(record) for record in records)
+        if not runs:
+            raise QweftError("there is no run to report on")
+        named = {str(entry["reference"]) for entry in (results.get("summary") or {}).values() if "reference" in entry}
+        reference = named.pop() if len(named) == 1 else "lora"
+        environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
+        return cls(
+            title=title or f"{runs[0].model} on {runs[0].data}",
+            runs=runs,
+            summary=summarise(runs, reference),
+            reference=reference,
+            command=environment.pop("command", None),
+            environment=environment,
+            config_yaml=config_yaml or str(results.get("config_yaml") or ""),
+            search=searches(results.get("search")),
+            inspected=inspections(records),
+        )
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What the comparison shows and does not show."""
+        return findings(self.summary)
+
+    @cached_property
+    def circuits(self) -> list[Drawn]:
+        """The distinct circuits of its methods."""
+        return circuits(self.runs)
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, without the untouched model."""
+        return [method for method in self.summary if method != BASE]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of its methods."""
+        return sorted({run.seed for run in self.runs if run.method != BASE})
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of its methods."""
+        return sorted({run.steps for run in self.runs if run.method != BASE})
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration; empty where it is not known or not a comparison's."""
+        try:
+            read = yaml.safe_load(self.config_yaml)
+        except yaml.YAMLError:
+            return {}
+        return read if isinstance(read, dict) else {}
+
+
+@dataclass(frozen=True)
+class Plates:
+    """The figures of one report; none stands for one that has nothing to show.
+
+    Args:
+        forest: Differences with their intervals.
+        curves: Training loss by step.
+        by_size: Held-out loss by parameters.
+        by_time: Held-out loss by the time of a step.
+        search: Validation loss by learning rate.
+        spectra: Singular values of the branches.
+        maps: Layer by layer, one a measure.
+    """
+
+    forest: Plate | None
+    curves: Plate | None
+    by_size: Plate | None
+    by_time: Plate | None
+    search: Plate | None
+    spectra: Plate | None
+    maps: tuple[Plate, ...]
+
+    @property
+    def every(self) -> list[Plate]:
+        """Those that there are, in the order of the report."""
+        single = (self.forest, self.curves, self.by_size, self.by_time, self.search, self.spectra)
+        return [plate for plate in (*single, *self.maps) if plate is not None]
+
+
+def look_of(contents: Sequence[Content]) -> dict[str, Look]:
+    """The look of every method of the comparisons on one page."""
+    return looks(method for content in contents for method in content.methods)
+
+
+def plates(content: Content, contents: Sequence[Content] = ()) -> Plates:
+    """The figures of a report.
+
+    Args:
+        content: The comparison.
+        contents: All comparisons on the page: a method looks the same in each, and equal figures have equal scales.
+    """
+    look = look_of([*contents, content])
+    summaries = [other.summary for other in contents]
+    inside = [other.inspected for other in contents]
+    maps = (heat_map_plate(measure, content.inspected, inside) for measure in shown(content.inspected))
+    return Plates(
+        forest=forest_plate(content.findings, look, [other.findings for other in contents]),
+        curves=curves_plate(content.runs, look, [line for other in contents for line in lines(other.runs)]),
+        by_size=pareto_plate(content.summary, "parameters", look, summaries),
+        by_time=pareto_plate(content.summary, "time", look, summaries),
+        search=search_plate(content.search, look, [other.search for other in contents]),
+        spectra=spectra_plate(content.inspected, look, inside),
+        maps=tuple(plate for plate in maps if plate is not None),
+    )

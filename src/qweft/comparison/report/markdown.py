@@ -1,0 +1,152 @@
+"""The comparison as Markdown: the page's content, as far as Markdown can hold it."""
+
+from collections.abc import Sequence
+
+from qweft.circuit.drawing import circuit_text
+from qweft.comparison.report import words
+from qweft.comparison.report.content import Content, Plates
+from qweft.comparison.report.inspection import shown
+from qweft.comparison.report.notes import notes
+from qweft.comparison.report.plate import Plate
+from qweft.comparison.table import EMPTY, markdown_rows, markdown_table
+
+
+def render_markdown(content: Content, plates: Plates) -> str:
+    """The text of report.md; its pictures are the plates' PNG files beside it.
+
+    Args:
+        content: The comparison.
+        plates: Its figures.
+    """
+    sections = [
+        _head(content),
+        _verdicts(content, plates.forest),
+        ["## The numbers", markdown_table(content.summary).rstrip(), _spread_said(content)],
+        *(_picture(plate) for plate in (plates.curves, plates.by_size, plates.by_time)),
+        _inside(content, plates),
+        _circuits(content),
+        _answers(content),
+        _how(content, plates.search),
+        ["## Notes", "\n".join(f"- {_bold(bold)}{escaped(text)}" for text, bold in notes(content))],
+    ]
+    return "\n\n".join(block for section in sections for block in section) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text of models, data or the configuration so that Markdown takes it for what it is."""
+    for sign in "\\`*_[]<>#|":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Text that stands as it is, in a fence longer than any in it."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def _head(content: Content) -> list[str]:
+    facts = {
+        "Base model": content.runs[0].model,
+        "Data": content.runs[0].data,
+        "Reference": content.reference,
+        "Seeds": ", ".join(map(str, content.seeds)) or "none",
+        "Steps": ", ".join(map(str, content.steps)) or "none",
+    }
+    return [
+        f"# {escaped(content.title)}",
+        "\n".join(f"- {name}: {escaped(value)}" for name, value in facts.items()),
+    ]
+
+
+def _verdicts(content: Content, forest: Plate | None) -> list[str]:
+    blocks = ["## What it shows", words.RULE]
+    for question in words.questions(content):
+        blocks.append(f"### {escaped(question.text)}")
+        blocks.append("\n".join(f"- **{word}**: {escaped(text)}" for word, text in question.answers))
+    return blocks + _picture(forest)
+
+
+def _spread_said(content: Content) -> str:
+    return (
+        "Losses in nats a token, mean over seeds; ± is the sample standard deviation over seeds. The table's "
+        f"differences are relative to {escaped(content.reference)}."
+    )
+
+
+def _picture(plate: Plate | None) -> list[str]:
+    if plate is None:
+        return []
+    return [
+        f"![{escaped(plate.title)}. {escaped(plate.description)}]({plate.name}.png)",
+        f"*{plate.title}.* {plate.caption}",
+    ]
+
+
+def _inside(content: Content, plates: Plates) -> list[str]:
+    """Means over layers; the maps say what layers differ in."""
+    measures = shown(content.inspected)
+    if not measures:
+        return []
+    rows = [["mean over layers", *map(escaped, content.inspected)]]
+    for measure in measures:
+        means = [entry.mean(measure.key) for entry in content.inspected.values()]
+        rows.append([measure.title, *(EMPTY if mean is None else f"{mean:.3g}" for mean in means)])
+    blocks = ["## Inside the adapters", markdown_rows(rows).rstrip()]
+    if words.inspected_on(content):
+        blocks.append(words.inspected_on(content).strip())
+    return blocks + [block for plate in (plates.spectra, *plates.maps) for block in _picture(plate)]
+
+
+def _circuits(content: Content) -> list[str]:
+    blocks = ["## Circuits"] if content.circuits else []
+    for circuit, methods in content.circuits:
+        blocks += [f"{', '.join(map(escaped, methods))}:", fenced(circuit_text(circuit))]
+    return blocks
+
+
+def _answers(content: Content) -> list[str]:
+    found = words.answers(content)
+    blocks = ["## Example answers"] if found else []
+    for prompt, reference, generated in found:
+        blocks += [fenced(prompt), f"Reference answer: {escaped(reference)}"]
+        blocks.append("\n".join(f"- **{escaped(name)}**: {escaped(text) or '*empty*'}" for name, text in generated))
+    return blocks
+
+
+def _how(content: Content, search: Plate | None) -> list[str]:
+    blocks = ["## How it was run"]
+    if content.command:
+        blocks += ["### Command", fenced(content.command, "sh")]
+    found = words.rates(content)
+    if found:
+        header = ["method", "peak learning rate", "where it comes from"]
+        blocks += [
+            "### Learning rates",
+            markdown_rows([header, *([escaped(cell) for cell in row] for row in found)]).rstrip(),
+        ]
+    if content.search:
+        blocks += [words.SEARCHED, _searched(content), *_picture(search)]
+    if content.environment:
+        rows = [["", "value"], *([escaped(name), escaped(value)] for name, value in words.environment(content).items())]
+        blocks += ["### Environment", markdown_rows(rows).rstrip()]
+    if content.config_yaml:
+        blocks += ["### Configuration", fenced(content.config_yaml, "yaml")]
+    return blocks
+
+
+def _searched(content: Content) -> str:
+    """Validation losses by method and rate, the chosen one bold."""
+    tried: Sequence[float] = sorted({rate for entry in content.search for rate in entry.losses})
+    rows = [["method", *(f"{rate:g}" for rate in tried)]]
+    for entry in content.search:
+        cells = [EMPTY if (loss := entry.losses.get(rate)) is None else f"{loss:.4f}" for rate in tried]
+        marked = [f"**{cell}**" if rate == entry.best else cell for rate, cell in zip(tried, cells, strict=True)]
+        rows.append([escaped(entry.method) + (" (end of what was tried)" if entry.at_end else ""), *marked])
+    return markdown_rows(rows).rstrip()
+
+
+def _bold(text: str) -> str:
+    return f"**{escaped(text)}**" if text else ""

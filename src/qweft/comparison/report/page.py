@@ -1,0 +1,171 @@
+"""The comparison as one HTML file that needs nothing else: no network, no scripts."""
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from qweft.circuit.drawing import circuit_svg
+from qweft.comparison.report import words
+from qweft.comparison.report.beside import differing
+from qweft.comparison.report.content import Content, look_of, plates
+from qweft.comparison.report.inspection import shown
+from qweft.comparison.report.notes import notes
+from qweft.comparison.report.plate import Plate
+from qweft.comparison.summary import Summary
+from qweft.comparison.table import EMPTY, cells
+
+TEMPLATES = ("page.html.j2", "sections.html.j2", "beside.html.j2", "style.css")
+
+MARKS = {"yes": "✓", "no": "✗", "not shown": "≈", "open": "?"}
+"""Beside the word of a verdict, so that it is not told by colour alone."""
+
+
+def render_page(results: dict[str, Any], config_yaml: str = "", title: str = "") -> str:
+    """The report of a comparison as the text of report.html.
+
+    Everything that comes from models, data or the configuration is escaped.
+
+    Args:
+        results: The content of results.json: "runs", "summary" (which names the reference), "environment", and where
+            there are such "search", "config_yaml" and each run's "inspection".
+        config_yaml: The comparison's configuration as YAML text; empty for what the results hold.
+        title: What was compared on what; empty for the model and the data by their names.
+
+    Returns:
+        A whole HTML document with its styles and figures inside.
+
+    Raises:
+        QweftError: There are no runs, or they are not well formed.
+    """
+    content = Content.read(results, config_yaml, title)
+    return _template("page.html.j2").render(r=_view(content, [content], ""))
+
+
+def render_beside(left: Content, right: Content, names: tuple[str, str]) -> str:
+    """Two reports on one page, section by section, in the same scales; first of all what differs between them.
+
+    Args:
+        left: The first comparison.
+        right: The second one.
+        names: What they are called on the page: their folders or files.
+    """
+    contents = [left, right]
+    return _template("beside.html.j2").render(
+        reports=[
+            {"name": name, "letter": letter, "view": _view(content, contents, f"{letter.lower()}-")}
+            for content, name, letter in zip(contents, names, "AB", strict=True)
+        ],
+        differing=differing(left, right),
+    )
+
+
+def _template(name: str) -> Any:
+    folder = files("qweft.comparison.report")
+    sources = {file: folder.joinpath(file).read_text(encoding="utf-8") for file in TEMPLATES}
+    environment = Environment(
+        loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["minus"] = minus
+    environment.filters["breakable"] = breakable
+    environment.globals["css"] = Markup(sources["style.css"])
+    environment.globals["marks"] = MARKS
+    return environment.get_template(name)
+
+
+def _view(content: Content, contents: Sequence[Content], prefix: str) -> dict[str, Any]:
+    """All that the templates show of one comparison; its figures have their final form."""
+    drawn = plates(content, contents)
+    look = look_of(contents)
+
+    def figure(plate: Plate | None) -> dict[str, Any] | None:
+        if plate is None:
+            return None
+        return {"svg": Markup(plate.svg(prefix)), "title": plate.title, "caption": plate.caption}
+
+    return {
+        "prefix": prefix,
+        "content": content,
+        "model": content.runs[0].model,
+        "data": content.runs[0].data,
+        "questions": words.questions(content),
+        "rule": words.RULE,
+        "forest": figure(drawn.forest),
+        "rows": [_row(entry) for entry in content.summary.values()],
+        "key": [(name, Markup(look[name].swatch())) for name in content.methods],
+        "figures": [found for plate in (drawn.curves, drawn.by_size, drawn.by_time) if (found := figure(plate))],
+        "search": figure(drawn.search),
+        "searched": words.SEARCHED,
+        "spectra": figure(drawn.spectra),
+        "maps": [figure(plate) for plate in drawn.maps],
+        "inspected_on": words.inspected_on(content),
+        "measured": _measured(content),
+        "circuits": [
+            {"svg": Markup(circuit_svg(circuit, f"{prefix}circuit-{number}")), "methods": methods, "circuit": circuit}
+            for number, (circuit, methods) in enumerate(content.circuits)
+        ],
+        "answers": words.answers(content),
+        "rates": words.rates(content),
+        "environment": words.environment(content),
+        "notes": notes(content),
+    }
+
+
+def _row(entry: Summary) -> dict[str, Any]:
+    """One method's line: for each column a number and, smaller, its spread or its relation to the reference."""
+    name, size, more, rate, _, _, perplexity, difference, seconds, memory = cells(entry)
+    is_reference = entry.method == entry.reference
+    loss = f"{entry.eval_loss:.4f}" if entry.eval_loss is not None else f"{entry.diverged} of {len(entry.seeds)}"
+    return {
+        "name": name,
+        "kind": words.KINDS[entry.kind] + (", reference" if is_reference else ""),
+        "role": "reference" if is_reference else entry.kind,
+        "cells": [
+            (size, "" if is_reference or more == EMPTY else more),
+            (loss, "diverged" if entry.diverged else _spread(entry.eval_loss_deviation, 4)),
+            (EMPTY, "") if is_reference else (difference, _spread(entry.eval_loss_difference_deviation, 1)),
+            (perplexity, ""),
+            (EMPTY if entry.train_loss is None else f"{entry.train_loss:.3f}", _spread(entry.train_loss_deviation, 3)),
+            (rate, ""),
+            (seconds, "" if is_reference else _times(entry.step_time_ratio)),
+            (memory, "" if is_reference else _times(entry.memory_ratio)),
+        ],
+    }
+
+
+def _measured(content: Content) -> list[dict[str, Any]]:
+    """For each measure of layers a table: a row for each method and module, a column for each block."""
+    tables = []
+    for measure in shown(content.inspected):
+        rows = []
+        blocks = sorted({block for entry in content.inspected.values() for _, block in entry.values[measure.key]})
+        for entry in content.inspected.values():
+            values = entry.values[measure.key]
+            for module in dict.fromkeys(module for module, _ in values):
+                numbers = [values.get((module, block)) for block in blocks]
+                rows.append((f"{entry.method}, {module}", [EMPTY if n is None else f"{n:.3g}" for n in numbers]))
+        tables.append({"title": measure.title, "blocks": blocks, "rows": rows})
+    return tables
+
+
+def _spread(value: float | None, digits: int) -> str:
+    """A standard deviation over seeds."""
+    return "" if value is None else f"± {value:.{digits}f}"
+
+
+def _times(ratio: float | None) -> str:
+    """A ratio to the reference."""
+    return "" if ratio is None else f"{ratio:.2f} ×"
+
+
+def breakable(name: str) -> Markup:
+    """The name, escaped, that may be broken after an underscore."""
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
+def minus(text: str) -> str:
+    """The text with a minus sign as wide as the plus before its negative numbers; names keep their hyphens."""
+    return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)

@@ -1,0 +1,156 @@
+"""What each method reached for what it costs: held-out loss against parameters and against the time of a step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from qweft.comparison.report.axes import SMALL, End, dress, name_at_right, short
+from qweft.comparison.report.looks import INK, Look
+from qweft.comparison.report.plate import Notes, Plate
+from qweft.comparison.results import BASE
+from qweft.comparison.summary import Summary
+
+Cost = Literal["parameters", "time"]
+TITLES: dict[Cost, str] = {
+    "parameters": "Held-out loss against trained parameters",
+    "time": "Held-out loss against step time",
+}
+NAMES: dict[Cost, str] = {"parameters": "loss_by_size", "time": "loss_by_time"}
+AXES: dict[Cost, str] = {
+    "parameters": "trained parameters (logarithmic)",
+    "time": "seconds a step (logarithmic)",
+}
+
+
+class Point(NamedTuple):
+    """A method's cost, its mean held-out loss, and the loss at each seed."""
+
+    method: str
+    cost: float
+    loss: float
+    seeds: tuple[float, ...]
+
+
+def points(summary: Mapping[str, Summary], cost: Cost) -> list[Point]:
+    """The methods that have both a cost and a loss.
+
+    Args:
+        summary: From `summarise`.
+        cost: Which cost.
+    """
+    found = []
+    for entry in summary.values():
+        paid = entry.trainable_parameters if cost == "parameters" else entry.step_seconds
+        seeds = tuple(loss for loss in entry.eval_losses if loss is not None)
+        if entry.method != BASE and paid and seeds:
+            found.append(Point(entry.method, float(paid), sum(seeds) / len(seeds), seeds))
+    return found
+
+
+def front(found: Sequence[Point]) -> list[Point]:
+    """The Pareto front, cheapest first.
+
+    A point is on it if no other one is better in cost or loss and at least as good in the other.
+
+    Args:
+        found: Any points.
+    """
+    best: list[Point] = []
+    for point in sorted(found, key=lambda point: (point.cost, point.loss)):
+        if not best or point.loss < best[-1].loss:
+            best.append(point)
+    return best
+
+
+def pareto_plate(
+    summary: Mapping[str, Summary], cost: Cost, look: Mapping[str, Look], beside: Sequence[Mapping[str, Summary]]
+) -> Plate | None:
+    """The figure, or none where no method has both.
+
+    Args:
+        summary: From `summarise`.
+        cost: Which cost.
+        look: Of each method.
+        beside: The summaries of all comparisons on the page, which share their scales.
+    """
+    own = points(summary, cost)
+    if not own:
+        return None
+    every = [*own, *(point for other in beside for point in points(other, cost))]
+    best = front(own)
+    base = summary[BASE].eval_loss if BASE in summary else None
+    names = ", ".join(point.method for point in best)
+    unit = "parameters" if cost == "parameters" else "seconds a step"
+    told = "; ".join(f"{p.method}: {p.cost:,.3g} {unit}, loss {p.loss:.3f}" for p in own)
+    off = _off_scale(base, every)
+    return Plate(
+        NAMES[cost],
+        TITLES[cost],
+        "Nats a token. Large: mean over seeds; small: one seed. Dotted: the front, methods that no other beats in both."
+        + (f" Off the scale: untouched model, {base:.3f}." if base is not None and off else ""),
+        f"On the front: {names}. {told}.",
+        3.9,
+        lambda figure: _draw(figure, own, every, cost, look, None if off else base),
+    )
+
+
+def _draw(
+    figure: Figure, own: Sequence[Point], every: Sequence[Point], cost: Cost, look: Mapping[str, Look],
+    base: float | None,
+) -> Notes:  # fmt: skip
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    notes: Notes = {}
+    for number, point in enumerate(own):
+        style = look[point.method]
+        axes.plot([point.cost] * len(point.seeds), point.seeds, color=style.hex, marker=style.marker, linestyle="",
+                  markersize=4, alpha=0.55, markeredgewidth=0)  # fmt: skip
+        (drawn,) = axes.plot([point.cost], [point.loss], color=style.hex, marker=style.marker, linestyle="",
+                             markersize=9, markeredgewidth=0)  # fmt: skip
+        drawn.set_gid(f"point-{number}")
+        notes[f"point-{number}"] = f"{point.method}: {point.cost:,.4g}, loss {point.loss:.4f}"
+    best = front(own)
+    low, high = _limits(axes, every, base)
+    # From the cheapest down to the best, and on to the right: whoever pays more gets at least that
+    costs = [point.cost for point in best] + [axes.get_xlim()[1]]
+    losses = [point.loss for point in best] + [best[-1].loss]
+    axes.step(costs, losses, where="post", color=INK, linewidth=1.2, linestyle=(0, (1, 2)), alpha=0.8, zorder=1)
+    if base is not None:
+        axes.axhline(base, color=INK, linewidth=1, linestyle=(0, (6, 3)), alpha=0.6)
+        axes.annotate("untouched model", (0.01, base), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                      textcoords="offset points", color=INK, fontsize=SMALL)  # fmt: skip
+    axes.set_ylim(low, high)
+    dress(axes, "both")
+    axes.set_xlabel(AXES[cost])
+    name_at_right(axes, [End(point.loss, point.method, look[point.method]) for point in own])
+    return notes
+
+
+def _limits(axes: Axes, every: Sequence[Point], base: float | None) -> tuple[float, float]:
+    """Sets the scale of the cost, and returns the limits of the loss with some room."""
+    costs = [point.cost for point in every]
+    room = max(1.15, (max(costs) / min(costs)) ** 0.08)
+    axes.set_xlim(min(costs) / room, max(costs) * room)
+    axes.xaxis.set_major_locator(LogLocator(subs=_ticks(max(costs) * room / (min(costs) / room)), numticks=6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.3g}"))))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    losses = [loss for point in every for loss in point.seeds] + ([base] if base is not None else [])
+    room = 0.08 * (max(losses) - min(losses) or 0.1)
+    return min(losses) - room, max(losses) + room
+
+
+def _ticks(ratio: float) -> tuple[float, ...]:
+    """Where the axis has numbers in each decade: more of them where it spans less."""
+    if ratio < 4:
+        return (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    return (1, 2, 5) if ratio < 100 else (1,)
+
+
+def _off_scale(base: float | None, every: Sequence[Point]) -> bool:
+    """Whether the untouched model's loss would squash the rest."""
+    losses = [point.loss for point in every]
+    low, high = min(losses), max(losses)
+    return base is not None and not low - (high - low) <= base <= high + (high - low)

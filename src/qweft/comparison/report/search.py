@@ -1,0 +1,101 @@
+"""The search for learning rates: validation loss by rate, method by method."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from qweft.comparison.report.axes import End, dress, name_at_right
+from qweft.comparison.report.looks import INK, Look
+from qweft.comparison.report.plate import Notes, Plate
+
+
+@dataclass(frozen=True)
+class Search:
+    """One method's search.
+
+    Args:
+        method: Its name.
+        best: The rate that was chosen.
+        at_end: Whether it is the largest or smallest that was tried, so that a better one may lie beyond.
+        losses: Validation loss by rate, ascending; none where the run diverged.
+    """
+
+    method: str
+    best: float
+    at_end: bool
+    losses: dict[float, float | None]
+
+
+def searches(record: Mapping[str, Any] | None) -> list[Search]:
+    """What results.json holds of the search; empty where there was none.
+
+    Args:
+        record: The content of "search".
+    """
+    return [
+        Search(
+            method,
+            float(entry["best"]),
+            bool(entry.get("at_end_of_grid")),
+            dict(sorted((float(rate), loss) for rate, loss in entry["validation_loss"].items())),
+        )
+        for method, entry in (record or {}).items()
+    ]
+
+
+def search_plate(found: Sequence[Search], look: Mapping[str, Look], beside: Sequence[Sequence[Search]]) -> Plate | None:
+    """The figure, or none where there was no search.
+
+    Args:
+        found: Of this comparison.
+        look: Of each method.
+        beside: The searches of all comparisons on the page, which share their scales.
+    """
+    own = [entry for entry in found if _finite(entry)]
+    if not own:
+        return None
+    every = [*own, *(entry for other in beside for entry in other if _finite(entry))]
+    told = "; ".join(f"{e.method} best at {e.best:g}{', an end of what was tried' if e.at_end else ''}" for e in own)
+    return Plate(
+        "learning_rates",
+        "Validation loss by learning rate",
+        "Nats a token on the validation rows. Ringed: the rate that was chosen.",
+        f"{told}.",
+        3.9,
+        lambda figure: _draw(figure, own, every, look),
+    )
+
+
+def _draw(figure: Figure, own: Sequence[Search], every: Sequence[Search], look: Mapping[str, Look]) -> Notes:
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    for entry in own:
+        style, tried = look[entry.method], _finite(entry)
+        axes.plot(list(tried), list(tried.values()), color=style.hex, linestyle=style.line, linewidth=1.6,
+                  marker=style.marker, markersize=5, markeredgewidth=0)  # fmt: skip
+        if entry.best in tried:
+            axes.plot([entry.best], [tried[entry.best]], linestyle="", marker="o", markersize=12,
+                      markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2)  # fmt: skip
+    rates = [rate for entry in every for rate in _finite(entry)]
+    losses = [loss for entry in every for loss in _finite(entry).values()]
+    least = min(losses)
+    # The worst best loss decides, not a run that went astray at a rate far too large
+    most = min(max(losses), least + 3 * (max(min(_finite(e).values()) for e in every) - least) + 0.25 * abs(least))
+    axes.set_ylim(least - 0.06 * (most - least or 1), most + 0.06 * (most - least or 1))
+    axes.set_xlim(min(rates) / 1.4, max(rates) * 1.4)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=8))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("peak learning rate (logarithmic)")
+    dress(axes)
+    name_at_right(axes, [End(list(_finite(e).values())[-1], e.method, look[e.method]) for e in own])
+    return {}
+
+
+def _finite(entry: Search) -> dict[float, float]:
+    """The rates whose run did not diverge."""
+    return {rate: loss for rate, loss in entry.losses.items() if loss is not None and math.isfinite(loss)}

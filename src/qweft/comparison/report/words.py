@@ -1,0 +1,131 @@
+"""What a report says beside its numbers; the page and the Markdown say the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qweft.comparison.kinds import Kind
+from qweft.comparison.report.content import Content
+from qweft.comparison.results import BASE
+from qweft.comparison.verdicts import Finding
+
+KINDS: dict[Kind, str] = {
+    "base": "untouched model",
+    "lora": "LoRA",
+    "hybrid": "with a circuit",
+    "no_circuit": "no circuit",
+    "twin": "stand-in for the circuit",
+    "other": "other adapter",
+}
+"""What a method is, below its name."""
+
+GROUPS = {
+    "circuit": "Does the circuit help?",
+    "reference": "Better than the reference, {reference}?",
+    "time": "Better at equal wall-clock?",
+    "size": "Better than LoRA of equal size?",
+    "other": "Other differences",
+    "fairness": "What was not controlled",
+}
+"""The questions of the verdicts by their topic, in the order in which findings bring them up."""
+
+ANSWERS = {"lower": "yes", "higher": "no", "not shown": "not shown", "open": "open"}
+"""The answer to a question in a word: a lower loss is better."""
+
+ENVIRONMENT_NAMES = {
+    "model_origin": "weights",
+    "data_fingerprint": "data fingerprint",
+    "device_name": "device name",
+    "git_commit": "commit",
+    "dtype": "type of the weights",
+}
+
+RULE = (
+    "“Yes” and “no” stand where at least three seeds are paired, none diverged, and the 95% interval over seeds and test "
+    "rows excludes zero (from six seeds on the sign-flip p must be at most 0.05, too); “not shown” where they do not, "
+    "which is not “equal”; “open” where there is no run that could tell. Lower held-out loss is better."
+)
+SEARCHED = "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it."
+
+
+@dataclass(frozen=True)
+class Question:
+    """One topic of the verdicts.
+
+    Args:
+        topic: A key of `GROUPS`.
+        text: The question.
+        tally: How often each answer was given: "1 yes, 2 not shown".
+        answers: For each finding the word and the sentence.
+    """
+
+    topic: str
+    text: str
+    tally: str
+    answers: tuple[tuple[str, str], ...]
+
+
+def questions(content: Content) -> list[Question]:
+    """The verdicts, put together by what they answer, the circuit first.
+
+    Args:
+        content: The comparison.
+    """
+    grouped: dict[str, list[Finding]] = {}
+    for topic in GROUPS:
+        grouped[topic] = [finding for finding in content.findings if finding.topic == topic]
+    found = []
+    for topic, group in grouped.items():
+        words = [ANSWERS[finding.direction] for finding in group]
+        tally = ", ".join(f"{words.count(word)} {word}" for word in ANSWERS.values() if word in words)
+        if group:
+            text = GROUPS[topic].format(reference=content.reference)
+            answers = tuple((word, finding.text) for word, finding in zip(words, group, strict=True))
+            found.append(Question(topic, text, "" if len(group) == 1 else tally, answers))
+    return found
+
+
+def rates(content: Content) -> list[tuple[str, str, str]]:
+    """Each method's learning rate and where it comes from."""
+    methods = content.config.get("methods")
+    searched = {entry.method: entry.best for entry in content.search}
+    rows = []
+    for entry in content.summary.values():
+        if entry.kind == "base" or entry.learning_rate is None:
+            continue
+        own = methods.get(entry.method) if isinstance(methods, dict) else None
+        if searched.get(entry.method) == entry.learning_rate:
+            source = "searched on the validation rows"
+        elif not isinstance(methods, dict):
+            source = "not recorded"
+        elif isinstance(own, dict) and own.get("learning_rate") is not None:
+            source = "set for this method in the configuration below"
+        else:
+            source = "the training section's, shared"
+        rows.append((entry.method, f"{entry.learning_rate:g}", source))
+    return rows
+
+
+def environment(content: Content) -> dict[str, str]:
+    """Versions and machine under the names that a reader knows."""
+    return {ENVIRONMENT_NAMES.get(key, key): str(value) for key, value in content.environment.items()}
+
+
+def answers(content: Content) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """For each prompt the reference answer and what each method at its first seed made of it."""
+    prompts: dict[str, tuple[str, str, list[tuple[str, str]]]] = {}
+    for method in content.summary:
+        first = min((run for run in content.runs if run.method == method), key=lambda run: run.seed)
+        name = "untouched model" if method == BASE else f"{method}, seed {first.seed}"
+        for answer in first.answers:
+            prompt = str(answer.get("prompt", ""))
+            shown = prompts.setdefault(prompt, (prompt, str(answer.get("reference", "")), []))
+            shown[2].append((name, str(answer.get("generated", ""))))
+    return list(prompts.values())
+
+
+def inspected_on(content: Content) -> str:
+    """What the measures of layers were taken on; empty where it is not known."""
+    known: Sequence[tuple[int | None, int | None]] = [(e.rows, e.tokens) for e in content.inspected.values()]
+    if not known or None in known[0]:
+        return ""
+    return f" Measured on {known[0][0]:,} rows, {known[0][1]:,} tokens."

@@ -1,0 +1,116 @@
+"""The files of a report, from a results.json."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qweft.comparison.report.content import Content, plates
+from qweft.comparison.report.markdown import render_markdown
+from qweft.comparison.report.page import render_beside, render_page
+from qweft.errors import QweftError
+from qweft.files import write_bytes, write_json
+
+RESULTS = "results.json"
+
+
+def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: Path) -> Path:
+    """Write results.json, report.html, report.md and the figures as PNG, each beside its place and renamed.
+
+    Args:
+        results: The content of results.json.
+        config_yaml: The comparison's configuration as YAML text, kept in results.json so that the report can be made
+            again; empty for what the results hold already.
+        title: What was compared on what; empty for the model and the data by their names.
+        folder: Where to; it is made where it does not exist.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        QweftError: There are no runs, or they are not well formed.
+    """
+    record = {**results, "config_yaml": config_yaml} if config_yaml else results
+    content = Content.read(record, title=title)
+    drawn = plates(content)
+    page, text = render_page(record, title=title), render_markdown(content, drawn)
+    write_json(folder / RESULTS, record)
+    for plate in drawn.every:
+        plate.write_png(folder)
+    write_bytes(folder / "report.md", text.encode())
+    write_bytes(folder / "report.html", page.encode())
+    return folder / "report.html"
+
+
+def remake_report(source: Path, output: Path | None = None) -> Path:
+    """Make the report anew from what a comparison left.
+
+    Args:
+        source: A results.json, or the folder that holds it.
+        output: Where to; none for the same folder.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        QweftError: There is no such file, or it does not hold the results of a comparison.
+    """
+    file, results = read_results(source)
+    try:
+        return write_report(results, "", "", file.parent if output is None else output)
+    except QweftError as error:
+        raise _named(file, error) from error
+
+
+def beside(source: Path, other: Path, output: Path | None = None) -> Path:
+    """Write one page with two reports side by side.
+
+    Args:
+        source: A results.json, or the folder that holds it.
+        other: Another one.
+        output: Where to; none for the first one's folder.
+
+    Returns:
+        The path of beside.html.
+
+    Raises:
+        QweftError: There is no such file, or it does not hold the results of a comparison.
+    """
+    contents = []
+    for path in (source, other):
+        file, results = read_results(path)
+        try:
+            contents.append(Content.read(results))
+        except QweftError as error:
+            raise _named(file, error) from error
+    folder = read_results(source)[0].parent if output is None else output
+    page = render_beside(contents[0], contents[1], (str(source), str(other)))
+    write_bytes(folder / "beside.html", page.encode())
+    return folder / "beside.html"
+
+
+def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The file of a comparison's results, and its content.
+
+    Args:
+        path: The file, or the folder that `qweft compare` wrote.
+
+    Raises:
+        QweftError: There is no such file, it cannot be read, or it is something else.
+    """
+    file = path / RESULTS if path.is_dir() else path
+    if not file.exists():
+        what = f"no {RESULTS} in it" if path.is_dir() else "no such file or folder"
+        raise QweftError(f"{path}: {what}; give a {RESULTS}, or the folder that qweft compare wrote")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise QweftError(f"{file}: not JSON that can be read ({error}); give a {RESULTS} of qweft compare") from error
+    if not isinstance(record, Mapping) or not isinstance(record.get("runs"), list):
+        raise QweftError(f"{file}: not the results of a comparison, which have a list of runs; give a {RESULTS}")
+    return file, dict(record)
+
+
+def _named(file: Path, error: QweftError) -> QweftError:
+    """The error with its file, and the way out: records of an older version lack fields of today's."""
+    return QweftError(f"{file}: {error}; if an older qweft wrote it, run its comparison again")

@@ -1,0 +1,72 @@
+"""One browser for all tests of this folder, and the pages that they look at."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qweft.comparison.report import content
+from qweft.comparison.report.write import beside, write_report
+from tests.browser.browser import NAMES, executable
+from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder need the browser; it and its pages are made once, so they stay in one process."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A running browser; where there is none the tests are left out, but not where $CI says that there must be one."""
+    path = executable()
+    reason = f"no browser found ({', '.join(NAMES)} or $QWEFT_BROWSER); make browser says how to get one"
+    if path is None:
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    if os.environ.get("CI"):
+        from playwright.sync_api import sync_playwright
+    else:
+        sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
+    with sync_playwright() as driver:
+        # Root may not use the browser's own sandbox
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        running = driver.chromium.launch(executable_path=path, args=arguments)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Reports by name: with all that there can be, with 16 methods, of one seed, and two beside each other."""
+    folder = tmp_path_factory.mktemp("pages")
+    some = {name: ADAPTERS[name] for name in ("lora", "lora_small", "qtha", "qwthn", "mpo", "mlp_linear")}
+    patch = pytest.MonkeyPatch()
+    patch.setattr(content, "findings", with_intervals(content.findings))
+    write_report(results(some, diverged=("qwthn",)), "", "", folder / "full")
+    write_report(results(many_adapters(16), inspected=False), "", "", folder / "many")
+    write_report(results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False), "", "", folder / "one")
+    made = {name: folder / name / "report.html" for name in ("full", "many", "one")}
+    made["beside"] = beside(folder / "full", folder / "many", folder)
+    patch.undo()
+    return made
+
+
+def with_intervals(findings: Any) -> Any:
+    """The findings with an interval around each difference that has a number, so that there is a forest plot."""
+
+    def wider(summary: Any) -> list[Any]:
+        found = findings(summary)
+        for number, finding in enumerate(found):
+            losses = [summary[name].eval_loss if name in summary else None for name in (finding.method, finding.other)]
+            if None not in losses:
+                mean = 100 * (losses[0] / losses[1] - 1)
+                object.__setattr__(finding, "difference", mean)
+                object.__setattr__(finding, "interval", [mean - 1 - number % 3, mean + 1 + number % 3])
+        return found
+
+    return wider

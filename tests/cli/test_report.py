@@ -1,0 +1,40 @@
+from pathlib import Path
+
+from qweft.cli.main import main
+
+
+def test_report_makes_one_anew(fake, capsys):
+    seen = []
+    fake(
+        "qweft.comparison.report.write",
+        beside=None,
+        remake_report=lambda *given: seen.append(given) or Path("a/report.html"),
+    )
+    assert main(["report", "runs/demo"]) == 0
+    assert main(["report", "runs/demo", "--output", "elsewhere"]) == 0
+    assert seen == [(Path("runs/demo"), None), (Path("runs/demo"), Path("elsewhere"))]
+    assert capsys.readouterr().out == "report: a/report.html\n" * 2
+
+
+def test_report_beside_another(fake, capsys):
+    seen = []
+    fake(
+        "qweft.comparison.report.write",
+        remake_report=None,
+        beside=lambda *given: seen.append(given) or Path("a/beside.html"),
+    )
+    assert main(["report", "runs/demo", "--beside", "runs/other"]) == 0
+    assert seen == [(Path("runs/demo"), Path("runs/other"), None)]
+    assert capsys.readouterr().out == "report: a/beside.html\n"
+
+
+def test_report_says_what_is_wrong_in_one_sentence(capsys, tmp_path):
+    assert main(["report"]) == 2
+    assert "qweft report: RESULTS is missing" in capsys.readouterr().err
+    assert main(["report", "a", "--besid", "b"]) == 2
+    assert "did you mean --beside?" in capsys.readouterr().err
+    assert main(["report", "a", "--beside"]) == 2
+    assert "expected a value after it" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "none")]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("qweft: error: ") and err.count("\n") == 1 and "no such file or folder" in err

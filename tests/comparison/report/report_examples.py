@@ -1,0 +1,129 @@
+"""Results with all that a report can show, from chosen numbers."""
+
+import math
+
+from qweft.comparison.summary import summarise
+from tests.comparison.comparison_examples import run
+
+CONFIG = """\
+model: {name: tiny}
+training: {max_steps: 40, learning_rate: 0.001}
+seeds: [0, 1, 2]
+methods:
+  lora: {adapter: {peft_type: LORA, r: 8}, learning_rate: 0.01}
+  qtha: {adapter: {preset: qtha, r: 4, circuit_layers: 2}}
+"""
+
+ADAPTERS = {
+    "lora": {"peft_type": "LORA", "r": 8},
+    "lora_small": {"peft_type": "LORA", "r": 1},
+    "qtha": {"preset": "qtha", "r": 4, "circuit_layers": 2},
+    "qwthn": {"preset": "qwthn", "r": 4, "circuit_layers": 2},
+    "mpo": {"preset": "mpo", "r": 4},
+    "mlp_linear": {"preset": "qtha", "core": "mlp_linear", "r": 4},
+    "fourier_linear": {"preset": "qtha", "core": "fourier_linear", "r": 4},
+    "frozen_linear": {"preset": "qtha", "core": "frozen_linear", "r": 4},
+    "product_linear": {"preset": "qtha", "core": "product_linear", "r": 4},
+}
+
+
+def many_adapters(number=16):
+    """So many methods, some with names that no figure has room for."""
+    long = "quantum_weighted_adapter_of_rank_{}_with_a_scaled_start"
+    names = [(long if i % 3 == 0 else "method_{}").format(i) for i in range(number - 1)]
+    return {"lora": ADAPTERS["lora"], **{name: {"preset": "qtha", "r": 2 + i % 3} for i, name in enumerate(names)}}
+
+
+def results(adapters=ADAPTERS, seeds=3, inspected=True, diverged=(), shift=0.0, answers=True):
+    """The content of a results.json, as a comparison writes it.
+
+    Args:
+        adapters: Specifications by method.
+        seeds: Number of seeds.
+        inspected: Whether adapters were looked into.
+        diverged: Methods whose first seed diverged.
+        shift: Added to all losses.
+        answers: Whether there are example answers.
+    """
+    told = ({"prompt": "user: What is 6 times 7?", "reference": "42", "generated": "It is 42, I think."},)
+    made = [run("base", 0, 1.9, answers=told if answers else ())]
+    for seed in range(seeds):
+        for i, (method, adapter) in enumerate(adapters.items()):
+            loss = 1.0 + shift + 0.03 * ((7 * i) % 5) + 0.02 * math.sin(3 * seed + i)
+            gone = method in diverged and seed == 0
+            curve = tuple(
+                (step, math.nan if gone and step > 20 else learned(step, i, seed, loss)) for step in range(1, 41)
+            )
+            made.append(
+                run(method, seed, None if gone else loss, adapter=adapter, steps=40, train_loss_curve=curve,
+                    trainable_parameters=460_800 if i == 0 else 54_000 + 2_700 * ((5 * i) % 7), learning_rate=0.01,
+                    step_seconds_median=0.2 + 0.04 * ((3 * i) % 8), answers=told if answers else ())
+            )  # fmt: skip
+    records = [entry.to_json() for entry in made]
+    if inspected:
+        for record in records:
+            if record["method"] != "base":
+                record["inspection"] = inspection(record["method"], record["seed"])
+    return {
+        "runs": records,
+        "summary": {name: entry.to_json() for name, entry in summarise(made).items()},
+        "environment": {
+            "qweft": "0.1.0", "torch": "2.13.0", "cpu": "some processor", "date": "2026-01-01T00:00:00+00:00",
+            "command": "qweft compare configs/demo.yaml --output runs/demo", "git_commit": "0123abc",
+            "model_origin": "a package, Q4_1 dequantised", "data_fingerprint": "af08c93c3738d09e" * 4,
+        },
+        "config_yaml": CONFIG,
+        "search": {
+            method: {
+                "best": 0.01, "at_end_of_grid": i == 1,
+                "validation_loss": {f"{rate:g}": 1 + shift + 0.1 * (math.log10(rate) + 2 + 0.1 * i) ** 2 + 0.02 * i
+                                    for rate in (0.001, 0.003, 0.01, 0.03)},
+            }
+            for i, method in enumerate(adapters)
+        },
+    }  # fmt: skip
+
+
+def learned(step, i, seed, loss):
+    """A training loss that falls to a held-out one, not quite smoothly."""
+    return loss + 1.1 * math.exp(-step / (9 + i)) + 0.05 * math.sin(step * (i + 2) + seed)
+
+
+def inspection(method, seed, blocks=30):
+    """What is measured inside a method's adapters; a LoRA has no circuit, and little else than its ranks."""
+    has_circuit = "lora" not in method and method != "mpo"
+    layers = [
+        layer(f"model.layers.{block}.self_attn.{module}", block, has_circuit, "lora" in method,
+              1 + 0.5 * math.sin(block / 5 + j + len(method) + seed / 10))
+        for block in range(blocks)
+        for j, module in enumerate(("q_proj", "v_proj"))
+    ]  # fmt: skip
+    return {"adapter": method, "kind": "QWTHN", "rows": 16, "tokens": 1024, "layers": layers, "means": {}}
+
+
+def layer(name, block, has_circuit, is_lora, value):
+    """One layer; `value` decides on all numbers."""
+    circuit = value if has_circuit else None
+    return {
+        "layer": name,
+        "module": name.rpartition(".")[2],
+        "block": block,
+        "rank": 4,
+        "effective_rank_token": 1 + value,
+        "effective_rank_input": 2 * value,
+        "effective_rank_output": 2.2 * value,
+        "different_maps": value if has_circuit else 1.0,
+        "relative_size": 0.01 * value,
+        "non_affinity": 0.2 * value if has_circuit else 0.0,
+        "circuit_share": circuit and 0.3 * circuit,
+        "circuit_share_varying": circuit and 0.2 * circuit,
+        "entanglement": circuit and 0.4 * circuit,
+        "entanglement_sd": 0.1,
+        "expressibility": circuit and 0.1 * circuit,
+        "spectrum": [math.exp(-k / (1 + value)) for k in range(8 if is_lora else 4)],
+        "gradient_norms": {
+            "circuit": circuit and 1e-3 * circuit,
+            "tensor_network": None if is_lora else 1e-2 * value,
+            "linear": 2e-2 * value,
+        },
+    }

@@ -1,0 +1,237 @@
+"""The figures: written, self-contained, and right where it can be checked without looking."""
+
+import itertools
+import math
+import os
+import re
+import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pytest
+
+from qweft.comparison.report import axes, curves
+from qweft.comparison.report.content import Content, look_of, plates
+from qweft.comparison.report.curves import lines
+from qweft.comparison.report.forest import differences, forest_plate
+from qweft.comparison.report.looks import COLOURS, DASHES, SHAPES, fitting, looks
+from qweft.comparison.report.pareto import Point, front, points
+from qweft.comparison.report.search import searches
+from qweft.comparison.summary import summarise
+from tests.comparison.comparison_examples import run, runs
+from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
+
+RUNS = runs(base=[1.3], lora=[0.8, 0.81, 0.82], qtha=[0.9, 0.91, 0.92], mpo=[0.905, 0.915, 0.925])
+SOME = {name: ADAPTERS[name] for name in ("lora", "qtha", "mpo")}
+
+
+def content_of(made):
+    return Content.read({"runs": [entry.to_json() for entry in made]})
+
+
+@pytest.fixture(scope="module")
+def full():
+    return Content.read(results(SOME))
+
+
+def test_every_figure_is_there_and_written_whole_as_png(full, tmp_path):
+    drawn = plates(full)
+    names = [plate.name for plate in drawn.every]
+    assert names[:5] == ["loss_curves", "loss_by_size", "loss_by_time", "learning_rates", "spectra"]
+    assert len(drawn.maps) == 13 and len(set(names)) == len(names)
+    for plate in drawn.every[:6]:
+        content = plate.write_png(tmp_path).read_bytes()
+        assert content.startswith(b"\x89PNG") and content.rstrip().endswith(b"IEND\xaeB`\x82")
+    assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.png" for name in names[:6])
+
+
+def test_an_svg_is_well_formed_refers_only_to_itself_and_says_what_it_shows(full):
+    for plate in plates(full).every[:7]:
+        text = plate.svg("a-")
+        root = ET.fromstring(text)
+        ids = [element.get("id") for element in root.iter() if element.get("id")]
+        assert len(ids) == len(set(ids)) and all(name.startswith(f"a-{plate.name}-") for name in ids)
+        used = {e.get("href") for e in root.iter() if e.get("href")} | set(re.findall(r"url\((#[^)]+)\)", text))
+        assert used and all(reference[0] == "#" and reference[1:] in ids for reference in used)
+        assert "http" not in text and "<script" not in text and "<!--" not in text
+        assert root.get("aria-labelledby").split() == [root.find("title").get("id"), root.find("desc").get("id")]
+        assert root.find("title").text == plate.title and root.find("desc").text == plate.description
+        assert list(root.iter("text")), "text is text, not outlines"
+        assert text == plate.svg("a-")
+
+
+def test_two_figures_on_one_page_share_no_id(full):
+    ids = [set(re.findall(r' id="([^"]+)"', plate.svg())) for plate in plates(full).every[:6]]
+    assert all(found and not found & other for found, other in itertools.combinations(ids, 2))
+
+
+def test_global_settings_are_left_alone(full, tmp_path):
+    before, backend = dict(matplotlib.rcParams), matplotlib.get_backend(auto_select=False)
+    plates(full).every[0].write_png(tmp_path)
+    plates(full).every[0].svg()
+    assert dict(matplotlib.rcParams) == before and matplotlib.get_backend(auto_select=False) == backend
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        runs(base=[1.3]),
+        runs(lora=[1.0]),
+        runs(base=[1.3], lora=[None, 1.0]),
+        [run("lora", 0, None, train_loss_curve=((1, 2.0), (2, float("nan"))))],
+        [run("lora", 0, None, train_loss_curve=((1, float("nan")), (2, float("nan"))))],
+        [run("lora", 0, train_loss_curve=((1, 2.0), (2, 1.0))), run("lora", 1, train_loss_curve=((2, 1.0),))],
+        [run(r"$\frac{a$", 0), run("<script>alert(1)</script>-->", 0)],
+        [run("lora", 0, step_seconds_median=None)],
+        runs(**{f"method_{i}": [1.0 + i / 100] for i in range(16)}),
+    ],
+    ids=["base alone", "one run", "diverged", "all diverged", "from the start", "unequal curves", "odd names",
+         "no times", "many"],
+)  # fmt: skip
+def test_odd_comparisons_are_drawn(made, tmp_path):
+    for plate in plates(content_of(made)).every:
+        ET.fromstring(plate.svg())
+        plate.write_png(tmp_path)
+
+
+def test_the_trailing_mean_by_hand():
+    assert curves._trailing_mean(np.array([1.0, 3.0, 5.0, 9.0]), 2).tolist() == [1, 2, 4, 7]
+
+
+def test_a_line_is_the_mean_over_seeds_between_the_lowest_and_the_highest():
+    (line,) = lines(runs(lora=[1.0, 1.0, 1.0]))
+    assert line.steps.tolist() == [1, 2, 3, 4] and line.seeds == 3
+    assert line.middle == pytest.approx([2.0, 1.6, 1.2, 1.1])
+    assert line.low[1] == 1.5 and line.high[1] == pytest.approx(1.7)
+
+
+def test_names_are_spread_just_so_far_that_they_do_not_overlap():
+    places = axes.spread([0.1, 0.5, 0.5, 0.52], gap=0.05)
+    assert places[0] == 0.1
+    assert all(b - a >= 0.05 - 1e-9 for a, b in itertools.pairwise(places))
+    assert sum(places[1:]) == pytest.approx(0.5 + 0.5 + 0.52)
+
+
+def test_sixteen_names_in_a_figure_do_not_overlap():
+    plate = plates(Content.read(results(many_adapters(16), seeds=1, inspected=False))).curves
+    ends = [
+        e for e in ET.fromstring(plate.svg()).iter("text") if re.fullmatch(r"lora|method_\d+|.*…d_start", e.text or "")
+    ]
+    assert len(ends) == 16
+    heights = sorted(float(e.get("y") or re.search(r" (-?[\d.]+)\)", e.get("transform"))[1]) for e in ends)
+    size = float(re.search(r"font(?:-size)?: ([\d.]+)px", ends[0].get("style"))[1])
+    assert all(b - a >= size for a, b in itertools.pairwise(heights))
+
+
+def test_no_two_methods_look_alike():
+    found = list(looks(f"method {i}" for i in range(36)).values())
+    assert len({(look.colour, look.dash) for look in found}) == 36
+    assert len({(look.colour, look.marker) for look in found}) == 36
+    first = found[:6]
+    assert len({look.colour for look in first}) == len({look.dash for look in first}) == 6
+    assert len({look.marker for look in first}) == 6 and len(COLOURS) == len(DASHES) == 6
+    for look in found[:7]:
+        swatch = ET.fromstring(look.swatch())
+        assert (swatch.find("path").get("stroke-dasharray") is None) == (not DASHES[look.dash])
+        assert SHAPES[look.marker] in look.swatch()
+
+
+def test_long_names_keep_their_beginning_and_their_end():
+    assert fitting("qtha") == "qtha"
+    short = fitting("quantum_weighted_rank_4_scaled")
+    assert len(short) == 16 and short.startswith("quantum") and short.endswith("scaled") and "…" in short
+
+
+def brute_force_front(found):
+    """Points that no other one beats or equals in both, with one of the two better."""
+    return {
+        a
+        for a in found
+        if not any(b.cost <= a.cost and b.loss <= a.loss and (b.cost, b.loss) != (a.cost, a.loss) for b in found)
+    }
+
+
+def test_the_front_is_what_no_other_method_beats():
+    grid = [Point(f"{i}", (7 * i) % 11, (5 * i) % 13, ()) for i in range(1, 40)]
+    expected = {(point.cost, point.loss) for point in brute_force_front(grid)}
+    assert [(p.cost, p.loss) for p in front(grid)] == sorted(expected)
+
+
+def test_points_are_means_and_leave_out_what_has_no_cost():
+    summary = summarise([*runs(base=[1.3], lora=[0.8, 1.0]), run("fast", 0, 1.0, step_seconds_median=None)])
+    assert [(p.method, p.cost, p.loss) for p in points(summary, "parameters")] == [
+        ("lora", 1000, pytest.approx(0.9)),
+        ("fast", 500, 1.0),
+    ]
+    assert [p.method for p in points(summary, "time")] == ["lora"]
+
+
+def finding(method, other, difference, interval, topic="reference"):
+    return SimpleNamespace(topic=topic, method=method, other=other, direction="not shown", text="",
+                           difference=difference, interval=interval)  # fmt: skip
+
+
+def test_the_forest_has_each_difference_once_and_fills_those_that_leave_out_zero():
+    found = [
+        finding("qtha", "lora", 2.0, [1.0, 3.0]),
+        finding("qtha", "lora", 2.0, [1.0, 3.0], "size"),
+        finding("mpo", "lora", -0.5, [-2.0, 1.0]),
+        finding("qtha", "mpo", None, None),
+        SimpleNamespace(topic="fairness", method="", other="", direction="open", text=""),
+    ]
+    assert [(d.method, d.mean, d.low, d.high) for d in differences(found)] == [("qtha", 2, 1, 3), ("mpo", -0.5, -2, 1)]
+    plate = forest_plate(found, looks(["qtha", "mpo"]), [])
+    text = plate.svg()
+    assert "qtha against lora: +2.00" in text and "[−2.00, +1.00]" in text
+    assert text.count("fill: var(--page") == 1
+    assert forest_plate([], {}, []) is None
+
+
+def limits(plate):
+    """The limits of a plate's first axes."""
+    figure, _ = plate._drawn()
+    return figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+
+
+def test_beside_each_other_figures_share_scales_and_looks():
+    low, high = (
+        Content.read(results(SOME, inspected=False)),
+        Content.read(results(ADAPTERS, shift=1.0, inspected=False)),
+    )
+    look = look_of([low, high])
+    for left, right in zip(plates(low, [low, high]).every, plates(high, [low, high]).every, strict=True):
+        assert left.name == right.name and limits(left) == limits(right)
+        assert limits(left)[1] != limits(plates(low).every[0])[1]
+    assert list(look) == [*SOME, *(name for name in ADAPTERS if name not in SOME)]
+
+
+def test_a_map_has_a_cell_for_each_layer_that_says_its_number(full):
+    by_name = {plate.name: plate for plate in plates(full).maps}
+    text = by_name["map_entanglement"].svg()
+    assert text.count("<title>qtha, block ") == 60 and "<title>lora, block" not in text
+    layer = full.inspected["qtha"].values["entanglement"][("v_proj", 7)]
+    assert f"<title>qtha, block 7, v_proj: {layer:.4g}</title>" in text
+    assert by_name["map_relative_size"].svg().count("<title>lora, block ") == 60
+
+
+def test_a_method_is_inspected_as_the_mean_over_its_seeds(full):
+    records = [r for r in results(SOME)["runs"] if r["method"] == "qtha"]
+    numbers = [r["inspection"]["layers"][5]["relative_size"] for r in records]
+    assert full.inspected["qtha"].values["relative_size"][("v_proj", 2)] == pytest.approx(sum(numbers) / 3)
+    spectra = [layer["spectrum"] for r in records for layer in r["inspection"]["layers"]]
+    assert full.inspected["qtha"].spectrum == pytest.approx(
+        [sum(column) / len(spectra) for column in zip(*spectra, strict=True)]
+    )
+
+
+def test_the_search_is_read_in_the_order_of_the_rates():
+    (found,) = searches({"a": {"best": 0.01, "at_end_of_grid": True, "validation_loss": {"0.01": 1.0, "0.001": None}}})
+    assert list(found.losses.items()) == [(0.001, None), (0.01, 1.0)] and found.at_end
+    assert searches(None) == []
+
+
+def test_a_run_that_explodes_does_not_flatten_the_others():
+    made = [run("lora", 0), run("qtha", 0, None, train_loss_curve=((1, 2.0), (2, 1e6), (3, math.nan)))]
+    plate = plates(content_of(made)).curves
+    assert limits(plate)[1][1] < 2 * curves.CUT * 1.1

@@ -1,0 +1,161 @@
+"""The files of a report, made again from results.json, and two of them on one page."""
+
+import copy
+import json
+import re
+
+import pytest
+
+from qweft.comparison.report.beside import differing
+from qweft.comparison.report.content import Content
+from qweft.comparison.report.page import render_beside
+from qweft.comparison.report.write import beside, read_results, remake_report, write_report
+from qweft.errors import QweftError
+from tests.comparison.report.report_examples import ADAPTERS, CONFIG, results
+
+SOME = {name: ADAPTERS[name] for name in ("lora", "qtha", "mpo")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A comparison's folder with its report."""
+    made = results(SOME)
+    del made["config_yaml"]
+    folder = tmp_path_factory.mktemp("comparison")
+    assert write_report(made, CONFIG, "Three methods", folder) == folder / "report.html"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def markdown(folder):
+    return (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_it_writes_page_markdown_pictures_and_results(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert {"report.html", "report.md", "results.json", "loss_curves.png", "loss_by_size.png", "spectra.png"} <= names
+    assert not [name for name in names if name.startswith(".")]
+    kept = json.loads((folder / "results.json").read_text())
+    assert kept["config_yaml"] == CONFIG and kept["runs"] == json.loads(json.dumps(results(SOME)["runs"]))
+    assert "Three methods" in (folder / "report.html").read_text()
+
+
+def test_markdown_says_what_the_page_says(markdown, folder):
+    headings = re.findall(r"^## (.*)$", markdown, re.MULTILINE)
+    assert headings == ["What it shows", "The numbers", "Inside the adapters", "Circuits", "Example answers",
+                        "How it was run", "Notes"]  # fmt: skip
+    for words in (
+        "# Three methods",
+        "| lora | 460,800 |",
+        "qweft compare configs/demo.yaml",
+        "circuit\\_layers: 2",
+        "┤RY(c0)├",
+        "| commit | 0123abc |",
+        "dequantised",
+        "searched on the validation rows",
+        "It is 42, I think.",
+    ):
+        assert words.replace("\\", "") in markdown.replace("\\", ""), words
+    for name in re.findall(r"\]\(([^)]+)\)", markdown):
+        assert (folder / name).is_file()
+    assert "\n\n\n" not in markdown
+
+
+def test_markdown_means_are_those_of_the_layers(markdown):
+    records = [r["inspection"]["layers"] for r in results(SOME)["runs"] if r["method"] == "qtha"]
+    numbers = [layer["different_maps"] for layers in records for layer in layers]
+    line = next(line for line in markdown.splitlines() if line.startswith("| Different maps"))
+    assert float(line.split("|")[3]) == pytest.approx(sum(numbers) / len(numbers), rel=0.01)
+    assert float(line.split("|")[2]) == 1  # LoRA's
+
+
+def test_markdown_takes_no_text_for_marks(tmp_path):
+    evil = "<script>alert(1)</script> | **bold** [link](http://x.org) ```\n# no heading"
+    made = results({"lora": SOME["lora"]}, inspected=False)
+    for record in made["runs"]:
+        record |= {"model": evil, "data": evil}
+        record["answers"] = [{"prompt": evil, "reference": evil, "generated": evil}]
+    made["environment"] |= {"cpu": evil, "command": evil}
+    write_report(made, evil, evil, tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    outside = re.sub(r"^(`{3,})[^`]*\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert "<script>" not in outside and "[link]" not in outside and "\n# no heading" not in outside
+    assert "**bold**" not in outside and outside.count("\n# ") <= 1
+
+
+def test_a_report_is_made_again_from_what_it_left(folder, tmp_path):
+    assert remake_report(folder, tmp_path / "again") == tmp_path / "again" / "report.html"
+    old, new = (folder / "report.html").read_text(), (tmp_path / "again" / "report.html").read_text()
+    assert old.replace("Three methods", "tiny on rows") == new
+    assert remake_report(tmp_path / "again" / "results.json") == tmp_path / "again" / "report.html"
+
+
+def test_results_of_an_older_version_have_a_report(tmp_path):
+    made = {"runs": copy.deepcopy(results(SOME, inspected=False)["runs"])}
+    for record in made["runs"]:
+        for key in ("answers", "learning_rate", "eval_standard_error", "adapter", "started", "seconds"):
+            del record[key]
+    (tmp_path / "results.json").write_text(json.dumps(made))
+    assert "The numbers" in remake_report(tmp_path).read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "no results.json in it"),
+        ("{", "not JSON that can be read"),
+        ("[1]", "not the results of a comparison"),
+        ('{"runs": 3}', "not the results of a comparison"),
+        ('{"runs": []}', "no run to report on"),
+        ('{"runs": [{"method": "a", "seed": 1}]}', "(a, seed 1) is not complete.*if an older qweft wrote it"),
+    ],
+)
+def test_what_is_no_comparison_is_refused_in_one_sentence(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    with pytest.raises(QweftError) as error:
+        remake_report(tmp_path)
+    assert re.search(words.replace("(a, seed 1)", r"\(a, seed 1\)"), str(error.value))
+    assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(QweftError, match="no such file or folder"):
+        read_results(tmp_path / "nowhere")
+
+
+def test_two_reports_stand_beside_each_other(folder, tmp_path):
+    write_report(results(SOME, shift=1.0, seeds=2), CONFIG.replace("0.001", "0.5"), "", tmp_path / "other")
+    path = beside(folder, tmp_path / "other", tmp_path / "both")
+    assert path == tmp_path / "both" / "beside.html"
+    page = path.read_text()
+    assert page.index("What differs") < page.index("What it shows") < page.index("The numbers")
+    assert '<th scope="row">training.learning_rate</th><td>0.001</td><td>0.5</td>' in page
+    assert page.count("<h2 ") == 10 and page.count("Training loss by step</b>") == 2
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert "script" not in page and "http" not in re.sub(r'a\[href\^="http"\]', "", page)
+
+
+def test_what_differs_is_listed_and_nothing_else():
+    one, other = results(SOME, inspected=False), results(SOME, inspected=False, seeds=2)
+    other["environment"] |= {"torch": "2.14.0", "date": "another day"}
+    found = {entry.name: (entry.left, entry.right) for entry in differing(Content.read(one), Content.read(other))}
+    assert found == {"seeds": ("0, 1, 2", "0, 1"), "torch": ("2.13.0", "2.14.0")}
+
+
+def test_without_configurations_the_runs_tell_what_differs():
+    one, other = results(SOME, inspected=False), results({**SOME, "qtha": {"preset": "qtha", "r": 6}}, inspected=False)
+    del one["config_yaml"]
+    found = {entry.name: (entry.left, entry.right) for entry in differing(Content.read(one), Content.read(other))}
+    assert found == {
+        "methods.qtha.adapter.r": ("4", "6"),
+        "methods.qtha.adapter.circuit_layers": ("2", "–"),
+    }
+
+
+def test_a_section_that_one_of_two_has_is_shown_for_both():
+    left, right = Content.read(results(SOME, seeds=1)), Content.read(results(SOME, seeds=1, inspected=False))
+    page = render_beside(left, right, ("left", "<b>right</b>"))
+    assert page.count("This comparison has nothing of the kind.") == 1
+    assert "<b>right</b>" not in page
