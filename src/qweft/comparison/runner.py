@@ -40,15 +40,33 @@ def describe(config: ComparisonConfig) -> Table:
     table = Table(title=f"{config.model.name} on {config.data.source}, seeds {', '.join(map(str, config.seeds))}")
     for column in ("method", "parameters", "learning rate", "steps", "adapter"):
         table.add_column(column, justify="left" if column in ("method", "adapter") else "right")
+    shared = _shared([method.adapter for method in methods])
+    if shared and len(methods) > 1:
+        table.caption = f"all adapters: {_said(shared)}"
     for method in methods:
         given = config.methods[method.name]
         rate = f"{method.learning_rate:g}"
         if config.search and config.methods[given.rate_of or method.name].learning_rate is None:
             rate = f"as {given.rate_of}" if given.rate_of else "searched"
         steps = "all" if given.match_time is None else f"time of {given.match_time}"
-        adapter = ", ".join(f"{key} {value}" for key, value in method.adapter.items())
-        table.add_row(method.name, f"{method.trainable_parameters:,}", rate, steps, adapter)
+        own = {key: value for key, value in method.adapter.items() if len(methods) == 1 or key not in shared}
+        table.add_row(method.name, f"{method.trainable_parameters:,}", rate, steps, _said(own))
     return table
+
+
+def _shared(adapters: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all specifications say alike."""
+    return {
+        key: value
+        for key, value in adapters[0].items()
+        if all(key in other and other[key] == value for other in adapters)
+    }
+
+
+def _said(adapter: dict[str, Any]) -> str:
+    """A specification in words: preset qtha, r 4."""
+    texts = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in adapter.items()}
+    return ", ".join(f"{key} {text}" for key, text in texts.items())
 
 
 def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
