@@ -97,6 +97,15 @@ def means(layers: Sequence[LayerInspection]) -> dict[str, float | None]:
     return found
 
 
+def _rounded(value: Any) -> Any:
+    """Six digits that count: more would only fill files."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    return [_rounded(entry) for entry in value] if isinstance(value, list) else value
+
+
 @dataclass(frozen=True)
 class Inspection:
     """What one adapter does on some text.
@@ -120,7 +129,11 @@ class Inspection:
     unreached: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON can hold it."""
+        """Everything as JSON can hold it, numbers to six digits."""
+        found: dict[str, Any] = _rounded(self._as_dict())
+        return found
+
+    def _as_dict(self) -> dict[str, Any]:
         return {
             "adapter": self.adapter,
             "kind": self.kind,
