@@ -298,3 +298,22 @@ def test_a_training_step_moves_what_is_trained_and_no_frozen_angle(twin):
 def test_wrong_fields_are_one_sentence(fields, sentence):
     with pytest.raises(QweftError, match=sentence):
         QwthnConfig(**fields)
+
+
+def test_a_copy_by_parameters_alone_is_the_same_model():
+    """What TRL does for a reference: a second adapter of the same config object, and the parameters copied."""
+    model = get_peft_model(tiny_llama(), small("frozen_linear")).eval()
+    model.add_adapter("ref", model.peft_config["default"])
+    for name, parameter in model.named_parameters():
+        if ".default." in name:
+            model.get_parameter(name.replace(".default.", ".ref.")).data.copy_(parameter.data)
+    wanted = model(input_ids=IDS).logits
+    model.set_adapter("ref")
+    assert torch.equal(model(input_ids=IDS).logits, wanted)
+
+
+def test_adapters_of_configs_of_their_own_have_frozen_angles_of_their_own():
+    model = get_peft_model(tiny_llama(), small("frozen_linear"))
+    model.add_adapter("other", small("frozen_linear"))
+    core = model.base_model.model.model.layers[0].self_attn.q_proj.qwthn_core
+    assert not torch.equal(core["default"].angles, core["other"].angles)

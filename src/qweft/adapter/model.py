@@ -47,6 +47,7 @@ class QwthnModel(BaseTuner):
         with untouched_on_error(model, adapter_name):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             check_announced(model, adapter_name, self.peft_config[adapter_name])
+        _share_frozen_angles(model, adapter_name, self.peft_config)
         watch(model)
 
     def _unload_and_optionally_merge(
@@ -228,6 +229,26 @@ class QwthnModel(BaseTuner):
             if place != key and key in plain:
                 plain[place] = plain.pop(key)
         return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, plain)
+
+
+@torch.no_grad()
+def _share_frozen_angles(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -> None:
+    """Adapters of one config object have the same untrained angles.
+
+    TRL makes its reference model so: a second adapter of the first one's config, and a copy of what is trained.
+    """
+    config = configs[adapter_name]
+    if function_of(config.core) != "frozen":
+        return
+    first = next((name for name, other in configs.items() if other is config), adapter_name)
+    for layer in model.modules():
+        if (
+            isinstance(layer, QwthnLinear)
+            and {first, adapter_name} <= layer.qwthn_core.keys()
+            and first != adapter_name
+        ):
+            for name, angles in layer.qwthn_core[adapter_name].named_buffers():
+                angles.copy_(layer.qwthn_core[first].get_buffer(name))
 
 
 def _warn_of_dead_angles(config: Any) -> None:
