@@ -58,7 +58,7 @@ def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
         if (finding.topic == "other") == (part == "others") and finding.difference is not None and finding.interval:
             others = part == "others"
             group, name = (finding.other, finding.method) if others else (finding.method, finding.other)
-            heading = f"against {group}" if others else f"{group} against"
+            heading = f"against {fitting(group)}" if others else f"{fitting(group)} against"
             entry = Difference(heading, name, finding.method, finding.other, finding.difference, *finding.interval,
                                finding.direction in ("lower", "higher"))  # fmt: skip
             found.setdefault((finding.method, finding.other), entry)
