@@ -13,7 +13,8 @@ from tests.analysis.examples import SMALL, branch_of, one_layer
 
 TOKENS = 12
 QWTHN = {**SMALL, "target_modules": ["only"]}
-CORES = ["identity", "linear", "quantum", "quantum_linear", "quantum_weighted"]
+TWINS = ["mlp_linear", "fourier_linear", "frozen_linear", "product_linear", "mlp_weighted"]
+CORES = ["identity", "linear", "quantum", "quantum_linear", "quantum_weighted", *TWINS]
 
 
 def spread_and_dense(config, into=7, out=9):

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from qweft.comparison.report import content
 from qweft.comparison.report.write import beside, write_report
 from tests.browser.browser import NAMES, executable
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
@@ -42,28 +41,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Reports by name: with all that there can be, with 16 methods, of one seed, and two beside each other."""
     folder = tmp_path_factory.mktemp("pages")
     some = {name: ADAPTERS[name] for name in ("lora", "lora_small", "qtha", "qwthn", "mpo", "mlp_linear")}
-    patch = pytest.MonkeyPatch()
-    patch.setattr(content, "findings", with_intervals(content.findings))
     write_report(results(some, diverged=("qwthn",)), "", "", folder / "full")
     write_report(results(many_adapters(16), inspected=False), "", "", folder / "many")
     write_report(results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False), "", "", folder / "one")
     made = {name: folder / name / "report.html" for name in ("full", "many", "one")}
     made["beside"] = beside(folder / "full", folder / "many", folder)
-    patch.undo()
     return made
-
-
-def with_intervals(findings: Any) -> Any:
-    """The findings with an interval around each difference that has a number, so that there is a forest plot."""
-
-    def wider(summary: Any) -> list[Any]:
-        found = findings(summary)
-        for number, finding in enumerate(found):
-            losses = [summary[name].eval_loss if name in summary else None for name in (finding.method, finding.other)]
-            if None not in losses:
-                mean = 100 * (losses[0] / losses[1] - 1)
-                object.__setattr__(finding, "difference", mean)
-                object.__setattr__(finding, "interval", [mean - 1 - number % 3, mean + 1 + number % 3])
-        return found
-
-    return wider

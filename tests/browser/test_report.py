@@ -9,8 +9,10 @@ from PIL import Image
 
 from tests.browser.browser import CONTRASTS, FIGURES, HEADINGS, OVERFLOWING
 
-WIDTHS = (360, 768, 1440)
-NAMES = ("full", "many", "one", "beside")
+SEEN = [("full", 360), ("full", 768), ("full", 1440), ("many", 360), ("many", 1440), ("one", 768), ("beside", 360),
+        ("beside", 1440)]  # fmt: skip
+FIGURES_OF = {"full": 24, "many": 6, "one": 4, "beside": 30}
+OPENED = "() => document.querySelectorAll('details').forEach(e => e.open = true)"
 VISIONS = ("none", "deuteranopia", "protanopia", "tritanopia")
 FAR_ENOUGH = 8.0
 """Difference of two colours (CIE 1976 L*a*b*) that is seen at a glance in lines and markers."""
@@ -41,13 +43,14 @@ def visit(browser, pages):
     assert [url for url in asked if not url.startswith("file://") or not url.endswith(".html")] == []
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "width"), SEEN)
 def test_nothing_is_wider_than_the_window_and_every_figure_is_seen_whole(visit, name, width):
     page = visit(name, width)
     assert page.evaluate(OVERFLOWING) == {"page": 0, "parts": []}
+    page.evaluate(OPENED)
+    assert page.evaluate(OVERFLOWING) == {"page": 0, "parts": []}
     figures = page.evaluate(FIGURES)
-    assert len(figures) >= {"full": 18, "many": 5, "one": 4, "beside": 24}[name]
+    assert len(figures) >= FIGURES_OF[name]
     for figure in figures:
         assert figure["width"] > 150 and figure["height"] > 40, figure
         assert figure["described"] and figure["out"] == [], figure
@@ -58,7 +61,7 @@ def test_nothing_is_wider_than_the_window_and_every_figure_is_seen_whole(visit, 
 @pytest.mark.parametrize("name", ["full", "beside"])
 def test_text_can_be_read(visit, name, scheme):
     page = visit(name, color_scheme=scheme)
-    page.evaluate("() => document.querySelectorAll('details').forEach(e => e.open = true)")
+    page.evaluate(OPENED)
     contrasts = page.evaluate(CONTRASTS)
     assert len(contrasts) > 20
     assert {kind: ratio for kind, ratio in contrasts.items() if ratio < 4.5} == {}
@@ -70,7 +73,7 @@ def test_dark_is_dark(visit):
     assert shades[0] > 200 and shades[1] < 60
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["full", "beside"])
 def test_headings_are_in_order(visit, name):
     levels = visit(name).evaluate(HEADINGS)
     assert levels[0] == 1 and levels.count(1) == 1
@@ -94,6 +97,8 @@ def test_print_cuts_nothing_off(visit, name):
     assert page.evaluate(OVERFLOWING) == {"page": 0, "parts": []}
     scrolled = page.evaluate("() => [...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)")
     assert max(scrolled) <= 1
+    folded = page.locator("details.printed:not([open]) .findings p")
+    assert folded.count() > 2 and all(folded.nth(i).is_visible() for i in range(folded.count()))
     assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     split = "() => [...document.querySelectorAll('figure, tr')].map(e => getComputedStyle(e).breakInside)"
     assert set(page.evaluate(split)) == {"avoid"}
@@ -104,8 +109,11 @@ def test_print_cuts_nothing_off(visit, name):
 def test_it_is_whole_without_scripts(visit):
     page = visit("full", scripts=False)
     assert page.locator("figure svg").count() >= 18
-    page.locator("summary").click()
-    assert page.locator("details table").first.is_visible()
+    for summary, shown in (("All numbers of the maps", "table"), ("Against each control", ".findings")):
+        fold = page.locator("details", has=page.locator("summary", has_text=summary)).first
+        assert not fold.locator(shown).first.is_visible()
+        fold.locator("summary").click()
+        assert fold.locator(shown).first.is_visible()
 
 
 def lab(pixel):
@@ -140,5 +148,5 @@ def test_series_are_told_apart_with_any_colour_vision(visit, scheme):
 
 
 def test_a_cell_of_a_map_says_its_number(visit):
-    title = visit("full").locator("figure svg g > title").filter(has_text="qtha, block 3, q_proj").first
+    title = visit("full").locator("figure svg rect > title").filter(has_text="qtha, block 3, q_proj").first
     assert title.evaluate("e => e.parentElement.getBoundingClientRect().width") > 2

@@ -5,20 +5,28 @@ import math
 import os
 import re
 import xml.etree.ElementTree as ET
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
 import pytest
+import torch
+from matplotlib.colors import to_hex
 
+from qweft.analysis.gradients import PARTS
+from qweft.analysis.inspection import LayerInspection
+from qweft.analysis.jacobian import spread_of
 from qweft.comparison.report import axes, curves
 from qweft.comparison.report.content import Content, look_of, plates
-from qweft.comparison.report.curves import lines
+from qweft.comparison.report.curves import apart, lines
+from qweft.comparison.report.emphasis import emphasised
 from qweft.comparison.report.forest import differences, forest_plate
+from qweft.comparison.report.heat_maps import Scale
+from qweft.comparison.report.inspection import MEASURES
 from qweft.comparison.report.looks import COLOURS, DASHES, SHAPES, fitting, looks
 from qweft.comparison.report.pareto import Point, front, points
 from qweft.comparison.report.search import searches
-from qweft.comparison.summary import summarise
+from qweft.comparison.summary import findings, summarise
+from qweft.comparison.verdicts import Finding
 from tests.comparison.comparison_examples import run, runs
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
 
@@ -38,16 +46,24 @@ def full():
 def test_every_figure_is_there_and_written_whole_as_png(full, tmp_path):
     drawn = plates(full)
     names = [plate.name for plate in drawn.every]
-    assert names[:5] == ["loss_curves", "loss_by_size", "loss_by_time", "learning_rates", "spectra"]
-    assert len(drawn.maps) == 13 and len(set(names)) == len(names)
-    for plate in drawn.every[:6]:
-        content = plate.write_png(tmp_path).read_bytes()
+    assert names[:8] == ["differences", "differences_others", "loss_curves", "loss_curves_apart", "loss_by_size",
+                         "loss_by_time", "learning_rates", "spectra"]  # fmt: skip
+    assert len(drawn.maps) == 15 and len(set(names)) == len(names)
+    for plate in drawn.every[:8]:
+        content = plate.write(tmp_path).read_bytes()
         assert content.startswith(b"\x89PNG") and content.rstrip().endswith(b"IEND\xaeB`\x82")
-    assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.png" for name in names[:6])
+    assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.png" for name in names[:8])
+
+
+def test_a_map_is_written_as_an_svg_that_stands_alone(full, tmp_path):
+    path = plates(full).maps[0].write(tmp_path)
+    assert path.name == "map_effective_rank_token.svg"
+    root = ET.parse(path).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg" and "background:#fff" in root.get("style")
 
 
 def test_an_svg_is_well_formed_refers_only_to_itself_and_says_what_it_shows(full):
-    for plate in plates(full).every[:7]:
+    for plate in [*plates(full).every[:8:2], *plates(full).maps[:1]]:
         text = plate.svg("a-")
         root = ET.fromstring(text)
         ids = [element.get("id") for element in root.iter() if element.get("id")]
@@ -62,13 +78,13 @@ def test_an_svg_is_well_formed_refers_only_to_itself_and_says_what_it_shows(full
 
 
 def test_two_figures_on_one_page_share_no_id(full):
-    ids = [set(re.findall(r' id="([^"]+)"', plate.svg())) for plate in plates(full).every[:6]]
+    ids = [set(re.findall(r' id="([^"]+)"', plate.svg())) for plate in plates(full).every[4:10:2]]
     assert all(found and not found & other for found, other in itertools.combinations(ids, 2))
 
 
 def test_global_settings_are_left_alone(full, tmp_path):
     before, backend = dict(matplotlib.rcParams), matplotlib.get_backend(auto_select=False)
-    plates(full).every[0].write_png(tmp_path)
+    plates(full).every[0].write(tmp_path)
     plates(full).every[0].svg()
     assert dict(matplotlib.rcParams) == before and matplotlib.get_backend(auto_select=False) == backend
 
@@ -92,7 +108,7 @@ def test_global_settings_are_left_alone(full, tmp_path):
 def test_odd_comparisons_are_drawn(made, tmp_path):
     for plate in plates(content_of(made)).every:
         ET.fromstring(plate.svg())
-        plate.write_png(tmp_path)
+        plate.write(tmp_path)
 
 
 def test_the_trailing_mean_by_hand():
@@ -113,12 +129,22 @@ def test_names_are_spread_just_so_far_that_they_do_not_overlap():
     assert sum(places[1:]) == pytest.approx(0.5 + 0.5 + 0.52)
 
 
-def test_sixteen_names_in_a_figure_do_not_overlap():
+def test_of_many_methods_the_reference_the_best_and_the_hybrids_are_named():
+    losses = {f"m{i}": [1.0 + i / 100] for i in range(12)} | {"lora": [2.0], "qtha": [1.9], "qwthn": [1.8]}
+    adapters = {"lora": ADAPTERS["lora"], "qtha": ADAPTERS["qtha"], "qwthn": ADAPTERS["qwthn"]}
+    made = [run(m, 0, loss[0], adapter=adapters.get(m, {"peft_type": "IA3"})) for m, loss in losses.items()]
+    assert emphasised(summarise(made)) == {"lora", "m0", "m1", "m2", "m3", "m4", "qwthn", "qtha"}
+    assert emphasised(summarise(made[:8])) == {f"m{i}" for i in range(8)}
+    look = look_of([content_of(made)])
+    assert len({look[name].colour for name in ("m0", "m1", "m2", "m3", "m4", "lora")}) == 6
+
+
+def test_the_names_in_a_figure_do_not_overlap():
     plate = plates(Content.read(results(many_adapters(16), seeds=1, inspected=False))).curves
     ends = [
         e for e in ET.fromstring(plate.svg()).iter("text") if re.fullmatch(r"lora|method_\d+|.*…d_start", e.text or "")
     ]
-    assert len(ends) == 16
+    assert len(ends) == 8
     heights = sorted(float(e.get("y") or re.search(r" (-?[\d.]+)\)", e.get("transform"))[1]) for e in ends)
     size = float(re.search(r"font(?:-size)?: ([\d.]+)px", ends[0].get("style"))[1])
     assert all(b - a >= size for a, b in itertools.pairwise(heights))
@@ -167,25 +193,46 @@ def test_points_are_means_and_leave_out_what_has_no_cost():
     assert [p.method for p in points(summary, "time")] == ["lora"]
 
 
-def finding(method, other, difference, interval, topic="reference"):
-    return SimpleNamespace(topic=topic, method=method, other=other, direction="not shown", text="",
-                           difference=difference, interval=interval)  # fmt: skip
+def finding(method, other, difference, interval, topic="reference", direction="not shown"):
+    return Finding(topic, method, other, direction, "", difference, interval)
 
 
-def test_the_forest_has_each_difference_once_and_fills_those_that_leave_out_zero():
+def test_the_forests_have_each_difference_once_under_its_heading_and_fill_those_that_are_shown():
     found = [
-        finding("qtha", "lora", 2.0, [1.0, 3.0]),
-        finding("qtha", "lora", 2.0, [1.0, 3.0], "size"),
-        finding("mpo", "lora", -0.5, [-2.0, 1.0]),
-        finding("qtha", "mpo", None, None),
-        SimpleNamespace(topic="fairness", method="", other="", direction="open", text=""),
+        finding("qtha", "lora", 2.0, (1.0, 3.0), direction="higher"),
+        finding("qwthn", "lora", 1.0, (-1.0, 3.0)),
+        finding("qtha", "lora", 2.0, (1.0, 3.0), "size", "higher"),
+        finding("qtha", "mpo", None, None, "circuit"),
+        finding("qtha", "mlp", -0.5, (-2.0, 1.0), "circuit"),
+        finding("mpo", "lora", 0.5, (0.1, 0.9), "other"),  # above the p that six seeds can give: not shown
+        finding("", "", None, None, "fairness", "open"),
     ]
-    assert [(d.method, d.mean, d.low, d.high) for d in differences(found)] == [("qtha", 2, 1, 3), ("mpo", -0.5, -2, 1)]
-    plate = forest_plate(found, looks(["qtha", "mpo"]), [])
-    text = plate.svg()
-    assert "qtha against lora: +2.00" in text and "[−2.00, +1.00]" in text
-    assert text.count("fill: var(--page") == 1
-    assert forest_plate([], {}, []) is None
+    assert [(d.group, d.name, d.mean, d.low, d.high, d.shown) for d in differences(found, "hybrids")] == [
+        ("qtha against", "lora", 2, 1, 3, True),
+        ("qtha against", "mlp", -0.5, -2, 1, False),
+        ("qwthn against", "lora", 1, -1, 3, False),
+    ]
+    assert [(d.group, d.name, d.shown) for d in differences(found, "others")] == [("against lora", "mpo", False)]
+    look = looks(["qtha", "qwthn", "mpo", "mlp", "lora"])
+    text = forest_plate(found, "hybrids", look, []).svg()
+    assert "qtha against lora: +2.00 [+1.00, +3.00]" in text and "−0.50 [−2.00, +1.00]" in text
+    assert text.count("fill: var(--page") == 2 and text.count(">qtha against<") == 1
+    assert forest_plate([], "hybrids", {}, []) is None
+
+
+def test_a_summary_of_findings_has_the_intervals_of_the_verdicts():
+    summary = summarise(RUNS)
+    told = {(f.method, f.other): f.interval for f in findings(summary)}
+    (entry,) = differences(findings(summary), "others")
+    assert (entry.low, entry.high) == told["mpo", "lora"] == summary["mpo"].eval_loss_difference_interval
+
+
+def test_what_lies_apart_is_the_mean_difference_on_the_same_batches():
+    curve = {"lora": [[5, 4], [3, 7]], "qtha": [[6, 4], [3, 9]]}
+    made = [run(m, seed, train_loss_curve=tuple(enumerate(curve[m][seed]))) for m in curve for seed in (0, 1)]
+    (line,) = apart(made, "lora")
+    assert line.method == "qtha" and line.middle.tolist() == [0.5, 1]
+    assert apart(made, "mpo") == []
 
 
 def limits(plate):
@@ -201,9 +248,11 @@ def test_beside_each_other_figures_share_scales_and_looks():
     )
     look = look_of([low, high])
     for left, right in zip(plates(low, [low, high]).every, plates(high, [low, high]).every, strict=True):
-        assert left.name == right.name and limits(left) == limits(right)
-        assert limits(left)[1] != limits(plates(low).every[0])[1]
-    assert list(look) == [*SOME, *(name for name in ADAPTERS if name not in SOME)]
+        (width, height), (other_width, other_height) = limits(left), limits(right)
+        assert left.name == right.name and width == other_width
+        assert height == other_height or left.name.startswith("differences"), "a forest is as high as it has rows"
+    assert limits(plates(low, [low, high]).curves)[1] != limits(plates(low).curves)[1]
+    assert set(look) == set(ADAPTERS) and list(look)[:3] == list(SOME)
 
 
 def test_a_map_has_a_cell_for_each_layer_that_says_its_number(full):
@@ -212,7 +261,33 @@ def test_a_map_has_a_cell_for_each_layer_that_says_its_number(full):
     assert text.count("<title>qtha, block ") == 60 and "<title>lora, block" not in text
     layer = full.inspected["qtha"].values["entanglement"][("v_proj", 7)]
     assert f"<title>qtha, block 7, v_proj: {layer:.4g}</title>" in text
+    size = full.inspected["qtha"].values["relative_size"][("q_proj", 7)]
+    assert f"<title>qtha, block 7, q_proj: {100 * size:.4g}%</title>" in by_name["map_relative_size"].svg()
     assert by_name["map_relative_size"].svg().count("<title>lora, block ") == 60
+
+
+def test_the_colours_of_a_map_span_its_numbers_but_for_a_few_far_out():
+    scale = Scale.over([0.0, 0.5, 1.0])
+    assert (scale.low, scale.high, scale.cut) == (0, 1, False)
+    colours = [to_hex(matplotlib.colormaps["cividis"](share)) for share in (0.0, 0.25, 1.0)]
+    assert [scale.colour(number) for number in (0.0, 0.25, 1.0)] == colours
+    far = Scale.over([*np.linspace(0, 1, 99), 50.0])
+    assert far.cut and far.high <= 1 and far.colour(50.0) == scale.colour(1.0)
+    assert Scale.over([3.0, 3.0]).colour(3.0) == colours[0]
+
+
+def test_every_number_of_an_inspection_is_shown_or_left_out_on_purpose():
+    known = set(LayerInspection("model.layers.0.q_proj", 4, spread_of(torch.eye(4)[None]), 0.1).scalars())
+    assert known - {measure.key for measure in MEASURES} == {"stable_rank_token", "rank_token", "entanglement_sd"}
+    assert {m.key.partition(".")[0] for m in MEASURES} - known == {"gradient_norms"}
+    assert {m.key.partition(".")[2] for m in MEASURES} - {""} == set(PARTS)
+
+
+def test_shares_are_percentages_and_rounding_is_zero():
+    share, rank = (next(m for m in MEASURES if m.key == key) for key in ("varying_share", "different_maps"))
+    assert [share.said(x) for x in (9.2e-32, 0.0613, 0.0004, 1.25, None)] == ["0%", "6.1%", "0.04%", "125.0%", "–"]
+    assert [rank.said(x) for x in (1.658, 0.0079, 20.53)] == ["1.66", "0.0079", "20.5"]
+    assert share.exactly(0.061283) == "6.128%" and rank.exactly(2.0, 3) == "2"
 
 
 def test_a_method_is_inspected_as_the_mean_over_its_seeds(full):

@@ -105,15 +105,25 @@ def test_verdicts_come_first_and_every_part_has_its_place(full):
             assert name in ids
 
 
-def test_a_verdict_is_a_word_and_a_sign_with_its_question(full):
+def test_a_verdict_is_a_word_and_a_sign_with_its_question():
     page = render_page(results(runs(lora=[1.0, 1.0, 1.0], qtha=[0.8, 0.8, 0.8], mpo=[0.9, 0.9, 0.9])), "", "t")
     text = Reader(page).text
-    assert "Does the circuit help? ✓ yes The circuit seems to have helped qtha" in text
-    assert "Better than the reference, lora? 2 yes" in text
+    assert "Does the circuit help? ≈ not shown Does the circuit help qtha? Not shown: better than no circuit" in text
+    assert "Against each control 1 yes (mpo) ✓ yes qtha better than mpo" in text
+    assert "Better than the reference, lora? ✓ yes qtha better than lora" in text
     assert "? open No LoRA of qtha's size was run" in text
     worse = render_page(results(runs(lora=[1.0, 1.0, 1.0], qtha=[1.2, 1.2, 1.2], mpo=[0.9, 0.9, 0.9])), "", "t")
-    assert "✗ no The circuit seems not to have helped qtha" in Reader(worse).text
+    assert "✗ no Does the circuit help qtha? No: better than no circuit (mpo): no" in Reader(worse).text
     assert "≈ not shown" in Reader(render_page(results(runs(lora=[1.0, 1.2], qtha=[1.1, 1.1])), "", "t")).text
+
+
+def test_what_sums_up_is_open_and_what_it_sums_up_is_folded():
+    losses = {"lora": 1.0, "qtha": 0.8, "mpo": 0.9, **{f"m{i}": 0.9 if i < 2 else 1.0 for i in range(6)}}
+    page = render_page(results(runs(**{method: [loss] * 3 for method, loss in losses.items()})), "", "t")
+    open_text = Reader(re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)).text
+    assert "Does the circuit help qtha?" in open_text and "qtha better than lora" in open_text
+    assert "qtha better than mpo" not in open_text and "m3 better than lora" not in open_text
+    assert "Other methods better than lora? 3 yes (mpo, m0, m1), 4 not shown" in Reader(page).text
 
 
 def test_what_a_comparison_does_not_have_is_left_out():
@@ -129,6 +139,9 @@ def test_the_numbers_of_the_maps_are_in_tables(full):
     mean = sum(found[0]["effective_rank_token"] for found in layers) / 3
     row = re.search(r"<th scope=\"row\">qtha, q_proj</th><td>([\d.]+)</td>", full)
     assert float(row[1]) == pytest.approx(mean, abs=0.006)
+    numbers = [layer["different_maps"] for found in layers for layer in found]
+    row = re.search(r"Different maps over the tokens</th><td>1.00</td><td>([\d.]+)<small>", full)
+    assert float(row[1]) == pytest.approx(sum(numbers) / len(numbers), abs=0.006)
 
 
 def test_each_distinct_circuit_is_drawn_once_for_all_its_methods():

@@ -154,6 +154,13 @@ def test_without_configurations_the_runs_tell_what_differs():
     }
 
 
+def test_a_method_that_only_one_has_is_one_line():
+    one, other = results(SOME, inspected=False), results({**SOME, "mpo_2": {"preset": "mpo", "r": 2}}, inspected=False)
+    del one["config_yaml"]
+    found = {entry.name: (entry.left, entry.right) for entry in differing(Content.read(one), Content.read(other))}
+    assert found == {"methods.mpo_2": ("–", "compared")}
+
+
 def test_a_section_that_one_of_two_has_is_shown_for_both():
     left, right = Content.read(results(SOME, seeds=1)), Content.read(results(SOME, seeds=1, inspected=False))
     page = render_beside(left, right, ("left", "<b>right</b>"))

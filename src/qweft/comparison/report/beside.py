@@ -1,6 +1,6 @@
 """What differs between two comparisons, before their results are held against each other."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from qweft.comparison.report.content import Content
@@ -28,7 +28,8 @@ def differing(left: Content, right: Content) -> list[Differing]:
         right: The second one.
     """
     both = bool(left.config and right.config)
-    first, second = _facts(left, both), _facts(right, both)
+    shared = _methods(left) & _methods(right)
+    first, second = _facts(left, both, shared), _facts(right, both, shared)
     return [
         Differing(name, first.get(name, "–"), second.get(name, "–"))
         for name in dict.fromkeys([*first, *second])
@@ -36,8 +37,14 @@ def differing(left: Content, right: Content) -> list[Differing]:
     ]
 
 
-def _facts(content: Content, with_config: bool) -> dict[str, str]:
-    """All that may differ, by its dotted name."""
+def _methods(content: Content) -> set[str]:
+    """The methods that ran or were asked for."""
+    asked = content.config.get("methods")
+    return {*content.methods, *(asked if isinstance(asked, Mapping) else ())}
+
+
+def _facts(content: Content, with_config: bool, shared: Collection[str]) -> dict[str, str]:
+    """All that may differ, by its dotted name; of a method that only one has, no more than that it was compared."""
     asked = {
         "base model": content.runs[0].model,
         "text": content.runs[0].data,
@@ -50,7 +57,11 @@ def _facts(content: Content, with_config: bool) -> dict[str, str]:
         for run in content.runs
         if run.method in content.methods
     }
-    more = content.config if with_config else {"methods": told}
+    more: dict[str, Any] = content.config if with_config else {"methods": told}
+    methods = more.get("methods")
+    if isinstance(methods, Mapping):
+        kept = {name: fields if name in shared else "compared" for name, fields in methods.items()}
+        more = {**more, "methods": kept}
     # What was run comes after what was asked for: a comparison may have been stopped early
     return {**_flat(more), **_flat(asked), **_flat(environment(content))}
 

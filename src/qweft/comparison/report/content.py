@@ -8,10 +8,11 @@ from typing import Any
 import yaml
 
 from qweft.comparison.report.circuits import Drawn, circuits
-from qweft.comparison.report.curves import curves_plate, lines
-from qweft.comparison.report.forest import forest_plate
-from qweft.comparison.report.heat_maps import heat_map_plate
-from qweft.comparison.report.inspection import Inspection, inspections, shown
+from qweft.comparison.report.curves import apart, apart_plate, curves_plate, lines
+from qweft.comparison.report.emphasis import MOST, emphasised
+from qweft.comparison.report.forest import Part, forest_plate
+from qweft.comparison.report.heat_maps import HeatMap, heat_map
+from qweft.comparison.report.inspection import Inspection, inspections, mapped
 from qweft.comparison.report.looks import Look, looks
 from qweft.comparison.report.pareto import pareto_plate
 from qweft.comparison.report.plate import Plate
@@ -121,8 +122,9 @@ class Plates:
     """The figures of one report; none stands for one that has nothing to show.
 
     Args:
-        forest: Differences with their intervals.
+        forests: Differences with their intervals: of the hybrids, and of the others.
         curves: Training loss by step.
+        apart: The same less the reference's.
         by_size: Held-out loss by parameters.
         by_time: Held-out loss by the time of a step.
         search: Validation loss by learning rate.
@@ -130,24 +132,28 @@ class Plates:
         maps: Layer by layer, one a measure.
     """
 
-    forest: Plate | None
+    forests: tuple[Plate, ...]
     curves: Plate | None
+    apart: Plate | None
     by_size: Plate | None
     by_time: Plate | None
     search: Plate | None
     spectra: Plate | None
-    maps: tuple[Plate, ...]
+    maps: tuple[HeatMap, ...]
 
     @property
-    def every(self) -> list[Plate]:
+    def every(self) -> list[Plate | HeatMap]:
         """Those that there are, in the order of the report."""
-        single = (self.forest, self.curves, self.by_size, self.by_time, self.search, self.spectra)
-        return [plate for plate in (*single, *self.maps) if plate is not None]
+        single = (self.curves, self.apart, self.by_size, self.by_time, self.search, self.spectra)
+        return [plate for plate in (*self.forests, *single, *self.maps) if plate is not None]
 
 
 def look_of(contents: Sequence[Content]) -> dict[str, Look]:
     """The look of every method of the comparisons on one page."""
-    return looks(method for content in contents for method in content.methods)
+    methods = [(content, method) for content in contents for method in content.methods]
+    # Those that figures name come first: there are more looks than colours, and they should not share one
+    ordered = sorted(methods, key=lambda entry: entry[1] not in emphasised(entry[0].summary))
+    return looks(method for _, method in ordered)
 
 
 def plates(content: Content, contents: Sequence[Content] = ()) -> Plates:
@@ -157,16 +163,28 @@ def plates(content: Content, contents: Sequence[Content] = ()) -> Plates:
         content: The comparison.
         contents: All comparisons on the page: a method looks the same in each, and equal figures have equal scales.
     """
-    look = look_of([*contents, content])
+    look, named = look_of([*contents, content]), emphasised(content.summary)
     summaries = [other.summary for other in contents]
     inside = [other.inspected for other in contents]
-    maps = (heat_map_plate(measure, content.inspected, inside) for measure in shown(content.inspected))
+    told = [other.findings for other in contents]
+    parts: tuple[Part, ...] = ("hybrids", "others")
+    forests = (forest_plate(content.findings, part, look, told) for part in parts)
+    maps = (heat_map(measure, content.inspected, inside) for measure in mapped(content.inspected))
+    # Inspected methods are few, and were chosen to be looked at
+    inspected = content.inspected if len(content.inspected) <= MOST else named
     return Plates(
-        forest=forest_plate(content.findings, look, [other.findings for other in contents]),
-        curves=curves_plate(content.runs, look, [line for other in contents for line in lines(other.runs)]),
-        by_size=pareto_plate(content.summary, "parameters", look, summaries),
-        by_time=pareto_plate(content.summary, "time", look, summaries),
-        search=search_plate(content.search, look, [other.search for other in contents]),
-        spectra=spectra_plate(content.inspected, look, inside),
+        forests=tuple(plate for plate in forests if plate is not None),
+        curves=curves_plate(content.runs, look, named, [line for other in contents for line in lines(other.runs)]),
+        apart=apart_plate(
+            content.runs,
+            content.reference,
+            look,
+            named,
+            [line for other in contents for line in apart(other.runs, other.reference)],
+        ),
+        by_size=pareto_plate(content.summary, "parameters", look, named, summaries),
+        by_time=pareto_plate(content.summary, "time", look, named, summaries),
+        search=search_plate(content.search, look, named, [other.search for other in contents]),
+        spectra=spectra_plate(content.inspected, look, inspected, inside),
         maps=tuple(plate for plate in maps if plate is not None),
     )

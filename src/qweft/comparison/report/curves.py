@@ -1,18 +1,20 @@
 """How each method learned: training loss by step, with a band over the seeds."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qweft.comparison.report.axes import End, dress, name_at_right
-from qweft.comparison.report.looks import Look
+from qweft.comparison.report.emphasis import MOST
+from qweft.comparison.report.looks import INK, Look, fitting
 from qweft.comparison.report.plate import Notes, Plate
 from qweft.comparison.results import BASE, Run
 
-SMOOTHED_SHARE = 20
-"""Training losses are averaged over the last 1/20 of all steps."""
+SMOOTHED_SHARE, APART_SHARE = 20, 6
+"""Training losses are averaged over the last 1/20 of all steps, differences of them over the last 1/6."""
 
 CUT = 1.5
 """A loss above so many times the largest first one is cut off: a run that diverges would flatten all others."""
@@ -30,13 +32,14 @@ class Line:
     seeds: int
 
 
-def lines(runs: Sequence[Run]) -> list[Line]:
+def lines(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> list[Line]:
     """A line for each method that logged a loss.
 
     Args:
         runs: All runs of one comparison.
+        share: Averaged over the last 1/share of all steps.
     """
-    window = smoothed_over(runs)
+    window = smoothed_over(runs, share)
     found = []
     for method in dict.fromkeys(run.method for run in runs if run.method != BASE):
         steps, losses = _stacked([run for run in runs if run.method == method])
@@ -46,17 +49,39 @@ def lines(runs: Sequence[Run]) -> list[Line]:
     return found
 
 
-def smoothed_over(runs: Sequence[Run]) -> int:
+def smoothed_over(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> int:
     """Over how many logged steps a loss is averaged."""
-    return max(1, max((len(run.train_loss_curve) for run in runs), default=0) // SMOOTHED_SHARE)
+    return max(1, max((len(run.train_loss_curve) for run in runs), default=0) // share)
 
 
-def curves_plate(runs: Sequence[Run], look: Mapping[str, Look], beside: Sequence[Line]) -> Plate | None:
+def apart(runs: Sequence[Run], reference: str) -> list[Line]:
+    """What each method's loss lies above the reference's at the same step and seed, less the ups and downs of the data.
+
+    All methods see the same batches in the same order, so what a batch does to all of them drops out.
+
+    Args:
+        runs: All runs of one comparison.
+        reference: The method that is subtracted; where it has no run there are no lines.
+    """
+    curves = {run.seed: dict(run.train_loss_curve) for run in runs if run.method == reference}
+    less = []
+    for run in runs:
+        other = curves.get(run.seed, {})
+        curve = tuple((step, loss - other[step]) for step, loss in run.train_loss_curve if step in other)
+        if run.method not in (reference, BASE) and len(curve) == len(run.train_loss_curve):
+            less.append(replace(run, train_loss_curve=curve))
+    return lines(less, APART_SHARE)
+
+
+def curves_plate(
+    runs: Sequence[Run], look: Mapping[str, Look], named: Collection[str], beside: Sequence[Line]
+) -> Plate | None:
     """The figure, or none where nothing was trained.
 
     Args:
         runs: All runs of the comparison.
         look: Of each method.
+        named: The methods that are named beside their ends; the others stand back.
         beside: The lines of all comparisons on the page, which share their scales.
     """
     own = lines(runs)
@@ -65,11 +90,12 @@ def curves_plate(runs: Sequence[Run], look: Mapping[str, Look], beside: Sequence
     window = smoothed_over(runs)
     average = f", averaged over the last {window} logged steps" if window > 1 else ""
     seeds = max(line.seeds for line in own)
-    band = "Line: mean over seeds; band: lowest to highest seed." if seeds > 1 else "One seed."
+    band = "One seed." if seeds == 1 else "Line: mean over seeds"
+    band += "" if seeds == 1 else "." if len(own) > MOST else "; band: lowest to highest seed."
     told = ", ".join(f"{line.method} {_said(line.middle[0])} to {_said(line.middle[-1])}" for line in own)
 
     def draw(figure: Figure) -> Notes:
-        return _draw(figure, own, look, [*own, *beside])
+        return _draw(figure, own, look, named, [*own, *beside])
 
     return Plate(
         "loss_curves",
@@ -81,29 +107,86 @@ def curves_plate(runs: Sequence[Run], look: Mapping[str, Look], beside: Sequence
     )
 
 
-def _draw(figure: Figure, own: Sequence[Line], look: Mapping[str, Look], every: Sequence[Line]) -> Notes:
+def apart_plate(
+    runs: Sequence[Run], reference: str, look: Mapping[str, Look], named: Collection[str], beside: Sequence[Line]
+) -> Plate | None:
+    """The figure of `apart`, or none where there is no such line.
+
+    Args:
+        runs: All runs of the comparison.
+        reference: The method that is subtracted.
+        look: Of each method.
+        named: The methods that are named beside their ends; the others stand back.
+        beside: The lines of all comparisons on the page, this one's too, which share their scales.
+    """
+    own = apart(runs, reference)
+    if not own:
+        return None
+    window = smoothed_over(runs, APART_SHARE)
+    average = f", averaged over the last {window} logged steps" if window > 1 else ""
+    told = ", ".join(f"{line.method} {_said(line.middle[-1])}" for line in own)
+    return Plate(
+        "loss_curves_apart",
+        f"Training loss less that of {fitting(reference)}",
+        f"Nats a token, on the same batch{average}; below zero the method is ahead. Mean over seeds.",
+        f"Difference to {reference} at the last step: {told}.",
+        3.9,
+        lambda figure: _draw_apart(figure, own, look, named, beside or own),  # its quantiles count a line once
+    )
+
+
+def _draw(
+    figure: Figure, own: Sequence[Line], look: Mapping[str, Look], named: Collection[str], every: Sequence[Line]
+) -> Notes:
     axes = figure.subplots()
-    for line in own:
-        style = look[line.method]
-        marked = max(1, len(line.steps) // 6)
-        axes.plot(line.steps, line.middle, color=style.hex, linestyle=style.line, linewidth=1.8, marker=style.marker,
-                  markersize=4.5, markeredgewidth=0, markevery=(marked // 2, marked))  # fmt: skip
-        if line.seeds > 1:
-            axes.fill_between(line.steps, line.low, line.high, color=style.hex, alpha=0.12, linewidth=0)
+    if len(own) <= MOST:
+        for line in (line for line in own if line.seeds > 1):
+            axes.fill_between(line.steps, line.low, line.high, color=look[line.method].hex, alpha=0.12, linewidth=0)
     values = np.concatenate([array for line in every for array in (line.low, line.high)])
     values = values[np.isfinite(values)]
     if values.size:
         first = [line.high[0] for line in every if np.isfinite(line.high[0])]
-        low, high = values.min(), min(values.max(), CUT * max(first, default=np.inf))
-        axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))
+        _limit(axes, values.min(), min(values.max(), CUT * max(first, default=np.inf)))
+    _lines(axes, own, look, named, every)
+    return {}
+
+
+def _draw_apart(
+    figure: Figure, own: Sequence[Line], look: Mapping[str, Look], named: Collection[str], every: Sequence[Line]
+) -> Notes:
+    axes = figure.subplots()
+    axes.axhline(0, color=INK, linewidth=1)
+    values = np.concatenate([line.middle for line in every])
+    values = values[np.isfinite(values)]
+    if values.size:
+        low, high = np.quantile(values, [0.02, 0.98])  # a run that diverges lies far out
+        _limit(axes, min(max(values.min(), 2 * low - high), 0.0), max(min(values.max(), 2 * high - low), 0.0))
+    _lines(axes, own, look, named, every)
+    return {}
+
+
+def _limit(axes: Axes, low: float, high: float) -> None:
+    """The scale from low to high with some room."""
+    axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))
+
+
+def _lines(
+    axes: Axes, own: Sequence[Line], look: Mapping[str, Look], named: Collection[str], every: Sequence[Line]
+) -> None:
+    """Each method's line; those that are named stand out."""
+    for line in own:
+        style, front = look[line.method], line.method in named
+        marked = max(1, len(line.steps) // 6)
+        axes.plot(line.steps, line.middle, color=style.hex, linestyle=style.line, linewidth=1.6 if front else 0.8,
+                  marker=style.marker, markersize=4.5 if front else 2.5, markeredgewidth=0, zorder=3 if front else 2,
+                  markevery=(marked // 2, marked), alpha=1 if front else 0.6)  # fmt: skip
     steps = np.concatenate([line.steps for line in every])
     axes.set_xlim(steps.min(), max(steps.max(), steps.min() + 1))
     axes.set_xlabel("step")
     dress(axes)
     # A line that broke off is named by its last value
-    finite = [(line.method, line.middle[np.isfinite(line.middle)]) for line in own]
+    finite = [(line.method, line.middle[np.isfinite(line.middle)]) for line in own if line.method in named]
     name_at_right(axes, [End(float(values[-1]), method, look[method]) for method, values in finite if values.size])
-    return {}
 
 
 def _stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:

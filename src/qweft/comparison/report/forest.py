@@ -1,8 +1,9 @@
-"""The differences that the verdicts rest on, with their intervals, as a forest plot."""
+"""The differences that the verdicts rest on, with their intervals, as forest plots."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qweft.comparison.report.axes import SMALL, dress
@@ -10,56 +11,85 @@ from qweft.comparison.report.looks import INK, PAPER, Look, fitting
 from qweft.comparison.report.plate import Notes, Plate
 from qweft.comparison.verdicts import Finding
 
+Part = Literal["hybrids", "others"]
+NAMES: dict[Part, str] = {"hybrids": "differences", "others": "differences_others"}
+TITLES: dict[Part, str] = {
+    "hybrids": "Methods with a circuit, held against others",
+    "others": "Other methods, held against the reference",
+}
+
+ROW = 0.225
+"""Height of a row, in inches."""
+
 
 class Difference(NamedTuple):
-    """One paired difference of held-out losses in percent, with its interval."""
+    """One paired difference of held-out losses in percent, with its interval.
 
+    Args:
+        group: The heading that it stands under.
+        name: What it is called there.
+        method: The method in question.
+        other: What it is held against.
+        mean: The difference.
+        low: The interval's lower end.
+        high: Its upper end.
+        shown: Whether the rule of the verdicts calls it shown.
+    """
+
+    group: str
+    name: str
     method: str
     other: str
-    topic: str
     mean: float
     low: float
     high: float
+    shown: bool
 
 
-def differences(findings: Sequence[Finding]) -> list[Difference]:
-    """The findings that have an interval, each pair of methods once.
+def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
+    """The findings that have an interval, each pair of methods once, those under one heading after each other.
 
     Args:
         findings: From `findings`.
+        part: Those on the hybrids, or all others.
     """
     found: dict[tuple[str, str], Difference] = {}
     for finding in findings:
-        mean, interval = getattr(finding, "difference", None), getattr(finding, "interval", None)
-        if mean is not None and interval is not None and None not in interval:
-            pair = (finding.method, finding.other)
-            found.setdefault(pair, Difference(*pair, finding.topic, float(mean), *map(float, interval)))
-    return list(found.values())
+        if (finding.topic == "other") == (part == "others") and finding.difference is not None and finding.interval:
+            others = part == "others"
+            group, name = (finding.other, finding.method) if others else (finding.method, finding.other)
+            heading = f"against {fitting(group)}" if others else f"{fitting(group)} against"
+            entry = Difference(heading, name, finding.method, finding.other, finding.difference, *finding.interval,
+                               finding.direction in ("lower", "higher"))  # fmt: skip
+            found.setdefault((finding.method, finding.other), entry)
+    groups = list(dict.fromkeys(entry.group for entry in found.values()))
+    return sorted(found.values(), key=lambda entry: groups.index(entry.group))
 
 
 def forest_plate(
-    findings: Sequence[Finding], look: Mapping[str, Look], beside: Sequence[Sequence[Finding]]
+    findings: Sequence[Finding], part: Part, look: Mapping[str, Look], beside: Sequence[Sequence[Finding]]
 ) -> Plate | None:
     """The figure, or none where no finding has an interval.
 
     Args:
         findings: Of this comparison.
+        part: Those on the hybrids, or all others.
         look: Of each method.
         beside: The findings of all comparisons on the page, which share their scales.
     """
-    own = differences(findings)
+    own = differences(findings, part)
     if not own:
         return None
-    every = [*own, *(entry for other in beside for entry in differences(other))]
+    every = [*own, *(entry for other in beside for entry in differences(other, part))]
     told = "; ".join(
         f"{d.method} against {d.other} {d.mean:+.2f} percent, from {d.low:+.2f} to {d.high:+.2f}" for d in own
     )
     return Plate(
-        "differences",
-        "Differences in held-out loss",
-        "In percent of the other method's loss, with intervals. Filled: the interval leaves out zero.",
+        NAMES[part],
+        TITLES[part],
+        "Difference in held-out loss, in percent of the other method's, with its 95% interval. Filled: shown.",
         f"{told}.",
-        1.15 + 0.46 * len(own),
+        0.75 + ROW * (len(own) + len({entry.group for entry in own})),
         lambda figure: _draw(figure, own, every, look),
     )
 
@@ -67,21 +97,20 @@ def forest_plate(
 def _draw(figure: Figure, own: Sequence[Difference], every: Sequence[Difference], look: Mapping[str, Look]) -> Notes:
     axes = figure.subplots()
     notes: Notes = {}
-    axes.axvline(0, color=INK, linewidth=1)
-    for number, entry in enumerate(own):
-        style = look[entry.method]
-        shown = entry.low > 0 or entry.high < 0
-        axes.plot([entry.low, entry.high], [number, number], color=style.hex, linewidth=2)
-        (drawn,) = axes.plot([entry.mean], [number], color=style.hex, marker=style.marker, markersize=8,
-                             markerfacecolor=style.hex if shown else PAPER, markeredgewidth=1.6)  # fmt: skip
-        drawn.set_gid(f"difference-{number}")
-        notes[f"difference-{number}"] = f"{entry.method} against {entry.other}: {_said(entry)}"
-        axes.text(1.02, number, _said(entry), color=INK, fontsize=SMALL - 0.5,
-                  transform=axes.get_yaxis_transform(), verticalalignment="center")  # fmt: skip
     low, high = min(0.0, *(entry.low for entry in every)), max(0.0, *(entry.high for entry in every))
-    axes.set_xlim(low - 0.08 * (high - low), high + 0.08 * (high - low))
-    axes.set_ylim(len(own) - 0.5, -0.5)
-    axes.set_yticks(range(len(own)), [f"{fitting(entry.method)}\nagainst {fitting(entry.other)}" for entry in own])
+    axes.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    axes.axvline(0, color=INK, linewidth=1)
+    places, place, group = [], -1, ""
+    for number, entry in enumerate(own):
+        place += 1 + (entry.group != group)
+        if entry.group != group:
+            group = entry.group
+            _heading(axes, place - 1, group)
+        notes[f"difference-{number}"] = f"{entry.method} against {entry.other}: {_said(entry)}"
+        _row(axes, place, entry, look, f"difference-{number}")
+        places.append(place)
+    axes.set_ylim(place + 0.7, -0.6)
+    axes.set_yticks(places, [fitting(entry.name) for entry in own])
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.set_xlabel("percent: lower loss ← 0 → higher loss")
@@ -90,6 +119,28 @@ def _draw(figure: Figure, own: Sequence[Difference], every: Sequence[Difference]
     return notes
 
 
+def _heading(axes: Axes, place: float, text: str) -> None:
+    """Over the names, from the figure's left edge on."""
+    heading = axes.annotate(
+        text, (0, place), xycoords=("figure fraction", "data"), xytext=(4, 0), textcoords="offset points", color=INK,
+        fontsize=SMALL, fontweight="bold", verticalalignment="center", annotation_clip=False, parse_math=False,
+    )  # fmt: skip
+    heading.set_in_layout(False)
+
+
+def _row(axes: Axes, place: float, entry: Difference, look: Mapping[str, Look], gid: str) -> None:
+    """One difference: its interval, its mean in the look of the method that the row is named by, and both as text."""
+    style = look[entry.name] if entry.name in look else look[entry.method]
+    axes.plot([entry.low, entry.high], [place, place], color=style.hex, linewidth=1.8)
+    (drawn,) = axes.plot([entry.mean], [place], color=style.hex, marker=style.marker, markersize=6.5,
+                         markerfacecolor=style.hex if entry.shown else PAPER, markeredgewidth=1.5)  # fmt: skip
+    drawn.set_gid(gid)
+    axes.text(1.02, place, _said(entry), color=INK, fontsize=SMALL - 1, transform=axes.get_yaxis_transform(),
+              verticalalignment="center", fontweight="bold" if entry.shown else "normal")  # fmt: skip
+
+
 def _said(entry: Difference) -> str:
-    """The difference with its interval below, with true minus signs."""
-    return f"{entry.mean:+.2f}\n[{entry.low:+.2f}, {entry.high:+.2f}]".replace("-", "−")
+    """The difference with its interval, with true minus signs."""
+    digits = 2 if max(abs(entry.low), abs(entry.high)) < 10 else 1
+    mean, low, high = (f"{value:+z.{digits}f}".replace("-", "−") for value in (entry.mean, entry.low, entry.high))
+    return f"{mean} [{low}, {high}]"

@@ -1,115 +1,215 @@
-"""Layer by layer: for each measure a map of blocks and modules, one scale for all methods."""
+"""Layer by layer: for each measure a map of blocks and modules, one scale for all methods, written as SVG by hand.
 
-from collections.abc import Mapping, Sequence
+A report has thousands of cells; as an object each, a plotting library takes half a minute for them.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
 
 import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_hex
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
-from qweft.comparison.report.axes import NORMAL, SMALL
 from qweft.comparison.report.inspection import Inspection, Measure
-from qweft.comparison.report.looks import INK
-from qweft.comparison.report.plate import Notes, Plate
+from qweft.comparison.report.looks import INK, fitting
+from qweft.comparison.report.plate import UNITS
+from qweft.files import write_bytes
 
 COLOUR_MAP = "cividis"
 """Even steps of it look even, and it reads the same with any colour vision and in grey."""
 
-GAP, HEAD = 0.6, 1.0
-"""Heights between and above the maps, in rows."""
+ROW, HEAD, GAP, FOOT = 15.0, 17.0, 8.0, 74.0
+"""Heights of a module's row, of a method's name, of the space between methods, and of axis and scale, in units."""
+
+LETTER = 5.6
+"""Width of a letter, in units, at the size of the small text."""
+
+STOPS = 16
+"""Colours of the scale; between them it is interpolated."""
+
+CRISP = 'shape-rendering="crispEdges"'
+"""Smoothed edges leave seams between cells of one colour."""
+
+ALONE = f"color:{INK};background:#fff;font-family:sans-serif"
+"""Style of the SVG as a file; on a page it has the page's."""
 
 
-def heat_map_plate(
+@dataclass(frozen=True)
+class Scale:
+    """Numbers to colours.
+
+    Args:
+        low: What has the first colour, and all below it.
+        high: What has the last colour, and all above it.
+        cut: Whether some numbers lie above.
+    """
+
+    low: float
+    high: float
+    cut: bool
+
+    @classmethod
+    def over(cls, numbers: Sequence[float]) -> "Scale":
+        """From the least to the largest number, unless a few would make all others look alike.
+
+        Where the largest is more than twice the 98th percentile's distance from the least, the percentile is the end.
+        """
+        ordered = sorted(numbers)
+        low, high, most = ordered[0], ordered[math.ceil(0.98 * len(ordered)) - 1], ordered[-1]
+        cut = high > low and most - low > 2 * (high - low)
+        return cls(low, high if cut else most, cut)
+
+    def share(self, number: float) -> float:
+        """Where between the ends, from 0 to 1."""
+        return min(max((number - self.low) / ((self.high - self.low) or 1), 0.0), 1.0)
+
+    def colour(self, number: float) -> str:
+        """As #rrggbb."""
+        return str(to_hex(matplotlib.colormaps[COLOUR_MAP](self.share(number))))
+
+    def ticks(self) -> list[float]:
+        """Round numbers within."""
+        found = MaxNLocator(5).tick_values(self.low, self.high)
+        return [float(tick) for tick in found if self.low <= tick <= self.high]
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """The figure of one measure: below each other the maps of all methods that have it.
+
+    Args:
+        measure: What is shown.
+        shown: The methods that have it.
+        scale: Of all methods on the page.
+        blocks: How many the largest of these models has.
+    """
+
+    measure: Measure
+    shown: tuple[Inspection, ...]
+    scale: Scale
+    blocks: int
+
+    @property
+    def name(self) -> str:
+        """Names its file and begins its ids."""
+        return f"map_{self.measure.key.replace('.', '_')}"
+
+    @property
+    def file(self) -> str:
+        """What `write` calls its file."""
+        return f"{self.name}.svg"
+
+    @property
+    def title(self) -> str:
+        """What it shows, in a few words."""
+        return self.measure.title
+
+    @property
+    def caption(self) -> str:
+        """How to read it."""
+        beyond = f" Cells above {self.measure.said(self.scale.high)} have its colour." if self.scale.cut else ""
+        return self.measure.meaning + beyond
+
+    @property
+    def description(self) -> str:
+        """What can be seen in it, in words."""
+        told = []
+        for entry in self.shown:
+            mean, least, most = (self.measure.said(number) for number in entry.over_layers(self.measure.key))
+            told.append(f"{entry.method}: mean {mean}, from {least} to {most}")
+        return f"{'; '.join(told)}."
+
+    def svg(self, prefix: str = "") -> str:
+        """The figure as an element for a page.
+
+        Args:
+            prefix: Goes before every id, where a page has this figure more than once.
+        """
+        return self._element(f"{prefix}{self.name}", "")
+
+    def write(self, folder: Path) -> Path:
+        """Write the figure as a file beside its place and rename it; returns its path."""
+        path = folder / self.file
+        write_bytes(path, self._element(self.name, f' xmlns="http://www.w3.org/2000/svg" style="{ALONE}"').encode())
+        return path
+
+    def _element(self, name: str, attributes: str) -> str:
+        modules = [entry.modules_with(self.measure.key) for entry in self.shown]
+        left = 8 + LETTER * max(len(fitting(module)) for found in modules for module in found)
+        cell = (UNITS - left - 6) / self.blocks
+        height = sum(HEAD + ROW * len(found) + GAP for found in modules) + FOOT
+        parts, top = [], 0.0
+        for entry, found in zip(self.shown, modules, strict=True):
+            parts.append(_label(left, top + 12, entry.method, "start", ' font-weight="bold" font-size="10.5"'))
+            top += HEAD
+            for module in found:
+                parts.append(_label(left - 5, top + 11, fitting(module), "end"))
+                place = f'transform="translate({left:.1f} {top:.1f})"'
+                parts.append(f"<g {place} {CRISP}>{self._row(entry, module, cell)}</g>")
+                top += ROW
+            top += GAP
+        parts += [*self._axis(left, top, cell), *self._bar(name, left, top + 34)]
+        return (
+            f'<svg role="img" class="map" aria-labelledby="{name}-title {name}-desc" '
+            f'viewBox="0 0 {UNITS:g} {height:.1f}"{attributes}><title id="{name}-title">{escape(self.title)}</title>'
+            f'<desc id="{name}-desc">{escape(self.description)}</desc>'
+            f'<g fill="currentColor" font-size="9.5">{"".join(parts)}</g></svg>'
+        )
+
+    def _row(self, entry: Inspection, module: str, cell: float) -> str:
+        """A module's cells; each says its number when it is pointed at."""
+        size = f'width="{cell + 0.1:.1f}" height="{ROW:g}"'
+        name, part = escape(entry.method), escape(module)
+        return "".join(
+            f'<rect x="{block * cell:.1f}" {size} fill="{self.scale.colour(number)}">'
+            f"<title>{name}, block {block}, {part}: {self.measure.exactly(number)}</title></rect>"
+            for block, number in entry.row(self.measure.key, module)
+        )
+
+    def _axis(self, left: float, top: float, cell: float) -> Iterator[str]:
+        """The numbers of blocks."""
+        for tick in MaxNLocator(7, integer=True).tick_values(0, self.blocks - 1):
+            if 0 <= tick < self.blocks:
+                yield _label(left + (tick + 0.5) * cell, top + 5, f"{tick:g}", "middle")
+        yield _label(left + self.blocks * cell / 2, top + 19, "block", "middle")
+
+    def _bar(self, name: str, left: float, top: float) -> Iterator[str]:
+        """The scale below the maps."""
+        width, low, high = UNITS - left - 6, self.scale.low, self.scale.high
+        shares = [i / (STOPS - 1) for i in range(STOPS)]
+        stops = "".join(
+            f'<stop offset="{share:.3f}" stop-color="{self.scale.colour(low + (high - low) * share)}"/>'
+            for share in shares
+        )
+        yield f'<linearGradient id="{name}-scale">{stops}</linearGradient>'
+        yield f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="10" fill="url(#{name}-scale)"/>'
+        for tick in self.scale.ticks():
+            share = self.scale.share(tick)
+            anchor = "start" if share < 0.03 else "end" if share > 0.97 else "middle"
+            yield _label(left + share * width, top + 22, self.measure.exactly(tick, 3), anchor)
+
+
+def heat_map(
     measure: Measure, found: Mapping[str, Inspection], beside: Sequence[Mapping[str, Inspection]]
-) -> Plate | None:
-    """The figure of one measure: below each other the maps of all methods that have it, or none where none has.
+) -> HeatMap | None:
+    """The figure of one measure, or none where no method has it.
 
     Args:
         measure: What is shown.
         found: From `inspections`.
         beside: The inspections of all comparisons on the page, which share their scale.
     """
-    own = [entry for entry in found.values() if entry.values.get(measure.key)]
+    own = tuple(entry for entry in found.values() if entry.values.get(measure.key))
     if not own:
         return None
     every = [entry for group in (found, *beside) for entry in group.values()]
     numbers = [number for entry in every for number in entry.values.get(measure.key, {}).values()]
-    rows = sum(len(_modules(entry, measure)) + HEAD + GAP for entry in own)
-    told = "; ".join(
-        f"{e.method}: mean {_said(e.mean(measure.key))}, from {min(v):.3g} to {max(v):.3g}"
-        for e in own
-        if (v := list(e.values[measure.key].values()))
-    )
-    return Plate(
-        f"map_{measure.key.replace('.', '_')}",
-        measure.title,
-        measure.meaning,
-        f"{told}.",
-        0.85 + 0.21 * rows,
-        lambda figure: _draw(figure, measure, own, rows, Normalize(min(numbers), max(numbers))),
-    )
-
-
-def _draw(figure: Figure, measure: Measure, own: Sequence[Inspection], rows: float, scale: Normalize) -> Notes:
-    axes = figure.subplots()
-    notes: Notes = {}
     blocks = 1 + max(block for entry in own for _, block in entry.values[measure.key])
-    top, ticks = 0.0, []
-    for number, entry in enumerate(own):
-        axes.text(-0.5, top + 0.55, entry.method, color=INK, fontsize=NORMAL, fontweight="bold", parse_math=False,
-                  verticalalignment="center")  # fmt: skip
-        top += HEAD
-        modules = _modules(entry, measure)
-        ticks += [(top + row + 0.5, module) for row, module in enumerate(modules)]
-        notes |= _cells(axes, measure, entry, modules, top, scale, f"cell-{number}")
-        top += len(modules) + GAP
-    axes.set_xlim(-0.5, blocks - 0.5)
-    axes.set_ylim(rows - GAP, 0)
-    axes.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
-    axes.set_xlabel("block")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.patch.set_alpha(0)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=SMALL, length=0)
-    axes.xaxis.label.set(color=INK, fontsize=NORMAL)
-    _bar(figure, axes, scale)
-    return notes
+    return HeatMap(measure, own, Scale.over(numbers), blocks)
 
 
-def _cells(
-    axes: Axes, measure: Measure, entry: Inspection, modules: Sequence[str], top: float, scale: Normalize, gid: str
-) -> Notes:
-    """One method's map; each cell says its number when it is pointed at."""
-    colours = matplotlib.colormaps[COLOUR_MAP]
-    notes: Notes = {}
-    for (module, block), number in entry.values[measure.key].items():
-        cell = Rectangle((block - 0.5, top + modules.index(module)), 1, 1, linewidth=0.4, clip_on=False,
-                         color=to_hex(colours(scale(number))))  # fmt: skip
-        cell.set_gid(f"{gid}-{len(notes)}-")
-        cell.set_in_layout(False)  # thousands of them; the axes have their room already
-        notes[f"{gid}-{len(notes)}-"] = f"{entry.method}, block {block}, {module}: {number:.4g}"
-        axes.add_artist(cell)
-    return notes
-
-
-def _bar(figure: Figure, axes: Axes, scale: Normalize) -> None:
-    """The scale below the maps, in few enough steps to stay a drawing: matplotlib makes a picture of more."""
-    steps = ScalarMappable(scale, matplotlib.colormaps[COLOUR_MAP].resampled(48))
-    bar = figure.colorbar(steps, ax=axes, orientation="horizontal", fraction=0.08, pad=0.02, aspect=40)
-    bar.solids.set_edgecolor("face")  # type: ignore[union-attr]
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(colors=INK, labelsize=SMALL, length=2)
-    bar.ax.locator_params(nbins=6)
-
-
-def _modules(entry: Inspection, measure: Measure) -> list[str]:
-    """The modules that have the measure, in their order."""
-    having = {module for module, _ in entry.values[measure.key]}
-    return [module for module in entry.modules if module in having]
-
-
-def _said(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.3g}"
+def _label(x: float, y: float, text: str, anchor: str, attributes: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{attributes}>{escape(text)}</text>'

@@ -3,64 +3,173 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+from qweft.comparison.table import EMPTY
+
+ROUNDING = 1e-7
+"""Numbers nearer to zero than this come from rounding: a share that is zero in exact arithmetic."""
+
+Place = Literal["open", "folded", "table"]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One quantity of a layer.
+    """One quantity of a layer; docs/analysis.md has its formula.
 
     Args:
         key: Its name in the record of a layer; with a dot, an entry of a mapping there.
         title: In a few words.
         meaning: What a reader must know to read its numbers.
+        place: Whether the report shows its map openly or folded away, or its means in the table alone.
+        percent: Whether its numbers are shares.
     """
 
     key: str
     title: str
     meaning: str
+    place: Place = "folded"
+    percent: bool = False
+
+    def said(self, number: float | None) -> str:
+        """A number for a table, or the dash; what is rounding alone is zero."""
+        if number is None:
+            return EMPTY
+        value = 100 * number if self.percent else number
+        if abs(value) < ROUNDING:
+            text = "0"
+        elif abs(value) >= 0.1:
+            text = f"{value:.1f}" if self.percent or abs(value) >= 10 else f"{value:.2f}"
+        else:
+            text = f"{value:.2g}"
+        return text + self.unit
+
+    def exactly(self, number: float, digits: int = 4) -> str:
+        """A number with so many digits that count."""
+        value = 100 * number if self.percent else number
+        return f"{0 if abs(value) < ROUNDING else value:.{digits}g}{self.unit}"
+
+    @property
+    def unit(self) -> str:
+        """What follows a number."""
+        return "%" if self.percent else ""
 
 
 MEASURES = (
     Measure(
         "effective_rank_token",
         "Effective rank at one token",
-        "How many directions the branch's Jacobian uses at a token; mean over tokens.",
+        "Directions that share the energy of the branch's Jacobian at a token, mean over tokens; at most the rank.",
+        "open",
     ),
-    Measure("effective_rank_input", "Effective rank of the input", "How many directions any token reads, by weight."),
     Measure(
-        "effective_rank_output", "Effective rank of the output", "How many directions any token writes, by weight."
+        "rank_input",
+        "Directions read by all tokens together",
+        "Numerical rank of all Jacobians below each other: at most the adapter's rank, as for LoRA.",
+        "table",
+    ),
+    Measure(
+        "rank_output",
+        "Directions written by all tokens together",
+        "Numerical rank of all Jacobians beside each other: at most the adapter's rank, as for LoRA.",
+        "table",
+    ),
+    Measure("effective_rank_input", "Effective rank of the input", "Directions that any token reads, by their energy."),
+    Measure(
+        "effective_rank_output", "Effective rank of the output", "Directions that any token writes, by their energy."
     ),
     Measure(
         "different_maps",
         "Different maps over the tokens",
-        "Effective number of Jacobians; 1 for a branch that is linear, as LoRA's is.",
+        "How many linear maps the branch is in effect: 1 for every linear branch, as LoRA's is.",
+        "open",
     ),
-    Measure("relative_size", "Size of the update", "The branch's output as a share of the frozen layer's."),
+    Measure(
+        "rank_maps",
+        "Linearly independent maps",
+        "Numerical rank of the Jacobians as vectors: 1 for a linear branch, at most the square of the rank.",
+        "table",
+    ),
+    Measure(
+        "varying_share",
+        "What of the Jacobian varies",
+        "Share of its mean square that is not in the mean over tokens: 0 for every linear branch.",
+        percent=True,
+    ),
+    Measure(
+        "relative_size",
+        "Size of the update",
+        "The branch's output as a share of the frozen layer's, both root mean squares.",
+        "open",
+        percent=True,
+    ),
     Measure(
         "non_affinity",
         "What no affine map explains",
-        "Share of the variance of the core's output, on tokens that the fit has not seen.",
+        "Share of the variance of the core's output beyond the best affine map of its input, judged on tokens that the "
+        "fit has not seen. Near 0%, a LoRA with a bias does the same.",
+        "open",
+        percent=True,
+    ),
+    Measure(
+        "non_affinity_output",
+        "... weighted as the model sees it",
+        "The same of the branch's output.",
+        "table",
+        percent=True,
     ),
     Measure(
         "circuit_share",
         "What passes through the circuit",
-        "Share of the update's mean square, for a twin what passes through it; above 1 where parts cancel.",
+        "Share of the update's mean square; for a stand-in, what passes through that. Above 100% where parts cancel. "
+        "Always 100% where the circuit weights, h = q(c) · c.",
+        "open",
+        percent=True,
     ),
     Measure(
         "circuit_share_varying",
         "... and differs from token to token",
-        "Share of the update's mean square; the rest of the circuit's part is a constant.",
+        "Share of the update's mean square. The rest of the circuit's part is a constant: a bias or, where the circuit "
+        "weights, a fixed weight.",
+        "open",
+        percent=True,
     ),
-    Measure("entanglement", "Entanglement of the circuit's states", "Mean over tokens; 0 is none, 1 the most."),
+    Measure(
+        "linear_share",
+        "What is linear in the input",
+        "Share of the update's mean square that passes beside the circuit or, where the circuit weights, through its "
+        "mean.",
+        percent=True,
+    ),
+    Measure(
+        "cross_share",
+        "What both parts share",
+        "Twice their inner product, as a share of the update's mean square: negative where they cancel.",
+        "table",
+        percent=True,
+    ),
+    Measure(
+        "entanglement",
+        "Entanglement of the circuit's states",
+        "Meyer-Wallach, mean over tokens: 0 for product states, at most 1. Much of it is no sign of use: random states "
+        "have much.",
+        "open",
+    ),
     Measure(
         "expressibility",
         "Distance of the circuit's states from random ones",
-        "Divergence of their fidelities from those of Haar-random states; lower reaches more of them.",
+        "Divergence of their fidelities over the tokens from those of Haar-random states, in nats: 0 "
+        "reaches all states alike.",
     ),
-    Measure("gradient_norms.circuit", "Gradient of the circuit or its twin", "Norm of the loss's gradient."),
+    Measure(
+        "expressibility_ansatz",
+        "... over random angles",
+        "The same of the untrained circuit: what its form could reach.",
+        "table",
+    ),
+    Measure("gradient_norms.circuit", "Gradient of the circuit or its stand-in", "Norm of the loss's gradient."),
     Measure("gradient_norms.tensor_network", "Gradient of the tensor networks", "Norm of the loss's gradient."),
     Measure("gradient_norms.linear", "Gradient of the linear maps", "Norm of the loss's gradient."),
 )
@@ -92,10 +201,19 @@ class Inspection:
         """Names of the modules, each once."""
         return list(dict.fromkeys(module for module, _ in self.layers))
 
-    def mean(self, key: str) -> float | None:
-        """A measure's mean over layers."""
+    def over_layers(self, key: str) -> tuple[float, float, float] | tuple[None, None, None]:
+        """A measure's mean, least and largest number over layers; none where no layer has it."""
         found = list(self.values.get(key, {}).values())
-        return sum(found) / len(found) if found else None
+        return (sum(found) / len(found), min(found), max(found)) if found else (None, None, None)
+
+    def modules_with(self, key: str) -> list[str]:
+        """The modules that have a measure, in their order."""
+        having = {module for module, _ in self.values.get(key, {})}
+        return [module for module in self.modules if module in having]
+
+    def row(self, key: str, module: str) -> list[tuple[int, float]]:
+        """A module's blocks with their numbers."""
+        return [(block, number) for (name, block), number in self.values[key].items() if name == module]
 
 
 def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
@@ -120,6 +238,15 @@ def shown(found: Mapping[str, Inspection]) -> list[Measure]:
     return [measure for measure in MEASURES if any(entry.values.get(measure.key) for entry in found.values())]
 
 
+def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
+    """Those of them that are drawn layer by layer.
+
+    Args:
+        found: From `inspections`.
+    """
+    return [measure for measure in shown(found) if measure.place != "table"]
+
+
 def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
     """One method's inspections at its seeds as one."""
     layers = [layer for inspection in found for layer in inspection["layers"]]
@@ -137,7 +264,7 @@ def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
 
 
 def _place(layer: Mapping[str, Any]) -> tuple[str, int]:
-    return str(layer["module"]), int(layer["block"])
+    return str(layer["module"]), int(layer["block"] or 0)  # a layer outside of the blocks has no number
 
 
 def _number(layer: Mapping[str, Any], key: str) -> float | None:

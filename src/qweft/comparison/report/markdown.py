@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from qweft.circuit.drawing import circuit_text
 from qweft.comparison.report import words
 from qweft.comparison.report.content import Content, Plates
+from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import shown
 from qweft.comparison.report.notes import notes
 from qweft.comparison.report.plate import Plate
@@ -12,7 +13,7 @@ from qweft.comparison.table import EMPTY, markdown_rows, markdown_table
 
 
 def render_markdown(content: Content, plates: Plates) -> str:
-    """The text of report.md; its pictures are the plates' PNG files beside it.
+    """The text of report.md; its pictures are the plates' files beside it.
 
     Args:
         content: The comparison.
@@ -20,9 +21,9 @@ def render_markdown(content: Content, plates: Plates) -> str:
     """
     sections = [
         _head(content),
-        _verdicts(content, plates.forest),
+        _verdicts(content, plates.forests),
         ["## The numbers", markdown_table(content.summary).rstrip(), _spread_said(content)],
-        *(_picture(plate) for plate in (plates.curves, plates.by_size, plates.by_time)),
+        *(_picture(plate) for plate in (plates.curves, plates.apart, plates.by_size, plates.by_time)),
         _inside(content, plates),
         _circuits(content),
         _answers(content),
@@ -61,12 +62,19 @@ def _head(content: Content) -> list[str]:
     ]
 
 
-def _verdicts(content: Content, forest: Plate | None) -> list[str]:
+def _verdicts(content: Content, forests: Sequence[Plate]) -> list[str]:
     blocks = ["## What it shows", words.RULE]
     for question in words.questions(content):
         blocks.append(f"### {escaped(question.text)}")
-        blocks.append("\n".join(f"- **{word}**: {escaped(text)}" for word, text in question.answers))
-    return blocks + _picture(forest)
+        blocks.append("\n".join(line for answer in question.answers for line in _answer(answer, "")))
+    return blocks + [block for forest in forests for block in _picture(forest)]
+
+
+def _answer(answer: words.Answer, indent: str) -> list[str]:
+    """A line, and below it, indented, one for each comparison that it sums up."""
+    head = f"**{escaped(answer.head)}** " if answer.head else f"**{answer.word}**: "
+    line = f"{indent}- {head}{escaped(answer.text)}"
+    return [line, *(inner for detail in answer.details for inner in _answer(detail, f"{indent}  "))]
 
 
 def _spread_said(content: Content) -> str:
@@ -76,11 +84,11 @@ def _spread_said(content: Content) -> str:
     )
 
 
-def _picture(plate: Plate | None) -> list[str]:
+def _picture(plate: Plate | HeatMap | None) -> list[str]:
     if plate is None:
         return []
     return [
-        f"![{escaped(plate.title)}. {escaped(plate.description)}]({plate.name}.png)",
+        f"![{escaped(plate.title)}. {escaped(plate.description)}]({plate.file})",
         f"*{plate.title}.* {plate.caption}",
     ]
 
@@ -92,8 +100,8 @@ def _inside(content: Content, plates: Plates) -> list[str]:
         return []
     rows = [["mean over layers", *map(escaped, content.inspected)]]
     for measure in measures:
-        means = [entry.mean(measure.key) for entry in content.inspected.values()]
-        rows.append([measure.title, *(EMPTY if mean is None else f"{mean:.3g}" for mean in means)])
+        means = [entry.over_layers(measure.key)[0] for entry in content.inspected.values()]
+        rows.append([measure.title, *(measure.said(mean) for mean in means)])
     blocks = ["## Inside the adapters", markdown_rows(rows).rstrip()]
     if words.inspected_on(content):
         blocks.append(words.inspected_on(content).strip())

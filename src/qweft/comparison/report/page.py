@@ -1,7 +1,7 @@
 """The comparison as one HTML file that needs nothing else: no network, no scripts."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -11,8 +11,11 @@ from markupsafe import Markup, escape
 from qweft.circuit.drawing import circuit_svg
 from qweft.comparison.report import words
 from qweft.comparison.report.beside import differing
-from qweft.comparison.report.content import Content, look_of, plates
-from qweft.comparison.report.inspection import shown
+from qweft.comparison.report.content import Content, Plates, look_of, plates
+from qweft.comparison.report.emphasis import MOST
+from qweft.comparison.report.heat_maps import HeatMap
+from qweft.comparison.report.inspection import mapped, shown
+from qweft.comparison.report.looks import Look
 from qweft.comparison.report.notes import notes
 from qweft.comparison.report.plate import Plate
 from qweft.comparison.summary import Summary
@@ -42,7 +45,17 @@ def render_page(results: dict[str, Any], config_yaml: str = "", title: str = "")
         QweftError: There are no runs, or they are not well formed.
     """
     content = Content.read(results, config_yaml, title)
-    return _template("page.html.j2").render(r=_view(content, [content], ""))
+    return page_of(content, plates(content, [content]))
+
+
+def page_of(content: Content, drawn: Plates) -> str:
+    """The text of report.html from what was read and drawn.
+
+    Args:
+        content: The comparison.
+        drawn: Its figures.
+    """
+    return str(_template("page.html.j2").render(r=_view(content, drawn, look_of([content]), "")))
 
 
 def render_beside(left: Content, right: Content, names: tuple[str, str]) -> str:
@@ -56,7 +69,11 @@ def render_beside(left: Content, right: Content, names: tuple[str, str]) -> str:
     contents = [left, right]
     return _template("beside.html.j2").render(
         reports=[
-            {"name": name, "letter": letter, "view": _view(content, contents, f"{letter.lower()}-")}
+            {
+                "name": name,
+                "letter": letter,
+                "view": _view(content, plates(content, contents), look_of(contents), f"{letter.lower()}-"),
+            }
             for content, name, letter in zip(contents, names, "AB", strict=True)
         ],
         differing=differing(left, right),
@@ -76,12 +93,10 @@ def _template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def _view(content: Content, contents: Sequence[Content], prefix: str) -> dict[str, Any]:
+def _view(content: Content, drawn: Plates, look: Mapping[str, Look], prefix: str) -> dict[str, Any]:
     """All that the templates show of one comparison; its figures have their final form."""
-    drawn = plates(content, contents)
-    look = look_of(contents)
 
-    def figure(plate: Plate | None) -> dict[str, Any] | None:
+    def figure(plate: Plate | HeatMap | None) -> dict[str, Any] | None:
         if plate is None:
             return None
         return {"svg": Markup(plate.svg(prefix)), "title": plate.title, "caption": plate.caption}
@@ -93,14 +108,17 @@ def _view(content: Content, contents: Sequence[Content], prefix: str) -> dict[st
         "data": content.runs[0].data,
         "questions": words.questions(content),
         "rule": words.RULE,
-        "forest": figure(drawn.forest),
+        "forests": [figure(plate) for plate in drawn.forests],
         "rows": [_row(entry) for entry in content.summary.values()],
         "key": [(name, Markup(look[name].swatch())) for name in content.methods],
-        "figures": [found for plate in (drawn.curves, drawn.by_size, drawn.by_time) if (found := figure(plate))],
+        "crowded": len(content.methods) > MOST,
+        "figures": [figure(plate) for plate in (drawn.curves, drawn.apart, drawn.by_size, drawn.by_time) if plate],
         "search": figure(drawn.search),
         "searched": words.SEARCHED,
         "spectra": figure(drawn.spectra),
-        "maps": [figure(plate) for plate in drawn.maps],
+        "maps": [figure(plate) for plate in drawn.maps if plate.measure.place == "open"],
+        "more_maps": [figure(plate) for plate in drawn.maps if plate.measure.place == "folded"],
+        "means": _means(content),
         "inspected_on": words.inspected_on(content),
         "measured": _measured(content),
         "circuits": [
@@ -136,17 +154,33 @@ def _row(entry: Summary) -> dict[str, Any]:
     }
 
 
+def _means(content: Content) -> list[dict[str, Any]]:
+    """For each measure its mean over layers with the least and the largest number, method by method."""
+    rows = []
+    for measure in shown(content.inspected):
+        numbers = [entry.over_layers(measure.key) for entry in content.inspected.values()]
+        cells = [(measure.said(mean), _range(measure.said(least), measure.said(most))) for mean, least, most in numbers]
+        meaning = measure.meaning if measure.place == "table" else ""  # otherwise its map says it
+        rows.append({"title": measure.title, "meaning": meaning, "cells": cells})
+    return rows
+
+
+def _range(least: str, most: str) -> str:
+    """Both ends, where they differ in what is shown of them."""
+    return "" if least == most else f"{least.removesuffix('%')} to {most}"
+
+
 def _measured(content: Content) -> list[dict[str, Any]]:
     """For each measure of layers a table: a row for each method and module, a column for each block."""
     tables = []
-    for measure in shown(content.inspected):
+    for measure in mapped(content.inspected):
         rows = []
         blocks = sorted({block for entry in content.inspected.values() for _, block in entry.values[measure.key]})
         for entry in content.inspected.values():
             values = entry.values[measure.key]
             for module in dict.fromkeys(module for module, _ in values):
                 numbers = [values.get((module, block)) for block in blocks]
-                rows.append((f"{entry.method}, {module}", [EMPTY if n is None else f"{n:.3g}" for n in numbers]))
+                rows.append((f"{entry.method}, {module}", [measure.said(number) for number in numbers]))
         tables.append({"title": measure.title, "blocks": blocks, "rows": rows})
     return tables
 

@@ -1,6 +1,6 @@
 """What each method reached for what it costs: held-out loss against parameters and against the time of a step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from matplotlib.axes import Axes
@@ -66,14 +66,16 @@ def front(found: Sequence[Point]) -> list[Point]:
 
 
 def pareto_plate(
-    summary: Mapping[str, Summary], cost: Cost, look: Mapping[str, Look], beside: Sequence[Mapping[str, Summary]]
-) -> Plate | None:
+    summary: Mapping[str, Summary], cost: Cost, look: Mapping[str, Look], named: Collection[str],
+    beside: Sequence[Mapping[str, Summary]],
+) -> Plate | None:  # fmt: skip
     """The figure, or none where no method has both.
 
     Args:
         summary: From `summarise`.
         cost: Which cost.
         look: Of each method.
+        named: The methods that are named beside their ends; the others stand back.
         beside: The summaries of all comparisons on the page, which share their scales.
     """
     own = points(summary, cost)
@@ -93,23 +95,23 @@ def pareto_plate(
         + (f" Off the scale: untouched model, {base:.3f}." if base is not None and off else ""),
         f"On the front: {names}. {told}.",
         3.9,
-        lambda figure: _draw(figure, own, every, cost, look, None if off else base),
+        lambda figure: _draw(figure, own, every, cost, look, named, None if off else base),
     )
 
 
 def _draw(
     figure: Figure, own: Sequence[Point], every: Sequence[Point], cost: Cost, look: Mapping[str, Look],
-    base: float | None,
+    named: Collection[str], base: float | None,
 ) -> Notes:  # fmt: skip
     axes = figure.subplots()
     axes.set_xscale("log")
     notes: Notes = {}
     for number, point in enumerate(own):
-        style = look[point.method]
+        style, front_row = look[point.method], point.method in named
         axes.plot([point.cost] * len(point.seeds), point.seeds, color=style.hex, marker=style.marker, linestyle="",
-                  markersize=4, alpha=0.55, markeredgewidth=0)  # fmt: skip
+                  markersize=3.5, alpha=0.5, markeredgewidth=0)  # fmt: skip
         (drawn,) = axes.plot([point.cost], [point.loss], color=style.hex, marker=style.marker, linestyle="",
-                             markersize=9, markeredgewidth=0)  # fmt: skip
+                             markersize=9 if front_row else 6.5, markeredgewidth=0)  # fmt: skip
         drawn.set_gid(f"point-{number}")
         notes[f"point-{number}"] = f"{point.method}: {point.cost:,.4g}, loss {point.loss:.4f}"
     best = front(own)
@@ -125,7 +127,7 @@ def _draw(
     axes.set_ylim(low, high)
     dress(axes, "both")
     axes.set_xlabel(AXES[cost])
-    name_at_right(axes, [End(point.loss, point.method, look[point.method]) for point in own])
+    name_at_right(axes, [End(point.loss, point.method, look[point.method]) for point in own if point.method in named])
     return notes
 
 

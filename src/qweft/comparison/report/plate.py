@@ -18,6 +18,11 @@ from qweft.files import write_bytes
 WIDTH = 4.7
 """Inches of a figure; a phone shows it at its own size."""
 
+UNITS = 72 * WIDTH
+"""The same in the units of its SVG."""
+
+DPI = 160
+
 Notes = dict[str, str]
 """Texts that appear over parts of a figure, by the part's gid."""
 
@@ -56,14 +61,19 @@ class Plate:
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         return _element(buffer.getvalue(), f"{prefix}{self.name}", self.title, self.description, notes)
 
-    def write_png(self, folder: Path) -> Path:
-        """Write the figure beside its place and rename it; returns its path, NAME.png in the folder."""
+    @property
+    def file(self) -> str:
+        """What `write` calls its file."""
+        return f"{self.name}.png"
+
+    def write(self, folder: Path) -> Path:
+        """Write the figure beside its place and rename it; returns its path."""
         figure, _ = self._drawn()
         FigureCanvasAgg(figure)
         figure.patch.set_facecolor("white")
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=200)
-        path = folder / f"{self.name}.png"
+        figure.savefig(buffer, format="png", dpi=DPI)
+        path = folder / self.file
         write_bytes(path, buffer.getvalue())
         return path
 

@@ -1,7 +1,7 @@
 """The search for learning rates: validation loss by rate, method by method."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,15 @@ def searches(record: Mapping[str, Any] | None) -> list[Search]:
     ]
 
 
-def search_plate(found: Sequence[Search], look: Mapping[str, Look], beside: Sequence[Sequence[Search]]) -> Plate | None:
+def search_plate(
+    found: Sequence[Search], look: Mapping[str, Look], named: Collection[str], beside: Sequence[Sequence[Search]]
+) -> Plate | None:
     """The figure, or none where there was no search.
 
     Args:
         found: Of this comparison.
         look: Of each method.
+        named: The methods that are named beside their ends; the others stand back.
         beside: The searches of all comparisons on the page, which share their scales.
     """
     own = [entry for entry in found if _finite(entry)]
@@ -66,25 +69,28 @@ def search_plate(found: Sequence[Search], look: Mapping[str, Look], beside: Sequ
         "Nats a token on the validation rows. Ringed: the rate that was chosen.",
         f"{told}.",
         3.9,
-        lambda figure: _draw(figure, own, every, look),
+        lambda figure: _draw(figure, own, every, look, named),
     )
 
 
-def _draw(figure: Figure, own: Sequence[Search], every: Sequence[Search], look: Mapping[str, Look]) -> Notes:
+def _draw(
+    figure: Figure, own: Sequence[Search], every: Sequence[Search], look: Mapping[str, Look], named: Collection[str]
+) -> Notes:
     axes = figure.subplots()
     axes.set_xscale("log")
     for entry in own:
-        style, tried = look[entry.method], _finite(entry)
-        axes.plot(list(tried), list(tried.values()), color=style.hex, linestyle=style.line, linewidth=1.6,
-                  marker=style.marker, markersize=5, markeredgewidth=0)  # fmt: skip
-        if entry.best in tried:
-            axes.plot([entry.best], [tried[entry.best]], linestyle="", marker="o", markersize=12,
+        style, tried, front = look[entry.method], _finite(entry), entry.method in named
+        axes.plot(list(tried), list(tried.values()), color=style.hex, linestyle=style.line, markeredgewidth=0,
+                  linewidth=1.6 if front else 0.8, marker=style.marker, markersize=5 if front else 3,
+                  alpha=1 if front else 0.6)  # fmt: skip
+        if entry.best in tried and front:
+            axes.plot([entry.best], [tried[entry.best]], linestyle="", marker="o", markersize=10,
                       markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2)  # fmt: skip
     rates = [rate for entry in every for rate in _finite(entry)]
     losses = [loss for entry in every for loss in _finite(entry).values()]
     least = min(losses)
     # The worst best loss decides, not a run that went astray at a rate far too large
-    most = min(max(losses), least + 3 * (max(min(_finite(e).values()) for e in every) - least) + 0.25 * abs(least))
+    most = min(max(losses), least + 3 * (max(min(_finite(e).values()) for e in every) - least) + 0.06 * abs(least))
     axes.set_ylim(least - 0.06 * (most - least or 1), most + 0.06 * (most - least or 1))
     axes.set_xlim(min(rates) / 1.4, max(rates) * 1.4)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=8))
@@ -92,7 +98,8 @@ def _draw(figure: Figure, own: Sequence[Search], every: Sequence[Search], look: 
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("peak learning rate (logarithmic)")
     dress(axes)
-    name_at_right(axes, [End(list(_finite(e).values())[-1], e.method, look[e.method]) for e in own])
+    told = [entry for entry in own if entry.method in named]
+    name_at_right(axes, [End(list(_finite(e).values())[-1], e.method, look[e.method]) for e in told])
     return {}
 
 

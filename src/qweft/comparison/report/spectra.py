@@ -1,6 +1,6 @@
 """How many directions the branches use: singular values of their Jacobians, mean over layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -12,13 +12,15 @@ from qweft.comparison.report.plate import Notes, Plate
 
 
 def spectra_plate(
-    found: Mapping[str, Inspection], look: Mapping[str, Look], beside: Sequence[Mapping[str, Inspection]]
-) -> Plate | None:
+    found: Mapping[str, Inspection], look: Mapping[str, Look], named: Collection[str],
+    beside: Sequence[Mapping[str, Inspection]],
+) -> Plate | None:  # fmt: skip
     """The figure, or none where no method has a spectrum.
 
     Args:
         found: From `inspections`.
         look: Of each method.
+        named: The methods that are named beside their ends; the others stand back.
         beside: The inspections of all comparisons on the page, which share their scales.
     """
     own = [entry for entry in found.values() if entry.spectrum]
@@ -32,11 +34,14 @@ def spectra_plate(
         "Of the Jacobians over all tokens, each as a share of the layer's largest; mean over layers.",
         f"{told}.",
         3.9,
-        lambda figure: _draw(figure, own, every, look),
+        lambda figure: _draw(figure, own, every, look, named),
     )
 
 
-def _draw(figure: Figure, own: Sequence[Inspection], every: Sequence[Inspection], look: Mapping[str, Look]) -> Notes:
+def _draw(
+    figure: Figure, own: Sequence[Inspection], every: Sequence[Inspection], look: Mapping[str, Look],
+    named: Collection[str],
+) -> Notes:  # fmt: skip
     axes = figure.subplots()
     for entry in own:
         style = look[entry.method]
@@ -48,5 +53,6 @@ def _draw(figure: Figure, own: Sequence[Inspection], every: Sequence[Inspection]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("singular value, largest first")
     dress(axes)
-    name_at_right(axes, [End(entry.spectrum[-1], entry.method, look[entry.method]) for entry in own])
+    ends = [End(entry.spectrum[-1], entry.method, look[entry.method]) for entry in own if entry.method in named]
+    name_at_right(axes, ends)
     return {}

@@ -23,7 +23,7 @@ GROUPS = {
     "reference": "Better than the reference, {reference}?",
     "time": "Better at equal wall-clock?",
     "size": "Better than LoRA of equal size?",
-    "other": "Other differences",
+    "other": "Other methods better than {reference}?",
     "fairness": "What was not controlled",
 }
 """The questions of the verdicts by their topic, in the order in which findings bring them up."""
@@ -47,6 +47,32 @@ RULE = (
 SEARCHED = "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it."
 
 
+OPEN = 4
+"""More answers than so many to one question are folded away below how often each was given."""
+
+NAMED = 5
+"""Up to so many methods are named where answers are counted."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One finding.
+
+    Args:
+        word: A value of `ANSWERS`.
+        head: What stands out at its beginning; empty where nothing does.
+        text: The rest of its sentences.
+        details: The single comparisons that it sums up.
+        tally: What these say.
+    """
+
+    word: str
+    head: str
+    text: str
+    details: tuple["Answer", ...] = ()
+    tally: str = ""
+
+
 @dataclass(frozen=True)
 class Question:
     """One topic of the verdicts.
@@ -54,14 +80,19 @@ class Question:
     Args:
         topic: A key of `GROUPS`.
         text: The question.
-        tally: How often each answer was given: "1 yes, 2 not shown".
-        answers: For each finding the word and the sentence.
+        tally: How often each answer was given, and to which methods: "1 yes (qtha), 2 not shown".
+        answers: What was found.
     """
 
     topic: str
     text: str
     tally: str
-    answers: tuple[tuple[str, str], ...]
+    answers: tuple[Answer, ...]
+
+    @property
+    def folded(self) -> bool:
+        """Whether the answers are too many to be shown at once; those on the circuit sum up others and are shown."""
+        return self.topic != "circuit" and len(self.answers) > OPEN
 
 
 def questions(content: Content) -> list[Question]:
@@ -70,18 +101,42 @@ def questions(content: Content) -> list[Question]:
     Args:
         content: The comparison.
     """
-    grouped: dict[str, list[Finding]] = {}
-    for topic in GROUPS:
-        grouped[topic] = [finding for finding in content.findings if finding.topic == topic]
     found = []
-    for topic, group in grouped.items():
-        words = [ANSWERS[finding.direction] for finding in group]
-        tally = ", ".join(f"{words.count(word)} {word}" for word in ANSWERS.values() if word in words)
-        if group:
-            text = GROUPS[topic].format(reference=content.reference)
-            answers = tuple((word, finding.text) for word, finding in zip(words, group, strict=True))
-            found.append(Question(topic, text, "" if len(group) == 1 else tally, answers))
+    for topic, text in GROUPS.items():
+        group = [finding for finding in content.findings if finding.topic == topic]
+        if topic == "circuit":
+            answers = tuple(_summed_up(finding, group) for finding in group if not finding.other)
+            asked = [finding for finding in group if not finding.other]
+        else:
+            answers, asked = tuple(_single(finding) for finding in group), group
+        if answers:
+            tally = "" if len(answers) == 1 else _tally([(ANSWERS[f.direction], f.method) for f in asked])
+            found.append(Question(topic, text.format(reference=content.reference), tally, answers))
     return found
+
+
+def _single(finding: Finding) -> Answer:
+    return Answer(ANSWERS[finding.direction], "", finding.text)
+
+
+def _summed_up(finding: Finding, group: Sequence[Finding]) -> Answer:
+    """Whether the circuit helps a hybrid, with the comparison with each control."""
+    single = [other for other in group if other.other and other.method == finding.method]
+    head, mark, rest = finding.text.partition("?")
+    tally = _tally([(ANSWERS[other.direction], other.other) for other in single])
+    head, rest = (head + mark, rest.strip()) if mark else ("", finding.text)
+    return Answer(ANSWERS[finding.direction], head, rest, tuple(map(_single, single)), tally)
+
+
+def _tally(given: Sequence[tuple[str, str]]) -> str:
+    """How often each answer was given; "yes" and "no", where they are few, with the methods."""
+    said = []
+    for word in ANSWERS.values():
+        names = [name for answer, name in given if answer == word]
+        told = word in ("yes", "no") and len(names) <= NAMED and all(names)
+        if names:
+            said.append(f"{len(names)} {word}" + (f" ({', '.join(names)})" if told else ""))
+    return ", ".join(said)
 
 
 def rates(content: Content) -> list[tuple[str, str, str]]:

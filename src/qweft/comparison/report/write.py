@@ -7,7 +7,7 @@ from typing import Any
 
 from qweft.comparison.report.content import Content, plates
 from qweft.comparison.report.markdown import render_markdown
-from qweft.comparison.report.page import render_beside, render_page
+from qweft.comparison.report.page import page_of, render_beside
 from qweft.errors import QweftError
 from qweft.files import write_bytes, write_json
 
@@ -15,7 +15,7 @@ RESULTS = "results.json"
 
 
 def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: Path) -> Path:
-    """Write results.json, report.html, report.md and the figures as PNG, each beside its place and renamed.
+    """Write results.json, report.html, report.md and the figures as PNG or SVG, each beside its place and renamed.
 
     Args:
         results: The content of results.json.
@@ -33,10 +33,10 @@ def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: 
     record = {**results, "config_yaml": config_yaml} if config_yaml else results
     content = Content.read(record, title=title)
     drawn = plates(content)
-    page, text = render_page(record, title=title), render_markdown(content, drawn)
+    page, text = page_of(content, drawn), render_markdown(content, drawn)
     write_json(folder / RESULTS, record)
     for plate in drawn.every:
-        plate.write_png(folder)
+        plate.write(folder)
     write_bytes(folder / "report.md", text.encode())
     write_bytes(folder / "report.html", page.encode())
     return folder / "report.html"
