@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from qweft.comparison.kinds import core_of, form_of, function_of, kind_of, maps_of
+from qweft.comparison.kinds import core_of, differences, kind_of, maps_of
 from qweft.comparison.summary import summarise
 from qweft.errors import QweftError
 from qweft.files import write_json
@@ -135,9 +135,10 @@ def test_runs_that_do_not_belong_together(made, message):
         ("x", {"preset": "qtha", "core": "quantum"}, "hybrid"),
         ("x", {"preset": "qtha", "core": "mlp_linear"}, "twin"),
         ("x", {"preset": "qwthn", "core": "frozen_weighted"}, "twin"),
-        ("x", {"core": "fourier", "compress": "dense", "expand": "dense"}, "twin"),
+        ("x", {"peft_type": "QWTHN", "core": "fourier", "compress": "dense", "expand": "dense"}, "twin"),
         ("lora", {"peft_type": "LORA", "use_dora": True}, "other"),
         ("x", {"peft_type": "VERA"}, "other"),
+        ("qtha", {"rival": "quantum-adapter", "depth": 2, "core": "x"}, "other"),
         ("x", None, "other"),
     ],
 )
@@ -145,28 +146,44 @@ def test_kinds(method, adapter, kind):
     assert kind_of(method, adapter) == kind
 
 
-@pytest.mark.parametrize(
-    ("core", "function", "form"),
-    [
-        ("quantum", "quantum", ""),
-        ("quantum_linear", "quantum", "linear"),
-        ("product_weighted", "product", "weighted"),
-        ("mlp", "mlp", ""),
-        ("linear", None, None),
-        ("identity", None, None),
-    ],
-)
-def test_the_name_of_a_core_is_its_function_and_its_form(core, function, form):
-    assert (function_of(core), form_of(core)) == (function, form)
-
-
 def test_the_core_of_a_method():
     assert core_of("x", {"preset": "qwthn"}) == "quantum_weighted"
     assert core_of("x", {"preset": "qtha", "core": "mlp_linear"}) == "mlp_linear"
     assert core_of("x", {"peft_type": "QWTHN"}) == "quantum_linear"
     assert core_of("x", {"peft_type": "LORA"}) is None and core_of("x", None) is None
+    assert core_of("x", {"rival": "quantum-adapter"}) is None
 
 
 def test_maps_tell_which_network_a_control_belongs_to():
     assert maps_of("x", {"preset": "quantum_lora"}) == ("dense", "dense")
     assert maps_of("x", {"preset": "mpo", "compress": "dense"}) == ("dense", "mpo")
+    assert maps_of("x", {"rival": "quantum-adapter"}) is None and maps_of("x", {"peft_type": "LORA"}) is None
+
+
+QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "said"),
+    [
+        ({**QTHA}, []),
+        # the same network, written otherwise
+        ({**QTHA, "alpha": 8, "circuit_layers": 4, "bond_dimension": 8, "target_modules": ["v_proj", "q_proj"]}, []),
+        ({"peft_type": "qwthn", "r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}, []),
+        ({**QTHA, "core": "mlp_linear"}, []),
+        ({**QTHA, "core": "fourier_linear", "fourier_terms": 3}, []),
+        ({**QTHA, "preset": "mpo"}, []),
+        ({**QTHA, "preset": "mpo", "circuit_layers": 2, "reupload": False}, []),
+        # other networks
+        ({**QTHA, "core": "mlp_linear", "circuit_layers": 2}, ["circuit_layers (2, not 4)"]),
+        ({**QTHA, "core": "frozen_linear", "reupload": False}, ["reupload (False, not True)"]),
+        ({**QTHA, "preset": "mpo", "r": 1}, ["r (1, not 4)"]),
+        ({**QTHA, "alpha": 4}, ["alpha (4, not None)"]),
+        ({**QTHA, "width": 16}, ["width (16, not 256)"]),
+        ({**QTHA, "start": "scaled"}, ["start (scaled, not recorded)"]),
+        ({**QTHA, "compress": "dense"}, ["compress (dense, not mpo)"]),
+        ({**QTHA, "target_modules": ["k_proj"]}, ["target_modules (k_proj, not q_proj v_proj)"]),
+    ],
+)
+def test_in_what_an_adapter_differs_from_the_hybrid_besides_its_core(adapter, said):
+    assert differences(adapter, QTHA) == said

@@ -26,7 +26,8 @@ class Summary:
         method: Name of the method.
         kind: What it is: "base", "lora", "hybrid", "no_circuit", "twin" or "other".
         core: The core between its maps ("quantum_linear"); none where it is not of this family.
-        maps: The maps around its core, "mpo" or "dense"; a control has the same.
+        maps: The maps around its core, "mpo" or "dense"; none where it is not of this family.
+        adapter: Its specification, with the rank that was chosen for it; none where it was not recorded.
         reference: The method that it is held against.
         seeds: Its seeds, ascending.
         rank: The adapter's rank, where its specification says it.
@@ -58,7 +59,8 @@ class Summary:
     method: str
     kind: Kind
     core: str | None
-    maps: tuple[str, str]
+    maps: tuple[str, str] | None
+    adapter: dict[str, Any] | None
     reference: str
     seeds: tuple[int, ...]
     rank: int | None
@@ -153,7 +155,8 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         method=method,
         kind=kind_of(method, first.adapter),
         core=None if method == BASE else core_of(method, first.adapter),
-        maps=maps_of(method, first.adapter),
+        maps=None if method == BASE else maps_of(method, first.adapter),
+        adapter=first.adapter,
         reference=reference,
         seeds=tuple(run.seed for run in runs),
         rank=(first.adapter or {}).get("r"),
