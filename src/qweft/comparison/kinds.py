@@ -86,7 +86,7 @@ def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
     if None in (function_of(ours["core"]), function_of(theirs["core"])):
         left_out.update(OF_FUNCTIONS)
     return [
-        f"{key} ({_said(ours.get(key))}, not {_said(theirs.get(key))})"
+        f"{key} ({_said(_meant(ours, key))}, not {_said(_meant(theirs, key))})"
         for key in dict.fromkeys((*ours, *theirs))
         if key not in left_out and ours.get(key) != theirs.get(key) and _meant(ours, key) != _meant(theirs, key)
     ]
