@@ -1,5 +1,7 @@
 """The rule: when a difference is shown, and how often it is where there is none or one."""
 
+import math
+
 import numpy as np
 import pytest
 from benchmarks import coverage
@@ -62,6 +64,15 @@ def test_rows_widen_the_interval_and_their_number_is_recorded():
     assert np.ptp(both.interval) > 2 * np.ptp(alone.interval)
     without = [{**m, 1: ()} for m in rows]
     assert pair(*totals, without[0], rows[1]) == alone  # a seed of an earlier version
+
+
+def test_a_row_whose_loss_is_not_a_number_shows_nothing():
+    """As a null in results.json is read; the losses of the whole are known and far apart."""
+    rows = {k: ((math.nan if k == 1 else 3.0, 2), (5.0 + k, 3)) for k in range(3)}
+    others = dict.fromkeys(range(3), ((3.5, 2), (5.5, 3)))
+    found = against_one([0.90, 0.91, 0.92], rows=rows, other_rows=others)
+    assert (found.direction, found.reason) == ("not shown", "the loss of a test row is not a number")
+    assert found.interval is None and found.rows == 0
 
 
 def test_rows_without_targets_are_not_of_the_sample():

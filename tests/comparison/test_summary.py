@@ -1,5 +1,6 @@
 """Means, spreads, differences and ratios by hand."""
 
+import dataclasses
 import json
 import math
 
@@ -77,6 +78,16 @@ def test_a_difference_has_its_interval_and_p():
     assert summary["base"].eval_loss_difference_p_value == 0.25
 
 
+def test_runs_of_before_groups_were_recorded_take_them_from_the_others():
+    """A folder begun by an earlier version and finished by this one: the rows are the same in all its runs."""
+    groups = (0, 1, 0)
+    made = [run("lora", s, 2.0, eval_row_losses=ROWS[0], eval_row_groups=groups) for s in range(3)]
+    made += [run("qtha", s, 1.8, eval_row_losses=ROWS[s], eval_row_groups=groups if s else ()) for s in range(3)]
+    whole = [dataclasses.replace(entry, eval_row_groups=groups) for entry in made]
+    assert summarise(made) == summarise(whole)
+    assert summarise(made)["qtha"].eval_row_losses[0] == ((9.0, 5), (0.0, 0))
+
+
 def test_steps_are_those_of_a_run_that_did_not_diverge():
     made = [run("lora", 0, None, steps=2), run("lora", 1), run("qtha", 0, budget={"matches_time": "lora"})]
     summary = summarise(made)
@@ -110,6 +121,8 @@ def test_the_summary_is_json(tmp_path):
         ([run("lora", 1), run("lora", 1)], "same seed"),
         ([run("lora", 0), run("lora", 1, trainable_parameters=7)], "differ in trainable parameters"),
         ([run("lora", eval_row_losses=((1.0, 2),)), run("qtha", eval_row_losses=((1.0, 3),))], "different test rows"),
+        ([run("lora", eval_row_losses=ROWS[0], eval_row_groups=(0, 0))], "do not agree on which test rows belong"),
+        ([run("lora", eval_row_groups=(0, 0)), run("qtha", eval_row_groups=(0, 1))], "do not agree on which test rows"),
     ],
 )
 def test_runs_that_do_not_belong_together(made, message):
@@ -178,7 +191,7 @@ QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}
         ({**QTHA, "core": "mlp_linear", "circuit_layers": 2}, ["circuit_layers (2, not 4)"]),
         ({**QTHA, "core": "frozen_linear", "reupload": False}, ["reupload (False, not True)"]),
         ({**QTHA, "preset": "mpo", "r": 1}, ["r (1, not 4)"]),
-        ({**QTHA, "alpha": 4}, ["alpha (4, not None)"]),
+        ({**QTHA, "alpha": 4}, ["alpha (4, not 8)"]),
         ({**QTHA, "width": 16}, ["width (16, not 256)"]),
         ({**QTHA, "start": "scaled"}, ["start (scaled, not recorded)"]),
         ({**QTHA, "compress": "dense"}, ["compress (dense, not mpo)"]),
