@@ -94,3 +94,17 @@ def test_a_planted_better_method_is_found():
     said = coverage.directions(5, 48, "seeds", -3.0, 100)
     assert said.count("lower") >= 95 and "higher" not in said
     assert coverage.directions(5, 48, "seeds", 3.0, 20).count("higher") >= 18
+
+
+def test_three_controls_say_no_more_often_than_one_where_the_circuit_does_nothing():
+    """What docs/statistics.md warns of; the standard errors are 0.8 and 1.3 percentage points."""
+    (yes, single), (never, several) = (coverage.circuit_answers(3, 48, "seeds", n, 400) for n in (1, 3))
+    assert yes < 0.06 and never <= 0.02
+    assert 0.005 < single < 0.06 and 0.03 < several < 0.12
+
+
+def test_a_circuit_that_helps_and_one_that_harms_are_found_against_three_controls():
+    yes, no = coverage.circuit_answers(5, 48, "seeds", 3, 40, percent=-3.0)
+    assert yes >= 0.9 and no == 0
+    yes, no = coverage.circuit_answers(5, 48, "seeds", 3, 40, percent=3.0)
+    assert yes == 0 and no >= 0.9
