@@ -158,7 +158,7 @@ def circuit_rows(repeats: int) -> Iterator[dict[str, Any]]:
 
 PARTS: dict[str, tuple[Callable[[int], Iterator[dict[str, Any]]], int]] = {
     "power": (power_rows, 200),
-    "circuit": (circuit_rows, 1500),
+    "circuit": (circuit_rows, 500),
     "coverage": (coverage_rows, 2000),
 }
 """Each table with the comparisons simulated a cell."""
