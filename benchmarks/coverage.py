@@ -2,17 +2,27 @@
 
 Two methods without any difference are simulated again and again, with chance from the seeds, from the test rows, and
 from what a row does at one seed alone. An interval of 95% should hold zero 95 times in 100.
+
+`--part` makes one table alone: `coverage` (five minutes on one core), `power`, `circuit`. What is made is kept in
+results/coverage.json beside what was there.
 """
 
 import argparse
-from collections.abc import Iterator
-from itertools import chain, product
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qweft.comparison.intervals import paired_interval
 from qweft.comparison.pairing import pair
+from qweft.files import write_json
+
+RESULTS = Path(__file__).parent / "results" / "coverage.json"
 
 Array = NDArray[np.float64]
 
@@ -75,38 +85,105 @@ def measure(seeds: int, rows: int, shape: str, source: str, repeats: int) -> tup
 def directions(seeds: int, rows: int, source: str, percent: float, repeats: int) -> list[str]:
     """What the whole rule says of methods with a true difference, normal chance."""
     random = np.random.default_rng(7)
-    said = []
+    return [_direction(*comparison(seeds, rows, "normal", source, random, percent)) for _ in range(repeats)]
+
+
+def circuit_answers(
+    seeds: int, rows: int, source: str, controls: int, repeats: int, percent: float = 0.0
+) -> tuple[float, float]:
+    """How often all controls together say yes and how often no, as shares of the comparisons; normal chance.
+
+    Each method has its own chance of 1 / sqrt(2) of `SOURCES`, so that a pair of them has all of it; the hybrid's is in
+    every pair.
+
+    Args:
+        seeds: Number of seeds.
+        rows: Number of test rows.
+        source: A key of `SOURCES`.
+        controls: Number of controls: the network without a circuit, and classical twins.
+        repeats: Number of comparisons.
+        percent: True difference of the hybrid to each control.
+    """
+    random = np.random.default_rng(11)
+    yes = no = 0
     for _ in range(repeats):
-        made = comparison(seeds, rows, "normal", source, random, percent)
-        losses = [dict(enumerate(method.sum(1).tolist())) for method in made]
-        by_row = [{k: tuple((total, 1) for total in sums) for k, sums in enumerate(method.tolist())} for method in made]
-        said.append(pair(losses[0], losses[1], by_row[0], by_row[1]).direction)
-    return said
+        tokens = np.ceil(np.exp(random.normal(3.5, 0.6, rows)))
+        level = np.abs(random.normal(LOSS, LOSS_SPREAD, rows)) * tokens * np.ones((seeds, 1))
+        hybrid, *others = (
+            level + _chance(seeds, rows, source, random) / np.sqrt(2) * tokens for _ in range(controls + 1)
+        )
+        said = [_direction(hybrid + percent / 100 * level, other) for other in others]
+        yes += all(direction == "lower" for direction in said)
+        no += "higher" in said
+    return yes / repeats, no / repeats
 
 
-def power_table(repeats: int = 200, rows: int = 48) -> Iterator[str]:
-    """How often the rule calls a method better, in percent of comparisons, as lines of Markdown."""
-    sources = ("seeds", "seeds and rows")
-    yield f"| seeds | true difference | {' | '.join(sources)} |"
-    yield f"|---:|---:|{'---:|' * len(sources)}"
-    for seeds, percent in product(SEEDS, (0.0, -3.0)):
-        found = [directions(seeds, rows, source, percent, repeats).count("lower") / repeats for source in sources]
-        yield f"| {seeds} | {percent:g}% | {' | '.join(f'{100 * share:.0f}' for share in found)} |"
+def _chance(seeds: int, rows: int, source: str, random: np.random.Generator) -> Array:
+    """Normal chance of a token's loss, in nats, (seeds, rows)."""
+    spread = zip(SOURCES[source], ((seeds, 1), (1, rows), (seeds, rows)), strict=True)
+    return np.asarray(sum(deviation * random.standard_normal(size) for deviation, size in spread) * LOSS / 100)
 
 
-def table(repeats: int) -> Iterator[str]:
-    """The coverage in percent and, in brackets, the median width, as lines of Markdown."""
-    yield f"| seeds | test rows | chance | {' | '.join(SOURCES)} |"
-    yield f"|---:|---:|---|{'---:|' * len(SOURCES)}"
+def _direction(losses: Array, others: Array) -> str:
+    """What the whole rule says of two methods' summed row losses."""
+    methods = (losses, others)
+    totals = [dict(enumerate(method.sum(1).tolist())) for method in methods]
+    by_row = [{k: tuple((total, 1) for total in sums) for k, sums in enumerate(method.tolist())} for method in methods]
+    return pair(*totals, *by_row).direction
+
+
+def coverage_rows(repeats: int) -> Iterator[dict[str, Any]]:
+    """The coverage in percent and the median width, by source of chance."""
     for seeds, rows, shape in product(SEEDS, ROWS, SHAPES):
-        found = [measure(seeds, rows, shape, source, repeats) for source in SOURCES]
-        cells = [f"{100 * coverage:.1f} ({width:.1f})" for coverage, width in found]
-        yield f"| {seeds} | {rows} | {shape} | {' | '.join(cells)} |"
+        measured = {source: measure(seeds, rows, shape, source, repeats) for source in SOURCES}
+        cells = {source: [round(100 * held, 1), round(width, 1)] for source, (held, width) in measured.items()}
+        yield {"number of seeds": seeds, "test rows": rows, "chance": shape, **cells}
+
+
+def power_rows(repeats: int) -> Iterator[dict[str, Any]]:
+    """How often the rule calls a method better, in percent of comparisons."""
+    for seeds, percent in product(SEEDS, (0.0, -3.0)):
+        said = {source: directions(seeds, 48, source, percent, repeats) for source in ("seeds", "seeds and rows")}
+        cells = {source: round(100 * each.count("lower") / repeats) for source, each in said.items()}
+        yield {"number of seeds": seeds, "true difference": percent, **cells}
+
+
+def circuit_rows(repeats: int) -> Iterator[dict[str, Any]]:
+    """How often "does the circuit help?" is answered yes and no where it does nothing, in percent of comparisons."""
+    for seeds, source, controls in product(SEEDS, ("seeds", "seeds and rows"), (1, 3)):
+        yes, no = circuit_answers(seeds, 48, source, controls, repeats)
+        said = {"yes": round(100 * yes, 1), "no": round(100 * no, 1)}
+        yield {"number of seeds": seeds, "chance": source, "controls": controls, **said}
+
+
+PARTS: dict[str, tuple[Callable[[int], Iterator[dict[str, Any]]], int]] = {
+    "power": (power_rows, 200),
+    "circuit": (circuit_rows, 500),
+    "coverage": (coverage_rows, 2000),
+}
+"""Each table with the comparisons simulated a cell."""
+
+
+def markdown(cells: Iterable[Any]) -> str:
+    """A row of a table; a pair is a coverage and, in brackets, a width."""
+    texts = (f"{cell[0]} ({cell[1]})" if isinstance(cell, list) else str(cell) for cell in cells)
+    return f"| {' | '.join(texts)} |"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=2000, help="simulated comparisons a cell")
-    repeats = parser.parse_args().repeats
-    for line in chain(power_table(), [""], table(repeats)):
-        print(line, flush=True)
+    parser.add_argument("--part", choices=PARTS, help="one table alone; without it all")
+    parser.add_argument("--repeats", type=int, help="simulated comparisons a cell")
+    given = parser.parse_args()
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for part in [given.part] if given.part else PARTS:
+        make, usual = PARTS[part]
+        repeats = given.repeats or usual
+        rows: list[dict[str, Any]] = []
+        for row in make(repeats):
+            if not rows:
+                print(f"\n{markdown(row)}\n|{'---:|' * len(row)}")
+            print(markdown(row.values()), flush=True)
+            rows.append(row)
+            kept[part] = {"measured": datetime.now(UTC).date().isoformat(), "repeats": repeats, "rows": rows}
+            write_json(RESULTS, kept)

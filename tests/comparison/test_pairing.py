@@ -1,5 +1,7 @@
 """The rule: when a difference is shown, and how often it is where there is none or one."""
 
+import math
+
 import numpy as np
 import pytest
 from benchmarks import coverage
@@ -64,6 +66,15 @@ def test_rows_widen_the_interval_and_their_number_is_recorded():
     assert pair(*totals, without[0], rows[1]) == alone  # a seed of an earlier version
 
 
+def test_a_row_whose_loss_is_not_a_number_shows_nothing():
+    """As a null in results.json is read; the losses of the whole are known and far apart."""
+    rows = {k: ((math.nan if k == 1 else 3.0, 2), (5.0 + k, 3)) for k in range(3)}
+    others = dict.fromkeys(range(3), ((3.5, 2), (5.5, 3)))
+    found = against_one([0.90, 0.91, 0.92], rows=rows, other_rows=others)
+    assert (found.direction, found.reason) == ("not shown", "the loss of a test row is not a number")
+    assert found.interval is None and found.rows == 0
+
+
 def test_rows_without_targets_are_not_of_the_sample():
     rows = {k: ((3.0 + k, 2), (0.0, 0), (5.0, 3)) for k in range(3)}
     others = dict.fromkeys(range(3), ((3.5, 2), (0.0, 0), (5.5, 3)))
@@ -83,3 +94,17 @@ def test_a_planted_better_method_is_found():
     said = coverage.directions(5, 48, "seeds", -3.0, 100)
     assert said.count("lower") >= 95 and "higher" not in said
     assert coverage.directions(5, 48, "seeds", 3.0, 20).count("higher") >= 18
+
+
+def test_three_controls_say_no_more_often_than_one_where_the_circuit_does_nothing():
+    """What docs/statistics.md warns of; the standard errors are 0.8 and 1.3 percentage points."""
+    (yes, single), (never, several) = (coverage.circuit_answers(3, 48, "seeds", n, 400) for n in (1, 3))
+    assert yes < 0.06 and never <= 0.02
+    assert 0.005 < single < 0.06 and 0.03 < several < 0.12
+
+
+def test_a_circuit_that_helps_and_one_that_harms_are_found_against_three_controls():
+    yes, no = coverage.circuit_answers(5, 48, "seeds", 3, 40, percent=-3.0)
+    assert yes >= 0.9 and no == 0
+    yes, no = coverage.circuit_answers(5, 48, "seeds", 3, 40, percent=3.0)
+    assert yes == 0 and no >= 0.9

@@ -1,11 +1,12 @@
 """Means, spreads, differences and ratios by hand."""
 
+import dataclasses
 import json
 import math
 
 import pytest
 
-from qweft.comparison.kinds import core_of, form_of, function_of, kind_of, maps_of
+from qweft.comparison.kinds import core_of, differences, kind_of, maps_of
 from qweft.comparison.summary import summarise
 from qweft.errors import QweftError
 from qweft.files import write_json
@@ -77,6 +78,16 @@ def test_a_difference_has_its_interval_and_p():
     assert summary["base"].eval_loss_difference_p_value == 0.25
 
 
+def test_runs_of_before_groups_were_recorded_take_them_from_the_others():
+    """A folder begun by an earlier version and finished by this one: the rows are the same in all its runs."""
+    groups = (0, 1, 0)
+    made = [run("lora", s, 2.0, eval_row_losses=ROWS[0], eval_row_groups=groups) for s in range(3)]
+    made += [run("qtha", s, 1.8, eval_row_losses=ROWS[s], eval_row_groups=groups if s else ()) for s in range(3)]
+    whole = [dataclasses.replace(entry, eval_row_groups=groups) for entry in made]
+    assert summarise(made) == summarise(whole)
+    assert summarise(made)["qtha"].eval_row_losses[0] == ((9.0, 5), (0.0, 0))
+
+
 def test_steps_are_those_of_a_run_that_did_not_diverge():
     made = [run("lora", 0, None, steps=2), run("lora", 1), run("qtha", 0, budget={"matches_time": "lora"})]
     summary = summarise(made)
@@ -110,6 +121,8 @@ def test_the_summary_is_json(tmp_path):
         ([run("lora", 1), run("lora", 1)], "same seed"),
         ([run("lora", 0), run("lora", 1, trainable_parameters=7)], "differ in trainable parameters"),
         ([run("lora", eval_row_losses=((1.0, 2),)), run("qtha", eval_row_losses=((1.0, 3),))], "different test rows"),
+        ([run("lora", eval_row_losses=ROWS[0], eval_row_groups=(0, 0))], "do not agree on which test rows belong"),
+        ([run("lora", eval_row_groups=(0, 0)), run("qtha", eval_row_groups=(0, 1))], "do not agree on which test rows"),
     ],
 )
 def test_runs_that_do_not_belong_together(made, message):
@@ -135,9 +148,10 @@ def test_runs_that_do_not_belong_together(made, message):
         ("x", {"preset": "qtha", "core": "quantum"}, "hybrid"),
         ("x", {"preset": "qtha", "core": "mlp_linear"}, "twin"),
         ("x", {"preset": "qwthn", "core": "frozen_weighted"}, "twin"),
-        ("x", {"core": "fourier", "compress": "dense", "expand": "dense"}, "twin"),
+        ("x", {"peft_type": "QWTHN", "core": "fourier", "compress": "dense", "expand": "dense"}, "twin"),
         ("lora", {"peft_type": "LORA", "use_dora": True}, "other"),
         ("x", {"peft_type": "VERA"}, "other"),
+        ("qtha", {"rival": "quantum-adapter", "depth": 2, "core": "x"}, "other"),
         ("x", None, "other"),
     ],
 )
@@ -145,28 +159,44 @@ def test_kinds(method, adapter, kind):
     assert kind_of(method, adapter) == kind
 
 
-@pytest.mark.parametrize(
-    ("core", "function", "form"),
-    [
-        ("quantum", "quantum", ""),
-        ("quantum_linear", "quantum", "linear"),
-        ("product_weighted", "product", "weighted"),
-        ("mlp", "mlp", ""),
-        ("linear", None, None),
-        ("identity", None, None),
-    ],
-)
-def test_the_name_of_a_core_is_its_function_and_its_form(core, function, form):
-    assert (function_of(core), form_of(core)) == (function, form)
-
-
 def test_the_core_of_a_method():
     assert core_of("x", {"preset": "qwthn"}) == "quantum_weighted"
     assert core_of("x", {"preset": "qtha", "core": "mlp_linear"}) == "mlp_linear"
     assert core_of("x", {"peft_type": "QWTHN"}) == "quantum_linear"
     assert core_of("x", {"peft_type": "LORA"}) is None and core_of("x", None) is None
+    assert core_of("x", {"rival": "quantum-adapter"}) is None
 
 
 def test_maps_tell_which_network_a_control_belongs_to():
     assert maps_of("x", {"preset": "quantum_lora"}) == ("dense", "dense")
     assert maps_of("x", {"preset": "mpo", "compress": "dense"}) == ("dense", "mpo")
+    assert maps_of("x", {"rival": "quantum-adapter"}) is None and maps_of("x", {"peft_type": "LORA"}) is None
+
+
+QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "said"),
+    [
+        ({**QTHA}, []),
+        # the same network, written otherwise
+        ({**QTHA, "alpha": 8, "circuit_layers": 4, "bond_dimension": 8, "target_modules": ["v_proj", "q_proj"]}, []),
+        ({"peft_type": "qwthn", "r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}, []),
+        ({**QTHA, "core": "mlp_linear"}, []),
+        ({**QTHA, "core": "fourier_linear", "fourier_terms": 3}, []),
+        ({**QTHA, "preset": "mpo"}, []),
+        ({**QTHA, "preset": "mpo", "circuit_layers": 2, "reupload": False}, []),
+        # other networks
+        ({**QTHA, "core": "mlp_linear", "circuit_layers": 2}, ["circuit_layers (2, not 4)"]),
+        ({**QTHA, "core": "frozen_linear", "reupload": False}, ["reupload (False, not True)"]),
+        ({**QTHA, "preset": "mpo", "r": 1}, ["r (1, not 4)"]),
+        ({**QTHA, "alpha": 4}, ["alpha (4, not 8)"]),
+        ({**QTHA, "width": 16}, ["width (16, not 256)"]),
+        ({**QTHA, "start": "scaled"}, ["start (scaled, not recorded)"]),
+        ({**QTHA, "compress": "dense"}, ["compress (dense, not mpo)"]),
+        ({**QTHA, "target_modules": ["k_proj"]}, ["target_modules (k_proj, not q_proj v_proj)"]),
+    ],
+)
+def test_in_what_an_adapter_differs_from_the_hybrid_besides_its_core(adapter, said):
+    assert differences(adapter, QTHA) == said

@@ -8,7 +8,7 @@ import pytest
 
 from qweft.comparison.results import Run
 from qweft.comparison.summary import findings, summarise, verdicts
-from tests.comparison.comparison_examples import run, runs
+from tests.comparison.comparison_examples import ADAPTERS, run, runs
 
 WORSE = [1.018, 1.020, 1.024]
 ROWS = ((40.0, 10), (30.0, 8), (50.0, 12))
@@ -78,11 +78,73 @@ def test_a_planted_better_method_is_found_on_every_question():
 
 def test_a_better_circuit_needs_a_classical_twin_to_be_said_to_help():
     made = found(lora=[1.0] * 3, mpo=[1.0] * 3, qtha=[0.95, 0.96, 0.955])
-    assert made[0].direction == "not shown"
+    assert made[0].direction == "open"
     assert made[0].text == (
-        "Does the circuit help qtha? Not shown: better than no circuit (mpo): yes; a classical twin of its form was "
-        "not run."
+        "Does the circuit help qtha? Open: better than no circuit (mpo): yes; a classical twin of its form was not run."
     )
+
+
+def test_without_a_network_without_a_circuit_the_answer_is_open_unless_a_run_says_no():
+    twin = found(lora=[1.0] * 3, mlp_linear=[1.0] * 3, qtha=[0.95, 0.96, 0.955])
+    assert twin[0].direction == "open" and "the same network without a circuit was not run" in twin[0].text
+    worse = found(lora=[1.0] * 3, mlp_linear=[0.9] * 3, qtha=[0.95, 0.96, 0.955])
+    assert worse[0].direction == "higher"
+
+
+def controls(**changes):
+    """A better hybrid with both controls, some of their adapters or steps changed."""
+    made = runs(lora=[1.0] * 3, qtha=[0.95, 0.96, 0.955])
+    for method in ("mpo", "mlp_linear"):
+        own = {"adapter": {**ADAPTERS[method], **changes.get(method, {})}, "steps": changes.get("steps", 4)}
+        made += [run(method, seed, 1.0, **own) for seed in range(3)]
+    return findings(summarise(made))
+
+
+def test_a_method_that_differs_in_more_than_its_core_is_no_control():
+    assert controls()[0].direction == "lower"
+    smaller = controls(mpo={"r": 1})
+    assert smaller[0].direction == "open"
+    assert smaller[0].text == (
+        "Does the circuit help qtha? Open: better than mlp_linear: yes; mpo was run, but differs in r (1, not 8)."
+    )
+    assert [f.other for f in smaller if topic_of(f) == "control"] == ["mlp_linear"]
+    elsewhere = controls(mlp_linear={"target_modules": ["k_proj"]})
+    assert elsewhere[0].direction == "open"
+    assert elsewhere[0].text.endswith("yes; mlp_linear was run, but differs in target_modules (k_proj, not None).")
+    shorter = controls(steps=1)
+    assert shorter[0].text == (
+        "Does the circuit help qtha? Open: mpo was run, but differs in steps (1, not 4); mlp_linear was run, but "
+        "differs in steps (1, not 4)."
+    )
+
+
+def test_of_two_candidates_the_one_that_is_a_control_counts():
+    made = runs(lora=[1.0] * 3, qtha=[0.95, 0.96, 0.955], mpo=[1.0] * 3, mlp_linear=[1.0] * 3)
+    nearer = {"adapter": {**ADAPTERS["mpo"], "r": 7}, "trainable_parameters": 180}
+    made += [run("mpo_r7", seed, 0.5, **nearer) for seed in range(3)]
+    found = findings(summarise(made))
+    assert found[0].direction == "lower" and "mpo_r7" not in found[0].text
+
+
+def test_a_control_whose_runs_all_diverged_is_still_the_control():
+    made = runs(lora=[1.0] * 3, qtha=[0.95, 0.96, 0.955], mlp_linear=[1.0] * 3)
+    made += [run("mpo", seed, None, steps=2) for seed in range(3)]
+    assert "no circuit (mpo): not shown" in findings(summarise(made))[0].text
+
+
+def test_adapters_that_were_not_recorded_are_no_controls():
+    made = [run(m, s, 0.9, adapter=None) for m in ("qtha", "mpo") for s in range(3)]
+    assert one(findings(summarise(made)), "circuit", "qtha").text == (
+        "Does the circuit help qtha? Open: a classical twin of its form was not run; mpo was run, but its adapter was "
+        "not recorded."
+    )
+
+
+def test_a_rival_is_no_hybrid_and_has_no_circuit_to_ask_about():
+    rival = {"rival": "quantum-adapter", "depth": 2}
+    made = runs(lora=[1.0] * 3, mpo=[1.0] * 3, mlp_linear=[1.0] * 3)
+    made += [run("qa", seed, 0.9, adapter=rival) for seed in range(3)]
+    assert [topic_of(f) for f in findings(summarise(made)) if f.method == "qa"] == ["other"]
 
 
 def test_one_classical_twin_that_is_better_says_no():
@@ -265,7 +327,7 @@ def test_nothing_is_called_significant():
 def test_results_of_an_earlier_version_have_verdicts():
     results = json.loads((Path(__file__).parents[2] / "docs" / "results" / "demo.json").read_text())
     texts = verdicts(summarise([Run.from_json(record) for record in results["runs"]]))
-    assert texts[0].startswith("Does the circuit help qtha? Not shown: better than no circuit (mpo): not shown;")
+    assert texts[0].startswith("Does the circuit help qtha? Open: better than no circuit (mpo): not shown;")
     assert any(
         text.startswith("qtha better than lora (LoRA, rank 4) at equal steps: not shown, +1.8%") for text in texts
     )

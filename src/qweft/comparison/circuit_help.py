@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qweft.adapter.core_names import form_of, function_of
 from qweft.comparison.finding import Direction, Finding
-from qweft.comparison.kinds import ALTERED_CIRCUITS, CLASSICAL_TWINS, form_of, function_of
+from qweft.comparison.kinds import ALTERED_CIRCUITS, CLASSICAL_TWINS, differences
 from qweft.comparison.wording import ANSWERS, distance, held_against
 
 if TYPE_CHECKING:
@@ -23,59 +24,67 @@ CALLED = {
 def circuit_findings(hybrid: "Summary", methods: "Sequence[Summary]") -> list[Finding]:
     """The answer for one hybrid, and after it the comparison with each control.
 
-    A control has the same maps and the same budget as the hybrid; a stand-in also the form of its core. Where there
+    A control has the hybrid's steps and its adapter but for the core; a stand-in also the form of its core. Where there
     is more than one of a kind, the nearest in size counts.
 
     Args:
         hybrid: A method with a circuit.
         methods: All methods but the base model.
     """
-    controls = _controls(hybrid, methods)
-    found = {
-        function: held_against("circuit", hybrid, control, CALLED[function].format(_name(control)))
-        for function, control in controls.items()
-    }
-    if not found and hybrid.matches_time is not None:
+    found, unlike = {}, {}
+    for function, candidates in _candidates(hybrid, methods).items():
+        control = next((method for method in candidates if not _unlike(method, hybrid)), None)
+        if control is not None:
+            found[function] = held_against("circuit", hybrid, control, CALLED[function].format(_name(control)))
+        elif candidates:
+            nearest = min(candidates, key=lambda method: len(_unlike(method, hybrid)))
+            unlike[function] = f"{_name(nearest)} was run, but {', '.join(_unlike(nearest, hybrid))}"
+    if not found and not unlike and hybrid.matches_time is not None:
         return []  # the same method at equal steps has the answer
-    return [_answer(hybrid, found), *found.values()]
+    return [_answer(hybrid, found, unlike), *found.values()]
 
 
-def _controls(hybrid: "Summary", methods: "Sequence[Summary]") -> "dict[str | None, Summary]":
-    """The hybrid's controls by their function; none is the network without one."""
+def _candidates(hybrid: "Summary", methods: "Sequence[Summary]") -> "dict[str | None, list[Summary]]":
+    """What has the maps and the form of a control, by function, the best first; none is the network without one."""
     alike = [m for m in methods if m.maps == hybrid.maps and m.matches_time == hybrid.matches_time]
+    alike.sort(key=lambda method: distance(method, hybrid))
     # K c is what is left of Q q(c) + K c without the circuit; the identity has less than that.
-    plain = [m for m in alike if m.kind == "no_circuit"]
-    controls: dict[str | None, Summary] = {}
-    if plain:
-        controls[None] = min(plain, key=lambda m: (m.core != "linear", distance(m, hybrid)))
+    plain = sorted((m for m in alike if m.kind == "no_circuit"), key=lambda method: method.core != "linear")
+    found: dict[str | None, list[Summary]] = {None: plain}
     form = form_of(hybrid.core or "")
     for function in (*CLASSICAL_TWINS, *ALTERED_CIRCUITS):
-        twins = [m for m in alike if m.core and function_of(m.core) == function and form_of(m.core) == form]
-        if twins:
-            controls[function] = min(twins, key=lambda m: distance(m, hybrid))
-    return controls
+        found[function] = [m for m in alike if m.core and (function_of(m.core), form_of(m.core)) == (function, form)]
+    return found
 
 
-def _answer(hybrid: "Summary", found: dict[str | None, Finding]) -> Finding:
+def _unlike(method: "Summary", hybrid: "Summary") -> list[str]:
+    """In what a method differs from the hybrid, besides its core; empty for a control."""
+    if method.adapter is None or hybrid.adapter is None:
+        return ["its adapter was not recorded"]
+    found = differences(method.adapter, hybrid.adapter)
+    stopped = len(method.seeds) == method.diverged or len(hybrid.seeds) == hybrid.diverged
+    if method.steps != hybrid.steps and not stopped:
+        found.append(f"steps ({method.steps}, not {hybrid.steps})")
+    return [f"differs in {found[0]}", *found[1:]] if found else []
+
+
+def _answer(hybrid: "Summary", found: dict[str | None, Finding], unlike: dict[str | None, str]) -> Finding:
     """All controls together.
 
-    Yes where the hybrid is shown better than no circuit and than each classical twin, at least one of them run; no
-    where it is shown worse than one of these. What training the angles and entanglement do is said beside it.
+    No where the hybrid is shown worse than no circuit or than a classical twin; else open where no circuit or every
+    such twin is missing; yes where it is shown better than all of these. What training the angles and entanglement do
+    is said beside it.
     """
     asked = [found[function] for function in (None, *CLASSICAL_TWINS) if function in found]
-    missing = []
-    if None not in found:
-        missing.append("the same network without a circuit")
-    if not any(twin in found for twin in CLASSICAL_TWINS):
-        missing.append("a classical twin of its form")
+    lacking = None not in found or found.keys().isdisjoint(CLASSICAL_TWINS)
     direction: Direction = "not shown"
     if any(finding.direction == "higher" for finding in asked):
         direction = "higher"
-    elif not asked:
+    elif lacking:
         direction = "open"
-    elif not missing and all(finding.direction == "lower" for finding in asked):
+    elif all(finding.direction == "lower" for finding in asked):
         direction = "lower"
-    text = f"Does the circuit help {hybrid.method}? {ANSWERS[direction].capitalize()}: {_reasons(found, missing)}."
+    text = f"Does the circuit help {hybrid.method}? {ANSWERS[direction].capitalize()}: {_reasons(found, unlike)}."
     altered = {"frozen": "Training its angles helps", "product": "Entanglement helps"}
     for function, claim in altered.items():
         if function in found:
@@ -83,17 +92,21 @@ def _answer(hybrid: "Summary", found: dict[str | None, Finding]) -> Finding:
     return Finding("circuit", hybrid.method, "", direction, text)
 
 
-def _reasons(found: dict[str | None, Finding], missing: list[str]) -> str:
-    """The single answers in one clause, and what was not run."""
+def _reasons(found: dict[str | None, Finding], unlike: dict[str | None, str]) -> str:
+    """The single answers in one clause, what was not run, and what was run but is no control."""
     said = []
     for function in (None, *CLASSICAL_TWINS):
         if function in found:
             than = f"no circuit ({found[function].other})" if function is None else found[function].other
             said.append(f"than {than}: {ANSWERS[found[function].direction]}")
     clauses = [f"better {', '.join(said)}"] if said else []
+    run = {*found, *unlike}
+    missing = [] if None in run else ["the same network without a circuit"]
+    if run.isdisjoint(CLASSICAL_TWINS):
+        missing.append("a classical twin of its form")
     if missing:
         clauses.append(f"{' and '.join(missing)} {'were' if len(missing) > 1 else 'was'} not run")
-    return "; ".join(clauses)
+    return "; ".join([*clauses, *unlike.values()])
 
 
 def _name(control: "Summary") -> str:

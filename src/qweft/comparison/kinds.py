@@ -1,7 +1,10 @@
 """What a method is: a LoRA, a hybrid with a circuit, a control without one."""
 
+from dataclasses import MISSING, fields
 from typing import Any, Literal
 
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.core_names import function_of
 from qweft.adapter.presets import PRESETS
 
 Kind = Literal["base", "lora", "hybrid", "no_circuit", "twin", "other"]
@@ -12,8 +15,11 @@ CLASSICAL_TWINS = ("mlp", "fourier")
 ALTERED_CIRCUITS = ("frozen", "product")
 """The circuit with its random angles not trained, and without entanglement."""
 
-FUNCTIONS = ("quantum", *CLASSICAL_TWINS, *ALTERED_CIRCUITS)
-"""What a core may make of c; a core's name is one of these and its form: "mlp_linear" is h = Q mlp(c) + K c."""
+NOT_COMPARED = ("core", "preset", "peft_type", "task_type", "fourier_terms")
+"""Fields in which a control may differ: the core by intention, terms as only the fourier twin has them."""
+
+OF_FUNCTIONS = ("circuit_layers", "reupload")
+"""Fields that mean nothing where a core has no function."""
 
 
 def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
@@ -25,7 +31,7 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
 
     Returns:
         "hybrid" has a circuit, "no_circuit" is such a network without it, "twin" one with a stand-in for it. A LoRA
-        that is more than LoRA (`use_dora`) is "other".
+        that is more than LoRA (`use_dora`) is "other", and so is another package's adapter (`rival`).
     """
     if method == "base":
         return "base"
@@ -50,38 +56,74 @@ def core_of(method: str, adapter: dict[str, Any] | None) -> str | None:
         adapter: Its specification.
     """
     spec = _resolved(method, adapter)
-    return str(spec.get("core", "quantum_linear")) if spec and _peft_type(spec) == "QWTHN" else None
+    return str(spec.get("core", "quantum_linear")) if _peft_type(spec) == "QWTHN" else None
 
 
-def function_of(core: str) -> str | None:
-    """The function in a core ("mlp" of "mlp_linear"); none where it has none ("identity", "linear")."""
-    function = core.partition("_")[0]
-    return function if function in FUNCTIONS else None
-
-
-def form_of(core: str) -> str | None:
-    """The form of a core with a function: "" (h = Q q(c)), "linear" (h = Q q(c) + K c) or "weighted" (h = q(c) * c)."""
-    return core.partition("_")[2] if function_of(core) is not None else None
-
-
-def maps_of(method: str, adapter: dict[str, Any] | None) -> tuple[str, str]:
-    """The kinds of map around the core ("mpo" or "dense"): a control must have the same as what it controls.
+def maps_of(method: str, adapter: dict[str, Any] | None) -> tuple[str, str] | None:
+    """The kinds of map around the core ("mpo" or "dense"); none where the method is not of this family.
 
     Args:
         method: Name of the method in the comparison.
         adapter: Its specification.
     """
     spec = _resolved(method, adapter)
+    if _peft_type(spec) != "QWTHN":
+        return None
     return str(spec.get("compress", "mpo")), str(spec.get("expand", "mpo"))
+
+
+def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """In what an adapter of this family differs from another one besides its core: ["r (1, not 8)"].
+
+    A field that is left out has its default. The circuit's fields count where both cores have a function.
+
+    Args:
+        adapter: A specification.
+        other: Another one.
+    """
+    ours, theirs = _complete(adapter), _complete(other)
+    left_out = set(NOT_COMPARED)
+    if None in (function_of(ours["core"]), function_of(theirs["core"])):
+        left_out.update(OF_FUNCTIONS)
+    return [
+        f"{key} ({_said(_meant(ours, key))}, not {_said(_meant(theirs, key))})"
+        for key in dict.fromkeys((*ours, *theirs))
+        if key not in left_out and ours.get(key) != theirs.get(key) and _meant(ours, key) != _meant(theirs, key)
+    ]
+
+
+def _complete(adapter: dict[str, Any]) -> dict[str, Any]:
+    """The specification with its preset's fields and the defaults of all others."""
+    defaults = {
+        entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()
+        for entry in fields(QwthnConfig)
+    }
+    return {**defaults, **_resolved("", adapter)}
+
+
+def _meant(spec: dict[str, Any], key: str) -> Any:
+    """What a field comes to: the number that none stands for, modules in any order."""
+    value = spec.get(key)
+    if value is None and key in ("alpha", "circuit_layers"):
+        return 2 * spec["r"] if key == "alpha" else spec["r"]
+    return sorted(value) if isinstance(value, list) and key.endswith("_modules") else value
+
+
+def _said(value: Any) -> str:
+    """A field's value in a sentence."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _resolved(method: str, adapter: dict[str, Any] | None) -> dict[str, Any]:
     """The specification with its preset's fields; without one, those of the preset that the name begins with."""
     if adapter:
-        return {**PRESETS.get(str(adapter.get("preset")), {}), **adapter}
-    return next((dict(fields) for name, fields in PRESETS.items() if f"{method}_".startswith(f"{name}_")), {})
+        named = str(adapter["preset"]) if "preset" in adapter else None
+    else:
+        named = next((name for name in PRESETS if f"{method}_".startswith(f"{name}_")), None)
+    preset = {} if named is None else {"peft_type": "QWTHN", **PRESETS.get(named, {})}
+    return {**preset, **(adapter or {})}
 
 
-def _peft_type(spec: dict[str, Any]) -> str:
-    """The kind of adapter, in capitals as PEFT has it."""
-    return str(spec.get("peft_type", "QWTHN")).upper()
+def _peft_type(spec: dict[str, Any]) -> str | None:
+    """The kind of adapter, in capitals as PEFT has it; none for another package's."""
+    return str(spec["peft_type"]).upper() if "peft_type" in spec else None

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -34,8 +34,8 @@ class Pairing:
         differences: In percent, one a seed; below zero where the method's loss is lower.
         mean: Their mean, in percent; none without a pair.
         spread: Their sample standard deviation, in percentage points; none with fewer than two.
-        interval: Both ends of the 95% interval of the mean, in percent; none with fewer than three seeds, or where a
-            run diverged.
+        interval: Both ends of the 95% interval of the mean, in percent; none with fewer than three seeds, where a run
+            diverged, or where the loss of a test row is not a number.
         rows: Test rows whose chance the interval holds; 0 where their losses were not recorded: then it holds the
             chance of the seeds alone.
         p_value: Of the two-sided sign-flip test over seeds; none without a pair, or with more than 20 seeds.
@@ -91,11 +91,39 @@ def pair(
     p = sign_flip_p(differences)
     least = smallest_p(len(differences)) if differences else None
     reason = _reason(differences, diverged, len(shared), interval, p)
+    if interval is not None and not all(map(math.isfinite, interval)):
+        interval, count = None, 0
     direction: Literal["lower", "higher", "not shown"] = "not shown"
     if not reason:
         direction = "lower" if math.fsum(differences) < 0 else "higher"
     middle, spread = mean(differences), deviation(differences)
     return Pairing(seeds, differences, middle, spread, interval, count, p, least, direction, reason)
+
+
+class Judged(Protocol):
+    """A method's held-out losses at its seeds, and what they are made of."""
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """Its seeds."""
+
+    @property
+    def eval_losses(self) -> Sequence[float | None]:
+        """Held-out loss at each of them; none where the run diverged."""
+
+    @property
+    def eval_row_losses(self) -> Sequence[RowLosses]:
+        """The losses on each test row at each of them; empty where they were not recorded."""
+
+
+def paired(method: Judged, other: Judged) -> Pairing:
+    """Two methods held against each other, as `pair` has it."""
+    return pair(
+        dict(zip(method.seeds, method.eval_losses, strict=True)),
+        dict(zip(other.seeds, other.eval_losses, strict=True)),
+        dict(zip(method.seeds, method.eval_row_losses, strict=True)),
+        dict(zip(other.seeds, other.eval_row_losses, strict=True)),
+    )
 
 
 def mean(values: Sequence[float]) -> float | None:
@@ -123,7 +151,10 @@ def _reason(
         return "the losses are equal"
     if interval is None:
         return f"at least {SEEDS_NEEDED} seeds are needed"
-    if interval[0] <= 0 <= interval[1]:
+    low, high = interval
+    if not math.isfinite(low + high):
+        return "the loss of a test row is not a number"
+    if low <= 0 <= high:
         return "the interval holds zero"
     if p is not None and p > LARGEST_P >= smallest_p(len(differences)):
         return f"the sign-flip p is above {LARGEST_P}"

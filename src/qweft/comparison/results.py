@@ -13,6 +13,15 @@ BASE = "base"
 RowLosses = tuple[tuple[float, int], ...]
 """(sum of -log p in nats, target tokens) of each test row, in the order of the test rows."""
 
+FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("model", "data", "method"), (str,)),
+    **dict.fromkeys(("seed", "trainable_parameters", "steps"), (int,)),
+    **dict.fromkeys(("train_loss", "eval_loss", "eval_perplexity", "step_seconds_median"), (int, float, type(None))),
+    **dict.fromkeys(("peak_memory_bytes", "learning_rate", "eval_standard_error"), (int, float, type(None))),
+    **dict.fromkeys(("adapter", "budget", "inspection"), (dict, type(None))),
+}
+"""What a record may hold in the fields that are read as they stand."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -98,21 +107,30 @@ class Run:
             record: One entry of "runs" in results.json.
 
         Raises:
-            QweftError: A field is missing.
+            QweftError: It is no dict, or a field is missing or of another type.
         """
+        if not isinstance(record, dict):
+            raise QweftError(f"results.json: a run must be a record of fields, got {record!r}")
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in record.items() if key in known}
         try:
+            _check_types(values)
             # The curve keeps the step of a loss that was not finite and shows a gap there.
             values["train_loss_curve"] = tuple((int(step), _number(loss)) for step, loss in values["train_loss_curve"])
             rows = values.get("eval_row_losses") or ()
             values["eval_row_losses"] = tuple((_number(total), int(tokens)) for total, tokens in rows)
             values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
-            values["answers"] = tuple(values.get("answers") or ())
+            values["answers"] = tuple(dict(answer) for answer in values.get("answers") or ())
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             name = f"{record.get('method')}, seed {record.get('seed')}"
             raise QweftError(f"results.json: the run ({name}) is not complete or not well formed: {error}") from error
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    for key, types in FIELD_TYPES.items():
+        if key in values and not isinstance(values[key], types):
+            raise TypeError(f"{key} is {values[key]!r}")
 
 
 def _number(value: float | None) -> float:

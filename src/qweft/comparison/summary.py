@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
 from qweft.comparison.kinds import Kind, core_of, kind_of, maps_of
-from qweft.comparison.pairing import Pairing, deviation, mean, pair
+from qweft.comparison.pairing import deviation, mean, paired
 from qweft.comparison.results import BASE, RowLosses, Run
 from qweft.comparison.verdicts import findings, verdicts
 from qweft.errors import QweftError
@@ -26,7 +26,8 @@ class Summary:
         method: Name of the method.
         kind: What it is: "base", "lora", "hybrid", "no_circuit", "twin" or "other".
         core: The core between its maps ("quantum_linear"); none where it is not of this family.
-        maps: The maps around its core, "mpo" or "dense"; a control has the same.
+        maps: The maps around its core, "mpo" or "dense"; none where it is not of this family.
+        adapter: Its specification, with the rank that was chosen for it; none where it was not recorded.
         reference: The method that it is held against.
         seeds: Its seeds, ascending.
         rank: The adapter's rank, where its specification says it.
@@ -58,7 +59,8 @@ class Summary:
     method: str
     kind: Kind
     core: str | None
-    maps: tuple[str, str]
+    maps: tuple[str, str] | None
+    adapter: dict[str, Any] | None
     reference: str
     seeds: tuple[int, ...]
     rank: int | None
@@ -123,7 +125,7 @@ def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
             "the runs were judged on different test rows, as their tokens differ: compare them one at a time"
         )
     groups: dict[str, list[Run]] = {}
-    for run in runs:
+    for run in _with_groups(runs):
         groups.setdefault(run.method, []).append(run)
     for method, group in groups.items():
         group.sort(key=lambda run: run.seed)
@@ -136,15 +138,29 @@ def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return groups
 
 
+def _with_groups(runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs, each with the groups of rows that some of them name: an earlier version wrote none."""
+    found = {run.eval_row_groups for run in runs if run.eval_row_groups}
+    if not found:
+        return runs
+    groups = found.pop()
+    if found or any(len(run.eval_row_losses) not in (0, len(groups)) for run in runs):
+        raise QweftError(
+            "the runs do not agree on which test rows belong together (eval_row_groups): compare them one at a time"
+        )
+    return [replace(run, eval_row_groups=groups) for run in runs]
+
+
 def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | None) -> Summary:
     """One method's runs held against the reference's."""
     first, against = runs[0], others[0] if others else None
-    losses = [run.eval_loss for run in runs]
-    finite = [loss for loss in losses if loss is not None]
-    diverged = len(losses) - len(finite)
+    losses = _losses(runs)
+    finite = [loss for loss in losses.eval_losses if loss is not None]
+    diverged = len(runs) - len(finite)
     loss = mean(finite) if not diverged else None
     train = [run.train_loss for run in runs if run.train_loss is not None]
-    pairing = _against(method, runs, others)
+    at_each_seed = [replace(first, seed=run.seed) for run in others or []]
+    pairing = paired(_losses(at_each_seed) if method == BASE else losses, _losses(others or []))
     seconds, other_seconds = _middle(runs, "step_seconds_median"), _middle(others, "step_seconds_median")
     memory, other_memory = _middle(runs, "peak_memory_bytes"), _middle(others, "peak_memory_bytes")
     size = first.trainable_parameters
@@ -153,9 +169,10 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         method=method,
         kind=kind_of(method, first.adapter),
         core=None if method == BASE else core_of(method, first.adapter),
-        maps=maps_of(method, first.adapter),
+        maps=None if method == BASE else maps_of(method, first.adapter),
+        adapter=first.adapter,
         reference=reference,
-        seeds=tuple(run.seed for run in runs),
+        seeds=losses.seeds,
         rank=(first.adapter or {}).get("r"),
         learning_rate=first.learning_rate,
         steps=max(run.steps for run in runs),
@@ -164,8 +181,8 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         parameter_difference=None if size_ratio is None else 100 * (size_ratio - 1),
         train_loss=mean(train) if len(train) == len(runs) else None,
         train_loss_deviation=deviation(train) if len(train) == len(runs) else None,
-        eval_losses=tuple(losses),
-        eval_row_losses=tuple(run.independent_losses for run in runs),
+        eval_losses=losses.eval_losses,
+        eval_row_losses=losses.eval_row_losses,
         eval_loss=loss,
         eval_loss_deviation=deviation(finite) if not diverged else None,
         perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
@@ -182,17 +199,20 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
     )
 
 
-def _against(method: str, runs: list[Run], others: list[Run] | None) -> Pairing:
-    """The paired differences to the reference."""
-    by_seed = {run.seed: run for run in runs}
-    reference = {run.seed: run for run in others or []}
-    if method == BASE:
-        by_seed = dict.fromkeys(reference, runs[0])
-    return pair(
-        {seed: run.eval_loss for seed, run in by_seed.items()},
-        {seed: run.eval_loss for seed, run in reference.items()},
-        {seed: run.independent_losses for seed, run in by_seed.items()},
-        {seed: run.independent_losses for seed, run in reference.items()},
+@dataclass(frozen=True)
+class _Losses:
+    """What `paired` reads of a method's runs."""
+
+    seeds: tuple[int, ...]
+    eval_losses: tuple[float | None, ...]
+    eval_row_losses: tuple[RowLosses, ...]
+
+
+def _losses(runs: Sequence[Run]) -> _Losses:
+    return _Losses(
+        tuple(run.seed for run in runs),
+        tuple(run.eval_loss for run in runs),
+        tuple(run.independent_losses for run in runs),
     )
 
 

@@ -171,7 +171,7 @@ def _record(
         method=BASE if method is None else method.name,
         seed=seed,
         trainable_parameters=0 if method is None else method.trainable_parameters,
-        steps=fitted.steps if fitted else len(curve),
+        steps=fitted.steps if fitted else curve[-1][0] if curve else 0,
         train_loss=fitted.train_loss if fitted else None,
         train_loss_curve=curve,
         eval_loss=found.loss if found else None,

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from qweft.comparison.finding import Finding, Topic
-from qweft.comparison.pairing import LARGEST_P, Pairing, pair
+from qweft.comparison.pairing import LARGEST_P, Pairing, paired
 
 if TYPE_CHECKING:
     from qweft.comparison.summary import Summary
@@ -32,16 +32,6 @@ def held_against(
     text = f"{question}: {ANSWERS[pairing.direction]}, {numbers(pairing)}, {size(entry, other)}."
     return Finding(
         topic, entry.method, other.method, pairing.direction, text, pairing.mean, pairing.interval, pairing.p_value
-    )
-
-
-def paired(entry: "Summary", other: "Summary") -> Pairing:
-    """The paired differences of two methods."""
-    return pair(
-        dict(zip(entry.seeds, entry.eval_losses, strict=True)),
-        dict(zip(other.seeds, other.eval_losses, strict=True)),
-        dict(zip(entry.seeds, entry.eval_row_losses, strict=True)),
-        dict(zip(other.seeds, other.eval_row_losses, strict=True)),
     )
 
 

@@ -61,8 +61,17 @@ class Content:
             title: Empty for the model and the data by their names.
 
         Raises:
-            QweftError: There are no runs, or they are not well formed.
+            QweftError: There are no runs, or they or what stands beside them are not well formed.
         """
+        try:
+            return cls._read(results, config_yaml, title)
+        except QweftError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise QweftError(f"not well formed ({type(error).__name__}: {error})") from error
+
+    @classmethod
+    def _read(cls, results: Mapping[str, Any], config_yaml: str, title: str) -> "Content":
         records = results.get("runs", [])
         runs = tuple(Run.from_json(record) for record in records)
         if not runs:

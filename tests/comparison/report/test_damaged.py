@@ -1,0 +1,52 @@
+"""A results.json that was damaged or edited is refused in one sentence."""
+
+import copy
+import json
+
+import pytest
+
+from qweft.comparison.report.write import beside, remake_report
+from qweft.errors import QweftError
+from tests.comparison.report.report_examples import ADAPTERS, results
+
+WHOLE = results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"runs": ["a"]}, "a run must be a record of fields, got 'a'"),
+        ({"summary": [1]}, "not well formed"),
+        ({"environment": "x"}, "not well formed"),
+        ({"search": {"lora": {"x": 1}}}, "not well formed"),
+    ],
+)
+def test_beside_the_runs(tmp_path, changes, words):
+    refused(tmp_path, {**WHOLE, **changes}, words)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"eval_loss": "a"}, "eval_loss is 'a'"),
+        ({"steps": None}, "steps is None"),
+        ({"method": 3}, "method is 3"),
+        ({"adapter": "a"}, "adapter is 'a'"),
+        ({"budget": "a"}, "budget is 'a'"),
+        ({"answers": ["a"]}, "not well formed"),
+        ({"inspection": {"layers": 3}}, "not well formed"),
+    ],
+)
+def test_in_a_run(tmp_path, change, words):
+    record = copy.deepcopy(WHOLE)
+    record["runs"][1].update(change)
+    refused(tmp_path, record, words)
+
+
+def refused(folder, record, words):
+    (folder / "results.json").write_text(json.dumps(record))
+    for make in (remake_report, lambda path: beside(path, path)):
+        with pytest.raises(QweftError) as error:
+            make(folder)
+        assert words in str(error.value)
+        assert str(error.value).startswith(str(folder)) and "\n" not in str(error.value)
