@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from qweft.comparison.environment import environment
+from qweft.comparison.report import words
+from qweft.comparison.report.content import Content
 from qweft.comparison.report.page import render_page
 from qweft.comparison.summary import summarise, verdicts
 from qweft.errors import QweftError
@@ -55,14 +57,14 @@ def test_it_says_what_was_compared_and_every_verdict():
     assert "Two methods on rows" in page.text
     for sentence in verdicts(summarise(made)):
         assert re.sub(r"(?<!\w)-(?=\d)", "−", sentence) in page.text
-    for words in (
+    for shown in (
         "0.9000",
         "qweft compare x.yaml",
         "peft_type: LORA",
         "What is 2 + 2?",
         "None is a claim of the paper",
     ):
-        assert words in page.text
+        assert shown in page.text
     assert "set for this method in the configuration" in page.text
     assert "the training section's, shared" in page.text
 
@@ -108,7 +110,7 @@ def test_verdicts_come_first_and_every_part_has_its_place(full):
 def test_a_verdict_is_a_word_and_a_sign_with_its_question():
     page = render_page(results(runs(lora=[1.0, 1.0, 1.0], qtha=[0.8, 0.8, 0.8], mpo=[0.9, 0.9, 0.9])), "", "t")
     text = Reader(page).text
-    assert "Does the circuit help? ≈ not shown Does the circuit help qtha? Not shown: better than no circuit" in text
+    assert "Does the circuit help? ? open Does the circuit help qtha? Open: better than no circuit (mpo): yes" in text
     assert "Against each control 1 yes (mpo) ✓ yes qtha better than mpo" in text
     assert "Better than the reference, lora? ✓ yes qtha better than lora" in text
     assert "? open No LoRA of qtha's size was run" in text
@@ -151,6 +153,29 @@ def test_each_distinct_circuit_is_drawn_once_for_all_its_methods():
     page = render_page(report_examples.results(adapters, seeds=1, inspected=False))
     assert page.count('<svg class="circuit"') == 2
     assert "<b>a, b</b>3 qubits" in page and "<b>c</b>2 qubits" in page
+
+
+def test_a_frozen_circuit_is_not_said_to_be_trained():
+    adapters = {"qtha": {"preset": "qtha", "r": 3}, "frozen": {"preset": "qtha", "core": "frozen_linear", "r": 3}}
+    page = render_page(report_examples.results(adapters, seeds=1, inspected=False))
+    text = " ".join(Reader(page).text.split())
+    assert "qtha 3 qubits, 45 gates, 36 trained angles" in text
+    assert "frozen 3 qubits, 45 gates, 36 untrained angles" in text
+
+
+def test_rates_that_were_given_or_taken_over_are_not_said_to_be_searched():
+    found = results(runs(lora=[1.0], qtha=[1.1], mpo=[1.2]))
+    searched = {"best": 0.001, "at_end_of_grid": False, "validation_loss": {"0.001": 1.0, "0.003": 1.1}}
+    without = {"best": 0.001, "validation_loss": {}}
+    found["search"] = {"lora": {"given": 0.001, **without}, "qtha": searched, "mpo": {"rate_of": "qtha", **without}}
+    config = "methods: {lora: {adapter: {}, learning_rate: 0.001}, qtha: {adapter: {}}, mpo: {rate_of: qtha}}"
+    content = Content.read(found, config, "")
+    assert words.rates(content) == [
+        ("lora", "0.001", "set for this method in the configuration below"),
+        ("qtha", "0.001", "searched on the validation rows"),
+        ("mpo", "0.001", "that of qtha"),
+    ]
+    assert [entry.method for entry in content.search] == ["qtha"]
 
 
 def test_text_from_models_data_and_configuration_is_escaped():

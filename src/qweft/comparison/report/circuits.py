@@ -13,10 +13,11 @@ from qweft.errors import QweftError
 
 
 class Drawn(NamedTuple):
-    """A circuit and the methods that have it."""
+    """A circuit, the methods that have it, and whether they train its angles."""
 
     circuit: Circuit
     methods: tuple[str, ...]
+    trained: bool
 
 
 def circuits(runs: Sequence[Run]) -> list[Drawn]:
@@ -25,16 +26,16 @@ def circuits(runs: Sequence[Run]) -> list[Drawn]:
     Args:
         runs: All runs of one comparison.
     """
-    found: dict[Circuit, list[str]] = {}
+    found: dict[tuple[Circuit, bool], list[str]] = {}
     adapters = {run.method: run.adapter for run in runs if run.adapter}
     for method, adapter in adapters.items():
-        for circuit in circuits_of(adapter):
-            found.setdefault(circuit, []).append(method)
-    return [Drawn(circuit, tuple(methods)) for circuit, methods in found.items()]
+        for circuit, trained in circuits_of(adapter):
+            found.setdefault((circuit, trained), []).append(method)
+    return [Drawn(circuit, tuple(methods), trained) for (circuit, trained), methods in found.items()]
 
 
-def circuits_of(adapter: Mapping[str, Any]) -> list[Circuit]:
-    """The circuits of an adapter's layers, one for each rank; none where it has none.
+def circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
+    """The circuits of an adapter's layers, one for each rank, and whether they are trained; none where it has none.
 
     Args:
         adapter: Its specification, as in the configuration. One that this version does not know has no drawing.
@@ -48,4 +49,4 @@ def circuits_of(adapter: Mapping[str, Any]) -> list[Circuit]:
     ranks = dict.fromkeys([config.r, *config.rank_pattern.values()])
     name = function_of(config.core) or ""
     functions = [make_function(name, rank, config.circuit_layers or rank, config.reupload) for rank in ranks]
-    return [function.circuit for function in functions if function.circuit is not None]
+    return [(function.circuit, bool(function.trained)) for function in functions if function.circuit is not None]

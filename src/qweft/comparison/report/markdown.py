@@ -110,8 +110,9 @@ def _inside(content: Content, plates: Plates) -> list[str]:
 
 def _circuits(content: Content) -> list[str]:
     blocks = ["## Circuits"] if content.circuits else []
-    for circuit, methods in content.circuits:
-        blocks += [f"{', '.join(map(escaped, methods))}:", fenced(circuit_text(circuit))]
+    for circuit, methods, trained in content.circuits:
+        untrained = "" if trained else " (angles not trained)"
+        blocks += [f"{', '.join(map(escaped, methods))}{untrained}:", fenced(circuit_text(circuit))]
     return blocks
 
 

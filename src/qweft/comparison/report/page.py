@@ -122,8 +122,8 @@ def _view(content: Content, drawn: Plates, look: Mapping[str, Look], prefix: str
         "inspected_on": words.inspected_on(content),
         "measured": _measured(content),
         "circuits": [
-            {"svg": Markup(circuit_svg(circuit, f"{prefix}circuit-{number}")), "methods": methods, "circuit": circuit}
-            for number, (circuit, methods) in enumerate(content.circuits)
+            {"svg": Markup(circuit_svg(each.circuit, f"{prefix}circuit-{number}")), **each._asdict()}
+            for number, each in enumerate(content.circuits)
         ],
         "answers": words.answers(content),
         "rates": words.rates(content),

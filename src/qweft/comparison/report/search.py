@@ -44,6 +44,7 @@ def searches(record: Mapping[str, Any] | None) -> list[Search]:
             dict(sorted((float(rate), loss) for rate, loss in entry["validation_loss"].items())),
         )
         for method, entry in (record or {}).items()
+        if entry["validation_loss"]  # empty where the rate was given, or is another method's
     ]
 
 

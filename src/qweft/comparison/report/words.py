@@ -154,6 +154,8 @@ def rates(content: Content) -> list[tuple[str, str, str]]:
             source = "not recorded"
         elif isinstance(own, dict) and own.get("learning_rate") is not None:
             source = "set for this method in the configuration below"
+        elif isinstance(own, dict) and own.get("rate_of") is not None:
+            source = f"that of {own['rate_of']}"
         else:
             source = "the training section's, shared"
         rows.append((entry.method, f"{entry.learning_rate:g}", source))
