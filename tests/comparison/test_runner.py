@@ -78,7 +78,8 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(config, monkeypa
         "loss_by_time.png",
         "report.html",
     }
-    assert set(results) == {"runs", "summary", "environment", "config_yaml"}
+    assert set(results) == {"runs", "summary", "environment", "step_times", "config_yaml"}
+    assert results["step_times"] == {"alone": True}
     assert len(results["runs"]) == 1 + 2 * 4
     assert all(set(record) >= RUN_FIELDS for record in results["runs"])
     base = results["runs"][0]

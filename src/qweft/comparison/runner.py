@@ -16,7 +16,7 @@ from qweft.comparison.environment import environment
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.step_times import with_matched_time
+from qweft.comparison.step_times import one_at_a_time, with_matched_time
 from qweft.comparison.summary import summarise
 from qweft.comparison.table import print_table
 from qweft.comparison.trial import run_folder, run_trial
@@ -121,6 +121,7 @@ def _write(bench: Bench, runs: list[Run], search: dict[str, Any] | None, config_
             device=str(bench.loaded.device),
             dtype=str(bench.loaded.dtype).removeprefix("torch."),
         ),
+        "step_times": {"alone": one_at_a_time(runs)},
     }
     if search is not None:
         results["search"] = search
