@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,16 @@ import pytest
 from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
 from qweft.comparison import claims, runner, search, step_times, trial, tune
+from qweft.comparison.bench import set_up
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.methods import check_comparison, resolve_methods
+from qweft.comparison.results import one_at_a_time
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
+from tests.comparison.comparison_examples import run as example
 from tests.comparison.test_peft_methods import meta_llama
 from tests.tiny_folder import save_rows, save_tiny_model
 
@@ -77,9 +81,6 @@ def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(co
     assert sizes["as_long"] == sizes["large"]
     # what goes on later has the same steps, whatever a step takes then
     assert [r["steps"] for r in run(config)["runs"]] == [r["steps"] for r in results["runs"]] and len(timed) == 8
-    changed = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=4))
-    with pytest.raises(QweftError, match=r"step_times\.json holds the times of another configuration"):
-        run(changed)
 
 
 def test_a_slow_method_makes_one_step_at_least(config, timed, monkeypatch):
@@ -89,10 +90,43 @@ def test_a_slow_method_makes_one_step_at_least(config, timed, monkeypatch):
 
 def test_times_are_measured_on_the_shared_model_and_leave_it_as_it_was(config):
     results = run(config)  # each run holds the base model against its checksum
-    times = json.loads((Path(config.output) / "step_times.json").read_text())["seconds"]
-    assert set(times) == {"lora", "as_long"} and all(0 < found < 10 for found in times.values())
-    own, other = next(r["budget"]["step_seconds"] for r in results["runs"] if r["budget"])
-    assert (own, other) == (times["as_long"], times["lora"])
+    (kept,) = json.loads((Path(config.output) / "step_times.json").read_text()).values()
+    assert (kept["method"], kept["matches_time"]) == ("as_long", "lora")
+    assert len(kept["seconds"]) == 2 and all(0 < found < 10 for found in kept["seconds"])
+    assert next(r["budget"]["step_seconds"] for r in results["runs"] if r["budget"]) == kept["seconds"]
+
+
+def test_times_are_kept_by_what_they_depend_on(config, monkeypatch):
+    """Another rate, seed, length or method beside leaves them; another batch or adapter is measured beside them."""
+    asked = []
+    monkeypatch.setattr(
+        step_times, "_step_seconds", lambda bench, m: asked.append(m.name) or (2.0 if m.name == "lora" else 4.0)
+    )
+    console = runner.Console(quiet=True)
+    shared = set_up(config, console)
+
+    def steps(**changes):
+        asked.clear()
+        changed = dataclasses.replace(config, **changes)
+        bench = dataclasses.replace(shared, config=changed, methods=resolve_methods(changed, shared.loaded.model))
+        found = {m.name: m.steps for m in step_times.with_matched_time(bench)}
+        return {name: number for name, number in found.items() if number is not None}, sorted(set(asked))
+
+    training = config.training
+    assert steps() == ({"as_long": 3}, ["as_long", "lora"])
+    assert steps(training=dataclasses.replace(training, learning_rate=1.0, max_steps=12)) == ({"as_long": 6}, [])
+    assert steps(seeds=[7]) == ({"as_long": 3}, [])
+    methods = {**config.methods, "longer": MethodConfig({**LORA, "r": 9}, match_time="large")}
+    assert steps(methods=methods) == ({"as_long": 3, "longer": 6}, ["large", "longer"])
+    assert steps(methods=methods) == ({"as_long": 3, "longer": 6}, [])
+    wider = dataclasses.replace(training, batch_size=4)
+    assert steps(training=wider) == ({"as_long": 3}, ["as_long", "lora"])
+    assert steps(training=wider) == steps() == ({"as_long": 3}, [])
+    older = '{"fingerprint": "x", "seconds": {"lora": 1.0}}'
+    for text in ("{", "[]", "null", older, '{"x": {"seconds": [1.0, 0]}}', '{"x": {"seconds": [1.0]}}'):
+        (Path(config.output) / "step_times.json").write_text(text)
+        with pytest.raises(QweftError, match=r"step_times\.json is damaged .*; remove that file to measure again"):
+            steps()
 
 
 def test_the_search_chooses_on_validation_rows_alone_before_the_runs(config, timed, monkeypatch):
@@ -162,8 +196,26 @@ def test_the_grid_grows_so_often_and_no_more(config, monkeypatch):
     monkeypatch.setattr(search, "run_trial", judged)
     config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)})
     found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]["lora"]
-    assert list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1", "10"]
+    assert list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1.0", "10.0"]
     assert found["best"] == 10 and found["at_end_of_grid"]
+
+
+def test_rates_that_differ_in_the_seventh_digit_are_two(config, monkeypatch):
+    folders = []
+
+    def judged(bench, method, seed, judging, folder, keep_adapter):
+        folders.append(folder.name)
+        loss = abs(method.learning_rate - 0.01234567) + 1
+        return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), loss, 1.0, 1.0, 1)
+
+    monkeypatch.setattr(search, "run_trial", judged)
+    config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)}, rates=[1e-3, 0.01234567, 0.01234568, 1])
+    found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]
+    assert len(set(folders)) == len(folders) == 4
+    losses = {float(rate): loss for rate, loss in found["lora"]["validation_loss"].items()}
+    assert found["lora"]["best"] == 0.01234567 and losses[found["lora"]["best"]] == 1 and len(losses) == 4
+    table = search.search_table(found)
+    assert [list(column.cells) for column in table.columns][2] == ["1.0000"]
 
 
 def test_a_dry_run_says_what_each_method_gets(config, capsys):
@@ -190,16 +242,68 @@ def test_rates_that_another_process_is_at_are_waited_for(config, monkeypatch):
     monkeypatch.setattr(claims, "SECONDS_BETWEEN_LOOKS", 0)
     config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)})
     found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]["lora"]
-    assert len(asked) == 3 and list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1"]
+    assert len(asked) == 3 and list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1.0"]
     assert found["best"] == 0.1 and not found["at_end_of_grid"]
 
 
-def test_the_controls_are_a_comparison_whose_methods_can_be_made():
-    path = Path(__file__).parents[2] / "configs" / "controls.yaml"
-    assert f"qweft compare configs/{path.name}" in path.read_text()
+def example_methods(name):
+    """The config of that name, and its methods on the tiny model."""
+    path = Path(__file__).parents[2] / "configs" / name
+    assert f"qweft compare configs/{name}" in path.read_text()
     config = parse(ComparisonConfig, [str(path)], COMMAND)
     check_comparison(config)
-    methods = {method.name: method for method in resolve_methods(config, meta_llama())}
+    return config, {method.name: method for method in resolve_methods(config, meta_llama())}
+
+
+def test_the_controls_are_a_comparison_whose_methods_can_be_made():
+    config, methods = example_methods("controls.yaml")
     sizes = {name: method.trainable_parameters for name, method in methods.items()}
     assert sizes["mpo"] < sizes["frozen_linear"] < sizes["product_linear"] < sizes["qtha"]
     assert methods["qtha_equal_time"].budget["matches_time"] == "lora"
+    # each hybrid has what a yes needs: no circuit, and the classical twins of its form, all else equal
+    for hybrid, form in (("qtha", "linear"), ("qwthn", "weighted")):
+        for function in ("mlp", "fourier"):
+            twin = config.methods[f"{function}_{form}"].adapter
+            assert twin == {**config.methods[hybrid].adapter, "core": f"{function}_{form}"}
+
+
+def test_the_baselines_are_pefts_own_with_the_sizes_that_their_papers_say():
+    _, methods = example_methods("baselines.yaml")
+    found = {name: method.trainable_parameters for name, method in methods.items()}
+    shapes = {name: module.weight.shape for name, module in meta_llama().named_modules() if name.endswith("_proj")}
+    qv = [shape for name, shape in shapes.items() if name.endswith(("q_proj", "v_proj"))]
+    scaled = [
+        # what goes into the feed-forward layer, what comes out of the others
+        shape[1 if name.endswith("down_proj") else 0]
+        for name, shape in shapes.items()
+        if name.endswith(("k_proj", "v_proj", "down_proj"))
+    ]
+    assert found["lora"] == found["rslora"] == sum(4 * (out + into) for out, into in qv)
+    assert found["lora_r1"] == found["lora"] // 4
+    assert found["dora"] == found["lora"] + sum(out for out, _ in qv)  # a magnitude for each output
+    assert found["adalora"] == sum(6 * (out + into + 1) for out, into in qv)
+    assert found["loha"] == 2 * found["lora"]
+    assert found["vera"] == sum(256 + out for out, _ in qv)
+    assert found["ia3"] == sum(scaled)
+    assert 0 < found["lokr"] < found["lora"]
+    assert methods["lora_small"].budget["matches_parameters"] == "qtha"
+
+
+@pytest.mark.parametrize(
+    ("spans", "alone"),
+    [
+        ([(0, 10.0), (10, 5.0), (15, 3.0)], True),
+        ([(0, 10.9), (10, 5.0)], True),  # it began somewhere in the second 10
+        ([(10, 5.0), (0, 10.0)], True),  # in whatever order they are told
+        ([(0, 10.0), (8, 10.0)], False),
+        ([(0, 100.0), (10, 5.0), (50, 5.0)], False),  # the last one lies in the first, not in its neighbour
+        ([(0, 10.0), (3, None), (12, 1.0)], True),
+    ],
+)
+def test_runs_that_were_made_at_once_are_told(spans, alone):
+    begin = datetime(2026, 1, 1, 23, 59, 50, tzinfo=UTC)
+    runs = [
+        example("lora", seed, started=(begin + timedelta(seconds=at)).isoformat(timespec="seconds"), seconds=taken)
+        for seed, (at, taken) in enumerate(spans)
+    ]
+    assert one_at_a_time(runs) == alone

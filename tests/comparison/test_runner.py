@@ -78,7 +78,8 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(config, monkeypa
         "loss_by_time.png",
         "report.html",
     }
-    assert set(results) == {"runs", "summary", "environment", "config_yaml"}
+    assert set(results) == {"runs", "summary", "environment", "step_times", "config_yaml"}
+    assert results["step_times"] == {"alone": True}
     assert len(results["runs"]) == 1 + 2 * 4
     assert all(set(record) >= RUN_FIELDS for record in results["runs"])
     base = results["runs"][0]
@@ -223,7 +224,12 @@ def test_the_matched_lora_is_the_nearest(config):
         ({"rates": [0.0]}, "rates must be"),
         ({"search_steps": 0}, "search_steps must be at least 1"),
         ({"search_seeds": 3}, r"search_seeds must be from 1 to the number of seeds \(2\), got 3"),
-        ({"search": True, "data": DataConfig(validation_rows=0)}, "validation rows"),
+        ({"search": True, "data": DataConfig(validation_rows=0)}, "search needs validation rows"),
+        ({"inspect": True, "data": DataConfig(validation_rows=0)}, "inspect needs validation rows"),
+        (
+            {"search": True, "evaluation": EvaluationConfig(split="validation")},
+            r"rows that they were tuned on; set evaluation\.split to test",
+        ),
     ],
 )
 def test_a_wrong_comparison_is_named_before_training(config, changes, message):

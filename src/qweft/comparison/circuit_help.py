@@ -24,8 +24,8 @@ CALLED = {
 def circuit_findings(hybrid: "Summary", methods: "Sequence[Summary]") -> list[Finding]:
     """The answer for one hybrid, and after it the comparison with each control.
 
-    A control has the hybrid's steps and its adapter but for the core; a stand-in also the form of its core. Where there
-    is more than one of a kind, the nearest in size counts.
+    A control has the hybrid's steps (or was given the same method's time) and its adapter but for the core; a stand-in
+    also the form of its core. Where there is more than one of a kind, the nearest in size counts.
 
     Args:
         hybrid: A method with a circuit.
@@ -63,7 +63,8 @@ def _unlike(method: "Summary", hybrid: "Summary") -> list[str]:
         return ["its adapter was not recorded"]
     found = differences(method.adapter, hybrid.adapter)
     stopped = len(method.seeds) == method.diverged or len(hybrid.seeds) == hybrid.diverged
-    if method.steps != hybrid.steps and not stopped:
+    by_the_clock = method.matches_time is not None and method.matches_time == hybrid.matches_time
+    if method.steps != hybrid.steps and not stopped and not by_the_clock:
         found.append(f"steps ({method.steps}, not {hybrid.steps})")
     return [f"differs in {found[0]}", *found[1:]] if found else []
 

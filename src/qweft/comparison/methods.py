@@ -55,8 +55,14 @@ def check_comparison(config: ComparisonConfig) -> None:
         raise QweftError(
             f"search_seeds must be from 1 to the number of seeds ({len(seeds)}), got {config.search_seeds}"
         )
-    if config.search and not config.data.validation_rows:
-        raise QweftError("search needs validation rows to choose on; set data.validation_rows")
+    for key, use in (("search", "choose"), ("inspect", "measure the adapters")):
+        if getattr(config, key) and not config.data.validation_rows:
+            raise QweftError(f"{key} needs validation rows to {use} on; set data.validation_rows")
+    if config.search and config.evaluation.split == "validation":
+        raise QweftError(
+            "search chooses the learning rates on the validation rows, so evaluation.split validation would judge the "
+            "methods on the rows that they were tuned on; set evaluation.split to test, or leave search out"
+        )
 
 
 def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:

@@ -1,7 +1,10 @@
 """One run of a comparison as a record, and its JSON form."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from qweft.errors import QweftError
@@ -131,6 +134,19 @@ def _check_types(values: dict[str, Any]) -> None:
     for key, types in FIELD_TYPES.items():
         if key in values and not isinstance(values[key], types):
             raise TypeError(f"{key} is {values[key]!r}")
+
+
+def one_at_a_time(runs: Sequence[Run]) -> bool:
+    """Whether no two of the runs were made at once: only then are their times of a step those of a machine for itself.
+
+    Their beginnings are known to the second, so less than a second in common does not count.
+
+    Args:
+        runs: Those of a comparison; what is not known to have taken time is left out.
+    """
+    spans = sorted((datetime.fromisoformat(run.started), run.seconds) for run in runs if run.started and run.seconds)
+    ends = [begun + timedelta(seconds=taken - 1) for begun, taken in spans]
+    return all(begun >= end for (begun, _), end in zip(spans[1:], accumulate(ends, max), strict=False))
 
 
 def _number(value: float | None) -> float:

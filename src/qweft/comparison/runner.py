@@ -15,13 +15,13 @@ from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.environment import environment
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.report.write import write_report
-from qweft.comparison.results import BASE, Run
+from qweft.comparison.results import BASE, Run, one_at_a_time
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summary import summarise
 from qweft.comparison.table import print_table
 from qweft.comparison.trial import run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates
-from qweft.comparison.verdicts import verdicts
+from qweft.comparison.verdicts import findings, in_short
 from qweft.data.load import load_data
 from qweft.models.load import load_model
 
@@ -121,12 +121,13 @@ def _write(bench: Bench, runs: list[Run], search: dict[str, Any] | None, config_
             device=str(bench.loaded.device),
             dtype=str(bench.loaded.dtype).removeprefix("torch."),
         ),
+        "step_times": {"alone": one_at_a_time(runs)},
     }
     if search is not None:
         results["search"] = search
     title = f"{bench.config.model.name} on {bench.config.data.source}"
     report = write_report(results, config_yaml, title, bench.output)
     print_table(summary, bench.console)
-    for line in verdicts(summary):
+    for line in in_short(findings(summary)):
         bench.console.print(f"- {line}", highlight=False, markup=False)
     return report

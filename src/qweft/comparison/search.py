@@ -37,7 +37,8 @@ def search(bench: Bench, methods: Sequence[Method], kept: Callable[[dict[str, An
     config = bench.config
     judging = replace(config.evaluation, split="validation", answers=0)
     bench = replace(bench, config=replace(config, evaluation=judging, inspect=False))
-    searches = [Search(bench, _shortened(bench, method), sorted(set(config.rates))) for method in methods]
+    rates = sorted({float(rate) for rate in config.rates})
+    searches = [Search(bench, _shortened(bench, method), rates) for method in methods]
     found: dict[int, dict[str, Any]] = {}
     for place, entry in done_by_any([each.advance for each in searches]):
         found[place] = entry
@@ -89,7 +90,8 @@ class Search:
         return {
             "best": best,
             "at_end_of_grid": best in (min(self.losses), max(self.losses)),
-            "validation_loss": {f"{rate:g}": self.losses[rate] for rate in sorted(self.losses)},
+            # all digits: rates may differ in the last of them
+            "validation_loss": {repr(rate): self.losses[rate] for rate in sorted(self.losses)},
             "steps": self.method.steps,
             "seeds": self._seeds(),
             "trainable_parameters": self.method.trainable_parameters,
@@ -121,11 +123,11 @@ class Search:
             return
         self.losses[rate] = math.fsum(known) / len(known)
         self.bench.console.print(
-            f"{self.method.name}, learning rate {rate:g}: validation loss {self.losses[rate]:.4f}", highlight=False
+            f"{self.method.name}, learning rate {rate}: validation loss {self.losses[rate]:.4f}", highlight=False
         )
 
     def _validation_loss(self, rate: float, seed: int) -> float | None:
-        folder = self.bench.output / f"{self.method.name}-{rate:g}-{seed}"
+        folder = self.bench.output / f"{self.method.name}-{rate!r}-{seed}"
         method = replace(self.method, learning_rate=rate)
         run = run_trial(self.bench, method, seed, self.bench.config.evaluation, folder, keep_adapter=False)
         if run is None:
@@ -139,10 +141,10 @@ def search_table(found: dict[str, Any]) -> Table:
     table = Table(title="validation loss by learning rate")
     table.add_column("method")
     for rate in rates:
-        table.add_column(f"{rate:g}", justify="right")
+        table.add_column(str(rate), justify="right")
     table.add_column("chosen", justify="right")
     for name, entry in found.items():
-        cells = [entry["validation_loss"].get(f"{rate:g}") for rate in rates]
+        cells = [entry["validation_loss"].get(repr(rate)) for rate in rates]
         shown = ["" if cell is None else f"{cell:.4f}" for cell in cells]
-        table.add_row(name, *shown, f"{entry['best']:g}{' (end of grid)' if entry['at_end_of_grid'] else ''}")
+        table.add_row(name, *shown, f"{entry['best']}{' (end of grid)' if entry['at_end_of_grid'] else ''}")
     return table

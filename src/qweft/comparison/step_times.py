@@ -2,8 +2,9 @@
 
 import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from transformers import set_seed
@@ -30,20 +31,19 @@ def with_matched_time(bench: Bench) -> list[Method]:
 
         steps = max(1, round(steps of the other * its seconds a step / own seconds a step))
 
-    Measured once and kept in the output folder, so that a comparison that goes on later has the same steps.
+    Measured once and kept in the output folder, so that a comparison that goes on later has the same steps, and a
+    method that is added to it leaves those of the others as they are.
 
     Raises:
-        QweftError: If the folder holds the times of another configuration.
+        QweftError: If the folder's file of times cannot be read.
     """
     pairs = {name: other for name, method in bench.config.methods.items() if (other := method.match_time) is not None}
-    involved = [method for method in bench.methods if method.name in pairs or method.name in pairs.values()]
-    if not involved:
+    if not pairs:
         return bench.methods
-    seconds = next(found for _, found in done_by_any([lambda: _seconds(bench, involved)]))
+    seconds = next(found for _, found in done_by_any([lambda: _seconds(bench, pairs)]))
     steps = steps_of(bench.config.training, len(bench.data.train))
     return [
-        _matched(method, steps, seconds[method.name], seconds[pairs[method.name]]) if method.name in pairs else method
-        for method in bench.methods
+        _matched(method, steps, *seconds[method.name]) if method.name in seconds else method for method in bench.methods
     ]
 
 
@@ -52,28 +52,56 @@ def _matched(method: Method, steps: int, own: float, other: float) -> Method:
     return replace(method, steps=max(1, round(steps * other / own)), budget=budget)
 
 
-def _seconds(bench: Bench, methods: Sequence[Method]) -> dict[str, float] | None:
-    """Seconds a step by method, read or measured; none while another process measures."""
-    key = fingerprint(
-        bench, {"training": asdict(bench.config.training), "adapters": {m.name: m.adapter for m in methods}}
-    )
+def _seconds(bench: Bench, pairs: Mapping[str, str]) -> dict[str, tuple[float, float]] | None:
+    """Seconds a step, own and the other's, of each method with `match_time`; none while another process measures.
+
+    Args:
+        bench: What the runs share.
+        pairs: The method whose time is matched, by the method that matches it.
+    """
+    methods = {method.name: method for method in bench.methods}
+    keys = {name: _key(bench, methods[name], methods[other]) for name, other in pairs.items()}
     path = bench.output / FILE
     with claimed(bench.output) as ours:
         if not ours:
             return None
-        if not path.is_file():
-            bench.console.print(f"measuring a step of {', '.join(m.name for m in methods)}", highlight=False)
-            write_json(path, {"fingerprint": key, "seconds": _measure(bench, methods)})
-        saved: dict[str, Any] = json.loads(path.read_text())
-    if saved["fingerprint"] != key:
-        raise QweftError(
-            f"{path} holds the times of another configuration; choose another --output, or remove that file to measure "
-            "again"
-        )
-    return dict(saved["seconds"])
+        kept = _read(path)
+        missing = {name: other for name, other in pairs.items() if keys[name] not in kept}
+        if missing:
+            found = _measure(bench, [m for m in bench.methods if m.name in {*missing, *missing.values()}])
+            for name, other in missing.items():
+                kept[keys[name]] = {"method": name, "matches_time": other, "seconds": [found[name], found[other]]}
+            write_json(path, kept)
+    return {name: (kept[key]["seconds"][0], kept[key]["seconds"][1]) for name, key in keys.items()}
+
+
+def _key(bench: Bench, own: Method, other: Method) -> str:
+    """A hash of what the time of a step depends on: not of rates, seeds, numbers of steps or other methods."""
+    training = bench.config.training
+    work = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
+    return fingerprint(bench, {"work": work, "adapters": [own.adapter, other.adapter]})
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """The times that were measured before, by their keys; {"seconds": [own, other]} and whose they are."""
+    if not path.is_file():
+        return {}
+    try:
+        kept: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
+        pairs = [(float(own), float(other)) for own, other in (entry["seconds"] for entry in kept.values())]
+        if all(min(pair) > 0 for pair in pairs):
+            return kept
+        problem = "a time that is not above 0"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = str(error)
+    raise QweftError(
+        f"{path} is damaged or of an older version ({problem}); remove that file to measure again, and with it the "
+        "finished runs of methods with match_time where their number of steps changes"
+    )
 
 
 def _measure(bench: Bench, methods: Sequence[Method]) -> dict[str, float]:
+    bench.console.print(f"measuring a step of {', '.join(method.name for method in methods)}", highlight=False)
     found: dict[str, list[float]] = {method.name: [] for method in methods}
     for number in range(ROUNDS + 1):
         for method in methods:

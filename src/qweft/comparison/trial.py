@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from transformers import set_seed
 
 from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.bench import Bench, checksum, fingerprint
 from qweft.comparison.claims import claimed
-from qweft.comparison.inspected import inspected
+from qweft.comparison.inspected import inspected, inspected_from, of_a_kind_that_is_measured
 from qweft.comparison.methods import Method
 from qweft.comparison.results import BASE, Run
 from qweft.data.conversation import Conversation
@@ -26,6 +27,7 @@ from qweft.training.loop import DivergedError, Fit, fit, steps_of
 from qweft.training.run import save_adapter
 
 RECORD = "run.json"
+ADAPTER = "adapter"
 
 
 def run_folder(output: Path, method: str, seed: int) -> Path:
@@ -38,6 +40,9 @@ def run_trial(
 ) -> Run | None:
     """The run's record: read where it is finished, else made; none while another process makes it.
 
+    What does not decide the outcome may be asked for later: a finished run gets the budget that its method has now, and
+    with `inspect` the inspection that it lacks, of its saved adapter.
+
     Args:
         bench: What the runs share.
         method: None is the untouched base model.
@@ -47,29 +52,60 @@ def run_trial(
         keep_adapter: Whether the trained adapter is saved there.
 
     Raises:
-        QweftError: If the folder holds a run of another configuration.
+        QweftError: If the folder holds a run of another configuration, or a record that cannot be read.
     """
     key = _fingerprint(bench, method, seed, judging)
-    if (finished := _finished(folder, key)) is not None:
+    finished = _finished(folder, key, method)
+    if finished is not None and not _lacks_inspection(bench, method, finished, folder):
         return finished
     with claimed(folder) as ours:
         if not ours:
             return None
-        # another process may have finished it since the first look
-        return _finished(folder, key) or _make(bench, method, seed, judging, folder, keep_adapter, key)
+        finished = _finished(folder, key, method)  # another process may have finished it since the first look
+        if finished is None:
+            return _make(bench, method, seed, judging, folder, keep_adapter, key)
+        if method is not None and _lacks_inspection(bench, method, finished, folder):
+            return _with_inspection(bench, method, finished, folder)
+        return finished
 
 
-def _finished(folder: Path, key: str) -> Run | None:
-    record = folder / RECORD
-    if not record.is_file():
+def _finished(folder: Path, key: str, method: Method | None) -> Run | None:
+    if not (folder / RECORD).is_file():
         return None
-    saved = json.loads(record.read_text())
-    if saved.get("fingerprint") != key:
+    saved, run = _read(folder / RECORD)
+    if saved["fingerprint"] != key:
         raise QweftError(
             f"{folder} holds a run of another configuration; choose another --output, or remove that folder to run "
             "it again"
         )
-    return Run.from_json(saved["run"])
+    return replace(run, budget=method.budget if method else None)
+
+
+def _read(record: Path) -> tuple[dict[str, Any], Run]:
+    """What a run left: the record whole, and the run in it."""
+    try:
+        saved: dict[str, Any] = json.loads(record.read_text("utf-8"))
+        saved["fingerprint"]
+        return saved, Run.from_json(saved["run"])
+    except (ValueError, KeyError, TypeError, AttributeError, QweftError) as error:
+        raise QweftError(
+            f"{record} is damaged or not the record of a run ({error}); remove that file to make the run again"
+        ) from error
+
+
+def _lacks_inspection(bench: Bench, method: Method | None, run: Run, folder: Path) -> bool:
+    """Whether `inspect` asks for what this finished run has not, and its adapter is there to be measured."""
+    wanted = bench.config.inspect and run.seed == min(bench.config.seeds) and run.inspection is None
+    if not wanted or method is None or not of_a_kind_that_is_measured(method.adapter):
+        return False
+    return (folder / ADAPTER).is_dir()
+
+
+def _with_inspection(bench: Bench, method: Method, run: Run, folder: Path) -> Run:
+    """The finished run with the inspection of its saved adapter, also written to its record."""
+    run = replace(run, inspection=inspected_from(folder / ADAPTER, bench.loaded, method, bench.data.validation))
+    write_json(folder / RECORD, {**_read(folder / RECORD)[0], "run": run.to_json()})
+    return run
 
 
 def _make(
@@ -144,7 +180,7 @@ def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationC
         if bench.config.inspect and first:
             inspection = inspected(model, method, data.validation, pad)
         if keep is not None:
-            save_adapter(model, keep / "adapter")
+            save_adapter(model, keep / ADAPTER)
         take_off(model, method.adapter)
     run = _record(bench, method, seed, fitted, found, answers, fitted.curve if fitted else ())
     return replace(run, inspection=inspection, eval_row_groups=_groups(texts))
@@ -171,7 +207,7 @@ def _record(
         method=BASE if method is None else method.name,
         seed=seed,
         trainable_parameters=0 if method is None else method.trainable_parameters,
-        steps=fitted.steps if fitted else curve[-1][0] if curve else 0,
+        steps=fitted.steps if fitted else max((step for step, _ in curve), default=0),
         train_loss=fitted.train_loss if fitted else None,
         train_loss_curve=curve,
         eval_loss=found.loss if found else None,

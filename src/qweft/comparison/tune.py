@@ -27,7 +27,9 @@ def tune(config: ComparisonConfig, command: str) -> Path:
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    bench = set_up(replace(config, evaluation=replace(config.evaluation, split="validation")), Console())
+    # `search` and `inspect` belong to the runs of a comparison, of which a search alone makes none
+    judging = replace(config.evaluation, split="validation")
+    bench = set_up(replace(config, evaluation=judging, search=False, inspect=False), Console())
     methods = [m for m in with_matched_time(bench) if config.methods[m.name].rate_of is None]
     path = bench.output / FILE
     found = search(bench, methods, lambda found: write_json(path, {"command": command, "methods": found}))

@@ -19,7 +19,7 @@ FEW = 5
 IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairness")
 """The order of topics, single controls of the circuit by themselves: a reader sees first what matters most."""
 
-__all__ = ["Finding", "findings", "verdicts"]
+__all__ = ["Finding", "findings", "in_short", "verdicts"]
 
 
 def verdicts(summary: Mapping[str, "Summary"]) -> list[str]:
@@ -55,6 +55,14 @@ def findings(summary: Mapping[str, "Summary"]) -> list[Finding]:
             found.extend(_on_time(entry, summary.get(entry.matches_time)))
     found.extend(_on_number(found) + _on_rows(methods) + _on_rates(methods))
     return sorted(found, key=_importance)
+
+
+def in_short(found: Sequence[Finding]) -> list[str]:
+    """The answers for a terminal: on the circuit as a whole, on LoRA, and what was not controlled; the rest counted."""
+    shown = [f for f in found if f.topic not in ("other", "circuit") or (f.topic == "circuit" and not f.other)]
+    left = len(found) - len(shown)
+    rest = [f"{left} more answers, on single controls and other methods, are in the report."] if left else []
+    return [finding.text for finding in shown] + rest
 
 
 def _importance(finding: Finding) -> int:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from qweft.comparison.report.content import Content
+from qweft.comparison.results import one_at_a_time
 
 TWINS = {
     "mlp": "a small neural network (linear maps with SiLU between them), as near to the circuit in size as it can be",
@@ -34,6 +35,10 @@ ORIGINAL = Note(
 SEEDS = Note(
     "The seeds vary the adapter's start and the order of the data, not the held-out rows and not the base model."
 )
+SHARED = Note(
+    "Runs were made at the same time, by processes that shared the machine: times of a step are longer than on a machine "
+    "for itself, and not comparable to those of other reports."
+)
 CIRCUITS = Note(
     "Circuits were simulated exactly; no quantum hardware took part. Where a method has a linear map of its own after "
     "the circuit, a gain over the network without a circuit may come from that map: a stand-in of equal size tells the "
@@ -54,6 +59,7 @@ def notes(content: Content) -> list[Note]:
         DEQUANTISED if dequantised else ORIGINAL,
         _on_differences(content.reference),
         *_on_rows(content),
+        *([] if one_at_a_time(content.runs) else [SHARED]),
         SEEDS,
         *([CIRCUITS] if has_circuit else []),
         *(Note(f" has a stand-in where others have the circuit: {what}.", name) for name, what in twins(content)),

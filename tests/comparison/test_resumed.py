@@ -1,0 +1,140 @@
+"""A comparison that goes on later: what may be asked for then, and what is said of a folder that was damaged."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from qweft.comparison import runner, trial
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.models.config import ModelConfig
+from qweft.training.config import TrainingConfig
+from tests.tiny_folder import save_rows, save_tiny_model
+
+TARGETS = {"target_modules": ["q_proj", "v_proj"]}
+LORA = {"peft_type": "LORA", "r": 2, **TARGETS}
+HYBRID = {"r": 2, "width": 8, "bond_dimension": 2, **TARGETS}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
+
+
+@pytest.fixture
+def config(places, tmp_path):
+    return ComparisonConfig(
+        methods={
+            "lora": MethodConfig(LORA),
+            "qtha": MethodConfig({"preset": "qtha", **HYBRID}),
+            "vera": MethodConfig({"peft_type": "VERA", "r": 4, **TARGETS}),
+        },
+        model=ModelConfig(name=places[0]),
+        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
+        training=TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1, learning_rate=1e-2),
+        evaluation=EvaluationConfig(answers=0),
+        seeds=[1, 0],
+        output=str(tmp_path / "out"),
+    )
+
+
+def run(config):
+    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
+    return json.loads((path.parent / "results.json").read_text())["runs"]
+
+
+def inspections(runs):
+    return {f"{r['method']}-{r['seed']}": r["inspection"] for r in runs if r["inspection"] is not None}
+
+
+@pytest.fixture
+def nothing_trained(monkeypatch):
+    """Call it, and from then on a training fails the test."""
+    return lambda: monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished run was repeated"))
+
+
+def test_an_inspection_that_is_asked_for_later_is_that_of_the_training(config, nothing_trained):
+    at_once = inspections(run(dataclasses.replace(config, inspect=True, output=f"{config.output}-at-once")))
+    assert set(at_once) == {"lora-0", "qtha-0"}
+    without = run(config)
+    assert not inspections(without)
+    nothing_trained()
+    asked = dataclasses.replace(config, inspect=True)
+    later = run(asked)
+    for name, found in at_once.items():
+        assert_near(inspections(later)[name], found)
+    assert [{**r, "inspection": None} for r in later] == without
+    # written down: it is not measured again, and the record is one that goes on being read
+    kept = json.loads((Path(config.output) / "qtha-0" / "run.json").read_text())
+    assert kept["run"]["inspection"] == inspections(later)["qtha-0"] and kept["config"]["adapter"]["r"] == 2
+    assert run(asked) == later == run(config)
+
+
+def assert_near(found, wanted):
+    """The same numbers, but for the rounding of sums in another order."""
+    assert type(found) is type(wanted)
+    if isinstance(wanted, dict):
+        assert list(found) == list(wanted)
+        for key in wanted:
+            assert_near(found[key], wanted[key])
+    elif isinstance(wanted, list):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            assert_near(one, other)
+    else:
+        assert found == (pytest.approx(wanted, rel=1e-4, abs=1e-6) if isinstance(wanted, float) else wanted)
+
+
+def test_a_finished_run_is_told_with_the_budget_that_its_method_has_now(config, nothing_trained):
+    methods = {"lora": MethodConfig(LORA), "same": MethodConfig(LORA)}
+    config = dataclasses.replace(config, methods=methods, seeds=[0])
+    assert [r["budget"] for r in run(config)] == [None] * 3
+    nothing_trained()
+    methods["same"] = MethodConfig({"peft_type": "LORA", **TARGETS}, match_parameters="lora")
+    matched = {"matches_time": None, "matches_parameters": "lora", "step_seconds": None}
+    assert [r["budget"] for r in run(config)] == [None, None, matched]
+    methods["same"] = MethodConfig(LORA)
+    assert [r["budget"] for r in run(config)] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("adapter", "measured"),
+    [
+        ({**LORA, "lora_bias": True}, False),
+        ({"peft_type": "LORA", "r": 2, "target_modules": ["embed_tokens"]}, False),
+        ({**LORA, "use_dora": True}, False),
+        ({"peft_type": "LORA", "r": 2, "target_modules": ["embed_tokens", "q_proj"]}, True),
+        ({"peft_type": "QWTHN", **HYBRID}, True),
+    ],
+    ids=["bias", "embeddings", "dora", "embeddings and linear", "by peft_type"],
+)
+def test_what_cannot_be_measured_is_a_run_like_any_other(config, adapter, measured):
+    methods = {"one": MethodConfig(adapter)}
+    found = run(dataclasses.replace(config, methods=methods, reference="one", inspect=True, seeds=[0]))
+    assert found[1]["eval_loss"] > 0
+    assert (found[1]["inspection"] is not None) == measured
+
+
+def test_a_damaged_record_is_named_with_the_way_out(config):
+    one = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)}, seeds=[0])
+    before = run(one)
+    record = Path(config.output) / "lora-0" / "run.json"
+    for text in (b"", b"{", b"[]", b"{}", b'{"fingerprint": "x"}', b'{"fingerprint": "x", "run": {}}', b"\xff"):
+        record.write_bytes(text)
+        with pytest.raises(QweftError, match=r"run\.json is damaged .*; remove that file to make the run again"):
+            run(one)
+    record.unlink()
+    assert run(one)[1]["eval_loss"] == before[1]["eval_loss"]
+
+
+def test_a_run_that_diverged_made_the_steps_until_then_however_often_it_logs(config, monkeypatch):
+    def diverging(model, rows, pad, training, label):
+        raise trial.DivergedError("the loss is not a number", ((5, 4.0), (10, float("nan"))))
+
+    monkeypatch.setattr(trial, "fit", diverging)
+    assert [r["steps"] for r in run(dataclasses.replace(config, seeds=[0]))] == [0, 10, 10, 10]
