@@ -36,8 +36,8 @@ SEEDS = Note(
     "The seeds vary the adapter's start and the order of the data, not the held-out rows and not the base model."
 )
 SHARED = Note(
-    "Runs were made at the same time, by processes that shared the machine: times of a step are longer than on a machine "
-    "for itself, and not comparable to those of other reports."
+    "Runs were made at the same time, by processes that shared the machine: times of a step are longer than on a "
+    "machine for itself, and not comparable to those of other reports."
 )
 CIRCUITS = Note(
     "Circuits were simulated exactly; no quantum hardware took part. Where a method has a linear map of its own after "

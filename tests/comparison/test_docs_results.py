@@ -1,0 +1,57 @@
+"""What docs/results.md and the README say of the experiments is what the raw results give."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qweft.comparison.pairing import paired
+from qweft.comparison.report.content import Content
+from qweft.comparison.results import Run
+from qweft.comparison.summary import findings, summarise
+
+ROOT = Path(__file__).parents[2]
+PAGE = " ".join((ROOT / "docs" / "results.md").read_text().split())
+README = " ".join((ROOT / "README.md").read_text().split())
+
+
+def summary_of(name):
+    record = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
+    return summarise([Run.from_json(entry) for entry in record["runs"]], "lora")
+
+
+def row(entry, reference):
+    """A row of the table from the losses on."""
+    against = ""
+    if entry is not reference:
+        found = paired(entry, reference)
+        low, high = found.interval
+        against = f"{found.mean:+.1f}% [{low:+.1f}, {high:+.1f}]"
+    return entry, f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}", against
+
+
+@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-untuned"])
+def test_every_row_of_the_tables_is_in_the_raw_results(name):
+    summary = summary_of(name)
+    for entry in [entry for entry in summary.values() if entry.kind != "base"]:
+        _, loss, against = row(entry, summary["lora"])
+        assert f"| {entry.train_loss:.3f} | {loss} | {against}".rstrip() in PAGE, entry.method
+
+
+def test_every_answer_on_the_hybrids_is_word_for_word():
+    for finding in findings(summary_of("experiment-dialogue")):
+        if (finding.topic == "circuit" and not finding.other) or finding.topic == "size":
+            assert finding.text in PAGE
+
+
+def test_the_readme_has_the_same_rows():
+    summary = summary_of("experiment-dialogue")
+    for method in ("lora", "lora_8", "qtha", "qwthn", "mpo", "mlp_linear", "fourier_linear", "product_linear"):
+        entry, loss, against = row(summary[method], summary["lora"])
+        assert f"| {entry.trainable_parameters:,} | {loss} | {against}".rstrip() in README, method
+
+
+def test_the_raw_results_make_a_report_and_hold_the_search_and_the_inspections():
+    content = Content.read(json.loads((ROOT / "docs" / "results" / "experiment-dialogue.json").read_text()))
+    assert len(content.search) == 19 and all(entry.losses for entry in content.search)
+    assert {"qtha", "qwthn", "mpo", "lora", "frozen_linear"} <= content.inspected.keys()
