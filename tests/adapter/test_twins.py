@@ -24,6 +24,7 @@ FORMS = ("", "_linear", "_weighted")
 def function_and_tensors(name, r, layers, reupload=True, start="recorded", seed=0, **more):
     """A function with its tensors at the start, in float64."""
     function = make_function(name, r, layers, reupload, **more)
+    function.make_ready()
     torch.manual_seed(seed)
     angles = torch.empty(function.ansatz.parameters).uniform_(-3, 3).double()
     found = function.start(angles, start)

@@ -74,6 +74,7 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(config, monkeypa
         "results.json",
         "report.md",
         "loss_curves.png",
+        "loss_curves_apart.png",
         "loss_by_size.png",
         "loss_by_time.png",
         "report.html",

@@ -87,6 +87,7 @@ class FunctionCore(Core):
 
     def __init__(self, function: Function):
         super().__init__()
+        function.make_ready()
         self.function = function
         for name, shape in function.trained.items():
             setattr(self, name, nn.Parameter(torch.zeros(shape)))

@@ -44,6 +44,9 @@ class Function:
         """The rms of c for which the scaled start is made, 1 / sqrt(U)."""
         return self.uploads**-0.5
 
+    def make_ready(self) -> None:
+        """Derive what `values` needs beyond tensors; a function that is only counted is spared it."""
+
     def form(self) -> Hashable:
         """What two functions must agree in to be prepared together."""
         return self.name, self.ansatz

@@ -24,12 +24,12 @@ class CircuitFunction(Function):
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
         super().__init__(ansatz, uploads)
-        self._set_circuit(ansatz)
-        self.trained = {"angles": (self.circuit.parameters,)}
+        self.circuit = ansatz
+        self.trained = {"angles": (ansatz.parameters,)}
 
-    def _set_circuit(self, circuit: Circuit) -> None:
-        self.circuit = circuit
-        form = alternating_form(circuit)
+    def make_ready(self) -> None:
+        """The form in which engines run the circuit, with its tables of 2^r phases."""
+        form = alternating_form(self.circuit)
         assert form is not None  # every ansatz of this package is of that form
         self._form: Alternating = form
 
@@ -70,9 +70,8 @@ class ProductCircuit(CircuitFunction):
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
         super().__init__(ansatz, uploads)
-        circuit, self._kept = without_crz(ansatz)
-        self._set_circuit(circuit)
-        self.trained = {"angles": (circuit.parameters,)}
+        self.circuit, self._kept = without_crz(ansatz)
+        self.trained = {"angles": (self.circuit.parameters,)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
         """Those of the circuit's angles that turn its RY gates."""
