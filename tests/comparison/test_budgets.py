@@ -22,15 +22,8 @@ from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
 from tests.comparison.comparison_examples import run as example
 from tests.comparison.test_peft_methods import meta_llama
-from tests.tiny_folder import save_rows, save_tiny_model
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import asdict
 
-import pytest
 import yaml
 
 from qweft.comparison import claims
@@ -16,7 +15,6 @@ from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
-from tests.tiny_folder import save_rows, save_tiny_model
 
 HOLD = """
 import sys, pathlib
@@ -58,12 +56,6 @@ def test_tasks_that_are_busy_elsewhere_are_asked_again_and_all_come_once(monkeyp
     found = list(claims.done_by_any([lambda place=place: next(answers[place]) for place in answers]))
     assert found == [(1, "b"), (2, "c"), (0, "a")]
     assert len(slept) == 1  # only where a whole look brought nothing
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
 
 
 COUNTED = """

@@ -13,17 +13,10 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
-from tests.tiny_folder import save_rows, save_tiny_model
 
 TARGETS = {"target_modules": ["q_proj", "v_proj"]}
 LORA = {"peft_type": "LORA", "r": 2, **TARGETS}
 HYBRID = {"r": 2, "width": 8, "bond_dimension": 2, **TARGETS}
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
 
 
 @pytest.fixture

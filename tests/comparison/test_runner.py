@@ -17,7 +17,6 @@ from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
-from tests.tiny_folder import save_rows, save_tiny_model
 
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
 LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]}
@@ -35,12 +34,6 @@ RUN_FIELDS = {
     "step_seconds_median",
     "peak_memory_bytes",
 }
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
 
 
 @pytest.fixture
