@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from qweft.adapter.functions.base import ANGLE_BOUND
 from qweft.circuit import Circuit, crz_ring_ansatz, expectation_values
 
-BOUNDS = {"recorded": math.pi, "scaled": math.pi / 4}
+BOUNDS = {"recorded": math.pi, "scaled": ANGLE_BOUND}
 """Largest angle at the start, by the start's name."""
 
 

@@ -7,6 +7,7 @@ from qweft.comparison.kinds import Kind
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import BASE
 from qweft.comparison.verdicts import Finding
+from qweft.comparison.wording import ANSWERS
 
 KINDS: dict[Kind, str] = {
     "base": "untouched model",
@@ -27,9 +28,6 @@ GROUPS = {
     "fairness": "What was not controlled",
 }
 """The questions of the verdicts by their topic, in the order in which findings bring them up."""
-
-ANSWERS = {"lower": "yes", "higher": "no", "not shown": "not shown", "open": "open"}
-"""The answer to a question in a word: a lower loss is better."""
 
 ENVIRONMENT_NAMES = {
     "model_origin": "weights",
