@@ -1,0 +1,87 @@
+"""Circuits as a device gets them: gates, wires, and a number for every angle."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from qweft.circuit import Circuit
+
+
+@dataclass(frozen=True, eq=False)
+class BoundCircuits:
+    """Many circuits of one form: the same gates on the same wires, each with angles of its own.
+
+    All qubits start in |0> and are measured in the Z basis after the last gate.
+
+    Args:
+        qubits: n.
+        gates: (name, wires) in the order in which they act; names and conventions of `qweft.circuit.description.GATES`.
+        angles: (circuits, gates), float64, in radians.
+        barriers: Numbers of gates before which a compiler must not reach across: gates that undo each other on purpose
+            (noise that is amplified by folding) would be taken out.
+
+    Raises:
+        ValueError: If the angles are no table of finite numbers with a column for each gate.
+    """
+
+    qubits: int
+    gates: tuple[tuple[str, tuple[int, ...]], ...]
+    angles: np.ndarray
+    barriers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.angles.ndim != 2 or self.angles.shape[1] != len(self.gates):
+            raise ValueError(f"angles are {self.angles.shape}, expected (circuits, {len(self.gates)})")
+        if not np.isfinite(self.angles).all():
+            bad = int(np.flatnonzero(~np.isfinite(self.angles).all(1))[0])
+            raise ValueError(f"circuit {bad} has an angle that is not a finite number")
+
+    @classmethod
+    def of(cls, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> "BoundCircuits":
+        """The circuit with the data of some tokens.
+
+        Args:
+            circuit: The circuit.
+            inputs: (tokens, circuit.inputs), in radians.
+            parameters: (circuit.parameters,), in radians.
+        """
+        data = inputs.detach().double().cpu().numpy()
+        trained = parameters.detach().double().cpu().numpy()
+        angles = np.empty((len(data), len(circuit.gates)))
+        for place, gate in enumerate(circuit.gates):
+            angles[:, place] = data[:, gate.index] if gate.source == "input" else trained[gate.index]
+        return cls(circuit.qubits, tuple((gate.name, gate.wires) for gate in circuit.gates), angles)
+
+    def __len__(self) -> int:
+        return len(self.angles)
+
+    def pick(self, rows: np.ndarray | Sequence[int] | slice) -> "BoundCircuits":
+        """Some of the circuits, in the order given."""
+        return replace(self, angles=self.angles[rows])
+
+    def template(self) -> Circuit:
+        """The circuit they share, its inputs being the angles of all gates in their order."""
+        from qweft.circuit import Gate
+
+        gates = tuple(Gate(name, wires, "input", place) for place, (name, wires) in enumerate(self.gates))  # type: ignore[arg-type]
+        return Circuit(self.qubits, len(gates), 0, gates)
+
+    def keys(self) -> list[str]:
+        """For each circuit a hash of all that it is: equal keys are equal circuits.
+
+        Angles enter as their 64 bits, with -0.0 as 0.0.
+        """
+        form = hashlib.sha256(repr((self.qubits, self.gates, self.barriers)).encode()).digest()
+        plain = np.ascontiguousarray(self.angles + 0.0).astype("<f8")
+        return [hashlib.sha256(form + row.tobytes()).hexdigest() for row in plain]
+
+    def unique(self) -> tuple["BoundCircuits", np.ndarray]:
+        """Each circuit once, and for each of the given ones its place among them."""
+        _, first, inverse = np.unique(self.angles + 0.0, axis=0, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # as they came
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        return self.pick(first[order]), place[inverse.reshape(-1)]

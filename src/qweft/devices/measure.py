@@ -1,0 +1,64 @@
+"""Expectation values of a circuit for many tokens, measured on a device."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from qweft.circuit import Circuit
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.frequencies import Frequencies
+
+
+class Runner(Protocol):
+    """What runs circuits: a device that answers at once, or an executor in front of one that takes jobs."""
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """Measure every circuit."""
+        ...
+
+
+class Mitigation(Protocol):
+    """What is done to lessen errors, by running other circuits too and computing on what was measured."""
+
+    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
+        """(circuits, n), the mitigated expectation values of Z."""
+        ...
+
+
+class Plain:
+    """No mitigation."""
+
+    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
+        """As measured."""
+        return runner.run(circuits, shots).expectations()
+
+
+class Measurer:
+    """Stands in the place of the exact engine: the same arguments, measured values.
+
+    Args:
+        runner: Device or executor.
+        shots: Measurements of each circuit; none for exact probabilities.
+        mitigation: What is done about errors.
+    """
+
+    def __init__(self, runner: Runner, shots: int | None = None, mitigation: Mitigation | None = None) -> None:
+        self.runner = runner
+        self.shots = shots
+        self.mitigation = mitigation or Plain()
+
+    def __call__(self, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+        """z_i for every token, each different circuit measured once.
+
+        Args:
+            circuit: The circuit.
+            inputs: (..., circuit.inputs), in radians.
+            parameters: (circuit.parameters,), in radians.
+
+        Returns:
+            (..., n) in the type and on the device of the inputs; no gradients.
+        """
+        circuits, places = BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters).unique()
+        values = self.mitigation.expectations(self.runner, circuits, self.shots)[places]
+        return torch.from_numpy(values).to(inputs).reshape(*inputs.shape[:-1], circuit.qubits)

@@ -1,0 +1,80 @@
+"""The exact circuit, and the same with a finite number of shots."""
+
+import numpy as np
+import torch
+
+from qweft.circuit import final_states
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.device import Device
+from qweft.devices.errors import DeviceError
+from qweft.devices.frequencies import Frequencies
+from qweft.devices.sampling import sample
+from qweft.devices.settings import DeviceSettings
+
+AMPLITUDES_AT_A_TIME = 2**22
+"""64 MB in complex128."""
+
+
+def probabilities(circuits: BoundCircuits) -> np.ndarray:
+    """|amplitude|^2 of every outcome in float64, (circuits, 2^n)."""
+    template = circuits.template()
+    at_a_time = max(1, AMPLITUDES_AT_A_TIME >> circuits.qubits)
+    none = torch.zeros(0, dtype=torch.float64)
+    found = np.empty((len(circuits), 2**circuits.qubits))
+    for first in range(0, len(circuits), at_a_time):
+        angles = torch.from_numpy(circuits.angles[first : first + at_a_time])
+        found[first : first + at_a_time] = final_states(template, angles, none).abs().square().numpy()
+    return found
+
+
+class ExactDevice(Device):
+    """Probabilities from the state vector: no shots, no noise."""
+
+    keeps_results = False
+
+    def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
+        super().__init__(name)
+
+    def check(self, shots: int | None) -> None:
+        """It takes no shots.
+
+        Raises:
+            DeviceError: If a number of shots is given.
+        """
+        if shots is not None:
+            raise DeviceError(f"device {self.name} has no shots, got {shots}; use device shots, or leave them out")
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """The probabilities."""
+        return Frequencies(probabilities(circuits), None)
+
+
+class ShotsDevice(Device):
+    """Outcomes drawn from the exact probabilities: the noise of counting, and no other."""
+
+    keeps_results = False
+
+    def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
+        super().__init__(name)
+        self._seed = settings.seed
+
+    def identity(self) -> str:
+        """Its seed."""
+        return f"{self.name} seed {self._seed}"
+
+    def check(self, shots: int | None) -> None:
+        """It needs shots.
+
+        Raises:
+            DeviceError: If there are none.
+        """
+        if shots is None or shots < 1:
+            raise DeviceError(
+                f"device {self.name} needs a number of shots of at least 1, got {shots}; or use device exact"
+            )
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """Frequencies of so many shots; the same for the same circuit, shots and seed."""
+        self.check(shots)
+        assert shots is not None
+        return Frequencies(sample(probabilities(circuits), shots, circuits.keys(), self._seed), shots)

@@ -1,0 +1,96 @@
+"""Circuits as devices get them, and what devices measure."""
+
+import numpy as np
+import pytest
+import torch
+
+from qweft.circuit import crz_ring_ansatz, expectation_values
+from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, Frequencies, Measurer, make_device
+from qweft.devices.frequencies import from_counts
+
+CIRCUIT = crz_ring_ansatz(3, 2)
+
+
+@pytest.fixture
+def tokens():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(2, 6, 3, dtype=torch.float64, generator=generator)
+    inputs[1, 2] = inputs[0, 4]
+    return inputs, torch.randn(CIRCUIT.parameters, dtype=torch.float64, generator=generator)
+
+
+def test_the_exact_device_is_the_engine(tokens):
+    measured = Measurer(make_device("exact"))(CIRCUIT, *tokens)
+    torch.testing.assert_close(measured, expectation_values(CIRCUIT, *tokens), rtol=0, atol=1e-12)
+
+
+def test_shots_scatter_as_counting_does(tokens):
+    exact = expectation_values(CIRCUIT, *tokens)
+    measured = [Measurer(make_device("shots", DeviceSettings(seed=seed)), 200)(CIRCUIT, *tokens) for seed in range(100)]
+    scores = (torch.stack(measured) - exact) / ((1 - exact**2) / 200).sqrt()
+    assert scores.mean().abs() < 0.1  # of 3,300 independent numbers of mean 0 and variance 1
+    assert 0.9 < scores.var() < 1.1
+
+
+def test_a_circuit_measures_the_same_whatever_is_beside_it(tokens):
+    inputs, angles = tokens
+    measure = Measurer(make_device("shots"), 100)
+    whole = measure(CIRCUIT, inputs, angles)
+    assert torch.equal(whole[1, 2], whole[0, 4])  # the same circuit
+    assert torch.equal(measure(CIRCUIT, inputs[1:, 1:], angles), whole[1:, 1:])
+    assert not torch.equal(Measurer(make_device("shots"), 101)(CIRCUIT, inputs, angles), whole)
+
+
+def test_each_circuit_once_in_the_order_they_came(tokens):
+    inputs, angles = tokens
+    circuits = BoundCircuits.of(CIRCUIT, inputs.reshape(-1, 3), angles)
+    once, places = circuits.unique()
+    assert len(circuits) == 12 and len(once) == 11
+    np.testing.assert_array_equal(once.angles[places], circuits.angles)
+    np.testing.assert_array_equal(places, [0, 1, 2, 3, 4, 5, 6, 7, 4, 8, 9, 10])
+    assert len(set(circuits.keys())) == 11
+    assert circuits.keys()[4] == circuits.keys()[8]
+
+
+def test_keys_tell_gates_apart_that_have_equal_angles():
+    angles = np.zeros((1, 1))
+    forms = [(2, (("ry", (0,)),)), (2, (("ry", (1,)),)), (1, (("ry", (0,)),)), (2, (("crz", (0, 1)),))]
+    assert len({BoundCircuits(*form, angles).keys()[0] for form in forms}) == 4
+    assert BoundCircuits(1, (("ry", (0,)),), -angles).keys() == BoundCircuits(1, (("ry", (0,)),), angles).keys()
+
+
+def test_an_angle_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="circuit 1 has an angle"):
+        BoundCircuits(1, (("ry", (0,)),), np.array([[0.0], [np.nan]]))
+
+
+def test_qubit_zero_is_the_first_letter_and_the_most_significant_bit():
+    frequencies = Frequencies(from_counts({"100": 3, "110": 1}, 3, 4)[None], 4)
+    np.testing.assert_allclose(frequencies.expectations(), [[-1, 0.5, 1]])
+    np.testing.assert_allclose(frequencies.standard_errors(), [[0, 0.75**0.5 / 2, 0]])
+
+
+@pytest.mark.parametrize("counts", [{"10": 4}, {"102": 4}, {"100": 3}])
+def test_counts_that_do_not_fit(counts):
+    with pytest.raises(ValueError, match=r"outcome|add up"):
+        from_counts(counts, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("exat", "did you mean exact"),
+        ("qiskit", "write qiskit:NAME"),
+        ("qiskitt:aer", "did you mean qiskit:aer"),
+        ("chip", "there are exact, shots, noisy, and pennylane:NAME"),
+    ],
+)
+def test_a_wrong_name_is_told(name, words):
+    with pytest.raises(DeviceError, match=words):
+        make_device(name)
+
+
+@pytest.mark.parametrize(("name", "shots"), [("exact", 100), ("shots", None), ("shots", 0)])
+def test_shots_that_do_not_fit_the_device(name, shots):
+    with pytest.raises(DeviceError, match=rf"device {name} .*shots"):
+        make_device(name).check(shots)
