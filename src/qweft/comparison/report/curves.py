@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qweft.comparison.report.axes import End, dress, name_at_right
 from qweft.comparison.report.emphasis import MOST
 from qweft.comparison.results import BASE, Run
+from qweft.figures.axes import End, dress, name_at_right
 from qweft.figures.looks import INK, Look, fitting
 from qweft.figures.plate import Notes, Plate
 

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qweft.comparison.report.axes import SMALL, dress
 from qweft.comparison.verdicts import Finding
+from qweft.figures.axes import SMALL, dress
 from qweft.figures.looks import INK, PAPER, Look, fitting
 from qweft.figures.plate import Notes, Plate
 

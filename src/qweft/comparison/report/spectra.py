@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from qweft.comparison.report.axes import End, dress, name_at_right
 from qweft.comparison.report.inspection import Inspection
+from qweft.figures.axes import End, dress, name_at_right
 from qweft.figures.looks import Look
 from qweft.figures.plate import Notes, Plate
 
