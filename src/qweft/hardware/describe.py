@@ -8,37 +8,38 @@ from rich.text import Text
 
 from qweft.hardware.outcome import Point, Robustness, enough_shots
 
-COLUMNS = (
-    "noise", "shots", "loss", "above exact", "same next token", "same answers", "circuits",
-)  # fmt: skip
-
 AGREEING = 0.99
 
 
 def describe(found: Robustness) -> Group:
     """A table of the settings, and what it says, for the terminal."""
-    table = Table(title=f"{found.device} on {found.data}: {found.measures}", title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
-    table.add_row("-", "computed", f"{found.exact:.4f}", "", "", "", "0")
-    for row in cells(found):
-        table.add_row(*row)
-    table.add_row("-", "base model", f"{found.base:.4f}", _signed(found.base - found.exact), "", "", "0")
-    return Group(table, *(Text(f"  {line}") for line in words(found)))
+    head, *rows = table(found)
+    drawn = Table(title=f"{found.device} on {found.data}: {found.measures}", title_justify="left")
+    for column in head:
+        drawn.add_column(column, justify="right")
+    for row in rows:
+        drawn.add_row(*row)
+    return Group(drawn, *(Text(line) for line in words(found)))
 
 
-def cells(found: Robustness) -> list[tuple[str, ...]]:
-    """The rows of the table, as text."""
-    return [_cells(found, each) for scale in found.scales for each in found.at(scale)]
+def table(found: Robustness) -> list[tuple[str, ...]]:
+    """Its rows as text, the head first; the strength of noise has a column where there is noise."""
+    rows = [
+        ("noise", "shots", "loss", "above exact", "same next token", "same answers", "circuits"),
+        ("", "computed", f"{found.exact:.4f}", "", "", "", "0"),
+        *(_cells(each) for scale in found.scales for each in found.at(scale)),
+        ("", "base model", f"{found.base:.4f}", f"{found.base - found.exact:+.4f}", "", "", "0"),
+    ]
+    return rows if found.has_noise else [row[1:] for row in rows]
 
 
-def _cells(found: Robustness, each: Point) -> tuple[str, ...]:
+def _cells(each: Point) -> tuple[str, ...]:
     answers = len(each.answers)
     return (
-        f"x {each.setting.noise_scale:g}" if found.has_noise else "-",
+        f"x {each.setting.noise_scale:g}",
         "all" if each.setting.shots is None else f"{each.setting.shots:,}",
         f"{each.loss:.4f}",
-        _signed(each.rise) + ("" if each.rise_error is None else f" ± {each.rise_error:.4f}"),
+        f"{each.rise:+.4f}" + ("" if each.rise_error is None else f" ± {each.rise_error:.4f}"),
         f"{100 * each.agreement:.1f}%",
         f"{each.same_answers} of {answers}" if answers else "-",
         f"{each.circuits:,}",
@@ -63,7 +64,7 @@ def _kept(found: Robustness, last: Point) -> str:
     """What is left of what training brought."""
     gain = found.base - found.exact
     if gain <= 0:
-        return f"the loss is {_signed(last.rise)} from the exact one"
+        return f"the loss is {last.rise:+.4f} from the exact one"
     kept = (found.base - last.loss) / gain
     if kept <= 0:
         return f"nothing is left of the {gain:.4f} by which the adapter lowers the base model's loss"
@@ -81,7 +82,3 @@ def _needed(points: Sequence[Point]) -> str:
         return f"{said}."
     answers = enough_shots(points, lambda point: point.same_answers == len(point.answers))
     return f"{said}, all answers from {answers:,} on." if answers else f"{said}, and at none of them all answers."
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qweft.files import write_bytes, write_json
-from qweft.hardware.describe import COLUMNS, cells, words
+from qweft.hardware.describe import table, words
 from qweft.hardware.figures import plates
 from qweft.hardware.outcome import Robustness
 
@@ -36,14 +36,8 @@ def write(found: Robustness, folder: Path) -> Path:
 
 
 def _table(found: Robustness) -> list[str]:
-    rows = [
-        COLUMNS,
-        tuple("---:" for _ in COLUMNS),
-        ("-", "computed", f"{found.exact:.4f}", "", "", "", "0"),
-        *cells(found),
-        ("-", "base model", f"{found.base:.4f}", f"{found.base - found.exact:+.4f}", "", "", "0"),
-    ]
-    return [f"| {' | '.join(row)} |" for row in rows]
+    head, *rows = table(found)
+    return [f"| {' | '.join(row)} |" for row in (head, ["---:"] * len(head), *rows)]
 
 
 def _standing_alone(svg: str) -> str:
