@@ -1,7 +1,7 @@
 """A provider with faults that can be scripted; its cloud is a file, so that it outlives a killed process.
 
-It bills every circuit that it takes. Calls are counted in the file, so that a restarted process meets the next faults of
-the script and not the same again.
+It bills every circuit that it takes. Calls are counted in the file, so that a restarted process meets the next faults
+of the script and not the same again.
 """
 
 import json
@@ -20,7 +20,7 @@ API_KEY = "sk-fake-4f1d8a7c"
 """What must be found nowhere."""
 
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, token, shots INTEGER, content BLOB, fault, polls INTEGER)",
+    "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, token, shots, content BLOB, fault, polls)",
     "CREATE TABLE IF NOT EXISTS calls (kind TEXT PRIMARY KEY, number INTEGER)",
     "CREATE TABLE IF NOT EXISTS script (kind TEXT, number INTEGER, fault TEXT, PRIMARY KEY (kind, number))",
     "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT)",

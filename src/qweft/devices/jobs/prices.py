@@ -45,6 +45,7 @@ class Price:
         seconds_a_shot: Time of a shot of a circuit.
         source: Where the numbers were read.
         date: When.
+        like: A name whose price counts instead.
     """
 
     match: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Price:
     seconds_a_shot: float | None = None
     source: str = ""
     date: str = ""
+    like: str = ""
 
     @property
     def known(self) -> bool:
@@ -117,11 +119,23 @@ class PriceList:
         return cls([*_read(text, str(own)), *ours])
 
     def of(self, device: str) -> Price:
-        """The price of a device; an unknown one where no pattern fits its name."""
+        """The price of a device; an unknown one where no pattern fits its name.
+
+        Raises:
+            DeviceError: If its price is said to be like one that there is not.
+        """
         for price in self.prices:
             if any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in price.match):
-                return price
+                return self._like(price) if price.like else price
         return Price()
+
+    def _like(self, price: Price) -> Price:
+        other = self.of(price.like) if price.like not in price.match else Price()
+        if not other.match:
+            raise DeviceError(
+                f"price list: {price.match[0]} is said to cost what {price.like} costs, which is not there"
+            )
+        return other
 
 
 def _read(text: str, where: str) -> list[Price]:
@@ -152,7 +166,7 @@ def _price(entry: Any, where: str) -> Price:
 def _value(name: str, value: Any, where: str) -> Any:
     if name == "match":
         return (value,) if isinstance(value, str) else tuple(str(pattern) for pattern in value)
-    if name in ("currency", "source", "date"):
+    if name in ("currency", "source", "date", "like"):
         return str(value)
     try:
         number = float(value)  # YAML 1.1 reads 1e-3 as text
