@@ -1,0 +1,72 @@
+"""The circuit under a noise model, exactly or with shots."""
+
+import numpy as np
+import torch
+
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.device import Device, Limits
+from qweft.devices.errors import DeviceError
+from qweft.devices.frequencies import Frequencies
+from qweft.devices.noise.model import NoiseModel
+from qweft.devices.noise.named import noise_model
+from qweft.devices.noise.native import native_gates
+from qweft.devices.noise.paulis import MOST_QUBITS, read_probabilities, simulate
+from qweft.devices.sampling import sample
+from qweft.devices.settings import DeviceSettings
+
+
+class NoisyDevice(Device):
+    """Native gates with errors after each, and errors in reading out; exact probabilities, or outcomes drawn from them.
+
+    Args:
+        name: "noisy".
+        target: Has no meaning here.
+        settings: `noise` (the paper's where none is named), `noise_scale`, and `seed` of the shots.
+
+    Raises:
+        DeviceError: If there is no such noise model, or it cannot be scaled so far.
+    """
+
+    keeps_results = False
+    limits = Limits(qubits=MOST_QUBITS)
+
+    def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
+        super().__init__(name)
+        self.model = noise_model(settings.noise).scaled(settings.noise_scale)
+        self._seed = settings.seed
+
+    def identity(self) -> str:
+        """The noise model's numbers, and the seed."""
+        return f"{self.name} {self.model.identity()} seed {self._seed}"
+
+    def check(self, shots: int | None) -> None:
+        """Shots are optional.
+
+        Raises:
+            DeviceError: If a number below 1 is given.
+        """
+        if shots is not None and shots < 1:
+            raise DeviceError(f"device {self.name} takes a number of shots of at least 1, or none, got {shots}")
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """The probabilities, or frequencies of so many shots.
+
+        Raises:
+            RefusedError: If there are too many qubits.
+        """
+        self.check(shots)
+        found = probabilities(circuits, self.model)
+        if shots is None:
+            return Frequencies(found, None)
+        return Frequencies(sample(found, shots, circuits.keys(), self._seed), shots)
+
+
+@torch.no_grad()
+def probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
+    """The probability of every reported outcome in float64, (circuits, 2^n)."""
+    angles = torch.from_numpy(np.ascontiguousarray(circuits.angles.T))
+    shared = (angles == angles[:, :1]).all(1) if len(circuits) else [True] * len(angles)
+    columns = [angle[0] if same and len(circuits) else angle for angle, same in zip(angles, shared, strict=True)]
+    gates = native_gates(circuits.gates, circuits.barriers)
+    read = read_probabilities(circuits.qubits, model)
+    return simulate(circuits.qubits, gates, columns, len(circuits), model, read).t().contiguous().numpy()

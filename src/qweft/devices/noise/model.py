@@ -1,0 +1,99 @@
+"""What goes wrong on a chip, in four numbers: errors of one-qubit gates, of two-qubit gates, and of reading out."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from qweft.devices.errors import DeviceError
+
+Channel = Literal["each", "pair"]
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """Depolarizing errors after every native gate, and errors in reading out, the same on all qubits.
+
+    With D_p(rho) = (1 - p) rho + p I/2 on one qubit, which multiplies the expectation of X, Y and Z by 1 - p:
+
+    - after a one-qubit gate: D_p on its qubit, p = `one_qubit`
+    - after a CZ, channel "each": D_p on either qubit by itself, p = `two_qubit`
+    - after a CZ, channel "pair": (1 - p) rho + p I/4 on both, which multiplies every Pauli product but I I by 1 - p
+    - reading out: outcome b of a qubit is reported as a with probability p(a|b)
+
+    In terms of random Paulis D_p is X, Y or Z with probability p/4 each, so a gate fails with probability 3p/4.
+
+    Args:
+        name: What it is called.
+        source: Where its numbers are from, one sentence.
+        one_qubit: p of one-qubit gates.
+        two_qubit: p of CZ.
+        readout: ((p(0|0), p(1|0)), (p(0|1), p(1|1))): a row for each true outcome, which sums to one.
+        channel: "each" or "pair".
+
+    Raises:
+        DeviceError: If a number is no probability, or a row of `readout` does not sum to one.
+    """
+
+    name: str
+    source: str
+    one_qubit: float
+    two_qubit: float
+    readout: tuple[tuple[float, float], tuple[float, float]]
+    channel: Channel = "each"
+
+    def __post_init__(self) -> None:
+        numbers = {"one_qubit": self.one_qubit, "two_qubit": self.two_qubit}
+        numbers |= {f"readout p({a}|{b})": self.readout[b][a] for b in (0, 1) for a in (0, 1)}
+        for key, value in numbers.items():
+            if not 0 <= value <= 1:
+                raise DeviceError(f"noise {self.name}: {key} is {value:g}, which is no probability from 0 to 1")
+        for true, row in enumerate(self.readout):
+            if not math.isclose(sum(row), 1, abs_tol=1e-9):
+                raise DeviceError(
+                    f"noise {self.name}: readout row {true} is {list(row)}, which sums to {sum(row):g} instead of 1; a "
+                    f"row is [p(0|{true}), p(1|{true})]"
+                )
+        if self.channel not in get_args(Channel):
+            raise DeviceError(
+                f"noise {self.name}: channel is {self.channel}; there are {' and '.join(get_args(Channel))}"
+            )
+
+    def scaled(self, factor: float) -> "NoiseModel":
+        """Every probability of error times the factor; 0 is no noise.
+
+        Args:
+            factor: At least 0.
+
+        Raises:
+            DeviceError: If a probability leaves what is possible.
+        """
+        if not 0 <= factor < math.inf:
+            raise DeviceError(f"noise {self.name} cannot be scaled by {factor:g}; give a number of at least 0")
+        if factor == 1:
+            return self
+        largest = max(self.one_qubit, self.two_qubit, self.readout[0][1], self.readout[1][0])
+        if largest * factor > 1:
+            raise DeviceError(
+                f"noise {self.name} times {factor:g} has an error of probability {largest * factor:g}; the largest "
+                f"factor is {1 / largest:g}"
+            )
+        up, down = self.readout[0][1] * factor, self.readout[1][0] * factor
+        return replace(
+            self,
+            name=f"{self.name} times {factor:g}",
+            one_qubit=self.one_qubit * factor,
+            two_qubit=self.two_qubit * factor,
+            readout=((1 - up, up), (down, 1 - down)),
+        )
+
+    def identity(self) -> str:
+        """All that results depend on; two models of equal numbers are the same whatever they are called."""
+        return f"one_qubit {self.one_qubit!r} two_qubit {self.two_qubit!r} {self.channel} readout {self.readout!r}"
+
+    def read_out(self) -> tuple[float, float]:
+        """(a, b) of z' = a + b z, what reading out makes of a qubit's expectation of Z.
+
+        b = 1 - p(1|0) - p(0|1) and a = p(0|1) - p(1|0).
+        """
+        up, down = self.readout[0][1], self.readout[1][0]
+        return down - up, 1 - up - down

@@ -1,0 +1,185 @@
+"""Exact simulation under a noise model, on the expectation values of all Pauli products: real, and differentiable.
+
+A state of n qubits is the vector <P> over the 4^n products P of I, X, Y, Z; digit i of its index in base 4 is the
+factor on qubit i, qubit 0 first. |0...0> has 1 where all factors are I or Z. A rotation mixes two of X, Y, Z on its wire, a CZ
+permutes the products up to a sign, and depolarizing multiplies each by a number: (1 - p)^(factors that are not I).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from qweft.devices.errors import RefusedError
+from qweft.devices.noise.model import Channel, NoiseModel
+from qweft.devices.noise.native import NativeGate, Turn
+
+MOST_QUBITS = 10
+"""4^10 numbers of float64 are 8 MiB; a few such vectors are needed at a time, and 12 MiB of tables for each pair."""
+NUMBERS_AT_A_TIME = 2**17
+"""Entries of the states that are worked on at a time: 1 MiB in float64, so that a block stays in cache."""
+ENTRIES_A_GATE = 20
+"""A gate takes as long as a product with a matrix takes for so many entries of a row."""
+
+PLANES = {"x": (2, 3), "y": (3, 1), "z": (1, 2)}
+"""A rotation by t about an axis: a' = cos(t) a - sin(t) b, b' = sin(t) a + cos(t) b, with (I, X, Y, Z) numbered."""
+
+Angles = Sequence[torch.Tensor]
+"""One for each gate of the circuit: () where all tokens share it, else (tokens,)."""
+Read = Callable[[torch.Tensor], torch.Tensor]
+
+
+def simulate(
+    qubits: int, gates: Sequence[NativeGate], angles: Angles, tokens: int, model: NoiseModel, read: Read
+) -> torch.Tensor:
+    """The noisy circuit for every token, block by block; what blocks need is computed again in a backward pass.
+
+    Args:
+        qubits: n.
+        gates: From `native_gates`.
+        angles: In radians, float32 or float64.
+        tokens: How many.
+        model: The errors after each gate.
+        read: From states (4^n, some tokens) to what is wanted of them, (rows, some tokens).
+
+    Returns:
+        (rows, tokens).
+
+    Raises:
+        RefusedError: If there are too many qubits.
+    """
+    if qubits > MOST_QUBITS:
+        raise RefusedError(
+            f"the noisy simulator keeps 4^n numbers and takes at most {MOST_QUBITS} qubits, got {qubits}; use a device "
+            "of another package"
+        )
+    like = angles[0] if angles else torch.zeros((), dtype=torch.float64)
+    parts = _parts(qubits, gates, angles, tokens, model)
+    size = max(1, NUMBERS_AT_A_TIME >> 2 * qubits)
+    blocks = [slice(first, min(first + size, tokens)) for first in range(0, tokens, size)]
+
+    def run(block: slice) -> torch.Tensor:
+        of_block = [angle[block] if angle.dim() else angle for angle in angles]
+        state = _start(qubits, block.stop - block.start, like)
+        for part in parts:
+            state = part @ state if isinstance(part, torch.Tensor) else _evolve(state, part, of_block, model)
+        return read(state)
+
+    return torch.cat([_computed_again(run, block) for block in blocks], 1) if blocks else read(_start(qubits, 0, like))
+
+
+def _computed_again(function: Callable[..., torch.Tensor], *arguments: object) -> torch.Tensor:
+    """The function's value, without its intermediates: a backward pass runs it again."""
+    if not torch.is_grad_enabled():
+        return function(*arguments)
+    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+
+
+def _parts(
+    qubits: int, gates: Sequence[NativeGate], angles: Angles, tokens: int, model: NoiseModel
+) -> list[torch.Tensor | list[NativeGate]]:
+    """The gates, those in a row that are the same for all tokens as one matrix where that is less work."""
+    runs: list[list[NativeGate]] = [[]]  # in turn one that is the same for all tokens, and one that is not
+    latest = [0] * qubits  # the run of each wire's last gate
+    for gate in gates:
+        place = max(latest[wire] for wire in gate.wires)
+        own = any(angles[number].dim() for turn in gate.turns for number, _ in turn.terms)
+        place += place % 2 != own
+        if place == len(runs):
+            runs.append([])
+        runs[place].append(gate)
+        for wire in gate.wires:
+            latest[wire] = place
+
+    def is_matrix(place: int) -> bool:
+        return place % 2 == 0 and tokens > 4**qubits and len(runs[place]) * ENTRIES_A_GATE > 4**qubits
+
+    def matrix(run: list[NativeGate]) -> torch.Tensor:
+        return _evolve(torch.eye(4**qubits, dtype=angles[0].dtype, device=angles[0].device), run, angles, model)
+
+    return [_computed_again(matrix, run) if is_matrix(place) else run for place, run in enumerate(runs)]
+
+
+def _start(qubits: int, tokens: int, like: torch.Tensor) -> torch.Tensor:
+    """|0...0>, (4^n, tokens)."""
+    state = torch.ones(1, dtype=like.dtype, device=like.device)
+    zero = torch.tensor([1, 0, 0, 1], dtype=like.dtype, device=like.device)
+    for _ in range(qubits):
+        state = torch.kron(state, zero)
+    return state[:, None].expand(-1, tokens)
+
+
+def _evolve(state: torch.Tensor, gates: Sequence[NativeGate], angles: Angles, model: NoiseModel) -> torch.Tensor:
+    for gate in gates:
+        if gate.turns:
+            state = _turned(state, gate.wires[0], gate.turns, angles, 1 - model.one_qubit)
+        else:
+            table = _controlled(state.shape[0], tuple(sorted(gate.wires)), model.two_qubit, model.channel)
+            index, factors = (each.to(state.device) for each in table)
+            state = state.index_select(0, index) * factors.to(state.dtype)[:, None]
+    return state
+
+
+def _turned(state: torch.Tensor, wire: int, turns: Sequence[Turn], angles: Angles, kept: float) -> torch.Tensor:
+    """Rotations of one wire, and its X, Y and Z times `kept`."""
+    shape = (4**wire, 4, state.shape[0] // 4 ** (wire + 1), state.shape[1])
+    rows = list(state.reshape(shape).unbind(1))
+    for turn in turns:
+        angle = torch.as_tensor(turn.constant, dtype=state.dtype, device=state.device)
+        for place, factor in turn.terms:
+            angle = angle + factor * angles[place]
+        a, b = PLANES[turn.axis]
+        cos, sin = angle.cos(), angle.sin()
+        rows[a], rows[b] = cos * rows[a] - sin * rows[b], sin * rows[a] + cos * rows[b]
+    if kept != 1:
+        rows[1:] = [kept * row for row in rows[1:]]
+    return torch.stack(rows, 1).reshape(state.shape)
+
+
+@lru_cache(maxsize=256)
+def _controlled(size: int, wires: tuple[int, ...], error: float, channel: Channel) -> tuple[torch.Tensor, torch.Tensor]:
+    """A CZ with its noise: which entry comes where, (4^n,), and times what.
+
+    CZ P CZ: a factor X or Y on one wire puts a Z beside the factor of the other (I and Z, X and Y change places); X Y
+    and Y X change sign.
+    """
+    index = torch.arange(size)
+    qubits = (size.bit_length() - 1) // 2
+    places = [4 ** (qubits - 1 - wire) for wire in wires]
+    one, two = (index // place % 4 for place in places)
+    flips, flips_too = ((factor == 1) | (factor == 2) for factor in (one, two))
+    new_one, new_two = torch.where(flips_too, 3 - one, one), torch.where(flips, 3 - two, two)
+    source = index + (new_one - one) * places[0] + (new_two - two) * places[1]
+    signs = torch.where(flips & flips_too & (one != two), -1.0, 1.0).double()
+    weights = (one > 0).double() + (two > 0).double()
+    if channel == "pair":
+        weights = weights.clamp(max=1)
+    return source.int(), signs * (1 - error) ** weights
+
+
+def read_expectations(qubits: int, model: NoiseModel) -> Read:
+    """(n, tokens): the expectations of Z that reading out reports, a + b z_i."""
+    rows = [3 * 4 ** (qubits - 1 - wire) for wire in range(qubits)]
+    shift, factor = model.read_out()
+    return lambda state: shift + factor * state[rows]
+
+
+def read_probabilities(qubits: int, model: NoiseModel) -> Read:
+    """(2^n, tokens): the probabilities of the reported outcomes.
+
+    p(b) = 2^-n sum over s in {I, Z}^n of the product over qubits of +-1, which reading out changes on every qubit by
+    itself: p(0) = (1 + a)/2 <I> + b/2 <Z>, p(1) = (1 - a)/2 <I> - b/2 <Z>.
+    """
+    shift, factor = model.read_out()
+
+    def read(state: torch.Tensor) -> torch.Tensor:
+        tokens = state.shape[1]
+        found = state
+        for wire in range(qubits):
+            one, _, _, z = found.reshape(2**wire, 4, 4 ** (qubits - 1 - wire), tokens).unbind(1)
+            half, part = one / 2, factor / 2 * z
+            found = torch.stack([(1 + shift) * half + part, (1 - shift) * half - part], 1)
+        return found.reshape(2**qubits, tokens)
+
+    return read

@@ -1,0 +1,121 @@
+"""A model whose circuits are measured on a device while the rest of it runs as ever."""
+
+import fnmatch
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from qweft.adapter import QwthnLinear
+from qweft.adapter.cores import FunctionCore, Measure
+from qweft.circuit import Circuit, expectation_values
+from qweft.errors import QweftError
+from qweft.evaluation.padding import beyond_the_mask, rows_and_kept
+
+Choose = Callable[[torch.Tensor], torch.Tensor]
+"""From token ids (rows, tokens) to what of them goes to the device, bool of that shape."""
+
+
+def circuit_layers(model: nn.Module, patterns: Sequence[str] | None = None) -> dict[str, FunctionCore]:
+    """The cores with a circuit of the active adapter, by the name of their layer.
+
+    Args:
+        model: The adapted model.
+        patterns: Names of layers, ends of names after a dot, or either with * and ?; none means all.
+
+    Raises:
+        QweftError: If no layer has a circuit, or a pattern meets none that has.
+    """
+    found = {}
+    for name, layer in model.named_modules():
+        for adapter in layer.active_adapters if isinstance(layer, QwthnLinear) else ():
+            cores = dict(layer.qwthn_core.items())
+            core = cores.get(adapter)
+            if isinstance(core, FunctionCore) and core.circuit is not None:
+                found[name.removeprefix("base_model.model.")] = core
+    if not found:
+        raise QweftError("the adapter has no circuit that a device could run; presets with one are qtha and qwthn")
+    if patterns is None:
+        return found
+    chosen: dict[str, FunctionCore] = {}
+    for pattern in patterns:
+        met = {
+            name: core
+            for name, core in found.items()
+            if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*.{pattern}")
+        }
+        if not met:
+            raise QweftError(f"layers: {pattern} meets no layer with a circuit; there are {_some(list(found))}")
+        chosen |= met
+    return {name: core for name, core in found.items() if name in chosen}  # in the order of the model
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names if len(names) <= 4 else [*names[:3], f"... {names[-1]} ({len(names)} in all)"])
+
+
+@contextmanager
+def on_device(
+    model: nn.Module, measure: Measure, layers: Sequence[str] | None = None, choose: Choose | None = None
+) -> Iterator[None]:
+    """Inside, the circuits of these layers are measured; what is not measured is computed exactly.
+
+    Tokens that are padding are never measured.
+
+    Args:
+        model: The adapted model, to be called with keyword arguments, as transformers' models are.
+        measure: Circuit, c (tokens, n) and angles to the expectation values (tokens, n); a `Measurer`, for example.
+        layers: As in `circuit_layers`.
+        choose: Which tokens are measured; none means all.
+
+    Raises:
+        QweftError: As `circuit_layers`.
+    """
+    cores = circuit_layers(model, layers)
+    decoders = beyond_the_mask(model)
+    owners = {core: layer for layer in model.modules() if isinstance(layer, QwthnLinear) for core in _cores(layer)}
+    kept: torch.Tensor | None = None
+
+    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        nonlocal kept
+        kept = _kept(kwargs, choose)
+
+    def measured(core: FunctionCore) -> Measure:
+        def values(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+            mask = None if owners.get(core) in decoders else kept
+            chosen = rows_and_kept(c, mask)[1]
+            if bool(chosen.all()):
+                return measure(circuit, c, angles)
+            exact = expectation_values(circuit, c, angles).reshape(-1, circuit.qubits)
+            if bool(chosen.any()):
+                places = chosen.nonzero().squeeze(1)
+                of_chosen = measure(circuit, c.reshape(-1, circuit.inputs)[places], angles)
+                exact = exact.index_copy(0, places, of_chosen.to(exact.dtype))
+            return exact.reshape(*c.shape[:-1], circuit.qubits)
+
+        return values
+
+    with ExitStack() as stack:
+        stack.callback(model.register_forward_pre_hook(before, with_kwargs=True).remove)
+        for core in cores.values():
+            stack.callback(setattr, core, "measured_by", core.measured_by)
+            core.measured_by = measured(core)
+        yield
+
+
+def _cores(layer: QwthnLinear) -> list[nn.Module]:
+    return list(layer.qwthn_core.values())
+
+
+def _kept(kwargs: dict[str, Any], choose: Choose | None) -> torch.Tensor | None:
+    """(rows, tokens) of a call, true where a token is measured; none where nothing is known of its tokens."""
+    ids, mask = kwargs.get("input_ids"), kwargs.get("attention_mask")
+    kept = None
+    if isinstance(mask, torch.Tensor) and mask.dim() == 2:
+        kept = mask.bool()
+    if choose is not None and isinstance(ids, torch.Tensor):
+        chosen = choose(ids).to(ids.device)
+        kept = chosen if kept is None or kept.shape != chosen.shape else kept & chosen
+    return kept

@@ -1,0 +1,88 @@
+"""Noise models: their numbers, their scaling, their files."""
+
+import numpy as np
+import pytest
+
+from qweft.devices import DeviceError, DeviceSettings, make_device
+from qweft.devices.noise import NoiseModel, noise_model
+
+PAPER = noise_model("paper")
+
+
+def test_the_paper_s_numbers():
+    assert noise_model(None) is PAPER
+    assert (PAPER.one_qubit, PAPER.two_qubit, PAPER.channel) == (0.01, 0.1, "each")
+    assert PAPER.readout == ((0.95, 0.05), (0.1, 0.9))
+
+
+def test_scaled_errors():
+    half = PAPER.scaled(0.5)
+    assert (half.one_qubit, half.two_qubit) == (0.005, 0.05)
+    np.testing.assert_allclose(half.readout, [[0.975, 0.025], [0.05, 0.95]], rtol=0, atol=1e-15)
+    none = PAPER.scaled(0)
+    assert (none.one_qubit, none.two_qubit, none.readout) == (0, 0, ((1, 0), (0, 1)))
+    assert PAPER.scaled(1) is PAPER
+    PAPER.scaled(10)
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(10.1, "times 10.1 has an error of probability 1.01; the largest factor is 10"), (-1, "scaled by -1")],
+)
+def test_scaled_too_far(factor, words):
+    with pytest.raises(DeviceError, match=words):
+        PAPER.scaled(factor)
+
+
+def test_what_reading_out_makes_of_an_expectation():
+    shift, factor = PAPER.read_out()
+    for one in (0.0, 0.3, 1.0):  # the probability of the true outcome 1
+        reported = np.array([1 - one, one]) @ np.array(PAPER.readout)
+        assert shift + factor * (1 - 2 * one) == pytest.approx(reported[0] - reported[1], abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"one_qubit": 1.5}, "one_qubit is 1.5"),
+        ({"two_qubit": float("nan")}, "two_qubit is nan"),
+        ({"readout": ((0.9, 0.2), (0.1, 0.9))}, r"readout row 0 is \[0.9, 0.2\], which sums to 1.1"),
+        ({"readout": ((0.9, 0.1), (-0.1, 1.1))}, r"readout p\(0\|1\) is -0.1"),
+        ({"channel": "both"}, "channel is both; there are each and pair"),
+    ],
+)
+def test_numbers_that_are_no_probabilities(numbers, words):
+    plain = {"one_qubit": 0.0, "two_qubit": 0.0, "readout": ((1.0, 0.0), (0.0, 1.0))}
+    with pytest.raises(DeviceError, match=words):
+        NoiseModel("own", "made up", **{**plain, **numbers})
+
+
+def test_a_model_from_a_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("one_qubit: 0.001\ntwo_qubit: 0.01\nreadout: [[0.99, 0.01], [0.02, 0.98]]\nchannel: pair\n")
+    model = noise_model(str(path))
+    assert model == NoiseModel("mine", "from mine.yaml", 0.001, 0.01, ((0.99, 0.01), (0.02, 0.98)), "pair")
+    device = make_device("noisy", DeviceSettings(noise=str(path), noise_scale=2))
+    assert device.model == model.scaled(2)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("one_qubit: 0.1\n", "has the keys one_qubit, readout, two_qubit.*this file has one_qubit"),
+        ("- 1\n", r"this file has \[1\]"),
+        ("one_qubit: [\n", "is no YAML file"),
+        ("one_qubit: much\ntwo_qubit: 0\nreadout: [[1, 0], [0, 1]]\n", "one_qubit is 'much'"),
+        ("one_qubit: 0\ntwo_qubit: 0\nreadout: [0.1, 0.2]\n", r"readout is \[0.1, 0.2\], expected"),
+    ],
+)
+def test_a_file_that_holds_no_model(tmp_path, text, words):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(DeviceError, match=words):
+        noise_model(str(path))
+
+
+def test_a_name_that_is_none():
+    with pytest.raises(DeviceError, match="there is no noise model papper; name one of paper, or a YAML file"):
+        make_device("noisy", DeviceSettings(noise="papper"))

@@ -1,0 +1,52 @@
+"""Our gates in those of a chip."""
+
+import math
+
+import numpy as np
+import pytest
+
+from qweft.circuit import crz_ring_ansatz
+from qweft.devices.noise.native import native_counts, native_gates
+from tests.devices.noise.native_matrices import CZ, unitary_of
+
+
+def gates_of(circuit):
+    return tuple((gate.name, gate.wires) for gate in circuit.gates)
+
+
+def plain_unitary(name, angle):
+    half = angle / 2
+    if name == "ry":
+        return np.array([[math.cos(half), -math.sin(half)], [math.sin(half), math.cos(half)]])
+    return np.diag([1, 1, np.exp(-1j * half), np.exp(1j * half)])
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, -2.9, math.pi, 9.0])
+def test_a_controlled_phase_in_native_gates(angle):
+    found = np.eye(4)
+    for gate in native_gates((("crz", (0, 1)),)):
+        found = (CZ if not gate.turns else np.kron(np.eye(2), unitary_of(gate, [angle]))) @ found
+    np.testing.assert_allclose(found, plain_unitary("crz", angle), rtol=0, atol=1e-14)
+
+
+def test_rotations_that_follow_each_other_are_one_gate():
+    three = (("ry", (0,)), ("ry", (1,)), ("ry", (0,)))
+    assert native_counts(three) == {"u3": 2, "cz": 0}
+    (first, second) = native_gates(three)
+    np.testing.assert_allclose(unitary_of(first, [0.3, 0.0, 0.4]), plain_unitary("ry", 0.7), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(unitary_of(second, [0.3, 0.2, 0.4]), plain_unitary("ry", 0.2), rtol=0, atol=1e-15)
+
+
+def test_nothing_is_merged_across_a_barrier():
+    undone = (("ry", (0,)), ("ry", (0,)), ("ry", (0,)))
+    assert native_counts(undone, barriers=(1, 2)) == {"u3": 3, "cz": 0}
+    assert [gate.turns[0].terms for gate in native_gates(undone, (1,))] == [((0, 1.0),), ((1, 1.0), (2, 1.0))]
+
+
+@pytest.mark.parametrize(
+    ("qubits", "layers", "u3", "cz"), [(1, 2, 1, 0), (2, 1, 14, 8), (4, 2, 52, 32), (4, 4, 100, 64)]
+)
+def test_counts(qubits, layers, u3, cz):
+    """By hand for one layer of two qubits: four controlled phases have 8 CZ and a U3 in the middle of each pair; both
+    qubits have a U3 before each of them, and one at the end: 4 + 5 * 2."""
+    assert native_counts(gates_of(crz_ring_ansatz(qubits, layers))) == {"u3": u3, "cz": cz}

@@ -1,0 +1,209 @@
+"""The noisy simulator against density matrices of three other packages."""
+
+import numpy as np
+import pytest
+import torch
+
+from qweft.circuit import crz_ring_ansatz, expectation_values
+from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, Measurer, RefusedError, make_device
+from qweft.devices.noise import NoiseModel, noise_model
+from qweft.devices.noise.device import NoisyDevice, probabilities
+from qweft.devices.noise.expectations import noisy_expectations
+from qweft.devices.noise.native import native_gates
+from tests.devices.noise.native_matrices import u3_angles, unitary_of
+
+PAPER = noise_model("paper")
+PAIR = NoiseModel("own", "made up", 0.03, 0.2, ((0.97, 0.03), (0.2, 0.8)), "pair")
+SHAPES = [(1, 2, True), (2, 1, True), (3, 2, True), (4, 2, True), (5, 1, False)]
+
+
+def bound(qubits, layers, reupload=True, circuits=3, seed=0):
+    circuit = crz_ring_ansatz(qubits, layers, reupload)
+    generator = torch.Generator().manual_seed(seed)
+    inputs = 2 * torch.randn(circuits, qubits, dtype=torch.float64, generator=generator)
+    return circuit, inputs, 2 * torch.randn(circuit.parameters, dtype=torch.float64, generator=generator)
+
+
+def reported(true, model):
+    """What is read out, from the true probabilities (2^n,): one matrix on all qubits."""
+    matrix = np.ones((1, 1))
+    while len(matrix) < len(true):
+        matrix = np.kron(matrix, np.array(model.readout))
+    return true @ matrix
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_without_noise_it_is_the_engine(shape):
+    circuit, inputs, angles = bound(*shape, circuits=300)
+    device = make_device("noisy", DeviceSettings(noise_scale=0))
+    exact = expectation_values(circuit, inputs, angles)
+    torch.testing.assert_close(Measurer(device)(circuit, inputs, angles), exact, rtol=0, atol=1e-12)
+    found = noisy_expectations(circuit, inputs, angles, PAPER.scaled(0))
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", [PAPER, PAIR])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pennylane(shape, model):
+    qml = pytest.importorskip("pennylane")
+    circuits = BoundCircuits.of(*bound(*shape))
+    for row, found in zip(circuits.angles, probabilities(circuits, model), strict=True):
+
+        @qml.qnode(qml.device("default.mixed", wires=circuits.qubits))
+        def circuit(row=row):
+            for gate in native_gates(circuits.gates):
+                if gate.turns:
+                    qml.QubitUnitary(unitary_of(gate, row), wires=gate.wires[0])
+                    qml.DepolarizingChannel(0.75 * model.one_qubit, wires=gate.wires[0])
+                    continue
+                qml.CZ(wires=gate.wires)
+                if model.channel == "each":
+                    for wire in gate.wires:
+                        qml.DepolarizingChannel(0.75 * model.two_qubit, wires=wire)
+                else:
+                    qml.QubitChannel(pair_kraus(model.two_qubit), wires=gate.wires)
+            return qml.probs(wires=range(circuits.qubits))
+
+        np.testing.assert_allclose(found, reported(circuit(), model), rtol=0, atol=1e-12)
+
+
+def pair_kraus(p):
+    """(1 - p) rho + p I/4 as the 16 Pauli products, each with probability p/16, and the identity with the rest."""
+    one = [np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])]
+    products = [np.kron(a, b) for a in one for b in one]
+    return [np.sqrt(1 - p * 15 / 16) * products[0], *(np.sqrt(p / 16) * product for product in products[1:])]
+
+
+@pytest.mark.parametrize("model", [PAPER, PAIR])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_qiskit_aer(shape, model):
+    qiskit = pytest.importorskip("qiskit")
+    noise = pytest.importorskip("qiskit_aer.noise")
+    aer = pytest.importorskip("qiskit_aer")
+    theirs = noise.NoiseModel()
+    theirs.add_all_qubit_quantum_error(noise.depolarizing_error(model.one_qubit, 1), ["u3"])
+    each = noise.depolarizing_error(model.two_qubit, 1)
+    two = each.tensor(each) if model.channel == "each" else noise.depolarizing_error(model.two_qubit, 2)
+    theirs.add_all_qubit_quantum_error(two, ["cz"])
+    theirs.add_all_qubit_readout_error(noise.ReadoutError(model.readout))
+    simulator = aer.AerSimulator(method="density_matrix", noise_model=theirs)
+    circuits = BoundCircuits.of(*bound(*shape))
+    shots = 20_000
+    for row, found in zip(circuits.angles, probabilities(circuits, model), strict=True):
+        circuit = qiskit.QuantumCircuit(circuits.qubits)
+        for gate in native_gates(circuits.gates):
+            if gate.turns:
+                circuit.append(qiskit.circuit.library.U3Gate(*u3_angles(unitary_of(gate, row))), gate.wires)
+            else:
+                circuit.cz(*gate.wires)
+        counted = circuit.copy()
+        circuit.save_probabilities(qubits=range(circuits.qubits)[::-1])  # theirs has the first qubit last
+        exact = simulator.run(circuit).result().data()["probabilities"]
+        np.testing.assert_allclose(found, reported(exact, model), rtol=0, atol=1e-10)
+        counted.measure_all()
+        counts = simulator.run(counted, shots=shots, seed_simulator=1).result().get_counts()
+        assert scores({key[::-1]: count for key, count in counts.items()}, found, shots).max() < 4.5
+
+
+def scores(counts, probabilities, shots):
+    """How many standard errors each expectation value of Z of the counts lies from that of the probabilities."""
+    qubits = len(next(iter(counts)))
+    signs = np.array([[1 - 2 * int(bit) for bit in f"{outcome:0{qubits}b}"] for outcome in range(2**qubits)])
+    found = sum(count * signs[int(bits, 2)] for bits, count in counts.items()) / shots
+    expected = probabilities @ signs
+    return np.abs(found - expected) / np.sqrt((1 - expected**2) / shots)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_origin_s_own_depolarizing_and_readout(shape):
+    """pyqpanda3 says what the record's numbers mean: its one-qubit depolarizing error on a CZ acts on either qubit."""
+    core = pytest.importorskip("pyqpanda3.core")
+    theirs = core.NoiseModel()
+    theirs.add_all_qubit_quantum_error(core.depolarizing_error(0.01), core.GateType.U3)
+    theirs.add_all_qubit_quantum_error(core.depolarizing_error(0.1), core.GateType.CZ)
+    theirs.add_all_qubit_read_out_error([[0.95, 0.05], [0.1, 0.9]])
+    circuits = BoundCircuits.of(*bound(*shape))
+    n, shots = circuits.qubits, 20_000
+    for row, found in zip(circuits.angles, probabilities(circuits, PAPER), strict=True):
+        program = core.QProg()
+        for gate in native_gates(circuits.gates):
+            if gate.turns:
+                program << core.U3(gate.wires[0], *u3_angles(unitary_of(gate, row)))
+            else:
+                program << core.CZ(*gate.wires)
+        simulator = core.DensityMatrixSimulator()
+        simulator.run(program, theirs)
+        exact = (
+            np.array(simulator.state_probs()).reshape([2] * n).transpose().ravel()
+        )  # theirs has the first qubit last
+        np.testing.assert_allclose(found, reported(exact, PAPER), rtol=0, atol=1e-12)
+        program << core.measure(list(range(n)), list(range(n)))
+        machine = core.CPUQVM()
+        machine.run(program, shots, theirs)
+        counts = {key[::-1]: count for key, count in machine.result().get_counts().items()}
+        assert scores(counts, found, shots).max() < 4.5
+
+
+def test_shots_follow_the_noisy_probabilities():
+    circuits = BoundCircuits.of(*bound(3, 1, circuits=20))
+    exact = make_device("noisy").run(circuits, None)
+    measured = [make_device("noisy", DeviceSettings(seed=seed)).run(circuits, 500) for seed in range(40)]
+    z = np.stack([each.expectations() for each in measured])
+    spread = (z - exact.expectations()) * np.sqrt(500 / (1 - exact.expectations() ** 2))
+    assert abs(spread.mean()) < 0.1 and 0.9 < spread.var() < 1.1  # 2,400 numbers of mean 0 and variance 1
+
+
+def test_blocks_and_matrices_change_nothing():
+    """Many tokens take the way with one matrix between uploads; each by itself goes gate by gate."""
+    circuits = BoundCircuits.of(*bound(3, 2, circuits=200))
+    together = probabilities(circuits, PAIR)
+    for row in (0, 77, 199):
+        np.testing.assert_allclose(probabilities(circuits.pick([row]), PAIR)[0], together[row], rtol=0, atol=1e-14)
+
+
+def test_a_folded_circuit_has_more_noise_and_without_noise_the_same_values():
+    ry = np.array([[0.4, -0.4, 0.4]])
+    gates = (("ry", (0,)),) * 3
+    folded = BoundCircuits(1, gates, ry, barriers=(1, 2))
+    z = [probabilities(folded, PAPER.scaled(scale)) @ [1, -1] for scale in (0, 1)]
+    assert z[0] == pytest.approx(np.cos(0.4))
+    shift, factor = PAPER.read_out()
+    assert z[1] == pytest.approx(shift + factor * 0.99**3 * np.cos(0.4))
+
+
+def test_identity_holds_the_numbers_and_not_the_name():
+    settings = [DeviceSettings(), DeviceSettings(noise="paper"), DeviceSettings(noise_scale=2), DeviceSettings(seed=1)]
+    identities = [make_device("noisy", each).identity() for each in settings]
+    assert identities[0] == identities[1]
+    assert len(set(identities)) == 3
+
+
+def test_too_many_qubits_and_shots_that_are_none():
+    device = NoisyDevice("noisy", "", DeviceSettings())
+    with pytest.raises(RefusedError, match="at most 10 qubits, got 11"):
+        device.run(BoundCircuits.of(*bound(11, 1)), None)
+    with pytest.raises(DeviceError, match="at least 1, or none, got 0"):
+        device.check(0)
+
+
+def test_no_circuits_and_no_gates():
+    device = make_device("noisy", DeviceSettings(noise_scale=0))
+    assert device.run(BoundCircuits.of(*bound(2, 1)).pick([]), None).values.shape == (0, 4)
+    np.testing.assert_array_equal(device.run(BoundCircuits(2, (), np.empty((1, 0))), None).values, [[1, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("tokens", [5, 100])
+def test_gradients_are_those_of_finite_differences(tokens):
+    circuit, inputs, angles = bound(2, 2, circuits=tokens)
+    inputs, angles = inputs.requires_grad_(), angles.requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x, t: noisy_expectations(circuit, x, t, PAIR).sum(0), (inputs, angles), atol=1e-7
+    )
+
+
+def test_single_precision_is_kept_and_close():
+    circuit, inputs, angles = bound(4, 2, circuits=300)
+    single = noisy_expectations(circuit, inputs.float(), angles.float(), PAPER)
+    assert single.dtype == torch.float32
+    exact = noisy_expectations(circuit, inputs.float().double(), angles.float().double(), PAPER)
+    torch.testing.assert_close(single.double(), exact, rtol=0, atol=2e-6)
