@@ -19,7 +19,7 @@ def describe(jobs: Sequence[Job]) -> "Table | str":
 
     table = Table(box=SIMPLE_HEAD, show_footer=True)
     table.add_column("token", f"{len([job for job in jobs if job.state in OPEN])} open", no_wrap=True)
-    table.add_column("device")
+    table.add_column("device", overflow="fold")
     table.add_column("circuits", str(sum(job.circuits for job in jobs if job.job)), justify="right")
     table.add_column("shots", justify="right")
     table.add_column("state")
@@ -75,4 +75,4 @@ def _costs(jobs: Sequence[Job]) -> list[str]:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

@@ -187,7 +187,7 @@ class RemoteRun:
         often = [key for key, times in self._repeats.items() if times > REPEATS]
         if often:
             raise RefusedError(
-                f"device {job.name}: {len(often)} circuits have no result after {REPEATS + 1} jobs, the last of them "
+                f"device {job.name}: {len(often)} circuits still lack a result after {REPEATS + 1} jobs, the last "
                 f"{job.job} ({job.token}); results so far are kept, and the same command asks again, which costs again"
             )
         return True
@@ -196,6 +196,7 @@ class RemoteRun:
         jobs = self.store.open_jobs(self.where.device, missing.keys(), self.where.shots)
         words = f", and it does not answer ({self._silence})" if self._silence else ""
         return UnavailableError(
-            f"device {self.device.name}: nothing came for {self.patience.timeout:,.0f} s{words}; {len(jobs)} jobs with "
-            f"{len(missing)} circuits live on: run the same command again, tomorrow too, or qweft jobs fetch"
+            f"device {self.device.name}: nothing came for {self.patience.timeout:,.0f} s{words}; open jobs live on "
+            f"({len(jobs)}, {len(missing)} circuits are missing): run the same command again, tomorrow too, or "
+            "qweft jobs fetch"
         )
