@@ -24,10 +24,8 @@ def token(cloud):
     store, name = Store(), f"fake:{cloud.path}"
     where = Where("fake:chip", 20, "monday")
     for place, token in enumerate(("qweft-1", "qweft-2")):
-        cost = Charge(1.5, None, "USD")
-        store.claim(
-            token, name, circuits(2 * place, 2 * place + 1), where, "monday", None, lambda number, cost=cost: cost
-        )
+        cost, wanted = Charge(1.5, None, "USD"), circuits(2 * place, 2 * place + 1)
+        store.claim(token, name, wanted, wanted.keys(), where, "monday", None, lambda number, cost=cost: cost)
     return "qweft-1"
 
 

@@ -112,7 +112,7 @@ def test_a_job_that_another_process_is_sending_is_left_to_it(cloud, store):
     device = FakeDevice(cloud)
     where = Where(device.identity(), SHOTS, "")
     with store.sole("qweft-1"):
-        store.claim("qweft-1", device.name, circuits(1), where, "", None, lambda number: Charge())
+        store.claim("qweft-1", device.name, circuits(1), circuits(1).keys(), where, "", None, lambda number: Charge())
         with pytest.raises(UnavailableError, match="nothing came"):
             executor(device, store).run(circuits(1), SHOTS)
         with pytest.raises(DeviceError, match="being sent by another process"):

@@ -21,7 +21,9 @@ def store(tmp_path):
 
 
 def claim(store, token, wanted, where=WHERE, most=None):
-    return store.claim(token, "fake:chip", wanted, where, "monday", most, lambda number: Charge(number, None, "USD"))
+    return store.claim(
+        token, "fake:chip", wanted, wanted.keys(), where, "monday", most, lambda number: Charge(number, None, "USD")
+    )
 
 
 def counted(wanted):
@@ -66,7 +68,7 @@ def test_a_budget_that_says_no_leaves_nothing_written(store):
         raise DeviceError("too much")
 
     with pytest.raises(DeviceError, match="too much"):
-        store.claim("a", "fake:chip", circuits(0), WHERE, "monday", None, no)
+        store.claim("a", "fake:chip", circuits(0), circuits(0).keys(), WHERE, "monday", None, no)
     assert store.jobs() == []
     assert claim(store, "b", circuits(0)).circuits == 1
 
