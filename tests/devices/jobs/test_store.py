@@ -134,6 +134,13 @@ def test_a_file_of_another_version_or_program(store, statement, words):
     assert store.path.read_bytes() == before
 
 
+def test_what_is_over_is_forced_to_the_disk(store, monkeypatch):
+    monkeypatch.undo()  # of conftest.py
+    with store._database.transaction() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (3,)  # EXTRA
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
 def test_one_process_decides_about_a_job(store):
     with store.sole("a") as first, store.sole("a") as second, store.sole("b") as other:
         assert (first, second, other) == (True, False, True)
