@@ -22,12 +22,10 @@ def cloud(tmp_path, monkeypatch):
 def token(cloud):
     """A job that is being sent, of which nobody knows whether it was taken."""
     store, name = Store(), f"fake:{cloud.path}"
-    where = Where("fake:chip", 20, "monday")
+    where = Where(name, 20, "monday")
     for place, token in enumerate(("qweft-1", "qweft-2")):
-        cost = Charge(1.5, None, "USD")
-        store.claim(
-            token, name, circuits(2 * place, 2 * place + 1), where, "monday", None, lambda number, cost=cost: cost
-        )
+        cost, wanted = Charge(1.5, None, "USD"), circuits(2 * place, 2 * place + 1)
+        store.claim(token, name, wanted, wanted.keys(), where, "monday", None, lambda number, cost=cost: cost)
     return "qweft-1"
 
 

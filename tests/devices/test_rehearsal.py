@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from tests.devices.jobs.circuits import circuits
 
-from qweft.devices import DeviceError, JobState, RefusedError, RemoteDevice, UnavailableError, make_device
+from qweft.devices import (
+    DeviceError,
+    DeviceSettings,
+    JobState,
+    RefusedError,
+    RemoteDevice,
+    UnavailableError,
+    make_device,
+)
 from qweft.devices.jobs import Executor, Patience, Store
 from qweft.devices.jobs.manage import fetch
 
@@ -25,7 +33,7 @@ def later(cache):
 def test_a_rehearsal_is_a_run_that_ends_the_next_day(cache):
     device = make_device("rehearsal:shots")
     runner = Executor(device, patience=Patience(first=0.0, timeout=0.0))
-    with pytest.raises(UnavailableError, match="1 jobs with 2 circuits live on"):
+    with pytest.raises(UnavailableError, match=r"live on \(1, 2 circuits are missing"):
         runner.run(circuits(0, 1), 30)
     later(cache)
     ((job, said),) = fetch(Store())
@@ -34,6 +42,15 @@ def test_a_rehearsal_is_a_run_that_ends_the_next_day(cache):
         runner.run(circuits(0, 1), 30).values, make_device("shots").run(circuits(0, 1), 30).values
     )
     assert len(list(cache.iterdir())) == 1
+
+
+def test_what_was_sent_with_other_settings_is_not_fetched_with_the_default_ones(cache):
+    device = make_device("rehearsal:shots", DeviceSettings(seed=3))
+    with pytest.raises(UnavailableError):
+        Executor(device, patience=Patience(first=0.0, timeout=0.0)).run(circuits(0), 30)
+    later(cache)
+    ((job, said),) = fetch(Store())
+    assert job.state == "sent" and "other settings of the device (rehearsal:shots seed 3)" in said
 
 
 def test_a_job_can_be_found_and_stopped(cache):

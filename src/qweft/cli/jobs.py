@@ -15,9 +15,9 @@ VERBS = {"list": 0, "show": 1, "fetch": 1, "adopt": 2, "forget": 1, "cancel": 1}
 COMMAND = Command(
     name="jobs",
     description="What was sent to devices that take jobs. list: every job. show: one of them. fetch: ask for one that "
-    "is open, or for all, and store the results. adopt: say the provider's id of a job of which nobody knows whether it "
-    "was taken. forget: give a job up; its circuits are sent again when they are asked for, and paid again if it was "
-    "taken. cancel: ask the provider to stop a job.",
+    "is open, or for all, and store the results. adopt: say the provider's id of a job of which nobody knows whether "
+    "it was taken. forget: give a job up; its circuits are sent again when they are asked for, and paid again if it "
+    "was taken. cancel: ask the provider to stop a job.",
     example="qweft jobs fetch",
     target="VERB TOKEN ID",
     target_help="list (without any, too), show TOKEN, fetch [TOKEN], adopt TOKEN ID, forget TOKEN, or cancel TOKEN.",

@@ -202,6 +202,8 @@ class FakeDevice(RemoteDevice):
         return answer
 
     def find(self, token):
+        if not self.can_find:
+            return None
         with self.cloud.open() as db:
             fault = self.cloud.next_fault(db, "find")
             row = db.execute("SELECT id FROM jobs WHERE token = ?", (token,)).fetchone()

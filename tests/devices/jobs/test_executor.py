@@ -22,7 +22,8 @@ from qweft.devices.frequencies import from_counts
 from qweft.devices.jobs import Executor
 from qweft.devices.jobs.budget import Caps
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
-from qweft.devices.jobs.store import Store
+from qweft.devices.jobs.prices import Charge
+from qweft.devices.jobs.store import Store, Where
 
 
 @pytest.fixture
@@ -107,6 +108,21 @@ def test_a_job_that_is_not_listed_yet_is_not_sent_again(cloud, store):
     assert states(store) == ["done"] and len(looks) == 4
 
 
+def test_a_job_that_another_process_is_sending_is_left_to_it(cloud, store):
+    device = FakeDevice(cloud)
+    where = Where(device.identity(), SHOTS, "")
+    with store.sole("qweft-1"):
+        store.claim("qweft-1", device.name, circuits(1), circuits(1).keys(), where, "", None, lambda number: Charge())
+        with pytest.raises(UnavailableError, match="nothing came"):
+            executor(device, store).run(circuits(1), SHOTS)
+        with pytest.raises(DeviceError, match="being sent by another process"):
+            forget(store, "qweft-1")
+        assert fetch(store)[0][1] == "another process is sending it"
+    assert states(store) == ["sending"] and not cloud.jobs()
+    executor(device, store).run(circuits(1), SHOTS)  # that process is gone
+    assert states(store) == ["unsent", "done"]
+
+
 @pytest.mark.parametrize("fault", ["lost after", "lost before"])
 def test_elsewhere_the_user_is_told_to_look_it_up(cloud, store, fault):
     cloud.script("submit", [fault])
@@ -149,7 +165,7 @@ def test_circuits_that_did_not_come_are_asked_for_again_and_paid(cloud, store):
 def test_but_not_for_ever(cloud, store):
     device = FakeDevice(cloud)
     device.fetch = lambda job, sent, shots: {0: true_counts(sent, shots)[0]} if job == "job-1" else {}
-    with pytest.raises(RefusedError, match="1 circuits have no result after 3 jobs"):
+    with pytest.raises(RefusedError, match="1 circuits still lack a result after 3 jobs"):
         executor(device, store).run(circuits(0, 1), SHOTS)
     assert sorted(cloud.bill().values()) == [1, 3]
 
@@ -195,7 +211,7 @@ def test_a_slow_queue_ends_the_run_and_not_the_job(cloud, store):
     cloud.script("job", ["slow"])
     runner = executor(FakeDevice(cloud), store, patience=patience(timeout=4.0))
     with pytest.raises(
-        UnavailableError, match=r"nothing came for 4 s; 1 jobs with 2 circuits live on: .*qweft jobs fetch"
+        UnavailableError, match=r"nothing came for 4 s; open jobs live on \(1, 2 circuits .*qweft jobs fetch"
     ):
         runner.run(circuits(0, 1), SHOTS)
     while states(store) == ["sent"]:

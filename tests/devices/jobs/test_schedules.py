@@ -24,12 +24,6 @@ PROCESSES = 200
 """More than any schedule needs, as the scripted faults come to an end."""
 
 
-@pytest.fixture(autouse=True)
-def cheap_disk(monkeypatch):
-    """Kills in one process lose no power: what was written is there, forced to the disk or not."""
-    monkeypatch.setattr("qweft.devices.jobs.database.SYNCHRONOUS", "OFF")
-
-
 def look_up(cloud, store, sentence):
     """What a user does whom a sentence tells to: look at the provider's page, then adopt or forget."""
     token = re.search(r"qweft jobs (?:adopt|forget) (qweft-[0-9a-f]{16})", sentence)

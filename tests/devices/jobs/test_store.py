@@ -21,7 +21,9 @@ def store(tmp_path):
 
 
 def claim(store, token, wanted, where=WHERE, most=None):
-    return store.claim(token, "fake:chip", wanted, where, "monday", most, lambda number: Charge(number, None, "USD"))
+    return store.claim(
+        token, "fake:chip", wanted, wanted.keys(), where, "monday", most, lambda number: Charge(number, None, "USD")
+    )
 
 
 def counted(wanted):
@@ -66,7 +68,7 @@ def test_a_budget_that_says_no_leaves_nothing_written(store):
         raise DeviceError("too much")
 
     with pytest.raises(DeviceError, match="too much"):
-        store.claim("a", "fake:chip", circuits(0), WHERE, "monday", None, no)
+        store.claim("a", "fake:chip", circuits(0), circuits(0).keys(), WHERE, "monday", None, no)
     assert store.jobs() == []
     assert claim(store, "b", circuits(0)).circuits == 1
 
@@ -130,6 +132,13 @@ def test_a_file_of_another_version_or_program(store, statement, words):
     with pytest.raises(DeviceError, match=words):
         store.jobs()
     assert store.path.read_bytes() == before
+
+
+def test_what_is_over_is_forced_to_the_disk(store, monkeypatch):
+    monkeypatch.undo()  # of conftest.py
+    with store._database.transaction() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (3,)  # EXTRA
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
 def test_one_process_decides_about_a_job(store):

@@ -74,8 +74,13 @@ class Estimate:
                 "time",
                 "not known" if self.seconds is None else f"about {self.seconds:,.0f} s on the device, without queues",
             ),
-            ("money", f"not known{price}" if self.money is None else f"{self.money:,.2f} {self.currency}{price}"),
+            ("money", f"{self._money()}{price}"),
         ]
+
+    def _money(self) -> str:
+        if self.money is None:
+            return "not known"
+        return "nothing" if self.free else f"{self.money:,.2f} {self.currency}"
 
 
 def estimate(

@@ -19,7 +19,7 @@ def describe(jobs: Sequence[Job]) -> "Table | str":
 
     table = Table(box=SIMPLE_HEAD, show_footer=True)
     table.add_column("token", f"{len([job for job in jobs if job.state in OPEN])} open", no_wrap=True)
-    table.add_column("device")
+    table.add_column("device", overflow="fold")
     table.add_column("circuits", str(sum(job.circuits for job in jobs if job.job)), justify="right")
     table.add_column("shots", justify="right")
     table.add_column("state")
@@ -62,17 +62,19 @@ def describe_one(job: Job) -> "Table":
 
 def cost_of(job: Job) -> str:
     """The estimated money of a job."""
-    return "not known" if job.cost is None else f"{job.cost:,.2f} {job.currency}".strip()
+    if job.cost is None:
+        return "not known"
+    return f"{job.cost:,.2f} {job.currency}" if job.cost else "nothing"
 
 
 def _costs(jobs: Sequence[Job]) -> list[str]:
     """The sum of what the provider took, for each currency."""
     sums: dict[str, float] = {}
     for job in jobs:
-        if job.job and job.cost is not None:
+        if job.job and job.cost:
             sums[job.currency] = sums.get(job.currency, 0.0) + job.cost
-    return [f"{money:,.2f} {currency}".strip() for currency, money in sums.items()]
+    return [f"{money:,.2f} {currency}" for currency, money in sums.items()]
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

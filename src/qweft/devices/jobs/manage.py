@@ -84,6 +84,8 @@ def _ask(store: Store, job: Job) -> str:
     if job.state not in OPEN:
         return f"job {job.token} is {job.state} and over"
     device = _device(job)
+    if device.identity() != job.device:
+        return f"it was sent with other settings of the device ({job.device}); run the command that sent it again"
     with store.sole(job.token) as alone:
         if not alone:
             return "another process is sending it"

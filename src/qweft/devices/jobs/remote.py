@@ -47,6 +47,7 @@ class RemoteRun:
     now: str
     tell: Callable[[str], None]
     found: dict[str, Counts] = field(default_factory=dict)
+    _keys: list[str] = field(default_factory=list)
     _repeats: Counter[str] = field(default_factory=Counter)
     _spent: set[str] = field(default_factory=set)
     _not_listed: dict[str, float] = field(default_factory=dict)
@@ -63,8 +64,9 @@ class RemoteRun:
             OutOfBudgetError: If going on would cost too much.
             DeviceError: If the user has to look a job up, or the store cannot be used.
         """
+        self._keys = self.circuits.keys()
         waits, since = 0, self.patience.clock()
-        while len(missing := self._missing()):
+        while missing := self._missing():
             if self._advance(missing):
                 waits, since = 0, self.patience.clock()
                 continue
@@ -74,18 +76,23 @@ class RemoteRun:
             waits += 1
         return self.found
 
-    def _missing(self) -> BoundCircuits:
-        keys = self.circuits.keys()
-        self.found |= self.store.results([key for key in keys if key not in self.found], self.where)
-        return self.circuits.pick([row for row, key in enumerate(keys) if key not in self.found])
+    def _missing(self) -> list[int]:
+        """Places of circuits without a result."""
+        self.found |= self.store.results([key for key in self._keys if key not in self.found], self.where)
+        return [row for row, key in enumerate(self._keys) if key not in self.found]
 
-    def _advance(self, missing: BoundCircuits) -> bool:
+    def _ours(self, missing: list[int]) -> set[str]:
+        """Tokens of open jobs with some of these circuits."""
+        keys = [self._keys[row] for row in missing]
+        return {job.token for job in self.store.open_jobs(self.where.device, keys, self.where.shots)}
+
+    def _advance(self, missing: list[int]) -> bool:
         """Send what may be sent and look after what is open; whether anything happened."""
         news, self._may_go_on = False, True
         while self._may_send() and self._send(missing):
             news = True
         self._silence = ""
-        ours = {job.token for job in self.store.open_jobs(self.where.device, missing.keys(), self.where.shots)}
+        ours = self._ours(missing)
         for job in self.store.open_jobs(self.where.device):
             try:
                 if job.token in ours:
@@ -103,14 +110,15 @@ class RemoteRun:
         taken = [job for job in self.store.open_jobs(self.where.device) if job.state == SENT]
         return self._may_go_on and len(taken) < self.jobs_at_once
 
-    def _send(self, missing: BoundCircuits) -> bool:
+    def _send(self, missing: list[int]) -> bool:
         """Write a job down, then send it; whether there was one."""
         token = f"qweft-{secrets.token_hex(8)}"
         with self.store.sole(token):
             job = self.store.claim(
                 token,
                 self.device.name,
-                missing,
+                self.circuits.pick(missing),
+                [self._keys[row] for row in missing],
                 self.where,
                 self.now,
                 self.device.limits.circuits,
@@ -187,15 +195,15 @@ class RemoteRun:
         often = [key for key, times in self._repeats.items() if times > REPEATS]
         if often:
             raise RefusedError(
-                f"device {job.name}: {len(often)} circuits have no result after {REPEATS + 1} jobs, the last of them "
+                f"device {job.name}: {len(often)} circuits still lack a result after {REPEATS + 1} jobs, the last "
                 f"{job.job} ({job.token}); results so far are kept, and the same command asks again, which costs again"
             )
         return True
 
-    def _timed_out(self, missing: BoundCircuits) -> UnavailableError:
-        jobs = self.store.open_jobs(self.where.device, missing.keys(), self.where.shots)
+    def _timed_out(self, missing: list[int]) -> UnavailableError:
         words = f", and it does not answer ({self._silence})" if self._silence else ""
         return UnavailableError(
-            f"device {self.device.name}: nothing came for {self.patience.timeout:,.0f} s{words}; {len(jobs)} jobs with "
-            f"{len(missing)} circuits live on: run the same command again, tomorrow too, or qweft jobs fetch"
+            f"device {self.device.name}: nothing came for {self.patience.timeout:,.0f} s{words}; open jobs live on "
+            f"({len(self._ours(missing))}, {len(missing)} circuits are missing): run the same command again, tomorrow "
+            "too, or qweft jobs fetch"
         )

@@ -108,6 +108,7 @@ class Store:
         token: str,
         name: str,
         circuits: BoundCircuits,
+        keys: Sequence[str],
         where: Where,
         now: str,
         most: int | None,
@@ -120,7 +121,8 @@ class Store:
         Args:
             token: Of the new job.
             name: Of the device.
-            circuits: Different ones, in the order of their keys.
+            circuits: Different ones.
+            keys: Theirs.
             where: On what, and which results will do.
             now: The device's calibration.
             most: Circuits of one job.
@@ -129,7 +131,6 @@ class Store:
         Returns:
             The job; none where nothing is left to be sent.
         """
-        keys = circuits.keys()
         with self._database.transaction() as db:
             known = {key for (key,) in _select(db, "key", keys, where)} | set(_claims(db, keys, where))
             free = [row for row, key in enumerate(keys) if key not in known][:most]
