@@ -10,7 +10,7 @@ from qweft.cli.arguments import Arguments, split
 from qweft.cli.command import Command
 from qweft.cli.help_text import help_text
 from qweft.cli.source import Source
-from qweft.cli.values import Text, build, check, find, put
+from qweft.cli.values import Text, build, check, find, put, spelled
 from qweft.errors import QweftError
 
 Config = TypeVar("Config")
@@ -76,9 +76,10 @@ def read_arguments(config_class: Any, argv: Sequence[str], command: Command | No
 
 
 def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command | None) -> None:
-    """Check each dotted option and set it in a checked tree."""
+    """Check each dotted option and set it in a checked tree; hyphens in the names of fields may be typed."""
     source = Source(flags=tuple(command.flags) if command else ())
-    for name, text in arguments.options:
+    for typed, text in arguments.options:
+        name = spelled(config_class, typed)
         kind = find(config_class, name, source)
         if text is None:
             raise source.fault(name, "expected a value after it")

@@ -1,9 +1,10 @@
 """Packages that only some devices need, imported where they are used."""
 
-import importlib
 from typing import Any
 
+from qweft import extras
 from qweft.devices.errors import DeviceError
+from qweft.errors import QweftError
 
 
 def require(module: str, extra: str, what: str) -> Any:
@@ -18,8 +19,6 @@ def require(module: str, extra: str, what: str) -> Any:
         DeviceError: If it is not installed, or does not load.
     """
     try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise DeviceError(
-            f"{what} needs the package {module.partition('.')[0]}; pip install 'qweft[{extra}]' ({error})"
-        ) from error
+        return extras.require(module, extra, what)
+    except QweftError as error:
+        raise DeviceError(str(error)) from error
