@@ -8,11 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
+from qweft.devices.jobs import Patience, database
 from tests.devices.jobs.circuits import SHOTS, circuits, executor
 from tests.devices.jobs.fake_provider import Cloud, FakeDevice
 from tests.devices.jobs.killing import Clockwork, KillingStore, killing_device
-
-from qweft.devices.jobs import Patience, database
 
 
 def main(folder, cloud, kill_at, numbers):

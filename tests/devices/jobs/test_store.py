@@ -5,12 +5,12 @@ import threading
 
 import numpy as np
 import pytest
-from tests.devices.jobs.circuits import circuits
 
 from qweft.devices import DeviceError
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import pack_circuits, pack_counts, unpack_circuits, unpack_counts
 from qweft.devices.jobs.store import Store, Where
+from tests.devices.jobs.circuits import circuits
 
 WHERE = Where("chip", 10, "monday")
 

@@ -12,8 +12,8 @@ from qweft.devices.confusion import on_each_qubit
 from qweft.devices.errors import DeviceError
 from qweft.devices.extras import require
 from qweft.devices.frequencies import Frequencies
-from qweft.devices.measure import Runner
 from qweft.devices.mitigation.estimate import Estimate
+from qweft.devices.runner import Runner
 
 Method = Literal["inverse", "m3"]
 LEAST = 0.05
