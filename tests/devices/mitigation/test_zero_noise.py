@@ -89,7 +89,7 @@ def test_standard_errors_are_how_far_it_scatters(name):
 )
 def test_small_noise_is_lessened(device, extrapolation, left):
     """A tenth of the paper's noise. Values that change their sign with the noise have no exponential fit."""
-    settings, some = DeviceSettings(noise="paper", noise_scale=0.1), circuits(6)
+    settings, some = DeviceSettings(noise="paper", noise_scale=0.1), circuits(4)
     mitigations = [make_mitigation(readout="inverse"), make_mitigation("inverse", (1, 3, 5), extrapolation)]
     runner = make_device(device, settings)
     off = [abs(one.expectations(runner, some, None) - exact(some)).mean() for one in mitigations]
