@@ -18,7 +18,7 @@ import torch
 from benchmarks import circuit, contraction, generation, growth, layer, report, rival, step
 from benchmarks.peers.client import ALLOCATOR
 
-from qweft.comparison.environment import environment
+from qweft.environment import environment
 from qweft.files import write_bytes, write_json
 
 RESULTS = Path(__file__).parent / "results"

@@ -2,6 +2,7 @@ import pytest
 
 from qweft.cli.parser import dump_yaml, parse
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.errors import QweftError
 from qweft.training.config import RunConfig
 
 
@@ -35,6 +36,16 @@ def test_numbers_are_read_alike_in_file_and_option(write, text):
 def test_numbers_in_lists(comparison_file):
     assert parse(ComparisonConfig, [comparison_file, "--rates", "[1e-3, 2]"]).rates == [1e-3, 2.0]
     assert parse(ComparisonConfig, [comparison_file, "--seeds", "[3]"]).seeds == [3]
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3,5", [3, 5]), ("3", [3]), ("3, 5, 7", [3, 5, 7])])
+def test_a_list_may_be_typed_with_commas_alone(comparison_file, text, seeds):
+    assert parse(ComparisonConfig, [comparison_file, "--seeds", text]).seeds == seeds
+
+
+def test_a_list_with_something_else_in_it(comparison_file):
+    with pytest.raises(QweftError, match=r'--seeds: expected list of int, got "3,x"'):
+        parse(ComparisonConfig, [comparison_file, "--seeds", "3,x"])
 
 
 @pytest.mark.parametrize(

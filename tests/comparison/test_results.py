@@ -7,8 +7,8 @@ import stat
 
 import pytest
 
-from qweft.comparison.environment import environment
 from qweft.comparison.results import Run
+from qweft.environment import environment
 from qweft.errors import QweftError
 from qweft.files import write_json
 from tests.comparison.comparison_examples import run

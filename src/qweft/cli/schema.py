@@ -31,6 +31,12 @@ def is_optional(kind: Any) -> bool:
     return type(None) in get_args(kind)
 
 
+def takes_list(kind: Any) -> bool:
+    """Whether a list is the only value of the type, but for null."""
+    inner = [choice for choice in get_args(kind) if choice is not type(None)]
+    return get_origin(kind) is list or (is_optional(kind) and len(inner) == 1 and get_origin(inner[0]) is list)
+
+
 def names(kind: Any, prefix: str = "", chosen: str = NAME_PLACEHOLDER) -> dict[str, Any]:
     """Return every dotted name below a type with its own type, sections included.
 
@@ -88,7 +94,7 @@ def placeholder(kind: Any) -> str:
     """Return what stands for a value of a type in the help: INT, TEXT, {cut,drop}.
 
     >>> placeholder(int | None), placeholder(list[int]), placeholder(bool)
-    ('INT', "'[INT, ...]'", '{true,false}')
+    ('INT', 'INT,...', '{true,false}')
     """
     origin, inner = get_origin(kind), get_args(kind)
     if kind is bool:
@@ -100,7 +106,7 @@ def placeholder(kind: Any) -> str:
     if origin in (Union, types.UnionType):
         return "|".join(placeholder(choice) for choice in inner if choice is not type(None))
     if origin is list:
-        return f"'[{placeholder(inner[0])}, ...]'"
+        return f"{placeholder(inner[0])},..."
     if origin is dict or kind is Any:
         return "VALUE"
     return str(getattr(kind, "__name__", kind)).upper()

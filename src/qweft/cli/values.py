@@ -11,7 +11,7 @@ from typing import Any, get_args
 import yaml
 
 from qweft.cli import yaml_file
-from qweft.cli.schema import call, default_of, is_mapping, is_optional, is_section, kinds_of, names
+from qweft.cli.schema import call, default_of, is_mapping, is_optional, is_section, kinds_of, names, takes_list
 from qweft.cli.source import Source, show_value
 from qweft.errors import QweftError
 
@@ -143,13 +143,20 @@ def _check_leaf(kind: Any, value: Any, name: str, source: Source) -> Any:
     if value is None and not is_optional(kind):  # jsonargparse lets null pass for every type
         raise fault
     try:
-        plain = str(value) if isinstance(value, Text) else value
+        plain = _read(kind, value) if isinstance(value, Text) else value
         converted = _leaf_parser(kind).parse_object({"value": plain}).value
     except (jsonargparse.ArgumentError, TypeError, ValueError):
         raise fault from None
     if converted is None and not is_optional(kind):
         raise fault
     return converted
+
+
+def _read(kind: Any, text: Text) -> Any:
+    """Return a typed value: a list may be typed with nothing but commas (100,1000)."""
+    if takes_list(kind) and not text.startswith("[") and text != "null":
+        return [part.strip() for part in text.split(",")]
+    return str(text)
 
 
 @cache

@@ -12,7 +12,6 @@ from rich.table import Table
 from qweft.comparison.bench import Bench, set_up
 from qweft.comparison.claims import done_by_any
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.environment import environment
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run, one_at_a_time
@@ -23,6 +22,7 @@ from qweft.comparison.trial import run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates
 from qweft.comparison.verdicts import findings, in_short
 from qweft.data.load import load_data
+from qweft.environment import environment
 from qweft.models.load import load_model
 
 

@@ -59,6 +59,10 @@ class Measurer:
         Returns:
             (..., n) in the type and on the device of the inputs; no gradients.
         """
-        circuits, places = BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters).unique()
-        values = self.mitigation.expectations(self.runner, circuits, self.shots)[places]
+        values = self.expectations(BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters))
         return torch.from_numpy(values).to(inputs).reshape(*inputs.shape[:-1], circuit.qubits)
+
+    def expectations(self, circuits: BoundCircuits) -> np.ndarray:
+        """(circuits, n): z_i of each, equal circuits measured once."""
+        once, places = circuits.unique()
+        return self.mitigation.expectations(self.runner, once, self.shots)[places]

@@ -37,16 +37,31 @@ class HeldOutLoss:
     rows: tuple[tuple[float, int], ...]
 
 
+@dataclass(frozen=True)
+class RowScore:
+    """One row as a model judges it.
+
+    Args:
+        total: Sum of -log p over its targets, in nats.
+        predicted: For each target the most probable token.
+    """
+
+    total: float
+    predicted: tuple[int, ...]
+
+    @property
+    def targets(self) -> int:
+        """Number of its targets."""
+        return len(self.predicted)
+
+
 def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> HeldOutLoss:
     """The loss of a causal language model over all target tokens of the rows.
 
         loss = sum_i S_i / sum_i n_i,   S_i = sum over targets t of row i of -log p(t | tokens before t)
 
     The mean is over tokens of the whole set, so neither the batch size nor the order of the rows changes it. The
-    first token of a row has nothing before it and never counts. The standard error is that of a ratio estimator
-    over m rows with n_i > 0:
-
-        se = sqrt( m / (m - 1) * sum_i (S_i - loss * n_i)^2 ) / sum_i n_i
+    first token of a row has nothing before it and never counts. Its standard error is that of `ratio`.
 
     Args:
         model: A transformers causal language model, bare or with an adapter. Its mode is restored afterwards.
@@ -60,10 +75,16 @@ def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id:
     Raises:
         QweftError: No row holds a target token, or the batch size is below one.
     """
+    return loss_of(score_rows(model, rows, pad_token_id, batch_size))
+
+
+def score_rows(
+    model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int
+) -> tuple[RowScore, ...]:
+    """The same row by row, with the tokens that the model holds most probable; arguments and errors as above."""
     if batch_size < 1:
         raise QweftError(f"evaluation.batch_size is {batch_size}: it must be at least 1")
-    counts = [target_tokens(row) for row in rows]
-    order = [index for index, count in enumerate(counts) if count > 0]
+    order = [index for index, row in enumerate(rows) if target_tokens(row) > 0]
     if not order:
         raise QweftError(
             f"none of the {len(rows)} evaluation rows holds a target token: every label is -100 (or is a row's first "
@@ -72,17 +93,17 @@ def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id:
     # The longest rows first: little padding, and a batch that does not fit in memory fails at once.
     order.sort(key=lambda index: len(rows[index]["input_ids"]), reverse=True)
     collate = Collator(pad_token_id)
-    sums = [0.0] * len(rows)
+    found = [RowScore(0.0, ())] * len(rows)
     with judged(model):
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            for index, total in zip(batch, _row_sums(model, collate([rows[i] for i in batch])), strict=True):
-                sums[index] = total
-    return _ratio(tuple(zip(sums, counts, strict=True)))
+            for index, score in zip(batch, _scores(model, collate([rows[i] for i in batch])), strict=True):
+                found[index] = score
+    return tuple(found)
 
 
-def _row_sums(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[float]:
-    """Sum of -log p over the targets of each row of one batch."""
+def _scores(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[RowScore]:
+    """The score of each row of one batch."""
     device = device_of(model)
     logits = model(
         input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False
@@ -91,21 +112,34 @@ def _row_sums(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[float]:
     for row_logits, row_labels in zip(logits[:, :-1], labels[:, 1:], strict=True):
         positions = (row_labels != IGNORED).nonzero().squeeze(1)
         total = torch.zeros((), dtype=torch.float64)
+        predicted: list[int] = []
         for part in positions.split(POSITIONS_AT_A_TIME):
             losses = cross_entropy(row_logits[part].float(), row_labels[part], reduction="none")
             total += losses.cpu().double().sum()
-        yield total.item()
+            predicted += row_logits[part].argmax(-1).tolist()
+        yield RowScore(total.item(), tuple(predicted))
 
 
-def _ratio(rows: tuple[tuple[float, int], ...]) -> HeldOutLoss:
-    """The ratio of two totals over rows, with its standard error."""
-    scored = [(total, count) for total, count in rows if count]
-    tokens, m = sum(count for _, count in scored), len(scored)
-    loss = math.fsum(total for total, _ in scored) / tokens
-    error = None
-    if m > 1:
-        squares = math.fsum((total - loss * count) ** 2 for total, count in scored)
-        error = math.sqrt(m / (m - 1) * squares) / tokens
+def loss_of(scores: Sequence[RowScore]) -> HeldOutLoss:
+    """The loss over rows that were scored."""
+    rows = tuple((score.total, score.targets) for score in scores)
+    loss, error = ratio(rows)
     # exp overflows above 709; a loss like that is a diverged run, and its perplexity is infinite for every purpose.
     perplexity = math.exp(loss) if loss < 700 else math.inf
-    return HeldOutLoss(loss=loss, perplexity=perplexity, tokens=tokens, standard_error=error, rows=rows)
+    return HeldOutLoss(loss, perplexity, sum(count for _, count in rows), error, rows)
+
+
+def ratio(rows: Sequence[tuple[float, int]]) -> tuple[float, float | None]:
+    """sum_i S_i / sum_i n_i over rows (S_i, n_i), and its standard error; none with fewer than two rows of n_i > 0.
+
+    The error is that of a ratio estimator over the m rows with n_i > 0:
+
+        se = sqrt( m / (m - 1) * sum_i (S_i - ratio * n_i)^2 ) / sum_i n_i
+    """
+    scored = [(total, count) for total, count in rows if count]
+    tokens, m = sum(count for _, count in scored), len(scored)
+    found = math.fsum(total for total, _ in scored) / tokens
+    if m < 2:
+        return found, None
+    squares = math.fsum((total - found * count) ** 2 for total, count in scored)
+    return found, math.sqrt(m / (m - 1) * squares) / tokens

@@ -22,11 +22,11 @@ from qweft.comparison.report.emphasis import emphasised
 from qweft.comparison.report.forest import differences, forest_plate
 from qweft.comparison.report.heat_maps import Scale
 from qweft.comparison.report.inspection import MEASURES
-from qweft.comparison.report.looks import COLOURS, DASHES, SHAPES, fitting, looks
 from qweft.comparison.report.pareto import Point, front, points
 from qweft.comparison.report.search import searches
 from qweft.comparison.summary import findings, summarise
 from qweft.comparison.verdicts import Finding
+from qweft.figures.looks import COLOURS, DASHES, SHAPES, fitting, looks
 from tests.comparison.comparison_examples import run, runs
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
 

@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from qweft.comparison.environment import environment
 from qweft.comparison.report import words
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.page import render_page
 from qweft.comparison.summary import summarise, verdicts
+from qweft.environment import environment
 from qweft.errors import QweftError
 from tests.comparison.comparison_examples import run, runs
 from tests.comparison.report import report_examples

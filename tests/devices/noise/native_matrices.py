@@ -18,7 +18,7 @@ def unitary_of(gate, angles):
 
 
 def u3_angles(matrix):
-    """(theta, phi, lambda) with matrix = phase * [[cos, -e^(i lambda) sin], [e^(i phi) sin, e^(i (phi+lambda)) cos]]."""
+    """(theta, phi, lambda) of a U3, up to a phase."""
     theta = 2 * math.atan2(abs(matrix[1, 0]), abs(matrix[0, 0]))
     total = np.angle(matrix[1, 1]) - np.angle(matrix[0, 0])  # phi + lambda
     difference = np.angle(matrix[1, 0]) - np.angle(-matrix[0, 1])  # phi - lambda

@@ -13,15 +13,15 @@ from qweft.comparison.report.emphasis import MOST, emphasised
 from qweft.comparison.report.forest import Part, forest_plate
 from qweft.comparison.report.heat_maps import HeatMap, heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped
-from qweft.comparison.report.looks import Look, looks
 from qweft.comparison.report.pareto import pareto_plate
-from qweft.comparison.report.plate import Plate
 from qweft.comparison.report.search import Search, search_plate, searches
 from qweft.comparison.report.spectra import spectra_plate
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.summary import Summary, findings, summarise
 from qweft.comparison.verdicts import Finding
 from qweft.errors import QweftError
+from qweft.figures.looks import Look, looks
+from qweft.figures.plate import Plate
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qweft.comparison.report.axes import End, dress, name_at_right
 from qweft.comparison.report.emphasis import MOST
-from qweft.comparison.report.looks import INK, Look, fitting
-from qweft.comparison.report.plate import Notes, Plate
 from qweft.comparison.results import BASE, Run
+from qweft.figures.axes import End, dress, name_at_right
+from qweft.figures.looks import INK, Look, fitting
+from qweft.figures.plate import Notes, Plate
 
 SMOOTHED_SHARE, APART_SHARE = 20, 6
 """Training losses are averaged over the last 1/20 of all steps, differences of them over the last 1/6."""

@@ -6,10 +6,10 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qweft.comparison.report.axes import SMALL, dress
-from qweft.comparison.report.looks import INK, PAPER, Look, fitting
-from qweft.comparison.report.plate import Notes, Plate
 from qweft.comparison.verdicts import Finding
+from qweft.figures.axes import SMALL, dress
+from qweft.figures.looks import INK, PAPER, Look, fitting
+from qweft.figures.plate import Notes, Plate
 
 Part = Literal["hybrids", "others"]
 NAMES: dict[Part, str] = {"hybrids": "differences", "others": "differences_others"}

@@ -14,8 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
 from qweft.comparison.report.inspection import Inspection, Measure
-from qweft.comparison.report.looks import INK, fitting
-from qweft.comparison.report.plate import UNITS
+from qweft.figures.looks import INK, fitting
+from qweft.figures.plate import UNITS
 from qweft.files import write_bytes
 
 COLOUR_MAP = "cividis"

@@ -8,8 +8,8 @@ from qweft.comparison.report.content import Content, Plates
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import shown
 from qweft.comparison.report.notes import notes
-from qweft.comparison.report.plate import Plate
 from qweft.comparison.table import EMPTY, markdown_rows, markdown_table
+from qweft.figures.plate import Plate
 
 
 def render_markdown(content: Content, plates: Plates) -> str:

@@ -15,11 +15,11 @@ from qweft.comparison.report.content import Content, Plates, look_of, plates
 from qweft.comparison.report.emphasis import MOST
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import mapped, shown
-from qweft.comparison.report.looks import Look
 from qweft.comparison.report.notes import notes
-from qweft.comparison.report.plate import Plate
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import EMPTY, cells
+from qweft.figures.looks import Look
+from qweft.figures.plate import Plate
 
 TEMPLATES = ("page.html.j2", "sections.html.j2", "beside.html.j2", "style.css")
 

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from qweft.comparison.report.axes import SMALL, End, dress, name_at_right, short
-from qweft.comparison.report.looks import INK, Look
-from qweft.comparison.report.plate import Notes, Plate
 from qweft.comparison.results import BASE
 from qweft.comparison.summary import Summary
+from qweft.figures.axes import SMALL, End, dress, name_at_right, short
+from qweft.figures.looks import INK, Look
+from qweft.figures.plate import Notes, Plate
 
 Cost = Literal["parameters", "time"]
 TITLES: dict[Cost, str] = {

@@ -8,9 +8,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from qweft.comparison.report.axes import End, dress, name_at_right
-from qweft.comparison.report.looks import INK, Look
-from qweft.comparison.report.plate import Notes, Plate
+from qweft.figures.axes import End, dress, name_at_right
+from qweft.figures.looks import INK, Look
+from qweft.figures.plate import Notes, Plate
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from qweft.comparison.report.axes import End, dress, name_at_right
 from qweft.comparison.report.inspection import Inspection
-from qweft.comparison.report.looks import Look
-from qweft.comparison.report.plate import Notes, Plate
+from qweft.figures.axes import End, dress, name_at_right
+from qweft.figures.looks import Look
+from qweft.figures.plate import Notes, Plate
 
 
 def spectra_plate(

@@ -1,8 +1,9 @@
 """Exact simulation under a noise model, on the expectation values of all Pauli products: real, and differentiable.
 
 A state of n qubits is the vector <P> over the 4^n products P of I, X, Y, Z; digit i of its index in base 4 is the
-factor on qubit i, qubit 0 first. |0...0> has 1 where all factors are I or Z. A rotation mixes two of X, Y, Z on its wire, a CZ
-permutes the products up to a sign, and depolarizing multiplies each by a number: (1 - p)^(factors that are not I).
+factor on qubit i, qubit 0 first. |0...0> has 1 where all factors are I or Z. A rotation mixes two of X, Y, Z on its
+wire, a CZ permutes the products up to a sign, and depolarizing multiplies each by a number, 1 - p for a factor that is
+not I.
 """
 
 from collections.abc import Callable, Sequence

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from qweft.comparison.report.looks import INK, Look, fitting
+from qweft.figures.looks import INK, Look, fitting
 
 SMALL, NORMAL = 9.5, 10.5
 """Sizes of text in points."""

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from qweft.comparison.report.looks import COLOURS, INK, PAPER
+from qweft.figures.looks import COLOURS, INK, PAPER
 from qweft.files import write_bytes
 
 WIDTH = 4.7

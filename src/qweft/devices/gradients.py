@@ -1,0 +1,137 @@
+"""Gradients of measured expectation values, from the same circuit measured at shifted angles.
+
+The expectation f as a function of one gate's angle t is a trigonometric polynomial. Its frequencies are the differences
+of the eigenvalues of the gate's generator, {1} of RY and {1/2, 1} of CRZ, so its derivative is a sum of its values:
+
+    RY    f'(t) = [f(t + pi/2) - f(t - pi/2)] / 2
+    CRZ   f'(t) = c+ [f(t + pi/2) - f(t - pi/2)] - c- [f(t + 3 pi/2) - f(t - 3 pi/2)]
+          c+ = (sqrt(2) + 1) / (4 sqrt(2)),  c- = (sqrt(2) - 1) / (4 sqrt(2))
+
+exactly, with errors of the chip too as long as they do not depend on the angle; with shots without bias. An angle that
+feeds several gates gets the sum of their derivatives. Where mitigation repeats a gate (folding), its frequencies are
+others, and the rule is approximate.
+
+Sources: Schuld et al., arXiv 1811.11184, for the first; Anselmetti et al., arXiv 2104.05695, appendix F, for the
+second; Wierichs et al., arXiv 2107.12390, for the general rule.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from qweft.circuit import Circuit
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.measure import Measurer
+
+_MORE, _LESS = ((math.sqrt(2) + sign) / (4 * math.sqrt(2)) for sign in (1, -1))
+
+RULES: dict[str, tuple[tuple[float, float], ...]] = {
+    "ry": ((math.pi / 2, 0.5), (-math.pi / 2, -0.5)),
+    "crz": (
+        (math.pi / 2, _MORE),
+        (-math.pi / 2, -_MORE),
+        (3 * math.pi / 2, -_LESS),
+        (-3 * math.pi / 2, _LESS),
+    ),
+}
+"""(shift, coefficient) of the values that a derivative is the sum of."""
+
+
+def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    """What the measurer gives, with gradients measured on the same device when a backward pass asks for them.
+
+    Tokens whose values get no gradient are not measured again. Differentiable once.
+
+    Args:
+        measurer: Runner, shots and mitigation.
+        circuit: The circuit.
+        inputs: (..., circuit.inputs), in radians.
+        parameters: (circuit.parameters,), in radians.
+
+    Returns:
+        (..., n) in the type and on the device of the inputs.
+    """
+    return _Measured.apply(measurer, circuit, inputs, parameters)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def gradient_circuits(circuit: Circuit, tokens: int, inputs: bool = True, parameters: bool = True) -> int:
+    """How many circuits a backward pass measures at most, beside the `tokens` of the forward pass.
+
+    tokens (2 g_RY + 4 g_CRZ), with g the gates whose angle is asked for: at r = 4 and L = 2 of the method's circuit
+    112 a token.
+
+    Args:
+        circuit: The circuit.
+        tokens: Tokens that get a gradient.
+        inputs: Whether the inputs are asked for.
+        parameters: Whether the trained angles are.
+    """
+    return tokens * sum(len(RULES[circuit.gates[place].name]) for place in _asked(circuit, inputs, parameters))
+
+
+def _asked(circuit: Circuit, inputs: bool, parameters: bool) -> list[int]:
+    """The places of the gates whose angle is asked for."""
+    wanted = {"input": inputs, "parameter": parameters}
+    return [place for place, gate in enumerate(circuit.gates) if wanted[gate.source]]
+
+
+def derivatives(measurer: Measurer, circuits: BoundCircuits, gates: Sequence[int]) -> np.ndarray:
+    """The derivative of every z_i with respect to the angles of some gates; all shifted circuits are one request.
+
+    Args:
+        measurer: What measures.
+        circuits: The circuits at which.
+        gates: Places of the gates, g of them.
+
+    Returns:
+        (g, circuits, n).
+    """
+    terms = [(number, place, *term) for number, place in enumerate(gates) for term in RULES[circuits.gates[place][0]]]
+    angles = np.repeat(circuits.angles[None], len(terms), 0)
+    for row, (_, place, shift, _) in enumerate(terms):
+        angles[row, :, place] += shift
+    values = measurer.expectations(replace(circuits, angles=angles.reshape(-1, len(circuits.gates))))
+    found = np.zeros((len(gates), len(circuits), circuits.qubits))
+    for (number, _, _, coefficient), value in zip(terms, values.reshape(len(terms), len(circuits), -1), strict=True):
+        found[number] += coefficient * value
+    return found
+
+
+class _Measured(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(inputs, parameters)
+        ctx.measurer, ctx.circuit = measurer, circuit
+        return measurer(circuit, inputs, parameters)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        inputs, parameters = ctx.saved_tensors
+        circuit, asked = ctx.circuit, ctx.needs_input_grad[2:]
+        weights = gradients[0].detach().double().cpu().reshape(-1, circuit.qubits).numpy()
+        rows = np.flatnonzero(weights.any(1))
+        to_inputs = np.zeros((len(weights), circuit.inputs))
+        to_parameters = np.zeros(circuit.parameters)
+        places = _asked(circuit, *asked)
+        if len(rows) and places:
+            circuits = BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters).pick(rows)
+            found = (derivatives(ctx.measurer, circuits, places) * weights[rows]).sum(2)
+            for place, of_gate in zip(places, found, strict=True):
+                gate = circuit.gates[place]
+                if gate.source == "input":
+                    to_inputs[rows, gate.index] += of_gate
+                else:
+                    to_parameters[gate.index] += of_gate.sum()
+        return (
+            None,
+            None,
+            torch.from_numpy(to_inputs).to(inputs).reshape(inputs.shape) if asked[0] else None,
+            torch.from_numpy(to_parameters).to(parameters) if asked[1] else None,
+        )

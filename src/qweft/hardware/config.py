@@ -1,0 +1,43 @@
+"""How a trained adapter's circuits are to be measured on a device."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """The measuring of an adapter's circuits on a device, at several numbers of shots and strengths of noise.
+
+    Args:
+        device: "exact" computes as ever; "shots", "noisy", or "FAMILY:NAME" as `qweft devices` lists them.
+        shots: Measurements of each circuit; several numbers are tried one after the other. None asks for exact
+            probabilities, which only simulators have.
+        noise: Noise model: a name, or path of a YAML file; none means the device's own.
+        noise_scale: Every probability of error of the noise model times this; several are tried one after the other.
+        readout: Readout errors are undone by "inverse" (qubit by qubit), or by the package mthree ("m3").
+        zne: Zero-noise extrapolation from circuits that are folded to so many times their length (1,3,5).
+        extrapolation: What is laid through the values at these lengths.
+        layers: Only circuits of these layers are measured: names, ends of names (q_proj), or either with *.
+        max_circuits: At most so many circuits at each number of shots and strength of noise; fewer rows are judged, or
+            single tokens of a few rows measured, so that they suffice.
+        max_cost: The whole of it may cost so much, in the currency of the device's price list.
+        max_seconds: The whole of it may take the device so many seconds, as estimated.
+        prices: A price list beside the built-in one (YAML).
+        seed: Of simulated shots, and of the choice of rows or tokens.
+        output: Folder for numbers and plots; by default robustness-DEVICE beside the adapter.
+    """
+
+    device: str = "exact"
+    shots: list[int] | None = None
+    noise: str | None = None
+    noise_scale: list[float] = field(default_factory=lambda: [1.0])
+    readout: Literal["inverse", "m3"] | None = None
+    zne: list[int] | None = None
+    extrapolation: Literal["richardson", "linear", "exponential"] = "richardson"
+    layers: list[str] | None = None
+    max_circuits: int | None = None
+    max_cost: float | None = None
+    max_seconds: float | None = None
+    prices: str | None = None
+    seed: int = 0
+    output: str | None = None

@@ -1,0 +1,71 @@
+"""The devices and settings that a config asks for."""
+
+import math
+from dataclasses import dataclass
+
+from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
+from qweft.errors import QweftError
+from qweft.hardware.config import HardwareConfig
+from qweft.hardware.outcome import Setting
+
+NOISELESS = ("exact", "shots")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is to be measured.
+
+    Args:
+        devices: A device for each strength of noise.
+        settings: In the order in which they are run.
+    """
+
+    devices: dict[float, Device | RemoteDevice]
+    settings: tuple[Setting, ...]
+
+
+def make_grid(config: HardwareConfig) -> Grid:
+    """The devices, each checked, and every number of shots at every strength of noise.
+
+    A device that can give exact probabilities is also asked for those: they are what more shots lead to.
+
+    Raises:
+        QweftError: If a number is out of range, or the device or its shots cannot be had.
+    """
+    _check(config)
+    devices = {
+        scale: make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
+        for scale in sorted(set(config.noise_scale))
+    }
+    wanted: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
+    first = next(iter(devices.values()))
+    for shots in wanted:
+        first.check(shots)
+    if config.shots and isinstance(first, Device) and _is_exact_too(first):
+        wanted.append(None)
+    return Grid(devices, tuple(Setting(shots, scale) for scale in devices for shots in wanted))
+
+
+def _check(config: HardwareConfig) -> None:
+    for shots in config.shots or []:
+        if shots < 1:
+            raise QweftError(f"shots must be at least 1, got {shots}; leave them out for exact probabilities")
+    if not config.noise_scale:
+        raise QweftError("noise_scale is an empty list; 1 is the noise model as it is")
+    for scale in config.noise_scale:
+        if not (math.isfinite(scale) and scale >= 0):
+            raise QweftError(f"noise_scale must be at least 0, got {scale}")
+    if config.device in NOISELESS and (config.noise is not None or config.noise_scale != [1.0]):
+        raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
+    for name in ("max_circuits", "max_cost", "max_seconds"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise QweftError(f"{name} must be above 0, got {value}")
+
+
+def _is_exact_too(device: Device) -> bool:
+    try:
+        device.check(None)
+    except DeviceError:
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""A model judged on a sample: losses, predictions, answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qweft.data.conversation import Conversation
+from qweft.data.template import render
+from qweft.data.tokens import Encoded
+from qweft.evaluation.answers import generate_answers
+from qweft.evaluation.loss import score_rows
+from qweft.hardware.outcome import Judged
+
+
+def judge(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Encoded],
+    conversations: Sequence[Conversation],
+    batch_size: int,
+    max_new_tokens: int,
+) -> Judged:
+    """Scores of the rows, and greedy answers to the conversations' prompts."""
+    scores = score_rows(model, rows, tokenizer.pad_token_id, batch_size)
+    answers = generate_answers(model, tokenizer, conversations, max_new_tokens)
+    return Judged(scores, tuple(answer.generated for answer in answers))
+
+
+def most_tokens(conversation: Conversation, tokenizer: Any, max_new_tokens: int) -> int:
+    """The tokens that answering takes at most: the prompt's, and all new ones but the last, which is not read."""
+    text = render(conversation.messages[:-1], tokenizer, answer_next=True)
+    return len(tokenizer(text, add_special_tokens=False).input_ids) + max_new_tokens - 1

@@ -1,0 +1,75 @@
+"""What is measured where not everything fits."""
+
+import numpy as np
+import pytest
+import torch
+
+from qweft.errors import QweftError
+from qweft.hardware.sample import ChosenTokens, choose_sample
+
+
+def rows_of(*lengths):
+    draws = np.random.default_rng(0)
+    return [{"input_ids": (ids := draws.integers(1, 50, n).tolist()), "labels": ids} for n in lengths]
+
+
+def test_without_a_cap_everything_is_measured():
+    sample = choose_sample(rows_of(5, 7, 9), [10, 12], circuits_a_token=4, max_circuits=None, seed=0)
+    assert sample.rows == (0, 1, 2) and sample.answers == 2 and sample.tokens is None
+    assert sample.circuits == sample.whole == 4 * (5 + 7 + 9 + 10 + 12)
+    assert sample == choose_sample(rows_of(5, 7, 9), [10, 12], 4, sample.whole, 1)
+
+
+@pytest.mark.parametrize("cap", [120, 150, 200, 300, 400])
+@pytest.mark.parametrize("seed", range(5))
+def test_as_many_rows_as_fit_and_never_more(cap, seed):
+    rows = rows_of(*[10] * 20)
+    sample = choose_sample(rows, [12, 12, 12], 2, cap, seed)
+    answers = min(3, cap // 2 // 24)
+    assert sample.answers == answers
+    assert len(sample.rows) == (cap - 24 * answers) // 20
+    assert sample.circuits == 20 * len(sample.rows) + 24 * answers <= cap
+
+
+def test_rows_are_drawn_by_the_seed():
+    drawn = {choose_sample(rows_of(*[10] * 20), [], 1, 50, seed).rows for seed in range(20)}
+    assert len(drawn) > 10
+    assert {row for rows in drawn for row in rows} == set(range(20))
+
+
+@pytest.mark.parametrize("cap", [6, 13, 30])
+def test_single_tokens_where_no_two_rows_fit(cap):
+    rows = rows_of(*[10] * 20)
+    sample = choose_sample(rows, [5], 3, cap, 0)
+    assert sample.tokens is not None and sample.answers == 0
+    assert len(sample.rows) == 8
+    assert sum(map(len, sample.tokens)) == cap // 3
+    assert sample.circuits == 3 * (cap // 3)
+    assert "of the 80 tokens of 8 rows measured" in sample.describe(rows)
+
+
+def test_rows_without_targets_are_never_chosen():
+    rows = rows_of(4, 4, 4)
+    rows[1] = rows[1] | {"labels": [-100] * 4}
+    assert choose_sample(rows, [], 1, None, 0).rows == (0, 2)
+    with pytest.raises(QweftError, match="no row holds a token that is predicted"):
+        choose_sample(rows[1:2], [], 1, None, 0)
+
+
+def test_a_cap_below_one_token():
+    with pytest.raises(
+        QweftError, match=r"max_circuits 3 is fewer than the 4 circuits that one token takes; .*--layers"
+    ):
+        choose_sample(rows_of(4), [], 4, 3, 0)
+
+
+def test_chosen_tokens_are_found_in_any_batch_and_order():
+    rows = rows_of(6, 4, 5)
+    rows[1] = {"input_ids": rows[0]["input_ids"][:4], "labels": rows[0]["labels"][:4]}  # the beginning of another
+    choose = ChosenTokens(rows, [(0, 5), (2,), ()])
+    batch = torch.zeros(4, 8, dtype=torch.long)
+    for place, row in enumerate((2, 1, 0)):
+        ids = torch.tensor(rows[row]["input_ids"])
+        batch[place, : len(ids)] = ids
+    batch[3, :4] = 63  # a row of another text
+    assert choose(batch).nonzero().tolist() == [[1, 2], [2, 0], [2, 5]]
