@@ -26,6 +26,8 @@ CONFIG_CLASSES = {
     "push": PushConfig,
     "report": ReportConfig,
     "presets": None,
+    "devices": None,
+    "jobs": None,
 }
 
 

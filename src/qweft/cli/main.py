@@ -21,6 +21,8 @@ COMMANDS = {
     "push": "upload an adapter to the hub, private unless you say otherwise",
     "plan": "parameters, memory and steps of a run, without running it",
     "presets": "list the adapter presets",
+    "devices": "list where circuits can run, what is installed, and what it costs",
+    "jobs": "what was sent to devices that take jobs: list, show, fetch, adopt, forget, cancel",
 }
 
 HELP = """usage: qweft COMMAND [ARGUMENTS]

@@ -64,7 +64,7 @@ def read_arguments(config_class: Any, argv: Sequence[str], command: Command | No
         QweftError: The target that the command needs is not there.
         SystemExit: With status 0, after the help.
     """
-    arguments = split(argv, command.flags if command else ())
+    arguments = split(argv, command.flags if command else (), max(1, len(command.target.split())) if command else 1)
     if command is None:
         return arguments
     if arguments.wants_help:

@@ -3,10 +3,10 @@
 import warnings
 
 import numpy as np
-from tests.devices.providers.forms import circuits
 
 from qweft.devices import DeviceSettings, make_device
 from qweft.devices.mitigation import make_mitigation
+from tests.devices.providers.forms import circuits
 
 DEVICES = {
     "noisy": DeviceSettings(noise="paper"),

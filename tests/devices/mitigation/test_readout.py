@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tests.devices.providers.forms import circuits
 
 from qweft.devices import DeviceError, DeviceSettings, Frequencies, make_device
 from qweft.devices.confusion import on_each_qubit
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
 from qweft.devices.simulators import probabilities
+from tests.devices.providers.forms import circuits
 
 MATRICES = np.array([[[0.95, 0.05], [0.1, 0.9]], [[0.99, 0.01], [0.2, 0.8]], [[0.85, 0.15], [0.02, 0.98]]])
 

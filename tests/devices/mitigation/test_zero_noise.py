@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.devices.providers.forms import circuits
 
 from qweft.devices import BoundCircuits, DeviceSettings, make_device
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.estimate import Estimate
 from qweft.devices.mitigation.extrapolation import EXTRAPOLATIONS, extrapolate
 from qweft.devices.mitigation.folding import folded
+from tests.devices.providers.forms import circuits
 
 qml = pytest.importorskip("pennylane")
 

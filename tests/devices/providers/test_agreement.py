@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from tests.devices.providers.forms import circuits
-from tests.devices.providers.scores import check_scatter
 
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.devices import DeviceSettings, Frequencies, Measurer, make_device
 from qweft.devices.mitigation.folding import folded
+from tests.devices.providers.forms import circuits
+from tests.devices.providers.scores import check_scatter
 
 SIMULATORS = {
     "pennylane:default.qubit": "pennylane",

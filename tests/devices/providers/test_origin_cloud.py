@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.devices.providers.forms import circuits
-from tests.devices.providers.scores import check_scatter
 
 from qweft.devices import (
     DeviceError,
@@ -28,6 +26,8 @@ from qweft.devices import (
 from qweft.devices.frequencies import from_counts
 from qweft.devices.mitigation.folding import folded
 from qweft.devices.mitigation.readout import calibration_circuits
+from tests.devices.providers.forms import circuits
+from tests.devices.providers.scores import check_scatter
 
 pytest.importorskip("pyqpanda3")
 KEY = "hushHUSH0123456789abcdef"

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.devices.providers.forms import circuits
-from tests.devices.providers.scores import check_scatter
 
 from qweft.devices import Frequencies, make_device
 from qweft.devices.frequencies import from_counts
+from tests.devices.providers.forms import circuits
+from tests.devices.providers.scores import check_scatter
 
 
 def exact(some):

@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.devices.providers.forms import circuits
 
 from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, RefusedError, make_device
 from qweft.devices.mitigation.folding import folded
 from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
+from tests.devices.providers.forms import circuits
 
 pytest.importorskip("qiskit_aer")
 fakes = pytest.importorskip("qiskit_ibm_runtime.fake_provider")

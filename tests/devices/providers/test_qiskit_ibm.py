@@ -8,8 +8,6 @@ import types
 
 import numpy as np
 import pytest
-from tests.devices.providers.forms import circuits
-from tests.devices.providers.scores import check_scatter
 
 from qweft.devices import (
     DeviceError,
@@ -23,6 +21,8 @@ from qweft.devices import (
 )
 from qweft.devices.frequencies import from_counts
 from qweft.devices.providers.qiskit_fake import FakeBackendDevice
+from tests.devices.providers.forms import circuits
+from tests.devices.providers.scores import check_scatter
 
 runtime = pytest.importorskip("qiskit_ibm_runtime")
 aer = pytest.importorskip("qiskit_aer")
