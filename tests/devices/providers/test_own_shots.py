@@ -27,12 +27,12 @@ def test_a_device_of_a_pennylane_plugin():
 def test_pyqpanda3():
     """Programs and counts as for the cloud; this simulator takes no seed."""
     core = pytest.importorskip("pyqpanda3.core")
+    from qweft.circuit.formats.origin import program
     from qweft.devices.providers.origin_cloud import _by_bits
-    from qweft.devices.providers.origin_programs import program
 
     some, machine, rows = circuits(40), core.CPUQVM(), []
     for row in some.angles:
-        machine.run(program(some, row, measured=True), 400)
+        machine.run(program(3, some.gates, row), 400)
         rows.append(from_counts(_by_bits(machine.result().get_counts(), 3), 3, 400))
     check_scatter(Frequencies(np.stack(rows), 400), exact(some))
 

@@ -38,10 +38,10 @@ def test_a_folded_circuit_is_compiled_folded(name):
 def test_barriers_hold_where_a_compiler_knows_the_angles_and_does_its_most(barriers):
     from qiskit.transpiler import generate_preset_pass_manager
 
-    from qweft.devices.providers.qiskit_forms import Form, parametrised
+    from qweft.circuit.formats.qiskit import template
 
     three = folded(FOLDABLE, 3)
-    circuit = parametrised(Form.of(three if barriers else dataclasses.replace(three, barriers=())))
+    circuit = template(2, three.gates, three.barriers if barriers else ())
     manager = generate_preset_pass_manager(optimization_level=3, basis_gates=["rz", "sx", "cx"], seed_transpiler=0)
     compiled = manager.run(circuit.assign_parameters(three.angles[0]))
     # any unitary of two qubits takes three at most; each part by itself takes two or three

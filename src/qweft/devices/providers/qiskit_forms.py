@@ -31,20 +31,6 @@ class Form:
         return cls(circuits.qubits, circuits.gates, circuits.barriers, like)
 
 
-def parametrised(form: Form) -> Any:
-    """A QuantumCircuit with one parameter for each gate, without measurements."""
-    from qiskit import QuantumCircuit
-    from qiskit.circuit import ParameterVector
-
-    circuit = QuantumCircuit(form.qubits)
-    angles = ParameterVector("t", len(form.gates))
-    for place, (name, wires) in enumerate(form.gates):
-        if place in form.barriers:
-            circuit.barrier()
-        getattr(circuit, name)(angles[place], *wires)
-    return circuit
-
-
 def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
     """The columns of a table of angles that a circuit still has parameters for, in the order of `circuit.parameters`.
 
