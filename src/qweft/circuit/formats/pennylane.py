@@ -1,51 +1,62 @@
-"""A circuit as PennyLane's quantum function."""
+"""PennyLane's quantum functions.
 
-from collections.abc import Callable
+Its RY and CRZ are ours, and its wire 0 is the most significant bit, as ours.
+"""
+
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.angles import Numbers, given_numbers
-from qweft.errors import QweftError
+from qweft.circuit.formats.angles import Gates
 from qweft.extras import require
 
+NEEDS = "a PennyLane function"
 
-def to_pennylane(
-    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
-) -> Callable[..., list[Any] | None]:
-    """A quantum function f(inputs, parameters) on wires 0..n-1, wire i being our qubit i.
 
-    `pennylane.QNode(f, device)` makes it run, `pennylane.tape.make_qscript(f)(...)` makes a QuantumScript of it.
-    Numbers given here are those it takes where it is called without. It may be called with tensors of any library that
-    PennyLane differentiates, the inputs then of shape (circuit.inputs,) or, for many tokens at once, (tokens,
-    circuit.inputs).
+def to_pennylane(circuit: Circuit) -> Callable[[Any, Any], list[Any]]:
+    """The circuit as a quantum function of (inputs, parameters) that returns `expval(Z)` of every qubit.
+
+        qml.QNode(to_pennylane(circuit), qml.device("default.qubit", wires=circuit.qubits))(inputs, parameters)
+        qml.tape.make_qscript(to_pennylane(circuit))(inputs, parameters)
+
+    Inputs are (circuit.inputs,), or (tokens, circuit.inputs) where the device broadcasts; parameters
+    (circuit.parameters,); both in radians, of any type that PennyLane differentiates.
 
     Args:
         circuit: The circuit.
-        inputs: (circuit.inputs,), in radians.
-        parameters: (circuit.parameters,), in radians.
-        measured: Whether it returns the n expectation values of Z; else it returns nothing, and stands inside a
-            quantum function that measures what it likes.
 
     Raises:
-        QweftError: If PennyLane is not installed, or numbers do not fit the circuit or are not finite; from the
-            function itself, if it is called without numbers that were not given here either.
+        QweftError: If PennyLane is not installed.
     """
-    pennylane = require("pennylane", "pennylane", "a PennyLane function")
-    gates = {"ry": pennylane.RY, "crz": pennylane.CRZ}
-    c, t = given_numbers(circuit, inputs, parameters)
+    qml = require("pennylane", "pennylane", NEEDS)
 
-    def quantum_function(inputs: Any = c, parameters: Any = t) -> list[Any] | None:
-        sources = (("inputs", inputs, circuit.inputs), ("parameters", parameters, circuit.parameters))
-        for name, row, length in sources:
-            if row is None:
-                raise QweftError(f"the circuit has no {name}; call the function with {name}=..., or make it with them")
-            if pennylane.math.shape(row)[-1:] != (length,):
-                raise QweftError(
-                    f"{name} are of shape {pennylane.math.shape(row)}, and the circuit takes {length} numbers"
-                )
+    def function(inputs: Any, parameters: Any) -> list[Any]:
         for gate in circuit.gates:
-            row = inputs if gate.source == "input" else parameters
-            gates[gate.name](row[..., gate.index], wires=gate.wires)
-        return [pennylane.expval(pennylane.Z(wire)) for wire in range(circuit.qubits)] if measured else None
+            angle = inputs[..., gate.index] if gate.source == "input" else parameters[gate.index]
+            _apply(qml, gate.name, gate.wires, angle)
+        return [qml.expval(qml.PauliZ(wire)) for wire in range(circuit.qubits)]
 
-    return quantum_function
+    return function
+
+
+def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Collection[int] = ()) -> None:
+    """Queue gates inside of a quantum function.
+
+    Args:
+        qubits: n.
+        gates: The gates.
+        angles: For each of them a number, or (circuits,) numbers where the device broadcasts, in radians.
+        barriers: Numbers of gates that a barrier over all qubits stands before.
+
+    Raises:
+        QweftError: If PennyLane is not installed.
+    """
+    qml = require("pennylane", "pennylane", NEEDS)
+    for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
+        if place in barriers:
+            qml.Barrier(wires=range(qubits))
+        _apply(qml, name, wires, angle)
+
+
+def _apply(qml: Any, name: str, wires: tuple[int, ...], angle: Any) -> None:
+    {"ry": qml.RY, "crz": qml.CRZ}[name](angle, wires=wires)
