@@ -1,7 +1,7 @@
-"""How large a circuit is."""
+"""How large a circuit is: gates by kind, depth, and what is on two qubits."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,44 +10,48 @@ from qweft.circuit.description import Circuit
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of a circuit's gates; measurements and barriers are none.
+    """The size of a circuit in some set of gates.
 
     Args:
-        gates: All gates.
-        two_qubit: Those on two qubits.
-        depth: Gates on the longest chain of gates that must wait for each other.
-        two_qubit_depth: The same, of gates on two qubits alone.
-        by_name: How many of each.
+        gates: Gates by name, the most frequent first.
+        one_qubit: Gates on one qubit.
+        two_qubit: Gates on two.
+        depth: Steps that it takes where gates on different qubits act at the same time.
+        two_qubit_depth: The same, where only gates on two qubits take time.
     """
 
-    gates: int
+    gates: dict[str, int]
+    one_qubit: int
     two_qubit: int
     depth: int
     two_qubit_depth: int
-    by_name: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """As a record."""
+        """All of it, as JSON holds it."""
         return asdict(self)
 
 
-def count(circuit: Circuit) -> Counts:
-    """The counts of the circuit as it is written."""
-    return count_gates((gate.name, gate.wires) for gate in circuit.gates)
+def counts(circuit: Circuit) -> Counts:
+    """The size of the circuit as it is written."""
+    return counts_of([(gate.name, gate.wires) for gate in circuit.gates])
 
 
-def count_gates(gates: Iterable[tuple[str, tuple[int, ...]]]) -> Counts:
-    """The counts of gates (name, wires), in the order in which they act."""
-    found = list(gates)
-    two = [gate for gate in found if len(gate[1]) > 1]
-    names = Counter(name for name, _ in found)
-    return Counts(len(found), len(two), _depth(found), _depth(two), dict(names.most_common()))
+def counts_of(gates: Sequence[tuple[str, Sequence[int]]]) -> Counts:
+    """The size of gates given as (name, wires), in the order in which they act."""
+    two = [wires for _, wires in gates if len(wires) == 2]
+    return Counts(
+        dict(Counter(name for name, _ in gates).most_common()),
+        sum(len(wires) == 1 for _, wires in gates),
+        len(two),
+        _depth(wires for _, wires in gates),
+        _depth(two),
+    )
 
 
-def _depth(gates: Iterable[tuple[str, tuple[int, ...]]]) -> int:
-    reached: Counter[int] = Counter()
-    for _, wires in gates:
-        reached.update(dict.fromkeys(wires, 0))
-        after = max(reached[wire] for wire in wires) + 1
-        reached |= dict.fromkeys(wires, after)
+def _depth(steps: Iterable[Sequence[int]]) -> int:
+    """The longest chain of steps that wait for each other."""
+    reached: dict[int, int] = {}
+    for wires in steps:
+        time = 1 + max(reached.get(wire, 0) for wire in wires)
+        reached.update(dict.fromkeys(wires, time))
     return max(reached.values(), default=0)

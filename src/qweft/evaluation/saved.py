@@ -1,7 +1,6 @@
 """An adapter's folder opened again: what it was trained on, and the model with it."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,41 +21,55 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     Raises:
         QweftError: If the folder holds no adapter, or nothing says which model or data to use.
     """
-    model = model_of(adapter, overrides.get("model", {}))
+    check_folder(adapter)
     saved = run_config(adapter)
+    model = _model_section(adapter, saved, overrides)
     data = {**saved.get("data", {}), **overrides.get("data", {})}
     if "source" not in data:
         raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
     evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
     try:
-        return model, DataConfig(**data), EvaluationConfig(**evaluation)
+        return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
     except TypeError as error:
-        raise _of_another_version(adapter, error) from error
+        raise QweftError(
+            f"{_record(adapter)} was written by another version ({error}); remove it and give --data.source"
+        ) from error
 
 
-def model_of(adapter: Path, overrides: Mapping[str, Any]) -> ModelConfig:
-    """The base model of the run with the overrides on top, or the one that the adapter's config names.
+def check_folder(adapter: Path) -> None:
+    """See that an adapter was saved to this folder.
 
     Raises:
-        QweftError: If the folder holds no adapter, or nothing says which model to use.
+        QweftError: If a file is missing.
     """
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (adapter / name).is_file():
             raise QweftError(f"{adapter}: no {name} in it; give the folder that an adapter was saved to")
-    model = {**run_config(adapter).get("model", {}), **overrides}
+
+
+def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
+    """The run's base model with the overrides on top, for what needs no data.
+
+    Raises:
+        QweftError: If nothing says which model to use, or the record of the run is of another version.
+    """
+    model = _model_section(adapter, run_config(adapter), overrides)
+    try:
+        return ModelConfig(**model)
+    except TypeError as error:
+        raise QweftError(
+            f"{_record(adapter)} was written by another version ({error}); remove it and give --model.name"
+        ) from error
+
+
+def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    model = {**saved.get("model", {}), **overrides.get("model", {})}
     if "name" not in model:
         named = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
         if named is None:
             raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
         model["name"] = named
-    try:
-        return ModelConfig(**model)
-    except TypeError as error:
-        raise _of_another_version(adapter, error) from error
-
-
-def _of_another_version(adapter: Path, error: TypeError) -> QweftError:
-    return QweftError(f"{_record(adapter)} was written by another version ({error}); remove it and give --data.source")
+    return model
 
 
 def run_config(adapter: Path) -> dict[str, Any]:
