@@ -1,5 +1,6 @@
 """The angles of a circuit's gates: numbers where they are given, names where not."""
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,9 +59,11 @@ def texts_of_gates(circuit: Circuit, inputs: np.ndarray | None, parameters: np.n
 def number(value: float) -> str:
     """The shortest decimal that reads back as the same float64, always with a point.
 
-    OpenQASM 2's grammar knows no number with an exponent and without a point: 1e-17 is written 1.0e-17.
+    OpenQASM 2's grammar knows no number with an exponent and without a point: 1e-17 is written 1.0e-17. A number too
+    small for full precision (below 2.3e-308) is written as zero, since pyqpanda3 refuses it.
     """
-    digits, e, exponent = repr(float(value)).partition("e")
+    value = 0.0 if abs(value) < sys.float_info.min else float(value)
+    digits, e, exponent = repr(value).partition("e")
     return (digits if "." in digits else f"{digits}.0") + e + exponent
 
 
