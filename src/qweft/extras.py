@@ -12,7 +12,7 @@ def require(module: str, extra: str, what: str) -> Any:
     Args:
         module: Dotted name.
         extra: Our extra that installs it.
-        what: Begins the sentence where it is missing: "device qiskit:aer".
+        what: Begins the sentence where it is missing: "a Qiskit circuit".
 
     Raises:
         QweftError: If it is not installed, or does not load.

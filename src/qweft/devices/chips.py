@@ -55,8 +55,9 @@ CHIPS = {
         Chip("line", SUPERCONDUCTING, None, line, "u3 and cz along a line of as many qubits as the circuit has: ours"),
         Chip(
             "lattice", SUPERCONDUCTING, 72, lambda _: lattice(6, 12),
-            "u3 and cz on a square lattice of 6 x 12. Origin's Wukong has 72 qubits and 126 couplers (its maker, January "
-            "2024), as many as this lattice; that they form it whole, and that all of them work, is our simplification",
+            "u3 and cz on a square lattice of 6 x 12. Origin's Wukong has 72 qubits and 126 couplers (its maker, "
+            "January 2024), as many as this lattice; that they form it whole, and that all of them work, is our "
+            "simplification",
         ),
         Chip(
             "ion-trap", ("r", "rz", "rzz"), None, None,

@@ -1,135 +1,112 @@
-"""Objects of Qiskit, PennyLane and pyqpanda3, simulated there."""
-
-import sys
+"""Qiskit's and PennyLane's objects, run there to our values and gradients."""
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.circuit.formats.circuits import ANSATZES, circuits, exact, numbers, origin_values, qiskit_values
 
-from qweft.circuit import crz_ring_ansatz
-from qweft.circuit.formats import origin, pennylane, qiskit, to_origin, to_pennylane, to_qiskit
-from qweft.circuit.formats.angles import gate_angles, gates_of
-from qweft.errors import QweftError
+from qweft.circuit import crz_ring_ansatz, expectation_values
+from qweft.circuit.formats import to_pennylane, to_qiskit
+from tests.circuit.formats import readers
+from tests.circuit.formats.cases import random_cases, with_angles
 
-
-def by_qiskit(circuit, *given_numbers):
-    return qiskit_values(to_qiskit(circuit, *given_numbers, measured=True))
+CASE = with_angles(crz_ring_ansatz(4, 2))
 
 
-def by_qiskit_parameters(circuit, inputs, parameters):
-    made = to_qiskit(circuit)
-    known = {f"c[{i}]": v for i, v in enumerate(inputs)} | {f"t[{i}]": v for i, v in enumerate(parameters)}
-    return qiskit_values(made.assign_parameters({p: known[p.name] for p in made.parameters}))
+@pytest.fixture(scope="module")
+def qiskit():
+    return pytest.importorskip("qiskit")
 
 
-def by_qiskit_template(circuit, *given_numbers):
-    made = qiskit.template(circuit.qubits, gates_of(circuit), barriers=(0, 1))
-    return qiskit_values(made.assign_parameters(gate_angles(circuit, *given_numbers)))
+@pytest.fixture(scope="module")
+def pennylane():
+    return pytest.importorskip("pennylane")
 
 
-def by_pennylane(circuit, *given_numbers):
-    import pennylane as qml
-
-    return np.array(qml.QNode(to_pennylane(circuit), qml.device("default.qubit", circuit.qubits))(*given_numbers))
+def assert_same(found, case):
+    np.testing.assert_allclose(found, expectation_values(*case), rtol=0, atol=1e-9)
 
 
-def by_pennylane_gates(circuit, *given_numbers):
-    import pennylane as qml
-
-    @qml.qnode(qml.device("default.qubit", wires=circuit.qubits))
-    def values():
-        pennylane.apply_gates(circuit.qubits, gates_of(circuit), gate_angles(circuit, *given_numbers), (0, 1))
-        return [qml.expval(qml.PauliZ(i)) for i in range(circuit.qubits)]
-
-    return np.array(values())
+def node_of(pennylane, qubits, function, **options):
+    return pennylane.QNode(function, pennylane.device("default.qubit", wires=qubits), **options)
 
 
-def by_origin(circuit, *given_numbers):
-    return origin_values(to_origin(circuit, *given_numbers, measured=False))
+@settings(max_examples=25, deadline=None)
+@given(case=random_cases())
+def test_random_circuits_in_qiskit(qiskit, case):
+    circuit, inputs, parameters = case
+    assert_same(readers.by_qiskit(to_qiskit(*case)), case)
+    for given_ones in ({}, {"inputs": inputs}, {"parameters": parameters}):
+        left = to_qiskit(circuit, measured=False, **given_ones)
+        rows = {"c": inputs, "t": parameters}
+        numbers = {angle: float(rows[angle.vector.name][angle.index]) for angle in left.parameters}
+        assert_same(readers.by_qiskit(left.assign_parameters(numbers)), case)
 
 
-MAKERS = [by_qiskit, by_qiskit_parameters, by_qiskit_template, by_pennylane, by_pennylane_gates, by_origin]
+def test_open_angles_in_qiskit_are_two_vectors(qiskit):
+    circuit, inputs, parameters = CASE
+    left = to_qiskit(circuit)
+    assert {angle.vector.name for angle in left.parameters} == {"c", "t"}
+    assert len(left.parameters) == circuit.inputs + circuit.parameters
+    c, t = (next(a.vector for a in left.parameters if a.vector.name == name) for name in "ct")
+    assert_same(readers.by_qiskit(left.assign_parameters({c: inputs.tolist(), t: parameters.tolist()})), CASE)
 
 
-@pytest.mark.parametrize("simulate", MAKERS)
-@pytest.mark.parametrize("circuit", ANSATZES, ids=lambda c: f"{c.qubits}-{len(c.gates)}")
-def test_ansatz_simulated_elsewhere(simulate, circuit):
-    given_numbers = numbers(circuit, circuit.qubits)
-    np.testing.assert_allclose(simulate(circuit, *given_numbers), exact(circuit, *given_numbers), atol=1e-9, rtol=0)
+def test_qiskit_measures_qubit_i_into_bit_i(qiskit):
+    circuit = crz_ring_ansatz(3, 1)
+    case = (circuit, [0, np.pi, 0], torch.zeros(circuit.parameters))
+    assert readers.counts_by_qiskit(to_qiskit(*case)) == {"010": 20}
+    case = (circuit, [np.pi, 0, 0], torch.zeros(circuit.parameters))
+    assert readers.counts_by_qiskit(to_qiskit(*case)) == {"001": 20}  # the last letter is bit 0
+    assert not to_qiskit(circuit, measured=False).clbits
 
 
-@pytest.mark.parametrize("simulate", MAKERS)
-@given(circuit=circuits(), seed=st.integers(0, 1000))
-@settings(max_examples=15, deadline=None)
-def test_any_circuit_simulated_elsewhere(simulate, circuit, seed):
-    given_numbers = numbers(circuit, seed)
-    np.testing.assert_allclose(simulate(circuit, *given_numbers), exact(circuit, *given_numbers), atol=1e-9, rtol=0)
+def test_qiskits_estimator_has_our_values(qiskit):
+    from qiskit.primitives import StatevectorEstimator
+    from qiskit.quantum_info import SparsePauliOp
+
+    circuit = to_qiskit(*CASE, measured=False)
+    z = [SparsePauliOp.from_sparse_list([("Z", [wire], 1)], num_qubits=4) for wire in range(4)]
+    assert_same(StatevectorEstimator().run([(circuit, z)]).result()[0].data.evs, CASE)
 
 
-def test_pennylane_takes_many_tokens_at_once():
-    import pennylane as qml
-
-    circuit = crz_ring_ansatz(3, 2)
-    inputs, parameters = np.random.default_rng(0).normal(size=(5, 3)), numbers(circuit, 0)[1]
-    node = qml.QNode(to_pennylane(circuit), qml.device("default.qubit", wires=3))
-    values = np.array(node(inputs, parameters)).T
-    np.testing.assert_allclose(values, [exact(circuit, row, parameters) for row in inputs], atol=1e-9)
-
-
-def test_a_template_has_a_parameter_for_each_gate_in_their_order():
-    circuit = crz_ring_ansatz(3, 4)
-    made = qiskit.template(3, gates_of(circuit))
-    assert [p.name for p in made.parameters] == [f"angle[{i}]" for i in range(len(circuit.gates))]
-    assert [i.operation.params[0].name for i in made.data] == [f"angle[{i}]" for i in range(len(circuit.gates))]
+@settings(max_examples=25, deadline=None)
+@given(case=random_cases())
+def test_random_circuits_in_pennylane(pennylane, case):
+    circuit, inputs, parameters = case
+    assert_same(node_of(pennylane, circuit.qubits, to_pennylane(*case))(), case)
+    node = node_of(pennylane, circuit.qubits, to_pennylane(circuit))
+    assert_same(node(inputs.numpy(), parameters.numpy()), case)
+    node = node_of(pennylane, circuit.qubits, to_pennylane(circuit, parameters=parameters))
+    assert_same(node(inputs.numpy()), case)
 
 
-GATES = [("ry", (0,)), ("crz", (0, 1)), ("crz", (0, 1)), ("ry", (0,))]
-UNDONE = [0.3, 0.7, -0.7, -0.3]
+def test_pennylane_differentiates_it_as_we_do(pennylane):
+    circuit, *angles = CASE
+    tensors = [angle.clone().requires_grad_() for angle in angles]
+    node = node_of(pennylane, 4, to_pennylane(circuit), interface="torch", diff_method="backprop")
+    weights = torch.tensor([0.3, -1, 0.7, 2], dtype=torch.float64)
+    found = torch.autograd.grad((torch.stack(node(*tensors)) * weights).sum(), tensors)
+    wanted = torch.autograd.grad((expectation_values(circuit, *tensors) * weights).sum(), tensors)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
 
 
-def test_qiskit_does_not_cancel_across_a_barrier():
-    from qiskit import transpile
-
-    free = qiskit.template(2, GATES).assign_parameters(UNDONE)
-    kept = qiskit.template(2, GATES, barriers=[2]).assign_parameters(UNDONE)
-    gates = [transpile(c, basis_gates=["ry", "rz", "cx"], optimization_level=3).size() for c in (free, kept)]
-    assert gates[0] == 0 and gates[1] >= 8
+def test_many_tokens_at_once_in_pennylane(pennylane):
+    circuit, _, parameters = CASE
+    tokens = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = node_of(pennylane, 4, to_pennylane(circuit, parameters=parameters))(tokens)
+    assert_same(np.stack(found, 1), (circuit, tokens, parameters))
 
 
-def test_pennylane_does_not_cancel_across_a_barrier():
-    import pennylane as qml
+def test_without_measurements_it_stands_in_a_function_of_ones_own(pennylane):
+    circuit = CASE[0]
+    gates = to_pennylane(*CASE, measured=False)
 
-    def left(barriers):
-        tape = qml.tape.make_qscript(pennylane.apply_gates)(2, GATES, UNDONE, barriers)
-        (merged,), _ = qml.transforms.merge_rotations(tape)
-        return [operation.name for operation in merged.operations]
+    def function():
+        gates()
+        return pennylane.probs()
 
-    assert left([]) == []
-    assert left([2]) == ["RY", "CRZ", "Barrier", "CRZ", "RY"]
-
-
-def test_origin_puts_the_barrier_between():
-    from pyqpanda3.intermediate_compiler import convert_qprog_to_originir as write
-
-    text = write(origin.program(2, GATES, UNDONE, barriers=[2], measured=False))
-    assert [line.split()[0] for line in text.split("\n") if line][2:] == [
-        *["RY", "CONTROL", "RZ", "ENDCONTROL", "BARRIER", "CONTROL", "RZ", "ENDCONTROL", "RY"]
-    ]
-
-
-@pytest.mark.parametrize(
-    ("module", "extra", "make"),
-    [
-        ("qiskit", "qiskit", lambda c: to_qiskit(c)),
-        ("pennylane", "pennylane", lambda c: to_pennylane(c)),
-        ("pyqpanda3", "origin", lambda c: to_origin(c, [0.0] * 2, [0.0] * 8)),
-    ],
-)
-def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, extra, make):
-    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(QweftError, match=rf"needs the package {module}; pip install 'qweft\[{extra}\]'"):
-        make(crz_ring_ansatz(2, 1))
+    script = pennylane.tape.make_qscript(function)()
+    assert [operation.name for operation in script.operations] == [gate.name.upper() for gate in circuit.gates]
+    probabilities = np.asarray(node_of(pennylane, 4, function)()).reshape([2] * 4)
+    assert_same([np.subtract(*np.moveaxis(probabilities, i, 0).reshape(2, -1).sum(1)) for i in range(4)], CASE)

@@ -1,4 +1,4 @@
-"""OpenQASM and OriginIR, read back by other programs and simulated there."""
+"""Texts read by others, and simulated by them to our values."""
 
 import re
 
@@ -6,124 +6,153 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.circuit.formats.circuits import ANSATZES, circuits, exact, numbers, origin_values, qiskit_values
 
-from qweft.circuit import crz_ring_ansatz
-from qweft.circuit.formats import to_originir, to_qasm2, to_qasm3
+from qweft import __version__
+from qweft.circuit import Circuit, Gate, crz_ring_ansatz, expectation_values
+from qweft.circuit.formats import FORMATS, to_openqasm2, to_openqasm3, to_originir
+from qweft.circuit.formats.angles import number
+from tests.circuit.formats import readers
+from tests.circuit.formats.cases import RECORDED, random_cases, with_angles
 
-SOME = settings(max_examples=15, deadline=None)
+NEEDS = {"qiskit": "qiskit", "qiskit 3": "qiskit_qasm3_import", "pennylane": "openqasm3", "origin": "pyqpanda3"}
 
-
-def by_qiskit2(circuit, *given_numbers):
-    import qiskit.qasm2
-
-    return qiskit_values(qiskit.qasm2.loads(to_qasm2(circuit, *given_numbers)))
-
-
-def by_qiskit3(circuit, *given_numbers):
-    import qiskit.qasm3
-
-    return qiskit_values(qiskit.qasm3.loads(to_qasm3(circuit, *given_numbers)))
-
-
-def by_qiskit3_parameters(circuit, inputs, parameters):
-    import qiskit.qasm3
-
-    read = qiskit.qasm3.loads(to_qasm3(circuit))
-    known = {f"c{i}": v for i, v in enumerate(inputs)} | {f"t{i}": v for i, v in enumerate(parameters)}
-    return qiskit_values(read.assign_parameters({p: known[p.name] for p in read.parameters}))
+WAYS = {
+    "qasm2, qiskit": lambda c, x, t, m: readers.qasm2_by_qiskit(to_openqasm2(c, x, t, m)),
+    "qasm2, origin": lambda c, x, t, m: readers.qasm2_by_origin(to_openqasm2(c, x, t, m), c.qubits),
+    "qasm3, qiskit 3": lambda c, x, t, m: readers.qasm3_by_qiskit(to_openqasm3(c, x, t, m)),
+    "qasm3 open, qiskit 3": lambda c, x, t, m: readers.qasm3_by_qiskit(to_openqasm3(c, measured=m), x, t),
+    "qasm3 half open, qiskit 3": lambda c, x, t, m: readers.qasm3_by_qiskit(to_openqasm3(c, None, t, m), x),
+    "qasm3, pennylane": lambda c, x, t, m: readers.qasm3_by_pennylane(to_openqasm3(c, x, t, False), c.qubits),
+    "qasm3 open, pennylane": lambda c, x, t, m: readers.qasm3_by_pennylane(
+        to_openqasm3(c, measured=False), c.qubits, x, t
+    ),
+    "originir, origin": lambda c, x, t, m: readers.originir_by_origin(to_originir(c, x, t, m), c.qubits),
+}
+"""Text and reader: (circuit, inputs, parameters, measured) to expectation values."""
 
 
-def by_pennylane2(circuit, *given_numbers):
-    import pennylane as qml
-
-    function = qml.from_qasm(to_qasm2(circuit, *given_numbers, measured=False))
-
-    @qml.qnode(qml.device("default.qubit", wires=circuit.qubits))
-    def values():
-        function(wires=range(circuit.qubits))
-        return [qml.expval(qml.PauliZ(i)) for i in range(circuit.qubits)]
-
-    return np.array(values())
+QUICK = ["qasm2, qiskit", "qasm2, origin", "qasm3 half open, qiskit 3", "originir, origin"]
+"""Those that read all circuits on record."""
 
 
-def by_origin(circuit, *given_numbers):
-    from pyqpanda3.intermediate_compiler import convert_originir_string_to_qprog as read
-
-    return origin_values(read(to_originir(circuit, *given_numbers, measured=False)))
-
-
-def by_origin_qasm2(circuit, *given_numbers):
-    from pyqpanda3.intermediate_compiler import convert_qasm_string_to_qprog as read
-
-    return origin_values(read(to_qasm2(circuit, *given_numbers, measured=False)))
+def way_of(name):
+    pytest.importorskip(NEEDS[name.split(", ")[1]])
+    return WAYS[name]
 
 
-READERS = [by_qiskit2, by_qiskit3, by_qiskit3_parameters, by_pennylane2, by_origin, by_origin_qasm2]
+def assert_same(found, circuit, inputs, parameters):
+    np.testing.assert_allclose(found, expectation_values(circuit, inputs, parameters), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("read", READERS)
-@pytest.mark.parametrize("circuit", ANSATZES, ids=lambda c: f"{c.qubits}-{len(c.gates)}")
-def test_ansatz_read_back_elsewhere(read, circuit):
-    given_numbers = numbers(circuit, circuit.qubits)
-    np.testing.assert_allclose(read(circuit, *given_numbers), exact(circuit, *given_numbers), atol=1e-9, rtol=0)
+@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("way", QUICK)
+def test_the_circuits_on_record_are_read_to_the_same_values(way, name):
+    case = with_angles(RECORDED[name], seed=len(name))
+    assert_same(way_of(way)(*case, True), *case)
 
 
-@pytest.mark.parametrize("read", READERS)
-@given(circuit=circuits(), seed=st.integers(0, 1000))
-@SOME
-def test_any_circuit_read_back_elsewhere(read, circuit, seed):
-    given_numbers = numbers(circuit, seed)
-    np.testing.assert_allclose(read(circuit, *given_numbers), exact(circuit, *given_numbers), atol=1e-9, rtol=0)
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in QUICK])
+def test_a_circuit_on_record_is_read_by_the_slow_ones_too(way):
+    case = with_angles(crz_ring_ansatz(4, 2))
+    assert_same(way_of(way)(*case, True), *case)
 
 
-@pytest.mark.parametrize("write", [to_qasm2, to_qasm3, to_originir])
-def test_every_digit_is_written(write):
-    circuit = crz_ring_ansatz(3, 1)
-    inputs, parameters = numbers(circuit, 3)
-    text = write(circuit, inputs, parameters)
-    found = {float(n) for n in re.findall(r"\((-?[\d.]+(?:e[+-]?\d+)?)\)", text)}
-    assert found == {*inputs, *parameters}
+@pytest.mark.parametrize("way", WAYS)
+def test_random_circuits_are_read_to_the_same_values(way):
+    read = way_of(way)
+
+    @settings(max_examples=25, deadline=None)
+    @given(random_cases(), st.booleans())
+    def holds(case, measured):
+        assert_same(read(*case, measured), *case)
+
+    holds()
 
 
-@pytest.mark.parametrize("write", [to_qasm2, to_qasm3, to_originir])
-def test_measurements_are_left_out_where_not_wanted(write):
-    circuit = crz_ring_ansatz(3, 1)
-    text = write(circuit, *numbers(circuit, 0), measured=False)
-    assert "measure" in write(circuit, *numbers(circuit, 0)).lower()
-    assert "measure" not in text.lower() and "b[" not in text
+@settings(max_examples=100, deadline=None)
+@given(st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False))
+def test_a_number_survives_and_is_one_in_openqasm_2(value):
+    text = number(value)
+    assert float(text) == value
+    assert re.fullmatch(r"-?[0-9]+\.[0-9]+(e[-+][0-9]+)?", text)  # the real of its grammar, and its sign
 
 
-def test_measured_bits_are_those_of_their_qubits():
-    import qiskit.qasm2
-    import qiskit.qasm3
-
-    circuit = crz_ring_ansatz(3, 1)
-    given_numbers = numbers(circuit, 0)
-    for read in (
-        qiskit.qasm2.loads(to_qasm2(circuit, *given_numbers)),
-        qiskit.qasm3.loads(to_qasm3(circuit, *given_numbers)),
-    ):
-        pairs = [
-            (read.find_bit(i.qubits[0]).index, read.find_bit(i.clbits[0]).index)
-            for i in read.data
-            if i.operation.name == "measure"
-        ]
-        assert pairs == [(0, 0), (1, 1), (2, 2)]
+def test_numbers_below_full_precision_are_zero():
+    assert [number(value) for value in (5e-324, -2.2e-308, 2.2250738585072014e-308)] == [
+        "0.0",
+        "0.0",
+        "2.2250738585072014e-308",
+    ]
 
 
-def test_only_what_is_open_is_an_input_of_qasm3():
-    circuit = crz_ring_ansatz(2, 1)
-    inputs, parameters = numbers(circuit, 0)
-    assert re.findall(r"input float\[64\] (\w+);", to_qasm3(circuit, parameters=parameters)) == ["c0", "c1"]
-    assert re.findall(r"input float\[64\] (\w+);", to_qasm3(circuit, inputs)) == [f"t{i}" for i in range(8)]
-    assert "input" not in to_qasm3(circuit, inputs, parameters)
+@pytest.mark.parametrize("name", ["qasm2, origin", "qasm2, qiskit", "qasm3, qiskit 3", "originir, origin"])
+def test_readers_get_all_64_bits(name):
+    """Two angles of 1e5 that differ in their last bit and cancel: what is lost in reading would be seen."""
+    x = 99999.123456789
+    circuit = Circuit(1, 2, 0, (Gate("ry", (0,), "input", 0), Gate("ry", (0,), "input", 1)))
+    found = way_of(name)(circuit, [x, 0.5 - x], [], True)
+    np.testing.assert_allclose(found, np.cos(x + (0.5 - x)), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("write", [to_qasm2, to_qasm3, to_originir])
-def test_wrong_numbers_are_refused(write):
-    circuit = crz_ring_ansatz(2, 1)
-    with pytest.raises(ValueError, match="takes 2 finite numbers as inputs"):
-        write(circuit, [1.0], [0.0] * 8)
-    with pytest.raises(ValueError, match="takes 8 finite numbers as parameters"):
-        write(circuit, [1.0, 2.0], [float("nan")] * 8)
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("name", FORMATS)
+def test_measurements_are_there_if_asked_for(name, measured):
+    text = FORMATS[name](*with_angles(crz_ring_ansatz(3, 1)), measured=measured)
+    assert ("measure" in text.lower().split("\n", 3)[3]) == measured
+
+
+@pytest.mark.parametrize("qubits", [1, 3])
+def test_qubit_i_is_measured_into_bit_i(qubits):
+    """Every circuit with one qubit turned to 1, its bits counted by the simulators of others."""
+    for package in ("pyqpanda3", "qiskit_qasm3_import"):
+        pytest.importorskip(package)
+    qasm2, qasm3 = pytest.importorskip("qiskit.qasm2"), pytest.importorskip("qiskit.qasm3")
+    circuit = crz_ring_ansatz(qubits, 1)
+    for turned in range(qubits):
+        case = (circuit, [np.pi * (wire == turned) for wire in range(qubits)], [0.0] * circuit.parameters)
+        wanted = {"".join("1" if wire == turned else "0" for wire in reversed(range(qubits))): 20}
+        assert readers.counts_by_qiskit(qasm2.loads(to_openqasm2(*case))) == wanted
+        assert readers.counts_by_qiskit(qasm3.loads(to_openqasm3(*case))) == wanted
+        assert readers.originir_counts(to_originir(*case)) == wanted
+
+
+def test_texts_by_eye():
+    circuit = Circuit(2, 1, 1, (Gate("ry", (1,), "input", 0), Gate("crz", (1, 0), "parameter", 0)))
+    head = [
+        f"// A quantum circuit written by qweft {__version__}. Qubits: 2, gates: 2.",
+        "// All qubits start in |0>; the output z_i is the expectation of Z on q[i]. Angles are in radians.",
+        "// q[0] is the most significant bit of the number of a basis state.",
+    ]
+    assert to_openqasm2(circuit, [0.1], [-1e-17]).splitlines() == [
+        *head,
+        "OPENQASM 2.0;",
+        'include "qelib1.inc";',
+        "qreg q[2];",
+        "creg b[2];",
+        "ry(0.1) q[1];",
+        "crz(-1.0e-17) q[1],q[0];",
+        "measure q -> b;",
+    ]
+    assert to_openqasm3(circuit, parameters=[-1e-17]).splitlines() == [
+        *head,
+        "OPENQASM 3.0;",
+        'include "stdgates.inc";',
+        "// the circuit's inputs",
+        "input float[64] c0;",
+        "qubit[2] q;",
+        "bit[2] b;",
+        "ry(c0) q[1];",
+        "crz(-1.0e-17) q[1], q[0];",
+        "b = measure q;",
+    ]
+    assert to_originir(circuit, [0.1], [-1e-17]).splitlines() == [
+        *head,
+        "QINIT 2",
+        "CREG 2",
+        "RY q[1],(0.1)",
+        "CONTROL q[1]",
+        "RZ q[0],(-1.0e-17)",
+        "ENDCONTROL",
+        "MEASURE q[0],c[0]",
+        "MEASURE q[1],c[1]",
+    ]

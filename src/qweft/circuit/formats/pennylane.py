@@ -1,42 +1,54 @@
-"""PennyLane's quantum functions.
-
-Its RY and CRZ are ours, and its wire 0 is the most significant bit, as ours.
-"""
+"""A circuit as PennyLane's quantum function."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.angles import Gates
+from qweft.circuit.formats.angles import Gates, Numbers, given_numbers
+from qweft.errors import QweftError
 from qweft.extras import require
 
-NEEDS = "a PennyLane function"
 
+def to_pennylane(
+    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
+) -> Callable[..., list[Any] | None]:
+    """A quantum function f(inputs, parameters) on wires 0..n-1, wire i being our qubit i.
 
-def to_pennylane(circuit: Circuit) -> Callable[[Any, Any], list[Any]]:
-    """The circuit as a quantum function of (inputs, parameters) that returns `expval(Z)` of every qubit.
-
-        qml.QNode(to_pennylane(circuit), qml.device("default.qubit", wires=circuit.qubits))(inputs, parameters)
-        qml.tape.make_qscript(to_pennylane(circuit))(inputs, parameters)
-
-    Inputs are (circuit.inputs,), or (tokens, circuit.inputs) where the device broadcasts; parameters
-    (circuit.parameters,); both in radians, of any type that PennyLane differentiates.
+    `pennylane.QNode(f, device)` makes it run, `pennylane.tape.make_qscript(f)(...)` makes a QuantumScript of it.
+    Numbers given here are those it takes where it is called without. It may be called with tensors of any library that
+    PennyLane differentiates, the inputs then of shape (circuit.inputs,) or, for many tokens at once, (tokens,
+    circuit.inputs).
 
     Args:
         circuit: The circuit.
+        inputs: (circuit.inputs,), in radians.
+        parameters: (circuit.parameters,), in radians.
+        measured: Whether it returns the n expectation values of Z; else it returns nothing, and stands inside a
+            quantum function that measures what it likes.
 
     Raises:
-        QweftError: If PennyLane is not installed.
+        QweftError: If PennyLane is not installed, or numbers do not fit the circuit or are not finite; from the
+            function itself, if it is called without numbers that were not given here either.
     """
-    qml = require("pennylane", "pennylane", NEEDS)
+    pennylane = require("pennylane", "pennylane", "a PennyLane function")
+    gates = {"ry": pennylane.RY, "crz": pennylane.CRZ}
+    c, t = given_numbers(circuit, inputs, parameters)
 
-    def function(inputs: Any, parameters: Any) -> list[Any]:
+    def quantum_function(inputs: Any = c, parameters: Any = t) -> list[Any] | None:
+        sources = (("inputs", inputs, circuit.inputs), ("parameters", parameters, circuit.parameters))
+        for name, row, length in sources:
+            if row is None:
+                raise QweftError(f"the circuit has no {name}; call the function with {name}=..., or make it with them")
+            if pennylane.math.shape(row)[-1:] != (length,):
+                raise QweftError(
+                    f"{name} are of shape {pennylane.math.shape(row)}, and the circuit takes {length} numbers"
+                )
         for gate in circuit.gates:
-            angle = inputs[..., gate.index] if gate.source == "input" else parameters[gate.index]
-            _apply(qml, gate.name, gate.wires, angle)
-        return [qml.expval(qml.PauliZ(wire)) for wire in range(circuit.qubits)]
+            row = inputs if gate.source == "input" else parameters
+            gates[gate.name](row[..., gate.index], wires=gate.wires)
+        return [pennylane.expval(pennylane.Z(wire)) for wire in range(circuit.qubits)] if measured else None
 
-    return function
+    return quantum_function
 
 
 def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Collection[int] = ()) -> None:
@@ -51,12 +63,9 @@ def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Coll
     Raises:
         QweftError: If PennyLane is not installed.
     """
-    qml = require("pennylane", "pennylane", NEEDS)
+    pennylane = require("pennylane", "pennylane", "a PennyLane function")
+    make = {"ry": pennylane.RY, "crz": pennylane.CRZ}
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
         if place in barriers:
-            qml.Barrier(wires=range(qubits))
-        _apply(qml, name, wires, angle)
-
-
-def _apply(qml: Any, name: str, wires: tuple[int, ...], angle: Any) -> None:
-    {"ry": qml.RY, "crz": qml.CRZ}[name](angle, wires=wires)
+            pennylane.Barrier(wires=range(qubits))
+        make[name](angle, wires=wires)
