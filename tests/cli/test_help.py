@@ -37,7 +37,8 @@ def text_of(config_class, name):
     """The words of a docstring's Args section about a dotted name of a config class."""
     section, _, key = name.rpartition(".")
     owner = MethodConfig if section == "methods.NAME" else names(config_class)[section] if section else config_class
-    return next(arg.description for arg in parse_docstring(owner.__doc__).params if arg.arg_name == key)
+    told = [arg for each in owner.__mro__ for arg in parse_docstring(each.__doc__ or "").params]
+    return next(arg.description for arg in told if arg.arg_name == key)
 
 
 def help_of(capsys, command):
