@@ -13,6 +13,7 @@ from qweft.cli.report import ReportConfig
 from qweft.cli.schema import is_mapping, is_section, names
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.export.config import ExportConfig
+from qweft.hardware.look.config import CircuitConfig
 from qweft.training.config import RunConfig
 
 CONFIG_CLASSES = {
@@ -22,6 +23,7 @@ CONFIG_CLASSES = {
     "tune": ComparisonConfig,
     "evaluate": Overrides,
     "inspect": InspectionConfig,
+    "circuit": CircuitConfig,
     "export": ExportConfig,
     "push": PushConfig,
     "report": ReportConfig,

@@ -1,5 +1,6 @@
 import pytest
 
+from qweft.cli.arguments import split
 from qweft.cli.parser import dump_yaml, parse
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.errors import QweftError
@@ -170,3 +171,33 @@ def test_dump_yaml_is_plain():
     assert "adapter:\n  preset: qtha\n" in text
     assert "learning_rate: 0.0005\n" in text
     assert "max_steps: null\n" in text
+
+
+@pytest.mark.parametrize("option", ["--training.learning-rate", "--training.learning_rate"])
+@pytest.mark.parametrize("joint", [False, True])
+def test_hyphens_in_the_place_of_underscores(option, joint):
+    argv = [f"{option}=1e-3"] if joint else [option, "1e-3"]
+    assert parse(RunConfig, argv).training.learning_rate == 1e-3
+
+
+def test_names_that_the_user_chose_keep_their_hyphens(write):
+    file = write("methods: {my-lora: {adapter: {peft_type: LORA}}}\nseeds: [0]")
+    argv = [file, "--methods.my-lora.learning-rate", "0.5", "--methods.my-lora.adapter.a-b", "1"]
+    config = parse(ComparisonConfig, argv)
+    assert config.methods["my-lora"].learning_rate == 0.5
+    assert config.methods["my-lora"].adapter == {"peft_type": "LORA", "a-b": 1}
+
+
+def test_errors_name_the_option_as_typed():
+    with pytest.raises(QweftError, match=r"^--training\.learning-rate: expected float or null, got \"x\"$"):
+        parse(RunConfig, ["--training.learning-rate", "x"])
+    with pytest.raises(QweftError, match=r"^--training\.learning-rate: expected a value after it$"):
+        parse(RunConfig, ["--training.learning-rate"])
+    with pytest.raises(QweftError, match=r"^unknown option --training\.lerning-rate; did you mean"):
+        parse(RunConfig, ["--training.lerning-rate", "1"])
+
+
+@pytest.mark.parametrize("word", ["--dry-run", "--dry_run"])
+@pytest.mark.parametrize("name", ["dry-run", "dry_run"])
+def test_flags_are_the_same_with_hyphens_and_underscores(word, name):
+    assert split([word, "x"], [name]).flags == {name}

@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 import pytest
-from tests.devices.jobs.circuits import circuits
 
 from qweft.devices import (
     DeviceError,
@@ -17,6 +16,7 @@ from qweft.devices import (
 )
 from qweft.devices.jobs import Executor, Patience, Store
 from qweft.devices.jobs.manage import fetch
+from tests.devices.jobs.circuits import circuits
 
 
 @pytest.fixture(autouse=True)

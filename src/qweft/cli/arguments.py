@@ -40,6 +40,7 @@ def split(argv: Sequence[str], flags: Collection[str] = (), targets: int = 1) ->
     [('adapter.r', '8'), ('training.seed', '1')]
     """
     found = Arguments()
+    flag_of = {name.replace("_", "-"): name for name in flags}  # a flag is the same with hyphens and with underscores
     waiting = list(argv)
     while waiting:
         word = waiting.pop(0)
@@ -54,8 +55,8 @@ def split(argv: Sequence[str], flags: Collection[str] = (), targets: int = 1) ->
         elif "=" in word:
             name, _, text = word[2:].partition("=")
             found.options.append((name, text))
-        elif word[2:] in flags:
-            found.flags.add(word[2:])
+        elif word[2:].replace("_", "-") in flag_of:
+            found.flags.add(flag_of[word[2:].replace("_", "-")])
         else:
             # A value may begin with one dash (-1); two dashes begin the next option.
             followed = waiting and not waiting[0].startswith("--")

@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train one adapter",
     "evaluate": "judge a trained adapter beside its base model",
     "inspect": "measure what a trained adapter does, layer by layer",
+    "circuit": "draw, count, compile and write out the circuit of one layer, and its values for each token",
     "export": "make a plain LoRA of a trained adapter, and measure what that costs",
     "compare": "run methods times seeds under one budget and write a report",
     "report": "make a comparison's report anew, or two of them side by side",

@@ -9,8 +9,9 @@ from qweft.cli import yaml_file
 from qweft.cli.arguments import Arguments, split
 from qweft.cli.command import Command
 from qweft.cli.help_text import help_text
+from qweft.cli.schema import spelled
 from qweft.cli.source import Source
-from qweft.cli.values import Text, build, check, find, put, spelled
+from qweft.cli.values import Text, build, check, find, put
 from qweft.errors import QweftError
 
 Config = TypeVar("Config")
@@ -82,8 +83,8 @@ def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments,
         name = spelled(config_class, typed)
         kind = find(config_class, name, source)
         if text is None:
-            raise source.fault(name, "expected a value after it")
-        put(config_class, tree, name, check(kind, Text(text), name, source, config_class), source)
+            raise source.fault(typed, "expected a value after it")
+        put(config_class, tree, name, check(kind, Text(text), typed, source, config_class), source)
 
 
 def dump_yaml(config: Any) -> str:

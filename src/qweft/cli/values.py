@@ -70,28 +70,6 @@ def find(root: Any, name: str, source: Source) -> Any:
     return kind
 
 
-def spelled(root: Any, name: str) -> str:
-    """Return a dotted name as fields are spelled: with underscores where it was typed with hyphens.
-
-    Keys that the user chooses (names of methods) stay as they are, and so does what is no field in either spelling.
-
-    >>> from qweft.training.config import RunConfig
-    >>> spelled(RunConfig, "training.learning-rate"), spelled(RunConfig, "adapter.my-key")
-    ('training.learning_rate', 'adapter.my-key')
-    """
-    kind, keys = root, name.split(".")
-    for place, key in enumerate(keys):
-        if is_section(kind):
-            fields = kinds_of(kind)
-            keys[place] = key if key in fields else key.replace("-", "_")
-            if keys[place] not in fields:
-                return name
-            kind = fields[keys[place]]
-        else:
-            kind = get_args(kind)[1] if is_mapping(kind) else Any
-    return ".".join(keys)
-
-
 def put(root: Any, tree: dict[str, Any], name: str, value: Any, source: Source) -> None:
     """Set one dotted name in a checked tree; keys beside it stay.
 

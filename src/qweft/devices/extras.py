@@ -8,15 +8,10 @@ from qweft.errors import QweftError
 
 
 def require(module: str, extra: str, what: str) -> Any:
-    """The module, imported.
-
-    Args:
-        module: Dotted name.
-        extra: Our extra that installs it.
-        what: Begins the sentence where it is missing: "device qiskit:aer".
+    """As `qweft.extras.require`.
 
     Raises:
-        DeviceError: If it is not installed, or does not load.
+        DeviceError: If the module is not installed, or does not load.
     """
     try:
         return extras.require(module, extra, what)

@@ -8,15 +8,13 @@ import signal
 import sys
 from pathlib import Path
 
+from qweft.devices.jobs import Patience
 from tests.devices.jobs.circuits import SHOTS, circuits, executor
 from tests.devices.jobs.fake_provider import Cloud, FakeDevice
 from tests.devices.jobs.killing import Clockwork, KillingStore, killing_device
 
-from qweft.devices.jobs import Patience, database
-
 
 def main(folder, cloud, kill_at, numbers):
-    database.SYNCHRONOUS = "OFF"  # a kill loses no power
     clock = Clockwork(kill_at, lambda: os.kill(os.getpid(), signal.SIGKILL))
     device = killing_device(FakeDevice(Cloud(cloud), most=2), clock)
     waiting = Patience(first=0.01, longest=0.05, settle=0.5, timeout=60)

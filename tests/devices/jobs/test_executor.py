@@ -6,8 +6,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from tests.devices.jobs.circuits import SHOTS, circuits, executor, patience
-from tests.devices.jobs.fake_provider import API_KEY, Cloud, FakeDevice, true_counts
 
 from qweft.devices import (
     DeviceError,
@@ -24,6 +22,8 @@ from qweft.devices.jobs.budget import Caps
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.store import Store, Where
+from tests.devices.jobs.circuits import SHOTS, circuits, executor, patience
+from tests.devices.jobs.fake_provider import API_KEY, Cloud, FakeDevice, true_counts
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from tests.devices.jobs.circuits import circuits
-from tests.devices.jobs.fake_provider import Cloud
 
 from qweft.devices.jobs.record import OPEN
 from qweft.devices.jobs.store import Store
+from tests.devices.jobs.circuits import circuits
+from tests.devices.jobs.fake_provider import Cloud
 
 
 def start(folder, kill_at="none", numbers="0,1,2"):

@@ -4,13 +4,13 @@ import io
 import sys
 
 import pytest
-from tests.devices.jobs.circuits import PRICE
-from tests.devices.jobs.fake_provider import Cloud, FakeDevice
 
 from qweft.devices import DeviceError, make_device
 from qweft.devices.jobs import Budget, PriceList, confirm, estimate
 from qweft.devices.jobs.budget import Caps
 from qweft.devices.jobs.prices import Price
+from tests.devices.jobs.circuits import PRICE
+from tests.devices.jobs.fake_provider import Cloud, FakeDevice
 
 
 @pytest.fixture

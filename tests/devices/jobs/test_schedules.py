@@ -8,15 +8,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tests.devices.jobs.circuits import SHOTS, circuits, executor
-from tests.devices.jobs.fake_provider import Cloud, FakeDevice, true_counts
-from tests.devices.jobs.killing import Clockwork, Killed, KillingStore, kill, killing_device
 
 from qweft.devices import DeviceError, UnavailableError
 from qweft.devices.frequencies import from_counts
 from qweft.devices.jobs.manage import adopt, forget
 from qweft.devices.jobs.record import OPEN
 from qweft.devices.jobs.store import Store
+from tests.devices.jobs.circuits import SHOTS, circuits, executor
+from tests.devices.jobs.fake_provider import Cloud, FakeDevice, true_counts
+from tests.devices.jobs.killing import Clockwork, Killed, KillingStore, kill, killing_device
 
 SCHEDULES = int(os.environ.get("QWEFT_FAULT_SCHEDULES", "400"))
 AT_A_TIME = 20

@@ -5,12 +5,12 @@ import threading
 
 import numpy as np
 import pytest
-from tests.devices.jobs.circuits import circuits
 
 from qweft.devices import DeviceError
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import pack_circuits, pack_counts, unpack_circuits, unpack_counts
 from qweft.devices.jobs.store import Store, Where
+from tests.devices.jobs.circuits import circuits
 
 WHERE = Where("chip", 10, "monday")
 
@@ -33,8 +33,9 @@ def counted(wanted):
 
 def test_circuits_and_counts_come_out_as_they_went_in():
     wanted = circuits(1, 2)
-    wanted = type(wanted)(2, wanted.gates, wanted.angles, (1, 2))
-    assert unpack_circuits(pack_circuits(wanted)).keys() == wanted.keys()
+    for placed_like in (None, ((("crz", (1, 0)), ("ry", (1,))), (1,))):
+        wanted = type(wanted)(2, wanted.gates, wanted.angles, (1, 2), placed_like)
+        assert unpack_circuits(pack_circuits(wanted)).keys() == wanted.keys()
     counts = {"0" * 32: 1, "1" * 32: 2**31, "01" * 16: 7}
     assert unpack_counts(pack_counts(counts | {"10" * 16: 0}), 32) == counts
 

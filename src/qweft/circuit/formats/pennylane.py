@@ -1,10 +1,10 @@
 """A circuit as PennyLane's quantum function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.angles import Numbers, given_numbers
+from qweft.circuit.formats.angles import Gates, Numbers, given_numbers
 from qweft.errors import QweftError
 from qweft.extras import require
 
@@ -49,3 +49,23 @@ def to_pennylane(
         return [pennylane.expval(pennylane.Z(wire)) for wire in range(circuit.qubits)] if measured else None
 
     return quantum_function
+
+
+def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Collection[int] = ()) -> None:
+    """Queue gates inside of a quantum function.
+
+    Args:
+        qubits: n.
+        gates: The gates.
+        angles: For each of them a number, or (circuits,) numbers where the device broadcasts, in radians.
+        barriers: Numbers of gates that a barrier over all qubits stands before.
+
+    Raises:
+        QweftError: If PennyLane is not installed.
+    """
+    pennylane = require("pennylane", "pennylane", "a PennyLane function")
+    make = {"ry": pennylane.RY, "crz": pennylane.CRZ}
+    for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
+        if place in barriers:
+            pennylane.Barrier(wires=range(qubits))
+        make[name](angle, wires=wires)

@@ -1,9 +1,10 @@
 """A circuit as Qiskit's object."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.angles import Numbers, given_numbers
+from qweft.circuit.formats.angles import Gates, Numbers, given_numbers
 from qweft.extras import require
 
 if TYPE_CHECKING:
@@ -39,4 +40,27 @@ def to_qiskit(
         bits = qiskit.ClassicalRegister(circuit.qubits, "b")
         found.add_register(bits)
         found.measure(found.qubits, bits)
+    return found  # type: ignore[no-any-return]
+
+
+def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "QuantumCircuit":
+    """Gates with a parameter of its own for each, angle[0], angle[1], ... in their order, and no measurements.
+
+    `template.assign_parameters(row)` takes the angles of one circuit.
+
+    Args:
+        qubits: n.
+        gates: The gates.
+        barriers: Numbers of gates that a barrier over all qubits stands before.
+
+    Raises:
+        QweftError: If Qiskit is not installed.
+    """
+    qiskit = require("qiskit", "qiskit", "a Qiskit circuit")
+    angles = qiskit.circuit.ParameterVector("angle", len(gates))
+    found = qiskit.QuantumCircuit(qubits)
+    for place, (name, wires) in enumerate(gates):
+        if place in barriers:
+            found.barrier()
+        getattr(found, name)(angles[place], *wires)
     return found  # type: ignore[no-any-return]

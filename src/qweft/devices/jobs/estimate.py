@@ -1,6 +1,7 @@
 """What a run will take, before anything is sent."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qweft.devices.device import Named, RemoteDevice
@@ -20,7 +21,7 @@ class Estimate:
         circuits: Circuits that are asked for, each different one once.
         cached: How many of them have results already; none where that is not known beforehand.
         other_calibrations: How many have results of other calibrations only.
-        shots: Of each circuit; none asks for exact probabilities.
+        shots: Of each circuit, one number after the other; none asks for exact probabilities.
         jobs: Number of jobs.
         seconds: On the device, without queues; none where nothing is known of its speed.
         money: None where no price is known.
@@ -34,7 +35,7 @@ class Estimate:
     circuits: int
     cached: int | None
     other_calibrations: int
-    shots: int | None
+    shots: tuple[int | None, ...]
     jobs: int
     seconds: float | None
     money: float | None
@@ -68,7 +69,7 @@ class Estimate:
         return [
             ("device", self.device),
             ("circuits", f"{self.circuits:,}{known}"),
-            ("shots", "none, exact probabilities" if self.shots is None else f"{self.shots:,} of each circuit"),
+            ("shots", self._shots()),
             ("jobs", f"{self.jobs:,}"),
             (
                 "time",
@@ -76,6 +77,10 @@ class Estimate:
             ),
             ("money", f"{self._money()}{price}"),
         ]
+
+    def _shots(self) -> str:
+        numbers = [f"{shots:,} of each circuit" for shots in self.shots if shots is not None]
+        return "; ".join([*numbers, *(["none, exact probabilities"] if None in self.shots else [])])
 
     def _money(self) -> str:
         if self.money is None:
@@ -90,6 +95,7 @@ def estimate(
     shots: int | None,
     cached: int | None = None,
     other_calibrations: int = 0,
+    jobs: int | None = None,
 ) -> Estimate:
     """What so many circuits will take.
 
@@ -100,12 +106,33 @@ def estimate(
         shots: Of each.
         cached: How many have results already.
         other_calibrations: How many have results of other calibrations only.
+        jobs: How many jobs it takes, where circuits wait for each other; by default as few as the device allows.
     """
     left = circuits - (cached or 0)
-    jobs = -(-left // (device.limits.circuits or max(left, 1)))
+    if jobs is None:
+        jobs = -(-left // (device.limits.circuits or max(left, 1)))
     charge = price.charge(jobs, left, shots or 0)
     source = f"{price.source}, {price.date}" if price.date else price.source
     return Estimate(
-        device.name, isinstance(device, RemoteDevice), circuits, cached, other_calibrations, shots, jobs,
+        device.name, isinstance(device, RemoteDevice), circuits, cached, other_calibrations, (shots,), jobs,
         charge.seconds, charge.money, charge.currency, price.free, source,
     )  # fmt: skip
+
+
+def together(parts: Sequence[Estimate]) -> Estimate:
+    """What some runs of one device take, one after the other.
+
+    Args:
+        parts: At least one; of none of them is known what has results already.
+    """
+    first = parts[0]
+    seconds = [part.seconds for part in parts if part.seconds is not None]
+    money = [part.money for part in parts if part.money is not None]
+    return replace(
+        first,
+        circuits=sum(part.circuits for part in parts),
+        shots=tuple(dict.fromkeys(shots for part in parts for shots in part.shots)),
+        jobs=sum(part.jobs for part in parts),
+        seconds=sum(seconds) if len(seconds) == len(parts) else None,
+        money=sum(money) if len(money) == len(parts) else None,
+    )

@@ -10,6 +10,7 @@ from qweft.devices.errors import DeviceError, UnavailableError
 from qweft.devices.frequencies import Frequencies, from_counts
 from qweft.devices.jobs.budget import Budget
 from qweft.devices.jobs.estimate import Estimate, estimate
+from qweft.devices.jobs.memory import Memory
 from qweft.devices.jobs.patience import Patience
 from qweft.devices.jobs.prices import PriceList
 from qweft.devices.jobs.record import Counts
@@ -49,6 +50,7 @@ class Executor:
         self.jobs_at_once = jobs_at_once
         self.any_calibration = any_calibration
         self.tell = tell
+        self._memory = Memory()
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Measure every circuit, equal ones once.
@@ -70,7 +72,10 @@ class Executor:
             )
             values = _rows(job_run.finish(), once, shots)
         elif shots is None or not self.device.keeps_results:
-            values = self._measure(self.device, once, shots, lambda batch, found: None)
+            values, unknown = self._memory.recall(once, shots)
+            new = once.pick(unknown)
+            values[unknown] = self._measure(self.device, new, shots, lambda batch, found: None)
+            self._memory.keep(new, shots, values[unknown])
         else:
             values = self._measure_what_is_missing(self.device, once, shots)
         return Frequencies(values[places], shots)

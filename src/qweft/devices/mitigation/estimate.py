@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.measure import Runner
+from qweft.devices.runner import Runner
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +23,8 @@ class Estimate:
     standard_errors: np.ndarray
 
 
-class Estimator(Protocol):
-    """A way from circuits to expectation values."""
+class Mitigation(Protocol):
+    """A way from circuits to expectation values, which may run other circuits too and compute on what was measured."""
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """Run what it needs, and compute."""
@@ -32,6 +32,10 @@ class Estimator(Protocol):
 
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
         """All that it will ask a runner for, so that it can be counted before."""
+        ...
+
+    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
+        """(circuits, n): the values alone."""
         ...
 
 

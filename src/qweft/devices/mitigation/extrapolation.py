@@ -29,7 +29,9 @@ def check_extrapolation(name: str, factors: Sequence[int]) -> None:
         raise DeviceError(f"there is no extrapolation {name}; there are {', '.join(EXTRAPOLATIONS)}")
     needed = ORDERS.get(name, 1) + 1
     if len(factors) < needed:
-        raise DeviceError(f"zero-noise extrapolation {name} needs {needed} factors, got {', '.join(map(str, factors))}")
+        raise DeviceError(
+            f"zero-noise extrapolation {name} needs {needed} factors, got {', '.join(map(str, factors)) or 'none'}"
+        )
     require("pennylane", "mitigation", "zero-noise extrapolation")
 
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.errors import DeviceError
-from qweft.devices.measure import Runner
-from qweft.devices.mitigation.estimate import Estimate, Estimator
+from qweft.devices.mitigation.estimate import Estimate, Mitigation
 from qweft.devices.mitigation.extrapolation import check_extrapolation, extrapolate
 from qweft.devices.mitigation.folding import folded
+from qweft.devices.runner import Runner
 
 
 class ZeroNoise:
@@ -26,7 +26,7 @@ class ZeroNoise:
         DeviceError: If the factors are none, or the extrapolation is none or needs more factors.
     """
 
-    def __init__(self, factors: Sequence[int], extrapolation: str, inner: Estimator) -> None:
+    def __init__(self, factors: Sequence[int], extrapolation: str, inner: Mitigation) -> None:
         said = ", ".join(map(str, factors)) or "none"
         if any(factor < 1 or factor % 2 == 0 for factor in factors) or len(set(factors)) < len(factors):
             raise DeviceError(

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from qweft.circuit.formats.origin import program
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import JobState, Limits, RemoteDevice
 from qweft.devices.errors import DeviceError, RefusedError, UnavailableError
 from qweft.devices.extras import require
-from qweft.devices.providers.origin_programs import program
 from qweft.devices.providers.secrets import one_line
 
 KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"
@@ -101,7 +101,7 @@ class OriginCloudDevice(RemoteDevice):
                 f"device {self.name} does not tell on which qubits it puts a circuit, so errors in reading out cannot "
                 "be measured for them; leave readout mitigation out"
             )
-        programs = [program(circuits, row, measured=True) for row in circuits.angles]
+        programs = [program(circuits.qubits, circuits.gates, row, circuits.barriers) for row in circuits.angles]
         with self._told():
             if self._target == SIMULATOR:
                 (only,) = programs

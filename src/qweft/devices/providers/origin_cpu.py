@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from qweft.circuit.formats.origin import program
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.confusion import on_each_qubit
 from qweft.devices.errors import DeviceError
 from qweft.devices.extras import require
 from qweft.devices.noise.model import NoiseModel
 from qweft.devices.providers.noisy_steps import named_noise, noisy_steps
-from qweft.devices.providers.origin_programs import program
 from qweft.devices.providers.simulator import LibrarySimulator
 from qweft.devices.settings import DeviceSettings
 
@@ -41,7 +41,7 @@ class OriginCPUDevice(LibrarySimulator):
         if self._noise is None:
             machine = self._core.CPUQVM()
             for place, row in enumerate(circuits.angles):
-                machine.run(program(circuits, row, measured=False), 1)
+                machine.run(program(circuits.qubits, circuits.gates, row, circuits.barriers, measured=False), 1)
                 found[place] = machine.result().get_prob_list(order)
             return found
         simulator, noise = self._core.DensityMatrixSimulator(), self._gate_errors(self._noise)

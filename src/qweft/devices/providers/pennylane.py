@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from importlib.metadata import entry_points
+from typing import Any
 
+from qweft.circuit.formats.pennylane import apply_gates
+from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device
 from qweft.devices.errors import DeviceError
 from qweft.devices.extras import require
@@ -49,6 +53,20 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device:
     from qweft.devices.providers.pennylane_plugin import PennyLanePlugin
 
     return PennyLanePlugin(name, target, settings)
+
+
+def operations(circuits: BoundCircuits, angles: Sequence[Any]) -> list[Any]:
+    """The gates as PennyLane's operations.
+
+    Args:
+        circuits: Whose gates and barriers.
+        angles: For each gate a number, or (circuits,) numbers.
+    """
+    import pennylane as qml
+
+    with qml.queuing.AnnotatedQueue() as queue:
+        apply_gates(circuits.qubits, circuits.gates, angles, circuits.barriers)
+    return list(qml.tape.QuantumScript.from_queue(queue).operations)
 
 
 def _way_out(target: str, there: set[str]) -> str:

@@ -11,6 +11,7 @@ from qweft.devices.device import Device
 from qweft.devices.errors import DeviceError, RefusedError, UnavailableError
 from qweft.devices.extras import require
 from qweft.devices.frequencies import Frequencies, from_counts
+from qweft.devices.providers.pennylane import operations
 from qweft.devices.providers.secrets import one_line
 from qweft.devices.settings import DeviceSettings
 
@@ -67,9 +68,7 @@ class PennyLanePlugin(Device):
             )
         qml, wires = self._library, range(circuits.qubits)
         measured = qml.probs(wires=wires) if shots is None else qml.counts(wires=wires)
-        tapes = [
-            qml.tape.QuantumScript(self._operations(circuits, row), [measured], shots=shots) for row in circuits.angles
-        ]
+        tapes = [qml.tape.QuantumScript(operations(circuits, row), [measured], shots=shots) for row in circuits.angles]
         device = self._device(circuits.qubits)
         try:
             results = qml.execute(tapes, device, diff_method=None)
@@ -79,14 +78,6 @@ class PennyLanePlugin(Device):
             return Frequencies(np.array(results, dtype=float), None)
         rows = [from_counts({str(k): int(v) for k, v in counts.items()}, circuits.qubits, shots) for counts in results]
         return Frequencies(np.stack(rows), shots)
-
-    def _operations(self, circuits: BoundCircuits, row: np.ndarray) -> list[Any]:
-        found: list[Any] = []
-        for place, ((name, wires), angle) in enumerate(zip(circuits.gates, row, strict=True)):
-            if place in circuits.barriers:
-                found.append(self._library.Barrier(wires=range(circuits.qubits)))
-            found.append((self._library.RY if name == "ry" else self._library.CRZ)(angle, wires=wires))
-        return found
 
     def _device(self, qubits: int) -> Any:
         try:

@@ -11,7 +11,7 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.confusion import on_each_qubit
 from qweft.devices.extras import require
 from qweft.devices.providers.noisy_steps import named_noise, noisy_steps
-from qweft.devices.providers.pennylane import SIMULATORS
+from qweft.devices.providers.pennylane import SIMULATORS, operations
 from qweft.devices.providers.simulator import LibrarySimulator
 from qweft.devices.settings import DeviceSettings
 
@@ -46,9 +46,7 @@ class PennyLaneSimulator(LibrarySimulator):
         if self._noise is not None:
             yield from self._noisy_operations(circuits)
             return
-        for place, (name, wires) in enumerate(circuits.gates):
-            gate = self._library.RY if name == "ry" else self._library.CRZ
-            yield gate(circuits.angles[:, place], wires=wires)
+        yield from operations(circuits, list(circuits.angles.T))
 
     def _noisy_operations(self, circuits: BoundCircuits) -> Iterator[Any]:
         """Native gates with PennyLane's channels; its depolarizing probability is that of any of X, Y and Z: 3p/4."""

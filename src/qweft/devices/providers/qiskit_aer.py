@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from qweft.circuit.formats.qiskit import template
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.confusion import on_each_qubit
 from qweft.devices.extras import require
 from qweft.devices.noise.model import NoiseModel
 from qweft.devices.providers.noisy_steps import named_noise, noisy_steps
-from qweft.devices.providers.qiskit_forms import SEED, Form, parametrised, probabilities_of
+from qweft.devices.providers.qiskit_forms import SEED, Form, probabilities_of
 from qweft.devices.providers.simulator import LibrarySimulator
 from qweft.devices.settings import DeviceSettings
 
@@ -51,7 +52,7 @@ def _decomposed(form: Form) -> Any:
     """Without controlled rotations, which Aer would run at angle zero; nothing else is changed."""
     from qiskit.transpiler import generate_preset_pass_manager
 
-    plain = parametrised(form)
+    plain = template(form.qubits, form.gates, form.barriers)
     manager = generate_preset_pass_manager(optimization_level=0, basis_gates=["ry", "rz", "cx"], seed_transpiler=SEED)
     found = manager.run(plain)
     found.save_probabilities(range(form.qubits)[::-1])  # Qiskit's first qubit is the least significant bit

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qweft.devices.providers.qiskit_forms import SEED, Form, parametrised
+from qweft.circuit.formats.qiskit import template
+from qweft.devices.providers.qiskit_forms import SEED, Form
 
 
 def compile_for(backend: Any, form: Form) -> Any:
@@ -14,7 +15,7 @@ def compile_for(backend: Any, form: Form) -> Any:
     """
     from qiskit.transpiler import generate_preset_pass_manager
 
-    circuit = parametrised(form)
+    circuit = template(form.qubits, form.gates, form.barriers)
     circuit.measure_all()
     layout = None if form.placed_like is None else measured_places(compile_for(backend, form.placed_like))
     manager = generate_preset_pass_manager(

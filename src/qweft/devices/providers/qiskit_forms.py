@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
+from qweft.devices.errors import RefusedError
 
 SEED = 0
 """Of the transpiler: the same circuit is compiled the same way in every process."""
@@ -30,20 +31,6 @@ class Form:
         return cls(circuits.qubits, circuits.gates, circuits.barriers, like)
 
 
-def parametrised(form: Form) -> Any:
-    """A QuantumCircuit with one parameter for each gate, without measurements."""
-    from qiskit import QuantumCircuit
-    from qiskit.circuit import ParameterVector
-
-    circuit = QuantumCircuit(form.qubits)
-    angles = ParameterVector("t", len(form.gates))
-    for place, (name, wires) in enumerate(form.gates):
-        if place in form.barriers:
-            circuit.barrier()
-        getattr(circuit, name)(angles[place], *wires)
-    return circuit
-
-
 def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
     """The columns of a table of angles that a circuit still has parameters for, in the order of `circuit.parameters`.
 
@@ -63,6 +50,9 @@ def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.nda
 
     Returns:
         (circuits, 2^n).
+
+    Raises:
+        RefusedError: If Aer fails; most often it has too little memory.
     """
     values = values_of(circuit, angles)
     rows: list[np.ndarray] = []
@@ -73,6 +63,6 @@ def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.nda
             [circuit] * (1 if binds else len(some)), parameter_binds=[binds] if binds else None
         ).result()
         if not result.success:
-            raise RuntimeError(result.status)
+            raise RefusedError(f"Aer: {' '.join(str(result.status).split())}")
         rows.extend(np.asarray(one.data.probabilities) for one in result.results)
     return np.stack(rows)
