@@ -87,11 +87,11 @@ def test_numbers_below_full_precision_are_zero():
 
 @pytest.mark.parametrize("name", ["qasm2, origin", "qasm2, qiskit", "qasm3, qiskit 3", "originir, origin"])
 def test_readers_get_all_64_bits(name):
-    """Two angles of 1e5 that differ in their last bit and cancel: what is lost in reading would be seen."""
-    x = 99999.123456789
-    circuit = Circuit(1, 2, 0, (Gate("ry", (0,), "input", 0), Gate("ry", (0,), "input", 1)))
-    found = way_of(name)(circuit, [x, 0.5 - x], [], True)
-    np.testing.assert_allclose(found, np.cos(x + (0.5 - x)), rtol=0, atol=1e-10)
+    """An angle near 1e5, all of whose digits count: the last bit alone would change the value by 1e-11."""
+    x = 99999.12345678912
+    circuit = Circuit(1, 1, 0, (Gate("ry", (0,), "input", 0),))
+    found = way_of(name)(circuit, [x], [], True)
+    np.testing.assert_allclose(found, np.cos(x), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("measured", [True, False])
