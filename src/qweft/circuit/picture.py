@@ -13,6 +13,8 @@ COLUMN, ROW, BOX = 0.82, 0.46, 0.30
 """Inches: width of a column of gates, height of a wire's row, height of a box."""
 LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.5, 0.5, 0.15
 """Inches around the gates of a line: names of wires, ⟨Z⟩, heading, space below."""
+HEADING = 4.2
+"""Inches that the longest heading takes."""
 SIZE = 9.0
 """Points of a label."""
 DPI = 200
@@ -60,6 +62,8 @@ def _drawn(circuit: Circuit) -> Any:
     lines = [placed[first : first + LONGEST] for first in range(0, len(placed), LONGEST)] or [[]]
     height = TOP + ROW * circuit.qubits + BOTTOM
     width = LEFT + COLUMN * max(1, *map(len, lines)) + RIGHT
+    if any(part.heading for part, _ in placed):
+        width = max(width, LEFT + HEADING)
     figure = Figure(figsize=(width, height * len(lines)))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height * len(lines), 0))

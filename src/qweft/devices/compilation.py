@@ -138,9 +138,13 @@ def _options(chip: Chip, qubits: int) -> dict[str, Any]:
 
 
 def _fake(name: str) -> Place:
-    from qweft.devices.providers.qiskit import fake_backend
+    from qweft.devices.providers.qiskit import fake_backends
 
-    backend = fake_backend(name.partition(":")[2], f"chip {name}")
+    backends = {f"qiskit:{key}": backend for key, backend in fake_backends(f"chip {name}").items()}
+    if name not in backends:
+        near = ", ".join(difflib.get_close_matches(name, backends, n=3))
+        raise DeviceError(f"there is no chip {name}; near it are {near or 'qiskit:fake_torino and others'}")
+    backend = backends[name]
     target = backend.target
     known = target.operation_names
     gates = [each for each in known if getattr(target.operation_from_name(each), "num_qubits", 0) in (1, 2)]

@@ -31,33 +31,31 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDev
         from qweft.devices.providers.qiskit_ibm import IBMDevice
 
         return IBMDevice(name, target)
-    backend = fake_backend(target, f"device {name}")
-    from qweft.devices.providers.qiskit_fake import FakeBackendDevice
-
-    return FakeBackendDevice(name, backend, settings)
-
-
-def fake_backend(target: str, what: str) -> Any:
-    """The record of a chip of that name.
-
-    Args:
-        target: "fake_NAME", as `qiskit_ibm_runtime.fake_provider` names it.
-        what: Begins the sentence where the package is missing, and names what is not there: "device qiskit:fake_x".
-
-    Raises:
-        DeviceError: If the package is not installed, or there is no such backend.
-    """
-    fakes = require("qiskit_ibm_runtime.fake_provider", "qiskit", what)
-    with warnings.catch_warnings(action="ignore"):  # one of the sixty warns of itself when the list is made
-        backends = {backend.name: backend for backend in fakes.FakeProviderForBackendV2().backends()}
+    backends = fake_backends(f"device {name}")
     if target not in backends:
         near = difflib.get_close_matches(target, ["aer", *backends], n=3)
         raise DeviceError(
-            f"there is no {what}; "
+            f"there is no device {name}; "
             + (
                 f"near it are {', '.join(near)}"
                 if near
                 else "there are aer, fake_NAME such as fake_torino, and ibm_NAME"
             )
         )
-    return backends[target]
+    from qweft.devices.providers.qiskit_fake import FakeBackendDevice
+
+    return FakeBackendDevice(name, backends[target], settings)
+
+
+def fake_backends(what: str) -> dict[str, Any]:
+    """The records of chips that IBM's package keeps, by name.
+
+    Args:
+        what: Begins the sentence where the package is missing: "device qiskit:fake_torino".
+
+    Raises:
+        DeviceError: If the package is not installed.
+    """
+    fakes = require("qiskit_ibm_runtime.fake_provider", "qiskit", what)
+    with warnings.catch_warnings(action="ignore"):  # one of the sixty warns of itself when the list is made
+        return {backend.name: backend for backend in fakes.FakeProviderForBackendV2().backends()}

@@ -25,7 +25,7 @@ def one_layer(pattern: str, layers: Collection[str]) -> str:
     if len(met) == 1:
         return met[0]
     if met:
-        raise QweftError(f"--layer: {pattern} meets {len(met)} layers, {some(met)}; name one of them")
+        raise QweftError(f"--layer: {pattern} meets more than one layer: {some(met)}; name one of them")
     near = _nearest(pattern, layers)
     what = f"did you mean {near}?" if near else f"the layers with a circuit are {some(layers)}"
     raise QweftError(f"--layer: {pattern} meets no layer with a circuit; {what}")

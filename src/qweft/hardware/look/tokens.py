@@ -24,7 +24,7 @@ class TokenValues:
         id: Its number in the vocabulary.
         text: Its text.
         c: The circuit's inputs, in radians.
-        q: The circuit's expectation values, exact.
+        q: The circuit's expectation values for these inputs, exact, computed in float64.
     """
 
     place: int
@@ -61,9 +61,10 @@ def token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> li
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def note(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-        values = expectation_values(circuit, c, angles)
-        seen.append((c.reshape(-1, circuit.inputs), values.reshape(-1, circuit.qubits)))
-        return values
+        rows = c.detach().reshape(-1, circuit.inputs).cpu().double()
+        values = expectation_values(circuit, rows, angles.detach().cpu().double())
+        seen.append((rows, values))
+        return values.to(c).reshape(*c.shape[:-1], circuit.qubits)
 
     circuit_layers(adapted)[layer].measured_by = note
     with judged(adapted):
@@ -74,7 +75,7 @@ def token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> li
             f"--tokens: layer {layer} was given {rows} rows for the {len(ids)} tokens of the text; choose a layer that "
             "every token passes once"
         )
-    inputs, values = (torch.cat(list(each)).double().cpu().tolist() for each in zip(*seen, strict=True))
+    inputs, values = (torch.cat(list(each)).tolist() for each in zip(*seen, strict=True))
     return [
         TokenValues(place, token, loaded.tokenizer.decode([token]), tuple(inputs[place]), tuple(values[place]))
         for place, token in enumerate(ids)

@@ -1,0 +1,97 @@
+"""Counts, steps and pictures read the description, and nothing of it is lost."""
+
+import io
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from PIL import Image
+from qiskit import QuantumCircuit
+
+from qweft.circuit import Circuit, Gate, crz_ring_ansatz, without_crz
+from qweft.circuit.counts import counts
+from qweft.circuit.formats import to_qiskit
+from qweft.circuit.picture import circuit_picture
+from qweft.circuit.steps import trained_steps
+
+CIRCUITS = [
+    crz_ring_ansatz(4, 2),
+    crz_ring_ansatz(3, 2, reupload=False),
+    crz_ring_ansatz(2, 3),
+    crz_ring_ansatz(1, 2),
+    without_crz(crz_ring_ansatz(3, 2))[0],
+    Circuit(2, 0, 0, ()),
+]
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS)
+def test_counts_are_those_that_qiskit_finds(circuit):
+    other: QuantumCircuit = to_qiskit(circuit, measured=False)
+    found = counts(circuit)
+    assert found.gates == dict(other.count_ops())
+    assert (found.one_qubit, found.two_qubit) == (
+        other.size() - other.num_nonlocal_gates(), other.num_nonlocal_gates()
+    )  # fmt: skip
+    assert found.depth == other.depth()
+    assert found.two_qubit_depth == other.depth(lambda step: len(step.qubits) == 2)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_steps_of_the_circuit_on_record(layers):
+    steps = trained_steps(crz_ring_ansatz(4, layers), layers)
+    assert [step.layer for step in steps] == [layer for layer in range(1, layers + 1) for _ in range(4)]
+    assert [step.label(4) for step in steps[:4]] == ["CRZ i to i+1", "RY on i", "CRZ i to i-1", "RY on i"]
+    # the angles are numbered layer, step, qubit (METHOD.md section 3)
+    assert [step.gates[i].index for step in steps for i in range(4)] == list(range(16 * layers))
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS)
+def test_steps_hold_every_trained_gate_once(circuit):
+    steps = trained_steps(circuit, 2)
+    found = [gate for step in steps for gate in step.gates.values()]
+    assert found == [gate for gate in circuit.gates if gate.source == "parameter"]
+    assert all(gate.wires[0] == wire for step in steps for wire, gate in step.gates.items())
+
+
+def test_the_svg_file_stands_alone():
+    text = circuit_picture(crz_ring_ansatz(4, 2), "svg").decode()
+    root = ET.fromstring(text)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    gates = [element for element in root.iter() if element.get("data-gate")]
+    assert len(gates) == 5 * 4
+    # what viewers other than browsers do not know, or take from a page
+    assert not any(word in text for word in ("var(", "currentColor", "href"))
+    assert root.get("font-family", "").endswith("monospace")
+
+
+@pytest.mark.parametrize(("qubits", "layers"), [(1, 1), (4, 2), (10, 10)])
+def test_the_png_is_a_picture_that_leaves_a_margin(qubits, layers):
+    content = circuit_picture(crz_ring_ansatz(qubits, layers), "png")
+    picture = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+    assert picture.min() < 60
+    edge = np.concatenate([picture[:4].ravel(), picture[-4:].ravel(), picture[:, :4].ravel(), picture[:, -4:].ravel()])
+    assert (edge == 255).all()  # nothing is cut off
+    assert content == circuit_picture(crz_ring_ansatz(qubits, layers), "png")
+
+
+def test_no_label_is_wider_than_its_box_nor_lies_on_another():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from qweft.circuit.picture import BOX, COLUMN, _drawn
+
+    wide = tuple(Gate("ry", (i,), "parameter", 990 + i) for i in range(10))
+    for circuit in (crz_ring_ansatz(4, 2), crz_ring_ansatz(10, 10), Circuit(10, 0, 1000, wide)):
+        figure = _drawn(circuit)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        shown = [text for text in figure.axes[0].texts if text.get_text().startswith("R")]
+        boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts]
+        for text in shown:
+            extent = text.get_window_extent(renderer)
+            assert extent.width < (COLUMN - 0.12) * figure.dpi and extent.height < BOX * figure.dpi
+        assert not any(one.overlaps(two) for k, one in enumerate(boxes) for two in boxes[:k])
+
+
+def test_the_pdf_is_one_and_the_same_again():
+    content = circuit_picture(crz_ring_ansatz(3, 2), "pdf")
+    assert content.startswith(b"%PDF") and b"CreationDate" not in content
+    assert content == circuit_picture(crz_ring_ansatz(3, 2), "pdf")

@@ -1,0 +1,238 @@
+"""`qweft circuit`: one layer's circuit of a trained adapter."""
+
+import json
+import re
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from tests.hardware.test_run import HYBRID, trained
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
+from qweft.cli.main import main
+
+LAYER = "model.layers.1.self_attn.v_proj"
+TEXT = "What follows 7?"
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("tiny"), HYBRID | {"rank_pattern": {"v_proj": 3}, "circuit_layers": 2})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Adapters of other cores, each made once."""
+    folders = {}
+
+    def make(core):
+        if core not in folders:
+            folders[core] = trained(tmp_path_factory.mktemp(core), HYBRID | {"core": core})
+        return folders[core]
+
+    return make
+
+
+def shown(capsys, adapter, *options):
+    capsys.readouterr()  # what training said
+    assert main(["circuit", str(adapter), *options]) == 0
+    return capsys.readouterr().out
+
+
+def read(capsys, adapter, *options):
+    return json.loads(shown(capsys, adapter, *options, "--json"))
+
+
+def refused(capsys, adapter, *options):
+    capsys.readouterr()
+    assert main(["circuit", str(adapter), *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    return err
+
+
+def angles_in_file(adapter, layer=LAYER):
+    return load_file(adapter / "adapter_model.safetensors")[f"base_model.model.{layer}.qwthn_core.angles"]
+
+
+def test_it_needs_no_base_model(adapter, capsys, monkeypatch):
+    monkeypatch.setattr("qweft.hardware.look.run.model_of", None)
+    monkeypatch.setattr("qweft.hardware.look.tokens.load_model", None)
+    found = read(capsys, adapter, "--layer", LAYER)
+    assert found["layer"] == LAYER and found["core"] == "quantum_linear"
+    assert found["circuit"]["qubits"] == 3 and found["circuit"]["layers"] == 2
+    assert torch.equal(torch.tensor(found["angles"], dtype=torch.float64), angles_in_file(adapter).double())
+    gates = [tuple(gate.values()) for gate in found["circuit"]["gates"]]
+    assert gates == [(g.name, list(g.wires), g.source, g.index) for g in crz_ring_ansatz(3, 2).gates]
+    assert found["written"]["gates"] == {"ry": 18, "crz": 12} and found["compiled"] is None
+
+
+@pytest.mark.parametrize("name", ["layers.1.self_attn.v_proj", "1.self_attn.v_proj", "*.1.*.v_proj", LAYER])
+def test_ways_to_name_a_layer(adapter, capsys, name):
+    assert read(capsys, adapter, "--layer", name)["layer"] == LAYER
+
+
+def test_what_is_shown(adapter, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    out = shown(capsys, adapter, "--layer", LAYER, "--chip", "line")
+    assert "3 qubits, 2 layers, 24 trained angles" in out
+    assert "2 times, each time with the next 12 angles t" in out
+    assert all(len(line.rstrip()) <= 100 for line in out.splitlines())
+    numbers = [float(text) for text in re.findall(r"-?\d+\.\d{4}", out)]
+    assert numbers == [round(value, 4) for value in angles_in_file(adapter).double().tolist()]
+    assert "optimisation level 3, seed 0" in out and "inputs left open" in out
+
+
+@pytest.mark.parametrize("width", ["40", "60"])
+def test_a_narrow_terminal_loses_no_number(adapter, capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    out = shown(capsys, adapter, "--layer", LAYER)
+    assert sorted(float(text) for text in re.findall(r"-?\d+\.\d{4}", out)) == sorted(
+        round(value, 4) for value in angles_in_file(adapter).double().tolist()
+    )
+
+
+def by_another_way(adapter, layer):
+    """c and q of the text's tokens from the layer's own input and the adapter's tensors, in float64."""
+    base = adapter.parent.parent / "model"
+    ids = AutoTokenizer.from_pretrained(base)(TEXT, return_tensors="pt").input_ids
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), adapter).eval()
+    module = model.get_base_model().get_submodule(layer)
+    seen = []
+    module.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+    with torch.no_grad():
+        model(input_ids=ids)
+        branch = module.branch_of("default")
+        compress = branch.build([tensor.double() for tensor in branch.tensors()])[0]
+    c = seen[0][0].double() @ compress.T
+    q = gate_by_gate(branch.core.circuit, c, branch.core.angles.double())
+    return ids[0].tolist(), c, q
+
+
+@pytest.mark.parametrize("layer", [LAYER, "model.layers.0.self_attn.q_proj"])
+def test_tokens_by_an_independent_route(adapter, capsys, layer):
+    found = read(capsys, adapter, "--layer", layer, "--tokens", TEXT)
+    ids, c, q = by_another_way(adapter, layer)
+    assert [token["id"] for token in found["tokens"]] == ids
+    assert [token["place"] for token in found["tokens"]] == list(range(len(ids)))
+    assert "".join(token["text"] for token in found["tokens"]).replace(" ", "") == TEXT.replace(" ", "")
+    values = {
+        name: torch.tensor([token[name] for token in found["tokens"]], dtype=torch.float64) for name in ("c", "q")
+    }
+    torch.testing.assert_close(values["c"], c.detach(), rtol=1e-6, atol=1e-6)  # the layer's own c is float32
+    torch.testing.assert_close(values["q"], q.detach(), rtol=0, atol=5e-6)
+    angles = angles_in_file(adapter, layer).double()
+    of_these = gate_by_gate(crz_ring_ansatz(c.shape[1], 2), values["c"], angles)
+    torch.testing.assert_close(values["q"], of_these, rtol=0, atol=1e-10)
+    assert c.std() > 0.01 and q.std() > 1e-5  # no two tokens of zeros
+
+
+def test_one_token(adapter, capsys):
+    every = read(capsys, adapter, "--layer", LAYER, "--tokens", TEXT)["tokens"]
+    found = read(capsys, adapter, "--layer", LAYER, "--tokens", TEXT, "--token", "1")
+    assert found["tokens"] == [every[1]] and found["bound_token"] == 1
+
+
+@pytest.mark.parametrize("core", ["frozen_linear", "product", "quantum_weighted"])
+def test_twins_that_are_circuits(made, capsys, core):
+    layer = "model.layers.0.self_attn.q_proj"
+    found = read(capsys, made(core), "--layer", layer, "--tokens", TEXT)
+    circuit = crz_ring_ansatz(2, 2)
+    circuit = without_crz(circuit)[0] if core == "product" else circuit
+    assert len(found["circuit"]["gates"]) == len(circuit.gates)
+    assert found["angles_trained"] == (core != "frozen_linear")
+    _, _, q = by_another_way(made(core), layer)
+    values = torch.tensor([token["q"] for token in found["tokens"]], dtype=torch.float64)
+    torch.testing.assert_close(values, q.detach(), rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("core", ["mlp_linear", "fourier_linear", "linear"])
+def test_cores_without_circuit(made, capsys, core):
+    words = f"core {core}" + (" (h = K c) has no circuit" if core == "linear" else " has the twin ")
+    assert words in refused(capsys, made(core), "--layer", "x")
+
+
+def test_a_lora(tmp_path, capsys):
+    adapter = trained(tmp_path, {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]})
+    assert "an adapter of PEFT's method LORA has no circuit" in refused(capsys, adapter, "--layer", "x")
+
+
+def test_exports_read_back(adapter, capsys, tmp_path):
+    qasm2 = pytest.importorskip("qiskit.qasm2")
+    from qiskit.quantum_info import Statevector
+
+    token = ["--tokens", TEXT, "--token", "2"]
+    file = tmp_path / "new" / "x.qasm"
+    found = read(capsys, adapter, "--layer", LAYER, *token, "--export", "qasm2", "--output", str(file))
+    assert found["files"] == [str(file)]
+    state = Statevector(qasm2.load(file).remove_final_measurements(inplace=False))
+    probabilities = [state.probabilities([qubit]) for qubit in range(3)]
+    assert [p[0] - p[1] for p in probabilities] == pytest.approx(found["tokens"][0]["q"], abs=1e-6)
+    open_file = tmp_path / "x.qasm3"
+    shown(capsys, adapter, "--layer", LAYER, "--export", "qasm3", "--output", str(open_file))
+    text = open_file.read_text()
+    assert text.count("input float[64]") == 3 and "ry(c0) q[0];" in text
+    shown(capsys, adapter, "--layer", LAYER, *token, "--export", "originir", "--output", str(tmp_path / "x.ir"))
+    assert (tmp_path / "x.ir").read_text().count("CONTROL q") == 12
+
+
+@pytest.mark.parametrize(
+    ("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<svg"), ("PNG", b"\x89")]
+)
+def test_pictures(adapter, capsys, tmp_path, ending, start):
+    file = tmp_path / f"circuit.{ending}"
+    assert f"written: {file}"[:40] in shown(capsys, adapter, "--layer", LAYER, "--picture", str(file)).replace("\n", "")
+    assert file.read_bytes().startswith(start)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "--layer is missing; the layers with a circuit are model.layers.0.self_attn.q_proj, "),
+        (["--layer", "q_proj"], "q_proj meets more than one layer: model.layers.0.self_attn.q_proj, "),
+        (["--layer", "layers.1.self_attn.vproj"], f"did you mean {LAYER}?"),
+        (["--layer", "k_projection"], "k_projection meets no layer with a circuit; the layers with a circuit are "),
+        (["--layer", LAYER, "--token", "0"], "--token 0: there is no text to take it from; give one with --tokens"),
+        (["--layer", LAYER, "--tokens", TEXT, "--token", "99"], "--token 99: the text has "),
+        (["--layer", LAYER, "--tokens", TEXT, "--token", "-1"], "--token -1: the text has "),
+        (["--layer", LAYER, "--tokens", ""], "--tokens: the text has no token"),
+        (["--layer", LAYER, "--tokens", "a " * 200], "tokens, and the model takes 64"),
+        (["--layer", LAYER, "--tokens", "a", "--model.device", "meta"], "--model.device meta has shapes"),
+        (["--layer", LAYER, "--export", "qasm3"], "--export qasm3 needs a file to write to; give --output FILE"),
+        (["--layer", LAYER, "--output", "x"], "--output x: nothing is exported; choose --export qasm3, qasm2, "),
+        (["--layer", LAYER, "--export", "qasm2", "--output", "x"], "--export qasm2 has no parameters"),
+        (["--layer", LAYER, "--export", "qasm", "--output", "x"], "--export: expected one of qasm3, qasm2, originir"),
+        (["--layer", LAYER, "--picture", "x.gif"], "--picture x.gif: its name must end in .svg, .png or .pdf"),
+        (["--layer", LAYER, "--chip", "lattise"], "there is no chip lattise; did you mean lattice?"),
+        (["--layer", LAYER, "--tokns", "a"], "unknown option --tokns; did you mean --tokens?"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence(adapter, capsys, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    assert words in refused(capsys, adapter, *options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_as_a_file(adapter, capsys, tmp_path):
+    folder = tmp_path / "x.png"
+    folder.mkdir()
+    assert "is a folder; give the name of a file" in refused(
+        capsys, adapter, "--layer", LAYER, "--picture", str(folder)
+    )
+
+
+def test_folders_without_an_adapter_or_of_another_one(adapter, capsys, tmp_path):
+    assert "no adapter_config.json in it" in refused(capsys, tmp_path, "--layer", LAYER)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).write_bytes((adapter / name).read_bytes())
+    config = json.loads((tmp_path / "adapter_config.json").read_text()) | {"circuit_layers": 3}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    words = "are 24, and the circuit of its adapter_config.json has 36"
+    assert words in refused(capsys, tmp_path, "--layer", LAYER)
+
+
+def test_the_base_model_may_be_another(adapter, capsys):
+    assert "nowhere" in refused(capsys, adapter, "--layer", LAYER, "--tokens", "a", "--model.name", "nowhere/at-all")
