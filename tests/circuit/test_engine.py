@@ -183,6 +183,26 @@ def test_another_ansatz_in_alternating_form(path):
     assert not found[1][:, 1].any()  # an entry that no gate reads
 
 
+@pytest.mark.parametrize("qubits", [1, 2])
+@pytest.mark.parametrize("extra", [1, 3])
+def test_inputs_that_no_gate_reads(path, qubits, extra):
+    """Straight uploads, and more entries of the input than qubits."""
+    ansatz = crz_ring_ansatz(qubits, 2)
+    if path == "segments" and qubits == 1:
+        pytest.skip("a circuit without a diagonal has no segment")
+    circuit = Circuit(qubits, qubits + extra, ansatz.parameters, ansatz.gates)
+    inputs, parameters, weights = random_case(circuit, tokens=4)
+    found = values_and_gradients(expectation_values, circuit, inputs, parameters, weights)
+    assert_paths_agree(found, values_and_gradients(gate_by_gate, circuit, inputs, parameters, weights))
+
+
+@pytest.mark.parametrize("tokens", [(), (3,), (2, 2)])
+def test_a_circuit_without_inputs(tokens):
+    circuit = Circuit(1, 0, 1, (Gate("ry", (0,), "parameter", 0),))
+    values = expectation_values(circuit, torch.zeros(*tokens, 0), torch.tensor([0.3]))
+    torch.testing.assert_close(values, torch.tensor(0.3).cos().expand(*tokens, 1))
+
+
 @pytest.mark.parametrize("qubits", [3, 5])
 def test_gradients_by_finite_differences(path, qubits):
     circuit = crz_ring_ansatz(qubits, 2)

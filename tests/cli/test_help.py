@@ -13,6 +13,7 @@ from qweft.cli.report import ReportConfig
 from qweft.cli.schema import is_mapping, is_section, names
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.export.config import ExportConfig
+from qweft.hardware.look.config import CircuitConfig
 from qweft.training.config import RunConfig
 
 CONFIG_CLASSES = {
@@ -22,10 +23,13 @@ CONFIG_CLASSES = {
     "tune": ComparisonConfig,
     "evaluate": Overrides,
     "inspect": InspectionConfig,
+    "circuit": CircuitConfig,
     "export": ExportConfig,
     "push": PushConfig,
     "report": ReportConfig,
     "presets": None,
+    "devices": None,
+    "jobs": None,
 }
 
 
@@ -33,7 +37,8 @@ def text_of(config_class, name):
     """The words of a docstring's Args section about a dotted name of a config class."""
     section, _, key = name.rpartition(".")
     owner = MethodConfig if section == "methods.NAME" else names(config_class)[section] if section else config_class
-    return next(arg.description for arg in parse_docstring(owner.__doc__).params if arg.arg_name == key)
+    told = [arg for each in owner.__mro__ for arg in parse_docstring(each.__doc__ or "").params]
+    return next(arg.description for arg in told if arg.arg_name == key)
 
 
 def help_of(capsys, command):

@@ -1,5 +1,6 @@
 import pytest
 
+from qweft.cli.arguments import split
 from qweft.cli.parser import dump_yaml, parse
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.errors import QweftError
@@ -112,6 +113,30 @@ def test_text_options_are_taken_as_typed():
     assert (config.output, config.model.name, config.data.source) == ("123", "[a]", "null")
 
 
+def test_names_of_fields_may_be_typed_with_hyphens(comparison_file):
+    config = parse(RunConfig, ["--training.learning-rate", "1e-3", "--training.max-steps=7", "--adapter.a-b", "1"])
+    assert (config.training.learning_rate, config.training.max_steps) == (1e-3, 7)
+    assert config.adapter == {"preset": "qtha", "a-b": 1}
+    config = parse(ComparisonConfig, [comparison_file, "--methods.qtha.learning-rate", "3e-2"])
+    assert config.methods["qtha"].learning_rate == 3e-2
+
+
+def test_hyphens_in_names_that_the_user_chose_stay(write):
+    file = write("methods:\n  a-b: {adapter: {preset: qtha}}\n  a_b: {adapter: {preset: qwthn}}")
+    options = ["--methods.a-b.adapter.r", "4", "--methods.a-b.learning-rate", "2e-2", "--methods.c-d", "{adapter: {}}"]
+    methods = parse(ComparisonConfig, [file, *options]).methods
+    assert methods == {
+        "a-b": MethodConfig({"preset": "qtha", "r": 4}, 0.02),
+        "a_b": MethodConfig({"preset": "qwthn"}),
+        "c-d": MethodConfig({}),
+    }
+
+
+def test_a_file_is_read_as_it_is_written(write):
+    with pytest.raises(QweftError, match=r"unknown key training\.learning-rate; did you mean training\.learning_rate"):
+        parse(RunConfig, [write("training: {learning-rate: 1e-3}")])
+
+
 def test_null_and_negative_values():
     config = parse(RunConfig, ["--training.max_steps", "null", "--training.seed", "-1"])
     assert (config.training.max_steps, config.training.seed) == (None, -1)
@@ -146,3 +171,9 @@ def test_dump_yaml_is_plain():
     assert "adapter:\n  preset: qtha\n" in text
     assert "learning_rate: 0.0005\n" in text
     assert "max_steps: null\n" in text
+
+
+@pytest.mark.parametrize("word", ["--dry-run", "--dry_run"])
+@pytest.mark.parametrize("name", ["dry-run", "dry_run"])
+def test_flags_are_the_same_with_hyphens_and_underscores(word, name):
+    assert split([word, "x"], [name]).flags == {name}

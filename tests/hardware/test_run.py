@@ -67,6 +67,64 @@ def test_shots_and_a_cap(adapter, tmp_path, capsys):
     assert [point["loss"] for point in again["points"]] == [point["loss"] for point in found["points"]]
 
 
+def test_noise_and_what_is_done_about_it(adapter, tmp_path):
+    common = ["--device", "noisy", "--max-circuits", "400", "--evaluation.answers", "0"]
+    assert (
+        evaluate(adapter, *common, "--noise-scale", "0,0.1,1", "--shots", "200", "--output", str(tmp_path / "a")) == 0
+    )
+    found = read(tmp_path / "a")
+    rise = {(p["setting"]["noise_scale"], p["setting"]["shots"]): abs(p["rise"]) for p in found["points"]}
+    assert set(rise) == {(scale, shots) for scale in (0, 0.1, 1) for shots in (200, None)}
+    assert rise[0, None] < 1e-6 < rise[0.1, None] < rise[1, None]
+    assert all(p["circuits"] <= 400 for p in found["points"])
+    assert "one_qubit" in found["identity"] and found["prompts"] == []
+    for name, options in {
+        "readout": ["--readout", "inverse"],
+        "zne": ["--readout", "inverse", "--zne", "1,3,5"],
+    }.items():
+        assert evaluate(adapter, *common, "--noise-scale", "0.1", *options, "--output", str(tmp_path / name)) == 0
+        (point,) = read(tmp_path / name)["points"]
+        assert abs(point["rise"]) < rise[0.1, None] and point["circuits"] <= 400
+
+
+def test_a_device_that_takes_jobs(adapter, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
+    options = ["--device", "rehearsal:shots", "--shots", "50", "--layers", "v_proj", "--evaluation.answers", "1"]
+    assert evaluate(adapter, *options, "--dry-run") == 0
+    dry = " ".join(capsys.readouterr().out.split())
+    assert "jobs 10 " in dry and "50 of each circuit" in dry  # 2 layers: the rows, the prompt, and three new tokens
+    assert evaluate(adapter, *options, "--output", str(tmp_path / "a")) == 2
+    assert "there is no terminal to ask at; pass --yes" in capsys.readouterr().err
+    assert not (tmp_path / "cache" / "devices").exists()
+    assert evaluate(adapter, *options, "--yes", "--output", str(tmp_path / "a")) == 0
+    assert main(["jobs", "--json"]) == 0
+    out = capsys.readouterr().out
+    jobs = json.loads(out[out.rindex("[\n") :])
+    assert {job["state"] for job in jobs} == {"done"} and len(jobs) <= 10
+    assert evaluate(adapter, *options, "--yes", "--output", str(tmp_path / "b")) == 0
+    assert "sent job" not in capsys.readouterr().out  # everything has results
+    first, again = (read(tmp_path / name)["points"][0] for name in "ab")
+    assert first["loss"] == again["loss"]
+    plain = ["--device", "shots", "--shots", "50", "--layers", "v_proj", "--evaluation.answers", "1"]
+    assert evaluate(adapter, *plain, "--output", str(tmp_path / "c")) == 0
+    assert read(tmp_path / "c")["points"][0]["loss"] == first["loss"]
+
+
+def test_caps_stop_before_anything_is_sent(adapter, tmp_path, capsys, monkeypatch):
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("devices: [{match: 'rehearsal:*', currency: EUR, circuit: 0.5, seconds_a_shot: 0.01}]")
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    common = ["--device", "rehearsal:shots", "--shots", "10", "--prices", str(prices), "--yes"]
+    for cap in (["--max-cost", "20"], ["--max-seconds", "3"]):
+        assert evaluate(adapter, *common, *cap) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "nothing was sent" in said
+        circuits = said.split("--max-circuits ")[1].split()[0]
+        assert evaluate(adapter, *common, *cap, "--max-circuits", circuits, "--dry-run") == 0
+    assert not (tmp_path / "cache" / "devices").exists()
+
+
 def test_only_some_layers(adapter, tmp_path):
     assert evaluate(adapter, "--device", "shots", "--shots", "10", "--layers", "q_proj", "--output", str(tmp_path)) == 0
     assert read(tmp_path)["layers"] == [f"model.layers.{i}.self_attn.q_proj" for i in (0, 1)]
@@ -89,6 +147,12 @@ def test_by_default_it_lands_beside_the_adapter(adapter):
         (["--device", "shots", "--shots", "10", "--max-circuits", "3"], "fewer than the 4 circuits"),
         (["--device", "shots", "--shots", "10", "--layers", "k_proj"], "k_proj meets no layer with a circuit"),
         (["--device", "shots", "--shots", "many"], "--shots: expected list of int or null"),
+        (["--device", "noisy", "--noise", "papper"], "there is no noise model papper"),
+        (["--device", "noisy", "--zne", "1,2"], "odd factors"),
+        (["--device", "noisy", "--noise-scale", "-1"], "noise_scale must be at least 0"),
+        (["--device", "noisy", "--readout", "all"], "--readout: expected one of inverse, m3"),
+        (["--device", "noisy", "--prices", "none.yaml"], "price list none.yaml cannot be read"),
+        (["--device", "rehearsal:shots"], "needs a number of shots"),
         (["--shots", "10"], "device exact has no shots, got 10; use device shots"),
     ],
 )

@@ -13,26 +13,34 @@ def rows_of(*lengths):
     return [{"input_ids": (ids := draws.integers(1, 50, n).tolist()), "labels": ids} for n in lengths]
 
 
+def draw(rows, answers=(), a_token=1, cap=None, seed=0, once=0, batch=4):
+    return choose_sample(rows, list(answers), 4, batch, a_token, once, cap, seed)
+
+
 def test_without_a_cap_everything_is_measured():
-    sample = choose_sample(rows_of(5, 7, 9), [10, 12], circuits_a_token=4, max_circuits=None, seed=0)
+    sample = draw(rows_of(5, 7, 9), [10, 12], a_token=4)
     assert sample.rows == (0, 1, 2) and sample.answers == 2 and sample.tokens is None
-    assert sample.circuits == sample.whole == 4 * (5 + 7 + 9 + 10 + 12)
-    assert sample == choose_sample(rows_of(5, 7, 9), [10, 12], 4, sample.whole, 1)
+    assert sample.circuits == 4 * (5 + 7 + 9 + 10 + 12)
+    assert sample == draw(rows_of(5, 7, 9), [10, 12], 4, sample.circuits, seed=1)
 
 
 @pytest.mark.parametrize("cap", [120, 150, 200, 300, 400])
 @pytest.mark.parametrize("seed", range(5))
 def test_as_many_rows_as_fit_and_never_more(cap, seed):
-    rows = rows_of(*[10] * 20)
-    sample = choose_sample(rows, [12, 12, 12], 2, cap, seed)
+    sample = draw(rows_of(*[10] * 20), [12, 12, 12], 2, cap, seed)
     answers = min(3, cap // 2 // 24)
     assert sample.answers == answers
     assert len(sample.rows) == (cap - 24 * answers) // 20
     assert sample.circuits == 20 * len(sample.rows) + 24 * answers <= cap
 
 
+def test_what_tells_errors_counts_too():
+    sample = draw(rows_of(*[10] * 20), [], 2, 120, once=30)
+    assert len(sample.rows) == 4 and sample.circuits == 110
+
+
 def test_rows_are_drawn_by_the_seed():
-    drawn = {choose_sample(rows_of(*[10] * 20), [], 1, 50, seed).rows for seed in range(20)}
+    drawn = {draw(rows_of(*[10] * 20), [], 1, 50, seed).rows for seed in range(20)}
     assert len(drawn) > 10
     assert {row for rows in drawn for row in rows} == set(range(20))
 
@@ -40,7 +48,7 @@ def test_rows_are_drawn_by_the_seed():
 @pytest.mark.parametrize("cap", [6, 13, 30])
 def test_single_tokens_where_no_two_rows_fit(cap):
     rows = rows_of(*[10] * 20)
-    sample = choose_sample(rows, [5], 3, cap, 0)
+    sample = draw(rows, [5], 3, cap)
     assert sample.tokens is not None and sample.answers == 0
     assert len(sample.rows) == 8
     assert sum(map(len, sample.tokens)) == cap // 3
@@ -48,19 +56,30 @@ def test_single_tokens_where_no_two_rows_fit(cap):
     assert "of the 80 tokens of 8 rows measured" in sample.describe(rows)
 
 
+def test_calls_hold_the_longest_rows_first_and_each_new_token_by_itself():
+    assert draw(rows_of(5, 9, 7), [10], batch=2).calls == (16, 5, 7, 1, 1, 1)  # a prompt of 7, and 3 that are read
+    tokens = draw(rows_of(*[10] * 20), a_token=2, cap=19, batch=3)
+    assert sum(tokens.calls) == 9 and 0 not in tokens.calls and len(tokens.calls) <= 3
+
+
+def test_a_single_row_is_measured_whole_where_there_is_no_other():
+    sample = draw(rows_of(4), cap=5)
+    assert sample.rows == (0,) and sample.tokens is None
+
+
 def test_rows_without_targets_are_never_chosen():
     rows = rows_of(4, 4, 4)
     rows[1] = rows[1] | {"labels": [-100] * 4}
-    assert choose_sample(rows, [], 1, None, 0).rows == (0, 2)
+    assert draw(rows).rows == (0, 2)
     with pytest.raises(QweftError, match="no row holds a token that is predicted"):
-        choose_sample(rows[1:2], [], 1, None, 0)
+        draw(rows[1:2])
 
 
 def test_a_cap_below_one_token():
     with pytest.raises(
-        QweftError, match=r"max_circuits 3 is fewer than the 4 circuits that one token takes; .*--layers"
+        QweftError, match=r"max_circuits 5 is fewer than the 6 circuits that one token takes; .*--layers"
     ):
-        choose_sample(rows_of(4), [], 4, 3, 0)
+        draw(rows_of(4), a_token=4, cap=5, once=2)
 
 
 def test_chosen_tokens_are_found_in_any_batch_and_order():

@@ -126,7 +126,9 @@ def _upload(gates: list[Gate], qubits: int) -> tuple[tuple[int, ...], int] | Non
 
 @lru_cache(maxsize=64)
 def alternating_form(circuit: Circuit) -> Alternating | None:
-    """The circuit in this form, or none where it has another one: inputs that feed phases, or uneven uploads."""
+    """The circuit in this form, or none if it has another: no inputs, some that feed phases, or uneven uploads."""
+    if not circuit.inputs:
+        return None
     runs = _runs(circuit.gates)
     rotations = [gates for name, gates in runs if name == "ry"]
     diagonals = [gates for name, gates in runs if name == "crz"]

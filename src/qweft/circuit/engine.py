@@ -36,7 +36,7 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
     with exact_products(inputs.device):
         dtype = circuit_dtype(inputs, parameters)
         if form is None:
-            flat = inputs.to(dtype).reshape(-1, circuit.inputs)
+            flat = inputs.to(dtype).reshape(inputs.shape[:-1].numel(), circuit.inputs)
             return gate_by_gate(circuit, flat, parameters.to(dtype)).reshape(*inputs.shape[:-1], circuit.qubits)
         return expectations(form, inputs, *form.angles(parameters.to(dtype)))
 
@@ -58,7 +58,7 @@ def expectations(
     dtype = circuit_dtype(inputs, rotations)
     n = form.qubits
     flat = inputs.to(dtype).reshape(-1, inputs.shape[-1])
-    if not form.is_straight:
+    if not form.is_straight or flat.shape[-1] != n:
         flat = flat[:, form.wires] * form.repeats
     # a compiler sees the engine as one operator
     path = opaque.expectations if torch.compiler.is_compiling() else run

@@ -11,11 +11,13 @@ class Command:
         name: As typed: `qweft NAME`.
         description: One paragraph.
         example: One line that can be typed as it stands.
-        target: What the argument without dashes is called in the usage line; empty where there is none.
+        target: What the argument without dashes is called in the usage line; several words for several arguments;
+            empty where there is none.
         target_help: What the target is.
-        target_required: Whether the command works without its target.
+        target_required: Whether the command needs its target.
         flags: Options without a value, each with its help.
         shows_defaults: Whether the defaults of the config class are the defaults of the command.
+        takes_options: Whether there are options with values.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Command:
     target_required: bool = False
     flags: dict[str, str] = field(default_factory=dict)
     shows_defaults: bool = True
+    takes_options: bool = True
 
     @property
     def usage(self) -> str:
@@ -33,6 +36,11 @@ class Command:
         words = ["qweft", self.name]
         if self.target:
             words.append(self.target if self.target_required else f"[{self.target}]")
-        if self.target:
+        if self.target and self.takes_options:
             words.append("[--SECTION.KEY VALUE ...]")
         return " ".join([*words, *(f"[--{flag}]" for flag in self.flags)])
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The config class of a command without options that take a value."""

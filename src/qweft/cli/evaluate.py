@@ -16,13 +16,18 @@ from qweft.models.config import ModelConfig
 
 COMMAND = Command(
     name="evaluate",
-    description="Judge a trained adapter beside its base model. Options change single keys of the config that "
-    "the adapter was trained with; what is not given stays as it was in that run.",
-    example="qweft evaluate runs/train/adapter --evaluation.answers 5",
+    description="Judge a trained adapter beside its base model; with a device, also with its circuits measured there, "
+    "at several numbers of shots and strengths of noise. Options change single keys of the config that the adapter was "
+    "trained with; what is not given stays as it was in that run.",
+    example="qweft evaluate runs/train/adapter --device noisy --shots 100,1000 --max-circuits 20000",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` wrote it.",
     target_required=True,
-    flags={"json": "Print the numbers as JSON, and nothing else, on standard output."},
+    flags={
+        "json": "Print the numbers as JSON, and nothing else, on standard output.",
+        "dry-run": "With a device: say what would be measured and what it would take, and stop.",
+        "yes": "Agree to what is sent to a device that takes jobs or costs money, without being asked.",
+    },
     shows_defaults=False,
 )
 SECTIONS = ("model", "data", "evaluation")
@@ -47,13 +52,14 @@ def run(argv: Sequence[str]) -> None:
     """Parse, evaluate and print."""
     folder, options, flags = parse_folder(Overrides, argv, COMMAND)
     sections = {name: options.pop(name) for name in SECTIONS if name in options}
-    wants_json = "json" in flags
-    with only_json(wants_json):
-        found, described = (
-            _measured(folder, sections, HardwareConfig(**options), argv) if options else _computed(folder, sections)
-        )
-    if wants_json:
-        print_json(found)
+    on_a_device = options or flags & {"dry-run", "yes"}
+    with only_json("json" in flags):
+        found = _measured(folder, sections, options, flags, argv) if on_a_device else _computed(folder, sections)
+    if found is None:
+        return
+    as_json, described = found
+    if "json" in flags:
+        print_json(as_json)
     else:
         show(described)
 
@@ -65,12 +71,16 @@ def _computed(folder: Path, sections: dict[str, Any]) -> tuple[Any, Any]:
     return found.to_json(), found.describe()
 
 
-def _measured(folder: Path, sections: dict[str, Any], config: HardwareConfig, argv: Sequence[str]) -> tuple[Any, Any]:
+def _measured(
+    folder: Path, sections: dict[str, Any], options: dict[str, Any], flags: set[str], argv: Sequence[str]
+) -> tuple[Any, Any] | None:
     from rich.console import Console
 
     from qweft.hardware.describe import describe
     from qweft.hardware.run import evaluate_on_device
 
-    command = shlex.join(["qweft", "evaluate", *argv])
-    found = evaluate_on_device(folder, sections, config, command, Console(stderr="--json" in argv))
-    return found.to_json(), describe(found)
+    found = evaluate_on_device(
+        folder, sections, HardwareConfig(**options), shlex.join(["qweft", "evaluate", *argv]),
+        Console(stderr="json" in flags), yes="yes" in flags, dry_run="dry-run" in flags,
+    )  # fmt: skip
+    return None if found is None else (found.to_json(), describe(found))

@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train one adapter",
     "evaluate": "judge a trained adapter beside its base model",
     "inspect": "measure what a trained adapter does, layer by layer",
+    "circuit": "draw, count, compile and write out the circuit of one layer, and its values for each token",
     "export": "make a plain LoRA of a trained adapter, and measure what that costs",
     "compare": "run methods times seeds under one budget and write a report",
     "report": "make a comparison's report anew, or two of them side by side",
@@ -21,6 +22,8 @@ COMMANDS = {
     "push": "upload an adapter to the hub, private unless you say otherwise",
     "plan": "parameters, memory and steps of a run, without running it",
     "presets": "list the adapter presets",
+    "devices": "list where circuits can run, what is installed, and what it costs",
+    "jobs": "what was sent to devices that take jobs: list, show, fetch, adopt, forget, cancel",
 }
 
 HELP = """usage: qweft COMMAND [ARGUMENTS]

@@ -9,6 +9,7 @@ from qweft.cli import yaml_file
 from qweft.cli.arguments import Arguments, split
 from qweft.cli.command import Command
 from qweft.cli.help_text import help_text
+from qweft.cli.schema import spelled
 from qweft.cli.source import Source
 from qweft.cli.values import Text, build, check, find, put
 from qweft.errors import QweftError
@@ -64,7 +65,7 @@ def read_arguments(config_class: Any, argv: Sequence[str], command: Command | No
         QweftError: The target that the command needs is not there.
         SystemExit: With status 0, after the help.
     """
-    arguments = split(argv, command.flags if command else ())
+    arguments = split(argv, command.flags if command else (), max(1, len(command.target.split())) if command else 1)
     if command is None:
         return arguments
     if arguments.wants_help:
@@ -76,13 +77,14 @@ def read_arguments(config_class: Any, argv: Sequence[str], command: Command | No
 
 
 def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command | None) -> None:
-    """Check each dotted option and set it in a checked tree."""
+    """Check each dotted option and set it in a checked tree; hyphens in the names of fields may be typed."""
     source = Source(flags=tuple(command.flags) if command else ())
-    for name, text in arguments.options:
+    for typed, text in arguments.options:
+        name = spelled(config_class, typed)
         kind = find(config_class, name, source)
         if text is None:
-            raise source.fault(name, "expected a value after it")
-        put(config_class, tree, name, check(kind, Text(text), name, source, config_class), source)
+            raise source.fault(typed, "expected a value after it")
+        put(config_class, tree, name, check(kind, Text(text), typed, source, config_class), source)
 
 
 def dump_yaml(config: Any) -> str:

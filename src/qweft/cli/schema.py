@@ -56,6 +56,24 @@ def names(kind: Any, prefix: str = "", chosen: str = NAME_PLACEHOLDER) -> dict[s
     return found
 
 
+def spelled(kind: Any, name: str) -> str:
+    """Return a dotted name as the fields are spelled: `max-circuits` is `max_circuits`.
+
+    Only hyphens in the place of a field's underscores are changed: keys that the user chooses stay as they are.
+
+    Args:
+        kind: The dataclass that the name begins in.
+        name: As typed.
+    """
+    keys = []
+    for key in name.split("."):
+        if is_section(kind) and key not in kinds_of(kind) and key.replace("-", "_") in kinds_of(kind):
+            key = key.replace("-", "_")
+        keys.append(key)
+        kind = kinds_of(kind).get(key) if is_section(kind) else get_args(kind)[1] if is_mapping(kind) else None
+    return ".".join(keys)
+
+
 def default_of(config_class: Any, key: str) -> Any:
     """Return a fresh default of a dataclass's field, or `dataclasses.MISSING` where there is none."""
     field = next(field for field in dataclasses.fields(config_class) if field.name == key)

@@ -2,7 +2,7 @@
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, JobState, Limits, RemoteDevice
-from qweft.devices.errors import DeviceError, OutOfBudgetError, RefusedError, UnavailableError
+from qweft.devices.errors import DeviceError, NotTakenError, OutOfBudgetError, RefusedError, UnavailableError
 from qweft.devices.frequencies import Frequencies
 from qweft.devices.measure import Measurer
 from qweft.devices.registry import make_device
@@ -17,6 +17,7 @@ __all__ = [
     "JobState",
     "Limits",
     "Measurer",
+    "NotTakenError",
     "OutOfBudgetError",
     "RefusedError",
     "RemoteDevice",

@@ -22,6 +22,8 @@ class BoundCircuits:
         angles: (circuits, gates), float64, in radians.
         barriers: Numbers of gates before which a compiler must not reach across: gates that undo each other on purpose
             (noise that is amplified by folding) would be taken out.
+        placed_like: Gates and barriers of other circuits of as many qubits, whose errors in reading out these are to
+            measure: a compiler must end them on the same qubits of its chip.
 
     Raises:
         ValueError: If the angles are no table of finite numbers with a column for each gate.
@@ -31,6 +33,7 @@ class BoundCircuits:
     gates: tuple[tuple[str, tuple[int, ...]], ...]
     angles: np.ndarray
     barriers: tuple[int, ...] = ()
+    placed_like: tuple[tuple[tuple[str, tuple[int, ...]], ...], tuple[int, ...]] | None = None
 
     def __post_init__(self) -> None:
         if self.angles.ndim != 2 or self.angles.shape[1] != len(self.gates):
@@ -74,7 +77,8 @@ class BoundCircuits:
 
         Angles enter as their 64 bits, with -0.0 as 0.0.
         """
-        form = hashlib.sha256(repr((self.qubits, self.gates, self.barriers)).encode()).digest()
+        what = (self.qubits, self.gates, self.barriers)
+        form = hashlib.sha256(repr(what if self.placed_like is None else (*what, self.placed_like)).encode()).digest()
         plain = np.ascontiguousarray(self.angles + 0.0).astype("<f8")
         return [hashlib.sha256(form + row.tobytes()).hexdigest() for row in plain]
 

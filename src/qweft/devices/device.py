@@ -102,7 +102,8 @@ class RemoteDevice(Named, ABC):
 
         Raises:
             RefusedError: If nothing was taken and nothing ever will be.
-            UnavailableError: If nothing was taken, or nobody knows whether: `find` tells, where `can_find`.
+            NotTakenError: If nothing was taken, for certain, and it may be sent again later.
+            UnavailableError: If nobody knows whether it was taken: `find` tells, where `can_find`, else the user.
         """
 
     @abstractmethod

@@ -15,5 +15,9 @@ class UnavailableError(DeviceError):
     """The provider did not answer, or asks to come later: trying again may help."""
 
 
+class NotTakenError(UnavailableError):
+    """The provider did not answer when a job was sent, and certainly did not take it: it may be sent again."""
+
+
 class OutOfBudgetError(DeviceError):
     """Going on would cost more than the user allowed; nothing further was sent."""

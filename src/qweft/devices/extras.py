@@ -1,25 +1,19 @@
 """Packages that only some devices need, imported where they are used."""
 
-import importlib
 from typing import Any
 
+from qweft import extras
 from qweft.devices.errors import DeviceError
+from qweft.errors import QweftError
 
 
 def require(module: str, extra: str, what: str) -> Any:
-    """The module, imported.
-
-    Args:
-        module: Dotted name.
-        extra: Our extra that installs it.
-        what: Begins the sentence where it is missing: "device qiskit:aer".
+    """As `qweft.extras.require`.
 
     Raises:
-        DeviceError: If it is not installed, or does not load.
+        DeviceError: If the module is not installed, or does not load.
     """
     try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise DeviceError(
-            f"{what} needs the package {module.partition('.')[0]}; pip install 'qweft[{extra}]' ({error})"
-        ) from error
+        return extras.require(module, extra, what)
+    except QweftError as error:
+        raise DeviceError(str(error)) from error

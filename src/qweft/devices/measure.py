@@ -1,37 +1,12 @@
 """Expectation values of a circuit for many tokens, measured on a device."""
 
-from typing import Protocol
-
 import numpy as np
 import torch
 
 from qweft.circuit import Circuit
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.frequencies import Frequencies
-
-
-class Runner(Protocol):
-    """What runs circuits: a device that answers at once, or an executor in front of one that takes jobs."""
-
-    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Measure every circuit."""
-        ...
-
-
-class Mitigation(Protocol):
-    """What is done to lessen errors, by running other circuits too and computing on what was measured."""
-
-    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """(circuits, n), the mitigated expectation values of Z."""
-        ...
-
-
-class Plain:
-    """No mitigation."""
-
-    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """As measured."""
-        return runner.run(circuits, shots).expectations()
+from qweft.devices.mitigation.estimate import AsMeasured, Mitigation
+from qweft.devices.runner import Runner
 
 
 class Measurer:
@@ -46,7 +21,7 @@ class Measurer:
     def __init__(self, runner: Runner, shots: int | None = None, mitigation: Mitigation | None = None) -> None:
         self.runner = runner
         self.shots = shots
-        self.mitigation = mitigation or Plain()
+        self.mitigation = mitigation or AsMeasured()
 
     def __call__(self, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
         """z_i for every token, each different circuit measured once.

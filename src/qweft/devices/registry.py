@@ -18,15 +18,17 @@ FAMILIES = {
     "pennylane": "qweft.devices.providers.pennylane:make",
     "qiskit": "qweft.devices.providers.qiskit:make",
     "origin": "qweft.devices.providers.origin:make",
+    "rehearsal": "qweft.devices.rehearsal:make",
 }
-"""Families of other packages: the function makes a device of (name, target, settings)."""
+"""Families, most of them of other packages: the function makes a device of (name, target, settings)."""
 
 
 def make_device(name: str, settings: DeviceSettings | None = None) -> Device | RemoteDevice:
     """The device of that name.
 
     Args:
-        name: "exact", "shots", "noisy", or "pennylane:DEVICE", "qiskit:BACKEND", "origin:CHIP".
+        name: "exact", "shots", "noisy", or "pennylane:DEVICE", "qiskit:BACKEND", "origin:CHIP",
+            "rehearsal:DEVICE".
         settings: What it is told; the defaults where none.
 
     Raises:

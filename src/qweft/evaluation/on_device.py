@@ -1,6 +1,5 @@
 """A model whose circuits are measured on a device while the rest of it runs as ever."""
 
-import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from qweft.adapter import QwthnLinear
 from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.errors import QweftError
+from qweft.evaluation.layer_names import met_by, some
 from qweft.evaluation.padding import beyond_the_mask, rows_and_kept
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
@@ -41,19 +41,11 @@ def circuit_layers(model: nn.Module, patterns: Sequence[str] | None = None) -> d
         return found
     chosen: dict[str, FunctionCore] = {}
     for pattern in patterns:
-        met = {
-            name: core
-            for name, core in found.items()
-            if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*.{pattern}")
-        }
+        met = met_by(pattern, found)
         if not met:
-            raise QweftError(f"layers: {pattern} meets no layer with a circuit; there are {_some(list(found))}")
-        chosen |= met
+            raise QweftError(f"layers: {pattern} meets no layer with a circuit; there are {some(found)}")
+        chosen |= {name: found[name] for name in met}
     return {name: core for name, core in found.items() if name in chosen}  # in the order of the model
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names if len(names) <= 4 else [*names[:3], f"... {names[-1]} ({len(names)} in all)"])
 
 
 @contextmanager

@@ -21,16 +21,9 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     Raises:
         QweftError: If the folder holds no adapter, or nothing says which model or data to use.
     """
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (adapter / name).is_file():
-            raise QweftError(f"{adapter}: no {name} in it; give the folder that an adapter was saved to")
+    check_folder(adapter)
     saved = run_config(adapter)
-    model = {**saved.get("model", {}), **overrides.get("model", {})}
-    if "name" not in model:
-        named = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
-        if named is None:
-            raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
-        model["name"] = named
+    model = _model_section(adapter, saved, overrides)
     data = {**saved.get("data", {}), **overrides.get("data", {})}
     if "source" not in data:
         raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
@@ -41,6 +34,42 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
         raise QweftError(
             f"{_record(adapter)} was written by another version ({error}); remove it and give --data.source"
         ) from error
+
+
+def check_folder(adapter: Path) -> None:
+    """See that an adapter was saved to this folder.
+
+    Raises:
+        QweftError: If a file is missing.
+    """
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (adapter / name).is_file():
+            raise QweftError(f"{adapter}: no {name} in it; give the folder that an adapter was saved to")
+
+
+def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
+    """The run's base model with the overrides on top, for what needs no data.
+
+    Raises:
+        QweftError: If nothing says which model to use, or the record of the run is of another version.
+    """
+    model = _model_section(adapter, run_config(adapter), overrides)
+    try:
+        return ModelConfig(**model)
+    except TypeError as error:
+        raise QweftError(
+            f"{_record(adapter)} was written by another version ({error}); remove it and give --model.name"
+        ) from error
+
+
+def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    model = {**saved.get("model", {}), **overrides.get("model", {})}
+    if "name" not in model:
+        named = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
+        if named is None:
+            raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
+        model["name"] = named
+    return model
 
 
 def run_config(adapter: Path) -> dict[str, Any]:

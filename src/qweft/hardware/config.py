@@ -1,6 +1,7 @@
 """How a trained adapter's circuits are to be measured on a device."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 
@@ -33,7 +34,7 @@ class HardwareConfig:
     noise_scale: list[float] = field(default_factory=lambda: [1.0])
     readout: Literal["inverse", "m3"] | None = None
     zne: list[int] | None = None
-    extrapolation: Literal["richardson", "linear", "exponential"] = "richardson"
+    extrapolation: Literal["richardson", "linear", "quadratic", "exponential"] = "richardson"
     layers: list[str] | None = None
     max_circuits: int | None = None
     max_cost: float | None = None
@@ -41,3 +42,8 @@ class HardwareConfig:
     prices: str | None = None
     seed: int = 0
     output: str | None = None
+
+    @property
+    def price_file(self) -> Path | None:
+        """The price list's path."""
+        return None if self.prices is None else Path(self.prices).expanduser()

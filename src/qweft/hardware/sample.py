@@ -21,15 +21,16 @@ class Sample:
         rows: Numbers of the rows whose loss is taken.
         answers: So many of the first conversations are answered.
         tokens: For each of the rows the places of the tokens that are measured; none means all of them.
-        circuits: Circuits at most, those of the answers among them.
-        whole: Circuits that all rows and answers would take.
+        circuits: Circuits at most, all together.
+        calls: Tokens that each call of a layer measures at most; one call's circuits can go into one job, those of two
+            cannot, since a layer reads what came of the one before it.
     """
 
     rows: tuple[int, ...]
     answers: int
     tokens: tuple[tuple[int, ...], ...] | None
     circuits: int
-    whole: int
+    calls: tuple[int, ...]
 
     def describe(self, rows: Sequence[Encoded]) -> str:
         """In words: what of the rows is measured."""
@@ -44,7 +45,10 @@ class Sample:
 def choose_sample(
     rows: Sequence[Encoded],
     answer_tokens: Sequence[int],
+    max_new_tokens: int,
+    batch_size: int,
     circuits_a_token: int,
+    circuits_once: int,
     max_circuits: int | None,
     seed: int,
 ) -> Sample:
@@ -55,7 +59,10 @@ def choose_sample(
     Args:
         rows: The rows that could be judged.
         answer_tokens: For each conversation that could be answered its tokens at most, prompt and answer.
+        max_new_tokens: Of an answer.
+        batch_size: Rows that are judged at a time.
         circuits_a_token: Circuits that one token takes: layers, times what mitigation repeats.
+        circuits_once: Circuits beside those of tokens.
         max_circuits: The cap; none means no cap.
         seed: Of the draw.
 
@@ -65,30 +72,33 @@ def choose_sample(
     usable = [i for i, row in enumerate(rows) if target_tokens(row)]
     if not usable:
         raise QweftError("no row holds a token that is predicted; are the answers longer than data.max_length?")
-    cost = [len(rows[i]["input_ids"]) * circuits_a_token for i in range(len(rows))]
-    answer_cost = [tokens * circuits_a_token for tokens in answer_tokens]
-    whole = sum(cost[i] for i in usable) + sum(answer_cost)
-    if max_circuits is None or whole <= max_circuits:
-        return Sample(tuple(usable), len(answer_cost), None, whole, whole)
-    if max_circuits < circuits_a_token:
+    lengths = [len(row["input_ids"]) for row in rows]
+    everything = sum(lengths[i] for i in usable) + sum(answer_tokens)
+    most = everything if max_circuits is None else (max_circuits - circuits_once) // circuits_a_token  # tokens
+    if most < 1:
         raise QweftError(
-            f"max_circuits {max_circuits:,} is fewer than the {circuits_a_token:,} circuits that one token takes; "
-            "raise it, or name fewer layers with --layers"
+            f"max_circuits {max_circuits:,} is fewer than the {circuits_a_token + circuits_once:,} circuits that one "
+            "token takes; raise it, or name fewer layers with --layers"
         )
-    answers = fitting(answer_cost, max_circuits // 2)
-    left = max_circuits - sum(answer_cost[:answers])
+    answers = len(answer_tokens) if most >= everything else fitting(answer_tokens, most // 2)
     draws = np.random.default_rng(seed)
     drawn = [usable[i] for i in draws.permutation(len(usable))]
-    whole_rows = drawn[: fitting([cost[i] for i in drawn], left)]
-    if len(whole_rows) > 1:
-        circuits = sum(cost[i] for i in whole_rows) + sum(answer_cost[:answers])
-        return Sample(tuple(sorted(whole_rows)), answers, None, circuits, whole)
-    few = sorted(drawn[:ROWS_OF_TOKENS])
-    places = [(i, place) for i in few for place in range(len(rows[i]["input_ids"]))]
-    some = draws.permutation(len(places))[: max_circuits // circuits_a_token]
-    chosen = sorted(places[k] for k in some)
-    tokens = tuple(tuple(place for i, place in chosen if i == row) for row in few)
-    return Sample(tuple(few), 0, tokens, len(chosen) * circuits_a_token, whole)
+    whole = sorted(drawn[: fitting([lengths[i] for i in drawn], most - sum(answer_tokens[:answers]))])
+    tokens = None
+    if len(whole) < min(2, len(usable)):
+        answers, whole = 0, sorted(drawn[:ROWS_OF_TOKENS])
+        places = [(i, place) for i in whole for place in range(lengths[i])]
+        chosen = sorted(places[k] for k in draws.permutation(len(places))[:most])
+        tokens = tuple(tuple(place for i, place in chosen if i == row) for row in whole)
+    sizes = [lengths[i] for i in whole] if tokens is None else [len(places) for places in tokens]
+    order = sorted(range(len(whole)), key=lambda k: -lengths[whole[k]])  # as rows are judged
+    calls = [sum(sizes[k] for k in order[first : first + batch_size]) for first in range(0, len(order), batch_size)]
+    for total in answer_tokens[:answers]:
+        calls += [total - max_new_tokens + 1, *[1] * (max_new_tokens - 1)]
+    measured = sum(calls)
+    return Sample(
+        tuple(whole), answers, tokens, measured * circuits_a_token + circuits_once, tuple(filter(None, calls))
+    )
 
 
 def fitting(costs: Sequence[int], most: int) -> int:

@@ -1,0 +1,19 @@
+"""A circuit in the languages and libraries of others, one file for each."""
+
+from collections.abc import Callable
+
+from qweft.circuit.formats.openqasm2 import to_openqasm2
+from qweft.circuit.formats.openqasm3 import to_openqasm3
+from qweft.circuit.formats.originir import to_originir
+from qweft.circuit.formats.pennylane import to_pennylane
+from qweft.circuit.formats.qiskit import to_qiskit
+
+FORMATS: dict[str, Callable[..., str]] = {
+    "qasm3": to_openqasm3,
+    "qasm2": to_openqasm2,
+    "originir": to_originir,
+}
+"""The formats of text by name, which is also the ending of a file; each function takes (circuit, inputs, parameters,
+measured)."""
+
+__all__ = ["FORMATS", "to_openqasm2", "to_openqasm3", "to_originir", "to_pennylane", "to_qiskit"]

@@ -1,0 +1,41 @@
+"""OpenQASM 3: the one text that can leave angles open."""
+
+from qweft.circuit.description import Circuit
+from qweft.circuit.formats.angles import Numbers, given_numbers, texts_of_gates
+from qweft.circuit.formats.heading import heading
+
+
+def to_openqasm3(
+    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
+) -> str:
+    """The circuit in OpenQASM 3.0, its gates those of stdgates.inc.
+
+    What is not given becomes an input of the program: c0, c1, ... for the circuit's inputs, t0, t1, ... for its trained
+    angles. They are of type float[64], not angle: an angle is kept modulo 2 pi, and a CRZ has period 4 pi.
+
+    Args:
+        circuit: The circuit.
+        inputs: (circuit.inputs,), in radians.
+        parameters: (circuit.parameters,), in radians.
+        measured: Whether every q[i] is measured into b[i] at the end.
+
+    Raises:
+        QweftError: If numbers do not fit the circuit, or are not finite.
+
+    Source: the OpenQASM 3.0 specification, openqasm.com.
+    """
+    rows = given_numbers(circuit, inputs, parameters)
+    lines = ["OPENQASM 3.0;", 'include "stdgates.inc";']
+    sources = (("c", circuit.inputs, "the circuit's inputs"), ("t", circuit.parameters, "its trained angles"))
+    for row, (letter, count, what) in zip(rows, sources, strict=True):
+        if row is None:
+            lines.append(f"// {what}")
+            lines += [f"input float[64] {letter}{index};" for index in range(count)]
+    lines.append(f"qubit[{circuit.qubits}] q;")
+    if measured:
+        lines.append(f"bit[{circuit.qubits}] b;")
+    for gate, angle in zip(circuit.gates, texts_of_gates(circuit, *rows), strict=True):
+        lines.append(f"{gate.name}({angle}) {', '.join(f'q[{wire}]' for wire in gate.wires)};")
+    if measured:
+        lines.append("b = measure q;")
+    return heading(circuit) + "\n".join(lines) + "\n"

@@ -1,0 +1,71 @@
+"""A circuit as PennyLane's quantum function."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from qweft.circuit.description import Circuit
+from qweft.circuit.formats.angles import Gates, Numbers, given_numbers
+from qweft.errors import QweftError
+from qweft.extras import require
+
+
+def to_pennylane(
+    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
+) -> Callable[..., list[Any] | None]:
+    """A quantum function f(inputs, parameters) on wires 0..n-1, wire i being our qubit i.
+
+    `pennylane.QNode(f, device)` makes it run, `pennylane.tape.make_qscript(f)(...)` makes a QuantumScript of it.
+    Numbers given here are those it takes where it is called without. It may be called with tensors of any library that
+    PennyLane differentiates, the inputs then of shape (circuit.inputs,) or, for many tokens at once, (tokens,
+    circuit.inputs).
+
+    Args:
+        circuit: The circuit.
+        inputs: (circuit.inputs,), in radians.
+        parameters: (circuit.parameters,), in radians.
+        measured: Whether it returns the n expectation values of Z; else it returns nothing, and stands inside a
+            quantum function that measures what it likes.
+
+    Raises:
+        QweftError: If PennyLane is not installed, or numbers do not fit the circuit or are not finite; from the
+            function itself, if it is called without numbers that were not given here either.
+    """
+    pennylane = require("pennylane", "pennylane", "a PennyLane function")
+    gates = {"ry": pennylane.RY, "crz": pennylane.CRZ}
+    c, t = given_numbers(circuit, inputs, parameters)
+
+    def quantum_function(inputs: Any = c, parameters: Any = t) -> list[Any] | None:
+        sources = (("inputs", inputs, circuit.inputs), ("parameters", parameters, circuit.parameters))
+        for name, row, length in sources:
+            if row is None:
+                raise QweftError(f"the circuit has no {name}; call the function with {name}=..., or make it with them")
+            if pennylane.math.shape(row)[-1:] != (length,):
+                raise QweftError(
+                    f"{name} are of shape {pennylane.math.shape(row)}, and the circuit takes {length} numbers"
+                )
+        for gate in circuit.gates:
+            row = inputs if gate.source == "input" else parameters
+            gates[gate.name](row[..., gate.index], wires=gate.wires)
+        return [pennylane.expval(pennylane.Z(wire)) for wire in range(circuit.qubits)] if measured else None
+
+    return quantum_function
+
+
+def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Collection[int] = ()) -> None:
+    """Queue gates inside of a quantum function.
+
+    Args:
+        qubits: n.
+        gates: The gates.
+        angles: For each of them a number, or (circuits,) numbers where the device broadcasts, in radians.
+        barriers: Numbers of gates that a barrier over all qubits stands before.
+
+    Raises:
+        QweftError: If PennyLane is not installed.
+    """
+    pennylane = require("pennylane", "pennylane", "a PennyLane function")
+    make = {"ry": pennylane.RY, "crz": pennylane.CRZ}
+    for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
+        if place in barriers:
+            pennylane.Barrier(wires=range(qubits))
+        make[name](angle, wires=wires)

@@ -1,0 +1,66 @@
+"""A circuit as Qiskit's object."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from qweft.circuit.description import Circuit
+from qweft.circuit.formats.angles import Gates, Numbers, given_numbers
+from qweft.extras import require
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+def to_qiskit(
+    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
+) -> "QuantumCircuit":
+    """A QuantumCircuit whose qubit i is ours; Qiskit counts it as the bit of weight 2^i of a basis state's number.
+
+    What is not given stays open: a ParameterVector c for the circuit's inputs, t for its trained angles.
+
+    Args:
+        circuit: The circuit.
+        inputs: (circuit.inputs,), in radians.
+        parameters: (circuit.parameters,), in radians.
+        measured: Whether every qubit i is measured into bit i of a register b at the end: for samplers, not for
+            estimators and state vectors.
+
+    Raises:
+        QweftError: If Qiskit is not installed, or numbers do not fit the circuit or are not finite.
+    """
+    qiskit = require("qiskit", "qiskit", "a Qiskit circuit")
+    c, t = given_numbers(circuit, inputs, parameters)
+    of_input = qiskit.circuit.ParameterVector("c", circuit.inputs) if c is None else c.tolist()
+    trained = qiskit.circuit.ParameterVector("t", circuit.parameters) if t is None else t.tolist()
+    found = qiskit.QuantumCircuit(circuit.qubits)
+    for gate in circuit.gates:
+        angle = (of_input if gate.source == "input" else trained)[gate.index]
+        getattr(found, gate.name)(angle, *gate.wires)
+    if measured:
+        bits = qiskit.ClassicalRegister(circuit.qubits, "b")
+        found.add_register(bits)
+        found.measure(found.qubits, bits)
+    return found  # type: ignore[no-any-return]
+
+
+def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "QuantumCircuit":
+    """Gates with a parameter of its own for each, angle[0], angle[1], ... in their order, and no measurements.
+
+    `template.assign_parameters(row)` takes the angles of one circuit.
+
+    Args:
+        qubits: n.
+        gates: The gates.
+        barriers: Numbers of gates that a barrier over all qubits stands before.
+
+    Raises:
+        QweftError: If Qiskit is not installed.
+    """
+    qiskit = require("qiskit", "qiskit", "a Qiskit circuit")
+    angles = qiskit.circuit.ParameterVector("angle", len(gates))
+    found = qiskit.QuantumCircuit(qubits)
+    for place, (name, wires) in enumerate(gates):
+        if place in barriers:
+            found.barrier()
+        getattr(found, name)(angles[place], *wires)
+    return found  # type: ignore[no-any-return]

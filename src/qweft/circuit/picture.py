@@ -1,0 +1,127 @@
+"""A circuit as a picture in a file: SVG that stands alone, and PNG or PDF by matplotlib."""
+
+import io
+from typing import Any
+
+from qweft.circuit.description import Circuit, Gate
+from qweft.circuit.diagram import Part, columns, label, parts
+from qweft.circuit.drawing import circuit_svg
+
+INK, INPUT, TRAINED = "#222324", "#D6E8F5", "#FFFFFF"
+"""Lines and text, boxes fed by a token's data, boxes fed by trained angles."""
+COLUMN, ROW, BOX = 0.82, 0.46, 0.30
+"""Inches: width of a column of gates, height of a wire's row, height of a box."""
+LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.5, 0.5, 0.15
+"""Inches around the gates of a line: names of wires, ⟨Z⟩, heading, space below."""
+SIZE = 9.0
+"""Points of a label."""
+DPI = 200
+LONGEST = 14
+"""Columns of gates in a line; a longer circuit goes on below."""
+KINDS = ("svg", "png", "pdf")
+
+Placed = list[tuple[Part, list[Gate]]]
+
+
+def circuit_picture(circuit: Circuit, kind: str) -> bytes:
+    """The circuit as the content of a file; layers that are equal are drawn once.
+
+    Args:
+        circuit: Any circuit.
+        kind: One of `KINDS`.
+    """
+    if kind == "svg":
+        return _svg_file(circuit).encode()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = _drawn(circuit)
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    dates: Any = {"CreationDate": None} if kind == "pdf" else None  # the same circuit is the same file
+    figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white", metadata=dates)
+    return buffer.getvalue()
+
+
+def _svg_file(circuit: Circuit) -> str:
+    """The element of a page as a file: on white, in its own font and colours, without what browsers alone know."""
+    text = circuit_svg(circuit, "circuit", LONGEST)
+    start = '<svg xmlns="http://www.w3.org/2000/svg" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" '
+    text = text.replace("<svg ", start, 1).replace("currentColor", INK)
+    text = text.replace('style="fill: var(--page, white)"', 'fill="white"')
+    end = text.index("</desc>") + len("</desc>")
+    return f'{text[:end]}<rect width="100%" height="100%" fill="white"/>{text[end:]}\n'
+
+
+def _drawn(circuit: Circuit) -> Any:
+    """The figure, in whose axes a unit is an inch and y grows downwards."""
+    from matplotlib.figure import Figure
+
+    placed = [(part, column) for part in parts(circuit) for column in columns(part.gates, circuit.qubits)]
+    lines = [placed[first : first + LONGEST] for first in range(0, len(placed), LONGEST)] or [[]]
+    height = TOP + ROW * circuit.qubits + BOTTOM
+    width = LEFT + COLUMN * max(1, *map(len, lines)) + RIGHT
+    figure = Figure(figsize=(width, height * len(lines)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height * len(lines), 0))
+    axes.axis("off")
+    for number, line in enumerate(lines):
+        before = lines[number - 1] if number else []
+        _line(axes, line, circuit.qubits, number * height + TOP, number == len(lines) - 1, before)
+    return figure
+
+
+def _line(axes: Any, line: Placed, qubits: int, top: float, ends: bool, before: Placed) -> None:
+    """One line of columns, with its wires and the frames around what repeats."""
+    right = LEFT + COLUMN * len(line)
+    for wire in range(qubits):
+        y = _height(wire, top)
+        axes.plot((LEFT - 0.08, right + 0.04), (y, y), color=INK, linewidth=0.8, alpha=0.6, zorder=1)
+        axes.text(LEFT - 0.14, y, f"$q_{{{wire}}}$", ha="right", va="center", color=INK, fontsize=SIZE + 1)
+        end = r"$\langle Z \rangle$" if ends else "…"
+        axes.text(right + 0.1, y, end, ha="left", va="center", color=INK, fontsize=SIZE + 1)
+    for part in dict.fromkeys(part for part, _ in line):
+        if part.times > 1:
+            places = [place for place, (other, _) in enumerate(line) if other is part]
+            goes_on = any(other is part for other, _ in before)
+            _frame(axes, part, LEFT + COLUMN * places[0], COLUMN * len(places), top, ROW * qubits, goes_on)
+    for place, (_, column) in enumerate(line):
+        for gate in column:
+            _gate(axes, gate, LEFT + COLUMN * (place + 0.5), top)
+
+
+def _frame(axes: Any, part: Part, left: float, width: float, top: float, height: float, goes_on: bool) -> None:
+    """A dashed frame around the columns that repeat, with how often."""
+    from matplotlib.patches import Rectangle
+
+    axes.add_patch(
+        Rectangle(
+            (left + 0.02, top - 0.02), width - 0.04, height + 0.04,
+            fill=False, edgecolor=INK, linewidth=0.8, linestyle=(0, (4, 4)), alpha=0.6, zorder=1,
+        )
+    )  # fmt: skip
+    heading = f"× {part.times} (continued)" if goes_on else part.heading
+    axes.text(left + 0.04, top - 0.1, heading, ha="left", va="bottom", color=INK, fontsize=SIZE + 1, weight="bold")
+
+
+def _gate(axes: Any, gate: Gate, middle: float, top: float) -> None:
+    """A gate: its box, and for a controlled one the dot and the line between."""
+    from matplotlib.patches import Rectangle
+
+    target = _height(gate.wires[-1], top)
+    if len(gate.wires) > 1:
+        control = _height(gate.wires[0], top)
+        axes.plot((middle, middle), (control, target), color=INK, linewidth=1.1, zorder=2)
+        axes.plot((middle,), (control,), "o", color=INK, markersize=5.5, markeredgewidth=0, zorder=3)
+    width = COLUMN - 0.12
+    axes.add_patch(
+        Rectangle(
+            (middle - width / 2, target - BOX / 2), width, BOX,
+            facecolor=INPUT if gate.source == "input" else TRAINED, edgecolor=INK, linewidth=0.9, zorder=4,
+        )
+    )  # fmt: skip
+    axes.text(middle, target, label(gate), ha="center", va="center", color=INK, fontsize=SIZE, zorder=5)
+
+
+def _height(wire: int, top: float) -> float:
+    """The wire's place from the top of the figure."""
+    return top + ROW * (wire + 0.5)

@@ -1,0 +1,116 @@
+"""What becomes of a job that was written down: whether the provider took it, and its results."""
+
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.device import JobState, RemoteDevice
+from qweft.devices.errors import DeviceError, RefusedError
+from qweft.devices.jobs.record import CANCELLED, DONE, FAILED, SENDING, Counts, Job, fault_of
+from qweft.devices.jobs.store import Store
+
+
+def settle(device: RemoteDevice, store: Store, job: Job) -> bool | None:
+    """Ask the provider for a job of which nobody knows whether it was taken.
+
+    The caller holds `store.sole(job.token)`.
+
+    Returns:
+        Whether it was taken; none where that was known already.
+
+    Raises:
+        DeviceError: If the provider cannot be asked; the sentence says what the user has to do.
+        UnavailableError: If it does not answer.
+    """
+    if store.job(job.token).state != SENDING:
+        return None
+    if not device.can_find:
+        raise undecided(job)
+    found = device.find(job.token)
+    if found is None:
+        return False
+    store.sent(job.token, found)
+    return True
+
+
+def undecided(job: Job) -> DeviceError:
+    """The sentence for a job whose fate only the user can look up."""
+    words = f" ({job.reason})" if job.reason else ""
+    return DeviceError(
+        f"device {job.name}: nobody knows whether job {job.token} of {job.circuits} circuits was taken{words}; look it "
+        f"up at the provider, then: qweft jobs adopt {job.token} ID if it is there, or qweft jobs forget {job.token}"
+    )
+
+
+def collect(device: RemoteDevice, store: Store, job: Job, now: str = "") -> bool:
+    """Ask for a job that was sent; store its results if it is over.
+
+    Results that do not fit are asked for a second time, which costs nothing.
+
+    Args:
+        device: Where it was sent.
+        store: The ledger.
+        job: With its provider's id.
+        now: The device's calibration.
+
+    Returns:
+        Whether it is over.
+
+    Raises:
+        RefusedError: If it failed or was stopped; or if the provider does not give its results, and then it stays open:
+            no job is given up, and paid again, because of an answer that may be a mistake.
+        UnavailableError: If the provider does not answer.
+    """
+    assert job.job is not None
+    try:
+        state = device.state(job.job)
+        if state in (JobState.QUEUED, JobState.RUNNING):
+            return False
+        circuits = store.circuits_of(job.token)
+        if circuits is None:
+            return True
+        if state is JobState.CANCELLED:
+            store.close(job.token, CANCELLED, "stopped at the provider")
+            raise _ended(job, "was stopped at the provider")
+        if state is JobState.FAILED:
+            good, reason = _remains(device, job, circuits)
+            store.close(job.token, FAILED, reason, good, now)
+            raise _ended(job, f"failed: {reason}")
+        good, fault = _fetch(device, job, circuits)
+        if fault:
+            good, fault = _fetch(device, job, circuits)
+    except _EndedError:
+        raise
+    except RefusedError as error:
+        raise RefusedError(
+            f"device {job.name} does not give job {job.job} ({job.token}): {error}; run the same command later, or, if "
+            f"it is gone for good, qweft jobs forget {job.token}: its {job.circuits} circuits are then paid again"
+        ) from error
+    if fault:
+        store.close(job.token, FAILED, fault, good, now)
+        raise _ended(job, f"has results that do not fit: {fault}")
+    left = job.circuits - len(good)
+    store.close(job.token, DONE, f"{left} of {job.circuits} circuits did not come" if left else "", good, now)
+    return True
+
+
+class _EndedError(RefusedError):
+    """A job is over without all its results, and the ledger says so."""
+
+
+def _ended(job: Job, what: str) -> _EndedError:
+    return _EndedError(
+        f"device {job.name}: job {job.job} ({job.token}) of {job.circuits} circuits {what}; results so far are kept, "
+        "and the same command sends again what is missing, which costs again"
+    )
+
+
+def _fetch(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
+    assert job.job is not None
+    answer = device.fetch(job.job, circuits, job.shots)
+    return fault_of(answer, job.circuits, circuits.qubits, job.shots)
+
+
+def _remains(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
+    """What a failed job has all the same, and why it failed."""
+    try:
+        return _fetch(device, job, circuits)[0], "the provider gives no reason"
+    except RefusedError as error:
+        return {}, str(error)

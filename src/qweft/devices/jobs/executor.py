@@ -1,0 +1,169 @@
+"""Runs circuits on any device: each once, from the store where it can, within a budget."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.device import Device, RemoteDevice
+from qweft.devices.errors import DeviceError, UnavailableError
+from qweft.devices.frequencies import Frequencies, from_counts
+from qweft.devices.jobs.budget import Budget
+from qweft.devices.jobs.estimate import Estimate, estimate
+from qweft.devices.jobs.memory import Memory
+from qweft.devices.jobs.patience import Patience
+from qweft.devices.jobs.prices import PriceList
+from qweft.devices.jobs.record import Counts
+from qweft.devices.jobs.remote import RemoteRun
+from qweft.devices.jobs.store import Store, Where
+
+JOBS_AT_ONCE = 4
+
+
+class Executor:
+    """Stands in front of a device: the `Runner` that pays for nothing twice.
+
+    Args:
+        device: Answers at once, or takes jobs.
+        store: Results and ledger; those of the cache by default.
+        budget: What may be sent; without caps, at the price of the price list, by default.
+        patience: How long to wait for a provider.
+        jobs_at_once: Jobs that may be open at the provider.
+        any_calibration: Use results that were measured under another calibration of the chip too.
+        tell: Gets a line for each job that is sent or over.
+    """
+
+    def __init__(
+        self,
+        device: Device | RemoteDevice,
+        store: Store | None = None,
+        budget: Budget | None = None,
+        patience: Patience | None = None,
+        jobs_at_once: int = JOBS_AT_ONCE,
+        any_calibration: bool = False,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.device = device
+        self.store = store or Store()
+        self.budget = budget or Budget(device.name, PriceList.load().of(device.name))
+        self.patience = patience or Patience()
+        self.jobs_at_once = jobs_at_once
+        self.any_calibration = any_calibration
+        self.tell = tell
+        self._memory = Memory()
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """Measure every circuit, equal ones once.
+
+        Args:
+            circuits: Any number of them.
+            shots: Measurements of each; none asks for exact probabilities, which only simulators have.
+
+        Raises:
+            DeviceError: If the device, the budget or the store says no; results so far are kept.
+        """
+        self._check(circuits, shots)
+        once, places = circuits.unique()
+        if isinstance(self.device, RemoteDevice):
+            assert shots is not None
+            where, now = self._where(shots)
+            job_run = RemoteRun(
+                self.device, self.store, self.budget, self.patience, self.jobs_at_once, once, where, now, self.tell
+            )
+            values = _rows(job_run.finish(), once, shots)
+        elif shots is None or not self.device.keeps_results:
+            values, unknown = self._memory.recall(once, shots)
+            new = once.pick(unknown)
+            values[unknown] = self._measure(self.device, new, shots, lambda batch, found: None)
+            self._memory.keep(new, shots, values[unknown])
+        else:
+            values = self._measure_what_is_missing(self.device, once, shots)
+        return Frequencies(values[places], shots)
+
+    def estimate(self, circuits: BoundCircuits, shots: int | None) -> Estimate:
+        """What `run` would take, before anything is sent."""
+        once, _ = circuits.unique()
+        cached = others = 0
+        if shots is not None and (isinstance(self.device, RemoteDevice) or self.device.keeps_results):
+            where, _ = self._where(shots)
+            cached = len(self.store.results(once.keys(), where))
+            others = self.store.other_calibrations(once.keys(), where)
+        return estimate(self.device, self.budget.price, len(once), shots, cached, others)
+
+    def _check(self, circuits: BoundCircuits, shots: int | None) -> None:
+        self.device.check(shots)
+        limits = self.device.limits
+        if shots is None and isinstance(self.device, RemoteDevice):
+            raise DeviceError(f"device {self.device.name} needs a number of shots, got none")
+        if limits.shots is not None and (shots or 0) > limits.shots:
+            raise DeviceError(f"device {self.device.name} takes at most {limits.shots} shots of a circuit, got {shots}")
+        if limits.qubits is not None and circuits.qubits > limits.qubits:
+            raise DeviceError(
+                f"device {self.device.name} has {limits.qubits} qubits, and the circuit needs {circuits.qubits}"
+            )
+
+    def _where(self, shots: int) -> tuple[Where, str]:
+        now = self._patiently(self.device.calibration)
+        return Where(self.device.identity(), shots, None if self.any_calibration else now), now
+
+    def _measure_what_is_missing(self, device: Device, circuits: BoundCircuits, shots: int) -> np.ndarray:
+        where, now = self._where(shots)
+        keys = circuits.keys()
+        found = self.store.results(keys, where)
+
+        def keep(batch: BoundCircuits, frequencies: np.ndarray) -> None:
+            counts = dict(zip(batch.keys(), _counts(frequencies, shots, device.name), strict=True))
+            self.store.keep(counts, Where(where.device, shots, now), batch.qubits)
+            found.update(counts)
+
+        missing = circuits.pick([row for row, key in enumerate(keys) if key not in found])
+        self._measure(device, missing, shots, keep)
+        return _rows(found, circuits, shots)
+
+    def _measure(
+        self,
+        device: Device,
+        circuits: BoundCircuits,
+        shots: int | None,
+        keep: Callable[[BoundCircuits, np.ndarray], None],
+    ) -> np.ndarray:
+        """(circuits, 2^n), in batches that the device takes; each is kept as soon as it is there."""
+        values = np.empty((len(circuits), 2**circuits.qubits))
+        at_a_time = device.limits.circuits or max(len(circuits), 1)
+        for first in range(0, len(circuits), at_a_time):
+            batch = circuits.pick(slice(first, first + at_a_time))
+            self.budget.spend(len(batch), shots or 0)
+            found = self._patiently(lambda batch=batch: device.run(batch, shots)).values
+            values[first : first + at_a_time] = found
+            keep(batch, found)
+        return values
+
+    def _patiently(self, ask: Callable):  # type: ignore[no-untyped-def, type-arg]
+        """The answer, asked for again after longer and longer waits where the device does not give one."""
+        for number in range(self.patience.attempts):
+            try:
+                return ask()
+            except UnavailableError:
+                if number + 1 == self.patience.attempts:
+                    raise
+                self.patience.wait(number)
+
+
+def _rows(found: dict[str, Counts], circuits: BoundCircuits, shots: int) -> np.ndarray:
+    """(circuits, 2^n) frequencies from counts by key."""
+    keys = circuits.keys()
+    rows = [from_counts(found[key], circuits.qubits, shots) for key in keys]
+    return np.stack(rows) if rows else np.empty((0, 2**circuits.qubits))
+
+
+def _counts(frequencies: np.ndarray, shots: int, device: str) -> list[Counts]:
+    """Each row as counts.
+
+    Raises:
+        DeviceError: If they are no counts of so many shots.
+    """
+    numbers = np.rint(frequencies * shots).astype(int)
+    if not np.allclose(numbers, frequencies * shots, rtol=0, atol=1e-6) or (numbers.sum(1) != shots).any():
+        raise DeviceError(f"device {device} gives frequencies that are no counts of {shots} shots")
+    qubits = int(frequencies.shape[1]).bit_length() - 1
+    return [{f"{outcome:0{qubits}b}": int(row[outcome]) for outcome in np.flatnonzero(row)} for row in numbers]

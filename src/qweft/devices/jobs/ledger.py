@@ -1,0 +1,80 @@
+"""The ledger as a table."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qweft.devices.jobs.record import OPEN, Job
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def describe(jobs: Sequence[Job]) -> "Table | str":
+    """A line for each job, and their sums below."""
+    if not jobs:
+        return "no job was sent"
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, show_footer=True)
+    table.add_column("token", f"{len([job for job in jobs if job.state in OPEN])} open", no_wrap=True)
+    table.add_column("device", overflow="fold")
+    table.add_column("circuits", str(sum(job.circuits for job in jobs if job.job)), justify="right")
+    table.add_column("shots", justify="right")
+    table.add_column("state")
+    table.add_column("provider's id", overflow="fold")
+    table.add_column("cost", "\n".join(_costs(jobs)), justify="right")
+    table.add_column("written down")
+    for job in jobs:
+        table.add_row(
+            job.token,
+            job.name,
+            str(job.circuits),
+            str(job.shots),
+            job.state,
+            job.job or "",
+            cost_of(job),
+            _when(job.created),
+        )
+    return table
+
+
+def describe_one(job: Job) -> "Table":
+    """All that the ledger holds of a job."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("token", job.token),
+        ("device", job.name if job.device == job.name else f"{job.name} ({job.device})"),
+        ("calibration", job.calibration or "none"),
+        ("circuits", f"{job.circuits}, {job.shots} shots each"),
+        ("state", f"{job.state}: {job.reason}" if job.reason else job.state),
+        ("provider's id", job.job or "not known"),
+        ("cost", cost_of(job)),
+        ("written down", _when(job.created)),
+        ("changed", _when(job.changed)),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def cost_of(job: Job) -> str:
+    """The estimated money of a job."""
+    if job.cost is None:
+        return "not known"
+    return f"{job.cost:,.2f} {job.currency}" if job.cost else "nothing"
+
+
+def _costs(jobs: Sequence[Job]) -> list[str]:
+    """The sum of what the provider took, for each currency."""
+    sums: dict[str, float] = {}
+    for job in jobs:
+        if job.job and job.cost:
+            sums[job.currency] = sums.get(job.currency, 0.0) + job.cost
+    return [f"{money:,.2f} {currency}" for currency, money in sums.items()]
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,177 @@
+"""What devices cost: a list that comes with this package, and the user's own on top."""
+
+import fnmatch
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qweft.devices.errors import DeviceError
+
+PRICED = ("job", "circuit", "shot", "second")
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What some circuits take, estimated.
+
+    Args:
+        money: In the currency; none where no price is known.
+        seconds: On the device; none where nothing is known of its speed.
+        currency: Empty where there is no price, or none is asked.
+    """
+
+    money: float | None = 0.0
+    seconds: float | None = None
+    currency: str = ""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a device costs; `prices.yaml` says what each number means.
+
+    Args:
+        match: Patterns for the device's name.
+        currency: Of the prices.
+        job: Price of a job.
+        circuit: Price of a circuit.
+        shot: Price of a shot of a circuit.
+        second: Price of a second on the device.
+        seconds_a_job: Time of a job beside its shots.
+        seconds_a_shot: Time of a shot of a circuit.
+        source: Where the numbers were read.
+        date: When.
+        like: A name whose price counts instead.
+    """
+
+    match: tuple[str, ...] = ()
+    currency: str = ""
+    job: float | None = None
+    circuit: float | None = None
+    shot: float | None = None
+    second: float | None = None
+    seconds_a_job: float | None = None
+    seconds_a_shot: float | None = None
+    source: str = ""
+    date: str = ""
+    like: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether it says what something costs."""
+        return any(getattr(self, name) is not None for name in PRICED)
+
+    @property
+    def free(self) -> bool:
+        """Whether it says that nothing costs anything."""
+        return self.known and not any(getattr(self, name) for name in PRICED)
+
+    def charge(self, jobs: int, circuits: int, shots: int) -> Charge:
+        """Job * jobs + circuit * circuits + shot * circuits * shots + second * seconds.
+
+        Args:
+            jobs: Number of jobs.
+            circuits: Number of circuits in all of them.
+            shots: Of each circuit.
+        """
+        seconds = None
+        if self.seconds_a_job is not None or self.seconds_a_shot is not None:
+            seconds = (self.seconds_a_job or 0.0) * jobs + (self.seconds_a_shot or 0.0) * circuits * shots
+        if not self.known or (self.second and seconds is None):
+            return Charge(None, seconds, self.currency)
+        money = (self.job or 0.0) * jobs + (self.circuit or 0.0) * circuits + (self.shot or 0.0) * circuits * shots
+        return Charge(money + (self.second or 0.0) * (seconds or 0.0), seconds, self.currency)
+
+
+class PriceList:
+    """Prices by the device's name; the first that fits counts.
+
+    Args:
+        prices: In the order in which they are asked.
+    """
+
+    def __init__(self, prices: Sequence[Price]) -> None:
+        self.prices = tuple(prices)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "PriceList":
+        """The user's list, and the one that comes with this package after it.
+
+        Args:
+            path: The user's; by default `$QWEFT_PRICES`, else `~/.config/qweft/prices.yaml`, where there is one.
+
+        Raises:
+            DeviceError: If a file that was named is not there, or something in it is no price.
+        """
+        named = path or (Path(os.environ["QWEFT_PRICES"]).expanduser() if os.environ.get("QWEFT_PRICES") else None)
+        own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
+        ours = _read((files("qweft.devices.jobs") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")
+        if named is None and not own.is_file():
+            return cls(ours)
+        try:
+            text = own.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeviceError(f"price list {own} cannot be read ({error})") from error
+        return cls([*_read(text, str(own)), *ours])
+
+    def of(self, device: str) -> Price:
+        """The price of a device; an unknown one where no pattern fits its name.
+
+        Raises:
+            DeviceError: If its price is said to be like one that there is not.
+        """
+        for price in self.prices:
+            if any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in price.match):
+                return self._like(price) if price.like else price
+        return Price()
+
+    def _like(self, price: Price) -> Price:
+        other = self.of(price.like) if price.like not in price.match else Price()
+        if not other.match:
+            raise DeviceError(
+                f"price list: {price.match[0]} is said to cost what {price.like} costs, which is not there"
+            )
+        return other
+
+
+def _read(text: str, where: str) -> list[Price]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DeviceError(f"price list {where} is not valid YAML: {' '.join(str(error).split())}") from error
+    entries = content.get("devices") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise DeviceError(
+            f"price list {where}: expected a list under the key devices, each entry with match and prices"
+        )
+    return [_price(entry, f"price list {where}, entry {number}") for number, entry in enumerate(entries, 1)]
+
+
+def _price(entry: Any, where: str) -> Price:
+    known = {field.name for field in fields(Price)}
+    if not isinstance(entry, dict) or not entry.get("match"):
+        raise DeviceError(f"{where}: expected a mapping with the key match, got {entry!r}")
+    for name in set(entry) - known:
+        raise DeviceError(f"{where}: unknown key {name}; known are {', '.join(sorted(known))}")
+    values = {name: _value(name, value, where) for name, value in entry.items()}
+    if any(values.get(name) for name in PRICED) and not values.get("currency"):
+        raise DeviceError(f"{where}: the prices have no currency; add one, for example currency: USD")
+    return Price(**values)
+
+
+def _value(name: str, value: Any, where: str) -> Any:
+    if name == "match":
+        return (value,) if isinstance(value, str) else tuple(str(pattern) for pattern in value)
+    if name in ("currency", "source", "date", "like"):
+        return str(value)
+    try:
+        number = float(value)  # YAML 1.1 reads 1e-3 as text
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(value, bool) or not 0 <= number < float("inf"):
+        raise DeviceError(f"{where}: {name}: expected a number of at least 0, got {value!r}")
+    return number

@@ -1,0 +1,133 @@
+"""A job as the ledger holds it, and circuits and counts as bytes."""
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.frequencies import from_counts
+
+SENDING = "sending"
+"""Recorded, and nobody knows yet whether the provider took it."""
+SENT = "sent"
+"""Taken by the provider, whose id for it is known."""
+DONE = "done"
+"""Its results are stored; the reason names those that did not come."""
+UNSENT = "unsent"
+"""Certainly not taken by the provider."""
+REFUSED = "refused"
+"""The provider would not take it."""
+FAILED = "failed"
+"""The provider took it and gave no usable results for it."""
+CANCELLED = "cancelled"
+"""Stopped at the provider."""
+FORGOTTEN = "forgotten"
+"""Given up by the user."""
+
+OPEN = (SENDING, SENT)
+"""States of a job whose circuits must not be sent again."""
+
+Counts = dict[str, int]
+"""How often each outcome came, by bit string, qubit 0 first."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One line of the ledger.
+
+    Args:
+        token: Ours, unique.
+        name: Name of the device, as the user gave it.
+        device: `identity()` of the device.
+        calibration: Of the device when the job was written down; empty for a simulator.
+        shots: Measurements of each circuit.
+        circuits: Number of circuits.
+        state: One of the states above.
+        job: The provider's id; none until it is known.
+        reason: Why it ended as it did, in the provider's words where it has some.
+        cost: Estimated money; none where no price is known.
+        currency: Of the cost.
+        created: When it was written down, seconds since 1970.
+        changed: When its state changed last.
+    """
+
+    token: str
+    name: str
+    device: str
+    calibration: str
+    shots: int
+    circuits: int
+    state: str
+    job: str | None
+    reason: str
+    cost: float | None
+    currency: str
+    created: float
+    changed: float
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON holds it."""
+        return dict(vars(self))
+
+
+def pack_circuits(circuits: BoundCircuits) -> bytes:
+    """Circuits as bytes: their form as JSON, a zero, and the angles as little-endian doubles, compressed."""
+    form = json.dumps([circuits.qubits, circuits.gates, circuits.barriers, circuits.placed_like]).encode()
+    return zlib.compress(form + b"\0" + np.ascontiguousarray(circuits.angles).astype("<f8").tobytes())
+
+
+def unpack_circuits(packed: bytes) -> BoundCircuits:
+    """The same circuits, with the same keys."""
+    form, _, angles = zlib.decompress(packed).partition(b"\0")
+    qubits, gates, barriers, like = json.loads(form)
+    table = np.frombuffer(angles, "<f8").reshape(-1, len(gates)).copy()  # which may be written to
+    placed_like = None if like is None else (_gates(like[0]), tuple(like[1]))
+    return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), placed_like)
+
+
+def _gates(found: list[tuple[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((name, tuple(wires)) for name, wires in found)
+
+
+def pack_counts(counts: Counts) -> bytes:
+    """Counts as bytes: (outcome, count) of the outcomes that came, 32 bits each, compressed; n may be 32."""
+    pairs = sorted((int(bits, 2), count) for bits, count in counts.items() if count)
+    return zlib.compress(np.array(pairs, "<u4").tobytes())
+
+
+def unpack_counts(packed: bytes, qubits: int) -> Counts:
+    """The same counts, without the outcomes that did not come."""
+    pairs = np.frombuffer(zlib.decompress(packed), "<u4").reshape(-1, 2)
+    return {f"{outcome:0{qubits}b}": int(count) for outcome, count in pairs.tolist()}
+
+
+def fault_of(answer: dict[int, Counts], circuits: int, qubits: int, shots: int) -> tuple[dict[int, Counts], str]:
+    """What of a provider's answer can be believed, and what is wrong with the rest.
+
+    Args:
+        answer: Counts by place in the job.
+        circuits: How many the job has.
+        qubits: Of a circuit.
+        shots: Of each circuit.
+
+    Returns:
+        The counts that fit by place, and a sentence without full stop, empty where all fit. Where the answer has
+        places that the job has not, nobody knows what belongs where, and nothing is believed.
+    """
+    strangers = sorted(set(answer) - set(range(circuits)))
+    if strangers:
+        return {}, f"the answer has a circuit {strangers[0]}, and the job has {circuits}"
+    good, fault = {}, ""
+    for place, counts in sorted(answer.items()):
+        try:
+            if any(count < 0 or count != int(count) for count in counts.values()):
+                raise ValueError("a count is no whole number of at least 0")
+            from_counts(counts, qubits, shots)
+        except ValueError as error:
+            fault = fault or f"circuit {place}: {error}"
+        else:
+            good[place] = counts
+    return good, fault

@@ -1,0 +1,121 @@
+"""Errors in reading out, measured on |0...0> and |1...1> and taken back."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.confusion import on_each_qubit
+from qweft.devices.errors import DeviceError
+from qweft.devices.extras import require
+from qweft.devices.frequencies import Frequencies
+from qweft.devices.mitigation.estimate import Estimate
+from qweft.devices.runner import Runner
+
+Method = Literal["inverse", "m3"]
+LEAST = 0.05
+"""A qubit whose p(0|0) + p(1|1) - 1 is smaller tells too little of its state."""
+
+
+class ReadoutMitigation:
+    """Takes back errors in reading out that are independent by qubit.
+
+    Two more circuits tell p(a|b) of each qubit. They run through the same runner as the others, which keeps what it has
+    measured for a chip and its calibration, so that they cost something once.
+
+    Preparing |1> takes one gate of a qubit, whose error is counted as an error in reading out.
+
+    Args:
+        method: "inverse" multiplies by the inverse of each qubit's matrix; "m3" is mthree's solution among the outcomes
+            that came, which needs shots and takes a hundred times as long (1 ms a circuit of 4 qubits, 5 ms of 8): for
+            many qubits on a chip.
+    """
+
+    def __init__(self, method: Method = "inverse") -> None:
+        self._method = method
+        if method == "m3":
+            require("mthree", "mitigation", "readout mitigation m3")
+
+    def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
+        """The two circuits that calibrate, and the circuits."""
+        return [calibration_circuits(circuits), circuits]
+
+    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
+        """(circuits, n)."""
+        return self.estimate(runner, circuits, shots).values
+
+    def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
+        """Values z = (z' - a) / b for each qubit, b = 1 - p(1|0) - p(0|1) and a = p(0|1) - p(1|0).
+
+        Raises:
+            DeviceError: If a qubit's outcomes tell too little, or m3 is asked for without shots.
+        """
+        if self._method == "m3" and shots is None:
+            raise DeviceError("readout mitigation m3 works on counts; give a number of shots, or use inverse")
+        calibration, others = (runner.run(some, shots) for some in self.runs(circuits))
+        matrices = confusion_matrices(calibration)
+        correct = _inverse if self._method == "inverse" else _m3
+        values = correct(others, matrices)
+        return Estimate(values, _standard_errors(values, others, matrices))
+
+
+def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
+    """|0...0> and |1...1>, by RY(0) and RY(pi) on each qubit, on the chip's qubits that the circuits end on."""
+    qubits = circuits.qubits
+    gates = tuple(("ry", (qubit,)) for qubit in range(qubits))
+    angles = np.array([[0.0], [math.pi]]) * np.ones(qubits)
+    return BoundCircuits(qubits, gates, angles, placed_like=(circuits.gates, circuits.barriers))
+
+
+def confusion_matrices(calibration: Frequencies) -> np.ndarray:
+    """(n, 2, 2): p(a|b) in row b and column a of each qubit, from what came of |0...0> and |1...1>.
+
+    Raises:
+        DeviceError: If both give nearly the same.
+    """
+    zero, one = calibration.expectations()
+    up, down = (1 - zero) / 2, (1 + one) / 2
+    for qubit, left in enumerate(1 - up - down):
+        if left < LEAST:
+            raise DeviceError(
+                f"readout mitigation: qubit {qubit} reads 1 with probability {up[qubit]:.3g} in |0> and "
+                f"{1 - down[qubit]:.3g} in |1>, which tells too little of its state; leave the mitigation out"
+            )
+    return np.stack([np.stack([1 - up, up], 1), np.stack([down, 1 - down], 1)], 1)
+
+
+def _inverse(frequencies: Frequencies, matrices: np.ndarray) -> np.ndarray:
+    corrected = on_each_qubit(frequencies.values, np.linalg.inv(matrices))
+    return Frequencies(corrected, frequencies.shots).expectations()
+
+
+def _m3(frequencies: Frequencies, matrices: np.ndarray) -> np.ndarray:
+    mthree = require("mthree", "mitigation", "readout mitigation m3")
+    mitigator = mthree.M3Mitigation(None)
+    mitigator.cals_from_matrices([matrix.T for matrix in matrices])  # mthree has a column for each true outcome
+    n, shots = frequencies.qubits, frequencies.shots
+    assert shots is not None
+    rows = np.zeros_like(frequencies.values)
+    for place, row in enumerate(frequencies.values):
+        outcomes = np.flatnonzero(row)
+        # mthree's first qubit is the last letter
+        counts = {format(outcome, f"0{n}b")[::-1]: round(row[outcome] * shots) for outcome in outcomes}
+        for bits, value in mitigator.apply_correction(counts, range(n)).items():
+            rows[place, int(bits[::-1], 2)] = value
+    return Frequencies(rows, shots).expectations()
+
+
+def _standard_errors(values: np.ndarray, frequencies: Frequencies, matrices: np.ndarray) -> np.ndarray:
+    """Of z = (z' - a) / b, with u = p(1|0) and d = p(0|1) measured by as many shots as z'.
+
+    var z = [var z' + (1 + z)^2 var u + (1 - z)^2 var d] / b^2: shots for the same error grow by 1 / b^2 and more.
+    """
+    if frequencies.shots is None:
+        return np.zeros_like(values)
+    up, down = matrices[:, 0, 1], matrices[:, 1, 0]
+    of_up, of_down = (p * (1 - p) / frequencies.shots for p in (up, down))
+    variance = frequencies.standard_errors() ** 2 + (1 + values) ** 2 * of_up + (1 - values) ** 2 * of_down
+    return np.sqrt(variance) / (1 - up - down)

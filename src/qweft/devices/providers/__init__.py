@@ -1,0 +1,1 @@
+"""Simulators and chips of other packages, a module for each family, imported when it is asked for."""

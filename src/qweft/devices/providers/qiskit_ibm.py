@@ -1,0 +1,167 @@
+"""IBM's chips, by jobs of Qiskit Runtime's sampler."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.device import JobState, Limits, RemoteDevice
+from qweft.devices.errors import DeviceError, RefusedError, UnavailableError
+from qweft.devices.extras import require
+from qweft.devices.providers.qiskit_compile import compile_for
+from qweft.devices.providers.qiskit_forms import Form, values_of
+from qweft.devices.providers.secrets import one_line
+
+STATES = {
+    "INITIALIZING": JobState.QUEUED,
+    "QUEUED": JobState.QUEUED,
+    "RUNNING": JobState.RUNNING,
+    "DONE": JobState.DONE,
+    "ERROR": JobState.FAILED,
+    "CANCELLED": JobState.CANCELLED,
+}
+TRY_AGAIN = {"408", "425", "429"}
+"""Codes of HTTP that begin with 4 and do not mean that the request is wrong."""
+REFUSALS = ("Account", "NotAuthorized", "InputValue", "BackendNotFound", "JobNotFound", "JobFailure", "InvalidState")
+"""In the names of IBM's exceptions that trying again would not change."""
+
+
+class IBMDevice(RemoteDevice):
+    """A chip of IBM: circuits of one form are compiled once, and a job is one circuit with an array of angles.
+
+    The account is the one that `qiskit_ibm_runtime` finds: QISKIT_IBM_TOKEN (and QISKIT_IBM_INSTANCE) in the
+    environment, or saved by `QiskitRuntimeService.save_account`.
+
+    Args:
+        name: As the user gave it.
+        target: IBM's name of the backend.
+    """
+
+    can_find = True
+    limits = Limits(circuits=1000, shots=100_000)
+
+    def __init__(self, name: str, target: str) -> None:
+        super().__init__(name)
+        self._runtime = require("qiskit_ibm_runtime", "qiskit", f"device {name}")
+        self._target = target
+        self._forms: dict[Form, Any] = {}
+
+    def calibration(self) -> str:
+        """When the backend's properties were updated last."""
+        with self._told():
+            properties = self._backend.properties(refresh=True)
+        return "" if properties is None else properties.last_update_date.isoformat()
+
+    def check(self, shots: int | None) -> None:
+        """Account, backend and shots.
+
+        Raises:
+            DeviceError: If there is no account, or no such backend, or not so many shots.
+            UnavailableError: If the backend is switched off, or IBM does not answer.
+        """
+        most = self.limits.shots
+        if shots is None or not 1 <= shots <= most:  # type: ignore[operator]
+            raise DeviceError(f"device {self.name} needs a number of shots from 1 to {most}, got {shots}")
+        with self._told():
+            status = self._backend.status()
+        if not status.operational:
+            raise UnavailableError(f"device {self.name} is switched off: {status.status_msg}")
+
+    def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
+        """One job, tagged with the token."""
+        with self._told():
+            compiled = self._compiled(Form.of(circuits))
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+                # of the class that bears this name at present: the name stays when IBM puts another in its place
+                sampler = self._runtime.Sampler(mode=self._backend, options={"environment": {"job_tags": [token]}})
+            return str(sampler.run([(compiled, values_of(compiled, circuits.angles))], shots=shots).job_id())
+
+    def state(self, job: str) -> JobState:
+        """Where the job stands."""
+        with self._told():
+            return STATES[str(self._service.job(job).status())]
+
+    def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
+        """Counts of every circuit; Qiskit writes qubit 0 last."""
+        with self._told():
+            bits = self._service.job(job).result()[0].data.meas
+        return {
+            place: {key[::-1]: count for key, count in bits.get_counts(place).items()} for place in range(len(circuits))
+        }
+
+    def find(self, token: str) -> str | None:
+        """The job that has this token as a tag."""
+        with self._told():
+            jobs = self._service.jobs(job_tags=[token], limit=1)
+        return str(jobs[0].job_id()) if jobs else None
+
+    def cancel(self, job: str) -> None:
+        """Ask IBM to stop it."""
+        try:
+            with self._told():
+                self._service.job(job).cancel()
+        except RefusedError:
+            if self.state(job) not in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
+                raise
+
+    def _compiled(self, form: Form) -> Any:
+        if form not in self._forms:
+            if form.qubits > self._backend.num_qubits:
+                raise RefusedError(
+                    f"device {self.name} has {self._backend.num_qubits} qubits, and a circuit has {form.qubits}"
+                )
+            self._forms[form] = compile_for(self._backend, form)
+        return self._forms[form]
+
+    @cached_property
+    def _service(self) -> Any:
+        return self._runtime.QiskitRuntimeService()
+
+    @cached_property
+    def _backend(self) -> Any:
+        try:
+            return self._service.backend(self._target)
+        except Exception as error:
+            if "BackendNotFound" not in type(error).__name__:
+                raise
+            names = [backend.name for backend in self._service.backends()]
+            near = difflib.get_close_matches(self._target, names, n=3) or names
+            raise RefusedError(
+                f"this account has no backend {self._target}; it has {', '.join(near) or 'none'}"
+            ) from None
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns what IBM's package raises into one of our errors, without credentials."""
+        try:
+            yield
+        except DeviceError:
+            raise
+        except Exception as error:
+            raise self._sorted(error) from None  # what it was raised from may show a credential
+
+    def _sorted(self, error: Exception) -> DeviceError:
+        kind, text = type(error).__name__, one_line(error, self._credentials())
+        if "AccountNotFound" in kind:
+            text = (
+                "there is no IBM Quantum account; set QISKIT_IBM_TOKEN, or save one with "
+                "QiskitRuntimeService.save_account(token=...)"
+            )
+        code = re.search(r"\b(4\d\d) Client Error", text)
+        refused = any(mark in kind for mark in REFUSALS) or (code is not None and code[1] not in TRY_AGAIN)
+        from_ibm = type(error).__module__.startswith("qiskit_ibm_runtime") or isinstance(error, OSError)
+        return (RefusedError if refused or not from_ibm else UnavailableError)(f"device {self.name}: {text}")
+
+    def _credentials(self) -> list[str]:
+        """All that IBM's own store holds; the environment's are known by their names."""
+        try:
+            accounts = self._runtime.QiskitRuntimeService.saved_accounts().values()
+        except Exception:
+            return []
+        return [str(account["token"]) for account in accounts if account.get("token")]

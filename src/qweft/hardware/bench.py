@@ -1,0 +1,108 @@
+"""The model, the sample, and how both are judged at a setting."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qweft.data.conversation import Conversation
+from qweft.data.load import Data
+from qweft.data.tokens import Encoded
+from qweft.devices import BoundCircuits, Frequencies, Measurer
+from qweft.devices.mitigation.estimate import Mitigation
+from qweft.devices.runner import Runner
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.on_device import circuit_layers, on_device
+from qweft.hardware.config import HardwareConfig
+from qweft.hardware.cost import Rate, rate
+from qweft.hardware.judge import judge, most_tokens
+from qweft.hardware.outcome import Judged, Point, Setting, point
+from qweft.hardware.sample import ChosenTokens, Sample, choose_sample
+from qweft.models.load import LoadedModel
+
+
+class Counted:
+    """A runner that counts the circuits that are asked of it."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.circuits = 0
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """As the other."""
+        self.circuits += len(circuits)
+        return self._runner.run(circuits, shots)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is the same at every setting.
+
+    Args:
+        loaded: The base model.
+        model: The same with the adapter on it.
+        rows: Those of the sample.
+        conversations: Those that are answered.
+        sample: What of them is measured.
+        measures: The same in words.
+        judging: Sizes of batches and answers.
+        layers: Layers whose circuits are measured.
+        mitigation: What is done about errors.
+        rate: The circuits that it makes of one.
+    """
+
+    loaded: LoadedModel
+    model: Any
+    rows: Sequence[Encoded]
+    conversations: Sequence[Conversation]
+    sample: Sample
+    measures: str
+    judging: EvaluationConfig
+    layers: Sequence[str]
+    mitigation: Mitigation
+    rate: Rate
+
+    def judge(self) -> Judged:
+        """The model as it is now."""
+        return judge(
+            self.model, self.loaded.tokenizer, self.rows, self.conversations, self.judging.batch_size,
+            self.judging.max_new_tokens,
+        )  # fmt: skip
+
+    def measure(self, runner: Runner, setting: Setting, exact: Judged) -> Point:
+        """The model with its circuits measured."""
+        counted = Counted(runner)
+        chosen = None if self.sample.tokens is None else ChosenTokens(self.rows, self.sample.tokens)
+        began = time.perf_counter()
+        with on_device(self.model, Measurer(counted, setting.shots, self.mitigation), self.layers, chosen):
+            measured = self.judge()
+        return point(setting, measured, exact, counted.circuits, time.perf_counter() - began)
+
+
+def make_bench(
+    loaded: LoadedModel,
+    model: Any,
+    data: Data,
+    judging: EvaluationConfig,
+    config: HardwareConfig,
+    mitigation: Mitigation,
+) -> Bench:
+    """Draw the sample.
+
+    Raises:
+        QweftError: If no layer has a circuit, or not even one token fits.
+    """
+    cores = circuit_layers(model, config.layers)
+    counted = rate(mitigation, [core.circuit for core in cores.values() if core.circuit is not None])
+    is_test = judging.split == "test"
+    rows = data.test if is_test else data.validation
+    shown = (data.test_conversations if is_test else data.validation_conversations)[: judging.answers]
+    answer_tokens = [most_tokens(each, loaded.tokenizer, judging.max_new_tokens) for each in shown]
+    sample = choose_sample(
+        rows, answer_tokens, judging.max_new_tokens, judging.batch_size, len(cores) * counted.circuit, counted.once,
+        config.max_circuits, config.seed,
+    )  # fmt: skip
+    return Bench(
+        loaded, model, [rows[i] for i in sample.rows], shown[: sample.answers], sample,
+        f"{sample.describe(rows)}, {len(cores)} layers", judging, list(cores), mitigation, counted,
+    )  # fmt: skip

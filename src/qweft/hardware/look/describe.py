@@ -1,0 +1,150 @@
+"""A look at a circuit for the terminal: drawing, numbers, angles, tokens."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from qweft.adapter.core_names import formula
+from qweft.circuit.counts import Counts
+from qweft.circuit.drawing import circuit_text
+from qweft.circuit.steps import trained_steps
+from qweft.hardware.look.look import Look
+
+CELL = 9
+"""Columns of text that one number takes in a table."""
+LABELS = 26
+"""... and the columns that stand before the numbers."""
+LONGEST_TOKEN = 14
+
+
+def describe(found: Look, width: int) -> Group:
+    """All of it.
+
+    Args:
+        found: The look.
+        width: Columns of text of the terminal.
+    """
+    return Group(
+        Text(_title(found)),
+        Text(""),
+        Text(circuit_text(found.saved.circuit, width), no_wrap=True, overflow="ignore"),
+        Text(""),
+        _sizes(found),
+        *(Text(sentence) for sentence in _sentences(found)),
+        *_angles(found, width),
+        *(_tokens(found, width) if found.tokens else ()),
+        *(Text(f"written: {file}") for file in found.files),
+    )
+
+
+def _title(found: Look) -> str:
+    saved, circuit = found.saved, found.saved.circuit
+    kind = "trained angles" if saved.is_trained else "angles drawn at random and not trained"
+    dead = len(circuit.dead_parameters())
+    return (
+        f"{saved.layer}: {_many(circuit.qubits, 'qubit')}, {_many(saved.layers, 'layer')}, {circuit.parameters} {kind}"
+        + (f", {dead} of them dead (no output depends on them)" if dead else "")
+        + f"; core {saved.core}: {formula(saved.core)}"
+    )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
+def _sizes(found: Look) -> Table:
+    """The circuit as written, and beside it as compiled."""
+    sizes = {"as written": found.written}
+    if found.compilation is not None:
+        sizes[f"on {found.compilation.chip}"] = found.compilation.counts
+    rows: dict[str, Callable[[Counts], object]] = {
+        "gates": lambda size: ", ".join(f"{number} {name}" for name, number in size.gates.items()),
+        "gates on two qubits": lambda size: size.two_qubit,
+        "gates on one qubit": lambda size: size.one_qubit,
+        "depth": lambda size: size.depth,
+        "depth in gates on two qubits": lambda size: size.two_qubit_depth,
+    }
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("")
+    for name in sizes:
+        table.add_column(name, justify="right")
+    for name, value in rows.items():
+        table.add_row(name, *(f"{value(size)}" for size in sizes.values()))
+    return table
+
+
+def _sentences(found: Look) -> list[str]:
+    """Where the compiled circuit stands, and how it was compiled."""
+    made = found.compilation
+    if made is None:
+        return []
+    starts = ", ".join(map(str, made.start))
+    moved = "" if made.start == made.end else f", measured on {', '.join(map(str, made.end))}"
+    data = "inputs left open" if found.bound is None else f"the inputs of token {found.bound.place}"
+    return [
+        f"{made.chip}: {made.source}.",
+        f"{made.compiler}; the angles as numbers, {data}.",
+        f"Our qubits 0 to {len(made.start) - 1} start on the chip's {starts} of {made.chip_qubits}{moved}.",
+    ]
+
+
+def _angles(found: Look, width: int) -> list[Any]:
+    """The trained angles by layer, gate and qubit."""
+    saved, circuit = found.saved, found.saved.circuit
+    dead = set(circuit.dead_parameters())
+    rows = []
+    for step in trained_steps(circuit, saved.layers):
+        cells = [
+            f"{saved.angles[step.gates[wire].index]:.4f}" + ("*" if step.gates[wire].index in dead else "")
+            if wire in step.gates
+            else ""
+            for wire in range(circuit.qubits)
+        ]
+        rows.append(([str(step.layer), step.label(circuit.qubits)], cells))
+    heads = [f"i = {wire}" for wire in range(circuit.qubits)]
+    note = "; * dead" if dead else ""
+    tables = _tables(f"Angles in radians, for each qubit i{note}", ["layer", "gate"], heads, rows, width)
+    return [Text(""), *tables]
+
+
+def _tokens(found: Look, width: int) -> list[Any]:
+    """Inputs and expectation values by token."""
+    circuit = found.saved.circuit
+    rows = [
+        ([str(token.place), _shown(token.text)], [f"{value:.4f}" for value in (*token.c, *token.q)])
+        for token in found.tokens
+    ]
+    heads = [f"c{i}" for i in range(circuit.inputs)] + [f"q{i}" for i in range(circuit.qubits)]
+    title = "Inputs c in radians, and expectation values q, for each token"
+    return [Text(""), *_tables(title, ["", "token"], heads, rows, width)]
+
+
+def _shown(text: str) -> str:
+    """A token's text in quotes, so that spaces and line ends can be seen."""
+    quoted = repr(text)
+    return quoted if len(quoted) <= LONGEST_TOKEN else quoted[: LONGEST_TOKEN - 1] + "…"
+
+
+def _tables(
+    title: str, labels: Sequence[str], heads: Sequence[str], rows: Sequence[tuple[list[str], list[str]]], width: int
+) -> list[Table]:
+    """A table, in several pieces where its numbers are too many for the width."""
+    fitting = max(1, (width - LABELS) // CELL)
+    if fitting < len(heads):  # as many columns in every piece
+        pieces = -(-len(heads) // fitting)
+        fitting = -(-len(heads) // pieces)
+    made = []
+    for first in range(0, len(heads), fitting):
+        table = Table(box=SIMPLE_HEAD, title=title if not first else None, title_justify="left", title_style="")
+        for name in labels:
+            table.add_column(name)
+        for name in heads[first : first + fitting]:
+            table.add_column(name, justify="right")
+        for names, cells in rows:
+            table.add_row(*map(Text, names), *cells[first : first + fitting])
+        made.append(table)
+    return made

@@ -1,0 +1,88 @@
+"""`qweft circuit`: the circuit of one layer of a trained adapter, looked at and written out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qweft.circuit.formats import FORMATS
+from qweft.circuit.picture import KINDS, circuit_picture
+from qweft.devices.compilation import compiled_for, find_chip
+from qweft.errors import QweftError
+from qweft.evaluation.saved import model_of
+from qweft.files import check_writable, write_bytes
+from qweft.hardware.look.choice import one_layer
+from qweft.hardware.look.config import CircuitConfig
+from qweft.hardware.look.look import Look
+from qweft.hardware.look.saved import SavedAdapter, SavedCircuit
+from qweft.hardware.look.tokens import TokenValues, token_values
+
+
+def look(adapter: Path, options: Mapping[str, Any] | None = None) -> Look:
+    """Look at a circuit, and write the files that were asked for.
+
+    Args:
+        adapter: A folder with adapter_config.json and adapter_model.safetensors.
+        options: Fields of `CircuitConfig`; of `model` only what differs from the run that trained the adapter.
+
+    Raises:
+        QweftError: If the adapter has no circuit, an option is wrong, or a package or the base model cannot be had;
+            options are checked before a model is loaded.
+    """
+    given = dict(options or {})
+    overrides = {"model": given.pop("model")} if "model" in given else {}
+    config = CircuitConfig(**given)
+    _check(config)
+    opened = SavedAdapter.open(adapter)
+    saved = opened.circuit_of(one_layer(config.layer, opened.keys))
+    chip = None if config.chip is None else find_chip(config.chip, saved.circuit.qubits)
+    tokens: Sequence[TokenValues] = ()
+    if config.tokens is not None:
+        tokens = token_values(adapter, model_of(adapter, overrides), saved.layer, config.tokens)
+    bound = None if config.token is None else _chosen(tokens, config.token)
+    inputs = None if bound is None else bound.c
+    compilation = None if chip is None else compiled_for(chip, saved.circuit, inputs, saved.angles)[1]
+    files = _write(config, saved, bound)
+    shown = tuple(tokens) if bound is None else (bound,)
+    return Look(str(adapter), saved, config.tokens, shown, bound, compilation, files)
+
+
+def _check(config: CircuitConfig) -> None:
+    """What types do not tell, before anything is opened."""
+    if config.token is not None and config.tokens is None:
+        raise QweftError(f"--token {config.token}: there is no text to take it from; give one with --tokens")
+    if config.export is not None and config.output is None:
+        raise QweftError(f"--export {config.export} needs a file to write to; give --output FILE")
+    if config.output is not None and config.export is None:
+        raise QweftError(f"--output {config.output}: nothing is exported; choose --export {', '.join(FORMATS)}")
+    if config.export not in (None, "qasm3") and config.token is None:
+        raise QweftError(
+            f"--export {config.export} has no parameters, so it needs the numbers of a token; give "
+            "--tokens TEXT --token INDEX, or --export qasm3"
+        )
+    if config.picture is not None and Path(config.picture).suffix.lower() not in {f".{kind}" for kind in KINDS}:
+        raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
+    for name in ("picture", "output"):
+        file = getattr(config, name)
+        if file is not None:
+            if Path(file).is_dir():
+                raise QweftError(f"--{name} {file} is a folder; give the name of a file")
+            check_writable(Path(file).parent)
+
+
+def _chosen(tokens: Sequence[TokenValues], token: int) -> TokenValues:
+    if not 0 <= token < len(tokens):
+        raise QweftError(f"--token {token}: the text has {len(tokens)} tokens, counted from 0 to {len(tokens) - 1}")
+    return tokens[token]
+
+
+def _write(config: CircuitConfig, saved: SavedCircuit, bound: TokenValues | None) -> tuple[str, ...]:
+    """The files, each written beside its place and renamed."""
+    written = []
+    if config.picture is not None:
+        write_bytes(config.picture, circuit_picture(saved.circuit, Path(config.picture).suffix.lower()[1:]))
+        written.append(config.picture)
+    if config.export is not None and config.output is not None:
+        text = FORMATS[config.export](saved.circuit, None if bound is None else bound.c, saved.angles)
+        write_bytes(config.output, text.encode())
+        written.append(config.output)
+    return tuple(written)

@@ -1,0 +1,112 @@
+"""Qiskit's and PennyLane's objects, run there to our values and gradients."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+from qweft.circuit import crz_ring_ansatz, expectation_values
+from qweft.circuit.formats import to_pennylane, to_qiskit
+from tests.circuit.formats import readers
+from tests.circuit.formats.cases import random_cases, with_angles
+
+CASE = with_angles(crz_ring_ansatz(4, 2))
+
+
+@pytest.fixture(scope="module")
+def qiskit():
+    return pytest.importorskip("qiskit")
+
+
+@pytest.fixture(scope="module")
+def pennylane():
+    return pytest.importorskip("pennylane")
+
+
+def assert_same(found, case):
+    np.testing.assert_allclose(found, expectation_values(*case), rtol=0, atol=1e-9)
+
+
+def node_of(pennylane, qubits, function, **options):
+    return pennylane.QNode(function, pennylane.device("default.qubit", wires=qubits), **options)
+
+
+@settings(max_examples=25, deadline=None)
+@given(case=random_cases())
+def test_random_circuits_in_qiskit(qiskit, case):
+    circuit, inputs, parameters = case
+    assert_same(readers.by_qiskit(to_qiskit(*case)), case)
+    for given_ones in ({}, {"inputs": inputs}, {"parameters": parameters}):
+        left = to_qiskit(circuit, measured=False, **given_ones)
+        rows = {"c": inputs, "t": parameters}
+        numbers = {angle: float(rows[angle.vector.name][angle.index]) for angle in left.parameters}
+        assert_same(readers.by_qiskit(left.assign_parameters(numbers)), case)
+
+
+def test_open_angles_in_qiskit_are_two_vectors(qiskit):
+    circuit, inputs, parameters = CASE
+    left = to_qiskit(circuit)
+    assert {angle.vector.name for angle in left.parameters} == {"c", "t"}
+    assert len(left.parameters) == circuit.inputs + circuit.parameters
+    c, t = (next(a.vector for a in left.parameters if a.vector.name == name) for name in "ct")
+    assert_same(readers.by_qiskit(left.assign_parameters({c: inputs.tolist(), t: parameters.tolist()})), CASE)
+
+
+def test_qiskit_measures_qubit_i_into_bit_i(qiskit):
+    circuit = crz_ring_ansatz(3, 1)
+    case = (circuit, [0, np.pi, 0], torch.zeros(circuit.parameters))
+    assert readers.counts_by_qiskit(to_qiskit(*case)) == {"010": 20}
+    case = (circuit, [np.pi, 0, 0], torch.zeros(circuit.parameters))
+    assert readers.counts_by_qiskit(to_qiskit(*case)) == {"001": 20}  # the last letter is bit 0
+    assert not to_qiskit(circuit, measured=False).clbits
+
+
+def test_qiskits_estimator_has_our_values(qiskit):
+    from qiskit.primitives import StatevectorEstimator
+    from qiskit.quantum_info import SparsePauliOp
+
+    circuit = to_qiskit(*CASE, measured=False)
+    z = [SparsePauliOp.from_sparse_list([("Z", [wire], 1)], num_qubits=4) for wire in range(4)]
+    assert_same(StatevectorEstimator().run([(circuit, z)]).result()[0].data.evs, CASE)
+
+
+@settings(max_examples=25, deadline=None)
+@given(case=random_cases())
+def test_random_circuits_in_pennylane(pennylane, case):
+    circuit, inputs, parameters = case
+    assert_same(node_of(pennylane, circuit.qubits, to_pennylane(*case))(), case)
+    node = node_of(pennylane, circuit.qubits, to_pennylane(circuit))
+    assert_same(node(inputs.numpy(), parameters.numpy()), case)
+    node = node_of(pennylane, circuit.qubits, to_pennylane(circuit, parameters=parameters))
+    assert_same(node(inputs.numpy()), case)
+
+
+def test_pennylane_differentiates_it_as_we_do(pennylane):
+    circuit, *angles = CASE
+    tensors = [angle.clone().requires_grad_() for angle in angles]
+    node = node_of(pennylane, 4, to_pennylane(circuit), interface="torch", diff_method="backprop")
+    weights = torch.tensor([0.3, -1, 0.7, 2], dtype=torch.float64)
+    found = torch.autograd.grad((torch.stack(node(*tensors)) * weights).sum(), tensors)
+    wanted = torch.autograd.grad((expectation_values(circuit, *tensors) * weights).sum(), tensors)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
+
+
+def test_many_tokens_at_once_in_pennylane(pennylane):
+    circuit, _, parameters = CASE
+    tokens = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = node_of(pennylane, 4, to_pennylane(circuit, parameters=parameters))(tokens)
+    assert_same(np.stack(found, 1), (circuit, tokens, parameters))
+
+
+def test_without_measurements_it_stands_in_a_function_of_ones_own(pennylane):
+    circuit = CASE[0]
+    gates = to_pennylane(*CASE, measured=False)
+
+    def function():
+        gates()
+        return pennylane.probs()
+
+    script = pennylane.tape.make_qscript(function)()
+    assert [operation.name for operation in script.operations] == [gate.name.upper() for gate in circuit.gates]
+    probabilities = np.asarray(node_of(pennylane, 4, function)()).reshape([2] * 4)
+    assert_same([np.subtract(*np.moveaxis(probabilities, i, 0).reshape(2, -1).sum(1)) for i in range(4)], CASE)

@@ -1,0 +1,84 @@
+"""Each wrong use is one sentence with the way out."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from qweft import QweftError
+from qweft.circuit import Circuit, Gate, crz_ring_ansatz
+from qweft.circuit.formats import FORMATS, to_openqasm2, to_openqasm3, to_originir, to_pennylane, to_qiskit
+from qweft.devices.errors import DeviceError
+from qweft.devices.extras import require
+
+CIRCUIT = crz_ring_ansatz(2, 1)
+ALL = [*FORMATS.values(), to_qiskit, to_pennylane]
+
+
+def needs(write):
+    if write in (to_qiskit, to_pennylane):
+        pytest.importorskip("qiskit" if write is to_qiskit else "pennylane")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "missing"),
+    [({}, "inputs and parameters"), ({"inputs": [0, 0]}, "and parameters"), ({"parameters": [0] * 8}, "and inputs")],
+)
+@pytest.mark.parametrize(("write", "language"), [(to_openqasm2, "OpenQASM 2"), (to_originir, "OriginIR")])
+def test_a_language_without_parameters_needs_all_numbers(write, language, numbers, missing):
+    with pytest.raises(QweftError, match=rf"{language} has no parameters.*{missing} were not given.*OpenQASM 3"):
+        write(CIRCUIT, **numbers)
+
+
+@pytest.mark.parametrize("write", [to_openqasm2, to_originir])
+def test_nothing_is_missing_where_a_circuit_takes_none(write):
+    circuit = Circuit(1, 1, 0, (Gate("ry", (0,), "input", 0),))
+    assert write(circuit, [0.5]) == write(circuit, torch.tensor([0.5]), np.zeros(0))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"inputs": [0.0] * 3}, r"inputs are of shape \(3,\), and one circuit takes 2 numbers of shape \(2,\)$"),
+        ({"inputs": torch.zeros(5, 2)}, r"inputs are of shape \(5, 2\).*one token at a time"),
+        ({"inputs": 0.5}, r"inputs are of shape \(\)"),
+        ({"parameters": np.zeros(4)}, r"parameters are of shape \(4,\), and one circuit takes 8"),
+        ({"inputs": [0.0, float("nan")]}, r"inputs\[1\] is nan; an angle is a finite number"),
+        ({"parameters": torch.tensor([0, 0, -torch.inf, 0, 0, 0, 0, 0])}, r"parameters\[2\] is -inf"),
+    ],
+)
+@pytest.mark.parametrize("write", ALL)
+def test_numbers_that_do_not_fit(write, numbers, words):
+    needs(write)
+    with pytest.raises(QweftError, match=words):
+        write(CIRCUIT, **numbers)
+
+
+def test_a_pennylane_function_called_without_numbers_or_with_wrong_ones():
+    pytest.importorskip("pennylane")
+    with pytest.raises(QweftError, match="no inputs; call the function with inputs="):
+        to_pennylane(CIRCUIT)()
+    with pytest.raises(QweftError, match="no parameters; call the function with parameters="):
+        to_pennylane(CIRCUIT)(torch.zeros(2))
+    with pytest.raises(QweftError, match=r"inputs are of shape \(3,\), and the circuit takes 2"):
+        to_pennylane(CIRCUIT, parameters=torch.zeros(8))(torch.zeros(3))
+
+
+@pytest.mark.parametrize(("write", "package"), [(to_qiskit, "qiskit"), (to_pennylane, "pennylane")])
+def test_a_missing_package_is_told_with_how_it_is_installed(monkeypatch, write, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(QweftError, match=rf"needs the package {package}; pip install 'qweft\[{package}\]'"):
+        write(CIRCUIT)
+    with pytest.raises(DeviceError, match=rf"device d needs the package {package}; pip install 'qweft\[{package}\]'"):
+        require(package, package, "device d")
+
+
+@pytest.mark.parametrize("numbers", [[0.1, 0.7], np.array([0.1, 0.7]), torch.tensor([0.1, 0.7], dtype=torch.float64)])
+def test_numbers_of_any_kind(numbers):
+    assert "ry(0.1) q[0];\nry(0.7) q[1];" in to_openqasm3(CIRCUIT, numbers)
+
+
+def test_a_float32_tensor_is_written_as_what_it_is():
+    text = to_openqasm3(CIRCUIT, torch.tensor([0.1, 0.5], requires_grad=True))
+    assert f"ry({float(np.float32(0.1))!r}) q[0];" in text

@@ -1,0 +1,109 @@
+import json
+
+import pytest
+from tests.devices.jobs.circuits import circuits
+from tests.devices.jobs.fake_provider import Cloud, FakeDevice
+
+from qweft.cli.main import main
+from qweft.devices import JobState, registry
+from qweft.devices.jobs.prices import Charge
+from qweft.devices.jobs.store import Store, Where
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setitem(registry.FAMILIES, "fake", "tests.devices.jobs.fake_provider:make")
+    return Cloud(tmp_path / "cloud.sqlite")
+
+
+@pytest.fixture
+def token(cloud):
+    """A job that is being sent, of which nobody knows whether it was taken."""
+    store, name = Store(), f"fake:{cloud.path}"
+    where = Where(name, 20, "monday")
+    for place, token in enumerate(("qweft-1", "qweft-2")):
+        cost, wanted = Charge(1.5, None, "USD"), circuits(2 * place, 2 * place + 1)
+        store.claim(token, name, wanted, wanted.keys(), where, "monday", None, lambda number, cost=cost: cost)
+    return "qweft-1"
+
+
+def rows(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+def test_nothing_was_sent(cloud, capsys):
+    assert main(["jobs"]) == 0
+    assert capsys.readouterr().out == "no job was sent\n"
+    assert main(["jobs", "list", "--json"]) == 0
+    assert rows(capsys) == []
+
+
+def test_a_job_from_sending_to_done(cloud, token, capsys):
+    assert FakeDevice(cloud).submit(circuits(0, 1), 20, token) == "job-1"
+    assert main(["jobs", "list", "--json"]) == 0
+    assert [(job["token"], job["state"]) for job in rows(capsys)] == [("qweft-1", "sending"), ("qweft-2", "sending")]
+    assert main(["jobs", "adopt", token, "job-1", "--json"]) == 0
+    assert rows(capsys)[0]["job"] == "job-1"
+    assert main(["jobs", "fetch", token, "--json"]) == 0
+    assert rows(capsys)[0]["state"] == "done"
+    assert main(["jobs", "fetch", "--json"]) == 0
+    (other,) = rows(capsys)
+    assert (other["token"], other["state"]) == ("qweft-2", "sending")
+    assert "the provider lists no such job" in other["said"]
+    assert main(["jobs", "forget", "qweft-2"]) == 0
+    capsys.readouterr()
+    assert main(["jobs"]) == 0
+    out = capsys.readouterr().out
+    assert "qweft-1" in out and "forgotten" in out and "0 open" in out
+    assert out.count("1.50 USD") == 3  # both jobs, and the sum of what was taken
+
+
+def test_show_and_cancel(cloud, token, capsys):
+    device = FakeDevice(cloud)
+    cloud.script("job", ["slow"])
+    Store().sent(token, device.submit(circuits(0, 1), 20, token))
+    assert main(["jobs", "cancel", token]) == 0
+    assert "cancelled: stopped at the provider" in capsys.readouterr().out
+    assert device.state("job-1") is JobState.CANCELLED
+    assert main(["jobs", "show", token]) == 0
+    assert "2, 20 shots each" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["fetsh"], "there is no fetsh; did you mean fetch?"),
+        (["show"], "qweft jobs show: expected the token of a job after it, got nothing"),
+        (["adopt", "qweft-1"], "expected the token of a job and the provider's id after it, got qweft-1"),
+        (["list", "x"], "expected nothing after it, got x"),
+        (["adopt", "a", "b", "c"], "unexpected argument 'c' after 'b'"),
+        (["show", "qweft-9"], "there is no job qweft-9 in"),
+        (["cancel", "qweft-1"], "job qweft-1 is sending, and only one that is sent can be cancelled"),
+        (["fetch", "--jsn"], "unknown option --jsn; did you mean --json?"),
+    ],
+)
+def test_what_cannot_be_done(cloud, token, capsys, argv, words):
+    assert main(["jobs", *argv]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_devices(cloud, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pyqpanda3" else name)
+    assert main(["devices", "--json"]) == 0
+    found = {entry["name"]: entry for entry in rows(capsys)}
+    assert found["exact"]["missing"] == [] and found["exact"]["price"] == "nothing"
+    assert found["origin:cpu"]["install"] == "pip install 'qweft[origin]'"
+    assert found["origin:CHIP"]["price"] == "not known"
+    assert found["qiskit:ibm_NAME"]["price"] == "USD 1.6 a second (2026-09)"
+    assert main(["devices"]) == 0
+    assert "pip install 'qweft[origin]'" in capsys.readouterr().out
+
+
+def test_every_device_of_the_registry_is_listed(capsys):
+    from qweft.devices.catalogue import catalogue
+    from qweft.devices.registry import FAMILIES, OWN
+
+    names = {entry.name.partition(":")[0] for entry in catalogue()}
+    assert names == {*OWN, *FAMILIES}

@@ -1,0 +1,224 @@
+"""A provider with faults that can be scripted; its cloud is a file, so that it outlives a killed process.
+
+It bills every circuit that it takes. Calls are counted in the file, so that a restarted process meets the next faults
+of the script and not the same again.
+"""
+
+import json
+import random
+import sqlite3
+from collections import Counter
+from contextlib import closing, contextmanager
+from itertools import chain
+
+from qweft.devices import DeviceSettings, JobState, Limits, NotTakenError, RefusedError, RemoteDevice, UnavailableError
+from qweft.devices.jobs.record import pack_circuits, unpack_circuits
+from qweft.devices.sampling import sample
+from qweft.devices.simulators import probabilities
+
+API_KEY = "sk-fake-4f1d8a7c"
+"""What must be found nowhere."""
+
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, token, shots, content BLOB, fault, polls)",
+    "CREATE TABLE IF NOT EXISTS calls (kind TEXT PRIMARY KEY, number INTEGER)",
+    "CREATE TABLE IF NOT EXISTS script (kind TEXT, number INTEGER, fault TEXT, PRIMARY KEY (kind, number))",
+    "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT)",
+)
+
+FAULTS = {
+    "submit": ("refuse", "busy", "lost before", "lost after"),
+    "job": ("partial", "wrong", "wrong once", "duplicates", "failed", "failed in part", "gone", "slow"),
+    "state": ("silent", "running"),
+    "fetch": ("silent",),
+    "find": ("silent",),
+    "calibration": ("new",),
+}
+"""What can go wrong in a call of each kind; "job" is what becomes of a job that was taken."""
+
+
+class Cloud:
+    """The provider's side.
+
+    Args:
+        path: Its file.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        with self.open() as db:
+            for statement in SCHEMA:
+                db.execute(statement)
+
+    @contextmanager
+    def open(self):
+        with closing(sqlite3.connect(self.path, 30, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous = OFF")  # it is to survive killed processes, not power cuts
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+
+    def script(self, kind, faults):
+        """The faults of the next calls of a kind; none for a call that goes well."""
+        with self.open() as db:
+            first = (db.execute("SELECT number FROM calls WHERE kind = ?", (kind,)).fetchone() or (0,))[0]
+            for place, fault in enumerate(faults):
+                db.execute("INSERT OR REPLACE INTO script VALUES (?, ?, ?)", (kind, first + place, fault))
+
+    def draw_script(self, seed, rate, calls=12):
+        """Random faults for the first calls of every kind; later ones go well."""
+        draw = random.Random(seed)
+        for kind, faults in FAULTS.items():
+            self.script(kind, [draw.choice(faults) if draw.random() < rate else None for _ in range(calls)])
+
+    def next_fault(self, db, kind):
+        number = (db.execute("SELECT number FROM calls WHERE kind = ?", (kind,)).fetchone() or (0,))[0]
+        db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?)", (kind, number + 1))
+        return (
+            db.execute("SELECT fault FROM script WHERE kind = ? AND number = ?", (kind, number)).fetchone() or (None,)
+        )[0]
+
+    def jobs(self):
+        """(id, token, circuits, fault) of every job that was taken."""
+        with self.open() as db:
+            rows = db.execute("SELECT id, token, content, fault FROM jobs ORDER BY id").fetchall()
+        return [(f"job-{number}", token, unpack_circuits(content), fault) for number, token, content, fault in rows]
+
+    def bill(self):
+        """How often each circuit was billed, by key."""
+        return Counter(chain.from_iterable(circuits.keys() for _, _, circuits, _ in self.jobs()))
+
+    def spoilt(self):
+        """How often each circuit was billed without a usable result of it being handed out, by key."""
+        return Counter(
+            circuits.keys()[place]
+            for _, _, circuits, fault in self.jobs()
+            for place in spoilt_places(fault, len(circuits))
+        )
+
+    def calibration(self):
+        with self.open() as db:
+            if self.next_fault(db, "calibration") == "new":
+                db.execute(
+                    "INSERT INTO settings VALUES ('calibration', '1') ON CONFLICT DO UPDATE SET value = value + 1"
+                )
+            row = db.execute("SELECT value FROM settings WHERE name = 'calibration'").fetchone()
+        return f"2026-01-{1 + int(row[0] if row else 0):02d}"
+
+
+def spoilt_places(fault, circuits):
+    """Places in a job whose results never come, with a fault."""
+    places = range(circuits)
+    return {
+        "partial": [place for place in places if place % 3 == 1],
+        "wrong": [place for place in places if place % 2 == 0],
+        "duplicates": list(places),
+        "failed": list(places),
+        "failed in part": [place for place in places if place % 2 == 0],
+        "gone": list(places),
+    }.get(fault, [])
+
+
+def true_counts(circuits, shots):
+    """What the provider measures: the same for the same circuit and shots."""
+    values = sample(probabilities(circuits), shots, circuits.keys(), 0)
+    outcomes = [f"{outcome:0{circuits.qubits}b}" for outcome in range(2**circuits.qubits)]
+    return [{bits: round(value * shots) for bits, value in zip(outcomes, row, strict=True) if value} for row in values]
+
+
+class FakeDevice(RemoteDevice):
+    """The client's side, as a provider's package would be.
+
+    Args:
+        cloud: Where its jobs run.
+        can_find: Whether it can look jobs up by token.
+        most: Circuits of a job.
+    """
+
+    def __init__(self, cloud, can_find=True, most=4, name="fake:chip"):
+        super().__init__(name)
+        self.cloud, self.can_find, self.limits = cloud, can_find, Limits(qubits=5, circuits=most, shots=10_000)
+        self._key = API_KEY
+
+    def calibration(self):
+        return self.cloud.calibration()
+
+    def submit(self, circuits, shots, token):
+        assert len(circuits) <= self.limits.circuits
+        with self.cloud.open() as db:
+            fault = self.cloud.next_fault(db, "submit")
+            if fault not in ("refuse", "busy", "lost before"):
+                number = db.execute(
+                    "INSERT INTO jobs (token, shots, content, fault, polls) VALUES (?, ?, ?, ?, 0)",
+                    (token, shots, pack_circuits(circuits), self.cloud.next_fault(db, "job")),
+                ).lastrowid
+        if fault == "refuse":
+            raise RefusedError("your plan does not include this chip")
+        if fault == "busy":
+            raise NotTakenError("429 too many requests")
+        if fault in ("lost before", "lost after"):
+            raise UnavailableError("connection reset by peer")
+        return f"job-{number}"
+
+    def state(self, job):
+        with self.cloud.open() as db:
+            fault = self.cloud.next_fault(db, "state")
+            row = db.execute("SELECT fault, polls FROM jobs WHERE id = ?", (job.removeprefix("job-"),)).fetchone()
+            if fault != "silent":
+                db.execute("UPDATE jobs SET polls = polls + 1 WHERE id = ?", (job.removeprefix("job-"),))
+        if fault == "silent":
+            raise UnavailableError("504 gateway timeout")
+        if row is None or (row[0] == "gone" and row[1]):
+            raise RefusedError(f"no job {job}")
+        if row[0] == "cancelled":
+            return JobState.CANCELLED
+        if fault == "running" or row[0] == "gone" or (row[0] == "slow" and row[1] < 6):
+            return JobState.RUNNING if row[1] else JobState.QUEUED
+        return JobState.FAILED if row[0] in ("failed", "failed in part") else JobState.DONE
+
+    def fetch(self, job, circuits, shots):
+        with self.cloud.open() as db:
+            fault = self.cloud.next_fault(db, "fetch")
+            number, kept, mine = db.execute(
+                "SELECT id, content, fault FROM jobs WHERE id = ?", (job.removeprefix("job-"),)
+            ).fetchone()
+            if mine == "wrong once":
+                db.execute("UPDATE jobs SET fault = NULL WHERE id = ?", (number,))
+        assert unpack_circuits(kept).keys() == circuits.keys()
+        if fault == "silent":
+            raise UnavailableError("504 gateway timeout")
+        if mine == "failed":
+            raise RefusedError("error 1517: the chip was warm")
+        answer = dict(enumerate(true_counts(circuits, shots)))
+        if mine == "duplicates":
+            answer[len(circuits)] = answer[0]
+        for place in spoilt_places(mine, len(circuits)) if mine != "duplicates" else ():
+            if mine == "wrong":
+                answer[place] = {bits: count + 1 for bits, count in answer[place].items()}
+            else:
+                del answer[place]
+        if mine == "wrong once":
+            answer[0] = {"0" * (circuits.qubits + 1): shots}
+        return answer
+
+    def find(self, token):
+        if not self.can_find:
+            return None
+        with self.cloud.open() as db:
+            fault = self.cloud.next_fault(db, "find")
+            row = db.execute("SELECT id FROM jobs WHERE token = ?", (token,)).fetchone()
+        if fault == "silent":
+            raise UnavailableError("504 gateway timeout")
+        return f"job-{row[0]}" if row else None
+
+    def cancel(self, job):
+        with self.cloud.open() as db:
+            db.execute("UPDATE jobs SET fault = 'cancelled' WHERE id = ? AND polls = 0", (job.removeprefix("job-"),))
+
+
+def make(name, target, settings: DeviceSettings):
+    """For the registry: "fake:PATH" is the provider whose cloud is that file."""
+    cloud = Cloud(target)
+    with cloud.open() as db:
+        row = db.execute("SELECT value FROM settings WHERE name = 'device'").fetchone()
+    return FakeDevice(cloud, name=name, **(json.loads(row[0]) if row else {}))

@@ -1,0 +1,70 @@
+"""A store that ends the process at a chosen step of what an executor does with it."""
+
+from contextlib import contextmanager
+
+from qweft.devices.jobs.database import Database
+from qweft.devices.jobs.store import Store
+
+
+class Killed(BaseException):
+    """Stands for a kill in a test that has one process only: no error, and nothing catches it."""
+
+
+class Clockwork:
+    """Counts steps, and ends the process at one of them.
+
+    Args:
+        at: The step: its number from 0, or its name; none for no end.
+        end: What ends it.
+    """
+
+    def __init__(self, at, end):
+        self.at, self.end, self.steps = at, end, []
+
+    def step(self, name):
+        if self.at in (len(self.steps), name):
+            self.end()
+        self.steps.append(name)
+
+
+def kill():
+    raise Killed
+
+
+class _Database(Database):
+    def __init__(self, path, clock):
+        super().__init__(path)
+        self._clock = clock
+
+    @contextmanager
+    def transaction(self):
+        self._clock.step("before a transaction")
+        with super().transaction() as connection:
+            yield connection
+            if connection.total_changes:
+                self._clock.step("before its commit")
+        self._clock.step("after a transaction")
+
+
+class KillingStore(Store):
+    def __init__(self, folder, clock):
+        super().__init__(folder)
+        self._database = _Database(self.path, clock)
+
+
+def killing_device(device, clock):
+    """The device, with a step before and after each of its calls."""
+    for name in ("submit", "state", "fetch", "find"):
+        setattr(device, name, _stepping(name, getattr(device, name), clock))
+    return device
+
+
+def _stepping(name, call, clock):
+    def stepping(*arguments):
+        clock.step(f"before {name}")
+        try:
+            return call(*arguments)
+        finally:
+            clock.step(f"after {name}")
+
+    return stepping

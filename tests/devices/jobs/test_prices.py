@@ -1,0 +1,155 @@
+"""What it costs, before anything is sent."""
+
+import io
+import sys
+
+import pytest
+
+from qweft.devices import DeviceError, make_device
+from qweft.devices.jobs import Budget, PriceList, confirm, estimate
+from qweft.devices.jobs.budget import Caps
+from qweft.devices.jobs.prices import Price
+from tests.devices.jobs.circuits import PRICE
+from tests.devices.jobs.fake_provider import Cloud, FakeDevice
+
+
+@pytest.fixture
+def prices(tmp_path, monkeypatch):
+    """Load a list with the user's own on top."""
+
+    def load(text):
+        (tmp_path / "prices.yaml").write_text(text)
+        monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))
+        return PriceList.load()
+
+    return load
+
+
+@pytest.fixture
+def device(tmp_path):
+    return FakeDevice(Cloud(tmp_path / "cloud.sqlite"), most=100)
+
+
+def test_a_charge_is_the_sum_of_its_parts():
+    charge = Price(("x",), "USD", 2.0, 0.3, 0.001, 1.6, 2.0, 0.00035).charge(3, 500, 1000)
+    seconds = 3 * 2.0 + 500 * 1000 * 0.00035
+    assert charge.seconds == pytest.approx(seconds)
+    assert charge.money == pytest.approx(3 * 2.0 + 500 * 0.3 + 500_000 * 0.001 + 1.6 * seconds)
+
+
+# By hand from the providers' pages: 30 s at 1.60 USD; 20 tasks and 80,000 shots.
+@pytest.mark.parametrize(
+    ("name", "money"),
+    [
+        ("qiskit:ibm_kingston", 48.0),
+        ("braket:ionq-forte-1", 6406.0),
+        ("braket:iqm-garnet", 122.0),
+        ("braket:rigetti-cepheus-1", 40.0),
+        ("noisy", 0.0),
+        ("qiskit:fake_brisbane", 0.0),
+        ("origin:cpu", 0.0),
+        ("origin:WK_C180", None),
+        ("pennylane:braket.aws.qubit", None),
+    ],
+)
+def test_the_list_that_comes_along(name, money):
+    charge = PriceList.load().of(name).charge(1, 20, 4000)
+    assert charge.money == (None if money is None else pytest.approx(money))
+
+
+def test_every_price_that_comes_along_says_where_it_was_read():
+    for price in PriceList.load().prices:
+        assert price.source
+        assert price.date or price.free
+
+
+def test_the_users_own_list_is_asked_first(prices):
+    own = prices(
+        "devices:\n"
+        "- {match: 'Origin:WK_*', currency: CNY, circuit: 1e-3}\n"
+        "- {match: 'pennylane:b*', like: 'braket:iqm-garnet'}\n"
+    )
+    assert own.of("origin:wk_c180").charge(1, 2, 5).money == pytest.approx(0.002)
+    assert own.of("pennylane:braket.aws.qubit").charge(20, 20, 4000).money == pytest.approx(122.0)
+    assert own.of("qiskit:ibm_kingston").known
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("devices: {a: 1}", "expected a list under the key devices"),
+        ("- [", "not valid YAML"),
+        ("devices: [{currency: USD}]", "entry 1: expected a mapping with the key match"),
+        ("devices: [{match: x, shots: 1}]", "entry 1: unknown key shots"),
+        ("devices: [{match: x, shot: 1}]", "no currency"),
+        ("devices: [{match: x, currency: USD, shot: -1}]", "shot: expected a number of at least 0, got -1"),
+        ("devices: [{match: x, currency: USD, shot: dear}]", "got 'dear'"),
+        ("devices: [{match: x, currency: USD, shot: true}]", "got True"),
+    ],
+)
+def test_what_is_no_price_list(prices, text, words):
+    with pytest.raises(DeviceError, match=words):
+        prices(text)
+
+
+def test_a_price_like_none(prices):
+    with pytest.raises(DeviceError, match="x is said to cost what y costs"):
+        prices("devices: [{match: x, like: y}]").of("x")
+
+
+def test_a_named_list_that_is_not_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "none.yaml"))
+    with pytest.raises(DeviceError, match=r"none\.yaml cannot be read"):
+        PriceList.load()
+
+
+@pytest.mark.parametrize("caps", [Caps(money=5.0), Caps(seconds=5.0)])
+def test_a_cap_on_what_nobody_knows_is_refused(caps):
+    with pytest.raises(DeviceError, match="cannot be kept: what device origin:WK_C180 takes is not known"):
+        Budget("origin:WK_C180", PriceList.load().of("origin:WK_C180"), caps)
+    Budget("origin:WK_C180", PriceList.load().of("origin:WK_C180"), Caps(circuits=5))
+
+
+def test_an_estimate_counts_what_is_not_there_yet(device):
+    found = estimate(device, PRICE, 450, 10, cached=100)
+    assert (found.jobs, found.needs_consent) == (4, True)
+    assert found.money == pytest.approx(4 * 1.0 + 350 * 0.25 + 3500 * 0.01)
+    assert found.seconds == pytest.approx(4 * 2.0 + 3500 * 0.001)
+    assert not estimate(device, PRICE, 100, 10, cached=100).needs_consent
+    assert estimate(device, PRICE, 100, 10, cached=100).money == 0
+
+
+def test_who_is_asked(device):
+    free, unknown = Price(("x",), job=0.0), Price()
+    assert estimate(device, free, 1, 10).needs_consent  # a job, even where it costs nothing
+    assert not estimate(make_device("shots"), free, 1, 10).needs_consent
+    assert estimate(make_device("shots"), unknown, 1, 10).needs_consent
+    assert estimate(make_device("shots"), PRICE, 1, 10).needs_consent
+
+
+def test_without_a_terminal_nobody_is_asked(device, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(DeviceError, match="no terminal to ask at; pass --yes"):
+        confirm(estimate(device, PRICE, 450, 10, cached=100, other_calibrations=7), False)
+    out, err = capsys.readouterr()
+    assert out == "" and "450, of which 100 have results (7 more under other calibrations of the chip)" in err
+    assert "126.50 USD" in err
+    confirm(estimate(device, PRICE, 450, 10), True)
+    assert "450" in capsys.readouterr().err
+    confirm(estimate(make_device("shots"), Price(("x",), job=0.0), 450, 10), False)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "agreed"), [("y", True), ("YES", True), ("", False), ("n", False), ("yessir", False)]
+)
+def test_at_a_terminal_the_user_says_yes(device, monkeypatch, answer, agreed):
+    terminal = io.StringIO(f"{answer}\n")
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", terminal)
+    if agreed:
+        confirm(estimate(device, PRICE, 1, 10), False)
+    else:
+        with pytest.raises(DeviceError, match="you did not agree"):
+            confirm(estimate(device, PRICE, 1, 10), False)

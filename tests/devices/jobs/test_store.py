@@ -1,0 +1,155 @@
+"""The file: what goes in comes out, and what is wrong with it is a sentence."""
+
+import sqlite3
+import threading
+
+import numpy as np
+import pytest
+
+from qweft.devices import DeviceError
+from qweft.devices.jobs.prices import Charge
+from qweft.devices.jobs.record import pack_circuits, pack_counts, unpack_circuits, unpack_counts
+from qweft.devices.jobs.store import Store, Where
+from tests.devices.jobs.circuits import circuits
+
+WHERE = Where("chip", 10, "monday")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def claim(store, token, wanted, where=WHERE, most=None):
+    return store.claim(
+        token, "fake:chip", wanted, wanted.keys(), where, "monday", most, lambda number: Charge(number, None, "USD")
+    )
+
+
+def counted(wanted):
+    keys = wanted.keys()
+    return {key: {"01": 10} for key in keys}
+
+
+def test_circuits_and_counts_come_out_as_they_went_in():
+    wanted = circuits(1, 2)
+    for placed_like in (None, ((("crz", (1, 0)), ("ry", (1,))), (1,))):
+        wanted = type(wanted)(2, wanted.gates, wanted.angles, (1, 2), placed_like)
+        assert unpack_circuits(pack_circuits(wanted)).keys() == wanted.keys()
+    counts = {"0" * 32: 1, "1" * 32: 2**31, "01" * 16: 7}
+    assert unpack_counts(pack_counts(counts | {"10" * 16: 0}), 32) == counts
+
+
+def test_a_circuit_is_in_one_open_job_only(store):
+    assert claim(store, "a", circuits(0, 1, 2), most=2).circuits == 2
+    assert claim(store, "b", circuits(0, 1, 2)).circuits == 1
+    assert claim(store, "c", circuits(0, 1, 2)) is None
+    assert claim(store, "d", circuits(0), Where("chip", 11, "monday")).circuits == 1  # other shots
+    assert claim(store, "e", circuits(0), Where("other", 10, "monday")).circuits == 1  # another device
+    assert claim(store, "f", circuits(0), Where("chip", 10, "tuesday")) is None  # it is on its way
+    store.close("a", "unsent", "x")
+    assert claim(store, "g", circuits(0, 1, 2)).circuits == 2
+
+
+def test_many_threads_claim_each_circuit_once(store):
+    claimed = []
+
+    def work(number):
+        job = claim(store, f"t{number}", circuits(*range(number % 3, 12)), most=3)
+        claimed.extend(store.circuits_of(job.token).keys() if job else [])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert sorted(claimed) == sorted(circuits(*range(12)).keys())
+
+
+def test_a_budget_that_says_no_leaves_nothing_written(store):
+    def no(number):
+        raise DeviceError("too much")
+
+    with pytest.raises(DeviceError, match="too much"):
+        store.claim("a", "fake:chip", circuits(0), circuits(0).keys(), WHERE, "monday", None, no)
+    assert store.jobs() == []
+    assert claim(store, "b", circuits(0)).circuits == 1
+
+
+def test_states_change_once(store):
+    claim(store, "a", circuits(0, 1))
+    assert store.sent("a", "job-1") and not store.sent("a", "job-2")
+    assert store.close("a", "done", "", {0: {"00": 10}}) and not store.close("a", "failed", "late")
+    job = store.job("a")
+    assert (job.state, job.job, job.cost, job.currency) == ("done", "job-1", 2.0, "USD")
+    assert store.circuits_of("a") is None
+    assert store.results(circuits(0, 1).keys(), WHERE) == {circuits(0).keys()[0]: {"00": 10}}
+    with pytest.raises(DeviceError, match="there is no job b"):
+        store.job("b")
+
+
+def test_the_first_result_stays(store):
+    key = circuits(0).keys()[0]
+    store.keep({key: {"00": 10}}, WHERE, 2)
+    store.keep({key: {"11": 10}}, WHERE, 2)
+    assert store.results([key], WHERE) == {key: {"00": 10}}
+
+
+def test_more_keys_than_a_query_takes(store):
+    wanted = circuits(*range(1201))
+    store.keep(counted(wanted), WHERE, 2)
+    assert len(store.results(wanted.keys(), WHERE)) == 1201
+    assert claim(store, "a", circuits(*range(1202))).circuits == 1
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but text" * 100, None])
+def test_a_damaged_file_is_left_as_it_is(store, content):
+    store.keep(counted(circuits(*range(200))), WHERE, 2)
+    if content is None:
+        content = bytearray(store.path.read_bytes())
+        content[4096:] = np.random.default_rng(0).bytes(len(content) - 4096)
+    store.path.write_bytes(content)
+    with pytest.raises(DeviceError, match=r"jobs.sqlite is damaged .* left as it is"):
+        store.results(circuits(*range(200)).keys(), WHERE)
+    assert store.path.read_bytes() == content
+
+
+def test_a_damaged_result_is_told(store):
+    key = circuits(0).keys()[0]
+    store.keep({key: {"01": 10}}, WHERE, 2)
+    with sqlite3.connect(store.path) as db:
+        db.execute("UPDATE results SET counts = ?", (pack_counts({"01": 9}),))
+    with pytest.raises(DeviceError, match=f"the result of circuit {key} is damaged"):
+        store.results([key], WHERE)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [("PRAGMA user_version = 7", "has version 7"), ("PRAGMA application_id = 5", "was not written by Qweft")],
+)
+def test_a_file_of_another_version_or_program(store, statement, words):
+    store.jobs()
+    with sqlite3.connect(store.path) as db:
+        db.execute(statement)
+    before = store.path.read_bytes()
+    with pytest.raises(DeviceError, match=words):
+        store.jobs()
+    assert store.path.read_bytes() == before
+
+
+def test_what_is_over_is_forced_to_the_disk(store, monkeypatch):
+    monkeypatch.undo()  # of conftest.py
+    with store._database.transaction() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (3,)  # EXTRA
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_one_process_decides_about_a_job(store):
+    with store.sole("a") as first, store.sole("a") as second, store.sole("b") as other:
+        assert (first, second, other) == (True, False, True)
+    with store.sole("a") as again:
+        assert again
+
+
+def test_a_file_system_without_locks(store, monkeypatch):
+    monkeypatch.setattr("qweft.locks._lock", lambda descriptor: None)
+    with pytest.raises(DeviceError, match="without locks"), store.sole("a"):
+        pass

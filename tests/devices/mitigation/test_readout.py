@@ -1,0 +1,119 @@
+"""Errors in reading out, taken back."""
+
+import numpy as np
+import pytest
+
+from qweft.devices import DeviceError, DeviceSettings, Frequencies, make_device
+from qweft.devices.confusion import on_each_qubit
+from qweft.devices.mitigation import make_mitigation
+from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
+from qweft.devices.simulators import probabilities
+from tests.devices.providers.forms import circuits
+
+MATRICES = np.array([[[0.95, 0.05], [0.1, 0.9]], [[0.99, 0.01], [0.2, 0.8]], [[0.85, 0.15], [0.02, 0.98]]])
+
+
+class Misread:
+    """The exact circuit, read out with errors that differ by qubit."""
+
+    def __init__(self, matrices=MATRICES, seed=0):
+        self.matrices, self.draws, self.ran = matrices, np.random.default_rng(seed), 0
+
+    def run(self, some, shots):
+        self.ran += len(some)
+        found = on_each_qubit(probabilities(some), self.matrices)
+        if shots is None:
+            return Frequencies(found, None)
+        return Frequencies(np.stack([self.draws.multinomial(shots, row) for row in found]) / shots, shots)
+
+
+def exact(some):
+    return make_device("exact").run(some, None).expectations()
+
+
+def test_every_qubits_matrix_acts_on_that_qubit():
+    """Against the Kronecker product, which it stands for."""
+    values = np.random.default_rng(0).dirichlet(np.ones(8), 4)
+    whole = np.kron(np.kron(MATRICES[0], MATRICES[1]), MATRICES[2])
+    np.testing.assert_allclose(on_each_qubit(values, MATRICES), values @ whole, rtol=0, atol=1e-15)
+
+
+def test_the_calibration_finds_the_matrices():
+    found = confusion_matrices(Misread().run(calibration_circuits(circuits(1)), None))
+    np.testing.assert_allclose(found, MATRICES, rtol=0, atol=1e-12)
+
+
+def test_independent_errors_are_taken_back_exactly():
+    some, runner = circuits(5), Misread()
+    assert abs(runner.run(some, None).expectations() - exact(some)).max() > 0.1
+    found = make_mitigation(readout="inverse").expectations(runner, some, None)
+    np.testing.assert_allclose(found, exact(some), rtol=0, atol=1e-12)
+    assert runner.ran == 5 + 5 + 2
+
+
+def test_mthree_gives_the_same():
+    """Where every outcome came: mthree solves among those that did."""
+    pytest.importorskip("mthree")
+    some = circuits(4)
+    methods = [make_mitigation(readout=name) for name in ("inverse", "m3")]
+    found = [method.expectations(Misread(seed=3), some, 100_000) for method in methods]
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found[1], exact(some), rtol=0, atol=0.02)
+
+
+def test_standard_errors_are_how_far_it_scatters():
+    """The calibration's own chance is in them: a hundred experiments, each with its own."""
+    some, shots = circuits(6), 150
+    mitigation = make_mitigation(readout="inverse")
+    estimates = [mitigation.estimate(Misread(seed=seed), some, shots) for seed in range(100)]
+    scores = np.stack([(one.values - exact(some)) / one.standard_errors for one in estimates])
+    assert 0.85 < scores.var() < 1.15
+    plain = [Misread(seed=seed).run(some, shots).expectations() for seed in range(100)]
+    assert np.var([one.values for one in estimates], 0).mean() > 1.2 * np.var(plain, 0).mean()
+
+
+def test_the_papers_errors_in_reading_out():
+    """On our noisy simulator with its gates free of errors."""
+    settings = DeviceSettings(noise="paper")
+    runner, some = make_device("noisy", settings), circuits(4)
+    runner.model = type(runner.model)("read", "test", 0.0, 0.0, runner.model.readout)
+    found = make_mitigation(readout="inverse").expectations(runner, some, None)
+    np.testing.assert_allclose(found, exact(some), rtol=0, atol=1e-10)
+
+
+def test_a_qubit_that_tells_nothing_is_named():
+    broken = MATRICES.copy()
+    broken[1] = [[0.52, 0.48], [0.5, 0.5]]
+    with pytest.raises(DeviceError, match=r"qubit 1 reads 1 with probability 0.48 in \|0> and 0.5 in \|1>"):
+        make_mitigation(readout="inverse").expectations(Misread(broken), circuits(2), None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"readout": "m4"}, "there is no readout mitigation m4; there are inverse and m3"),
+        ({"zne": ()}, "needs 2 factors, got none"),
+        ({"zne": (1, 2, 3)}, r"different odd factors of at least 1, such as 1, 3, 5; got 1, 2, 3"),
+        ({"zne": (1, 1, 3)}, "different odd factors"),
+        ({"zne": (-1, 1)}, "different odd factors"),
+        ({"zne": (3,)}, "richardson needs 2 factors, got 3"),
+        ({"zne": (1, 3), "extrapolation": "quadratic"}, "quadratic needs 3 factors, got 1, 3"),
+        ({"zne": (1, 3), "extrapolation": "cubic"}, "no extrapolation cubic; there are richardson, linear"),
+    ],
+)
+def test_what_does_not_fit_is_told(arguments, words):
+    with pytest.raises(DeviceError, match=words):
+        make_mitigation(**arguments)
+
+
+def test_m3_needs_shots():
+    pytest.importorskip("mthree")
+    with pytest.raises(DeviceError, match="m3 works on counts; give a number of shots, or use inverse"):
+        make_mitigation(readout="m3").expectations(Misread(), circuits(1), None)
+
+
+@pytest.mark.parametrize(("module", "arguments"), [("mthree", {"readout": "m3"}), ("pennylane", {"zne": (1, 3)})])
+def test_a_missing_package_is_told(monkeypatch, module, arguments):
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(DeviceError, match=rf"needs the package {module}; pip install 'qweft\[mitigation\]'"):
+        make_mitigation(**arguments)

@@ -1,0 +1,104 @@
+"""The same circuits elsewhere: PennyLane, Aer and pyqpanda3 against the exact engine."""
+
+import numpy as np
+import pytest
+import torch
+
+from qweft.circuit import crz_ring_ansatz, expectation_values
+from qweft.devices import DeviceSettings, Frequencies, Measurer, make_device
+from qweft.devices.mitigation.folding import folded
+from tests.devices.providers.forms import circuits
+from tests.devices.providers.scores import check_scatter
+
+SIMULATORS = {
+    "pennylane:default.qubit": "pennylane",
+    "pennylane:default.mixed": "pennylane",
+    "pennylane:lightning.qubit": "pennylane_lightning",
+    "qiskit:aer": "qiskit_aer",
+    "origin:cpu": "pyqpanda3",
+}
+NOISY = {name: SIMULATORS[name] for name in ("pennylane:default.mixed", "qiskit:aer", "origin:cpu")}
+
+
+@pytest.fixture(params=SIMULATORS)
+def name(request):
+    pytest.importorskip(SIMULATORS[request.param])
+    return request.param
+
+
+@pytest.mark.parametrize("reupload", [True, False])
+def test_values_are_those_of_the_exact_engine(name, reupload):
+    """Three qubits in a ring have no symmetry here: a turned order of bits or of control and target would show."""
+    generator = torch.Generator().manual_seed(5)
+    circuit = crz_ring_ansatz(3, 2, reupload)
+    inputs = torch.randn(2, 5, 3, dtype=torch.float64, generator=generator)
+    angles = 2 * torch.randn(circuit.parameters, dtype=torch.float64, generator=generator)
+    measured = Measurer(make_device(name))(circuit, inputs, angles)
+    torch.testing.assert_close(measured, expectation_values(circuit, inputs, angles), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("qubits", [1, 2, 4])
+def test_every_outcome_has_its_probability(name, qubits):
+    some = circuits(4, qubits)
+    found = make_device(name).run(some, None)
+    np.testing.assert_allclose(found.values, make_device("exact").run(some, None).values, rtol=0, atol=1e-9)
+    assert found.shots is None
+
+
+def test_folded_circuits_are_the_same_unitary(name):
+    some = circuits(3)
+    found = make_device(name).run(folded(some, 3), None)
+    np.testing.assert_allclose(found.values, make_device("exact").run(some, None).values, rtol=0, atol=1e-9)
+
+
+def test_shots_scatter_as_counting_does(name):
+    some = circuits(60)
+    exact = make_device("exact").run(some, None).expectations()
+    found = make_device(name, DeviceSettings(seed=1)).run(some, 400)
+    check_scatter(found, exact)
+    np.testing.assert_allclose(found.values * 400, (found.values * 400).round(), rtol=0, atol=1e-9)
+
+
+def test_a_circuit_measures_the_same_whatever_is_beside_it(name):
+    some = circuits(6)
+    device = make_device(name)
+    whole = device.run(some, 300).values
+    np.testing.assert_array_equal(device.run(some.pick([4, 1]), 300).values, whole[[4, 1]])
+    assert not np.array_equal(make_device(name, DeviceSettings(seed=1)).run(some, 300).values, whole)
+    assert not np.array_equal(make_device("shots").run(some, 300).values, whole)  # as two chips would differ
+
+
+def test_no_circuits_are_no_rows(name):
+    assert make_device(name).run(circuits(2).pick([]), None).values.shape == (0, 8)
+
+
+def test_the_tests_scatter_would_catch_a_turned_order_of_qubits():
+    some = circuits(60)
+    exact = make_device("exact").run(some, None)
+    turned = exact.values.reshape(-1, 2, 2, 2).transpose(0, 3, 2, 1).reshape(-1, 8)
+    with pytest.raises(AssertionError):
+        check_scatter(Frequencies(turned, 400), exact.expectations())
+
+
+@pytest.mark.parametrize("device", NOISY)
+@pytest.mark.parametrize("channel", ["each", "pair"])
+def test_the_noise_model_is_the_same_everywhere(device, channel, tmp_path):
+    """Errors that differ by kind, and lopsided reading out, so that none could stand for another."""
+    pytest.importorskip(NOISY[device])
+    if channel == "pair" and device == "origin:cpu":
+        pytest.skip("pyqpanda3 has no depolarizing error of a pair of qubits")
+    model = tmp_path / "model.yaml"
+    model.write_text(
+        f"one_qubit: 0.03\ntwo_qubit: 0.08\nreadout: [[0.96, 0.04], [0.11, 0.89]]\nchannel: {channel}\n", "utf-8"
+    )
+    settings = DeviceSettings(noise=str(model), noise_scale=0.5)
+    for some in (circuits(3), folded(circuits(2), 3)):
+        expected = make_device("noisy", settings).run(some, None).values
+        np.testing.assert_allclose(make_device(device, settings).run(some, None).values, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("device", NOISY)
+def test_results_under_another_noise_are_others(device):
+    pytest.importorskip(NOISY[device])
+    settings = [DeviceSettings(), DeviceSettings(noise="paper"), DeviceSettings(noise="paper", noise_scale=0.5)]
+    assert len({make_device(device, one).identity() for one in settings}) == 3

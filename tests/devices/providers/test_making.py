@@ -1,0 +1,82 @@
+"""What is said before anything runs: packages and devices that are missing, credentials that must not be shown."""
+
+import sys
+
+import pytest
+
+from qweft.devices import DeviceError, DeviceSettings, make_device
+from qweft.devices.providers.secrets import one_line, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "extra"),
+    [
+        ("pennylane:default.qubit", "pennylane", "pennylane"),
+        ("qiskit:aer", "qiskit_aer", "qiskit"),
+        ("qiskit:fake_manila", "qiskit_ibm_runtime.fake_provider", "qiskit"),
+        ("qiskit:ibm_torino", "qiskit_ibm_runtime", "qiskit"),
+        ("origin:cpu", "pyqpanda3.core", "origin"),
+        ("origin:WK_C180", "pyqpanda3.qcloud", "origin"),
+    ],
+)
+def test_a_missing_package_is_told_with_the_way_to_install_it(monkeypatch, name, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    package = module.partition(".")[0]
+    with pytest.raises(
+        DeviceError, match=rf"^device {name} needs the package {package}; pip install 'qweft\[{extra}\]'"
+    ):
+        make_device(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pennylane:default.qubt", "knows no device default.qubt; there are default.qubit"),
+        ("pennylane:ionq.simulator", "pip install pennylane-ionq brings it"),
+        ("pennylane:braket.aws.qubit", "pip install amazon-braket-pennylane-plugin brings it"),
+    ],
+)
+def test_a_device_that_pennylane_does_not_have(name, words):
+    pytest.importorskip("pennylane")
+    with pytest.raises(DeviceError, match=words):
+        make_device(name)
+
+
+def test_a_noise_model_for_a_simulator_of_pure_states():
+    pytest.importorskip("pennylane")
+    with pytest.raises(DeviceError, match=r"takes no noise model, got paper; use pennylane:default\.mixed"):
+        make_device("pennylane:default.qubit", DeviceSettings(noise="paper"))
+
+
+@pytest.mark.parametrize("shots", [0, -3])
+def test_shots_below_one(shots):
+    pytest.importorskip("pennylane")
+    for name in ("pennylane:default.qubit", "pennylane:reference.qubit"):
+        with pytest.raises(DeviceError, match=rf"{name} takes a number of shots of at least 1.*got {shots}"):
+            make_device(name).check(shots)
+
+
+def test_a_plugins_words_are_told_without_its_credentials(monkeypatch):
+    pennylane = pytest.importorskip("pennylane")
+    monkeypatch.setenv("IONQ_API_KEY", "hush-hush-1234")
+
+    def fail(*_, **__):
+        raise ConnectionError("could not reach the cloud\nas hush-hush-1234")
+
+    monkeypatch.setattr(pennylane, "device", fail)
+    device = make_device("pennylane:reference.qubit")
+    with pytest.raises(DeviceError) as caught:
+        device.check(10)
+    assert str(caught.value) == "device pennylane:reference.qubit: could not reach the cloud as [credential removed]"
+    assert caught.value.__suppress_context__
+
+
+def test_credentials_are_taken_out(monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", "abcdef-123456")
+    monkeypatch.setenv("OTHER_KEY", "abcdef-123456-longer")
+    monkeypatch.setenv("SHORT_KEY", "the")  # would be found in every sentence
+    text = "the key abcdef-123456-longer, the token abcdef-123456, and qwerty-77 of the store"
+    assert without_secrets(text, ["qwerty-77"]) == (
+        "the key [credential removed], the token [credential removed], and [credential removed] of the store"
+    )
+    assert one_line(ValueError()) == "ValueError"

@@ -1,0 +1,223 @@
+"""Origin's cloud: pyqpanda3's own client against a server on this machine that answers as the client takes it.
+
+Nothing here was run on a chip, and what the real cloud sends was not seen.
+"""
+
+import json
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qweft.devices import (
+    DeviceError,
+    DeviceSettings,
+    Frequencies,
+    JobState,
+    RefusedError,
+    RemoteDevice,
+    UnavailableError,
+    make_device,
+)
+from qweft.devices.frequencies import from_counts
+from qweft.devices.mitigation.folding import folded
+from qweft.devices.mitigation.readout import calibration_circuits
+from tests.devices.providers.forms import circuits
+from tests.devices.providers.scores import check_scatter
+
+pytest.importorskip("pyqpanda3")
+KEY = "hushHUSH0123456789abcdef"
+
+
+class Cloud:
+    """The server's folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def mode(self, mode):
+        (self.folder / "mode").write_text(mode, "utf-8")
+
+    def asked(self):
+        return [json.loads(line) for line in (self.folder / "log").read_text("utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cloud")
+    script = Path(__file__).with_name("origin_server.py")
+    process = subprocess.Popen([sys.executable, script, folder / "port"])
+    deadline = time.monotonic() + 30
+    while not (folder / "port").exists() or not (folder / "port").read_text("utf-8"):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    yield folder
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def cloud(server, monkeypatch):
+    monkeypatch.setenv("ORIGIN_API_KEY", KEY)
+    monkeypatch.setenv("ORIGIN_API_URL", "http://127.0.0.1:" + (server / "port").read_text("utf-8"))
+    (server / "log").write_text("", "utf-8")
+    found = Cloud(server)
+    found.mode("")
+    return found
+
+
+@pytest.fixture
+def device(cloud):
+    return make_device("origin:WK_C180")
+
+
+def test_a_job_from_sending_to_counts(cloud, device):
+    some = circuits(20)
+    assert isinstance(device, RemoteDevice) and device.limits.circuits == 200 and not device.can_find
+    job = device.submit(some, 300, "qweft-17")
+    ((path, sent),) = cloud.asked()
+    assert path.endswith("/submit.json")
+    assert (sent["batchNo"], sent["ChipID"], sent["Configuration"]["shot"]) == ("qweft-17", "WK_C180", 300)
+    assert sent["Configuration"]["amendFlag"] == 0 and sent["Configuration"]["mappingFlag"]
+    again = make_device("origin:WK_C180")  # the next day
+    assert again.state(job) is JobState.DONE
+    counts = again.fetch(job, some, 300)
+    rows = np.stack([from_counts(counts[place], 3, 300) for place in range(20)])
+    check_scatter(Frequencies(rows, 300), make_device("exact").run(some, None).expectations())
+
+
+def test_the_simulator_of_the_cloud_takes_one_circuit(cloud):
+    device, some = make_device("origin:full_amplitude"), circuits(1)
+    assert device.limits.circuits == 1 and device.calibration() == ""
+    job = device.submit(some, 4000, "t")
+    row = from_counts(device.fetch(job, some, 4000)[0], 3, 4000)
+    np.testing.assert_allclose(row[None], make_device("exact").run(some, None).values, rtol=0, atol=0.05)
+
+
+def test_a_folded_circuit_is_not_optimised_away(cloud, device):
+    for some in (circuits(1), folded(circuits(1), 3)):
+        device.submit(some, 10, "t")
+    plain, three = (sent for _, sent in cloud.asked())
+    assert plain["Configuration"]["circuitOptimization"] and not three["Configuration"]["circuitOptimization"]
+    assert three["QProg"][0].count("BARRIER") == 2
+    assert three["QProg"][0].count("CONTROL") == 3 * plain["QProg"][0].count("CONTROL")
+
+
+@pytest.mark.parametrize(("code", "state"), [("1", "QUEUED"), ("5", "QUEUED"), ("2", "RUNNING"), ("4", "FAILED")])
+def test_states(cloud, device, code, state):
+    job = device.submit(circuits(1), 10, "t")
+    cloud.mode(f"state {code}")
+    assert device.state(job) is JobState[state]
+    device.cancel(job)
+    kind, words = (RefusedError, "qubit 7 is off") if code == "4" else (UnavailableError, f"job {job} is ")
+    with pytest.raises(kind, match=words):
+        device.fetch(job, circuits(1), 10)
+
+
+def test_what_is_missing_of_a_job_is_left_out(cloud, device):
+    some = circuits(4)
+    job = device.submit(some, 10, "t")
+    cloud.mode("partial")
+    assert set(device.fetch(job, some, 10)) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "words"),
+    [
+        ("says insufficient computing resources", RefusedError, "insufficient computing resources"),
+        ("says no permission for KEY", RefusedError, "no permission for .credential removed."),
+        ("says the chip is under maintenance", UnavailableError, "under maintenance"),
+        ("status 401", RefusedError, "status 401.*refused for .credential removed."),
+        ("status 429", UnavailableError, "status 429"),
+        ("status 503", UnavailableError, "status 503"),
+        ("nothing", UnavailableError, "document is empty"),
+    ],
+)
+def test_what_the_cloud_says_is_sorted(cloud, device, mode, kind, words):
+    cloud.mode(mode)
+    with pytest.raises(kind, match=words) as caught:
+        device.submit(circuits(1), 10, "t")
+    assert KEY not in str(caught.value) and KEY not in repr(vars(device))
+
+
+def test_a_question_that_fails_is_no_failed_job(cloud, device):
+    """pyqpanda3 gives both the status FAILED."""
+    job = device.submit(circuits(1), 10, "t")
+    for mode, kind in [("says server is busy", UnavailableError), ("state 8", UnavailableError)]:
+        cloud.mode(mode)
+        with pytest.raises(kind):
+            device.state(job)
+    cloud.mode("")
+    with pytest.raises(RefusedError, match="task not found"):
+        device.state("task-999")
+
+
+def test_a_cloud_that_cannot_be_reached(monkeypatch):
+    monkeypatch.setenv("ORIGIN_API_KEY", KEY)
+    monkeypatch.setenv("ORIGIN_API_URL", "http://127.0.0.1:9")
+    with pytest.raises(UnavailableError, match="curl"):
+        make_device("origin:WK_C180").submit(circuits(1), 10, "t")
+
+
+@pytest.mark.parametrize(
+    ("name", "shots", "words"),
+    [
+        ("WK_C181", 100, "Origin's cloud has no device WK_C181; it has WK_C180"),
+        ("WK_C180", None, "needs a number of shots of at least 1, got None"),
+        ("old", 100, "device origin:old is switched off"),
+    ],
+)
+def test_it_is_checked_before_anything_is_sent(cloud, name, shots, words):
+    device = make_device(f"origin:{name}")
+    # of the list of devices the client's form is not known: played
+    device.__dict__["_service"] = types.SimpleNamespace(backends=lambda: {"WK_C180": True, "old": False})
+    with pytest.raises(DeviceError, match=words):
+        device.check(shots)
+    assert not cloud.asked()
+
+
+def test_calibration_changes_with_the_chips_fidelities(device):
+    """No date is told: a hash of what the chip is said to be."""
+
+    def played(readout):
+        qubit = types.SimpleNamespace(
+            get_qubit_id=lambda: "0",
+            get_single_gate_fidelity=lambda: 0.995,
+            get_readout_fidelity=lambda: readout,
+            get_t1=lambda: 9.3,
+            get_t2=lambda: 1.1,
+        )
+        pair = types.SimpleNamespace(get_qubits=lambda: [0, 1], get_fidelity=lambda: 0.95)
+        chip = types.SimpleNamespace(single_qubit_info=lambda: [qubit], double_qubits_info=lambda: [pair])
+        device.__dict__["_backend"] = types.SimpleNamespace(chip_info=lambda: chip)
+        return device.calibration()
+
+    assert played(0.92) == played(0.92) != played(0.93)
+
+
+def test_readout_cannot_be_calibrated_where_the_qubits_are_not_told(cloud, device):
+    with pytest.raises(RefusedError, match=r"does not tell on which qubits.*leave readout mitigation out"):
+        device.submit(calibration_circuits(circuits(1)), 10, "t")
+    assert not cloud.asked()
+
+
+def test_without_a_key(monkeypatch):
+    monkeypatch.delenv("ORIGIN_API_KEY", raising=False)
+    with pytest.raises(RefusedError, match=r"needs a key of Origin Quantum's cloud .* as ORIGIN_API_KEY"):
+        make_device("origin:WK_C180").check(100)
+
+
+@pytest.mark.parametrize(
+    ("name", "noise", "words"),
+    [
+        ("origin:single_amplitude", None, "gives amplitudes and no counts; use origin:full_amplitude"),
+        ("origin:WK_C180", "paper", "takes no noise model, got paper; use origin:cpu"),
+    ],
+)
+def test_devices_that_do_not_fit(name, noise, words):
+    with pytest.raises(DeviceError, match=words):
+        make_device(name, DeviceSettings(noise=noise))

@@ -1,0 +1,135 @@
+"""Aer with the noise of a chip: compiled once a form, folded circuits left as they are."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, RefusedError, make_device
+from qweft.devices.mitigation.folding import folded
+from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
+from tests.devices.providers.forms import circuits
+
+pytest.importorskip("qiskit_aer")
+fakes = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
+
+
+def two_qubit_gates(circuit):
+    return sum(len(step.qubits) == 2 for step in circuit.data if step.operation.name != "barrier")
+
+
+@pytest.fixture(scope="module")
+def manila():
+    return make_device("qiskit:fake_manila")
+
+
+FOLDABLE = BoundCircuits(
+    2, (("ry", (0,)), ("ry", (1,)), ("crz", (0, 1)), ("ry", (0,)), ("crz", (1, 0))), np.linspace(0.3, 1.1, 5)[None]
+)
+
+
+@pytest.mark.parametrize("name", ["qiskit:fake_manila", "qiskit:fake_torino"])
+def test_a_folded_circuit_is_compiled_folded(name):
+    device = make_device(name)
+    assert [two_qubit_gates(device.compiled(folded(FOLDABLE, factor))) for factor in (1, 3, 5)] == [4, 12, 20]
+
+
+@pytest.mark.parametrize("barriers", [True, False])
+def test_barriers_hold_where_a_compiler_knows_the_angles_and_does_its_most(barriers):
+    from qiskit.transpiler import generate_preset_pass_manager
+
+    from qweft.circuit.formats.qiskit import template
+
+    three = folded(FOLDABLE, 3)
+    circuit = template(2, three.gates, three.barriers if barriers else ())
+    manager = generate_preset_pass_manager(optimization_level=3, basis_gates=["rz", "sx", "cx"], seed_transpiler=0)
+    compiled = manager.run(circuit.assign_parameters(three.angles[0]))
+    # any unitary of two qubits takes three at most; each part by itself takes two or three
+    assert two_qubit_gates(compiled) in ((6, 7, 8, 9, 12) if barriers else (2, 3))
+
+
+def test_folding_makes_it_noisier(manila):
+    some = circuits(6)
+    exact = make_device("exact").run(some, None).expectations()
+    off = [abs(manila.run(folded(some, factor), None).expectations() - exact).mean() for factor in (1, 3, 5)]
+    assert off[0] < off[1] < off[2]
+
+
+def test_errors_are_those_of_all_the_chips_qubits():
+    """Errors of the used qubits alone give what all of them give; on a chip of 27 qubits."""
+    from qiskit_aer import AerSimulator
+    from qiskit_aer.noise import NoiseModel
+
+    from qweft.devices.confusion import on_each_qubit
+    from qweft.devices.providers.qiskit_fake import Compiled
+    from qweft.devices.providers.qiskit_forms import probabilities_of
+
+    backend, some = fakes.FakeAlgiers(), circuits(2)
+    device = make_device("qiskit:fake_algiers")
+    compiled = Compiled(device.compiled(some), backend.target)
+    model = NoiseModel.from_backend(backend)
+    whole = probabilities_of(AerSimulator(method="density_matrix", noise_model=model), compiled.saved, some.angles)
+    errors = {
+        error["gate_qubits"][0][0]: np.array(error["probabilities"])
+        for error in model.to_dict()["errors"]
+        if error["type"] == "roerror"
+    }
+    read = on_each_qubit(whole, [errors[place] for place in compiled.places])
+    np.testing.assert_allclose(device.run(some, None).values, read, rtol=0, atol=1e-7)
+
+
+def test_calibration_circuits_end_on_the_qubits_of_the_others(manila):
+    """Compiled by themselves they would be put where reading out is best, and tell of other qubits."""
+    from qweft.devices.providers.qiskit_compile import compile_for, measured_places
+    from qweft.devices.providers.qiskit_fake import Compiled
+    from qweft.devices.providers.qiskit_forms import Form
+
+    some = circuits(2)
+    calibration = calibration_circuits(some)
+    backend = fakes.FakeManilaV2()
+    main = Compiled(manila.compiled(some), backend.target)
+    assert measured_places(manila.compiled(calibration)) == main.places
+    alone = dataclasses.replace(calibration, placed_like=None)
+    assert measured_places(compile_for(backend, Form.of(alone))) != main.places
+    matrices = confusion_matrices(manila.run(calibration, None))
+    np.testing.assert_allclose(matrices, main.readout, rtol=0, atol=3e-3)  # a gate's error is in the measured ones
+
+
+def test_what_cannot_change_a_measurement_may_be_left_out(manila):
+    """Diagonal gates before the measurement: angles still go where they belong."""
+    some = circuits(3, reupload=False)
+    exact = make_device("exact").run(some, None).expectations()
+    assert abs(manila.run(some, None).expectations() - exact).max() < 0.6
+    noiseless = make_device("qiskit:aer").run(some, None).expectations()
+    np.testing.assert_allclose(noiseless, exact, rtol=0, atol=1e-9)
+
+
+def test_too_many_qubits_are_refused(manila):
+    with pytest.raises(RefusedError, match="has 5 qubits, and a circuit has 6"):
+        manila.run(circuits(1, 6, 1), None)
+    assert manila.limits.qubits == 5
+
+
+def test_a_chip_has_its_own_noise():
+    with pytest.raises(DeviceError, match="has noise of its own, got noise paper; use qiskit:aer"):
+        make_device("qiskit:fake_manila", DeviceSettings(noise="paper"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("qiskit:fake_torinoo", "near it are fake_torino"),
+        ("qiskit:aerr", "near it are aer"),
+        ("qiskit:wukong", r"there are aer, fake_NAME such as fake_torino, and ibm_NAME"),
+    ],
+)
+def test_near_names_are_told(name, words):
+    with pytest.raises(DeviceError, match=words):
+        make_device(name)
+
+
+def test_no_gates_at_all():
+    nothing = BoundCircuits(2, (), np.zeros((3, 0)))
+    for name in ("qiskit:aer", "qiskit:fake_manila"):
+        values = make_device(name).run(nothing, None).values
+        assert values.shape == (3, 4) and (values[:, 0] > 0.8).all()

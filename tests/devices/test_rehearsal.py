@@ -1,0 +1,73 @@
+"""A device of this machine as if it were a provider's."""
+
+import os
+
+import numpy as np
+import pytest
+
+from qweft.devices import (
+    DeviceError,
+    DeviceSettings,
+    JobState,
+    RefusedError,
+    RemoteDevice,
+    UnavailableError,
+    make_device,
+)
+from qweft.devices.jobs import Executor, Patience, Store
+from qweft.devices.jobs.manage import fetch
+from tests.devices.jobs.circuits import circuits
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))
+    return tmp_path / "devices" / "rehearsal"
+
+
+def later(cache):
+    for path in cache.iterdir():
+        os.utime(path, (0, 0))
+
+
+def test_a_rehearsal_is_a_run_that_ends_the_next_day(cache):
+    device = make_device("rehearsal:shots")
+    runner = Executor(device, patience=Patience(first=0.0, timeout=0.0))
+    with pytest.raises(UnavailableError, match=r"live on \(1, 2 circuits are missing"):
+        runner.run(circuits(0, 1), 30)
+    later(cache)
+    ((job, said),) = fetch(Store())
+    assert (job.state, said) == ("done", "")
+    np.testing.assert_array_equal(
+        runner.run(circuits(0, 1), 30).values, make_device("shots").run(circuits(0, 1), 30).values
+    )
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_what_was_sent_with_other_settings_is_not_fetched_with_the_default_ones(cache):
+    device = make_device("rehearsal:shots", DeviceSettings(seed=3))
+    with pytest.raises(UnavailableError):
+        Executor(device, patience=Patience(first=0.0, timeout=0.0)).run(circuits(0), 30)
+    later(cache)
+    ((job, said),) = fetch(Store())
+    assert job.state == "sent" and "other settings of the device (rehearsal:shots seed 3)" in said
+
+
+def test_a_job_can_be_found_and_stopped(cache):
+    device = make_device("rehearsal:shots")
+    assert isinstance(device, RemoteDevice) and device.find("qweft-1") is None
+    number = device.submit(circuits(0), 30, "qweft-1")
+    assert device.find("qweft-1") == number and device.state(number) is JobState.QUEUED
+    device.cancel(number)
+    assert device.state(number) is JobState.CANCELLED
+    with pytest.raises(RefusedError, match="there is no job R-2"):
+        device.state("R-2")
+
+
+def test_what_cannot_be_rehearsed():
+    with pytest.raises(DeviceError, match="rehearses devices that answer at once"):
+        make_device("rehearsal:rehearsal:shots")
+    with pytest.raises(DeviceError, match="needs a number of shots"):
+        make_device("rehearsal:shots").check(None)
+    with pytest.raises(DeviceError, match="did you mean"):
+        make_device("rehearsal:shot")
