@@ -143,7 +143,7 @@ def _fingerprint(bench: Bench, method: Method | None, seed: int, judging: Evalua
     """A hash of everything that decides what the run gives."""
     decides = {
         "judging": asdict(judging),
-        "training": None if method is None else asdict(_budget(bench, method, seed)),
+        "training": None if method is None else _budget(bench, method, seed).decides(),
         "adapter": None if method is None else method.adapter,
     }
     return fingerprint(bench, decides)

@@ -4,6 +4,7 @@ import math
 
 from qweft.errors import QweftError
 from qweft.training.config import TrainingConfig
+from qweft.training.measured import check_device
 
 
 def check_training(training: TrainingConfig) -> None:
@@ -28,3 +29,4 @@ def check_training(training: TrainingConfig) -> None:
         raise QweftError(f"training.weight_decay must be at least 0, got {training.weight_decay}")
     if not 0 <= training.seed < 2**32:
         raise QweftError(f"training.seed must be a whole number from 0 to 4294967295, got {training.seed}")
+    check_device(training)

@@ -1,7 +1,7 @@
 """How an adapter is trained."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
@@ -23,7 +23,13 @@ class TrainingConfig:
         max_gradient_norm: Longer gradients are shortened to this norm.
         gradient_checkpointing: Compute activations again in the backward pass instead of keeping them.
         logging_steps: The loss is reported every so many steps.
-        seed: Seeds the adapter's start, the data order and dropout.
+        seed: Seeds the adapter's start, the data order, dropout, and simulated shots.
+        device: What runs the circuits while training: exact (the engine), noisy, or any device that answers at once.
+        noise: The device's noise model, a name or a YAML file; none means the device's own.
+        noise_scale: Every probability of error of the noise model times this.
+        shots: Measurements of each circuit; none for exact probabilities.
+        gradient: How the circuits' gradients are had: exact (of the engine, or of the noisy simulator without shots),
+            or parameter_shift, measured on the device by many more circuits.
     """
 
     learning_rate: float = 5e-4
@@ -37,6 +43,26 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     logging_steps: int = 1
     seed: int = 0
+    device: str = "exact"
+    noise: str | None = None
+    noise_scale: float = 1.0
+    shots: int | None = None
+    gradient: Literal["exact", "parameter_shift"] = "exact"
+
+    @property
+    def measures(self) -> bool:
+        """Whether something else than the exact engine runs the circuits."""
+        return self.device != "exact" or self.gradient != "exact"
+
+    def decides(self) -> dict[str, Any]:
+        """All that decides what comes out, as a record keeps it.
+
+        What concerns devices is left out where the engine runs the circuits, so that runs from before it existed are
+        still known for what they are.
+        """
+        late = {"device", "noise", "noise_scale", "shots", "gradient"}
+        names = [each.name for each in fields(self) if self.measures or each.name not in late]
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

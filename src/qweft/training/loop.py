@@ -17,6 +17,7 @@ from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.training.allocation import allocations
 from qweft.training.config import TrainingConfig
+from qweft.training.measured import circuits_on_device
 from qweft.training.memory import PeakMemory
 from qweft.training.progress import StepRecorder
 
@@ -120,13 +121,14 @@ def fit(
     Raises:
         DivergedError: If the loss stops being a number: the learning rate is too high for this method.
     """
+    circuits = circuits_on_device(model, training)
     recorder = StepRecorder(label)
     cached = model.config.use_cache
     model.config.use_cache = False  # keys and values are kept for generation alone
     if training.gradient_checkpointing:
         _checkpoint(model, True)
     try:
-        with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory:
+        with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
             args = arguments(training, len(rows), folder, model.device)
             trainer = Trainer(
                 model=model,

@@ -15,12 +15,14 @@ from qweft.adapter.weights_file import read_header
 from qweft.data.load import load_data
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
+from qweft.evaluation.on_device import circuit_layers
 from qweft.files import check_writable, folder_beside, write_json
 from qweft.models.load import load_model
 from qweft.publish.card import run_card
 from qweft.training.checks import check_training
 from qweft.training.config import RunConfig
 from qweft.training.loop import Fit, fit
+from qweft.training.measured import describe
 
 WEIGHTS = "adapter_model.safetensors"
 RECORD = "run.json"
@@ -87,6 +89,9 @@ def train(config: RunConfig) -> TrainedRun:
     console.print(data.report.describe(), highlight=False)
     set_seed(config.training.seed)
     model = attach(loaded.model, peft_config)
+    if config.training.measures:
+        circuit_layers(model)  # which says so where there is no circuit
+        console.print(describe(config.training), highlight=False)
     trainable, total = model.get_nb_trainable_parameters()
     console.print(f"training {trainable:,} of {total:,} parameters", highlight=False)
     rows = data.test if config.evaluation.split == "test" else data.validation

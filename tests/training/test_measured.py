@@ -1,0 +1,152 @@
+"""Training whose circuits run on a device."""
+
+import dataclasses
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from tests.tiny_models import tiny_llama
+from tests.training.test_loop import rows
+
+from qweft import QwthnConfig
+from qweft.devices.device import RemoteDevice
+from qweft.errors import QweftError
+from qweft.evaluation.loss import held_out_loss
+from qweft.training.checks import check_training
+from qweft.training.config import TrainingConfig
+from qweft.training.loop import fit
+from qweft.training.measured import circuits_on_device, describe
+
+EXACT = TrainingConfig(learning_rate=1e-2, max_steps=4, batch_size=2, gradient_accumulation=1)
+NOISY = dataclasses.replace(EXACT, device="noisy")
+SHIFTED = dataclasses.replace(EXACT, gradient="parameter_shift")
+
+
+def adapted(seed=0, core="quantum_linear", r=2, layers=1):
+    torch.manual_seed(seed)
+    config = QwthnConfig(core=core, r=r, circuit_layers=layers, width=8, bond_dimension=2, target_modules=["v_proj"])
+    return get_peft_model(tiny_llama(), config)
+
+
+def trained(training, **shape):
+    model = adapted(**shape)
+    found = fit(model, rows(8), 0, training)
+    return found.curve, {name: value for name, value in model.named_parameters() if value.requires_grad}
+
+
+def assert_equal_training(one, other):
+    for (_, loss), (_, other_loss) in zip(one[0], other[0], strict=True):
+        assert loss == pytest.approx(other_loss, abs=2e-5)
+    for name, value in one[1].items():
+        torch.testing.assert_close(value, other[1][name], rtol=0, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("core", ["quantum_weighted", "frozen_linear"])
+def test_noise_scaled_to_nothing_is_exact_training(core):
+    none = dataclasses.replace(NOISY, noise_scale=0.0)
+    exact = trained(EXACT, core=core)
+    assert_equal_training(trained(none, core=core), exact)
+    assert abs(trained(NOISY, core=core)[0][-1][1] - exact[0][-1][1]) > 3e-4  # and with its noise it is another
+
+
+@pytest.mark.parametrize(
+    ("shifted", "plain"), [(SHIFTED, EXACT), (dataclasses.replace(SHIFTED, device="noisy"), NOISY)]
+)
+def test_shifted_circuits_train_as_exact_gradients_do(shifted, plain):
+    assert_equal_training(trained(shifted), trained(plain))
+
+
+def test_shots_train_too_and_their_seed_decides():
+    shots = dataclasses.replace(SHIFTED, device="noisy", shots=50, max_steps=2)
+    first = trained(shots)
+    again = trained(shots)
+    assert first[0] == again[0]
+    assert all(torch.equal(first[1][name], again[1][name]) for name in first[1])
+    exact = trained(dataclasses.replace(shots, shots=None))
+    assert any(not torch.allclose(first[1][name], exact[1][name], atol=1e-5) for name in first[1])
+
+
+def test_afterwards_the_exact_engine_is_back():
+    model = adapted()
+    fit(model, rows(8), 0, NOISY)
+    with circuits_on_device(model, dataclasses.replace(NOISY, noise_scale=0.0)):
+        without_noise = held_out_loss(model, rows(8), 0, 4).loss
+    with circuits_on_device(model, NOISY):
+        noisy = held_out_loss(model, rows(8), 0, 4).loss
+    exact = held_out_loss(model, rows(8), 0, 4).loss
+    assert exact == pytest.approx(without_noise, abs=1e-6)
+    assert abs(exact - noisy) > 1e-4
+
+
+def test_a_method_without_circuit_trains_as_ever():
+    torch.manual_seed(0)
+    curves = []
+    for training in (EXACT, NOISY):
+        torch.manual_seed(0)
+        model = get_peft_model(tiny_llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+        curves.append(fit(model, rows(8), 0, training).curve)
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_each_way_of_training_is_best_at_what_it_trained_for(seed):
+    """Trained with the noise in the loop the noisy loss is lower, and the exact one higher, than trained without."""
+    data = rows(16)
+    budget = TrainingConfig(learning_rate=3e-2, max_steps=20, batch_size=8, gradient_accumulation=1, seed=seed)
+    aware = dataclasses.replace(budget, device="noisy")
+    losses = {}
+    for way, training in (("exact", budget), ("aware", aware)):
+        model = adapted(seed, "quantum", r=3, layers=2)
+        fit(model, data, 0, training)
+        for judged, how in (("exact", budget), ("noisy", aware)):
+            with circuits_on_device(model, how):
+                losses[way, judged] = held_out_loss(model, data, 0, 16).loss
+    assert losses["aware", "noisy"] < losses["exact", "noisy"] - 0.01
+    assert losses["exact", "exact"] < losses["aware", "exact"] - 0.01
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"device": "nosy"}, "there is no device nosy; did you mean noisy"),
+        ({"device": "noisy", "noise": "papper"}, "there is no noise model papper"),
+        ({"device": "noisy", "noise_scale": 11.0}, "the largest factor is 10"),
+        ({"noise": "paper"}, "training.noise is paper, which training.device exact does not know"),
+        ({"noise_scale": 0.5}, "training.noise_scale is 0.5, which training.device exact does not know"),
+        ({"shots": 100, "gradient": "parameter_shift"}, "exact has no shots"),
+        ({"device": "shots", "shots": 100}, "training.device shots has no exact gradients; use training.gradient"),
+        (
+            {"device": "shots", "shots": 9, "noise": "paper", "gradient": "parameter_shift"},
+            "training.noise is paper, which training.device shots does not know",
+        ),
+        ({"device": "shots", "gradient": "parameter_shift"}, "device shots needs a number of shots"),
+        ({"device": "noisy", "shots": 100}, "training.shots is 100, and with shots there are no exact gradients"),
+        ({"device": "noisy", "shots": 0, "gradient": "parameter_shift"}, "at least 1, or none, got 0"),
+    ],
+)
+def test_wrong_keys_are_told_before_anything_is_loaded(keys, words):
+    with pytest.raises(QweftError, match=words):
+        check_training(dataclasses.replace(EXACT, **keys))
+
+
+def test_a_device_that_takes_jobs_is_refused(monkeypatch):
+    class Chip(RemoteDevice):
+        submit = state = fetch = cancel = None
+
+    monkeypatch.setattr("qweft.devices.make_device", lambda name, settings: Chip(name))
+    with pytest.raises(QweftError, match=r"training\.device origin:CHIP takes jobs"):
+        check_training(dataclasses.replace(SHIFTED, device="origin:CHIP", shots=100))
+
+
+def test_a_circuit_of_too_many_qubits_is_told_before_training():
+    with pytest.raises(
+        QweftError, match=r"takes at most 10 qubits, and the circuit of .*v_proj has 11; lower adapter\.r"
+    ):
+        circuits_on_device(adapted(r=11), NOISY)
+
+
+def test_what_is_kept_of_a_config():
+    """Runs from before there were devices are still known for what they are."""
+    assert not set(EXACT.decides()) & {"device", "noise", "noise_scale", "shots", "gradient"}
+    assert NOISY.decides() == dataclasses.asdict(NOISY)
+    assert "parameter shift" in describe(dataclasses.replace(NOISY, gradient="parameter_shift"))
