@@ -62,16 +62,18 @@ def test_shots_that_are_enough_are_enough_ever_after():
     assert enough_shots(points[-1:], good) is None
 
 
-def test_words_say_what_is_kept_and_what_it_takes():
+def test_words_say_what_is_left_and_what_it_takes():
     points = [at(10, 0.9, changed=1, answers=("a", "b")), at(100, 0.1), at(None, 0.05)]
-    said = words(robustness(points))
-    assert said == [
-        "noise x 1: without the noise of counting 95.0% of the 1.0000 by which the adapter lowers the base model's "
-        "loss are kept.",
-        "noise x 1: 99% of the next tokens stay the same from 100 shots on, all answers from 100 on.",
+    assert words(robustness(points)) == [
+        "noise x 1: without the noise of counting the loss is +0.0500 ± 0.0000 from the exact one; of the 1.0000 by "
+        "which the adapter lowers the base model's loss 95% are left.",
+        "noise x 1: 99% of the next tokens stay the same from 100 shots on, all answers from 100 shots on.",
     ]
-    assert "nothing is left" in words(robustness([at(10, 1.5)]))[0]
-    assert "at none of these shots" in words(robustness([at(10, 1.5, changed=1)]))[1]
+    lost, never = words(robustness([at(10, 1.5, changed=1), at(20, 1.5)]))
+    assert "at 20 shots the loss is +1.5000" in lost and " 0% are left" in lost
+    assert "stay the same from 20 shots on, all answers at all of these numbers of shots" in never
+    assert "not at 10 shots, all answers at 10 shots" in words(robustness([at(10, 0.1, changed=1)]))[1]
+    assert "left" not in words(robustness([at(10, 0.1)], base=2.0, device="shots"))[0]
 
 
 def test_points_stand_by_noise_and_shots_with_exact_probabilities_last():

@@ -1,6 +1,6 @@
 """A robustness run in words and tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Group
 from rich.table import Table
@@ -51,34 +51,39 @@ def words(found: Robustness) -> list[str]:
     said = []
     for scale in found.scales:
         points = found.at(scale)
-        last = points[-1]
         where = f"noise x {scale:g}: " if found.has_noise else ""
-        shots = "without the noise of counting" if last.setting.shots is None else f"at {last.setting.shots:,} shots"
-        said.append(f"{where}{shots} {_kept(found, last)}.")
+        said.append(where + _kept(found, points[-1]))
         if any(point.setting.shots is not None for point in points):
-            said.append(f"{where}{_needed(points)}")
+            said.append(where + _needed(points))
     return said
 
 
 def _kept(found: Robustness, last: Point) -> str:
     """What is left of what training brought."""
+    shots = "without the noise of counting" if last.setting.shots is None else f"at {last.setting.shots:,} shots"
+    error = "" if last.rise_error is None else f" ± {last.rise_error:.4f}"
+    said = f"{shots} the loss is {last.rise:+.4f}{error} from the exact one"
     gain = found.base - found.exact
     if gain <= 0:
-        return f"the loss is {last.rise:+.4f} from the exact one"
-    kept = (found.base - last.loss) / gain
-    if kept <= 0:
-        return f"nothing is left of the {gain:.4f} by which the adapter lowers the base model's loss"
-    return f"{100 * kept:.1f}% of the {gain:.4f} by which the adapter lowers the base model's loss are kept"
+        return f"{said}."
+    kept = max(0.0, (found.base - last.loss) / gain)
+    return f"{said}; of the {gain:.4f} by which the adapter lowers the base model's loss {100 * kept:.0f}% are left."
 
 
 def _needed(points: Sequence[Point]) -> str:
-    tokens = enough_shots(points, lambda point: point.agreement >= AGREEING)
-    said = (
-        f"99% of the next tokens stay the same from {tokens:,} shots on"
-        if tokens
-        else "99% of the next tokens stay the same at none of these shots"
-    )
+    tokens = _from(points, lambda point: point.agreement >= AGREEING)
     if not points[0].answers:
-        return f"{said}."
-    answers = enough_shots(points, lambda point: point.same_answers == len(point.answers))
-    return f"{said}, all answers from {answers:,} on." if answers else f"{said}, and at none of them all answers."
+        return f"99% of the next tokens stay the same {tokens}."
+    answers = _from(points, lambda point: point.same_answers == len(point.answers))
+    return f"99% of the next tokens stay the same {tokens}, all answers {answers}."
+
+
+def _from(points: Sequence[Point], holds: Callable[[Point], bool]) -> str:
+    """From which number of shots on something holds, in words."""
+    tried = [point.setting.shots for point in points if point.setting.shots is not None]
+    enough = enough_shots(points, holds)
+    if enough is None:
+        return "at none of these numbers of shots" if len(tried) > 1 else f"not at {tried[0]:,} shots"
+    if enough == min(tried):
+        return "at all of these numbers of shots" if len(tried) > 1 else f"at {tried[0]:,} shots"
+    return f"from {enough:,} shots on"

@@ -120,8 +120,8 @@ def _marks(axes: Axes, found: Robustness) -> None:
         if low <= value <= high + 0.5 * (high - low):
             axes.axhline(value, color=INK, linewidth=1)
             axes.annotate(
-                name, (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
-                ha="right", fontsize=SMALL - 1, color=INK,
+                name, (0, value), xycoords=("axes fraction", "data"), xytext=(2, 2), textcoords="offset points",
+                ha="left", fontsize=SMALL - 1, color=INK,
             )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What came out of measuring an adapter's circuits on a device."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -140,7 +140,7 @@ class Robustness:
         return tuple(sorted(found, key=lambda point: point.setting.shots or math.inf))
 
 
-def enough_shots(points: Sequence[Point], holds: Any) -> int | None:
+def enough_shots(points: Sequence[Point], holds: Callable[[Point], bool]) -> int | None:
     """The least shots from which on something holds at every larger number that was tried; none where it never does.
 
     Args:
