@@ -94,6 +94,7 @@ def test_the_folder_holds_numbers_a_page_and_the_plots(tmp_path):
     text = page.read_text()
     assert "![Loss and predictions by shots](by_shots.png)" in text and "qweft evaluate" in text
     assert text.count("\n| x ") == 9
+    assert "**tell**\n\n- no (computed; noise x 0, 10 shots; noise x 0, 100 shots; noise x 0, exact prob" in text
     assert 'xmlns="http://www.w3.org/2000/svg"' in (tmp_path / "by_noise.svg").read_text()
 
 

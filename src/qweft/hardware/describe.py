@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from qweft.hardware.outcome import Point, Robustness, enough_shots
+from qweft.hardware.outcome import Point, Robustness, Setting, enough_shots
 
 AGREEING = 0.99
 
@@ -44,6 +44,12 @@ def _cells(each: Point) -> tuple[str, ...]:
         f"{each.same_answers} of {answers}" if answers else "-",
         f"{each.circuits:,}",
     )
+
+
+def setting_name(found: Robustness, setting: Setting) -> str:
+    """A setting in a few words."""
+    shots = "exact probabilities" if setting.shots is None else f"{setting.shots:,} shots"
+    return f"noise x {setting.noise_scale:g}, {shots}" if found.has_noise else shots
 
 
 def words(found: Robustness) -> list[str]:

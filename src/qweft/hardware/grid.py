@@ -18,10 +18,12 @@ class Grid:
     Args:
         devices: A device for each strength of noise.
         settings: In the order in which they are run.
+        identity: What the device says of itself at strength 1.
     """
 
     devices: dict[float, Device | RemoteDevice]
     settings: tuple[Setting, ...]
+    identity: str
 
 
 def make_grid(config: HardwareConfig) -> Grid:
@@ -43,7 +45,8 @@ def make_grid(config: HardwareConfig) -> Grid:
         first.check(shots)
     if config.shots and isinstance(first, Device) and _is_exact_too(first):
         wanted.append(None)
-    return Grid(devices, tuple(Setting(shots, scale) for scale in devices for shots in wanted))
+    whole = devices.get(1.0) or make_device(config.device, DeviceSettings(config.seed, config.noise))
+    return Grid(devices, tuple(Setting(shots, scale) for scale in devices for shots in wanted), whole.identity())
 
 
 def _check(config: HardwareConfig) -> None:

@@ -96,7 +96,7 @@ class Robustness:
         adapter: Its folder.
         data: The data's source and the split.
         device: The device's name.
-        identity: All that its results depend on.
+        identity: All that its results depend on, at strength 1 of its noise.
         measures: In words: what of the rows is measured, in which layers.
         layers: Layers with a circuit that is measured.
         base: The base model's loss on the same rows.

@@ -72,7 +72,7 @@ def evaluate_on_device(
     points = tuple(_points(grid, budget, bench, exact, console))
     found = Robustness(
         str(adapter), f"{data_config.source} ({judging.split})", config.device,
-        next(iter(grid.devices.values())).identity(), bench.measures, tuple(bench.layers), base.loss.loss,
+        grid.identity, bench.measures, tuple(bench.layers), base.loss.loss,
         exact.loss.loss, tuple(each.prompt[-1].content for each in bench.conversations), exact.answers, points,
         environment(
             loaded.source.origin, data.report.fingerprint, command, str(loaded.device),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qweft.files import write_bytes, write_json
-from qweft.hardware.describe import table, words
+from qweft.hardware.describe import setting_name, table, words
 from qweft.hardware.figures import plates
 from qweft.hardware.outcome import Robustness
 
@@ -21,13 +21,14 @@ def write(found: Robustness, folder: Path) -> Path:
     lines = [
         f"# {found.device} on {found.data}",
         "",
-        f"Adapter {Path(found.adapter).name}: {found.measures}. {found.identity}.",
+        f"{found.adapter}: {found.measures}. Device: {found.identity}.",
         "",
         *(f"- {line}" for line in words(found)),
         "",
         *_table(found),
         "",
         *(line for plate in made for line in (f"![{plate.title}]({plate.file})", "", plate.caption, "")),
+        *_answers(found),
         f"    {found.environment.get('command', '')}",
         "",
     ]
@@ -38,6 +39,24 @@ def write(found: Robustness, folder: Path) -> Path:
 def _table(found: Robustness) -> list[str]:
     head, *rows = table(found)
     return [f"| {' | '.join(row)} |" for row in (head, ["---:"] * len(head), *rows)]
+
+
+def _answers(found: Robustness) -> list[str]:
+    """Each prompt with its different answers, and the settings that gave them."""
+    lines = []
+    for number, (prompt, exact) in enumerate(zip(found.prompts, found.exact_answers, strict=True)):
+        given: dict[str, list[str]] = {exact: ["computed"]}
+        for scale in found.scales:
+            for each in found.at(scale):
+                given.setdefault(each.answers[number], []).append(setting_name(found, each.setting))
+        lines += [f"**{_one_line(prompt)}**", ""]
+        lines += [f"- {_one_line(answer)} ({'; '.join(where)})" for answer, where in given.items()]
+        lines.append("")
+    return lines
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()) or "(nothing)"
 
 
 def _standing_alone(svg: str) -> str:
