@@ -13,9 +13,9 @@ def rows_of(name):
     found = json.loads((DOCS / "results" / f"robustness-{name}.json").read_text())
     yield f"| | computed | {found['exact']:.4f} | | | |"
     for point in found["points"]:
-        shots = point["setting"]["shots"]
+        scale, shots = point["setting"]["noise_scale"], point["setting"]["shots"]
         yield (
-            f"| x {point['setting']['noise_scale']:g} | {'all' if shots is None else f'{shots:,}'} | {point['loss']:.4f} "
+            f"| x {scale:g} | {'all' if shots is None else f'{shots:,}'} | {point['loss']:.4f} "
             f"| {point['rise']:+.4f} ± {point['rise_error']:.4f} | {100 * point['agreement']:.1f}% "
             f"| {point['same_answers']} of {len(point['answers'])} |"
         )
