@@ -130,6 +130,17 @@ def test_only_some_layers(adapter, tmp_path):
     assert read(tmp_path)["layers"] == [f"model.layers.{i}.self_attn.q_proj" for i in (0, 1)]
 
 
+def test_only_tokens_that_predict_targets(adapter, tmp_path):
+    common = ["--device", "shots", "--shots", "10", "--output", str(tmp_path)]
+    circuits = {}
+    for which in ("all", "targets"):
+        assert evaluate(adapter, *common, "--tokens", which) == 0
+        (point,) = read(tmp_path)["points"]
+        circuits[which] = point["circuits"]
+        assert point["rise"] != 0
+    assert 0 < circuits["targets"] < circuits["all"] / 2
+
+
 def test_by_default_it_lands_beside_the_adapter(adapter):
     assert evaluate(adapter, "--device", "exact") == 0
     assert (adapter.parent / "robustness-exact" / "robustness.md").is_file()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qweft.errors import QweftError
-from qweft.hardware.sample import ChosenTokens, choose_sample
+from qweft.hardware.sample import ChosenTokens, Wanted, choose_sample, places_of
 
 
 def rows_of(*lengths):
@@ -14,7 +14,8 @@ def rows_of(*lengths):
 
 
 def draw(rows, answers=(), a_token=1, cap=None, seed=0, once=0, batch=4):
-    return choose_sample(rows, list(answers), 4, batch, a_token, once, cap, seed)
+    prompts = [tokens - 3 for tokens in answers]
+    return choose_sample(Wanted(rows, places_of(rows, "all"), prompts, 4, batch), a_token, once, cap, seed)
 
 
 def test_without_a_cap_everything_is_measured():
@@ -90,5 +91,13 @@ def test_chosen_tokens_are_found_in_any_batch_and_order():
     for place, row in enumerate((2, 1, 0)):
         ids = torch.tensor(rows[row]["input_ids"])
         batch[place, : len(ids)] = ids
-    batch[3, :4] = 63  # a row of another text
-    assert choose(batch).nonzero().tolist() == [[1, 2], [2, 0], [2, 5]]
+    batch[3, :4] = 63  # a prompt
+    assert choose(batch).nonzero().tolist() == [[1, 2], [2, 0], [2, 5], [3, 7]]
+
+
+def test_tokens_that_predict_targets():
+    rows = [{"input_ids": [1, 2, 3, 4, 5], "labels": [-100, -100, 3, -100, 5]}, *rows_of(3)]
+    assert places_of(rows, "targets") == [[1, 3], [0, 1]]
+    sample = choose_sample(Wanted(rows, places_of(rows, "targets"), [1], 4, 2), 3, 0, None, 0)
+    assert sample.tokens == ((1, 3), (0, 1)) and sample.calls == (4, 1, 1, 1, 1) and sample.circuits == 3 * 8
+    assert sample.describe(rows) == "4 of the 8 tokens of 2 rows measured, the others computed exactly, 1 answers"

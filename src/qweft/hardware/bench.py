@@ -15,9 +15,9 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.hardware.config import HardwareConfig
 from qweft.hardware.cost import Rate, rate
-from qweft.hardware.judge import judge, most_tokens
+from qweft.hardware.judge import judge, prompt_tokens
 from qweft.hardware.outcome import Judged, Point, Setting, point
-from qweft.hardware.sample import ChosenTokens, Sample, choose_sample
+from qweft.hardware.sample import ChosenTokens, Sample, Wanted, choose_sample, places_of
 from qweft.models.load import LoadedModel
 
 
@@ -97,11 +97,10 @@ def make_bench(
     is_test = judging.split == "test"
     rows = data.test if is_test else data.validation
     shown = (data.test_conversations if is_test else data.validation_conversations)[: judging.answers]
-    answer_tokens = [most_tokens(each, loaded.tokenizer, judging.max_new_tokens) for each in shown]
-    sample = choose_sample(
-        rows, answer_tokens, judging.max_new_tokens, judging.batch_size, len(cores) * counted.circuit, counted.once,
-        config.max_circuits, config.seed,
-    )  # fmt: skip
+    is_all = config.tokens == "all"
+    prompts = [prompt_tokens(each, loaded.tokenizer) if is_all else 1 for each in shown]
+    wanted = Wanted(rows, places_of(rows, config.tokens), prompts, judging.max_new_tokens, judging.batch_size)
+    sample = choose_sample(wanted, len(cores) * counted.circuit, counted.once, config.max_circuits, config.seed)
     return Bench(
         loaded, model, [rows[i] for i in sample.rows], shown[: sample.answers], sample,
         f"{sample.describe(rows)}, {len(cores)} layers", judging, list(cores), mitigation, counted,

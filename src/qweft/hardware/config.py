@@ -19,6 +19,8 @@ class HardwareConfig:
         zne: Zero-noise extrapolation from circuits that are folded to so many times their length (1,3,5).
         extrapolation: What is laid through the values at these lengths.
         layers: Only circuits of these layers are measured: names, ends of names (q_proj), or either with *.
+        tokens: Which tokens are measured: all, or only those that predict a target (of a prompt that is answered, the
+            last one); the others are computed exactly.
         max_circuits: At most so many circuits at each number of shots and strength of noise; fewer rows are judged, or
             single tokens of a few rows measured, so that they suffice.
         max_cost: The whole of it may cost so much, in the currency of the device's price list.
@@ -36,6 +38,7 @@ class HardwareConfig:
     zne: list[int] | None = None
     extrapolation: Literal["richardson", "linear", "quadratic", "exponential"] = "richardson"
     layers: list[str] | None = None
+    tokens: Literal["all", "targets"] = "all"
     max_circuits: int | None = None
     max_cost: float | None = None
     max_seconds: float | None = None

@@ -25,7 +25,7 @@ def judge(
     return Judged(scores, tuple(answer.generated for answer in answers))
 
 
-def most_tokens(conversation: Conversation, tokenizer: Any, max_new_tokens: int) -> int:
-    """The tokens that answering takes at most: the prompt's, and all new ones but the last, which is not read."""
+def prompt_tokens(conversation: Conversation, tokenizer: Any) -> int:
+    """Number of tokens of the prompt as the model is shown it."""
     text = render(conversation.messages[:-1], tokenizer, answer_next=True)
-    return len(tokenizer(text, add_special_tokens=False).input_ids) + max_new_tokens - 1
+    return len(tokenizer(text, add_special_tokens=False).input_ids)
