@@ -7,7 +7,8 @@ import pytest
 from qweft.evaluation.loss import RowScore
 from qweft.hardware.describe import table, words
 from qweft.hardware.figures import plates
-from qweft.hardware.outcome import Judged, Robustness, Setting, enough_shots, point
+from qweft.hardware.outcome import Computed, Effort, Judged, Robustness, Setting, enough_shots, point
+from qweft.hardware.sample import Sample
 from qweft.hardware.write import write
 
 EXACT = Judged((RowScore(4.0, (1, 2)), RowScore(9.0, (3, 4, 5))), ("yes", "no"))
@@ -23,16 +24,25 @@ def measured(rise, changed=0, answers=("yes", "no")):
     return Judged(scores, answers)
 
 
+BASE = Judged((RowScore(6.0, (1, 2)), RowScore(12.0, (3, 4, 5))), ("", ""))
+MEASURED = ((True, True), (True, True, True))
+SAMPLE = Sample("all", (0, 1), 2, ((0, 1), (0, 1, 2)), 10, (5,))
+EFFORT = Effort(100, 40, 1.0)
+
+
 def robustness(points, **changes):
     whole = Robustness(
-        "runs/a/adapter", "rows.jsonl (test)", "noisy", "noisy paper", "all 2 rows", ("l.0", "l.1"), 3.6, 2.6,
-        ("ask", "tell"), EXACT.answers, tuple(points), {"command": "qweft evaluate"},
+        "runs/a/adapter", "rows.jsonl (test)", "noisy", "noisy paper", True, "", "all 2 rows", SAMPLE, ("l.0", "l.1"),
+        Computed.of(BASE, EXACT), ("ask", "tell"), tuple(points), len(points), {},
+        {"command": "qweft evaluate", "dtype": "bfloat16"},
     )  # fmt: skip
     return replace(whole, **changes)
 
 
-def at(shots, rise, scale=1.0, **changes):
-    return point(Setting(shots, scale), measured(rise, **changes), EXACT, 100, 1.0)
+def at(shots, rise, scale=1.0, error=None, agreement_error=None, **changes):
+    found = point(Setting(shots, scale), measured(rise, **changes), EXACT, MEASURED, EFFORT)
+    found = found if error is None else replace(found, rise_error=error)
+    return found if agreement_error is None else replace(found, agreement_error=agreement_error)
 
 
 def test_a_point_by_hand():
@@ -45,7 +55,7 @@ def test_a_point_by_hand():
 
 def test_the_error_of_the_rise_is_paired():
     scores = (RowScore(5.0, (1, 2)), RowScore(9.0, (3, 4, 5)))  # the first row is worse by 0.5 a token
-    found = point(Setting(10, 1.0), Judged(scores, ()), replace(EXACT, answers=()), 1, 1.0)
+    found = point(Setting(10, 1.0), Judged(scores, ()), replace(EXACT, answers=()), MEASURED, EFFORT)
     rise = 1 / 5
     squares = (1 - rise * 2) ** 2 + (0 - rise * 3) ** 2
     assert found.rise == pytest.approx(rise)
@@ -56,24 +66,65 @@ def test_shots_that_are_enough_are_enough_ever_after():
     def good(point):
         return point.rise < 0.1
 
-    points = [at(10, 0.5), at(30, 0.05), at(100, 0.2), at(300, 0.04), at(1000, 0.0), at(None, 9.0)]
-    assert enough_shots(points, good) == 300
+    points = [at(10, 0.5), at(30, 0.05), at(100, 0.2), at(300, 0.04), at(1000, 0.0), at(None, 0.0)]
+    assert enough_shots(points, good).setting.shots == 300
     assert enough_shots(points[:3], good) is None
     assert enough_shots(points[-1:], good) is None
+    assert enough_shots([*points[:-1], at(None, 9.0)], good) is None  # luck: more shots lead elsewhere
 
 
 def test_words_say_what_is_left_and_what_it_takes():
-    points = [at(10, 0.9, changed=1, answers=("a", "b")), at(100, 0.1), at(None, 0.05)]
+    points = [at(10, 0.9, changed=1, answers=("a", "b")), at(100, 0.1), at(None, 0.05, error=0.02)]
     assert words(robustness(points)) == [
-        "noise x 1: without the noise of counting the loss is +0.0500 ± 0.0000 from the exact one; of the 1.0000 by "
-        "which the adapter lowers the base model's loss 95% are left.",
+        "noise x 1: without the noise of counting the loss is +0.0500 ± 0.0200 from the exact one; of the 1.0000 by "
+        "which the adapter lowers the base model's loss 95% ± 2% are left.",
         "noise x 1: 99% of the next tokens stay the same from 100 shots on, all answers from 100 shots on.",
     ]
     lost, never = words(robustness([at(10, 1.5, changed=1), at(20, 1.5)]))
-    assert "at 20 shots the loss is +1.5000" in lost and " 0% are left" in lost
+    assert "at 20 shots the loss is +1.5000" in lost and ": nothing is left of" in lost
     assert "stay the same from 20 shots on, all answers at all of these numbers of shots" in never
     assert "not at 10 shots, all answers at 10 shots" in words(robustness([at(10, 0.1, changed=1)]))[1]
-    assert "left" not in words(robustness([at(10, 0.1)], base=2.0, device="shots"))[0]
+    worse = replace(Computed.of(BASE, EXACT), base=2.0)
+    assert "does not lower" in words(robustness([at(10, 0.1)], computed=worse))[0]
+
+
+def test_what_lies_within_its_error_is_not_said_to_be_lost_or_won():
+    def said(rise):
+        return words(robustness([at(None, rise, error=0.05)]))[0]
+
+    assert said(0.04).endswith("within its error: that anything is lost of the 1.0000 by which the adapter lowers the "
+                               "base model's loss is not shown.")  # fmt: skip
+    assert "is not shown" in said(-0.04)
+    assert "nothing is lost of the 1.0000" in said(-0.06)
+    assert "94% ± 5% are left" in said(0.06)
+
+
+def test_shots_cannot_be_enough_where_exact_probabilities_are_not():
+    points = [at(10, 0.0), at(None, 0.0, changed=1, answers=("yes", "No"))]
+    (_, needed) = words(robustness(points))
+    assert needed.count("at no number of shots, for they do not with exact probabilities") == 2
+
+
+def test_a_share_near_the_limit_is_not_settled():
+    points = [at(10, 0.0, agreement_error=0.02), at(100, 0.0)]
+    assert "(within one standard error of 99%, so not settled: 10)" in words(robustness(points))[1]
+
+
+def test_drawn_tokens_say_nothing_of_the_whole():
+    drawn = Sample("drawn", (0, 1), 0, ((1,), ()), 1, (1,))
+    found = point(
+        Setting(10, 1.0), replace(measured(0.3, changed=1), answers=()), replace(EXACT, answers=()),
+        ((False, True), (False, False, False)), EFFORT,
+    )  # fmt: skip
+    assert found.agreement == 1.0  # of the one target that was measured; the changed ones were not
+    told = words(robustness([found], sample=drawn, planned=3))
+    assert told[0] == "1 of 3 settings measured so far."
+    assert len(told) == 2 and "cannot be told" in told[1] and "left" not in told[1]
+    none = point(Setting(10, 1.0), measured(0.3), EXACT, ((False,) * 2, (False,) * 3), EFFORT)
+    assert none.agreement is None and none.agreement_error is None
+    row = next(row for row in table(robustness([none], sample=drawn)) if row[1] == "10")
+    assert row[4] == "-"
+    assert plates(robustness([none, replace(none, setting=Setting(20, 1.0))], sample=drawn))
 
 
 def test_points_stand_by_noise_and_shots_with_exact_probabilities_last():
@@ -92,7 +143,11 @@ def test_the_folder_holds_numbers_a_page_and_the_plots(tmp_path):
         "by_noise.png", "by_noise.svg", "by_shots.png", "by_shots.svg", "robustness.json", "robustness.md",
     ]  # fmt: skip
     text = page.read_text()
-    assert "![Loss and predictions by shots](by_shots.png)" in text and "qweft evaluate" in text
+    assert "![Loss and predictions by shots: all 2 rows](by_shots.png)" in text and "qweft evaluate" in text
+    assert (
+        text.startswith("# noisy on rows.jsonl (test): all 2 rows, model in bfloat16\n")
+        and "±: one standard error" in text
+    )
     assert text.count("\n| x ") == 9
     assert "**tell**\n\n- no (computed; noise x 0, 10 shots; noise x 0, 100 shots; noise x 0, exact prob" in text
     assert 'xmlns="http://www.w3.org/2000/svg"' in (tmp_path / "by_noise.svg").read_text()

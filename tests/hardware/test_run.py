@@ -46,7 +46,9 @@ def test_measured_exactly_nothing_changes(adapter, tmp_path, capsys):
     assert point["agreement"] == 1 and point["same_answers"] == 3
     assert main(["evaluate", str(adapter), "--json"]) == 0
     out = capsys.readouterr().out
-    assert json.loads(out[out.index("{\n") :])["adapted"]["loss"] == pytest.approx(read(tmp_path)["exact"], abs=1e-6)
+    assert json.loads(out[out.index("{\n") :])["adapted"]["loss"] == pytest.approx(
+        read(tmp_path)["computed"]["exact"], abs=1e-6
+    )
 
 
 def test_shots_and_a_cap(adapter, tmp_path, capsys):
@@ -152,19 +154,25 @@ def test_by_default_it_lands_beside_the_adapter(adapter):
         (["--device", "exakt"], "there is no device exakt; did you mean exact?"),
         (["--device", "exact", "--shots", "10"], "device exact has no shots"),
         (["--device", "shots"], "device shots needs a number of shots"),
-        (["--device", "shots", "--shots", "10,0"], "shots must be at least 1, got 0"),
+        (["--device", "shots", "--shots", "10,0"], "--shots must be at least 1, got 0"),
         (["--device", "shots", "--shots", "10", "--noise-scale", "0.5"], "device shots has no noise"),
-        (["--device", "shots", "--shots", "10", "--max-circuits", "0"], "max_circuits must be above 0, got 0"),
+        (
+            ["--device", "pennylane:default.qubit", "--noise-scale", "0,1"],
+            "default.qubit has no noise model that could",
+        ),
+        (["--device", "shots", "--shots", "10", "--timeout", "0"], "--timeout must be above 0, got 0"),
+        (["--device", "shots", "--shots", "10", "--max-circuits", "0"], "--max-circuits must be above 0, got 0"),
         (["--device", "shots", "--shots", "10", "--max-circuits", "3"], "fewer than the 4 circuits"),
         (["--device", "shots", "--shots", "10", "--layers", "k_proj"], "k_proj meets no layer with a circuit"),
         (["--device", "shots", "--shots", "many"], "--shots: expected list of int or null"),
         (["--device", "noisy", "--noise", "papper"], "there is no noise model papper"),
         (["--device", "noisy", "--zne", "1,2"], "odd factors"),
-        (["--device", "noisy", "--noise-scale", "-1"], "noise_scale must be at least 0"),
+        (["--device", "noisy", "--noise-scale", "-1"], "--noise-scale must be at least 0"),
         (["--device", "noisy", "--readout", "all"], "--readout: expected one of inverse, m3"),
         (["--device", "noisy", "--prices", "none.yaml"], "price list none.yaml cannot be read"),
         (["--device", "rehearsal:shots"], "needs a number of shots"),
-        (["--shots", "10"], "device exact has no shots, got 10; use device shots"),
+        (["--shots", "10"], "--shots is about circuits measured on a device; name one with --device"),
+        (["--yes"], "--yes is about circuits measured on a device; name one with --device"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_measured(adapter, options, words, capsys):

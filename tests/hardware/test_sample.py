@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qweft.errors import QweftError
-from qweft.hardware.sample import ChosenTokens, Wanted, choose_sample, places_of
+from qweft.hardware.sample import ChosenTokens, Wanted, choose_sample, measured_targets
 
 
 def rows_of(*lengths):
@@ -15,20 +15,21 @@ def rows_of(*lengths):
 
 def draw(rows, answers=(), a_token=1, cap=None, seed=0, once=0, batch=4):
     prompts = [tokens - 3 for tokens in answers]
-    return choose_sample(Wanted(rows, places_of(rows, "all"), prompts, 4, batch), a_token, once, cap, seed)
+    return choose_sample(Wanted(rows, "all", prompts, 4, batch), a_token, once, cap, seed)
 
 
 def test_without_a_cap_everything_is_measured():
     sample = draw(rows_of(5, 7, 9), [10, 12], a_token=4)
-    assert sample.rows == (0, 1, 2) and sample.answers == 2 and sample.tokens is None
-    assert sample.circuits == 4 * (5 + 7 + 9 + 10 + 12)
+    assert sample.rows == (0, 1, 2) and sample.answers == 2 and sample.kind == "all"
+    assert [len(places) for places in sample.tokens] == [4, 6, 8]  # nothing reads the last token
+    assert sample.circuits == 4 * (4 + 6 + 8 + 10 + 12)
     assert sample == draw(rows_of(5, 7, 9), [10, 12], 4, sample.circuits, seed=1)
 
 
 @pytest.mark.parametrize("cap", [120, 150, 200, 300, 400])
 @pytest.mark.parametrize("seed", range(5))
 def test_as_many_rows_as_fit_and_never_more(cap, seed):
-    sample = draw(rows_of(*[10] * 20), [12, 12, 12], 2, cap, seed)
+    sample = draw(rows_of(*[11] * 20), [12, 12, 12], 2, cap, seed)
     answers = min(3, cap // 2 // 24)
     assert sample.answers == answers
     assert len(sample.rows) == (cap - 24 * answers) // 20
@@ -36,36 +37,37 @@ def test_as_many_rows_as_fit_and_never_more(cap, seed):
 
 
 def test_what_tells_errors_counts_too():
-    sample = draw(rows_of(*[10] * 20), [], 2, 120, once=30)
+    sample = draw(rows_of(*[11] * 20), [], 2, 120, once=30)
     assert len(sample.rows) == 4 and sample.circuits == 110
 
 
 def test_rows_are_drawn_by_the_seed():
-    drawn = {draw(rows_of(*[10] * 20), [], 1, 50, seed).rows for seed in range(20)}
+    drawn = {draw(rows_of(*[11] * 20), [], 1, 50, seed).rows for seed in range(20)}
     assert len(drawn) > 10
     assert {row for rows in drawn for row in rows} == set(range(20))
 
 
 @pytest.mark.parametrize("cap", [6, 13, 30])
 def test_single_tokens_where_no_two_rows_fit(cap):
-    rows = rows_of(*[10] * 20)
+    rows = rows_of(*[11] * 20)
     sample = draw(rows, [5], 3, cap)
-    assert sample.tokens is not None and sample.answers == 0
+    assert sample.kind == "drawn" and sample.answers == 0
     assert len(sample.rows) == 8
     assert sum(map(len, sample.tokens)) == cap // 3
     assert sample.circuits == 3 * (cap // 3)
-    assert "of the 80 tokens of 8 rows measured" in sample.describe(rows)
+    some = cap // 3
+    assert sample.describe(rows) == f"{some} tokens drawn from 8 rows measured, the other {88 - some} computed exactly"
 
 
 def test_calls_hold_the_longest_rows_first_and_each_new_token_by_itself():
-    assert draw(rows_of(5, 9, 7), [10], batch=2).calls == (16, 5, 7, 1, 1, 1)  # a prompt of 7, and 3 that are read
-    tokens = draw(rows_of(*[10] * 20), a_token=2, cap=19, batch=3)
+    assert draw(rows_of(6, 10, 8), [10], batch=2).calls == (16, 5, 7, 1, 1, 1)  # a prompt of 7, and 3 that are read
+    tokens = draw(rows_of(*[11] * 20), a_token=2, cap=19, batch=3)
     assert sum(tokens.calls) == 9 and 0 not in tokens.calls and len(tokens.calls) <= 3
 
 
 def test_a_single_row_is_measured_whole_where_there_is_no_other():
     sample = draw(rows_of(4), cap=5)
-    assert sample.rows == (0,) and sample.tokens is None
+    assert sample.rows == (0,) and sample.kind == "all"
 
 
 def test_rows_without_targets_are_never_chosen():
@@ -78,7 +80,7 @@ def test_rows_without_targets_are_never_chosen():
 
 def test_a_cap_below_one_token():
     with pytest.raises(
-        QweftError, match=r"max_circuits 5 is fewer than the 6 circuits that one token takes; .*--layers"
+        QweftError, match=r"--max-circuits 5 is fewer than the 6 circuits that one token takes; .*--layers"
     ):
         draw(rows_of(4), a_token=4, cap=5, once=2)
 
@@ -86,18 +88,28 @@ def test_a_cap_below_one_token():
 def test_chosen_tokens_are_found_in_any_batch_and_order():
     rows = rows_of(6, 4, 5)
     rows[1] = {"input_ids": rows[0]["input_ids"][:4], "labels": rows[0]["labels"][:4]}  # the beginning of another
-    choose = ChosenTokens(rows, [(0, 5), (2,), ()])
+    choose = ChosenTokens(rows, [(0, 5), (2,), ()], "targets")
     batch = torch.zeros(4, 8, dtype=torch.long)
     for place, row in enumerate((2, 1, 0)):
         ids = torch.tensor(rows[row]["input_ids"])
         batch[place, : len(ids)] = ids
     batch[3, :4] = 63  # a prompt
     assert choose(batch).nonzero().tolist() == [[1, 2], [2, 0], [2, 5], [3, 7]]
+    assert ChosenTokens(rows, [(0, 5), (2,), ()], "all")(batch)[3].all()
 
 
 def test_tokens_that_predict_targets():
     rows = [{"input_ids": [1, 2, 3, 4, 5], "labels": [-100, -100, 3, -100, 5]}, *rows_of(3)]
-    assert places_of(rows, "targets") == [[1, 3], [0, 1]]
-    sample = choose_sample(Wanted(rows, places_of(rows, "targets"), [1], 4, 2), 3, 0, None, 0)
+    wanted = Wanted(rows, "targets", [6], 4, 2)
+    assert wanted.places == [[1, 3], [0, 1]]
+    sample = choose_sample(wanted, 3, 0, None, 0)
     assert sample.tokens == ((1, 3), (0, 1)) and sample.calls == (4, 1, 1, 1, 1) and sample.circuits == 3 * 8
-    assert sample.describe(rows) == "4 of the 8 tokens of 2 rows measured, the others computed exactly, 1 answers"
+    assert sample.describe(rows) == (
+        "all 2 rows, their 4 tokens that predict a target measured, the other 4 computed exactly, 1 answer"
+    )
+
+
+def test_targets_that_a_measured_token_predicts():
+    row = {"input_ids": [1, 2, 3, 4, 5], "labels": [-100, -100, 3, -100, 5]}
+    assert measured_targets(row, (0, 3)) == (False, True)
+    assert measured_targets(rows_of(3)[0], ()) == (False, False)

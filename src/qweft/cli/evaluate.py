@@ -10,6 +10,7 @@ from qweft.cli.command import Command
 from qweft.cli.parser import parse_folder
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
+from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.hardware.config import HardwareConfig
 from qweft.models.config import ModelConfig
@@ -52,12 +53,16 @@ def run(argv: Sequence[str]) -> None:
     """Parse, evaluate and print."""
     folder, options, flags = parse_folder(Overrides, argv, COMMAND)
     sections = {name: options.pop(name) for name in SECTIONS if name in options}
-    on_a_device = options or flags & {"dry-run", "yes"}
+    wanted = sorted({*options, *flags} - {"json"})
+    if wanted and "device" not in options:
+        raise QweftError(
+            f"--{wanted[0].replace('_', '-')} is about circuits measured on a device; name one with --device "
+            "(qweft devices lists them)"
+        )
     with only_json("json" in flags):
-        found = _measured(folder, sections, options, flags, argv) if on_a_device else _computed(folder, sections)
-    if found is None:
-        return
-    as_json, described = found
+        as_json, described = (
+            _measured(folder, sections, options, flags, argv) if wanted else _computed(folder, sections)
+        )
     if "json" in flags:
         print_json(as_json)
     else:
@@ -73,14 +78,15 @@ def _computed(folder: Path, sections: dict[str, Any]) -> tuple[Any, Any]:
 
 def _measured(
     folder: Path, sections: dict[str, Any], options: dict[str, Any], flags: set[str], argv: Sequence[str]
-) -> tuple[Any, Any] | None:
+) -> tuple[Any, Any]:
     from rich.console import Console
 
     from qweft.hardware.describe import describe
+    from qweft.hardware.outcome import Robustness
     from qweft.hardware.run import evaluate_on_device
 
     found = evaluate_on_device(
         folder, sections, HardwareConfig(**options), shlex.join(["qweft", "evaluate", *argv]),
         Console(stderr="json" in flags), yes="yes" in flags, dry_run="dry-run" in flags,
     )  # fmt: skip
-    return None if found is None else (found.to_json(), describe(found))
+    return found.to_json(), describe(found) if isinstance(found, Robustness) else found.describe()

@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from qweft.adapter.cores import Measure
+from qweft.circuit import Circuit, expectation_values
 from qweft.data.conversation import Conversation
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.devices import BoundCircuits, Frequencies, Measurer
+from qweft.devices.jobs import Executor
 from qweft.devices.mitigation.estimate import Mitigation
 from qweft.devices.runner import Runner
 from qweft.evaluation.config import EvaluationConfig
@@ -16,9 +21,10 @@ from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.hardware.config import HardwareConfig
 from qweft.hardware.cost import Rate, rate
 from qweft.hardware.judge import judge, prompt_tokens
-from qweft.hardware.outcome import Judged, Point, Setting, point
-from qweft.hardware.sample import ChosenTokens, Sample, Wanted, choose_sample, places_of
+from qweft.hardware.outcome import Effort, Judged, Point, Setting, point
+from qweft.hardware.sample import ChosenTokens, Sample, Wanted, choose_sample, measured_targets
 from qweft.models.load import LoadedModel
+from qweft.words import many
 
 
 class Counted:
@@ -69,14 +75,29 @@ class Bench:
             self.judging.max_new_tokens,
         )  # fmt: skip
 
-    def measure(self, runner: Runner, setting: Setting, exact: Judged) -> Point:
+    def judge_exactly(self) -> Judged:
+        """The model with its circuits computed in float64, as a device's are, whatever the type of the model."""
+        return self._judge_by(in_float64)
+
+    def measure(self, executor: Executor, setting: Setting, exact: Judged) -> Point:
         """The model with its circuits measured."""
-        counted = Counted(runner)
-        chosen = None if self.sample.tokens is None else ChosenTokens(self.rows, self.sample.tokens)
+        counted = Counted(executor)
+        sent_before = executor.budget.circuits
         began = time.perf_counter()
-        with on_device(self.model, Measurer(counted, setting.shots, self.mitigation), self.layers, chosen):
-            measured = self.judge()
-        return point(setting, measured, exact, counted.circuits, time.perf_counter() - began)
+        measured = self._judge_by(Measurer(counted, setting.shots, self.mitigation))
+        effort = Effort(counted.circuits, executor.budget.circuits - sent_before, time.perf_counter() - began)
+        is_measured = [measured_targets(row, some) for row, some in zip(self.rows, self.sample.tokens, strict=True)]
+        return point(setting, measured, exact, is_measured, effort)
+
+    def _judge_by(self, measure: Measure) -> Judged:
+        chosen = ChosenTokens(self.rows, self.sample.tokens, "all" if self.sample.kind == "all" else "targets")
+        with on_device(self.model, measure, self.layers, chosen):
+            return self.judge()
+
+
+def in_float64(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Expectation values in the type of c, as `Measurer` gives them, computed exactly in float64."""
+    return expectation_values(circuit, c.double(), angles.double()).to(c)
 
 
 def make_bench(
@@ -97,11 +118,10 @@ def make_bench(
     is_test = judging.split == "test"
     rows = data.test if is_test else data.validation
     shown = (data.test_conversations if is_test else data.validation_conversations)[: judging.answers]
-    is_all = config.tokens == "all"
-    prompts = [prompt_tokens(each, loaded.tokenizer) if is_all else 1 for each in shown]
-    wanted = Wanted(rows, places_of(rows, config.tokens), prompts, judging.max_new_tokens, judging.batch_size)
+    prompts = [prompt_tokens(each, loaded.tokenizer) for each in shown]
+    wanted = Wanted(rows, config.tokens, prompts, judging.max_new_tokens, judging.batch_size)
     sample = choose_sample(wanted, len(cores) * counted.circuit, counted.once, config.max_circuits, config.seed)
     return Bench(
         loaded, model, [rows[i] for i in sample.rows], shown[: sample.answers], sample,
-        f"{sample.describe(rows)}, {len(cores)} layers", judging, list(cores), mitigation, counted,
+        f"{sample.describe(rows)}, {many(len(cores), 'layer')}", judging, list(cores), mitigation, counted,
     )  # fmt: skip

@@ -13,7 +13,7 @@ class HardwareConfig:
         device: "exact" computes as ever; "shots", "noisy", or "FAMILY:NAME" as `qweft devices` lists them.
         shots: Measurements of each circuit; several numbers are tried one after the other. None asks for exact
             probabilities, which only simulators have.
-        noise: Noise model: a name, or path of a YAML file; none means the device's own.
+        noise: Noise model: "paper", or path of a YAML file; none means the device's own.
         noise_scale: Every probability of error of the noise model times this; several are tried one after the other.
         readout: Readout errors are undone by "inverse" (qubit by qubit), or by the package mthree ("m3").
         zne: Zero-noise extrapolation from circuits that are folded to so many times their length (1,3,5).
@@ -26,6 +26,10 @@ class HardwareConfig:
         max_cost: The whole of it may cost so much, in the currency of the device's price list.
         max_seconds: The whole of it may take the device so many seconds, as estimated.
         prices: A price list beside the built-in one (YAML).
+        any_calibration: Results that were measured under another calibration of the chip serve too, so that a run goes
+            on the next day with what it has.
+        timeout: A run ends after so many seconds without any job finishing; its jobs live on, and the same command
+            goes on with them.
         seed: Of simulated shots, and of the choice of rows or tokens.
         output: Folder for numbers and plots; by default robustness-DEVICE beside the adapter.
     """
@@ -43,8 +47,19 @@ class HardwareConfig:
     max_cost: float | None = None
     max_seconds: float | None = None
     prices: str | None = None
+    any_calibration: bool = False
+    timeout: float = 3600.0
     seed: int = 0
     output: str | None = None
+
+    @property
+    def mitigation(self) -> str:
+        """What is done about errors, in words; empty for nothing."""
+        said = [f"readout errors undone ({self.readout})"] if self.readout else []
+        if self.zne:
+            factors = ", ".join(f"x {factor}" for factor in self.zne)
+            said.append(f"extrapolated to no noise ({self.extrapolation}; circuits folded {factors})")
+        return ", ".join(said)
 
     @property
     def price_file(self) -> Path | None:

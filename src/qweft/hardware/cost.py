@@ -86,8 +86,8 @@ def estimate_run(grid: Grid, budget: Budget, sample: Sample, layers: int, counte
         parts.append(estimate(device, budget.price, sample.circuits, setting.shots, jobs=jobs))
     whole = together(parts)
     for key, cap, total in (
-        ("max_cost", budget.caps.money, whole.money),
-        ("max_seconds", budget.caps.seconds, whole.seconds),
+        ("--max-cost", budget.caps.money, whole.money),
+        ("--max-seconds", budget.caps.seconds, whole.seconds),
     ):
         if cap is not None and total is not None and total > cap:
             raise QweftError(

@@ -1,17 +1,24 @@
 """Loss and predictions against shots, and against the strength of noise."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qweft.figures.axes import SMALL, dress, short
+from qweft.figures.axes import SMALL, End, dress, name_at_right, short
 from qweft.figures.looks import INK, Look, looks
 from qweft.figures.plate import Notes, Plate
 from qweft.hardware.outcome import Point, Robustness
+from qweft.words import many
 
-Value = Callable[[Point], tuple[float, float | None]]
+Value = Callable[[Point], tuple[float | None, float | None]]
+
+APART = 1.05
+"""Points of different strengths of noise stand side by side: each further to the right by this factor."""
+COMPUTED, BASE, OFF = "computed", "base model", "base model ↑"
+"""Names of the two losses that the others lie between; the last where it lies above the picture."""
+BARS = "Bars: one standard error over rows, of the difference to the exact loss."
 
 
 def plates(found: Robustness) -> list[Plate]:
@@ -24,61 +31,61 @@ def plates(found: Robustness) -> list[Plate]:
     return made
 
 
-def _loss(point: Point) -> tuple[float, float | None]:
+def _loss(point: Point) -> tuple[float | None, float | None]:
     return point.loss, point.rise_error
 
 
-def _agreement(point: Point) -> tuple[float, float | None]:
+def _agreement(point: Point) -> tuple[float | None, float | None]:
+    if point.agreement is None:
+        return None, None
     return 100 * point.agreement, None if point.agreement_error is None else 100 * point.agreement_error
 
 
 def _by_shots(found: Robustness) -> Plate:
-    style = looks([_name(found, scale) for scale in found.scales])
+    names = [_name(found, scale) for scale in found.scales]
+    style = looks([*names, COMPUTED, BASE])
 
     def draw(figure: Figure) -> Notes:
         upper, lower = figure.subplots(2, sharex=True)
         for axes, value in ((upper, _loss), (lower, _agreement)):
-            for scale in found.scales:
-                _shots_line(axes, found, scale, style[_name(found, scale)], value)
             axes.set_xscale("log")
-            dress(axes)
-        _marks(upper, found)
-        upper.set_title("held-out loss, nats a token", loc="left", fontsize=SMALL, color=INK)
-        lower.set_title("same next token as computed exactly, %", loc="left", fontsize=SMALL, color=INK)
+            ends = []
+            for number, (name, scale) in enumerate(zip(names, found.scales, strict=True)):
+                ends += _shots_line(axes, found, scale, APART**number, End(0.0, name, style[name]), value)
+            _finish(axes, found, style, ends, with_losses=axes is upper)
+        _titles(upper, lower, found)
         lower.set_xlabel("shots a circuit")
         lower.xaxis.set_major_formatter(lambda value, _: short(value))
         lower.minorticks_off()
-        if len(found.scales) > 1:
-            lower.legend(fontsize=SMALL, labelcolor=INK, frameon=False)
         return {}
 
     told = "; ".join(
         f"{_name(found, scale)}: " + ", ".join(f"{_shots(point)} {point.loss:.3f}" for point in found.at(scale))
         for scale in found.scales
     )
+    limit = " Dotted: what more shots lead to." if any(point.setting.shots is None for point in found.points) else ""
+    beside = " Points of one number of shots stand side by side." if len(names) > 1 else ""
     return Plate(
         "by_shots",
-        "Loss and predictions by shots",
-        "Bars: one standard error over rows, of the difference to the exact loss. Dotted: what more shots lead to.",
-        f"Held-out loss by shots. Computed exactly {found.exact:.3f}, base model {found.base:.3f}. {told}.",
+        f"Loss and predictions by shots: {found.measures}",
+        f"{BARS}{limit}{beside}{_off_scale(found)}",
+        f"Held-out loss by shots. {_ends(found)} {told}.",
         5.2,
         draw,
     )
 
 
 def _by_noise(found: Robustness) -> Plate:
-    style = looks(["adapter"])["adapter"]
     last = [found.at(scale)[-1] for scale in found.scales]
+    style = looks(["measured", COMPUTED, BASE])
 
     def draw(figure: Figure) -> Notes:
         upper, lower = figure.subplots(2, sharex=True)
         for axes, value in ((upper, _loss), (lower, _agreement)):
-            _bars(axes, list(found.scales), last, style, value)
             axes.set_xscale("symlog", linthresh=min(scale for scale in found.scales if scale > 0))
-            dress(axes)
-        _marks(upper, found)
-        upper.set_title("held-out loss, nats a token", loc="left", fontsize=SMALL, color=INK)
-        lower.set_title("same next token as computed exactly, %", loc="left", fontsize=SMALL, color=INK)
+            ends = _bars(axes, list(found.scales), last, End(0.0, "measured", style["measured"]), value)
+            _finish(axes, found, style, ends, with_losses=axes is upper)
+        _titles(upper, lower, found)
         lower.set_xlabel("noise, in units of the noise model")
         lower.set_xticks(list(found.scales), [f"{scale:g}" for scale in found.scales])
         lower.minorticks_off()
@@ -87,42 +94,77 @@ def _by_noise(found: Robustness) -> Plate:
     told = ", ".join(f"x {point.setting.noise_scale:g} {point.loss:.3f}" for point in last)
     return Plate(
         "by_noise",
-        f"Loss and predictions by noise, {_shots(last[0])}",
-        "Bars: one standard error over rows, of the difference to the exact loss.",
-        f"Held-out loss by noise. Computed exactly {found.exact:.3f}, base model {found.base:.3f}. {told}.",
+        f"Loss and predictions by noise, {_shots(last[0])}: {found.measures}",
+        f"{BARS}{_off_scale(found)}",
+        f"Held-out loss by noise. {_ends(found)} {told}.",
         5.2,
         draw,
     )
 
 
-def _shots_line(axes: Axes, found: Robustness, scale: float, look: Look, value: Value) -> None:
+def _shots_line(axes: Axes, found: Robustness, scale: float, apart: float, end: End, value: Value) -> list[End]:
     points = [point for point in found.at(scale) if point.setting.shots is not None]
-    _bars(axes, [float(point.setting.shots or 0) for point in points], points, look, value, _name(found, scale))
+    ends = _bars(axes, [apart * (point.setting.shots or 0) for point in points], points, end, value)
     for limit in (point for point in found.at(scale) if point.setting.shots is None):
-        axes.axhline(value(limit)[0], color=look.hex, linewidth=1, linestyle=":")
+        middle, _ = value(limit)
+        if middle is not None:
+            axes.axhline(middle, color=end.look.hex, linewidth=1, linestyle=":")
+    return ends
 
 
-def _bars(axes: Axes, at: list[float], points: list[Point], look: Look, value: Value, label: str = "") -> None:
-    values = [value(point) for point in points]
+def _bars(axes: Axes, at: Sequence[float], points: Sequence[Point], end: End, value: Value) -> list[End]:
+    """Draws a line with bars; returns where its name stands."""
+    drawn = [
+        (x, middle, error) for x, (middle, error) in zip(at, map(value, points), strict=True) if middle is not None
+    ]
+    if not drawn:
+        return []
     axes.errorbar(
-        at, [middle for middle, _ in values], yerr=[error or math.nan for _, error in values], color=look.hex,
-        linestyle=look.line, marker=look.marker, markersize=5, markeredgewidth=0, linewidth=1.4, capsize=2,
-        label=label or None,
+        [x for x, _, _ in drawn], [middle for _, middle, _ in drawn], yerr=[error or math.nan for _, _, error in drawn],
+        color=end.look.hex, linestyle=end.look.line, marker=end.look.marker, markersize=5, markeredgewidth=0,
+        linewidth=1.4, capsize=2,
     )  # fmt: skip
+    return [end._replace(value=drawn[-1][1])]
 
 
-def _marks(axes: Axes, found: Robustness) -> None:
-    """The two losses that the others lie between."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, found.exact - 0.03 * (high - low)), high)
-    for value, name in ((found.exact, "computed exactly"), (found.base, "base model")):
+def _finish(axes: Axes, found: Robustness, style: dict[str, Look], ends: list[End], with_losses: bool) -> None:
+    """Lines for what the loss lies between, names beside the ends of all lines, quiet axes."""
+    if with_losses:
         low, high = axes.get_ylim()
-        if low <= value <= high + 0.5 * (high - low):
-            axes.axhline(value, color=INK, linewidth=1)
-            axes.annotate(
-                name, (0, value), xycoords=("axes fraction", "data"), xytext=(2, 2), textcoords="offset points",
-                ha="left", fontsize=SMALL - 1, color=INK,
-            )  # fmt: skip
+        margin = 0.05 * (high - low)
+        axes.set_ylim(min(low, found.computed.exact - margin), max(high, found.computed.exact + margin))
+        is_off = _is_off_scale(found)
+        if not is_off:
+            axes.set_ylim(axes.get_ylim()[0], max(axes.get_ylim()[1], found.computed.base + margin))
+            axes.axhline(found.computed.base, color=style[BASE].hex, linewidth=1)
+        axes.axhline(found.computed.exact, color=style[COMPUTED].hex, linewidth=1)
+        ends = [
+            *ends,
+            End(found.computed.exact, COMPUTED, style[COMPUTED]),
+            End(found.computed.base, OFF if is_off else BASE, style[BASE]),
+        ]
+    dress(axes)
+    name_at_right(axes, ends)
+
+
+def _titles(upper: Axes, lower: Axes, found: Robustness) -> None:
+    what = "held-out loss, nats a token" + (" (drawn tokens measured)" if found.is_diluted else "")
+    upper.set_title(what, loc="left", fontsize=SMALL, color=INK)
+    lower.set_title("same next token as computed exactly, %", loc="left", fontsize=SMALL, color=INK)
+
+
+def _is_off_scale(found: Robustness) -> bool:
+    """Whether the base model's loss would press everything else together."""
+    losses = [found.computed.exact, *(point.loss for point in found.points)]
+    return found.computed.base - max(losses) > max(losses) - min(losses)
+
+
+def _off_scale(found: Robustness) -> str:
+    return f" The base model's loss, {found.computed.base:.3f}, lies above." if _is_off_scale(found) else ""
+
+
+def _ends(found: Robustness) -> str:
+    return f"Computed exactly {found.computed.exact:.3f}, base model {found.computed.base:.3f}."
 
 
 def _name(found: Robustness, scale: float) -> str:
@@ -130,4 +172,4 @@ def _name(found: Robustness, scale: float) -> str:
 
 
 def _shots(point: Point) -> str:
-    return "exact probabilities" if point.setting.shots is None else f"{point.setting.shots:,} shots"
+    return "exact probabilities" if point.setting.shots is None else many(point.setting.shots, "shot")

@@ -19,11 +19,13 @@ class Grid:
         devices: A device for each strength of noise.
         settings: In the order in which they are run.
         identity: What the device says of itself at strength 1.
+        has_noise: Whether there is a noise model, whose strength means something.
     """
 
     devices: dict[float, Device | RemoteDevice]
     settings: tuple[Setting, ...]
     identity: str
+    has_noise: bool
 
 
 def make_grid(config: HardwareConfig) -> Grid:
@@ -35,35 +37,42 @@ def make_grid(config: HardwareConfig) -> Grid:
         QweftError: If a number is out of range, or the device or its shots cannot be had.
     """
     _check(config)
-    devices = {
-        scale: make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
-        for scale in sorted(set(config.noise_scale))
-    }
+    devices = {scale: _device(config, scale) for scale in sorted(set(config.noise_scale))}
     wanted: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
     first = next(iter(devices.values()))
     for shots in wanted:
         first.check(shots)
     if config.shots and isinstance(first, Device) and _is_exact_too(first):
         wanted.append(None)
-    whole = devices.get(1.0) or make_device(config.device, DeviceSettings(config.seed, config.noise))
-    return Grid(devices, tuple(Setting(shots, scale) for scale in devices for shots in wanted), whole.identity())
+    identity = _device(config, 1.0).identity()
+    has_noise = identity != _device(config, 2.0).identity()
+    if config.noise_scale != [1.0] and not has_noise:
+        raise QweftError(
+            f"--noise-scale {','.join(f'{scale:g}' for scale in config.noise_scale)}: device {config.device} has no "
+            "noise model that could be scaled; name one with --noise, or use device noisy"
+        )
+    return Grid(devices, tuple(Setting(shots, scale) for scale in devices for shots in wanted), identity, has_noise)
+
+
+def _device(config: HardwareConfig, scale: float) -> Device | RemoteDevice:
+    return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
 
 
 def _check(config: HardwareConfig) -> None:
     for shots in config.shots or []:
         if shots < 1:
-            raise QweftError(f"shots must be at least 1, got {shots}; leave them out for exact probabilities")
+            raise QweftError(f"--shots must be at least 1, got {shots}; leave them out for exact probabilities")
     if not config.noise_scale:
-        raise QweftError("noise_scale is an empty list; 1 is the noise model as it is")
+        raise QweftError("--noise-scale is an empty list; 1 is the noise model as it is")
     for scale in config.noise_scale:
         if not (math.isfinite(scale) and scale >= 0):
-            raise QweftError(f"noise_scale must be at least 0, got {scale}")
+            raise QweftError(f"--noise-scale must be at least 0, got {scale}")
     if config.device in NOISELESS and (config.noise is not None or config.noise_scale != [1.0]):
         raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
-    for name in ("max_circuits", "max_cost", "max_seconds"):
+    for name in ("max_circuits", "max_cost", "max_seconds", "timeout"):
         value = getattr(config, name)
         if value is not None and not value > 0:
-            raise QweftError(f"{name} must be above 0, got {value}")
+            raise QweftError(f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
 def _is_exact_too(device: Device) -> bool:

@@ -1,23 +1,27 @@
 """`qweft evaluate ADAPTER --device ...`: a trained adapter with its circuits measured on a device."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from qweft.data.load import load_data
-from qweft.devices.jobs import Budget, Executor, confirm
+from qweft.devices.jobs import Budget, Executor, Patience, confirm
 from qweft.devices.mitigation import make_mitigation
 from qweft.environment import environment
+from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.saved import put_on, sections_of
 from qweft.files import check_writable
 from qweft.hardware.bench import Bench, make_bench
 from qweft.hardware.config import HardwareConfig
 from qweft.hardware.cost import estimate_run, make_budget
+from qweft.hardware.describe import one_line
 from qweft.hardware.grid import Grid, make_grid
-from qweft.hardware.outcome import Judged, Point, Robustness
+from qweft.hardware.outcome import Computed, Judged, Point, Robustness
+from qweft.hardware.plan import Plan
 from qweft.hardware.write import write
 from qweft.models.load import load_model
 
@@ -30,7 +34,7 @@ def evaluate_on_device(
     console: Console | None = None,
     yes: bool = False,
     dry_run: bool = False,
-) -> Robustness | None:
+) -> Robustness | Plan:
     """Judge an adapter at every number of shots and strength of noise, beside itself computed exactly.
 
     Args:
@@ -40,13 +44,15 @@ def evaluate_on_device(
         command: The command line, for the record.
         console: Where progress is told.
         yes: Whether the user agrees already to what is sent to a device that takes jobs or costs money.
-        dry_run: Tell what would be measured and what it takes, and stop.
+        dry_run: Stop before anything is measured.
 
     Returns:
-        What was found, also written to the output folder; none of a dry run.
+        What was found; it is also written to the output folder, anew after each setting, so that a run that ends early
+        leaves what it has. Of a dry run what would be measured and what it takes.
 
     Raises:
-        QweftError: If anything in the config is wrong, or the user does not agree; before anything is measured.
+        QweftError: If anything in the config is wrong, or the user does not agree, before anything is measured; or the
+            device gives up.
     """
     console = console or Console()
     model_config, data_config, judging = sections_of(adapter, dict(overrides))
@@ -60,38 +66,46 @@ def evaluate_on_device(
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
     bench = make_bench(loaded, put_on(loaded, adapter), data, judging, config, mitigation)
-    plan = estimate_run(grid, budget, bench.sample, len(bench.layers), bench.rate)
-    console.print(f"{bench.measures}, {len(grid.settings)} settings, at most {plan.circuits:,} circuits")
+    dtype = str(loaded.dtype).removeprefix("torch.")
+    plan = Plan(
+        bench.measures,
+        dtype,
+        len(grid.settings),
+        estimate_run(grid, budget, bench.sample, len(bench.layers), bench.rate),
+    )
     if dry_run:
-        console.print(plan.describe())
-        return None
-    confirm(plan, yes)
+        return plan
+    console.print(plan.headline(), highlight=False)
+    confirm(plan.estimate, yes)
     with bench.model.disable_adapter():
         base = bench.judge()
-    exact = bench.judge()
-    points = tuple(_points(grid, budget, bench, exact, console))
+    exact = bench.judge_exactly()
     found = Robustness(
-        str(adapter), f"{data_config.source} ({judging.split})", config.device,
-        grid.identity, bench.measures, tuple(bench.layers), base.loss.loss,
-        exact.loss.loss, tuple(each.prompt[-1].content for each in bench.conversations), exact.answers, points,
-        environment(
-            loaded.source.origin, data.report.fingerprint, command, str(loaded.device),
-            str(loaded.dtype).removeprefix("torch."),
-        ),
+        str(adapter), f"{data_config.source} ({judging.split})", config.device, grid.identity, grid.has_noise,
+        config.mitigation, bench.measures, bench.sample, tuple(bench.layers), Computed.of(base, exact),
+        tuple(each.prompt[-1].content for each in bench.conversations), (), len(grid.settings), asdict(config),
+        environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),
     )  # fmt: skip
-    console.print(f"written to {write(found, output)}", highlight=False, soft_wrap=True)
+    try:
+        for point in _points(grid, budget, bench, exact, config, console):
+            found = replace(found, points=(*found.points, point))
+            page = write(found, output)
+            console.print(one_line(found, point), highlight=False)
+    except QweftError:
+        if found.points:
+            console.print(f"what was measured is in {output}", highlight=False, soft_wrap=True)
+        raise
+    console.print(f"written to {page}", highlight=False, soft_wrap=True)
     return found
 
 
-def _points(grid: Grid, budget: Budget, bench: Bench, exact: Judged, console: Console) -> Iterator[Point]:
-    """Every setting measured, one after the other, each told when it is done."""
+def _points(
+    grid: Grid, budget: Budget, bench: Bench, exact: Judged, config: HardwareConfig, console: Console
+) -> Iterator[Point]:
+    """Every setting measured, one after the other."""
     for setting in grid.settings:
-        executor = Executor(grid.devices[setting.noise_scale], budget=budget, tell=console.print)
-        found = bench.measure(executor, setting, exact)
-        shots = "exact probabilities" if setting.shots is None else f"{setting.shots:,} shots"
-        console.print(
-            f"noise x {setting.noise_scale:g}, {shots}: loss {found.loss:.4f}, {found.circuits:,} circuits, "
-            f"{found.seconds:.0f} s",
-            highlight=False,
-        )
-        yield found
+        executor = Executor(
+            grid.devices[setting.noise_scale], budget=budget, patience=Patience(timeout=config.timeout),
+            any_calibration=config.any_calibration, tell=console.print,
+        )  # fmt: skip
+        yield bench.measure(executor, setting, exact)

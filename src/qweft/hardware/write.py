@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qweft.files import write_bytes, write_json
-from qweft.hardware.describe import setting_name, table, words
+from qweft.hardware.describe import legend, setting_name, table, title, words
 from qweft.hardware.figures import plates
 from qweft.hardware.outcome import Robustness
 
@@ -19,13 +19,15 @@ def write(found: Robustness, folder: Path) -> Path:
         plate.write(folder)
         write_bytes(folder / f"{plate.name}.svg", _standing_alone(plate.svg()).encode())
     lines = [
-        f"# {found.device} on {found.data}",
+        f"# {title(found)}",
         "",
-        f"{found.adapter}: {found.measures}. Device: {found.identity}.",
+        f"Adapter: {found.adapter}. Device: {found.identity}.",
         "",
         *(f"- {line}" for line in words(found)),
         "",
         *_table(found),
+        "",
+        legend(found),
         "",
         *(line for plate in made for line in (f"![{plate.title}]({plate.file})", "", plate.caption, "")),
         *_answers(found),
@@ -44,7 +46,7 @@ def _table(found: Robustness) -> list[str]:
 def _answers(found: Robustness) -> list[str]:
     """Each prompt with its different answers, and the settings that gave them."""
     lines = []
-    for number, (prompt, exact) in enumerate(zip(found.prompts, found.exact_answers, strict=True)):
+    for number, (prompt, exact) in enumerate(zip(found.prompts, found.computed.answers, strict=True)):
         given: dict[str, list[str]] = {exact: ["computed"]}
         for scale in found.scales:
             for each in found.at(scale):

@@ -62,7 +62,10 @@ class Estimate:
         return table
 
     def _lines(self) -> list[tuple[str, str]]:
-        known = "" if self.cached is None else f", of which {self.cached:,} have results"
+        if self.cached is None:
+            known = " at most; what has results already is not measured again"
+        else:
+            known = f", of which {self.cached:,} have results"
         if self.other_calibrations:
             known += f" ({self.other_calibrations:,} more under other calibrations of the chip)"
         price = f" ({self.source})" if self.source else ""
