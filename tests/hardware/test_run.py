@@ -6,6 +6,8 @@ import pytest
 
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
+from qweft.devices import DeviceError
+from qweft.devices.jobs import Executor
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
@@ -111,6 +113,61 @@ def test_a_device_that_takes_jobs(adapter, tmp_path, capsys, monkeypatch):
     plain = ["--device", "shots", "--shots", "50", "--layers", "v_proj", "--evaluation.answers", "1"]
     assert evaluate(adapter, *plain, "--output", str(tmp_path / "c")) == 0
     assert read(tmp_path / "c")["points"][0]["loss"] == first["loss"]
+
+
+def test_a_queue_that_is_longer_than_the_patience(adapter, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    common = [
+        "--device",
+        "rehearsal:shots",
+        "--shots",
+        "50",
+        "--layers",
+        "v_proj",
+        "--evaluation.answers",
+        "0",
+        "--yes",
+    ]
+    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 3600.0)
+    assert evaluate(adapter, *common, "--timeout", "0.1", "--output", str(tmp_path / "a")) == 2
+    captured = capsys.readouterr()
+    assert "nothing came for 0.1 s; open jobs live on" in " ".join(captured.err.split())
+    assert captured.out.count("sent job") == 1 and not (tmp_path / "a" / "robustness.json").exists()
+    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
+    assert evaluate(adapter, *common, "--any-calibration", "true", "--output", str(tmp_path / "a")) == 0
+    assert read(tmp_path / "a")["config"]["any_calibration"] is True
+
+
+def test_a_run_that_is_stopped_leaves_what_it_has(adapter, tmp_path, capsys, monkeypatch):
+    run = Executor.run
+
+    def refuses_many_shots(self, circuits, shots):
+        if shots == 1000:
+            raise DeviceError("the chip is switched off")
+        return run(self, circuits, shots)
+
+    monkeypatch.setattr(Executor, "run", refuses_many_shots)
+    options = ["--device", "shots", "--shots", "10,100,1000", "--max-circuits", "300", "--output", str(tmp_path)]
+    assert evaluate(adapter, *options) == 2
+    captured = capsys.readouterr()
+    assert "the chip is switched off" in captured.err and "what was measured is in" in captured.out
+    assert [point["setting"]["shots"] for point in read(tmp_path)["points"]] == [10, 100]
+    page = (tmp_path / "robustness.md").read_text()
+    assert "2 of 3 settings measured so far." in page and (tmp_path / "by_shots.png").is_file()
+
+
+def test_a_dry_run_as_json(adapter, capsys):
+    options = ["--device", "shots", "--shots", "10,100", "--max-circuits", "300", "--dry-run", "--json"]
+    assert evaluate(adapter, *options) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["settings"] == 2 and planned["dtype"] == "float32"
+    assert 0 < planned["estimate"]["circuits"] <= 600
+
+
+def test_in_bfloat16_the_exact_device_changes_nothing(adapter, tmp_path):
+    assert evaluate(adapter, "--device", "exact", "--model.dtype", "bfloat16", "--output", str(tmp_path)) == 0
+    (point,) = read(tmp_path)["points"]
+    assert point["rise"] == 0 and "model in bfloat16" in (tmp_path / "robustness.md").read_text()
 
 
 def test_caps_stop_before_anything_is_sent(adapter, tmp_path, capsys, monkeypatch):

@@ -203,7 +203,7 @@ class RemoteRun:
     def _timed_out(self, missing: list[int]) -> UnavailableError:
         words = f", and it does not answer ({self._silence})" if self._silence else ""
         return UnavailableError(
-            f"device {self.device.name}: nothing came for {self.patience.timeout:,.0f} s{words}; open jobs live on "
+            f"device {self.device.name}: nothing came for {self.patience.timeout:,.6g} s{words}; open jobs live on "
             f"({len(self._ours(missing))}, {len(missing)} circuits are missing): run the same command again, tomorrow "
             "too, or qweft jobs fetch"
         )
