@@ -6,6 +6,7 @@ import pytest
 from docstring_parser import parse as parse_docstring
 
 from qweft.analysis.config import InspectionConfig
+from qweft.cli.data import CheckConfig
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.push import PushConfig
@@ -21,6 +22,7 @@ CONFIG_CLASSES = {
     "plan": RunConfig,
     "compare": ComparisonConfig,
     "tune": ComparisonConfig,
+    "data": CheckConfig,
     "evaluate": Overrides,
     "inspect": InspectionConfig,
     "circuit": CircuitConfig,

@@ -1,6 +1,6 @@
 import pytest
 
-from qweft.data.formats import to_conversation
+from qweft.data.formats import KNOWN, format_of, to_conversation
 from qweft.errors import QweftError
 
 
@@ -26,6 +26,12 @@ ASKED = [("user", "2+2?"), ("assistant", "4")]
         {"query": "2+2?", "response": "4", "type": "GSM_Rephrased"},
         {"problem": "2+2?", "reannotated_assistant_content": "4", "solution": "other"},
         {"problem": "2+2?", "solution": "4"},
+        {"prompt": "2+2?", "response": "4"},
+        {
+            "reannotated_messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}],
+            "messages": [],
+        },
+        {"input": "2+2?", "reasoning_content": "", "content": "4"},
     ],
 )
 def test_every_format_says_the_same(row):
@@ -78,7 +84,7 @@ def test_groups():
         ({"conversations": [{"from": "gpt", "value": ""}]}, "the answer in message 1 is empty"),
         ({"instruction": "q", "output": "a", "history": ["x"]}, "history entry 1 is not a pair"),
         ({"question": ["q"], "answer": "a"}, "question is list, not text"),
-        ({"text": "once"}, "the format is not known"),
+        ({"words": "once"}, "the format is not known"),
     ],
 )
 def test_a_bad_row_is_named(row, words):
@@ -88,3 +94,39 @@ def test_a_bad_row_is_named(row, words):
     assert words in str(fault.value)
     assert f"its keys are {', '.join(row)}" in str(fault.value)
     assert "messages (role, content)" in str(fault.value)
+
+
+def test_a_chain_of_thought_in_a_column_or_key_of_its_own_stands_before_its_answer():
+    thought = "<think>\nadd\n</think>\n\n4"
+    assert said({"input": "2+2?", "reasoning_content": "\nadd\n", "content": "4"})[1] == ("assistant", thought)
+    turns = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4", "reasoning_content": "add"}]
+    assert said({"messages": turns})[1] == ("assistant", thought)
+
+
+def test_a_plain_text():
+    (message,) = to_conversation({"text": "Once upon a time."}, "here").messages
+    assert (message.role, message.content) == ("text", "Once upon a time.")
+    one, other = (to_conversation({"text": text}, "here") for text in ("Once  upon\na time.", "once upon a time."))
+    assert one.is_text and one.group == other.group
+    assert to_conversation({"text": "a", "group": "b"}, "here").group == "b"
+    assert not to_conversation({"text": "no", "question": "2+2?", "answer": "4"}, "here").is_text
+    with pytest.raises(QweftError, match="here: the text is empty"):
+        to_conversation({"text": " \n"}, "here")
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"messages": []}, "messages (role, content)"),
+        ({"conversations": []}, "conversations (from, value)"),
+        ({"prompt": "a", "completion": "b"}, "prompt + completion"),
+        ({"instruction": "a", "output": "b"}, "instruction [+ input, history] + output"),
+        ({"input": "a", "reasoning_content": "b", "content": "c"}, "input + reasoning_content + content"),
+        ({"question": "a", "answer": "b"}, "question + answer"),
+        ({"problem": "a", "solution": "b"}, "problem + solution"),
+        ({"text": "a"}, "text"),
+        ({"words": "a"}, "unknown"),
+    ],
+)
+def test_what_a_format_is_called(row, name):
+    assert format_of(row) == name and (name in KNOWN or name == "unknown")

@@ -82,9 +82,13 @@ def test_a_folder_without_data(tmp_path):
 )
 def test_a_hub_id_is_read_through_datasets(monkeypatch, source, asked):
     calls = []
-    monkeypatch.setattr("datasets.load_dataset", lambda *names, split: calls.append((names, split)) or ROWS)
+    monkeypatch.setattr(
+        "datasets.load_dataset", lambda *names, split, streaming: calls.append((names, split, streaming)) or ROWS
+    )
     assert [row for _, row in read_rows(source)] == ROWS
-    assert calls == [(asked, "train")]
+    assert calls == [(asked, "train", False)]
+    assert [row for _, row in read_rows(source, max_rows=1)] == ROWS[:1]
+    assert calls[1] == (asked, "train", True)  # no more is fetched than what is read
 
 
 def test_an_unreachable_hub_is_said(monkeypatch):
@@ -99,3 +103,95 @@ def test_an_unreachable_hub_is_said(monkeypatch):
 def test_an_unknown_embedded_name():
     with pytest.raises(QweftError, match=r"embedded:gsm: unknown; there are .*did you mean embedded:gsm_symbolic"):
         list(read_rows("embedded:gsm"))
+
+
+def test_plain_text_is_read_in_stretches_that_end_with_a_paragraph(tmp_path):
+    paragraphs = [f"Paragraph {number}. " + "word " * 150 for number in range(100)]
+    (tmp_path / "book.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
+    rows = [row for _, row in read_rows(str(tmp_path / "book.txt"))]
+    assert "".join(row["text"] for row in rows) == "\n\n".join(paragraphs)
+    assert all(4000 <= len(row["text"]) <= 16000 for row in rows) and len(rows) > 5
+    assert all(row["text"].startswith("Paragraph") for row in rows)
+    assert len({row["group"] for row in rows}) == len(rows)
+
+
+def test_plain_text_without_any_line_end_and_in_chinese(tmp_path):
+    text = "今天天气很好。" * 20_000
+    (tmp_path / "a.md").write_text(text, encoding="utf-8")
+    rows = [row["text"] for _, row in read_rows(str(tmp_path / "a.md"))]
+    assert "".join(rows) == text and all(row.endswith("。") for row in rows)
+
+
+def test_a_large_text_is_never_in_memory_as_a_whole(tmp_path):
+    import tracemalloc
+
+    path = tmp_path / "large.txt"
+    with path.open("w") as file:
+        for number in range(40_000):
+            file.write(f"Line {number} of a large file, " + "x" * 200 + "\n")
+    tracemalloc.start()
+    count = sum(1 for _ in read_rows(str(path)))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count > 500 and most < path.stat().st_size / 10
+
+
+def test_plain_text_counts_in_a_folder_where_there_is_nothing_else(tmp_path):
+    (tmp_path / "notes.md").write_text("some notes")
+    assert [row["text"] for _, row in read_rows(str(tmp_path))] == ["some notes"]
+    write(tmp_path, ".csv")
+    assert [row for _, row in read_rows(str(tmp_path))] == ROWS
+
+
+def test_only_the_first_rows(tmp_path):
+    assert [row for _, row in read_rows(str(write(tmp_path, ".jsonl")), max_rows=1)] == ROWS[:1]
+    with pytest.raises(QweftError, match=r"data.max_rows must be at least 1, got 0"):
+        list(read_rows("a.jsonl", max_rows=0))
+
+
+SETS = {
+    "CPsyCounD": {"instruction": "你好", "input": "", "output": "您好", "history": [["在吗", "在的"]]},
+    "R1-Distill-SFT": {
+        "id": "1",
+        "reannotated_messages": [
+            {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "<think>\nadd\n</think>\n\n4"},
+        ],
+        "messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "5"}],
+        "reannotated_assistant_content": "4", "source": "numinamath", "source_dataset": "x", "verified": None,
+    },
+    "Chinese-DeepSeek-R1-Distill-data-110k": {
+        "input": "二加二？", "reasoning_content": "加起来。", "content": "四", "repo_name": "math", "score": 10,
+        "prompt_tokens_len": 3, "content_tokens_len": 1, "reasoning_content_tokens_len": 3,
+    },
+    "MetaMathQA": {"query": "2+2?", "response": "4", "type": "GSM_AnsAug", "original_question": "2+2?"},
+    "GSM8K": {"question": "2+2?", "answer": "2+2=<<2+2=4>>4\n#### 4"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_public_data_set_by_name_from_the_hub_and_from_a_file(tmp_path, monkeypatch, name):
+    calls = []
+    monkeypatch.setattr("datasets.load_dataset", lambda *asked, **_: calls.append(asked) or [SETS[name]])
+    assert [row for _, row in read_rows(name.upper())] == [SETS[name]]
+    assert calls[0][0].count("/") == 1
+    path = tmp_path / "copy.jsonl"
+    path.write_text(json.dumps(SETS[name], ensure_ascii=False), encoding="utf-8")
+    assert [row for _, row in read_rows(name, file=str(path))] == [SETS[name]] and len(calls) == 1
+    path.write_text(json.dumps({"text": "something else"}))
+    with pytest.raises(
+        QweftError, match=rf"copy.jsonl, row 1: this is not {name}, whose rows have .*its columns are text"
+    ):
+        list(read_rows(name, file=str(path)))
+
+
+def test_a_public_data_set_that_cannot_be_had(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ConnectionError("Couldn't reach it")
+
+    monkeypatch.setattr("datasets.load_dataset", fail)
+    with pytest.raises(QweftError, match=r"CPsyCoun: .*or give CPsyCounD's own file with data.file"):
+        list(read_rows("cpsycound"))
+    with pytest.raises(QweftError, match=r"data.file .*none.jsonl: there is no such file"):
+        list(read_rows("cpsycound", file=str(tmp_path / "none.jsonl")))
+    with pytest.raises(QweftError, match=r"data.source a.jsonl is not the name of a public data set \(CPsyCounD,"):
+        list(read_rows("a.jsonl", file="b.jsonl"))

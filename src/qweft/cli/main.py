@@ -12,6 +12,7 @@ from qweft.errors import QweftError
 # Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
 COMMANDS = {
     "train": "train one adapter",
+    "data": "look at data before training: format, lengths, what would be cut, what is learned",
     "evaluate": "judge a trained adapter beside its base model",
     "inspect": "measure what a trained adapter does, layer by layer",
     "circuit": "draw, count, compile and write out the circuit of one layer, and its values for each token",

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ROLES = ("system", "user", "assistant", "tool")
+TEXT = "text"
+"""Role of the one message of a plain text, which nobody asked for and all of which is learned."""
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,7 @@ class Message:
     """One turn.
 
     Args:
-        role: "system", "user", "assistant" or "tool".
+        role: "system", "user", "assistant" or "tool"; `TEXT` for a plain text.
         content: Its text.
     """
 
@@ -22,15 +24,20 @@ class Message:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Messages that end with an answer.
+    """Messages that end with an answer, or a plain text.
 
     Args:
-        messages: At least one of role "assistant", and that is the last.
+        messages: At least one of role "assistant", and that is the last; or one of role `TEXT`.
         group: Rows of one group stay on one side of a split.
     """
 
     messages: tuple[Message, ...]
     group: str
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a plain text: no turns, no template, all of it learned."""
+        return self.messages[0].role == TEXT
 
     @property
     def prompt(self) -> tuple[Message, ...]:
@@ -56,3 +63,8 @@ def prompt_group(messages: Sequence[Message]) -> str:
         if message.role != "system":
             said.append(" ".join(message.content.casefold().split()))
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+
+
+def text_group(message: Message) -> str:
+    """Return the default group of a plain text: a hash of it; case and white space do not count."""
+    return hashlib.sha256(" ".join(message.content.casefold().split()).encode()).hexdigest()[:16]

@@ -3,20 +3,27 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from qweft.data.conversation import ROLES, Conversation, Message, prompt_group
+from qweft.data.conversation import ROLES, TEXT, Conversation, Message, prompt_group, text_group
 from qweft.errors import QweftError
 
 Row = Mapping[str, Any]
 
+MESSAGES, SHAREGPT, COMPLETION = "messages (role, content)", "conversations (from, value)", "prompt + completion"
+ALPACA, REASONING = "instruction [+ input, history] + output", "input + reasoning_content + content"
+PLAIN = "text"
 KNOWN = (
-    "messages (role, content)",
-    "conversations (from, value)",
-    "prompt + completion",
-    "instruction [+ input, history] + output",
+    MESSAGES,
+    SHAREGPT,
+    COMPLETION,
+    ALPACA,
+    REASONING,
     "question + answer",
     "query + response",
     "problem + solution",
+    PLAIN,
 )
+THOUGHT = "<think>\n{}\n</think>\n\n{}"
+"""A chain of thought and the answer after it, as DeepSeek-R1 writes them."""
 ROLE_NAMES = {
     "human": "user",
     "gpt": "assistant",
@@ -37,12 +44,14 @@ PAIRS = (
 def to_conversation(row: Row, where: str) -> Conversation:
     """Turn a row into a conversation.
 
-    Known are `messages` (role, content); `conversations` (from, value; ShareGPT); `prompt` and `completion`, each a
-    text or a list of messages; `instruction`, `input`, `output` and `history` (Alpaca); `question` and `answer`;
-    `query` and `response` (MetaMathQA); `problem` with `reannotated_assistant_content` or `solution` (R1-Distill-SFT).
-    A `system` column is put in front. The group is the column `group`, else `original_question` (MetaMathQA asks
-    each question in several ways), else a hash of the prompt. Turns after the last answer are left out: there is
-    nothing to learn from them.
+    Known are `messages` (role, content; R1-Distill-SFT's `reannotated_messages` come first); `conversations` (from,
+    value; ShareGPT); `prompt` and `completion` (or `response`), each a text or a list of messages; `instruction`,
+    `input`, `output` and `history` (Alpaca); `input`, `reasoning_content` and `content` (Chinese-DeepSeek-R1-Distill);
+    `question` and `answer`; `query` and `response` (MetaMathQA); `problem` with `reannotated_assistant_content` or
+    `solution` (R1-Distill-SFT); `text` alone, which is a plain text. A chain of thought in a column or key of its own
+    (`reasoning_content`) stands in <think> before its answer. A `system` column is put in front. The group is the
+    column `group`, else `original_question` (MetaMathQA asks each question in several ways), else a hash of the prompt,
+    of a plain text one of the text. Turns after the last answer are left out: there is nothing to learn from them.
 
     Args:
         row: Column names and values.
@@ -52,6 +61,9 @@ def to_conversation(row: Row, where: str) -> Conversation:
         QweftError: The format is not known, a turn is malformed, or there is no answer.
     """
     messages = _read(row, where)
+    if messages and messages[0].role == TEXT:
+        named = row.get("group")
+        return Conversation(tuple(messages), text_group(messages[0]) if named in (None, "") else str(named))
     while messages and messages[-1].role != "assistant":
         messages.pop()
     if not messages:
@@ -68,19 +80,15 @@ def to_conversation(row: Row, where: str) -> Conversation:
 
 
 def _read(row: Row, where: str) -> list[Message]:
-    readers: tuple[tuple[str, Callable[[Row, str], list[Message]]], ...] = (
-        ("messages", lambda row, where: _turns(row["messages"], row, where)),
-        ("conversations", lambda row, where: _turns(row["conversations"], row, where)),
-        ("prompt", _prompt_completion),
-        ("instruction", _alpaca),
-    )
-    for key, reader in readers:
+    for key, _, reader in READERS:
         if row.get(key) is not None:
             return reader(row, where)
     pairs = [pair for pair in PAIRS if row.get(pair[0]) is not None]
     for asks, answers in pairs:
         if row.get(answers) is not None:
             return [Message("user", _text(row, asks, where)), *_answer(row, answers, where)]
+    if row.get("text") is not None:
+        return _plain(row, where)
     if pairs:
         missing = " or ".join(dict.fromkeys(answers for _, answers in pairs))
         raise _fault(row, where, f"there is a {pairs[0][0]} but no answer ({missing} is missing)")
@@ -103,17 +111,35 @@ def _turns(turns: Any, row: Row, where: str) -> list[Message]:
             raise _fault(row, where, f"message {number} has no text content")
         if role == "assistant" and not content.strip():
             raise _fault(row, where, f"the answer in message {number} is empty")
+        thought = turn.get("reasoning_content")
+        if role == "assistant" and isinstance(thought, str) and thought.strip():
+            content = THOUGHT.format(thought.strip(), content.strip())
         messages.append(Message(str(role), content))
     return messages
+
+
+def _reasoned(row: Row, where: str) -> list[Message]:
+    (answer,) = _answer(row, "content", where)
+    thought = _text(row, "reasoning_content", where).strip()
+    said = THOUGHT.format(thought, answer.content.strip()) if thought else answer.content
+    return [Message("user", _text(row, "input", where)), Message("assistant", said)]
+
+
+def _plain(row: Row, where: str) -> list[Message]:
+    text = _text(row, "text", where)
+    if not text.strip():
+        raise _fault(row, where, "the text is empty")
+    return [Message(TEXT, text)]
 
 
 def _prompt_completion(row: Row, where: str) -> list[Message]:
     prompt = row["prompt"]
     asked = _turns(prompt, row, where) if not isinstance(prompt, str) else [Message("user", prompt)]
-    completion = row.get("completion")
+    key = "response" if row.get("completion") is None and row.get("response") is not None else "completion"
+    completion = row.get(key)
     if isinstance(completion, Sequence) and not isinstance(completion, str):
         return asked + _turns(completion, row, where)
-    return asked + _answer(row, "completion", where)
+    return asked + _answer(row, key, where)
 
 
 def _alpaca(row: Row, where: str) -> list[Message]:
@@ -145,6 +171,28 @@ def _text(row: Row, key: str, where: str) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise _fault(row, where, f"{key} is {type(value).__name__}, not text")
+
+
+READERS: tuple[tuple[str, str, Callable[[Row, str], list[Message]]], ...] = (
+    ("reannotated_messages", MESSAGES, lambda row, where: _turns(row["reannotated_messages"], row, where)),
+    ("messages", MESSAGES, lambda row, where: _turns(row["messages"], row, where)),
+    ("conversations", SHAREGPT, lambda row, where: _turns(row["conversations"], row, where)),
+    ("prompt", COMPLETION, _prompt_completion),
+    ("instruction", ALPACA, _alpaca),
+    ("reasoning_content", REASONING, _reasoned),
+)
+"""A column that tells the format, what the format is called, and its reader; the first that is there counts."""
+
+
+def format_of(row: Row) -> str:
+    """Return what the format of a row is called, one of `KNOWN`; "unknown" where no reader takes it."""
+    for key, name, _ in READERS:
+        if row.get(key) is not None:
+            return name
+    for asks, answers in PAIRS:
+        if row.get(asks) is not None and row.get(answers) is not None:
+            return f"{asks} + {answers}"
+    return PLAIN if row.get("text") is not None else "unknown"
 
 
 def _fault(row: Row, where: str, what: str) -> QweftError:

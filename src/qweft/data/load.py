@@ -12,6 +12,7 @@ from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import split
 from qweft.data.template import render
 from qweft.data.tokens import Encoded, answer_count, fit, tokenise
+from qweft.data.windows import windows
 from qweft.errors import QweftError
 
 
@@ -23,6 +24,7 @@ class Data:
         train: Rows to learn from.
         validation: Rows for choosing.
         test: Rows for the reported numbers.
+        train_conversations: The text of each training row, in the same order.
         validation_conversations: The text of each validation row, in the same order.
         test_conversations: The text of each test row, in the same order.
         report: What was read, cut and left out.
@@ -31,6 +33,7 @@ class Data:
     train: list[Encoded]
     validation: list[Encoded]
     test: list[Encoded]
+    train_conversations: list[Conversation]
     validation_conversations: list[Conversation]
     test_conversations: list[Conversation]
     report: DataReport
@@ -89,7 +92,11 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
     """
     if config.max_length < 2:
         raise QweftError(f"max_length {config.max_length}: a row needs at least 2 tokens; use 128 or more")
-    conversations = [to_conversation(row, where) for where, row in read_rows(config.source)]
+    conversations = [
+        piece
+        for where, row in read_rows(config.source, config.max_rows, config.file)
+        for piece in windows(to_conversation(row, where), tokenizer, config.max_length)
+    ]
     if not conversations:
         raise QweftError(f"data {config.source}: there are no rows in it")
     encoder = _Encoder(tokenizer, config)
@@ -122,7 +129,15 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
         parts={name: encoder.report(part) for name, part in chosen.items()},
         fingerprint=fingerprint(rows),
     )
-    return Data(rows["train"], rows["validation"], rows["test"], list(parts.validation), list(parts.test), report)
+    return Data(
+        rows["train"],
+        rows["validation"],
+        rows["test"],
+        list(parts.train),
+        list(parts.validation),
+        list(parts.test),
+        report,
+    )
 
 
 def _nothing_left(config: DataConfig, tokenizer: Any, shown: Conversation, tried: int) -> QweftError:

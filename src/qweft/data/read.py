@@ -4,10 +4,13 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from qweft.data.documents import stretches
 from qweft.data.embedded import embedded_rows
+from qweft.data.named import NAMED, named
 from qweft.errors import QweftError
 
 Located = tuple[str, dict[str, Any]]
@@ -16,22 +19,51 @@ Located = tuple[str, dict[str, Any]]
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?")
 
 
-def read_rows(source: str) -> Iterator[Located]:
+def read_rows(source: str, max_rows: int | None = None, file: str | None = None) -> Iterator[Located]:
     """Yield (where, row) of a data source, in its order.
 
     Args:
-        source: A file (.jsonl, .json, .csv, .parquet), a folder of such files (read in the order of their names),
-            "embedded:NAME", or a hub id, whose train split is read ("owner/name", or "owner/name:configuration").
+        source: A file (.jsonl, .json, .csv, .parquet, .txt, .md), a folder of such files (in the order of their names;
+            plain text only where there is nothing else), "embedded:NAME", the name of a public data set (see `named`),
+            or a hub id, whose train split is read ("owner/name", or "owner/name:configuration").
+        max_rows: Only so many rows, the first ones; a data set on the hub is then streamed, and not fetched as a whole.
+        file: A file or folder that holds the named data set, where it is not to be fetched.
 
     Raises:
         QweftError: Nothing is found, nothing is in it, or it cannot be read; the sentence names file and line.
     """
+    if max_rows is not None and max_rows < 1:
+        raise QweftError(f"data.max_rows must be at least 1, got {max_rows}; leave it out to read all")
+    data = named(source)
+    if file is not None and data is None:
+        names = ", ".join(each.name for each in NAMED)
+        raise QweftError(
+            f"data.file {file}: data.source {source} is not the name of a public data set ({names}); give the file as "
+            "data.source"
+        )
+    if file is not None and _place(file) is None:
+        raise QweftError(f"data.file {file}: there is no such file or folder")
+    rows = _rows(file or (data.source if data else source), stream=max_rows is not None)
+    for number, (where, row) in enumerate(islice(rows, max_rows)):
+        if data is not None and number == 0:
+            data.check(row, where)
+        yield where, row
+
+
+def _place(source: str) -> Path | None:
+    path = Path(source).expanduser()
+    return path if path.exists() else None
+
+
+def _rows(source: str, stream: bool) -> Iterator[Located]:
     if source.startswith("embedded:"):
         yield from embedded_rows(source.removeprefix("embedded:"))
         return
     path = Path(source).expanduser()
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
+        # A README beside the rows is none of them.
+        files = [file for file in files if file.suffix.lower() not in PLAIN] or files
         if not files:
             raise QweftError(f"data {source}: the folder holds no file ending in {', '.join(READERS)}")
         for file in files:
@@ -43,11 +75,11 @@ def read_rows(source: str) -> Iterator[Located]:
             f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
         )
     else:
-        yield from _read_hub(source)
+        yield from _read_hub(source, stream)
 
 
 def _is_path(source: str) -> bool:
-    known = Path(source).suffix.lower() in {*READERS, ".txt", ".tsv", ".xlsx", ".gz"}
+    known = Path(source).suffix.lower() in {*READERS, ".tsv", ".xlsx", ".gz"}
     return known or source.startswith((".", "/", "~")) or HUB_ID.fullmatch(source) is None
 
 
@@ -120,27 +152,35 @@ def _read_parquet(path: Path) -> Iterator[Any]:
         raise QweftError(f"data {path}: not readable as Parquet ({str(fault).splitlines()[0]})") from fault
 
 
+PLAIN = (".txt", ".md")
 READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,
     ".csv": _read_csv,
     ".parquet": _read_parquet,
+    **dict.fromkeys(PLAIN, stretches),
 }
 
 
-def _read_hub(source: str) -> Iterator[Located]:
+def _read_hub(source: str, stream: bool) -> Iterator[Located]:
     """Yield the train split of a data set on the hub, or of its copy in the local cache."""
     import datasets
 
     found = HUB_ID.fullmatch(source)
     assert found is not None  # _is_path has sent everything else away
     try:
-        rows = datasets.load_dataset(found["id"], found["part"], split="train")
+        rows = datasets.load_dataset(found["id"], found["part"], split="train", streaming=stream)
     except Exception as fault:
         reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
         raise QweftError(
             f"data {source}: neither a file or folder here, nor a data set whose train split the hub gave "
-            f"({reason[:200].rstrip('.')}); check the name, connect, or use embedded:gsm_symbolic"
+            f"({reason[:200].rstrip('.')}); check the name, connect, {_instead(source)}"
         ) from fault
     for number, row in enumerate(rows, 1):
         yield f"{source}, row {number}", dict(row)
+
+
+def _instead(source: str) -> str:
+    """What to do where a hub cannot be reached."""
+    known = next((each.name for each in NAMED if each.source == source), None)
+    return f"or give {known}'s own file with data.file" if known else "or use embedded:gsm_symbolic"

@@ -59,16 +59,14 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     """Tokenise a whole conversation once and label the tokens that start inside an answer.
 
     An answer reaches from the end of the opening of its turn to its end-of-turn token, which is learned too; the white
-    space that follows belongs to the template.
+    space that follows belongs to the template. Of a plain text every token is learned.
 
     Raises:
         QweftError: The tokenizer gives no character offsets, or the chat template does not let the answers be found.
     """
-    if not getattr(tokenizer, "is_fast", False):
-        raise QweftError(
-            f"the tokenizer {type(tokenizer).__name__} gives no character offsets, so answers cannot be told from "
-            f"prompts; use a fast tokenizer (one with a tokenizer.json)"
-        )
+    check_offsets(tokenizer)
+    if conversation.is_text:
+        return _plain(conversation.answer, tokenizer)
     text, spans = answer_spans(conversation, tokenizer)
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids: list[int] = tokens["input_ids"]
@@ -77,6 +75,25 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
         if start < end and any(first <= start < last for first, last in spans):
             labels[place] = ids[place]
     return Encoded(input_ids=ids, labels=labels)
+
+
+def check_offsets(tokenizer: Any) -> None:
+    """See that a tokenizer tells where in the text its tokens are.
+
+    Raises:
+        QweftError: If it does not.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise QweftError(
+            f"the tokenizer {type(tokenizer).__name__} gives no character offsets, so answers cannot be told from "
+            f"prompts; use a fast tokenizer (one with a tokenizer.json)"
+        )
+
+
+def _plain(text: str, tokenizer: Any) -> Encoded:
+    """A plain text with the special tokens that the tokenizer puts around one; all of it is learned."""
+    ids: list[int] = list(tokenizer(text, verbose=False)["input_ids"])
+    return Encoded(input_ids=ids, labels=list(ids))
 
 
 def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[Span]]:

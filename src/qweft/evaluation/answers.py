@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from qweft.data.conversation import Conversation, Message
-from qweft.data.template import render
+from qweft.data.conversation import Conversation
 from qweft.errors import QweftError
 from qweft.evaluation.mode import device_of, judged
+from qweft.evaluation.prompts import prompt_of
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,10 @@ def generate_answers(
     answers = []
     with judged(model):
         for conversation in conversations:
-            prompt = conversation.messages[:-1]
-            ids = tokenizer(render(prompt, tokenizer, answer_next=True), add_special_tokens=False).input_ids
-            new = _greedy(model, ids, ends, max_new_tokens)
+            prompt = prompt_of(conversation, tokenizer)
+            new = _greedy(model, prompt.ids, ends, max_new_tokens)
             text = tokenizer.decode(new, skip_special_tokens=True).strip()
-            answers.append(Answer(_shown(prompt), conversation.messages[-1].content, text))
+            answers.append(Answer(prompt.shown, prompt.reference, text))
     return answers
 
 
@@ -85,10 +84,3 @@ def _end_tokens(model: torch.nn.Module, tokenizer: Any) -> set[int]:
     named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     ends.update(named if isinstance(named, list | tuple) else [named])
     return ends - {None}
-
-
-def _shown(prompt: Sequence[Message]) -> str:
-    """The prompt for a reader: a single question as it is, several turns with their roles."""
-    if len(prompt) == 1:
-        return prompt[0].content
-    return "\n\n".join(f"{message.role}: {message.content}" for message in prompt)

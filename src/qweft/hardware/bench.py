@@ -18,9 +18,10 @@ from qweft.devices.mitigation.estimate import Mitigation
 from qweft.devices.runner import Runner
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.on_device import circuit_layers, on_device
+from qweft.evaluation.prompts import prompt_of
 from qweft.hardware.config import HardwareConfig
 from qweft.hardware.cost import Rate, rate
-from qweft.hardware.judge import judge, prompt_tokens
+from qweft.hardware.judge import judge
 from qweft.hardware.outcome import Effort, Judged, Point, Setting, point
 from qweft.hardware.sample import ChosenTokens, Sample, Wanted, choose_sample, measured_targets
 from qweft.models.load import LoadedModel
@@ -118,7 +119,7 @@ def make_bench(
     is_test = judging.split == "test"
     rows = data.test if is_test else data.validation
     shown = (data.test_conversations if is_test else data.validation_conversations)[: judging.answers]
-    prompts = [prompt_tokens(each, loaded.tokenizer) for each in shown]
+    prompts = [len(prompt_of(each, loaded.tokenizer).ids) for each in shown]
     wanted = Wanted(rows, config.tokens, prompts, judging.max_new_tokens, judging.batch_size)
     sample = choose_sample(wanted, len(cores) * counted.circuit, counted.once, config.max_circuits, config.seed)
     return Bench(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from qweft.data.conversation import Conversation
-from qweft.data.template import render
 from qweft.data.tokens import Encoded
 from qweft.evaluation.answers import generate_answers
 from qweft.evaluation.loss import score_rows
@@ -23,9 +22,3 @@ def judge(
     scores = score_rows(model, rows, tokenizer.pad_token_id, batch_size)
     answers = generate_answers(model, tokenizer, conversations, max_new_tokens)
     return Judged(scores, tuple(answer.generated for answer in answers))
-
-
-def prompt_tokens(conversation: Conversation, tokenizer: Any) -> int:
-    """Number of tokens of the prompt as the model is shown it."""
-    text = render(conversation.messages[:-1], tokenizer, answer_next=True)
-    return len(tokenizer(text, add_special_tokens=False).input_ids)

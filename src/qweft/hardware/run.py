@@ -13,6 +13,7 @@ from qweft.devices.mitigation import make_mitigation
 from qweft.environment import environment
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.prompts import prompt_of
 from qweft.evaluation.saved import put_on, sections_of
 from qweft.files import check_writable
 from qweft.hardware.bench import Bench, make_bench
@@ -80,10 +81,11 @@ def evaluate_on_device(
     with bench.model.disable_adapter():
         base = bench.judge()
     exact = bench.judge_exactly()
+    prompts = tuple(prompt_of(each, loaded.tokenizer).shown for each in bench.conversations)
     found = Robustness(
         str(adapter), f"{data_config.source} ({judging.split})", config.device, grid.identity, grid.has_noise,
         config.mitigation, bench.measures, bench.sample, tuple(bench.layers), Computed.of(base, exact),
-        tuple(each.prompt[-1].content for each in bench.conversations), (), len(grid.settings), asdict(config),
+        prompts, (), len(grid.settings), asdict(config),
         environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),
     )  # fmt: skip
     try:

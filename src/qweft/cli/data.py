@@ -1,0 +1,90 @@
+"""`qweft data`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from qweft.cli.command import Command
+from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.source import suggest
+from qweft.cli.terminal import only_json, print_json, show
+from qweft.cli.values import build
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.models.config import ModelConfig
+
+VERBS = ("check", "list")
+
+COMMAND = Command(
+    name="data",
+    description="Look at data before anything is trained. check: the format, the lengths in tokens, what would be cut, "
+    "what the split gives, what training and held-out rows share, and three rows as the model sees them, with what is "
+    "learned marked. list: the data sets that have a name.",
+    example="qweft data check rows.jsonl --data.max_length 512",
+    target="VERB SOURCE",
+    target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), or list.",
+    target_required=True,
+    flags={"json": "Print it as JSON, and nothing else, on standard output."},
+)
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """What is looked at.
+
+    Args:
+        data: The data; `source` is the one that stands after check.
+        model: The model whose tokenizer and chat template are used; its weights are not loaded.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse, look and print."""
+    arguments = read_arguments(CheckConfig, argv, COMMAND)
+    verb, *sources = arguments.targets
+    _check(verb, sources)
+    tree: dict[str, object] = {}
+    apply_options(CheckConfig, tree, arguments, COMMAND)
+    wants_json = "json" in arguments.flags
+    if verb == "list":
+        _list(wants_json)
+        return
+    config: CheckConfig = build(CheckConfig, tree, "command line")
+    with only_json(wants_json):
+        from qweft.data.check import check_data
+        from qweft.data.describe import describe
+        from qweft.models.load import load_tokenizer
+        from qweft.models.resolve import resolve
+
+        source = resolve(config.model)
+        found = check_data(replace(config.data, source=sources[0]), load_tokenizer(source), source.name)
+    if wants_json:
+        print_json(found.to_json())
+    else:
+        show(describe(found))
+
+
+def _check(verb: str, sources: list[str]) -> None:
+    if verb not in VERBS:
+        close = suggest(verb, VERBS)
+        raise QweftError(
+            f"qweft data: there is no {verb}; "
+            + (f"did you mean {close}?" if close else f"there are {', '.join(VERBS)}")
+        )
+    if (verb == "check") != (len(sources) == 1):
+        wanted = "the data to look at" if verb == "check" else "nothing"
+        raise QweftError(f"qweft data {verb}: expected {wanted} after it, got {' '.join(sources) or 'nothing'}")
+
+
+def _list(wants_json: bool) -> None:
+    from qweft.data.describe import describe_sources
+    from qweft.data.embedded import EMBEDDED_DATA
+    from qweft.data.named import NAMED
+
+    if wants_json:
+        named = [{"name": each.name, "hub": each.source, "about": each.about} for each in NAMED]
+        print_json([*({"name": f"embedded:{name}"} for name in EMBEDDED_DATA), *named])
+    else:
+        show(describe_sources())

@@ -1,0 +1,152 @@
+"""A look at data before anything is trained: format, lengths, what would be cut, what is held out, what is learned."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import quantiles
+from typing import Any
+
+from qweft.data.config import DataConfig
+from qweft.data.formats import format_of, to_conversation
+from qweft.data.load import Data, load_data
+from qweft.data.overlap import Overlap, overlap
+from qweft.data.read import read_rows
+from qweft.data.tokens import IGNORED, Encoded, fit, target_tokens, tokenise
+from qweft.data.windows import windows
+from qweft.errors import QweftError
+
+SHOWN = 3
+"""Rows that are shown as the model sees them."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Numbers of tokens: the least, the quartiles, nine tenths, and the most."""
+
+    least: int
+    quarter: int
+    median: int
+    three_quarters: int
+    nine_tenths: int
+    most: int
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> "Lengths":
+        """Of at least one number."""
+        cuts = quantiles([*numbers] if len(numbers) > 1 else [*numbers, *numbers], n=20, method="inclusive")
+        quarter, median, three_quarters, nine_tenths = (round(cuts[k]) for k in (4, 9, 14, 17))
+        return cls(min(numbers), quarter, median, three_quarters, nine_tenths, max(numbers))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some tokens of a row as text, and whether they are learned."""
+
+    text: str
+    is_learned: bool
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What there is to say of some data.
+
+    Args:
+        source: As the user wrote it.
+        model: The model whose tokenizer and template made the tokens.
+        formats: Rows of each format.
+        turns: Answers of a row: number of rows by number of answers; none of plain texts.
+        rows: Rows, a long plain text as several.
+        lengths: Tokens of a row, as a whole.
+        learned: Of these, the tokens that are learned.
+        max_length: The limit.
+        overlong: What happens to longer rows.
+        longer: Rows that are longer.
+        lost: Rows of which the limit leaves no learned token.
+        split: What the split gives, in words; or why it gives nothing.
+        splits: Whether the split gives all three parts.
+        overlaps: For validation and test what they share with training.
+        shown: Some training rows, stretch by stretch.
+    """
+
+    source: str
+    model: str
+    formats: dict[str, int]
+    turns: dict[int, int]
+    rows: int
+    lengths: Lengths
+    learned: Lengths
+    max_length: int
+    overlong: str
+    longer: int
+    lost: int
+    split: str
+    splits: bool
+    overlaps: dict[str, Overlap]
+    shown: tuple[tuple[Stretch, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON holds it."""
+        return asdict(self)
+
+
+def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
+    """Read all of the data, tokenise all of it, and split it as a run would.
+
+    Args:
+        config: The data.
+        tokenizer: The model's.
+        model: What the model is called.
+
+    Raises:
+        QweftError: A row cannot be read. That too few rows are left for the split is told, and no error.
+    """
+    formats: Counter[str] = Counter()
+    turns: Counter[int] = Counter()
+    whole: list[Encoded] = []
+    for where, row in read_rows(config.source, config.max_rows, config.file):
+        conversation = to_conversation(row, where)
+        formats[format_of(row)] += 1
+        if not conversation.is_text:
+            turns[sum(message.role == "assistant" for message in conversation.messages)] += 1
+        whole += (tokenise(piece, tokenizer) for piece in windows(conversation, tokenizer, config.max_length))
+    if not whole:
+        raise QweftError(f"data {config.source}: there are no rows in it")
+    data, split = _split(config, tokenizer)
+    return DataCheck(
+        config.source, model, dict(formats.most_common()), dict(sorted(turns.items())), len(whole),
+        Lengths.of([len(row["input_ids"]) for row in whole]), Lengths.of([target_tokens(row) for row in whole]),
+        config.max_length, config.overlong, sum(len(row["input_ids"]) > config.max_length for row in whole),
+        sum(fit(row, config.max_length, "cut") is None for row in whole), split, data is not None,
+        _overlaps(data, tokenizer), tuple(stretches(row, tokenizer) for row in (data.train if data else whole)[:SHOWN]),
+    )  # fmt: skip
+
+
+def _split(config: DataConfig, tokenizer: Any) -> tuple[Data | None, str]:
+    try:
+        data = load_data(config, tokenizer)
+    except QweftError as fault:
+        return None, str(fault)
+    return data, data.report.describe()
+
+
+def _overlaps(data: Data | None, tokenizer: Any) -> dict[str, Overlap]:
+    if data is None:
+        return {}
+    parts = {"validation": data.validation_conversations, "test": data.test_conversations}
+    return {name: overlap(data.train_conversations, part, tokenizer) for name, part in parts.items() if part}
+
+
+def stretches(row: Encoded, tokenizer: Any) -> tuple[Stretch, ...]:
+    """Return a row as text, apart where learned tokens begin and end; joined it is the row's text.
+
+    The tokens are decoded together and not one by one, since a character may be several tokens.
+    """
+    found: list[Stretch] = []
+    ids, labels = row["input_ids"], row["labels"]
+    first = 0
+    for place in range(1, len(ids) + 1):
+        if place == len(ids) or (labels[place] == IGNORED) != (labels[first] == IGNORED):
+            text = str(tokenizer.decode(ids[first:place]))
+            found.append(Stretch(text, labels[first] != IGNORED))
+            first = place
+    return tuple(found)

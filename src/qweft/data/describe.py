@@ -1,0 +1,102 @@
+"""A look at data, for the terminal."""
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from qweft.data.check import DataCheck, Lengths, Stretch
+from qweft.data.embedded import EMBEDDED_DATA
+from qweft.data.named import NAMED
+from qweft.data.overlap import Overlap
+from qweft.words import many
+
+LONGEST_STRETCH = 600
+"""Characters of a stretch that are shown; its middle is left out."""
+
+
+def describe(found: DataCheck) -> Group:
+    """All of it."""
+    parts: list[RenderableType] = [
+        Text(f"{found.source}: {_formats(found)}"),
+        Text(_limit(found)),
+        _lengths(found),
+        Text(found.split if found.splits else f"no split: {found.split}"),
+        *(Text(_overlap(name, part)) for name, part in found.overlaps.items()),
+        Text(f"\n{many(len(found.shown), 'row')} as {found.model} sees them; learned is what stands in ⟦ ⟧:"),
+        *(Panel(_row(row)) for row in found.shown),
+    ]
+    return Group(*parts)
+
+
+def _formats(found: DataCheck) -> str:
+    said = ", ".join(f"{many(count, 'row')} of {name}" for name, count in found.formats.items())
+    several = sum(count for answers, count in found.turns.items() if answers > 1)
+    if several:
+        said += f"; {many(several, 'row')} with several answers, at most {max(found.turns)}"
+    return said
+
+
+def _limit(found: DataCheck) -> str:
+    """What the limit does."""
+    limit = f"{found.max_length:,} tokens"
+    if not found.longer:
+        return f"no row is longer than {limit}"
+    share = f"{many(found.longer, 'row')} of {found.rows:,} ({100 * found.longer / found.rows:.1f}%)"
+    if found.overlong == "drop":
+        return f"{share}, longer than {limit}, would be left out (data.overlong drop)"
+    lost = f"; of {many(found.lost, 'row')} no learned token would be left" if found.lost else ""
+    return f"{share}, longer than {limit}, would be cut there{lost}"
+
+
+def _lengths(found: DataCheck) -> Table:
+    table = Table(title="tokens of a row", title_justify="left")
+    table.add_column("")
+    for name in ("least", "25%", "median", "75%", "90%", "most"):
+        table.add_column(name, justify="right")
+    rows: tuple[tuple[str, Lengths], ...] = (("whole", found.lengths), ("learned", found.learned))
+    for name, of in rows:
+        numbers = (of.least, of.quarter, of.median, of.three_quarters, of.nine_tenths, of.most)
+        table.add_row(name, *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _overlap(name: str, part: Overlap) -> str:
+    if part.is_none:
+        return f"{name}: none of its {many(part.rows, 'row')} stands in the training rows"
+    said = [
+        f"{many(count, 'row')} {what}"
+        for count, what in (
+            (part.prompts, "with a training row's prompt"),
+            (part.answers, "with a training row's answer"),
+            (part.stretches, "of which half or more stands in training rows, in stretches of 12 tokens"),
+        )
+        if count
+    ]
+    return f"{name}, of {many(part.rows, 'row')}: {'; '.join(said)}"
+
+
+def _row(row: tuple[Stretch, ...]) -> Text:
+    text = Text()
+    for stretch in row:
+        shown = _shortened(stretch.text)
+        text.append(f"⟦{shown}⟧" if stretch.is_learned else shown, style="bold green" if stretch.is_learned else "dim")
+    return text
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST_STRETCH:
+        return text
+    half = LONGEST_STRETCH // 2
+    return f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"
+
+
+def describe_sources() -> Group:
+    """What data there is by name."""
+    lines: list[Text] = []
+    for name, rows in EMBEDDED_DATA.items():
+        about = (rows.__doc__ or "").splitlines()[0].removeprefix("Yield ").rstrip(".")
+        lines += [Text(f"embedded:{name}", style="bold"), Text(f"  {about}; from a Python package")]
+    for each in NAMED:
+        lines += [Text(each.name, style="bold"), Text(f"  {each.about}; from the hub, {each.source}")]
+    return Group(*lines, Text("\nA copy of one of the hub's: --data.source NAME --data.file FILE"))

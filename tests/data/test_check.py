@@ -1,0 +1,116 @@
+"""A look at data before training."""
+
+import json
+
+import pytest
+
+from qweft.cli.main import main
+from qweft.data.check import Lengths, check_data, stretches
+from qweft.data.config import DataConfig
+from qweft.data.conversation import TEXT, Conversation, Message
+from qweft.data.overlap import overlap
+from qweft.data.tokens import tokenise
+from qweft.errors import QweftError
+from tests.tiny_folder import save_tiny_model
+
+
+@pytest.fixture
+def source(tmp_path):
+    def write(rows):
+        path = tmp_path / "rows.jsonl"
+        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def config(source, **changes):
+    return DataConfig(**{"source": source, "validation_rows": 2, "test_rows": 2, "max_length": 64} | changes)
+
+
+ROWS = [{"question": f"How many is {number}?", "answer": f"It is {number}."} for number in range(20)]
+
+
+def test_formats_lengths_and_what_would_be_cut(source, chatml):
+    long = {"messages": [{"role": "user", "content": "hello " * 80}, {"role": "assistant", "content": "hi"}] * 2}
+    found = check_data(config(source([*ROWS, long])), chatml, "tiny")
+    assert found.formats == {"question + answer": 20, "messages (role, content)": 1}
+    assert found.turns == {1: 20, 2: 1} and found.rows == 21
+    assert found.longer == 1 and found.lost == 1 and found.splits
+    assert found.lengths.most > 64 > found.lengths.median and found.learned.least > 2
+    assert "train: 16 rows" in found.split and len(found.shown) == 3
+    dropped = check_data(config(source([*ROWS, long]), overlong="drop"), chatml, "tiny")
+    assert dropped.longer == 1 and "longer than 64 tokens" in dropped.split
+
+
+def test_rows_are_shown_with_what_is_learned(chatml, talk):
+    row = tokenise(talk("äöü 你好?", "How many 😀 are there?", "hello", "hi 你"), chatml)
+    found = stretches(row, chatml)
+    assert "".join(stretch.text for stretch in found) == chatml.decode(row["input_ids"])
+    assert [stretch.text for stretch in found if stretch.is_learned] == [
+        "How many 😀 are there?<|im_end|>",
+        "hi 你<|im_end|>",
+    ]
+
+
+def test_too_few_rows_for_the_split_are_told(source, chatml):
+    found = check_data(config(source(ROWS[:3])), chatml, "tiny")
+    assert not found.splits and "2 test rows, 2 validation rows" in found.split
+    assert found.overlaps == {} and len(found.shown) == 3
+
+
+def test_a_row_that_cannot_be_read_is_an_error(source, chatml):
+    with pytest.raises(QweftError, match=r"rows.jsonl, row 21: the format is not known"):
+        check_data(config(source([*ROWS, {"words": "a"}])), chatml, "tiny")
+
+
+def test_what_training_and_held_out_rows_share(chatml, talk):
+    long = "How many apples are there? There are 12 apples. hello how are you hi there"
+    train = [talk("a", "b"), talk("what", long)]
+    held_out = [talk(" A ", "c"), talk("d", "B"), talk("why", f"well {long}"), talk("new", "words")]
+    found = overlap(train, held_out, chatml)
+    assert (found.rows, found.prompts, found.answers, found.stretches) == (4, 1, 1, 1)
+    assert overlap(train, held_out[3:], chatml).is_none
+    text = Conversation((Message(TEXT, long),), "g")
+    assert overlap([text], [text], chatml) == overlap([text], [text], chatml)
+    assert overlap([text], [text], chatml).answers == 1 and overlap([text], [text], chatml).prompts == 0
+
+
+def test_lengths_of_one_row_and_of_many():
+    assert Lengths.of([7]) == Lengths(7, 7, 7, 7, 7, 7)
+    assert Lengths.of(list(range(1, 102))) == Lengths(1, 26, 51, 76, 91, 101)
+
+
+def test_the_command(source, tmp_path, capsys):
+    model = ["--model.name", save_tiny_model(tmp_path / "model"), "--data.max_length", "48"]
+    assert main(["data", "check", source(ROWS * 8), *model, "--data.test_rows", "4"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "160 rows of question + answer" in out and "⟦It is" in out and "tokens of a row" in out
+    (tmp_path / "book.txt").write_text("It was a dark night, and they sat by the fire.\n\n" * 3000)
+    assert main(["data", "check", str(tmp_path / "book.txt"), *model, "--data.test_rows", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["formats"] == {"text": pytest.approx(19, abs=2)} and found["longer"] == 0 and found["rows"] > 100
+    assert found["overlaps"]["test"]["answers"] > 0
+    assert main(["data", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "CPsyCounD" in out and "embedded:chitchat" in out
+    assert main(["data", "list", "--json"]) == 0
+    assert "GSM8K" in [each["name"] for each in json.loads(capsys.readouterr().out)]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "qweft data: VERB SOURCE is missing"),
+        (["chekc", "a"], "qweft data: there is no chekc; did you mean check?"),
+        (["check"], "qweft data check: expected the data to look at after it, got nothing"),
+        (["list", "a"], "qweft data list: expected nothing after it, got a"),
+        (["check", "none.jsonl"], "data none.jsonl: there is no such file or folder"),
+        (["check", "a.jsonl", "--data.max_rws", "3"], "did you mean --data.max_rows?"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(words, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("qweft.models.load.load_tokenizer", lambda source: None)
+    monkeypatch.setattr("qweft.models.resolve.resolve", lambda config: type("Source", (), {"name": "tiny"}))
+    assert main(["data", *words]) == 2
+    assert sentence in capsys.readouterr().err
