@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from qweft.analysis.gradients import PARTS
+from qweft.adapter.parts import PARTS
 from qweft.analysis.inspection import Inspection, LayerInspection, means
 
 COLUMNS = {

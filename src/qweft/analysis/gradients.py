@@ -6,11 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from qweft.adapter.parts import PARTS, part_inside
 from qweft.analysis.tokens import as_inputs
 
-PARTS = ("circuit", "tensor_network", "linear")
-LINEAR = {"weight", "linear_weight", "quantum_weight"}
-"""Names of the matrices in a branch: of C and E beside their network (or alone), K and Q."""
 ROWS = 2
 """Rows of text that the loss is taken on: a backward pass through the model is the slowest step of all."""
 
@@ -24,10 +22,7 @@ def _parts(layer: Any, adapter_name: str) -> Iterator[tuple[str, nn.Parameter]]:
         if not isinstance(holders, nn.ModuleDict) or adapter_name not in holders:
             continue
         for name, parameter in holders[adapter_name].named_parameters():
-            if name.startswith("operator."):
-                yield "tensor_network", parameter
-            else:
-                yield ("linear" if name in LINEAR else "circuit"), parameter
+            yield part_inside(name), parameter
 
 
 def gradient_norms(

@@ -3,8 +3,11 @@
 import math
 
 from qweft.errors import QweftError
-from qweft.training.config import TrainingConfig
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.groups import check_rates
 from qweft.training.measured import check_device
+
+KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
 
 
 def check_training(training: TrainingConfig) -> None:
@@ -29,4 +32,37 @@ def check_training(training: TrainingConfig) -> None:
         raise QweftError(f"training.weight_decay must be at least 0, got {training.weight_decay}")
     if not 0 <= training.seed < 2**32:
         raise QweftError(f"training.seed must be a whole number from 0 to 4294967295, got {training.seed}")
+    check_rates(training.learning_rates)
     check_device(training)
+
+
+def check_run(config: RunConfig) -> None:
+    """Check the ranges of a run's own sections, and its training.
+
+    Raises:
+        QweftError: Naming the key, the value, and what it may be; or the package that `report_to` needs.
+    """
+    check_training(config.training)
+    for name, value in (
+        ("checkpoints.every", config.checkpoints.every),
+        ("checkpoints.newest", config.checkpoints.newest),
+        ("validation.every", config.validation.every),
+        ("validation.patience", config.validation.patience),
+    ):
+        if value is not None and value < 1:
+            raise QweftError(f"{name} must be at least 1, got {value}")
+    if config.validation.patience is not None and config.validation.every is None:
+        raise QweftError("validation.patience needs validation.every: so many steps lie between two validations")
+    if config.validation.every is not None and config.data.validation_rows < 1:
+        raise QweftError("validation.every needs validation rows: set data.validation_rows")
+    _check_reports(config.report_to)
+
+
+def _check_reports(report_to: list[str]) -> None:
+    from transformers.integrations import get_available_reporting_integrations
+
+    for name in report_to:
+        if name not in KNOWN_REPORTS:
+            raise QweftError(f"report_to {name}: there is no such place; there are {', '.join(KNOWN_REPORTS)}")
+        if name not in get_available_reporting_integrations():
+            raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")

@@ -14,6 +14,8 @@ class TrainingConfig:
 
     Args:
         learning_rate: Peak learning rate.
+        learning_rates: Peak learning rates of parts that have one of their own: circuit (the angles, or a twin's
+            weights), tensor_network, linear, other.
         epochs: Passes over the training rows; not used when max_steps is given.
         max_steps: Optimizer steps; none means as many as the epochs take.
         batch_size: Rows a device takes at a time.
@@ -21,6 +23,8 @@ class TrainingConfig:
         warmup_ratio: Share of the steps in which the learning rate rises from zero.
         weight_decay: AdamW's weight decay.
         max_gradient_norm: Longer gradients are shortened to this norm.
+        packing: Put several short rows in the place of one as long as the longest; none sees another, and the loss is
+            over the same tokens. batch_size then counts such places.
         gradient_checkpointing: Compute activations again in the backward pass instead of keeping them.
         logging_steps: The loss is reported every so many steps.
         seed: Seeds the adapter's start, the data order, dropout, and simulated shots.
@@ -33,6 +37,7 @@ class TrainingConfig:
     """
 
     learning_rate: float = 5e-4
+    learning_rates: dict[str, float] = field(default_factory=dict)
     epochs: float = 3.0
     max_steps: int | None = None
     batch_size: int = 4
@@ -40,6 +45,7 @@ class TrainingConfig:
     warmup_ratio: float = 0.1
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
+    packing: bool = False
     gradient_checkpointing: bool = False
     logging_steps: int = 1
     seed: int = 0
@@ -57,12 +63,39 @@ class TrainingConfig:
     def decides(self) -> dict[str, Any]:
         """All that decides what comes out, as a record keeps it.
 
-        What concerns devices is left out where the engine runs the circuits, so that runs from before it existed are
-        still known for what they are.
+        What concerns devices is left out where the engine runs the circuits, and what is newer than some records where
+        it is not used, so that runs from before it existed are still known for what they are.
         """
-        late = {"device", "noise", "noise_scale", "shots", "gradient"}
-        names = [each.name for each in fields(self) if self.measures or each.name not in late]
-        return {name: getattr(self, name) for name in names}
+        left_out = {name for name in ("learning_rates", "packing") if not getattr(self, name)}
+        if not self.measures:
+            left_out |= {"device", "noise", "noise_scale", "shots", "gradient"}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What a run keeps while it trains, so that it can go on after it was stopped.
+
+    Args:
+        every: Optimizer steps from one checkpoint to the next; none keeps no checkpoint.
+        newest: So many are kept; all are removed when the run is finished.
+    """
+
+    every: int | None = None
+    newest: int = 2
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Judging on the validation rows while training; the adapter of the best loss is what the run leaves.
+
+    Args:
+        every: Optimizer steps from one validation to the next; none validates not at all, and the last adapter counts.
+        patience: The run ends after so many validations without a better loss; none trains to its end.
+    """
+
+    every: int | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +109,13 @@ class RunConfig:
             PEFT method's config ({peft_type: LORA, r: 8}).
         training: The training.
         evaluation: The judging.
+        checkpoints: What is kept while it trains.
+        validation: The judging while it trains.
         output: Folder of the run.
+        resume: "auto" goes on from the newest checkpoint in the output folder, and starts anew where there is none;
+            "no" starts anew, and refuses a folder with checkpoints of a run that was not finished.
+        report_to: Where curves go too: tensorboard (files in the output folder), trackio, wandb, and whatever else
+            transformers knows; nothing is sent anywhere by default.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -84,4 +123,8 @@ class RunConfig:
     adapter: dict[str, Any] = field(default_factory=lambda: {"preset": "qtha"})
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
     output: str = "runs/train"
+    resume: Literal["no", "auto"] = "no"
+    report_to: list[str] = field(default_factory=list)

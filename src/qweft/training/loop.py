@@ -9,17 +9,22 @@ from statistics import median
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from qweft.data.collate import Collator
+from qweft.data.packing import PackingCollator, pack
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.training.allocation import allocations
+from qweft.training.beside import ALONE, Beside
 from qweft.training.config import TrainingConfig
+from qweft.training.leaks import check_apart
 from qweft.training.measured import circuits_on_device
 from qweft.training.memory import PeakMemory
 from qweft.training.progress import StepRecorder
+from qweft.training.trainer import RunTrainer
+from qweft.training.watch import GradientWatch
 
 CPU = torch.device("cpu")
 
@@ -39,9 +44,12 @@ class Fit:
     Args:
         train_loss: Mean training loss over all steps, nats a target token.
         curve: (step, loss) as logged.
-        steps: Optimizer steps made.
+        steps: Optimizer steps made, those before a resumption among them.
         step_seconds_median: Median wall time of a step.
         peak_memory_bytes: Largest memory in use while training.
+        best_step: The step of the adapter that is left, where it was chosen by its validation loss.
+        validation_curve: (step, validation loss).
+        warnings: What was noticed of the circuits' gradients.
     """
 
     train_loss: float
@@ -49,18 +57,28 @@ class Fit:
     steps: int
     step_seconds_median: float
     peak_memory_bytes: int
+    best_step: int | None = None
+    validation_curve: tuple[tuple[int, float], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def units(training: TrainingConfig, rows: Sequence[Encoded]) -> list[Any]:
+    """What a batch holds `batch_size` of: rows, or packs as long as the longest row."""
+    return pack(rows, max(len(row["input_ids"]) for row in rows)) if training.packing else list(rows)
 
 
 def steps_of(training: TrainingConfig, rows: int) -> int:
-    """Optimizer steps that the config makes on so many rows."""
+    """Optimizer steps that the config makes on so many rows or packs, on one device."""
     if training.max_steps is not None:
         return training.max_steps
     batches = math.ceil(rows / training.batch_size)
     return max(1, math.ceil(training.epochs * max(1, math.ceil(batches / training.gradient_accumulation))))
 
 
-def arguments(training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU) -> TrainingArguments:
-    """The trainer's arguments: AdamW, cosine schedule, warm-up, nothing saved, nothing sent anywhere.
+def arguments(
+    training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU, beside: Beside = ALONE
+) -> TrainingArguments:
+    """The trainer's arguments: AdamW, cosine schedule, warm-up; by default nothing saved and nothing sent anywhere.
 
     The same seed gives the same order of the rows whatever is trained: the trainer's sampler has a generator of its
     own, seeded by `data_seed`.
@@ -82,8 +100,9 @@ def arguments(training: TrainingConfig, rows: int, folder: str, device: torch.de
         optim="adamw_torch",
         logging_steps=training.logging_steps,
         logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
+        save_strategy="steps" if beside.checkpoint_steps else "no",
+        save_steps=beside.checkpoint_steps or 500,
+        report_to=list(beside.report_to) or "none",
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=["labels"],
@@ -107,7 +126,12 @@ def _checkpoint(model: Any, wanted: bool) -> None:
 
 
 def fit(
-    model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig, label: str = "training"
+    model: Any,
+    rows: Sequence[Encoded],
+    pad_token_id: int,
+    training: TrainingConfig,
+    label: str = "training",
+    beside: Beside = ALONE,
 ) -> Fit:
     """Train what requires gradients in the model.
 
@@ -117,28 +141,36 @@ def fit(
         pad_token_id: Fills rows of a batch up to the longest.
         training: The budget.
         label: What the progress bar says.
+        beside: What is done beside the steps: checkpoints, validation, curves elsewhere.
 
     Raises:
         DivergedError: If the loss stops being a number: the learning rate is too high for this method.
+        QweftError: If rows are to be packed and the model does not keep them apart.
     """
     circuits = circuits_on_device(model, training)
-    recorder = StepRecorder(label)
+    recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
+    places = units(training, rows)
+    if training.packing:
+        check_apart(model, places, pad_token_id)
     cached = model.config.use_cache
     model.config.use_cache = False  # keys and values are kept for generation alone
     if training.gradient_checkpointing:
         _checkpoint(model, True)
     try:
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
-            args = arguments(training, len(rows), folder, model.device)
-            trainer = Trainer(
+            trainer = RunTrainer(
+                training.learning_rates,
+                watch,
+                beside.checkpoints,
                 model=model,
-                args=args,
-                train_dataset=list(rows),  # type: ignore[arg-type]
-                data_collator=Collator(pad_token_id),
-                callbacks=[recorder, *allocations(model)],
+                args=arguments(training, len(places), beside.staging or folder, model.device, beside),
+                train_dataset=places,  # type: ignore[arg-type]
+                data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
             )
+            for callback in (recorder, *allocations(model), *beside.callbacks(trainer)):
+                trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
-            outcome = trainer.train()
+            outcome = trainer.train(resume_from_checkpoint=beside.found and str(beside.found.folder))
     finally:
         recorder.stop()
         model.config.use_cache = cached
@@ -152,6 +184,24 @@ def fit(
             f"(now {training.learning_rate:g})",
             tuple(recorder.curve),
         )
+    validation = beside.validation
+    if validation is not None:
+        validation.bring_back(model)
     return Fit(
-        outcome.training_loss, tuple(recorder.curve), outcome.global_step, median(recorder.seconds), memory.bytes
+        _mean(recorder.curve) if beside.found else outcome.training_loss,
+        tuple(recorder.curve),
+        outcome.global_step,
+        median(recorder.seconds),
+        memory.bytes,
+        validation.best_step if validation else None,
+        tuple(validation.curve) if validation else (),
+        tuple(watch.warnings),
+    )
+
+
+def _mean(curve: Sequence[tuple[int, float]]) -> float:
+    """Over all steps of a curve, each of whose losses is the mean since the one before it."""
+    steps = [0, *(step for step, _ in curve)]
+    return (
+        sum((now - before) * loss for before, now, (_, loss) in zip(steps, steps[1:], curve, strict=False)) / steps[-1]
     )

@@ -36,8 +36,9 @@ class StepRecorder(TrainerCallback):
         self._begun = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Show the bar."""
-        self._bar.update(self._task, total=state.max_steps)
+        """Show the bar; of a run that goes on, take over what it logged before."""
+        self.curve = [(each["step"], each["loss"]) for each in state.log_history if "loss" in each]
+        self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
         self._bar.start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -1,6 +1,5 @@
 """One run: load, attach, train, judge, save."""
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from qweft.evaluation.on_device import circuit_layers
 from qweft.files import check_writable, folder_beside, write_json
 from qweft.models.load import load_model
 from qweft.publish.card import run_card
-from qweft.training.checks import check_training
+from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
+from qweft.training.keeping import curves_in, decides, finished, kept_beside, remove_what_is_done
 from qweft.training.loop import Fit, fit
 from qweft.training.measured import describe
 
@@ -47,6 +47,12 @@ class TrainedRun:
     base: HeldOutLoss
     adapted: HeldOutLoss
 
+    @classmethod
+    def from_record(cls, record: dict[str, Any], output: Path) -> "TrainedRun":
+        """What an earlier process left."""
+        base, adapted = (HeldOutLoss(**record[name]) for name in ("base", "adapted"))
+        return cls(output / "adapter", record["trainable_parameters"], Fit(**record["training"]), base, adapted)
+
 
 def save_adapter(model: Any, folder: Path, record: dict[str, Any] | None = None) -> None:
     """Write the adapter as PEFT does, whole or not at all; of a run's record its model card is made."""
@@ -60,8 +66,7 @@ def save_adapter(model: Any, folder: Path, record: dict[str, Any] | None = None)
 
 def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None:
     """Move a run of another configuration out of the way: nothing that was trained is overwritten."""
-    record = output / RECORD
-    if not record.is_file() or json.loads(record.read_text()).get("config") == json.loads(json.dumps(asdict(config))):
+    if not (output / RECORD).is_file() or finished(output / RECORD, config) is not None:
         return
     number = 1
     while (kept := output.with_name(f"{output.name}-{number}")).exists():
@@ -73,14 +78,20 @@ def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None
 def train(config: RunConfig) -> TrainedRun:
     """Train one adapter and write it to `config.output`/adapter, with a record of the run beside it.
 
+    Started in several processes (accelerate launch), all of them train and the first one writes.
+
     Raises:
         QweftError: If anything in the config is wrong; all of it is checked before training starts.
     """
-    console = Console()
-    check_training(config.training)
+    is_first = int(os.environ.get("RANK", "0")) == 0
+    console = Console(quiet=not is_first)
+    check_run(config)
     check_evaluation(config.evaluation, config.data)
     output = Path(config.output)
     check_writable(output)
+    if config.resume == "auto" and (saved := finished(output / RECORD, config)):
+        console.print(f"this run is finished already ({output / RECORD})", highlight=False)
+        return TrainedRun.from_record(saved, output)
     peft_config = adapter_config(config.adapter)
     loaded = load_model(config.model)
     check_targets(loaded.model, peft_config)
@@ -94,15 +105,24 @@ def train(config: RunConfig) -> TrainedRun:
         console.print(describe(config.training), highlight=False)
     trainable, total = model.get_nb_trainable_parameters()
     console.print(f"training {trainable:,} of {total:,} parameters", highlight=False)
+    beside = kept_beside(config, output, loaded, data, lambda line: console.print(line, highlight=False))
     rows = data.test if config.evaluation.split == "test" else data.validation
     pad, batch = loaded.tokenizer.pad_token_id, config.evaluation.batch_size
     with model.disable_adapter():
         base = held_out_loss(model, rows, pad, batch)
-    trained = fit(model, data.train, pad, config.training)
+    if is_first and beside.found is None:
+        _keep_earlier_run(output, config, console)
+    with curves_in(output):
+        trained = fit(model, data.train, pad, config.training, beside=beside)
+    for warning in trained.warnings:
+        console.print(f"warning: {warning}", highlight=False)
     adapted = held_out_loss(model, rows, pad, batch)
-    _keep_earlier_run(output, config, console)
+    found = TrainedRun(output / "adapter", trainable, trained, base, adapted)
+    if not is_first:
+        return found
     record = {
         "config": asdict(config),
+        "decides": decides(config),
         "model_origin": loaded.source.origin,
         "model_hub_id": loaded.source.hub_id,
         "data": asdict(data.report),
@@ -113,9 +133,10 @@ def train(config: RunConfig) -> TrainedRun:
     }
     save_adapter(model, output / "adapter", record)
     write_json(output / RECORD, record)
+    remove_what_is_done(output)
     console.print(
         f"{config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity {base.perplexity:.2f} -> "
         f"{adapted.perplexity:.2f} ({trained.steps} steps, {trained.step_seconds_median:.2f} s each)",
         highlight=False,
     )
-    return TrainedRun(output / "adapter", trainable, trained, base, adapted)
+    return found

@@ -1,0 +1,180 @@
+"""Checkpoints of a run: each whole or not there, the newest good one found again."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qweft.errors import QweftError
+from qweft.files import write_json
+
+MANIFEST = "checkpoint.json"
+STAGING = ".staging"
+NAME = re.compile(r"step-(\d+)")
+NOT_NEEDED = ("training_args.bin", "README.md")
+"""What the trainer writes and resuming does not read; the first is a pickle."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint on disk.
+
+    Args:
+        folder: As the trainer takes it.
+        step: Optimizer steps made.
+        extra: What the run kept beside the trainer's state.
+    """
+
+    folder: Path
+    step: int
+    extra: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: Holds step-40, step-80, and so on.
+        identity: All that decides the run's outcome; a checkpoint of another run is never taken.
+        newest: So many are kept.
+        extra: What is to be kept beside the trainer's state.
+        tell: Gets a line where one could not be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        newest: int = 2,
+        extra: Callable[[], dict[str, Any]] = dict,
+        tell: Callable[[str], None] = print,
+    ) -> None:
+        self.folder = folder
+        self.identity = json.loads(json.dumps(identity))
+        self.newest = newest
+        self.extra = extra
+        self.tell = tell
+
+    @property
+    def staging(self) -> Path:
+        """Where the trainer writes; never read."""
+        return self.folder / STAGING
+
+    def clear_staging(self) -> None:
+        """Remove what a killed process left."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+
+    def keep(self, step: int, failed: Exception | None = None) -> None:
+        """Give the trainer's newest checkpoint its place, then remove what is too old.
+
+        Args:
+            step: Optimizer steps made.
+            failed: Why the trainer could not write it; it is then removed, the earlier ones stay, and the run goes on.
+        """
+        written = self.staging / f"checkpoint-{step}"
+        place = self.folder / f"step-{step}"
+        try:
+            if failed is not None:
+                raise failed
+            for name in NOT_NEEDED:
+                (written / name).unlink(missing_ok=True)
+            files = {
+                str(path.relative_to(written)): _digest(path) for path in sorted(written.rglob("*")) if path.is_file()
+            }
+            manifest = {"step": step, "identity": self.identity, "extra": self.extra(), "files": files}
+            write_json(written / MANIFEST, manifest)
+            for path in written.rglob("*"):
+                if path.is_file():
+                    _sync(path)
+            shutil.rmtree(place, ignore_errors=True)
+            os.replace(written, place)
+            _sync(self.folder)
+        except Exception as error:  # as above: any of them may mean a full disk
+            self.clear_staging()
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            self.tell(
+                f"step {step}: no checkpoint could be written to {self.folder} ({reason[:200]}); the run goes on, "
+                "earlier checkpoints are kept"
+            )
+            return
+        self.clear_staging()
+        for old in self._folders()[: -self.newest]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def find(self) -> Found | None:
+        """The newest whole checkpoint of this run; none where there is none.
+
+        Raises:
+            QweftError: If the checkpoints are of another run.
+        """
+        for folder in reversed(self._folders()):
+            manifest = self._manifest(folder)
+            if manifest is None:
+                self.tell(f"checkpoint {folder} is damaged and passed over")
+                continue
+            different = _different(manifest["identity"], self.identity)
+            if different:
+                raise QweftError(
+                    f"{self.folder} holds checkpoints of another run: {different}; choose another --output, or remove "
+                    "that folder"
+                )
+            return Found(folder, manifest["step"], manifest["extra"])
+        return None
+
+    def remove(self) -> None:
+        """Remove all of them: the run is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no checkpoint."""
+        return not self._folders()
+
+    def _folders(self) -> list[Path]:
+        """By step."""
+        if not self.folder.is_dir():
+            return []
+        found = [path for path in self.folder.iterdir() if path.is_dir() and NAME.fullmatch(path.name)]
+        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+    def _manifest(self, folder: Path) -> dict[str, Any] | None:
+        """None where a file is missing or has changed."""
+        try:
+            manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+            is_whole = all(_digest(folder / name) == digest for name, digest in manifest["files"].items())
+            return manifest if is_whole and {"step", "identity", "extra"} <= set(manifest) else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+def _different(theirs: Any, ours: Any, name: str = "") -> str:
+    """The first key in which two records differ, with both values; empty where they are equal."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in [*ours, *(key for key in theirs if key not in ours)]:
+            found = _different(theirs.get(key), ours.get(key), f"{name}.{key}" if name else key)
+            if found:
+                return found
+        return ""
+    return "" if theirs == ours else f"{name} was {theirs!r} there and is {ours!r} now"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if path.is_file():  # some file systems know no fsync of folders
+            raise
+    finally:
+        os.close(descriptor)

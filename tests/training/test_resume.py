@@ -1,0 +1,168 @@
+"""A run that is stopped goes on where it stood, to the bit."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.tiny_folder import save_rows, save_tiny_model
+
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.models.config import ModelConfig
+from qweft.training import checkpoints as module
+from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
+from qweft.training.run import train
+
+ADAPTERS = {
+    "qtha": {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "dropout": 0.2, "target_modules": ["q_proj", "v_proj"]},
+    "lora": {"peft_type": "LORA", "r": 2, "lora_dropout": 0.2, "target_modules": ["q_proj", "v_proj"]},
+}  # fmt: skip
+
+
+class StoppedError(Exception):
+    """As if the power had failed."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    return save_tiny_model(folder / "model"), save_rows(folder / "rows.jsonl")
+
+
+def config(files, output, adapter="qtha", every=2, training=None, **changes):
+    budget = {"max_steps": 8, "batch_size": 3, "gradient_accumulation": 2, "learning_rate": 1e-2, "seed": 5}
+    return RunConfig(
+        model=ModelConfig(name=files[0], device="cpu"),
+        data=DataConfig(source=files[1], train_rows=16, validation_rows=6, test_rows=4, max_length=48),
+        adapter=ADAPTERS[adapter],
+        training=TrainingConfig(**budget | (training or {})),
+        checkpoints=CheckpointConfig(every),
+        output=str(output),
+        **changes,
+    )
+
+
+def weights(found):
+    return load_file(found.adapter_folder / "adapter_model.safetensors")
+
+
+def stop_after(monkeypatch, step):
+    """The process ends right after the checkpoint of that step."""
+    keep = module.Checkpoints.keep
+
+    def stop(self, now, failed=None):
+        keep(self, now, failed)
+        if now == step:
+            raise StoppedError
+
+    monkeypatch.setattr(module.Checkpoints, "keep", stop)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(
+    "training",
+    [{}, {"packing": True}, {"learning_rates": {"other": 3e-3}}, {"gradient_checkpointing": True}],
+    ids=["plain", "packing", "rates", "checkpointing"],
+)
+def test_stopped_and_resumed_is_never_stopped(files, tmp_path, monkeypatch, adapter, training):
+    if "learning_rates" in training and adapter == "qtha":
+        training = {"learning_rates": {"circuit": 3e-2, "linear": 3e-3}}
+    whole = train(config(files, tmp_path / "whole", adapter, None, training))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path / "parts", adapter, 2, training))
+    torch.manual_seed(99)  # whatever another process would have drawn
+    resumed = train(config(files, tmp_path / "parts", adapter, 2, training, resume="auto"))
+    assert resumed.fit.steps == 8 and resumed.fit.curve == whole.fit.curve
+    assert resumed.fit.train_loss == pytest.approx(whole.fit.train_loss, rel=1e-6)
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    assert resumed.adapted == whole.adapted
+    assert not (tmp_path / "parts" / "checkpoints").exists()
+
+
+def test_validation_goes_on_too(files, tmp_path, monkeypatch):
+    judged = ValidationConfig(every=1, patience=3)
+    whole = train(config(files, tmp_path / "whole", every=None, validation=judged, training={"learning_rate": 0.3}))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path / "parts", validation=judged, training={"learning_rate": 0.3}))
+    resumed = train(
+        config(files, tmp_path / "parts", validation=judged, training={"learning_rate": 0.3}, resume="auto")
+    )
+    assert resumed.fit.validation_curve == whole.fit.validation_curve
+    assert (resumed.fit.best_step, resumed.fit.steps) == (whole.fit.best_step, whole.fit.steps)
+    assert resumed.adapted == whole.adapted
+
+
+def test_the_newest_whole_checkpoint_is_taken(files, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 6)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path))
+    kept = tmp_path / "checkpoints"
+    assert sorted(path.name for path in kept.iterdir()) == ["step-4", "step-6"]
+    assert not list(kept.rglob("training_args.bin"))
+    weights_file = kept / "step-6" / "adapter_model.safetensors"
+    weights_file.write_bytes(weights_file.read_bytes()[:-1])
+    (kept / ".staging" / "checkpoint-8").mkdir(parents=True)
+    train(config(files, tmp_path, resume="auto"))
+    out = capsys.readouterr().out
+    assert "step-6 is damaged and passed over" in " ".join(out.split()) and "going on from step 4" in out
+
+
+def test_a_folder_with_checkpoints_is_not_begun_anew_unasked(files, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path))
+    with pytest.raises(QweftError, match=r"holds checkpoints of a run that was not finished; go on with --resume auto"):
+        train(config(files, tmp_path))
+    with pytest.raises(
+        QweftError, match=r"checkpoints of another run: training.learning_rate was 0.01 there and is 0.02"
+    ):
+        train(config(files, tmp_path, training={"learning_rate": 2e-2}, resume="auto"))
+    assert (tmp_path / "checkpoints" / "step-2").is_dir()
+
+
+def test_a_finished_run_is_not_made_again(files, tmp_path, capsys):
+    first = train(config(files, tmp_path, resume="auto"))
+    before = (tmp_path / "run.json").stat().st_mtime_ns
+    again = train(config(files, tmp_path, resume="auto"))
+    assert "finished already" in capsys.readouterr().out
+    assert (tmp_path / "run.json").stat().st_mtime_ns == before
+    assert again.adapted.loss == first.adapted.loss and again.fit.steps == 8
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_no_run(files, tmp_path, monkeypatch, capsys):
+    """As on a full disk; the earlier ones stay."""
+    whole = train(config(files, tmp_path / "whole", every=None))
+
+    write, keep, there = module.write_json, module.Checkpoints.keep, []
+
+    def full_after_the_first(path, record):
+        if "step-2" in there:
+            raise OSError(28, "No space left on device")
+        write(path, record)
+
+    def watched(self, step, failed=None):
+        keep(self, step, failed)
+        there[:] = sorted(path.name for path in self.folder.iterdir())
+        assert there == ["step-2"]
+
+    monkeypatch.setattr(module, "write_json", full_after_the_first)
+    monkeypatch.setattr(module.Checkpoints, "keep", watched)
+    found = train(config(files, tmp_path / "full"))
+    assert found.adapted == whole.adapted
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("No space left on device") == 3 and "earlier checkpoints are kept" in out
+
+
+def test_the_record_holds_what_decides(files, tmp_path):
+    train(config(files, tmp_path, resume="auto"))
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["decides"]["training"]["seed"] == 5 and "device" not in record["decides"]["model"]
+    assert record["config"]["checkpoints"] == {"every": 2, "newest": 2}
