@@ -224,6 +224,18 @@ def test_a_folder_as_a_file(adapter, capsys, tmp_path):
     )
 
 
+@pytest.mark.parametrize("output", ["x.svg", "./x.svg", "link.svg"])
+def test_one_file_for_the_picture_and_the_export(adapter, capsys, tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("qweft.hardware.look.tokens.load_model", None)
+    (tmp_path / "link.svg").symlink_to("x.svg")
+    options = ["--layer", LAYER, "--tokens", TEXT, "--picture", "x.svg", "--export", "qasm3", "--output", output]
+    assert f"--picture x.svg and --output {output} are the same file; give two names" in refused(
+        capsys, adapter, *options
+    )
+    assert not (tmp_path / "x.svg").exists()
+
+
 def test_folders_without_an_adapter_or_of_another_one(adapter, capsys, tmp_path):
     assert "no adapter_config.json in it" in refused(capsys, tmp_path, "--layer", LAYER)
     for name in ("adapter_config.json", "adapter_model.safetensors"):

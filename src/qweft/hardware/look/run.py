@@ -61,6 +61,8 @@ def _check(config: CircuitConfig) -> None:
         )
     if config.picture is not None and Path(config.picture).suffix.lower() not in {f".{kind}" for kind in KINDS}:
         raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
+    if config.picture and config.output and Path(config.picture).resolve() == Path(config.output).resolve():
+        raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
     for name in ("picture", "output"):
         file = getattr(config, name)
         if file is not None:
