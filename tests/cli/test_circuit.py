@@ -178,6 +178,20 @@ def test_exports_read_back(adapter, capsys, tmp_path):
     assert (tmp_path / "x.ir").read_text().count("CONTROL q") == 12
 
 
+@pytest.mark.parametrize("form", ["qasm3", "qasm2", "originir"])
+def test_exports_say_where_they_are_from(adapter, capsys, tmp_path, monkeypatch, form):
+    token = [] if form == "qasm3" else ["--tokens", TEXT, "--token", "2"]
+    inputs = "its inputs open" if form == "qasm3" else "its inputs those of token 2 ({text!r})"
+    for folder in (adapter, adapter.name, "."):  # the same file, wherever one stands
+        monkeypatch.chdir(adapter if folder == "." else adapter.parent)
+        options = ["--layer", LAYER, *token, "--export", form, "--output", str(tmp_path / "x")]
+        found = read(capsys, folder, *options)
+        text = (tmp_path / "x").read_text()
+        said = inputs.format(text=found["tokens"][0]["text"] if token else "")
+        assert f"// From adapter {adapter.parent.name}/{adapter.name}, layer {LAYER}, {said}.\n" in text
+        assert str(adapter.parent.parent) not in text
+
+
 @pytest.mark.parametrize(
     ("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<svg"), ("PNG", b"\x89")]
 )
