@@ -192,6 +192,11 @@ def test_the_svg_refers_to_nothing_and_says_what_it_is_in_words():
     assert "CRZ by t0 on qubit 0 controlling qubit 1" in in_words(circuit)
 
 
+def test_one_of_a_kind_is_said_as_one():
+    text = circuit_svg(Circuit(1, 1, 1, (Gate("ry", (0,), "parameter", 0),)), "c")
+    assert "Circuit of 1 qubit, 1 gate and 1 trained angle<" in text
+
+
 def test_a_circuit_without_gates_is_wires():
     empty = Circuit(2, 0, 0, ())
     assert circuit_text(empty).count("⟨Z⟩") == 2

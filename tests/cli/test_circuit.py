@@ -129,6 +129,16 @@ def test_tokens_by_an_independent_route(adapter, capsys, layer):
     assert c.std() > 0.01 and q.std() > 1e-5  # no two tokens of zeros
 
 
+def test_one_of_a_kind_is_said_as_one(tmp_path, capsys):
+    adapter = trained(tmp_path, HYBRID | {"r": 1, "circuit_layers": 1, "reupload": False})
+    layer = ["--layer", "layers.0.self_attn.q_proj"]
+    assert "1 qubit, 1 layer, 2 trained angles" in " ".join(shown(capsys, adapter, *layer).split())
+    word = AutoTokenizer.from_pretrained(adapter.parent.parent / "model").decode([5])
+    assert "the text has 1 token; the first is 0, the last 0" in refused(
+        capsys, adapter, *layer, "--tokens", word, "--token", "1"
+    )
+
+
 def test_one_token(adapter, capsys):
     every = read(capsys, adapter, "--layer", LAYER, "--tokens", TEXT)["tokens"]
     found = read(capsys, adapter, "--layer", LAYER, "--tokens", TEXT, "--token", "1")

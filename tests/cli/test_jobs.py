@@ -72,6 +72,14 @@ def test_show_and_cancel(cloud, token, capsys):
     assert "2, 20 shots each" in capsys.readouterr().out
 
 
+def test_one_shot_is_said_as_one(cloud, capsys):
+    store, wanted = Store(), circuits(0)
+    where = Where("fake", 1, "monday")
+    store.claim("qweft-1", "fake", wanted, wanted.keys(), where, "monday", None, lambda number: Charge(None, None, ""))
+    assert main(["jobs", "show", "qweft-1"]) == 0
+    assert "1, 1 shot each" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qweft.circuit.description import Circuit, Gate
+from qweft.plural import many
 
 Column = list[Gate]
 """Gates that stand below each other."""
@@ -28,7 +29,7 @@ class Part:
         """The repetition in words; empty where the gates act once."""
         if self.times == 1:
             return ""
-        grown = "angle" if self.stride == 1 else f"{self.stride} angles"
+        grown = "angle" if self.stride == 1 else many(self.stride, "angle")
         angles = f", each time with the next {grown} t" if self.stride else ", always with the same angles"
         return f"{self.times} times{angles if any(g.source == 'parameter' for g in self.gates) else ''}"
 

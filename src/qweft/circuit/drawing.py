@@ -9,6 +9,7 @@ from html import escape
 
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.diagram import Column, Frame, Line, columns, label, lines, parts
+from qweft.plural import many
 
 ROW, BOX, GAP, TOP = 44, 28, 14, 30
 """SVG: height of a wire's row, height of a box, space between columns, room above the first wire for a heading."""
@@ -65,7 +66,8 @@ def circuit_svg(circuit: Circuit, name: str, longest: int = 12) -> str:
         for number, line in enumerate(found)
     ]
     total = height * len(found)
-    title = f"Circuit of {circuit.qubits} qubits, {len(circuit.gates)} gates and {circuit.parameters} trained angles"
+    size = (circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle")
+    title = "Circuit of {}, {} and {}".format(*(many(count, thing) for count, thing in size))
     return (
         f'<svg class="circuit" viewBox="0 0 {wide:.0f} {total}" width="{wide:.0f}" height="{total}" role="img" '
         f'aria-labelledby="{name}-title {name}-desc" font-size="12">'

@@ -16,6 +16,7 @@ from qweft.hardware.look.config import CircuitConfig
 from qweft.hardware.look.look import Look
 from qweft.hardware.look.saved import SavedAdapter, SavedCircuit
 from qweft.hardware.look.tokens import TokenValues, token_values
+from qweft.plural import many
 
 
 def look(adapter: Path, options: Mapping[str, Any] | None = None) -> Look:
@@ -74,7 +75,9 @@ def _check(config: CircuitConfig) -> None:
 
 def _chosen(tokens: Sequence[TokenValues], token: int) -> TokenValues:
     if not 0 <= token < len(tokens):
-        raise QweftError(f"--token {token}: the text has {len(tokens)} tokens, counted from 0 to {len(tokens) - 1}")
+        raise QweftError(
+            f"--token {token}: the text has {many(len(tokens), 'token')}; the first is 0, the last {len(tokens) - 1}"
+        )
     return tokens[token]
 
 
