@@ -129,6 +129,16 @@ def test_tokens_by_an_independent_route(adapter, capsys, layer):
     assert c.std() > 0.01 and q.std() > 1e-5  # no two tokens of zeros
 
 
+def test_one_of_a_kind_is_said_as_one(tmp_path, capsys):
+    adapter = trained(tmp_path, HYBRID | {"r": 1, "circuit_layers": 1, "reupload": False})
+    layer = ["--layer", "layers.0.self_attn.q_proj"]
+    assert "1 qubit, 1 layer, 2 trained angles" in " ".join(shown(capsys, adapter, *layer).split())
+    word = AutoTokenizer.from_pretrained(adapter.parent.parent / "model").decode([5])
+    assert "the text has 1 token; the first is 0, the last 0" in refused(
+        capsys, adapter, *layer, "--tokens", word, "--token", "1"
+    )
+
+
 def test_one_token(adapter, capsys):
     every = read(capsys, adapter, "--layer", LAYER, "--tokens", TEXT)["tokens"]
     found = read(capsys, adapter, "--layer", LAYER, "--tokens", TEXT, "--token", "1")
@@ -178,6 +188,20 @@ def test_exports_read_back(adapter, capsys, tmp_path):
     assert (tmp_path / "x.ir").read_text().count("CONTROL q") == 12
 
 
+@pytest.mark.parametrize("form", ["qasm3", "qasm2", "originir"])
+def test_exports_say_where_they_are_from(adapter, capsys, tmp_path, monkeypatch, form):
+    token = [] if form == "qasm3" else ["--tokens", TEXT, "--token", "2"]
+    inputs = "its inputs open" if form == "qasm3" else "its inputs those of token 2 ({text!r})"
+    for folder in (adapter, adapter.name, "."):  # the same file, wherever one stands
+        monkeypatch.chdir(adapter if folder == "." else adapter.parent)
+        options = ["--layer", LAYER, *token, "--export", form, "--output", str(tmp_path / "x")]
+        found = read(capsys, folder, *options)
+        text = (tmp_path / "x").read_text()
+        said = inputs.format(text=found["tokens"][0]["text"] if token else "")
+        assert f"// From adapter {adapter.parent.name}/{adapter.name}, layer {LAYER}, {said}.\n" in text
+        assert str(adapter.parent.parent) not in text
+
+
 @pytest.mark.parametrize(
     ("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<svg"), ("PNG", b"\x89")]
 )
@@ -222,6 +246,18 @@ def test_a_folder_as_a_file(adapter, capsys, tmp_path):
     assert "is a folder; give the name of a file" in refused(
         capsys, adapter, "--layer", LAYER, "--picture", str(folder)
     )
+
+
+@pytest.mark.parametrize("output", ["x.svg", "./x.svg", "link.svg"])
+def test_one_file_for_the_picture_and_the_export(adapter, capsys, tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("qweft.hardware.look.tokens.load_model", None)
+    (tmp_path / "link.svg").symlink_to("x.svg")
+    options = ["--layer", LAYER, "--tokens", TEXT, "--picture", "x.svg", "--export", "qasm3", "--output", output]
+    assert f"--picture x.svg and --output {output} are the same file; give two names" in refused(
+        capsys, adapter, *options
+    )
+    assert not (tmp_path / "x.svg").exists()
 
 
 def test_folders_without_an_adapter_or_of_another_one(adapter, capsys, tmp_path):

@@ -76,6 +76,26 @@ def sentence(capsys, argv):
     return err.removeprefix(prefix).rstrip("\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--max_circuts", "1"], "unknown option --max_circuts; did you mean --max-circuits?"),
+        (["--max-circuts", "1"], "unknown option --max-circuts; did you mean --max-circuits?"),
+        (["--max_circuits", "x"], '--max-circuits: expected int or null, got "x"'),
+        (["--max-circuits"], "--max-circuits: expected a value after it"),
+        (["--data.max-lenght", "1"], "unknown option --data.max-lenght; did you mean --data.max_length?"),
+    ],
+)
+def test_errors_spell_options_as_the_help_does(capsys, tmp_path, options, expected):
+    assert sentence(capsys, ["evaluate", str(tmp_path), *options]).startswith(expected)
+
+
+def test_options_that_are_known_are_listed_as_the_help_spells_them(capsys, tmp_path):
+    got = sentence(capsys, ["evaluate", str(tmp_path), "--zzz", "1"])
+    assert ", max-circuits, " in got and "max_circuits" not in got
+    assert ", max_length" in sentence(capsys, ["evaluate", str(tmp_path), "--data.zzz", "1"])
+
+
 @pytest.mark.parametrize(("text", "expected"), RUN_FILE_ERRORS)
 def test_run_file(capsys, write, text, expected):
     assert sentence(capsys, ["train", write(text)]) == f"x.yaml: {expected}"

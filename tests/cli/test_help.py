@@ -1,4 +1,5 @@
 import importlib
+import re
 import subprocess
 import sys
 
@@ -72,7 +73,8 @@ def test_help_has_description_example_and_every_option_with_its_text(capsys, mon
     config_class = CONFIG_CLASSES[command]
     for name, kind in names(config_class).items() if config_class else ():
         if not is_section(kind) and name != "methods":
-            assert f"\n  --{name}.KEY " in out if is_mapping(kind) else f"\n  --{name} " in out
+            option = name if "." in name else name.replace("_", "-")
+            assert f"\n  --{option}{'.KEY' if is_mapping(kind) else ''} " in out
             assert " ".join(text_of(config_class, name).split()) in flat
     assert all(len(line) <= 90 for line in out.splitlines())
     assert "SUPPRESS" not in out
@@ -88,6 +90,13 @@ def test_help_shows_defaults_types_and_sections(capsys, monkeypatch):
     assert "(default: {preset: qtha})" in flat
     assert "\ntraining: the training:\n" in out
     assert "\nmethods.NAME: the methods by name;" in help_of(capsys, "compare")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options_without_a_section_are_spelled_with_hyphens(capsys, command):
+    options = re.findall(r"--[a-zA-Z][\w.-]*", help_of(capsys, command))
+    assert not [option for option in options if "." not in option and "_" in option]
+    assert not [option for option in options if "." in option and "-" in option[2:]]
 
 
 def test_evaluate_does_not_show_defaults_that_are_not_its_own(capsys):

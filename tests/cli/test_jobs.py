@@ -6,6 +6,7 @@ from tests.devices.jobs.fake_provider import Cloud, FakeDevice
 
 from qweft.cli.main import main
 from qweft.devices import JobState, registry
+from qweft.devices.catalogue import catalogue
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.store import Store, Where
 
@@ -71,6 +72,14 @@ def test_show_and_cancel(cloud, token, capsys):
     assert "2, 20 shots each" in capsys.readouterr().out
 
 
+def test_one_shot_is_said_as_one(cloud, capsys):
+    store, wanted = Store(), circuits(0)
+    where = Where("fake", 1, "monday")
+    store.claim("qweft-1", "fake", wanted, wanted.keys(), where, "monday", None, lambda number: Charge(None, None, ""))
+    assert main(["jobs", "show", "qweft-1"]) == 0
+    assert "1, 1 shot each" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -101,8 +110,23 @@ def test_devices(cloud, capsys, monkeypatch):
     assert "pip install 'qweft[origin]'" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_devices_are_named_whole_and_nothing_is_cut(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["devices"]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert "…" not in out and max(map(len, lines)) <= width
+    for entry in catalogue():
+        (line,) = [line for line in lines if line.startswith(f"{entry.name} ")]
+        assert f" {'no' if entry.missing else 'yes'} " in line
+        assert not entry.missing or f"{entry.extra}: {entry.install}" in lines
+    words = out.split()
+    assert all(word in words for entry in catalogue() for word in f"{entry.what} {entry.price()}".split())
+
+
 def test_every_device_of_the_registry_is_listed(capsys):
-    from qweft.devices.catalogue import catalogue
     from qweft.devices.registry import FAMILIES, OWN
 
     names = {entry.name.partition(":")[0] for entry in catalogue()}

@@ -101,7 +101,7 @@ def test_an_export_that_loses_too_much_is_refused_and_nothing_is_written(trained
     assert main(words) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "nothing was written: the export loses 100.0% of the adapter's gain" in error
-    assert "--distill_steps" in error and "--force" in error
+    assert "--distill-steps" in error and "--force" in error
     assert not (tmp_path / "lora").exists()
     assert main([*words, "--force"]) == 0
     assert (tmp_path / "lora/adapter_model.safetensors").is_file()

@@ -42,7 +42,7 @@ def qweft(hub, *words):
 
 
 def test_a_push_is_private_and_holds_the_adapter_alone(adapter, hub):
-    done = qweft(hub, "push", adapter, "--repository", "me/mine", "--base_model", "owner/base")
+    done = qweft(hub, "push", adapter, "--repository", "me/mine", "--base-model", "owner/base")
     assert done.returncode == 0, done.stderr
     assert hub.repositories == {"me/mine": True}
     assert set(hub.files) == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
@@ -58,7 +58,7 @@ def test_a_push_is_private_and_holds_the_adapter_alone(adapter, hub):
 
 
 def test_public_only_where_it_is_said(adapter, hub):
-    words = ["push", adapter, "--repository", "me/mine", "--base_model", "owner/base"]
+    words = ["push", adapter, "--repository", "me/mine", "--base-model", "owner/base"]
     assert qweft(hub, *words, "--public").returncode == 0
     assert hub.repositories == {"me/mine": False}
     done = qweft(hub, *words)  # it is public now, and private was asked for
@@ -69,13 +69,13 @@ def test_public_only_where_it_is_said(adapter, hub):
 
 def test_a_refusal_of_the_hub_is_one_sentence(adapter, hub):
     hub.refuses = True
-    done = qweft(hub, "push", adapter, "--repository", "me/mine", "--base_model", "owner/base")
+    done = qweft(hub, "push", adapter, "--repository", "me/mine", "--base-model", "owner/base")
     assert done.returncode == 2
     assert "the hub refused to take me/mine" in done.stderr.splitlines()[-1]
 
 
 def test_a_dry_run_sends_nothing(adapter, capsys):
-    words = ["--repository", "me/mine", "--base_model", "owner/base", "--dry-run"]
+    words = ["--repository", "me/mine", "--base-model", "owner/base", "--dry-run"]
     assert main(["push", str(adapter), *words]) == 0
     assert "me/mine (private), base model owner/base" in " ".join(capsys.readouterr().out.split())
 
@@ -85,9 +85,9 @@ def test_a_dry_run_sends_nothing(adapter, capsys):
     [
         ([], "--repository: expected OWNER/NAME"),
         (["--repository", "a/b/c"], "repository 'a/b/c' is no hub id"),
-        (["--repository", "me/mine"], "which nobody else can load; give the base model's hub id with --base_model"),
-        (["--repository", "me/mine", "--base_model", "a b"], "base_model 'a b' is no hub id"),
-        (["--repository", "me/mine", "--base_model", "o/b"], "HF_HUB_OFFLINE is set, so nothing is sent"),
+        (["--repository", "me/mine"], "which nobody else can load; give the base model's hub id with --base-model"),
+        (["--repository", "me/mine", "--base-model", "a b"], "base_model 'a b' is no hub id"),
+        (["--repository", "me/mine", "--base-model", "o/b"], "HF_HUB_OFFLINE is set, so nothing is sent"),
         (["--repositry", "me/mine"], "did you mean --repository?"),
     ],
 )

@@ -14,9 +14,10 @@ from qweft.training import checkpoints as module
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
 from qweft.training.run import train
 
+TARGETS = ["q_proj", "v_proj"]
 ADAPTERS = {
-    "qtha": {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "dropout": 0.2, "target_modules": ["q_proj", "v_proj"]},
-    "lora": {"peft_type": "LORA", "r": 2, "lora_dropout": 0.2, "target_modules": ["q_proj", "v_proj"]},
+    "qtha": {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "dropout": 0.2, "target_modules": TARGETS},
+    "lora": {"peft_type": "LORA", "r": 2, "lora_dropout": 0.2, "target_modules": TARGETS},
 }  # fmt: skip
 
 

@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qweft.circuit.description import Circuit, Gate
+from qweft.plural import many
+
+Column = list[Gate]
+"""Gates that stand below each other."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,52 @@ class Part:
         """The repetition in words; empty where the gates act once."""
         if self.times == 1:
             return ""
-        angles = f", each time with the next {self.stride} angles t" if self.stride else ", always with the same angles"
+        grown = "angle" if self.stride == 1 else many(self.stride, "angle")
+        angles = f", each time with the next {grown} t" if self.stride else ", always with the same angles"
         return f"{self.times} times{angles if any(g.source == 'parameter' for g in self.gates) else ''}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Columns of a line that act several times.
+
+    Args:
+        heading: How often, in words.
+        first: Place of the first of them in the line.
+        columns: How many they are.
+    """
+
+    heading: str
+    first: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """Columns beside each other, with the frames around those that repeat."""
+
+    columns: tuple[Column, ...]
+    frames: tuple[Frame, ...] = ()
+
+
+def lines(circuit: Circuit, longest: int) -> tuple[Line, ...]:
+    """The circuit cut into lines of a picture; one without gates is one line without columns.
+
+    Args:
+        circuit: Any circuit.
+        longest: Columns of gates in a line; a longer circuit goes on in the next.
+    """
+    placed = [(part, column) for part in parts(circuit) for column in columns(part.gates, circuit.qubits)]
+    found = []
+    for start in range(0, max(1, len(placed)), longest):
+        here = placed[start : start + longest]
+        frames = []
+        for part in dict.fromkeys(part for part, _ in here if part.times > 1):
+            places = [place for place, (other, _) in enumerate(here) if other is part]
+            goes_on = any(other is part for other, _ in placed[:start])
+            frames.append(Frame(part.heading + (" (continued)" if goes_on else ""), places[0], len(places)))
+        found.append(Line(tuple(column for _, column in here), tuple(frames)))
+    return tuple(found)
 
 
 def parts(circuit: Circuit) -> tuple[Part, ...]:
@@ -46,7 +94,7 @@ def parts(circuit: Circuit) -> tuple[Part, ...]:
     return (Part(gates),)
 
 
-def columns(gates: Sequence[Gate], qubits: int) -> list[list[Gate]]:
+def columns(gates: Sequence[Gate], qubits: int) -> list[Column]:
     """The gates in columns, each as far to the left as those before it on its wires allow.
 
     A gate on two wires takes the wires between them too, so that nothing is drawn across it.
@@ -56,7 +104,7 @@ def columns(gates: Sequence[Gate], qubits: int) -> list[list[Gate]]:
         qubits: Number of wires.
     """
     free = [0] * qubits  # the first column with room on each wire
-    found: list[list[Gate]] = []
+    found: list[Column] = []
     for gate in gates:
         wires = range(min(gate.wires), max(gate.wires) + 1)
         column = max(free[wire] for wire in wires)

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from html import escape
 
 from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.diagram import Part, columns, label, parts
+from qweft.circuit.diagram import Column, Frame, Line, columns, label, lines, parts
+from qweft.plural import many
 
-ROW, BOX, GAP, TOP = 44, 28, 14, 26
+ROW, BOX, GAP, TOP = 44, 28, 14, 30
 """SVG: height of a wire's row, height of a box, space between columns, room above the first wire for a heading."""
+
+MARGIN, LEFT, RIGHT = 10, 44, 42
+"""SVG: room at the edges, room before the gates (the names of the wires) and behind them (⟨Z⟩)."""
 
 CHARACTER = 7.4
 """SVG: width of a character of a label in the fixed-width font of 12 units."""
@@ -51,19 +55,19 @@ def circuit_svg(circuit: Circuit, name: str, longest: int = 12) -> str:
         name: Begins the ids of its title and description; unique on the page.
         longest: Columns of gates in a line; a longer circuit goes on below.
     """
-    placed = [(part, column) for part in parts(circuit) for column in columns(part.gates, circuit.qubits)]
-    lines = [placed[i : i + longest] for i in range(0, len(placed), longest)] or [[]]
+    found = lines(circuit, longest)
     box = CHARACTER * max((len(label(gate)) for gate in circuit.gates), default=1) + 10
     height = TOP + ROW * circuit.qubits + 8
-    wide = 34 + (box + GAP) * max(map(len, lines)) + 40
+    wide = max(_width(line, box + GAP) for line in found)
     drawn = [
         f'<g transform="translate(0 {number * height})">'
-        + _svg_line(line, circuit.qubits, box, number == len(lines) - 1, lines[number - 1] if number else [])
+        + _svg_line(line, circuit.qubits, box, ends=number == len(found) - 1)
         + "</g>"
-        for number, line in enumerate(lines)
+        for number, line in enumerate(found)
     ]
-    total = height * len(lines)
-    title = f"Circuit of {circuit.qubits} qubits, {len(circuit.gates)} gates and {circuit.parameters} trained angles"
+    total = height * len(found)
+    size = (circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle")
+    title = "Circuit of {}, {} and {}".format(*(many(count, thing) for count, thing in size))
     return (
         f'<svg class="circuit" viewBox="0 0 {wide:.0f} {total}" width="{wide:.0f}" height="{total}" role="img" '
         f'aria-labelledby="{name}-title {name}-desc" font-size="12">'
@@ -85,9 +89,9 @@ def in_words(circuit: Circuit) -> str:
     return " ".join(said) + " Then Z is measured on each qubit."
 
 
-def _wrapped(found: list[list[Gate]], width: int) -> list[list[list[Gate]]]:
+def _wrapped(found: list[Column], width: int) -> list[list[Column]]:
     """Columns cut into pieces that fit into a width of text, at least one column each."""
-    pieces: list[list[list[Gate]]] = [[]]
+    pieces: list[list[Column]] = [[]]
     used = 0
     for column in found:
         needs = _cell(column) + 1
@@ -104,7 +108,7 @@ def _cell(column: Sequence[Gate]) -> int:
     return max(len(label(gate)) for gate in column) + 2
 
 
-def _text_rows(found: list[list[Gate]], qubits: int, ends: bool) -> list[str]:
+def _text_rows(found: list[Column], qubits: int, ends: bool) -> list[str]:
     """One piece as lines: a line a wire, and between two wires one for what links them."""
     margin = len(f"q{qubits - 1}")
     rows = [f"{f'q{wire}':<{margin}} ─" for wire in range(qubits)]
@@ -136,36 +140,36 @@ def _centred(text: str, size: int, fill: str) -> str:
     return fill * left + text + fill * (size - left - len(text))
 
 
-def _svg_line(
-    line: list[tuple[Part, list[Gate]]], qubits: int, box: float, ends: bool, before: list[tuple[Part, list[Gate]]]
-) -> str:
+def _width(line: Line, pitch: float) -> float:
+    """What a line takes from edge to edge: its gates, or a heading that is longer than its frame."""
+    headings = (LEFT + pitch * frame.first + 4 + CHARACTER * len(frame.heading) + MARGIN for frame in line.frames)
+    return max((LEFT + pitch * len(line.columns) + RIGHT, *headings))
+
+
+def _svg_line(line: Line, qubits: int, box: float, ends: bool) -> str:
     """One line of columns with its wires, and a frame around those that repeat."""
-    pitch, begin = box + GAP, 34.0
-    right = begin + pitch * len(line)
+    pitch = box + GAP
+    right = LEFT + pitch * len(line.columns)
     drawn = []
     for wire in range(qubits):
         y = _height(wire)
-        drawn.append(f'<path d="M30 {y}H{right:.0f}" stroke="currentColor" opacity=".55"/>')
-        drawn.append(f'<text class="wire" x="0" y="{y + 4}" fill="currentColor">q{wire}</text>')
+        drawn.append(f'<path d="M{LEFT - 4} {y}H{right:.0f}" stroke="currentColor" opacity=".55"/>')
+        drawn.append(f'<text class="wire" x="{MARGIN}" y="{y + 4}" fill="currentColor">q{wire}</text>')
         end = "⟨Z⟩" if ends else "…"
         drawn.append(f'<text x="{right + 6:.0f}" y="{y + 4}" fill="currentColor">{end}</text>')
-    for part in dict.fromkeys(part for part, _ in line):
-        if part.times > 1:
-            places = [i for i, (other, _) in enumerate(line) if other is part]
-            goes_on = any(other is part for other, _ in before)
-            drawn.append(_frame(part, begin + pitch * places[0], pitch * len(places), qubits, goes_on))
-    for number, (_, column) in enumerate(line):
-        drawn += [_svg_gate(gate, begin + pitch * (number + 0.5), box) for gate in column]
+    drawn += [_svg_frame(frame, LEFT + pitch * frame.first, pitch * frame.columns, qubits) for frame in line.frames]
+    for number, column in enumerate(line.columns):
+        drawn += [_svg_gate(gate, LEFT + pitch * (number + 0.5), box) for gate in column]
     return "".join(drawn)
 
 
-def _frame(part: Part, left: float, width: float, qubits: int, goes_on: bool) -> str:
+def _svg_frame(frame: Frame, left: float, width: float, qubits: int) -> str:
     """A dashed frame around the columns that repeat."""
-    heading = f"× {part.times}" + (" (continued)" if goes_on else "")
     return (
         f'<rect x="{left + 2:.0f}" y="{TOP - 8}" width="{width - 4:.0f}" height="{ROW * qubits + 6}" rx="6" '
         f'fill="none" stroke="currentColor" stroke-dasharray="4 4" opacity=".5"/>'
-        f'<text class="times" x="{left + 4:.0f}" y="{TOP - 13}" fill="currentColor" font-weight="600">{heading}</text>'
+        f'<text class="times" x="{left + 4:.0f}" y="{TOP - 14}" fill="currentColor" font-weight="600">'
+        f"{frame.heading}</text>"
     )
 
 

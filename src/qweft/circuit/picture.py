@@ -4,25 +4,23 @@ import io
 from typing import Any
 
 from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.diagram import Part, columns, label, parts
+from qweft.circuit.diagram import Frame, Line, label, lines
 from qweft.circuit.drawing import circuit_svg
 
 INK, INPUT, TRAINED = "#222324", "#D6E8F5", "#FFFFFF"
 """Lines and text, boxes fed by a token's data, boxes fed by trained angles."""
 COLUMN, ROW, BOX = 0.82, 0.46, 0.30
 """Inches: width of a column of gates, height of a wire's row, height of a box."""
-LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.5, 0.5, 0.15
-"""Inches around the gates of a line: names of wires, ⟨Z⟩, heading, space below."""
-HEADING = 4.2
-"""Inches that the longest heading takes."""
+LEFT, RIGHT, TOP, BOTTOM, EDGE = 0.65, 0.5, 0.5, 0.15, 0.15
+"""Inches around the gates of a line: names of wires, ⟨Z⟩, heading, space below; behind a heading."""
+CHARACTER = 0.09
+"""Inches that a character of a heading takes."""
 SIZE = 9.0
 """Points of a label."""
 DPI = 200
 LONGEST = 14
 """Columns of gates in a line; a longer circuit goes on below."""
 KINDS = ("svg", "png", "pdf")
-
-Placed = list[tuple[Part, list[Gate]]]
 
 
 def circuit_picture(circuit: Circuit, kind: str) -> bytes:
@@ -58,42 +56,41 @@ def _drawn(circuit: Circuit) -> Any:
     """The figure, in whose axes a unit is an inch and y grows downwards."""
     from matplotlib.figure import Figure
 
-    placed = [(part, column) for part in parts(circuit) for column in columns(part.gates, circuit.qubits)]
-    lines = [placed[first : first + LONGEST] for first in range(0, len(placed), LONGEST)] or [[]]
+    found = lines(circuit, LONGEST)
     height = TOP + ROW * circuit.qubits + BOTTOM
-    width = LEFT + COLUMN * max(1, *map(len, lines)) + RIGHT
-    if any(part.heading for part, _ in placed):
-        width = max(width, LEFT + HEADING)
-    figure = Figure(figsize=(width, height * len(lines)))
+    width = max(_width(line) for line in found)
+    figure = Figure(figsize=(width, height * len(found)))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height * len(lines), 0))
+    axes.set(xlim=(0, width), ylim=(height * len(found), 0))
     axes.axis("off")
-    for number, line in enumerate(lines):
-        before = lines[number - 1] if number else []
-        _line(axes, line, circuit.qubits, number * height + TOP, number == len(lines) - 1, before)
+    for number, line in enumerate(found):
+        _line(axes, line, circuit.qubits, number * height + TOP, ends=number == len(found) - 1)
     return figure
 
 
-def _line(axes: Any, line: Placed, qubits: int, top: float, ends: bool, before: Placed) -> None:
+def _width(line: Line) -> float:
+    """What a line takes from edge to edge: its gates, or a heading that is longer than its frame."""
+    headings = (LEFT + COLUMN * frame.first + CHARACTER * len(frame.heading) + EDGE for frame in line.frames)
+    return max((LEFT + COLUMN * max(1, len(line.columns)) + RIGHT, *headings))
+
+
+def _line(axes: Any, line: Line, qubits: int, top: float, ends: bool) -> None:
     """One line of columns, with its wires and the frames around what repeats."""
-    right = LEFT + COLUMN * len(line)
+    right = LEFT + COLUMN * len(line.columns)
     for wire in range(qubits):
         y = _height(wire, top)
         axes.plot((LEFT - 0.08, right + 0.04), (y, y), color=INK, linewidth=0.8, alpha=0.6, zorder=1)
         axes.text(LEFT - 0.14, y, f"$q_{{{wire}}}$", ha="right", va="center", color=INK, fontsize=SIZE + 1)
         end = r"$\langle Z \rangle$" if ends else "…"
         axes.text(right + 0.1, y, end, ha="left", va="center", color=INK, fontsize=SIZE + 1)
-    for part in dict.fromkeys(part for part, _ in line):
-        if part.times > 1:
-            places = [place for place, (other, _) in enumerate(line) if other is part]
-            goes_on = any(other is part for other, _ in before)
-            _frame(axes, part, LEFT + COLUMN * places[0], COLUMN * len(places), top, ROW * qubits, goes_on)
-    for place, (_, column) in enumerate(line):
+    for frame in line.frames:
+        _frame(axes, frame, LEFT + COLUMN * frame.first, COLUMN * frame.columns, top, ROW * qubits)
+    for place, column in enumerate(line.columns):
         for gate in column:
             _gate(axes, gate, LEFT + COLUMN * (place + 0.5), top)
 
 
-def _frame(axes: Any, part: Part, left: float, width: float, top: float, height: float, goes_on: bool) -> None:
+def _frame(axes: Any, frame: Frame, left: float, width: float, top: float, height: float) -> None:
     """A dashed frame around the columns that repeat, with how often."""
     from matplotlib.patches import Rectangle
 
@@ -103,8 +100,8 @@ def _frame(axes: Any, part: Part, left: float, width: float, top: float, height:
             fill=False, edgecolor=INK, linewidth=0.8, linestyle=(0, (4, 4)), alpha=0.6, zorder=1,
         )
     )  # fmt: skip
-    heading = f"× {part.times} (continued)" if goes_on else part.heading
-    axes.text(left + 0.04, top - 0.1, heading, ha="left", va="bottom", color=INK, fontsize=SIZE + 1, weight="bold")
+    text = {"ha": "left", "va": "bottom", "color": INK, "fontsize": SIZE + 1, "weight": "bold"}
+    axes.text(left + 0.04, top - 0.1, frame.heading, **text)
 
 
 def _gate(axes: Any, gate: Gate, middle: float, top: float) -> None:

@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> None:
     else:
         show(report.describe())
     if report.refusal is not None and not force:
-        more = "--distill_steps 50, more --calibration_tokens, or " if report.layers else ""
+        more = "--distill-steps 50, more --calibration-tokens, or " if report.layers else ""
         raise QweftError(f"nothing was written: {report.refusal}; try {more}--force")
     if not wants_json:
         show(f"exported: {report.output}")

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from qweft.cli import yaml_file
 from qweft.cli.command import Command
-from qweft.cli.schema import NAME_PLACEHOLDER, is_mapping, is_section, kinds_of, names, placeholder
+from qweft.cli.schema import NAME_PLACEHOLDER, is_mapping, is_section, kinds_of, names, placeholder, shown
 
 
 def help_text(command: Command, config_class: Any = None) -> str:
@@ -52,15 +52,17 @@ def _add_options(parser: argparse.ArgumentParser, config_class: Any, shows_defau
         # A dict of dataclasses is titled by the text of the field that holds it.
         title = texts.get(section.removesuffix(f".{NAME_PLACEHOLDER}")) if NAME_PLACEHOLDER in section else group.title
         title = str(title).rstrip(".")
-        shown = parser.add_argument_group(f"{section}: {title[:1].lower()}{title[1:]}" if section else "general")
+        section_group = parser.add_argument_group(
+            f"{section}: {title[:1].lower()}{title[1:]}" if section else "general"
+        )
         for option in options:
             kind = kinds[option.dest]
-            name = f"--{option.dest}.KEY" if is_mapping(kind) else f"--{option.dest}"
+            name = f"--{shown(option.dest)}" + (".KEY" if is_mapping(kind) else "")
             text = _escape(option.help or "")
             if shows_defaults and not option.required:
                 default = "none" if option.default is None else yaml_file.dump_line(option.default)
                 text += f" (default: {_escape(default)})"
-            shown.add_argument(name, metavar=placeholder(kind), help=text)
+            section_group.add_argument(name, metavar=placeholder(kind), help=text)
 
 
 def _read(config_class: Any) -> Any:

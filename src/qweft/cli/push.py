@@ -12,7 +12,7 @@ COMMAND = Command(
     name="push",
     description="Upload an adapter to the hub, with its card, as a private repository: the adapter's files and "
     "nothing else. Log in first: hf auth login.",
-    example="qweft push runs/train/adapter --repository me/my-adapter --base_model owner/base-model",
+    example="qweft push runs/train/adapter --repository me/my-adapter --base-model owner/base-model",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train`, `qweft export` or PEFT wrote it.",
     target_required=True,

@@ -74,6 +74,17 @@ def spelled(kind: Any, name: str) -> str:
     return ".".join(keys)
 
 
+def shown(name: str) -> str:
+    """Return a dotted name as help and errors show its option: with hyphens where it stands alone.
+
+    Below a section a name is that of a key in a file, and keeps its underscores.
+
+    >>> shown("max_circuits"), shown("training.learning_rate")
+    ('max-circuits', 'training.learning_rate')
+    """
+    return name if "." in name else name.replace("_", "-")
+
+
 def default_of(config_class: Any, key: str) -> Any:
     """Return a fresh default of a dataclass's field, or `dataclasses.MISSING` where there is none."""
     field = next(field for field in dataclasses.fields(config_class) if field.name == key)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from qweft.cli.schema import shown
 from qweft.errors import QweftError
 
 
@@ -23,7 +24,7 @@ class Source:
 
     def fault(self, name: str, what: str) -> QweftError:
         """Return the error "FILE: NAME: what", or "--NAME: what" for an option."""
-        return QweftError(f"{self.file}: {name}: {what}" if self.file else f"--{name}: {what}")
+        return QweftError(f"{self.file}: {name}: {what}" if self.file else f"--{shown(name)}: {what}")
 
     def unknown(self, name: str, known: Iterable[str], siblings: Iterable[str] = ()) -> QweftError:
         """Return the error for a name that does not exist.
@@ -33,12 +34,12 @@ class Source:
             known: All full dotted names that exist.
             siblings: Names that exist at this place, listed where no name is close.
         """
-        dashes = "" if self.file else "--"
         what = f"{self.file}: unknown key {name}" if self.file else f"unknown option --{name}"
         close = suggest(name, [*known, *self.flags])
         if close:
-            return QweftError(f"{what}; did you mean {dashes}{close}?")
-        listed = ", ".join(siblings)
+            return QweftError(f"{what}; did you mean {close if self.file else f'--{shown(close)}'}?")
+        are_options = not self.file and "." not in name
+        listed = ", ".join(shown(sibling) if are_options else sibling for sibling in siblings)
         return QweftError(f"{what}; known here: {listed}" if listed else what)
 
 

@@ -9,7 +9,7 @@ from qweft.data.check import DataCheck, Lengths, Stretch
 from qweft.data.embedded import EMBEDDED_DATA
 from qweft.data.named import NAMED
 from qweft.data.overlap import Overlap
-from qweft.words import many
+from qweft.plural import many
 
 LONGEST_STRETCH = 600
 """Characters of a stretch that are shown; its middle is left out."""

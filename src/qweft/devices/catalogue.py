@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qweft.devices.jobs.prices import PriceList
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,23 @@ def catalogue() -> Sequence[Entry]:
     return ENTRIES
 
 
-def describe(entries: Sequence[Entry]) -> "Table":
-    """As a table for a terminal."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def describe(entries: Sequence[Entry]) -> "Group":
+    """As a table for a terminal, and below it how what is missing is installed.
 
-    table = Table("device", "what it is", "installed", "costs", box=SIMPLE_HEAD)
+    Names are typed, so they stay whole; the other columns fold at words. The commands to install stand below, since
+    they would leave no room for the rest.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("device", overflow="fold")
+    table.add_column("what it is", ratio=3, overflow="fold")
+    table.add_column("installed")
+    table.add_column("costs", ratio=2, overflow="fold")
     for entry in entries:
-        table.add_row(entry.name, entry.what, entry.install.replace("[", r"\[") or "yes", entry.price())
-    return table
+        table.add_row(entry.name, entry.what, "no" if entry.missing else "yes", entry.price())
+    commands = dict.fromkeys(f"{entry.extra}: {entry.install}" for entry in entries if entry.missing)
+    return Group(table, *([Text("")] if commands else []), *map(Text, commands))

@@ -11,6 +11,7 @@ from qweft.circuit.formats.angles import Numbers
 from qweft.devices.chips import CHIPS, Chip
 from qweft.devices.errors import DeviceError
 from qweft.devices.extras import require
+from qweft.plural import many
 
 OPTIMIZATION, SEED = 3, 0
 """Of Qiskit's preset pass manager: its highest level, and one seed, so that a circuit compiles the same way again."""
@@ -77,7 +78,9 @@ def find_chip(name: str, qubits: int) -> Place:
     require("qiskit", "qiskit", f"chip {name}")
     place = _fake(name) if name.startswith("qiskit:fake_") else _named(name, qubits)
     if place.qubits < qubits:
-        raise DeviceError(f"chip {name} has {place.qubits} qubits, and the circuit has {qubits}; name a larger one")
+        raise DeviceError(
+            f"chip {name} has {many(place.qubits, 'qubit')}, and the circuit has {qubits}; name a larger one"
+        )
     return place
 
 

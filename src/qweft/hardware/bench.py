@@ -25,7 +25,7 @@ from qweft.hardware.judge import judge
 from qweft.hardware.outcome import Effort, Judged, Point, Setting, point
 from qweft.hardware.sample import ChosenTokens, Sample, Wanted, choose_sample, measured_targets
 from qweft.models.load import LoadedModel
-from qweft.words import many
+from qweft.plural import many
 
 
 class Counted:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.hardware.outcome import Point, Robustness, Setting, enough_shots
-from qweft.words import many
+from qweft.plural import many
 
 AGREEING = 0.99
 

@@ -10,7 +10,7 @@ from qweft.figures.axes import SMALL, End, dress, name_at_right, short
 from qweft.figures.looks import INK, Look, looks
 from qweft.figures.plate import Notes, Plate
 from qweft.hardware.outcome import Point, Robustness
-from qweft.words import many
+from qweft.plural import many
 
 Value = Callable[[Point], tuple[float | None, float | None]]
 

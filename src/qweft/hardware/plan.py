@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.text import Text
 
 from qweft.devices.jobs import Estimate
-from qweft.words import many
+from qweft.plural import many
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.errors import QweftError
-from qweft.words import many
+from qweft.plural import many
 
 ROWS_OF_TOKENS = 8
 """Where no two rows fit, tokens are drawn from so many."""

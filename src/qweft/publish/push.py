@@ -68,7 +68,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
     if not named or not _is_hub_id(named) or (base_model is None and Path(named).exists()):
         raise QweftError(
             f"{folder}: its adapter_config.json names {named or 'no base model'}, which nobody else can load; give the "
-            "base model's hub id with --base_model"
+            "base model's hub id with --base-model"
         )
     files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
     return Push(folder, repository, private, files, named)

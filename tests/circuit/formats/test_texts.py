@@ -116,6 +116,31 @@ def test_qubit_i_is_measured_into_bit_i(qubits):
         assert readers.originir_counts(to_originir(*case)) == wanted
 
 
+ABOUT = "From adapter a/b\nOPENQASM 7;\r\u2028x \udc80, token 2 ('\"/* \\ \U0001f600 */') \\\n"
+"""What a folder and a token may be called at worst."""
+
+
+@pytest.mark.parametrize(
+    ("write", "package", "read"),
+    [
+        (to_openqasm2, "qiskit", readers.qasm2_by_qiskit),
+        (to_openqasm2, "pyqpanda3", lambda text: readers.qasm2_by_origin(text, 3)),
+        (to_openqasm3, "qiskit_qasm3_import", readers.qasm3_by_qiskit),
+        (to_openqasm3, "openqasm3", lambda text: readers.qasm3_by_pennylane(text, 3)),
+        (to_originir, "pyqpanda3", lambda text: readers.originir_by_origin(text, 3)),
+    ],
+)
+def test_where_it_is_from_is_one_line_of_the_heading(write, package, read):
+    pytest.importorskip(package)
+    case = with_angles(crz_ring_ansatz(3, 1))
+    text = write(*case, measured=package != "openqasm3", about=ABOUT)
+    text.encode()
+    lines = text.splitlines()
+    assert lines[3].startswith("// From adapter a/b OPENQASM 7;  x  , token 2 ('\"/* ")
+    assert [*lines[:3], *lines[4:]] == write(*case, measured=package != "openqasm3").splitlines()
+    assert_same(read(text), *case)
+
+
 def test_texts_by_eye():
     circuit = Circuit(2, 1, 1, (Gate("ry", (1,), "input", 0), Gate("crz", (1, 0), "parameter", 0)))
     head = [

@@ -165,7 +165,7 @@ def test_circuits_that_did_not_come_are_asked_for_again_and_paid(cloud, store):
 def test_but_not_for_ever(cloud, store):
     device = FakeDevice(cloud)
     device.fetch = lambda job, sent, shots: {0: true_counts(sent, shots)[0]} if job == "job-1" else {}
-    with pytest.raises(RefusedError, match="1 circuits still lack a result after 3 jobs"):
+    with pytest.raises(RefusedError, match="no result for 1 circuit after 3 jobs"):
         executor(device, store).run(circuits(0, 1), SHOTS)
     assert sorted(cloud.bill().values()) == [1, 3]
 
@@ -298,11 +298,19 @@ def test_a_cap_stops_before_the_job_that_would_break_it(cloud, store, caps, word
         assert set(cloud.bill().values()) == {1}
 
 
+def test_one_circuit_and_one_shot_are_said_as_one(cloud, store):
+    with pytest.raises(OutOfBudgetError, match="the next job of 1 circuit with 1 shot would"):
+        executor(FakeDevice(cloud), store, Caps(money=0.1)).run(circuits(1), 1)
+    cloud.script("submit", ["refuse"])
+    with pytest.raises(RefusedError, match="refused a job of 1 circuit: "):
+        executor(FakeDevice(cloud), store).run(circuits(1), 1)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ({"shots": None}, "needs a number of shots"),
-        ({"shots": 10_001}, "at most 10000 shots"),
+        ({"shots": 10_001}, "at most 10,000 shots"),
         ({"qubits": 6}, "has 5 qubits"),
     ],
 )

@@ -14,6 +14,6 @@ FORMATS: dict[str, Callable[..., str]] = {
     "originir": to_originir,
 }
 """The formats of text by name, which is also the ending of a file; each function takes (circuit, inputs, parameters,
-measured)."""
+measured, about)."""
 
 __all__ = ["FORMATS", "to_openqasm2", "to_openqasm3", "to_originir", "to_pennylane", "to_qiskit"]

@@ -6,7 +6,11 @@ from qweft.circuit.formats.heading import heading
 
 
 def to_openqasm2(
-    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
+    circuit: Circuit,
+    inputs: Numbers | None = None,
+    parameters: Numbers | None = None,
+    measured: bool = True,
+    about: str = "",
 ) -> str:
     """The circuit of one token in OpenQASM 2.0, its gates those of qelib1.inc.
 
@@ -15,6 +19,7 @@ def to_openqasm2(
         inputs: (circuit.inputs,), in radians.
         parameters: (circuit.parameters,), in radians.
         measured: Whether every q[i] is measured into b[i] at the end.
+        about: A line of the heading that says where the circuit is from.
 
     Raises:
         QweftError: If numbers are missing, do not fit the circuit, or are not finite.
@@ -29,4 +34,4 @@ def to_openqasm2(
         lines.append(f"{gate.name}({angle}) {','.join(f'q[{wire}]' for wire in gate.wires)};")
     if measured:
         lines.append("measure q -> b;")
-    return heading(circuit) + "\n".join(lines) + "\n"
+    return heading(circuit, about) + "\n".join(lines) + "\n"

@@ -6,7 +6,11 @@ from qweft.circuit.formats.heading import heading
 
 
 def to_openqasm3(
-    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
+    circuit: Circuit,
+    inputs: Numbers | None = None,
+    parameters: Numbers | None = None,
+    measured: bool = True,
+    about: str = "",
 ) -> str:
     """The circuit in OpenQASM 3.0, its gates those of stdgates.inc.
 
@@ -18,6 +22,7 @@ def to_openqasm3(
         inputs: (circuit.inputs,), in radians.
         parameters: (circuit.parameters,), in radians.
         measured: Whether every q[i] is measured into b[i] at the end.
+        about: A line of the heading that says where the circuit is from.
 
     Raises:
         QweftError: If numbers do not fit the circuit, or are not finite.
@@ -38,4 +43,4 @@ def to_openqasm3(
         lines.append(f"{gate.name}({angle}) {', '.join(f'q[{wire}]' for wire in gate.wires)};")
     if measured:
         lines.append("b = measure q;")
-    return heading(circuit) + "\n".join(lines) + "\n"
+    return heading(circuit, about) + "\n".join(lines) + "\n"

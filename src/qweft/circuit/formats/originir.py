@@ -6,7 +6,11 @@ from qweft.circuit.formats.heading import heading
 
 
 def to_originir(
-    circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
+    circuit: Circuit,
+    inputs: Numbers | None = None,
+    parameters: Numbers | None = None,
+    measured: bool = True,
+    about: str = "",
 ) -> str:
     """The circuit of one token in OriginIR.
 
@@ -18,6 +22,7 @@ def to_originir(
         inputs: (circuit.inputs,), in radians.
         parameters: (circuit.parameters,), in radians.
         measured: Whether every q[i] is measured into c[i] at the end.
+        about: A line of the heading that says where the circuit is from.
 
     Raises:
         QweftError: If numbers are missing, do not fit the circuit, or are not finite.
@@ -30,7 +35,7 @@ def to_originir(
         lines += _statement(gate, angle)
     if measured:
         lines += [f"MEASURE q[{wire}],c[{wire}]" for wire in range(n)]
-    return heading(circuit) + "\n".join(lines) + "\n"
+    return heading(circuit, about) + "\n".join(lines) + "\n"
 
 
 def _statement(gate: Gate, angle: str) -> list[str]:

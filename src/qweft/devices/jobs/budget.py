@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from qweft.devices.errors import DeviceError, OutOfBudgetError
 from qweft.devices.jobs.prices import Charge, Price
+from qweft.plural import many
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ class Budget:
             ("seconds", self.seconds, charge.seconds or 0.0, self.caps.seconds),
         ):
             if cap is not None and spent + more > cap * (1 + 1e-9):  # sums of prices round
+                job = f"the next job of {many(circuits, 'circuit')} with {many(shots, 'shot')}"
                 raise OutOfBudgetError(
-                    f"device {self.device}: the next job of {circuits} circuits with {shots} shots would bring this "
-                    f"run to {spent + more:.6g} {what}, and the cap is {cap:g}; it was not sent, what came is kept"
+                    f"device {self.device}: {job} would bring this run to {spent + more:.6g} {what}, and the cap is "
+                    f"{cap:g}; it was not sent, what came is kept"
                 )
         self._count(1, circuits, charge)
         return charge

@@ -34,8 +34,8 @@ def undecided(job: Job) -> DeviceError:
     """The sentence for a job whose fate only the user can look up."""
     words = f" ({job.reason})" if job.reason else ""
     return DeviceError(
-        f"device {job.name}: nobody knows whether job {job.token} of {job.circuits} circuits was taken{words}; look it "
-        f"up at the provider, then: qweft jobs adopt {job.token} ID if it is there, or qweft jobs forget {job.token}"
+        f"device {job.name}: nobody knows whether job {job.token} of {job.size} was taken{words}; look it up "
+        f"at the provider, then: qweft jobs adopt {job.token} ID if it is there, or qweft jobs forget {job.token}"
     )
 
 
@@ -81,13 +81,13 @@ def collect(device: RemoteDevice, store: Store, job: Job, now: str = "") -> bool
     except RefusedError as error:
         raise RefusedError(
             f"device {job.name} does not give job {job.job} ({job.token}): {error}; run the same command later, or, if "
-            f"it is gone for good, qweft jobs forget {job.token}: its {job.circuits} circuits are then paid again"
+            f"it is gone for good, qweft jobs forget {job.token}: its {job.size} would then be paid again"
         ) from error
     if fault:
         store.close(job.token, FAILED, fault, good, now)
         raise _ended(job, f"has results that do not fit: {fault}")
     left = job.circuits - len(good)
-    store.close(job.token, DONE, f"{left} of {job.circuits} circuits did not come" if left else "", good, now)
+    store.close(job.token, DONE, f"{left:,} of {job.size} did not come" if left else "", good, now)
     return True
 
 
@@ -97,7 +97,7 @@ class _EndedError(RefusedError):
 
 def _ended(job: Job, what: str) -> _EndedError:
     return _EndedError(
-        f"device {job.name}: job {job.job} ({job.token}) of {job.circuits} circuits {what}; results so far are kept, "
+        f"device {job.name}: job {job.job} ({job.token}) of {job.size} {what}; results so far are kept, "
         "and the same command sends again what is missing, which costs again"
     )
 

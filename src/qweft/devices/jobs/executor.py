@@ -16,6 +16,7 @@ from qweft.devices.jobs.prices import PriceList
 from qweft.devices.jobs.record import Counts
 from qweft.devices.jobs.remote import RemoteRun
 from qweft.devices.jobs.store import Store, Where
+from qweft.plural import many
 
 JOBS_AT_ONCE = 4
 
@@ -96,10 +97,12 @@ class Executor:
         if shots is None and isinstance(self.device, RemoteDevice):
             raise DeviceError(f"device {self.device.name} needs a number of shots, got none")
         if limits.shots is not None and (shots or 0) > limits.shots:
-            raise DeviceError(f"device {self.device.name} takes at most {limits.shots} shots of a circuit, got {shots}")
+            raise DeviceError(
+                f"device {self.device.name} takes at most {many(limits.shots, 'shot')} of a circuit, got {shots:,}"
+            )
         if limits.qubits is not None and circuits.qubits > limits.qubits:
             raise DeviceError(
-                f"device {self.device.name} has {limits.qubits} qubits, and the circuit needs {circuits.qubits}"
+                f"device {self.device.name} has {many(limits.qubits, 'qubit')}, and the circuit needs {circuits.qubits}"
             )
 
     def _where(self, shots: int) -> tuple[Where, str]:
@@ -164,6 +167,6 @@ def _counts(frequencies: np.ndarray, shots: int, device: str) -> list[Counts]:
     """
     numbers = np.rint(frequencies * shots).astype(int)
     if not np.allclose(numbers, frequencies * shots, rtol=0, atol=1e-6) or (numbers.sum(1) != shots).any():
-        raise DeviceError(f"device {device} gives frequencies that are no counts of {shots} shots")
+        raise DeviceError(f"device {device} gives frequencies that are no counts of {many(shots, 'shot')}")
     qubits = int(frequencies.shape[1]).bit_length() - 1
     return [{f"{outcome:0{qubits}b}": int(row[outcome]) for outcome in np.flatnonzero(row)} for row in numbers]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qweft.devices.jobs.record import OPEN, Job
+from qweft.plural import many
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +50,7 @@ def describe_one(job: Job) -> "Table":
         ("token", job.token),
         ("device", job.name if job.device == job.name else f"{job.name} ({job.device})"),
         ("calibration", job.calibration or "none"),
-        ("circuits", f"{job.circuits}, {job.shots} shots each"),
+        ("circuits", f"{job.circuits:,}, {many(job.shots, 'shot')} each"),
         ("state", f"{job.state}: {job.reason}" if job.reason else job.state),
         ("provider's id", job.job or "not known"),
         ("cost", cost_of(job)),

@@ -9,6 +9,7 @@ import numpy as np
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.frequencies import from_counts
+from qweft.plural import many
 
 SENDING = "sending"
 """Recorded, and nobody knows yet whether the provider took it."""
@@ -67,6 +68,11 @@ class Job:
     currency: str
     created: float
     changed: float
+
+    @property
+    def size(self) -> str:
+        """How many circuits it has, in words."""
+        return many(self.circuits, "circuit")
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as JSON holds it."""

@@ -13,6 +13,7 @@ from qweft.devices.jobs.collecting import collect, settle, undecided
 from qweft.devices.jobs.patience import Patience
 from qweft.devices.jobs.record import REFUSED, SENDING, SENT, UNSENT, Counts, Job
 from qweft.devices.jobs.store import Store, Where
+from qweft.plural import many
 
 REPEATS = 2
 """How often a circuit is asked for again in one run that a finished job has no result for."""
@@ -138,7 +139,7 @@ class RemoteRun:
         except RefusedError as error:
             self._give_back(job, REFUSED, str(error))
             raise RefusedError(
-                f"device {job.name} refused a job of {job.circuits} circuits: {error}; results so far are kept"
+                f"device {job.name} refused a job of {job.size}: {error}; results so far are kept"
             ) from error
         except NotTakenError as error:
             self._not_taken(job, str(error))
@@ -156,7 +157,7 @@ class RemoteRun:
                 f"adopt {job.token} {number}"
             ) from error
         self._unsent = 0
-        self.tell(f"sent job {number} ({job.token}) of {job.circuits} circuits to {job.name}")
+        self.tell(f"sent job {number} ({job.token}) of {job.size} to {job.name}")
 
     def _settle(self, job: Job) -> bool:
         """Find out whether a job was taken that nobody is sending any more; whether that is known now."""
@@ -195,15 +196,15 @@ class RemoteRun:
         often = [key for key, times in self._repeats.items() if times > REPEATS]
         if often:
             raise RefusedError(
-                f"device {job.name}: {len(often)} circuits still lack a result after {REPEATS + 1} jobs, the last "
+                f"device {job.name}: no result for {many(len(often), 'circuit')} after {REPEATS + 1} jobs, the last "
                 f"{job.job} ({job.token}); results so far are kept, and the same command asks again, which costs again"
             )
         return True
 
     def _timed_out(self, missing: list[int]) -> UnavailableError:
         words = f", and it does not answer ({self._silence})" if self._silence else ""
+        lacking = f"{many(len(missing), 'circuit')} {'is' if len(missing) == 1 else 'are'} missing"
         return UnavailableError(
             f"device {self.device.name}: nothing came for {self.patience.timeout:,.6g} s{words}; open jobs live on "
-            f"({len(self._ours(missing))}, {len(missing)} circuits are missing): run the same command again, tomorrow "
-            "too, or qweft jobs fetch"
+            f"({len(self._ours(missing))}, {lacking}): run the same command again, tomorrow too, or qweft jobs fetch"
         )

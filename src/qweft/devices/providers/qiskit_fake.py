@@ -17,6 +17,7 @@ from qweft.devices.providers.qiskit_compile import compile_for, measured_places
 from qweft.devices.providers.qiskit_forms import Form, probabilities_of
 from qweft.devices.providers.simulator import LibrarySimulator
 from qweft.devices.settings import DeviceSettings
+from qweft.plural import many
 
 MOST_QUBITS = 12
 """A density matrix of 12 qubits has 256 MiB."""
@@ -65,7 +66,7 @@ class FakeBackendDevice(LibrarySimulator):
     def _compile(self, form: Form) -> Compiled:
         if form.qubits > self._backend.num_qubits:
             raise RefusedError(
-                f"device {self.name} has {self._backend.num_qubits} qubits, and a circuit has {form.qubits}"
+                f"device {self.name} has {many(self._backend.num_qubits, 'qubit')}, and a circuit has {form.qubits}"
             )
         compiled = Compiled(compile_for(self._backend, form), self._backend.target)
         if len(compiled.active) > MOST_QUBITS:

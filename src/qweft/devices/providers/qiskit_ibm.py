@@ -17,6 +17,7 @@ from qweft.devices.extras import require
 from qweft.devices.providers.qiskit_compile import compile_for
 from qweft.devices.providers.qiskit_forms import Form, values_of
 from qweft.devices.providers.secrets import one_line
+from qweft.plural import many
 
 STATES = {
     "INITIALIZING": JobState.QUEUED,
@@ -114,7 +115,7 @@ class IBMDevice(RemoteDevice):
         if form not in self._forms:
             if form.qubits > self._backend.num_qubits:
                 raise RefusedError(
-                    f"device {self.name} has {self._backend.num_qubits} qubits, and a circuit has {form.qubits}"
+                    f"device {self.name} has {many(self._backend.num_qubits, 'qubit')}, and a circuit has {form.qubits}"
                 )
             self._forms[form] = compile_for(self._backend, form)
         return self._forms[form]

@@ -13,6 +13,7 @@ from qweft.circuit.counts import Counts
 from qweft.circuit.drawing import circuit_text
 from qweft.circuit.steps import trained_steps
 from qweft.hardware.look.look import Look
+from qweft.plural import many
 
 CELL = 9
 """Columns of text that one number takes in a table."""
@@ -43,17 +44,16 @@ def describe(found: Look, width: int) -> Group:
 
 def _title(found: Look) -> str:
     saved, circuit = found.saved, found.saved.circuit
-    kind = "trained angles" if saved.is_trained else "angles drawn at random and not trained"
+    if saved.is_trained:
+        angles = many(circuit.parameters, "trained angle")
+    else:
+        angles = f"{many(circuit.parameters, 'angle')} drawn at random and not trained"
     dead = len(circuit.dead_parameters())
     return (
-        f"{saved.layer}: {_many(circuit.qubits, 'qubit')}, {_many(saved.layers, 'layer')}, {circuit.parameters} {kind}"
-        + (f", {dead} of them dead (no output depends on them)" if dead else "")
+        f"{saved.layer}: {many(circuit.qubits, 'qubit')}, {many(saved.layers, 'layer')}, {angles}"
+        + (f", {dead} of them dead (no output depends on {'it' if dead == 1 else 'them'})" if dead else "")
         + f"; core {saved.core}: {formula(saved.core)}"
     )
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _sizes(found: Look) -> Table:

@@ -1,5 +1,6 @@
 """`qweft circuit`: the circuit of one layer of a trained adapter, looked at and written out."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from qweft.hardware.look.config import CircuitConfig
 from qweft.hardware.look.look import Look
 from qweft.hardware.look.saved import SavedAdapter, SavedCircuit
 from qweft.hardware.look.tokens import TokenValues, token_values
+from qweft.plural import many
 
 
 def look(adapter: Path, options: Mapping[str, Any] | None = None) -> Look:
@@ -41,7 +43,7 @@ def look(adapter: Path, options: Mapping[str, Any] | None = None) -> Look:
     bound = None if config.token is None else _chosen(tokens, config.token)
     inputs = None if bound is None else bound.c
     compilation = None if chip is None else compiled_for(chip, saved.circuit, inputs, saved.angles)[1]
-    files = _write(config, saved, bound)
+    files = _write(config, saved, bound, _origin(adapter, saved, bound))
     shown = tuple(tokens) if bound is None else (bound,)
     return Look(str(adapter), saved, config.tokens, shown, bound, compilation, files)
 
@@ -61,6 +63,8 @@ def _check(config: CircuitConfig) -> None:
         )
     if config.picture is not None and Path(config.picture).suffix.lower() not in {f".{kind}" for kind in KINDS}:
         raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
+    if config.picture and config.output and Path(config.picture).resolve() == Path(config.output).resolve():
+        raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
     for name in ("picture", "output"):
         file = getattr(config, name)
         if file is not None:
@@ -71,18 +75,29 @@ def _check(config: CircuitConfig) -> None:
 
 def _chosen(tokens: Sequence[TokenValues], token: int) -> TokenValues:
     if not 0 <= token < len(tokens):
-        raise QweftError(f"--token {token}: the text has {len(tokens)} tokens, counted from 0 to {len(tokens) - 1}")
+        raise QweftError(
+            f"--token {token}: the text has {many(len(tokens), 'token')}; the first is 0, the last {len(tokens) - 1}"
+        )
     return tokens[token]
 
 
-def _write(config: CircuitConfig, saved: SavedCircuit, bound: TokenValues | None) -> tuple[str, ...]:
+def _origin(adapter: Path, saved: SavedCircuit, bound: TokenValues | None) -> str:
+    """Where the circuit is from, for the head of a file that may be passed on: no more of the path than its end."""
+    path = Path(os.path.abspath(adapter))
+    folder = "/".join(path.relative_to(path.anchor).parts[-2:])
+    inputs = "its inputs open" if bound is None else f"its inputs those of token {bound.place} ({bound.text!r})"
+    return f"From adapter {folder}, layer {saved.layer}, {inputs}."
+
+
+def _write(config: CircuitConfig, saved: SavedCircuit, bound: TokenValues | None, origin: str) -> tuple[str, ...]:
     """The files, each written beside its place and renamed."""
     written = []
     if config.picture is not None:
         write_bytes(config.picture, circuit_picture(saved.circuit, Path(config.picture).suffix.lower()[1:]))
         written.append(config.picture)
     if config.export is not None and config.output is not None:
-        text = FORMATS[config.export](saved.circuit, None if bound is None else bound.c, saved.angles)
+        inputs = None if bound is None else bound.c
+        text = FORMATS[config.export](saved.circuit, inputs, saved.angles, about=origin)
         write_bytes(config.output, text.encode())
         written.append(config.output)
     return tuple(written)

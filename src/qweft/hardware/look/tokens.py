@@ -13,6 +13,7 @@ from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
+from qweft.plural import many
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> li
     rows = sum(len(c) for c, _ in seen)
     if rows != len(ids):
         raise QweftError(
-            f"--tokens: layer {layer} was given {rows} rows for the {len(ids)} tokens of the text; choose a layer that "
-            "every token passes once"
+            f"--tokens: layer {layer} was given {many(rows, 'row')} for the {many(len(ids), 'token')} of the text; "
+            "choose a layer that every token passes once"
         )
     inputs, values = (torch.cat(list(each)).tolist() for each in zip(*seen, strict=True))
     return [
@@ -88,5 +89,7 @@ def _ids(loaded: Any, text: str) -> list[int]:
         raise QweftError("--tokens: the text has no token; give a few words")
     most = getattr(loaded.model.config, "max_position_embeddings", None)
     if most is not None and len(ids) > most:
-        raise QweftError(f"--tokens: the text has {len(ids)} tokens, and the model takes {most}; give a shorter one")
+        raise QweftError(
+            f"--tokens: the text has {many(len(ids), 'token')}, and the model takes {most:,}; give a shorter one"
+        )
     return ids
