@@ -10,6 +10,8 @@ from qweft.hardware.outcome import Point, Robustness, Setting, enough_shots
 from qweft.plural import many
 
 AGREEING = 0.99
+NOTHING = 5e-5
+"""Nats that are printed as 0.0000."""
 
 
 def describe(found: Robustness) -> Group:
@@ -111,6 +113,8 @@ def _kept(found: Robustness, last: Point) -> str:
     if found.gain <= 0:
         return f"{said}; the adapter does not lower the base model's loss on these rows."
     of = f"of the {found.gain:.4f} by which the adapter lowers the base model's loss"
+    if abs(last.rise) < NOTHING:
+        return f"{said}: nothing is lost {of}."
     if last.rise_error is not None and abs(last.rise) <= last.rise_error:
         return f"{said}, within its error: that anything is lost {of} is not shown."
     if last.rise <= 0:

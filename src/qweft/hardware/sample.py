@@ -53,8 +53,9 @@ class Sample:
         return said if self.kind == "drawn" else f"{said}, {many(self.answers, 'answer')}"
 
     def to_json(self) -> dict[str, Any]:
-        """Which rows and tokens, as JSON holds it."""
-        return {"kind": self.kind, "rows": self.rows, "tokens": self.tokens, "answers": self.answers}
+        """Which rows and tokens, as JSON holds it; of whole rows the tokens need not be named."""
+        chosen = {} if self.kind == "all" else {"tokens": self.tokens}
+        return {"kind": self.kind, "rows": self.rows, "answers": self.answers, **chosen}
 
 
 @dataclass(frozen=True)
