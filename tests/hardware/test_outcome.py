@@ -77,7 +77,7 @@ def test_words_say_what_is_left_and_what_it_takes():
     points = [at(10, 0.9, changed=1, answers=("a", "b")), at(100, 0.1), at(None, 0.05, error=0.02)]
     assert words(robustness(points)) == [
         "noise x 1: without the noise of counting the loss is +0.0500 ± 0.0200 from the exact one; of the 1.0000 by "
-        "which the adapter lowers the base model's loss 95% ± 2% are left.",
+        "which the adapter lowers the base model's loss 95.0% ± 2.0% are left.",
         "noise x 1: 99% of the next tokens stay the same from 100 shots on, all answers from 100 shots on.",
     ]
     lost, never = words(robustness([at(10, 1.5, changed=1), at(20, 1.5)]))
@@ -96,7 +96,7 @@ def test_what_lies_within_its_error_is_not_said_to_be_lost_or_won():
                                "base model's loss is not shown.")  # fmt: skip
     assert "is not shown" in said(-0.04)
     assert "nothing is lost of the 1.0000" in said(-0.06)
-    assert "94% ± 5% are left" in said(0.06)
+    assert "94.0% ± 5.0% are left" in said(0.06)
 
 
 def test_shots_cannot_be_enough_where_exact_probabilities_are_not():

@@ -85,10 +85,12 @@ def test_noise_and_what_is_done_about_it(adapter, tmp_path):
     for name, options in {
         "readout": ["--readout", "inverse"],
         "zne": ["--readout", "inverse", "--zne", "1,3,5"],
+        "m3": ["--readout", "m3", "--zne", "1,3,5", "--shots", "200000"],
     }.items():
         assert evaluate(adapter, *common, "--noise-scale", "0.1", *options, "--output", str(tmp_path / name)) == 0
         (point,) = read(tmp_path / name)["points"]
         assert abs(point["rise"]) < rise[0.1, None] and point["circuits"] <= 400
+        assert "readout errors undone" in read(tmp_path / name)["mitigation"]
 
 
 def test_a_device_that_takes_jobs(adapter, tmp_path, capsys, monkeypatch):
@@ -225,6 +227,7 @@ def test_by_default_it_lands_beside_the_adapter(adapter):
         (["--device", "noisy", "--noise", "papper"], "there is no noise model papper"),
         (["--device", "noisy", "--zne", "1,2"], "odd factors"),
         (["--device", "noisy", "--noise-scale", "-1"], "--noise-scale must be at least 0"),
+        (["--device", "noisy", "--readout", "m3"], "--readout m3 works on counts; give --shots"),
         (["--device", "noisy", "--readout", "all"], "--readout: expected one of inverse, m3"),
         (["--device", "noisy", "--prices", "none.yaml"], "price list none.yaml cannot be read"),
         (["--device", "rehearsal:shots"], "needs a number of shots"),

@@ -62,6 +62,11 @@ class HardwareConfig:
         return ", ".join(said)
 
     @property
+    def needs_counts(self) -> bool:
+        """Whether what is done about errors cannot do with exact probabilities."""
+        return self.readout == "m3"
+
+    @property
     def price_file(self) -> Path | None:
         """The price list's path."""
         return None if self.prices is None else Path(self.prices).expanduser()

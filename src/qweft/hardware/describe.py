@@ -122,7 +122,7 @@ def _kept(found: Robustness, last: Point) -> str:
     kept, error = 100 * (1 - last.rise / found.gain), 100 * (last.rise_error or 0) / found.gain
     if kept + error <= 0:
         return f"{said}: nothing is left {of}."
-    return f"{said}; {of} {kept:.0f}%" + (f" ± {error:.0f}%" if last.rise_error is not None else "") + " are left."
+    return f"{said}; {of} {kept:.1f}%" + (f" ± {error:.1f}%" if last.rise_error is not None else "") + " are left."
 
 
 def _needed(points: Sequence[Point]) -> str:

@@ -42,7 +42,7 @@ def make_grid(config: HardwareConfig) -> Grid:
     first = next(iter(devices.values()))
     for shots in wanted:
         first.check(shots)
-    if config.shots and isinstance(first, Device) and _is_exact_too(first):
+    if config.shots and not config.needs_counts and isinstance(first, Device) and _is_exact_too(first):
         wanted.append(None)
     identity = _device(config, 1.0).identity()
     has_noise = identity != _device(config, 2.0).identity()
@@ -67,6 +67,8 @@ def _check(config: HardwareConfig) -> None:
     for scale in config.noise_scale:
         if not (math.isfinite(scale) and scale >= 0):
             raise QweftError(f"--noise-scale must be at least 0, got {scale}")
+    if config.needs_counts and not config.shots:
+        raise QweftError(f"--readout {config.readout} works on counts; give --shots, or use --readout inverse")
     if config.device in NOISELESS and (config.noise is not None or config.noise_scale != [1.0]):
         raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
     for name in ("max_circuits", "max_cost", "max_seconds", "timeout"):
