@@ -1,0 +1,183 @@
+"""What a run does beside its steps: validation, rates and norms by part, curves elsewhere, warnings."""
+
+import json
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from tests.tiny_models import tiny_llama
+from tests.training.test_loop import TRAINING, adapted, rows
+from tests.training.test_resume import config, files  # noqa: F401
+
+from qweft.errors import QweftError
+from qweft.evaluation.loss import held_out_loss
+from qweft.training.beside import Beside
+from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
+from qweft.training.loop import fit
+from qweft.training.run import train
+from qweft.training.stopping import Validation
+from qweft.training.watch import IN_A_ROW, GradientWatch
+
+
+def validated(tmp_path, every=1, patience=None, rate=1e-2, steps=12):
+    model, held_out = adapted(), rows(8)
+    judge = Validation(every, patience, held_out, 0, 4, tmp_path / "best")
+    budget = replace(TRAINING, learning_rate=rate, max_steps=steps)
+    return model, held_out, fit(model, rows(), 0, budget, beside=Beside(validation=judge))
+
+
+def test_the_best_adapter_is_what_is_left(tmp_path):
+    model, held_out, found = validated(tmp_path, rate=3.0, steps=10)
+    losses = dict(found.validation_curve)
+    assert list(losses) == list(range(1, 11))
+    best = min(losses, key=losses.get)
+    assert found.best_step == best and losses[best] < losses[10] and found.steps == 10
+    assert held_out_loss(model, held_out, 0, 4).loss == pytest.approx(losses[best], rel=1e-6)
+
+
+def test_a_run_that_gets_no_better_ends(tmp_path):
+    _, _, found = validated(tmp_path, patience=3, rate=3.0, steps=60)
+    assert found.steps == found.best_step + 3 < 60
+
+
+def test_every_so_many_steps_and_at_the_end(tmp_path):
+    _, _, found = validated(tmp_path, every=4, steps=10)
+    assert [step for step, _ in found.validation_curve] == [4, 8, 10]
+
+
+def test_judging_changes_nothing_of_the_training(tmp_path):
+    plain = fit(adapted(), rows(), 0, replace(TRAINING, max_steps=12))
+    assert validated(tmp_path)[2].curve == plain.curve
+
+
+def test_rates_by_part():
+    """A part of rate zero stays where it is, the others move."""
+    for still in ("circuit", "tensor_network", "linear"):
+        model = adapted()
+        with torch.no_grad():  # away from the start, at which some parts have no gradient while others stay
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+        before = {name: each.detach().clone() for name, each in model.named_parameters() if each.requires_grad}
+        fit(model, rows(), 0, replace(TRAINING, learning_rates={still: 0.0}))
+        now = dict(model.named_parameters())
+        moved = {name for name in before if not torch.equal(now[name], before[name])}
+        ends = {"circuit": ("angles",), "tensor_network": (".operator.",), "linear": ("weight",)}
+        of_part = {name for name in before if any(end in name for end in ends[still])}
+        assert of_part and not of_part & moved and moved
+
+
+def test_one_rate_for_all_is_the_same_by_part():
+    plain, split = adapted(), adapted()
+    rate = TRAINING.learning_rate
+    fit(plain, rows(), 0, TRAINING)
+    fit(
+        split, rows(), 0, replace(TRAINING, learning_rates=dict.fromkeys(("circuit", "tensor_network", "linear"), rate))
+    )
+    for one, other in zip(plain.parameters(), split.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_a_rate_of_a_part_that_is_not_there():
+    model = get_peft_model(tiny_llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+    with pytest.raises(QweftError, match=r"learning_rates.circuit: the adapter trains no such part; it trains other"):
+        fit(model, rows(), 0, replace(TRAINING, learning_rates={"circuit": 1e-3}))
+
+
+def logged(**changes):
+    """What the trainer logged."""
+    history = []
+    from qweft.training.trainer import RunTrainer
+
+    log = RunTrainer.log
+
+    def watched(self, logs, start_time=None):
+        log(self, logs, start_time)
+        history.append(dict(logs))
+
+    RunTrainer.log = watched
+    try:
+        fit(adapted(), rows(), 0, replace(TRAINING, **changes))
+    finally:
+        RunTrainer.log = log
+    return [each for each in history if "loss" in each]
+
+
+@pytest.mark.parametrize("norm", [1e-3, 1e9])
+def test_norms_by_part_are_those_before_the_gradient_is_shortened(norm):
+    for each in logged(max_gradient_norm=norm):
+        parts = [each[f"grad_norm/{part}"] for part in ("circuit", "tensor_network", "linear")]
+        assert math.sqrt(sum(part**2 for part in parts)) == pytest.approx(each["grad_norm"], rel=1e-4)
+
+
+def test_rates_by_part_are_logged():
+    history = logged(learning_rates={"circuit": 1e-1})
+    assert history[1]["learning_rate/circuit"] == pytest.approx(10 * history[1]["learning_rate/linear"])
+
+
+def watched(circuit, other, steps):
+    """Warnings where the two parts have gradients of these sizes, step by step."""
+    model = torch.nn.Module()
+    model.qwthn_core = torch.nn.ModuleDict({"default": torch.nn.Module()})
+    model.qwthn_core["default"].angles = torch.nn.Parameter(torch.zeros(5))
+    model.qwthn_core["default"].linear_weight = torch.nn.Parameter(torch.zeros(3, 3))
+    watch = GradientWatch()
+    for step in range(steps):
+        model.qwthn_core["default"].angles.grad = torch.full((5,), circuit(step))
+        model.qwthn_core["default"].linear_weight.grad = torch.full((3, 3), other)
+        watch.on_pre_optimizer_step(None, SimpleNamespace(global_step=step), None, model=model)
+    return watch.warnings
+
+
+def test_vanishing_gradients_are_told_once():
+    assert watched(lambda step: 1e-9, 1.0, IN_A_ROW - 1) == []
+    (warning,) = watched(lambda step: 1e-9, 1.0, 50)
+    assert f"step {IN_A_ROW}: the circuits' gradients have vanished" in warning and "adapter.r" in warning
+    assert watched(lambda step: 0.0 if step < 3 else 1e-2, 1.0, 50) == []  # a start at zero is no plateau
+    assert watched(lambda step: 1e-9, 0.0, 50) == []  # nothing learns: that is another matter
+
+
+def test_exploding_gradients_are_told():
+    (warning,) = watched(lambda step: 1e-3 if step < 20 else 10.0, 1.0, 25)
+    assert "step 21: the circuits' gradients explode" in warning and "10,000 times" in warning
+    assert watched(lambda step: math.nan, 1.0, 10) == []
+
+
+def test_curves_go_where_the_user_says_and_nowhere_else(files, tmp_path, monkeypatch):  # noqa: F811
+    train(config(files, tmp_path / "a", report_to=["tensorboard"]))
+    (events,) = (tmp_path / "a" / "logs").rglob("events*")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(events.parent))
+    found.Reload()
+    assert {"train/loss", "train/grad_norm/circuit"} <= set(found.Tags()["scalars"])
+    train(config(files, tmp_path / "b"))
+    assert not (tmp_path / "b" / "logs").exists()
+
+
+def test_warnings_are_in_the_record(files, tmp_path, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setattr("qweft.training.watch.VANISHED", 1e6)
+    train(config(files, tmp_path))
+    assert "warning: step 5: the circuits' gradients have vanished" in " ".join(capsys.readouterr().out.split())
+    assert len(json.loads((tmp_path / "run.json").read_text())["training"]["warnings"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"checkpoints": CheckpointConfig(every=0)}, "checkpoints.every must be at least 1, got 0"),
+        ({"checkpoints": CheckpointConfig(newest=0)}, "checkpoints.newest must be at least 1, got 0"),
+        ({"validation": ValidationConfig(every=0)}, "validation.every must be at least 1, got 0"),
+        ({"validation": ValidationConfig(patience=2)}, "validation.patience needs validation.every"),
+        ({"report_to": ["tensorbord"]}, "report_to tensorbord: there is no such place; there are tensorboard"),
+        ({"report_to": ["mlflow"]}, "report_to mlflow: its package is not installed; pip install mlflow"),
+        ({"training": TrainingConfig(learning_rates={"angles": 1.0})}, "learning_rates.angles: there is no such part"),
+        ({"training": TrainingConfig(learning_rates={"linear": -1.0})}, "learning_rates.linear must be a number of at"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_loaded(changes, words):
+    with pytest.raises(QweftError, match=words):
+        train(RunConfig(**changes))
