@@ -1,6 +1,8 @@
 """A run that is stopped goes on where it stood, to the bit."""
 
+import contextlib
 import json
+import subprocess
 
 import pytest
 import torch
@@ -160,6 +162,42 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_run(files, tmp_path, monke
     assert found.adapted == whole.adapted
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("No space left on device") == 3 and "earlier checkpoints are kept" in out
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)], capture_output=True)
+    if mount.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full(files, tmp_path, small_disk, monkeypatch, capsys):
+    """It fills up after the first checkpoint, and is emptied by the user after the run could not save its adapter."""
+    whole = train(config(files, tmp_path / "whole", every=None))
+    keep = module.Checkpoints.keep
+
+    def then_fill(self, step, failed=None):
+        keep(self, step, failed)
+        with contextlib.suppress(OSError), (small_disk / "other").open("ab") as file:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Checkpoints, "keep", then_fill)
+        with pytest.raises(QweftError, match=r"could not be written to .*; make room, and run with --resume auto"):
+            train(config(files, small_disk / "run"))
+    assert capsys.readouterr().out.count("no checkpoint could be written") == 3
+    assert [path.name for path in (small_disk / "run" / "checkpoints").iterdir()] == ["step-2"]
+    (small_disk / "other").unlink()
+    resumed = train(config(files, small_disk / "run", resume="auto"))
+    assert resumed.adapted == whole.adapted
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
 
 
 def test_the_record_holds_what_decides(files, tmp_path):

@@ -89,6 +89,9 @@ def curves_in(output: Path) -> Iterator[None]:
 
 
 def remove_what_is_done(output: Path) -> None:
-    """Of a finished run the adapter is left: checkpoints and the best so far go."""
-    for name in (CHECKPOINTS, BEST):
-        shutil.rmtree(output / name, ignore_errors=True)
+    """Of a finished run the adapter is left: checkpoints, the best so far, and what a killed process left."""
+    for path in (output / CHECKPOINTS, output / BEST, *output.glob(".*.tmp")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

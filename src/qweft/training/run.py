@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from safetensors import SafetensorError
 from transformers import set_seed
 
 from qweft.adapter.attach import attach, check_targets
 from qweft.adapter.specification import adapter_config
 from qweft.adapter.weights_file import read_header
 from qweft.data.load import load_data
+from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
@@ -131,8 +133,17 @@ def train(config: RunConfig) -> TrainedRun:
         "base": asdict(base),
         "adapted": asdict(adapted),
     }
-    save_adapter(model, output / "adapter", record)
-    write_json(output / RECORD, record)
+    try:
+        save_adapter(model, output / "adapter", record)
+        write_json(output / RECORD, record)
+    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of them
+        again = (
+            "with --resume auto" if beside.checkpoints else "again; with checkpoints.every it would go on from there"
+        )
+        raise QweftError(
+            f"the adapter could not be written to {output} ({str(error).splitlines()[0][:200]}); make room, and run "
+            f"{again}"
+        ) from error
     remove_what_is_done(output)
     console.print(
         f"{config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity {base.perplexity:.2f} -> "
