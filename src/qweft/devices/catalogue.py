@@ -85,5 +85,5 @@ def describe(entries: Sequence[Entry]) -> "Table":
 
     table = Table("device", "what it is", "installed", "costs", box=SIMPLE_HEAD)
     for entry in entries:
-        table.add_row(entry.name, entry.what, entry.install.replace("[", r"\[") or "yes", entry.price())
+        table.add_row(entry.name, entry.what, entry.install or "yes", entry.price())
     return table
