@@ -48,6 +48,14 @@ def test_a_noise_model_for_a_simulator_of_pure_states():
         make_device("pennylane:default.qubit", DeviceSettings(noise="paper"))
 
 
+@pytest.mark.parametrize("name", ["exact", "shots", "rehearsal:shots"])
+@pytest.mark.parametrize("noise", ["paper", "nonsense"])
+def test_a_noise_model_for_a_device_without_noise(name, noise):
+    words = f"device {name.removeprefix('rehearsal:')} takes no noise model, got {noise}; use noisy"
+    with pytest.raises(DeviceError, match=words):
+        make_device(name, DeviceSettings(noise=noise))
+
+
 @pytest.mark.parametrize("shots", [0, -3])
 def test_shots_below_one(shots):
     pytest.importorskip("pennylane")
