@@ -37,11 +37,11 @@ def test_what_was_measured_before_a_failure_is_kept(device, monkeypatch, tmp_pat
         return execute(tapes, *rest, **options)
 
     monkeypatch.setattr(pennylane, "execute", fail_at_last)
-    store, some = Store(tmp_path), circuits(50)
+    store, some = Store(tmp_path), circuits(25)
     with pytest.raises(RefusedError, match="task 7 FAILED"):
         Executor(device, store, patience=Patience(sleep=lambda seconds: None)).run(some, 10)
-    assert calls == [20, 20, 10]
-    assert len(store.results(some.keys(), Where(device.identity(), 10, None))) == 40
+    assert calls == [10, 10, 5]
+    assert len(store.results(some.keys(), Where(device.identity(), 10, None))) == 20
 
 
 def test_a_failure_in_between_says_nothing_of_what_was_taken(device, monkeypatch):

@@ -44,7 +44,7 @@ class PennyLanePlugin(Device):
         settings: Has no bearing on it.
     """
 
-    limits = Limits(circuits=20)
+    limits = Limits(circuits=10)
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
         super().__init__(name)
