@@ -81,6 +81,36 @@ def test_one_shot_is_said_as_one(cloud, capsys):
 
 
 @pytest.mark.parametrize(
+    "words", ["error [/circuit] at gate 3", "qubit [q3] is off", "[1517] the chip was warm", "[red]x[/red] :x:"]
+)
+def test_a_providers_words_are_shown_as_they_are(cloud, token, capsys, monkeypatch, words):
+    Store().note(token, words)
+    assert main(["jobs", "show", token]) == 0
+    assert words in capsys.readouterr().out
+    monkeypatch.setattr("qweft.devices.jobs.manage.fetch", lambda store, *_: [(store.job(token), words)])
+    assert main(["jobs", "fetch"]) == 0
+    assert capsys.readouterr().out.count(words) == 2
+
+
+def test_a_narrow_terminal(cloud, capsys, monkeypatch):
+    """Every cell on its line, the token whole."""
+    token, number = "qweft-0123456789abcdef", "d1a2b3c4e5f6g7h8i9j0"
+    store, wanted = Store(), circuits(1)
+    where = Where("qiskit:ibm_torino", 1000, "monday")
+    store.claim(
+        token, "qiskit:ibm_torino", wanted, wanted.keys(), where, "", None, lambda circuits: Charge(48.0, 1.0, "USD")
+    )
+    store.sent(token, number)
+    for columns in ("80", "130"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert main(["jobs"]) == 0
+        head, _, row, *rest = capsys.readouterr().out.splitlines()
+        assert token in row and "qiskit:ibm_torino" in row and "48.00 USD" in row and len(row) <= int(columns)
+        assert len(rest) == 2 and ("shots" in head) is (columns == "130")
+        assert (number if columns == "130" else "d1a2…8i9j0") in row
+
+
+@pytest.mark.parametrize(
     ("argv", "words"),
     [
         (["fetsh"], "there is no fetsh; did you mean fetch?"),
@@ -91,6 +121,8 @@ def test_one_shot_is_said_as_one(cloud, capsys):
         (["show", "qweft-9"], "there is no job qweft-9 in"),
         (["cancel", "qweft-1"], "job qweft-1 is sending, and only one that is sent can be cancelled"),
         (["fetch", "--jsn"], "unknown option --jsn; did you mean --json?"),
+        (["list", "--json=1"], "--json takes no value, got 1; leave =1 out"),
+        (["list", "--json", "1"], "expected nothing after it, got 1"),
     ],
 )
 def test_what_cannot_be_done(cloud, token, capsys, argv, words):
@@ -124,6 +156,11 @@ def test_devices_are_named_whole_and_nothing_is_cut(capsys, monkeypatch, width):
         assert not entry.missing or f"{entry.extra}: {entry.install}" in lines
     words = out.split()
     assert all(word in words for entry in catalogue() for word in f"{entry.what} {entry.price()}".split())
+
+
+def test_devices_takes_no_word(capsys):
+    assert main(["devices", "foo"]) == 2
+    assert "qweft devices takes no arguments, got foo" in capsys.readouterr().err
 
 
 def test_every_device_of_the_registry_is_listed(capsys):

@@ -1,13 +1,19 @@
 """A trained adapter's folder on devices, by call and by command."""
 
+import io
 import json
+import types
 
 import pytest
+from rich.console import Console
 
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
 from qweft.devices import DeviceError
 from qweft.devices.jobs import Executor
+from qweft.hardware import run
+from qweft.hardware.config import HardwareConfig
+from qweft.hardware.outcome import Setting
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
@@ -51,6 +57,16 @@ def test_measured_exactly_nothing_changes(adapter, tmp_path, capsys):
     assert json.loads(out[out.index("{\n") :])["adapted"]["loss"] == pytest.approx(
         read(tmp_path)["computed"]["exact"], abs=1e-6
     )
+
+
+def test_a_providers_words_are_told_as_they_are(monkeypatch):
+    said = []
+    monkeypatch.setattr(run, "Executor", lambda *_, tell, **__: tell("[q3] is off at [/circuit] arn:us:x"))
+    grid = types.SimpleNamespace(settings=[Setting(10, 1.0)], devices={1.0: None})
+    bench = types.SimpleNamespace(measure=lambda *_: said.append("measured"))
+    console = Console(file=io.StringIO())
+    list(run._points(grid, None, bench, None, HardwareConfig(), console))
+    assert console.file.getvalue() == "[q3] is off at [/circuit] arn:us:x\n" and said
 
 
 def test_shots_and_a_cap(adapter, tmp_path, capsys):

@@ -117,7 +117,7 @@ def test_each_way_of_training_is_best_at_what_it_trained_for(seed):
         ({"device": "shots", "shots": 100}, "training.device shots has no exact gradients; use training.gradient"),
         (
             {"device": "shots", "shots": 9, "noise": "paper", "gradient": "parameter_shift"},
-            "training.noise is paper, which training.device shots does not know",
+            "device shots takes no noise model, got paper; use noisy",
         ),
         ({"device": "shots", "gradient": "parameter_shift"}, "device shots needs a number of shots"),
         ({"device": "noisy", "shots": 100}, "training.shots is 100, and with shots there are no exact gradients"),

@@ -36,6 +36,9 @@ def split(argv: Sequence[str], flags: Collection[str] = (), targets: int = 1) ->
         flags: Names, without dashes, of the options that take no value.
         targets: How many arguments without dashes there may be.
 
+    Raises:
+        QweftError: If there are more arguments, or an option is none, or has a value that it does not take.
+
     >>> split(["a.yaml", "--adapter.r", "8", "--training.seed=1", "--json"], ["json"]).options
     [('adapter.r', '8'), ('training.seed', '1')]
     """
@@ -54,6 +57,8 @@ def split(argv: Sequence[str], flags: Collection[str] = (), targets: int = 1) ->
             raise QweftError(f"unknown option {word}; options begin with two dashes and a name")
         elif "=" in word:
             name, _, text = word[2:].partition("=")
+            if name.replace("_", "-") in flag_of:
+                raise QweftError(f"--{name} takes no value, got {text}; leave ={text} out")
             found.options.append((name, text))
         elif word[2:].replace("_", "-") in flag_of:
             found.flags.add(flag_of[word[2:].replace("_", "-")])

@@ -6,7 +6,7 @@ from typing import Any
 from qweft.cli.command import Command, NoOptions
 from qweft.cli.parser import apply_options, read_arguments
 from qweft.cli.source import suggest
-from qweft.cli.terminal import only_json, print_json, show
+from qweft.cli.terminal import only_json, print_json, show, width
 from qweft.errors import QweftError
 
 VERBS = {"list": 0, "show": 1, "fetch": 1, "adopt": 2, "forget": 1, "cancel": 1}
@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> None:
     if wants_json:
         print_json([job.to_json() | ({"said": said} if said else {}) for job, said in told])
     elif verb == "list":
-        show(describe([job for job, _ in told]))
+        show(describe([job for job, _ in told], width()))
     else:
         for job, said in told:
             show(describe_one(job))

@@ -62,7 +62,7 @@ def read_arguments(config_class: Any, argv: Sequence[str], command: Command | No
     """Take the arguments apart; print the help and exit where it was asked for.
 
     Raises:
-        QweftError: The target that the command needs is not there.
+        QweftError: The target that the command needs is not there, or there is one that it does not take.
         SystemExit: With status 0, after the help.
     """
     arguments = split(argv, command.flags if command else (), max(1, len(command.target.split())) if command else 1)
@@ -71,6 +71,8 @@ def read_arguments(config_class: Any, argv: Sequence[str], command: Command | No
     if arguments.wants_help:
         print(help_text(command, config_class), end="")
         raise SystemExit(0)
+    if arguments.targets and not command.target:
+        raise QweftError(f"qweft {command.name} takes no arguments, got {arguments.targets[0]}")
     if command.target_required and arguments.target is None:
         raise QweftError(f"qweft {command.name}: {command.target} is missing; for example: {command.example}")
     return arguments

@@ -11,10 +11,17 @@ from qweft.files import finite
 
 
 def show(renderable: Any) -> None:
-    """Print text or anything that rich can render."""
+    """Print text or anything that rich can render; brackets are brackets: names, paths, providers' words have some."""
     from rich.console import Console
 
-    Console().print(renderable)
+    Console(markup=False, emoji=False).print(renderable)
+
+
+def width() -> int:
+    """Columns of the terminal."""
+    from rich.console import Console
+
+    return Console().width
 
 
 def print_json(value: Any) -> None:

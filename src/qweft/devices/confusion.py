@@ -20,6 +20,6 @@ def on_each_qubit(values: np.ndarray, matrices: Sequence[np.ndarray] | np.ndarra
     """
     found = values
     for qubit, matrix in enumerate(matrices):
-        split = found.reshape(len(values), 2**qubit, 2, -1)
+        split = found.reshape(len(values), 2**qubit, 2, 2 ** (len(matrices) - qubit - 1))
         found = np.einsum("rpbs,ba->rpas", split, matrix)
     return found.reshape(values.shape)

@@ -16,11 +16,20 @@ class Limits:
         qubits: Qubits of a circuit; none means that memory is the limit.
         circuits: Circuits of one job; none means any number.
         shots: Shots of a circuit; none means any number.
+        executions: Circuits of one job times their shots; none means any number.
     """
 
     qubits: int | None = None
     circuits: int | None = None
     shots: int | None = None
+    executions: int | None = None
+
+    def circuits_at(self, shots: int | None) -> int | None:
+        """Circuits of one job with so many shots each; none means any number."""
+        if self.executions is None or not shots:
+            return self.circuits
+        most = max(1, self.executions // shots)
+        return most if self.circuits is None else min(self.circuits, most)
 
 
 class Named:
@@ -96,7 +105,7 @@ class RemoteDevice(Named, ABC):
         """Send a job and return its provider's id for it.
 
         Args:
-            circuits: At most `limits.circuits`.
+            circuits: At most `limits.circuits_at(shots)`.
             shots: Measurements of each.
             token: Ours for this job, unique; sent along where the provider keeps tags.
 

@@ -14,6 +14,9 @@ OWN = {
 }
 """Devices of this package: name to class."""
 
+NOISELESS = ("exact", "shots")
+"""Those of them that have no noise."""
+
 FAMILIES = {
     "pennylane": "qweft.devices.providers.pennylane:make",
     "qiskit": "qweft.devices.providers.qiskit:make",
@@ -32,10 +35,13 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
         settings: What it is told; the defaults where none.
 
     Raises:
-        DeviceError: If there is no such device, or the package it needs is not installed.
+        DeviceError: If there is no such device, the package it needs is not installed, or it takes no noise model and
+            one is named.
     """
     settings = settings or DeviceSettings()
     family, colon, target = name.partition(":")
+    if name in NOISELESS and settings.noise is not None:
+        raise DeviceError(f"device {name} takes no noise model, got {settings.noise}; use noisy, or leave noise out")
     if not colon and name in OWN:
         return _load(OWN[name])(name, "", settings)  # type: ignore[no-any-return]
     if colon and family in FAMILIES and target:

@@ -81,7 +81,7 @@ def estimate_run(grid: Grid, budget: Budget, sample: Sample, layers: int, counte
     parts = []
     for setting in grid.settings:
         device = grid.devices[setting.noise_scale]
-        most = device.limits.circuits or sample.circuits
+        most = device.limits.circuits_at(setting.shots) or sample.circuits
         jobs = layers * counted.circuit * sum(-(-tokens // most) for tokens in sample.calls) + -(-counted.once // most)
         parts.append(estimate(device, budget.price, sample.circuits, setting.shots, jobs=jobs))
     whole = together(parts)

@@ -4,11 +4,10 @@ import math
 from dataclasses import dataclass
 
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
+from qweft.devices.registry import NOISELESS
 from qweft.errors import QweftError
 from qweft.hardware.config import HardwareConfig
 from qweft.hardware.outcome import Setting
-
-NOISELESS = ("exact", "shots")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def evaluate_on_device(
     )
     if dry_run:
         return plan
-    console.print(plan.headline(), highlight=False)
+    console.print(plan.headline(), highlight=False, markup=False)
     confirm(plan.estimate, yes)
     with bench.model.disable_adapter():
         base = bench.judge()
@@ -92,12 +93,12 @@ def evaluate_on_device(
         for point in _points(grid, budget, bench, exact, config, console):
             found = replace(found, points=(*found.points, point))
             page = write(found, output)
-            console.print(one_line(found, point), highlight=False)
+            console.print(one_line(found, point), highlight=False, markup=False)
     except QweftError:
         if found.points:
-            console.print(f"what was measured is in {output}", highlight=False, soft_wrap=True)
+            console.print(f"what was measured is in {output}", highlight=False, markup=False, soft_wrap=True)
         raise
-    console.print(f"written to {page}", highlight=False, soft_wrap=True)
+    console.print(f"written to {page}", highlight=False, markup=False, soft_wrap=True)
     return found
 
 
@@ -105,9 +106,10 @@ def _points(
     grid: Grid, budget: Budget, bench: Bench, exact: Judged, config: HardwareConfig, console: Console
 ) -> Iterator[Point]:
     """Every setting measured, one after the other."""
+    tell = partial(console.print, emoji=False, highlight=False, markup=False, soft_wrap=True)  # a provider's words
     for setting in grid.settings:
         executor = Executor(
             grid.devices[setting.noise_scale], budget=budget, patience=Patience(timeout=config.timeout),
-            any_calibration=config.any_calibration, tell=console.print,
+            any_calibration=config.any_calibration, tell=tell,
         )  # fmt: skip
         yield bench.measure(executor, setting, exact)

@@ -80,6 +80,9 @@ def test_the_users_own_list_is_asked_first(prices):
         ("devices: {a: 1}", "expected a list under the key devices"),
         ("- [", "not valid YAML"),
         ("devices: [{currency: USD}]", "entry 1: expected a mapping with the key match"),
+        ("devices: [{match: 5}]", "entry 1: match: expected a pattern for names of devices, or a list of some, got 5"),
+        ("devices: [{match: [x, 5]}]", "match: expected a pattern"),
+        ("devices: [{match: {x: 1}}]", "match: expected a pattern"),
         ("devices: [{match: x, shots: 1}]", "entry 1: unknown key shots"),
         ("devices: [{match: x, shot: 1}]", "no currency"),
         ("devices: [{match: x, currency: USD, shot: -1}]", "shot: expected a number of at least 0, got -1"),
@@ -95,6 +98,21 @@ def test_what_is_no_price_list(prices, text, words):
 def test_a_price_like_none(prices):
     with pytest.raises(DeviceError, match="x is said to cost what y costs"):
         prices("devices: [{match: x, like: y}]").of("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("devices: [{match: x, like: x}]", "x like x goes round in a circle; give one of them a price"),
+        (
+            "devices: [{match: x, like: y}, {match: y, like: z}, {match: z, like: y}]",
+            "x like y like z like y goes round",
+        ),
+    ],
+)
+def test_a_price_like_itself(prices, text, words):
+    with pytest.raises(DeviceError, match=words):
+        prices(text).of("x")
 
 
 def test_a_named_list_that_is_not_there(monkeypatch, tmp_path):
@@ -144,7 +162,7 @@ def test_without_a_terminal_nobody_is_asked(device, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("answer", "agreed"), [("y", True), ("YES", True), ("", False), ("n", False), ("yessir", False)]
 )
-def test_at_a_terminal_the_user_says_yes(device, monkeypatch, answer, agreed):
+def test_at_a_terminal_the_user_says_yes(device, monkeypatch, capsys, answer, agreed):
     terminal = io.StringIO(f"{answer}\n")
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stdin", terminal)
@@ -153,3 +171,5 @@ def test_at_a_terminal_the_user_says_yes(device, monkeypatch, answer, agreed):
     else:
         with pytest.raises(DeviceError, match="you did not agree"):
             confirm(estimate(device, PRICE, 1, 10), False)
+    out, err = capsys.readouterr()
+    assert "Send this? [y/N]" in out + err

@@ -38,6 +38,18 @@ def test_every_qubits_matrix_acts_on_that_qubit():
     np.testing.assert_allclose(on_each_qubit(values, MATRICES), values @ whole, rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize("zne", [None, (1, 3, 5)])
+@pytest.mark.parametrize("extrapolation", ["richardson", "exponential"])
+@pytest.mark.parametrize("readout", ["inverse", "m3"])
+def test_no_circuits(readout, zne, extrapolation):
+    """Nothing is measured, no calibration either."""
+    mitigation, runner = make_mitigation(readout, zne, extrapolation), Misread()
+    found = mitigation.estimate(runner, circuits(0), 10)
+    assert found.values.shape == found.standard_errors.shape == (0, 3)
+    assert runner.ran == 0 and not mitigation.runs(circuits(0))
+    assert on_each_qubit(np.zeros((0, 8)), MATRICES).shape == (0, 8)
+
+
 def test_the_calibration_finds_the_matrices():
     found = confusion_matrices(Misread().run(calibration_circuits(circuits(1)), None))
     np.testing.assert_allclose(found, MATRICES, rtol=0, atol=1e-12)

@@ -39,6 +39,10 @@ class Cloud(http.server.BaseHTTPRequestHandler):
             self.answer(200, {"success": False, "code": 1, "message": mode[5:].replace("KEY", key)})
         elif mode == "nothing":
             self.answer(200, None)
+        elif mode == "hang up":
+            self.close_connection = True
+        elif mode.startswith("sends "):
+            self.answer(200, json.loads(mode[6:]))
         elif self.path.endswith("/submit.json"):
             name = f"task-{len(TASKS)}"
             TASKS[name] = asked
@@ -51,14 +55,15 @@ class Cloud(http.server.BaseHTTPRequestHandler):
             self.answer(200, {"success": True, "obj": self.detail(asked["taskId"], mode)})
 
     def detail(self, name: str, mode: str) -> dict:
-        """How a task stands: "state N", or finished; "partial" leaves the last circuits out."""
+        """How a task stands: "state N", or finished, without what "without first" or "empty first" says, or "twice"."""
         found = {"taskId": name, "taskState": "3", "probCount": [], "taskResult": [], "errInfo": "qubit 7 is off"}
         if mode.startswith("state "):
             return found | {"taskState": mode[6:]}
         sent = TASKS[name]
-        programs = sent["QProg"][: 2 if mode == "partial" else None]
-        found["probCount"] = [simulated(program, sent["Configuration"]["shot"]) for program in programs]
-        return found
+        rows = [simulated(program, sent["Configuration"]["shot"]) for program in sent["QProg"]]
+        empty = json.dumps({"key": [], "value": []})
+        came = {"without first": rows[1:], "empty first": [empty, *rows[1:]], "twice": rows * 2}
+        return found | {"probCount": came.get(mode, rows)}
 
     def answer(self, status: int, content: object) -> None:
         body = b"" if content is None else json.dumps(content).encode()

@@ -48,6 +48,14 @@ def test_a_noise_model_for_a_simulator_of_pure_states():
         make_device("pennylane:default.qubit", DeviceSettings(noise="paper"))
 
 
+@pytest.mark.parametrize("name", ["exact", "shots", "rehearsal:shots"])
+@pytest.mark.parametrize("noise", ["paper", "nonsense"])
+def test_a_noise_model_for_a_device_without_noise(name, noise):
+    words = f"device {name.removeprefix('rehearsal:')} takes no noise model, got {noise}; use noisy"
+    with pytest.raises(DeviceError, match=words):
+        make_device(name, DeviceSettings(noise=noise))
+
+
 @pytest.mark.parametrize("shots", [0, -3])
 def test_shots_below_one(shots):
     pytest.importorskip("pennylane")
@@ -80,3 +88,57 @@ def test_credentials_are_taken_out(monkeypatch):
         "the key [credential removed], the token [credential removed], and [credential removed] of the store"
     )
     assert one_line(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize("name", ["SOME_PASS", "SOME_CREDENTIALS", "SOME_AUTH", "SOME_PASSWORD", "some_secret"])
+def test_names_of_credentials(monkeypatch, name):
+    monkeypatch.setenv(name, "abcdef-123456")
+    assert without_secrets("login abcdef-123456 failed") == "login [credential removed] failed"
+
+
+def test_ibms_store(monkeypatch):
+    runtime = pytest.importorskip("qiskit_ibm_runtime")
+    accounts = {"default": {"token": "abcdef-123456"}, "odd": {}}
+    monkeypatch.setattr(runtime.QiskitRuntimeService, "saved_accounts", lambda: accounts)
+    assert without_secrets("token of abcdef-123456") == "token of [credential removed]"
+    monkeypatch.setattr(runtime.QiskitRuntimeService, "saved_accounts", lambda: 1 / 0)
+    assert without_secrets("abcdef-123456") == "abcdef-123456"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer {}",
+        "{{'Authorization': 'apikey {}'}}",
+        'header "Authorization": "oqcs_auth={}"',
+        "ApiKey {} is not valid",
+        "https://example.org/?api_key={}&x=1",
+        "token={}",
+        "bad token '{}'",
+    ],
+)
+@pytest.mark.parametrize("secret", ["hush-HUSH_0123456789abcdef", "0123456789abcdef0123456789abcdef"])
+def test_what_looks_like_a_credential(text, secret):
+    told = without_secrets(text.format(secret))
+    assert told == text.format("[credential removed]")
+
+
+def test_a_signed_token():
+    assert (
+        without_secrets("sent eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl twice")
+        == "sent [credential removed] twice"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "job token qweft-0123456789abcdef was refused",
+        "the token authentication_service_failed",
+        "no api key was given at https://example.org/docs/2026",
+        "password: none",
+        "basic gates are 0123456789 in number",
+    ],
+)
+def test_other_words_stay(text):
+    assert without_secrets(text) == text

@@ -18,6 +18,7 @@ from qweft.devices import (
     DeviceSettings,
     Frequencies,
     JobState,
+    NotTakenError,
     RefusedError,
     RemoteDevice,
     UnavailableError,
@@ -121,8 +122,18 @@ def test_states(cloud, device, code, state):
 def test_what_is_missing_of_a_job_is_left_out(cloud, device):
     some = circuits(4)
     job = device.submit(some, 10, "t")
-    cloud.mode("partial")
-    assert set(device.fetch(job, some, 10)) == {0, 1}
+    cloud.mode("empty first")
+    assert set(device.fetch(job, some, 10)) == {1, 2, 3}
+
+
+@pytest.mark.parametrize(("mode", "results"), [("without first", 3), ("twice", 8)])
+def test_another_number_of_results_than_circuits_is_not_believed(cloud, device, mode, results):
+    """Nobody knows which are missing: the others would stand under circuits that they are not of."""
+    some = circuits(4)
+    job = device.submit(some, 10, "t")
+    cloud.mode(mode)
+    with pytest.raises(RefusedError, match=f"job {job} has {results} results for 4 circuits"):
+        device.fetch(job, some, 10)
 
 
 @pytest.mark.parametrize(
@@ -130,17 +141,29 @@ def test_what_is_missing_of_a_job_is_left_out(cloud, device):
     [
         ("says insufficient computing resources", RefusedError, "insufficient computing resources"),
         ("says no permission for KEY", RefusedError, "no permission for .credential removed."),
-        ("says the chip is under maintenance", UnavailableError, "under maintenance"),
+        ("says 余额", RefusedError, "余额"),
+        ("says the chip is under maintenance", NotTakenError, "under maintenance"),
+        ("says server is busy", NotTakenError, "busy"),
+        ("says busy, the request timed out", UnavailableError, "timed out"),
+        ("says what nobody has heard yet", UnavailableError, "nobody has heard"),
         ("status 401", RefusedError, "status 401.*refused for .credential removed."),
-        ("status 429", UnavailableError, "status 429"),
+        ("status 429", NotTakenError, "status 429"),
+        ("status 408", UnavailableError, "status 408"),
         ("status 503", UnavailableError, "status 503"),
+        ("hang up", UnavailableError, "Empty reply"),
         ("nothing", UnavailableError, "document is empty"),
+        ('sends {"success": true, "obj": {"taskId": ""}}', UnavailableError, "job_id is null"),
+        ('sends {"success": true, "obj": {"taskId": 5}}', UnavailableError, "value is not string"),
+        ('sends {"success": true}', UnavailableError, "value is not object"),
+        ('sends {"success": false}', RefusedError, "unknown error"),
     ],
 )
 def test_what_the_cloud_says_is_sorted(cloud, device, mode, kind, words):
+    """Only what was certainly not taken may be sent again, and only what is known for a refusal is one."""
     cloud.mode(mode)
     with pytest.raises(kind, match=words) as caught:
         device.submit(circuits(1), 10, "t")
+    assert type(caught.value) is kind
     assert KEY not in str(caught.value) and KEY not in repr(vars(device))
 
 
@@ -159,8 +182,12 @@ def test_a_question_that_fails_is_no_failed_job(cloud, device):
 def test_a_cloud_that_cannot_be_reached(monkeypatch):
     monkeypatch.setenv("ORIGIN_API_KEY", KEY)
     monkeypatch.setenv("ORIGIN_API_URL", "http://127.0.0.1:9")
-    with pytest.raises(UnavailableError, match="curl"):
-        make_device("origin:WK_C180").submit(circuits(1), 10, "t")
+    device = make_device("origin:WK_C180")
+    with pytest.raises(NotTakenError, match="curl"):
+        device.submit(circuits(1), 10, "t")
+    with pytest.raises(UnavailableError, match="curl") as caught:
+        device.state("task-0")
+    assert type(caught.value) is UnavailableError
 
 
 @pytest.mark.parametrize(

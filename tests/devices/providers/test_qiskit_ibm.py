@@ -4,6 +4,7 @@ Nothing here was run on a chip.
 """
 
 import datetime
+import json
 import types
 
 import numpy as np
@@ -14,12 +15,14 @@ from qweft.devices import (
     DeviceSettings,
     Frequencies,
     JobState,
+    NotTakenError,
     RefusedError,
     RemoteDevice,
     UnavailableError,
     make_device,
 )
 from qweft.devices.frequencies import from_counts
+from qweft.devices.providers import qiskit_ibm
 from qweft.devices.providers.qiskit_fake import FakeBackendDevice
 from tests.devices.providers.forms import circuits
 from tests.devices.providers.scores import check_scatter
@@ -28,6 +31,8 @@ runtime = pytest.importorskip("qiskit_ibm_runtime")
 aer = pytest.importorskip("qiskit_aer")
 fakes = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
 exceptions = pytest.importorskip("qiskit_ibm_runtime.exceptions")
+ApiException = pytest.importorskip("ibm_cloud_sdk_core").ApiException
+RequestsApiError = pytest.importorskip("qiskit_ibm_runtime.api.exceptions").RequestsApiError
 TOKEN = "hushHUSH-0123456789"
 
 
@@ -57,6 +62,8 @@ class Service:
 
     def __init__(self):
         self.sent, self.failure = {}, None
+        self.date = datetime.datetime(2026, 11, 25, 6, 30, tzinfo=datetime.UTC)
+        self.refreshed = 0
 
     def _fail(self):
         if self.failure is not None:
@@ -70,9 +77,17 @@ class Service:
             raise QiskitBackendNotFoundError("No backend matches the criteria.")
         backend = aer.AerSimulator.from_backend(fakes.FakeManilaV2(), seed_simulator=1)
         backend.status = lambda: types.SimpleNamespace(operational=True, status_msg="active")
-        date = datetime.datetime(2026, 11, 25, 6, 30, tzinfo=datetime.UTC)
-        backend.properties = lambda refresh=False: types.SimpleNamespace(last_update_date=date)
+        backend.properties = lambda refresh=False: types.SimpleNamespace(last_update_date=self.date)
+        backend.check_faulty = lambda circuit: None
+        backend.refresh = self.refresh
+        backend._instance = "crn:home"
         return backend
+
+    def refresh(self):
+        self.refreshed += 1
+
+    def instances(self):
+        return [{"crn": "crn:home"}]
 
     def backends(self):
         return [types.SimpleNamespace(name="ibm_manila"), types.SimpleNamespace(name="ibm_torino")]
@@ -83,7 +98,7 @@ class Service:
             raise exceptions.RuntimeJobNotFound(f"Job not found: {number}")
         return self.sent[number]
 
-    def jobs(self, job_tags, limit):
+    def jobs(self, job_tags, limit, instance):
         self._fail()
         return [job for job in self.sent.values() if set(job_tags) <= set(job.tags)][:limit]
 
@@ -146,29 +161,129 @@ def test_cancelling_what_is_over_changes_nothing(service):
     assert [device.state(job) for job in service.sent] == [JobState.DONE, JobState.CANCELLED]
 
 
-def test_calibration_is_when_the_properties_were_updated(service):
+@pytest.mark.parametrize("hours", [0, 8, -5])
+def test_calibration_is_when_the_properties_were_updated(service, hours):
+    """In universal time: IBM's package gives the machine's own."""
+    service.date = service.date.astimezone(datetime.timezone(datetime.timedelta(hours=hours)))
     assert make_device("qiskit:ibm_manila").calibration() == "2026-11-25T06:30:00+00:00"
 
 
+def test_another_calibration_compiles_again(service, monkeypatch):
+    """Another process would: circuits that calibrate the reading out, kept of one, must be on the others' qubits."""
+    compiled = []
+    real = qiskit_ibm.compile_for
+    monkeypatch.setattr(qiskit_ibm, "compile_for", lambda *what: compiled.append(what) or real(*what))
+    device = make_device("qiskit:ibm_manila")
+    for day, times in [(25, 1), (25, 1), (26, 2)]:
+        service.date = service.date.replace(day=day)
+        device.calibration()
+        device.submit(circuits(1), 10, "t")
+        assert len(compiled) == service.refreshed == times
+
+
+def ran(words):
+    return exceptions.IBMRuntimeError(f"Failed to run program: '{words}'")
+
+
 @pytest.mark.parametrize(
-    ("failure", "kind", "words"),
+    ("failure", "asking", "sending", "words"),
     [
-        (exceptions.IBMNotAuthorizedError(f"401: bad token {TOKEN}"), RefusedError, "bad token .credential removed."),
-        (exceptions.IBMRuntimeError("Failed to run program: '400 Client Error: x'"), RefusedError, "400 Client"),
-        (exceptions.IBMRuntimeError("Failed to run program: '429 Client Error: x'"), UnavailableError, "429 Client"),
-        (exceptions.IBMRuntimeError("Failed to run program: '503 Server Error: x'"), UnavailableError, "503 Server"),
-        (ConnectionError("Max retries exceeded"), UnavailableError, "Max retries"),
-        (TimeoutError(), UnavailableError, "TimeoutError"),
-        (ValueError("a faulty circuit"), RefusedError, "a faulty circuit"),
+        (
+            exceptions.IBMNotAuthorizedError(f"401: bad token {TOKEN}"),
+            RefusedError,
+            RefusedError,
+            "bad token .credential removed.",
+        ),
+        (ran("400 Client Error: x"), RefusedError, RefusedError, "400 Client"),
+        (ran("408 Client Error: x"), UnavailableError, UnavailableError, "408 Client"),
+        (ran("429 Client Error: x"), UnavailableError, NotTakenError, "429 Client"),
+        (ran("503 Server Error: x"), UnavailableError, UnavailableError, "503 Server"),
+        (ran("(Caused by NewConnectionError(x))"), UnavailableError, NotTakenError, "NewConnection"),
+        (ran("(Caused by NameResolutionError(x))"), UnavailableError, NotTakenError, "NameResolution"),
+        (ConnectionError("Connection aborted"), UnavailableError, UnavailableError, "aborted"),
+        (TimeoutError(), UnavailableError, UnavailableError, "TimeoutError"),
+        (ValueError("what nobody has seen"), UnavailableError, UnavailableError, "nobody"),
+        (KeyError("id"), UnavailableError, UnavailableError, "id"),
+        (json.JSONDecodeError("no JSON", "<html>", 0), UnavailableError, UnavailableError, "no JSON"),
+        (ApiException(503, message="down"), UnavailableError, UnavailableError, "down"),
+        (ApiException(429, message="slow down"), UnavailableError, NotTakenError, "slow down"),
+        (ApiException(403, message="no"), RefusedError, RefusedError, "no"),
     ],
 )
-def test_what_ibm_says_is_sorted(service, failure, kind, words):
+def test_what_ibm_says_is_sorted(service, failure, asking, sending, words):
+    """Only what was certainly not taken may be sent again, and only what is known for a refusal is one."""
     device = make_device("qiskit:ibm_manila")
+    device.submit(circuits(1), 10, "t")
     service.failure = failure
-    for call in (lambda: device.submit(circuits(1), 10, "t"), lambda: device.state("job-0"), lambda: device.find("t")):
+    for call, kind in [
+        (lambda: device.submit(circuits(1), 10, "t"), sending),
+        (lambda: device.state("job-0"), asking),
+        (lambda: device.find("t"), asking),
+    ]:
         with pytest.raises(kind, match=words) as caught:
             call()
+        assert type(caught.value) is kind
         assert TOKEN not in str(caught.value)
+
+
+def test_what_fails_before_a_job_is_sent_was_not_taken(service, monkeypatch):
+    device = make_device("qiskit:ibm_manila")
+    service.failure = ran("503 Server Error: x")  # of the question for the backend
+    with pytest.raises(NotTakenError, match="503"):
+        device.submit(circuits(1), 10, "t")
+    service.failure = None
+
+    def fail(*_):
+        raise ValueError("a faulty circuit")
+
+    monkeypatch.setattr(qiskit_ibm, "compile_for", fail)
+    with pytest.raises(RefusedError, match="a faulty circuit"):
+        device.submit(circuits(1), 10, "t")
+    assert not service.sent
+
+
+class Client:
+    """What IBM's own service asks in one instance."""
+
+    def __init__(self, name, jobs):
+        self._instance, self.jobs = name, jobs
+
+    def job_get(self, number, exclude_params):
+        if number not in self.jobs:
+            raise RequestsApiError("404 Client Error", 404)
+        return self.jobs[number]
+
+    def jobs_get(self, job_tags, **_):
+        if self.jobs is None:
+            raise RequestsApiError("403 Client Error: not yours", 403)
+        found = [job for job in self.jobs.values() if set(job_tags) <= set(job["tags"])]
+        return {"jobs": found, "count": len(found)}
+
+
+def test_a_job_is_looked_for_in_every_instance():
+    """IBM's own service asks the instance that was used last; a job that is not found there is paid again."""
+    jobs = {
+        "crn:home": {"job-1": {"id": "job-1", "tags": ["qweft-1"]}},
+        "crn:shut": None,
+        "crn:old": {"job-2": {"id": "job-2", "tags": ["qweft-2"]}},
+        "crn:other": {},
+    }
+    clients = {name: Client(name, held) for name, held in jobs.items()}
+    service = object.__new__(runtime.QiskitRuntimeService)
+    service._active_api_client, service._api_clients = clients["crn:home"], {**clients}
+    service._api_clients.pop("crn:shut")
+    service._create_new_cloud_api_client = clients.get
+    service._all_instances = [{"crn": name} for name in jobs]
+    service._decode_job = lambda found: types.SimpleNamespace(job_id=lambda: found["id"])
+    device = make_device("qiskit:ibm_manila")
+    device.__dict__.update(_service=service, _backend=types.SimpleNamespace(_instance="crn:home"))
+    with pytest.raises(RefusedError):
+        device.state("job-9")
+    assert service.active_instance() == "crn:other"
+    assert [device.find(f"qweft-{number}") for number in (1, 2, 3)] == ["job-1", "job-2", None]
+    clients["crn:home"].jobs = None
+    with pytest.raises(RefusedError, match="not yours"):
+        device.find("qweft-3")
 
 
 def test_a_job_that_is_not_known(service):
@@ -185,6 +300,31 @@ def test_a_failed_job_says_why(service):
 
     with pytest.raises(RefusedError, match="Error code 1517"):
         make_device("qiskit:ibm_manila").fetch("job-0", circuits(1), 10)
+
+
+def test_a_job_that_took_too_long_has_failed(service):
+    """IBM's package has a type of its own for it."""
+
+    def _raise():
+        raise exceptions.RuntimeJobMaxTimeoutError("Error code 1305")
+
+    service.sent["job-0"] = Job(0, types.SimpleNamespace(result=_raise), [])
+    with pytest.raises(RefusedError, match="1305"):
+        make_device("qiskit:ibm_manila").fetch("job-0", circuits(1), 10)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_another_number_of_results_than_circuits_is_not_believed(service, count):
+    device = make_device("qiskit:ibm_manila")
+    job = device.submit(circuits(count), 10, "t")
+    service.sent[job].said = "DONE"
+    with pytest.raises(RefusedError, match=rf"job {job} has results of shape \({count},\) for 3 circuits"):
+        device.fetch(job, circuits(3), 10)
+
+
+def test_a_job_has_at_most_ten_million_shots():
+    limits = make_device("qiskit:ibm_manila").limits
+    assert [limits.circuits_at(shots) for shots in (None, 1, 10_000, 20_000, 100_000)] == [1000, 1000, 1000, 500, 100]
 
 
 @pytest.mark.parametrize(

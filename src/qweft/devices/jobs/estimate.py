@@ -113,7 +113,7 @@ def estimate(
     """
     left = circuits - (cached or 0)
     if jobs is None:
-        jobs = -(-left // (device.limits.circuits or max(left, 1)))
+        jobs = -(-left // (device.limits.circuits_at(shots) or max(left, 1)))
     charge = price.charge(jobs, left, shots or 0)
     source = f"{price.source}, {price.date}" if price.date else price.source
     return Estimate(

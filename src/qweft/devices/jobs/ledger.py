@@ -11,39 +11,56 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def describe(jobs: Sequence[Job]) -> "Table | str":
-    """A line for each job, and their sums below."""
+NARROW = 100
+"""Columns of a terminal below which a line of the table tells less."""
+WHOLE = 130
+"""And from which on it has the provider's id whole; `describe_one` has it anyhow."""
+
+
+def describe(jobs: Sequence[Job], width: int = WHOLE) -> "Table | str":
+    """A line for each job, and their sums below.
+
+    Args:
+        jobs: Of the ledger.
+        width: Columns of the terminal. The tokens stay whole: the commands take them.
+    """
     if not jobs:
         return "no job was sent"
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, show_footer=True)
+    table = Table(box=SIMPLE_HEAD, show_footer=True, show_edge=False, padding=0)
     table.add_column("token", f"{len([job for job in jobs if job.state in OPEN])} open", no_wrap=True)
     table.add_column("device", overflow="fold")
-    table.add_column("circuits", str(sum(job.circuits for job in jobs if job.job)), justify="right")
-    table.add_column("shots", justify="right")
-    table.add_column("state")
-    table.add_column("provider's id", overflow="fold")
-    table.add_column("cost", "\n".join(_costs(jobs)), justify="right")
-    table.add_column("written down")
+    table.add_column("circuits", str(sum(job.circuits for job in jobs if job.job)), justify="right", no_wrap=True)
+    if width >= NARROW:
+        table.add_column("shots", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("provider's id" if width >= WHOLE else "id", overflow="fold", no_wrap=width < WHOLE)
+    table.add_column("cost", "\n".join(_costs(jobs)), justify="right", no_wrap=True)
+    if width >= NARROW:
+        table.add_column("written down", no_wrap=True)
     for job in jobs:
-        table.add_row(
+        number = job.job or ""
+        cells = [
             job.token,
             job.name,
             str(job.circuits),
-            str(job.shots),
+            *([str(job.shots)] if width >= NARROW else []),
             job.state,
-            job.job or "",
+            number if width >= WHOLE else _shortened(number),
             cost_of(job),
-            _when(job.created),
-        )
+            *([_when(job.created)] if width >= NARROW else []),
+        ]
+        table.add_row(*(Text(cell) for cell in cells))  # what a provider says may hold brackets
     return table
 
 
 def describe_one(job: Job) -> "Table":
     """All that the ledger holds of a job."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     for name, value in (
@@ -57,7 +74,7 @@ def describe_one(job: Job) -> "Table":
         ("written down", _when(job.created)),
         ("changed", _when(job.changed)),
     ):
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     return table
 
 
@@ -75,6 +92,11 @@ def _costs(jobs: Sequence[Job]) -> list[str]:
         if job.job and job.cost:
             sums[job.currency] = sums.get(job.currency, 0.0) + job.cost
     return [f"{money:,.2f} {currency}" for currency, money in sums.items()]
+
+
+def _shortened(number: str) -> str:
+    """The beginning and the end, where it is long."""
+    return number if len(number) <= 10 else f"{number[:4]}…{number[-5:]}"
 
 
 def _when(seconds: float) -> str:

@@ -122,20 +122,28 @@ class PriceList:
         """The price of a device; an unknown one where no pattern fits its name.
 
         Raises:
-            DeviceError: If its price is said to be like one that there is not.
+            DeviceError: If its price is said to be like one that there is not, or like itself in the end.
         """
+        price = self._first(device)
+        passed: list[Price] = []
+        while price.like:
+            passed.append(price)
+            other = self._first(price.like)
+            if not other.match:
+                raise DeviceError(
+                    f"price list: {price.match[0]} is said to cost what {price.like} costs, which is not there"
+                )
+            if other in passed:
+                names = " like ".join([*(one.match[0] for one in passed), other.match[0]])
+                raise DeviceError(f"price list: {names} goes round in a circle; give one of them a price")
+            price = other
+        return price
+
+    def _first(self, device: str) -> Price:
         for price in self.prices:
             if any(fnmatch.fnmatchcase(device.lower(), pattern.lower()) for pattern in price.match):
-                return self._like(price) if price.like else price
+                return price
         return Price()
-
-    def _like(self, price: Price) -> Price:
-        other = self.of(price.like) if price.like not in price.match else Price()
-        if not other.match:
-            raise DeviceError(
-                f"price list: {price.match[0]} is said to cost what {price.like} costs, which is not there"
-            )
-        return other
 
 
 def _read(text: str, where: str) -> list[Price]:
@@ -165,7 +173,12 @@ def _price(entry: Any, where: str) -> Price:
 
 def _value(name: str, value: Any, where: str) -> Any:
     if name == "match":
-        return (value,) if isinstance(value, str) else tuple(str(pattern) for pattern in value)
+        patterns = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
+        if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
+            raise DeviceError(
+                f"{where}: match: expected a pattern for names of devices, or a list of some, got {value!r}"
+            )
+        return patterns
     if name in ("currency", "source", "date", "like"):
         return str(value)
     try:

@@ -122,7 +122,7 @@ class RemoteRun:
                 [self._keys[row] for row in missing],
                 self.where,
                 self.now,
-                self.device.limits.circuits,
+                self.device.limits.circuits_at(self.where.shots),
                 lambda circuits: self.budget.spend(circuits, self.where.shots),
             )
             if job is None:

@@ -40,8 +40,8 @@ class ReadoutMitigation:
             require("mthree", "mitigation", "readout mitigation m3")
 
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
-        """The two circuits that calibrate, and the circuits."""
-        return [calibration_circuits(circuits), circuits]
+        """The two circuits that calibrate, and the circuits; nothing where there are none."""
+        return [calibration_circuits(circuits), circuits] if len(circuits) else []
 
     def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
         """(circuits, n)."""
@@ -55,6 +55,8 @@ class ReadoutMitigation:
         """
         if self._method == "m3" and shots is None:
             raise DeviceError("readout mitigation m3 works on counts; give a number of shots, or use inverse")
+        if not len(circuits):
+            return Estimate(np.zeros((0, circuits.qubits)), np.zeros((0, circuits.qubits)))
         calibration, others = (runner.run(some, shots) for some in self.runs(circuits))
         matrices = confusion_matrices(calibration)
         correct = _inverse if self._method == "inverse" else _m3

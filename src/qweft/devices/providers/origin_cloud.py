@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,6 +15,8 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import JobState, Limits, RemoteDevice
 from qweft.devices.errors import DeviceError, RefusedError, UnavailableError
 from qweft.devices.extras import require
+from qweft.devices.providers.fate import Step, error_of
+from qweft.devices.providers.origin_answers import fate_of
 from qweft.devices.providers.secrets import one_line
 
 KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"
@@ -28,19 +29,6 @@ STATES = {
     "FINISHED": JobState.DONE,
     "FAILED": JobState.FAILED,
 }
-NO_ANSWER = (
-    "curl_easy_perform",
-    "value is not",
-    "the document",
-    "invalid value",
-    "missing a",
-    "response ",
-    "taskstate",
-)
-"""In what pyqpanda3 says when the cloud could not be reached, or sent something else than an answer."""
-LATER = ("busy", "maintenance", "too many", "later", "offline", "timeout", "timed out")
-"""In what the cloud says when it would take the same job at another time."""
-TRY_AGAIN = {"408", "425", "429"}
 
 
 class OriginCloudDevice(RemoteDevice):
@@ -102,15 +90,17 @@ class OriginCloudDevice(RemoteDevice):
                 "be measured for them; leave readout mitigation out"
             )
         programs = [program(circuits.qubits, circuits.gates, row, circuits.barriers) for row in circuits.angles]
-        with self._told():
-            if self._target == SIMULATOR:
-                (only,) = programs
-                return str(self._backend.run(only, shots, batch_id=token).job_id())
+        with self._told(Step.PREPARING):
+            backend = self._backend
             options = self._cloud.QCloudOptions()
             options.set_amend(False)
             options.set_mapping(True)
             options.set_optimization(not circuits.barriers)
-            return str(self._backend.run(programs, shots, options, batch_id=token).job_id())
+        with self._told(Step.SENDING):
+            if self._target == SIMULATOR:
+                (only,) = programs
+                return str(backend.run(only, shots, batch_id=token).job_id())
+            return str(backend.run(programs, shots, options, batch_id=token).job_id())
 
     def state(self, job: str) -> JobState:
         """Where the job stands."""
@@ -118,7 +108,7 @@ class OriginCloudDevice(RemoteDevice):
             return STATES[self._asked(job).job_status().name]
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
-        """Counts of every circuit that came back."""
+        """Counts of every circuit; a row without any stands for one that did not come back."""
         with self._told():
             result = self._asked(job)
             state = STATES[result.job_status().name]
@@ -127,6 +117,11 @@ class OriginCloudDevice(RemoteDevice):
             if state is not JobState.DONE:
                 raise UnavailableError(f"device {self.name}: job {job} is {state.value}")
             counts = result.get_counts_list()
+        if len(counts) != len(circuits):
+            raise RefusedError(
+                f"device {self.name}: job {job} has {len(counts)} results for {len(circuits)} circuits, and nobody "
+                "knows which belong together"
+            )
         return {place: _by_bits(row, circuits.qubits) for place, row in enumerate(counts) if row}
 
     def cancel(self, job: str) -> None:
@@ -160,23 +155,16 @@ class OriginCloudDevice(RemoteDevice):
         return self._service.backend(self._target)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
         """Turns what pyqpanda3 raises into one of our errors, without the key."""
         try:
             yield
         except DeviceError:
             raise
         except Exception as error:
-            raise self._sorted(error) from None  # what it was raised from may show the key
-
-    def _sorted(self, error: Exception) -> DeviceError:
-        text = one_line(error)
-        code = re.search(r"failed with status (\d{3})", text)
-        if code is not None:
-            later = code[1][0] != "4" or code[1] in TRY_AGAIN
-        else:
-            later = any(word in text.lower() for word in NO_ANSWER + LATER)
-        return (UnavailableError if later else RefusedError)(f"device {self.name}: {text}")
+            text = one_line(error)
+            sentence = f"device {self.name}: {text}"
+            raise error_of(fate_of(text, step), step, sentence) from None  # what it was raised from may show the key
 
 
 def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:

@@ -57,5 +57,5 @@ def fake_backends(what: str) -> dict[str, Any]:
         DeviceError: If the package is not installed.
     """
     fakes = require("qiskit_ibm_runtime.fake_provider", "qiskit", what)
-    with warnings.catch_warnings(action="ignore"):  # one of the sixty warns of itself when the list is made
+    with warnings.catch_warnings(action="ignore"):  # one of them warns of itself when the list is made
         return {backend.name: backend for backend in fakes.FakeProviderForBackendV2().backends()}

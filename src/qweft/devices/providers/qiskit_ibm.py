@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,8 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import JobState, Limits, RemoteDevice
 from qweft.devices.errors import DeviceError, RefusedError, UnavailableError
 from qweft.devices.extras import require
+from qweft.devices.providers.fate import Step, error_of
+from qweft.devices.providers.ibm_answers import NO_ACCOUNT, fate_of
 from qweft.devices.providers.qiskit_compile import compile_for
 from qweft.devices.providers.qiskit_forms import Form, values_of
 from qweft.devices.providers.secrets import one_line
@@ -27,10 +29,6 @@ STATES = {
     "ERROR": JobState.FAILED,
     "CANCELLED": JobState.CANCELLED,
 }
-TRY_AGAIN = {"408", "425", "429"}
-"""Codes of HTTP that begin with 4 and do not mean that the request is wrong."""
-REFUSALS = ("Account", "NotAuthorized", "InputValue", "BackendNotFound", "JobNotFound", "JobFailure", "InvalidState")
-"""In the names of IBM's exceptions that trying again would not change."""
 
 
 class IBMDevice(RemoteDevice):
@@ -45,19 +43,30 @@ class IBMDevice(RemoteDevice):
     """
 
     can_find = True
-    limits = Limits(circuits=1000, shots=100_000)
+    limits = Limits(circuits=1000, shots=100_000, executions=10_000_000)  # 10 million: IBM's for a job of its sampler
 
     def __init__(self, name: str, target: str) -> None:
         super().__init__(name)
         self._runtime = require("qiskit_ibm_runtime", "qiskit", f"device {name}")
         self._target = target
         self._forms: dict[Form, Any] = {}
+        self._calibrated: Any = None
 
     def calibration(self) -> str:
-        """When the backend's properties were updated last."""
+        """When the backend's properties were updated last, in universal time: IBM's package gives it in local time.
+
+        With another one, circuits are compiled again: on which qubits they stand depends on it, and so what is kept of
+        a calibration must be of one compilation.
+        """
         with self._told():
             properties = self._backend.properties(refresh=True)
-        return "" if properties is None else properties.last_update_date.isoformat()
+            if properties is None:
+                return ""
+            if properties.last_update_date != self._calibrated:
+                self._backend.refresh()
+                self._calibrated = self._backend.properties().last_update_date
+                self._forms.clear()
+        return str(self._calibrated.astimezone(UTC).isoformat())
 
     def check(self, shots: int | None) -> None:
         """Account, backend and shots.
@@ -76,12 +85,17 @@ class IBMDevice(RemoteDevice):
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
         """One job, tagged with the token."""
-        with self._told():
+        from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+        with self._told(Step.PREPARING):
             compiled = self._compiled(Form.of(circuits))
+            self._backend.check_faulty(compiled)
+            pub = SamplerPub.coerce((compiled, values_of(compiled, circuits.angles)), shots)
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
                 # of the class that bears this name at present: the name stays when IBM puts another in its place
                 sampler = self._runtime.Sampler(mode=self._backend, options={"environment": {"job_tags": [token]}})
-            return str(sampler.run([(compiled, values_of(compiled, circuits.angles))], shots=shots).job_id())
+        with self._told(Step.SENDING):
+            return str(sampler.run([pub]).job_id())
 
     def state(self, job: str) -> JobState:
         """Where the job stands."""
@@ -92,15 +106,32 @@ class IBMDevice(RemoteDevice):
         """Counts of every circuit; Qiskit writes qubit 0 last."""
         with self._told():
             bits = self._service.job(job).result()[0].data.meas
+            if bits.shape != (len(circuits),):
+                raise RefusedError(
+                    f"device {self.name}: job {job} has results of shape {bits.shape} for {len(circuits)} circuits, "
+                    "and nobody knows which belong together"
+                )
         return {
             place: {key[::-1]: count for key, count in bits.get_counts(place).items()} for place in range(len(circuits))
         }
 
     def find(self, token: str) -> str | None:
-        """The job that has this token as a tag."""
-        with self._told():
-            jobs = self._service.jobs(job_tags=[token], limit=1)
-        return str(jobs[0].job_id()) if jobs else None
+        """The job that has this token as a tag, in any instance of the account.
+
+        IBM's service asks one instance at a time: the last that was used, which need not be the chip's.
+        """
+        home = self._home()
+        for instance in [home, *(other for other in self._instances() if other != home)]:
+            try:
+                with self._told():
+                    jobs = self._service.jobs(job_tags=[token], limit=1, instance=instance)
+            except RefusedError:
+                if instance == home:
+                    raise
+                continue  # no job was sent where this account is not let in
+            if jobs:
+                return str(jobs[0].job_id())
+        return None
 
     def cancel(self, job: str) -> None:
         """Ask IBM to stop it."""
@@ -120,6 +151,15 @@ class IBMDevice(RemoteDevice):
             self._forms[form] = compile_for(self._backend, form)
         return self._forms[form]
 
+    def _home(self) -> str:
+        """The instance that jobs are sent to."""
+        with self._told():
+            return str(self._backend._instance)  # it has no public name
+
+    def _instances(self) -> list[str]:
+        with self._told():
+            return [str(instance["crn"]) for instance in self._service.instances()]
+
     @cached_property
     def _service(self) -> Any:
         return self._runtime.QiskitRuntimeService()
@@ -138,31 +178,15 @@ class IBMDevice(RemoteDevice):
             ) from None
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
         """Turns what IBM's package raises into one of our errors, without credentials."""
         try:
             yield
         except DeviceError:
             raise
         except Exception as error:
-            raise self._sorted(error) from None  # what it was raised from may show a credential
-
-    def _sorted(self, error: Exception) -> DeviceError:
-        kind, text = type(error).__name__, one_line(error, self._credentials())
-        if "AccountNotFound" in kind:
-            text = (
-                "there is no IBM Quantum account; set QISKIT_IBM_TOKEN, or save one with "
-                "QiskitRuntimeService.save_account(token=...)"
-            )
-        code = re.search(r"\b(4\d\d) Client Error", text)
-        refused = any(mark in kind for mark in REFUSALS) or (code is not None and code[1] not in TRY_AGAIN)
-        from_ibm = type(error).__module__.startswith("qiskit_ibm_runtime") or isinstance(error, OSError)
-        return (RefusedError if refused or not from_ibm else UnavailableError)(f"device {self.name}: {text}")
-
-    def _credentials(self) -> list[str]:
-        """All that IBM's own store holds; the environment's are known by their names."""
-        try:
-            accounts = self._runtime.QiskitRuntimeService.saved_accounts().values()
-        except Exception:
-            return []
-        return [str(account["token"]) for account in accounts if account.get("token")]
+            text = NO_ACCOUNT if "AccountNotFound" in type(error).__name__ else one_line(error)
+            sentence = f"device {self.name}: {text}"
+            raise error_of(
+                fate_of(error, step), step, sentence
+            ) from None  # what it was raised from may show a credential

@@ -1,32 +1,78 @@
 """Credentials are taken out of what other packages say, before anybody reads or keeps it."""
 
 import os
-from collections.abc import Iterable
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-MARKS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-"""An environment variable with one of these in its name may hold a credential."""
+MARKS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
+"""An environment variable, or a key of a package's settings, with one of these in its name may hold a credential."""
 SHORTEST = 6
 """Shorter values are no credentials, and stand in too many words."""
 REMOVED = "[credential removed]"
+
+SHOWN = re.compile(
+    r"""(?ix)
+    ( (?: api[-_ ]?key | token | bearer | basic | authorization | secret | password )
+      ["']? \s* [:=]? \s* ["']? (?: (?:bearer|basic|apikey) \s+ )? (?: \w+= )? )
+    (?! qweft- )                              # the token of a job is no credential
+    (?= [\w.~+/=-]* \d ) [\w.~+/=-]{16,}      # a word without a digit is a word
+    | \b eyJ [\w-]{8,} \. [\w-]+ (?: \. [\w-]+ )?    # a signed token, wherever it stands
+    """
+)
+"""A long word behind one that says what it is: of a header, an address, a message."""
+
+
+def names_credential(name: str) -> bool:
+    """Whether what is kept under this name may be a credential."""
+    return any(mark in name.upper() for mark in MARKS)
 
 
 def without_secrets(text: str, more: Iterable[str] = ()) -> str:
     """The text with every credential in it replaced.
 
-    Credentials are the values of environment variables whose name says so, and those given.
+    Credentials are the values of environment variables whose name says so, those that PennyLane's settings and IBM's
+    store hold, those given, and what looks like one.
 
     Args:
         text: What a package said.
-        more: Credentials from elsewhere: a provider's own store.
+        more: Credentials from elsewhere.
     """
-    found = {value for name, value in os.environ.items() if any(mark in name.upper() for mark in MARKS)}
-    found.update(more)
+    found = {value for name, value in os.environ.items() if names_credential(name)}
+    found.update(_of_pennylane(), _of_ibm(), more)
     for value in sorted(found, key=len, reverse=True):  # one may be part of another
         if len(value.strip()) >= SHORTEST:
             text = text.replace(value.strip(), REMOVED)
-    return text
+    return SHOWN.sub(lambda match: (match[1] or "") + REMOVED, text)
 
 
 def one_line(error: BaseException, more: Iterable[str] = ()) -> str:
     """What an exception says, on one line and without credentials; its type where it says nothing."""
     return " ".join(without_secrets(str(error), more).split()) or type(error).__name__
+
+
+def settings_of_pennylane() -> dict[str, Any]:
+    """What PennyLane read from its configuration file; nothing where PennyLane was not imported."""
+    config = getattr(sys.modules.get("pennylane"), "default_config", None)
+    return getattr(config, "_config", None) or {}  # it cannot be asked for its keys
+
+
+def _of_pennylane() -> Iterator[str]:
+    yield from _kept(settings_of_pennylane())
+
+
+def _kept(settings: dict[str, Any]) -> Iterator[str]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _kept(value)
+        elif isinstance(value, str) and names_credential(name):
+            yield value
+
+
+def _of_ibm() -> list[str]:
+    try:
+        accounts = sys.modules["qiskit_ibm_runtime"].QiskitRuntimeService.saved_accounts().values()
+        return [str(account["token"]) for account in accounts if account.get("token")]
+    except Exception:  # the package is not there, or its store is not as it should be
+        return []

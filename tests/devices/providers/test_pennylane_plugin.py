@@ -1,0 +1,116 @@
+"""The path of PennyLane's plugins, with its reference device, and failures played."""
+
+import numpy as np
+import pytest
+
+from qweft.devices import NotTakenError, RefusedError, UnavailableError, make_device
+from qweft.devices.jobs import Executor
+from qweft.devices.jobs.patience import Patience
+from qweft.devices.jobs.store import Store, Where
+from tests.devices.providers.forms import circuits
+
+pennylane = pytest.importorskip("pennylane")
+NAME = "pennylane:reference.qubit"
+execute = pennylane.execute
+
+
+@pytest.fixture
+def device():
+    return make_device(NAME)
+
+
+@pytest.fixture
+def config(monkeypatch):
+    """PennyLane's configuration file, as if it held this."""
+    held = {}
+    monkeypatch.setattr(pennylane.default_config, "_config", held)
+    return held
+
+
+def test_what_was_measured_before_a_failure_is_kept(device, monkeypatch, tmp_path):
+    calls = []
+
+    def fail_at_last(tapes, *rest, **options):
+        calls.append(len(tapes))
+        if len(calls) == 3:
+            raise RuntimeError("task 7 FAILED")
+        return execute(tapes, *rest, **options)
+
+    monkeypatch.setattr(pennylane, "execute", fail_at_last)
+    store, some = Store(tmp_path), circuits(25)
+    with pytest.raises(RefusedError, match="task 7 FAILED"):
+        Executor(device, store, patience=Patience(sleep=lambda seconds: None)).run(some, 10)
+    assert calls == [10, 10, 5]
+    assert len(store.results(some.keys(), Where(device.identity(), 10, None))) == 20
+
+
+def test_a_failure_in_between_says_nothing_of_what_was_taken(device, monkeypatch):
+    """Even a connection that is refused: the circuit before may be measured, or this one asked for its result."""
+
+    def refuse(*_, **__):
+        raise ConnectionRefusedError("connection refused")
+
+    monkeypatch.setattr(pennylane, "execute", refuse)
+    with pytest.raises(UnavailableError) as caught:
+        device.run(circuits(2), 10)
+    assert type(caught.value) is UnavailableError
+    monkeypatch.setattr(pennylane, "device", refuse)  # nothing was sent
+    with pytest.raises(NotTakenError):
+        device.run(circuits(2), 10)
+    with pytest.raises(UnavailableError) as caught:
+        device.check(10)
+    assert type(caught.value) is UnavailableError
+
+
+@pytest.mark.parametrize(
+    ("shots", "results", "words"),
+    [
+        (10, [{"000": 9}, {"000": 10}], "results that do not fit: the counts add up to 9 instead of 10 shots"),
+        (10, [{"00": 10}, {"000": 10}], "results that do not fit: '00' is no outcome of 3 qubits"),
+        (10, [0.5, 0.25], "results that do not fit"),
+        (10, [{"000": 10}], "gave 1 results for 2 circuits"),
+        (None, [[0.5, 0.5], [0.5, 0.5]], r"results that do not fit: \(2,\) probabilities of 3 qubits"),
+    ],
+)
+def test_results_that_do_not_fit(device, monkeypatch, shots, results, words):
+    monkeypatch.setattr(pennylane, "execute", lambda *_, **__: results)
+    with pytest.raises(RefusedError, match=words):
+        device.run(circuits(2), shots)
+
+
+@pytest.mark.parametrize("shots", [None, 10])
+def test_no_circuits(device, shots):
+    assert device.run(circuits(0), shots).values.shape == (0, 8)
+
+
+def test_probabilities(device):
+    some = circuits(3)
+    np.testing.assert_allclose(
+        device.run(some, None).values, make_device("exact").run(some, None).values, rtol=0, atol=1e-9
+    )
+
+
+def test_the_identity_knows_the_settings_but_no_credential(device, config):
+    """The configuration file says which chip is behind a name: results of one are not those of another."""
+    assert device.identity() == NAME
+    config["reference"] = {"qubit": {"device_arn": "arn:one"}, "global": {"api_key": "hush-hush-1234"}}
+    one = device.identity()
+    config["reference"]["global"]["api_key"] = "hush-hush-5678"
+    assert device.identity() == one != NAME
+    config["reference"]["qubit"]["device_arn"] = "arn:two"
+    assert device.identity() not in (one, NAME)
+    config["other"] = {"qubit": {"device_arn": "arn:three"}}
+    config["reference"] = {}
+    assert device.identity() == NAME
+
+
+def test_credentials_of_the_configuration_file_are_not_told(device, config, monkeypatch):
+    config["ionq"] = {"global": {"api_key": "ionq-hushHUSH"}}
+
+    def refuse(*_, **__):
+        raise ValueError("401: ionq-hushHUSH is not valid")
+
+    monkeypatch.setattr(pennylane, "device", refuse)
+    with pytest.raises(RefusedError) as caught:
+        device.check(10)
+    assert str(caught.value) == f"device {NAME}: 401: [credential removed] is not valid"
