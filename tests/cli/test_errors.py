@@ -52,7 +52,10 @@ OPTION_ERRORS = [
     (["--training.batch-size"], "--training.batch-size: expected a value after it"),
     (["--training.seed.x", "1"], "unknown option --training.seed.x; did you mean --training.seed?"),
     (["--dryrun"], "unknown option --dryrun; did you mean --dry-run?"),
-    (["--zzz", "1"], "unknown option --zzz; known here: model, data, adapter, training, evaluation, output"),
+    (
+        ["--zzz", "1"],
+        "unknown option --zzz; known here: model, data, adapter, training, evaluation, checkpoints, validation, output, resume, report-to",
+    ),
     (["--training.batch_size", "four"], '--training.batch_size: expected int, got "four"'),
     (["--training.batch_size", "null"], '--training.batch_size: expected int, got "null"'),
     (["--training.batch_size="], '--training.batch_size: expected int, got ""'),

@@ -42,3 +42,13 @@ def test_what_is_left_of_the_gain():
     assert f"{last['qtha']['rise']:+.3f} ± {last['qtha']['rise_error']:.3f}" in page
     sizes = json.loads((DOCS / "results" / "robustness-qtha.json").read_text())
     assert f"{len(sizes['sample']['rows'])} held-out rows, {sum(sizes['computed']['targets'])} targets" in page
+
+
+def test_the_table_of_mitigation_is_that_of_the_raw_results():
+    page = (DOCS / "robustness.md").read_text()
+    for each in json.loads((DOCS / "results" / "robustness-mitigation.json").read_text()):
+        point, done = each["point"], each["done"]
+        assert (
+            f"| {done if done == 'nothing' else f'`{done}`'} | {point['loss']:.4f} | {point['rise']:+.4f} ± "
+            f"{point['rise_error']:.4f} | {100 * point['agreement']:.1f}% | {point['circuits']:,} |"
+        ) in page
