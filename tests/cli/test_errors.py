@@ -54,7 +54,8 @@ OPTION_ERRORS = [
     (["--dryrun"], "unknown option --dryrun; did you mean --dry-run?"),
     (
         ["--zzz", "1"],
-        "unknown option --zzz; known here: model, data, adapter, training, evaluation, checkpoints, validation, output, resume, report-to",
+        "unknown option --zzz; known here: model, data, adapter, training, evaluation, checkpoints, validation, "
+        "output, resume, report-to",
     ),
     (["--training.batch_size", "four"], '--training.batch_size: expected int, got "four"'),
     (["--training.batch_size", "null"], '--training.batch_size: expected int, got "null"'),

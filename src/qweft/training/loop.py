@@ -158,12 +158,15 @@ def fit(
         _checkpoint(model, True)
     try:
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
+            args = arguments(training, len(places), beside.staging or folder, model.device, beside)
+            if getattr(model, "peft_type", None) == "QWTHN":
+                args.ddp_find_unused_parameters = False  # every one has a gradient; looking for others costs each step
             trainer = RunTrainer(
                 training.learning_rates,
                 watch,
                 beside.checkpoints,
                 model=model,
-                args=arguments(training, len(places), beside.staging or folder, model.device, beside),
+                args=args,
                 train_dataset=places,  # type: ignore[arg-type]
                 data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
             )
