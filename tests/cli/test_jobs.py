@@ -7,7 +7,8 @@ from tests.devices.jobs.fake_provider import Cloud, FakeDevice
 from qweft.cli.main import main
 from qweft.devices import JobState, registry
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.store import Store, Where
+from qweft.devices.jobs.record import Where
+from qweft.devices.jobs.store import Store
 
 
 @pytest.fixture

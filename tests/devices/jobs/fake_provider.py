@@ -179,12 +179,12 @@ class FakeDevice(RemoteDevice):
     def fetch(self, job, circuits, shots):
         with self.cloud.open() as db:
             fault = self.cloud.next_fault(db, "fetch")
-            number, kept, mine = db.execute(
-                "SELECT id, content, fault FROM jobs WHERE id = ?", (job.removeprefix("job-"),)
+            number, kept, shots, mine = db.execute(
+                "SELECT id, content, shots, fault FROM jobs WHERE id = ?", (job.removeprefix("job-"),)
             ).fetchone()
             if mine == "wrong once":
                 db.execute("UPDATE jobs SET fault = NULL WHERE id = ?", (number,))
-        assert unpack_circuits(kept).keys() == circuits.keys()
+        circuits = unpack_circuits(kept)  # whatever the client takes the job for
         if fault == "silent":
             raise UnavailableError("504 gateway timeout")
         if mine == "failed":

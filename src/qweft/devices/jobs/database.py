@@ -43,8 +43,8 @@ SCHEMA = (
     f"PRAGMA user_version = {VERSION}",
 )
 """`claims` holds the circuits of open jobs: its primary key is what keeps a circuit from being in two of them. `losses`
-holds, in the order in which it happened, the circuits that a job which is over has no result for: by its numbers every run
-knows which of them came after it began, whichever process ended the job."""
+holds the circuits that a job which is over has no result for, in the order in which that happened: by its numbers every
+run knows which of them came after it began, whichever process ended the job."""
 
 
 class Database:
@@ -111,8 +111,8 @@ class Database:
 
     def _damaged(self, what: object) -> DeviceError:
         return DeviceError(
-            f"{self.path} is damaged ({what}); it was left as it is: put a copy in its place, or move it away, and what "
-            "it held is measured and paid anew"
+            f"{self.path} is damaged ({what}); it was left as it is: put a copy in its place, or move it away, and "
+            "what it held is measured and paid anew"
         )
 
     @contextmanager
@@ -122,8 +122,8 @@ class Database:
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise DeviceError(
-                    f"{self.path} has been in use by another program for {SECONDS_FOR_OTHERS} s; wait until that one is "
-                    "done, or end it, and run the same command again"
+                    f"{self.path} has been in use by another program for {SECONDS_FOR_OTHERS} s; wait until that one "
+                    "is done, or end it, and run the same command again"
                 ) from error
             raise DeviceError(
                 f"{self.path} cannot be used ({error}); nothing can be sent without it: make room, or choose another "
