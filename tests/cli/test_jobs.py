@@ -8,7 +8,8 @@ from qweft.cli.main import main
 from qweft.devices import JobState, registry
 from qweft.devices.catalogue import catalogue
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.store import Store, Where
+from qweft.devices.jobs.record import Where
+from qweft.devices.jobs.store import Store
 
 
 @pytest.fixture

@@ -69,5 +69,7 @@ def _do(store: Any, verb: str, words: list[str]) -> list[tuple[Any, str]]:
         return [(job, "") for job in store.jobs()]
     if verb == "fetch":
         return manage.fetch(store, *words)
+    if verb == "adopt":
+        return [manage.adopt(store, *words)]
     done = {"show": store.job}.get(verb) or getattr(manage, verb)
     return [(done(*words) if verb == "show" else done(store, *words), "")]

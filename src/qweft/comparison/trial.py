@@ -136,7 +136,7 @@ def _make(
 def _run_config(bench: Bench, method: Method, seed: int, judging: EvaluationConfig) -> RunConfig:
     """The run as `qweft train` would be told it, so that `qweft evaluate` finds its model and data."""
     model, data = bench.config.model, bench.config.data
-    return RunConfig(model, data, method.adapter, _budget(bench, method, seed), judging, bench.config.output)
+    return RunConfig(model, data, method.adapter, _budget(bench, method, seed), judging, output=bench.config.output)
 
 
 def _fingerprint(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig) -> str:

@@ -173,7 +173,7 @@ def fit(
             for callback in (recorder, *allocations(model), *beside.callbacks(trainer)):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
-            outcome = trainer.train(resume_from_checkpoint=beside.found and str(beside.found.folder))
+            outcome = trainer.train(resume_from_checkpoint=str(beside.found.folder) if beside.found else None)
     finally:
         recorder.stop()
         model.config.use_cache = cached

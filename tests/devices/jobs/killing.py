@@ -16,15 +16,18 @@ class Clockwork:
     Args:
         at: The step: its number from 0, or its name; none for no end.
         end: What ends it.
+        between: What else happens at a step, unless the file is locked by it.
     """
 
-    def __init__(self, at, end):
-        self.at, self.end, self.steps = at, end, []
+    def __init__(self, at, end, between=lambda: None):
+        self.at, self.end, self.between, self.steps = at, end, between, []
 
     def step(self, name):
         if self.at in (len(self.steps), name):
             self.end()
         self.steps.append(name)
+        if name != "before its commit":
+            self.between()
 
 
 def kill():

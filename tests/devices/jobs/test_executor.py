@@ -3,6 +3,8 @@
 import logging
 import sqlite3
 import subprocess
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from qweft.devices import (
     DeviceError,
     DeviceSettings,
+    JobState,
     NotTakenError,
     OutOfBudgetError,
     RefusedError,
@@ -17,12 +20,14 @@ from qweft.devices import (
     make_device,
 )
 from qweft.devices.frequencies import from_counts
-from qweft.devices.jobs import Executor
+from qweft.devices.jobs import Budget, Executor, Patience, Price
 from qweft.devices.jobs.budget import Caps
+from qweft.devices.jobs.collecting import collect
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.store import Store, Where
-from tests.devices.jobs.circuits import SHOTS, circuits, executor, patience
+from qweft.devices.jobs.record import Where
+from qweft.devices.jobs.store import Store
+from tests.devices.jobs.circuits import SHOTS, Time, circuits, executor, patience
 from tests.devices.jobs.fake_provider import API_KEY, Cloud, FakeDevice, true_counts
 
 
@@ -135,7 +140,8 @@ def test_elsewhere_the_user_is_told_to_look_it_up(cloud, store, fault):
         runner.run(circuits(1, 2), SHOTS)
     runner.run(circuits(3), SHOTS)  # other circuits are not held up
     if fault == "lost after":
-        assert adopt(store, token, "job-1").state == "sent"
+        job, said = adopt(store, token, "job-1")
+        assert (job.state, said) == ("sent", "")
     else:
         with pytest.raises(DeviceError, match="no job job-7"):
             adopt(store, token, "job-7")
@@ -233,7 +239,7 @@ def test_a_silent_provider_is_waited_for(cloud, store):
 def test_a_job_that_was_cancelled(cloud, store):
     cloud.script("job", ["slow"])
     runner = executor(FakeDevice(cloud), store, patience=patience(timeout=0.0))
-    cloud.script("state", ["silent"] * 2)
+    cloud.script("state", ["silent"])
     with pytest.raises(UnavailableError):
         runner.run(circuits(0), SHOTS)
     assert cancel(store, store.jobs()[0].token).state == "cancelled"
@@ -400,22 +406,23 @@ class Slow(type(make_device("shots"))):
     keeps_results = True
     limits = FakeDevice.limits.__class__(circuits=2)
 
-    def __init__(self):
+    def __init__(self, error=UnavailableError):
         super().__init__("shots", "", DeviceSettings())
-        self.ran = []
+        self.ran, self.error = [], error
 
     def run(self, circuits, shots):
         self.ran.append(len(circuits))
         if len(self.ran) == 2:
-            raise UnavailableError("come later")
+            raise self.error("come later")
         return super().run(circuits, shots)
 
 
 def test_a_simulator_that_is_slow_is_asked_for_what_is_missing_only(store):
-    device = Slow()
+    device = Slow(NotTakenError)
     runner = executor(device, store)
     found = runner.run(circuits(0, 1, 2, 3, 4, 0), SHOTS)
     assert device.ran == [2, 2, 2, 1]  # the second was asked again
+    assert runner.budget.circuits == 5
     np.testing.assert_array_equal(found.values, super(Slow, device).run(circuits(0, 1, 2, 3, 4, 0), SHOTS).values)
     again = runner.run(circuits(4, 0, 7), SHOTS)
     assert device.ran[4:] == [1] and again.shots == SHOTS
@@ -428,3 +435,308 @@ def test_frequencies_that_are_no_counts_are_not_kept(store):
     found = super(Slow, device).run(circuits(0), SHOTS)
     with pytest.raises(DeviceError, match="no counts of 50 shots"):
         executor(device, store).run(circuits(0), SHOTS)
+
+
+def test_a_device_that_may_have_billed_what_it_did_not_answer_is_not_asked_again(store):
+    device = Slow()
+    runner = executor(device, store)
+    with pytest.raises(DeviceError, match=r"come later; nobody knows whether shots measured these 2 circuits"):
+        runner.run(circuits(0, 1, 2, 3, 4), SHOTS)
+    assert device.ran == [2, 2] and runner.budget.circuits == 4
+    free = Slow()
+    budget = Budget(free.name, Price(("shots",), job=0.0), Caps(circuits=6))
+    with pytest.raises(OutOfBudgetError, match="to 7 circuits"):  # every attempt counts
+        Executor(free, Store(store.folder / "free"), budget, patience()).run(circuits(0, 1, 2, 3, 4), SHOTS)
+    assert free.ran == [2, 2, 2]
+
+
+def test_shots_are_whole_numbers_of_any_kind(cloud, store):
+    runner = executor(FakeDevice(cloud), store)
+    runner.run(circuits(0), np.int64(SHOTS))
+    assert runner.estimate(circuits(0), np.int32(SHOTS)).cached == 1
+    runner.run(circuits(0), SHOTS)
+    assert [type(job.shots) for job in store.jobs()] == [int]
+    with pytest.raises(DeviceError, match=r"takes a whole number of shots, got 50\.0"):
+        runner.run(circuits(0), 50.0)
+
+
+def meanwhile(cloud, happen, first_state=JobState.QUEUED):
+    """A device whose jobs queue until the first wait, and a patience that lets something happen then."""
+    device, time = FakeDevice(cloud), Time()
+    state, happened = device.state, []
+    device.state = lambda job: state(job) if happened else first_state
+
+    def sleep(seconds):
+        time.now += seconds
+        if not happened:
+            happened.append(True)
+            happen()
+
+    return device, patience(sleep=sleep, clock=time)
+
+
+@pytest.mark.parametrize(
+    ("fault", "happen", "words", "last"),
+    [
+        ("failed", fetch, "job job-1 .* failed: error 1517: the chip was warm", "failed"),
+        ("failed in part", fetch, "job job-1 .* failed: the provider gives no reason", "failed"),
+        (
+            "slow",
+            lambda store: cancel(store, store.jobs()[0].token),
+            "job-1 .* was stopped at the provider",
+            "cancelled",
+        ),
+        ("slow", lambda store: forget(store, store.jobs()[0].token), r"was given up \(given up by", "forgotten"),
+    ],
+)
+def test_a_job_that_another_process_ended_is_not_sent_again_in_silence(cloud, store, fault, happen, words, last):
+    cloud.script("job", [fault])
+    device, waiting = meanwhile(cloud, lambda: happen(store))
+    with pytest.raises(RefusedError, match=words):
+        executor(device, store, patience=waiting).run(circuits(0, 1), SHOTS)
+    assert states(store) == [last] and len(cloud.jobs()) == 1
+
+
+def test_what_another_process_lost_counts_as_lost(cloud, store):
+    device = FakeDevice(cloud)
+    device.state = lambda job: JobState.QUEUED
+    other = FakeDevice(cloud)
+    other.fetch = lambda job, sent, shots: {}
+
+    def end_all(seconds):
+        for job in store.open_jobs(device.identity()):
+            collect(other, store, job, patience())
+
+    with pytest.raises(RefusedError, match="2 circuits still lack a result after 3 jobs, the last job-3"):
+        executor(device, store, patience=patience(sleep=end_all)).run(circuits(0, 1), SHOTS)
+    assert set(cloud.bill().values()) == {3}
+
+
+def test_several_waiting_for_a_job_that_fails_pay_for_nothing(cloud, store):
+    cloud.script("job", ["failed"])
+    gate, told = threading.Event(), []
+
+    def work():
+        device = FakeDevice(cloud)
+        state = device.state
+        device.state = lambda job: state(job) if gate.is_set() else JobState.QUEUED
+        waiting = Patience(first=0.01, longest=0.01, timeout=20)
+        with pytest.raises(RefusedError, match="chip was warm") as error:
+            executor(device, Store(store.folder), patience=waiting).run(circuits(0, 1), SHOTS)
+        told.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    [thread.start() for thread in threads]
+    while not cloud.jobs():
+        pass
+    time.sleep(0.3)
+    gate.set()
+    [thread.join() for thread in threads]
+    assert len(told) == 4 and len(cloud.jobs()) == 1
+
+
+def test_jobs_that_the_provider_does_not_know_take_no_place(cloud, store):
+    cloud.script("job", ["gone"] * 2)
+    runner = executor(FakeDevice(cloud), store, jobs_at_once=1)
+    for number in range(2):
+        with pytest.raises(RefusedError, match="no job job-"):
+            runner.run(circuits(number), SHOTS)
+    runner.run(circuits(9), SHOTS)
+    assert states(store) == ["sent", "sent", "done"]
+
+
+def test_who_holds_the_places_is_told(cloud, store):
+    cloud.script("job", ["slow"])
+    runner = executor(FakeDevice(cloud), store, jobs_at_once=1, patience=patience(timeout=0.0))
+    with pytest.raises(UnavailableError):
+        runner.run(circuits(0), SHOTS)
+    with pytest.raises(UnavailableError, match=f"1 circuit could not be sent.*taken by {store.jobs()[0].token}; open"):
+        runner.run(circuits(1), SHOTS)
+
+
+def test_after_an_answer_that_never_came_nothing_is_sent_until_it_is_settled(cloud, store):
+    cloud.script("submit", ["lost after"] * 2)
+    device = FakeDevice(cloud, most=1)
+    find, seen = device.find, []
+    device.find = lambda token: seen.append(len(cloud.jobs())) or find(token)
+    executor(device, store).run(circuits(*range(4)), SHOTS)
+    assert seen == [1, 2] and set(cloud.bill().values()) == {1}
+
+
+def test_jobs_that_a_dead_process_left_are_settled_for_their_places(cloud, store):
+    device = FakeDevice(cloud)
+    where = Where(device.identity(), SHOTS, None)
+    store.claim("qweft-1", device.name, circuits(1), circuits(1).keys(), where, "", None, lambda number: Charge())
+    executor(device, store, jobs_at_once=1).run(circuits(2), SHOTS)
+    assert states(store) == ["unsent", "done"]
+
+
+def test_the_time_of_day_has_no_say(cloud, store, monkeypatch):
+    assert Patience().clock is time.monotonic
+    cloud.script("submit", ["lost after"])
+    device = FakeDevice(cloud)
+    find, looks, day = device.find, [], [0.0]
+    device.find = lambda token: looks.append(token) or (find(token) if len(looks) > 3 else None)
+
+    def now():
+        day[0] += 86400
+        return day[0]
+
+    monkeypatch.setattr("time.time", now)
+    waiting = Patience(first=0.01, longest=0.01, settle=5.0)
+    executor(device, store, patience=waiting).run(circuits(1), SHOTS)
+    assert states(store) == ["done"] and len(cloud.jobs()) == 1
+
+
+def test_a_run_that_waits_for_less_than_it_takes_to_settle_settles_all_the_same(cloud, store):
+    cloud.script("submit", ["lost before"])
+    executor(FakeDevice(cloud), store, patience=patience(timeout=30.0, settle=60.0)).run(circuits(0), SHOTS)
+    assert states(store) == ["unsent", "done"]
+
+
+def test_a_busy_provider_is_given_time(cloud, store):
+    waits = []
+    cloud.script("submit", ["busy"] * 3)
+    executor(FakeDevice(cloud), store, patience=patience(sleep=waits.append)).run(circuits(0), SHOTS)
+    assert waits[:3] == [2.0, 3.0, 4.5]
+
+
+def test_a_device_that_cannot_be_asked_whether_it_is_there(cloud, store):
+    silent = UnavailableError("503")
+    device = FakeDevice(cloud)
+    asked = []
+
+    def check(shots):
+        asked.append(shots)
+        if len(asked) == 1:
+            raise silent
+
+    device.check = check
+    executor(device, store).run(circuits(0), SHOTS)
+    assert asked == [SHOTS] * 2
+    executor(device, store).run(circuits(0), SHOTS)  # from the store
+    assert asked == [SHOTS] * 2
+    cloud.script("job", ["slow"])
+    with pytest.raises(UnavailableError, match="nothing came"):
+        executor(device, store, patience=patience(timeout=0.0)).run(circuits(1), SHOTS)
+    device.check = device.calibration = refuse(silent)
+    found = executor(device, store, any_calibration=True).run(circuits(0, 1), SHOTS)
+    assert len(found.values) == 2
+    with pytest.raises(UnavailableError, match=r"^503$"):
+        executor(device, store, any_calibration=True).run(circuits(2), SHOTS)
+
+
+def refuse(error):
+    def refuse(*arguments):
+        raise error
+
+    return refuse
+
+
+def test_what_is_open_comes_although_nothing_can_be_sent(cloud, store):
+    cloud.script("job", ["slow"])
+    device = FakeDevice(cloud)
+    with pytest.raises(UnavailableError):
+        executor(device, store, patience=patience(timeout=0.0)).run(circuits(0), SHOTS)
+    device.check = refuse(UnavailableError("switched off"))
+    with pytest.raises(UnavailableError, match="switched off"):
+        executor(device, store).run(circuits(0, 1), SHOTS)
+    assert states(store) == ["done"]
+
+
+def test_results_of_a_chip_that_is_gone_can_be_had(cloud, store, monkeypatch):
+    cloud.script("job", ["slow"])
+    with pytest.raises(UnavailableError):
+        executor(FakeDevice(cloud), store, patience=patience(timeout=0.0)).run(circuits(0), SHOTS)
+    device = FakeDevice(cloud)
+    device.calibration = refuse(RefusedError("this account has no such chip"))
+    monkeypatch.setattr("qweft.devices.jobs.manage.make_device", lambda name: device)
+    while states(store) == ["sent"]:
+        fetch(store)
+    assert store.results(circuits(0).keys(), Where(device.identity(), SHOTS, store.jobs()[0].calibration))
+    with pytest.raises(RefusedError, match=r"no such chip; .* 1 of 2 circuits have some of any, which --any-cal"):
+        executor(device, store).run(circuits(0, 1), SHOTS)
+
+
+def test_a_calibration_during_a_run_is_seen(cloud, store):
+    device, day = FakeDevice(cloud, most=1), ["monday"]
+    device.calibration = lambda: day[0]
+    submit = device.submit
+
+    def and_calibrate(sent, shots, token):
+        number = submit(sent, shots, token)
+        day[0] = {"monday": "tuesday", "tuesday": "friday"}.get(day[0], day[0])
+        return number
+
+    device.submit = and_calibrate
+    executor(device, store, jobs_at_once=1).run(circuits(0, 1, 2), SHOTS)
+    assert [job.calibration for job in store.jobs()] == ["monday", "tuesday", "friday"]
+    assert set(cloud.bill().values()) == {1}
+    for calibration, numbers in (("monday", [0]), ("tuesday", [0, 1]), ("friday", [1, 2])):
+        found = store.results(circuits(0, 1, 2).keys(), Where(device.identity(), SHOTS, calibration))
+        assert set(found) == set(circuits(*numbers).keys())
+
+
+def test_counts_of_a_device_with_settings_are_not_stored_by_cancel_either(cloud, store, monkeypatch):
+    cloud.script("job", ["slow"])
+    with pytest.raises(UnavailableError):
+        executor(FakeDevice(cloud), store, patience=patience(timeout=0.0)).run(circuits(0), SHOTS)
+    other = FakeDevice(cloud)
+    other.identity = lambda: "fake:chip seed 9"
+    monkeypatch.setattr("qweft.devices.jobs.manage.make_device", lambda name: other)
+    with pytest.raises(DeviceError, match=r"other settings of the device \(fake:chip\)"):
+        cancel(store, store.jobs()[0].token)
+    assert states(store) == ["sent"]
+
+
+def test_a_job_that_is_ended_while_it_is_fetched(cloud, store, monkeypatch):
+    cloud.script("submit", ["lost before"])
+    with pytest.raises(DeviceError, match="nobody knows"):
+        executor(FakeDevice(cloud, can_find=False), store).run(circuits(0), SHOTS)
+    (job,) = listed = store.jobs()
+    store.close(job.token, "unsent", "x")
+    monkeypatch.setattr(store, "jobs", lambda: listed)
+    ((job, said),) = fetch(store)
+    assert (job.state, said) == ("unsent", f"job {job.token} is unsent and over")
+
+
+def test_a_job_whose_circuits_are_damaged(cloud, store):
+    cloud.script("job", ["slow"])
+    with pytest.raises(UnavailableError):
+        executor(FakeDevice(cloud), store, patience=patience(timeout=0.0)).run(circuits(0), SHOTS)
+    with sqlite3.connect(store.path) as db:
+        db.execute("UPDATE jobs SET content = x'789c0001'")
+    with pytest.raises(DeviceError, match=r"are damaged, .* qweft jobs forget"):
+        executor(FakeDevice(cloud), store).run(circuits(0), SHOTS)
+    assert "are damaged" in fetch(store)[0][1]
+    executor(FakeDevice(cloud), store, jobs_at_once=1).run(circuits(1), SHOTS)  # it is in nobody else's way
+    assert forget(store, store.jobs()[0].token).state == "forgotten"
+
+
+def test_a_job_that_is_adopted_is_compared_as_far_as_the_provider_tells(cloud, store, monkeypatch):
+    device = FakeDevice(cloud, can_find=False)
+    monkeypatch.setattr("qweft.devices.jobs.manage.make_device", lambda name: device)
+    cloud.script("job", [None, None, None, "slow"])
+    device.submit(circuits(5, 6, 7), SHOTS, "mine")
+    device.submit(circuits(5), SHOTS + 1, "mine")
+    device.submit(circuits(0), SHOTS, "another")
+    cloud.script("submit", ["lost after"])
+    with pytest.raises(DeviceError, match="nobody knows"):
+        executor(device, store).run(circuits(0), SHOTS)
+    token = store.jobs()[0].token
+    with pytest.raises(DeviceError, match=r"job-1 is not job .* the answer has a circuit 1, and the job has 1; look"):
+        adopt(store, token, "job-1")
+    with pytest.raises(DeviceError, match="add up to 51 instead of 50"):
+        adopt(store, token, "job-2")
+    device.can_find = True
+    with pytest.raises(DeviceError, match=f"does not bear the tag {token}, and its job job-4 does: adopt that"):
+        adopt(store, token, "job-3")
+    device.can_find = False
+    job, said = adopt(store, token, "job-4")
+    assert job.job == "job-4" and "it was not checked" in said
+
+
+@pytest.mark.parametrize("cap", [float("nan"), -1.0])
+def test_a_cap_that_is_none(cap):
+    with pytest.raises(DeviceError, match=f"a cap on money is a number of at least 0, got {cap:g}"):
+        Caps(money=cap)

@@ -7,12 +7,31 @@ import numpy as np
 import pytest
 
 from qweft.devices import DeviceError
+from qweft.devices.jobs import database
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.record import pack_circuits, pack_counts, unpack_circuits, unpack_counts
-from qweft.devices.jobs.store import Store, Where
+from qweft.devices.jobs.record import Where, pack_circuits, pack_counts, unpack_circuits, unpack_counts
+from qweft.devices.jobs.store import Store
 from tests.devices.jobs.circuits import circuits
 
 WHERE = Where("chip", 10, "monday")
+
+FIRST_VERSION = (
+    """CREATE TABLE results (
+        key TEXT NOT NULL, device TEXT NOT NULL, shots INTEGER NOT NULL, calibration TEXT NOT NULL,
+        fetched_under TEXT NOT NULL, qubits INTEGER NOT NULL, counts BLOB NOT NULL, token TEXT, stored REAL NOT NULL,
+        PRIMARY KEY (key, device, shots, calibration)) WITHOUT ROWID""",
+    """CREATE TABLE jobs (
+        token TEXT PRIMARY KEY, name TEXT NOT NULL, device TEXT NOT NULL, calibration TEXT NOT NULL,
+        shots INTEGER NOT NULL, circuits INTEGER NOT NULL, state TEXT NOT NULL, job TEXT, reason TEXT NOT NULL,
+        cost REAL, currency TEXT NOT NULL, created REAL NOT NULL, changed REAL NOT NULL, content BLOB NOT NULL)""",
+    """CREATE TABLE claims (
+        key TEXT NOT NULL, device TEXT NOT NULL, shots INTEGER NOT NULL, token TEXT NOT NULL REFERENCES jobs,
+        PRIMARY KEY (key, device, shots)) WITHOUT ROWID""",
+    "CREATE INDEX claims_of_a_job ON claims (token)",
+    f"PRAGMA application_id = {database.APPLICATION}",
+    "PRAGMA user_version = 1",
+)
+"""How such a file was made."""
 
 
 @pytest.fixture
@@ -100,7 +119,7 @@ def test_more_keys_than_a_query_takes(store):
     assert claim(store, "a", circuits(*range(1202))).circuits == 1
 
 
-@pytest.mark.parametrize("content", [b"not a database at all, but text" * 100, None])
+@pytest.mark.parametrize("content", [b"not a database at all, but text" * 100, b"", None])
 def test_a_damaged_file_is_left_as_it_is(store, content):
     store.keep(counted(circuits(*range(200))), WHERE, 2)
     if content is None:
@@ -133,6 +152,97 @@ def test_a_file_of_another_version_or_program(store, statement, words):
     with pytest.raises(DeviceError, match=words):
         store.jobs()
     assert store.path.read_bytes() == before
+
+
+def test_a_file_of_the_first_version_keeps_what_was_paid_for(store):
+    shots = np.int64(10).tobytes()  # as SQLite takes a NumPy integer
+    with sqlite3.connect(store.path) as db:
+        for statement in FIRST_VERSION:
+            db.execute(statement)
+        done, sent = circuits(0).keys()[0], circuits(1).keys()[0]
+        job = ("a", "fake:chip", "chip", "monday", shots, 1, "sent", "job-1", "", 1.0, "USD", 0.0, 0.0)
+        db.execute(
+            f"INSERT INTO jobs VALUES ({', '.join('?' * 14)})",
+            (*job, pack_circuits(circuits(1))),
+        )
+        db.execute("INSERT INTO claims VALUES (?, 'chip', ?, 'a')", (sent, shots))
+        values = (done, "chip", 10, "monday", "monday", 2, pack_counts({"01": 10}), None, 0.0)
+        db.execute(f"INSERT INTO results VALUES ({', '.join('?' * 9)})", values)
+    assert store.results([done], WHERE) == {done: {"01": 10}}
+    assert [job.shots for job in store.jobs()] == [10] and claim(store, "b", circuits(0, 1)) is None
+    assert store.close("a", "done", "", {0: {"11": 10}})
+    assert store.results([sent], WHERE) == {sent: {"11": 10}}
+
+
+def test_a_process_that_was_killed_while_it_made_the_file(store):
+    class Killed(BaseException):
+        pass
+
+    with pytest.raises(Killed), store._database.transaction():
+        raise Killed
+    assert store.path.read_bytes() == b"" and store.jobs() == []
+    store.path.write_bytes(b"")
+    with pytest.raises(DeviceError, match=r"is damaged \(it is empty\)"):
+        store.jobs()
+
+
+def test_a_file_in_use_is_told_as_that(store, monkeypatch):
+    monkeypatch.setattr(database, "SECONDS_FOR_OTHERS", 0.01)
+    store.jobs()
+    with sqlite3.connect(store.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DeviceError, match=r"in use by another program for 0\.01 s; wait"):
+            store.jobs()
+
+
+def test_shots_of_another_type_are_not_written(store):
+    with pytest.raises(sqlite3.IntegrityError):
+        claim(store, "a", circuits(0), Where("chip", np.int64(10), "monday"))
+
+
+def test_a_circuit_without_a_result_is_a_loss_that_is_seen_before_it_is_sent_again(store):
+    wanted, where = circuits(0, 1, 2), Where("chip", 10, "monday")
+    claim(store, "a", wanted)
+    before = store.last_loss()
+    store.close("a", "done", "", {1: {"01": 10}})
+    lost = store.losses(wanted.keys(), where, before)
+    assert [(loss.key, loss.token) for loss in lost] == [(wanted.keys()[place], "a") for place in (0, 2)]
+
+    def again(seen):
+        return store.claim("b", "fake:chip", wanted, wanted.keys(), where, "", None, lambda number: Charge(), seen)
+
+    assert again(before) is None and again(lost[0].number) is None
+    assert again(lost[1].number).circuits == 2
+    store.close("b", "unsent", "it was not taken, and is no loss")
+    assert store.last_loss() == lost[1].number
+
+
+def test_results_of_jobs_that_were_waited_for_will_do_whatever_their_calibration(store):
+    claim(store, "a", circuits(0))
+    store.close("a", "done", "", {0: {"01": 10}}, "tuesday")
+    keys = circuits(0).keys()
+    assert not store.results(keys, Where("chip", 10, "friday"))
+    assert store.results(keys, Where("chip", 10, "friday", frozenset("a")))
+
+
+def test_circuits_that_are_damaged_are_told_and_can_be_given_up(store):
+    claim(store, "a", circuits(0))
+    with sqlite3.connect(store.path) as db:
+        db.execute("UPDATE jobs SET content = x'789c0001'")
+    for ask in (lambda: store.circuits_of("a"), lambda: store.close("a", "done", "", {0: {"01": 10}})):
+        with pytest.raises(DeviceError, match=r"circuits of job a are damaged.*qweft jobs forget a"):
+            ask()
+    assert store.close("a", "forgotten") and claim(store, "b", circuits(0)).circuits == 1
+
+
+def test_credentials_in_what_a_provider_said_are_not_written(store, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "sk-very-secret")
+    claim(store, "a", circuits(0))
+    store.note("a", "no: sk-very-secret")
+    assert store.job("a").reason == "no: [credential removed]"
+    store.close("a", "refused", "key=sk-very-secret")
+    assert store.job("a").reason == "key=[credential removed]"
+    assert b"sk-very-secret" not in store.path.read_bytes()
 
 
 def test_what_is_over_is_forced_to_the_disk(store, monkeypatch):

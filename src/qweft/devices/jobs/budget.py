@@ -15,11 +15,19 @@ class Caps:
         circuits: Circuits, whatever their shots; repeats and those of a mitigation count too.
         money: In the currency of the device's price.
         seconds: On the device.
+
+    Raises:
+        DeviceError: If one is no number, or below 0.
     """
 
     circuits: int | None = None
     money: float | None = None
     seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for what, cap in vars(self).items():
+            if cap is not None and not cap >= 0:  # nan compares with nothing, and would cap nothing
+                raise DeviceError(f"a cap on {what} is a number of at least 0, got {cap:g}; leave it out for no cap")
 
 
 class Budget:

@@ -3,7 +3,8 @@
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import JobState, RemoteDevice
 from qweft.devices.errors import DeviceError, RefusedError
-from qweft.devices.jobs.record import CANCELLED, DONE, FAILED, SENDING, Counts, Job, fault_of
+from qweft.devices.jobs.patience import Patience
+from qweft.devices.jobs.record import CANCELLED, DONE, FAILED, FORGOTTEN, SENDING, Counts, Job, fault_of
 from qweft.devices.jobs.store import Store
 
 
@@ -39,7 +40,7 @@ def undecided(job: Job) -> DeviceError:
     )
 
 
-def collect(device: RemoteDevice, store: Store, job: Job, now: str = "") -> bool:
+def collect(device: RemoteDevice, store: Store, job: Job, patience: Patience) -> bool:
     """Ask for a job that was sent; store its results if it is over.
 
     Results that do not fit are asked for a second time, which costs nothing.
@@ -48,7 +49,7 @@ def collect(device: RemoteDevice, store: Store, job: Job, now: str = "") -> bool
         device: Where it was sent.
         store: The ledger.
         job: With its provider's id.
-        now: The device's calibration.
+        patience: How often to ask for the device's calibration.
 
     Returns:
         Whether it is over.
@@ -67,39 +68,65 @@ def collect(device: RemoteDevice, store: Store, job: Job, now: str = "") -> bool
         if circuits is None:
             return True
         if state is JobState.CANCELLED:
-            store.close(job.token, CANCELLED, "stopped at the provider")
-            raise _ended(job, "was stopped at the provider")
+            return _end(store, job, CANCELLED, "stopped at the provider")
         if state is JobState.FAILED:
             good, reason = _remains(device, job, circuits)
-            store.close(job.token, FAILED, reason, good, now)
-            raise _ended(job, f"failed: {reason}")
-        good, fault = _fetch(device, job, circuits)
-        if fault:
-            good, fault = _fetch(device, job, circuits)
-    except _EndedError:
+            return _end(store, job, FAILED, reason, good, _calibration(device, job, patience))
+        good, fault = fetch_twice(device, job, circuits)
+    except EndedError:
         raise
     except RefusedError as error:
         raise RefusedError(
             f"device {job.name} does not give job {job.job} ({job.token}): {error}; run the same command later, or, if "
             f"it is gone for good, qweft jobs forget {job.token}: its {job.size} would then be paid again"
         ) from error
+    now = _calibration(device, job, patience)
     if fault:
-        store.close(job.token, FAILED, fault, good, now)
-        raise _ended(job, f"has results that do not fit: {fault}")
+        return _end(store, job, FAILED, f"its results do not fit, {fault}", good, now)
     left = job.circuits - len(good)
     store.close(job.token, DONE, f"{left:,} of {job.size} did not come" if left else "", good, now)
     return True
 
 
-class _EndedError(RefusedError):
+class EndedError(RefusedError):
     """A job is over without all its results, and the ledger says so."""
 
 
-def _ended(job: Job, what: str) -> _EndedError:
-    return _EndedError(
-        f"device {job.name}: job {job.job} ({job.token}) of {job.size} {what}; results so far are kept, "
-        "and the same command sends again what is missing, which costs again"
+def ended(job: Job) -> EndedError:
+    """The sentence for a job that is over and did not bring what it should, whoever ended it."""
+    number = f"job {job.job} ({job.token})" if job.job else f"job {job.token}"
+    what = {
+        FAILED: f"failed: {job.reason}",
+        CANCELLED: f"was {job.reason}",
+        FORGOTTEN: f"was given up ({job.reason})",
+    }.get(job.state, f"is {job.state}")
+    return EndedError(
+        f"device {job.name}: {number} of {job.size} {what}; results so far are kept, and the same command "
+        "sends again what is missing, which costs again"
     )
+
+
+def _end(
+    store: Store, job: Job, state: str, reason: str, found: dict[int, Counts] | None = None, now: str = ""
+) -> bool:
+    """End a job in a bad way; true where another process has ended it meanwhile, perhaps in a better one."""
+    if store.close(job.token, state, reason, found, now):
+        raise ended(store.job(job.token))
+    return True
+
+
+def _calibration(device: RemoteDevice, job: Job, patience: Patience) -> str:
+    """The device's at present; the job's own where the provider does not tell any more, as of a chip that is gone."""
+    try:
+        return patience.ask(device.calibration)
+    except DeviceError:
+        return job.calibration
+
+
+def fetch_twice(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
+    """The counts that fit, and what is wrong with the rest; asked for again where something is."""
+    good, fault = _fetch(device, job, circuits)
+    return _fetch(device, job, circuits) if fault else (good, fault)
 
 
 def _fetch(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:

@@ -6,11 +6,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from qweft.devices.errors import DeviceError
+from qweft.devices.jobs.migration import from_version_1
 
 APPLICATION = 0x71776A6F
 """In the header of the file, so that another program's database is told apart: "qwjo"."""
 
-VERSION = 1
+VERSION = 2
+"""1 had no losses, and shots of any type."""
 
 SYNCHRONOUS = "EXTRA"
 """What is over is on the disk, the end of its journal too."""
@@ -18,23 +20,31 @@ SYNCHRONOUS = "EXTRA"
 SECONDS_FOR_OTHERS = 60
 """How long one process waits for the other's transaction."""
 
+SHOTS = "shots INTEGER NOT NULL CHECK (typeof(shots) = 'integer')"
+"""SQLite would take other types, NumPy's integers as bytes, and such rows are never found again."""
+
 SCHEMA = (
-    """CREATE TABLE results (
-        key TEXT NOT NULL, device TEXT NOT NULL, shots INTEGER NOT NULL, calibration TEXT NOT NULL,
+    f"""CREATE TABLE results (
+        key TEXT NOT NULL, device TEXT NOT NULL, {SHOTS}, calibration TEXT NOT NULL,
         fetched_under TEXT NOT NULL, qubits INTEGER NOT NULL, counts BLOB NOT NULL, token TEXT, stored REAL NOT NULL,
         PRIMARY KEY (key, device, shots, calibration)) WITHOUT ROWID""",
-    """CREATE TABLE jobs (
+    f"""CREATE TABLE jobs (
         token TEXT PRIMARY KEY, name TEXT NOT NULL, device TEXT NOT NULL, calibration TEXT NOT NULL,
-        shots INTEGER NOT NULL, circuits INTEGER NOT NULL, state TEXT NOT NULL, job TEXT, reason TEXT NOT NULL,
+        {SHOTS}, circuits INTEGER NOT NULL, state TEXT NOT NULL, job TEXT, reason TEXT NOT NULL,
         cost REAL, currency TEXT NOT NULL, created REAL NOT NULL, changed REAL NOT NULL, content BLOB NOT NULL)""",
-    """CREATE TABLE claims (
-        key TEXT NOT NULL, device TEXT NOT NULL, shots INTEGER NOT NULL, token TEXT NOT NULL REFERENCES jobs,
+    f"""CREATE TABLE claims (
+        key TEXT NOT NULL, device TEXT NOT NULL, {SHOTS}, token TEXT NOT NULL REFERENCES jobs,
         PRIMARY KEY (key, device, shots)) WITHOUT ROWID""",
     "CREATE INDEX claims_of_a_job ON claims (token)",
+    f"""CREATE TABLE losses (
+        number INTEGER PRIMARY KEY, key TEXT NOT NULL, device TEXT NOT NULL, {SHOTS},
+        token TEXT NOT NULL REFERENCES jobs)""",
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {VERSION}",
 )
-"""`claims` holds the circuits of open jobs: its primary key is what keeps a circuit from being in two of them."""
+"""`claims` holds the circuits of open jobs: its primary key is what keeps a circuit from being in two of them. `losses`
+holds the circuits that a job which is over has no result for, in the order in which that happened: by its numbers every
+run knows which of them came after it began, whichever process ended the job."""
 
 
 class Database:
@@ -60,6 +70,8 @@ class Database:
         """
         with self._in_words():
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self._being_made.touch()
             with closing(sqlite3.connect(self.path, SECONDS_FOR_OTHERS, isolation_level=None)) as connection:
                 connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
                 connection.execute("BEGIN IMMEDIATE")
@@ -70,11 +82,20 @@ class Database:
                 finally:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
+            self._being_made.unlink(missing_ok=True)
+
+    @property
+    def _being_made(self) -> Path:
+        """Is there while the file may rightly be empty: until the first transaction of all is over."""
+        return self.path.with_name(f"{self.path.name}.new")
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if (application, version) == (APPLICATION, VERSION):
+            return
+        if (application, version) == (APPLICATION, 1):
+            from_version_1(connection, SCHEMA)
             return
         if application == APPLICATION:
             raise DeviceError(
@@ -83,23 +104,35 @@ class Database:
             )
         if application or version or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise DeviceError(f"{self.path} was not written by Qweft; choose another cache (QWEFT_CACHE)")
+        if not self._being_made.exists():
+            raise self._damaged("it is empty")
         for statement in SCHEMA:
             connection.execute(statement)
+
+    def _damaged(self, what: object) -> DeviceError:
+        return DeviceError(
+            f"{self.path} is damaged ({what}); it was left as it is: put a copy in its place, or move it away, and "
+            "what it held is measured and paid anew"
+        )
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise DeviceError(
+                    f"{self.path} has been in use by another program for {SECONDS_FOR_OTHERS} s; wait until that one "
+                    "is done, or end it, and run the same command again"
+                ) from error
             raise DeviceError(
                 f"{self.path} cannot be used ({error}); nothing can be sent without it: make room, or choose another "
                 "cache (QWEFT_CACHE)"
             ) from error
+        except sqlite3.IntegrityError:
+            raise  # a mistake of this package's, and no damage
         except sqlite3.DatabaseError as error:
-            raise DeviceError(
-                f"{self.path} is damaged ({error}); it was left as it is: put a copy in its place, or move it away, "
-                "and what it held is measured and paid anew"
-            ) from error
+            raise self._damaged(error) from error
         except OSError as error:
             raise DeviceError(
                 f"{error.filename or self.path} cannot be written ({error.strerror}); nothing can be sent without it: "

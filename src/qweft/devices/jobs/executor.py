@@ -1,21 +1,24 @@
 """Runs circuits on any device: each once, from the store where it can, within a budget."""
 
+import operator
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, RemoteDevice
-from qweft.devices.errors import DeviceError, UnavailableError
+from qweft.devices.errors import DeviceError, NotTakenError, UnavailableError
 from qweft.devices.frequencies import Frequencies, from_counts
 from qweft.devices.jobs.budget import Budget
 from qweft.devices.jobs.estimate import Estimate, estimate
 from qweft.devices.jobs.memory import Memory
 from qweft.devices.jobs.patience import Patience
 from qweft.devices.jobs.prices import PriceList
-from qweft.devices.jobs.record import Counts
+from qweft.devices.jobs.record import Counts, Where
 from qweft.devices.jobs.remote import RemoteRun
-from qweft.devices.jobs.store import Store, Where
+from qweft.devices.jobs.store import Store
 from qweft.plural import many
 
 JOBS_AT_ONCE = 4
@@ -63,14 +66,15 @@ class Executor:
         Raises:
             DeviceError: If the device, the budget or the store says no; results so far are kept.
         """
+        shots = _whole(self.device, shots)
         self._check(circuits, shots)
         once, places = circuits.unique()
         if isinstance(self.device, RemoteDevice):
             assert shots is not None
-            where, now = self._where(shots)
             job_run = RemoteRun(
-                self.device, self.store, self.budget, self.patience, self.jobs_at_once, once, where, now, self.tell
-            )
+                self.device, self.store, self.budget, self.patience, self.jobs_at_once, once,
+                self._where(once.keys(), shots), self.tell,
+            )  # fmt: skip
             values = _rows(job_run.finish(), once, shots)
         elif shots is None or not self.device.keeps_results:
             values, unknown = self._memory.recall(once, shots)
@@ -83,19 +87,20 @@ class Executor:
 
     def estimate(self, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """What `run` would take, before anything is sent."""
+        shots = _whole(self.device, shots)
         once, _ = circuits.unique()
         cached = others = 0
         if shots is not None and (isinstance(self.device, RemoteDevice) or self.device.keeps_results):
-            where, _ = self._where(shots)
+            where = self._where(once.keys(), shots)
             cached = len(self.store.results(once.keys(), where))
             others = self.store.other_calibrations(once.keys(), where)
         return estimate(self.device, self.budget.price, len(once), shots, cached, others)
 
     def _check(self, circuits: BoundCircuits, shots: int | None) -> None:
-        self.device.check(shots)
+        """What can be said without asking anybody: what has results needs no device that answers."""
         limits = self.device.limits
-        if shots is None and isinstance(self.device, RemoteDevice):
-            raise DeviceError(f"device {self.device.name} needs a number of shots, got none")
+        if isinstance(self.device, RemoteDevice) and (shots is None or shots < 1):
+            raise DeviceError(f"device {self.device.name} needs a number of shots of at least 1, got {shots}")
         if limits.shots is not None and (shots or 0) > limits.shots:
             raise DeviceError(
                 f"device {self.device.name} takes at most {many(limits.shots, 'shot')} of a circuit, got {shots:,}"
@@ -105,21 +110,35 @@ class Executor:
                 f"device {self.device.name} has {many(limits.qubits, 'qubit')}, and the circuit needs {circuits.qubits}"
             )
 
-    def _where(self, shots: int) -> tuple[Where, str]:
-        now = self._patiently(self.device.calibration)
-        return Where(self.device.identity(), shots, None if self.any_calibration else now), now
+    def _where(self, keys: list[str], shots: int) -> Where:
+        anywhere = Where(self.device.identity(), shots, None)
+        if self.any_calibration:
+            return anywhere
+        try:
+            return replace(anywhere, calibration=self.patience.ask(self.device.calibration))
+        except DeviceError as error:
+            kept = len(self.store.results(keys, anywhere))
+            if not kept:
+                raise
+            raise type(error)(
+                f"{error}; so nobody knows which results are of the present calibration: {kept} of "
+                f"{many(len(keys), 'circuit')} have some of any, which --any-calibration true (any_calibration=True) "
+                "takes"
+            ) from error
 
     def _measure_what_is_missing(self, device: Device, circuits: BoundCircuits, shots: int) -> np.ndarray:
-        where, now = self._where(shots)
         keys = circuits.keys()
+        where = self._where(keys, shots)
         found = self.store.results(keys, where)
+        missing = circuits.pick([row for row, key in enumerate(keys) if key not in found])
+        if len(missing) and where.calibration is None:
+            where = replace(where, calibration=self.patience.ask(device.calibration))
 
         def keep(batch: BoundCircuits, frequencies: np.ndarray) -> None:
             counts = dict(zip(batch.keys(), _counts(frequencies, shots, device.name), strict=True))
-            self.store.keep(counts, Where(where.device, shots, now), batch.qubits)
+            self.store.keep(counts, where, batch.qubits)
             found.update(counts)
 
-        missing = circuits.pick([row for row, key in enumerate(keys) if key not in found])
         self._measure(device, missing, shots, keep)
         return _rows(found, circuits, shots)
 
@@ -132,24 +151,50 @@ class Executor:
     ) -> np.ndarray:
         """(circuits, 2^n), in batches that the device takes; each is kept as soon as it is there."""
         values = np.empty((len(circuits), 2**circuits.qubits))
+        if len(circuits):
+            self.patience.ask(lambda: device.check(shots))
         at_a_time = device.limits.circuits or max(len(circuits), 1)
         for first in range(0, len(circuits), at_a_time):
             batch = circuits.pick(slice(first, first + at_a_time))
-            self.budget.spend(len(batch), shots or 0)
-            found = self._patiently(lambda batch=batch: device.run(batch, shots)).values
+            found = self.patience.ask(partial(self._measure_batch, device, batch, shots))
             values[first : first + at_a_time] = found
             keep(batch, found)
         return values
 
-    def _patiently(self, ask: Callable):  # type: ignore[no-untyped-def, type-arg]
-        """The answer, asked for again after longer and longer waits where the device does not give one."""
-        for number in range(self.patience.attempts):
-            try:
-                return ask()
-            except UnavailableError:
-                if number + 1 == self.patience.attempts:
-                    raise
-                self.patience.wait(number)
+    def _measure_batch(self, device: Device, batch: BoundCircuits, shots: int | None) -> np.ndarray:
+        """One attempt, which counts.
+
+        Raises:
+            UnavailableError: If another one costs nothing: the device is free, or it certainly took nothing.
+            DeviceError: If it gave no answer, and may have measured all the same.
+        """
+        self.budget.spend(len(batch), shots or 0)
+        try:
+            return device.run(batch, shots).values
+        except NotTakenError:
+            self.budget.refund(len(batch), shots or 0)
+            raise
+        except UnavailableError as error:
+            if self.budget.price.free:
+                raise
+            raise DeviceError(
+                f"{error}; nobody knows whether {device.name} measured these {len(batch)} circuits and bills them, so "
+                "they are not sent again: the same command does that"
+            ) from error
+
+
+def _whole(device: Device | RemoteDevice, shots: object) -> int | None:
+    """Shots as Python's own integer: others, NumPy's, compare equal and are stored as something else.
+
+    Raises:
+        DeviceError: If they are no whole number.
+    """
+    if shots is None:
+        return None
+    try:
+        return operator.index(shots)  # type: ignore[arg-type]
+    except TypeError:
+        raise DeviceError(f"device {device.name} takes a whole number of shots, got {shots!r}") from None
 
 
 def _rows(found: dict[str, Counts], circuits: BoundCircuits, shots: int) -> np.ndarray:

@@ -1,8 +1,11 @@
 """What a user does with single jobs of the ledger."""
 
-from qweft.devices.device import RemoteDevice
+from dataclasses import replace
+
+from qweft.devices.device import JobState, RemoteDevice
 from qweft.devices.errors import DeviceError
-from qweft.devices.jobs.collecting import collect, settle
+from qweft.devices.jobs.collecting import EndedError, collect, fetch_twice, settle
+from qweft.devices.jobs.patience import Patience
 from qweft.devices.jobs.record import CANCELLED, FORGOTTEN, OPEN, SENDING, SENT, Job
 from qweft.devices.jobs.store import Store
 from qweft.devices.registry import make_device
@@ -25,11 +28,15 @@ def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
     return told
 
 
-def adopt(store: Store, token: str, number: str) -> Job:
+def adopt(store: Store, token: str, number: str) -> tuple[Job, str]:
     """Tell the ledger the provider's id of a job that was being sent.
 
+    Returns:
+        The job, with a sentence where nobody checked that the provider's job is this one.
+
     Raises:
-        DeviceError: If the job's fate is known, another process is sending it, or the provider has no such job.
+        DeviceError: If the job's fate is known, another process is sending it, or the provider has no such job, or one
+            that is another.
     """
     job = store.job(token)
     if job.state != SENDING:
@@ -40,9 +47,34 @@ def adopt(store: Store, token: str, number: str) -> Job:
         other = [known.token for known in store.jobs() if (known.device, known.job) == (job.device, number)]
         if other:
             raise DeviceError(f"the provider's job {number} is that of job {other[0]} already")
-        _device(job).state(number)
+        said = _compare(_device(job), store, job, number)
         store.sent(token, number)
-    return store.job(token)
+    return store.job(token), said
+
+
+def _compare(device: RemoteDevice, store: Store, job: Job, number: str) -> str:
+    """See whether the provider's job may be ours, as far as it tells; what could not be seen.
+
+    Raises:
+        DeviceError: If there is no such job, or it is another.
+    """
+    state = device.state(number)
+    if device.can_find:
+        found = device.find(job.token)
+        if found != number:
+            bears = f"its job {found} does: adopt that" if found else f"none does: qweft jobs forget {job.token}"
+            raise DeviceError(f"the provider's job {number} does not bear the tag {job.token}, and {bears}")
+        return ""
+    circuits = store.circuits_of(job.token)
+    if circuits is None or state is not JobState.DONE:
+        return f"it was not checked that the provider's job {number} is job {job.token}: it does not tell"
+    good, fault = fetch_twice(device, replace(job, job=number), circuits)
+    if not good:
+        raise DeviceError(
+            f"the provider's job {number} is not job {job.token} of {job.circuits} circuits with {job.shots} shots, or "
+            f"is of no use: {fault or 'it has no counts'}; look the number up again, or qweft jobs forget {job.token}"
+        )
+    return f"{len(good)} of {job.circuits} circuits of the provider's job {number} fit; more it does not tell"
 
 
 def forget(store: Store, token: str) -> Job:
@@ -64,16 +96,17 @@ def cancel(store: Store, token: str) -> Job:
     """Ask the provider to stop a job; one that is done is fetched instead.
 
     Raises:
-        DeviceError: If it is over, not known to the provider, or cannot be stopped.
+        DeviceError: If it is over, not known to the provider, cannot be stopped, or was sent with other settings of the
+            device than its defaults.
     """
     job = store.job(token)
     if job.state != SENT or job.job is None:
         raise DeviceError(f"job {token} is {job.state}, and only one that is {SENT} can be cancelled")
-    device = _device(job)
+    device = _same_device(job)
     device.cancel(job.job)
     try:
-        collect(device, store, job)
-    except DeviceError:
+        collect(device, store, job, Patience())
+    except EndedError:
         if store.job(token).state != CANCELLED:
             raise
     return store.job(token)
@@ -81,18 +114,29 @@ def cancel(store: Store, token: str) -> Job:
 
 def _ask(store: Store, job: Job) -> str:
     """Settle and collect; what there is to say."""
-    if job.state not in OPEN:
-        return f"job {job.token} is {job.state} and over"
-    device = _device(job)
-    if device.identity() != job.device:
-        return f"it was sent with other settings of the device ({job.device}); run the command that sent it again"
+    device = _same_device(job) if job.state in OPEN else None
     with store.sole(job.token) as alone:
         if not alone:
             return "another process is sending it"
+        job = store.job(job.token)  # which another process may have ended since it was listed
+        if job.state not in OPEN or device is None:
+            return f"job {job.token} is {job.state} and over"
         if settle(device, store, job) is False:
             return "the provider lists no such job; run the command that sent it again"
-    collect(device, store, store.job(job.token), device.calibration())
+    job = store.job(job.token)
+    if job.state == SENT:
+        collect(device, store, job, Patience())
     return ""
+
+
+def _same_device(job: Job) -> RemoteDevice:
+    """The device as it was when it measured: counts of another seed or noise model must not be stored for its own."""
+    device = _device(job)
+    if device.identity() != job.device:
+        raise DeviceError(
+            f"it was sent with other settings of the device ({job.device}); run the command that sent it again"
+        )
+    return device
 
 
 def _device(job: Job) -> RemoteDevice:

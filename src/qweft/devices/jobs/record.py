@@ -30,6 +30,8 @@ FORGOTTEN = "forgotten"
 
 OPEN = (SENDING, SENT)
 """States of a job whose circuits must not be sent again."""
+PAID = (DONE, FAILED, CANCELLED, FORGOTTEN)
+"""Last states of a job that was, or may have been, paid for."""
 
 Counts = dict[str, int]
 """How often each outcome came, by bit string, qubit 0 first."""
@@ -77,6 +79,42 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """All of it, as JSON holds it."""
         return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a circuit is measured on: with the circuit's key, the key of a result.
+
+    Args:
+        device: `identity()` of the device.
+        shots: Measurements of each circuit.
+        calibration: Of the device; none where results of any calibration will do.
+        jobs: Tokens of jobs whose results will do whatever their calibration: a run takes what it waited for.
+    """
+
+    device: str
+    shots: int
+    calibration: str | None
+    jobs: frozenset[str] = frozenset()
+
+    def accepts(self, calibration: str, fetched_under: str, token: str | None) -> bool:
+        """Whether a result will do: of which job it is, and what the calibration was before and after."""
+        return self.calibration is None or self.calibration in (calibration, fetched_under) or token in self.jobs
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A circuit for which a job that is over has no result.
+
+    Args:
+        number: Later losses have higher ones.
+        key: Of the circuit.
+        token: Of the job.
+    """
+
+    number: int
+    key: str
+    token: str
 
 
 def pack_circuits(circuits: BoundCircuits) -> bytes:

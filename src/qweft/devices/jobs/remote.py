@@ -9,10 +9,10 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import RemoteDevice
 from qweft.devices.errors import DeviceError, NotTakenError, RefusedError, UnavailableError
 from qweft.devices.jobs.budget import Budget
-from qweft.devices.jobs.collecting import collect, settle, undecided
+from qweft.devices.jobs.collecting import collect, ended, settle, undecided
 from qweft.devices.jobs.patience import Patience
-from qweft.devices.jobs.record import REFUSED, SENDING, SENT, UNSENT, Counts, Job
-from qweft.devices.jobs.store import Store, Where
+from qweft.devices.jobs.record import DONE, REFUSED, SENDING, UNSENT, Counts, Job, Where
+from qweft.devices.jobs.store import Store
 from qweft.plural import many
 
 REPEATS = 2
@@ -23,8 +23,8 @@ REPEATS = 2
 class RemoteRun:
     """Brings results of some circuits into the store.
 
-    Nothing that decides on what is sent lives in this object: every step reads the store. So a run that is killed at
-    any moment goes on when the same is asked for again, and several processes may run the same.
+    Nothing that decides on what is paid for lives in this object: every step reads the store. So a run that is killed
+    at any moment goes on when the same is asked for again, and several processes may run the same.
 
     Args:
         device: Takes jobs.
@@ -34,7 +34,6 @@ class RemoteRun:
         jobs_at_once: Jobs of this device that may be open.
         circuits: Different ones.
         where: On what, and which results will do.
-        now: The device's calibration.
         tell: Gets a line for each job that is sent or over.
     """
 
@@ -45,13 +44,15 @@ class RemoteRun:
     jobs_at_once: int
     circuits: BoundCircuits
     where: Where
-    now: str
     tell: Callable[[str], None]
     found: dict[str, Counts] = field(default_factory=dict)
     _keys: list[str] = field(default_factory=list)
+    _losses: int = 0
     _repeats: Counter[str] = field(default_factory=Counter)
     _spent: set[str] = field(default_factory=set)
     _not_listed: dict[str, float] = field(default_factory=dict)
+    _without_place: set[str] = field(default_factory=set)
+    _checked: bool = False
     _unsent: int = 0
     _may_go_on: bool = True
     _silence: str = ""
@@ -66,12 +67,13 @@ class RemoteRun:
             DeviceError: If the user has to look a job up, or the store cannot be used.
         """
         self._keys = self.circuits.keys()
+        self._losses = self.store.last_loss()
         waits, since = 0, self.patience.clock()
         while missing := self._missing():
             if self._advance(missing):
                 waits, since = 0, self.patience.clock()
                 continue
-            if self.patience.clock() - since >= self.patience.timeout:
+            if self.patience.clock() - since >= self.patience.timeout and not self._is_settling():
                 raise self._timed_out(missing)
             self.patience.wait(waits)
             waits += 1
@@ -82,56 +84,137 @@ class RemoteRun:
         self.found |= self.store.results([key for key in self._keys if key not in self.found], self.where)
         return [row for row, key in enumerate(self._keys) if key not in self.found]
 
+    def _keys_of(self, missing: list[int]) -> list[str]:
+        return [self._keys[row] for row in missing]
+
     def _ours(self, missing: list[int]) -> set[str]:
         """Tokens of open jobs with some of these circuits."""
-        keys = [self._keys[row] for row in missing]
-        return {job.token for job in self.store.open_jobs(self.where.device, keys, self.where.shots)}
+        return {job.token for job in self.store.open_jobs(self.where.device, self._keys_of(missing), self.where.shots)}
 
     def _advance(self, missing: list[int]) -> bool:
-        """Send what may be sent and look after what is open; whether anything happened."""
-        news, self._may_go_on = False, True
+        """Look after what is open, then send what may be sent; whether anything happened."""
+        self._may_go_on, self._silence = True, ""
+        news = self._look(missing)
+        self._count_losses()
         while self._may_send() and self._send(missing):
             news = True
-        self._silence = ""
-        ours = self._ours(missing)
+        return news
+
+    # What is open
+
+    def _look(self, missing: list[int]) -> bool:
+        """Ask for every open job of the device, as others take places that we may be waiting for."""
+        news, ours = False, self._ours(missing)
+        self.where = replace(self.where, jobs=self.where.jobs | ours)
+        self._without_place = set()
         for job in self.store.open_jobs(self.where.device):
             try:
-                if job.token in ours:
-                    news |= self._settle(job) if job.state == SENDING else self._collect(job)
-                elif job.state == SENT:  # it takes a place that we may be waiting for
-                    collect(self.device, self.store, job, self.now)
+                over = self._settle(job) if job.state == SENDING else self._collect(job)
             except UnavailableError as error:
                 self._silence = str(error)
             except DeviceError:
                 if job.token in ours:
-                    raise  # the faults of other runs' jobs are for them, and stand in the ledger
+                    raise
+                self._without_place.add(job.token)  # it is for its own run, and stands in the ledger
+            else:
+                news |= over and job.token in ours
         return news
 
+    def _settle(self, job: Job) -> bool:
+        """Find out whether a job was taken that nobody is sending any more; whether that is known now."""
+        with self.store.sole(job.token) as alone:
+            taken = settle(self.device, self.store, job) if alone else None
+            if taken is None:
+                return False
+            if not taken:
+                since = self._not_listed.setdefault(job.token, self.patience.clock())
+                if self.patience.clock() - since < self.patience.settle:
+                    return False
+                self._not_taken(job, job.reason or "the provider has no such job")
+            self._not_listed.pop(job.token, None)
+        return True
+
+    def _is_settling(self) -> bool:
+        """Whether a job is not listed, and was not for too short a time to say that it was not taken."""
+        now = self.patience.clock()
+        return any(now - since < self.patience.settle for since in self._not_listed.values())
+
+    def _collect(self, job: Job) -> bool:
+        if not collect(self.device, self.store, job, self.patience):
+            return False
+        if job.token in self.where.jobs:
+            self.tell(f"job {job.job} ({job.token}) is over")
+        return True
+
+    def _count_losses(self) -> None:
+        """See to circuits that a job has no result for, whichever process ended it: they are paid for again."""
+        missing = set(self._keys_of(self._missing()))
+        for loss in self.store.losses(self._keys, self.where, self._losses):
+            self._losses = loss.number
+            if loss.key not in missing:
+                continue
+            job = self.store.job(loss.token)
+            if job.state != DONE:
+                raise ended(job)
+            self._repeats[loss.key] += 1
+        often = [key for key in missing if self._repeats[key] > REPEATS]
+        if often:
+            raise RefusedError(
+                f"device {self.device.name}: no result for {many(len(often), 'circuit')} after {REPEATS + 1} jobs, the "
+                f"last {job.job} ({job.token}); results so far are kept, and the same command asks again, which costs "
+                "again"
+            )
+
+    # What is sent
+
     def _may_send(self) -> bool:
-        taken = [job for job in self.store.open_jobs(self.where.device) if job.state == SENT]
-        return self._may_go_on and len(taken) < self.jobs_at_once
+        """Whether there is a place, and nothing of ours of which nobody knows whether it takes one."""
+        taken = [job for job in self.store.open_jobs(self.where.device) if job.token not in self._without_place]
+        unanswered = any(job.state == SENDING and job.token in self._spent for job in taken)
+        return self._may_go_on and not unanswered and len(taken) < self.jobs_at_once
 
     def _send(self, missing: list[int]) -> bool:
-        """Write a job down, then send it; whether there was one."""
+        """Write a job down, then send it; whether the provider took one."""
+        keys = self._keys_of(missing)
+        if not self.store.unclaimed(keys, self.where):
+            return False
+        try:
+            now = self._prepare()
+        except UnavailableError as error:
+            if not self._ours(missing):
+                raise
+            self._silence = str(error)  # what is open may come all the same
+            return False
         token = f"qweft-{secrets.token_hex(8)}"
         with self.store.sole(token):
             job = self.store.claim(
                 token,
                 self.device.name,
                 self.circuits.pick(missing),
-                [self._keys[row] for row in missing],
+                keys,
                 self.where,
-                self.now,
+                now,
                 self.device.limits.circuits_at(self.where.shots),
                 lambda circuits: self.budget.spend(circuits, self.where.shots),
+                self._losses,
             )
             if job is None:
                 return False
             self._spent.add(token)
-            self._submit(job)
-        return True
+            self.where = replace(self.where, jobs=self.where.jobs | {token})
+            return self._submit(job)
 
-    def _submit(self, job: Job) -> None:
+    def _prepare(self) -> str:
+        """See that the device can do it, once; its calibration, which may have changed since the last job."""
+        if not self._checked:
+            self.patience.ask(lambda: self.device.check(self.where.shots))
+            self._checked = True
+        now = self.patience.ask(self.device.calibration)
+        if self.where.calibration is not None:
+            self.where = replace(self.where, calibration=now)
+        return now
+
+    def _submit(self, job: Job) -> bool:
         circuits = self.store.circuits_of(job.token)
         assert circuits is not None
         try:
@@ -143,12 +226,12 @@ class RemoteRun:
             ) from error
         except NotTakenError as error:
             self._not_taken(job, str(error))
-            return
+            return False
         except UnavailableError as error:
             self.store.note(job.token, str(error))
             if not self.device.can_find:
                 raise undecided(replace(job, reason=str(error))) from error
-            return
+            return False
         try:
             self.store.sent(job.token, number)
         except DeviceError as error:
@@ -158,23 +241,14 @@ class RemoteRun:
             ) from error
         self._unsent = 0
         self.tell(f"sent job {number} ({job.token}) of {job.size} to {job.name}")
-
-    def _settle(self, job: Job) -> bool:
-        """Find out whether a job was taken that nobody is sending any more; whether that is known now."""
-        with self.store.sole(job.token) as alone:
-            taken = settle(self.device, self.store, job) if alone else None
-            if taken is not False:
-                return bool(taken)
-            since = self._not_listed.setdefault(job.token, self.patience.clock())
-            if self.patience.clock() - since < self.patience.settle:
-                return False
-            self._not_taken(job, job.reason or "the provider has no such job")
-        return False
+        return True
 
     def _not_taken(self, job: Job, reason: str) -> None:
         self._give_back(job, UNSENT, reason)
-        self._unsent += 1
         self._may_go_on = False  # before the next look
+        if job.token not in self.where.jobs:
+            return
+        self._unsent += 1
         if self._unsent >= self.patience.attempts:
             raise NotTakenError(
                 f"device {job.name} did not take a job in {self._unsent} attempts ({reason}); results so far are kept: "
@@ -185,25 +259,17 @@ class RemoteRun:
         if self.store.close(job.token, state, reason) and job.token in self._spent:
             self.budget.refund(job.circuits, job.shots)
 
-    def _collect(self, job: Job) -> bool:
-        circuits = self.store.circuits_of(job.token)
-        if not collect(self.device, self.store, job, self.now):
-            return False
-        self.tell(f"job {job.job} ({job.token}) is over")
-        keys = circuits.keys() if circuits else []
-        came = self.store.results(keys, replace(self.where, calibration=job.calibration))
-        self._repeats.update(key for key in keys if key not in came)
-        often = [key for key, times in self._repeats.items() if times > REPEATS]
-        if often:
-            raise RefusedError(
-                f"device {job.name}: no result for {many(len(often), 'circuit')} after {REPEATS + 1} jobs, the last "
-                f"{job.job} ({job.token}); results so far are kept, and the same command asks again, which costs again"
-            )
-        return True
-
     def _timed_out(self, missing: list[int]) -> UnavailableError:
         words = f", and it does not answer ({self._silence})" if self._silence else ""
         lacking = f"{many(len(missing), 'circuit')} {'is' if len(missing) == 1 else 'are'} missing"
+        if waiting := self.store.unclaimed(self._keys_of(missing), self.where):
+            open_jobs = self.store.open_jobs(self.where.device)
+            taken = ", ".join(job.token for job in open_jobs if job.token not in self._without_place)
+            words += (
+                f", and {many(waiting, 'circuit')} could not be sent, as all places are taken by {taken}"
+                if taken
+                else ""
+            )
         return UnavailableError(
             f"device {self.device.name}: nothing came for {self.patience.timeout:,.6g} s{words}; open jobs live on "
             f"({len(self._ours(missing))}, {lacking}): run the same command again, tomorrow too, or qweft jobs fetch"

@@ -1,51 +1,33 @@
 """Results by circuit, and the ledger of all that was sent."""
 
-import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from qweft.cache import cache_folder
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.errors import DeviceError
+from qweft.devices.jobs import queries
 from qweft.devices.jobs.database import Database
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import (
     DONE,
     OPEN,
+    PAID,
     SENDING,
     SENT,
     Counts,
     Job,
+    Loss,
+    Where,
     pack_circuits,
-    pack_counts,
-    unpack_circuits,
     unpack_counts,
 )
+from qweft.devices.providers.secrets import without_secrets
 from qweft.locks import locked
-
-AT_A_TIME = 500
-"""Keys of one query."""
-
-COLUMNS = "token, name, device, calibration, shots, circuits, state, job, reason, cost, currency, created, changed"
-
-
-@dataclass(frozen=True)
-class Where:
-    """What a circuit is measured on: with the circuit's key, the key of a result.
-
-    Args:
-        device: `identity()` of the device.
-        shots: Measurements of each circuit.
-        calibration: Of the device; none where results of any calibration will do.
-    """
-
-    device: str
-    shots: int
-    calibration: str | None
 
 
 class Store:
@@ -77,7 +59,7 @@ class Store:
         """
         found: dict[str, Counts] = {}
         with self._database.transaction() as db:
-            for key, qubits, packed in _select(db, "key, qubits, counts", keys, where):
+            for key, qubits, packed in queries.select(db, keys, where):
                 try:
                     counts = unpack_counts(packed, qubits)
                 except (zlib.error, ValueError):
@@ -90,14 +72,14 @@ class Store:
     def other_calibrations(self, keys: Sequence[str], where: Where) -> int:
         """How many of the circuits have a result, but under other calibrations only."""
         with self._database.transaction() as db:
-            anywhere = {key for (key,) in _select(db, "key", keys, Where(where.device, where.shots, None))}
-            here = {key for (key,) in _select(db, "key", keys, where)}
+            anywhere = {key for key, _, _ in queries.select(db, keys, replace(where, calibration=None))}
+            here = {key for key, _, _ in queries.select(db, keys, where)}
         return len(anywhere - here)
 
     def keep(self, found: dict[str, Counts], where: Where, qubits: int) -> None:
         """Store what a device measured that answers at once."""
         with self._database.transaction() as db:
-            _insert(
+            queries.insert(
                 db, found, where.device, where.shots, where.calibration or "", where.calibration or "", qubits, None
             )
 
@@ -113,10 +95,12 @@ class Store:
         now: str,
         most: int | None,
         approve: Callable[[int], Charge],
+        seen: int | None = None,
     ) -> Job | None:
         """Write down that some circuits are about to be sent, on the disk before this returns.
 
-        Taken are those that have no result and are in no open job, which is looked up in the same transaction.
+        Taken are those that have no result and are in no open job, which is looked up in the same transaction; and none
+        at all while the caller has not seen every loss of one of them: a circuit that was lost is paid again.
 
         Args:
             token: Of the new job.
@@ -127,14 +111,14 @@ class Store:
             now: The device's calibration.
             most: Circuits of one job.
             approve: Gives what so many circuits cost, or raises; then nothing was written.
+            seen: Number of the last loss that the caller knows of; none where losses do not matter.
 
         Returns:
-            The job; none where nothing is left to be sent.
+            The job; none where nothing is left to be sent, or there is a loss to be seen.
         """
         with self._database.transaction() as db:
-            known = {key for (key,) in _select(db, "key", keys, where)} | set(_claims(db, keys, where))
-            free = [row for row, key in enumerate(keys) if key not in known][:most]
-            if not free:
+            free = queries.unclaimed(db, keys, where)[:most]
+            if not free or (seen is not None and queries.losses(db, keys, where, seen)):
                 return None
             cost, taken = approve(len(free)), circuits.pick(free)
             job = Job(
@@ -142,7 +126,7 @@ class Store:
                 time.time(), time.time(),
             )  # fmt: skip
             db.execute(
-                f"INSERT INTO jobs ({COLUMNS}, content) VALUES ({_marks(14)})",
+                f"INSERT INTO jobs ({queries.COLUMNS}, content) VALUES ({queries.marks(14)})",
                 (*vars(job).values(), pack_circuits(taken)),
             )
             db.executemany(
@@ -151,10 +135,34 @@ class Store:
             )
         return job
 
+    def unclaimed(self, keys: Sequence[str], where: Where) -> int:
+        """How many circuits have no result and are in no open job."""
+        with self._database.transaction() as db:
+            return len(queries.unclaimed(db, keys, where))
+
+    def losses(self, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
+        """What was lost of these circuits, the first first.
+
+        Args:
+            keys: Of the circuits.
+            where: On what.
+            seen: Number of the last loss that is known.
+        """
+        with self._database.transaction() as db:
+            return queries.losses(db, keys, where, seen)
+
+    def last_loss(self) -> int:
+        """The number of the last loss of all; 0 where there was none."""
+        with self._database.transaction() as db:
+            return int(db.execute("SELECT coalesce(max(number), 0) FROM losses").fetchone()[0])
+
     def note(self, token: str, reason: str) -> None:
         """Write the provider's words beside a job."""
         with self._database.transaction() as db:
-            db.execute("UPDATE jobs SET reason = ?, changed = ? WHERE token = ?", (reason, time.time(), token))
+            db.execute(
+                "UPDATE jobs SET reason = ?, changed = ? WHERE token = ?",
+                (without_secrets(reason), time.time(), token),
+            )
 
     def sent(self, token: str, job: str) -> bool:
         """Record the provider's id of a job; whether it was still about to be sent."""
@@ -181,17 +189,27 @@ class Store:
             Whether it was open.
         """
         with self._database.transaction() as db:
-            job = _job(db, token)
+            job = queries.job_of(db, token)
             if job is None or job.state not in OPEN:
                 return False
-            circuits = _content(db, token)
-            keys = circuits.keys()
-            results = {keys[place]: counts for place, counts in (found or {}).items()}
-            _insert(db, results, job.device, job.shots, job.calibration, now or job.calibration, circuits.qubits, token)
+            came: set[str] = set()
+            if found:  # else it ends although its circuits may be damaged
+                circuits = queries.circuits_in(db, token)
+                keys = circuits.keys()
+                results = {keys[place]: counts for place, counts in found.items()}
+                under = (job.calibration, now or job.calibration)
+                queries.insert(db, results, job.device, job.shots, *under, circuits.qubits, token)
+                came = set(results)
+            if state in PAID:
+                claimed = db.execute("SELECT key FROM claims WHERE token = ?", (token,)).fetchall()
+                db.executemany(
+                    "INSERT INTO losses (key, device, shots, token) VALUES (?, ?, ?, ?)",
+                    [(key, job.device, job.shots, token) for (key,) in claimed if key not in came],
+                )
             db.execute("DELETE FROM claims WHERE token = ?", (token,))
             db.execute(
                 "UPDATE jobs SET state = ?, reason = ?, changed = ? WHERE token = ?",
-                (state, reason, time.time(), token),
+                (state, without_secrets(reason), time.time(), token),
             )
             if state == DONE:  # nobody asks for its circuits again
                 db.execute("UPDATE jobs SET content = x'' WHERE token = ?", (token,))
@@ -200,7 +218,7 @@ class Store:
     def jobs(self) -> list[Job]:
         """The whole ledger, oldest first."""
         with self._database.transaction() as db:
-            return [Job(*row) for row in db.execute(f"SELECT {COLUMNS} FROM jobs ORDER BY created, token")]
+            return [Job(*row) for row in db.execute(f"SELECT {queries.COLUMNS} FROM jobs ORDER BY created, token")]
 
     def job(self, token: str) -> Job:
         """One line of the ledger.
@@ -209,7 +227,7 @@ class Store:
             DeviceError: If there is no such job.
         """
         with self._database.transaction() as db:
-            job = _job(db, token)
+            job = queries.job_of(db, token)
         if job is None:
             raise DeviceError(f"there is no job {token} in {self.path}; qweft jobs list shows all")
         return job
@@ -217,19 +235,19 @@ class Store:
     def circuits_of(self, token: str) -> BoundCircuits | None:
         """The circuits of an open job; none where another process has ended it meanwhile."""
         with self._database.transaction() as db:
-            job = _job(db, token)
-            return _content(db, token) if job and job.state in OPEN else None
+            job = queries.job_of(db, token)
+            return queries.circuits_in(db, token) if job and job.state in OPEN else None
 
     def open_jobs(self, device: str, keys: Sequence[str] | None = None, shots: int = 0) -> list[Job]:
         """Open jobs of a device, oldest first: all, or those with some of these circuits."""
         with self._database.transaction() as db:
             rows = db.execute(
-                f"SELECT {COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
+                f"SELECT {queries.COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
                 (device, *OPEN),
             )
             jobs = [Job(*row) for row in rows]
             if keys is not None:
-                tokens = set(_claims(db, keys, Where(device, shots, None)).values())
+                tokens = set(queries.claims_of(db, keys, Where(device, shots, None)).values())
                 jobs = [job for job in jobs if job.token in tokens]
         return jobs
 
@@ -261,65 +279,3 @@ class Store:
             yield held
             if held:
                 (folder / token).unlink(missing_ok=True)
-
-
-def _marks(number: int) -> str:
-    return ", ".join("?" * number)
-
-
-def _select(db: sqlite3.Connection, columns: str, keys: Sequence[str], where: Where) -> Iterator[tuple]:
-    """Rows of results, the newest last."""
-    calibration, values = "", list[str | int]((where.device, where.shots))
-    if where.calibration is not None:
-        calibration = "AND (calibration = ? OR fetched_under = ?)"
-        values += [where.calibration, where.calibration]
-    for first in range(0, len(keys), AT_A_TIME):
-        some = keys[first : first + AT_A_TIME]
-        yield from db.execute(
-            f"SELECT {columns} FROM results WHERE key IN ({_marks(len(some))}) AND device = ? AND shots = ? "
-            f"{calibration} ORDER BY stored",
-            (*some, *values),
-        )
-
-
-def _claims(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> dict[str, str]:
-    """The token of the open job that has a circuit, by key."""
-    found: dict[str, str] = {}
-    for first in range(0, len(keys), AT_A_TIME):
-        some = keys[first : first + AT_A_TIME]
-        found |= dict(
-            db.execute(
-                f"SELECT key, token FROM claims WHERE key IN ({_marks(len(some))}) AND device = ? AND shots = ?",
-                (*some, where.device, where.shots),
-            ).fetchall()
-        )
-    return found
-
-
-def _insert(
-    db: sqlite3.Connection,
-    found: dict[str, Counts],
-    device: str,
-    shots: int,
-    calibration: str,
-    fetched_under: str,
-    qubits: int,
-    token: str | None,
-) -> None:
-    """Results that are not there yet."""
-    db.executemany(
-        f"INSERT OR IGNORE INTO results VALUES ({_marks(9)})",
-        [
-            (key, device, shots, calibration, fetched_under, qubits, pack_counts(counts), token, time.time())
-            for key, counts in found.items()
-        ],
-    )
-
-
-def _job(db: sqlite3.Connection, token: str) -> Job | None:
-    row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE token = ?", (token,)).fetchone()
-    return Job(*row) if row else None
-
-
-def _content(db: sqlite3.Connection, token: str) -> BoundCircuits:
-    return unpack_circuits(db.execute("SELECT content FROM jobs WHERE token = ?", (token,)).fetchone()[0])
