@@ -507,7 +507,7 @@ def test_what_another_process_lost_counts_as_lost(cloud, store):
         for job in store.open_jobs(device.identity()):
             collect(other, store, job, patience())
 
-    with pytest.raises(RefusedError, match="2 circuits still lack a result after 3 jobs, the last job-3"):
+    with pytest.raises(RefusedError, match="no result for 2 circuits after 3 jobs, the last job-3"):
         executor(device, store, patience=patience(sleep=end_all)).run(circuits(0, 1), SHOTS)
     assert set(cloud.bill().values()) == {3}
 
