@@ -31,6 +31,7 @@ CONFIG_CLASSES = {
     "push": PushConfig,
     "report": ReportConfig,
     "presets": None,
+    "doctor": None,
     "devices": None,
     "jobs": None,
 }

@@ -115,3 +115,26 @@ def test_a_twin_is_told_with_the_angles_that_it_stands_in_for(small_qwen, twin, 
     console = Console(width=100, file=io.StringIO())
     console.print(found.describe())
     assert f"{twin} twin: {numbers} numbers a layer for 32 angles" in console.file.getvalue()
+
+
+def test_a_few_steps_are_timed(tmp_path, capsys):
+    import json
+
+    from tests.tiny_folder import save_rows, save_tiny_model
+
+    from qweft.cli.main import main
+
+    options = [
+        "--model.name", save_tiny_model(tmp_path / "model"), "--data.source", save_rows(tmp_path / "rows.jsonl"),
+        "--data.validation_rows", "6", "--data.test_rows", "4", "--data.max_length", "48", "--adapter.r", "2",
+        "--adapter.width", "8", "--adapter.bond_dimension", "2", "--training.max_steps", "100",
+    ]  # fmt: skip
+    capsys.readouterr()
+    assert main(["plan", *options, "--timed", "--json"]) == 0
+    timing = json.loads(capsys.readouterr().out)["timing"]
+    assert timing["steps"] == 4 and timing["step_seconds"] > 0
+    assert timing["whole_seconds"] == pytest.approx(100 * timing["step_seconds"])
+    assert main(["plan", *options, "--timed"]) == 0
+    assert "time of all steps" in capsys.readouterr().out
+    assert main(["plan", *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["timing"] is None

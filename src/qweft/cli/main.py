@@ -23,6 +23,7 @@ COMMANDS = {
     "push": "upload an adapter to the hub, private unless you say otherwise",
     "plan": "parameters, memory and steps of a run, without running it",
     "presets": "list the adapter presets",
+    "doctor": "look whether this machine is ready, with a self-test of ten seconds",
     "devices": "list where circuits can run, what is installed, and what it costs",
     "jobs": "what was sent to devices that take jobs: list, show, fetch, adopt, forget, cancel",
 }

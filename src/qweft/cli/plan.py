@@ -14,7 +14,10 @@ COMMAND = Command(
     example="qweft plan configs/train.yaml --adapter.r 8 --json",
     target="CONFIG",
     target_help="YAML file with any of the keys below; without it, their defaults.",
-    flags={"json": "Print the plan as JSON, and nothing else, on standard output."},
+    flags={
+        "timed": "Load the weights too, train for four steps, and say how long the run would take.",
+        "json": "Print the plan as JSON, and nothing else, on standard output.",
+    },
 )
 
 
@@ -25,7 +28,7 @@ def run(argv: Sequence[str]) -> None:
     with only_json(wants_json):
         from qweft.training.plan import plan
 
-        planned = plan(config)
+        planned = plan(config, timed="--timed" in argv)
     if wants_json:
         print_json(planned.to_json())
     else:

@@ -20,11 +20,12 @@ from qweft.data.load import Data, load_data
 from qweft.evaluation.checks import check_evaluation
 from qweft.models.device import choose_device, choose_dtype
 from qweft.models.load import load_model
-from qweft.training.checks import check_training
+from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
 from qweft.training.footprint import Footprint, footprint
-from qweft.training.loop import steps_of
+from qweft.training.loop import steps_of, units
 from qweft.training.proposal import PAPER_SAVING, Proposal, propose
+from qweft.training.timing import Timing, time_steps
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Plan:
         data: What was read of the data, in words.
         memory: Estimated memory.
         warnings: What the user should know before training.
+        timing: What a few steps took; none where they were not asked for.
         proposal: A width and bond dimension that save as much as the paper says, where the given ones do not.
     """
 
@@ -61,6 +63,7 @@ class Plan:
     memory: Footprint
     warnings: list[str]
     proposal: Proposal | None
+    timing: Timing | None = None
 
     @property
     def difference(self) -> float | None:
@@ -82,6 +85,7 @@ class Plan:
             "steps": self.steps,
             "data": self.data,
             "memory_bytes": self.memory.to_json(),
+            "timing": None if self.timing is None else self.timing.to_json(),
             "warnings": self.warnings,
             "proposal": None if self.proposal is None else self.proposal.to_json(),
         }
@@ -101,6 +105,8 @@ class Plan:
             table.add_row("steps", f"{self.steps:,}")
         for name, value in self.memory.to_json().items():
             table.add_row(f"memory: {name.replace('_', ' ')}", f"{value / 2**20:,.0f} MiB")
+        for name, value in self.timing.lines() if self.timing else ():
+            table.add_row(name, value)
         twin = []
         if self.twin is not None:
             twin = [
@@ -113,13 +119,17 @@ class Plan:
         return Group(table, *lines)
 
 
-def plan(config: RunConfig) -> Plan:
+def plan(config: RunConfig, timed: bool = False) -> Plan:
     """Count and estimate a run on the meta device.
+
+    Args:
+        config: The run.
+        timed: Load the weights too, and time a few steps.
 
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    check_training(config.training)
+    check_run(config)
     peft_config = adapter_config(config.adapter)
     check_evaluation(config.evaluation, config.data)
     # the type that the run itself would choose on its device
@@ -135,7 +145,7 @@ def plan(config: RunConfig) -> Plan:
     ]
     longest = _longest_row(data, config.data.max_length)
     memory = footprint(model, trainable, config.training, longest)
-    steps = None if data is None else steps_of(config.training, len(data.train))
+    steps = None if data is None else steps_of(config.training, len(units(config.training, data.train)))
     said = data.report.describe() if data is not None else "data: not read, since the model has no tokenizer here"
     plain = Plan(
         model=loaded.source.origin,
@@ -151,6 +161,7 @@ def plan(config: RunConfig) -> Plan:
         memory=memory,
         warnings=[],
         proposal=None,
+        timing=time_steps(config, data, steps) if timed and data is not None and steps is not None else None,
     )
     return _with_qwthn(plain, peft_config, shapes) if isinstance(peft_config, QwthnConfig) else plain
 

@@ -1,0 +1,87 @@
+"""Versions, devices and caches of this machine."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from qweft.cache import cache_folder
+from qweft.doctor.finding import Finding
+from qweft.models.registry import EMBEDDED_MODELS
+
+ROOM = 2 * 2**30
+"""Bytes: less room than that is told."""
+
+
+def machine() -> Iterator[Finding]:
+    """Look at everything that needs no computation."""
+    yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
+    yield from _packages()
+    yield from _devices()
+    yield from _engine()
+    yield from _caches()
+
+
+def _packages() -> Iterator[Finding]:
+    """What qweft asks for, with the versions that are there."""
+    for text in importlib.metadata.requires("qweft") or []:
+        wanted = Requirement(text)
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = importlib.metadata.version(wanted.name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(wanted.name, f"not installed; pip install '{wanted.name}{wanted.specifier}'", "fault")
+            continue
+        if wanted.specifier.contains(version, prereleases=True):
+            yield Finding(wanted.name, version)
+        else:
+            said = f"{version}, and qweft is made for {wanted.specifier}; pip install '{wanted.name}{wanted.specifier}'"
+            yield Finding(wanted.name, said, "fault")
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    yield Finding("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {_vectors()}")
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            free, whole = (bytes_ / 2**30 for bytes_ in torch.cuda.mem_get_info(number))
+            name = torch.cuda.get_device_name(number)
+            yield Finding(f"cuda:{number}", f"{name}, {free:.1f} of {whole:.1f} GiB free")
+    else:
+        yield Finding("cuda", f"none that PyTorch {torch.__version__} sees; training runs on the CPU", "note")
+
+
+def _vectors() -> str:
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    slow = "" if "512" in capability else "; bfloat16 models are slow here, --model.dtype float32 is faster"
+    return f"{capability}{slow}"
+
+
+def _engine() -> Iterator[Finding]:
+    """Which engine runs circuits here."""
+    from qweft.circuit import compiled  # here: numba takes a second
+
+    if compiled.available():
+        yield Finding("circuit engine", "compiled")
+    else:
+        yield Finding("circuit engine", "numba does not work here: PyTorch's paths are used, which are slower", "note")
+
+
+def _caches() -> Iterator[Finding]:
+    folder = cache_folder()
+    kept = [name for name in EMBEDDED_MODELS if any((folder / "models").glob(f"{name}*"))]
+    said = f"{folder}: " + (f"holds {', '.join(kept)}" if kept else "no model yet; the first run prepares one (93 MB)")
+    yield Finding("model cache", said)
+    offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}
+    yield Finding("hub", "not asked (HF_HUB_OFFLINE is set)" if offline else "asked where a name is not known here")
+    place = folder if folder.exists() else Path.home()
+    free = shutil.disk_usage(place).free
+    yield Finding("disk", f"{free / 2**30:.1f} GiB free for the cache", "ok" if free > ROOM else "note")

@@ -1,0 +1,50 @@
+"""`qweft doctor`: what it finds, and that it fails where there is a fault."""
+
+import json
+
+import pytest
+
+from qweft.cli.main import main
+from qweft.doctor import machine, self_test
+from qweft.doctor.extras import extras
+
+
+def test_a_sound_machine(capsys):
+    assert main(["doctor", "--json"]) == 0
+    found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert not [name for name, each in found.items() if each["state"] == "fault"]
+    assert {"python", "torch", "cpu", "model cache", "extra qiskit", "train, save, load"} <= set(found)
+    assert "when loaded again" in found["train, save, load"]["said"]
+
+
+def test_a_fault_is_told_and_the_exit_status_says_so(capsys, monkeypatch):
+    monkeypatch.setattr(self_test, "STEPS", 0)
+    monkeypatch.setitem(self_test.PARTS, "circuit engine, exact", lambda: 1 / 0)
+    assert main(["doctor"]) == 2
+    captured = capsys.readouterr()
+    assert "FAULT  circuit engine, exact: ZeroDivisionError: division by zero" in captured.out
+    assert "train, save" not in captured.out and "1 fault: circuit engine, exact" in captured.err
+
+
+def test_a_version_out_of_range_and_a_package_that_is_missing(monkeypatch):
+    monkeypatch.setattr(
+        "importlib.metadata.requires",
+        lambda name: ["torch>=99", "no-such-package>=1", "rich>=13", "numba>=99; extra == 'fast'"],
+    )
+    found = {each.name: each for each in machine._packages()}
+    assert found["torch"].state == "fault" and "pip install 'torch>=99'" in found["torch"].said
+    assert found["no-such-package"].state == "fault" and "not installed" in found["no-such-package"].said
+    assert found["rich"].state == "ok" and "numba" not in found
+
+
+def test_extras_say_how_they_are_installed(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: ["no-such-package>=1; extra == 'qiskit'"])
+    (found,) = extras()
+    assert (found.name, found.state) == ("extra qiskit", "note")
+    assert found.said == "not installed (no-such-package); pip install 'qweft[qiskit]'"
+
+
+@pytest.mark.parametrize("words", [["now"], ["--json=1"], ["--jsn"]])
+def test_what_is_wrong_is_one_sentence(words, capsys):
+    assert main(["doctor", *words]) == 2
+    assert capsys.readouterr().err.startswith("qweft: error: ")
