@@ -12,7 +12,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadg
 .DEFAULT_GOAL := help
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: help install browser demo test test-quick conformance bench bench-quick lint format clean
+.PHONY: help install browser demo test test-quick conformance bench bench-quick docs soak lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,10 +60,17 @@ lint: install ## check style, format and types, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: install ## build the documentation site, strictly, into site/
+	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+soak: install ## kills, full disks and malformed input at their full counts (half an hour)
+	QWEFT_KILLS=40 QWEFT_FAULT_SCHEDULES=5000 $(PYTEST) tests/training/test_kills.py tests/training/test_resume.py tests/devices/jobs tests/faults $(PYTEST_ARGS)
+
 format: install ## put the code into its format and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove caches and built files; .venv and runs stay
-	rm -rf build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist site src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from qweft.adapter.parts import PARTS
 from qweft.analysis.inspection import LayerInspection
 from qweft.analysis.jacobian import spread_of
-from qweft.comparison.report import axes, curves
+from qweft.comparison.report import curves
 from qweft.comparison.report.content import Content, look_of, plates
 from qweft.comparison.report.curves import apart, lines
 from qweft.comparison.report.emphasis import emphasised
@@ -26,6 +26,7 @@ from qweft.comparison.report.pareto import Point, front, points
 from qweft.comparison.report.search import searches
 from qweft.comparison.summary import findings, summarise
 from qweft.comparison.verdicts import Finding
+from qweft.figures import axes
 from qweft.figures.looks import COLOURS, DASHES, SHAPES, fitting, looks
 from tests.comparison.comparison_examples import run, runs
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
