@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,7 @@ NOTHING = 5e-5
 def describe(found: Robustness) -> Group:
     """A table of the settings, and what it says, for the terminal."""
     head, *rows = table(found)
-    drawn = Table(title=title(found), title_justify="left")
+    drawn = Table(title=title(found), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in head:
         drawn.add_column(column, justify="right")
     for row in rows:
