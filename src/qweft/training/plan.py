@@ -105,8 +105,8 @@ class Plan:
             table.add_row("steps", f"{self.steps:,}")
         for name, value in self.memory.to_json().items():
             table.add_row(f"memory: {name.replace('_', ' ')}", f"{value / 2**20:,.0f} MiB")
-        for name, value in self.timing.lines() if self.timing else ():
-            table.add_row(name, value)
+        for timed in self.timing.lines() if self.timing else ():
+            table.add_row(*timed)
         twin = []
         if self.twin is not None:
             twin = [
