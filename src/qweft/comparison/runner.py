@@ -92,7 +92,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     tasks = [partial(_trial, bench, method, seed) for method, seed in plan]
     runs: dict[int, Run] = {}
     begun = time.perf_counter()
-    for place, run in done_by_any(tasks):
+    for place, run in done_by_any(tasks, bench.executor.wait):
         runs[place] = run
         loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
         console.print(
