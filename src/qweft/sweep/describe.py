@@ -31,12 +31,15 @@ def describe(config: SweepConfig) -> Group:
     axes = axes_of(config)
     fitting = Fitting(config, load_model(replace(config.model, device="meta")).model)
     check_something_fits(config, axes, fitting)
-    table = Table(title=f"{config.model.name} on {config.data.source}: {config.trials} trials, {config.sampler}")
+    table = Table(title=f"{config.model.name} on {config.data.source}")
     table.add_column("field")
     table.add_column("values")
     for axis in axes:
         table.add_row(axis.name, axis.describe())
-    return Group(table, *map(Text, [*_fitting(config, axes, fitting), _time(config)]))
+    return Group(
+        table,
+        *map(Text, [f"{config.trials} trials, {config.sampler}", *_fitting(config, axes, fitting), _time(config)]),
+    )
 
 
 def _fitting(config: SweepConfig, axes: list[Axis], fitting: Fitting) -> list[str]:
