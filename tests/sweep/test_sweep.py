@@ -155,6 +155,16 @@ def test_no_trial_begins_when_the_time_is_spent(config):
     assert len(record["trials"]) == 1 and record["ended"] == "The time was spent after 1 trial."
 
 
+def test_what_was_refused_is_counted_once_however_often_the_sweep_is_started(config):
+    first = made(dataclasses.replace(config, trials=4))
+    limit = sorted(each["trainable_parameters"] for each in first["trials"])[1]
+    bound = dataclasses.replace(config, max_parameters=limit, output=config.output + "-bound")
+    record = made(bound)
+    assert record["refused"] > 0
+    assert made(bound)["refused"] == record["refused"]
+    assert all(each["trainable_parameters"] <= limit for each in record["trials"])
+
+
 def test_a_small_grid_ends_early(config):
     space = SpaceConfig(adapter={"r": {"values": [2, 3]}})
     record = made(dataclasses.replace(config, space=space, sampler="grid"))

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from qweft.cli.command import Command
@@ -32,12 +31,8 @@ def run(argv: Sequence[str]) -> None:
         show(describe(config))
         return
     from qweft.comparison.executors.processes import beside
-    from qweft.files import check_writable
 
-    output, workers = Path(config.output), config.workers or 1
-    check_writable(output)
-    several = config.executor == "local" and workers > 1
-    with beside(["sweep", *argv], workers, output) if several else nullcontext():
+    with beside(["sweep", *argv], config.executor, config.workers, Path(config.output)):
         from qweft.sweep.run import sweep
 
         page = sweep(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "sweep", *argv]))

@@ -55,8 +55,12 @@ def load_bench(config: ComparisonConfig, methods: list[Method], console: Console
     """Load model and data, both of which were checked.
 
     Raises:
-        QweftError: If one of them cannot be loaded.
+        QweftError: If one of them cannot be loaded, or runs are to be made on a cluster that is not there.
     """
+    if config.executor == "ray":
+        from qweft.comparison.executors.on_ray import bench_on_ray  # here: it makes benches itself
+
+        return bench_on_ray(config, methods, console)
     loaded = load_model(config.model)
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
     data = load_data(config.data, loaded.tokenizer)

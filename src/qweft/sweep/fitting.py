@@ -19,16 +19,21 @@ class Fitting:
         config: The sweep.
         model: The base model on the meta device.
         counts: Trained parameters of what was counted; the reason where it cannot be built.
+        refused: So many points did not fit, a point counted as often as it was asked for.
     """
 
     config: SweepConfig
     model: nn.Module
     counts: dict[str, int | str] = field(default_factory=dict)
+    refused: int = 0
 
     def fits(self, point: Point) -> bool:
         """Whether the point may be trained."""
         found = self._count(resolved(self.config, point)[0])
-        return isinstance(found, int) and (self.config.max_parameters is None or found <= self.config.max_parameters)
+        if isinstance(found, int) and (self.config.max_parameters is None or found <= self.config.max_parameters):
+            return True
+        self.refused += 1
+        return False
 
     def parameters(self, point: Point) -> int:
         """What the point trains.
@@ -45,12 +50,6 @@ class Fitting:
         """Why the point does not fit."""
         found = self._count(resolved(self.config, point)[0])
         return found if isinstance(found, str) else f"{found:,} parameters, more than max_parameters"
-
-    @property
-    def refused(self) -> int:
-        """How many adapters were counted and may not be trained."""
-        limit = self.config.max_parameters
-        return sum(isinstance(each, str) or (limit is not None and each > limit) for each in self.counts.values())
 
     def _count(self, adapter: dict[str, Any]) -> int | str:
         key = key_of(adapter)

@@ -60,7 +60,7 @@ class Outcome:
         trials: By number.
         base_loss: The untouched model's validation loss.
         test: Test losses of the untouched model and of the best trial; none where nothing was judged.
-        refused: So many adapters were drawn and were not trained: too many parameters, or not to be built.
+        refused: So many draws were not trained: too many parameters, or not to be built.
         ended: Why there are no more trials.
         config_yaml: The configuration.
         environment: What it was computed with.

@@ -97,11 +97,12 @@ class Sweep:
                 self.ended = Ended.SPENT
                 return self.ended
             known = [Known(point, self._loss(at) if at in looks_at else None) for at, point in enumerate(points)]
+            before = self.fitting.refused
             point = propose(self.config, self.axes, self.fitting, known)
             if point is None:
                 self.ended = Ended.EXHAUSTED
                 return self.ended
-            self.store.add(point, self.fitting.parameters(point))
+            self.store.add(point, self.fitting.parameters(point), self.fitting.refused - before)
             return point
 
     def _loss(self, number: int) -> float:
@@ -152,7 +153,7 @@ def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
         trials=trials,
         base_loss=base.eval_loss,
         test=test,
-        refused=fitting.refused,
+        refused=store.refused(len(trials)),
         ended=_said(here.ended, len(trials)),
         config_yaml=config_yaml,
         environment=_environment(bench, command),
@@ -200,6 +201,8 @@ def shared(config: SweepConfig) -> ComparisonConfig:
         training=config.training,
         evaluation=replace(config.evaluation, split="validation", answers=0),
         seeds=[config.training.seed],
+        executor=config.executor,
+        workers=config.workers,
         output=config.output,
     )
 

@@ -17,6 +17,7 @@ FILE = "study.db"
 LOCK = ".study.lock"
 NAME = "qweft"
 CONFIGURATION = "configuration"
+REFUSED = "refused_before"
 SECONDS_BETWEEN_LOOKS = 0.05
 
 
@@ -71,11 +72,22 @@ class Store:
             for trial in self.study.get_trials(deepcopy=False)
         ]
 
-    def add(self, point: Point, parameters: int) -> None:
-        """Write down the next trial."""
+    def add(self, point: Point, parameters: int, refused: int) -> None:
+        """Write down the next trial.
+
+        Args:
+            point: Its configuration.
+            parameters: What it trains.
+            refused: So many draws did not fit before it was drawn.
+        """
         trial = frozen(self.axes, point, None)
         trial.set_user_attr("trainable_parameters", parameters)
+        trial.set_user_attr(REFUSED, refused)
         self.study.add_trial(trial)
+
+    def refused(self, trials: int) -> int:
+        """So many draws did not fit before the first so many trials were drawn."""
+        return sum(trial.user_attrs.get(REFUSED, 0) for trial in self.study.get_trials(deepcopy=False)[:trials])
 
     def finish(self, number: int, run: Run) -> None:
         """Write down what a trial gave, once; a diverged one is pruned, with the losses that it had."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from qweft.comparison.report.markdown import escaped, fenced
 from qweft.comparison.table import EMPTY, markdown_rows
 from qweft.files import write_bytes, write_json
+from qweft.plural import many
 from qweft.sweep.figures import size_plate
 from qweft.sweep.outcome import Outcome, Trial
 from qweft.sweep.space import said
@@ -17,7 +18,7 @@ def write(found: Outcome, folder: Path) -> Path:
     """Write everything; returns the page's path."""
     write_json(folder / NUMBERS, found.to_json())
     plate = size_plate(found)
-    blocks = [f"# {escaped(found.title)}", *(f"- {line}" for line in lines(found))]
+    blocks = [f"# {escaped(found.title)}", *(f"- {escaped(line)}" for line in lines(found))]
     if plate is not None:
         plate.write(folder)
         picture = f"![{escaped(plate.title)}. {escaped(plate.description)}]({plate.file})"
@@ -39,15 +40,13 @@ def lines(found: Outcome) -> list[str]:
     """The outcome in sentences."""
     told = [found.ended]
     if found.refused:
-        told.append(
-            f"{found.refused:,} drawn adapters were not trained: more parameters than allowed, or not to be built."
-        )
+        told.append(f"{many(found.refused, 'draw')} not trained: too many parameters, or not to be built.")
     if found.base_loss is not None:
         told.append(f"The untouched model: validation loss {found.base_loss:.4f}.")
     if found.best is None:
         return [*told, "Every trial diverged: lower the learning rates."]
     best = found.best
-    values = ", ".join(f"{escaped(name)} {escaped(said(value))}" for name, value in best.point.items())
+    values = ", ".join(f"{name} {said(value)}" for name, value in best.point.items())
     told.append(
         f"The best is trial {best.number} ({values}): {best.run.trainable_parameters:,} parameters, validation loss "
         f"{best.run.eval_loss:.4f}."
