@@ -16,6 +16,7 @@ from qweft.cli.schema import is_mapping, is_section, names
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.export.config import ExportConfig
 from qweft.hardware.look.config import CircuitConfig
+from qweft.sweep.config import SweepConfig
 from qweft.training.config import RunConfig
 
 CONFIG_CLASSES = {
@@ -23,6 +24,7 @@ CONFIG_CLASSES = {
     "plan": RunConfig,
     "compare": ComparisonConfig,
     "tune": ComparisonConfig,
+    "sweep": SweepConfig,
     "data": CheckConfig,
     "evaluate": Overrides,
     "inspect": InspectionConfig,

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from qweft.cli.command import Command
 from qweft.cli.parser import dump_yaml, parse
@@ -24,10 +25,15 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parse, compare (or list the runs), and print where the report is."""
     config = parse(ComparisonConfig, argv, COMMAND)
-    from qweft.comparison.runner import compare, describe
-
     if "--dry-run" in argv:
+        from qweft.comparison.runner import describe
+
         show(describe(config))
         return
-    report = compare(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "compare", *argv]))
+    from qweft.comparison.executors.processes import beside
+
+    with beside(["compare", *argv], config.executor, config.workers, Path(config.output)):
+        from qweft.comparison.runner import compare
+
+        report = compare(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "compare", *argv]))
     show(f"report: {report}")

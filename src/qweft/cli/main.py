@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "run methods times seeds under one budget and write a report",
     "report": "make a comparison's report anew, or two of them side by side",
     "tune": "find each method's learning rate on the validation rows",
+    "sweep": "try many configurations of one adapter within a budget of parameters or time",
     "push": "upload an adapter to the hub, private unless you say otherwise",
     "plan": "parameters, memory and steps of a run, without running it",
     "presets": "list the adapter presets",

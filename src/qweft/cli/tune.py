@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from qweft.cli.command import Command
 from qweft.cli.parser import parse
@@ -23,6 +24,10 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parse, tune, and print where the result is."""
     config = parse(ComparisonConfig, argv, COMMAND)
-    from qweft.comparison.tune import tune
+    from qweft.comparison.executors.processes import beside
 
-    show(f"rates: {tune(config, command=shlex.join(['qweft', 'tune', *argv]))}")
+    with beside(["tune", *argv], config.executor, config.workers, Path(config.output)):
+        from qweft.comparison.tune import tune
+
+        rates = tune(config, command=shlex.join(["qweft", "tune", *argv]))
+    show(f"rates: {rates}")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from rich.console import Console
 
 from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.executors.base import Executor
+from qweft.comparison.executors.local import Local
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.data.load import Data, load_data
 from qweft.files import check_writable
@@ -29,6 +31,7 @@ class Bench:
     methods: list[Method]
     console: Console
     base_checksum: str
+    executor: Executor = field(default_factory=Local)
 
     @property
     def output(self) -> Path:
@@ -45,7 +48,19 @@ def set_up(config: ComparisonConfig, console: Console) -> Bench:
     check_comparison(config)
     check_writable(Path(config.output))
     shapes = load_model(replace(config.model, device="meta")).model
-    methods = resolve_methods(config, shapes)
+    return load_bench(config, resolve_methods(config, shapes), console)
+
+
+def load_bench(config: ComparisonConfig, methods: list[Method], console: Console) -> Bench:
+    """Load model and data, both of which were checked.
+
+    Raises:
+        QweftError: If one of them cannot be loaded, or runs are to be made on a cluster that is not there.
+    """
+    if config.executor == "ray":
+        from qweft.comparison.executors.on_ray import bench_on_ray  # here: it makes benches itself
+
+        return bench_on_ray(config, methods, console)
     loaded = load_model(config.model)
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
     data = load_data(config.data, loaded.tokenizer)

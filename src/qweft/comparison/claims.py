@@ -26,11 +26,17 @@ def claimed(folder: Path) -> Iterator[bool]:
         yield held is not False
 
 
-def done_by_any(tasks: Sequence[Callable[[], T | None]]) -> Iterator[tuple[int, T]]:
+def sleep() -> None:
+    """Wait for other processes to make something."""
+    time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def done_by_any(tasks: Sequence[Callable[[], T | None]], wait: Callable[[], None] = sleep) -> Iterator[tuple[int, T]]:
     """The outcome of every task with its place, in the order in which they are there.
 
     Args:
-        tasks: Each gives its outcome, or none where another process is at it: it is asked again later.
+        tasks: Each gives its outcome, or none where something else is at it: it is asked again later.
+        wait: Is called after a whole look that brought nothing.
     """
     waiting = list(enumerate(tasks))
     while waiting:
@@ -42,5 +48,5 @@ def done_by_any(tasks: Sequence[Callable[[], T | None]]) -> Iterator[tuple[int, 
             else:
                 yield place, outcome
         if len(busy) == len(waiting):
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            wait()
         waiting = busy

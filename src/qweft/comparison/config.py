@@ -1,7 +1,7 @@
 """Which methods are compared, and under which budget."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
@@ -50,6 +50,9 @@ class ComparisonConfig:
         search_steps: Steps of each training of the search; none means those of the training section.
         search_seeds: The search judges a rate by the mean loss over so many of the seeds, the first ones.
         inspect: After training at the first seed, measure what each adapter of this package does, on validation rows.
+        executor: local is this machine, ray a Ray cluster (RAY_ADDRESS; without one, of this machine).
+        workers: Processes of this machine, or actors of the cluster; none means one, or on a cluster one for each GPU
+            (for each machine, where there are none).
         output: Folder of the comparison.
     """
 
@@ -65,4 +68,6 @@ class ComparisonConfig:
     search_steps: int | None = None
     search_seeds: int = 1
     inspect: bool = False
+    executor: Literal["local", "ray"] = "local"
+    workers: int | None = None
     output: str = "runs/compare"

@@ -55,6 +55,8 @@ def check_comparison(config: ComparisonConfig) -> None:
         raise QweftError(
             f"search_seeds must be from 1 to the number of seeds ({len(seeds)}), got {config.search_seeds}"
         )
+    if config.workers is not None and config.workers < 1:
+        raise QweftError(f"workers must be at least 1, got {config.workers}")
     for key, use in (("search", "choose"), ("inspect", "measure the adapters")):
         if getattr(config, key) and not config.data.validation_rows:
             raise QweftError(f"{key} needs validation rows to {use} on; set data.validation_rows")

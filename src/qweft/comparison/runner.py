@@ -1,6 +1,7 @@
 """A whole comparison: every method at every seed, then the table, the plot and the page."""
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -85,6 +86,14 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     """
     console = Console()
     bench = set_up(config, console)
+    with closing(bench.executor):
+        runs, bench, search = _made(bench)
+    return _write(bench, runs, search, config_yaml, command)
+
+
+def _made(bench: Bench) -> tuple[list[Run], Bench, dict[str, Any] | None]:
+    """All runs, the bench with the methods as they were made, and what their search found."""
+    config, console = bench.config, bench.console
     bench = replace(bench, methods=with_matched_time(bench))
     methods, search = with_searched_rates(bench)
     bench = replace(bench, methods=methods)
@@ -92,7 +101,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     tasks = [partial(_trial, bench, method, seed) for method, seed in plan]
     runs: dict[int, Run] = {}
     begun = time.perf_counter()
-    for place, run in done_by_any(tasks):
+    for place, run in done_by_any(tasks, bench.executor.wait):
         runs[place] = run
         loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
         console.print(
@@ -101,7 +110,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
             highlight=False,
             markup=False,
         )
-    return _write(bench, [runs[place] for place in sorted(runs)], search, config_yaml, command)
+    return [runs[place] for place in sorted(runs)], bench, search
 
 
 def _trial(bench: Bench, method: Method | None, seed: int) -> Run | None:

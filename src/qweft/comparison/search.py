@@ -40,7 +40,7 @@ def search(bench: Bench, methods: Sequence[Method], kept: Callable[[dict[str, An
     rates = sorted({float(rate) for rate in config.rates})
     searches = [Search(bench, _shortened(bench, method), rates) for method in methods]
     found: dict[int, dict[str, Any]] = {}
-    for place, entry in done_by_any([each.advance for each in searches]):
+    for place, entry in done_by_any([each.advance for each in searches], bench.executor.wait):
         found[place] = entry
         kept({methods[at].name: found[at] for at in sorted(found)})
     return {methods[at].name: found[at] for at in sorted(found)}

@@ -40,7 +40,7 @@ def with_matched_time(bench: Bench) -> list[Method]:
     pairs = {name: other for name, method in bench.config.methods.items() if (other := method.match_time) is not None}
     if not pairs:
         return bench.methods
-    seconds = next(found for _, found in done_by_any([lambda: _seconds(bench, pairs)]))
+    seconds = next(found for _, found in done_by_any([lambda: _seconds(bench, pairs)], bench.executor.wait))
     steps = steps_of(bench.config.training, len(bench.data.train))
     return [
         _matched(method, steps, *seconds[method.name]) if method.name in seconds else method for method in bench.methods
@@ -68,7 +68,9 @@ def _seconds(bench: Bench, pairs: Mapping[str, str]) -> dict[str, tuple[float, f
         kept = _read(path)
         missing = {name: other for name, other in pairs.items() if keys[name] not in kept}
         if missing:
-            found = _measure(bench, [m for m in bench.methods if m.name in {*missing, *missing.values()}])
+            measured = [m for m in bench.methods if m.name in {*missing, *missing.values()}]
+            bench.console.print(f"measuring a step of {', '.join(m.name for m in measured)}", highlight=False)
+            found = bench.executor.call(bench, _measure, measured)
             for name, other in missing.items():
                 kept[keys[name]] = {"method": name, "matches_time": other, "seconds": [found[name], found[other]]}
             write_json(path, kept)
@@ -101,7 +103,6 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _measure(bench: Bench, methods: Sequence[Method]) -> dict[str, float]:
-    bench.console.print(f"measuring a step of {', '.join(method.name for method in methods)}", highlight=False)
     found: dict[str, list[float]] = {method.name: [] for method in methods}
     for number in range(ROUNDS + 1):
         for method in methods:

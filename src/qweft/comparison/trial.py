@@ -44,7 +44,7 @@ def run_trial(
     with `inspect` the inspection that it lacks, of its saved adapter.
 
     Args:
-        bench: What the runs share.
+        bench: What the runs share, with the executor that makes them.
         method: None is the untouched base model.
         seed: The run's seed.
         judging: The rows that it is judged on.
@@ -54,10 +54,27 @@ def run_trial(
     Raises:
         QweftError: If the folder holds a run of another configuration, or a record that cannot be read.
     """
-    key = _fingerprint(bench, method, seed, judging)
-    finished = _finished(folder, key, method)
-    if finished is not None and not _lacks_inspection(bench, method, finished, folder):
+    return bench.executor.run(bench, method, seed, judging, folder, keep_adapter)
+
+
+def finished_trial(
+    bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, folder: Path
+) -> Run | None:
+    """The record of a run that is finished with all that is asked of it; else none. As `run_trial`."""
+    finished = _finished(folder, _fingerprint(bench, method, seed, judging), method)
+    if finished is None or _lacks_inspection(bench, method, finished, folder):
+        return None
+    return finished
+
+
+def trial_here(
+    bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, folder: Path, keep_adapter: bool
+) -> Run | None:
+    """As `run_trial`, in this process."""
+    finished = finished_trial(bench, method, seed, judging, folder)
+    if finished is not None:
         return finished
+    key = _fingerprint(bench, method, seed, judging)
     with claimed(folder) as ours:
         if not ours:
             return None
@@ -72,7 +89,7 @@ def run_trial(
 def _finished(folder: Path, key: str, method: Method | None) -> Run | None:
     if not (folder / RECORD).is_file():
         return None
-    saved, run = _read(folder / RECORD)
+    saved, run = read_record(folder / RECORD)
     if saved["fingerprint"] != key:
         raise QweftError(
             f"{folder} holds a run of another configuration; choose another --output, or remove that folder to run "
@@ -81,7 +98,7 @@ def _finished(folder: Path, key: str, method: Method | None) -> Run | None:
     return replace(run, budget=method.budget if method else None)
 
 
-def _read(record: Path) -> tuple[dict[str, Any], Run]:
+def read_record(record: Path) -> tuple[dict[str, Any], Run]:
     """What a run left: the record whole, and the run in it."""
     try:
         saved: dict[str, Any] = json.loads(record.read_text("utf-8"))
@@ -104,7 +121,7 @@ def _lacks_inspection(bench: Bench, method: Method | None, run: Run, folder: Pat
 def _with_inspection(bench: Bench, method: Method, run: Run, folder: Path) -> Run:
     """The finished run with the inspection of its saved adapter, also written to its record."""
     run = replace(run, inspection=inspected_from(folder / ADAPTER, bench.loaded, method, bench.data.validation))
-    write_json(folder / RECORD, {**_read(folder / RECORD)[0], "run": run.to_json()})
+    write_json(folder / RECORD, {**read_record(folder / RECORD)[0], "run": run.to_json()})
     return run
 
 

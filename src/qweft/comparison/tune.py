@@ -1,5 +1,6 @@
 """Each method's learning rate, chosen on the validation rows: `qweft tune`, and before the runs of `qweft compare`."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,10 @@ def tune(config: ComparisonConfig, command: str) -> Path:
     # `search` and `inspect` belong to the runs of a comparison, of which a search alone makes none
     judging = replace(config.evaluation, split="validation")
     bench = set_up(replace(config, evaluation=judging, search=False, inspect=False), Console())
-    methods = [m for m in with_matched_time(bench) if config.methods[m.name].rate_of is None]
     path = bench.output / FILE
-    found = search(bench, methods, lambda found: write_json(path, {"command": command, "methods": found}))
+    with closing(bench.executor):
+        methods = [m for m in with_matched_time(bench) if config.methods[m.name].rate_of is None]
+        found = search(bench, methods, lambda found: write_json(path, {"command": command, "methods": found}))
     bench.console.print(search_table(found))
     return path
 

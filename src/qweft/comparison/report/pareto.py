@@ -133,15 +133,24 @@ def _draw(
 
 def _limits(axes: Axes, every: Sequence[Point], base: float | None) -> tuple[float, float]:
     """Sets the scale of the cost, and returns the limits of the loss with some room."""
-    costs = [point.cost for point in every]
+    cost_axis(axes, [point.cost for point in every])
+    losses = [loss for point in every for loss in point.seeds] + ([base] if base is not None else [])
+    room = 0.08 * (max(losses) - min(losses) or 0.1)
+    return min(losses) - room, max(losses) + room
+
+
+def cost_axis(axes: Axes, costs: Sequence[float]) -> None:
+    """Give a logarithmic axis of costs its limits, with some room, and few numbers that are easily read.
+
+    Args:
+        axes: Its x axis is logarithmic already.
+        costs: All that are drawn.
+    """
     room = max(1.15, (max(costs) / min(costs)) ** 0.08)
     axes.set_xlim(min(costs) / room, max(costs) * room)
     axes.xaxis.set_major_locator(LogLocator(subs=_ticks(max(costs) * room / (min(costs) / room)), numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.3g}"))))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    losses = [loss for point in every for loss in point.seeds] + ([base] if base is not None else [])
-    room = 0.08 * (max(losses) - min(losses) or 0.1)
-    return min(losses) - room, max(losses) + room
 
 
 def _ticks(ratio: float) -> tuple[float, ...]:

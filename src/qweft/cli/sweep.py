@@ -1,0 +1,39 @@
+"""`qweft sweep`."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from qweft.cli.command import Command
+from qweft.cli.parser import dump_yaml, parse
+from qweft.cli.terminal import show
+from qweft.sweep.config import SweepConfig
+
+COMMAND = Command(
+    name="sweep",
+    description="Train many configurations of one adapter, each judged on the validation rows, and write the best, "
+    "the front of loss against parameters, and a plot to the output folder. Finished trials are kept: the same command "
+    "goes on where it stopped, and a second one beside it shares the trials.",
+    example="qweft sweep configs/sweep.yaml --workers 2 --output runs/sweep",
+    target="CONFIG",
+    target_help="YAML file with any of the keys below; `space` must be in it.",
+    target_required=True,
+    flags={"dry-run": "Say what varies, how much of it fits the budget, and the time, and stop."},
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse, sweep (or describe), and print where the page is."""
+    config = parse(SweepConfig, argv, COMMAND)
+    if "--dry-run" in argv:
+        from qweft.sweep.describe import describe
+
+        show(describe(config))
+        return
+    from qweft.comparison.executors.processes import beside
+
+    with beside(["sweep", *argv], config.executor, config.workers, Path(config.output)):
+        from qweft.sweep.run import sweep
+
+        page = sweep(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "sweep", *argv]))
+    show(f"sweep: {page}")

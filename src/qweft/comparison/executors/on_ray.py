@@ -1,0 +1,226 @@
+"""Runs made by actors of a Ray cluster, each of which loads the base model once."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from qweft.comparison.bench import Bench
+from qweft.comparison.claims import claimed
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.executors.worker import Worker, read_files, write_files
+from qweft.comparison.methods import Method
+from qweft.comparison.results import Run
+from qweft.comparison.trial import RECORD, finished_trial
+from qweft.data.load import load_data
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.extras import require
+from qweft.models.load import load_model
+
+SECONDS_BETWEEN_LOOKS = 2.0
+"""So long nothing is asked again while no actor has anything to say."""
+
+LOST = 3
+"""So often in all an actor may be lost, with its machine or its memory, before that is an error."""
+
+
+def bench_on_ray(config: ComparisonConfig, methods: list[Method], console: Console) -> Bench:
+    """The bench of a process that makes no run itself: of the base model it has shapes and tokenizer alone.
+
+    Raises:
+        QweftError: If the model or the data cannot be loaded, there or here, or there is no cluster.
+    """
+    shapes = load_model(replace(config.model, device="meta"))
+    data = load_data(config.data, shapes.tokenizer)
+    console.print(data.report.describe(), highlight=False)
+    executor = OnRay(config)
+    try:
+        dtype, device, checksum = executor.start(config, data)
+    except BaseException:
+        executor.close()
+        raise
+    console.print(f"model {shapes.source.origin}, {dtype}, {device}, on {executor.workers} Ray actors", highlight=False)
+    return Bench(config, replace(shapes, dtype=dtype, device=device), data, methods, console, checksum, executor)
+
+
+@dataclass
+class Task:
+    """A run that is being made.
+
+    Args:
+        worker: The actor.
+        reference: What it will give.
+        claim: Keeps other processes off the run's folder.
+    """
+
+    worker: Any
+    reference: Any
+    claim: ExitStack
+
+
+class OnRay:
+    """Actors of the cluster that RAY_ADDRESS names; without one, of a cluster of this machine that ends with it.
+
+    The process that asks has all files: rows go to the actors, records and adapters come back.
+
+    Args:
+        config: Its `workers` are the actors; none means one for each GPU, or for each machine where there are none.
+
+    Raises:
+        QweftError: If Ray is not installed, the cluster does not answer, or it has not enough for so many actors.
+    """
+
+    def __init__(self, config: ComparisonConfig):
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
+        self.ray = require("ray", "ray", "--executor ray")
+        self.ours = not self.ray.is_initialized()
+        if self.ours:
+            self._connect(config.workers or 1)
+        self.workers, self.resources = self._share(config)
+        self.tasks: dict[Path, Task] = {}
+        self.starting: dict[Any, Any] = {}
+        self.idle: list[Any] = []
+        self.lost = 0
+
+    def _connect(self, workers: int) -> None:
+        address = os.environ.get("RAY_ADDRESS")
+        quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+        try:
+            if address:
+                self.ray.init(address=address, **quiet)
+            else:
+                cores = max(workers, os.cpu_count() or 1)
+                self.ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise QweftError(
+                f"--executor ray: the cluster {address or 'of this machine'} does not answer "
+                f"({str(error).splitlines()[0][:200]}); set RAY_ADDRESS to that of a running one"
+            ) from error
+
+    def _share(self, config: ComparisonConfig) -> tuple[int, dict[str, Any]]:
+        """How many actors there are, and what each of them takes."""
+        machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        cores = sum(int(machine.get("CPU", 0)) for machine in machines)
+        gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
+        on_gpus = gpus > 0 and (config.model.device == "auto" or config.model.device.startswith("cuda"))
+        workers = config.workers or (gpus if on_gpus else len(machines))
+        places, what = (gpus, "GPUs") if on_gpus else (cores, "cores")
+        if workers > places:
+            raise QweftError(f"--workers {workers}: the Ray cluster has {places} {what}; give at most so many")
+        each = min(int(machine.get("CPU", 0)) for machine in machines) // -(-workers // len(machines))
+        # Ray gives an actor as many threads as it takes cores
+        threads = min(max(1, each), int(os.environ.get("OMP_NUM_THREADS") or each or 1))
+        return workers, {"num_cpus": threads, "num_gpus": 1 if on_gpus else 0}
+
+    def start(self, config: ComparisonConfig, data: Any) -> Any:
+        """Start the actors; type, device and checksum of the base model, as soon as the first has loaded it."""
+        self.shared = (config, self.ray.put(data))
+        for _ in range(self.workers):
+            self._begin()
+        first = next(iter(self.ray.wait(list(self.starting))[0]))
+        return self._told(first)
+
+    def _begin(self) -> None:
+        worker = self.ray.remote(**self.resources)(Worker).remote()
+        self.starting[worker.load.remote(*self.shared)] = worker
+
+    def run(
+        self,
+        bench: Bench,
+        method: Method | None,
+        seed: int,
+        judging: EvaluationConfig,
+        folder: Path,
+        keep_adapter: bool,
+    ) -> Run | None:
+        """Read the run where it is finished; else have an actor make it, and ask again."""
+        if folder in self.tasks:
+            return self._collected(folder)
+        found = finished_trial(bench, method, seed, judging, folder)
+        if found is not None or not self._free():
+            return found
+        with ExitStack() as stack:
+            if not stack.enter_context(claimed(folder)):
+                return None
+            found = finished_trial(bench, method, seed, judging, folder)  # perhaps since the first look
+            if found is not None:
+                return found
+            worker = self.idle.pop()
+            files = read_files(folder)
+            reference = worker.run.remote(bench.config, method, seed, judging, files, keep_adapter)
+            self.tasks[folder] = Task(worker, reference, stack.pop_all())
+        return None
+
+    def _collected(self, folder: Path) -> Run | None:
+        task = self.tasks[folder]
+        if not self.ray.wait([task.reference], timeout=0)[0]:
+            return None
+        del self.tasks[folder]
+        with task.claim:
+            try:
+                run, files = self._told(task.reference)
+            except self.ray.exceptions.RayActorError as error:
+                self._replace(error)
+                return None
+            self.idle.append(task.worker)
+            # the record last: a folder without one is a run that was not finished
+            for name in sorted(files, key=lambda name: name == RECORD):
+                write_files(folder, {name: files[name]})
+        made: Run = run
+        return made
+
+    def _replace(self, error: Exception) -> None:
+        self.lost += 1
+        if self.lost > LOST:
+            raise QweftError(
+                f"Ray lost {self.lost} actors ({str(error).splitlines()[0][:200]}); where memory is short, give fewer "
+                "--workers; finished runs are kept"
+            ) from error
+        self._begin()
+
+    def _free(self) -> bool:
+        """Whether an actor waits for work."""
+        if self.starting:
+            for reference in self.ray.wait(list(self.starting), num_returns=len(self.starting), timeout=0)[0]:
+                worker = self.starting.pop(reference)
+                try:
+                    self._told(reference)
+                    self.idle.append(worker)
+                except self.ray.exceptions.RayActorError as error:
+                    self._replace(error)
+        return bool(self.idle)
+
+    def call(self, bench: Bench, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the function in an actor."""
+        while not self._free():
+            self.wait()
+        return self._told(self.idle[-1].call.remote(bench.config, function, *arguments))
+
+    def _told(self, reference: Any) -> Any:
+        try:
+            return self.ray.get(reference)
+        except self.ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, QweftError):
+                raise error.cause from None
+            raise
+
+    def wait(self) -> None:
+        """Wait for an actor, or a while for other processes."""
+        waiting = [*self.starting, *(task.reference for task in self.tasks.values())]
+        if waiting:
+            self.ray.wait(waiting, timeout=SECONDS_BETWEEN_LOOKS)
+
+    def close(self) -> None:
+        """Let go of the actors, and of the cluster where it was started here."""
+        for task in self.tasks.values():
+            task.claim.close()
+        if self.ours:
+            self.ray.shutdown()
+            return
+        for worker in [*self.idle, *self.starting.values(), *(task.worker for task in self.tasks.values())]:
+            self.ray.kill(worker)

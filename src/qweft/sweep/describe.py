@@ -1,0 +1,84 @@
+"""What a sweep would do, for the terminal."""
+
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from qweft.comparison.trial import RECORD, read_record
+from qweft.models.load import load_model
+from qweft.sweep.checks import check_sweep
+from qweft.sweep.config import SweepConfig
+from qweft.sweep.fitting import Fitting
+from qweft.sweep.proposals import draw, size
+from qweft.sweep.run import check_something_fits
+from qweft.sweep.space import Axis, Point, axes_of, grid, key_of
+
+DRAWN = 200
+"""So many configurations are drawn to see how many fit; all of a smaller grid are."""
+
+
+def describe(config: SweepConfig) -> Group:
+    """The space, how much of it fits the budget, and the time; of the model only shapes are loaded.
+
+    Raises:
+        QweftError: If anything in the config is wrong, or nothing fits.
+    """
+    check_sweep(config)
+    axes = axes_of(config)
+    fitting = Fitting(config, load_model(replace(config.model, device="meta")).model)
+    check_something_fits(config, axes, fitting)
+    table = Table(title=f"{config.model.name} on {config.data.source}")
+    table.add_column("field")
+    table.add_column("values")
+    for axis in axes:
+        table.add_row(axis.name, axis.describe())
+    return Group(
+        table,
+        *map(Text, [f"{config.trials} trials, {config.sampler}", *_fitting(config, axes, fitting), _time(config)]),
+    )
+
+
+def _fitting(config: SweepConfig, axes: list[Axis], fitting: Fitting) -> list[str]:
+    drawn = _drawn(config, axes)
+    fit = [point for point in drawn if fitting.fits(point)]
+    what = "all" if len(drawn) == size(axes) else "drawn"
+    budget = (
+        "can be trained" if config.max_parameters is None else f"train at most {config.max_parameters:,} parameters"
+    )
+    told = [f"{len(fit)} of {len(drawn)} {what} configurations {budget}"]
+    if fit:
+        counts = [fitting.parameters(point) for point in fit]
+        told[0] += f": from {min(counts):,} to {max(counts):,}"
+    refused = next((point for point in drawn if not fitting.fits(point)), None)
+    if refused is not None:
+        told.append(
+            f"refused, for one: {', '.join(f'{k} {v}' for k, v in refused.items())} ({fitting.reason(refused)})"
+        )
+    return told
+
+
+def _drawn(config: SweepConfig, axes: list[Axis]) -> list[Point]:
+    """Different points: all of a space that is small."""
+    if size(axes) <= DRAWN:
+        return list(grid(axes))
+    drawn = [draw(config, axes, [], attempt, learning=False) for attempt in range(DRAWN)]
+    return list({key_of(point): point for point in drawn}.values())
+
+
+def _time(config: SweepConfig) -> str:
+    """From the trials that the folder holds."""
+    records = sorted(Path(config.output).glob(f"trial-*/{RECORD}"))
+    seconds = [taken for record in records if (taken := read_record(record)[1].seconds)]
+    if not seconds:
+        return "time: not known before the first trial is finished; qweft plan --timed times one configuration"
+    left = max(0, config.trials - len(seconds))
+    each = statistics.median(seconds)
+    workers = min(config.workers or 1, config.at_once if config.sampler == "tpe" else left or 1)
+    return (
+        f"time: {len(seconds)} trials are finished, {each:.0f} s each; the other {left} take some "
+        f"{left * each / workers / 60:.0f} min with {workers} at once"
+    )

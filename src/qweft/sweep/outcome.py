@@ -1,0 +1,130 @@
+"""What a sweep found."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qweft.comparison.report.pareto import Point as Place
+from qweft.comparison.report.pareto import front
+from qweft.comparison.results import Run
+from qweft.sweep.proposals import frozen, optuna
+from qweft.sweep.space import Axis, Point
+
+IMPORTANCE_FROM = 10
+"""Fewer finished trials say nothing of what matters."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration, trained and judged.
+
+    Args:
+        number: From 0 on, in the order of the proposals.
+        point: Its values on the axes.
+        run: What it gave on the validation rows.
+    """
+
+    number: int
+    point: Point
+    run: Run
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        run = self.run
+        return {
+            "number": self.number,
+            "state": "diverged" if run.eval_loss is None else "complete",
+            "values": self.point,
+            "trainable_parameters": run.trainable_parameters,
+            "validation_loss": run.eval_loss,
+            "standard_error": run.eval_standard_error,
+            "train_loss": run.train_loss,
+            "train_loss_curve": run.train_loss_curve,
+            "steps": run.steps,
+            "step_seconds_median": run.step_seconds_median,
+            "seconds": run.seconds,
+            "adapter": run.adapter,
+            "learning_rate": run.learning_rate,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A whole sweep.
+
+    Args:
+        title: What was searched on what.
+        axes: Of the space.
+        trials: By number.
+        base_loss: The untouched model's validation loss.
+        test: Test losses of the untouched model and of the best trial; none where nothing was judged.
+        refused: So many draws were not trained: too many parameters, or not to be built.
+        ended: Why there are no more trials.
+        config_yaml: The configuration.
+        environment: What it was computed with.
+    """
+
+    title: str
+    axes: Sequence[Axis]
+    trials: Sequence[Trial]
+    base_loss: float | None
+    test: dict[str, float] | None
+    refused: int
+    ended: str
+    config_yaml: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> list[tuple[Trial, float]]:
+        """The trials that did not diverge, with their losses."""
+        return [(each, each.run.eval_loss) for each in self.trials if each.run.eval_loss is not None]
+
+    @property
+    def best(self) -> Trial | None:
+        """The lowest validation loss, of equal ones the first; none where all diverged."""
+        return best_of(self.trials)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that no other one beats in loss and in parameters, smallest first."""
+        places = [Place(str(t.number), float(t.run.trainable_parameters), loss, ()) for t, loss in self.finished]
+        by_number = {str(trial.number): trial for trial in self.trials}
+        return [by_number[place.method] for place in front(places)]
+
+    def importance(self) -> dict[str, float]:
+        """How much of what good trials have in common lies on each axis, in shares of 1; empty of too few trials."""
+        if len(self.finished) < IMPORTANCE_FROM or len(self.axes) < 2:
+            return {}
+        package = optuna()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            study = package.create_study()
+            study.add_trials([frozen(self.axes, trial.point, loss) for trial, loss in self.finished])
+            evaluator = package.importance.PedAnovaImportanceEvaluator()
+            found = package.importance.get_param_importances(study, evaluator=evaluator)
+        return {name: share for name, share in found.items() if math.isfinite(share)}
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "title": self.title,
+            "space": {axis.name: axis.describe() for axis in self.axes},
+            "trials": [trial.to_json() for trial in self.trials],
+            "base_validation_loss": self.base_loss,
+            "best": None if self.best is None else self.best.number,
+            "front": [trial.number for trial in self.front],
+            "test": self.test,
+            "importance": self.importance(),
+            "refused": self.refused,
+            "ended": self.ended,
+            "environment": self.environment,
+            "config_yaml": self.config_yaml,
+        }
+
+
+def best_of(trials: Sequence[Trial]) -> Trial | None:
+    """The lowest validation loss, of equal ones the first; none where all diverged."""
+    finished = [(trial.run.eval_loss, trial.number, trial) for trial in trials if trial.run.eval_loss is not None]
+    return min(finished)[2] if finished else None

@@ -1,0 +1,116 @@
+"""The configuration of the next trial, by Optuna's samplers.
+
+What is proposed follows from the configuration, the trial's number and the outcomes of the trials that are at least
+`at_once` back, and from nothing else. So it does not matter how many processes make the trials, nor where.
+"""
+
+import hashlib
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qweft.extras import require
+from qweft.sweep.config import SweepConfig
+from qweft.sweep.fitting import Fitting
+from qweft.sweep.space import Axis, Point, grid, key_of
+
+STARTUP = 5
+"""So many trials are drawn at random before tpe has something to learn from."""
+
+LEARNED, DRAWS = 20, 200
+"""So often the sampler is asked for a configuration that fits and is new, and then chance, in all."""
+
+COUNTED = 20_000
+"""A space of no more points is looked through to its end before it is said to be exhausted."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A trial that was proposed before.
+
+    Args:
+        point: Its configuration.
+        loss: Its validation loss, infinite where it diverged; none where the proposal may not look at it.
+    """
+
+    point: Point
+    loss: float | None
+
+
+def optuna() -> Any:
+    """The package, which reports errors alone.
+
+    Raises:
+        QweftError: If it is not installed.
+    """
+    package = require("optuna", "sweep", "a sweep")
+    package.logging.set_verbosity(package.logging.ERROR)
+    return package
+
+
+def distribution(axis: Axis) -> Any:
+    """The axis as Optuna knows it."""
+    kinds = optuna().distributions
+    if axis.values:
+        return kinds.CategoricalDistribution([axis.encoded(value) for value in axis.values])
+    if axis.whole:
+        return kinds.IntDistribution(axis.low, axis.high, log=axis.log, step=axis.step or 1)
+    return kinds.FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+
+
+def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
+    """A trial as Optuna keeps it: running without a loss, pruned with an infinite one."""
+    package = optuna()
+    states = package.trial.TrialState
+    state = states.RUNNING if loss is None else states.COMPLETE if math.isfinite(loss) else states.PRUNED
+    return package.trial.create_trial(
+        state=state,
+        value=loss if state == states.COMPLETE else None,
+        params={axis.name: axis.encoded(point[axis.name]) for axis in axes},
+        distributions={axis.name: distribution(axis) for axis in axes},
+    )
+
+
+def propose(config: SweepConfig, axes: Sequence[Axis], fitting: Fitting, known: Sequence[Known]) -> Point | None:
+    """The configuration of trial number len(known); none where the space has no further one that fits."""
+    seen = {key_of(each.point) for each in known}
+    if config.sampler != "grid":
+        for attempt in range(DRAWS):
+            point = draw(config, axes, known, attempt, learning=config.sampler == "tpe" and attempt < LEARNED)
+            if key_of(point) not in seen and fitting.fits(point):
+                return point
+        if size(axes) > COUNTED:
+            return None
+    return next((point for point in grid(list(axes)) if key_of(point) not in seen and fitting.fits(point)), None)
+
+
+def size(axes: Sequence[Axis]) -> float:
+    """How many points the space has; infinite where a range has no steps."""
+    return math.prod(math.inf if axis.choices is None else len(axis.choices) for axis in axes)
+
+
+def draw(config: SweepConfig, axes: Sequence[Axis], known: Sequence[Known], attempt: int, learning: bool) -> Point:
+    """A point of the space.
+
+    Args:
+        config: The sweep.
+        axes: Of the space.
+        known: The trials before.
+        attempt: Draws of the same trial differ by it.
+        learning: Whether it is drawn where the trials before were good.
+    """
+    package = optuna()
+    seed = int.from_bytes(hashlib.sha256(f"{config.seed} {len(known)} {attempt}".encode()).digest()[:4])
+    if learning:
+        sampler = package.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True)
+    else:
+        sampler = package.samplers.RandomSampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # choices that are not numbers or texts, and what is experimental
+        study = package.create_study(sampler=sampler)
+        if learning:
+            study.add_trials([frozen(axes, each.point, each.loss) for each in known])
+        drawn = study.ask({axis.name: distribution(axis) for axis in axes}).params
+    return {axis.name: axis.decoded(drawn[axis.name]) for axis in axes}

@@ -1,0 +1,245 @@
+"""A whole sweep: trials proposed, made by whoever is free, and written down."""
+
+import hashlib
+import math
+import time
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from qweft.comparison.bench import Bench, load_bench
+from qweft.comparison.claims import done_by_any
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.methods import Method
+from qweft.comparison.results import Run
+from qweft.comparison.trial import run_trial
+from qweft.environment import environment
+from qweft.errors import QweftError
+from qweft.files import check_writable
+from qweft.models.load import load_model
+from qweft.sweep.checks import check_sweep
+from qweft.sweep.config import SweepConfig
+from qweft.sweep.fitting import Fitting
+from qweft.sweep.judge import tested
+from qweft.sweep.outcome import Outcome, Trial, best_of
+from qweft.sweep.proposals import Known, draw, propose
+from qweft.sweep.space import Axis, Point, axes_of, key_of, resolved, said
+from qweft.sweep.store import Store
+from qweft.sweep.write import lines, write
+
+
+class Ended(Enum):
+    """Why a trial is not made."""
+
+    SPENT = "The time was spent after {trials}."
+    EXHAUSTED = "The space has no further configuration within the budget after {trials}."
+
+
+@dataclass
+class Sweep:
+    """One process's way through the trials.
+
+    Args:
+        config: The sweep.
+        bench: What the trials share.
+        axes: Of the space.
+        fitting: Which configurations may be trained.
+        store: What was proposed.
+        trials: Those that this process has seen finished, by number.
+        ended: Why there are no more trials, where that is so.
+    """
+
+    config: SweepConfig
+    bench: Bench
+    axes: list[Axis]
+    fitting: Fitting
+    store: Store
+    trials: dict[int, Trial] = field(default_factory=dict)
+    ended: Ended | None = None
+
+    def base(self) -> Run | None:
+        """The untouched model's run; none while another process makes it."""
+        return run_trial(self.bench, None, self.config.training.seed, self.bench.config.evaluation, self._folder(None))
+
+    def advance(self, number: int) -> Trial | Ended | None:
+        """The finished trial; none while it, or one that its proposal waits for, is being made."""
+        point = self._point(number)
+        if point is None or isinstance(point, Ended):
+            return point
+        adapter, training = resolved(self.config, point)
+        parameters = self.fitting.parameters(point)
+        method = Method(f"trial-{number:03d}", adapter, training.learning_rate, parameters)
+        bench = replace(self.bench, config=replace(self.bench.config, training=training))
+        run = run_trial(bench, method, training.seed, bench.config.evaluation, self._folder(number))
+        if run is None:
+            return None
+        with self.store.alone():
+            self.store.finish(number, run)
+        self.trials[number] = Trial(number, point, run)
+        return self.trials[number]
+
+    def _point(self, number: int) -> Point | Ended | None:
+        looks_at = range(number - self.config.at_once + 1) if self.config.sampler == "tpe" else range(0)
+        if any(earlier not in self.trials for earlier in looks_at):
+            return self.ended
+        with self.store.alone():
+            points = self.store.points()
+            if number < len(points):
+                return points[number]
+            if self.ended or number > len(points):
+                return self.ended
+            if self._spent():
+                self.ended = Ended.SPENT
+                return self.ended
+            known = [Known(point, self._loss(at) if at in looks_at else None) for at, point in enumerate(points)]
+            before = self.fitting.refused
+            point = propose(self.config, self.axes, self.fitting, known)
+            if point is None:
+                self.ended = Ended.EXHAUSTED
+                return self.ended
+            self.store.add(point, self.fitting.parameters(point), self.fitting.refused - before)
+            return point
+
+    def _loss(self, number: int) -> float:
+        loss = self.trials[number].run.eval_loss
+        return math.inf if loss is None else loss
+
+    def _spent(self) -> bool:
+        if self.config.seconds is None:
+            return False
+        return math.fsum(trial.run.seconds or 0.0 for trial in self.trials.values()) >= self.config.seconds
+
+    def _folder(self, number: int | None) -> Path:
+        return self.bench.output / ("base" if number is None else f"trial-{number:03d}")
+
+
+def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
+    """Make the trials that are not finished yet and write the results.
+
+    In `config.output`: study.db, a folder for each trial with its adapter and record, sweep.json, sweep.md and its
+    plot. Several processes with one output share the trials.
+
+    Returns:
+        The path of sweep.md.
+
+    Raises:
+        QweftError: If anything in the config is wrong, or the folder holds a sweep of another configuration.
+    """
+    console = Console()
+    check_sweep(config)
+    check_writable(Path(config.output))
+    axes = axes_of(config)
+    fitting = Fitting(config, load_model(replace(config.model, device="meta")).model)
+    check_something_fits(config, axes, fitting)
+    bench = load_bench(shared(config), [], console)
+    with closing(bench.executor):
+        store = Store(bench.output, axes, _decides(bench, config))
+        here = Sweep(config, bench, axes, fitting, store)
+        base = _made(here, console)
+        trials = [here.trials[number] for number in sorted(here.trials)]
+        best = best_of(trials)
+        test = None
+        if best is not None and bench.data.test:
+            task = partial(tested, bench, best.run.adapter or {}, bench.output / f"trial-{best.number:03d}")
+            test = next(found for _, found in done_by_any([task], bench.executor.wait))
+    found = Outcome(
+        title=f"{config.model.name} on {config.data.source}: {len(trials)} trials",
+        axes=axes,
+        trials=trials,
+        base_loss=base.eval_loss,
+        test=test,
+        refused=store.refused(len(trials)),
+        ended=_said(here.ended, len(trials)),
+        config_yaml=config_yaml,
+        environment=_environment(bench, command),
+    )
+    page = write(found, bench.output)
+    for line in lines(found):
+        console.print(line, highlight=False, markup=False)
+    return page
+
+
+def _said(ended: Ended | None, trials: int) -> str:
+    count = f"{trials} trial{'' if trials == 1 else 's'}"
+    return f"{count} made." if ended is None else ended.value.format(trials=count)
+
+
+def _made(here: Sweep, console: Console) -> Run:
+    """Make everything; the untouched model's run."""
+    base, begun = None, time.perf_counter()
+    tasks: list[Any] = [here.base, *(partial(here.advance, number) for number in range(here.config.trials))]
+    for _, found in done_by_any(tasks, here.bench.executor.wait):
+        if isinstance(found, Run):
+            base = found
+        if not isinstance(found, Trial):
+            continue
+        values = ", ".join(f"{name} {said(value)}" for name, value in found.point.items())
+        loss = "diverged" if found.run.eval_loss is None else f"validation loss {found.run.eval_loss:.4f}"
+        best = best_of(list(here.trials.values()))
+        console.print(
+            f"[{len(here.trials)}/{here.config.trials}] trial {found.number}: {values}; "
+            f"{found.run.trainable_parameters:,} parameters, {loss}, best so far: trial {best.number if best else '-'} "
+            f"({time.perf_counter() - begun:.0f} s)",
+            highlight=False,
+            markup=False,
+        )
+    assert base is not None
+    return base
+
+
+def shared(config: SweepConfig) -> ComparisonConfig:
+    """What the trials share, as a comparison without methods."""
+    return ComparisonConfig(
+        methods={},
+        model=config.model,
+        data=config.data,
+        training=config.training,
+        evaluation=replace(config.evaluation, split="validation", answers=0),
+        seeds=[config.training.seed],
+        executor=config.executor,
+        workers=config.workers,
+        output=config.output,
+    )
+
+
+def check_something_fits(config: SweepConfig, axes: list[Axis], fitting: Fitting) -> None:
+    """See that the space has a configuration within the budget.
+
+    Raises:
+        QweftError: Saying why one of them does not fit.
+    """
+    if propose(config, axes, fitting, []) is None:
+        some = draw(config, axes, [], 0, learning=False)
+        values = ", ".join(f"{name} {said(value)}" for name, value in some.items())
+        limit = "" if config.max_parameters is None else f" within max_parameters {config.max_parameters:,}"
+        raise QweftError(f"no configuration of the space can be trained{limit}; {values}: {fitting.reason(some)}")
+
+
+def _decides(bench: Bench, config: SweepConfig) -> str:
+    """A hash of all that the outcome of a trial follows from, but not of how many there are and who makes them."""
+    decides = {
+        "model": [bench.loaded.source.origin, str(bench.loaded.dtype), bench.loaded.device.type],
+        "data": bench.data.report.fingerprint,
+        "training": config.training.decides(),
+        "evaluation": asdict(bench.config.evaluation),
+        "adapter": config.adapter,
+        "space": asdict(config.space),
+        "budget": config.max_parameters,
+        "sampler": [config.sampler, config.at_once, config.seed],
+    }
+    return hashlib.sha256(key_of(decides).encode()).hexdigest()
+
+
+def _environment(bench: Bench, command: str) -> dict[str, Any]:
+    return environment(
+        model_origin=bench.loaded.source.origin,
+        data_fingerprint=bench.data.report.fingerprint,
+        command=command,
+        device=str(bench.loaded.device),
+        dtype=str(bench.loaded.dtype).removeprefix("torch."),
+    )

@@ -1,0 +1,188 @@
+"""The space as axes, and a point of it as the adapter and the training of a trial."""
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qweft.adapter.checks import closest
+from qweft.errors import QweftError
+from qweft.sweep.config import SweepConfig
+from qweft.training.checks import check_training
+from qweft.training.config import TrainingConfig
+
+Point = dict[str, Any]
+"""A value for each axis, by its name: {"adapter.r": 4, "training.learning_rate": 0.003}."""
+
+TRAINING: dict[str, type] = {
+    **dict.fromkeys(("learning_rate", "epochs", "warmup_ratio", "weight_decay", "max_gradient_norm"), float),
+    **dict.fromkeys(("max_steps", "batch_size", "gradient_accumulation"), int),
+    "packing": bool,
+}
+"""Fields of the training section that may vary, with the type of their values."""
+
+DIGITS = 3
+"""Drawn numbers are rounded to so many, so that a result can be typed again."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What one field may be.
+
+    Args:
+        section: "adapter" or "training".
+        key: The field.
+        values: Any values; empty for a range.
+        low: The least number of a range.
+        high: The greatest.
+        log: Whether equal ratios are equally likely.
+        step: From one number to the next; none for all of them, or of whole numbers every one.
+    """
+
+    section: str
+    key: str
+    values: tuple[Any, ...] = ()
+    low: float = 0
+    high: float = 0
+    log: bool = False
+    step: float | None = None
+
+    @property
+    def name(self) -> str:
+        """As in a configuration file: adapter.r."""
+        return f"{self.section}.{self.key}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether a range holds whole numbers alone."""
+        return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int | None)
+
+    @property
+    def choices(self) -> list[Any] | None:
+        """All values in their order; none for a range without steps."""
+        if self.values:
+            return list(self.values)
+        step = self.step or (1 if self.whole and not self.log else None)
+        if step is None:
+            return None
+        return [self.low + number * step for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
+
+    def describe(self) -> str:
+        """In words."""
+        if self.values:
+            return ", ".join(said(value) for value in self.values)
+        how = ", logarithmic" if self.log else f", in steps of {self.step:g}" if self.step else ""
+        return f"{self.low:g} to {self.high:g}{how}"
+
+    def encoded(self, value: Any) -> Any:
+        """A value as Optuna keeps it, which knows no lists."""
+        return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
+
+    def decoded(self, value: Any) -> Any:
+        """The value that Optuna kept or drew."""
+        if self.values:
+            return next(each for each in self.values if self.encoded(each) == value)
+        if self.whole or self.step:
+            return value
+        return min(max(float(f"{value:.{DIGITS}g}"), float(self.low)), float(self.high))
+
+
+def axes_of(config: SweepConfig) -> list[Axis]:
+    """The axes of the space, each checked.
+
+    Raises:
+        QweftError: If there is none, or one is not well formed.
+    """
+    axes = [
+        _axis(section, key, given)
+        for section in ("adapter", "training")
+        for key, given in getattr(config.space, section).items()
+    ]
+    if not axes:
+        raise QweftError(
+            "space: nothing varies; name fields under adapter or training, as adapter: {r: {values: [2, 4]}}"
+        )
+    for axis in axes:
+        if axis.section == "training":
+            _check_training(config.training, axis)
+    return axes
+
+
+def grid(axes: list[Axis]) -> Iterator[Point]:
+    """All points in their order, the last axis moving first; every axis has choices."""
+    for combination in itertools.product(*(axis.choices or () for axis in axes)):
+        yield dict(zip((axis.name for axis in axes), combination, strict=True))
+
+
+def resolved(config: SweepConfig, point: Point) -> tuple[dict[str, Any], TrainingConfig]:
+    """The adapter's specification and the training of a trial."""
+    own: dict[str, dict[str, Any]] = {"adapter": {}, "training": {}}
+    for name, value in point.items():
+        section, _, key = name.partition(".")
+        own[section][key] = value
+    return {**config.adapter, **own["adapter"]}, replace(config.training, **own["training"])
+
+
+def key_of(value: Any) -> str:
+    """A point or a specification as text that is the same for equal ones."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def said(value: Any) -> str:
+    """A value in a sentence or a table."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _axis(section: str, key: str, given: Any) -> Axis:
+    name = f"space.{section}.{key}"
+    shape = "give {values: [...]}, or {low: ..., high: ...} with log: true or a step"
+    if not isinstance(given, Mapping) or not given:
+        raise QweftError(f"{name} is {said(given)}; {shape}")
+    known = ("values", "low", "high", "log", "step")
+    for field in given:
+        if field not in known:
+            raise QweftError(f"{name} has no key {field!r}{closest(str(field), known)}; {shape}")
+    if "values" in given:
+        values = given["values"]
+        if len(given) > 1 or not isinstance(values, list) or not values:
+            raise QweftError(f"{name}.values must be a list of at least one value, and stand alone, got {given}")
+        if len({key_of(value) for value in values}) < len(values):
+            raise QweftError(f"{name}.values has a value twice: {said(values)}; leave one out")
+        return Axis(section, key, tuple(values))
+    low, high, log, step = given.get("low"), given.get("high"), given.get("log", False), given.get("step")
+    if not _number(low) or not _number(high) or not low < high:
+        raise QweftError(f"{name}: low and high must be numbers, low below high, got {low} and {high}")
+    if not isinstance(log, bool):
+        raise QweftError(f"{name}.log must be true or false, got {log}")
+    if log and (low <= 0 or step is not None):
+        raise QweftError(f"{name}: log: true needs a low above 0 and no step, got low {low} and step {step}")
+    if step is not None and (not _number(step) or not 0 < step <= high - low):
+        raise QweftError(f"{name}.step must be a number above 0 and at most high - low, got {step}")
+    return Axis(section, key, (), low, high, log, step)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_training(training: TrainingConfig, axis: Axis) -> None:
+    if axis.key not in TRAINING:
+        raise QweftError(
+            f"space.{axis.name}: that does not vary in a sweep{closest(axis.key, TRAINING)}; what may: "
+            f"{', '.join(TRAINING)}"
+        )
+    kind = TRAINING[axis.key]
+    for value in axis.values or (axis.low, axis.high, *([] if axis.step is None else [axis.step])):
+        right = isinstance(value, bool) if kind is bool else _number(value)
+        if not right or (kind is int and not isinstance(value, int)):
+            called = {float: "a number", int: "a whole number", bool: "true or false"}[kind]
+            raise QweftError(f"space.{axis.name}: {said(value)} is not {called}")
+    for value in axis.values or (axis.low, axis.high):
+        try:
+            check_training(replace(training, **{axis.key: value}))
+        except QweftError as error:
+            raise QweftError(f"space.{axis.name}: {error}") from error

@@ -1,0 +1,131 @@
+"""The space: what is refused, what a point becomes, and what is drawn of it."""
+
+import dataclasses
+import math
+from statistics import median
+
+import pytest
+
+from qweft.errors import QweftError
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
+from qweft.sweep.checks import check_sweep
+from qweft.sweep.config import SpaceConfig
+from qweft.sweep.fitting import Fitting
+from qweft.sweep.proposals import Known, propose, size
+from qweft.sweep.space import axes_of, grid, resolved
+
+
+@pytest.mark.parametrize(
+    ("section", "axis", "message"),
+    [
+        ("adapter", {"r": [2, 4]}, r"space\.adapter\.r is 2 4; give \{values"),
+        ("adapter", {"r": {"value": [2]}}, r"space\.adapter\.r has no key 'value', did you mean 'values'"),
+        ("adapter", {"r": {"values": []}}, r"values must be a list of at least one value"),
+        ("adapter", {"r": {"values": [2], "low": 1}}, "stand alone"),
+        ("adapter", {"r": {"values": [2, 2]}}, "has a value twice"),
+        ("adapter", {"r": {"low": 4, "high": 2}}, "low below high, got 4 and 2"),
+        ("adapter", {"r": {"low": 0, "high": 2, "log": True}}, "log: true needs a low above 0"),
+        ("adapter", {"r": {"low": 1, "high": 2, "log": "yes"}}, "log must be true or false"),
+        ("adapter", {"r": {"low": 1, "high": 2, "step": 3}}, "step must be"),
+        ("training", {"learning_rat": {"values": [1.0]}}, "does not vary in a sweep, did you mean 'learning_rate'"),
+        ("training", {"batch_size": {"low": 1.5, "high": 2}}, "1.5 is not a whole number"),
+        ("training", {"learning_rate": {"values": ["a"]}}, "a is not a number"),
+        (
+            "training",
+            {"learning_rate": {"values": [-1]}},
+            r"space\.training\.learning_rate: training\.learning_rate must",
+        ),
+        ("training", {"packing": {"values": [1]}}, "1 is not true or false"),
+        ("adapter", {"peft_type": {"values": ["LORA"]}}, "adapter must name a peft_type"),
+    ],
+)
+def test_a_wrong_axis_is_named(config, section, axis, message):
+    with pytest.raises(QweftError, match=message.replace(", did you", ".*did you")):
+        check_sweep(dataclasses.replace(config, space=SpaceConfig(**{section: axis})))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": SpaceConfig()}, "nothing varies"),
+        ({"trials": 0}, "trials must be at least 1"),
+        ({"seconds": 0.0}, "seconds must be above 0"),
+        ({"sampler": "grid"}, r"space\.training\.learning_rate is a range without steps"),
+        ({"adapter": {"rival": "quantum-adapter"}}, "qweft compare has rivals"),
+    ],
+)
+def test_a_wrong_sweep_is_named(config, changes, message):
+    with pytest.raises(QweftError, match=message):
+        check_sweep(dataclasses.replace(config, **changes))
+
+
+def test_a_point_becomes_adapter_and_training(config):
+    adapter, training = resolved(config, {"adapter.r": 3, "training.learning_rate": 0.01})
+    assert adapter == {"preset": "qtha", "target_modules": ["q_proj", "v_proj"], "r": 3}
+    assert training == dataclasses.replace(config.training, learning_rate=0.01)
+
+
+def test_ranges_count_their_points(config):
+    space = SpaceConfig(
+        adapter={"width": {"low": 8, "high": 16, "step": 4}, "layers_to_transform": {"values": [[0], [0, 1]]}}
+    )
+    axes = axes_of(dataclasses.replace(config, space=space))
+    assert size(axes) == 6
+    assert list(grid(axes))[1] == {"adapter.width": 8, "adapter.layers_to_transform": [0, 1]}
+    assert size(axes_of(config)) == float("inf")
+
+
+@pytest.fixture
+def fitting(config):
+    return lambda config: Fitting(config, load_model(ModelConfig(name=config.model.name, device="meta")).model)
+
+
+def test_what_trains_more_than_the_budget_is_not_drawn(config, fitting):
+    free = fitting(config)
+    counts = [
+        free.parameters({"adapter.r": 2, "adapter.width": width, "adapter.bond_dimension": 1}) for width in (8, 16)
+    ]
+    bound = dataclasses.replace(config, max_parameters=max(counts) - 1)
+    ours, known = fitting(bound), []
+    for _ in range(6):
+        point = propose(bound, axes_of(bound), ours, known)
+        assert ours.parameters(point) <= bound.max_parameters
+        known.append(Known(point, 1.0))
+    assert ours.refused
+    none = dataclasses.replace(config, max_parameters=1)
+    assert propose(none, axes_of(none), fitting(none), []) is None
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_a_small_space_is_proposed_whole_and_nothing_twice(config, fitting, sampler):
+    space = SpaceConfig(adapter={"r": {"values": [2, 3]}, "width": {"values": [8, 16, 24]}})
+    small = dataclasses.replace(config, space=space, sampler=sampler)
+    known = []
+    while (point := propose(small, axes_of(small), fitting(small), known)) is not None:
+        known.append(Known(point, float(point["adapter.width"])))
+    assert len({str(each.point) for each in known}) == len(known) == 6
+
+
+def test_a_proposal_follows_from_what_it_may_look_at_alone(config, fitting):
+    axes, ours = axes_of(config), fitting(config)
+    known = []
+    for _ in range(8):
+        point = propose(config, axes, ours, known)
+        assert propose(config, axes, ours, known) == point
+        known.append(Known(point, 3.0 + abs(point["training.learning_rate"] - 1e-2)))
+    other = [dataclasses.replace(each, loss=5.0 - each.loss) for each in known]
+    assert propose(config, axes, ours, other) != propose(config, axes, ours, known)
+
+
+def test_tpe_goes_where_the_loss_is_low(config, fitting):
+    space = SpaceConfig(training={"learning_rate": {"low": 1e-6, "high": 1.0, "log": True}})
+    distances = {}
+    for sampler in ("tpe", "random"):
+        wide, known = dataclasses.replace(config, space=space, sampler=sampler), []
+        axes, ours = axes_of(wide), fitting(wide)
+        for _ in range(25):
+            point = propose(wide, axes, ours, known)
+            known.append(Known(point, abs(math.log10(point["training.learning_rate"]) + 2)))
+        distances[sampler] = median(each.loss for each in known[10:])
+    assert distances["tpe"] < 0.5 * distances["random"]

@@ -1,0 +1,243 @@
+"""A sweep from config to page, on a tiny model: the same trials however it is made, stopped and started."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+
+from qweft.cli.main import main
+from qweft.comparison import trial
+from qweft.errors import QweftError
+from qweft.evaluation.saved import put_on
+from qweft.sweep import judge, run
+from qweft.sweep.config import SpaceConfig
+from qweft.sweep.describe import describe
+from qweft.sweep.run import sweep
+
+TIMED = ("seconds", "step_seconds_median")
+
+
+def made(config):
+    """The content of sweep.json."""
+    sweep(config, "space: {}\n", "qweft sweep test.yaml")
+    return read(config.output)
+
+
+def read(output):
+    return json.loads((Path(output) / "sweep.json").read_text())
+
+
+def outcomes(record):
+    """What the trials gave, without their times."""
+    return [{key: value for key, value in each.items() if key not in TIMED} for each in record["trials"]]
+
+
+def study_of(output):
+    return optuna.load_study(study_name="qweft", storage=f"sqlite:///{output}/study.db")
+
+
+def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, monkeypatch):
+    split, tested = [], []
+    held_out, judged = trial.held_out_loss, judge.losses
+    monkeypatch.setattr(
+        trial, "held_out_loss", lambda model, rows, *rest: split.append(len(rows)) or held_out(model, rows, *rest)
+    )
+    monkeypatch.setattr(
+        judge, "losses", lambda bench, adapter, files: tested.append(adapter) or judged(bench, adapter, files)
+    )
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, test_rows=5))
+    record = made(config)
+    output = Path(config.output)
+    assert {"sweep.json", "sweep.md", "loss_by_size.png", "study.db"} <= {path.name for path in output.iterdir()}
+    assert [each["number"] for each in record["trials"]] == [0, 1, 2, 3, 4]
+    assert split == [4] * 6  # the base model and five trials, on the validation rows
+    best = min(record["trials"], key=lambda each: each["validation_loss"])
+    assert record["best"] == best["number"] and tested == [best["adapter"]]
+    assert record["test"].keys() == {"base", "adapted", "standard_error"}
+    for each in record["trials"]:
+        values = {name.partition(".")[2]: value for name, value in each["values"].items()}
+        assert values["learning_rate"] == each["learning_rate"]
+        assert {**config.adapter, **{k: v for k, v in values.items() if k != "learning_rate"}} == each["adapter"]
+    front = [record["trials"][number] for number in record["front"]]
+    assert record["best"] == front[-1]["number"]
+    for own in front:
+        assert not any(
+            other["trainable_parameters"] <= own["trainable_parameters"]
+            and other["validation_loss"] < own["validation_loss"]
+            for other in record["trials"]
+        )
+    study = study_of(output)
+    assert study.best_trial.number == record["best"]
+    assert [each.value for each in study.trials] == [each["validation_loss"] for each in record["trials"]]
+    page = (output / "sweep.md").read_text()
+    assert f"The best is trial {record['best']}" in page and "loss_by_size.png" in page
+
+
+def test_the_test_loss_is_that_of_the_kept_adapter(config):
+    record = made(dataclasses.replace(config, trials=2))
+    bench = run.load_bench(run.shared(config), [], run.Console(quiet=True))
+    model = put_on(bench.loaded, Path(config.output) / f"trial-{record['best']:03d}" / "adapter")
+    found = trial.held_out_loss(model, bench.data.test, bench.loaded.tokenizer.pad_token_id, 4)
+    assert found.loss == pytest.approx(record["test"]["adapted"], rel=1e-6)
+
+
+def test_goes_on_where_it_was_stopped_and_repeats_nothing(config, monkeypatch):
+    fit, calls = trial.fit, []
+
+    def stopping(*arguments):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return fit(*arguments)
+
+    monkeypatch.setattr(trial, "fit", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        made(config)
+    counted = []
+    monkeypatch.setattr(trial, "fit", lambda *arguments: counted.append(1) or fit(*arguments))
+    stopped = made(config)
+    assert len(counted) == 2
+    longer = made(dataclasses.replace(config, trials=6))
+    assert len(counted) == 3
+    assert outcomes(longer)[:5] == outcomes(stopped)
+    monkeypatch.setattr(trial, "fit", fit)
+    whole = made(dataclasses.replace(config, trials=6, output=config.output + "-whole"))
+    assert outcomes(whole) == outcomes(longer)
+
+
+def test_a_sweep_without_its_study_goes_on_from_the_folders_of_its_trials(config, monkeypatch):
+    before = made(config)
+    study = Path(config.output) / "study.db"
+    study.write_bytes(b"no database" * 100)
+    with pytest.raises(QweftError, match=r"study\.db cannot be read as the study of a sweep .* remove that file"):
+        made(config)
+    study.unlink()
+    monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished trial was repeated"))
+    assert outcomes(made(config)) == outcomes(before)
+
+
+def test_another_configuration_is_not_mixed_in(config):
+    made(dataclasses.replace(config, trials=1))
+    with pytest.raises(QweftError, match=r"holds a sweep of another configuration; choose another --output"):
+        made(dataclasses.replace(config, seed=1))
+
+
+def test_a_trial_that_diverges_is_pruned_with_its_curve(config, monkeypatch):
+    fit = trial.fit
+
+    def diverging(model, rows, pad, training, label):
+        if label.startswith("trial-001"):
+            raise trial.DivergedError("the loss is not a number", ((1, 4.0), (2, float("nan"))))
+        return fit(model, rows, pad, training, label)
+
+    monkeypatch.setattr(trial, "fit", diverging)
+    record = made(config)
+    assert [each["state"] for each in record["trials"]] == ["complete", "diverged", "complete", "complete", "complete"]
+    pruned = study_of(config.output).trials[1]
+    assert pruned.state == optuna.trial.TrialState.PRUNED and pruned.intermediate_values == {1: 4.0}
+    assert "diverged" in (Path(config.output) / "sweep.md").read_text()
+    monkeypatch.setattr(trial, "fit", lambda *_: (_ for _ in ()).throw(trial.DivergedError("no number", ())))
+    none = made(dataclasses.replace(config, trials=2, output=config.output + "-none"))
+    assert none["best"] is None and none["test"] is None
+
+
+def test_no_trial_begins_when_the_time_is_spent(config):
+    record = made(dataclasses.replace(config, seconds=1e-6))
+    assert len(record["trials"]) == 1 and record["ended"] == "The time was spent after 1 trial."
+
+
+def test_what_was_refused_is_counted_once_however_often_the_sweep_is_started(config):
+    first = made(dataclasses.replace(config, trials=4))
+    limit = sorted(each["trainable_parameters"] for each in first["trials"])[1]
+    bound = dataclasses.replace(config, max_parameters=limit, output=config.output + "-bound")
+    record = made(bound)
+    assert record["refused"] > 0
+    assert made(bound)["refused"] == record["refused"]
+    assert all(each["trainable_parameters"] <= limit for each in record["trials"])
+
+
+def test_a_small_grid_ends_early(config):
+    space = SpaceConfig(adapter={"r": {"values": [2, 3]}})
+    record = made(dataclasses.replace(config, space=space, sampler="grid"))
+    assert [each["values"]["adapter.r"] for each in record["trials"]] == [2, 3]
+    assert record["ended"] == "The space has no further configuration within the budget after 2 trials."
+
+
+def test_nothing_within_the_budget_is_said_before_anything_is_loaded(config, monkeypatch):
+    monkeypatch.setattr(run, "load_bench", lambda *_: pytest.fail("weights were loaded"))
+    with pytest.raises(
+        QweftError, match=r"no configuration of the space can be trained within max_parameters 1; .*more than"
+    ):
+        made(dataclasses.replace(config, max_parameters=1))
+    typo = dataclasses.replace(config, space=SpaceConfig(adapter={"bond_dimensio": {"values": [1]}}))
+    with pytest.raises(QweftError, match=r"has no field 'bond_dimensio'.*bond_dimension"):
+        made(typo)
+
+
+def test_the_dry_run_says_the_space_the_share_that_fits_and_the_time(config):
+    from rich.console import Console
+
+    def said(config):
+        console = Console(width=200)
+        with console.capture() as captured:
+            console.print(describe(config))
+        return captured.get()
+
+    assert "time: not known before the first trial" in said(config)
+    record = made(dataclasses.replace(config, trials=2))
+    limit = min(each["trainable_parameters"] for each in record["trials"])
+    text = said(dataclasses.replace(config, max_parameters=limit))
+    assert "training.learning_rate │ 0.001 to 0.03, logarithmic" in text
+    assert f"drawn configurations train at most {limit:,} parameters" in text
+    assert "2 trials are finished" in text and "the other 3 take some" in text
+
+
+def start(path, output, *more):
+    """A sweep in a process of its own, with one thread."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "qweft", "sweep", str(path), "--output", str(output), *more],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(asdict(dataclasses.replace(config, trials=6))))
+    first, second = (start(path, tmp_path / "two") for _ in range(2))
+    while not list((tmp_path / "two").glob("trial-*")):
+        assert first.poll() is None and second.poll() is None
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    said = second.communicate(timeout=240)[0]
+    assert second.returncode == 0, said
+    several = start(path, tmp_path / "workers", "--workers", "2").communicate(timeout=240)[0]
+    assert "sweep:" in several, several
+    assert (tmp_path / "workers" / "worker-2.log").is_file()
+    one = start(path, tmp_path / "one").communicate(timeout=240)[0]
+    assert "[6/6]" in one, one
+    expected = outcomes(read(tmp_path / "one"))
+    assert outcomes(read(tmp_path / "two")) == expected
+    assert outcomes(read(tmp_path / "workers")) == expected
+
+
+def test_the_command_names_what_is_wrong(config, tmp_path, capsys):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(asdict(config)))
+    assert main(["sweep", str(path), "--trials", "0"]) == 2
+    assert "trials must be at least 1, got 0" in capsys.readouterr().err
+    assert main(["sweep", str(path), "--space.adapter.r", "{values: [0]}", "--dry-run"]) == 2
+    assert "no configuration of the space can be trained" in capsys.readouterr().err
+    assert main(["sweep", str(path), "--dry-run"]) == 0
