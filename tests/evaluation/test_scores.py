@@ -24,12 +24,12 @@ def test_a_difference_is_paired():
 
 def test_the_bootstrap_of_a_mean_is_the_means_error():
     rows = np.random.default_rng(3).normal(size=(200, 1))
-    both = np.hstack([rows, np.ones_like(rows)])
-    found = compare_statistics("x", both, both + [1.0, 0.0], lambda sums: sums[0] / sums[1])
+    both, moved = (np.hstack([values, np.ones_like(rows)]) for values in (rows, rows + 1))
+    found = compare_statistics("x", both, moved, lambda sums: sums[0] / sums[1])
     assert found.base.value == pytest.approx(rows.mean())
     assert found.base.standard_error == pytest.approx(mean(rows[:, 0].tolist()).standard_error, rel=0.08)
     assert found.difference.value == pytest.approx(1) and found.difference.standard_error == pytest.approx(0, abs=1e-12)
-    assert found == compare_statistics("x", both, both + [1.0, 0.0], lambda sums: sums[0] / sums[1])
+    assert found == compare_statistics("x", both, moved, lambda sums: sums[0] / sums[1])
     assert compare_statistics("x", both[:1], both[:1], lambda sums: sums[0]).base.standard_error is None
 
 
