@@ -10,7 +10,8 @@ class DataConfig:
 
     Args:
         source: A file (.jsonl, .json, .csv, .parquet; .txt and .md are plain text), a folder of such files,
-            "embedded:gsm_symbolic", "embedded:chitchat", a public data set by name (`qweft data list`), or a hub id.
+            "embedded:gsm_symbolic", "embedded:chitchat", "embedded:reasoning_gym:TASK", a public data set by name
+            (`qweft data list`), or a hub id.
         file: A copy of the data set that source names, where it is not to be fetched.
         max_rows: Only so many rows are read, the first ones; of a hub's data set no more than these are fetched.
         train_rows: At most so many training rows; none means all that the split leaves.
