@@ -33,7 +33,7 @@ def test_bleu_is_sacrebleus(references, answers, tokenize):
 def test_bleu_error_is_sacrebleus_bootstrap():
     """Its paired bootstrap test prints half the 95% interval; ours is the standard deviation."""
     rng = np.random.default_rng(0)
-    words = "a b c d e f g h".split()
+    words = ["a", "b", "c", "d", "e", "f", "g", "h"]
     references = [" ".join(rng.choice(words, 12)) for _ in range(60)]
     answers = [" ".join(w if rng.random() < 0.7 else "z" for w in text.split()) for text in references]
     theirs = sacrebleu.metrics.BLEU(references=[references]).corpus_score(answers, None, n_bootstrap=1000)

@@ -84,7 +84,8 @@ def plain(text: str) -> str:
     ' 3/4,42%'
     """
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 1½ is not 11/2
-    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/").replace("**", "")
+    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
+    text = re.sub(r"(?<!\w)\*\*|\*\*(?![\w(-])", "", text)  # bold, and no power
     text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r" \1/\2", text)
     text = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\(?:left|right)\b|\\[,!;: ]|\\[()\[\]]", "", text).replace("{,}", ",")
@@ -98,19 +99,35 @@ def final_answers(text: str) -> dict[str, FinalAnswer]:
         text: What follows the chain of thought, or a whole solution; places are those in `plain` of it.
     """
     text = plain(text)
-    found = []
-    for mark, pattern in _MARKED.items():
-        for match in pattern.finditer(text):
-            found.append(FinalAnswer(mark, next(filter(None, match.groups())).strip(), match.start()))
-    for match in _BOXED.finditer(text):
-        inside = _braced(text, match.end())
-        if inside:
-            found.append(FinalAnswer("boxed", inside, match.start()))
+    found = _marked(text)
     if not found:
         numbers = list(_ANYWHERE.finditer(text))
         found = [FinalAnswer("", each.group().strip(), each.start()) for each in numbers[-1:]]
-    last = {each.mark: each for each in sorted(found, key=lambda each: each.start)}
+    last = {each.mark: each for each in found}
     return dict(sorted(last.items(), key=lambda pair: pair[1].start))
+
+
+def marked_text(text: str) -> str | None:
+    """The last marked answer letter by letter, as a verifier wants it; none where nothing is marked.
+
+    >>> marked_text("It is <answer>x**2 </answer>")
+    'x**2'
+    """
+    found = _marked(text)
+    return found[-1].text if found else None
+
+
+def _marked(text: str) -> list[FinalAnswer]:
+    """Every marked answer, in order."""
+    found = []
+    for mark, pattern in _MARKED.items():
+        for match in pattern.finditer(text):
+            inside = next(filter(None, match.groups()), "").strip()
+            found += [FinalAnswer(mark, inside, match.start())] if inside else []
+    for match in _BOXED.finditer(text):
+        inside = _braced(text, match.end())
+        found += [FinalAnswer("boxed", inside, match.start())] if inside else []
+    return sorted(found, key=lambda each: each.start)
 
 
 def _braced(text: str, start: int) -> str:

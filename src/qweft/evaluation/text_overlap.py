@@ -17,6 +17,16 @@ ROUGE = ("rouge1", "rouge2", "rougeL")
 NGRAMS = 4
 
 
+def check_packages() -> None:
+    """See that all packages are there, before a model is loaded.
+
+    Raises:
+        QweftError: If one is not.
+    """
+    for module in ("sacrebleu", "rouge_score", "jieba"):
+        require(module, EXTRA, WHAT)
+
+
 def is_chinese(texts: Sequence[str]) -> bool:
     """Whether the texts, all together, are written in Chinese, by their letters.
 
@@ -56,9 +66,7 @@ def compare_texts(references: Sequence[str], base: Sequence[str], adapted: Seque
     return [_compare_bleu(references, base, adapted, chinese), *_compare_rouge(references, base, adapted, chinese)]
 
 
-def _compare_bleu(
-    references: Sequence[str], base: Sequence[str], adapted: Sequence[str], chinese: bool
-) -> Compared:
+def _compare_bleu(references: Sequence[str], base: Sequence[str], adapted: Sequence[str], chinese: bool) -> Compared:
     kind = require("sacrebleu.metrics", EXTRA, WHAT).BLEU
     bleu = kind(tokenize="zh" if chinese else "13a", effective_order=True)  # the order concerns single rows alone
 
