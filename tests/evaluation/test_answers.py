@@ -5,10 +5,11 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM, PreTrainedTokenizerFast
 
 from qweft.data.conversation import Conversation, Message
 from qweft.errors import QweftError
+from qweft.evaluation import generation
 from qweft.evaluation.answers import Answer, generate_answers
 
 TEMPLATE = (
@@ -126,3 +127,58 @@ def test_a_tokenizer_without_chat_template(model, tokenizer):
 
 def test_no_conversations(model, tokenizer):
     assert generate_answers(model, tokenizer, [], 3) == []
+
+
+def many(count):
+    """Conversations of different lengths."""
+    return [conversation(" ".join(f"w{(7 * i + k) % 40}" for k in range(1 + i % 9)), "w1") for i in range(count)]
+
+
+@pytest.mark.parametrize("batch", [2, 3, 16])
+def test_an_answer_does_not_depend_on_the_batch(model, tokenizer, batch):
+    model.generation_config.eos_token_id = [7, 9, 11, 13]  # rows end at different tokens, or are cut
+    one_by_one = generate_answers(model, tokenizer, many(16), 12)
+    assert generate_answers(model, tokenizer, many(16), 12, batch) == one_by_one
+    assert len({len(answer.generated) for answer in one_by_one}) > 3
+    assert {answer.is_cut for answer in one_by_one} == {True, False}
+
+
+def test_positions_leave_the_padding_out(model, tokenizer, monkeypatch):
+    """Were they counted with it, the answers would differ: the test above could not see it otherwise."""
+    one_by_one = generate_answers(model, tokenizer, many(6), 12)
+    monkeypatch.setattr(torch.Tensor, "cumsum", lambda self, _: torch.ones_like(self).long().__mul__(7))
+    assert generate_answers(model, tokenizer, many(6), 12, 6) != one_by_one
+
+
+def test_near_ties_are_answered_alone(model, tokenizer, monkeypatch):
+    alone = []
+    greedy_alone = generation.greedy
+
+    def noted(model, prompt, *rest):
+        alone.append(list(prompt))
+        return greedy_alone(model, prompt, *rest)
+
+    one_by_one = generate_answers(model, tokenizer, many(6), 6)
+    monkeypatch.setattr(generation, "greedy", noted)
+    assert generate_answers(model, tokenizer, many(6), 6, 3) == one_by_one
+    assert not alone
+    monkeypatch.setattr(generation, "NEAR", 10.0)
+    assert generate_answers(model, tokenizer, many(6), 6, 3) == one_by_one
+    assert len(alone) == 6
+
+
+def test_two_tokens_that_tie_exactly(model, tokenizer):
+    """Every word's output weights twice: which of the two is chosen must not depend on the batch."""
+    with torch.no_grad():
+        model.lm_head.weight[27:47] = model.lm_head.weight[7:27]
+    one_by_one = generate_answers(model, tokenizer, many(6), 6)
+    assert generate_answers(model, tokenizer, many(6), 6, 6) == one_by_one
+
+
+def test_several_at_a_time_only_where_it_changes_nothing(model, tokenizer):
+    with pytest.raises(QweftError, match="generation_batch 2: in bfloat16 an answer would depend on the prompts"):
+        generate_answers(model.bfloat16(), tokenizer, many(2), 2, 2)
+    generate_answers(model, tokenizer, many(2), 2)
+    mamba = MambaForCausalLM(MambaConfig(vocab_size=len(tokenizer), hidden_size=8, num_hidden_layers=1, state_size=2))
+    with pytest.raises(QweftError, match="MambaForCausalLM takes no positions"):
+        generate_answers(mamba, tokenizer, many(2), 2, 2)

@@ -81,10 +81,12 @@ def _check(verb: str, sources: list[str]) -> None:
 def _list(wants_json: bool) -> None:
     from qweft.data.describe import describe_sources
     from qweft.data.embedded import EMBEDDED_DATA
+    from qweft.data.gym import PREFIX
     from qweft.data.named import NAMED
 
     if wants_json:
         named = [{"name": each.name, "hub": each.source, "about": each.about} for each in NAMED]
-        print_json([*({"name": f"embedded:{name}"} for name in EMBEDDED_DATA), *named])
+        embedded = [*EMBEDDED_DATA, f"{PREFIX}TASK"]
+        print_json([*({"name": f"embedded:{name}"} for name in embedded), *named])
     else:
         show(describe_sources())

@@ -11,14 +11,15 @@ from qweft.cli.parser import parse_folder
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
 from qweft.hardware.config import HardwareConfig
 from qweft.models.config import ModelConfig
 
 COMMAND = Command(
     name="evaluate",
-    description="Judge a trained adapter beside its base model; with a device, also with its circuits measured there, "
-    "at several numbers of shots and strengths of noise. Options change single keys of the config that the adapter was "
+    description="Judge a trained adapter beside its base model: loss and perplexity, and on request its answers, the "
+    "loss on other text, and tasks of lm-evaluation-harness; with a device, also with its circuits measured there, at "
+    "several numbers of shots and strengths of noise. Options change single keys of the config that the adapter was "
     "trained with; what is not given stays as it was in that run.",
     example="qweft evaluate runs/train/adapter --device noisy --shots 100,1000 --max-circuits 20000",
     target="ADAPTER",
@@ -59,6 +60,12 @@ def run(argv: Sequence[str]) -> None:
             f"--{wanted[0].replace('_', '-')} is about circuits measured on a device; name one with --device "
             "(qweft devices lists them)"
         )
+    if wanted:
+        for name in sections.get("evaluation", {}):
+            if name not in EVERYWHERE:
+                raise QweftError(
+                    f"--evaluation.{name} is not measured on a device; leave it out, or leave out --device"
+                )
     with only_json("json" in flags):
         as_json, described = (
             _measured(folder, sections, options, flags, argv) if wanted else _computed(folder, sections)

@@ -11,7 +11,7 @@ from qweft.adapter.checks import closest
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
-from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.checks import check_evaluation, check_judged_by_loss
 from qweft.training.checks import check_training
 
 
@@ -44,6 +44,7 @@ def check_comparison(config: ComparisonConfig) -> None:
     """
     check_training(config.training)
     check_evaluation(config.evaluation, config.data)
+    check_judged_by_loss(config.evaluation)
     seeds = config.seeds
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise QweftError(f"seeds must be different whole numbers from 0 to 4294967295, at least one, got {seeds}")

@@ -159,7 +159,7 @@ def _run_config(bench: Bench, method: Method, seed: int, judging: EvaluationConf
 def _fingerprint(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig) -> str:
     """A hash of everything that decides what the run gives."""
     decides = {
-        "judging": asdict(judging),
+        "judging": judging.everywhere(),
         "training": None if method is None else _budget(bench, method, seed).decides(),
         "adapter": None if method is None else method.adapter,
     }

@@ -10,7 +10,8 @@ class DataConfig:
 
     Args:
         source: A file (.jsonl, .json, .csv, .parquet; .txt and .md are plain text), a folder of such files,
-            "embedded:gsm_symbolic", "embedded:chitchat", a public data set by name (`qweft data list`), or a hub id.
+            "embedded:gsm_symbolic", "embedded:chitchat", "embedded:reasoning_gym:TASK", a public data set by name
+            (`qweft data list`), or a hub id.
         train_rows: At most so many training rows; none means all that the split leaves.
         validation_rows: Rows kept for choosing (learning rates, checkpoints).
         test_rows: Rows kept for the reported numbers; never trained on or chosen by.

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from qweft.data.check import DataCheck, Lengths, Stretch
 from qweft.data.embedded import EMBEDDED_DATA
+from qweft.data.gym import PREFIX
 from qweft.data.named import NAMED
 from qweft.data.overlap import Overlap
 from qweft.plural import many
@@ -97,6 +98,10 @@ def describe_sources() -> Group:
     for name, rows in EMBEDDED_DATA.items():
         about = (rows.__doc__ or "").splitlines()[0].removeprefix("Yield ").rstrip(".")
         lines += [Text(f"embedded:{name}", style="bold"), Text(f"  {about}; from a Python package")]
+    lines += [
+        Text(f"embedded:{PREFIX}TASK", style="bold"),
+        Text("  Any task of reasoning-gym whose entries have a text answer, with its verifier; from a Python package"),
+    ]
     for each in NAMED:
         lines += [Text(each.name, style="bold"), Text(f"  {each.about}; from the hub, {each.source}")]
     return Group(*lines, Text("\nA copy of one of the hub's: --data.source NAME --data.file FILE"))

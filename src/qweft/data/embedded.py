@@ -6,19 +6,17 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qweft.cache import cache_folder
 from qweft.data.arithmetic import false_step, last_number, tidy
+from qweft.data.gym import PREFIX, gym_dataset, gym_rows
 from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.models.packages import fetch_pieces, installed_file
 
-SEED = 1
-"""Seed of gsm_symbolic; a fixed one, so that every run of every user sees the same rows."""
-GENERATED = 2000
-"""Rows generated of gsm_symbolic, before wrong ones and duplicates are left out."""
 WINDOW = 6
 """Longest window of a chitchat conversation, in messages."""
 SETTING = "Small talk between two people."
@@ -34,16 +32,18 @@ def embedded_rows(name: str) -> Rows:
     """Yield (where, row) of an embedded data set.
 
     Args:
-        name: "gsm_symbolic" or "chitchat".
+        name: "gsm_symbolic", "chitchat", or "reasoning_gym:TASK".
 
     Raises:
         QweftError: The name is not known, or the package is not installed.
     """
     rows = EMBEDDED_DATA.get(name)
+    if rows is None and name.startswith(PREFIX):
+        rows = partial(gym_rows, name.removeprefix(PREFIX))
     if rows is None:
         close = difflib.get_close_matches(name.lower(), EMBEDDED_DATA, n=1, cutoff=0.4)
         meant = f"; did you mean embedded:{close[0]}?" if close else ""
-        listed = ", ".join(f"embedded:{known}" for known in EMBEDDED_DATA)
+        listed = ", ".join(f"embedded:{known}" for known in (*EMBEDDED_DATA, f"{PREFIX}TASK"))
         raise QweftError(f"data embedded:{name}: unknown; there are {listed}{meant}")
     for number, row in enumerate(rows(), 1):
         yield f"embedded:{name}, row {number}", row
@@ -57,12 +57,8 @@ def gsm_symbolic() -> Iterator[dict[str, Any]]:
     round without a word), and repeated questions. The group is the template, told by the names of its variables, so
     that a split tests on problems whose template was never trained on.
     """
-    try:
-        import reasoning_gym
-    except ImportError as fault:
-        raise _missing("gsm_symbolic", "reasoning-gym") from fault
     seen: set[str] = set()
-    for made in reasoning_gym.create_dataset("gsm_symbolic", seed=SEED, size=GENERATED):
+    for made in gym_dataset("gsm_symbolic"):
         question, worked = made["question"], tidy(made["metadata"]["answer_cot"])
         if question in seen or last_number(worked) != made["answer"] or false_step(worked):
             continue
@@ -121,10 +117,6 @@ def _merge(blocks: list[list[dict[str, str]]]) -> list[tuple[str, str]]:
             text = f"{turns.pop()[1]}\n{text}"
         turns.append((message["sender"], text))
     return turns
-
-
-def _missing(name: str, package: str) -> QweftError:
-    return QweftError(f"data embedded:{name}: the package {package} is not installed: pip install 'qweft[embedded]'")
 
 
 EMBEDDED_DATA: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {"gsm_symbolic": gsm_symbolic, "chitchat": chitchat}

@@ -1,8 +1,12 @@
 """What an evaluation section may hold."""
 
 from qweft.data.config import DataConfig
+from qweft.data.gym import gym_task
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
+
+LEAST = {"batch_size": 1, "answers": 0, "max_new_tokens": 1, "generation_batch": 1, "forgetting_rows": 1}
+LEAST_IF_GIVEN = {"generated": 1, "lm_eval_limit": 1}
 
 
 def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
@@ -11,9 +15,39 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
     Raises:
         QweftError: Naming the key, the value, and what it may be.
     """
-    for name, least in (("batch_size", 1), ("answers", 0), ("max_new_tokens", 1)):
-        if getattr(evaluation, name) < least:
-            raise QweftError(f"evaluation.{name} must be at least {least}, got {getattr(evaluation, name)}")
+    for name, least in {**LEAST, **LEAST_IF_GIVEN}.items():
+        value = getattr(evaluation, name)
+        if value is not None and value < least:
+            raise QweftError(f"evaluation.{name} must be at least {least}, got {value}")
     rows = data.test_rows if evaluation.split == "test" else data.validation_rows
     if rows < 1:
         raise QweftError(f"data.{evaluation.split}_rows must be at least 1 to judge on the {evaluation.split} rows")
+    if evaluation.generated is not None and evaluation.generated > rows:
+        raise QweftError(
+            f"evaluation.generated is {evaluation.generated}, and there are {rows} {evaluation.split} rows; raise "
+            f"data.{evaluation.split}_rows, or leave evaluation.generated out to answer all"
+        )
+    if "verifier" in evaluation.metrics and gym_task(data.source) is None:
+        raise QweftError(
+            f"evaluation.metrics verifier: data {data.source} has no verifier; embedded:gsm_symbolic and "
+            "embedded:reasoning_gym:TASK have one"
+        )
+    if evaluation.forgetting == data.source:
+        raise QweftError(
+            f"evaluation.forgetting {evaluation.forgetting} is what the adapter learned from; give other data"
+        )
+
+
+def check_judged_by_loss(evaluation: EvaluationConfig) -> None:
+    """See that nothing is asked for that a comparison does not measure.
+
+    Raises:
+        QweftError: Naming the key.
+    """
+    plain = EvaluationConfig(**evaluation.everywhere())
+    name = next((name for name in vars(plain) if getattr(plain, name) != getattr(evaluation, name)), None)
+    if name is not None:
+        raise QweftError(
+            f"evaluation.{name}: a comparison judges by loss and shows answers; leave it out, and score an adapter "
+            f"of the comparison by qweft evaluate OUTPUT/METHOD-SEED/adapter --evaluation.{name}"
+        )

@@ -16,11 +16,13 @@ class Prompt:
         ids: Its tokens, as the chat template writes them.
         shown: The same for a reader, without the template's marks.
         reference: The answer on record.
+        in_thought: Whether the template has opened a chain of thought already, as R1's do.
     """
 
     ids: list[int]
     shown: str
     reference: str
+    in_thought: bool = False
 
 
 def prompt_of(conversation: Conversation, tokenizer: Any) -> Prompt:
@@ -36,7 +38,7 @@ def prompt_of(conversation: Conversation, tokenizer: Any) -> Prompt:
         return Prompt(ids[:half], shown, rest)
     text = render(conversation.prompt, tokenizer, answer_next=True)
     ids = tokenizer(text, add_special_tokens=False).input_ids
-    return Prompt(ids, _shown(conversation.prompt), conversation.answer)
+    return Prompt(ids, _shown(conversation.prompt), conversation.answer, text.rstrip().endswith("<think>"))
 
 
 def _shown(prompt: Sequence[Message]) -> str:

@@ -1,0 +1,120 @@
+"""Tasks of lm-evaluation-harness, through its own API, on a model that is loaded."""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from qweft.errors import QweftError
+from qweft.evaluation.mode import judged
+from qweft.evaluation.scores import Compared, Score, compare_means
+from qweft.extras import require
+
+EXTRA, WHAT = "lm-eval", "evaluation.lm_eval"
+RELEVANT = ("results", "samples", "n-samples", "versions", "configs")
+
+
+def check_harness(tasks: Sequence[str]) -> None:
+    """See that the package is there, and the tasks that are files.
+
+    Raises:
+        QweftError: If they are not.
+    """
+    require("lm_eval", EXTRA, WHAT)
+    for task in tasks:
+        if _is_file(task) and not Path(task).is_file():
+            raise QweftError(f"evaluation.lm_eval {task}: there is no such file; give a task's name, or its .yaml file")
+
+
+def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | None, batch_size: int) -> dict[str, Any]:
+    """The harness's own results, with its record of each example.
+
+    Args:
+        model: A transformers model, bare or with an adapter.
+        tokenizer: Its tokenizer.
+        tasks: Names, or paths of .yaml files.
+        limit: Examples of each task at most.
+        batch_size: Examples at a time.
+
+    Raises:
+        QweftError: The package is missing, or a task cannot be had or run.
+    """
+    lm_eval = require("lm_eval", EXTRA, WHAT)
+    wrapped = require("lm_eval.models.huggingface", EXTRA, WHAT).HFLM
+    try:
+        with judged(model), _hushed(), _padding_kept(tokenizer):
+            found = lm_eval.simple_evaluate(
+                model=wrapped(pretrained=model, tokenizer=tokenizer, batch_size=batch_size), tasks=[*tasks], limit=limit
+            )
+    except Exception as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise QweftError(
+            f"evaluation.lm_eval {', '.join(tasks)}: the harness stopped ({type(error).__name__}: {reason[:200]}); its "
+            "tasks are by name (lm-eval ls tasks), most of them need the hub; a .yaml file may be a task of local data"
+        ) from error
+    return {key: found[key] for key in RELEVANT if key in found}
+
+
+def compare_harness(base: dict[str, Any], adapted: dict[str, Any]) -> list[Compared]:
+    """Each metric of each task, with the harness's errors; a difference's is paired where examples have values."""
+    return [
+        _compare(base, adapted, task, key)
+        for task, values in base["results"].items()
+        for key in values
+        if isinstance(values[key], int | float) and "," in key and "_stderr," not in key
+    ]
+
+
+def _compare(base: dict[str, Any], adapted: dict[str, Any], task: str, key: str) -> Compared:
+    metric, _, kept = key.partition(",")
+    name = f"{task} {metric}" + ("" if kept == "none" else f" ({kept})")
+    values = [
+        [float(sample[metric]) for sample in found.get("samples", {}).get(task, ()) if _counts(sample, metric, kept)]
+        for found in (base, adapted)
+    ]
+    paired = compare_means(name, *values) if values[0] and len(values[0]) == len(values[1]) else None
+    scores = [_score(found, task, metric, kept, len(values[0])) for found in (base, adapted)]
+    value = scores[1].value - scores[0].value
+    # the harness may sum a metric up by another rule than the mean; an error of means is then no error of it
+    is_mean = paired is not None and abs(paired.difference.value - value) < 1e-9
+    error = paired.difference.standard_error if paired is not None and is_mean else None
+    return Compared(name, *scores, Score(value, error, len(values[0])), note="lm-evaluation-harness")
+
+
+def _counts(sample: dict[str, Any], metric: str, kept: str) -> bool:
+    """Whether an example's record holds a number for that metric; there is one record for each filter."""
+    return isinstance(sample.get(metric), int | float) and sample.get("filter", kept) == kept
+
+
+def _score(found: dict[str, Any], task: str, metric: str, kept: str, rows: int) -> Score:
+    values = found["results"][task]
+    error = values.get(f"{metric}_stderr,{kept}")
+    counted = found.get("n-samples", {}).get(task, {}).get("effective", rows)
+    return Score(float(values[f"{metric},{kept}"]), float(error) if isinstance(error, int | float) else None, counted)
+
+
+def _is_file(task: str) -> bool:
+    return task.endswith((".yaml", ".yml"))
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """The harness tells much of what it does; errors are left."""
+    logger = logging.getLogger("lm_eval")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _padding_kept(tokenizer: Any) -> Iterator[None]:
+    """The harness sets the tokenizer's side of padding for itself."""
+    side = tokenizer.padding_side
+    try:
+        yield
+    finally:
+        tokenizer.padding_side = side

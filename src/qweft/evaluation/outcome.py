@@ -1,0 +1,141 @@
+"""What came of judging an adapter beside its base model, as JSON and as a table."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from qweft.evaluation.answers import Answer
+from qweft.evaluation.loss import HeldOutLoss
+from qweft.evaluation.scores import Compared, Score
+from qweft.plural import many
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Base model and adapter on the same rows.
+
+    Args:
+        adapter: The adapter's folder.
+        model: Where the base model came from.
+        dtype: Type of its weights, in which it computed.
+        device: Where.
+        data: The data's source.
+        split: The rows: validation or test.
+        base: The base model's loss.
+        adapted: The adapted model's loss.
+        scores: Everything that was measured, the loss first.
+        base_answers: Answers of the base model.
+        adapted_answers: Answers of the adapted model to the same prompts.
+        judged: For each of these rows what metrics found of it alone.
+        shown: How many of the answers are shown.
+        max_new_tokens: Longest answer.
+        forgetting: Both models' losses on the other data; none where it was not asked for.
+        harness: The harness's own results, of both models; none where it was not asked for.
+    """
+
+    adapter: Path
+    model: str
+    dtype: str
+    device: str
+    data: str
+    split: str
+    base: HeldOutLoss
+    adapted: HeldOutLoss
+    scores: list[Compared]
+    base_answers: list[Answer]
+    adapted_answers: list[Answer]
+    judged: list[dict[str, Any]]
+    shown: int
+    max_new_tokens: int
+    forgetting: tuple[HeldOutLoss, HeldOutLoss] | None = None
+    harness: tuple[dict[str, Any], dict[str, Any]] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers and answers as JSON can hold them."""
+        answers = [
+            {
+                **base.to_json(),
+                "generated": {"base": base.generated, "adapted": adapted.generated},
+                "is_cut": {"base": base.is_cut, "adapted": adapted.is_cut},
+                **judged,
+            }
+            for base, adapted, judged in zip(self.base_answers, self.adapted_answers, self.judged, strict=True)
+        ]
+        return {
+            "adapter": str(self.adapter),
+            "model": self.model,
+            "dtype": self.dtype,
+            "device": self.device,
+            "data": self.data,
+            "split": self.split,
+            "rows": len(self.base.rows),
+            "base": asdict(self.base),
+            "adapted": asdict(self.adapted),
+            "scores": [each.to_json() for each in self.scores],
+            "max_new_tokens": self.max_new_tokens,
+            "answers": answers,
+            **{name: _of_both(found, asdict) for name, found in (("forgetting", self.forgetting),) if found},
+            **{name: _of_both(found, dict) for name, found in (("lm_eval", self.harness),) if found},
+        }
+
+    def describe(self) -> Group:
+        """A table of the scores, what there is to know of them, and answers side by side, for the terminal."""
+        rows, tokens = many(len(self.base.rows), "row"), many(self.base.tokens, "target token")
+        table = Table(title=f"{self.data}, {self.split}: {rows}, {tokens}; {self.dtype} on {self.device}")
+        for column in ("", "base", "adapted", "difference", "rows"):
+            table.add_column(column, justify="right" if column else "left")
+        for each in self.scores:
+            table.add_row(Text(_named(each)), *_cells(each), f"{each.base.rows:,}")
+        panels = []
+        pairs = list(zip(self.base_answers, self.adapted_answers, strict=True))
+        for base, adapted in pairs[: self.shown]:
+            text = Text()
+            for title, answer in (
+                ("reference", base.reference),
+                ("base", base.generated),
+                ("adapted", adapted.generated),
+            ):
+                text.append(f"{title}: ", style="bold").append(f"{answer}\n")
+            panels.append(Panel(text, title=Text(base.prompt[-200:]), title_align="left"))
+        return Group(table, *(Text(note) for note in self._notes()), *panels)
+
+    def _notes(self) -> list[str]:
+        """What names of scores do not say, each once, and how many answers were cut where that decides a score."""
+        told: dict[str, list[str]] = {}
+        for each in self.scores:
+            if each.note:
+                told.setdefault(each.note, []).append(each.name)
+        notes = [f"{', '.join(names)}: {note}" for note, names in told.items()]
+        cut = [sum(answer.is_cut for answer in answers) for answers in (self.base_answers, self.adapted_answers)]
+        if any(self.judged) and any(cut):
+            notes.append(
+                f"cut after {self.max_new_tokens} tokens (evaluation.max_new_tokens): {cut[0]} of the base model's "
+                f"{many(len(self.base_answers), 'answer')}, {cut[1]} of the adapted one's"
+            )
+        return notes
+
+
+def _of_both(found: Sequence[Any], convert: Any) -> dict[str, Any]:
+    base, adapted = found
+    return {"base": convert(base), "adapted": convert(adapted)}
+
+
+def _named(score: Compared) -> str:
+    return f"{score.name}, {score.unit}" if score.unit else score.name
+
+
+def _cells(score: Compared) -> list[str]:
+    digits = 1 if score.unit == "%" else 2 if score.name == "perplexity" else 4
+    signed = _with_error(score.difference, f"+.{digits}f")
+    return [_with_error(score.base, f".{digits}f"), _with_error(score.adapted, f".{digits}f"), signed]
+
+
+def _with_error(score: Score, form: str) -> str:
+    error = "" if score.standard_error is None else f" ± {score.standard_error:{form.removeprefix('+')}}"
+    return f"{score.value:{form}}{error}"

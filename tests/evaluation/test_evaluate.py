@@ -1,0 +1,157 @@
+"""`evaluate` on a tiny model: every metric is there, for both models, with its error; what is off stays off."""
+
+import json
+import sys
+
+import pytest
+from rich.console import Console
+from tests.tiny_folder import save_tiny_model
+
+from qweft.adapter.attach import attach
+from qweft.adapter.specification import adapter_config
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.methods import check_comparison
+from qweft.errors import QweftError
+from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
+from qweft.evaluation.run import evaluate
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
+from qweft.training.run import save_adapter
+
+ADAPTER = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
+NAMES = ["loss", "perplexity"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, an adapter that does something, and rows with worked answers."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    save_tiny_model(folder / "model")
+    model = attach(load_model(ModelConfig(name=str(folder / "model"))).model, adapter_config(ADAPTER))
+    for name, parameter in model.named_parameters():
+        if "qwthn" in name:
+            parameter.data += 0.3
+    save_adapter(model, folder / "adapter")
+    rows = [{"question": f"{n} and 1?", "answer": f"{n} + 1 = {n + 1}\n#### {n + 1}"} for n in range(40)]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    other = [{"text": f"There are {n} apples. How are you?"} for n in range(40)]
+    (folder / "other.jsonl").write_text("\n".join(map(json.dumps, other)))
+    return folder
+
+
+def judged(folder, **evaluation):
+    data = {"source": str(folder / "rows.jsonl"), "validation_rows": 4, "test_rows": 8, "max_length": 64}
+    data |= evaluation.pop("data", {})
+    sections = {
+        "model": {"name": str(folder / "model")}, "data": data, "evaluation": {"max_new_tokens": 6} | evaluation
+    }  # fmt: skip
+    return evaluate(folder / "adapter", sections)
+
+
+def test_only_the_loss_where_nothing_else_is_asked_for(folder):
+    found = judged(folder, answers=2)
+    assert [each.name for each in found.scores] == NAMES
+    loss = found.scores[0]
+    assert (loss.base.value, loss.adapted.value) == (found.base.loss, found.adapted.loss)
+    assert loss.difference.value == pytest.approx(found.adapted.loss - found.base.loss) and loss.difference.value != 0
+    assert len(found.base_answers) == 2 and found.forgetting is None and found.harness is None
+    plain = found.to_json()
+    assert (plain["dtype"], plain["device"], plain["rows"]) == ("float32", "cpu", 8)
+    assert {"forgetting", "lm_eval"}.isdisjoint(plain)
+
+
+@pytest.fixture(scope="module")
+def everything(folder):
+    pytest.importorskip("sacrebleu"), pytest.importorskip("rouge_score"), pytest.importorskip("jieba")
+    return judged(
+        folder, metrics=["text", "reasoning"], generated=5, generation_batch=3, answers=1,
+        forgetting=str(folder / "other.jsonl"), forgetting_rows=6,
+    )  # fmt: skip
+
+
+def test_every_score_has_its_error_and_its_rows(everything, folder):
+    overlap = ["BLEU-4", "ROUGE-1", "ROUGE-2", "ROUGE-L"]
+    reasoning = ["strict accuracy", "accuracy", "chain-of-thought completeness", "answer completeness"]
+    rows = dict.fromkeys(NAMES, 8) | dict.fromkeys(overlap + reasoning, 5)
+    rows[f"loss on {folder / 'other.jsonl'}"] = 6
+    assert {each.name: each.base.rows for each in everything.scores} == rows
+    for each in everything.scores:
+        for score in (each.base, each.adapted, each.difference):
+            assert score.standard_error is not None and score.rows == each.base.rows
+
+
+def test_scores_do_not_depend_on_the_batch(everything, folder):
+    one_by_one = judged(
+        folder, metrics=["text", "reasoning"], generated=5, answers=1,
+        forgetting=str(folder / "other.jsonl"), forgetting_rows=6,
+    )  # fmt: skip
+    assert one_by_one == everything
+
+
+def test_json_holds_every_answer_and_what_was_found_of_it(everything):
+    plain = json.loads(json.dumps(everything.to_json()))
+    assert len(plain["answers"]) == 5
+    first = plain["answers"][0]
+    assert set(first) == {"prompt", "reference", "generated", "is_cut", "reasoning"}
+    assert set(first["generated"]) == set(first["reasoning"]) == {"base", "adapted"}
+    assert len(plain["forgetting"]["base"]["rows"]) == 6
+    assert [each["name"] for each in plain["scores"]][:2] == NAMES
+
+
+def test_the_table(everything):
+    console = Console(width=140, record=True)
+    console.print(everything.describe())
+    text = console.export_text()
+    assert "8 rows" in text and "float32 on cpu" in text and "±" in text
+    assert "BLEU-4: sacrebleu, tokenised by 13a" in text
+    assert "cut after 6 tokens (evaluation.max_new_tokens): 5 of the base model's 5 answers" in text
+    assert text.count("reference: ") == 1
+
+
+def test_a_verifier_scores_rows_of_its_task(folder):
+    pytest.importorskip("reasoning_gym")
+    data = {"source": "embedded:reasoning_gym:chain_sum", "max_rows": 30, "max_length": 128}
+    found = judged(folder, metrics=["verifier"], data=data, answers=0)
+    by_name = {each.name: each for each in found.scores}
+    assert by_name["solved"].base.rows == 8 and by_name["verifier's score"].base.standard_error is not None
+    assert set(found.to_json()["answers"][0]["verifier"]) == {"base", "adapted"}
+
+
+def sentence(folder, **evaluation):
+    with pytest.raises(QweftError) as caught:
+        judged(folder, **evaluation)
+    return str(caught.value)
+
+
+def test_what_cannot_be_is_said_before_a_model_is_loaded(folder, monkeypatch):
+    monkeypatch.setattr("qweft.evaluation.run.load_model", lambda _: pytest.fail("loaded"))
+    assert "generated must be at least 1, got 0" in sentence(folder, generated=0)
+    assert "generated is 9, and there are 8 test rows" in sentence(folder, generated=9)
+    assert "has no verifier; embedded:gsm_symbolic and" in sentence(folder, metrics=["verifier"])
+    assert "is what the adapter learned from" in sentence(folder, forgetting=str(folder / "rows.jsonl"))
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    assert "pip install 'qweft[metrics]'" in sentence(folder, metrics=["text"])
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    assert "pip install 'qweft[lm-eval]'" in sentence(folder, lm_eval=["arc_easy"])
+
+
+def test_answers_without_a_final_answer_cannot_be_judged(folder):
+    got = sentence(folder, metrics=["reasoning"], data={"source": str(folder / "other.jsonl"), "max_length": 32})
+    assert "none of the 8 answers on record ends in a final answer" in got
+
+
+def test_other_data_that_cannot_be_had(folder):
+    assert sentence(folder, forgetting="none.jsonl").startswith("evaluation.forgetting: data none.jsonl: there is no")
+
+
+def test_a_comparison_refuses_what_it_does_not_measure():
+    config = ComparisonConfig(
+        methods={"lora": MethodConfig({"peft_type": "LORA"})}, evaluation=EvaluationConfig(metrics=["text"])
+    )
+    with pytest.raises(QweftError, match=r"evaluation\.metrics: a comparison judges by loss"):
+        check_comparison(config)
+
+
+def test_records_of_comparisons_are_still_known():
+    """Their fingerprints hold these four keys and no other; a further one would have every run made again."""
+    assert EvaluationConfig(answers=1).everywhere() == dict(zip(EVERYWHERE, ("test", 8, 1, 64), strict=True))

@@ -1,0 +1,156 @@
+r"""The definitions of docs/evaluation.md, case by case: a reference, a reply, and the judgement by hand.
+
+Judgements are written as four letters: S strict, A accurate, C whole chain, W whole answer; - where it does not hold.
+"""
+
+import pytest
+
+from qweft.evaluation.final_answer import final_answers, same_value, value_of
+from qweft.evaluation.reasoning import judge_reasoning, take_apart
+
+HASHES = "6 * 7 = 42\n#### 42"
+BOXED = "Six sevens.\n\\boxed{42}"
+THOUGHT = "<think>\n6 * 7 = 42\n</think>\n\nThe answer is 42."
+CHINESE = "六乘七等于42。\n答案：42"
+BARE = "42"
+
+CASES = [
+    # marked as GSM8K marks it
+    (HASHES, "6 * 7 = 42\n#### 42", "SACW"),
+    (HASHES, "6 * 7 = 42\n#### 42.00", "SACW"),
+    (HASHES, "6 * 7 = 42\n#### $42", "SACW"),
+    (HASHES, "6 * 7 = 42\n#### 42 apples", "SACW"),
+    (HASHES, "7 and 6: 43\n#### 43", "--CW"),
+    (HASHES, "#### 42", "SA-W"),
+    (HASHES, "6 * 7 = 42", "-A--"),
+    (HASHES, "She has 42 apples.", "-A--"),
+    (HASHES, "6 * 7 = 42. The answer is 42.", "-ACW"),
+    (HASHES, "The answer is 42.", "-A-W"),
+    (HASHES, "So, the final answer is: 42", "-A-W"),
+    (HASHES, "So the answer is 6 * 7 = 42", "-A-W"),
+    (HASHES, "6 * 7 = 42\n#### 42\n#### 7", "--CW"),
+    (HASHES, "I do not know.", "----"),
+    (HASHES, "", "----"),
+    (HASHES, "####", "----"),
+    (HASHES, "Half of it.\n#### 42%", "SACW"),
+    (HASHES, "Minus.\n#### -42", "--CW"),
+    (HASHES, "There were 42.\n#### 4,200", "--CW"),
+    (HASHES, "<think>6 * 7 = 42</think>\n#### 42", "SACW"),
+    (HASHES, "<think>6 * 7 = 42\n#### 42", "----"),
+    # boxed
+    (BOXED, "Six sevens make \\boxed{42}.", "SACW"),
+    (BOXED, "6 times 7.\nThe answer is \\boxed{42}.", "SACW"),
+    (BOXED, "The answer is $\\boxed{42}$.", "SA-W"),
+    (BOXED, "6 * 7.\n\\boxed{\\frac{84}{2}}", "SACW"),
+    (BOXED, "6 * 7.\n\\boxed{x = 42}", "SACW"),
+    (BOXED, "6 * 7.\n\\boxed{42", "-A--"),
+    (BOXED, "6 * 7 = 42\n#### 42", "-ACW"),
+    (BOXED, "Halves.\n\\boxed{41\\text{ or }42}", "--CW"),
+    # a thought of its own
+    (THOUGHT, "<think>\n6 * 7 = 42\n</think>\n\nThe answer is 42.", "SACW"),
+    (THOUGHT, "<think>\n6 * 7 = 42\n</think>\n\n**Answer:** 42", "SACW"),
+    (THOUGHT, "<think>\n6 * 7 = 41\n</think>\n\nThe answer is 41.", "--CW"),
+    (THOUGHT, "<think>\n6 * 7 = 42\n", "----"),
+    (THOUGHT, "<think>\n6 * 7 = 42. The answer is 42.", "----"),
+    (THOUGHT, "<think>\n\n</think>\n\nThe answer is 42.", "SA-W"),
+    (THOUGHT, "<think>\n6 * 7 = 42\n</think>", "--C-"),
+    (THOUGHT, "<think>\n6 * 7 = 42\n</think>\n\n42", "-AC-"),
+    (THOUGHT, "<think>\n6 * 7 = 42\n</think>\n\n\\boxed{42}", "-ACW"),
+    (THOUGHT, "6 * 7 = 42\n</think>\n\nThe answer is 42.", "SACW"),
+    (THOUGHT, "6 * 7 = 42. The answer is 42.", "-A--"),
+    # Chinese
+    (CHINESE, "六乘七等于42。\n答案：42", "SACW"),
+    (CHINESE, "六乘七等于42。所以答案是42个苹果。", "SACW"),
+    (CHINESE, "6×7=42，因此，最终答案为：４２。", "SACW"),
+    (CHINESE, "六乘七。\n答：42元", "SACW"),
+    (CHINESE, "所以答案是42。", "SA-W"),
+    (CHINESE, "一共42个苹果。", "-A--"),
+    (CHINESE, "六乘七等于41。答案是41。", "--CW"),
+    (CHINESE, "<think>六乘七等于42。</think>答案是42。", "SACW"),
+    (CHINESE, "<think>六乘七等于42。答案是42。", "----"),
+    (CHINESE, "答案是\\boxed{42}。", "SA-W"),
+    (CHINESE, "我不知道。", "----"),
+    # a bare number on record: any form of it is the form
+    (BARE, "42", "SA-W"),
+    (BARE, "6 * 7 = 42", "SACW"),
+    (BARE, "The answer is 42.", "SA-W"),
+    (BARE, "forty-two", "----"),
+]
+
+
+def letters(found):
+    held = (found.is_strict, found.is_accurate, found.has_whole_chain, found.has_whole_answer)
+    return "".join(letter if holds else "-" for letter, holds in zip("SACW", held, strict=True))
+
+
+@pytest.mark.parametrize(("reference", "reply", "wanted"), CASES)
+def test_a_reply_is_judged_as_by_hand(reference, reply, wanted):
+    assert letters(judge_reasoning(reference, reply, is_cut=False)) == wanted
+
+
+@pytest.mark.parametrize(("reference", "reply", "wanted"), CASES)
+def test_what_was_cut_is_accurate_at_most(reference, reply, wanted):
+    assert letters(judge_reasoning(reference, reply, is_cut=True)) == f"-{wanted[1]}--"
+
+
+def test_both_marks_must_be_right_for_strict():
+    found = judge_reasoning(HASHES, "x\n#### 41\nThe answer is 42.", is_cut=False)
+    assert (found.is_accurate, found.is_strict, found.found) == (True, False, "42")
+
+
+def test_a_prompt_that_opens_the_thought():
+    whole = "6 * 7 = 42\n</think>\nThe answer is 42."
+    assert letters(judge_reasoning(THOUGHT, whole, is_cut=False, opened=True)) == "SACW"
+    assert letters(judge_reasoning(THOUGHT, "6 * 7: the answer is 42.", is_cut=False, opened=True)) == "----"
+
+
+def test_a_reference_without_a_final_answer_is_not_judged():
+    assert judge_reasoning("How are you?", "42", is_cut=False) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1,234", "1234"), ("1,234,567.50", "1234567.5"), ("$3.50", "3.5"), ("US$ 3", "3"), ("€ 7", "7"), ("-3", "−3"),
+        ("-$5", "-5"), ("$-5", "-5"), ("3/4", "0.75"), ("\\frac{3}{4}", "3/4"), ("\\dfrac{6}{8}", ".75"),
+        ("1 1/2", "1.5"), ("1\\frac{1}{2}", "1.5"), ("1½", "3/2"), ("50%", "0.5"), ("50\\%", "50"),
+        ("50 percent", "1/2"),
+        ("５０％", "50%"), ("12 km/h", "12"), ("3 m²", "3"), ("45°", "45"), ("45^\\circ", "45"), ("42个", "42"),
+        ("¥42", "42 元"),
+        ("3万", "30000"), ("1.5亿元", "150000000"), ("x=5", "5"), ("$x = 5$", "5"), ("10 per day", "10"), ("(B)", "b."),
+        ("1{,}000", "1000"), ("\\$18", "18"), ("Yes.", "yes"), ("3:30", "3:30"),
+    ],
+)  # fmt: skip
+def test_equal_values(one, other):
+    assert same_value(value_of(one), value_of(other)) and same_value(value_of(other), value_of(one))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("3:30", "3"), ("41 or 42", "41"), ("1/3", "0.333333"), ("50%", "0.5%"), ("1/0", "1"),
+        ("1000000", "1000001"), ("-3", "3"),
+        ("2(3)", "2"), ("2^3", "2"), ("2+3", "2"), ("1.5", "15"), ("yes", "no"), ("12,5", "125"),
+        ("3-5", "3"), ("0.5", "5%"),
+    ],
+)  # fmt: skip
+def test_different_values(one, other):
+    assert not same_value(value_of(one), value_of(other))
+
+
+@pytest.mark.parametrize(
+    ("text", "mark", "found"),
+    [
+        ("12-5=7", "", "7"), ("共42个", "", "42"), ("from 3, 4 to 5.", "", "5"), ("v2 has 1,200.", "", "1,200"),
+        ("<answer> a b </answer>", "<answer>", "a b"), ("\\boxed{\\sqrt{2}}", "boxed", "\\sqrt{2}"),
+        ("#### Answer\n42 #### 7", "####", "7"), ("Answer: 3.5. And more", "said", "3.5"),
+    ],
+)  # fmt: skip
+def test_where_the_final_answer_is(text, mark, found):
+    last = list(final_answers(text).values())[-1]
+    assert (last.mark, last.text) == (mark, found)
+
+
+def test_steps_are_lines_and_sentences():
+    assert take_apart("Two and two. That is 4!\n---\nDone\n#### 4").steps == 3
+    assert take_apart("二加二。得四！\n#### 4").steps == 2

@@ -1,0 +1,84 @@
+"""BLEU and ROUGE by hand, and against the packages that define them."""
+
+import numpy as np
+import pytest
+
+from qweft.evaluation.text_overlap import compare_texts, is_chinese, tokenizer_for
+
+sacrebleu = pytest.importorskip("sacrebleu")
+rouge_scorer = pytest.importorskip("rouge_score.rouge_scorer")
+jieba = pytest.importorskip("jieba")
+
+ENGLISH = ["The cat sat on the mat.", "I'd say: it's 3.5 miles, at least.", "Yes!", "A b c d e f"]
+ENGLISH_ANSWERS = ["The cat lay on the mat today.", "it's 3.5 miles", "", "a b c d x f"]
+CHINESE = ["我今天心情不太好，想找人聊聊。", "谢谢你愿意听我说话。", "北京是中国的首都"]
+CHINESE_ANSWERS = ["我今天心情很好，想出去走走。", "谢谢你。", "上海是中国的城市"]
+
+
+def by_name(references, answers):
+    return {each.name: each for each in compare_texts(references, references, answers)}
+
+
+@pytest.mark.parametrize(
+    ("references", "answers", "tokenize"), [(ENGLISH, ENGLISH_ANSWERS, "13a"), (CHINESE, CHINESE_ANSWERS, "zh")]
+)
+def test_bleu_is_sacrebleus(references, answers, tokenize):
+    found = by_name(references, answers)["BLEU-4"]
+    assert found.adapted.value == pytest.approx(sacrebleu.corpus_bleu(answers, [references], tokenize=tokenize).score)
+    assert found.base.value == pytest.approx(100)
+    assert found.note == f"sacrebleu, tokenised by {tokenize}"
+    assert found.adapted.standard_error > 0 and found.adapted.rows == len(references)
+
+
+def test_bleu_error_is_sacrebleus_bootstrap():
+    """Its paired bootstrap test prints half the 95% interval; ours is the standard deviation."""
+    rng = np.random.default_rng(0)
+    words = ["a", "b", "c", "d", "e", "f", "g", "h"]
+    references = [" ".join(rng.choice(words, 12)) for _ in range(60)]
+    answers = [" ".join(w if rng.random() < 0.7 else "z" for w in text.split()) for text in references]
+    theirs = sacrebleu.metrics.BLEU(references=[references]).corpus_score(answers, None, n_bootstrap=1000)
+    found = by_name(references, answers)["BLEU-4"].adapted
+    assert found.value == pytest.approx(theirs.score)
+    assert found.standard_error == pytest.approx(theirs._ci / 1.96, rel=0.15)
+
+
+def test_rouge_by_hand():
+    found = by_name(["the cat sat on the mat"], ["the cat on a mat"])
+    # 4 of 5 words and of 6 words; of bigrams (the cat) alone, 1 of 4 and of 5; the longest chain: the cat on mat
+    assert found["ROUGE-1"].adapted.value == pytest.approx(100 * 2 * 4 / 11)
+    assert found["ROUGE-2"].adapted.value == pytest.approx(100 * 2 * 1 / 9)
+    assert found["ROUGE-L"].adapted.value == pytest.approx(100 * 2 * 4 / 11)
+    assert found["ROUGE-1"].base.value == 100
+    assert found["ROUGE-1"].adapted.standard_error is None
+
+
+def test_english_rouge_is_rouge_scores():
+    scorer = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"])
+    wanted = [scorer.score(told, mine) for told, mine in zip(ENGLISH, ENGLISH_ANSWERS, strict=True)]
+    found = by_name(ENGLISH, ENGLISH_ANSWERS)
+    for name in ("1", "2", "L"):
+        mean = np.mean([row[f"rouge{name}"].fmeasure for row in wanted])
+        assert found[f"ROUGE-{name}"].adapted.value == pytest.approx(100 * mean)
+
+
+def test_chinese_rouge_is_rouge_chineses():
+    """Where no word stands twice: it counts each word once, rouge-score as often as it stands."""
+    rouge = pytest.importorskip("rouge_chinese").Rouge()
+    words = [[" ".join(jieba.lcut(text)) for text in texts] for texts in (CHINESE_ANSWERS, CHINESE)]
+    assert all(len(set(text.split())) == len(text.split()) for texts in words for text in texts)
+    wanted = rouge.get_scores(*words, avg=True)
+    found = by_name(CHINESE, CHINESE_ANSWERS)
+    for name in ("1", "2", "l"):
+        got = found[f"ROUGE-{name.upper()}"]
+        assert got.adapted.value == pytest.approx(100 * wanted[f"rouge-{name}"]["f"], abs=1e-4)
+        assert got.note == "F1, words of jieba"
+
+
+def test_words():
+    assert tokenizer_for(False)("It's 3.5 Äpfel_x") == ["it", "s", "3", "5", "äpfel", "x"]
+    assert tokenizer_for(True)("北京 是中国的首都") == ["北京", "是", "中国", "的", "首都"]
+
+
+def test_the_script_of_mixed_texts():
+    assert is_chinese(CHINESE) and not is_chinese(ENGLISH) and not is_chinese(["", "42"])
+    assert is_chinese([*CHINESE, "OK"]) and not is_chinese([*ENGLISH, "你好"])
