@@ -144,6 +144,14 @@ def test_other_data_that_cannot_be_had(folder):
     assert sentence(folder, forgetting="none.jsonl").startswith("evaluation.forgetting: data none.jsonl: there is no")
 
 
+def test_other_data_need_not_fit_the_runs_limit(folder):
+    rows = [{"text": f"There are {n} apples. " * 12} for n in range(6)]
+    (folder / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = {"max_length": 64, "overlong": "drop"}
+    found = judged(folder, forgetting=str(folder / "long.jsonl"), forgetting_rows=4, data=data)
+    assert found.forgetting[0].tokens > 4 * 64
+
+
 def test_a_comparison_refuses_what_it_does_not_measure():
     config = ComparisonConfig(
         methods={"lora": MethodConfig({"peft_type": "LORA"})}, evaluation=EvaluationConfig(metrics=["text"])
