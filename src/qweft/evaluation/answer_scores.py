@@ -68,7 +68,8 @@ def score_answers(
     Raises:
         QweftError: A package is missing, or a metric has nothing to go by in these rows.
     """
-    found, rows = [], [{} for _ in conversations]
+    found: list[Compared] = []
+    rows: list[dict[str, Any]] = [{} for _ in conversations]
     if "text" in metrics:
         texts = [[each.generated for each in answers] for answers in (both.base, both.adapted)]
         found += compare_texts([each.reference for each in both.base], *texts)
@@ -101,7 +102,11 @@ def _compare_reasoning(judged: Sequence[tuple[Reasoned | None, ...]]) -> list[Co
     note = f"{left_out} rows whose answer on record has no final answer are left out" if left_out else ""
     return [
         compare_means(
-            name, *([100.0 * getattr(pair[which], field) for pair in usable] for which in (0, 1)), unit="%", note=note
+            name,
+            [100.0 * getattr(pair[0], field) for pair in usable],
+            [100.0 * getattr(pair[1], field) for pair in usable],
+            unit="%",
+            note=note,
         )
         for name, field in REASONING.items()
     ]
@@ -122,8 +127,10 @@ def _verified(source: str, conversations: Sequence[Conversation], both: Both) ->
 def _compare_verified(scores: Sequence[tuple[float, float]]) -> list[Compared]:
     solved = [[100.0 * (pair[which] >= 1) for pair in scores] for which in (0, 1)]
     return [
-        compare_means("solved", *solved, unit="%", note="rows to which the task's verifier gives 1"),
-        compare_means("verifier's score", *([pair[which] for pair in scores] for which in (0, 1)), note="from 0 to 1"),
+        compare_means("solved", solved[0], solved[1], unit="%", note="rows to which the task's verifier gives 1"),
+        compare_means(
+            "verifier's score", [pair[0] for pair in scores], [pair[1] for pair in scores], note="from 0 to 1"
+        ),
     ]
 
 

@@ -73,13 +73,13 @@ def _compare(base: dict[str, Any], adapted: dict[str, Any], task: str, key: str)
         [float(sample[metric]) for sample in found.get("samples", {}).get(task, ()) if _counts(sample, metric, kept)]
         for found in (base, adapted)
     ]
-    paired = compare_means(name, *values) if values[0] and len(values[0]) == len(values[1]) else None
+    paired = compare_means(name, values[0], values[1]) if values[0] and len(values[0]) == len(values[1]) else None
     scores = [_score(found, task, metric, kept, len(values[0])) for found in (base, adapted)]
     value = scores[1].value - scores[0].value
     # the harness may sum a metric up by another rule than the mean; an error of means is then no error of it
     is_mean = paired is not None and abs(paired.difference.value - value) < 1e-9
     error = paired.difference.standard_error if paired is not None and is_mean else None
-    return Compared(name, *scores, Score(value, error, len(values[0])), note="lm-evaluation-harness")
+    return Compared(name, scores[0], scores[1], Score(value, error, len(values[0])), note="lm-evaluation-harness")
 
 
 def _counts(sample: dict[str, Any], metric: str, kept: str) -> bool:

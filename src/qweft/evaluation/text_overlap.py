@@ -98,7 +98,8 @@ def _compare_rouge(
     return [
         compare_means(
             f"ROUGE-{name.removeprefix('rouge')}",
-            *([100 * row[name].fmeasure for row in rows] for rows in both),
+            [100 * row[name].fmeasure for row in both[0]],
+            [100 * row[name].fmeasure for row in both[1]],
             unit="%",
             note=note,
         )

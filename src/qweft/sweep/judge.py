@@ -38,7 +38,7 @@ def tested(bench: Bench, adapter: dict[str, Any], folder: Path) -> dict[str, flo
         return found
 
 
-def losses(bench: Bench, adapter: dict[str, Any], files: dict[str, bytes]) -> dict[str, float]:
+def losses(bench: Bench, adapter: dict[str, Any], files: dict[str, bytes]) -> dict[str, float | None]:
     """The losses, where the weights of the base model are.
 
     Args:

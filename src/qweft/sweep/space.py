@@ -153,7 +153,9 @@ def _axis(section: str, key: str, given: Any) -> Axis:
         if len({key_of(value) for value in values}) < len(values):
             raise QweftError(f"{name}.values has a value twice: {said(values)}; leave one out")
         return Axis(section, key, tuple(values))
-    low, high, log, step = given.get("low"), given.get("high"), given.get("log", False), given.get("step")
+    low: Any = given.get("low")
+    high: Any = given.get("high")
+    log, step = given.get("log", False), given.get("step")
     if not _number(low) or not _number(high) or not low < high:
         raise QweftError(f"{name}: low and high must be numbers, low below high, got {low} and {high}")
     if not isinstance(log, bool):
