@@ -7,6 +7,7 @@ import pytest
 from docstring_parser import parse as parse_docstring
 
 from qweft.analysis.config import InspectionConfig
+from qweft.chat.config import ChatConfig
 from qweft.cli.data import CheckConfig
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
@@ -25,6 +26,7 @@ CONFIG_CLASSES = {
     "tune": ComparisonConfig,
     "data": CheckConfig,
     "evaluate": Overrides,
+    "chat": ChatConfig,
     "inspect": InspectionConfig,
     "circuit": CircuitConfig,
     "export": ExportConfig,

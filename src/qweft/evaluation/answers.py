@@ -50,7 +50,7 @@ def generate_answers(
     """
     if max_new_tokens < 1:
         raise QweftError(f"evaluation.max_new_tokens is {max_new_tokens}: it must be at least 1")
-    ends = _end_tokens(model, tokenizer)
+    ends = end_tokens(model, tokenizer)
     answers = []
     with judged(model):
         for conversation in conversations:
@@ -78,7 +78,7 @@ def _greedy(model: torch.nn.Module, prompt: list[int], ends: set[int], max_new_t
     return new
 
 
-def _end_tokens(model: torch.nn.Module, tokenizer: Any) -> set[int]:
+def end_tokens(model: torch.nn.Module, tokenizer: Any) -> set[int]:
     """The tokens that end an answer, by the tokenizer and by the model's settings: chat models may name several."""
     ends = {tokenizer.eos_token_id}
     named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
