@@ -7,6 +7,7 @@ import pytest
 from docstring_parser import parse as parse_docstring
 
 from qweft.analysis.config import InspectionConfig
+from qweft.chat.config import ChatConfig
 from qweft.cli.data import CheckConfig
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
@@ -27,6 +28,7 @@ CONFIG_CLASSES = {
     "sweep": SweepConfig,
     "data": CheckConfig,
     "evaluate": Overrides,
+    "chat": ChatConfig,
     "inspect": InspectionConfig,
     "circuit": CircuitConfig,
     "export": ExportConfig,

@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train one adapter",
     "data": "look at data before training: format, lengths, what would be cut, what is learned",
     "evaluate": "judge a trained adapter beside its base model",
+    "chat": "talk with a trained adapter, beside its base model or another adapter",
     "inspect": "measure what a trained adapter does, layer by layer",
     "circuit": "draw, count, compile and write out the circuit of one layer, and its values for each token",
     "export": "make a plain LoRA of a trained adapter, and measure what that costs",

@@ -62,7 +62,7 @@ def generate_answers(
     if max_new_tokens < 1:
         raise QweftError(f"evaluation.max_new_tokens is {max_new_tokens}: it must be at least 1")
     prompts = [prompt_of(conversation, tokenizer) for conversation in conversations]
-    ends = _end_tokens(model, tokenizer)
+    ends = end_tokens(model, tokenizer)
     with judged(model):
         found = greedy_together(model, [prompt.ids for prompt in prompts], ends, max_new_tokens, batch)
     return [
@@ -74,7 +74,7 @@ def generate_answers(
     ]  # fmt: skip
 
 
-def _end_tokens(model: torch.nn.Module, tokenizer: Any) -> set[int]:
+def end_tokens(model: torch.nn.Module, tokenizer: Any) -> set[int]:
     """The tokens that end an answer, by the tokenizer and by the model's settings: chat models may name several."""
     ends = {tokenizer.eos_token_id}
     named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)

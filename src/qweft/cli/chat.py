@@ -1,0 +1,28 @@
+"""`qweft chat`."""
+
+from collections.abc import Sequence
+
+from qweft.chat.config import ChatConfig
+from qweft.cli.command import Command
+from qweft.cli.parser import parse_folder
+
+COMMAND = Command(
+    name="chat",
+    description="Talk with a trained adapter in the terminal, alone or beside its base model or another adapter; /help "
+    "there says what else can be typed. Without a terminal each line of standard input is a question, and the answers "
+    "go to standard output.",
+    example="qweft chat runs/train/adapter --beside base",
+    target="ADAPTER",
+    target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
+    target_required=True,
+    flags={"json": "Print a JSON object a question, with all answers, and nothing else, on standard output."},
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parse and talk."""
+    folder, options, flags = parse_folder(ChatConfig, argv, COMMAND)
+    overrides = {"model": options.pop("model")} if "model" in options else {}
+    from qweft.chat.loop import chat
+
+    chat(folder, ChatConfig(**options), overrides, as_json="json" in flags)

@@ -1,0 +1,158 @@
+"""`qweft chat` with a pipe, and at a terminal."""
+
+import io
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from qweft.chat.commands import obey
+from qweft.chat.dialogue import Dialogue
+from qweft.cli.main import main
+from qweft.data.read import read_rows
+from qweft.errors import QweftError
+
+
+@pytest.fixture
+def say(monkeypatch, capsys, hybrid):
+    """Puts lines into the pipe and returns what comes out: status, standard output, standard error."""
+
+    def say(*options, lines=()):
+        text = lines if isinstance(lines, bytes) else "".join(f"{line}\n" for line in lines).encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+        status = main(["chat", str(hybrid), "--max-new-tokens", "6", *options])
+        return (status, *capsys.readouterr())
+
+    return say
+
+
+def test_a_line_a_question(say):
+    status, out, err = say("--beside", "base", lines=["How many?", "", "And now?"])
+    assert status == 0 and err == ""
+    assert [name for name in ("qtha-0: ", "base: ") if out.count(name) == 2] == ["qtha-0: ", "base: "]
+
+
+def test_json_has_both_answers_and_tokens_a_second(say, hybrid):
+    status, out, err = say("--beside", "base", "--json", lines=["How many?", "/reset", " /reset"])
+    first, second = map(json.loads, out.splitlines())
+    assert status == 0 and err == "1 turn forgotten\n"
+    assert first["question"] == "How many?" and second["question"] == "/reset"
+    assert list(first["answers"]) == ["qtha-0", "base"]
+    for answer in first["answers"].values():
+        assert answer["tokens"] == 6 and answer["end"] == "max_new_tokens" and answer["left_out"] == 0
+        assert answer["tokens_per_second"] == pytest.approx(6 / answer["seconds"], rel=0.1)
+
+
+def test_each_voice_remembers_its_own_answers(say):
+    def told(*options):
+        out = say("--json", *options, lines=["How many?", "And now?"])[1]
+        return [json.loads(line)["answers"]["qtha-0"]["text"] for line in out.splitlines()]
+
+    assert told("--beside", "base") == told()
+
+
+def test_save_writes_rows_that_training_reads(say, tmp_path):
+    file = tmp_path / "said.jsonl"
+    status, _, err = say(
+        "--beside", "base", "--system", "be brief", lines=["How many?", f"/save {file}", "/quit", "lost"]
+    )
+    assert status == 0 and err == f"saved: {file}, 1 turn\n"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["answered_by"] for row in rows] == ["qtha-0", "base"]
+    assert [message["role"] for message in rows[0]["messages"]] == ["system", "user", "assistant"]
+    assert len(list(read_rows(str(file)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "lines", "told"),
+    [
+        ((), ["/nonsense"], "there is no /nonsense; there are /reset, /system, /save, /help, /quit"),
+        ((), ["/save x.txt"], "/save: expected the name of a file that ends in .jsonl after it, got x.txt"),
+        ((), ["/save x.jsonl"], "/save: nothing was said yet"),
+        ((), b"\xff\xfe\n", "standard input: a line is not UTF-8"),
+        (("--max-new-tokens", "0"), [], "--max-new-tokens 0: an answer has at least 1 token"),
+        (("--temperature", "-1"), [], "--temperature -1: give 0 (no draws) or more"),
+        (("--top-p", "0"), [], "--top-p 0: a probability above 0 and at most 1"),
+        (("--seed", "-1"), [], "--seed -1: give 0 or more"),
+        (("--model.device", "meta"), [], "--model.device meta has shapes and no numbers"),
+        (("--beside", "nowhere"), [], "--beside nowhere: no such folder"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(say, options, lines, told):
+    status, out, err = say(*options, lines=lines)
+    assert status == 2 and out == "" and told in err and err.count("\n") == 1
+
+
+def test_commands():
+    dialogue = Dialogue("old").and_then("q", ["a"])
+    assert obey("/system new one", dialogue, ["a"])[0].system == "new one"
+    assert obey("/system", dialogue, ["a"])[0].system is None
+    assert obey("/reset", dialogue, ["a"])[0] == Dialogue("old", asked=1)
+    assert obey("/quit", dialogue, ["a"])[0] is None
+    assert "/save FILE" in obey("/help", dialogue, ["a"])[1]
+    with pytest.raises(QweftError, match="begin a question that starts with / with a space"):
+        obey("/etc/passwd", dialogue, ["a"])
+
+
+def test_a_turn_without_a_word_is_not_kept():
+    assert Dialogue().and_then("q", ["", ""]) == Dialogue(asked=1)
+
+
+class Screen:
+    """A program at a terminal of its own."""
+
+    def __init__(self, *words):
+        self.inner, outer = pty.openpty()
+        size = {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+        self.process = subprocess.Popen(
+            words, stdin=outer, stdout=outer, stderr=outer, start_new_session=True, env=os.environ | size
+        )
+        os.close(outer)
+        self.seen = ""
+
+    def until(self, text, seconds=120):
+        """Read until something is seen, and forget what was before it."""
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < end, self.seen
+            if select.select([self.inner], [], [], 1)[0]:
+                self.seen += os.read(self.inner, 4096).decode(errors="replace")
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def type(self, text):
+        os.write(self.inner, text.encode())
+
+
+def test_at_a_terminal_ctrl_c_ends_an_answer_and_ctrl_d_the_program(hybrid):
+    slow = (
+        "import time, sys\nfrom qweft.chat import answering\nfrom qweft.cli.main import main\n"
+        "read = answering.Answering._read\n"
+        "answering.Answering._read = lambda *a: (time.sleep(0.3), read(*a))[1]\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    screen = Screen(sys.executable, "-c", slow, "chat", str(hybrid), "--beside", "base", "--max-new-tokens", "40")
+    try:
+        assert "qtha-0 beside base" in screen.until("> ")
+        screen.type("How many?\n")
+        time.sleep(3)
+        os.kill(screen.process.pid, signal.SIGINT)
+        time.sleep(3)
+        os.kill(screen.process.pid, signal.SIGINT)
+        assert screen.until("> ").count("; stopped") >= 2
+        screen.type("/nonsense\n")
+        screen.until("there is no /nonsense")
+        screen.until("> ")
+        os.kill(screen.process.pid, signal.SIGINT)
+        screen.until("> ")
+        screen.type("\x04")
+        assert screen.process.wait(30) == 0
+    finally:
+        screen.process.kill()
+        os.close(screen.inner)
