@@ -28,7 +28,7 @@ class SweepConfig:
 
     Args:
         model: The base model, the same for all trials.
-        data: The text; trials are judged on validation rows, the best one at the end on test rows.
+        data: The text; trials are judged on validation rows, the best one on test rows.
         training: What the space leaves fixed of the training.
         evaluation: The judging; its split is the validation rows, and no answers are generated.
         adapter: What the space leaves fixed of the adapter: `preset` or `peft_type` with any fields.
