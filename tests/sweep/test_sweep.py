@@ -165,6 +165,13 @@ def test_what_was_refused_is_counted_once_however_often_the_sweep_is_started(con
     assert all(each["trainable_parameters"] <= limit for each in record["trials"])
 
 
+def test_a_single_row_has_a_loss_without_its_error(config):
+    data = dataclasses.replace(config.data, validation_rows=1, test_rows=1)
+    record = made(dataclasses.replace(config, data=data, trials=1))
+    assert record["test"]["standard_error"] is None
+    assert f"Its test loss is {record['test']['adapted']:.4f} (" in (Path(config.output) / "sweep.md").read_text()
+
+
 def test_a_small_grid_ends_early(config):
     space = SpaceConfig(adapter={"r": {"values": [2, 3]}})
     record = made(dataclasses.replace(config, space=space, sampler="grid"))

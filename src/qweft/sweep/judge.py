@@ -17,7 +17,7 @@ RECORD = "test.json"
 """In the trial's folder."""
 
 
-def tested(bench: Bench, adapter: dict[str, Any], folder: Path) -> dict[str, float] | None:
+def tested(bench: Bench, adapter: dict[str, Any], folder: Path) -> dict[str, float | None] | None:
     """Test losses of the untouched model and of the adapter of a trial, judged once; none while another process does.
 
     Args:
@@ -34,7 +34,7 @@ def tested(bench: Bench, adapter: dict[str, Any], folder: Path) -> dict[str, flo
         if not (folder / RECORD).is_file():
             files = {path.name: path.read_bytes() for path in (folder / ADAPTER).iterdir()}
             write_json(folder / RECORD, bench.executor.call(bench, losses, adapter, files))
-        found: dict[str, float] = json.loads((folder / RECORD).read_text("utf-8"))
+        found: dict[str, float | None] = json.loads((folder / RECORD).read_text("utf-8"))
         return found
 
 

@@ -70,7 +70,7 @@ class Outcome:
     axes: Sequence[Axis]
     trials: Sequence[Trial]
     base_loss: float | None
-    test: dict[str, float] | None
+    test: dict[str, float | None] | None
     refused: int
     ended: str
     config_yaml: str = ""

@@ -52,9 +52,10 @@ def lines(found: Outcome) -> list[str]:
         f"{best.run.eval_loss:.4f}."
     )
     if found.test is not None:
+        loss = _loss(found.test["adapted"], found.test["standard_error"])
         told.append(
-            f"Its test loss is {found.test['adapted']:.4f} ± {found.test['standard_error']:.4f} (standard error over "
-            f"the rows), the untouched model's {found.test['base']:.4f}; no other trial was judged on the test rows."
+            f"Its test loss is {loss} (± the standard error over the rows), the untouched model's "
+            f"{_loss(found.test['base'])}; no other trial was judged on the test rows."
         )
     return told
 
@@ -76,7 +77,14 @@ def table(found: Outcome) -> str:
                 *(escaped(said(trial.point[axis.name])) for axis in found.axes),
                 f"{run.trainable_parameters:,}",
                 EMPTY if run.train_loss is None else f"{run.train_loss:.3f}",
-                "diverged" if run.eval_loss is None else f"{run.eval_loss:.4f} ± {run.eval_standard_error or 0:.4f}",
+                "diverged" if run.eval_loss is None else _loss(run.eval_loss, run.eval_standard_error),
             ]
         )
     return markdown_rows(rows)
+
+
+def _loss(loss: float | None, error: float | None = None) -> str:
+    """A loss with its standard error, which a single row does not give."""
+    if loss is None:
+        return "not a number"
+    return f"{loss:.4f}" if error is None else f"{loss:.4f} ± {error:.4f}"

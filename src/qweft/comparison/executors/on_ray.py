@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from qweft.comparison.bench import Bench
-from qweft.comparison.claims import claimed
+from qweft.comparison.claims import SECONDS_BETWEEN_LOOKS, claimed, sleep
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.executors.worker import Worker, read_files, write_files
 from qweft.comparison.methods import Method
@@ -21,9 +21,6 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.extras import require
 from qweft.models.load import load_model
-
-SECONDS_BETWEEN_LOOKS = 2.0
-"""So long nothing is asked again while no actor has anything to say."""
 
 LOST = 3
 """So often in all an actor may be lost, with its machine or its memory, before that is an error."""
@@ -123,7 +120,13 @@ class OnRay:
         for _ in range(self.workers):
             self._begin()
         first = next(iter(self.ray.wait(list(self.starting))[0]))
-        return self._told(first)
+        try:
+            return self._told(first)
+        except self.ray.exceptions.RayActorError as error:
+            raise QweftError(
+                f"a Ray actor was lost while it loaded {config.model.name} ({str(error).splitlines()[0][:200]}); where "
+                "memory is short, give fewer --workers"
+            ) from error
 
     def _begin(self) -> None:
         worker = self.ray.remote(**self.resources)(Worker).remote()
@@ -211,9 +214,12 @@ class OnRay:
 
     def wait(self) -> None:
         """Wait for an actor, or a while for other processes."""
+        self._free()  # takes in those that are ready, which would end the wait at once
         waiting = [*self.starting, *(task.reference for task in self.tasks.values())]
         if waiting:
             self.ray.wait(waiting, timeout=SECONDS_BETWEEN_LOOKS)
+        else:
+            sleep()
 
     def close(self) -> None:
         """Let go of the actors, and of the cluster where it was started here."""
