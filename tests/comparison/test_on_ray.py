@@ -127,6 +127,16 @@ def test_equal_times_are_measured_there(cluster, sections, tmp_path):
     assert (tmp_path / "out" / "step_times.json").is_file()
 
 
+def test_a_cluster_that_does_not_answer_is_said_at_once(sections, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    config = SweepConfig(
+        space=SpaceConfig(adapter={"r": {"values": [2, 3]}}), executor="ray", output=str(tmp_path / "out"), **sections
+    )
+    with pytest.raises(QweftError, match=r"the cluster 127\.0\.0\.1:1 does not answer .*set RAY_ADDRESS"):
+        sweep(config, "", "")
+
+
 def test_a_lost_actor_is_replaced_and_what_is_wrong_there_is_one_sentence_here(
     cluster, sections, tmp_path, monkeypatch
 ):

@@ -54,7 +54,7 @@ def lines(found: Outcome) -> list[str]:
     if found.test is not None:
         loss = _loss(found.test["adapted"], found.test["standard_error"])
         told.append(
-            f"Its test loss is {loss} (± the standard error over the rows), the untouched model's "
+            f"Its test loss is {loss} (± is the standard error over the rows), the untouched model's "
             f"{_loss(found.test['base'])}; no other trial was judged on the test rows."
         )
     return told

@@ -1,6 +1,7 @@
 """Runs made by actors of a Ray cluster, each of which loads the base model once."""
 
 import os
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.extras import require
 from qweft.models.load import load_model
+
+SECONDS_TO_ANSWER = 20
+"""A cluster that does not take a connection for so long is not there."""
 
 LOST = 3
 """So often in all an actor may be lost, with its machine or its memory, before that is an error."""
@@ -89,11 +93,12 @@ class OnRay:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
             if address:
+                _reach(address)
                 self.ray.init(address=address, **quiet)
             else:
                 cores = max(workers, os.cpu_count() or 1)
                 self.ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise QweftError(
                 f"--executor ray: the cluster {address or 'of this machine'} does not answer "
                 f"({str(error).splitlines()[0][:200]}); set RAY_ADDRESS to that of a running one"
@@ -230,3 +235,14 @@ class OnRay:
             return
         for worker in [*self.idle, *self.starting.values(), *(task.worker for task in self.tasks.values())]:
             self.ray.kill(worker)
+
+
+def _reach(address: str) -> None:
+    """Knock where an address names a port: Ray itself tries for minutes, and then ends the process.
+
+    Raises:
+        OSError: If nobody answers.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
