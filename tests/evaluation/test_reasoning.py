@@ -35,6 +35,8 @@ CASES = [
     (HASHES, "Half of it.\n#### 42%", "SACW"),
     (HASHES, "Minus.\n#### -42", "--CW"),
     (HASHES, "There were 42.\n#### 4,200", "--CW"),
+    (HASHES, "As before.\n#### 84 apples / 2 = 42 apples", "-ACW"),
+    (HASHES, "As before.\n#### about 42", "-ACW"),
     (HASHES, "<think>6 * 7 = 42</think>\n#### 42", "SACW"),
     (HASHES, "<think>6 * 7 = 42\n#### 42", "----"),
     # boxed

@@ -67,6 +67,11 @@ class FinalAnswer:
     text: str
     start: int
 
+    @property
+    def strict_value(self) -> Value:
+        """The same, but after #### the value must stand alone: "#### 84 / 2 = 42" may be right by luck."""
+        return value_of(self.text) if self.mark == "####" else self.value
+
     @cached_property
     def value(self) -> Value:
         """What it is worth; in a sentence the number that is told there."""

@@ -111,7 +111,7 @@ def judge_reasoning(reference: str, generated: str, is_cut: bool, opened: bool =
         and is_closed
         and not is_cut
         and in_form
-        and (not asked.mark or same_value(got.answers[asked.mark].value, wanted)),
+        and (not asked.mark or same_value(got.answers[asked.mark].strict_value, wanted)),
         has_whole_chain=not is_cut and is_closed and got.steps > 0 and (got.has_thought or ends),
         has_whole_answer=not is_cut and is_closed and ends,
         found=got.answer.text if got.answer else None,
