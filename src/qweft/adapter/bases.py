@@ -88,7 +88,7 @@ def find_bases(model: Any, batches: Iterable[Mapping[str, Any]] | None = None, a
 
     Args:
         model: The adapted model; its weights stay as they are.
-        batches: What the model is called with, labels among it, so that it returns a loss; for `basis="gradient"` alone.
+        batches: What the model is called with, labels among it, so that it returns a loss; for `basis` "gradient" alone.
         adapter_name: The adapter, and any other that shares its config object.
 
     Raises:
@@ -127,7 +127,9 @@ def without_bases(model: nn.Module) -> list[str]:
     """Names of the adapters that are to be trained and have a fixed basis whose directions are not there yet."""
     found: dict[str, None] = {}
     for layer in model.modules():
-        for name in layer.qwthn_core if isinstance(layer, QwthnLinear) else ():
+        if not isinstance(layer, QwthnLinear):
+            continue
+        for name in layer.qwthn_core:
             branch = layer.branch_of(name)
             bases = [part for part in (branch.compress, branch.expand) if isinstance(part, BasisMap)]
             if any(not basis.is_found for basis in bases) and any(t.requires_grad for t in branch.tensors()):
@@ -168,8 +170,8 @@ def _of_gradients(
         if not sketch.is_finite or sketch.is_zero:
             what = "zero" if sketch.is_zero else "not a number"
             raise QweftError(
-                f"the gradient of the loss at {name} is {what} on the batches given, so it has no directions; leave the "
-                "layer out of target_modules, or give other batches"
+                f"the gradient of the loss at {name} is {what} on the batches given, so it has no directions; leave "
+                "the layer out of target_modules, or give other batches"
             )
     return {name: sketch.directions() for name, sketch in sketches.items()}
 

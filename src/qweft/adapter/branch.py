@@ -1,8 +1,8 @@
 """One branch from a config and a layer's sizes: its three parts, and how many parameters each has."""
 
+from qweft.adapter.basis_maps import BasisCompress, BasisExpand
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import make_core
-from qweft.adapter.basis_maps import BasisCompress, BasisExpand
 from qweft.adapter.maps import DenseMap, LinearMap, MpoCompress, MpoExpand
 from qweft.adapter.prepared import Branch
 from qweft.errors import QweftError

@@ -53,8 +53,8 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
     elif function:
         layers, upload = config.depth_on(config.r), "before every layer" if config.reupload else "once"
         circuit = (
-            f" q is the exact expectation of Z on each of {config.qubits_on(config.r)} qubits of a simulated circuit of {layers} layers, "
-            f"its input uploaded {upload}."
+            f" q is the exact expectation of Z on each of {config.qubits_on(config.r)} qubits of a simulated circuit of "
+            f"{layers} layers, its input uploaded {upload}."
         )
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     alpha = 2 * config.r if config.alpha is None else config.alpha

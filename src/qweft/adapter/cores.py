@@ -186,7 +186,7 @@ class LinearFunctionCore(FunctionCore):
 
 
 class WeightedFunctionCore(FunctionCore):
-    """h = q(c) * c, element by element: the weighting of QWTHN; entries that the circuit does not read stay as they are."""
+    """h = q(c) * c, element by element: the weighting of QWTHN; entries that no qubit reads stay as they are."""
 
     def __init__(self, r: int, function: Function):
         super().__init__(r, function)
