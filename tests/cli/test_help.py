@@ -7,7 +7,7 @@ import pytest
 from docstring_parser import parse as parse_docstring
 
 from qweft.analysis.config import InspectionConfig
-from qweft.chat.config import ChatConfig
+from qweft.chat.config import ChatConfig, PageConfig
 from qweft.cli.data import CheckConfig
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
@@ -29,6 +29,7 @@ CONFIG_CLASSES = {
     "data": CheckConfig,
     "evaluate": Overrides,
     "chat": ChatConfig,
+    "ui": PageConfig,
     "inspect": InspectionConfig,
     "circuit": CircuitConfig,
     "export": ExportConfig,
