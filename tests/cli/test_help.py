@@ -39,6 +39,7 @@ CONFIG_CLASSES = {
     "doctor": None,
     "devices": None,
     "jobs": None,
+    "completion": None,
 }
 
 
@@ -62,6 +63,8 @@ def help_of(capsys, command):
 
 def test_every_command_is_covered():
     assert set(CONFIG_CLASSES) == set(COMMANDS)
+    for name, config_class in CONFIG_CLASSES.items():
+        assert importlib.import_module(f"qweft.cli.{name}").COMMAND.options is config_class
 
 
 @pytest.mark.parametrize("command", COMMANDS)

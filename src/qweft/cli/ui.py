@@ -15,6 +15,7 @@ COMMAND = Command(
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
     target_required=True,
+    options=PageConfig,
 )
 
 
