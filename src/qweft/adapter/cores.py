@@ -17,6 +17,7 @@ from qweft.adapter.functions.base import ANGLE_BOUND
 from qweft.circuit import Circuit
 
 Measure = Callable[[Circuit, torch.Tensor, torch.Tensor], torch.Tensor]
+Observe = Callable[[torch.Tensor], None]
 
 
 class Core(nn.Module):
@@ -89,6 +90,8 @@ class FunctionCore(Core):
     reads_angles = True
     measured_by: Measure | None = None
     """Stands in the place of the exact engine while it is set: circuit, c (..., r) and the trained angles to q(c)."""
+    observed_by: Observe | None = None
+    """Is told q(c), (..., r), of every call while it is set, and changes nothing."""
 
     def __init__(self, r: int, function: Function):
         super().__init__()
@@ -152,8 +155,12 @@ class FunctionCore(Core):
         c = c[..., : self.function.r]
         if self.measured_by is not None:
             assert self.circuit is not None
-            return self.measured_by(self.circuit, c, self._function_tensors()[0]).to(c.dtype)
-        return self.function.values(c, *prepared)
+            values = self.measured_by(self.circuit, c, self._function_tensors()[0]).to(c.dtype)
+        else:
+            values = self.function.values(c, *prepared)
+        if self.observed_by is not None:
+            self.observed_by(values)
+        return values
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """q(c)."""

@@ -19,6 +19,7 @@ COMMAND = Command(
     target_required=True,
     flags={"json": "Print the numbers as JSON, and nothing else, on standard output."},
     shows_defaults=False,
+    options=InspectionConfig,
 )
 
 

@@ -18,6 +18,7 @@ COMMAND = Command(
     target="CONFIG",
     target_help="YAML file with any of the keys below; `methods` must be in it.",
     target_required=True,
+    options=ComparisonConfig,
 )
 
 
