@@ -88,7 +88,7 @@ def find_bases(model: Any, batches: Iterable[Mapping[str, Any]] | None = None, a
 
     Args:
         model: The adapted model; its weights stay as they are.
-        batches: What the model is called with, labels among it, so that it returns a loss; for `basis` "gradient" alone.
+        batches: What the model is called with, labels among it, so that it returns a loss; for the gradient's basis.
         adapter_name: The adapter, and any other that shares its config object.
 
     Raises:

@@ -52,8 +52,9 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
         circuit = f" t stands in the place of the method's circuit, as a control: {STAND_INS[function]}."
     elif function:
         layers, upload = config.depth_on(config.r), "before every layer" if config.reupload else "once"
+        qubits = config.qubits_on(config.r)
         circuit = (
-            f" q is the exact expectation of Z on each of {config.qubits_on(config.r)} qubits of a simulated circuit of "
+            f" q is the exact expectation of Z on each of {qubits} qubits of a simulated circuit of "
             f"{layers} layers, its input uploaded {upload}."
         )
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
