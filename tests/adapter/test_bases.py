@@ -173,6 +173,27 @@ def test_a_saved_adapter_brings_its_basis_along(core, tmp_path):
     trained(loaded)
 
 
+@pytest.mark.parametrize("core", ["linear", "quantum_linear", "frozen_linear"])
+def test_on_a_base_model_of_half_precision_the_basis_is_exact_and_stays_so(core, tmp_path):
+    model = get_peft_model(tiny_llama().to(torch.bfloat16), config(core))
+    find_bases(model, [BATCH])
+    trained(model)
+    for layer in layers_of(model).values():
+        basis = layer.branch_of("default").compress.weight
+        assert basis.dtype == torch.float32
+        torch.testing.assert_close(basis @ basis.T, torch.eye(4), atol=1e-5, rtol=0)
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny_llama().to(torch.bfloat16), tmp_path).eval()
+    with torch.no_grad():
+        assert torch.equal(loaded(**BATCH).logits, model(**BATCH).logits)
+
+
+def test_a_model_all_in_half_precision_trains_too():
+    model = get_peft_model(tiny_llama().to(torch.bfloat16), config(), autocast_adapter_dtype=False)
+    find_bases(model, [BATCH])
+    trained(model)
+
+
 def test_an_adapter_of_the_same_config_object_shares_the_basis():
     """TRL makes its reference model so."""
     model = adapted()
