@@ -69,12 +69,6 @@ def test_a_start_token_stands_in_front_where_the_tokenizer_puts_one(tokenizer_wi
     assert row["input_ids"].count(start) == 1 and row["input_ids"][0] == start
 
 
-def test_all_of_the_text_is_learned(plain, talk):
-    made = with_template(plain, QUESTION)
-    row = tokenise(talk("2+2?", "4"), made, "all")
-    assert row["labels"] == row["input_ids"] == tokenise(talk("2+2?", "4"), made)["input_ids"]
-
-
 @pytest.mark.parametrize(("template", "count"), [("Question:", "no"), ("{query}{query}", "2")])
 def test_a_template_without_its_one_place(plain, template, count):
     with pytest.raises(QweftError, match=rf"data\.template .*: it has {count} {{query}}, and needs one"):
@@ -98,5 +92,8 @@ def test_the_data_of_a_run_are_made_with_it(tmp_path, chatml):
     for row, said in zip(data.train, data.train_conversations, strict=True):
         assert chatml.decode(row["input_ids"]) == f"Q: {said.prompt[0].content}\nA:{said.answer}<|im_end|>"
         assert row["labels"] == row["input_ids"]
+    assert data.report.parts["train"].target_tokens == sum(len(row["input_ids"]) - 1 for row in data.train)
+    for row, said in zip(data.test, data.test_conversations, strict=True):
+        assert learned_text(row, chatml) == [f"{said.answer}<|im_end|>"]
     assert chatml.decode(prompt_of(data.test_conversations[0], data.tokenizer).ids).startswith("Q: ")
     assert data.report.parts["train"].only_last == 0

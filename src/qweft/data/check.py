@@ -12,7 +12,7 @@ from qweft.data.load import Data, check_data_config, has_room, load_data
 from qweft.data.overlap import Overlap, overlap
 from qweft.data.query_template import with_template
 from qweft.data.read import read_rows
-from qweft.data.tokens import IGNORED, Encoded, fit, target_tokens, tokenise
+from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens, tokenise
 from qweft.data.windows import windows
 from qweft.errors import QweftError
 
@@ -113,7 +113,8 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
             turns[sum(message.role == "assistant" for message in conversation.messages)] += 1
         if has_room(conversation, config):
             pieces = windows(conversation, made_with, config.max_length)
-            whole += (tokenise(piece, made_with, config.learn) for piece in pieces)
+            rows = [tokenise(piece, made_with) for piece in pieces]
+            whole += map(learn_all, rows) if config.learn == "all" else rows
     if not whole:
         raise QweftError(f"data {config.source}: there are no rows that could be used in it")
     data, split = _split(config, tokenizer)

@@ -28,7 +28,8 @@ class DataConfig:
             the same for every tokenizer. None leaves out none.
         template: What a question is put into, in place of the model's chat template: a text with {query} in it, after
             which the answer follows at once, closed by the end token.
-        learn: What is learned of a row: "answers", or "all" of its text. Of a plain text all is.
+        learn: What is learned of a training row: "answers", or "all" of its text. Held-out rows are measured on their
+            answers; plain texts as a whole.
     """
 
     source: str = "embedded:gsm_symbolic"

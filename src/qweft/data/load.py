@@ -12,7 +12,7 @@ from qweft.data.read import read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import split
 from qweft.data.template import render
-from qweft.data.tokens import Encoded, answer_count, fit, tokenise
+from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise
 from qweft.data.windows import windows
 from qweft.errors import QweftError
 
@@ -63,26 +63,25 @@ class _Encoder:
 
     def _encode(self, conversation: Conversation) -> Encoded | None:
         limit, overlong = self.config.max_length, self.config.overlong
-        whole = tokenise(conversation, self.tokenizer, self.config.learn)
+        whole = tokenise(conversation, self.tokenizer)
         row = fit(whole, limit, overlong)
         long = len(whole["input_ids"]) > limit
         if row is None:
             (self.dropped if long and overlong == "drop" else self.nothing_learned).add(conversation)
         elif long:
             self.cut.add(conversation)
-        answers = sum(turn.role == "assistant" for turn in conversation.messages)
-        if row is not None and self.config.learn == "answers" and answer_count(whole) < answers:
+        if row is not None and answer_count(whole) < sum(turn.role == "assistant" for turn in conversation.messages):
             self.only_last.add(conversation)
         return row
 
     def part(self, conversations: Sequence[Conversation]) -> list[Encoded]:
         return [row for conversation in conversations if (row := self.rows[conversation]) is not None]
 
-    def report(self, conversations: Sequence[Conversation]) -> PartReport:
+    def report(self, conversations: Sequence[Conversation], rows: Sequence[Encoded]) -> PartReport:
         groups = len({conversation.group for conversation in conversations})
         cut = sum(conversation in self.cut for conversation in conversations)
         only_last = sum(conversation in self.only_last for conversation in conversations)
-        return part_report(self.part(conversations), groups, cut, only_last)
+        return part_report(rows, groups, cut, only_last)
 
 
 def load_data(config: DataConfig, tokenizer: Any) -> Data:
@@ -120,6 +119,8 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
         raise
     chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: encoder.part(part) for name, part in chosen.items()}
+    if config.learn == "all":
+        rows["train"] = [learn_all(row) for row in rows["train"]]
     held_out = _held_out(config)
     report = DataReport(
         source=config.source,
@@ -129,7 +130,7 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
         dropped=sum(conversation in encoder.dropped for conversation in conversations),
         nothing_learned=sum(conversation in encoder.nothing_learned for conversation in conversations),
         left_over=parts.left_over,
-        parts={name: encoder.report(part) for name, part in chosen.items()},
+        parts={name: encoder.report(part, rows[name]) for name, part in chosen.items()},
         fingerprint=fingerprint(rows),
         held_out=held_out,
         held_out_rows={part: len(sources[source]) for part, source in held_out.items()},

@@ -11,7 +11,6 @@ IGNORED = -100
 """The label that the loss passes over."""
 
 Span = tuple[int, int]
-Learn = Literal["answers", "all"]
 
 
 class Encoded(TypedDict):
@@ -27,11 +26,7 @@ class Encoded(TypedDict):
 
 
 def encode(
-    conversation: Conversation,
-    tokenizer: Any,
-    max_length: int,
-    overlong: Literal["cut", "drop"] = "cut",
-    learn: Learn = "answers",
+    conversation: Conversation, tokenizer: Any, max_length: int, overlong: Literal["cut", "drop"] = "cut"
 ) -> Encoded | None:
     """Return the row cut to size, or none where it is too long to keep or nothing of its answers is left.
 
@@ -40,12 +35,11 @@ def encode(
         tokenizer: A fast transformers tokenizer.
         max_length: Longest row in tokens.
         overlong: What happens to a longer row: "cut" cuts its end, "drop" gives none.
-        learn: What is learned, as in `tokenise`.
 
     Raises:
         QweftError: See `tokenise`.
     """
-    return fit(tokenise(conversation, tokenizer, learn), max_length, overlong)
+    return fit(tokenise(conversation, tokenizer), max_length, overlong)
 
 
 def fit(row: Encoded, max_length: int, overlong: Literal["cut", "drop"]) -> Encoded | None:
@@ -56,21 +50,21 @@ def fit(row: Encoded, max_length: int, overlong: Literal["cut", "drop"]) -> Enco
     return kept if target_tokens(kept) else None
 
 
+def learn_all(row: Encoded) -> Encoded:
+    """The row with all of its tokens to be learned, question and template too."""
+    return Encoded(input_ids=row["input_ids"], labels=list(row["input_ids"]))
+
+
 def target_tokens(row: Encoded) -> int:
     """Return how many tokens of a row are predicted and learned; the first has nothing before it to predict it from."""
     return sum(label != IGNORED for label in row["labels"][1:])
 
 
-def tokenise(conversation: Conversation, tokenizer: Any, learn: Learn = "answers") -> Encoded:
+def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     """Tokenise a whole conversation once and label the tokens that start inside an answer.
 
     An answer reaches from the end of the opening of its turn to its end-of-turn token, which is learned too; the white
     space that follows belongs to the template. Of a plain text every token is learned.
-
-    Args:
-        conversation: What is said.
-        tokenizer: A fast transformers tokenizer.
-        learn: "answers", or "all" to label every token, questions and template too.
 
     Raises:
         QweftError: The tokenizer gives no character offsets, or the chat template does not let the answers be found.
@@ -78,13 +72,9 @@ def tokenise(conversation: Conversation, tokenizer: Any, learn: Learn = "answers
     check_offsets(tokenizer)
     if conversation.is_text:
         return _plain(conversation.answer, tokenizer)
-    if learn == "all":
-        whole = render(conversation.messages, tokenizer)
-        ids = list(tokenizer(whole, add_special_tokens=False, verbose=False)["input_ids"])
-        return Encoded(input_ids=ids, labels=list(ids))
     text, spans = answer_spans(conversation, tokenizer)
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    ids = list(tokens["input_ids"])
+    ids: list[int] = tokens["input_ids"]
     labels = [IGNORED] * len(ids)
     for place, (start, end) in enumerate(tokens["offset_mapping"]):
         if start < end and any(first <= start < last for first, last in spans):
