@@ -1,10 +1,11 @@
 """What methods forget: the rise of their loss on data that they did not learn from."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qweft.comparison.pairing import deviation, mean
+from qweft.comparison.pairing import deviation
 from qweft.comparison.results import Run
 from qweft.errors import QweftError
 from qweft.evaluation.loss import ratio
@@ -47,19 +48,19 @@ def forgotten(runs: Sequence[Run], base: Run | None) -> Forgotten | None:
     if not losses or len(losses) < len(runs):
         return None
     source = str(found[0]["source"])
-    plain = Forgotten(source, mean(losses), deviation=deviation(losses))
+    loss, spread = math.fsum(losses) / len(losses), deviation(losses)
     if base is None or base.forgetting is None:
-        return plain
+        return Forgotten(source, loss, deviation=spread)
     before = base.forgetting["row_losses"]
     after = [entry["row_losses"] for entry in found]
     if any([tokens for _, tokens in rows] != [tokens for _, tokens in before] for rows in after):
         raise QweftError("the runs' forgetting was measured on different rows: compare them one at a time")
     rows = [
-        (mean([row[0] for row in each]) - theirs, tokens)
+        (math.fsum(row[0] for row in each) / len(each) - theirs, tokens)
         for (theirs, tokens), each in zip(before, zip(*after, strict=True), strict=True)
     ]
     rise, error = ratio(rows)
-    return Forgotten(source, plain.loss, rise, error, plain.deviation)
+    return Forgotten(source, loss, rise, error, spread)
 
 
 def forgetting_rows(summary: Mapping[str, "Summary"]) -> list[tuple[str, ...]]:
@@ -68,13 +69,11 @@ def forgetting_rows(summary: Mapping[str, "Summary"]) -> list[tuple[str, ...]]:
     Args:
         summary: From `summarise`; empty where no method was measured.
     """
-    measured = [entry for entry in summary.values() if entry.forgetting is not None]
+    measured = [(entry, entry.forgetting) for entry in summary.values() if entry.forgetting is not None]
     if not measured:
         return []
-    rows = [("method", f"loss on {measured[0].forgetting.source}", "rise", "adapter's file")]  # type: ignore[union-attr]
-    for entry in measured:
-        found = entry.forgetting
-        assert found is not None
+    rows: list[tuple[str, ...]] = [("method", f"loss on {measured[0][1].source}", "rise", "adapter's file")]
+    for entry, found in measured:
         spread = "" if found.deviation is None else f" ± {found.deviation:.4f}"
         error = "" if found.standard_error is None else f" ± {found.standard_error:.4f}"
         rise = "–" if found.rise is None else f"{found.rise:+.4f}{error}"
