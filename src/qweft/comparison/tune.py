@@ -29,7 +29,7 @@ def tune(config: ComparisonConfig, command: str) -> Path:
         QweftError: If anything in the config is wrong.
     """
     # `search` and `inspect` belong to the runs of a comparison, of which a search alone makes none
-    judging = replace(config.evaluation, split="validation")
+    judging = replace(config.evaluation, split="validation", forgetting=None)
     bench = set_up(replace(config, evaluation=judging, search=False, inspect=False), Console())
     path = bench.output / FILE
     with closing(bench.executor):

@@ -50,8 +50,9 @@ def to_conversation(row: Row, where: str) -> Conversation:
     `question` and `answer`; `query` and `response` (MetaMathQA); `problem` with `reannotated_assistant_content` or
     `solution` (R1-Distill-SFT); `text` alone, which is a plain text. A chain of thought in a column or key of its own
     (`reasoning_content`) stands in <think> before its answer. A `system` column is put in front. The group is the
-    column `group`, else `original_question` (MetaMathQA asks each question in several ways), else a hash of the prompt,
-    of a plain text one of the text. Turns after the last answer are left out: there is nothing to learn from them.
+    column `group`, else a hash of the prompt, of a plain text one of the text; MetaMathQA, which asks each question in
+    several ways, has the group of its `original_question`, so that this question in another data set is of it too.
+    Turns after the last answer are left out: there is nothing to learn from them.
 
     Args:
         row: Column names and values.
@@ -73,9 +74,10 @@ def to_conversation(row: Row, where: str) -> Conversation:
     system = row.get("system")
     if isinstance(system, str) and system.strip() and messages[0].role != "system":
         messages.insert(0, Message("system", system))
-    for name in ("group", "original_question"):
-        if row.get(name) not in (None, ""):
-            return Conversation(tuple(messages), str(row[name]))
+    if row.get("group") not in (None, ""):
+        return Conversation(tuple(messages), str(row["group"]))
+    if row.get("original_question") not in (None, ""):
+        return Conversation(tuple(messages), prompt_group([Message("user", str(row["original_question"]))]))
     return Conversation(tuple(messages), prompt_group(messages))
 
 
