@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel, PeftType
+from peft import PeftModel, PeftType
 from rich.console import Console
 
 from qweft.adapter.attach import detach, quiet_peft
+from qweft.adapter.config_file import read_config
 from qweft.adapter.peft_type import peft_type
 from qweft.data.collate import Collator
 from qweft.data.tokens import Encoded, total_tokens
@@ -145,7 +146,7 @@ def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _
 
 def _check_method(adapter: Path) -> None:
     """Only an adapter of this method is exported."""
-    kind = PeftConfig.from_pretrained(str(adapter)).peft_type
+    kind = read_config(adapter).peft_type
     if kind != peft_type():
         loads = "it is a LoRA already" if kind == PeftType.LORA else f"it is of PEFT's method {kind}"
         raise QweftError(f"{adapter}: nothing to export, {loads}; export takes a QWTHN adapter")
