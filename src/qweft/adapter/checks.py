@@ -7,19 +7,20 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from qweft.adapter.core_names import CORES, function_of, has_circuit
+from qweft.adapter.core_names import CORES, form_of, function_of, has_circuit
 from qweft.errors import QweftError
 
 if TYPE_CHECKING:
     from qweft.adapter.config import QwthnConfig
 
 CHOICES = {
-    "compress": ("mpo", "dense"),
-    "expand": ("mpo", "dense"),
+    "compress": ("mpo", "dense", "basis"),
+    "expand": ("mpo", "dense", "basis"),
     "core": CORES,
     "start": ("recorded", "scaled"),
     "bias": ("none", "all", "qwthn_only"),
 }
+BASES = ("gradient", "weight", "random")
 LARGEST_RANK = 12
 """More qubits take 2^r amplitudes for every token, and the engine's tables for one circuit would take gigabytes."""
 LARGEST_WIDTH = 2**16
@@ -104,6 +105,16 @@ def check_config(config: "QwthnConfig") -> None:
             )
     for name in ("r", "width", "bond_dimension"):
         _whole(name, getattr(config, name))
+    if config.qubits is not None:
+        _whole("qubits", config.qubits)
+        if function_of(config.core) is None:
+            raise QweftError(
+                f"qubits {config.qubits} does nothing with core {config.core!r}, which has no circuit; leave it out"
+            )
+    if config.basis not in (None, *BASES):
+        raise QweftError(
+            f"basis must be one of {', '.join(BASES)}, got {config.basis!r}{closest(str(config.basis), BASES)}"
+        )
     if config.fourier_terms is not None:
         _whole("fourier_terms", config.fourier_terms)
         if function_of(config.core) != "fourier":
@@ -132,14 +143,29 @@ def check_config(config: "QwthnConfig") -> None:
     _check_together(config)
 
 
+def _check_basis(config: "QwthnConfig") -> None:
+    if config.basis is not None and "basis" not in (config.compress, config.expand):
+        raise QweftError(
+            f"basis {config.basis!r} does nothing with compress {config.compress!r} and expand {config.expand!r}; set "
+            "one of them to basis, or leave it out"
+        )
+    if config.expand == "basis" and (config.core == "identity" or form_of(config.core) == "weighted"):
+        raise QweftError(
+            f"expand 'basis' does not start at zero, and core {config.core!r} has no matrix that could; take a core "
+            "with K or Q: linear, quantum or quantum_linear, or a twin's"
+        )
+
+
 def _check_together(config: "QwthnConfig") -> None:
     ranks = [config.r, *(config.rank_pattern or {}).values()]
-    if function_of(config.core) and max(ranks) > LARGEST_RANK:
+    qubits = config.qubits_on(max(ranks))
+    if function_of(config.core) and qubits > LARGEST_RANK:
         raise QweftError(
-            f"r = {max(ranks)} means a circuit of {max(ranks)} qubits and 2^{max(ranks)} amplitudes for every token"
+            f"r = {max(ranks)} means a circuit of {qubits} qubits and 2^{qubits} amplitudes for every token"
             f"{'' if has_circuit(config.core) else ', which core ' + config.core + ' would stand in for'}; "
-            f"use r of at most {LARGEST_RANK} with core {config.core!r}, or core 'linear'"
+            f"use r, or qubits, of at most {LARGEST_RANK} with core {config.core!r}, or core 'linear'"
         )
+    _check_basis(config)
     for size, modes in (config.modes or {}).items():
         if not str(size).isdecimal() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
             raise QweftError(

@@ -19,6 +19,7 @@ COMMAND = Command(
     target_help="YAML file with any of the keys below; `methods` must be in it.",
     target_required=True,
     flags={"dry-run": "List the runs and stop."},
+    options=ComparisonConfig,
 )
 
 

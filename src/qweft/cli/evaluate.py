@@ -15,23 +15,6 @@ from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
 from qweft.hardware.config import HardwareConfig
 from qweft.models.config import ModelConfig
 
-COMMAND = Command(
-    name="evaluate",
-    description="Judge a trained adapter beside its base model: loss and perplexity, and on request its answers, the "
-    "loss on other text, and tasks of lm-evaluation-harness; with a device, also with its circuits measured there, at "
-    "several numbers of shots and strengths of noise. Options change single keys of the config that the adapter was "
-    "trained with; what is not given stays as it was in that run.",
-    example="qweft evaluate runs/train/adapter --device noisy --shots 100,1000 --max-circuits 20000",
-    target="ADAPTER",
-    target_help="Folder of the adapter, as `qweft train` wrote it.",
-    target_required=True,
-    flags={
-        "json": "Print the numbers as JSON, and nothing else, on standard output.",
-        "dry-run": "Say what would be measured, with a device what it would take, and stop.",
-        "yes": "Agree to what is sent to a device that takes jobs or costs money, without being asked.",
-    },
-    shows_defaults=False,
-)
 SECTIONS = ("model", "data", "evaluation")
 
 
@@ -48,6 +31,26 @@ class Overrides(HardwareConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+COMMAND = Command(
+    name="evaluate",
+    description="Judge a trained adapter beside its base model: loss and perplexity, and on request its answers, the "
+    "loss on other text, and tasks of lm-evaluation-harness; with a device, also with its circuits measured there, at "
+    "several numbers of shots and strengths of noise. Options change single keys of the config that the adapter was "
+    "trained with; what is not given stays as it was in that run.",
+    example="qweft evaluate runs/train/adapter --device noisy --shots 100,1000 --max-circuits 20000",
+    target="ADAPTER",
+    target_help="Folder of the adapter, as `qweft train` wrote it.",
+    target_required=True,
+    flags={
+        "json": "Print the numbers as JSON, and nothing else, on standard output.",
+        "dry-run": "Say what would be measured, with a device what it would take, and stop.",
+        "yes": "Agree to what is sent to a device that takes jobs or costs money, without being asked.",
+    },
+    shows_defaults=False,
+    options=Overrides,
+)
 
 
 def run(argv: Sequence[str]) -> None:

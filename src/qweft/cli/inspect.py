@@ -22,6 +22,7 @@ COMMAND = Command(
         "json": "Print the numbers as JSON, and nothing else, on standard output.",
     },
     shows_defaults=False,
+    options=InspectionConfig,
 )
 
 

@@ -18,6 +18,7 @@ COMMAND = Command(
         "timed": "Load the weights too, train for four steps, and say how long the run would take.",
         "json": "Print the plan as JSON, and nothing else, on standard output.",
     },
+    options=RunConfig,
 )
 
 

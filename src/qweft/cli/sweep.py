@@ -19,6 +19,7 @@ COMMAND = Command(
     target_help="YAML file with any of the keys below; `space` must be in it.",
     target_required=True,
     flags={"dry-run": "Say what varies, how much of it fits the budget, and the time, and stop."},
+    options=SweepConfig,
 )
 
 

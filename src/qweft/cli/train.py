@@ -15,6 +15,7 @@ COMMAND = Command(
     target="CONFIG",
     target_help="YAML file with any of the keys below; without it, their defaults.",
     flags={"dry-run": "Show the plan (parameters, memory, steps) and stop."},
+    options=RunConfig,
 )
 
 

@@ -19,6 +19,7 @@ COMMAND = Command(
     target_help="YAML file with any of the keys below; `methods` must be in it.",
     target_required=True,
     flags={"dry-run": "List the methods, the rates and the number of trainings, and stop."},
+    options=ComparisonConfig,
 )
 
 

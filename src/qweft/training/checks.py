@@ -16,7 +16,7 @@ def check_training(training: TrainingConfig) -> None:
     Raises:
         QweftError: Naming the key, the value, and what it may be.
     """
-    for name in ("batch_size", "gradient_accumulation", "logging_steps"):
+    for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows"):
         if getattr(training, name) < 1:
             raise QweftError(f"training.{name} must be at least 1, got {getattr(training, name)}")
     if training.max_steps is not None and training.max_steps < 1:

@@ -91,8 +91,8 @@ class SavedAdapter:
         """
         ranks = self.config.rank_pattern
         r = ranks.get(get_pattern_key(list(ranks), layer), self.config.r)
-        layers = self.config.circuit_layers or r
-        circuit = make_function(function_of(self.config.core) or "", r, layers, self.config.reupload).circuit
+        qubits, layers = self.config.qubits_on(r), self.config.depth_on(r)
+        circuit = make_function(function_of(self.config.core) or "", qubits, layers, self.config.reupload).circuit
         assert circuit is not None  # has_circuit
         with safe_open(find_weights(self.folder), framework="pt") as file:
             angles = file.get_tensor(self.keys[layer]).double()
