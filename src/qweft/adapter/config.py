@@ -104,6 +104,7 @@ class QwthnConfig(PeftConfig):
         super().__post_init__()
         self.peft_type = peft_type()
         check_config(self)
+        self.rank_pattern, self.alpha_pattern = self.rank_pattern or {}, self.alpha_pattern or {}
         # PEFT matches module names in a set, and saves it as a list
         if isinstance(self.target_modules, list | tuple):
             self.target_modules = set(self.target_modules)  # type: ignore[assignment]

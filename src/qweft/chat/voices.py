@@ -6,9 +6,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from peft import PeftConfig, PeftModel
+from peft import PeftModel
 from torch import nn
 
+from qweft.adapter.config_file import read_config
 from qweft.chat.answering import Answering
 from qweft.chat.config import ChatConfig
 from qweft.chat.dialogue import Dialogue
@@ -147,7 +148,7 @@ def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> Non
 
 def _check_kind(folder: Path) -> None:
     """Virtual tokens stand before every call of a model, so before every single token of an answer."""
-    config = PeftConfig.from_pretrained(str(folder))
+    config = read_config(folder)
     if config.is_prompt_learning:
         method = getattr(config.peft_type, "value", config.peft_type)
         raise QweftError(f"{folder}: PEFT's method {method} puts virtual tokens before the text; chat knows no such")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import dump_yaml, parse
+from qweft.cli.parser import dump_yaml, flags_of, parse
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
 
@@ -26,7 +26,8 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parse, compare (or list the runs), and print where the report is."""
     config = parse(ComparisonConfig, argv, COMMAND)
-    if "--dry-run" in argv:
+    flags = flags_of(argv, COMMAND)
+    if "dry-run" in flags:
         from qweft.comparison.runner import describe
 
         show(describe(config))

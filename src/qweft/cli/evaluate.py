@@ -45,7 +45,7 @@ COMMAND = Command(
     target_required=True,
     flags={
         "json": "Print the numbers as JSON, and nothing else, on standard output.",
-        "dry-run": "With a device: say what would be measured and what it would take, and stop.",
+        "dry-run": "Say what would be measured, with a device what it would take, and stop.",
         "yes": "Agree to what is sent to a device that takes jobs or costs money, without being asked.",
     },
     shows_defaults=False,
@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> None:
     """Parse, evaluate and print."""
     folder, options, flags = parse_folder(Overrides, argv, COMMAND)
     sections = {name: options.pop(name) for name in SECTIONS if name in options}
-    wanted = sorted({*options, *flags} - {"json"})
+    wanted = sorted({*options, *flags} - {"json", "dry-run"})
     if wanted and "device" not in options:
         raise QweftError(
             f"--{wanted[0].replace('_', '-')} is about circuits measured on a device; name one with --device "
@@ -71,7 +71,9 @@ def run(argv: Sequence[str]) -> None:
                 )
     with only_json("json" in flags):
         as_json, described = (
-            _measured(folder, sections, options, flags, argv) if wanted else _computed(folder, sections)
+            _measured(folder, sections, options, flags, argv)
+            if wanted
+            else _computed(folder, sections, "dry-run" in flags)
         )
     if "json" in flags:
         print_json(as_json)
@@ -79,7 +81,12 @@ def run(argv: Sequence[str]) -> None:
         show(described)
 
 
-def _computed(folder: Path, sections: dict[str, Any]) -> tuple[Any, Any]:
+def _computed(folder: Path, sections: dict[str, Any], dry_run: bool) -> tuple[Any, Any]:
+    if dry_run:
+        from qweft.evaluation.preview import preview_evaluation
+
+        preview = preview_evaluation(folder, sections)
+        return preview.to_json(), preview.describe()
     from qweft.evaluation.run import evaluate
 
     found = evaluate(folder, sections)

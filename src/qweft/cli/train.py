@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qweft.cli.command import Command
-from qweft.cli.parser import parse
+from qweft.cli.parser import flags_of, parse
 from qweft.cli.terminal import show
 from qweft.training.config import RunConfig
 
@@ -22,7 +22,8 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parse, train (or plan), and print where the adapter is."""
     config = parse(RunConfig, argv, COMMAND)
-    if "--dry-run" in argv:
+    flags = flags_of(argv, COMMAND)
+    if "dry-run" in flags:
         from qweft.training.plan import plan
 
         show(plan(config).describe())

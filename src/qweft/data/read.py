@@ -114,12 +114,13 @@ def _read_jsonl(path: Path) -> Iterator[Any]:
         for number, line in enumerate(handle, 1):
             if line.strip():
                 try:
-                    yield json.loads(line)
-                except json.JSONDecodeError as fault:
+                    row = json.loads(line)
+                except (ValueError, RecursionError) as fault:
                     raise QweftError(
-                        f"{path.name}, line {number}: not JSON ({fault.msg} at column {fault.colno}); each line of a "
-                        f".jsonl file is one whole object"
+                        f"{path.name}, line {number}: not JSON ({_said(fault)}); each line of a .jsonl file is one "
+                        f"whole object"
                     ) from fault
+                yield row
 
 
 def _read_json(path: Path) -> Iterator[Any]:
@@ -128,22 +129,44 @@ def _read_json(path: Path) -> Iterator[Any]:
         return
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as fault:
-        raise QweftError(f"{path.name}, line {fault.lineno}: not JSON ({fault.msg} at column {fault.colno})") from fault
+    except (ValueError, RecursionError) as fault:
+        line = f", line {fault.lineno}" if isinstance(fault, json.JSONDecodeError) else ""
+        raise QweftError(f"{path.name}{line}: not JSON ({_said(fault)})") from fault
     rows = content.get("data") if isinstance(content, dict) else content
     if not isinstance(rows, list):
         raise QweftError(f"data {path}: a list of rows was expected, or an object whose data is such a list")
     yield from rows
 
 
+def _said(fault: Exception) -> str:
+    """What Python's reader of JSON says; a number of thousands of digits and endless nesting are faults of others."""
+    if isinstance(fault, json.JSONDecodeError):
+        return f"{fault.msg} at column {fault.colno}"
+    return "nested too deeply" if isinstance(fault, RecursionError) else "a number of too many digits"
+
+
 def _read_csv(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
+        # Strict: a quote that is never closed would swallow the rows after it, and one inside a field cut it.
+        reader = csv.DictReader(handle, strict=True)
         try:
-            # Fields beyond the header come under the name None; they have no meaning here.
-            for row in csv.DictReader(handle):
-                yield {name: value for name, value in row.items() if name is not None}
+            columns = list(reader.fieldnames or ())
+            twice = next((name for name in columns if columns.count(name) > 1), None)
+            if twice is not None:
+                raise QweftError(f"data {path}: the column {twice!r} stands twice in the first line; rename one")
+            for row in reader:
+                beyond = [field for field in row.pop(None, None) or () if field]  # type: ignore[call-overload]
+                if beyond:
+                    raise QweftError(
+                        f"{path.name}, line {reader.line_num}: more fields than the {len(columns)} columns of the "
+                        f"first line ({beyond[0][:40]!r} is beyond them); a text with commas stands in double quotes"
+                    )
+                yield row
         except csv.Error as fault:
-            raise QweftError(f"data {path}: not readable as CSV ({fault})") from fault
+            raise QweftError(
+                f"data {path}: not readable as CSV ({fault}, after line {reader.line_num}); a text with commas, quotes "
+                "or line ends stands in double quotes, and quotes in it are doubled"
+            ) from fault
 
 
 def _read_parquet(path: Path) -> Iterator[Any]:

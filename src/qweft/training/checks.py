@@ -28,8 +28,8 @@ def check_training(training: TrainingConfig) -> None:
             raise QweftError(f"training.{name} must be a number above 0, got {getattr(training, name)}")
     if not 0 <= training.warmup_ratio < 1:
         raise QweftError(f"training.warmup_ratio must be at least 0 and below 1, got {training.warmup_ratio}")
-    if training.weight_decay < 0:
-        raise QweftError(f"training.weight_decay must be at least 0, got {training.weight_decay}")
+    if not 0 <= training.weight_decay < math.inf:
+        raise QweftError(f"training.weight_decay must be a number of at least 0, got {training.weight_decay}")
     if not 0 <= training.seed < 2**32:
         raise QweftError(f"training.seed must be a whole number from 0 to 4294967295, got {training.seed}")
     check_rates(training.learning_rates)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import PeftConfig
 from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 
 from qweft.adapter import QwthnConfig
+from qweft.adapter.config_file import read_config
 from qweft.adapter.core_names import formula, function_of, has_circuit
 from qweft.adapter.functions import make_function
 from qweft.adapter.strict_loading import file_key
@@ -68,7 +68,7 @@ class SavedAdapter:
             QweftError: If there is no adapter in the folder, or it has no circuit.
         """
         check_folder(folder)
-        config = PeftConfig.from_pretrained(str(folder))
+        config = read_config(folder)
         if not isinstance(config, QwthnConfig):
             method = getattr(config.peft_type, "value", config.peft_type)
             raise QweftError(
