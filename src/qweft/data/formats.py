@@ -68,7 +68,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
     messages = _read(row, where)
     if messages and messages[0].role == TEXT:
         _check_characters(messages, row, where)
-        return Conversation(tuple(messages), _named_group(row, ("group",), where) or text_group(messages[0]))
+        return Conversation(tuple(messages), _named_group(row, "group", where) or text_group(messages[0]))
     while messages and messages[-1].role != "assistant":
         messages.pop()
     if not messages:
