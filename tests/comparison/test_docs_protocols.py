@@ -55,6 +55,17 @@ def test_the_scores(name):
     assert "\n".join(rows) in PAGE
 
 
+def test_how_answers_ended():
+    flat = " ".join(PAGE.split())
+    answers = raw("protocol-evaluation-reasoning-lora")["answers"]
+    base, adapted = ([each["generated"][which] for each in answers] for which in ("base", "adapted"))
+    cut, cut_before = (sum(each["is_cut"][which] for each in answers) for which in ("adapted", "base"))
+    written, before = (sum("=" in text for text in texts) for texts in (adapted, base))
+    assert f"{written} of its {len(answers)} write the sum out ({before} of the base model's)" in flat
+    assert f"{cut} are cut after 48 tokens ({cut_before}), and {adapted.count('')} are empty (none)" in flat
+    assert "" not in base
+
+
 @pytest.mark.parametrize("name", COMPARED)
 def test_the_runs_are_those_of_the_config(name):
     config = parse(ComparisonConfig, [str(ROOT / "configs" / "protocols" / f"{name.removeprefix('protocol-')}.yaml")])
