@@ -260,6 +260,7 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
             for new, old in zip(layer.branch_of(adapter_name), layer.branch_of(first), strict=True):
                 for name, fixed in new.named_buffers():
                     fixed.copy_(old.get_buffer(name))
+            layer.branch_of(adapter_name).look_again()
 
 
 def _warn_of_dead_angles(config: Any) -> None:
