@@ -11,16 +11,17 @@ from qweft.errors import QweftError
 from qweft.when_imported import when_imported
 
 if TYPE_CHECKING:
-    from qweft.adapter import QwthnConfig, QwthnModel, hotswap_adapter
+    from qweft.adapter import QwthnConfig, QwthnModel, find_bases, hotswap_adapter
     from qweft.adapter.presets import presets
 
 __version__ = "0.1.0"
 
-__all__ = ["QweftError", "QwthnConfig", "QwthnModel", "__version__", "hotswap_adapter", "presets"]
+__all__ = ["QweftError", "QwthnConfig", "QwthnModel", "__version__", "find_bases", "hotswap_adapter", "presets"]
 
 _HOMES = {
     "QwthnConfig": "qweft.adapter",
     "QwthnModel": "qweft.adapter",
+    "find_bases": "qweft.adapter",
     "hotswap_adapter": "qweft.adapter",
     "presets": "qweft.adapter",
 }

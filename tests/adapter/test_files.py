@@ -119,6 +119,10 @@ BAD_FILES = {
         lambda found: {k: torch.ones(7) if "angles" in k else t for k, t in found.items()},
         r"size mismatch.*layers\.0\.self_attn\.q_proj\.qwthn_core\.angles is 7 there, and 24 by its config",
     ),
+    "whole numbers": (
+        lambda found: {k: t.long() if "angles" in k else t for k, t in found.items()},
+        r"layers\.0\.self_attn\.q_proj\.qwthn_core\.angles holds no real numbers",
+    ),
     "base": (lambda found: {**found, BASE_WEIGHT: torch.ones(44, 20)}, "1 are not known.*gate_proj"),
 }
 
@@ -132,6 +136,19 @@ def test_a_file_that_does_not_fit_is_refused_on_every_path(folder, load, fault):
         error, message = KeyError, "lm_head"
     change(folder, edit)
     with pytest.raises(error, match=message):
+        load(tiny_llama(), folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("load", ON_A_MODEL + BY_ITSELF)
+def test_numbers_that_are_none_are_refused(folder, load, value):
+    def edit(found):
+        key = next(key for key in found if key.endswith("angles"))
+        found[key][3] = value
+        return found
+
+    change(folder, edit)
+    with pytest.raises(QweftError, match=r"numbers that are none \(NaN or infinite, first in .*angles\)"):
         load(tiny_llama(), folder)
 
 
@@ -305,10 +322,36 @@ def test_a_subfolder_is_looked_into(saved, folder):
         PeftModel.from_pretrained(tiny_llama(), str(folder), subfolder="inner")
 
 
+def test_no_ranks_that_differ_may_be_said_as_null(saved, folder):
+    change_config(folder, rank_pattern=None, alpha_pattern=None)
+    assert torch.equal(logits(PeftModel.from_pretrained(tiny_llama(), folder).eval()), saved[1])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"is no config of an adapter \(JSONDecodeError: Expecting value"),
+        (b"[]", "is no config of an adapter"),
+        (b'{"peft_type": "QWTHN", "r": "\xff"}', r"is no config of an adapter \(UnicodeDecodeError"),
+        (b'{"peft_type": ["QWTHN"]}', "is no config of an adapter"),
+        (b'{"peft_type": "QWTHN", "task_type": "TALK"}', "is no config of an adapter .*Invalid task type"),
+        (b'{"peft_type": "QWTHN", "r": 0}', "r must be a whole number of at least 1, got 0"),
+        (b'{"peft_type": "QWTHN", "base_model_name_or_path": ["a"]}', "base_model_name_or_path must be a text, got"),
+    ],
+)
+def test_a_config_that_is_none_is_named(folder, content, message):
+    from qweft.adapter.config_file import read_config
+
+    (folder / "adapter_config.json").write_bytes(content)
+    with pytest.raises(QweftError, match=rf"{re.escape(str(folder))}/adapter_config.json.*{message}"):
+        read_config(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"alpha": float("nan")}, "alpha must be a number, got nan"),
+        ({"alpha": 10**400}, "alpha must be a number, got 1000"),
         ({"dropout": float("inf")}, "dropout must be a number, got inf"),
         ({"alpha_pattern": {"q_proj": float("nan")}}, "alpha_pattern.*must be a number, got nan"),
         ({"r": 2.5}, "r must be a whole number"),

@@ -26,15 +26,19 @@ def save_adapter(model, folder, config, seed=1):
     return folder
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
+def save_talkative_model(folder):
     """One that does not end its answers by itself: a random model may do so at once."""
-    folder = save_tiny_model(tmp_path_factory.mktemp("chat") / "model")
-    loaded = load_model(ModelConfig(folder))
+    save_tiny_model(folder)
+    loaded = load_model(ModelConfig(str(folder)))
     with torch.no_grad():
         loaded.model.lm_head.weight[loaded.tokenizer.eos_token_id] = 0
     loaded.model.save_pretrained(folder)
-    return folder
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    return save_talkative_model(tmp_path_factory.mktemp("chat") / "model")
 
 
 @pytest.fixture(scope="session")

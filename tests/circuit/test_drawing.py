@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz
 from qweft.circuit.diagram import columns, label, parts
-from qweft.circuit.drawing import CHARACTER, circuit_svg, circuit_text, in_words
+from qweft.circuit.drawing import CHARACTER, circuit_svg, circuit_text, fitting, in_words
 
 BOX = re.compile(r"R[YZ]\([ct]\d+\)")
 
@@ -147,6 +147,20 @@ def test_a_long_circuit_goes_on_below_and_loses_no_gate(width):
     heading = "6 times, each time with the next 24 angles t"
     pieces = -(-len(columns(parts(circuit)[0].gates, 6)) // 5)
     assert headings(lines) == [heading, *[f"{heading} (continued)"] * (pieces - 1)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(circuits(), st.integers(150, 900))
+def test_as_many_columns_as_fit(circuit, width):
+    def widest(longest):
+        root = ET.fromstring(circuit_svg(circuit, "c", longest))
+        ends = [float(text.get("x")) for text in root.iter("text") if text.text in ("⟨Z⟩", "…")]
+        return max(ends) + 36  # what stands behind the last gate
+
+    found = fitting(circuit, width)
+    assert found == 1 or widest(found) <= width
+    if len(columns(circuit.gates, circuit.qubits)) > found + 1:
+        assert widest(10**6) <= width or widest(found + 1) > width
 
 
 def headings(root):

@@ -11,6 +11,10 @@ RUN_FILE_ERRORS = [
     ("batch_size: 3", "unknown key batch_size; did you mean training.batch_size?"),
     ("model: {zzz: 3}", "unknown key model.zzz; known here: name, source, dtype, device"),
     ("training: {batch_size: four}", 'training.batch_size: expected int, got "four"'),
+    (
+        "training: {learning_rate: 1" + "0" * 400 + "}",
+        "training.learning_rate: expected float, got 1" + "0" * 56 + "...",
+    ),
     ("training: {batch_size: 4.5}", "training.batch_size: expected int, got 4.5"),
     ("training: {batch_size: true}", "training.batch_size: expected int, got true"),
     ("training: {batch_size: null}", "training.batch_size: expected int, got null"),

@@ -7,7 +7,7 @@ import pytest
 from docstring_parser import parse as parse_docstring
 
 from qweft.analysis.config import InspectionConfig
-from qweft.chat.config import ChatConfig
+from qweft.chat.config import ChatConfig, PageConfig
 from qweft.cli.data import CheckConfig
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
@@ -29,6 +29,7 @@ CONFIG_CLASSES = {
     "data": CheckConfig,
     "evaluate": Overrides,
     "chat": ChatConfig,
+    "ui": PageConfig,
     "inspect": InspectionConfig,
     "circuit": CircuitConfig,
     "export": ExportConfig,
@@ -38,6 +39,7 @@ CONFIG_CLASSES = {
     "doctor": None,
     "devices": None,
     "jobs": None,
+    "completion": None,
 }
 
 
@@ -61,6 +63,8 @@ def help_of(capsys, command):
 
 def test_every_command_is_covered():
     assert set(CONFIG_CLASSES) == set(COMMANDS)
+    for name, config_class in CONFIG_CLASSES.items():
+        assert importlib.import_module(f"qweft.cli.{name}").COMMAND.options is config_class
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -61,7 +61,7 @@ def test_groups():
     assert group(question="Q  one", answer="a") == group(prompt="q ONE", completion="b", system="s")
     assert group(question="Q one", answer="a") != group(question="Q two", answer="a")
     assert group(question="Q one", answer="a", group=7) == "7"
-    assert group(query="x", response="y", original_question="z") == "z"
+    assert group(query="x", response="y", original_question="Q one") == group(question="q  one", answer="a")
     turns = [{"role": role, "content": role} for role in ("user", "assistant", "user", "assistant")]
     assert group(messages=turns) == group(messages=turns[:2])
 
@@ -79,12 +79,27 @@ def test_groups():
         ({"messages": [{"role": "assistant", "content": "a"}]}, "the answer comes first"),
         ({"messages": [{"role": "usr", "content": "q"}]}, "message 1 has role 'usr'"),
         ({"messages": [{"role": "user", "content": None}]}, "message 1 has no text content"),
+        (
+            {"messages": [{"role": "assistant", "content": "a", "reasoning_content": ["r"]}]},
+            "reasoning_content of message 1 is list, not text",
+        ),
         ({"messages": ["q"]}, "message 1 is str"),
         ({"messages": "q"}, "a list of messages was expected, not str"),
         ({"conversations": [{"from": "gpt", "value": ""}]}, "the answer in message 1 is empty"),
         ({"instruction": "q", "output": "a", "history": ["x"]}, "history entry 1 is not a pair"),
         ({"question": ["q"], "answer": "a"}, "question is list, not text"),
         ({"words": "once"}, "the format is not known"),
+        ({"question": "q", "answer": float("nan")}, "answer is nan, not text"),
+        ({"question": "q", "answer": "a\x00b"}, "message 2 (assistant) holds a NUL character"),
+        ({"question": "q\ud800", "answer": "a"}, r"message 1 (user) holds half a character, '\ud800'"),
+        ({"text": "a\x00"}, "the text holds a NUL character"),
+        ({"question": " ", "answer": "a"}, "what stands before the answer is empty"),
+        ({"question": "q", "answer": "a", "system": 5.5j}, "system is complex, not text"),
+        ({"question": "q", "answer": "a", "group": ["g"]}, "group is list, not text"),
+        ({"instruction": "q", "output": "a", "history": 5}, "history is int, not a list of pairs"),
+        ({"instruction": "q", "output": "a", "history": [["q", None]]}, "history entry 1 is NoneType, not text"),
+        ({"instruction": "q", "output": "a", "history": [["q", ""]]}, "the answer in history entry 1 is empty"),
+        ({"reasoning_content": "r", "content": "a"}, "input is missing"),
     ],
 )
 def test_a_bad_row_is_named(row, words):

@@ -31,6 +31,7 @@ from qweft.sweep.space import axes_of, grid, resolved
         ("training", {"learning_rat": {"values": [1.0]}}, "does not vary in a sweep, did you mean 'learning_rate'"),
         ("training", {"batch_size": {"low": 1.5, "high": 2}}, "1.5 is not a whole number"),
         ("training", {"learning_rate": {"values": ["a"]}}, "a is not a number"),
+        ("training", {"learning_rate": {"low": 1e-3, "high": 10**400}}, "low and high must be numbers"),
         (
             "training",
             {"learning_rate": {"values": [-1]}},

@@ -83,6 +83,11 @@ def test_dead_angles_and_padding_are_told(small_qwen):
         ({"peft_type": "LORA", "rank": 3}, "LoraConfig has no field 'rank'"),
         ({"r": 3}, "give either preset"),
         ({"preset": "qtha", "peft_type": "LORA"}, "give either preset"),
+        ({"peft_type": "LORA", "lora_alpha": float("nan")}, "adapter.lora_alpha is nan; give a finite number"),
+        (
+            {"peft_type": "LORA", "rank_pattern": {"q_proj": 10**400}},
+            "adapter.rank_pattern is ",
+        ),
     ],
 )
 def test_a_wrong_adapter_is_named(small_qwen, adapter, message):
@@ -98,6 +103,7 @@ def test_a_wrong_adapter_is_named(small_qwen, adapter, message):
         ({"learning_rate": 0.0}, "training.learning_rate must be a number above 0"),
         ({"warmup_ratio": 1.0}, "training.warmup_ratio"),
         ({"weight_decay": -1.0}, "training.weight_decay"),
+        ({"weight_decay": float("nan")}, "training.weight_decay"),
         ({"seed": -1}, "training.seed"),
     ],
 )

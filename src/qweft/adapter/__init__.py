@@ -1,5 +1,6 @@
 """The PEFT method QWTHN: config, layer, model, and its registration with PEFT."""
 
+from qweft.adapter.bases import find_bases
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
@@ -9,4 +10,4 @@ from qweft.adapter.registration import register
 
 register()
 
-__all__ = ["QwthnConfig", "QwthnLinear", "QwthnModel", "hotswap_adapter", "presets"]
+__all__ = ["QwthnConfig", "QwthnLinear", "QwthnModel", "find_bases", "hotswap_adapter", "presets"]

@@ -1,5 +1,6 @@
 """One branch from a config and a layer's sizes: its three parts, and how many parameters each has."""
 
+from qweft.adapter.basis_maps import BasisCompress, BasisExpand
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import make_core
 from qweft.adapter.maps import DenseMap, LinearMap, MpoCompress, MpoExpand
@@ -25,6 +26,9 @@ def _make_compress(config: QwthnConfig, into: int, r: int) -> LinearMap:
     """C: into -> r."""
     if config.compress == "dense":
         return DenseMap(into, r)
+    if config.compress == "basis":
+        _check_basis(r, into, "d_in")
+        return BasisCompress(into, r)
     try:
         return MpoCompress(modes_for(config, into), modes_for(config, config.width), r, config.bond_dimension)
     except ValueError as error:
@@ -35,10 +39,21 @@ def _make_expand(config: QwthnConfig, r: int, out: int) -> LinearMap:
     """E: r -> out."""
     if config.expand == "dense":
         return DenseMap(r, out)
+    if config.expand == "basis":
+        _check_basis(r, out, "d_out")
+        return BasisExpand(r, out)
     try:
         return MpoExpand(r, modes_for(config, config.width), modes_for(config, out), config.bond_dimension)
     except ValueError as error:
         raise QweftError(f"expand {config.width} -> {out}: {error}; give both sizes in modes") from error
+
+
+def _check_basis(r: int, size: int, side: str) -> None:
+    if r > size:
+        raise QweftError(
+            f"r = {r} directions cannot be a basis of a layer with {side} = {size}; choose r of at most {size}, by "
+            "rank_pattern for this layer alone"
+        )
 
 
 def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
@@ -47,5 +62,5 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
     Raises:
         QweftError: If the config's modes do not fit the layer.
     """
-    core = make_core(config.core, r, config.circuit_layers or r, config.reupload, config.fourier_terms)
+    core = make_core(config.core, r, config.depth_on(r), config.reupload, config.fourier_terms, config.qubits_on(r))
     return Branch(_make_compress(config, into, r), core, _make_expand(config, r, out))

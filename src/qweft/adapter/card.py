@@ -22,7 +22,11 @@ STAND_INS = {
     "frozen": "the circuit of the method with random angles that were not trained",
     "product": "the circuit of the method without its CRZ gates",
 }
-MAPS = {"mpo": "a matrix product operator and a linear map", "dense": "a linear map"}
+MAPS = {
+    "mpo": "a matrix product operator and a linear map",
+    "dense": "a linear map",
+    "basis": "an orthonormal basis that was not trained",
+}
 LOADING = """```python
 import qweft  # has to be installed; makes the method known to PEFT
 from peft import PeftModel
@@ -47,10 +51,11 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
     if function in STAND_INS:
         circuit = f" t stands in the place of the method's circuit, as a control: {STAND_INS[function]}."
     elif function:
-        layers, upload = config.circuit_layers or config.r, "before every layer" if config.reupload else "once"
+        layers, upload = config.depth_on(config.r), "before every layer" if config.reupload else "once"
+        qubits = config.qubits_on(config.r)
         circuit = (
-            f" q is the exact expectation of Z on each of {config.r} qubits of a simulated circuit of {layers} layers, "
-            f"its input uploaded {upload}."
+            f" q is the exact expectation of Z on each of {qubits} qubits of a simulated circuit of "
+            f"{layers} layers, its input uploaded {upload}."
         )
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     alpha = 2 * config.r if config.alpha is None else config.alpha

@@ -3,22 +3,24 @@
 import difflib
 import math
 import re
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from qweft.adapter.core_names import CORES, function_of, has_circuit
+from qweft.adapter.core_names import CORES, form_of, function_of, has_circuit
 from qweft.errors import QweftError
 
 if TYPE_CHECKING:
     from qweft.adapter.config import QwthnConfig
 
 CHOICES = {
-    "compress": ("mpo", "dense"),
-    "expand": ("mpo", "dense"),
+    "compress": ("mpo", "dense", "basis"),
+    "expand": ("mpo", "dense", "basis"),
     "core": CORES,
     "start": ("recorded", "scaled"),
     "bias": ("none", "all", "qwthn_only"),
 }
+BASES = ("gradient", "weight", "random")
 LARGEST_RANK = 12
 """More qubits take 2^r amplitudes for every token, and the engine's tables for one circuit would take gigabytes."""
 LARGEST_WIDTH = 2**16
@@ -35,14 +37,20 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
+def _shown(value: Any) -> str:
+    """A value in a sentence: as Python writes it, and not longer than one reads."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
 def _whole(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise QweftError(f"{name} must be a whole number of at least 1, got {value!r}")
+        raise QweftError(f"{name} must be a whole number of at least 1, got {_shown(value)}")
 
 
 def _number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise QweftError(f"{name} must be a number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise QweftError(f"{name} must be a number, got {_shown(value)}")
 
 
 def _expression(name: str, value: Any) -> None:
@@ -56,12 +64,12 @@ def _check_types(config: "QwthnConfig") -> None:
     for name in ("modes", "rank_pattern", "alpha_pattern"):
         value = getattr(config, name)
         if value is not None and not isinstance(value, dict):
-            raise QweftError(f"{name} must map names to values, as {{name: value}}, got {value!r}")
+            raise QweftError(f"{name} must map names to values, as {{name: value}}, got {_shown(value)}")
     for name in ("target_modules", "exclude_modules", "modules_to_save"):
         value = getattr(config, name)
         named = isinstance(value, list | tuple | set) and all(isinstance(item, str) for item in value)
         if value is not None and not named and not (isinstance(value, str) and name != "modules_to_save"):
-            raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {value!r}")
+            raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {_shown(value)}")
     for name in ("target_modules", "exclude_modules", "layers_pattern"):
         if isinstance(value := getattr(config, name), str):
             _expression(name, value)
@@ -70,14 +78,16 @@ def _check_types(config: "QwthnConfig") -> None:
             _expression(name, pattern)
     mapping = config.auto_mapping
     if mapping is not None and not (isinstance(mapping, dict) and all(isinstance(v, str) for v in mapping.values())):
-        raise QweftError(f"auto_mapping must name the base model's class and library, got {mapping!r}")
+        raise QweftError(f"auto_mapping must name the base model's class and library, got {_shown(mapping)}")
     chosen = config.trainable_token_indices
     for tokens in chosen.values() if isinstance(chosen, dict) else [] if chosen is None else [chosen]:
         if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
-            raise QweftError(f"trainable_token_indices must be a list of token ids, or lists by module, got {chosen!r}")
+            raise QweftError(
+                f"trainable_token_indices must be a list of token ids, or lists by module, got {_shown(chosen)}"
+            )
     blocks = config.layers_to_transform
     if blocks is not None and not all(type(item) is int for item in (blocks if isinstance(blocks, list) else [blocks])):
-        raise QweftError(f"layers_to_transform must be a block number or a list of them, got {blocks!r}")
+        raise QweftError(f"layers_to_transform must be a block number or a list of them, got {_shown(blocks)}")
 
 
 def check_config(config: "QwthnConfig") -> None:
@@ -90,9 +100,21 @@ def check_config(config: "QwthnConfig") -> None:
     for name, allowed in CHOICES.items():
         value = getattr(config, name)
         if value not in allowed:
-            raise QweftError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{closest(str(value), allowed)}")
+            raise QweftError(
+                f"{name} must be one of {', '.join(allowed)}, got {_shown(value)}{closest(str(value)[:80], allowed)}"
+            )
     for name in ("r", "width", "bond_dimension"):
         _whole(name, getattr(config, name))
+    if config.qubits is not None:
+        _whole("qubits", config.qubits)
+        if function_of(config.core) is None:
+            raise QweftError(
+                f"qubits {config.qubits} does nothing with core {config.core!r}, which has no circuit; leave it out"
+            )
+    if config.basis not in (None, *BASES):
+        raise QweftError(
+            f"basis must be one of {', '.join(BASES)}, got {config.basis!r}{closest(str(config.basis), BASES)}"
+        )
     if config.fourier_terms is not None:
         _whole("fourier_terms", config.fourier_terms)
         if function_of(config.core) != "fourier":
@@ -113,7 +135,7 @@ def check_config(config: "QwthnConfig") -> None:
         raise QweftError(f"dropout must be at least 0 and below 1, got {config.dropout}")
     for name in ("reupload", "init_weights"):
         if not isinstance(getattr(config, name), bool):
-            raise QweftError(f"{name} must be true or false, got {getattr(config, name)!r}")
+            raise QweftError(f"{name} must be true or false, got {_shown(getattr(config, name))}")
     for pattern, rank in (config.rank_pattern or {}).items():
         _whole(f"rank_pattern[{pattern!r}]", rank)
     for pattern, alpha in (config.alpha_pattern or {}).items():
@@ -121,18 +143,34 @@ def check_config(config: "QwthnConfig") -> None:
     _check_together(config)
 
 
+def _check_basis(config: "QwthnConfig") -> None:
+    if config.basis is not None and "basis" not in (config.compress, config.expand):
+        raise QweftError(
+            f"basis {config.basis!r} does nothing with compress {config.compress!r} and expand {config.expand!r}; set "
+            "one of them to basis, or leave it out"
+        )
+    if config.expand == "basis" and (config.core == "identity" or form_of(config.core) == "weighted"):
+        raise QweftError(
+            f"expand 'basis' does not start at zero, and core {config.core!r} has no matrix that could; take a core "
+            "with K or Q: linear, quantum or quantum_linear, or a twin's"
+        )
+
+
 def _check_together(config: "QwthnConfig") -> None:
     ranks = [config.r, *(config.rank_pattern or {}).values()]
-    if function_of(config.core) and max(ranks) > LARGEST_RANK:
+    qubits = config.qubits_on(max(ranks))
+    if function_of(config.core) and qubits > LARGEST_RANK:
         raise QweftError(
-            f"r = {max(ranks)} means a circuit of {max(ranks)} qubits and 2^{max(ranks)} amplitudes for every token"
+            f"r = {max(ranks)} means a circuit of {qubits} qubits and 2^{qubits} amplitudes for every token"
             f"{'' if has_circuit(config.core) else ', which core ' + config.core + ' would stand in for'}; "
-            f"use r of at most {LARGEST_RANK} with core {config.core!r}, or core 'linear'"
+            f"use r, or qubits, of at most {LARGEST_RANK} with core {config.core!r}, or core 'linear'"
         )
+    _check_basis(config)
     for size, modes in (config.modes or {}).items():
         if not str(size).isdecimal() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
             raise QweftError(
-                f"modes must map sizes to lists of factors, as {{'576': [6, 6, 4, 4]}}, got {size!r}: {modes!r}"
+                f"modes must map sizes to lists of factors, as {{'576': [6, 6, 4, 4]}}, got "
+                f"{_shown(size)}: {_shown(modes)}"
             )
         if math.prod(modes) > MOST_PADDING * max(int(size), 4096):
             raise QweftError(

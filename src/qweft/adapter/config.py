@@ -24,19 +24,24 @@ class QwthnConfig(PeftConfig):
     Args:
         r: Rank: width of c and h, and number of qubits.
         compress: C, d_in -> r. "mpo": a matrix product operator d_in -> width and a linear map width -> r; "dense": one
-            linear map. Neither has a bias.
+            linear map; "basis": a fixed orthonormal basis of r directions, which is not trained. None has a bias.
         core: "identity": h = c; "linear": h = K c; "quantum": h = Q q(c); "quantum_linear": h = Q q(c) + K c;
-            "quantum_weighted": h = q(c) * c. K and Q are r x r, q is the circuit's expectation of Z on each qubit. With
-            "mlp", "fourier", "frozen" or "product" in the place of "quantum" ("mlp_linear") a twin stands in the place
-            of q: a small perceptron, a classical function with the circuit's frequencies, the circuit with its random
-            angles not trained, the circuit without its CRZ gates (`qweft.adapter.functions`).
-        expand: E, r -> d_out, as compress.
+            "quantum_weighted": h = q(c) * c. K is r x r, Q is r x qubits, q is the circuit's expectation of Z on each
+            qubit. With "mlp", "fourier", "frozen" or "product" in the place of "quantum" ("mlp_linear") a twin stands
+            in the place of q: a small perceptron, a classical function with the circuit's frequencies, the circuit with
+            its random angles not trained, the circuit without its CRZ gates (`qweft.adapter.functions`).
+        expand: E, r -> d_out, as compress. With "basis" E is not zero, so K and Q start at zero instead; the core must
+            have one of them.
+        basis: The directions of the maps that are a "basis". "gradient" (none means this): the leading singular
+            directions of the loss's gradient with respect to W0, found on training rows by `qweft.find_bases` before
+            the first step; "weight": those of W0 itself; "random": random ones, as a control.
+        qubits: The circuit reads the first so many entries of c; none means all r. A twin in its place as well.
         alpha: The branch is scaled by alpha / r; none means 2 r.
         dropout: Probability of zeroing an entry of x in training.
         width: Inner width of the matrix product operators.
         bond_dimension: Bond dimension of the matrix product operators.
         modes: The factors of a size, where yours should replace the rule's: {"576": [6, 6, 4, 4]}.
-        circuit_layers: Layers L of the circuit; none means r.
+        circuit_layers: Layers L of the circuit; none means as many as qubits.
         reupload: Upload the input before every layer of the circuit, or once.
         fourier_terms: Products that each output of the fourier twin adds up; none means as many as bring its
             coefficients nearest in number to the circuit's angles. (2 L + 1)^(r - 1) of them are every series.
@@ -64,9 +69,9 @@ class QwthnConfig(PeftConfig):
     """
 
     r: int = field(default=8, metadata={"help": "Rank: width of the core, and number of qubits."})
-    compress: Literal["mpo", "dense"] = field(default="mpo", metadata={"help": "Map d_in -> r."})
+    compress: Literal["mpo", "dense", "basis"] = field(default="mpo", metadata={"help": "Map d_in -> r."})
     core: str = field(default="quantum_linear", metadata={"help": "Map r -> r."})
-    expand: Literal["mpo", "dense"] = field(default="mpo", metadata={"help": "Map r -> d_out."})
+    expand: Literal["mpo", "dense", "basis"] = field(default="mpo", metadata={"help": "Map r -> d_out."})
     alpha: float | None = field(default=None, metadata={"help": "The branch is scaled by alpha / r; none means 2 r."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout probability of the branch's input."})
     width: int = field(default=256, metadata={"help": "Inner width of the matrix product operators."})
@@ -74,7 +79,7 @@ class QwthnConfig(PeftConfig):
     modes: dict[str, list[int]] | None = field(
         default=None, metadata={"help": "Factors of sizes: {'576': [6, 6, 4, 4]}."}
     )
-    circuit_layers: int | None = field(default=None, metadata={"help": "Layers of the circuit; none means r."})
+    circuit_layers: int | None = field(default=None, metadata={"help": "Layers of the circuit; none means its qubits."})
     reupload: bool = field(default=True, metadata={"help": "Upload the input before every layer, or once."})
     fourier_terms: int | None = field(default=None, metadata={"help": "Products that the fourier twin adds up."})
     start: Literal["recorded", "scaled"] = field(default="recorded", metadata={"help": "How the weights start."})
@@ -90,11 +95,16 @@ class QwthnConfig(PeftConfig):
     trainable_token_indices: list[int] | dict[str, list[int]] | None = field(
         default=None, metadata={"help": "Tokens whose embeddings are trained."}
     )
+    basis: Literal["gradient", "weight", "random"] | None = field(
+        default=None, metadata={"help": "Directions of the maps that are a basis; none means gradient."}
+    )
+    qubits: int | None = field(default=None, metadata={"help": "Entries of c that the circuit reads; none means r."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = peft_type()
         check_config(self)
+        self.rank_pattern, self.alpha_pattern = self.rank_pattern or {}, self.alpha_pattern or {}
         # PEFT matches module names in a set, and saves it as a list
         if isinstance(self.target_modules, list | tuple):
             self.target_modules = set(self.target_modules)  # type: ignore[assignment]
@@ -123,6 +133,14 @@ class QwthnConfig(PeftConfig):
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
         """As PEFT's, to a private repository unless `private` says otherwise."""
         return super().push_to_hub(repo_id, **{**kwargs, "private": kwargs.get("private") is not False})
+
+    def qubits_on(self, r: int) -> int:
+        """Qubits of the circuit on a layer of rank r."""
+        return min(self.qubits or r, r)
+
+    def depth_on(self, r: int) -> int:
+        """Layers of the circuit on a layer of rank r."""
+        return self.circuit_layers or self.qubits_on(r)
 
     @property
     def is_linear(self) -> bool:

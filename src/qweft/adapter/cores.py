@@ -17,6 +17,7 @@ from qweft.adapter.functions.base import ANGLE_BOUND
 from qweft.circuit import Circuit
 
 Measure = Callable[[Circuit, torch.Tensor, torch.Tensor], torch.Tensor]
+Observe = Callable[[torch.Tensor], None]
 
 
 class Core(nn.Module):
@@ -51,8 +52,8 @@ class Core(nn.Module):
         """What two cores must agree in to be prepared together."""
         return type(self).__name__
 
-    def reset(self, start: str) -> None:
-        """Start the parameters by the named start."""
+    def reset(self, start: str, zero: bool = False) -> None:
+        """Start the parameters by the named start; with `zero` K and Q are zero, and so is h."""
 
 
 class IdentityCore(Core):
@@ -74,22 +75,25 @@ class LinearCore(Core):
         """E K."""
         return expand @ tensors[0]
 
-    def reset(self, start: str) -> None:
-        """K kaiming-uniform, or the identity with the scaled start."""
-        _reset_square(self.linear_weight, start)
+    def reset(self, start: str, zero: bool = False) -> None:
+        """K kaiming-uniform, or the identity with the scaled start, or zero."""
+        _reset_matrix(self.linear_weight, start, zero)
 
 
 class FunctionCore(Core):
     """h = Q q(c), with the circuit q or a twin in its place.
 
-    The core holds the function's tensors under the function's own names.
+    The function reads the first entries of c, as many as it has qubits. The core holds the function's tensors under the
+    function's own names.
     """
 
     reads_angles = True
     measured_by: Measure | None = None
     """Stands in the place of the exact engine while it is set: circuit, c (..., r) and the trained angles to q(c)."""
+    observed_by: Observe | None = None
+    """Is told q(c), (..., r), of every call while it is set, and changes nothing."""
 
-    def __init__(self, function: Function):
+    def __init__(self, r: int, function: Function):
         super().__init__()
         function.make_ready()
         self.function = function
@@ -99,10 +103,10 @@ class FunctionCore(Core):
             self.register_buffer(name, torch.zeros(shape))
         self.input_scale = function.input_scale
         self.circuit_features = function.r
-        self._add_matrices(function.r)
+        self._add_matrices(r)
 
     def _add_matrices(self, r: int) -> None:
-        self.quantum_weight = nn.Parameter(torch.zeros(r, r))
+        self.quantum_weight = nn.Parameter(torch.zeros(r, self.function.r))
 
     @property
     def circuit(self) -> Circuit | None:
@@ -132,7 +136,7 @@ class FunctionCore(Core):
         return type(self).__name__, self.function.form()
 
     @torch.no_grad()
-    def reset(self, start: str) -> None:
+    def reset(self, start: str, zero: bool = False) -> None:
         """The circuit's angles are drawn whatever the function is, so that all that is drawn after them is equal."""
         angles = self.function.draw()
         bound = ANGLE_BOUND if start == "scaled" else math.pi
@@ -140,18 +144,23 @@ class FunctionCore(Core):
         if not angles.is_meta:  # a model without memory is given its tensors later
             for name, tensor in self.function.start(angles, start).items():
                 getattr(self, name).copy_(tensor)
-        self._reset_matrices(start)
+        self._reset_matrices(start, zero)
 
-    def _reset_matrices(self, start: str) -> None:
-        """Q kaiming-uniform, or the identity with the scaled start."""
-        _reset_square(self.quantum_weight, start)
+    def _reset_matrices(self, start: str, zero: bool) -> None:
+        """Q kaiming-uniform, or the identity with the scaled start, or zero."""
+        _reset_matrix(self.quantum_weight, start, zero)
 
     def function_values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
-        """q(c), or the twin's t(c): (..., r) in c's type."""
+        """q(c), or the twin's t(c): (..., r) to (..., qubits) in c's type."""
+        c = c[..., : self.function.r]
         if self.measured_by is not None:
             assert self.circuit is not None
-            return self.measured_by(self.circuit, c, self._function_tensors()[0]).to(c.dtype)
-        return self.function.values(c, *prepared)
+            values = self.measured_by(self.circuit, c, self._function_tensors()[0]).to(c.dtype)
+        else:
+            values = self.function.values(c, *prepared)
+        if self.observed_by is not None:
+            self.observed_by(values)
+        return values
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """q(c)."""
@@ -170,24 +179,24 @@ class LinearFunctionCore(FunctionCore):
         return [*super().tensors(), self.linear_weight]
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """E Q and E K side by side, (..., out, 2 r)."""
+        """E Q and E K side by side, (..., out, qubits + r)."""
         return expand @ torch.cat(list(self._matrices(tensors)), -1)
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """q(c) and c, (..., 2 r)."""
+        """q(c) and c, (..., qubits + r)."""
         return torch.cat([self.function_values(c, *angles), c], -1)
 
-    def _reset_matrices(self, start: str) -> None:
+    def _reset_matrices(self, start: str, zero: bool) -> None:
         """K as Q; with the scaled start K = identity / input_scale, so that K c is of order one."""
-        super()._reset_matrices(start)
-        _reset_square(self.linear_weight, start, 1 / self.input_scale)
+        super()._reset_matrices(start, zero)
+        _reset_matrix(self.linear_weight, start, zero, 1 / self.input_scale)
 
 
 class WeightedFunctionCore(FunctionCore):
-    """h = q(c) * c, element by element: the weighting of QWTHN."""
+    """h = q(c) * c, element by element: the weighting of QWTHN; entries that no qubit reads stay as they are."""
 
-    def __init__(self, function: Function):
-        super().__init__(function)
+    def __init__(self, r: int, function: Function):
+        super().__init__(r, function)
         self.output_scale = self.input_scale
 
     def _add_matrices(self, r: int) -> None:
@@ -201,28 +210,34 @@ class WeightedFunctionCore(FunctionCore):
         """E."""
         return expand
 
-    def _reset_matrices(self, start: str) -> None:
+    def _reset_matrices(self, start: str, zero: bool) -> None:
         """There is none."""
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """q(c) * c."""
-        return self.function_values(c, *angles) * c
+        own = self.function.r
+        weighted = self.function_values(c, *angles) * c[..., :own]
+        return weighted if own == c.shape[-1] else torch.cat([weighted, c[..., own:]], -1)
 
 
-def make_core(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None) -> Core:
-    """The core of that name (a value of `QwthnConfig.core`)."""
+def make_core(
+    name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None, qubits: int | None = None
+) -> Core:
+    """The core of that name (a value of `QwthnConfig.core`); its function reads `qubits` entries of c, none means r."""
     if name == "identity":
         return IdentityCore()
     if name == "linear":
         return LinearCore(r)
     kinds = {"": FunctionCore, "linear": LinearFunctionCore, "weighted": WeightedFunctionCore}
-    function = make_function(function_of(name) or "", r, layers, reupload, fourier_terms)
-    return kinds[form_of(name)](function)
+    function = make_function(function_of(name) or "", qubits or r, layers, reupload, fourier_terms)
+    return kinds[form_of(name)](r, function)
 
 
 @torch.no_grad()
-def _reset_square(weight: nn.Parameter, start: str, gain: float = 1.0) -> None:
-    if start == "scaled":
+def _reset_matrix(weight: nn.Parameter, start: str, zero: bool, gain: float = 1.0) -> None:
+    if zero:
+        nn.init.zeros_(weight)
+    elif start == "scaled":
         nn.init.eye_(weight).mul_(gain)
     else:
         nn.init.kaiming_uniform_(weight)

@@ -78,8 +78,11 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.qwthn_dropout[adapter_name] = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         branch = make_branch(config, self.in_features, r, self.out_features)
         branch.compress.reset(config.start, zero=False, scale=branch.core.input_scale)
-        branch.core.reset(config.start)
+        branch.core.reset(config.start, zero=config.init_weights and branch.expand.is_fixed)
         branch.expand.reset(config.start, zero=config.init_weights, scale=1 / branch.core.output_scale)
+        if not config.init_weights:
+            branch.compress.randomise()
+            branch.expand.randomise()
         self.qwthn_compress[adapter_name], self.qwthn_core[adapter_name], self.qwthn_expand[adapter_name] = branch
         self.qwthn_shapes[adapter_name] = [tensor.shape for tensor in branch.tensors()]
         self.forget_prepared(adapter_name)

@@ -19,7 +19,7 @@ from torch import nn
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.limits import file_elements
 from qweft.adapter.peft_type import peft_type
-from qweft.adapter.strict_loading import COMPILED, check_tensors
+from qweft.adapter.strict_loading import COMPILED, check_finite, check_tensors
 from qweft.adapter.structure import check_same_structure
 from qweft.adapter.together import unwatch
 from qweft.adapter.weights_file import HUB_ARGUMENTS, find_weights, read_header
@@ -174,7 +174,9 @@ def _peft_from_pretrained(original: Any) -> Any:
         found = read_header(find_weights(model_id, **hub))
         renamed = bound.arguments.get("key_mapping") or getattr(model, "_checkpoint_conversion_mapping", None)
         with untouched_on_error(model, adapter_name), _announcing(KEYS_CHANGE if renamed else found):
-            return original(cls, model, model_id, adapter_name, *args, **kwargs)
+            adapted = original(cls, model, model_id, adapter_name, *args, **kwargs)
+            check_finite(adapted, adapter_name, adapted.peft_config[adapter_name])
+        return adapted
 
     return from_pretrained
 
@@ -199,7 +201,9 @@ def _peft_load_adapter(original: Any) -> Any:
             check_same_structure(_config_of(model_id, hub), present, f"the adapter in {model_id}")
             check_tensors(self, adapter_name, present, found)
         with untouched_on_error(self.get_base_model(), adapter_name), _announcing(found):
-            return original(self, model_id, adapter_name, *args, **kwargs)
+            loaded = original(self, model_id, adapter_name, *args, **kwargs)
+            check_finite(self, adapter_name, self.peft_config[adapter_name])
+        return loaded
 
     return load_adapter
 
@@ -220,7 +224,10 @@ def _transformers_load_adapter(original: Any) -> Any:
         if found is None and adapter is not None:
             found = read_header(find_weights(adapter, **hub))
             kwargs["use_safetensors"] = True  # else a pickle beside the file would be read first
-        with untouched_on_error(self, given.get("adapter_name") or "default"), _announcing(found or {}):
-            return original(self, *args, **kwargs)
+        name = given.get("adapter_name") or "default"
+        with untouched_on_error(self, name), _announcing(found or {}):
+            loaded = original(self, *args, **kwargs)
+            check_finite(self, name, self.peft_config[name])
+        return loaded
 
     return load_adapter

@@ -16,6 +16,9 @@ from qweft.tensornet.start import kaiming_start, scaled_start, zero_last
 class LinearMap(nn.Module):
     """A linear map without bias, made of parameters; a branch contracts it before it is applied."""
 
+    is_fixed = False
+    """Whether it is not trained."""
+
     def tensors(self) -> list[torch.Tensor]:
         """The parameters, or what stands in their place in a replica of the module."""
         raise NotImplementedError
@@ -34,6 +37,12 @@ class LinearMap(nn.Module):
         The scaled start gives an output of rms `scale` to an input of rms 1.
         """
         raise NotImplementedError
+
+    def randomise(self) -> None:
+        """Give a fixed map something to do where nothing is to start at zero; trained maps have been started."""
+
+    def check_found(self) -> None:
+        """Look whether it can be trained around; only a fixed map may have to be found first."""
 
     def matrix(self) -> torch.Tensor:
         """The dense matrix (out, in), differentiable in the parameters."""

@@ -47,7 +47,7 @@ class QwthnModel(BaseTuner):
         with untouched_on_error(model, adapter_name):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             check_announced(model, adapter_name, self.peft_config[adapter_name])
-        _share_frozen_angles(model, adapter_name, self.peft_config)
+        _share_fixed(model, adapter_name, self.peft_config)
         watch(model)
 
     def _unload_and_optionally_merge(
@@ -75,6 +75,16 @@ class QwthnModel(BaseTuner):
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
         # PEFT would also hand the old layer's weight on, which the new one has; trained tokens have none to hand on
         setattr(parent, child_name, new_module)
+
+    def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
+        super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
+        if not autocast_adapter_dtype:
+            return
+        for layer in self.model.modules():  # PEFT casts parameters; what is fixed meets them in one product
+            if isinstance(layer, QwthnLinear) and adapter_name in layer.qwthn_core:
+                for part in layer.branch_of(adapter_name):
+                    for held in part.buffers():
+                        held.data = held.data.to(torch.promote_types(held.dtype, torch.float32))
 
     def _check_linear(self, adapter_names: list[str] | None) -> None:
         for layer in self.model.modules():
@@ -232,13 +242,13 @@ class QwthnModel(BaseTuner):
 
 
 @torch.no_grad()
-def _share_frozen_angles(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -> None:
-    """Adapters of one config object have the same untrained angles.
+def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -> None:
+    """Adapters of one config object have the same untrained angles and bases.
 
     TRL makes its reference model so: a second adapter of the first one's config, and a copy of what is trained.
     """
     config = configs[adapter_name]
-    if function_of(config.core) != "frozen":
+    if function_of(config.core) != "frozen" and "basis" not in (config.compress, config.expand):
         return
     first = next((name for name, other in configs.items() if other is config), adapter_name)
     for layer in model.modules():
@@ -247,13 +257,14 @@ def _share_frozen_angles(model: nn.Module, adapter_name: str, configs: dict[str,
             and {first, adapter_name} <= layer.qwthn_core.keys()
             and first != adapter_name
         ):
-            for name, angles in layer.qwthn_core[adapter_name].named_buffers():
-                angles.copy_(layer.qwthn_core[first].get_buffer(name))
+            for new, old in zip(layer.branch_of(adapter_name), layer.branch_of(first), strict=True):
+                for name, fixed in new.named_buffers():
+                    fixed.copy_(old.get_buffer(name))
 
 
 def _warn_of_dead_angles(config: Any) -> None:
     if function_of(config.core) == "quantum":
-        dead = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload).dead_parameters()
+        dead = crz_ring_ansatz(config.qubits_on(config.r), config.depth_on(config.r), config.reupload).dead_parameters()
         if dead:
             warnings.warn(
                 f"with reupload=False the last ring of CRZ gates stands before the measurement: angles {dead[0]} to "

@@ -13,8 +13,8 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
     """Trained parameters of one branch into -> out, by part.
 
         tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
-        linear maps      width r for each operator, size r for each dense map, r^2 for each of K and Q
-        circuit          4 r L (a single qubit: 2 L), or what a twin in its place trains
+        linear maps      width r for each operator, size r for each dense map, r^2 for K, r qubits for Q
+        circuit          4 qubits L (a single qubit: 2 L), or what a twin in its place trains
 
     Args:
         config: The adapter.
@@ -34,14 +34,16 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
     if config.compress == "mpo":
         network += parameter_count(width.modes, modes_for(config, into).modes, config.bond_dimension)
         linear += r * config.width
-    else:
+    elif config.compress == "dense":
         linear += r * into
     if config.expand == "mpo":
         network += parameter_count(modes_for(config, out).modes, width.modes, config.bond_dimension)
         linear += r * config.width
-    else:
+    elif config.expand == "dense":
         linear += r * out
-    linear += r * r * (config.core == "linear" or {"": 1, "linear": 2}.get(form_of(config.core), 0))
+    has_k = config.core == "linear" or form_of(config.core) == "linear"
+    has_q = function_of(config.core) is not None and form_of(config.core) in ("", "linear")
+    linear += r * r * has_k + r * config.qubits_on(r) * has_q
     function = "twin" if function_of(config.core) in TWINS else "circuit"
     return {"tensor_network": network, "linear": linear, function: function_parameters(config, r)}
 
@@ -51,5 +53,5 @@ def function_parameters(config: QwthnConfig, r: int) -> int:
     name = function_of(config.core)
     if name is None:
         return 0
-    function = make_function(name, r, config.circuit_layers or r, config.reupload, config.fourier_terms)
+    function = make_function(name, config.qubits_on(r), config.depth_on(r), config.reupload, config.fourier_terms)
     return sum(math.prod(shape) for shape in function.trained.values())

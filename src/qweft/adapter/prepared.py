@@ -98,6 +98,9 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
         graph: Whether gradients to the parameters are wanted.
     """
     tensors = [branch.tensors() for branch in branches]
+    for branch in branches if graph else ():
+        branch.compress.check_found()
+        branch.expand.check_found()
     # what is made in inference mode could not take part in a graph later on
     with torch.inference_mode(False), torch.set_grad_enabled(graph):
         flat = _Together.apply(branches[0], len(branches), *(t for found in tensors for t in found))
@@ -124,6 +127,8 @@ class _Together(torch.autograd.Function):
         ctx.branch, ctx.count, ctx.tensors = branch, count, tensors
         ctx.versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
         built = [part.unbind() for part in branch.build(_stacks(tensors, count))]
+        if branch.compress.is_fixed:
+            ctx.mark_non_differentiable(*built[0])
         return tuple(part[place] for place in range(count) for part in built)
 
     @staticmethod

@@ -1,5 +1,6 @@
 """From what a config file says of an adapter to a PEFT config, for this method and for PEFT's own."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -31,6 +32,9 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
         raise QweftError(
             f"adapter {dict(specification)}: give either preset (qtha, qwthn, ...) or peft_type (LORA, VERA, ...)"
         )
+    for key, value in given.items():
+        if not _is_finite(value):
+            raise QweftError(f"adapter.{key} is {str(value)[:80]}; give a finite number")
     given.setdefault("task_type", TaskType.CAUSAL_LM)
     if preset is not None:
         return QwthnConfig.preset(str(preset), **given)
@@ -51,6 +55,15 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
         return config_class(**given)
     except (TypeError, ValueError, ImportError) as error:
         raise QweftError(f"adapter {dict(specification)}: {error}") from error
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers in a value are numbers that a float can be."""
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, int | float) or abs(value) <= sys.float_info.max
 
 
 def peft_config_class(method: str) -> type[PeftConfig]:

@@ -82,7 +82,7 @@ def check_tensors(
         biases: Whether the base model's biases may be there although the config trains none.
 
     Raises:
-        QweftError: If a tensor is missing, not known, empty, or of another shape.
+        QweftError: If a tensor is missing, not known, empty, or of another shape or kind of numbers.
     """
     needed = adapter_tensors(model, adapter_name, config)
     replaced = _embeddings(model) if embeddings else {}
@@ -113,12 +113,32 @@ def check_tensors(
                 f"{_by(present)} by its config on this model; load it on the base model and with the "
                 "adapter_config.json that it was trained with"
             )
+        if given[key].is_floating_point() != present.is_floating_point():
+            raise QweftError(
+                f"in the file of adapter {adapter_name!r}, {key} holds "
+                f"{'real' if given[key].is_floating_point() else 'no real'} numbers, and the model needs others; save "
+                "the adapter again"
+            )
     if replaced:
         warnings.warn(
             f"the file of adapter {adapter_name!r} holds embeddings of the base model ({', '.join(sorted(replaced))}), "
             "as PEFT saves them after a change of the vocabulary; they replace those of this model, for every adapter",
             stacklevel=2,
         )
+
+
+def check_finite(model: nn.Module, adapter_name: str, config: QwthnConfig) -> None:
+    """See that all numbers of an adapter that was just loaded are numbers.
+
+    Raises:
+        QweftError: Naming the first tensor that holds others.
+    """
+    for key, tensor in sorted(adapter_tensors(model, adapter_name, config).items()):
+        if not tensor.is_meta and not bool(torch.isfinite(tensor.detach().float()).all()):
+            raise QweftError(
+                f"the file of adapter {adapter_name!r} holds numbers that are none (NaN or infinite, first in {key}): "
+                "its training diverged, or the file was damaged; load an earlier checkpoint, or train at a lower rate"
+            )
 
 
 def _is_left_over(key: str, embeddings: set[str]) -> bool:

@@ -15,6 +15,7 @@ STRUCTURE = (
     "circuit_layers",
     "reupload",
     "fourier_terms",
+    "qubits",
     "dropout",
     "bias",
     "trainable_token_indices",

@@ -56,8 +56,19 @@ def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, 
     )
 
 
+FLOATS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+"""Types of real numbers, as safetensors calls them; all others stand here for whole ones."""
+
+
 def read_header(path: Path) -> dict[str, torch.Tensor]:
-    """The file's tensors by name, as shapes without memory.
+    """The file's tensors by name, as shapes and types without memory; what are no real numbers are whole ones.
 
     Raises:
         QweftError: If the file is cut short or not safetensors.
@@ -65,7 +76,11 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             keys = list(file.keys())
-            return {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in keys}
+            slices = {key: file.get_slice(key) for key in keys}
+            return {
+                key: torch.empty(each.get_shape(), dtype=FLOATS.get(each.get_dtype(), torch.int64), device="meta")
+                for key, each in slices.items()
+            }
     except (SafetensorError, OSError) as error:
         raise QweftError(
             f"{path} cannot be read as safetensors ({error}); it was probably cut short while it was written or "

@@ -9,15 +9,35 @@ from qweft.analysis.config import InspectionConfig
 from qweft.analysis.inspect import inspect_adapter
 from qweft.analysis.inspection import Inspection
 from qweft.data.collate import Collator
+from qweft.data.config import DataConfig
 from qweft.data.load import load_data
+from qweft.data.tokens import total_tokens
 from qweft.errors import QweftError
+from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_on, sections_of
 from qweft.files import check_writable, write_json
+from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
+from qweft.plural import many
 
 SECTIONS = ("model", "data")
 BATCH = 8
 """Rows at a time; nothing depends on it."""
+
+
+def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
+    """What `inspect` would measure; no weights are loaded.
+
+    Raises:
+        QweftError: If it could not begin.
+    """
+    config, model_config, data_config = _options(adapter, options)
+    loaded, lines = shapes_of(adapter, model_config)
+    data = load_data(data_config, loaded.tokenizer)
+    rows = getattr(data, config.split)[: config.rows]
+    what = f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens) of {data_config.source} ({config.split})"
+    lines.append(f"every adapted layer on {what}, of which at most {many(config.tokens, 'token')} are looked at")
+    return Preview((*lines, f"written to {config.output}" if config.output else "nothing is written"))
 
 
 def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspection:
@@ -33,11 +53,7 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     Raises:
         QweftError: If the folder holds no such adapter, an option is wrong, or model or data cannot be had.
     """
-    given = dict(options or {})
-    overrides = {name: given.pop(name) for name in SECTIONS if name in given}
-    config = InspectionConfig(**given)
-    model_config, data_config, _ = sections_of(adapter, overrides)
-    _check(config, getattr(data_config, f"{config.split}_rows"))
+    config, model_config, data_config = _options(adapter, options)
     if config.output is not None:
         check_writable(Path(config.output).parent)
     loaded = load_model(model_config)
@@ -50,6 +66,15 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     if config.output is not None:
         write_json(config.output, found.to_json())
     return found
+
+
+def _options(adapter: Path, options: Mapping[str, Any] | None) -> tuple[InspectionConfig, ModelConfig, DataConfig]:
+    given = dict(options or {})
+    overrides = {name: given.pop(name) for name in SECTIONS if name in given}
+    config = InspectionConfig(**given)
+    model_config, data_config, _ = sections_of(adapter, overrides)
+    _check(config, getattr(data_config, f"{config.split}_rows"))
+    return config, model_config, data_config
 
 
 def _check(config: InspectionConfig, available: int) -> None:

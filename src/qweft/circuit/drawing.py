@@ -56,7 +56,7 @@ def circuit_svg(circuit: Circuit, name: str, longest: int = 12) -> str:
         longest: Columns of gates in a line; a longer circuit goes on below.
     """
     found = lines(circuit, longest)
-    box = CHARACTER * max((len(label(gate)) for gate in circuit.gates), default=1) + 10
+    box = _box(circuit)
     height = TOP + ROW * circuit.qubits + 8
     wide = max(_width(line, box + GAP) for line in found)
     drawn = [
@@ -74,6 +74,16 @@ def circuit_svg(circuit: Circuit, name: str, longest: int = 12) -> str:
         f'<title id="{name}-title">{title}</title><desc id="{name}-desc">{escape(in_words(circuit))}</desc>'
         f"{''.join(drawn)}</svg>"
     )
+
+
+def fitting(circuit: Circuit, width: float) -> int:
+    """Columns of gates in a line of the SVG that is no wider than this; one at least.
+
+    Args:
+        circuit: Any circuit.
+        width: In the SVG's units; headings are not counted, they may be wider.
+    """
+    return max(1, int((width - LEFT - RIGHT) // (_box(circuit) + GAP)))
 
 
 def in_words(circuit: Circuit) -> str:
@@ -138,6 +148,11 @@ def _centred(text: str, size: int, fill: str) -> str:
     """The text with as much fill on its left as on its right, or one less; a link falls into the middle of a box."""
     left = (size - 1) // 2 - (len(text) - 1) // 2
     return fill * left + text + fill * (size - left - len(text))
+
+
+def _box(circuit: Circuit) -> float:
+    """SVG: width of a box, that of the longest label."""
+    return CHARACTER * max((len(label(gate)) for gate in circuit.gates), default=1) + 10
 
 
 def _width(line: Line, pitch: float) -> float:

@@ -16,6 +16,7 @@ COMMAND = Command(
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
     target_required=True,
     flags={"json": "Print a JSON object a question, with all answers, and nothing else, on standard output."},
+    options=ChatConfig,
 )
 
 

@@ -18,6 +18,7 @@ COMMAND = Command(
     target_required=True,
     flags={"json": "Print everything as JSON, with all digits, and nothing else, on standard output."},
     shows_defaults=False,
+    options=CircuitConfig,
 )
 
 

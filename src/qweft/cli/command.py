@@ -1,6 +1,7 @@
 """What a command says about itself: the source of its usage line and of its help."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Command:
         target_required: Whether the command needs its target.
         flags: Options without a value, each with its help.
         shows_defaults: Whether the defaults of the config class are the defaults of the command.
-        takes_options: Whether there are options with values.
+        options: The config dataclass whose fields are the options with values; none where there are none.
+        verbs: What the first target can be, where it is one of a few words.
     """
 
     name: str
@@ -28,7 +30,8 @@ class Command:
     target_required: bool = False
     flags: dict[str, str] = field(default_factory=dict)
     shows_defaults: bool = True
-    takes_options: bool = True
+    options: Any = None
+    verbs: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:
@@ -36,7 +39,7 @@ class Command:
         words = ["qweft", self.name]
         if self.target:
             words.append(self.target if self.target_required else f"[{self.target}]")
-        if self.target and self.takes_options:
+        if self.target and self.options is not None:
             words.append("[--SECTION.KEY VALUE ...]")
         return " ".join([*words, *(f"[--{flag}]" for flag in self.flags)])
 

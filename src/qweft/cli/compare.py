@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import dump_yaml, parse
+from qweft.cli.parser import dump_yaml, flags_of, parse
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
 
@@ -19,13 +19,15 @@ COMMAND = Command(
     target_help="YAML file with any of the keys below; `methods` must be in it.",
     target_required=True,
     flags={"dry-run": "List the runs and stop."},
+    options=ComparisonConfig,
 )
 
 
 def run(argv: Sequence[str]) -> None:
     """Parse, compare (or list the runs), and print where the report is."""
     config = parse(ComparisonConfig, argv, COMMAND)
-    if "--dry-run" in argv:
+    flags = flags_of(argv, COMMAND)
+    if "dry-run" in flags:
         from qweft.comparison.runner import describe
 
         show(describe(config))

@@ -14,18 +14,6 @@ from qweft.models.config import ModelConfig
 
 VERBS = ("check", "list")
 
-COMMAND = Command(
-    name="data",
-    description="Look at data before anything is trained. check: the format, the lengths in tokens, what would be cut, "
-    "what the split gives, what training and held-out rows share, and three rows as the model sees them, with what is "
-    "learned marked. list: the data sets that have a name.",
-    example="qweft data check rows.jsonl --data.max_length 512",
-    target="VERB SOURCE",
-    target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), or list.",
-    target_required=True,
-    flags={"json": "Print it as JSON, and nothing else, on standard output."},
-)
-
 
 @dataclass(frozen=True)
 class CheckConfig:
@@ -38,6 +26,21 @@ class CheckConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+
+
+COMMAND = Command(
+    name="data",
+    description="Look at data before anything is trained. check: the format, the lengths in tokens, what would be cut, "
+    "what the split gives, what training and held-out rows share, and three rows as the model sees them, with what is "
+    "learned marked. list: the data sets that have a name.",
+    example="qweft data check rows.jsonl --data.max_length 512",
+    target="VERB SOURCE",
+    target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), or list.",
+    target_required=True,
+    flags={"json": "Print it as JSON, and nothing else, on standard output."},
+    options=CheckConfig,
+    verbs=VERBS,
+)
 
 
 def run(argv: Sequence[str]) -> None:

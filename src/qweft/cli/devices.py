@@ -12,7 +12,6 @@ COMMAND = Command(
     "installed of them and how the rest is installed, and what they cost.",
     example="qweft devices --json",
     flags={"json": "Print the list as JSON, and nothing else, on standard output."},
-    takes_options=False,
 )
 
 

@@ -14,7 +14,6 @@ COMMAND = Command(
     "ten seconds that trains, saves, loads and compares a tiny model. The exit status is 2 if there is a fault.",
     example="qweft doctor",
     flags={"json": "Print the findings as JSON, and nothing else, on standard output."},
-    takes_options=False,
 )
 MARKS = {"ok": "ok   ", "note": "note ", "fault": "FAULT"}
 

@@ -15,23 +15,6 @@ from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
 from qweft.hardware.config import HardwareConfig
 from qweft.models.config import ModelConfig
 
-COMMAND = Command(
-    name="evaluate",
-    description="Judge a trained adapter beside its base model: loss and perplexity, and on request its answers, the "
-    "loss on other text, and tasks of lm-evaluation-harness; with a device, also with its circuits measured there, at "
-    "several numbers of shots and strengths of noise. Options change single keys of the config that the adapter was "
-    "trained with; what is not given stays as it was in that run.",
-    example="qweft evaluate runs/train/adapter --device noisy --shots 100,1000 --max-circuits 20000",
-    target="ADAPTER",
-    target_help="Folder of the adapter, as `qweft train` wrote it.",
-    target_required=True,
-    flags={
-        "json": "Print the numbers as JSON, and nothing else, on standard output.",
-        "dry-run": "With a device: say what would be measured and what it would take, and stop.",
-        "yes": "Agree to what is sent to a device that takes jobs or costs money, without being asked.",
-    },
-    shows_defaults=False,
-)
 SECTIONS = ("model", "data", "evaluation")
 
 
@@ -50,11 +33,31 @@ class Overrides(HardwareConfig):
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
+COMMAND = Command(
+    name="evaluate",
+    description="Judge a trained adapter beside its base model: loss and perplexity, and on request its answers, the "
+    "loss on other text, and tasks of lm-evaluation-harness; with a device, also with its circuits measured there, at "
+    "several numbers of shots and strengths of noise. Options change single keys of the config that the adapter was "
+    "trained with; what is not given stays as it was in that run.",
+    example="qweft evaluate runs/train/adapter --device noisy --shots 100,1000 --max-circuits 20000",
+    target="ADAPTER",
+    target_help="Folder of the adapter, as `qweft train` wrote it.",
+    target_required=True,
+    flags={
+        "json": "Print the numbers as JSON, and nothing else, on standard output.",
+        "dry-run": "Say what would be measured, with a device what it would take, and stop.",
+        "yes": "Agree to what is sent to a device that takes jobs or costs money, without being asked.",
+    },
+    shows_defaults=False,
+    options=Overrides,
+)
+
+
 def run(argv: Sequence[str]) -> None:
     """Parse, evaluate and print."""
     folder, options, flags = parse_folder(Overrides, argv, COMMAND)
     sections = {name: options.pop(name) for name in SECTIONS if name in options}
-    wanted = sorted({*options, *flags} - {"json"})
+    wanted = sorted({*options, *flags} - {"json", "dry-run"})
     if wanted and "device" not in options:
         raise QweftError(
             f"--{wanted[0].replace('_', '-')} is about circuits measured on a device; name one with --device "
@@ -68,7 +71,9 @@ def run(argv: Sequence[str]) -> None:
                 )
     with only_json("json" in flags):
         as_json, described = (
-            _measured(folder, sections, options, flags, argv) if wanted else _computed(folder, sections)
+            _measured(folder, sections, options, flags, argv)
+            if wanted
+            else _computed(folder, sections, "dry-run" in flags)
         )
     if "json" in flags:
         print_json(as_json)
@@ -76,7 +81,12 @@ def run(argv: Sequence[str]) -> None:
         show(described)
 
 
-def _computed(folder: Path, sections: dict[str, Any]) -> tuple[Any, Any]:
+def _computed(folder: Path, sections: dict[str, Any], dry_run: bool) -> tuple[Any, Any]:
+    if dry_run:
+        from qweft.evaluation.preview import preview_evaluation
+
+        preview = preview_evaluation(folder, sections)
+        return preview.to_json(), preview.describe()
     from qweft.evaluation.run import evaluate
 
     found = evaluate(folder, sections)

@@ -18,10 +18,12 @@ COMMAND = Command(
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
     target_required=True,
     flags={
+        "dry-run": "Say what would be fitted and measured, and stop.",
         "force": "Write the export whatever it loses.",
         "json": "Print the numbers as JSON, and nothing else, on standard output.",
     },
     shows_defaults=False,
+    options=ExportConfig,
 )
 
 
@@ -29,6 +31,13 @@ def run(argv: Sequence[str]) -> None:
     """Parse, export and print what it came to."""
     folder, options, flags = parse_folder(ExportConfig, argv, COMMAND)
     wants_json, force = "json" in flags, "force" in flags
+    if "dry-run" in flags:
+        with only_json(wants_json):
+            from qweft.export.run import preview
+
+            found = preview(folder, options)
+        print_json(found.to_json()) if wants_json else show(found.describe())
+        return
     with only_json(wants_json):
         from qweft.export.run import export
 

@@ -17,8 +17,12 @@ COMMAND = Command(
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
     target_required=True,
-    flags={"json": "Print the numbers as JSON, and nothing else, on standard output."},
+    flags={
+        "dry-run": "Say what would be measured, and stop.",
+        "json": "Print the numbers as JSON, and nothing else, on standard output.",
+    },
     shows_defaults=False,
+    options=InspectionConfig,
 )
 
 
@@ -26,6 +30,13 @@ def run(argv: Sequence[str]) -> None:
     """Parse, inspect and print."""
     folder, options, flags = parse_folder(InspectionConfig, argv, COMMAND)
     wants_json = "json" in flags
+    if "dry-run" in flags:
+        with only_json(wants_json):
+            from qweft.analysis.run import preview
+
+            found = preview(folder, options)
+        print_json(found.to_json()) if wants_json else show(found.describe())
+        return
     with only_json(wants_json):
         from qweft.analysis.describe import describe
         from qweft.analysis.run import inspect

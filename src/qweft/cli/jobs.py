@@ -22,7 +22,7 @@ COMMAND = Command(
     target="VERB TOKEN ID",
     target_help="list (without any, too), show TOKEN, fetch [TOKEN], adopt TOKEN ID, forget TOKEN, or cancel TOKEN.",
     flags={"json": "Print the jobs as JSON, and nothing else, on standard output."},
-    takes_options=False,
+    verbs=tuple(VERBS),
 )
 
 

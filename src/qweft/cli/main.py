@@ -15,6 +15,7 @@ COMMANDS = {
     "data": "look at data before training: format, lengths, what would be cut, what is learned",
     "evaluate": "judge a trained adapter beside its base model",
     "chat": "talk with a trained adapter, beside its base model or another adapter",
+    "ui": "the same on a page in the browser, with the adapter's circuits while it answers",
     "inspect": "measure what a trained adapter does, layer by layer",
     "circuit": "draw, count, compile and write out the circuit of one layer, and its values for each token",
     "export": "make a plain LoRA of a trained adapter, and measure what that costs",
@@ -28,6 +29,7 @@ COMMANDS = {
     "doctor": "look whether this machine is ready, with a self-test of ten seconds",
     "devices": "list where circuits can run, what is installed, and what it costs",
     "jobs": "what was sent to devices that take jobs: list, show, fetch, adopt, forget, cancel",
+    "completion": "print the script by which bash, zsh or fish completes what you type",
 }
 
 HELP = """usage: qweft COMMAND [ARGUMENTS]

@@ -43,6 +43,11 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command | No
     return config
 
 
+def flags_of(argv: Sequence[str], command: Command) -> set[str]:
+    """The command's flags that were given, by their names, however they were spelled (--dry-run, --dry_run)."""
+    return split(argv, command.flags, len(argv)).flags
+
+
 def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tuple[Path, dict[str, Any], set[str]]:
     """Return the folder that a command takes, the keys that were given and no others, and the flags.
 
@@ -94,4 +99,4 @@ def dump_yaml(config: Any) -> str:
     return yaml_file.dump(asdict(config))
 
 
-__all__ = ["dump_yaml", "parse", "parse_folder"]
+__all__ = ["dump_yaml", "flags_of", "parse", "parse_folder"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qweft.cli.command import Command
-from qweft.cli.parser import parse
+from qweft.cli.parser import flags_of, parse
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.training.config import RunConfig
 
@@ -18,17 +18,19 @@ COMMAND = Command(
         "timed": "Load the weights too, train for four steps, and say how long the run would take.",
         "json": "Print the plan as JSON, and nothing else, on standard output.",
     },
+    options=RunConfig,
 )
 
 
 def run(argv: Sequence[str]) -> None:
     """Parse, plan and print."""
     config = parse(RunConfig, argv, COMMAND)
-    wants_json = "--json" in argv
+    flags = flags_of(argv, COMMAND)
+    wants_json = "json" in flags
     with only_json(wants_json):
         from qweft.training.plan import plan
 
-        planned = plan(config, timed="--timed" in argv)
+        planned = plan(config, timed="timed" in flags)
     if wants_json:
         print_json(planned.to_json())
     else:

@@ -8,18 +8,6 @@ from qweft.cli.parser import parse_folder
 from qweft.cli.terminal import show
 from qweft.errors import QweftError
 
-COMMAND = Command(
-    name="push",
-    description="Upload an adapter to the hub, with its card, as a private repository: the adapter's files and "
-    "nothing else. Log in first: hf auth login.",
-    example="qweft push runs/train/adapter --repository me/my-adapter --base-model owner/base-model",
-    target="ADAPTER",
-    target_help="Folder of the adapter, as `qweft train`, `qweft export` or PEFT wrote it.",
-    target_required=True,
-    flags={"public": "Let everybody see the repository.", "dry-run": "Show what would be sent and stop."},
-    shows_defaults=False,
-)
-
 
 @dataclass(frozen=True)
 class PushConfig:
@@ -32,6 +20,20 @@ class PushConfig:
 
     repository: str = ""
     base_model: str | None = None
+
+
+COMMAND = Command(
+    name="push",
+    description="Upload an adapter to the hub, with its card, as a private repository: the adapter's files and "
+    "nothing else. Log in first: hf auth login.",
+    example="qweft push runs/train/adapter --repository me/my-adapter --base-model owner/base-model",
+    target="ADAPTER",
+    target_help="Folder of the adapter, as `qweft train`, `qweft export` or PEFT wrote it.",
+    target_required=True,
+    flags={"public": "Let everybody see the repository.", "dry-run": "Show what would be sent and stop."},
+    shows_defaults=False,
+    options=PushConfig,
+)
 
 
 def run(argv: Sequence[str]) -> None:

@@ -9,16 +9,6 @@ from qweft.cli.command import Command
 from qweft.cli.parser import apply_options, read_arguments
 from qweft.cli.terminal import show
 
-COMMAND = Command(
-    name="report",
-    description="Make the report of a finished comparison anew: page, Markdown and pictures. With --beside, make one "
-    "page that shows two comparisons side by side in the same scales, what differs between them first.",
-    example="qweft report runs/demo --beside runs/other",
-    target="RESULTS",
-    target_help="Folder of the comparison, as `qweft compare` wrote it, or its results.json.",
-    target_required=True,
-)
-
 
 @dataclass(frozen=True)
 class ReportConfig:
@@ -31,6 +21,18 @@ class ReportConfig:
 
     beside: str | None = None
     output: str | None = None
+
+
+COMMAND = Command(
+    name="report",
+    description="Make the report of a finished comparison anew: page, Markdown and pictures. With --beside, make one "
+    "page that shows two comparisons side by side in the same scales, what differs between them first.",
+    example="qweft report runs/demo --beside runs/other",
+    target="RESULTS",
+    target_help="Folder of the comparison, as `qweft compare` wrote it, or its results.json.",
+    target_required=True,
+    options=ReportConfig,
+)
 
 
 def run(argv: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import dump_yaml, parse
+from qweft.cli.parser import dump_yaml, flags_of, parse
 from qweft.cli.terminal import show
 from qweft.sweep.config import SweepConfig
 
@@ -19,13 +19,15 @@ COMMAND = Command(
     target_help="YAML file with any of the keys below; `space` must be in it.",
     target_required=True,
     flags={"dry-run": "Say what varies, how much of it fits the budget, and the time, and stop."},
+    options=SweepConfig,
 )
 
 
 def run(argv: Sequence[str]) -> None:
     """Parse, sweep (or describe), and print where the page is."""
     config = parse(SweepConfig, argv, COMMAND)
-    if "--dry-run" in argv:
+    flags = flags_of(argv, COMMAND)
+    if "dry-run" in flags:
         from qweft.sweep.describe import describe
 
         show(describe(config))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qweft.cli.command import Command
-from qweft.cli.parser import parse
+from qweft.cli.parser import flags_of, parse
 from qweft.cli.terminal import show
 from qweft.training.config import RunConfig
 
@@ -15,13 +15,15 @@ COMMAND = Command(
     target="CONFIG",
     target_help="YAML file with any of the keys below; without it, their defaults.",
     flags={"dry-run": "Show the plan (parameters, memory, steps) and stop."},
+    options=RunConfig,
 )
 
 
 def run(argv: Sequence[str]) -> None:
     """Parse, train (or plan), and print where the adapter is."""
     config = parse(RunConfig, argv, COMMAND)
-    if "--dry-run" in argv:
+    flags = flags_of(argv, COMMAND)
+    if "dry-run" in flags:
         from qweft.training.plan import plan
 
         show(plan(config).describe())

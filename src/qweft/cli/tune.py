@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import parse
+from qweft.cli.parser import flags_of, parse
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
 
@@ -18,12 +18,19 @@ COMMAND = Command(
     target="CONFIG",
     target_help="YAML file with any of the keys below; `methods` must be in it.",
     target_required=True,
+    flags={"dry-run": "List the methods, the rates and the number of trainings, and stop."},
+    options=ComparisonConfig,
 )
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, tune, and print where the result is."""
+    """Parse, tune (or list the trainings), and print where the result is."""
     config = parse(ComparisonConfig, argv, COMMAND)
+    if "dry-run" in flags_of(argv, COMMAND):
+        from qweft.comparison.tune import describe
+
+        show(describe(config))
+        return
     from qweft.comparison.executors.processes import beside
 
     with beside(["tune", *argv], config.executor, config.workers, Path(config.output)):

@@ -145,7 +145,7 @@ def _check_leaf(kind: Any, value: Any, name: str, source: Source) -> Any:
     try:
         plain = _read(kind, value) if isinstance(value, Text) else value
         converted = _leaf_parser(kind).parse_object({"value": plain}).value
-    except (jsonargparse.ArgumentError, TypeError, ValueError):
+    except (jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
         raise fault from None
     if converted is None and not is_optional(kind):
         raise fault

@@ -47,9 +47,11 @@ def check_comparison(config: ComparisonConfig) -> None:
     check_judged_by_loss(config.evaluation)
     seeds = config.seeds
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
-        raise QweftError(f"seeds must be different whole numbers from 0 to 4294967295, at least one, got {seeds}")
+        raise QweftError(
+            f"seeds must be different whole numbers from 0 to 4294967295, at least one, got {str(seeds)[:200]}"
+        )
     if not config.rates or not all(0 < rate < math.inf for rate in config.rates):
-        raise QweftError(f"rates must be learning rates above 0, at least one, got {config.rates}")
+        raise QweftError(f"rates must be learning rates above 0, at least one, got {str(config.rates)[:200]}")
     if config.search_steps is not None and config.search_steps < 1:
         raise QweftError(f"search_steps must be at least 1, got {config.search_steps}; leave it out for the training's")
     if not 1 <= config.search_seeds <= len(seeds):

@@ -1,5 +1,7 @@
 """One row of any known format becomes a conversation."""
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +34,8 @@ ROLE_NAMES = {
     "client": "user",
     "observation": "tool",
 }
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+"""What Python makes of half a pair of UTF-16 in JSON; no tokenizer takes it."""
 PAIRS = (
     ("question", "answer"),
     ("query", "response"),
@@ -50,8 +54,9 @@ def to_conversation(row: Row, where: str) -> Conversation:
     `question` and `answer`; `query` and `response` (MetaMathQA); `problem` with `reannotated_assistant_content` or
     `solution` (R1-Distill-SFT); `text` alone, which is a plain text. A chain of thought in a column or key of its own
     (`reasoning_content`) stands in <think> before its answer. A `system` column is put in front. The group is the
-    column `group`, else `original_question` (MetaMathQA asks each question in several ways), else a hash of the prompt,
-    of a plain text one of the text. Turns after the last answer are left out: there is nothing to learn from them.
+    column `group`, else a hash of the prompt, of a plain text one of the text; MetaMathQA, which asks each question in
+    several ways, has the group of its `original_question`, so that this question in another data set is of it too.
+    Turns after the last answer are left out: there is nothing to learn from them.
 
     Args:
         row: Column names and values.
@@ -62,21 +67,40 @@ def to_conversation(row: Row, where: str) -> Conversation:
     """
     messages = _read(row, where)
     if messages and messages[0].role == TEXT:
-        named = row.get("group")
-        return Conversation(tuple(messages), text_group(messages[0]) if named in (None, "") else str(named))
+        _check_characters(messages, row, where)
+        return Conversation(tuple(messages), _named_group(row, "group", where) or text_group(messages[0]))
     while messages and messages[-1].role != "assistant":
         messages.pop()
     if not messages:
         raise _fault(row, where, "there is no answer to learn from")
     if not any(message.role in {"user", "tool", "system"} for message in messages[:1]):
         raise _fault(row, where, "the answer comes first, and nothing asks for it")
-    system = row.get("system")
-    if isinstance(system, str) and system.strip() and messages[0].role != "system":
+    first = next(place for place, message in enumerate(messages) if message.role == "assistant")
+    if not any(message.content.strip() for message in messages[:first]):
+        raise _fault(row, where, "what stands before the answer is empty, so nothing asks for it")
+    system = "" if row.get("system") is None else _text(row, "system", where)
+    if system.strip() and messages[0].role != "system":
         messages.insert(0, Message("system", system))
-    for name in ("group", "original_question"):
-        if row.get(name) not in (None, ""):
-            return Conversation(tuple(messages), str(row[name]))
-    return Conversation(tuple(messages), prompt_group(messages))
+    _check_characters(messages, row, where)
+    if named := _named_group(row, "group", where):
+        return Conversation(tuple(messages), named)
+    asked = _named_group(row, "original_question", where)
+    return Conversation(tuple(messages), prompt_group([Message("user", asked)] if asked else messages))
+
+
+def _named_group(row: Row, column: str, where: str) -> str:
+    """The group that a column names; empty where it does not."""
+    return "" if row.get(column) in (None, "") else _text(row, column, where)
+
+
+def _check_characters(messages: Sequence[Message], row: Row, where: str) -> None:
+    """See that no text holds characters that no text has: they come of a file read in another encoding."""
+    for number, message in enumerate(messages, 1):
+        what = "the text" if message.role == TEXT else f"message {number} ({message.role})"
+        if "\x00" in message.content:
+            raise _fault(row, where, f"{what} holds a NUL character, as UTF-16 read as UTF-8 has; save it as UTF-8")
+        if half := HALF_A_CHARACTER.search(message.content):
+            raise _fault(row, where, f"{what} holds half a character, {half[0]!r}, which is no text; write it whole")
 
 
 def _read(row: Row, where: str) -> list[Message]:
@@ -106,13 +130,17 @@ def _turns(turns: Any, row: Row, where: str) -> list[Message]:
         said, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
         role = ROLE_NAMES.get(said, said) if isinstance(said, str) else None
         if role not in ROLES:
-            raise _fault(row, where, f"message {number} has role {said!r}; known are {', '.join(ROLES)}, human, gpt")
+            raise _fault(
+                row, where, f"message {number} has role {str(said)[:40]!r}; known are {', '.join(ROLES)}, human, gpt"
+            )
         if not isinstance(content, str):
             raise _fault(row, where, f"message {number} has no text content")
         if role == "assistant" and not content.strip():
             raise _fault(row, where, f"the answer in message {number} is empty")
         thought = turn.get("reasoning_content")
-        if role == "assistant" and isinstance(thought, str) and thought.strip():
+        if thought is not None and not isinstance(thought, str):
+            raise _fault(row, where, f"reasoning_content of message {number} is {type(thought).__name__}, not text")
+        if role == "assistant" and thought is not None and thought.strip():
             content = THOUGHT.format(thought.strip(), content.strip())
         messages.append(Message(str(role), content))
     return messages
@@ -145,12 +173,18 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
 def _alpaca(row: Row, where: str) -> list[Message]:
     """Read instruction, input and output; `history` holds earlier (question, answer) pairs, oldest first."""
     messages: list[Message] = []
-    for number, pair in enumerate(row.get("history") or (), 1):
+    history = row.get("history")
+    if history is not None and history != "" and (not isinstance(history, Sequence) or isinstance(history, str)):
+        raise _fault(row, where, f"history is {type(history).__name__}, not a list of pairs of question and answer")
+    for number, pair in enumerate(history or (), 1):
         if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
             raise _fault(row, where, f"history entry {number} is not a pair of question and answer")
-        messages += [Message("user", str(pair[0])), Message("assistant", str(pair[1]))]
-    asked = [_text(row, "instruction", where), _text(row, "input", where) if row.get("input") else ""]
-    messages.append(Message("user", "\n\n".join(part for part in asked if part)))
+        asked, answered = (_plain_text(part, f"history entry {number}", row, where) for part in pair)
+        if not answered.strip():
+            raise _fault(row, where, f"the answer in history entry {number} is empty")
+        messages += [Message("user", asked), Message("assistant", answered)]
+    parts = [_text(row, "instruction", where), _text(row, "input", where) if row.get("input") else ""]
+    messages.append(Message("user", "\n\n".join(part for part in parts if part)))
     return messages + _answer(row, "output", where)
 
 
@@ -165,12 +199,19 @@ def _answer(row: Row, key: str, where: str) -> list[Message]:
 
 def _text(row: Row, key: str, where: str) -> str:
     """Return a column as text; numbers, as CSV and Parquet deliver short answers, are written out."""
-    value = row[key]
+    if row.get(key) is None:
+        raise _fault(row, where, f"{key} is missing")
+    return _plain_text(row[key], key, row, where)
+
+
+def _plain_text(value: Any, name: str, row: Row, where: str) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and not math.isfinite(value):  # how data frames write what is missing
+        raise _fault(row, where, f"{name} is {value}, not text")
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise _fault(row, where, f"{key} is {type(value).__name__}, not text")
+    raise _fault(row, where, f"{name} is {type(value).__name__}, not text")
 
 
 READERS: tuple[tuple[str, str, Callable[[Row, str], list[Message]]], ...] = (
@@ -196,5 +237,5 @@ def format_of(row: Row) -> str:
 
 
 def _fault(row: Row, where: str, what: str) -> QweftError:
-    keys = ", ".join(str(key) for key in list(row)[:12]) or "none"
+    keys = ", ".join(str(key)[:40] for key in list(row)[:12]) or "none"
     return QweftError(f"{where}: {what}; its keys are {keys}; understood are {'; '.join(KNOWN)}")

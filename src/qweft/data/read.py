@@ -16,18 +16,22 @@ from qweft.errors import QweftError
 Located = tuple[str, dict[str, Any]]
 """(where, row): "data.jsonl, row 3" and its columns."""
 
-HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?")
+HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?(@(?P<split>[\w.-]+))?")
 
 
-def read_rows(source: str, max_rows: int | None = None, file: str | None = None) -> Iterator[Located]:
+def read_rows(
+    source: str, max_rows: int | None = None, file: str | None = None, key: str = "data.source"
+) -> Iterator[Located]:
     """Yield (where, row) of a data source, in its order.
 
     Args:
         source: A file (.jsonl, .json, .csv, .parquet, .txt, .md), a folder of such files (in the order of their names;
             plain text only where there is nothing else), "embedded:NAME", the name of a public data set (see `named`),
-            or a hub id, whose train split is read ("owner/name", or "owner/name:configuration").
+            or a hub id, whose train split is read ("owner/name", or "owner/name:configuration"); NAME@SPLIT and
+            "owner/name@SPLIT" give another split.
         max_rows: Only so many rows, the first ones; a data set on the hub is then streamed, and not fetched as a whole.
         file: A file or folder that holds the named data set, where it is not to be fetched.
+        key: The key that the source stands under, for errors.
 
     Raises:
         QweftError: Nothing is found, nothing is in it, or it cannot be read; the sentence names file and line.
@@ -43,7 +47,8 @@ def read_rows(source: str, max_rows: int | None = None, file: str | None = None)
         )
     if file is not None and _place(file) is None:
         raise QweftError(f"data.file {file}: there is no such file or folder")
-    rows = _rows(file or (data.source if data else source), stream=max_rows is not None)
+    _, at, split = source.partition("@")
+    rows = _rows(file or (f"{data.source}{at}{split}" if data else source), max_rows is not None, key)
     for number, (where, row) in enumerate(islice(rows, max_rows)):
         if data is not None and number == 0:
             data.check(row, where)
@@ -55,7 +60,7 @@ def _place(source: str) -> Path | None:
     return path if path.exists() else None
 
 
-def _rows(source: str, stream: bool) -> Iterator[Located]:
+def _rows(source: str, stream: bool, key: str) -> Iterator[Located]:
     if source.startswith("embedded:"):
         yield from embedded_rows(source.removeprefix("embedded:"))
         return
@@ -75,7 +80,7 @@ def _rows(source: str, stream: bool) -> Iterator[Located]:
             f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
         )
     else:
-        yield from _read_hub(source, stream)
+        yield from _read_hub(source, stream, key)
 
 
 def _is_path(source: str) -> bool:
@@ -109,12 +114,13 @@ def _read_jsonl(path: Path) -> Iterator[Any]:
         for number, line in enumerate(handle, 1):
             if line.strip():
                 try:
-                    yield json.loads(line)
-                except json.JSONDecodeError as fault:
+                    row = json.loads(line)
+                except (ValueError, RecursionError) as fault:
                     raise QweftError(
-                        f"{path.name}, line {number}: not JSON ({fault.msg} at column {fault.colno}); each line of a "
-                        f".jsonl file is one whole object"
+                        f"{path.name}, line {number}: not JSON ({_said(fault)}); each line of a .jsonl file is one "
+                        f"whole object"
                     ) from fault
+                yield row
 
 
 def _read_json(path: Path) -> Iterator[Any]:
@@ -123,22 +129,44 @@ def _read_json(path: Path) -> Iterator[Any]:
         return
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as fault:
-        raise QweftError(f"{path.name}, line {fault.lineno}: not JSON ({fault.msg} at column {fault.colno})") from fault
+    except (ValueError, RecursionError) as fault:
+        line = f", line {fault.lineno}" if isinstance(fault, json.JSONDecodeError) else ""
+        raise QweftError(f"{path.name}{line}: not JSON ({_said(fault)})") from fault
     rows = content.get("data") if isinstance(content, dict) else content
     if not isinstance(rows, list):
         raise QweftError(f"data {path}: a list of rows was expected, or an object whose data is such a list")
     yield from rows
 
 
+def _said(fault: Exception) -> str:
+    """What Python's reader of JSON says; a number of thousands of digits and endless nesting are faults of others."""
+    if isinstance(fault, json.JSONDecodeError):
+        return f"{fault.msg} at column {fault.colno}"
+    return "nested too deeply" if isinstance(fault, RecursionError) else "a number of too many digits"
+
+
 def _read_csv(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
+        # Strict: a quote that is never closed would swallow the rows after it, and one inside a field cut it.
+        reader = csv.DictReader(handle, strict=True)
         try:
-            # Fields beyond the header come under the name None; they have no meaning here.
-            for row in csv.DictReader(handle):
-                yield {name: value for name, value in row.items() if name is not None}
+            columns = list(reader.fieldnames or ())
+            twice = next((name for name in columns if columns.count(name) > 1), None)
+            if twice is not None:
+                raise QweftError(f"data {path}: the column {twice!r} stands twice in the first line; rename one")
+            for row in reader:
+                beyond = [field for field in row.pop(None, None) or () if field]  # type: ignore[call-overload]
+                if beyond:
+                    raise QweftError(
+                        f"{path.name}, line {reader.line_num}: more fields than the {len(columns)} columns of the "
+                        f"first line ({beyond[0][:40]!r} is beyond them); a text with commas stands in double quotes"
+                    )
+                yield row
         except csv.Error as fault:
-            raise QweftError(f"data {path}: not readable as CSV ({fault})") from fault
+            raise QweftError(
+                f"data {path}: not readable as CSV ({fault}, after line {reader.line_num}); a text with commas, quotes "
+                "or line ends stands in double quotes, and quotes in it are doubled"
+            ) from fault
 
 
 def _read_parquet(path: Path) -> Iterator[Any]:
@@ -162,25 +190,28 @@ READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
 }
 
 
-def _read_hub(source: str, stream: bool) -> Iterator[Located]:
-    """Yield the train split of a data set on the hub, or of its copy in the local cache."""
+def _read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
+    """Yield a split of a data set on the hub, or of its copy in the local cache."""
     import datasets
 
     found = HUB_ID.fullmatch(source)
     assert found is not None  # _is_path has sent everything else away
+    split = found["split"] or "train"
     try:
-        rows = datasets.load_dataset(found["id"], found["part"], split="train", streaming=stream)
+        rows = datasets.load_dataset(found["id"], found["part"], split=split, streaming=stream)
     except Exception as fault:
         reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
         raise QweftError(
-            f"data {source}: neither a file or folder here, nor a data set whose train split the hub gave "
-            f"({reason[:200].rstrip('.')}); check the name, connect, {_instead(source)}"
+            f"data {source}: neither a file or folder here, nor a data set whose {split} split the hub gave "
+            f"({reason[:200].rstrip('.')}); check the name, connect, {_instead(source, key)}"
         ) from fault
     for number, row in enumerate(rows, 1):
         yield f"{source}, row {number}", dict(row)
 
 
-def _instead(source: str) -> str:
+def _instead(source: str, key: str) -> str:
     """What to do where a hub cannot be reached."""
-    known = next((each.name for each in NAMED if each.source == source), None)
-    return f"or give {known}'s own file with data.file" if known else "or use embedded:gsm_symbolic"
+    known = next((each.name for each in NAMED if each.source == source.partition("@")[0]), None)
+    if known is None:
+        return "or use embedded:gsm_symbolic"
+    return f"or give {known}'s own file with data.file" if key == "data.source" else f"or give a file of it as {key}"

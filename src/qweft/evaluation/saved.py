@@ -1,13 +1,15 @@
 """An adapter's folder opened again: what it was trained on, and the model with it."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
-from peft import PeftConfig, PeftModel
+from peft import PeftModel
 from safetensors import SafetensorError
 
 from qweft.adapter.attach import quiet_peft
+from qweft.adapter.config_file import read_config
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
@@ -65,7 +67,7 @@ def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
 def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     model = {**saved.get("model", {}), **overrides.get("model", {})}
     if "name" not in model:
-        named = PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
+        named = read_config(adapter).base_model_name_or_path
         if named is None:
             raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
         model["name"] = named
@@ -96,10 +98,14 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     Raises:
         QweftError: If the folder holds no adapter, or its file does not fit the model.
     """
+    check_folder(adapter)
+    read_config(adapter)
     try:
         with quiet_peft():
+            # of other methods than ours PEFT itself only warns, and the adapter then does nothing
+            warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
             return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
     except QweftError:
         raise
-    except (ValueError, RuntimeError, KeyError, OSError, SafetensorError) as error:
-        raise QweftError(f"{adapter}: the adapter does not load on {loaded.source.name}: {error}") from error
+    except (ValueError, TypeError, RuntimeError, KeyError, OSError, SafetensorError, UserWarning) as error:
+        raise QweftError(f"{adapter}: the adapter does not load on {loaded.source.name}: {str(error)[:600]}") from error

@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel, PeftType
+from peft import PeftModel, PeftType
 from rich.console import Console
 
 from qweft.adapter.attach import detach, quiet_peft
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.config_file import read_config
 from qweft.adapter.peft_type import peft_type
 from qweft.data.collate import Collator
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.mode import device_of
+from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_on
 from qweft.export.config import ExportConfig, check_export
 from qweft.export.distil import distil
@@ -27,6 +30,7 @@ from qweft.export.text import Text, load_text, plan_text
 from qweft.export.twin import read_twin, twin
 from qweft.files import check_writable, folder_beside
 from qweft.models.load import LoadedModel, load_model
+from qweft.plural import many
 
 SECTIONS = ("model", "data", "evaluation")
 NAME = "default"
@@ -55,6 +59,36 @@ class _Bench:
         return [on_device(part, device_of(self.model)) for part in parts]
 
 
+def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
+    """What `export` would do; no weights are loaded.
+
+    Raises:
+        QweftError: If it could not begin.
+    """
+    config, overrides, output = _options(adapter, options)
+    model_config, plan, judging = plan_text(adapter, config.calibration, overrides)
+    _check_method(adapter)
+    loaded, lines = shapes_of(adapter, model_config)
+    text = load_text(plan, loaded.tokenizer, judging.split, config.calibration_tokens)
+    saved = read_config(adapter)
+    if isinstance(saved, QwthnConfig) and not saved.is_linear:
+        lines.append(f"circuits fitted on {total_tokens(text.calibration):,} tokens of {text.fitted_on}")
+    if config.distill_steps:
+        lines.append(f"{many(config.distill_steps, 'step')} of distillation after it")
+    lines.append(f"judged on {many(len(text.held_out), 'row')} of {text.judged_on} ({judging.split})")
+    return Preview((*lines, f"written to {output}"))
+
+
+def _options(adapter: Path, options: Mapping[str, Any] | None) -> tuple[ExportConfig, dict[str, Any], Path]:
+    given = dict(options or {})
+    overrides = {name: given.pop(name) for name in SECTIONS if name in given}
+    config = ExportConfig(**given)
+    check_export(config)
+    output = (Path(config.output) if config.output else adapter.parent / "lora").resolve()
+    _check_output(output, adapter)
+    return config, overrides, output
+
+
 def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool = False) -> ExportReport:
     """Make a plain LoRA of an adapter, unless it loses too much of what the adapter gains.
 
@@ -70,12 +104,7 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
         QweftError: If the folder holds no QWTHN adapter, an option is wrong, model or data cannot be had, or the
             output folder holds something that is no export.
     """
-    given = dict(options or {})
-    overrides = {name: given.pop(name) for name in SECTIONS if name in given}
-    config = ExportConfig(**given)
-    check_export(config)
-    output = (Path(config.output) if config.output else adapter.parent / "lora").resolve()
-    _check_output(output, adapter)
+    config, overrides, output = _options(adapter, options)
     bench = _set_up(adapter, config, overrides)
     has_circuit = any(layer.qwthn_core[NAME].circuit_features for layer in layers_of(bench.model, NAME).values())
     if config.distill_steps and not has_circuit:
@@ -145,7 +174,7 @@ def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _
 
 def _check_method(adapter: Path) -> None:
     """Only an adapter of this method is exported."""
-    kind = PeftConfig.from_pretrained(str(adapter)).peft_type
+    kind = read_config(adapter).peft_type
     if kind != peft_type():
         loads = "it is a LoRA already" if kind == PeftType.LORA else f"it is of PEFT's method {kind}"
         raise QweftError(f"{adapter}: nothing to export, {loads}; export takes a QWTHN adapter")

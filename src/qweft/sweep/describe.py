@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.comparison.trial import RECORD, read_record
+from qweft.data.load import load_data
 from qweft.models.load import load_model
 from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SweepConfig
@@ -22,15 +23,18 @@ DRAWN = 200
 
 
 def describe(config: SweepConfig) -> Group:
-    """The space, how much of it fits the budget, and the time; of the model only shapes are loaded.
+    """The space, how much of it fits the budget, and the time; of the model only shapes are loaded, the data are read.
 
     Raises:
         QweftError: If anything in the config is wrong, or nothing fits.
     """
     check_sweep(config)
     axes = axes_of(config)
-    fitting = Fitting(config, load_model(replace(config.model, device="meta")).model)
+    shapes = load_model(replace(config.model, device="meta"))
+    fitting = Fitting(config, shapes.model)
     check_something_fits(config, axes, fitting)
+    if shapes.tokenizer is not None:
+        load_data(config.data, shapes.tokenizer)
     table = Table(title=f"{config.model.name} on {config.data.source}")
     table.add_column("field")
     table.add_column("values")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -134,7 +135,7 @@ def said(value: Any) -> str:
     """A value in a sentence or a table."""
     if isinstance(value, list):
         return " ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)[:200]
 
 
 def _axis(section: str, key: str, given: Any) -> Axis:
@@ -149,7 +150,7 @@ def _axis(section: str, key: str, given: Any) -> Axis:
     if "values" in given:
         values = given["values"]
         if len(given) > 1 or not isinstance(values, list) or not values:
-            raise QweftError(f"{name}.values must be a list of at least one value, and stand alone, got {given}")
+            raise QweftError(f"{name}.values must be a list of at least one value, and stand alone, got {said(given)}")
         if len({key_of(value) for value in values}) < len(values):
             raise QweftError(f"{name}.values has a value twice: {said(values)}; leave one out")
         return Axis(section, key, tuple(values))
@@ -157,18 +158,18 @@ def _axis(section: str, key: str, given: Any) -> Axis:
     high: Any = given.get("high")
     log, step = given.get("log", False), given.get("step")
     if not _number(low) or not _number(high) or not low < high:
-        raise QweftError(f"{name}: low and high must be numbers, low below high, got {low} and {high}")
+        raise QweftError(f"{name}: low and high must be numbers, low below high, got {said(low)} and {said(high)}")
     if not isinstance(log, bool):
-        raise QweftError(f"{name}.log must be true or false, got {log}")
+        raise QweftError(f"{name}.log must be true or false, got {said(log)}")
     if log and (low <= 0 or step is not None):
-        raise QweftError(f"{name}: log: true needs a low above 0 and no step, got low {low} and step {step}")
+        raise QweftError(f"{name}: log: true needs a low above 0 and no step, got low {low} and step {said(step)}")
     if step is not None and (not _number(step) or not 0 < step <= high - low):
-        raise QweftError(f"{name}.step must be a number above 0 and at most high - low, got {step}")
+        raise QweftError(f"{name}.step must be a number above 0 and at most high - low, got {said(step)}")
     return Axis(section, key, (), low, high, log, step)
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _check_training(training: TrainingConfig, axis: Axis) -> None:

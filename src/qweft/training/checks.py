@@ -16,7 +16,7 @@ def check_training(training: TrainingConfig) -> None:
     Raises:
         QweftError: Naming the key, the value, and what it may be.
     """
-    for name in ("batch_size", "gradient_accumulation", "logging_steps"):
+    for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows"):
         if getattr(training, name) < 1:
             raise QweftError(f"training.{name} must be at least 1, got {getattr(training, name)}")
     if training.max_steps is not None and training.max_steps < 1:
@@ -28,8 +28,8 @@ def check_training(training: TrainingConfig) -> None:
             raise QweftError(f"training.{name} must be a number above 0, got {getattr(training, name)}")
     if not 0 <= training.warmup_ratio < 1:
         raise QweftError(f"training.warmup_ratio must be at least 0 and below 1, got {training.warmup_ratio}")
-    if training.weight_decay < 0:
-        raise QweftError(f"training.weight_decay must be at least 0, got {training.weight_decay}")
+    if not 0 <= training.weight_decay < math.inf:
+        raise QweftError(f"training.weight_decay must be a number of at least 0, got {training.weight_decay}")
     if not 0 <= training.seed < 2**32:
         raise QweftError(f"training.seed must be a whole number from 0 to 4294967295, got {training.seed}")
     check_rates(training.learning_rates)

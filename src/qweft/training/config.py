@@ -34,6 +34,8 @@ class TrainingConfig:
         shots: Measurements of each circuit; none for exact probabilities.
         gradient: How the circuits' gradients are had: exact (of the engine, or of the noisy simulator without shots),
             or parameter_shift, measured on the device by many more circuits.
+        basis_rows: Training rows, the first ones, by whose gradients the bases of an adapter that has fixed ones are
+            found before the first step. They cost about what as many rows cost in training.
     """
 
     learning_rate: float = 5e-4
@@ -54,6 +56,7 @@ class TrainingConfig:
     noise_scale: float = 1.0
     shots: int | None = None
     gradient: Literal["exact", "parameter_shift"] = "exact"
+    basis_rows: int = 64
 
     @property
     def measures(self) -> bool:
@@ -67,6 +70,8 @@ class TrainingConfig:
         it is not used, so that runs from before it existed are still known for what they are.
         """
         left_out = {name for name in ("learning_rates", "packing") if not getattr(self, name)}
+        if self.basis_rows == type(self).basis_rows:
+            left_out.add("basis_rows")
         if not self.measures:
             left_out |= {"device", "noise", "noise_scale", "shots", "gradient"}
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}

@@ -12,6 +12,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from qweft.adapter.bases import find_bases, without_bases
 from qweft.data.collate import Collator
 from qweft.data.packing import PackingCollator, pack
 from qweft.data.tokens import Encoded
@@ -125,6 +126,13 @@ def _checkpoint(model: Any, wanted: bool) -> None:
             model.gradient_checkpointing_disable()
 
 
+def _find_bases(model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig) -> None:
+    """Of an adapter whose fixed ones are not there yet; on a resumed run they come with the checkpoint."""
+    collate, size, chosen = Collator(pad_token_id), training.batch_size, rows[: training.basis_rows]
+    for name in without_bases(model):
+        find_bases(model, (collate(chosen[at : at + size]) for at in range(0, len(chosen), size)), name)
+
+
 def fit(
     model: Any,
     rows: Sequence[Encoded],
@@ -147,6 +155,8 @@ def fit(
         DivergedError: If the loss stops being a number: the learning rate is too high for this method.
         QweftError: If rows are to be packed and the model does not keep them apart.
     """
+    if beside.found is None:
+        _find_bases(model, rows, pad_token_id, training)
     circuits = circuits_on_device(model, training)
     recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
     places = units(training, rows)

@@ -180,7 +180,7 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     ]
     twin, name = None, function_of(config.core)
     if name is not None:
-        circuit = crz_ring_ansatz(config.r, config.circuit_layers or config.r, config.reupload)
+        circuit = crz_ring_ansatz(config.qubits_on(config.r), config.depth_on(config.r), config.reupload)
         if name == "quantum" and (dead := circuit.dead_parameters()):
             warnings.append(f"reupload is false: the last ring's {len(dead)} angles of each circuit have no gradient")
         if name in TWINS:

@@ -55,7 +55,7 @@ def propose(config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Proposal
         shapes: (d_in, d_out, rank) of each adapted layer.
     """
     lora = sum(r * (into + out) for into, out, r in shapes)
-    full = config.circuit_layers or config.r
+    full = config.depth_on(config.r)
     shallower = [depth for depth in (8, 6, 4, 3, 2, 1) if depth < full] if function_of(config.core) else []
     for depth in (full, *shallower):
         best: tuple[int, int, int] | None = None

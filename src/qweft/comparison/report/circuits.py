@@ -48,5 +48,5 @@ def circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
         return []
     ranks = dict.fromkeys([config.r, *config.rank_pattern.values()])
     name = function_of(config.core) or ""
-    functions = [make_function(name, rank, config.circuit_layers or rank, config.reupload) for rank in ranks]
+    functions = [make_function(name, config.qubits_on(rank), config.depth_on(rank), config.reupload) for rank in ranks]
     return [(function.circuit, bool(function.trained)) for function in functions if function.circuit is not None]

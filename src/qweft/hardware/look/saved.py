@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import PeftConfig
 from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 
 from qweft.adapter import QwthnConfig
+from qweft.adapter.config_file import read_config
 from qweft.adapter.core_names import formula, function_of, has_circuit
 from qweft.adapter.functions import make_function
 from qweft.adapter.strict_loading import file_key
@@ -68,7 +68,7 @@ class SavedAdapter:
             QweftError: If there is no adapter in the folder, or it has no circuit.
         """
         check_folder(folder)
-        config = PeftConfig.from_pretrained(str(folder))
+        config = read_config(folder)
         if not isinstance(config, QwthnConfig):
             method = getattr(config.peft_type, "value", config.peft_type)
             raise QweftError(
@@ -91,8 +91,8 @@ class SavedAdapter:
         """
         ranks = self.config.rank_pattern
         r = ranks.get(get_pattern_key(list(ranks), layer), self.config.r)
-        layers = self.config.circuit_layers or r
-        circuit = make_function(function_of(self.config.core) or "", r, layers, self.config.reupload).circuit
+        qubits, layers = self.config.qubits_on(r), self.config.depth_on(r)
+        circuit = make_function(function_of(self.config.core) or "", qubits, layers, self.config.reupload).circuit
         assert circuit is not None  # has_circuit
         with safe_open(find_weights(self.folder), framework="pt") as file:
             angles = file.get_tensor(self.keys[layer]).double()

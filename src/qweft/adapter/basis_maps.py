@@ -1,0 +1,97 @@
+"""Maps that are not trained: r orthonormal directions of a layer's input or output, found before training starts."""
+
+from collections.abc import Hashable, Sequence
+
+import torch
+
+from qweft.adapter.maps import LinearMap
+from qweft.errors import QweftError
+
+
+class BasisMap(LinearMap):
+    """A fixed matrix, zero until its directions are found; it belongs to the adapter and is saved with it.
+
+    The signs of singular vectors, and the order of equal ones, differ from machine to machine, so they cannot be
+    computed again where the adapter is loaded.
+    """
+
+    is_fixed = True
+    weight: torch.Tensor
+
+    def __init__(self, shape: tuple[int, int]):
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(shape))
+        self._is_found = False
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The directions."""
+        return [self.weight]
+
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The directions themselves."""
+        return tensors[0]
+
+    def form(self) -> Hashable:
+        """Its shape says all."""
+        return "basis"
+
+    @torch.no_grad()
+    def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
+        """No directions yet, whatever the start."""
+        self._is_found = False
+        self.weight.zero_()
+
+    def directions(self, found: torch.Tensor) -> torch.Tensor:
+        """The matrix of directions (size, r)."""
+        raise NotImplementedError
+
+    def randomise(self) -> None:
+        """Random directions."""
+        self.set(torch.linalg.qr(torch.randn(max(self.weight.shape), min(self.weight.shape))).Q)
+
+    @torch.no_grad()
+    def set(self, found: torch.Tensor) -> None:
+        """Take these orthonormal directions, (size, r)."""
+        self.weight.copy_(self.directions(found))
+        self._is_found = True
+
+    @property
+    def is_found(self) -> bool:
+        """Whether there are directions, found here or read from a file."""
+        if not self._is_found:
+            self._is_found = bool(self.weight.any())
+        return self._is_found
+
+    def check_found(self) -> None:
+        """Look whether it can be trained around.
+
+        Raises:
+            QweftError: If there are no directions: nothing could be learned.
+        """
+        if not self.is_found:
+            raise QweftError(
+                "the directions of this adapter's basis have not been found, so it cannot be trained: call "
+                "qweft.find_bases(model, batches) after get_peft_model, with some batches of what it is to learn"
+            )
+
+
+class BasisCompress(BasisMap):
+    """d_in -> r: c_i is the component of x along direction i; matrix (r, d_in)."""
+
+    def __init__(self, into: int, r: int):
+        super().__init__((r, into))
+
+    def directions(self, found: torch.Tensor) -> torch.Tensor:
+        """One in each row."""
+        return found.T
+
+
+class BasisExpand(BasisMap):
+    """r -> d_out: the sum of h_i times direction i; matrix (d_out, r)."""
+
+    def __init__(self, r: int, out: int):
+        super().__init__((out, r))
+
+    def directions(self, found: torch.Tensor) -> torch.Tensor:
+        """One in each column."""
+        return found

@@ -1,0 +1,134 @@
+"""The circuits of a voice while it answers: what each of them gave for the tokens that were read last."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import torch
+
+from qweft.adapter.cores import FunctionCore
+from qweft.circuit import Circuit
+from qweft.errors import QweftError
+from qweft.evaluation.on_device import circuit_layers
+
+NEWEST = 24
+"""Tokens whose values are kept."""
+
+
+@dataclass(frozen=True)
+class TokenExpectations:
+    """One token at the circuit of a layer.
+
+    Args:
+        place: Its number in all that the model has read for this answer, from 0.
+        text: Its text.
+        expectations: <Z_i> for each qubit i, as the answer was made with them.
+    """
+
+    place: int
+    text: str
+    expectations: tuple[float, ...]
+
+
+class Circuits:
+    """The circuits of one voice.
+
+    The values are those that the answer itself is made with: nothing is computed twice, and nothing changes.
+
+    Args:
+        model: The base model, or a `PeftModel` of it.
+        tokenizer: Its tokenizer.
+        newest: So many of the last tokens are kept.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, newest: int = NEWEST):
+        self._model = model
+        self._tokenizer = tokenizer
+        self._newest = newest
+        self._cores = _cores(model)
+        self._lock = Lock()  # one thread has the answer made, others look
+        self._forget()
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers with a circuit, in the model's order; none where the adapter has none."""
+        return list(self._cores)
+
+    def circuit_of(self, layer: str) -> Circuit:
+        """The circuit of a layer.
+
+        Raises:
+            QweftError: If there is no such layer with a circuit.
+        """
+        circuit = self._core(layer).circuit
+        assert circuit is not None  # circuit_layers
+        return circuit
+
+    def expectations_of(self, layer: str) -> list[TokenExpectations]:
+        """What a layer's circuit gave for the last tokens, in the order of the text; nothing before the first answer.
+
+        Raises:
+            QweftError: If there is no such layer, or it does not see one row for each token.
+        """
+        self._core(layer)
+        with self._lock:
+            if layer in self._uneven:
+                raise QweftError(f"{layer} does not see each token once, so its values belong to no token")
+            chunks, seen, ids = list(self._kept[layer]), self._seen[layer], list(self._ids)
+        if not chunks:
+            return []
+        rows = torch.cat(chunks)[-self._newest :].float().cpu().tolist()
+        first = seen - len(rows)
+        return [
+            TokenExpectations(first + number, self._tokenizer.decode([ids[first + number]]), tuple(row))
+            for number, row in enumerate(rows)
+        ]
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Inside, an answer is given, and what the circuits give is noted; what was noted before is forgotten."""
+        with ExitStack() as stack:
+            self._forget()
+            stack.callback(self._model.register_forward_pre_hook(self._read, with_kwargs=True).remove)
+            for layer, core in self._cores.items():
+                stack.callback(setattr, core, "observed_by", core.observed_by)
+                core.observed_by = self._note(layer)
+            yield
+
+    def _core(self, layer: str) -> FunctionCore:
+        if layer not in self._cores:
+            raise QweftError(f"there is no layer {layer} with a circuit")
+        return self._cores[layer]
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._ids: list[int] = []
+            self._kept: dict[str, deque[torch.Tensor]] = {layer: deque(maxlen=self._newest) for layer in self._cores}
+            self._seen = dict.fromkeys(self._cores, 0)
+            self._uneven: set[str] = set()
+
+    def _read(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The tokens of a call, before the layers see them."""
+        with self._lock:
+            self._ids += kwargs["input_ids"].reshape(-1).tolist()
+
+    def _note(self, layer: str) -> Callable[[torch.Tensor], None]:
+        def note(values: torch.Tensor) -> None:
+            rows = values.detach().reshape(-1, values.shape[-1])
+            with self._lock:
+                self._seen[layer] += len(rows)
+                if self._seen[layer] != len(self._ids):  # an expert sees some tokens, a shared layer each of them twice
+                    self._uneven.add(layer)
+                self._kept[layer].append(rows[-self._newest :].clone())  # a view would keep all rows of a long prompt
+
+        return note
+
+
+def _cores(model: Any) -> dict[str, FunctionCore]:
+    try:
+        return circuit_layers(model)
+    except QweftError:  # the base model, or an adapter without a circuit
+        return {}

@@ -1,0 +1,195 @@
+"""What a browser of this machine may ask: the page's files, the conversation, and an answer to a question.
+
+Served on 127.0.0.1 alone. Other pages that are open in the same browser can reach that address, too: so a request must
+name this machine as its host (else a name of theirs that leads here would do), and what changes something must come
+from the page itself. The page may load from nowhere else, and says so to the browser.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from qweft.chat.page.session import Event, Session
+from qweft.errors import QweftError
+
+HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")
+"""What this machine is called in a request's Host, with any port: a tunnel may begin at another one."""
+FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+LONGEST = 2**20
+"""Bytes of a request."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Server(ThreadingHTTPServer):
+    """The server of one conversation.
+
+    The port is taken before the model is loaded, so that a port that is taken by another program is said at once;
+    whoever asks meanwhile waits.
+
+    Args:
+        port: Port of this machine; 0 takes one that is free.
+
+    Raises:
+        QweftError: If the port cannot be had.
+    """
+
+    daemon_threads = True
+    session: Session
+
+    def __init__(self, port: int):
+        try:
+            super().__init__((HOST, port), Handler)
+        except OSError as error:
+            raise QweftError(
+                f"--port {port}: it cannot be had ({error.strerror}); give another one, or 0 for one that is free"
+            ) from error
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        return f"http://{HOST}:{self.server_port}/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Server
+    server_version = "qweft"
+    sys_version = ""
+    timeout = 60  # seconds for a request to be read
+
+    def do_GET(self) -> None:
+        """A file of the page, or something to look at."""
+        session = self.server.session
+        path = urlsplit(self.path).path
+        looks: dict[str, Callable[[], Any]] = {
+            "/state": session.state,
+            "/drawing": lambda: session.drawing(*self._layer(), self._number("width")),
+            "/expectations": lambda: session.expectations(*self._layer()),
+        }
+        if not self._is_for_us():
+            return
+        if path in FILES:
+            name, kind = FILES[path]
+            self._send(files("qweft.chat.page").joinpath(name).read_bytes(), kind)
+        elif path == "/conversation.jsonl":
+            self._send(session.rows().encode(), "application/jsonl", {"Content-Disposition": "attachment"})
+        elif path in looks:
+            try:
+                self._send_json(looks[path]())
+            except QweftError as error:
+                self._refuse(HTTPStatus.BAD_REQUEST, f"{error}")
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, f"there is no {path}")
+
+    def do_POST(self) -> None:
+        """A line that was typed, answered by a JSON object a line as they come; or a wish to stop."""
+        if not self._is_for_us() or not self._is_from_the_page():
+            return
+        path = urlsplit(self.path).path
+        if path == "/stop":
+            self.server.session.stop()
+            self._send_json({})
+        elif path == "/take":
+            try:
+                line, settings = self._typed()
+            except QweftError as error:
+                self._refuse(HTTPStatus.BAD_REQUEST, f"{error}")
+            else:
+                self._stream(self.server.session.take(line, settings))
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, f"there is no {path}")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are not told: the terminal is for what is wrong."""
+
+    def _is_for_us(self) -> bool:
+        name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        if name not in NAMES:
+            self._refuse(HTTPStatus.FORBIDDEN, f"this page is served for {' and '.join(NAMES)} alone")
+        return name in NAMES
+
+    def _is_from_the_page(self) -> bool:
+        is_ours = self.headers.get("Origin") == f"http://{self.headers.get('Host')}"
+        is_json = self.headers.get_content_type() == "application/json"
+        if not (is_ours and is_json):
+            self._refuse(HTTPStatus.FORBIDDEN, "only the page itself may ask this")
+        return is_ours and is_json
+
+    def _layer(self) -> tuple[int, str]:
+        return self._number("voice"), self._asked("layer")
+
+    def _asked(self, name: str) -> str:
+        return parse_qs(urlsplit(self.path).query).get(name, [""])[0]
+
+    def _number(self, name: str) -> int:
+        text = self._asked(name)
+        if not (text.isascii() and text.isdecimal() and len(text) < 7):
+            raise QweftError(f"{name}: expected a whole number, got {text or 'nothing'}")
+        return int(text)
+
+    def _typed(self) -> tuple[str, dict[str, Any]]:
+        try:
+            size = int(self.headers.get("Content-Length", ""))
+            if not 0 <= size <= LONGEST:
+                raise QweftError(f"a request may have {LONGEST:,} bytes, and this one has more; ask a shorter question")
+            body = json.loads(self.rfile.read(size))
+            line, settings = body["line"], body.get("settings", {})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, QweftError):
+                raise
+            raise QweftError('expected a JSON object with a "line"') from error
+        if not isinstance(line, str) or not isinstance(settings, dict):
+            raise QweftError('expected a text as "line", and an object as "settings"')
+        return line.encode(errors="replace").decode(), settings  # JSON may hold half characters
+
+    def _stream(self, events: Iterator[Event]) -> None:
+        """Send each event as it comes; whoever has gone stops the answer, and what was given of it is kept."""
+        is_there = True
+        for number, event in enumerate(events):
+            if not is_there:
+                continue
+            try:
+                if not number:
+                    self._begin(HTTPStatus.OK, "application/jsonl")
+                self.wfile.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
+                self.wfile.flush()
+            except OSError:
+                is_there = False
+                self.server.session.stop()
+
+    def _refuse(self, status: HTTPStatus, sentence: str) -> None:
+        self._send_json({"error": sentence}, status)
+
+    def _send_json(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self._send(json.dumps(value, ensure_ascii=False).encode(), "application/json", status=status)
+
+    def _send(
+        self, body: bytes, kind: str, more: dict[str, str] | None = None, status: HTTPStatus = HTTPStatus.OK
+    ) -> None:
+        try:
+            self._begin(status, kind, {"Content-Length": f"{len(body)}", **(more or {})})
+            self.wfile.write(body)
+        except OSError:  # whoever asked has gone
+            self.close_connection = True
+
+    def _begin(self, status: HTTPStatus, kind: str, more: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": f"{kind}; charset=utf-8", **HEADERS, **(more or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()

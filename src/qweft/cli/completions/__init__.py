@@ -1,0 +1,1 @@
+"""What a shell can complete after `qweft` (words), and the script that tells it so: a file for each shell."""

@@ -1,0 +1,108 @@
+"""What a command would do with a trained adapter, said before any weights are loaded: `--dry-run`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from qweft.adapter.attach import attach
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.config_file import read_config
+from qweft.adapter.strict_loading import check_tensors
+from qweft.adapter.weights_file import find_weights, read_header
+from qweft.data.load import load_data
+from qweft.data.tokens import Encoded, total_tokens
+from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.forgetting import other_rows
+from qweft.evaluation.harness import check_harness
+from qweft.evaluation.saved import sections_of
+from qweft.evaluation.text_overlap import check_packages
+from qweft.models.config import ModelConfig
+from qweft.models.load import LoadedModel, load_model
+from qweft.plural import many
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be done.
+
+    Args:
+        lines: In words, a line each.
+    """
+
+    lines: tuple[str, ...]
+
+    def describe(self) -> Group:
+        """For the terminal."""
+        return Group(*map(Text, self.lines))
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {"dry_run": list(self.lines)}
+
+
+def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str]]:
+    """The base model's shapes and tokenizer, and what there is to say of it and of the adapter.
+
+    Raises:
+        QweftError: If the model or the adapter's config cannot be had, or the adapter's file does not fit the model.
+    """
+    saved, found = read_config(adapter), read_header(find_weights(adapter))
+    loaded = load_model(replace(config, device="meta"))
+    method = getattr(saved.peft_type, "value", saved.peft_type)
+    model = attach(loaded.model, saved)
+    if isinstance(saved, QwthnConfig):
+        check_tensors(model, "default", saved, found)
+    numbers = sum(tensor.numel() for tensor in found.values())
+    return loaded, [
+        f"adapter {adapter}: {method}, {numbers:,} numbers in {many(len(found), 'tensor')}",
+        f"model {loaded.source.origin}",
+    ]
+
+
+def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -> Preview:
+    """What `qweft evaluate` would compute.
+
+    Args:
+        adapter: A folder with adapter_config.json and adapter_model.safetensors.
+        overrides: Keys of the sections model, data and evaluation that differ from the run that trained it.
+
+    Raises:
+        QweftError: If the evaluation itself could not begin.
+    """
+    model_config, data_config, judging = sections_of(adapter, overrides or {})
+    check_evaluation(judging, data_config)
+    if "text" in judging.metrics:
+        check_packages()
+    if judging.lm_eval:
+        check_harness(judging.lm_eval)
+    loaded, lines = shapes_of(adapter, model_config)
+    data = load_data(data_config, loaded.tokenizer)
+    rows = data.test if judging.split == "test" else data.validation
+    lines.append(f"loss without and with it on {_said(rows)} of {data_config.source} ({judging.split})")
+    if judging.forgetting:
+        other = other_rows(judging, data_config, loaded.tokenizer)
+        lines.append(f"loss without and with it on {_said(other)} of {judging.forgetting}")
+    return Preview((*lines, *_asked(judging, len(rows))))
+
+
+def _asked(judging: EvaluationConfig, rows: int) -> list[str]:
+    """What is generated, and the tasks of others."""
+    scored = (judging.generated or rows) if judging.metrics else 0
+    answers = max(scored, min(judging.answers, rows))
+    lines = []
+    if answers:
+        by = f", {scored} scored by {', '.join(judging.metrics)}" if scored else ""
+        lines.append(f"{many(answers, 'answer')} of at most {judging.max_new_tokens} tokens, without and with it{by}")
+    if judging.lm_eval:
+        most = "" if judging.lm_eval_limit is None else f", at most {judging.lm_eval_limit} examples of each"
+        lines.append(f"tasks of lm-evaluation-harness without and with it: {', '.join(judging.lm_eval)}{most}")
+    return lines
+
+
+def _said(rows: Sequence[Encoded]) -> str:
+    return f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens)"

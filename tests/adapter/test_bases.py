@@ -1,0 +1,293 @@
+"""Maps that are a fixed basis: which directions they hold, that they stay, and what a circuit beside them reads."""
+
+import copy
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+from torch.nn.functional import linear
+
+from qweft import QweftError, QwthnConfig, find_bases
+from qweft.adapter import QwthnLinear
+from qweft.adapter.bases import GradientSketch, without_bases
+from qweft.adapter.core_names import CORES, form_of
+from qweft.adapter.parameters import count_parameters
+from qweft.circuit import crz_ring_ansatz, expectation_values
+from tests.tiny_models import tiny_gpt2, tiny_llama
+
+TOKENS = torch.arange(24).view(2, 12)
+BATCH = {"input_ids": TOKENS, "labels": TOKENS}
+STARTS_AT_ZERO = [core for core in CORES if core != "identity" and form_of(core) != "weighted"]
+
+
+def config(core="linear", **changes):
+    given = {"compress": "basis", "core": core, "expand": "basis", "r": 4, "target_modules": ["q_proj", "down_proj"]}
+    return QwthnConfig(**given | changes)
+
+
+def adapted(core="linear", make=tiny_llama, found=True, **changes):
+    model = get_peft_model(make(), config(core, **changes))
+    if found:
+        find_bases(model, [BATCH])
+    return model
+
+
+def layers_of(model):
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
+
+
+def base_gradients(make):
+    model = make().requires_grad_()
+    model(**BATCH).loss.backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def trained(model, steps=4):
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    model.train()
+    for _ in range(steps):
+        model(**BATCH).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model.eval()
+
+
+def test_a_sketch_finds_the_leading_directions_of_a_sum_of_outer_products():
+    torch.manual_seed(0)
+    sizes = 0.5 ** torch.arange(60.0)
+    x, dy = torch.randn(60, 90), sizes[:, None] * torch.randn(60, 70)  # 60 tokens, ever smaller gradients
+    sketch = GradientSketch(90, 70, 5, torch.device("cpu"), place=3)
+    for at in range(0, 60, 20):
+        sketch.add(x[at : at + 20].view(2, 10, 90), dy[at : at + 20].view(2, 10, 70))
+    into, out = sketch.directions()
+    left, size, right = torch.linalg.svd(dy.T @ x)
+    torch.testing.assert_close(out.T @ out, torch.eye(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(into.T @ into, torch.eye(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close((out.T @ dy.T @ x @ into).diagonal().abs(), size[:5], rtol=1e-3, atol=0)
+    torch.testing.assert_close((left[:, :5].T @ out).diagonal().abs(), torch.ones(5), atol=1e-3, rtol=0)
+    torch.testing.assert_close((right[:5] @ into).diagonal().abs(), torch.ones(5), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+@pytest.mark.parametrize("core", STARTS_AT_ZERO)
+def test_the_start_is_the_base_model_and_training_moves_what_is_trained_alone(core, make):
+    names = ["q_proj", "down_proj"] if make is tiny_llama else ["c_attn"]
+    with torch.no_grad():
+        before = make().eval()(**BATCH).logits
+    model = adapted(core, make, target_modules=names).eval()
+    with torch.no_grad():
+        assert torch.equal(model(**BATCH).logits, before)
+    start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    first = model(**BATCH).loss.item()
+    trained(model)
+    moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, start[name])}
+    assert moved == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert model(**BATCH).loss.item() < first
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+def test_the_gradient_of_k_at_the_start_is_the_gradient_of_the_weight_in_the_basis(make):
+    names = ["q_proj", "down_proj"] if make is tiny_llama else ["c_attn"]
+    weight = base_gradients(make)
+    model = adapted(make=make, target_modules=names, r=8).eval()
+    model(**BATCH).loss.backward()
+    for name, layer in layers_of(model).items():
+        gradient = weight[name.removeprefix("base_model.model.") + ".weight"]
+        gradient = gradient.T if make is tiny_gpt2 else gradient
+        branch = layer.branch_of("default")
+        inside = branch.expand.weight.T @ gradient @ branch.compress.weight.T
+        torch.testing.assert_close(branch.core.linear_weight.grad, 2 * inside, atol=1e-6, rtol=1e-3)
+        largest = torch.linalg.svdvals(gradient)[:8].norm()
+        assert inside.norm() > 0.8 * largest  # random weights have no few directions; a pretrained model's come to 0.99
+
+
+def test_finding_leaves_nothing_behind():
+    model = adapted(found=False)
+    weights, random = copy.deepcopy(model.base_model.model.state_dict()), torch.get_rng_state()
+    for mode in (True, False):
+        model.train(mode)
+        find_bases(model, [BATCH])
+        assert model.training is mode
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(
+        layer.base_layer._forward_hooks or layer.base_layer._forward_pre_hooks for layer in layers_of(model).values()
+    )
+    now = model.base_model.model.state_dict()
+    assert all(torch.equal(now[key], weights[key]) for key in weights if "qwthn_" not in key)
+
+
+def test_the_same_batches_give_the_same_basis_whatever_was_drawn_before():
+    torch.manual_seed(1)
+    first = adapted().state_dict()
+    torch.manual_seed(2)
+    second = adapted().state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first if "compress" in key or "expand" in key)
+
+
+def test_the_weight_s_own_directions():
+    model = adapted(found=False, basis="weight", r=8)
+    find_bases(model)
+    for layer in layers_of(model).values():
+        branch, weight = layer.branch_of("default"), layer.get_base_layer().weight.detach()
+        inside = branch.expand.weight.T @ weight @ branch.compress.weight.T
+        assert inside.norm() > 0.85 * torch.linalg.svdvals(weight)[:8].norm()
+
+
+def test_random_directions_differ_from_layer_to_layer():
+    model = adapted(found=False, basis="random")
+    find_bases(model)
+    bases = [layer.branch_of("default").compress.weight for layer in layers_of(model).values()]
+    for basis in bases:
+        torch.testing.assert_close(basis @ basis.T, torch.eye(4), atol=1e-5, rtol=0)
+    assert not any(torch.equal(basis, bases[0]) for basis in bases[1:])
+
+
+def test_one_side_may_be_a_basis_alone():
+    for changes in ({"compress": "dense", "expand": "basis"}, {"compress": "basis", "expand": "dense"}):
+        model = adapted(**changes)
+        first = model(**BATCH).loss.item()
+        assert trained(model)(**BATCH).loss.item() < first
+
+
+def test_an_adapter_whose_directions_were_not_found_is_not_trained():
+    model = adapted(found=False)
+    assert without_bases(model) == ["default"]
+    with torch.no_grad():
+        model.eval()(**BATCH)  # as the base model
+    with pytest.raises(QweftError, match=r"call qweft\.find_bases\(model, batches\)"):
+        model.train()(**BATCH)
+    find_bases(model, [BATCH])
+    assert without_bases(model) == []
+
+
+@pytest.mark.parametrize("core", ["linear", "quantum_linear", "mlp_linear"])
+def test_a_saved_adapter_brings_its_basis_along(core, tmp_path):
+    model = trained(adapted(core, qubits=None if core == "linear" else 3))
+    model.save_pretrained(tmp_path)
+    torch.manual_seed(9)
+    loaded = PeftModel.from_pretrained(tiny_llama(), tmp_path, is_trainable=True).eval()
+    assert without_bases(loaded) == []
+    with torch.no_grad():
+        assert torch.equal(loaded(**BATCH).logits, model(**BATCH).logits)
+    trained(loaded)
+
+
+@pytest.mark.parametrize("core", ["linear", "quantum_linear", "frozen_linear"])
+def test_on_a_base_model_of_half_precision_the_basis_is_exact_and_stays_so(core, tmp_path):
+    model = get_peft_model(tiny_llama().to(torch.bfloat16), config(core))
+    find_bases(model, [BATCH])
+    trained(model)
+    for layer in layers_of(model).values():
+        basis = layer.branch_of("default").compress.weight
+        assert basis.dtype == torch.float32
+        torch.testing.assert_close(basis @ basis.T, torch.eye(4), atol=1e-5, rtol=0)
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny_llama().to(torch.bfloat16), tmp_path).eval()
+    with torch.no_grad():
+        assert torch.equal(loaded(**BATCH).logits, model(**BATCH).logits)
+
+
+def test_a_model_all_in_half_precision_trains_too():
+    model = get_peft_model(tiny_llama().to(torch.bfloat16), config(), autocast_adapter_dtype=False)
+    find_bases(model, [BATCH])
+    trained(model)
+
+
+def test_an_adapter_of_the_same_config_object_shares_the_basis():
+    """TRL makes its reference model so."""
+    model = adapted()
+    model.add_adapter("ref", model.peft_config["default"])
+    for layer in layers_of(model).values():
+        assert torch.equal(layer.branch_of("ref").compress.weight, layer.branch_of("default").compress.weight)
+    model = adapted(found=False)
+    model.add_adapter("ref", model.peft_config["default"])
+    find_bases(model, [BATCH])
+    assert all(layer.branch_of("ref").expand.is_found for layer in layers_of(model).values())
+
+
+def test_a_linear_branch_in_a_basis_is_merged():
+    model = trained(adapted())
+    with torch.no_grad():
+        before = model(**BATCH).logits
+        torch.testing.assert_close(model.merge_and_unload()(**BATCH).logits, before, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("core", CORES[2:])
+def test_a_circuit_may_read_the_first_entries_alone(core):
+    maps = {"compress": "dense", "expand": "dense"}
+    model = get_peft_model(tiny_llama(), config(core, qubits=2, circuit_layers=1, init_weights=False, **maps)).eval()
+    layer = next(iter(layers_of(model).values()))
+    branch = layer.branch_of("default")
+    c = torch.randn(5, 4)
+    prepared = layer.prepared("default")
+    mixed = linear(branch.core.features(c, *prepared.angles), prepared.expand)
+    q = branch.core.function_values(c[:, :2], *prepared.angles)
+    assert q.shape == (5, 2)
+    if core.startswith("quantum"):
+        torch.testing.assert_close(
+            q, expectation_values(crz_ring_ansatz(2, 1, True), c[:, :2], branch.core.angles.detach())
+        )
+    h = torch.cat([q * c[:, :2], c[:, 2:]], 1) if form_of(core) == "weighted" else q @ branch.core.quantum_weight.T
+    h = h + c @ branch.core.linear_weight.T if form_of(core) == "linear" else h
+    torch.testing.assert_close(mixed, h @ branch.expand.matrix().T, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("qubits", [None, 3, 9])
+@pytest.mark.parametrize("core", STARTS_AT_ZERO)
+def test_the_count_from_shapes(core, qubits):
+    made = config(core, qubits=None if core == "linear" else qubits)
+    model = get_peft_model(tiny_llama(), made)
+    sizes = [(layer.in_features, layer.out_features) for layer in layers_of(model).values()]
+    counted = sum(sum(count_parameters(made, *size).values()) for size in sizes)
+    assert counted == model.get_nb_trainable_parameters()[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"core": "identity"}, "expand 'basis' does not start at zero, and core 'identity' has no matrix that could"),
+        ({"core": "quantum_weighted"}, "core 'quantum_weighted' has no matrix that could; take a core with K or Q"),
+        (
+            {"basis": "gradients"},
+            "basis must be one of gradient, weight, random, got 'gradients'; did you mean 'gradient'",
+        ),
+        ({"basis": "weight", "compress": "mpo", "expand": "mpo"}, "basis 'weight' does nothing with compress 'mpo'"),
+        ({"qubits": 3}, "qubits 3 does nothing with core 'linear'"),
+        ({"core": "quantum_linear", "qubits": 0}, "qubits must be a whole number of at least 1, got 0"),
+        ({"core": "quantum_linear", "r": 64}, "use r, or qubits, of at most 12"),
+    ],
+)
+def test_a_wrong_config_is_told_in_a_sentence(changes, sentence):
+    with pytest.raises(QweftError, match=sentence.replace("(", r"\(")):
+        config(**changes)
+
+
+def test_a_rank_above_a_layer_s_size_is_refused():
+    with pytest.raises(QweftError, match="r = 500 directions cannot be a basis of a layer with d_in"):
+        get_peft_model(tiny_llama(), config(r=500))
+
+
+@pytest.mark.parametrize(
+    ("batches", "sentence"),
+    [
+        (None, "give at least one, with labels, or choose basis 'weight'"),
+        ([{"input_ids": TOKENS}], "a batch needs labels"),
+        ([{"input_ids": TOKENS, "labels": torch.full_like(TOKENS, -100)}], "is not a number|is zero"),
+    ],
+)
+def test_batches_without_a_gradient_are_refused(batches, sentence):
+    model = adapted(found=False)
+    with pytest.raises(QweftError, match=sentence):
+        find_bases(model, batches)
+    assert without_bases(model) == ["default"]
+
+
+def test_an_adapter_that_is_not_there_and_one_without_a_basis():
+    model = adapted(found=False)
+    with pytest.raises(QweftError, match="there is no adapter 'other' on this model; there are: default"):
+        find_bases(model, [BATCH], "other")
+    plain = get_peft_model(tiny_llama(), QwthnConfig.preset("lora", target_modules=["q_proj"]))
+    before = copy.deepcopy(plain.state_dict())
+    find_bases(plain)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in plain.state_dict().items())

@@ -1,0 +1,252 @@
+"""The page of `qweft ui` in a real browser: an answer as it comes, circuits beside it, on a phone and a wide screen."""
+
+import json
+import threading
+
+import pytest
+
+from qweft import QwthnConfig
+from qweft.chat import answering
+from qweft.chat.config import ChatConfig
+from qweft.chat.page.server import Server
+from qweft.chat.page.session import Session
+from qweft.chat.pieces import Pieces
+from qweft.chat.voices import open_voices
+from tests.browser.browser import CONTRASTS, HEADINGS, OVERFLOWING
+from tests.chat.conftest import TARGETS, save_adapter, save_talkative_model
+
+DONE = "#send:not([hidden])"
+NUMBERS = "[...document.querySelectorAll('#values td')].map(e => e.textContent).join()"
+AT_ITS_END = "e => e.clientHeight > 0 && e.scrollTop + e.clientHeight >= e.scrollHeight - 1"
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    model = save_talkative_model(folder / "model")
+    config = QwthnConfig.preset("qtha", r=4, width=8, bond_dimension=2, target_modules=TARGETS)
+    return open_voices(save_adapter(model, folder / "qtha-0" / "adapter", config), ChatConfig(beside="base"), {})
+
+
+@pytest.fixture
+def address(voices):
+    with Server(0) as server:
+        server.session = Session(voices, ChatConfig(max_new_tokens=8))
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server.address
+        server.session.end()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page; fails where it complains, or asks for anything but its own server."""
+    opened, said, asked = [], [], []
+
+    def visit(width=1440, height=900, **media):
+        page = browser.new_page(viewport={"width": width, "height": height})
+        opened.append(page)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.emulate_media(**media)
+        page.goto(address)
+        page.wait_for_selector("#drawing svg", state="attached")
+        return page
+
+    yield visit
+    for page in opened:
+        page.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+
+
+def ask(page, question):
+    page.fill("#line", question)
+    page.press("#line", "Enter")
+    page.wait_for_selector(DONE)
+
+
+def test_a_question_two_answers_and_the_circuits(visit):
+    page = visit()
+    assert page.title() == "qtha-0 beside base · qweft"
+    assert page.locator("#when").text_content() == "They come with the first answer."
+    assert not page.locator("#values").is_visible()
+    ask(page, "How many?")
+    assert page.locator(".question").all_text_contents() == ["How many?"]
+    assert page.locator(".answer h3").all_text_contents() == ["qtha-0", "base"]
+    left, right = (page.locator(".answer").nth(number).bounding_box() for number in (0, 1))
+    assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
+    assert all("a second" in note for note in page.locator(".answer small").all_text_contents())
+    page.wait_for_selector("#values tbody tr")
+    assert page.locator("#values thead th").all_text_contents() == ["token", "⟨Z₀⟩", "⟨Z₁⟩", "⟨Z₂⟩", "⟨Z₃⟩"]
+    assert page.input_value("#line") == ""
+
+
+def numbers(page):
+    return page.locator("#values td").all_text_contents()
+
+
+def test_what_is_shown_is_what_the_program_says_of_the_chosen_layer(visit, address):
+    page = visit()
+    ask(page, "How many?")
+    options = page.locator("#layer option").all_text_contents()
+    assert len(options) == 4
+    seen = []
+    for number, layer in enumerate(options):
+        page.select_option("#layer", f"{number}")
+        told = json.loads(page.request.get(f"{address}expectations?voice=0&layer={layer}").text())
+        wanted = [f"{'−' if value < 0 else '+'}{abs(value):.3f}" for token in told for value in token["expectations"]]
+        page.wait_for_function(f"wanted => {NUMBERS} === wanted", arg=",".join(wanted))
+        seen.append(wanted)
+    assert len({tuple(each) for each in seen}) == 4
+
+
+def test_values_come_while_the_answer_does_and_stop_ends_it(visit, monkeypatch):
+    may = threading.Semaphore(0)
+    read = answering.Answering._read
+    monkeypatch.setattr(answering.Answering, "_read", lambda *args: (may.acquire(timeout=30), read(*args))[1])
+    page = visit()
+    page.fill("#line", "How many?")
+    page.press("#line", "Enter")
+    for _ in range(3):
+        may.release()
+    page.wait_for_selector("#values tbody tr")
+    assert page.locator("#stop").is_visible() and not page.locator("#send").is_visible()
+    assert page.locator(".answer.given").count() == 1
+    before = numbers(page)
+    may.release()
+    page.wait_for_function(f"before => {NUMBERS} !== before", arg=",".join(before))
+    with page.expect_response(lambda response: response.url.endswith("/stop")):
+        page.click("#stop")
+    for _ in range(20):
+        may.release()
+    page.wait_for_selector(DONE)
+    assert "; stopped" in page.locator(".answer small").first.text_content()
+    assert page.locator(".answer.given").count() == 0
+
+
+def test_what_is_written_is_text_and_no_markup(visit, monkeypatch):
+    monkeypatch.setattr(Pieces, "add", lambda *_: "<img src=x onerror=alert(1)>")
+    page = visit()
+    ask(page, "<b id=bold>you</b>")
+    assert page.locator(".question").text_content() == "<b id=bold>you</b>"
+    assert page.locator(".answer p").first.text_content().startswith("<img src=x")
+    assert page.locator("#turns img, #bold").count() == 0
+
+
+def test_commands_errors_and_a_new_beginning(visit):
+    page = visit()
+    ask(page, "How many?")
+    ask(page, "/help")
+    assert "/save FILE" in page.locator(".said.command").text_content()
+    ask(page, "/nonsense")
+    assert "there is no /nonsense" in page.get_by_role("alert").text_content()
+    page.click("#settings summary")
+    page.fill("[data-setting=temperature]", "-1")
+    page.press("#line", "Escape")
+    ask(page, "And now?")
+    assert "--temperature -1: give 0" in page.get_by_role("alert").last.text_content()
+    page.reload()
+    page.wait_for_selector(".turn")
+    assert page.locator(".question").all_text_contents() == ["How many?"]
+    page.click("#anew")
+    page.wait_for_selector(".hint")
+    assert page.locator(".turn").count() == 0
+
+
+def test_the_system_message_and_the_rows_to_save(visit):
+    page = visit()
+    page.click("#settings summary")
+    page.fill("#system", "be brief")
+    page.press("#system", "Tab")
+    page.get_by_text("system message: be brief").wait_for()
+    page.wait_for_selector(DONE)
+    ask(page, "How many?")
+    with page.expect_download() as waited:
+        page.get_by_role("link", name="Save").click()
+    rows = [json.loads(line) for line in waited.value.path().read_text().splitlines()]
+    assert waited.value.suggested_filename == "conversation.jsonl"
+    assert [row["answered_by"] for row in rows] == ["qtha-0", "base"]
+    assert rows[0]["messages"][0] == {"role": "system", "content": "be brief"}
+
+
+def test_enter_that_chooses_a_word_does_not_ask(visit):
+    page = visit()
+    page.fill("#line", "你好")
+    page.evaluate("""() => document.getElementById('line').dispatchEvent(
+        new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true, cancelable: true}))""")
+    page.press("#line", "Shift+Enter")
+    assert page.input_value("#line") == "你好\n" and page.locator(".turn").count() == 0
+    page.press("#line", "Enter")
+    page.wait_for_selector(".turn")
+    page.wait_for_selector(DONE)
+    assert page.locator(".question").text_content() == "你好"
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_nothing_is_wider_than_the_window(visit, width):
+    page = visit(width, 800)
+    ask(page, "How many? " + "W" * 30)
+    assert page.evaluate(OVERFLOWING) == {"page": 0, "parts": []}
+    if width < 960:
+        assert not page.locator("#circuit").is_visible()
+        page.get_by_role("button", name="Circuit").click()
+        assert page.locator("#circuit").is_visible() and not page.locator("#talk").is_visible()
+        assert page.evaluate(OVERFLOWING) == {"page": 0, "parts": []}
+        page.wait_for_function(AT_ITS_END, arg=page.query_selector("#values"))
+    assert page.locator("#drawing svg").bounding_box()["width"] > 200
+    page.click("#settings summary")
+    assert page.evaluate(OVERFLOWING) == {"page": 0, "parts": []}
+    assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read(visit, scheme):
+    page = visit(color_scheme=scheme)
+    ask(page, "How many?")
+    ask(page, "/nonsense")
+    ask(page, "/help")
+    page.wait_for_selector("#values tbody tr")
+    page.click("#settings summary")
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 15
+    assert {kind: ratio for kind, ratio in contrasts.items() if ratio < 4.5} == {}
+
+
+def test_a_cell_can_be_read_at_either_end_of_the_scale(visit):
+    for scheme in ("light", "dark"):
+        page = visit(color_scheme=scheme)
+        ask(page, "How many?")
+        page.wait_for_selector("#values tbody tr")
+        for sign in ("plus", "minus"):
+            # the cell's colour lies half transparent on the page's: as one colour, for the measure of contrast
+            page.evaluate("""sign => {
+                const [cell] = document.querySelectorAll('#values td');
+                cell.style.backgroundColor = `color-mix(in srgb, rgb(var(--${sign})) 50%, var(--page))`;
+            }""", sign)  # fmt: skip
+            assert page.evaluate(CONTRASTS)["TD."] >= 4.5
+
+
+def test_headings_are_in_order(visit):
+    levels = visit().evaluate(HEADINGS)
+    assert levels[0] == 1 and levels.count(1) == 1 and max(levels) <= 3
+
+
+def test_without_the_program_it_says_so(visit, browser, voices):
+    with Server(0) as server:
+        server.session = Session(voices, ChatConfig(max_new_tokens=3))
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        page = browser.new_page()
+        page.goto(server.address)
+        page.wait_for_selector(".hint")
+        server.shutdown()
+        thread.join()
+    page.fill("#line", "How many?")
+    page.press("#line", "Enter")
+    page.get_by_role("alert").wait_for()
+    assert "it may have ended: start qweft ui again" in page.get_by_role("alert").first.text_content()
+    page.close()

@@ -1,0 +1,108 @@
+"""What the page shows of circuits is what the answer was made with."""
+
+import pytest
+import torch
+
+from qweft.chat.circuits import Circuits
+from qweft.chat.config import ChatConfig
+from qweft.chat.dialogue import Dialogue
+from qweft.circuit import expectation_values
+from qweft.errors import QweftError
+from qweft.evaluation.on_device import circuit_layers, on_device
+from qweft.evaluation.saved import put_on
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
+
+LAYER = "model.layers.1.self_attn.v_proj"
+
+
+def answered(both, circuits, most=12):
+    asked = both.ask(Dialogue(), "How many?", ChatConfig(max_new_tokens=most))[0]
+    with circuits.noted():
+        return "".join(asked), asked.answer
+
+
+@pytest.fixture
+def circuits(both):
+    return Circuits(both.all[0].model, both.tokenizer, newest=16)
+
+
+def test_layers_and_their_circuits(circuits, both):
+    assert len(circuits.layers) == 4 and LAYER in circuits.layers
+    assert circuits.circuit_of(LAYER).qubits == 2
+    assert circuits.expectations_of(LAYER) == []
+    assert Circuits(both.all[1].model, both.tokenizer).layers == []
+    with pytest.raises(QweftError, match="there is no layer nowhere with a circuit"):
+        circuits.expectations_of("nowhere")
+
+
+def test_values_are_those_of_one_pass_over_all_that_was_read(circuits, both, model, hybrid):
+    """Held against another way to them: the device interface, a fresh model, and the whole text at once."""
+    _, answer = answered(both, circuits)
+    read = [*answer.prompt, *answer.tokens[:-1]]  # the last token was chosen and not read
+    adapted = put_on(load_model(ModelConfig(model)), hybrid)
+    seen = {}
+
+    def measure(circuit, c, angles):
+        values = expectation_values(circuit, c.double(), angles.double())
+        seen[circuit_of_angles[angles.data_ptr()]] = values.reshape(-1, circuit.qubits)
+        return values.to(c)
+
+    circuit_of_angles = {core.angles.data_ptr(): layer for layer, core in circuit_layers(adapted).items()}
+    with torch.no_grad(), on_device(adapted, measure):
+        adapted(input_ids=torch.tensor([read]))
+    for layer in circuits.layers:
+        tokens = circuits.expectations_of(layer)
+        assert [token.place for token in tokens] == list(range(len(read) - 16, len(read)))
+        assert [token.text for token in tokens] == [both.tokenizer.decode([token]) for token in read[-16:]]
+        given = torch.tensor([token.expectations for token in tokens], dtype=torch.float64)
+        assert (given - seen[layer][-16:]).abs().max() < 1e-5
+        assert given.std(0).min() > 1e-3  # they differ from token to token, so that an exchange would be seen
+
+
+def test_the_answer_is_the_same_and_nothing_is_left_on_the_model(both, circuits):
+    _, noted = answered(both, circuits)
+    asked = both.ask(Dialogue(), "How many?", ChatConfig(max_new_tokens=12))[0]
+    assert "".join(asked) and asked.answer.tokens == noted.tokens
+    before = circuits.expectations_of(LAYER)
+    assert not both.all[0].model._forward_pre_hooks
+    assert all(core.observed_by is None for core in circuit_layers(both.all[0].model).values())
+    assert circuits.expectations_of(LAYER) == before
+
+
+def test_each_answer_begins_anew(both, circuits):
+    _, first = answered(both, circuits, 12)
+    _, second = answered(both, circuits, 3)
+    assert first.prompt == second.prompt
+    assert circuits.expectations_of(LAYER)[-1].place == len(second.prompt) + 1
+
+
+def test_while_a_model_reads_a_token_its_layers_are_at_different_places(both, circuits):
+    """A look from another thread, between two layers of one call, finds each value at its own token."""
+    places = {}
+    core = circuit_layers(both.all[0].model)[LAYER]
+    asked = both.ask(Dialogue(), "How many?", ChatConfig(max_new_tokens=2))[0]
+    with circuits.noted():
+        note = core.observed_by
+
+        def look(values):
+            places["before"] = circuits.expectations_of(LAYER)[-1:]
+            note(values)
+            places["after"] = circuits.expectations_of(LAYER)[-1:]
+
+        core.observed_by = look
+        assert "".join(asked) is not None
+    prompt = len(asked.answer.prompt)
+    assert [places[when][0].place for when in ("before", "after")] == [prompt - 1, prompt]
+
+
+def test_a_layer_that_does_not_see_each_token_once_is_not_shown(both, circuits):
+    core = circuit_layers(both.all[0].model)[LAYER]
+    asked = both.ask(Dialogue(), "How many?", ChatConfig(max_new_tokens=2))[0]
+    with circuits.noted():
+        note = core.observed_by
+        core.observed_by = lambda values: note(values.reshape(-1, 2)[1:])
+        assert "".join(asked) is not None
+    with pytest.raises(QweftError, match="does not see each token once"):
+        circuits.expectations_of(LAYER)
+    assert circuits.expectations_of(circuits.layers[0])

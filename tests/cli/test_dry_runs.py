@@ -1,0 +1,101 @@
+"""`--dry-run` of everything that starts long work: says what would be done, does none of it, finds what is wrong."""
+
+import importlib
+import json
+
+import pytest
+from tests.tiny_folder import save_rows, save_tiny_model
+
+from qweft.cli.main import COMMANDS, main
+
+QUICK = {"data", "chat", "circuit", "report", "plan", "presets", "doctor", "devices", "jobs", "ui", "completion"}
+"""They look, list, draw, or talk."""
+COMPARISON = """\
+model: {{name: {model}, dtype: float32, device: cpu}}
+data: {{source: {rows}, validation_rows: 4, test_rows: 4, max_length: 64}}
+training: {{max_steps: 2, batch_size: 2, gradient_accumulation: 1}}
+evaluation: {{answers: 0}}
+"""
+ADAPTER = "{preset: qtha, r: 2, circuit_layers: 1, width: 8, bond_dimension: 2, target_modules: [q_proj]}"
+LORA = "{peft_type: LORA, r: 2, target_modules: [q_proj]}"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Config files, and the folder of a tiny run."""
+    root = tmp_path_factory.mktemp("dry")
+    shared = COMPARISON.format(model=save_tiny_model(root / "model"), rows=save_rows(root / "rows.jsonl"))
+    (root / "run.yaml").write_text(f"{shared}adapter: {ADAPTER}\n")
+    methods = f"methods: {{lora: {{adapter: {LORA}}}, qtha: {{adapter: {ADAPTER}}}}}\nrates: [1e-3, 1e-2]\n"
+    (root / "compare.yaml").write_text(shared + methods)
+    (root / "sweep.yaml").write_text(f"{shared}adapter: {ADAPTER}\nspace: {{adapter: {{r: {{values: [2, 3]}}}}}}\n")
+    assert main(["train", str(root / "run.yaml"), "--output", str(root / "run")]) == 0
+    return root
+
+
+def commands(place):
+    adapter = str(place / "run" / "adapter")
+    return {
+        "train": [str(place / "run.yaml"), "--output", "out"],
+        "compare": [str(place / "compare.yaml"), "--output", "out"],
+        "tune": [str(place / "compare.yaml"), "--output", "out"],
+        "sweep": [str(place / "sweep.yaml"), "--output", "out"],
+        "evaluate": [adapter, "--evaluation.metrics", "reasoning", "--evaluation.forgetting", str(place / "more.jsonl"),
+                     "--evaluation.forgetting_rows", "3"],
+        "inspect": [adapter, "--output", "found.json"],
+        "export": [adapter, "--distill-steps", "3", "--output", "out"],
+        "push": [adapter, "--repository", "me/mine", "--base-model", "owner/base"],
+    }  # fmt: skip
+
+
+SAID = {
+    "train": ["trainable parameters (2 layers)", "steps", "memory"],
+    "compare": ["lora", "qtha", "seeds 0, 1, 2"],
+    "tune": ["0.001, 0.01", "4 trainings of 2 steps; where the best rate lies at an end of the grid, up to 3 more"],
+    "sweep": ["adapter.r", "2 of 2 all configurations"],
+    "evaluate": ["QWTHN, ", "loss without and with it on 4 rows (", "more.jsonl", "3 rows (",
+                 "4 answers of at most 64 tokens, without and with it, 4 scored by reasoning"],
+    "inspect": ["every adapted layer on 4 rows (", "(validation), of which at most 256", "written to found.json"],
+    "export": ["circuits fitted on ", "3 steps of distillation", "judged on 4 rows of ", "written to "],
+    "push": ["me/mine", "private"],
+}  # fmt: skip
+
+
+def test_every_command_that_starts_long_work_has_it():
+    having = {name for name in COMMANDS if "dry-run" in importlib.import_module(f"qweft.cli.{name}").COMMAND.flags}
+    assert having == set(COMMANDS) - QUICK
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--dry_run"])
+@pytest.mark.parametrize("command", SAID)
+def test_it_says_what_would_be_done_and_leaves_nothing(place, tmp_path, monkeypatch, capsys, command, flag):
+    save_rows(place / "more.jsonl")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(place.rglob("*"))
+    assert main([command, *commands(place)[command], flag]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for words in SAID[command]:
+        assert words in out
+    assert not list(tmp_path.iterdir()) and sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "inspect", "export"])
+def test_it_can_be_had_as_json(place, tmp_path, monkeypatch, capsys, command):
+    save_rows(place / "more.jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert main([command, *commands(place)[command], "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dry_run"][0].startswith("adapter ")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "inspect", "export"])
+def test_an_adapter_that_does_not_fit_the_model_is_found(place, tmp_path, monkeypatch, capsys, command):
+    config = place / "run" / "adapter" / "adapter_config.json"
+    whole = config.read_text()
+    config.write_text(whole.replace('"width": 8', '"width": 4'))
+    save_rows(place / "more.jsonl")
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert main([command, *commands(place)[command], "--dry-run"]) == 2
+    finally:
+        config.write_text(whole)
+    assert "size mismatch in the file of adapter 'default'" in capsys.readouterr().err

@@ -1,0 +1,18 @@
+"""What the malformed inputs are held against."""
+
+import pytest
+
+from tests.data.tiny_tokenizer import CHATML, make_tokenizer
+from tests.tiny_folder import save_rows, save_tiny_model
+
+
+@pytest.fixture(scope="session")
+def chatml():
+    return make_tokenizer(CHATML)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A model and rows, as the sections of a config name them."""
+    root = tmp_path_factory.mktemp("malformed")
+    return save_tiny_model(root / "model"), save_rows(root / "rows.jsonl")
