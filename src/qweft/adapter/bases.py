@@ -216,8 +216,8 @@ def _as_the_base_model(model: nn.Module) -> Iterator[None]:
             module._disable_adapters = True
         yield
     finally:
-        for module, was in training:
-            module.training = was
+        for part, was in training:
+            part.training = was
         for adapter, was in disabled:
             adapter._disable_adapters = was
 

@@ -1,0 +1,121 @@
+"""The Python, YAML and JSON of the README and the documentation: run, or read by what reads it in earnest."""
+
+import ast
+import contextlib
+import io
+import json
+import re
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+
+from qweft.adapter.specification import adapter_config
+from qweft.circuit import crz_ring_ansatz
+from qweft.cli.parser import parse
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.methods import check_comparison
+from qweft.devices import BoundCircuits
+from qweft.devices.jobs import PriceList
+from qweft.devices.noise.named import noise_model
+from qweft.evaluation.checks import check_evaluation
+from qweft.sweep.checks import check_sweep
+from qweft.sweep.config import SweepConfig
+from qweft.training.checks import check_run
+from qweft.training.config import RunConfig
+from tests.docs.blocks import BLOCKS, ROOT
+from tests.tiny_models import tiny_llama
+
+KINDS = ("commands", "python", "yaml", "json", "text")
+
+
+def test_every_block_is_of_a_kind_that_is_run_or_is_text():
+    assert {block.kind for block in BLOCKS} <= set(KINDS)
+    for block in BLOCKS:
+        assert block.kind in KINDS, f"{block.where}: nothing runs {block.kind}"
+
+
+def bound():
+    """What pages take for granted: a circuit of two qubits with inputs and angles, and a base model."""
+    circuit = crz_ring_ansatz(2, 1)
+    inputs = torch.linspace(-1, 1, 4, dtype=torch.float64).reshape(2, 2)
+    angles = torch.linspace(-3, 3, circuit.parameters, dtype=torch.float64)
+    return {
+        "circuit": circuit, "inputs": inputs, "angles": angles, "circuits": BoundCircuits.of(circuit, inputs, angles),
+        "base": tiny_llama(),
+    }  # fmt: skip
+
+
+def run(code, names):
+    """Run a block, and return what can be seen of it: what it prints, and what its last line is worth."""
+    tree = ast.parse(code)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(tree, "documentation", "exec"), names)
+        value = None if last is None else eval(compile(ast.Expression(last.value), "documentation", "eval"), names)
+    return printed.getvalue(), value
+
+
+@pytest.fixture
+def around(tmp_path, monkeypatch):
+    """An empty folder to work in, and a tiny model in the place of the embedded one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "argv", ["rehearse.py", "600", "--yes"])
+    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
+    monkeypatch.setattr("qweft.models.load.load_model", lambda config: SimpleNamespace(model=tiny_llama()))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if block.kind == "python"}))
+def test_the_python_of_a_page_runs_in_its_order(around, page):
+    names = bound()
+    for block in (block for block in BLOCKS if block.page == page and block.kind == "python"):
+        assert block.not_run is None, block.where
+        if page == "docs/hardware.md" and "Budget" in block.code:  # of a device with prices; nothing is asked of it
+            names["device"] = SimpleNamespace(name="qiskit:ibm_torino")
+        printed, value = run(block.code, names)
+        files = "".join(path.read_text() for path in around.iterdir() if path.is_file())
+        seen = f"{printed}\n{value}\n{files}"
+        for line in block.output.splitlines():
+            assert line.strip() in seen or line == "...", f"{block.where}: {line}\n{seen}"
+        said = re.search(r"# (tensor\()?(\[.*?\])", block.code)
+        if said and not isinstance(value, str) and "in one run" not in block.code:
+            numbers = [float(each) for each in re.findall(r"-?\d+\.\d+", said[2])]
+            assert numbers == pytest.approx([float(each) for each in value], abs=6e-5), block.where
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "yaml"], ids=lambda block: block.where)
+def test_yaml_is_read_by_what_reads_it(tmp_path, block):
+    (tmp_path / "block.yaml").write_text(block.code)
+    file, holds = str(tmp_path / "block.yaml"), yaml.safe_load(block.code)
+    if "methods" in holds:
+        config = parse(ComparisonConfig, [file])
+        check_comparison(config)
+        for method in config.methods.values():
+            if "rival" not in method.adapter:
+                adapter_config(method.adapter)
+    elif "space" in holds:
+        check_sweep(parse(SweepConfig, [file]))
+    elif "one_qubit" in holds:
+        noise_model(file)
+    elif "devices" in holds:
+        PriceList.load(tmp_path / "block.yaml")
+    else:
+        config = parse(RunConfig, [file])
+        check_run(config)
+        check_evaluation(config.evaluation, config.data)
+        adapter_config(config.adapter)
+
+
+def test_the_config_of_the_tutorial_is_the_file():
+    (block,) = (block for block in BLOCKS if block.page == "docs/tutorial.md" and block.kind == "yaml")
+    assert yaml.safe_load(block.code) == yaml.safe_load((ROOT / "configs" / "chat.yaml").read_text())
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "json"], ids=lambda block: block.where)
+def test_json_is_json(block):
+    assert [json.loads(line) for line in block.code.splitlines()]

@@ -1,0 +1,109 @@
+"""Every command line of the README and the documentation: checked as it stands, and run on a tiny model."""
+
+import importlib
+import io
+import re
+import shlex
+import tomllib
+
+import pytest
+
+from qweft.cli.command import NoOptions
+from qweft.cli.main import COMMANDS, main
+from qweft.cli.parser import apply_options, parse, read_arguments
+from qweft.comparison.methods import check_comparison
+from qweft.evaluation.checks import check_evaluation
+from qweft.sweep.checks import check_sweep
+from qweft.training.checks import check_run
+from tests.docs.blocks import BLOCKS, COMMAND, ROOT
+from tests.docs.workplace import KEPT_ELSEWHERE, SMALL, made_small, make_workplace, train_adapters, typed, words_of
+
+LINES = {}
+"""Every different command line, with the block that it stands in first; one that some block runs is run."""
+for _block in BLOCKS:
+    for _line in _block.commands:
+        _command = _line.split("#")[0].strip()
+        if _command not in LINES or LINES[_command].not_run:
+            LINES[_command] = _block
+OURS = [line for line in LINES if re.match(r"qweft |(echo|printf) .*\| qweft |eval .*\(qweft ", line)]
+CONFIGS = ("train", "plan", "compare", "tune", "sweep")
+"""Commands that take a config file."""
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("docs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("QWEFT_CACHE", str(folder / "cache"))
+        make_workplace(folder)
+        train_adapters(folder)
+        yield folder
+
+
+def check_as_it_stands(words):
+    """What a command does with its arguments before it loads anything."""
+    command, *argv = words
+    described = importlib.import_module(f"qweft.cli.{command}").COMMAND
+    if command not in CONFIGS:
+        options = described.options or NoOptions
+        apply_options(options, {}, read_arguments(options, argv, described), described)
+        return
+    config = parse(described.options, argv, described)
+    if command == "sweep":
+        check_sweep(config)
+    elif command in ("compare", "tune"):
+        check_comparison(config)
+    else:
+        check_run(config)
+        check_evaluation(config.evaluation, config.data)
+
+
+@pytest.mark.parametrize("line", OURS)
+def test_a_command_of_the_documentation(workplace, capsys, monkeypatch, line):
+    words = words_of(line)
+    assert words[0] in COMMANDS, LINES[line].where
+    check_as_it_stands(words)
+    if words[0] in KEPT_ELSEWHERE or LINES[line].not_run:
+        return
+    said = (typed(line) or "hi\n").encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(said), encoding="utf-8"))
+    status = main(made_small(words))
+    assert status == 0, f"{LINES[line].where}: {line}\n{capsys.readouterr().err}"
+
+
+def test_text_and_output_hide_no_command():
+    for block in BLOCKS:
+        if block.kind == "text":
+            assert not any(COMMAND.match(line) for line in block.code.splitlines()), block.where
+        assert not any(line.startswith("qweft ") for line in block.output.splitlines()), block.where
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line not in OURS])
+def test_a_command_of_another_program(line):
+    """Nothing is installed or measured here: what they name is there, and the page says why they are not run."""
+    words = [word for word in shlex.split(line, comments=True) if not re.fullmatch(r"[A-Z_]+=\S+", word)]
+    assert LINES[line].not_run, f"{LINES[line].where}: {line} is not run here; say why: <!-- not run: ... --> before it"
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+    elif words[0] == "pip":
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        assert set(re.findall(r"[\w-]+", words[-1].partition("[")[2])) <= extras.keys(), line
+    elif words[:2] == ["python", "-m"]:
+        assert (ROOT / f"{words[2].replace('.', '/')}.py").is_file(), line
+
+
+def test_what_is_not_run_is_known():
+    """The whole list, so that a mark is no way to hide something."""
+    assert {block.where.rpartition(":")[0] for block in BLOCKS if block.not_run} == {
+        "CONTRIBUTING.md", "README.md", "docs/analysis.md", "docs/devices.md", "docs/evaluation.md",
+        "docs/statistics.md", "docs/tutorial.md",
+    }  # fmt: skip
+    for block in BLOCKS:
+        assert block.not_run is None or len(block.not_run.split()) >= 3, block.where
+
+
+def test_every_command_has_an_example_and_every_small_size_is_used():
+    shown = {words_of(line)[0] for line in OURS}
+    assert shown == set(COMMANDS)
+    assert set(SMALL) <= shown
