@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.adapter.attach import attach, check_targets
 from qweft.adapter.specification import adapter_config
@@ -20,7 +21,6 @@ from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
-from tests.tiny_models import tiny_llama
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -43,8 +43,9 @@ def read(path):
 def shapes_of(model):
     if model.name in SHAPES:
         return load_model(ModelConfig(str(ROOT / "configs" / "models" / SHAPES[model.name]), device="meta")).model
-    with torch.device("meta"):
-        return tiny_llama()
+    with torch.device("meta"):  # two blocks of SmolLM2-135M
+        sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3}
+        return LlamaForCausalLM(LlamaConfig(vocab_size=64, num_hidden_layers=2, **sizes))
 
 
 @cache
