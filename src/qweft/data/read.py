@@ -50,6 +50,18 @@ def read_rows(source: str, max_rows: int | None = None, file: str | None = None)
         yield where, row
 
 
+def check_place(source: str) -> None:
+    """See that a source that is a path is there; it costs nothing, and what else a source may be is not looked for.
+
+    Raises:
+        QweftError: If it is not.
+    """
+    if not source.startswith("embedded:") and _place(source) is None and _is_path(source):
+        raise QweftError(
+            f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
+        )
+
+
 def _place(source: str) -> Path | None:
     path = Path(source).expanduser()
     return path if path.exists() else None
@@ -70,11 +82,8 @@ def _rows(source: str, stream: bool) -> Iterator[Located]:
             yield from _read_file(file)
     elif path.is_file():
         yield from _read_file(path)
-    elif _is_path(source):
-        raise QweftError(
-            f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
-        )
     else:
+        check_place(source)
         yield from _read_hub(source, stream)
 
 
