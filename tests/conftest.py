@@ -9,6 +9,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["PIP_NO_INDEX"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import gc
 import ipaddress
 import socket
 from collections.abc import Iterator
@@ -22,6 +23,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.xdist_group("embedded"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: the garbage collector need not look through it.
+
+    Every training collects garbage a few times, as accelerate does; through all modules and all tests that takes longer
+    than the training of a tiny model.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class NetworkBlockedError(ConnectionError):

@@ -1,15 +1,15 @@
 """Two processes with half of the batch each get the gradients of one process with all of it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 PROGRAM = """
-import sys
+import json, sys
 import torch
 import torch.distributed as dist
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from peft import get_peft_model
 from qweft import QwthnConfig
@@ -17,28 +17,24 @@ from qweft.adapter import together
 from tests.tiny_models import tiny_llama
 
 torch.set_num_threads(1)
-rank, store, wrapper, reentrant = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+rank, store, cases = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 
-def ready():
+def ready(reentrant):
     config = QwthnConfig.preset("qtha", r=3, width=8, bond_dimension=2, circuit_layers=2, init_weights=False)
     torch.manual_seed(3)
     model = get_peft_model(tiny_llama(), config).train()
-    if reentrant != "none":
-        model.gradient_checkpointing_enable({"use_reentrant": reentrant == "yes"})
+    if reentrant is not None:
+        model.gradient_checkpointing_enable({"use_reentrant": reentrant})
         model.enable_input_require_grads()
     return model
 
-tokens = torch.arange(48).view(4, 12)
-single = ready()
-model = ready()
-if wrapper == "ddp":
-    parallel = DistributedDataParallel(model)
-else:
-    from torch.distributed.fsdp import fully_shard
+def wrapped(model, wrapper):
+    if wrapper == "ddp":
+        return DistributedDataParallel(model)
     for layer in model.base_model.model.model.layers:
         fully_shard(layer)
-    parallel = fully_shard(model)
+    return fully_shard(model)
 
 def full(tensor):
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
@@ -46,33 +42,42 @@ def full(tensor):
 def trained(model):
     return [p for p in model.parameters() if p.requires_grad]
 
-optimizers = [torch.optim.SGD(trained(m), lr=0.5) for m in (single, parallel)]
-for step in range(3):
-    single(input_ids=tokens, labels=tokens).loss.backward()
-    half = tokens[2 * rank : 2 * rank + 2]
-    parallel(input_ids=half, labels=half).loss.backward()
-    for mine, theirs in zip(trained(parallel), trained(single), strict=True):
-        assert theirs.grad.abs().max() > 0
-        torch.testing.assert_close(full(mine.grad), theirs.grad, rtol=1e-4, atol=1e-6)
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad()
-    with torch.no_grad():
-        losses = [m(input_ids=tokens, labels=tokens).loss for m in (parallel, single)]
-    torch.testing.assert_close(*losses)
+def check(wrapper, reentrant):
+    tokens = torch.arange(48).view(4, 12)
+    single = ready(reentrant)
+    parallel = wrapped(ready(reentrant), wrapper)
+    optimizers = [torch.optim.SGD(trained(m), lr=0.5) for m in (single, parallel)]
+    for step in range(3):
+        single(input_ids=tokens, labels=tokens).loss.backward()
+        half = tokens[2 * rank : 2 * rank + 2]
+        parallel(input_ids=half, labels=half).loss.backward()
+        for mine, theirs in zip(trained(parallel), trained(single), strict=True):
+            assert theirs.grad.abs().max() > 0
+            torch.testing.assert_close(full(mine.grad), theirs.grad, rtol=1e-4, atol=1e-6)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        with torch.no_grad():
+            losses = [m(input_ids=tokens, labels=tokens).loss for m in (parallel, single)]
+        torch.testing.assert_close(*losses)
+
+for wrapper, reentrant in cases:
+    print("begun:", wrapper, reentrant, file=sys.stderr, flush=True)
+    check(wrapper, reentrant)
 dist.destroy_process_group()
 """
 
 
-@pytest.mark.parametrize(
-    ("wrapper", "reentrant"), [("ddp", "none"), ("ddp", "no"), ("ddp", "yes"), ("fsdp", "none"), ("fsdp", "no")]
-)
-def test_two_ranks_equal_one(tmp_path, wrapper, reentrant):
+# How the model is wrapped; whether checkpointing is re-entrant, or none. One after another in the same two processes.
+CASES = [("ddp", None), ("ddp", False), ("ddp", True), ("fsdp", None), ("fsdp", False)]
+
+
+def test_two_ranks_equal_one(tmp_path):
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", PROGRAM]
     ranks = [
         subprocess.Popen(
-            [*command, str(rank), str(tmp_path / "store"), wrapper, reentrant],
+            [*command, str(rank), str(tmp_path / "store"), json.dumps(CASES)],
             cwd=root,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,20 +1,22 @@
 """Runs that are shared by processes: made once, and the same as from one process."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 
 import yaml
 
-from qweft.comparison import claims
+from qweft.cli.main import main
+from qweft.comparison import claims, trial
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
+from tests.forked import Forked, needs_fork
 
 HOLD = """
 import sys, pathlib
@@ -58,41 +60,25 @@ def test_tasks_that_are_busy_elsewhere_are_asked_again_and_all_come_once(monkeyp
     assert len(slept) == 1  # only where a whole look brought nothing
 
 
-COUNTED = """
-import sys, time
-from qweft.cli.main import main
-from qweft.comparison import trial
+def counted(words):
+    """Run a command, and say how many trainings it made."""
+    fit, trained = trial.fit, []
 
-fit, trained = trial.fit, []
+    def slower(*arguments):
+        time.sleep(0.5)  # time enough to meet the other process
+        trained.append(arguments)
+        return fit(*arguments)
 
-def counted(*arguments):
-    time.sleep(0.5)  # time enough to meet the other process
-    trained.append(arguments)
-    return fit(*arguments)
-
-trial.fit = counted
-status = main(sys.argv[1:])
-print("trained", len(trained))
-sys.exit(status)
-"""
-
-
-def start(path, output):
-    """A comparison in a process of its own, with one thread."""
-    return subprocess.Popen(
-        [sys.executable, "-c", COUNTED, "compare", str(path), "--output", str(output)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    trial.fit = slower
+    status = main(words)
+    print("trained", len(trained))
+    return status
 
 
 def ended(process):
     """How many runs a process made, once it has ended well and said where the report is."""
-    said = process.communicate(timeout=240)[0]
-    assert process.returncode == 0 and "[7/7]" in said and "report:" in said, said
-    return int(said.split()[-1])
+    assert process.ended(240) == 0 and "[7/7]" in process.said and "report:" in process.said, process.said
+    return int(process.said.split()[-1])
 
 
 def outcome(record):
@@ -101,6 +87,7 @@ def outcome(record):
     return {key: value for key, value in record.items() if key not in timed}
 
 
+@needs_fork
 def test_two_processes_share_a_comparison_and_give_what_one_gives(places, tmp_path):
     lora = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
     config = ComparisonConfig(
@@ -113,8 +100,13 @@ def test_two_processes_share_a_comparison_and_give_what_one_gives(places, tmp_pa
     )
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(asdict(config)))
-    together = [start(path, tmp_path / "two") for _ in range(2)]
+
+    def start(name, number=0):
+        words = ["compare", str(path), "--output", str(tmp_path / name)]
+        return Forked(lambda: counted(words), tmp_path / f"{name}-{number}.txt")
+
+    together = [start("two", number) for number in range(2)]
     assert sum(map(ended, together)) == 6
-    assert ended(start(path, tmp_path / "one")) == 6
+    assert ended(start("one")) == 6
     two, one = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("two", "one"))
     assert [outcome(record) for record in two["runs"]] == [outcome(record) for record in one["runs"]]

@@ -16,7 +16,8 @@ from tests.comparison.comparison_examples import run
 KEYS = {
     "model", "data", "method", "seed", "trainable_parameters", "steps", "train_loss", "train_loss_curve", "eval_loss",
     "eval_perplexity", "step_seconds_median", "peak_memory_bytes", "learning_rate", "eval_standard_error", "adapter",
-    "answers", "started", "seconds", "eval_row_losses", "eval_row_groups", "budget", "inspection",
+    "answers", "started", "seconds", "eval_row_losses", "eval_row_groups", "budget", "inspection", "adapter_bytes",
+    "forgetting",
 }  # fmt: skip
 
 

@@ -187,9 +187,11 @@ QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}
         ({**QTHA, "core": "fourier_linear", "fourier_terms": 3}, []),
         ({**QTHA, "preset": "mpo"}, []),
         ({**QTHA, "preset": "mpo", "circuit_layers": 2, "reupload": False}, []),
+        ({**QTHA, "qubits": 4}, []),
         # other networks
         ({**QTHA, "core": "mlp_linear", "circuit_layers": 2}, ["circuit_layers (2, not 4)"]),
         ({**QTHA, "core": "frozen_linear", "reupload": False}, ["reupload (False, not True)"]),
+        ({**QTHA, "qubits": 2}, ["qubits (2, not 4)"]),
         ({**QTHA, "preset": "mpo", "r": 1}, ["r (1, not 4)"]),
         ({**QTHA, "alpha": 4}, ["alpha (4, not 8)"]),
         ({**QTHA, "width": 16}, ["width (16, not 256)"]),

@@ -61,7 +61,7 @@ def test_groups():
     assert group(question="Q  one", answer="a") == group(prompt="q ONE", completion="b", system="s")
     assert group(question="Q one", answer="a") != group(question="Q two", answer="a")
     assert group(question="Q one", answer="a", group=7) == "7"
-    assert group(query="x", response="y", original_question="z") == "z"
+    assert group(query="x", response="y", original_question="Q one") == group(question="q  one", answer="a")
     turns = [{"role": role, "content": role} for role in ("user", "assistant", "user", "assistant")]
     assert group(messages=turns) == group(messages=turns[:2])
 

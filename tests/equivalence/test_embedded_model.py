@@ -1,7 +1,5 @@
 """The main job on the embedded model and real text, in small: what every claim about learning rests on."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -22,33 +20,46 @@ from qweft.training.loop import fit
 
 pytestmark = pytest.mark.slow
 
-DATA = DataConfig("embedded:chitchat", train_rows=64, validation_rows=8, test_rows=16, max_length=64, overlong="drop")
-TRAINING = TrainingConfig(learning_rate=1e-2, max_steps=8, batch_size=4, gradient_accumulation=1)
+DATA = DataConfig("embedded:chitchat", train_rows=48, validation_rows=2, test_rows=8, max_length=48, overlong="drop")
+TRAINING = TrainingConfig(learning_rate=1e-2, max_steps=6, batch_size=4, gradient_accumulation=1, seed=1)
 SMALL = {"r": 4, "circuit_layers": 2, "width": 16, "bond_dimension": 4, "target_modules": ["q_proj", "v_proj"]}
 
 
 @pytest.fixture(scope="module")
 def bench():
+    """The model, its rows, and its loss on those held out."""
     loaded = load_model(ModelConfig(source="package"))
     data = load_data(DATA, loaded.tokenizer)
-    return loaded, data
+    return loaded, data, held_out_loss(loaded.model, data.test, loaded.tokenizer.pad_token_id, 8).loss
 
 
 @pytest.mark.parametrize("preset", ["qtha", "qwthn", "mpo"])
-def test_training_lowers_the_held_out_loss(bench, preset):
-    loaded, data = bench
+def test_training_lowers_the_held_out_loss_and_an_export_keeps_that(bench, preset):
+    """An adapter that changes nothing before its training, and leaves the model as it was when it is taken off."""
+    loaded, data, base = bench
     pad = loaded.tokenizer.pad_token_id
     tokens = torch.tensor([data.test[0]["input_ids"]])
     with torch.no_grad():
         before = loaded.model(tokens).logits
-    base = held_out_loss(loaded.model, data.test, pad, 8)
     torch.manual_seed(0)
     model = attach(loaded.model, adapter_config({"preset": preset, **SMALL})).eval()
     try:
         with torch.no_grad():
             assert torch.equal(model(tokens).logits, before)
-        fit(model, data.train, pad, dataclasses.replace(TRAINING, seed=1))
-        assert held_out_loss(model, data.test, pad, 8).loss < base.loss - 0.1
+        fit(model, data.train, pad, TRAINING)
+        if preset == "mpo":  # nothing to fit without a circuit
+            assert held_out_loss(model, data.test, pad, 8).loss < base - 0.1
+        else:
+            batches = [Collator(pad)(data.train[start : start + 8]) for start in range(0, 48, 8)]
+            inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
+            lora, _ = linearise(model, inputs)
+            with twin(model, lora, "default") as exported:
+                found = measure(model, "default", exported, data.test, pad, 8)
+            assert found.base_loss == base
+            assert found.gain > 0.1
+            assert found.kept_share > 0.9
+            assert found.equal_greedy_share > 0.9
+            assert found.largest_logit_change > 0  # a circuit is fitted, not copied
     finally:
         detach(model)
     with torch.no_grad():
@@ -56,29 +67,8 @@ def test_training_lowers_the_held_out_loss(bench, preset):
 
 
 def test_answers_do_not_depend_on_how_many_are_generated_at_a_time(bench):
-    loaded, data = bench
-    asked = data.test_conversations[:8]
-    one_by_one = generate_answers(loaded.model, loaded.tokenizer, asked, 24)
-    assert generate_answers(loaded.model, loaded.tokenizer, asked, 24, 8) == one_by_one
-    assert generate_answers(loaded.model, loaded.tokenizer, asked, 24, 3) == one_by_one
-
-
-@pytest.mark.parametrize("preset", ["qtha", "qwthn"])
-def test_the_export_of_a_trained_adapter_keeps_its_gain(bench, preset):
-    loaded, data = bench
-    pad = loaded.tokenizer.pad_token_id
-    torch.manual_seed(0)
-    model = attach(loaded.model, adapter_config({"preset": preset, **SMALL})).eval()
-    try:
-        fit(model, data.train, pad, dataclasses.replace(TRAINING, seed=1))
-        batches = [Collator(pad)(data.train[start : start + 8]) for start in range(0, 64, 8)]
-        inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
-        lora, _ = linearise(model, inputs)
-        with twin(model, lora, "default") as exported:
-            found = measure(model, "default", exported, data.test, pad, 8)
-        assert found.gain > 0.1
-        assert found.kept_share > 0.9
-        assert found.equal_greedy_share > 0.9
-        assert found.largest_logit_change > 0  # a circuit is fitted, not copied
-    finally:
-        detach(model)
+    loaded, data, _ = bench
+    asked = data.test_conversations[:5]
+    one_by_one = generate_answers(loaded.model, loaded.tokenizer, asked, 10)
+    assert generate_answers(loaded.model, loaded.tokenizer, asked, 10, 5) == one_by_one
+    assert generate_answers(loaded.model, loaded.tokenizer, asked, 10, 2) == one_by_one

@@ -11,12 +11,15 @@ from qweft.adapter.attach import attach
 from qweft.adapter.specification import adapter_config
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.methods import check_comparison
+from qweft.data.config import DataConfig
 from qweft.errors import QweftError
+from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
 from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.training.run import save_adapter
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.run import save_adapter, train
 
 ADAPTER = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
 NAMES = ["loss", "perplexity"]
@@ -152,6 +155,47 @@ def test_other_data_need_not_fit_the_runs_limit(folder):
     assert found.forgetting[0].tokens > 4 * 64
 
 
+def test_the_first_rows_of_other_data_each_cut(folder, monkeypatch):
+    rows = [{"text": f"There are {n} apples. " * (12 if n else 1)} for n in range(6)]
+    (folder / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    asked = {"forgetting": str(folder / "long.jsonl"), "forgetting_rows": 3, "forgetting_first": True}
+    found = judged(folder, forgetting_length=20, **asked)
+    first, second, third = (count for _, count in found.forgetting[0].rows)
+    assert first < 19 and second == third == 19
+    got = sentence(folder, **asked | {"forgetting_rows": 7})
+    assert "of its first 7 rows 6 are there" in got
+    assert "forgetting_length must be at least 2, got 1" in sentence(folder, forgetting_length=1, **asked)
+
+
+def test_what_the_run_was_told_of_its_data_is_told_to_evaluate_by_its_folder_alone(folder, tmp_path):
+    other = [{"question": f"{n} and 2?", "answer": f"{n} + 2 = {n + 2}\n#### {n + 2}"} for n in range(9)]
+    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, other)))
+    data = DataConfig(
+        str(folder / "rows.jsonl"), validation_rows=4, test_rows=9, max_length=64, learn="all",
+        test_source=str(folder / "test.jsonl"), template="Q: {query} A:",
+    )  # fmt: skip
+    config = RunConfig(
+        ModelConfig(str(folder / "model")), data, ADAPTER, TrainingConfig(max_steps=2, batch_size=2),
+        EvaluationConfig(max_new_tokens=3, answers=1), output=str(tmp_path / "run"),
+    )  # fmt: skip
+    trained = train(config)
+    found = evaluate(trained.adapter_folder, {"evaluation": {"metrics": ["reasoning"]}})
+    assert (found.data, found.base.rows) == (data.test_source, trained.base.rows)
+    assert found.adapted.loss == pytest.approx(trained.adapted.loss, rel=1e-5)
+    assert {each.name: each.base.rows for each in found.scores}["accuracy"] == 9
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    weights = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
+    assert record["adapter_bytes"] == weights.stat().st_size
+    assert record["data"]["held_out"] == {"test": data.test_source}
+
+
+def test_a_verifier_is_that_of_the_rows_that_are_judged():
+    config = DataConfig("rows.jsonl", test_source="embedded:gsm_symbolic")
+    check_evaluation(EvaluationConfig(metrics=["verifier"]), config)
+    with pytest.raises(QweftError, match=r"data rows\.jsonl has no verifier"):
+        check_evaluation(EvaluationConfig(metrics=["verifier"], split="validation"), config)
+
+
 def test_a_comparison_refuses_what_it_does_not_measure():
     config = ComparisonConfig(
         methods={"lora": MethodConfig({"peft_type": "LORA"})}, evaluation=EvaluationConfig(metrics=["text"])
@@ -161,5 +205,7 @@ def test_a_comparison_refuses_what_it_does_not_measure():
 
 
 def test_records_of_comparisons_are_still_known():
-    """Their fingerprints hold these four keys and no other; a further one would have every run made again."""
+    """Their fingerprints hold these four keys, others only where they are used: else every run would be made again."""
     assert EvaluationConfig(answers=1).everywhere() == dict(zip(EVERYWHERE, ("test", 8, 1, 64), strict=True))
+    assert EvaluationConfig().compared() == EvaluationConfig().everywhere()
+    assert EvaluationConfig(forgetting="a", forgetting_rows=3).compared()["forgetting_rows"] == 3

@@ -1,11 +1,8 @@
 """A sweep from config to page, on a tiny model: the same trials however it is made, stopped and started."""
 
 import dataclasses
+import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +19,7 @@ from qweft.sweep import judge, run
 from qweft.sweep.config import SpaceConfig
 from qweft.sweep.describe import describe
 from qweft.sweep.run import sweep
+from tests.forked import Forked, needs_fork
 
 TIMED = ("seconds", "step_seconds_median")
 
@@ -208,33 +206,28 @@ def test_the_dry_run_says_the_space_the_share_that_fits_and_the_time(config):
     assert "2 trials are finished" in text and "the other 3 take some" in text
 
 
-def start(path, output, *more):
-    """A sweep in a process of its own, with one thread."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "qweft", "sweep", str(path), "--output", str(output), *more],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
+@needs_fork
 def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(asdict(dataclasses.replace(config, trials=6))))
-    first, second = (start(path, tmp_path / "two") for _ in range(2))
+    path.write_text(yaml.safe_dump(asdict(dataclasses.replace(config, trials=4))))
+
+    def start(name, *more):
+        words = ["sweep", str(path), "--output", str(tmp_path / name), *more]
+        said = tmp_path / f"{name}-{next(numbers)}.txt"
+        return Forked(lambda: main(words), said)
+
+    numbers = itertools.count()
+    first, second = start("two"), start("two")
     while not list((tmp_path / "two").glob("trial-*")):
-        assert first.poll() is None and second.poll() is None
+        assert first.ended() is None and second.ended() is None
         time.sleep(0.05)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    said = second.communicate(timeout=240)[0]
-    assert second.returncode == 0, said
-    several = start(path, tmp_path / "workers", "--workers", "2").communicate(timeout=240)[0]
-    assert "sweep:" in several, several
+    first.kill()
+    assert second.ended(240) == 0, second.said
+    several = start("workers", "--workers", "2")
+    assert several.ended(240) == 0 and "sweep:" in several.said, several.said
     assert (tmp_path / "workers" / "worker-2.log").is_file()
-    one = start(path, tmp_path / "one").communicate(timeout=240)[0]
-    assert "[6/6]" in one, one
+    one = start("one")
+    assert one.ended(240) == 0 and "[4/4]" in one.said, one.said
     expected = outcomes(read(tmp_path / "one"))
     assert outcomes(read(tmp_path / "two")) == expected
     assert outcomes(read(tmp_path / "workers")) == expected

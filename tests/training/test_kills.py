@@ -5,47 +5,17 @@
 
 import os
 import random
-import signal
-import sys
 import time
 
-import pytest
 import torch
 from safetensors.torch import load_file
+from tests.forked import Forked, needs_fork
 from tests.training.test_resume import config, files  # noqa: F401
 
 from qweft.training.run import train
 
 KILLS = int(os.environ.get("QWEFT_KILLS", "4"))
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-
-
-def start(run):
-    """Train in a process of its own, which has imported everything already; its number."""
-    number = os.fork()
-    if number == 0:
-        status = 1
-        try:
-            silent = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(silent, 1), os.dup2(silent, 2)
-            torch.set_num_threads(1)
-            train(run)
-            status = 0
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
-    return number
-
-
-def ended(number, seconds):
-    """The exit status of a process if it ends within so many seconds, else none."""
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        found, status = os.waitpid(number, os.WNOHANG)
-        if found:
-            return status
-        time.sleep(0.002)
-    return None
+pytestmark = needs_fork
 
 
 def test_killed_again_and_again(files, tmp_path):  # noqa: F811
@@ -57,14 +27,13 @@ def test_killed_again_and_again(files, tmp_path):  # noqa: F811
         run = config(files, tmp_path / f"killed-{runs}", every=1, training=training, resume="auto")
         while True:
             began = time.monotonic()
-            number = start(run)
-            if killed < KILLS and ended(number, draws.uniform(0, longest)) is None:
-                os.kill(number, signal.SIGKILL)
-                os.waitpid(number, 0)
+            process = Forked(lambda run=run: train(run) and None, tmp_path / "said")
+            if killed < KILLS and process.ended(draws.uniform(0, longest)) is None:
+                process.kill()
                 killed += 1
                 continue
-            status = ended(number, 120) if killed >= KILLS else 0
-            assert status == 0
+            status = process.ended(120)
+            assert status == 0, process.said
             longest = max(0.5, 0.8 * (time.monotonic() - began)) if status == 0 and killed < KILLS else longest
             break
         folder = tmp_path / f"killed-{runs}"

@@ -1,6 +1,7 @@
 """Maps that are not trained: r orthonormal directions of a layer's input or output, found before training starts."""
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import torch
 
@@ -21,7 +22,8 @@ class BasisMap(LinearMap):
     def __init__(self, shape: tuple[int, int]):
         super().__init__()
         self.register_buffer("weight", torch.zeros(shape))
-        self._is_found = False
+        self.is_found = False
+        """Whether there are directions: found here, or read from a file."""
 
     def tensors(self) -> list[torch.Tensor]:
         """The directions."""
@@ -38,8 +40,8 @@ class BasisMap(LinearMap):
     @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
         """No directions yet, whatever the start."""
-        self._is_found = False
         self.weight.zero_()
+        self.is_found = False
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
         """The matrix of directions (size, r)."""
@@ -53,14 +55,15 @@ class BasisMap(LinearMap):
     def set(self, found: torch.Tensor) -> None:
         """Take these orthonormal directions, (size, r)."""
         self.weight.copy_(self.directions(found))
-        self._is_found = True
+        self.is_found = True
 
-    @property
-    def is_found(self) -> bool:
-        """Whether there are directions, found here or read from a file."""
-        if not self._is_found:
-            self._is_found = bool(self.weight.any())
-        return self._is_found
+    def look_again(self) -> None:
+        """See whether there are directions now, after something else wrote to the matrix."""
+        self.is_found = not self.weight.is_meta and bool(self.weight.any())
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.look_again()
 
     def check_found(self) -> None:
         """Look whether it can be trained around.

@@ -111,6 +111,10 @@ def check_config(config: "QwthnConfig") -> None:
             raise QweftError(
                 f"qubits {config.qubits} does nothing with core {config.core!r}, which has no circuit; leave it out"
             )
+        if config.qubits > (most := max([config.r, *(config.rank_pattern or {}).values()])):
+            raise QweftError(
+                f"qubits must be at most r, got {config.qubits} with r = {most}; a circuit reads entries of c"
+            )
     if config.basis not in (None, *BASES):
         raise QweftError(
             f"basis must be one of {', '.join(BASES)}, got {config.basis!r}{closest(str(config.basis), BASES)}"

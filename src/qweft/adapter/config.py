@@ -22,7 +22,7 @@ class QwthnConfig(PeftConfig):
     Every derived structure (modes, padding, circuit) is a pure function of these fields and the layer's sizes.
 
     Args:
-        r: Rank: width of c and h, and number of qubits.
+        r: Rank: width of c and h, and number of qubits unless `qubits` says otherwise.
         compress: C, d_in -> r. "mpo": a matrix product operator d_in -> width and a linear map width -> r; "dense": one
             linear map; "basis": a fixed orthonormal basis of r directions, which is not trained. None has a bias.
         core: "identity": h = c; "linear": h = K c; "quantum": h = Q q(c); "quantum_linear": h = Q q(c) + K c;
@@ -68,7 +68,7 @@ class QwthnConfig(PeftConfig):
     Source: arXiv 2503.12790, read as METHOD.md says; presets by `QwthnConfig.preset`.
     """
 
-    r: int = field(default=8, metadata={"help": "Rank: width of the core, and number of qubits."})
+    r: int = field(default=8, metadata={"help": "Rank: width of the core, and of its circuit."})
     compress: Literal["mpo", "dense", "basis"] = field(default="mpo", metadata={"help": "Map d_in -> r."})
     core: str = field(default="quantum_linear", metadata={"help": "Map r -> r."})
     expand: Literal["mpo", "dense", "basis"] = field(default="mpo", metadata={"help": "Map r -> d_out."})

@@ -68,6 +68,7 @@ def hotswap_adapter(
     for name, layer in layers.items():
         alpha = new.alpha_pattern.get(get_pattern_key(list(new.alpha_pattern), name), new.alpha)
         layer.set_alpha(adapter_name, alpha)
+        layer.branch_of(adapter_name).look_again()
     old.alpha, old.alpha_pattern = new.alpha, new.alpha_pattern
 
 

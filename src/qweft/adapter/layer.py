@@ -106,6 +106,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         """The branch's matrices and angles: those built for the whole model, or its own where they do not fit."""
         if torch.compiler.is_compiling():  # the compiler is to see plain operations
             branch = self.branch_of(adapter_name)
+            if torch.is_grad_enabled():
+                branch.check_found()
             compress, expand, *angles = branch.build(branch.tensors())
             return Prepared((), (), compress, expand, tuple(angles), torch.is_grad_enabled())
         found = self.qwthn_prepared.get(adapter_name)

@@ -41,6 +41,9 @@ class LinearMap(nn.Module):
     def randomise(self) -> None:
         """Give a fixed map something to do where nothing is to start at zero; trained maps have been started."""
 
+    def look_again(self) -> None:
+        """See what is there after something else wrote to it; of what is trained nothing is kept aside."""
+
     def check_found(self) -> None:
         """Look whether it can be trained around; only a fixed map may have to be found first."""
 

@@ -76,6 +76,16 @@ class QwthnModel(BaseTuner):
         # PEFT would also hand the old layer's weight on, which the new one has; trained tokens have none to hand on
         setattr(parent, child_name, new_module)
 
+    def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
+        super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
+        if not autocast_adapter_dtype:
+            return
+        for layer in self.model.modules():  # PEFT casts parameters; what is fixed meets them in one product
+            if isinstance(layer, QwthnLinear) and adapter_name in layer.qwthn_core:
+                for part in layer.branch_of(adapter_name):
+                    for held in part.buffers():
+                        held.data = held.data.to(torch.promote_types(held.dtype, torch.float32))
+
     def _check_linear(self, adapter_names: list[str] | None) -> None:
         for layer in self.model.modules():
             if isinstance(layer, QwthnLinear):
@@ -250,6 +260,7 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
             for new, old in zip(layer.branch_of(adapter_name), layer.branch_of(first), strict=True):
                 for name, fixed in new.named_buffers():
                     fixed.copy_(old.get_buffer(name))
+            layer.branch_of(adapter_name).look_again()
 
 
 def _warn_of_dead_angles(config: Any) -> None:

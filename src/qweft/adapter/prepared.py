@@ -46,6 +46,20 @@ class Branch(NamedTuple):
                 *self.core.angles_of(core),
             )
 
+    def look_again(self) -> None:
+        """See what is there after something else wrote to its fixed maps."""
+        self.compress.look_again()
+        self.expand.look_again()
+
+    def check_found(self) -> None:
+        """Look whether there is something to learn with; of fixed bases the directions must be there.
+
+        Raises:
+            QweftError: If they are not.
+        """
+        self.compress.check_found()
+        self.expand.check_found()
+
     def form(self) -> Hashable:
         """Branches that agree in this, and in the shapes, types and devices of their tensors, are built together."""
         return self.compress.form(), self.core.form(), self.expand.form()
@@ -99,8 +113,7 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     """
     tensors = [branch.tensors() for branch in branches]
     for branch in branches if graph else ():
-        branch.compress.check_found()
-        branch.expand.check_found()
+        branch.check_found()
     # what is made in inference mode could not take part in a graph later on
     with torch.inference_mode(False), torch.set_grad_enabled(graph):
         flat = _Together.apply(branches[0], len(branches), *(t for found in tensors for t in found))

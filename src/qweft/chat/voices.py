@@ -15,9 +15,10 @@ from qweft.chat.config import ChatConfig
 from qweft.chat.dialogue import Dialogue
 from qweft.chat.sampling import Sampler
 from qweft.data.conversation import Message
+from qweft.data.query_template import with_template
 from qweft.data.template import render
 from qweft.errors import QweftError
-from qweft.evaluation.saved import check_folder, model_of, put_on
+from qweft.evaluation.saved import check_folder, model_of, put_on, run_config
 from qweft.models.load import LoadedModel, load_model
 from qweft.models.resolve import resolve
 from qweft.plural import many
@@ -44,7 +45,7 @@ class Voices:
 
     Args:
         all: The adapter's first, then the one beside it, if any.
-        tokenizer: The tokenizer.
+        tokenizer: The tokenizer, with the template of the adapter's run where that had its own.
         origin: Where the base model came from.
         context: How many tokens the model takes; none where it names no limit.
     """
@@ -123,7 +124,9 @@ def open_voices(adapter: Path, config: ChatConfig, overrides: dict[str, Any]) ->
     if config.beside == BASE:
         found.append(Voice(BASE, trees[1]))
     context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    return Voices(tuple(found), loaded.tokenizer, loaded.source.origin, context)
+    # the adapter knows the template that it learned with; whoever stands beside it is asked in the same words
+    tokenizer = with_template(loaded.tokenizer, run_config(adapter).get("data", {}).get("template"))
+    return Voices(tuple(found), tokenizer, loaded.source.origin, context)
 
 
 def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> None:

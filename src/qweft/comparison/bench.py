@@ -14,6 +14,8 @@ from qweft.comparison.executors.base import Executor
 from qweft.comparison.executors.local import Local
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.data.load import Data, load_data
+from qweft.data.tokens import Encoded
+from qweft.evaluation.forgetting import other_rows
 from qweft.files import check_writable
 from qweft.models.load import LoadedModel, load_model
 
@@ -32,6 +34,8 @@ class Bench:
     console: Console
     base_checksum: str
     executor: Executor = field(default_factory=Local)
+    elsewhere: list[Encoded] = field(default_factory=list)
+    """Rows of other data, on which forgetting is measured; none where it is not."""
 
     @property
     def output(self) -> Path:
@@ -65,7 +69,8 @@ def load_bench(config: ComparisonConfig, methods: list[Method], console: Console
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
     data = load_data(config.data, loaded.tokenizer)
     console.print(data.report.describe(), highlight=False)
-    return Bench(config, loaded, data, methods, console, checksum(loaded.model))
+    elsewhere = other_rows(config.evaluation, config.data, loaded.tokenizer)
+    return Bench(config, loaded, data, methods, console, checksum(loaded.model), elsewhere=elsewhere)
 
 
 def checksum(model: Any) -> str:

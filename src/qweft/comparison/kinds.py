@@ -18,7 +18,7 @@ ALTERED_CIRCUITS = ("frozen", "product")
 NOT_COMPARED = ("core", "preset", "peft_type", "task_type", "fourier_terms")
 """Fields in which a control may differ: the core by intention, terms as only the fourier twin has them."""
 
-OF_FUNCTIONS = ("circuit_layers", "reupload")
+OF_FUNCTIONS = ("circuit_layers", "reupload", "qubits")
 """Fields that mean nothing where a core has no function."""
 
 
@@ -104,8 +104,12 @@ def _complete(adapter: dict[str, Any]) -> dict[str, Any]:
 def _meant(spec: dict[str, Any], key: str) -> Any:
     """What a field comes to: the number that none stands for, modules in any order."""
     value = spec.get(key)
-    if value is None and key in ("alpha", "circuit_layers"):
-        return 2 * spec["r"] if key == "alpha" else spec["r"]
+    if key == "alpha" and value is None:
+        return 2 * spec["r"]
+    if key == "qubits" or (key == "circuit_layers" and value is None):
+        return min(spec.get("qubits") or spec["r"], spec["r"])
+    if key == "basis" and value is None:
+        return "gradient"
     return sorted(value) if isinstance(value, list) and key.endswith("_modules") else value
 
 

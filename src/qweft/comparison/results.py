@@ -21,7 +21,8 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("seed", "trainable_parameters", "steps"), (int,)),
     **dict.fromkeys(("train_loss", "eval_loss", "eval_perplexity", "step_seconds_median"), (int, float, type(None))),
     **dict.fromkeys(("peak_memory_bytes", "learning_rate", "eval_standard_error"), (int, float, type(None))),
-    **dict.fromkeys(("adapter", "budget", "inspection"), (dict, type(None))),
+    **dict.fromkeys(("adapter", "budget", "inspection", "forgetting"), (dict, type(None))),
+    "adapter_bytes": (int, type(None)),
 }
 """What a record may hold in the fields that are read as they stand."""
 
@@ -55,6 +56,9 @@ class Run:
         budget: What the run was made equal to: {"matches_time": a method or none, "matches_parameters": a method or
             none, "step_seconds": [own, other] or none}; none where nothing was matched.
         inspection: What was measured on the trained adapter; none where it was not.
+        adapter_bytes: Size of the adapter's file of weights; none for the base model, or where none was kept.
+        forgetting: The loss on other data, that it did not learn from: {"source", "loss", "row_losses" as
+            eval_row_losses}; none where it was not measured. Its rise over the base model's is what was forgotten.
     """
 
     model: str
@@ -79,6 +83,8 @@ class Run:
     eval_row_groups: tuple[int, ...] = ()
     budget: dict[str, Any] | None = None
     inspection: dict[str, Any] | None = None
+    adapter_bytes: int | None = None
+    forgetting: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for entry in fields(self):

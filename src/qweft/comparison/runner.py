@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from qweft.comparison.bench import Bench, set_up
 from qweft.comparison.claims import done_by_any
 from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.forgetting import forgetting_rows
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run, one_at_a_time
@@ -38,7 +41,7 @@ def describe(config: ComparisonConfig) -> Table:
     methods = resolve_methods(config, shapes.model)
     if shapes.tokenizer is not None:
         load_data(config.data, shapes.tokenizer)
-    table = Table(title=f"{config.model.name} on {config.data.source}, seeds {', '.join(map(str, config.seeds))}")
+    table = Table(title=f"{config.model.name} on {_data(config)}, seeds {', '.join(map(str, config.seeds))}")
     for column in ("method", "parameters", "learning rate", "steps", "adapter"):
         table.add_column(column, justify="left" if column in ("method", "adapter") else "right")
     shared = _shared([method.adapter for method in methods])
@@ -52,6 +55,22 @@ def describe(config: ComparisonConfig) -> Table:
         steps = "all" if given.match_time is None else f"time of {given.match_time}"
         own = {key: value for key, value in method.adapter.items() if len(methods) == 1 or key not in shared}
         table.add_row(method.name, f"{method.trainable_parameters:,}", rate, steps, _said(own))
+    return table
+
+
+def _data(config: ComparisonConfig) -> str:
+    """The data in words: where they were learned, and where judged if elsewhere."""
+    judged = config.data.source_of(config.evaluation.split)
+    return config.data.source + (f", judged on {judged}" if judged != config.data.source else "")
+
+
+def _plain_table(rows: list[tuple[str, ...]]) -> Table:
+    """Rows of text, their titles first."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
+    for place, title in enumerate(rows[0]):
+        table.add_column(Text(title), justify="left" if place == 0 else "right", overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*(Text(cell) for cell in row))
     return table
 
 
@@ -134,9 +153,11 @@ def _write(bench: Bench, runs: list[Run], search: dict[str, Any] | None, config_
     }
     if search is not None:
         results["search"] = search
-    title = f"{bench.config.model.name} on {bench.config.data.source}"
+    title = f"{bench.config.model.name} on {_data(bench.config)}"
     report = write_report(results, config_yaml, title, bench.output)
     print_table(summary, bench.console)
+    if rows := forgetting_rows(summary):
+        bench.console.print(_plain_table(rows))
     for line in in_short(findings(summary)):
         bench.console.print(f"- {line}", highlight=False, markup=False)
     return report

@@ -35,7 +35,7 @@ def search(bench: Bench, methods: Sequence[Method], kept: Callable[[dict[str, An
         the loss of a rate at which the training diverged is infinite.
     """
     config = bench.config
-    judging = replace(config.evaluation, split="validation", answers=0)
+    judging = replace(config.evaluation, split="validation", answers=0, forgetting=None)
     bench = replace(bench, config=replace(config, evaluation=judging, inspect=False))
     rates = sorted({float(rate) for rate in config.rates})
     searches = [Search(bench, _shortened(bench, method), rates) for method in methods]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
+from qweft.comparison.forgetting import Forgotten, forgotten
 from qweft.comparison.kinds import Kind, core_of, kind_of, maps_of
 from qweft.comparison.pairing import deviation, mean, paired
 from qweft.comparison.results import BASE, RowLosses, Run
@@ -54,6 +55,8 @@ class Summary:
         step_time_ratio: To the reference's.
         peak_memory_bytes: Median over seeds.
         memory_ratio: To the reference's.
+        adapter_bytes: Size of the adapter's file of weights, median over seeds.
+        forgetting: The loss on other data and its rise; none where it was not measured.
     """
 
     method: str
@@ -86,6 +89,8 @@ class Summary:
     step_time_ratio: float | None
     peak_memory_bytes: float | None
     memory_ratio: float | None
+    adapter_bytes: float | None = None
+    forgetting: Forgotten | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The summary as a dict that JSON can hold, without the losses of single rows: they stand in the runs."""
@@ -109,7 +114,8 @@ def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary
     base = groups.get(BASE)
     ordered = ([BASE] if base else []) + [name for name in groups if name != BASE]
     against = groups.get(reference)
-    return {name: _summary(name, groups[name], reference, against) for name in ordered}
+    untouched = base[0] if base else None
+    return {name: _summary(name, groups[name], reference, against, untouched) for name in ordered}
 
 
 def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -151,8 +157,8 @@ def _with_groups(runs: Sequence[Run]) -> Sequence[Run]:
     return [replace(run, eval_row_groups=groups) for run in runs]
 
 
-def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | None) -> Summary:
-    """One method's runs held against the reference's."""
+def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | None, untouched: Run | None) -> Summary:
+    """One method's runs held against the reference's, and what it forgot against the untouched model."""
     first, against = runs[0], others[0] if others else None
     losses = _losses(runs)
     finite = [loss for loss in losses.eval_losses if loss is not None]
@@ -196,6 +202,8 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         step_time_ratio=_ratio(seconds, other_seconds),
         peak_memory_bytes=memory,
         memory_ratio=_ratio(memory, other_memory),
+        adapter_bytes=_middle(runs, "adapter_bytes"),
+        forgetting=forgotten(runs, None if method == BASE else untouched),
     )
 
 

@@ -17,6 +17,7 @@ from qweft.comparison.inspected import inspected, inspected_from, of_a_kind_that
 from qweft.comparison.methods import Method
 from qweft.comparison.results import BASE, Run
 from qweft.data.conversation import Conversation
+from qweft.data.report import fingerprint as fingerprint_of
 from qweft.errors import QweftError
 from qweft.evaluation.answers import Answer, generate_answers
 from qweft.evaluation.config import EvaluationConfig
@@ -24,7 +25,7 @@ from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.files import write_json
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, steps_of
-from qweft.training.run import save_adapter
+from qweft.training.run import save_adapter, weights_bytes
 
 RECORD = "run.json"
 ADAPTER = "adapter"
@@ -159,11 +160,16 @@ def _run_config(bench: Bench, method: Method, seed: int, judging: EvaluationConf
 def _fingerprint(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig) -> str:
     """A hash of everything that decides what the run gives."""
     decides = {
-        "judging": judging.everywhere(),
+        "judging": judging.compared() | _elsewhere(bench, judging),
         "training": None if method is None else _budget(bench, method, seed).decides(),
         "adapter": None if method is None else method.adapter,
     }
     return fingerprint(bench, decides)
+
+
+def _elsewhere(bench: Bench, judging: EvaluationConfig) -> dict[str, Any]:
+    """What the other rows are, where the loss on them is asked for."""
+    return {"elsewhere": fingerprint_of({"elsewhere": bench.elsewhere})} if judging.forgetting else {}
 
 
 def _budget(bench: Bench, method: Method, seed: int) -> TrainingConfig:
@@ -191,16 +197,27 @@ def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationC
     found = held_out_loss(model, rows, pad, judging.batch_size)
     first = seed == min(bench.config.seeds)
     shown = texts[: judging.answers] if first else []
-    answers = generate_answers(model, loaded.tokenizer, shown, judging.max_new_tokens) if shown else []
-    inspection = None
+    answers = generate_answers(model, data.tokenizer, shown, judging.max_new_tokens) if shown else []
+    forgetting = None
+    if judging.forgetting is not None:
+        there = held_out_loss(model, bench.elsewhere, pad, judging.batch_size)
+        forgetting = {"source": judging.forgetting, "loss": there.loss, "row_losses": _rows(there)}
+    inspection, size = None, None
     if method is not None:
         if bench.config.inspect and first:
             inspection = inspected(model, method, data.validation, pad)
         if keep is not None:
             save_adapter(model, keep / ADAPTER)
+            size = weights_bytes(keep / ADAPTER)
         take_off(model, method.adapter)
     run = _record(bench, method, seed, fitted, found, answers, fitted.curve if fitted else ())
-    return replace(run, inspection=inspection, eval_row_groups=_groups(texts))
+    return replace(
+        run, inspection=inspection, eval_row_groups=_groups(texts), adapter_bytes=size, forgetting=forgetting
+    )
+
+
+def _rows(found: HeldOutLoss) -> tuple[tuple[float, int], ...]:
+    return tuple((round(total, 6), tokens) for total, tokens in found.rows)
 
 
 def _groups(texts: Sequence[Conversation]) -> tuple[int, ...]:
@@ -235,6 +252,6 @@ def _record(
         eval_standard_error=found.standard_error if found else None,
         adapter=method.adapter if method else None,
         answers=tuple(answer.to_json() for answer in answers),
-        eval_row_losses=tuple((round(total, 6), tokens) for total, tokens in found.rows) if found else (),
+        eval_row_losses=_rows(found) if found else (),
         budget=method.budget if method else None,
     )

@@ -55,7 +55,8 @@ def describe(config: ComparisonConfig) -> Group:
 
 def _judged_on_validation(config: ComparisonConfig) -> ComparisonConfig:
     """`search` and `inspect` belong to the runs of a comparison, of which a search alone makes none."""
-    return replace(config, evaluation=replace(config.evaluation, split="validation"), search=False, inspect=False)
+    judging = replace(config.evaluation, split="validation", forgetting=None)
+    return replace(config, evaluation=judging, search=False, inspect=False)
 
 
 def tune(config: ComparisonConfig, command: str) -> Path:

@@ -8,10 +8,11 @@ from typing import Any
 
 from qweft.data.config import DataConfig
 from qweft.data.formats import format_of, to_conversation
-from qweft.data.load import Data, load_data
+from qweft.data.load import Data, check_data_config, has_room, load_data
 from qweft.data.overlap import Overlap, overlap
+from qweft.data.query_template import with_template
 from qweft.data.read import read_rows
-from qweft.data.tokens import IGNORED, Encoded, fit, target_tokens, tokenise
+from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens, tokenise
 from qweft.data.windows import windows
 from qweft.errors import QweftError
 
@@ -100,6 +101,8 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
     Raises:
         QweftError: A row cannot be read. That too few rows are left for the split is told, and no error.
     """
+    check_data_config(config)
+    made_with = with_template(tokenizer, config.template)
     formats: Counter[str] = Counter()
     turns: Counter[int] = Counter()
     whole: list[Encoded] = []
@@ -108,9 +111,12 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
         formats[format_of(row)] += 1
         if not conversation.is_text:
             turns[sum(message.role == "assistant" for message in conversation.messages)] += 1
-        whole += (tokenise(piece, tokenizer) for piece in windows(conversation, tokenizer, config.max_length))
+        if has_room(conversation, config):
+            pieces = windows(conversation, made_with, config.max_length)
+            rows = [tokenise(piece, made_with) for piece in pieces]
+            whole += map(learn_all, rows) if config.learn == "all" else rows
     if not whole:
-        raise QweftError(f"data {config.source}: there are no rows in it")
+        raise QweftError(f"data {config.source}: there are no rows that could be used in it")
     data, split = _split(config, tokenizer)
     return DataCheck(
         config.source, model, dict(formats.most_common()), dict(sorted(turns.items())), len(whole),

@@ -49,6 +49,16 @@ class Conversation:
         """The last answer."""
         return self.messages[-1].content
 
+    @property
+    def characters(self) -> int:
+        """Those of all messages, and one between each two."""
+        return sum(len(message.content) + 1 for message in self.messages) - 1
+
+    @property
+    def asked(self) -> str:
+        """The group that it would have by its prompt alone: equal where two data sets ask the same."""
+        return text_group(self.messages[0]) if self.is_text else prompt_group(self.messages)
+
 
 def prompt_group(messages: Sequence[Message]) -> str:
     """Return the default group: a hash of what was said before the first answer, system message aside.

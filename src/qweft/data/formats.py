@@ -54,8 +54,9 @@ def to_conversation(row: Row, where: str) -> Conversation:
     `question` and `answer`; `query` and `response` (MetaMathQA); `problem` with `reannotated_assistant_content` or
     `solution` (R1-Distill-SFT); `text` alone, which is a plain text. A chain of thought in a column or key of its own
     (`reasoning_content`) stands in <think> before its answer. A `system` column is put in front. The group is the
-    column `group`, else `original_question` (MetaMathQA asks each question in several ways), else a hash of the prompt,
-    of a plain text one of the text. Turns after the last answer are left out: there is nothing to learn from them.
+    column `group`, else a hash of the prompt, of a plain text one of the text; MetaMathQA, which asks each question in
+    several ways, has the group of its `original_question`, so that this question in another data set is of it too.
+    Turns after the last answer are left out: there is nothing to learn from them.
 
     Args:
         row: Column names and values.
@@ -67,7 +68,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
     messages = _read(row, where)
     if messages and messages[0].role == TEXT:
         _check_characters(messages, row, where)
-        return Conversation(tuple(messages), _named_group(row, ("group",), where) or text_group(messages[0]))
+        return Conversation(tuple(messages), _named_group(row, "group", where) or text_group(messages[0]))
     while messages and messages[-1].role != "assistant":
         messages.pop()
     if not messages:
@@ -81,13 +82,15 @@ def to_conversation(row: Row, where: str) -> Conversation:
     if system.strip() and messages[0].role != "system":
         messages.insert(0, Message("system", system))
     _check_characters(messages, row, where)
-    named = _named_group(row, ("group", "original_question"), where)
-    return Conversation(tuple(messages), named or prompt_group(messages))
+    if named := _named_group(row, "group", where):
+        return Conversation(tuple(messages), named)
+    asked = _named_group(row, "original_question", where)
+    return Conversation(tuple(messages), prompt_group([Message("user", asked)] if asked else messages))
 
 
-def _named_group(row: Row, columns: Sequence[str], where: str) -> str:
-    """The group that a column names; empty where none does."""
-    return next((_text(row, name, where) for name in columns if row.get(name) not in (None, "")), "")
+def _named_group(row: Row, column: str, where: str) -> str:
+    """The group that a column names; empty where it does not."""
+    return "" if row.get(column) in (None, "") else _text(row, column, where)
 
 
 def _check_characters(messages: Sequence[Message], row: Row, where: str) -> None:

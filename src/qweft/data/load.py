@@ -1,17 +1,18 @@
 """From a data config to rows ready for training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation
 from qweft.data.formats import to_conversation
+from qweft.data.query_template import check_template, with_template
 from qweft.data.read import read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import split
 from qweft.data.template import render
-from qweft.data.tokens import Encoded, answer_count, fit, tokenise
+from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise
 from qweft.data.windows import windows
 from qweft.errors import QweftError
 
@@ -28,6 +29,8 @@ class Data:
         validation_conversations: The text of each validation row, in the same order.
         test_conversations: The text of each test row, in the same order.
         report: What was read, cut and left out.
+        tokenizer: The one that made the rows: the model's, with the data's own template where there is one. Prompts
+            are to be made with it too.
     """
 
     train: list[Encoded]
@@ -37,6 +40,7 @@ class Data:
     validation_conversations: list[Conversation]
     test_conversations: list[Conversation]
     report: DataReport
+    tokenizer: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -73,11 +77,11 @@ class _Encoder:
     def part(self, conversations: Sequence[Conversation]) -> list[Encoded]:
         return [row for conversation in conversations if (row := self.rows[conversation]) is not None]
 
-    def report(self, conversations: Sequence[Conversation]) -> PartReport:
+    def report(self, conversations: Sequence[Conversation], rows: Sequence[Encoded]) -> PartReport:
         groups = len({conversation.group for conversation in conversations})
         cut = sum(conversation in self.cut for conversation in conversations)
         only_last = sum(conversation in self.only_last for conversation in conversations)
-        return part_report(self.part(conversations), groups, cut, only_last)
+        return part_report(rows, groups, cut, only_last)
 
 
 def load_data(config: DataConfig, tokenizer: Any) -> Data:
@@ -90,15 +94,10 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
         QweftError: The source cannot be read, a row has no answer, the rows are too few, or no row is left to learn
             from; the last shows one.
     """
-    if config.max_length < 2:
-        raise QweftError(f"max_length {config.max_length}: a row needs at least 2 tokens; use 128 or more")
-    conversations = [
-        piece
-        for where, row in read_rows(config.source, config.max_rows, config.file)
-        for piece in windows(to_conversation(row, where), tokenizer, config.max_length)
-    ]
-    if not conversations:
-        raise QweftError(f"data {config.source}: there are no rows in it")
+    check_data_config(config)
+    tokenizer = with_template(tokenizer, config.template)
+    sources, left_out = _read(config, tokenizer)
+    conversations = sources[config.source]
     encoder = _Encoder(tokenizer, config)
     try:
         parts = split(
@@ -108,6 +107,8 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
             config.split_seed,
             config.train_rows,
             encoder.usable,
+            sources[config.source_of("validation")],
+            sources[config.source_of("test")],
         )
     except QweftError as fault:
         if encoder.rows and not any(encoder.rows.values()):
@@ -118,6 +119,9 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
         raise
     chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: encoder.part(part) for name, part in chosen.items()}
+    if config.learn == "all":
+        rows["train"] = [learn_all(row) for row in rows["train"]]
+    held_out = _held_out(config)
     report = DataReport(
         source=config.source,
         rows=len(conversations),
@@ -126,8 +130,12 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
         dropped=sum(conversation in encoder.dropped for conversation in conversations),
         nothing_learned=sum(conversation in encoder.nothing_learned for conversation in conversations),
         left_over=parts.left_over,
-        parts={name: encoder.report(part) for name, part in chosen.items()},
+        parts={name: encoder.report(part, rows[name]) for name, part in chosen.items()},
         fingerprint=fingerprint(rows),
+        held_out=held_out,
+        held_out_rows={part: len(sources[source]) for part, source in held_out.items()},
+        too_many_characters=left_out,
+        asked_elsewhere=parts.asked_elsewhere,
     )
     return Data(
         rows["train"],
@@ -137,7 +145,70 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
         list(parts.validation),
         list(parts.test),
         report,
+        tokenizer,
     )
+
+
+def check_data_config(config: DataConfig) -> None:
+    """Check the ranges that types do not tell.
+
+    Raises:
+        QweftError: Naming the key, the value, and what it may be.
+    """
+    if config.max_length < 2:
+        raise QweftError(f"max_length {config.max_length}: a row needs at least 2 tokens; use 128 or more")
+    if config.max_characters is not None and config.max_characters < 1:
+        raise QweftError(
+            f"data.max_characters must be at least 1, got {config.max_characters}; leave it out to keep all rows"
+        )
+    if config.template is not None:
+        check_template(config.template)
+
+
+def _read(config: DataConfig, tokenizer: Any) -> tuple[dict[str, list[Conversation]], int]:
+    """The rows by their source, long plain texts as several, and how many were left out for their characters."""
+    found: dict[str, list[Conversation]] = {}
+    left_out = 0
+    for part in ("train", "validation", "test"):
+        source = config.source_of(part)
+        if source in found:
+            continue
+        rows = found[source] = []
+        for conversation in read_conversations(config, part):
+            if source == config.source and not has_room(conversation, config):
+                left_out += 1
+            else:
+                rows += windows(conversation, tokenizer, config.max_length)
+        if not rows:
+            short = " of at most so many characters as data.max_characters says" if left_out else ""
+            raise QweftError(f"data {source}: there are no rows{short} in it")
+    return found, left_out
+
+
+def read_conversations(config: DataConfig, part: str = "train") -> Iterator[Conversation]:
+    """Yield the rows of a part's source; what limits the source itself does not limit another part's.
+
+    Raises:
+        QweftError: The source cannot be read, or a row has no answer.
+    """
+    source = config.source_of(part)
+    if source == config.source:
+        rows = read_rows(source, config.max_rows, config.file)
+    else:
+        rows = read_rows(source, key=f"data.{part}_source")
+    for where, row in rows:
+        yield to_conversation(row, where)
+
+
+def has_room(conversation: Conversation, config: DataConfig) -> bool:
+    """Whether `max_characters` lets a row of the source in."""
+    return config.max_characters is None or conversation.characters <= config.max_characters
+
+
+def _held_out(config: DataConfig) -> dict[str, str]:
+    """The sources of held-out parts that have one of their own."""
+    parts = {part: config.source_of(part) for part in ("validation", "test")}
+    return {part: source for part, source in parts.items() if source != config.source}
 
 
 def _nothing_left(config: DataConfig, tokenizer: Any, shown: Conversation, tried: int) -> QweftError:

@@ -66,10 +66,14 @@ NAMED = (
         "MetaMathQA", "meta-math/MetaMathQA", None, _columns("query response"),
         "395,000 questions with worked answers, made of GSM8K's and MATH's training questions",
     ),
-    NamedData("GSM8K", "openai/gsm8k", "main", _columns("question answer"), "7,473 word problems with worked answers"),
+    NamedData(
+        "GSM8K", "openai/gsm8k", "main", _columns("question answer"),
+        "7,473 word problems with worked answers; GSM8K@test has 1,319 others",
+    ),
 )  # fmt: skip
 
 
 def named(source: str) -> NamedData | None:
-    """Return the data set of that name, in any case; none where there is none."""
-    return next((each for each in NAMED if source.casefold() == each.name.casefold()), None)
+    """Return the data set of that name, in any case, whatever split is asked for; none where there is none."""
+    name = source.partition("@")[0].casefold()
+    return next((each for each in NAMED if name == each.name.casefold()), None)

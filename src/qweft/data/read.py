@@ -16,18 +16,22 @@ from qweft.errors import QweftError
 Located = tuple[str, dict[str, Any]]
 """(where, row): "data.jsonl, row 3" and its columns."""
 
-HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?")
+HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?(@(?P<split>[\w.-]+))?")
 
 
-def read_rows(source: str, max_rows: int | None = None, file: str | None = None) -> Iterator[Located]:
+def read_rows(
+    source: str, max_rows: int | None = None, file: str | None = None, key: str = "data.source"
+) -> Iterator[Located]:
     """Yield (where, row) of a data source, in its order.
 
     Args:
         source: A file (.jsonl, .json, .csv, .parquet, .txt, .md), a folder of such files (in the order of their names;
             plain text only where there is nothing else), "embedded:NAME", the name of a public data set (see `named`),
-            or a hub id, whose train split is read ("owner/name", or "owner/name:configuration").
+            or a hub id, whose train split is read ("owner/name", or "owner/name:configuration"); NAME@SPLIT and
+            "owner/name@SPLIT" give another split.
         max_rows: Only so many rows, the first ones; a data set on the hub is then streamed, and not fetched as a whole.
         file: A file or folder that holds the named data set, where it is not to be fetched.
+        key: The key that the source stands under, for errors.
 
     Raises:
         QweftError: Nothing is found, nothing is in it, or it cannot be read; the sentence names file and line.
@@ -43,7 +47,8 @@ def read_rows(source: str, max_rows: int | None = None, file: str | None = None)
         )
     if file is not None and _place(file) is None:
         raise QweftError(f"data.file {file}: there is no such file or folder")
-    rows = _rows(file or (data.source if data else source), stream=max_rows is not None)
+    _, at, split = source.partition("@")
+    rows = _rows(file or (f"{data.source}{at}{split}" if data else source), max_rows is not None, key)
     for number, (where, row) in enumerate(islice(rows, max_rows)):
         if data is not None and number == 0:
             data.check(row, where)
@@ -62,16 +67,23 @@ def check_place(source: str) -> None:
         )
 
 
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:  # ~SOMEBODY who is not known here
+        return Path(source)
+
+
 def _place(source: str) -> Path | None:
-    path = Path(source).expanduser()
+    path = _path(source)
     return path if path.exists() else None
 
 
-def _rows(source: str, stream: bool) -> Iterator[Located]:
+def _rows(source: str, stream: bool, key: str) -> Iterator[Located]:
     if source.startswith("embedded:"):
         yield from embedded_rows(source.removeprefix("embedded:"))
         return
-    path = Path(source).expanduser()
+    path = _path(source)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
         # A README beside the rows is none of them.
@@ -84,7 +96,7 @@ def _rows(source: str, stream: bool) -> Iterator[Located]:
         yield from _read_file(path)
     else:
         check_place(source)
-        yield from _read_hub(source, stream)
+        yield from _read_hub(source, stream, key)
 
 
 def _is_path(source: str) -> bool:
@@ -194,25 +206,28 @@ READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
 }
 
 
-def _read_hub(source: str, stream: bool) -> Iterator[Located]:
-    """Yield the train split of a data set on the hub, or of its copy in the local cache."""
+def _read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
+    """Yield a split of a data set on the hub, or of its copy in the local cache."""
     import datasets
 
     found = HUB_ID.fullmatch(source)
     assert found is not None  # _is_path has sent everything else away
+    split = found["split"] or "train"
     try:
-        rows = datasets.load_dataset(found["id"], found["part"], split="train", streaming=stream)
+        rows = datasets.load_dataset(found["id"], found["part"], split=split, streaming=stream)
     except Exception as fault:
         reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
         raise QweftError(
-            f"data {source}: neither a file or folder here, nor a data set whose train split the hub gave "
-            f"({reason[:200].rstrip('.')}); check the name, connect, {_instead(source)}"
+            f"data {source}: neither a file or folder here, nor a data set whose {split} split the hub gave "
+            f"({reason[:200].rstrip('.')}); check the name, connect, {_instead(source, key)}"
         ) from fault
     for number, row in enumerate(rows, 1):
         yield f"{source}, row {number}", dict(row)
 
 
-def _instead(source: str) -> str:
+def _instead(source: str, key: str) -> str:
     """What to do where a hub cannot be reached."""
-    known = next((each.name for each in NAMED if each.source == source), None)
-    return f"or give {known}'s own file with data.file" if known else "or use embedded:gsm_symbolic"
+    known = next((each.name for each in NAMED if each.source == source.partition("@")[0]), None)
+    if known is None:
+        return "or use embedded:gsm_symbolic"
+    return f"or give {known}'s own file with data.file" if key == "data.source" else f"or give a file of it as {key}"

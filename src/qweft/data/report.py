@@ -3,7 +3,7 @@
 import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qweft.data.tokens import Encoded, target_tokens, total_tokens
 
@@ -43,6 +43,10 @@ class DataReport:
         left_over: Rows of held-out groups that are in no part.
         parts: By name: train, validation, test.
         fingerprint: SHA-256 over the token ids and labels of all parts: equal data give equal numbers.
+        held_out: Sources of held-out parts that have one of their own, by the part's name.
+        held_out_rows: Rows read of each of these.
+        too_many_characters: Rows of the source left out for their characters.
+        asked_elsewhere: Rows of no part since a row held out of another source is of their group or has their prompt.
     """
 
     source: str
@@ -54,12 +58,17 @@ class DataReport:
     left_over: int
     parts: dict[str, PartReport]
     fingerprint: str
+    held_out: dict[str, str] = field(default_factory=dict)
+    held_out_rows: dict[str, int] = field(default_factory=dict)
+    too_many_characters: int = 0
+    asked_elsewhere: int = 0
 
     def describe(self) -> str:
         """Return a few lines for the terminal; what was cut or left out is always said."""
         lines = [f"data {self.source}: {self.rows:,} rows in {self.groups:,} groups, sha256 {self.fingerprint[:12]}"]
         for name, part in self.parts.items():
-            line = f"  {name}: {part.rows:,} rows of {part.groups:,} groups, {part.tokens:,} tokens"
+            of = f", of {self.held_out_rows[name]:,} in {self.held_out[name]}" if name in self.held_out else ""
+            line = f"  {name}: {part.rows:,} rows of {part.groups:,} groups{of}, {part.tokens:,} tokens"
             line += (
                 f", {part.target_tokens:,} of them learned" if name == "train" else f", {part.target_tokens:,} measured"
             )
@@ -74,6 +83,8 @@ class DataReport:
             (self.dropped, f"longer than {self.max_length:,} tokens"),
             (self.nothing_learned, f"without an answer token in the first {self.max_length:,}"),
             (self.left_over, "left over from groups held out"),
+            (self.too_many_characters, "with more characters than data.max_characters"),
+            (self.asked_elsewhere, "whose group or prompt is held out in another source"),
         )
         lines += [f"  left out: {count:,} rows {why}" for count, why in told if count]
         return "\n".join(lines)

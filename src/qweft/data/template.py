@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from qweft.data.conversation import Message
+from qweft.data.query_template import opens_with_start
 from qweft.errors import QweftError
 
 # The space stands before the answer's first word, not after "Assistant:": byte-pair tokens carry their space in front,
@@ -45,13 +46,9 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
     except TemplateError as fault:
         roles = ", ".join(message.role for message in messages)
         raise QweftError(
-            f"the model's chat template refuses a conversation of roles {roles} ({fault}); "
+            f"the chat template refuses a conversation of roles {roles} ({fault}); "
             f"change those rows, for instance put the system text into the first user turn"
         ) from fault
     # A model's own template writes its start token itself; the plain one cannot know whether the tokenizer has one.
-    start = getattr(tokenizer, "bos_token", None) if own and _opens_with_bos(tokenizer) else None
+    start = getattr(tokenizer, "bos_token", None) if own and opens_with_start(tokenizer) else None
     return f"{start or ''}{text}"
-
-
-def _opens_with_bos(tokenizer: Any) -> bool:
-    return bool(tokenizer("").input_ids[:1] == [tokenizer.bos_token_id])

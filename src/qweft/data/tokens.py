@@ -50,6 +50,11 @@ def fit(row: Encoded, max_length: int, overlong: Literal["cut", "drop"]) -> Enco
     return kept if target_tokens(kept) else None
 
 
+def learn_all(row: Encoded) -> Encoded:
+    """The row with all of its tokens to be learned, question and template too."""
+    return Encoded(input_ids=row["input_ids"], labels=list(row["input_ids"]))
+
+
 def target_tokens(row: Encoded) -> int:
     """Return how many tokens of a row are predicted and learned; the first has nothing before it to predict it from."""
     return sum(label != IGNORED for label in row["labels"][1:])

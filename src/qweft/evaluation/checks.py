@@ -3,9 +3,12 @@
 from qweft.data.config import DataConfig
 from qweft.data.gym import gym_task
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.config import EVERYWHERE, FORGETTING, EvaluationConfig
 
-LEAST = {"batch_size": 1, "answers": 0, "max_new_tokens": 1, "generation_batch": 1, "forgetting_rows": 1}
+LEAST = {
+    "batch_size": 1, "answers": 0, "max_new_tokens": 1, "generation_batch": 1, "forgetting_rows": 1,
+    "forgetting_length": 2,
+}  # fmt: skip
 LEAST_IF_GIVEN = {"generated": 1, "lm_eval_limit": 1}
 
 
@@ -27,9 +30,10 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
             f"evaluation.generated is {evaluation.generated}, and there are {rows} {evaluation.split} rows; raise "
             f"data.{evaluation.split}_rows, or leave evaluation.generated out to answer all"
         )
-    if "verifier" in evaluation.metrics and gym_task(data.source) is None:
+    source = data.source_of(evaluation.split)
+    if "verifier" in evaluation.metrics and gym_task(source) is None:
         raise QweftError(
-            f"evaluation.metrics verifier: data {data.source} has no verifier; embedded:gsm_symbolic and "
+            f"evaluation.metrics verifier: data {source} has no verifier; embedded:gsm_symbolic and "
             "embedded:reasoning_gym:TASK have one"
         )
     if evaluation.forgetting == data.source:
@@ -39,13 +43,14 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
 
 
 def check_judged_by_loss(evaluation: EvaluationConfig) -> None:
-    """See that nothing is asked for that a comparison does not measure.
+    """See that nothing is asked for that a comparison does not measure; of the rest it takes the loss elsewhere.
 
     Raises:
         QweftError: Naming the key.
     """
-    plain = EvaluationConfig(**evaluation.everywhere())
-    name = next((name for name in vars(plain) if getattr(plain, name) != getattr(evaluation, name)), None)
+    plain, heeded = EvaluationConfig(), (*EVERYWHERE, *FORGETTING)
+    others = (name for name in vars(plain) if name not in heeded)
+    name = next((name for name in others if getattr(plain, name) != getattr(evaluation, name)), None)
     if name is not None:
         raise QweftError(
             f"evaluation.{name}: a comparison judges by loss and shows answers; leave it out, and score an adapter "

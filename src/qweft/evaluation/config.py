@@ -23,6 +23,10 @@ class EvaluationConfig:
         forgetting_rows: Rows of it.
         lm_eval: Tasks of lm-evaluation-harness, by name or as the path of a .yaml file.
         lm_eval_limit: Examples of each such task at most; none means all.
+        forgetting_length: Tokens to which rows of the other data are cut: the run's own limit may be too short for
+            them.
+        forgetting_first: Take the first rows of the other data, each whole up to that length, instead of drawing them
+            from all; of a hub's data set no more than these are fetched.
     """
 
     split: Literal["validation", "test"] = "test"
@@ -36,10 +40,18 @@ class EvaluationConfig:
     forgetting_rows: int = 64
     lm_eval: list[str] = field(default_factory=list)
     lm_eval_limit: int | None = None
+    forgetting_length: int = 512
+    forgetting_first: bool = False
 
     def everywhere(self) -> dict[str, Any]:
-        """What every command that judges heeds; the other keys are for `qweft evaluate` alone."""
+        """What every command that judges heeds; of the other keys each command has its own."""
         return {name: getattr(self, name) for name in EVERYWHERE}
+
+    def compared(self) -> dict[str, Any]:
+        """What a comparison heeds, too: `everywhere`, and where it measures forgetting, how."""
+        asked = FORGETTING if self.forgetting is not None else ()
+        return self.everywhere() | {name: getattr(self, name) for name in asked}
 
 
 EVERYWHERE = ("split", "batch_size", "answers", "max_new_tokens")
+FORGETTING = ("forgetting", "forgetting_rows", "forgetting_length", "forgetting_first")

@@ -85,7 +85,7 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     rows = data.test if judging.split == "test" else data.validation
     lines.append(f"loss without and with it on {_said(rows)} of {data_config.source} ({judging.split})")
     if judging.forgetting:
-        other = other_rows(judging.forgetting, judging.forgetting_rows, data_config, loaded.tokenizer)
+        other = other_rows(judging, data_config, loaded.tokenizer)
         lines.append(f"loss without and with it on {_said(other)} of {judging.forgetting}")
     return Preview((*lines, *_asked(judging, len(rows))))
 

@@ -49,9 +49,7 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         check_harness(judging.lm_eval)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
-    other = None
-    if judging.forgetting:
-        other = other_rows(judging.forgetting, judging.forgetting_rows, data_config, loaded.tokenizer)
+    other = other_rows(judging, data_config, loaded.tokenizer)
     model = put_on(loaded, adapter)
     rows, texts = data.test, data.test_conversations
     if judging.split == "validation":
@@ -59,12 +57,12 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     scored = texts[: judging.generated] if judging.metrics else []
     asked = texts[: max(len(scored), judging.answers)]
     with model.disable_adapter():
-        base = _judge(model, loaded.tokenizer, rows, other, asked, judging)
-    adapted = _judge(model, loaded.tokenizer, rows, other, asked, judging)
+        base = _judge(model, data.tokenizer, rows, other, asked, judging)
+    adapted = _judge(model, data.tokenizer, rows, other, asked, judging)
     found = AnswerScores([], [])
     if scored:
         both = Both(base.answers[: len(scored)], adapted.answers[: len(scored)])
-        found = score_answers(judging.metrics, data_config.source, scored, both)
+        found = score_answers(judging.metrics, data_config.source_of(judging.split), scored, both)
     scores = [compare_losses(base.loss, adapted.loss), compare_perplexities(base.loss, adapted.loss), *found.scores]
     forgetting = harness = None
     if base.elsewhere and adapted.elsewhere:
@@ -75,9 +73,10 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         harness = base.harness, adapted.harness
         scores += compare_harness(*harness)
     return Evaluation(
-        adapter, loaded.source.origin, str(loaded.dtype).removeprefix("torch."), str(loaded.device), data_config.source,
-        judging.split, base.loss, adapted.loss, scores, base.answers, adapted.answers,
-        found.rows + [{} for _ in asked[len(scored) :]], judging.answers, judging.max_new_tokens, forgetting, harness,
+        adapter, loaded.source.origin, str(loaded.dtype).removeprefix("torch."), str(loaded.device),
+        data_config.source_of(judging.split), judging.split, base.loss, adapted.loss, scores, base.answers,
+        adapted.answers, found.rows + [{} for _ in asked[len(scored) :]], judging.answers,
+        judging.max_new_tokens, forgetting, harness,
     )  # fmt: skip
 
 
@@ -85,7 +84,7 @@ def _judge(
     model: Any,
     tokenizer: Any,
     rows: list[Encoded],
-    other: list[Encoded] | None,
+    other: list[Encoded],
     asked: list[Conversation],
     judging: EvaluationConfig,
 ) -> _Judged:

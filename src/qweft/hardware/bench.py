@@ -24,7 +24,6 @@ from qweft.hardware.cost import Rate, rate
 from qweft.hardware.judge import judge
 from qweft.hardware.outcome import Effort, Judged, Point, Setting, point
 from qweft.hardware.sample import ChosenTokens, Sample, Wanted, choose_sample, measured_targets
-from qweft.models.load import LoadedModel
 from qweft.plural import many
 
 
@@ -46,8 +45,8 @@ class Bench:
     """What is the same at every setting.
 
     Args:
-        loaded: The base model.
-        model: The same with the adapter on it.
+        tokenizer: It makes the prompts.
+        model: The base model with the adapter on it.
         rows: Those of the sample.
         conversations: Those that are answered.
         sample: What of them is measured.
@@ -58,7 +57,7 @@ class Bench:
         rate: The circuits that it makes of one.
     """
 
-    loaded: LoadedModel
+    tokenizer: Any
     model: Any
     rows: Sequence[Encoded]
     conversations: Sequence[Conversation]
@@ -72,7 +71,7 @@ class Bench:
     def judge(self) -> Judged:
         """The model as it is now."""
         return judge(
-            self.model, self.loaded.tokenizer, self.rows, self.conversations, self.judging.batch_size,
+            self.model, self.tokenizer, self.rows, self.conversations, self.judging.batch_size,
             self.judging.max_new_tokens,
         )  # fmt: skip
 
@@ -102,7 +101,6 @@ def in_float64(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch
 
 
 def make_bench(
-    loaded: LoadedModel,
     model: Any,
     data: Data,
     judging: EvaluationConfig,
@@ -119,10 +117,10 @@ def make_bench(
     is_test = judging.split == "test"
     rows = data.test if is_test else data.validation
     shown = (data.test_conversations if is_test else data.validation_conversations)[: judging.answers]
-    prompts = [len(prompt_of(each, loaded.tokenizer).ids) for each in shown]
+    prompts = [len(prompt_of(each, data.tokenizer).ids) for each in shown]
     wanted = Wanted(rows, config.tokens, prompts, judging.max_new_tokens, judging.batch_size)
     sample = choose_sample(wanted, len(cores) * counted.circuit, counted.once, config.max_circuits, config.seed)
     return Bench(
-        loaded, model, [rows[i] for i in sample.rows], shown[: sample.answers], sample,
+        data.tokenizer, model, [rows[i] for i in sample.rows], shown[: sample.answers], sample,
         f"{sample.describe(rows)}, {many(len(cores), 'layer')}", judging, list(cores), mitigation, counted,
     )  # fmt: skip

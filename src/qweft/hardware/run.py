@@ -67,7 +67,7 @@ def evaluate_on_device(
         check_writable(output)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
-    bench = make_bench(loaded, put_on(loaded, adapter), data, judging, config, mitigation)
+    bench = make_bench(put_on(loaded, adapter), data, judging, config, mitigation)
     dtype = str(loaded.dtype).removeprefix("torch.")
     plan = Plan(
         bench.measures,
@@ -82,9 +82,10 @@ def evaluate_on_device(
     with bench.model.disable_adapter():
         base = bench.judge()
     exact = bench.judge_exactly()
-    prompts = tuple(prompt_of(each, loaded.tokenizer).shown for each in bench.conversations)
+    prompts = tuple(prompt_of(each, data.tokenizer).shown for each in bench.conversations)
     found = Robustness(
-        str(adapter), f"{data_config.source} ({judging.split})", config.device, grid.identity, grid.has_noise,
+        str(adapter), f"{data_config.source_of(judging.split)} ({judging.split})", config.device, grid.identity,
+        grid.has_noise,
         config.mitigation, bench.measures, bench.sample, tuple(bench.layers), Computed.of(base, exact),
         prompts, (), len(grid.settings), asdict(config),
         environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),

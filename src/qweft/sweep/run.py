@@ -199,7 +199,7 @@ def shared(config: SweepConfig) -> ComparisonConfig:
         model=config.model,
         data=config.data,
         training=config.training,
-        evaluation=replace(config.evaluation, split="validation", answers=0),
+        evaluation=replace(config.evaluation, split="validation", answers=0, forgetting=None),
         seeds=[config.training.seed],
         executor=config.executor,
         workers=config.workers,

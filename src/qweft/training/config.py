@@ -7,6 +7,9 @@ from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 
+FIRST_BASIS_ROWS = 64
+"""The default of `basis_rows` when it came; runs from before it, and of it, have no such entry in their records."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -34,7 +37,7 @@ class TrainingConfig:
         shots: Measurements of each circuit; none for exact probabilities.
         gradient: How the circuits' gradients are had: exact (of the engine, or of the noisy simulator without shots),
             or parameter_shift, measured on the device by many more circuits.
-        basis_rows: Training rows, the first ones, by whose gradients the bases of an adapter that has fixed ones are
+        basis_rows: Training rows, drawn by the seed, by whose gradients the bases of an adapter that has fixed ones are
             found before the first step. They cost about what as many rows cost in training.
     """
 
@@ -56,7 +59,7 @@ class TrainingConfig:
     noise_scale: float = 1.0
     shots: int | None = None
     gradient: Literal["exact", "parameter_shift"] = "exact"
-    basis_rows: int = 64
+    basis_rows: int = FIRST_BASIS_ROWS
 
     @property
     def measures(self) -> bool:
@@ -70,7 +73,7 @@ class TrainingConfig:
         it is not used, so that runs from before it existed are still known for what they are.
         """
         left_out = {name for name in ("learning_rates", "packing") if not getattr(self, name)}
-        if self.basis_rows == type(self).basis_rows:
+        if self.basis_rows == FIRST_BASIS_ROWS:
             left_out.add("basis_rows")
         if not self.measures:
             left_out |= {"device", "noise", "noise_scale", "shots", "gradient"}

@@ -24,7 +24,7 @@ def decides(config: RunConfig) -> dict[str, Any]:
     """All of a config that decides what comes out: two runs that agree in it give the same adapter."""
     return {
         "model": {key: value for key, value in asdict(config.model).items() if key != "device"},
-        "data": asdict(config.data),
+        "data": config.data.decides(),
         "adapter": config.adapter,
         "training": config.training.decides(),
         "validation": asdict(config.validation),

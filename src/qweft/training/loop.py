@@ -128,7 +128,9 @@ def _checkpoint(model: Any, wanted: bool) -> None:
 
 def _find_bases(model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig) -> None:
     """Of an adapter whose fixed ones are not there yet; on a resumed run they come with the checkpoint."""
-    collate, size, chosen = Collator(pad_token_id), training.batch_size, rows[: training.basis_rows]
+    collate, size = Collator(pad_token_id), training.batch_size
+    drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
+    chosen = [rows[place] for place in drawn[: training.basis_rows].tolist()]
     for name in without_bases(model):
         find_bases(model, (collate(chosen[at : at + size]) for at in range(0, len(chosen), size)), name)
 
@@ -155,8 +157,6 @@ def fit(
         DivergedError: If the loss stops being a number: the learning rate is too high for this method.
         QweftError: If rows are to be packed and the model does not keep them apart.
     """
-    if beside.found is None:
-        _find_bases(model, rows, pad_token_id, training)
     circuits = circuits_on_device(model, training)
     recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
     places = units(training, rows)
@@ -168,6 +168,8 @@ def fit(
         _checkpoint(model, True)
     try:
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
+            if beside.found is None:
+                _find_bases(model, rows, pad_token_id, training)
             args = arguments(training, len(places), beside.staging or folder, model.device, beside)
             if getattr(model, "peft_type", None) == "QWTHN":
                 args.ddp_find_unused_parameters = False  # every one has a gradient; looking for others costs each step

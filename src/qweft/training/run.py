@@ -66,6 +66,12 @@ def save_adapter(model: Any, folder: Path, record: dict[str, Any] | None = None)
             (beside / "README.md").write_text(card, encoding="utf-8")
 
 
+def weights_bytes(folder: Path) -> int | None:
+    """Size of the file of weights in an adapter's folder; none where it has another name than PEFT's."""
+    file = folder / WEIGHTS
+    return file.stat().st_size if file.is_file() else None
+
+
 def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None:
     """Move a run of another configuration out of the way: nothing that was trained is overwritten."""
     if not (output / RECORD).is_file() or finished(output / RECORD, config) is not None:
@@ -135,7 +141,7 @@ def train(config: RunConfig) -> TrainedRun:
     }
     try:
         save_adapter(model, output / "adapter", record)
-        write_json(output / RECORD, record)
+        write_json(output / RECORD, record | {"adapter_bytes": weights_bytes(output / "adapter")})
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of them
         again = (
             "with --resume auto" if beside.checkpoints else "again; with checkpoints.every it would go on from there"

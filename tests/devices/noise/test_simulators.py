@@ -123,8 +123,8 @@ def test_origin_s_own_depolarizing_and_readout(shape):
     theirs.add_all_qubit_quantum_error(core.depolarizing_error(0.1), core.GateType.CZ)
     theirs.add_all_qubit_read_out_error([[0.95, 0.05], [0.1, 0.9]])
     circuits = BoundCircuits.of(*bound(*shape))
-    n, shots = circuits.qubits, 20_000
-    for row, found in zip(circuits.angles, probabilities(circuits, PAPER), strict=True):
+    n, shots = circuits.qubits, 10_000
+    for number, (row, found) in enumerate(zip(circuits.angles, probabilities(circuits, PAPER), strict=True)):
         program = core.QProg()
         for gate in native_gates(circuits.gates):
             if gate.turns:
@@ -137,6 +137,8 @@ def test_origin_s_own_depolarizing_and_readout(shape):
             np.array(simulator.state_probs()).reshape([2] * n).transpose().ravel()
         )  # theirs has the first qubit last
         np.testing.assert_allclose(found, reported(exact, PAPER), rtol=0, atol=1e-12)
+        if number:  # their shots are slow
+            continue
         program << core.measure(list(range(n)), list(range(n)))
         machine = core.CPUQVM()
         machine.run(program, shots, theirs)

@@ -20,6 +20,7 @@ from qweft.comparison.trial import RECORD, finished_trial
 from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.forgetting import other_rows
 from qweft.extras import require
 from qweft.models.load import load_model
 
@@ -39,14 +40,16 @@ def bench_on_ray(config: ComparisonConfig, methods: list[Method], console: Conso
     shapes = load_model(replace(config.model, device="meta"))
     data = load_data(config.data, shapes.tokenizer)
     console.print(data.report.describe(), highlight=False)
+    elsewhere = other_rows(config.evaluation, config.data, shapes.tokenizer)
     executor = OnRay(config)
     try:
-        dtype, device, checksum = executor.start(config, data)
+        dtype, device, checksum = executor.start(config, data, elsewhere)
     except BaseException:
         executor.close()
         raise
     console.print(f"model {shapes.source.origin}, {dtype}, {device}, on {executor.workers} Ray actors", highlight=False)
-    return Bench(config, replace(shapes, dtype=dtype, device=device), data, methods, console, checksum, executor)
+    loaded = replace(shapes, dtype=dtype, device=device)
+    return Bench(config, loaded, data, methods, console, checksum, executor, elsewhere)
 
 
 @dataclass
@@ -119,9 +122,9 @@ class OnRay:
         threads = min(max(1, each), int(os.environ.get("OMP_NUM_THREADS") or each or 1))
         return workers, {"num_cpus": threads, "num_gpus": 1 if on_gpus else 0}
 
-    def start(self, config: ComparisonConfig, data: Any) -> Any:
+    def start(self, config: ComparisonConfig, data: Any, elsewhere: list[Any]) -> Any:
         """Start the actors; type, device and checksum of the base model, as soon as the first has loaded it."""
-        self.shared = (config, self.ray.put(data))
+        self.shared = (config, self.ray.put(data), self.ray.put(elsewhere))
         for _ in range(self.workers):
             self._begin()
         first = next(iter(self.ray.wait(list(self.starting))[0]))

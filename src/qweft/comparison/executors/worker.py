@@ -16,6 +16,7 @@ from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import trial_here
 from qweft.data.load import Data
+from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.files import write_bytes
@@ -25,10 +26,12 @@ from qweft.models.load import load_model
 class Worker:
     """Knows nothing of the output folder: files come with the work, and go back with what it gave."""
 
-    def load(self, config: ComparisonConfig, data: Data) -> tuple[torch.dtype, torch.device, str]:
+    def load(
+        self, config: ComparisonConfig, data: Data, elsewhere: list[Encoded]
+    ) -> tuple[torch.dtype, torch.device, str]:
         """Load the base model; its type, its device and its checksum."""
         loaded = load_model(config.model)
-        self.bench = Bench(config, loaded, data, [], Console(quiet=True), checksum(loaded.model))
+        self.bench = Bench(config, loaded, data, [], Console(quiet=True), checksum(loaded.model), elsewhere=elsewhere)
         return loaded.dtype, loaded.device, self.bench.base_checksum
 
     def run(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from qweft.circuit.drawing import circuit_text
+from qweft.comparison.forgetting import CAPTION, forgetting_rows
 from qweft.comparison.report import words
 from qweft.comparison.report.content import Content, Plates
 from qweft.comparison.report.heat_maps import HeatMap
@@ -23,6 +24,7 @@ def render_markdown(content: Content, plates: Plates) -> str:
         _head(content),
         _verdicts(content, plates.forests),
         ["## The numbers", markdown_table(content.summary).rstrip(), _spread_said(content)],
+        _forgetting(content),
         *(_picture(plate) for plate in (plates.curves, plates.apart, plates.by_size, plates.by_time)),
         _inside(content, plates),
         _circuits(content),
@@ -82,6 +84,11 @@ def _spread_said(content: Content) -> str:
         "Losses in nats a token, mean over seeds; ± is the sample standard deviation over seeds. The table's "
         f"differences are relative to {escaped(content.reference)}."
     )
+
+
+def _forgetting(content: Content) -> list[str]:
+    rows = [[escaped(cell) for cell in row] for row in forgetting_rows(content.summary)]
+    return ["### Forgetting", markdown_rows(rows).rstrip(), CAPTION] if rows else []
 
 
 def _picture(plate: Plate | HeatMap | None) -> list[str]:

@@ -9,6 +9,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from qweft.circuit.drawing import circuit_svg
+from qweft.comparison.forgetting import CAPTION, forgetting_rows
 from qweft.comparison.report import words
 from qweft.comparison.report.beside import differing
 from qweft.comparison.report.content import Content, Plates, look_of, plates
@@ -110,6 +111,8 @@ def _view(content: Content, drawn: Plates, look: Mapping[str, Look], prefix: str
         "rule": words.RULE,
         "forests": [figure(plate) for plate in drawn.forests],
         "rows": [_row(entry) for entry in content.summary.values()],
+        "forgetting": forgetting_rows(content.summary),
+        "forgetting_said": CAPTION,
         "key": [(name, Markup(look[name].swatch())) for name in content.methods],
         "crowded": len(content.methods) > MOST,
         "figures": [figure(plate) for plate in (drawn.curves, drawn.apart, drawn.by_size, drawn.by_time) if plate],

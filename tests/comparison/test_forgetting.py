@@ -1,0 +1,122 @@
+"""Forgetting in a comparison: measured beside the held-out loss, in its record, its table and its report."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qweft.comparison import runner, tune
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.forgetting import forgetting_rows, forgotten
+from qweft.comparison.report.content import Content
+from qweft.comparison.report.markdown import render_markdown
+from qweft.comparison.report.page import render_page
+from qweft.comparison.summary import summarise
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.run import evaluate
+from qweft.models.config import ModelConfig
+from qweft.training.config import TrainingConfig
+from tests.comparison.comparison_examples import run
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+
+
+def measured(method, seed, rows, **changes):
+    total, tokens = map(sum, zip(*rows, strict=True))
+    forgetting = {"source": "other", "loss": total / tokens, "row_losses": [list(row) for row in rows]}
+    return run(method, seed, 1.0, forgetting=forgetting, **changes)
+
+
+BASE = measured("base", 0, [(2.0, 2), (9.0, 3)])
+RUNS = [
+    BASE,
+    measured("lora", 0, [(3.0, 2), (9.0, 3)], adapter_bytes=2**20),
+    measured("lora", 1, [(4.0, 2), (10.0, 3)], adapter_bytes=2**20),
+]
+
+
+def test_it_is_the_rise_of_the_mean_loss_with_the_error_over_rows():
+    found = forgotten(RUNS[1:], BASE)
+    # means over seeds: 3.5 and 9.5; rises 1.5 on 2 tokens and 0.5 on 3
+    assert found.loss == pytest.approx(13 / 5) and found.rise == pytest.approx(2 / 5)
+    assert found.standard_error == pytest.approx((2 * ((1.5 - 0.8) ** 2 + (0.5 - 1.2) ** 2)) ** 0.5 / 5)
+    assert found.deviation == pytest.approx(2**0.5 / 5)
+    assert forgotten([BASE], None).rise is None
+
+
+def test_it_is_none_where_a_run_lacks_it_and_refused_on_other_rows():
+    assert forgotten([*RUNS[1:], run("lora", 2)], BASE) is None and forgotten([run("lora")], BASE) is None
+    with pytest.raises(QweftError, match="measured on different rows"):
+        forgotten([measured("lora", 0, [(3.0, 3), (9.0, 3)])], BASE)
+
+
+def test_table_and_reports_show_it_where_it_was_measured():
+    summary = summarise(RUNS)
+    assert forgetting_rows(summary)[0] == ("method", "loss on other", "rise", "adapter's file")
+    assert forgetting_rows(summary)[2][2:] == ("+0.4000 ± 0.2800", "1.00 MiB")
+    results = {"runs": [each.to_json() for each in RUNS], "summary": {k: v.to_json() for k, v in summary.items()}}
+    results = json.loads(json.dumps(results))
+    content = Content.read(results)
+    from qweft.comparison.report.content import plates
+
+    text, page = render_markdown(content, plates(content)), render_page(results, "", "")
+    assert "### Forgetting" in text and "| lora | 2.6000 ± 0.2828 | +0.4000 ± 0.2800 | 1.00 MiB |" in text
+    assert "+0.4000 ± 0.2800" in page and "<h3>Forgetting</h3>" in page
+    plain = [replace(each, forgetting=None) for each in RUNS]
+    assert forgetting_rows(summarise(plain)) == []
+    assert "Forgetting" not in render_page({"runs": [each.to_json() for each in plain]}, "", "")
+
+
+@pytest.fixture
+def config(places, tmp_path):
+    other = tmp_path / "other.jsonl"
+    other.write_text("\n".join(json.dumps({"text": f"There are {n} apples."}) for n in range(9)))
+    tests = tmp_path / "test.jsonl"
+    tests.write_text("\n".join(json.dumps({"question": f"And {n}?", "answer": f"{n} it is."}) for n in range(5)))
+    return ComparisonConfig(
+        methods={"lora": MethodConfig(LORA)},
+        model=ModelConfig(name=places[0]),
+        data=DataConfig(
+            places[1], validation_rows=4, test_rows=5, max_length=48, test_source=str(tests), template="Q {query} A",
+        ),
+        training=TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1),
+        evaluation=EvaluationConfig(
+            answers=1, max_new_tokens=2, forgetting=str(other), forgetting_rows=4, forgetting_first=True
+        ),
+        seeds=[0],
+        rates=[1e-3],
+        output=str(tmp_path / "out"),
+    )  # fmt: skip
+
+
+def test_a_comparison_measures_it_and_evaluate_by_the_folder_alone_finds_the_same(config, capsys):
+    report = runner.compare(config, "", "")
+    results = json.loads((report.parent / "results.json").read_text())
+    base, lora = results["runs"]
+    assert len(base["forgetting"]["row_losses"]) == 4 and base["forgetting"]["source"] == config.evaluation.forgetting
+    found = evaluate(Path(config.output) / "lora-0" / "adapter")
+    assert found.data == config.data.test_source
+    assert found.base.loss == pytest.approx(base["eval_loss"], rel=1e-5)
+    assert found.adapted.loss == pytest.approx(lora["eval_loss"], rel=1e-5)
+    for loss, record in zip(found.forgetting, (base, lora), strict=True):
+        assert loss.loss == pytest.approx(record["forgetting"]["loss"], rel=1e-5)
+    rise = results["summary"]["lora"]["forgetting"]["rise"]
+    assert rise == pytest.approx(found.forgetting[1].loss - found.forgetting[0].loss, abs=1e-5)
+    weights = Path(config.output) / "lora-0" / "adapter" / "adapter_model.safetensors"
+    assert lora["adapter_bytes"] == weights.stat().st_size and base["adapter_bytes"] is None
+    assert "rise" in capsys.readouterr().out
+    assert "judged on" in (report.parent / "report.md").read_text().splitlines()[0]
+    # nothing is done twice, and other rows are another question
+    before = weights.stat().st_mtime_ns
+    runner.compare(config, "", "")
+    assert weights.stat().st_mtime_ns == before
+    with pytest.raises(QweftError, match="a run of another configuration"):
+        runner.compare(replace(config, evaluation=replace(config.evaluation, forgetting_rows=3)), "", "")
+
+
+def test_a_search_does_not_look_elsewhere(config, monkeypatch):
+    monkeypatch.setattr("qweft.comparison.bench.other_rows", lambda judging, *_: judging.forgetting and pytest.fail())
+    tune.tune(config, "")

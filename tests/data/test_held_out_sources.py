@@ -1,0 +1,164 @@
+"""Held-out rows of sources of their own: exact, and nothing of them is trained on."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qweft.cli.main import main
+from qweft.data.config import DataConfig
+from qweft.data.conversation import Conversation, Message
+from qweft.data.load import load_data
+from qweft.data.read import read_rows
+from qweft.data.split import split
+from qweft.errors import QweftError
+from tests.tiny_folder import save_tiny_model
+
+
+def write(path, rows):
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)
+
+
+def asked(rows):
+    return [row.prompt[-1].content for row in rows]
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Training asks 0 to 29 in two ways each, in groups of the first question; validation and test are others'."""
+    ways = ("{}?", "What is {}?")
+    train = [
+        {"query": way.format(n), "response": f"{n} it is", "original_question": f"Say {n}"}
+        for n in range(30)
+        for way in ways
+    ]
+    validation = [{"question": f"Say {n}", "answer": f"{n}"} for n in range(6)]
+    test = [{"question": f"What  is {n}?", "answer": f"{n}"} for n in range(28, 40)]
+    return DataConfig(
+        write(tmp_path / "train.jsonl", train), validation_rows=4, test_rows=12, max_length=64,
+        validation_source=write(tmp_path / "validation.jsonl", validation),
+        test_source=write(tmp_path / "test.jsonl", test),
+    )  # fmt: skip
+
+
+def test_what_is_held_out_is_not_trained_on(config, chatml):
+    data = load_data(config, chatml)
+    assert (len(data.validation), len(data.test)) == (4, 12)
+    assert all(question.startswith("Say") for question in asked(data.validation_conversations))
+    held_out = {question.split()[1] for question in asked(data.validation_conversations)}
+    trained = asked(data.train_conversations)
+    # by group: both ways of asking what validation asks; by prompt: the two that test asks, in another case and spacing
+    assert not any(question.rstrip("?").split()[-1] in held_out for question in trained)
+    assert not {"What is 28?", "What is 29?"} & set(trained) and "28?" in trained
+    assert data.report.asked_elsewhere == 4 * 2 + 2 and len(data.train) == 60 - 10
+    text = data.report.describe()
+    assert "left out: 10 rows whose group or prompt is held out in another source" in text
+    assert f"test: 12 rows of 12 groups, of 12 in {config.test_source}" in text
+
+
+def test_the_test_rows_alone_may_be_of_another_source(config, chatml):
+    data = load_data(replace(config, validation_source=None), chatml)
+    assert data.report.held_out == {"test": config.test_source}
+    groups = [{row.group for row in part} for part in (data.train_conversations, data.validation_conversations)]
+    assert len(data.validation) == 4 and not groups[0] & groups[1]
+    assert not {"What is 28?", "What is 29?"} & {
+        *asked(data.train_conversations),
+        *asked(data.validation_conversations),
+    }
+
+
+def test_both_may_share_a_source(config, chatml):
+    data = load_data(replace(config, validation_source=config.test_source, test_rows=8), chatml)
+    both = asked(data.validation_conversations), asked(data.test_conversations)
+    assert len({*both[0], *both[1]}) == 12
+    alone = load_data(replace(config, test_rows=8), chatml)
+    assert asked(alone.test_conversations) == both[1]
+
+
+def test_the_source_named_twice_is_the_source(config, chatml):
+    plain = replace(config, validation_source=None, test_source=None)
+    named = load_data(replace(plain, test_source=plain.source), chatml)
+    assert named == load_data(plain, chatml) and named.report.held_out == {}
+
+
+@given(st.integers(1, 30), st.integers(0, 12), st.integers(0, 12), st.integers(0, 3))
+@settings(deadline=None, max_examples=60)
+def test_no_prompt_is_in_two_parts(size, validation, test, seed):
+    def rows(first, count, prefix):
+        said = [(Message("user", f"{n}"), Message("assistant", prefix)) for n in range(first, first + count)]
+        return [Conversation(messages, f"{prefix}{n % 5}") for n, messages in enumerate(said)]
+
+    train, others, tests = rows(0, 40, "a"), rows(0, size, "b"), rows(size // 2, size, "c")
+    try:
+        parts = split(train, validation, test, seed, validation_from=others, test_from=tests)
+    except QweftError as error:
+        assert "asked for" in str(error)
+        return
+    sides = [set(asked(part)) for part in (parts.train, parts.validation, parts.test)]
+    assert [len(parts.validation), len(parts.test)] == [validation, test]
+    assert sum(map(len, sides)) == len(set.union(*sides))
+    assert len(parts.train) + parts.asked_elsewhere == 40 and parts.left_over == 0
+
+
+def test_too_few_rows_of_another_source_are_told_with_their_key(config, chatml):
+    with pytest.raises(QweftError, match=r"13 test rows are asked for, and data\.test_source gives 12 usable ones"):
+        load_data(replace(config, test_rows=13), chatml)
+    with pytest.raises(QweftError, match=r"9 validation rows are asked for, and data\.validation_source gives 6"):
+        load_data(replace(config, validation_rows=9), chatml)
+    both = replace(config, validation_source=config.test_source)
+    with pytest.raises(QweftError, match=r"12 test rows and 4 validation rows are asked for, and data\.test_source"):
+        load_data(both, chatml)
+
+
+def test_rows_with_too_many_characters_are_left_out_of_the_source_alone(config, tmp_path, chatml):
+    long = {"question": "long " * 4, "answer": "x"}
+    source = write(tmp_path / "mixed.jsonl", [{"question": f"{n}", "answer": "y" * n} for n in range(1, 21)])
+    test = write(tmp_path / "long.jsonl", [long])
+    limited = DataConfig(source, validation_rows=0, test_rows=1, max_characters=12, test_source=test)
+    data = load_data(limited, chatml)
+    # prompt, a space, answer: 9 has 1 + 1 + 9, 10 has 2 + 1 + 10
+    assert sorted(map(int, asked(data.train_conversations))) == list(range(1, 10)) and len(data.test) == 1
+    assert "left out: 11 rows with more characters than data.max_characters" in data.report.describe()
+    with pytest.raises(QweftError, match=r"data\.max_characters must be at least 1, got 0"):
+        load_data(replace(limited, max_characters=0), chatml)
+    with pytest.raises(QweftError, match=r"there are no rows of at most so many characters"):
+        load_data(replace(limited, max_characters=1), chatml)
+
+
+def test_another_split_of_a_public_data_set(monkeypatch):
+    calls = []
+    rows = [{"question": "2+2?", "answer": "4"}]
+    monkeypatch.setattr("datasets.load_dataset", lambda *asked, **how: calls.append((asked, how["split"])) or rows)
+    for source in ("gsm8k", "GSM8K@test", "owner/name@validation", "owner/name:part@test"):
+        assert [row for _, row in read_rows(source)] == rows
+    assert calls == [
+        (("openai/gsm8k", "main"), "train"), (("openai/gsm8k", "main"), "test"),
+        (("owner/name", None), "validation"), (("owner/name", "part"), "test"),
+    ]  # fmt: skip
+
+
+def test_a_public_data_set_that_cannot_be_had_names_the_key(config, chatml, monkeypatch):
+    def fail(*_, **__):
+        raise ConnectionError("Couldn't reach it")
+
+    monkeypatch.setattr("datasets.load_dataset", fail)
+    with pytest.raises(QweftError, match=r"whose test split the hub gave .*or give a file of it as data\.test_source"):
+        load_data(replace(config, test_source="GSM8K@test"), chatml)
+
+
+def test_what_is_newer_than_some_records_is_left_out_of_them_where_it_is_not_used(config):
+    assert "test_source" not in DataConfig().decides() and DataConfig().decides()["max_rows"] is None
+    assert config.decides()["test_source"] == config.test_source
+
+
+def test_data_check_looks_at_all_of_it(config, tmp_path, capsys):
+    model = save_tiny_model(tmp_path / "model")
+    options = ["--data.validation_rows", "4", "--data.test_rows", "12", "--data.max_length", "64"]
+    options += ["--data.test_source", config.test_source, "--data.max_characters", "18", "--model.name", model]
+    main(["data", "check", config.source, *options, "--data.template", "Q: {query} A:", "--data.learn", "all"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "⟦Q: " in text and "with more characters than data.max_characters" in text
+    assert "test: none of its 12 rows stands in the training rows" in text

@@ -1,0 +1,99 @@
+"""A question's own template: what is shown, learned and asked, for models with and without a chat template."""
+
+import json
+
+import pytest
+
+from qweft.data.config import DataConfig
+from qweft.data.conversation import Message
+from qweft.data.load import load_data
+from qweft.data.query_template import with_template
+from qweft.data.template import render
+from qweft.data.tokens import learned_text, tokenise
+from qweft.errors import QweftError
+from qweft.evaluation.prompts import prompt_of
+from tests.data.tiny_tokenizer import CHATML
+
+QUESTION = "Question: {query} Think step by step.\nAnswer:"
+
+
+@pytest.mark.parametrize("own", [None, CHATML])
+def test_the_answer_follows_at_once_and_the_model_s_own_template_is_not_used(tokenizer_with, talk, own):
+    tokenizer = tokenizer_with(own)
+    made = with_template(tokenizer, QUESTION)
+    said = talk("2+2?", "4")
+    assert render(said.messages, made) == "Question: 2+2? Think step by step.\nAnswer:4<|im_end|>"
+    assert learned_text(tokenise(said, made), made) == ["4<|im_end|>"]
+    prompt = prompt_of(said, made)
+    assert made.decode(prompt.ids) == "Question: 2+2? Think step by step.\nAnswer:" and prompt.shown == "2+2?"
+    row = tokenise(said, made)
+    assert row["input_ids"][: len(prompt.ids)] == prompt.ids
+    assert tokenizer.chat_template == own and with_template(tokenizer, None) is tokenizer
+
+
+def test_a_dialogue_and_a_system_message(plain, talk):
+    made = with_template(plain, "<u>{query}<a>")
+    said = talk("a?", "b", "c?", "d", system="s")
+    assert render(said.messages, made) == "s\n<u>a?<a>b<|im_end|><u>c?<a>d<|im_end|>"
+    assert learned_text(tokenise(said, made), made) == ["b<|im_end|>", "d<|im_end|>"]
+
+
+def test_a_thought_stays_where_the_model_s_template_would_open_another(tokenizer_with, talk):
+    # as R1's later template does: asked, it opens a thought; given an answer, it drops the thought
+    own = (
+        "{% for m in messages %}{% if m['role'] == 'user' %}[U]{{ m['content'] }}{% else %}"
+        "[A]{{ m['content'].split('</think>')[-1] }}{{ eos_token }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}[A]<think>\n{% endif %}"
+    )
+    said = talk("2+2?", "<think>\nadd\n</think>\n\n4")
+    with pytest.raises(QweftError, match="does not keep the prompt"):
+        tokenise(said, tokenizer_with(own))
+    made = with_template(tokenizer_with(own), "[U]{query}[A]")
+    assert learned_text(tokenise(said, made), made) == ["<think>\nadd\n</think>\n\n4<|im_end|>"]
+
+
+def test_any_text_stands_in_a_template_as_it_is(plain):
+    odd = "{{ x }} {% y %} \" ' \\n 你好 😀 {# z #}\n"
+    made = with_template(plain, odd + "{query}" + odd)
+    assert render([Message("user", "{{ q }}{query}")], made, answer_next=True) == odd + "{{ q }}{query}" + odd
+
+
+def test_a_start_token_stands_in_front_where_the_tokenizer_puts_one(tokenizer_with, talk):
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = tokenizer_with(None)
+    tokenizer.bos_token = "<|im_start|>"
+    start = tokenizer.bos_token_id
+    tokenizer._tokenizer.post_processor = TemplateProcessing("<|im_start|> $A", None, [("<|im_start|>", start)])
+    row = tokenise(talk("2+2?", "4"), with_template(tokenizer, "Q {query} A"))
+    assert row["input_ids"].count(start) == 1 and row["input_ids"][0] == start
+
+
+@pytest.mark.parametrize(("template", "count"), [("Question:", "no"), ("{query}{query}", "2")])
+def test_a_template_without_its_one_place(plain, template, count):
+    with pytest.raises(QweftError, match=rf"data\.template .*: it has {count} {{query}}, and needs one"):
+        with_template(plain, template)
+
+
+def test_roles_that_have_no_place(plain):
+    made = with_template(plain, "{query}")
+    with pytest.raises(QweftError, match="two follow each other"):
+        render([Message("user", "a"), Message("user", "b")], made, answer_next=True)
+    with pytest.raises(QweftError, match="no place for the role tool"):
+        render([Message("user", "a"), Message("tool", "b")], made, answer_next=True)
+
+
+def test_the_data_of_a_run_are_made_with_it(tmp_path, chatml):
+    path = tmp_path / "rows.jsonl"
+    rows = [{"question": f"{n}?", "answer": f"{n}!"} for n in range(20)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    config = DataConfig(str(path), validation_rows=2, test_rows=2, template="Q: {query}\nA:", learn="all")
+    data = load_data(config, chatml)
+    for row, said in zip(data.train, data.train_conversations, strict=True):
+        assert chatml.decode(row["input_ids"]) == f"Q: {said.prompt[0].content}\nA:{said.answer}<|im_end|>"
+        assert row["labels"] == row["input_ids"]
+    assert data.report.parts["train"].target_tokens == sum(len(row["input_ids"]) - 1 for row in data.train)
+    for row, said in zip(data.test, data.test_conversations, strict=True):
+        assert learned_text(row, chatml) == [f"{said.answer}<|im_end|>"]
+    assert chatml.decode(prompt_of(data.test_conversations[0], data.tokenizer).ids).startswith("Q: ")
+    assert data.report.parts["train"].only_last == 0
