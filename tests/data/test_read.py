@@ -77,7 +77,7 @@ def test_a_bad_file_is_named(tmp_path, name, content, words):
     assert words in str(fault.value)
 
 
-@pytest.mark.parametrize("source", ["no/such/dir/x", "missing.jsonl", "./missing", "/missing"])
+@pytest.mark.parametrize("source", ["no/such/dir/x", "missing.jsonl", "./missing", "/missing", "~nobody-here/rows"])
 def test_a_missing_file(source):
     with pytest.raises(QweftError, match=r"no such file or folder; check the path"):
         list(read_rows(source))

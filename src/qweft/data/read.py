@@ -55,8 +55,27 @@ def read_rows(
         yield where, row
 
 
+def check_place(source: str) -> None:
+    """See that a source that is a path is there; it costs nothing, and what else a source may be is not looked for.
+
+    Raises:
+        QweftError: If it is not.
+    """
+    if not source.startswith("embedded:") and _place(source) is None and _is_path(source):
+        raise QweftError(
+            f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
+        )
+
+
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:  # ~SOMEBODY who is not known here
+        return Path(source)
+
+
 def _place(source: str) -> Path | None:
-    path = Path(source).expanduser()
+    path = _path(source)
     return path if path.exists() else None
 
 
@@ -64,7 +83,7 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[Located]:
     if source.startswith("embedded:"):
         yield from embedded_rows(source.removeprefix("embedded:"))
         return
-    path = Path(source).expanduser()
+    path = _path(source)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
         # A README beside the rows is none of them.
@@ -75,11 +94,8 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[Located]:
             yield from _read_file(file)
     elif path.is_file():
         yield from _read_file(path)
-    elif _is_path(source):
-        raise QweftError(
-            f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"
-        )
     else:
+        check_place(source)
         yield from _read_hub(source, stream, key)
 
 
