@@ -353,6 +353,38 @@ def test_the_command_serves_until_ctrl_c(hybrid):
         process.wait()
 
 
+def test_ctrl_c_waits_for_what_is_being_computed(hybrid):
+    """A thread that the interpreter ends while it is within PyTorch takes the whole program down with an abort."""
+    slow = (
+        "import sys, time, torch\nfrom qweft.chat.circuits import Circuits\nfrom qweft.cli.main import main\n"
+        "def look(self, layer):\n"
+        "    end = time.monotonic() + 3\n"
+        "    print('looking', flush=True)\n"
+        "    while time.monotonic() < end:\n"
+        "        torch.rand(300, 300) @ torch.rand(300, 300)\n"
+        "    return []\n"
+        "Circuits.expectations_of = look\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", slow, "ui", str(hybrid), "--port", "0"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        port = int(re.search(r":(\d+)/", process.stdout.readline())[1])
+        idle = socket.create_connection(("127.0.0.1", port))  # as browsers open them; nobody waits for these
+        thread = threading.Thread(target=lambda: Client(port).look(f"/expectations?voice=0&layer={LAYER}"))
+        thread.start()
+        assert process.stdout.readline() == "looking\n"
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0 and "Traceback" not in process.stderr.read()
+        assert time.monotonic() - started < 20
+        thread.join()  # and it has its answer
+        idle.close()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_settings_are_checked_as_options_are():
     with pytest.raises(QweftError, match="--top-p 2"):
         with_settings(ChatConfig(), {"top_p": 2})

@@ -30,3 +30,4 @@ def serve(adapter: Path, config: PageConfig, overrides: dict[str, Any], tell: Ca
             server.serve_forever()
         except KeyboardInterrupt:
             server.session.end()
+            server.wait()

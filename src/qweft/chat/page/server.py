@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from threading import Lock, Thread, current_thread
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from weakref import WeakSet
 
 from qweft.chat.page.session import Event, Session
 from qweft.errors import QweftError
@@ -52,6 +55,8 @@ class Server(ThreadingHTTPServer):
     session: Session
 
     def __init__(self, port: int):
+        self._busy: WeakSet[Thread] = WeakSet()
+        self._lock = Lock()
         try:
             super().__init__((HOST, port), Handler)
         except OSError as error:
@@ -64,6 +69,25 @@ class Server(ThreadingHTTPServer):
         """What to open in a browser."""
         return f"http://{HOST}:{self.server_port}/"
 
+    def is_asked(self) -> None:
+        """Remember the thread that calls as one that answers a request; a browser's idle connections are none."""
+        with self._lock:
+            self._busy.add(current_thread())
+
+    def wait(self, patience: float = 10.0) -> None:
+        """Wait until every request is answered, once no more are taken.
+
+        A thread that still computes when the interpreter ends would be ended within PyTorch, which aborts the program.
+
+        Args:
+            patience: Seconds.
+        """
+        end = monotonic() + patience
+        with self._lock:
+            busy = list(self._busy)
+        for thread in busy:
+            thread.join(max(0.0, end - monotonic()))
+
 
 class Handler(BaseHTTPRequestHandler):
     """One request."""
@@ -72,6 +96,11 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "qweft"
     sys_version = ""
     timeout = 60  # seconds for a request to be read
+
+    def parse_request(self) -> bool:
+        """As the standard library's, told to the server first."""
+        self.server.is_asked()
+        return super().parse_request()
 
     def do_GET(self) -> None:
         """A file of the page, or something to look at."""

@@ -82,7 +82,7 @@ class Session:
             answering.stop()
 
     def end(self, patience: float = 10.0) -> None:
-        """Stop, and wait for the end of the answer: no thread may compute while the program ends.
+        """Stop, wait for the end of the answer, and let no other begin.
 
         Args:
             patience: Seconds.
