@@ -20,6 +20,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
+from qweft.training.loop import Fit
 from tests.comparison.comparison_examples import run as example
 from tests.comparison.test_peft_methods import meta_llama
 
@@ -54,12 +55,16 @@ def timed(monkeypatch):
     """Steps that take as long as is said here; what was asked, in order."""
     seconds, asked = {"lora": [9.0, 1.0, 3.0, 2.0], "as_long": [9.0, 4.0, 1.0, 5.0]}, []
 
-    def step_seconds(bench, method):
+    def fit(bench, method):
         asked.append(method.name)
-        return seconds[method.name].pop(0)
+        return took(seconds[method.name].pop(0))
 
-    monkeypatch.setattr(step_times, "_step_seconds", step_seconds)
+    monkeypatch.setattr(step_times, "_fit", fit)
     return asked
+
+
+def took(step, bases=0.0):
+    return Fit(1.0, (), 4, step, 1, basis_seconds=bases)
 
 
 def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(config, timed):
@@ -68,7 +73,8 @@ def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(co
     steps = {record["method"]: record["steps"] for record in results["runs"]}
     assert steps == {"base": 0, "lora": 6, "large": 6, "as_long": 3}  # 6 steps of 2 s are 3 steps of 4 s
     budgets = {record["method"]: record["budget"] for record in results["runs"]}
-    matched = {"matches_time": "lora", "matches_parameters": "large", "step_seconds": [4.0, 2.0]}
+    matched = {"matches_time": "lora", "matches_parameters": "large"}
+    matched |= {"step_seconds": [4.0, 2.0], "basis_seconds": [0.0, 0.0]}
     assert budgets == {"base": None, "lora": None, "large": None, "as_long": matched}
     sizes = {record["method"]: record["trainable_parameters"] for record in results["runs"]}
     assert sizes["as_long"] == sizes["large"]
@@ -77,8 +83,19 @@ def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(co
 
 
 def test_a_slow_method_makes_one_step_at_least(config, timed, monkeypatch):
-    monkeypatch.setattr(step_times, "_step_seconds", lambda bench, method: 1e4 if method.name == "as_long" else 1.0)
+    monkeypatch.setattr(step_times, "_fit", lambda bench, method: took(1e4 if method.name == "as_long" else 1.0))
     assert [record["steps"] for record in run(config)["runs"] if record["method"] == "as_long"] == [1, 1]
+
+
+@pytest.mark.parametrize(("own", "its", "steps"), [(0.0, 9.0, 5), (3.0, 0.0, 2), (9.0, 9.0, 3), (99.0, 0.0, 1)])
+def test_what_finding_the_bases_takes_counts(config, monkeypatch, own, its, steps):
+    found = {"lora": took(2.0, its), "as_long": took(4.0, own)}
+    monkeypatch.setattr(step_times, "_fit", lambda bench, method: found[method.name])
+    bench = set_up(config, runner.Console(quiet=True))
+    for _ in range(2):  # measured, and read back
+        (method,) = (m for m in step_times.with_matched_time(bench) if m.name == "as_long")
+        assert method.steps == steps  # of 4 s, 6 steps of 2 s matched
+        assert method.budget["step_seconds"] == [4.0, 2.0] and method.budget["basis_seconds"] == [own, its]
 
 
 def test_times_are_measured_on_the_shared_model_and_leave_it_as_it_was(config):
@@ -93,7 +110,7 @@ def test_times_are_kept_by_what_they_depend_on(config, monkeypatch):
     """Another rate, seed, length or method beside leaves them; another batch or adapter is measured beside them."""
     asked = []
     monkeypatch.setattr(
-        step_times, "_step_seconds", lambda bench, m: asked.append(m.name) or (2.0 if m.name == "lora" else 4.0)
+        step_times, "_fit", lambda bench, m: asked.append(m.name) or took(2.0 if m.name == "lora" else 4.0)
     )
     console = runner.Console(quiet=True)
     shared = set_up(config, console)
@@ -116,7 +133,8 @@ def test_times_are_kept_by_what_they_depend_on(config, monkeypatch):
     assert steps(training=wider) == ({"as_long": 3}, ["as_long", "lora"])
     assert steps(training=wider) == steps() == ({"as_long": 3}, [])
     older = '{"fingerprint": "x", "seconds": {"lora": 1.0}}'
-    for text in ("{", "[]", "null", older, '{"x": {"seconds": [1.0, 0]}}', '{"x": {"seconds": [1.0]}}'):
+    negative = '{"x": {"seconds": [1.0, 1.0], "basis_seconds": [-1.0, 0.0]}}'
+    for text in ("{", "[]", "null", older, negative, '{"x": {"seconds": [1.0, 0]}}', '{"x": {"seconds": [1.0]}}'):
         (Path(config.output) / "step_times.json").write_text(text)
         with pytest.raises(QweftError, match=r"step_times\.json is damaged .*; remove that file to measure again"):
             steps()

@@ -144,3 +144,8 @@ def test_a_few_steps_are_timed(tmp_path, capsys):
     assert "time of all steps" in capsys.readouterr().out
     assert main(["plan", *options, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["timing"] is None
+    basis = ["--adapter", '{"preset": "mpo", "compress": "basis", "expand": "basis", "r": 2}']
+    assert main(["plan", *options[:-8], "--training.max_steps", "9", *basis, "--timed", "--json"]) == 0
+    timing = json.loads(capsys.readouterr().out)["timing"]
+    assert timing["basis_seconds"] > 0
+    assert timing["whole_seconds"] == pytest.approx(timing["basis_seconds"] + 9 * timing["step_seconds"])

@@ -110,7 +110,8 @@ def _rate(config: ComparisonConfig, method: MethodConfig) -> float:
 def _budget(method: MethodConfig) -> dict[str, Any] | None:
     if method.match_parameters is None and method.match_time is None:
         return None
-    return {"matches_time": method.match_time, "matches_parameters": method.match_parameters, "step_seconds": None}
+    matched = {"matches_time": method.match_time, "matches_parameters": method.match_parameters}
+    return {**matched, "step_seconds": None, "basis_seconds": None}
 
 
 def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodConfig]) -> None:

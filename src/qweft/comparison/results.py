@@ -54,7 +54,8 @@ class Run:
         eval_row_groups: Which of the rows belong together (the windows of one conversation, the problems of one
             template), as numbers; empty where each stands for itself.
         budget: What the run was made equal to: {"matches_time": a method or none, "matches_parameters": a method or
-            none, "step_seconds": [own, other] or none}; none where nothing was matched.
+            none, "step_seconds": [own, other] or none, "basis_seconds": [own, other] or none}; none where nothing was
+            matched.
         inspection: What was measured on the trained adapter; none where it was not.
         adapter_bytes: Size of the adapter's file of weights; none for the base model, or where none was kept.
         forgetting: The loss on other data, that it did not learn from: {"source", "loss", "row_losses" as

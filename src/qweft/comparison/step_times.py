@@ -1,4 +1,4 @@
-"""Equal wall-clock: how many steps of one method take the time of another's training."""
+"""Equal wall-clock: how many steps of one method take the time of another's training, its bases among it."""
 
 import json
 import statistics
@@ -15,8 +15,11 @@ from qweft.comparison.claims import claimed, done_by_any
 from qweft.comparison.methods import Method
 from qweft.errors import QweftError
 from qweft.files import write_json
-from qweft.training.loop import fit, steps_of
+from qweft.training.config import FIRST_BASIS_ROWS
+from qweft.training.loop import Fit, fit, steps_of
 
+Pair = tuple[float, float]
+"""Seconds, own and the other's."""
 FILE = "step_times.json"
 ROUNDS = 3
 """Each method is measured once a round, in turn, so that what slows the machine for a while slows all of them."""
@@ -29,7 +32,8 @@ HARMLESS = 1e-6
 def with_matched_time(bench: Bench) -> list[Method]:
     """The methods, those with `match_time` with their number of steps.
 
-        steps = max(1, round(steps of the other * its seconds a step / own seconds a step))
+        steps = max(1, round((steps of the other * its seconds a step + those of its bases - those of own bases)
+                             / own seconds a step))
 
     Measured once and kept in the output folder, so that a comparison that goes on later has the same steps, and a
     method that is added to it leaves those of the others as they are.
@@ -47,13 +51,16 @@ def with_matched_time(bench: Bench) -> list[Method]:
     ]
 
 
-def _matched(method: Method, steps: int, own: float, other: float) -> Method:
-    budget = {**(method.budget or {}), "step_seconds": [own, other]}
-    return replace(method, steps=max(1, round(steps * other / own)), budget=budget)
+def _matched(method: Method, steps: int, step: Pair, bases: Pair) -> Method:
+    budget = {**(method.budget or {}), "step_seconds": list(step), "basis_seconds": list(bases)}
+    left = steps * step[1] + bases[1] - bases[0]
+    return replace(method, steps=max(1, round(left / step[0])), budget=budget)
 
 
-def _seconds(bench: Bench, pairs: Mapping[str, str]) -> dict[str, tuple[float, float]] | None:
-    """Seconds a step, own and the other's, of each method with `match_time`; none while another process measures.
+def _seconds(bench: Bench, pairs: Mapping[str, str]) -> dict[str, tuple[Pair, Pair]] | None:
+    """Seconds of a step and of the bases, own and the other's, of each method with `match_time`.
+
+    None while another process measures.
 
     Args:
         bench: What the runs share.
@@ -72,26 +79,35 @@ def _seconds(bench: Bench, pairs: Mapping[str, str]) -> dict[str, tuple[float, f
             bench.console.print(f"measuring a step of {', '.join(m.name for m in measured)}", highlight=False)
             found = bench.executor.call(bench, _measure, measured)
             for name, other in missing.items():
-                kept[keys[name]] = {"method": name, "matches_time": other, "seconds": [found[name], found[other]]}
+                (step, bases), (its_step, its_bases) = found[name], found[other]
+                seconds = {"seconds": [step, its_step], "basis_seconds": [bases, its_bases]}
+                kept[keys[name]] = {"method": name, "matches_time": other, **seconds}
             write_json(path, kept)
-    return {name: (kept[key]["seconds"][0], kept[key]["seconds"][1]) for name, key in keys.items()}
+    return {name: _pairs(kept[key]) for name, key in keys.items()}
+
+
+def _pairs(entry: Mapping[str, Any]) -> tuple[Pair, Pair]:
+    """Of a step and of the bases, which times from before there were any do not have."""
+    (step, its_step), (bases, its_bases) = entry["seconds"], entry.get("basis_seconds", (0.0, 0.0))
+    return (float(step), float(its_step)), (float(bases), float(its_bases))
 
 
 def _key(bench: Bench, own: Method, other: Method) -> str:
     """A hash of what the time of a step depends on: not of rates, seeds, numbers of steps or other methods."""
     training = bench.config.training
     work = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
+    if training.basis_rows != FIRST_BASIS_ROWS:
+        work.append(training.basis_rows)
     return fingerprint(bench, {"work": work, "adapters": [own.adapter, other.adapter]})
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """The times that were measured before, by their keys; {"seconds": [own, other]} and whose they are."""
+    """The times that were measured before, by their keys: those of `_pairs`, and whose they are."""
     if not path.is_file():
         return {}
     try:
         kept: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
-        pairs = [(float(own), float(other)) for own, other in (entry["seconds"] for entry in kept.values())]
-        if all(min(pair) > 0 for pair in pairs):
+        if all(min(step) > 0 and min(bases) >= 0 for step, bases in map(_pairs, kept.values())):
             return kept
         problem = "a time that is not above 0"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -102,22 +118,27 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     )
 
 
-def _measure(bench: Bench, methods: Sequence[Method]) -> dict[str, float]:
-    found: dict[str, list[float]] = {method.name: [] for method in methods}
+def _measure(bench: Bench, methods: Sequence[Method]) -> dict[str, Pair]:
+    found: dict[str, list[Fit]] = {method.name: [] for method in methods}
     for number in range(ROUNDS + 1):
         for method in methods:
-            seconds = _step_seconds(bench, method)
+            fitted = _fit(bench, method)
             if number:  # the first round compiles and fills caches
-                found[method.name].append(seconds)
-    return {name: statistics.median(each) for name, each in found.items()}
+                found[method.name].append(fitted)
+    return {
+        name: (
+            statistics.median(fitted.step_seconds_median for fitted in each),
+            statistics.median(fitted.basis_seconds for fitted in each),
+        )
+        for name, each in found.items()
+    }
 
 
-def _step_seconds(bench: Bench, method: Method) -> float:
+def _fit(bench: Bench, method: Method) -> Fit:
     budget = replace(bench.config.training, max_steps=STEPS, learning_rate=HARMLESS, seed=bench.config.seeds[0])
     set_seed(budget.seed)
     adapted = put_on(bench.loaded.model, method.adapter, STEPS)
     try:
-        pad = bench.loaded.tokenizer.pad_token_id
-        return fit(adapted, bench.data.train, pad, budget, f"{method.name}, timing").step_seconds_median
+        return fit(adapted, bench.data.train, bench.loaded.tokenizer.pad_token_id, budget, f"{method.name}, timing")
     finally:
         take_off(adapted, method.adapter)

@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Fit:
         best_step: The step of the adapter that is left, where it was chosen by its validation loss.
         validation_curve: (step, validation loss).
         warnings: What was noticed of the circuits' gradients.
+        basis_seconds: Wall time of finding the bases of an adapter that has fixed ones, before the first step.
     """
 
     train_loss: float
@@ -61,6 +63,7 @@ class Fit:
     best_step: int | None = None
     validation_curve: tuple[tuple[int, float], ...] = ()
     warnings: tuple[str, ...] = ()
+    basis_seconds: float = 0.0
 
 
 def units(training: TrainingConfig, rows: Sequence[Encoded]) -> list[Any]:
@@ -126,13 +129,22 @@ def _checkpoint(model: Any, wanted: bool) -> None:
             model.gradient_checkpointing_disable()
 
 
-def _find_bases(model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig) -> None:
-    """Of an adapter whose fixed ones are not there yet; on a resumed run they come with the checkpoint."""
+def _find_bases(model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig) -> float:
+    """Of an adapter whose fixed ones are not there yet; on a resumed run they come with the checkpoint.
+
+    Returns:
+        The seconds it took; 0 where none were missing.
+    """
+    missing = without_bases(model)
+    if not missing:
+        return 0.0
+    started = time.perf_counter()
     collate, size = Collator(pad_token_id), training.batch_size
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
     chosen = [rows[place] for place in drawn[: training.basis_rows].tolist()]
-    for name in without_bases(model):
+    for name in missing:
         find_bases(model, (collate(chosen[at : at + size]) for at in range(0, len(chosen), size)), name)
+    return time.perf_counter() - started
 
 
 def fit(
@@ -168,8 +180,7 @@ def fit(
         _checkpoint(model, True)
     try:
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
-            if beside.found is None:
-                _find_bases(model, rows, pad_token_id, training)
+            basis_seconds = _find_bases(model, rows, pad_token_id, training) if beside.found is None else 0.0
             args = arguments(training, len(places), beside.staging or folder, model.device, beside)
             if getattr(model, "peft_type", None) == "QWTHN":
                 args.ddp_find_unused_parameters = False  # every one has a gradient; looking for others costs each step
@@ -211,6 +222,7 @@ def fit(
         validation.best_step if validation else None,
         tuple(validation.curve) if validation else (),
         tuple(watch.warnings),
+        basis_seconds,
     )
 
 

@@ -24,13 +24,16 @@ class Timing:
         steps: Steps that were timed.
         step_seconds: Median wall time of one.
         peak_memory_bytes: Largest memory in use while they ran, of the whole process on a CPU.
-        whole_seconds: All steps of the run; its evaluations and the loading of the model are not in it.
+        whole_seconds: All steps of the run and what came before the first; its evaluations and the loading of the model
+            are not in it.
+        basis_seconds: Finding the bases of an adapter that has fixed ones, once before the first step.
     """
 
     steps: int
     step_seconds: float
     peak_memory_bytes: int
     whole_seconds: float
+    basis_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -41,9 +44,11 @@ class Timing:
         minutes, seconds = divmod(round(self.whole_seconds), 60)
         hours, minutes = divmod(minutes, 60)
         whole = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+        bases = [("time to find the bases", f"{self.basis_seconds:.2f} s")] if self.basis_seconds else []
         return [
             (f"time of a step (median of {self.steps})", f"{self.step_seconds:.2f} s"),
-            ("time of all steps", whole),
+            *bases,
+            ("time of all steps" + (" and the bases" if bases else ""), whole),
             ("memory: measured at its peak", f"{self.peak_memory_bytes / 2**20:,.0f} MiB"),
         ]
 
@@ -65,4 +70,5 @@ def time_steps(config: RunConfig, data: Data, steps: int) -> Timing:
     timed = min(TIMED, steps)
     budget = replace(config.training, max_steps=timed)
     found = fit(model, data.train, loaded.tokenizer.pad_token_id, budget, "timing")
-    return Timing(timed, found.step_seconds_median, found.peak_memory_bytes, found.step_seconds_median * steps)
+    whole = found.basis_seconds + found.step_seconds_median * steps
+    return Timing(timed, found.step_seconds_median, found.peak_memory_bytes, whole, found.basis_seconds)
