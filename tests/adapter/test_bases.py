@@ -56,7 +56,7 @@ def test_a_sketch_finds_the_leading_directions_of_a_sum_of_outer_products():
     torch.manual_seed(0)
     sizes = 0.5 ** torch.arange(60.0)
     x, dy = torch.randn(60, 90), sizes[:, None] * torch.randn(60, 70)  # 60 tokens, ever smaller gradients
-    sketch = GradientSketch(90, 70, 5, torch.device("cpu"), place=3)
+    sketch = GradientSketch(90, 70, 5, torch.device("cpu"))
     for at in range(0, 60, 20):
         sketch.add(x[at : at + 20].view(2, 10, 90), dy[at : at + 20].view(2, 10, 70))
     into, out = sketch.directions()
@@ -158,18 +158,114 @@ def test_one_side_may_be_a_basis_alone():
         assert trained(model)(**BATCH).loss.item() < first
 
 
-def test_an_adapter_whose_directions_were_not_found_is_not_trained():
-    model = adapted(found=False)
+def matrices(model):
+    return {
+        (name, place): getattr(layer.branch_of(layer.active_adapters[0]), place).matrix().detach().clone()
+        for name, layer in layers_of(model).items()
+        for place in ("compress", "expand")
+    }
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+@pytest.mark.parametrize("checkpointing", [None, False, True], ids=["plain", "checkpointing", "re-entrant"])
+@pytest.mark.parametrize("core", ["linear", "quantum_linear"])
+def test_nobody_need_ask_the_first_backward_pass_finds_them(core, checkpointing, make):
+    targets = ["c_attn", "c_fc"] if make is tiny_gpt2 else ["q_proj", "down_proj"]
+    model = adapted(core, make, found=False, target_modules=targets)
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and "qwthn" not in name:
+            module.p = 0.0
+    model.train()
+    if checkpointing is not None:
+        model.gradient_checkpointing_enable({"use_reentrant": checkpointing})
+        model.enable_input_require_grads()
+    loss = model(**BATCH).loss
+    torch.testing.assert_close(loss, make()(**BATCH).loss)
     assert without_bases(model) == ["default"]
-    with torch.no_grad():
-        model.eval()(**BATCH)  # as the base model
-    with pytest.raises(QweftError, match=r"call qweft\.find_bases\(model, batches\)"):
-        model.train()(**BATCH)
-    compiled = torch.compile(model, backend="eager")
-    with pytest.raises(QweftError, match=r"call qweft\.find_bases"):
-        compiled(**BATCH)
-    find_bases(model, [BATCH])
+    with pytest.warns(UserWarning, match="'default' are those of its first batch alone; qweft.find_bases") as told:
+        loss.backward()
+    assert len({str(warning.message) for warning in told}) == 1 and without_bases(model) == []
+    asked = adapted(core, make, target_modules=targets)
+    for place, matrix in matrices(model).items():
+        torch.testing.assert_close(matrix, matrices(asked)[place], atol=1e-3, rtol=0)
+    asked(**BATCH).loss.backward()
+    for (name, found), wanted in zip(model.named_parameters(), asked.parameters(), strict=True):
+        if wanted.requires_grad:
+            torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-2, atol=1e-2 * wanted.grad.abs().max().item())
+            assert found.grad.any() == ("angles" not in name), name  # theirs come with Q, which starts at zero
+    start = loss.item()
+    assert trained(model)(**BATCH).loss.item() < start
+
+
+def test_two_forward_passes_before_the_first_backward_and_a_second_backward():
+    """As in the losses of preferences; each is computed again for its checkpoints, after the other gave directions."""
+    other = {"input_ids": TOKENS.flip(1), "labels": TOKENS.flip(1)}
+    model = adapted(found=False).train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    (model(**BATCH).loss - 0.5 * model(**other).loss).backward()
+    plain = adapted(found=False).train()
+    loss = plain(**BATCH).loss - 0.5 * plain(**other).loss
+    loss.backward(retain_graph=True)
+    for found, wanted in zip(model.parameters(), plain.parameters(), strict=True):
+        if wanted.requires_grad:
+            torch.testing.assert_close(found.grad, wanted.grad)
+    once = [p.grad.clone() for p in plain.parameters() if p.requires_grad]
+    loss.backward()
+    for parameter, gradient in zip([p for p in plain.parameters() if p.requires_grad], once, strict=True):
+        torch.testing.assert_close(parameter.grad, 2 * gradient)
+
+
+def test_a_first_pass_that_says_nothing_is_not_taken():
+    model = adapted(found=False).train()
+    for factor, wanted in ((torch.inf, torch.nan), (0.0, 0.0), (torch.nan, torch.nan)):
+        (model(**BATCH).loss * factor).backward()
+        assert without_bases(model) == ["default"]
+        for parameter in [p for p in model.parameters() if p.requires_grad]:
+            torch.testing.assert_close(parameter.grad, torch.full_like(parameter, wanted), equal_nan=True)
+            parameter.grad = None
+    with pytest.warns(UserWarning, match="first batch alone"):
+        model(**BATCH).loss.backward()
+    for place, matrix in matrices(model).items():
+        torch.testing.assert_close(matrix, matrices(adapted())[place], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["weight", "random"])
+def test_other_bases_are_there_at_the_first_step(kind):
+    model = adapted(found=False, basis=kind).train()
+    model(**BATCH).loss.backward()
     assert without_bases(model) == []
+    assert all(p.grad.any() for p in model.parameters() if p.requires_grad)
+
+
+def test_before_its_directions_are_found_an_adapter_is_as_the_base_model(tmp_path):
+    model = adapted(found=False)
+    with torch.no_grad():
+        assert torch.equal(model.train()(**BATCH).logits, tiny_llama()(**BATCH).logits)
+    model.save_pretrained(tmp_path)
+    again = PeftModel.from_pretrained(tiny_llama(), tmp_path, is_trainable=True)
+    assert without_bases(again) == without_bases(model) == ["default"]
+
+
+def test_compiled_or_not_they_are_found_and_as_one_graph_it_is_told():
+    torch.compiler.reset()
+    plain, compiled = adapted(found=False), adapted(found=False)
+    run = torch.compile(compiled.train(), backend="aot_eager")
+    plain.train()
+    wanted, found = ([p for p in model.parameters() if p.requires_grad] for model in (plain, compiled))
+    optimizers = [torch.optim.SGD(trained, lr=0.5) for trained in (wanted, found)]
+    for _ in range(3):
+        plain(**BATCH).loss.backward()
+        run(**BATCH).loss.backward()
+        for ours, theirs in zip(found, wanted, strict=True):
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+    torch.compiler.reset()
+    layer = layers_of(adapted(found=False))["base_model.model.model.layers.0.self_attn.q_proj"]
+    with pytest.raises(Exception, match=r"call qweft\.find_bases\(model, batches\) after get_peft_model"):
+        torch.compile(layer, backend="eager", fullgraph=True)(torch.ones(1, 20))
+    torch.compiler.reset()
 
 
 def test_directions_are_not_replaced_without_a_word():

@@ -20,8 +20,11 @@ torch.set_num_threads(1)
 rank, store, cases = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 
-def ready(reentrant):
-    config = QwthnConfig.preset("qtha", r=3, width=8, bond_dimension=2, circuit_layers=2, init_weights=False)
+def ready(preset, reentrant):
+    if preset == "basis":  # its directions are found by the first backward pass, of both halves
+        config = QwthnConfig.preset("basis", r=3)
+    else:
+        config = QwthnConfig.preset(preset, r=3, width=8, bond_dimension=2, circuit_layers=2, init_weights=False)
     torch.manual_seed(3)
     model = get_peft_model(tiny_llama(), config).train()
     if reentrant is not None:
@@ -42,10 +45,10 @@ def full(tensor):
 def trained(model):
     return [p for p in model.parameters() if p.requires_grad]
 
-def check(wrapper, reentrant):
+def check(preset, wrapper, reentrant):
     tokens = torch.arange(48).view(4, 12)
-    single = ready(reentrant)
-    parallel = wrapped(ready(reentrant), wrapper)
+    single = ready(preset, reentrant)
+    parallel = wrapped(ready(preset, reentrant), wrapper)
     optimizers = [torch.optim.SGD(trained(m), lr=0.5) for m in (single, parallel)]
     for step in range(3):
         single(input_ids=tokens, labels=tokens).loss.backward()
@@ -61,15 +64,16 @@ def check(wrapper, reentrant):
             losses = [m(input_ids=tokens, labels=tokens).loss for m in (parallel, single)]
         torch.testing.assert_close(*losses)
 
-for wrapper, reentrant in cases:
-    print("begun:", wrapper, reentrant, file=sys.stderr, flush=True)
-    check(wrapper, reentrant)
+for preset, wrapper, reentrant in cases:
+    print("begun:", preset, wrapper, reentrant, file=sys.stderr, flush=True)
+    check(preset, wrapper, reentrant)
 dist.destroy_process_group()
 """
 
 
-# How the model is wrapped; whether checkpointing is re-entrant, or none. One after another in the same two processes.
-CASES = [("ddp", None), ("ddp", False), ("ddp", True), ("fsdp", None), ("fsdp", False)]
+# What is trained, how the model is wrapped, whether checkpointing is re-entrant, or none; in the same two processes.
+WAYS = [("ddp", None), ("ddp", False), ("ddp", True), ("fsdp", None), ("fsdp", False)]
+CASES = [(preset, *way) for preset in ("qtha", "basis") for way in WAYS]
 
 
 def test_two_ranks_equal_one(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from peft import get_peft_model
 from torch.func import functional_call
 
-from qweft import QwthnConfig, presets
+from qweft import QwthnConfig, find_bases, presets
 from qweft.adapter import QwthnLinear, prepared, together
 from tests.tiny_models import tiny_llama
 
@@ -27,6 +27,7 @@ def ready(preset="qtha", **changes):
     for parameter in model.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter)
+    find_bases(model, [{"input_ids": TOKENS, "labels": TOKENS}])
     return model.train()
 
 

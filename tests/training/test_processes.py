@@ -34,12 +34,11 @@ def options(run):
 
 
 @pytest.mark.slow
-def test_two_ranks_are_one(files, tmp_path):  # noqa: F811
+@pytest.mark.parametrize(("adapter", "trained"), [("qtha", 640), ("basis", 96)])
+def test_two_ranks_are_one(files, tmp_path, adapter, trained):  # noqa: F811
     """Started as accelerate starts a rank; each takes half of a batch."""
-
-    alone = config(
-        files, tmp_path / "one", every=None, training={"batch_size": 4}, validation=ValidationConfig(every=4)
-    )
+    batch = {"batch_size": 4}
+    alone = config(files, tmp_path / "one", adapter, None, batch, validation=ValidationConfig(every=4))
     alone = replace(alone, adapter=alone.adapter | {"dropout": 0.0})  # two processes draw other numbers than one
     one = train(alone)
     launch = [
@@ -57,7 +56,7 @@ def test_two_ranks_are_one(files, tmp_path):  # noqa: F811
     ]  # fmt: skip
     said = [rank.communicate(timeout=300)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], said
-    assert "training 640" in said[0] and "training 640" not in said[1]  # the first one speaks
+    assert f"training {trained}" in said[0] and f"training {trained}" not in said[1]  # the first one speaks
     record = json.loads((tmp_path / "two" / "run.json").read_text())
     assert record["training"]["steps"] == 8
     for (_, theirs), (_, ours) in zip(record["training"]["curve"], one.fit.curve, strict=True):

@@ -19,6 +19,7 @@ from qweft.training.run import train
 TARGETS = ["q_proj", "v_proj"]
 ADAPTERS = {
     "qtha": {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "dropout": 0.2, "target_modules": TARGETS},
+    "basis": {"preset": "basis", "r": 4, "dropout": 0.2, "target_modules": [*TARGETS, "down_proj"]},
     "lora": {"peft_type": "LORA", "r": 2, "lora_dropout": 0.2, "target_modules": TARGETS},
 }  # fmt: skip
 
@@ -69,8 +70,8 @@ def stop_after(monkeypatch, step):
     ids=["plain", "packing", "rates", "checkpointing"],
 )
 def test_stopped_and_resumed_is_never_stopped(files, tmp_path, monkeypatch, adapter, training):
-    if "learning_rates" in training and adapter == "qtha":
-        training = {"learning_rates": {"circuit": 3e-2, "linear": 3e-3}}
+    if "learning_rates" in training and adapter != "lora":
+        training = {"learning_rates": {"circuit": 3e-2, "linear": 3e-3} if adapter == "qtha" else {"linear": 3e-3}}
     whole = train(config(files, tmp_path / "whole", adapter, None, training))
     with monkeypatch.context() as patch:
         stop_after(patch, 4)

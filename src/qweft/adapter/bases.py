@@ -1,16 +1,4 @@
-"""The directions in which an adapter with fixed bases can change a layer, found before its training.
-
-    G = d loss / d W0 = sum over tokens of dy x^T,   G = U S V^T,   C = (V_1 .. V_r)^T,   E = (U_1 .. U_r)
-
-Then the gradient with respect to K, at K = 0, is alpha / r times the r x r block of G that holds the most of it. Fixed
-bases of W0's own singular directions ("weight") are LoRA-XS's (arXiv 2405.17604), here without its singular values; the
-gradient's are LoRA-GA's start of trained maps (arXiv 2407.05000), and LoRA-SB (arXiv 2411.19557) fixes bases that
-approximate the first update, with another start of K.
-
-G is never formed. Each layer adds up two products with random matrices while the batches go by, and G is rebuilt from
-these (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048): memory for 12 r numbers of each
-input and output of a layer, one pass over the batches, and nothing asked of the base layer, which may be quantized.
-"""
+"""The directions in which an adapter with fixed bases can change a layer, found before its training."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,70 +8,15 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.basis_maps import BasisMap
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.directions import bases_of, give, of_weight, random
 from qweft.adapter.layer import QwthnLinear
+from qweft.adapter.sketch import Directions, GradientSketch
 from qweft.errors import QweftError
 
-OVERSAMPLING = 4
-"""Columns of the sketch for each direction that is wanted; the sketch of the other side has twice as many."""
-POWER_STEPS = 8
-"""Of the decomposition of W0, whose singular values fall slowly."""
-SEED = 20250312
-"""Of the sketches' random matrices, so that the same batches give the same directions whatever was drawn before."""
 IGNORED = -100
 """The label of a token without loss."""
-
-Directions = tuple[torch.Tensor, torch.Tensor]
-"""Orthonormal columns on the side of a layer's input, (d_in, r), and of its output, (d_out, r)."""
-
-
-class GradientSketch:
-    """Y = G Omega and Z = Psi G of one layer, added up token by token.
-
-    Args:
-        into: d_in.
-        out: d_out.
-        r: Directions wanted.
-        device: Where it is added up.
-        place: The layer's number in the model, by which Omega (d_in, k) and Psi (2 k, d_out) are drawn.
-    """
-
-    def __init__(self, into: int, out: int, r: int, device: torch.device, place: int):
-        self.r = r
-        k = min(OVERSAMPLING * r, into, out)
-        generator = torch.Generator().manual_seed(SEED + place)
-        self._omega = torch.randn(into, k, generator=generator).to(device)
-        self._psi = torch.randn(2 * k, out, generator=generator).to(device)
-        self._y, self._z = torch.zeros(out, k, device=device), torch.zeros(2 * k, into, device=device)
-
-    @torch.no_grad()
-    def add(self, x: torch.Tensor, dy: torch.Tensor) -> None:
-        """Inputs (..., d_in) of the layer and the loss's gradients with respect to its outputs (..., d_out)."""
-        device = self._y.device
-        x, dy = (rows.reshape(-1, rows.shape[-1]).to(device, torch.float32) for rows in (x, dy))
-        self._y += dy.T @ (x @ self._omega)
-        self._z += (dy @ self._psi.T).T @ x
-
-    def directions(self) -> Directions:
-        """V (d_in, r) and U (d_out, r), the leading singular directions of G, on the CPU."""
-        y, z, psi = (tensor.cpu().double() for tensor in (self._y, self._z, self._psi))
-        frame = torch.linalg.qr(y).Q
-        rest = torch.linalg.lstsq(psi @ frame, z).solution  # (k, d_in), G = frame rest
-        left, _, right = torch.linalg.svd(rest, full_matrices=False)
-        return right[: self.r].T.float(), (frame @ left[:, : self.r]).float()
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the gradient was a number throughout."""
-        return bool(torch.isfinite(self._y).all())
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether there was no gradient."""
-        return not bool(self._y.any())
 
 
 def find_bases(
@@ -95,7 +28,8 @@ def find_bases(
     """Find the directions of an adapter's fixed bases; an adapter without any is left as it is.
 
     To be called once, after `get_peft_model` and before the first step, as `qweft train` and `qweft compare` do; in
-    every process with the same batches.
+    every process with the same batches. Without this call the gradient's are found by the first backward pass alone,
+    whose step then changes nothing (`qweft.adapter.search`).
 
         model = get_peft_model(base, QwthnConfig(compress="basis", core="linear", expand="basis", r=16))
         find_bases(model, [collate(rows[:32])])
@@ -123,7 +57,7 @@ def find_bases(
     layers = {
         name: m for name, m in model.named_modules() if isinstance(m, QwthnLinear) and adapter_name in m.qwthn_core
     }
-    if not again and any(basis.is_found for layer in layers.values() for basis in _bases(layer, adapter_name)):
+    if not again and any(b.is_found for layer in layers.values() for b in bases_of(layer.branch_of(adapter_name))):
         raise QweftError(
             f"adapter {adapter_name!r} has its directions, and in others what it learned would mean something else; "
             "leave the call out, or pass again=True before anything is trained"
@@ -132,14 +66,11 @@ def find_bases(
     if kind == "gradient":
         found = _of_gradients(model, layers, batches, adapter_name)
     else:
-        find = _of_weight if kind == "weight" else _random
+        find = of_weight if kind == "weight" else random
         found = {name: find(layer, layer.qwthn_r[adapter_name]) for name, layer in layers.items()}
     for each in [name for name, other in configs.items() if other is config]:
         for name, (into, out) in found.items():
-            branch = layers[name].branch_of(each)
-            for part, directions in ((branch.compress, into), (branch.expand, out)):
-                if isinstance(part, BasisMap):
-                    part.set(directions)
+            give(layers[name].branch_of(each), (into, out))
 
 
 def without_bases(model: nn.Module) -> list[str]:
@@ -149,8 +80,8 @@ def without_bases(model: nn.Module) -> list[str]:
         if not isinstance(layer, QwthnLinear):
             continue
         for name in layer.qwthn_core:
-            is_trained = any(tensor.requires_grad for tensor in layer.branch_of(name).tensors())
-            if is_trained and not all(basis.is_found for basis in _bases(layer, name)):
+            branch = layer.branch_of(name)
+            if not branch.is_found and any(tensor.requires_grad for tensor in branch.tensors()):
                 found[name] = None
     return list(found)
 
@@ -159,20 +90,13 @@ def _has_basis(config: QwthnConfig) -> bool:
     return "basis" in (config.compress, config.expand)
 
 
-def _bases(layer: QwthnLinear, adapter_name: str) -> list[BasisMap]:
-    branch = layer.branch_of(adapter_name)
-    return [part for part in (branch.compress, branch.expand) if isinstance(part, BasisMap)]
-
-
 def _of_gradients(
     model: Any, layers: Mapping[str, QwthnLinear], batches: Iterable[Mapping[str, Any]] | None, adapter_name: str
 ) -> dict[str, Directions]:
     sketches = {}
-    for place, (name, layer) in enumerate(layers.items()):
-        device = _bases(layer, adapter_name)[0].weight.device
-        sketches[name] = GradientSketch(
-            layer.in_features, layer.out_features, layer.qwthn_r[adapter_name], device, place
-        )
+    for name, layer in layers.items():
+        device = bases_of(layer.branch_of(adapter_name))[0].weight.device
+        sketches[name] = GradientSketch(layer.in_features, layer.out_features, layer.qwthn_r[adapter_name], device)
     watch, count = _Watch(), 0
     for name, layer in layers.items():
         watch.look_at(layer.get_base_layer(), sketches[name])
@@ -256,19 +180,3 @@ class _Watch:
         """Leave the layers as they were."""
         for handle in self._handles:
             handle.remove()
-
-
-@torch.no_grad()
-def _of_weight(layer: QwthnLinear, r: int) -> Directions:
-    weight = layer.get_base_weight().detach().float()
-    if isinstance(layer.get_base_layer(), Conv1D):
-        weight = weight.T
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        left, _, right = torch.svd_lowrank(weight.cpu(), q=min(2 * r + 8, *weight.shape), niter=POWER_STEPS)
-    return right[:, :r], left[:, :r]
-
-
-def _random(layer: QwthnLinear, r: int) -> Directions:
-    into, out = (torch.linalg.qr(torch.randn(size, r)).Q for size in (layer.in_features, layer.out_features))
-    return into, out

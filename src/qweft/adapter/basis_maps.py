@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from qweft.adapter.maps import LinearMap
-from qweft.errors import QweftError
 
 
 class BasisMap(LinearMap):
@@ -14,13 +13,18 @@ class BasisMap(LinearMap):
 
     The signs of singular vectors, and the order of equal ones, differ from machine to machine, so they cannot be
     computed again where the adapter is loaded.
+
+    Args:
+        shape: Of the matrix.
+        kind: Whose directions they are, as `QwthnConfig.basis`.
     """
 
     is_fixed = True
     weight: torch.Tensor
 
-    def __init__(self, shape: tuple[int, int]):
+    def __init__(self, shape: tuple[int, int], kind: str):
         super().__init__()
+        self.kind = kind
         self.register_buffer("weight", torch.zeros(shape))
         self.is_found = False
         """Whether there are directions: found here, or read from a file."""
@@ -65,24 +69,12 @@ class BasisMap(LinearMap):
         super()._load_from_state_dict(*args, **kwargs)
         self.look_again()
 
-    def check_found(self) -> None:
-        """Look whether it can be trained around.
-
-        Raises:
-            QweftError: If there are no directions: nothing could be learned.
-        """
-        if not self.is_found:
-            raise QweftError(
-                "the directions of this adapter's basis have not been found, so it cannot be trained: call "
-                "qweft.find_bases(model, batches) after get_peft_model, with some batches of what it is to learn"
-            )
-
 
 class BasisCompress(BasisMap):
     """d_in -> r: c_i is the component of x along direction i; matrix (r, d_in)."""
 
-    def __init__(self, into: int, r: int):
-        super().__init__((r, into))
+    def __init__(self, into: int, r: int, kind: str):
+        super().__init__((r, into), kind)
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
         """One in each row."""
@@ -92,8 +84,8 @@ class BasisCompress(BasisMap):
 class BasisExpand(BasisMap):
     """r -> d_out: the sum of h_i times direction i; matrix (d_out, r)."""
 
-    def __init__(self, r: int, out: int):
-        super().__init__((out, r))
+    def __init__(self, r: int, out: int, kind: str):
+        super().__init__((out, r), kind)
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
         """One in each column."""

@@ -28,7 +28,7 @@ def _make_compress(config: QwthnConfig, into: int, r: int) -> LinearMap:
         return DenseMap(into, r)
     if config.compress == "basis":
         _check_basis(r, into, "d_in")
-        return BasisCompress(into, r)
+        return BasisCompress(into, r, config.basis or "gradient")
     try:
         return MpoCompress(modes_for(config, into), modes_for(config, config.width), r, config.bond_dimension)
     except ValueError as error:
@@ -41,7 +41,7 @@ def _make_expand(config: QwthnConfig, r: int, out: int) -> LinearMap:
         return DenseMap(r, out)
     if config.expand == "basis":
         _check_basis(r, out, "d_out")
-        return BasisExpand(r, out)
+        return BasisExpand(r, out, config.basis or "gradient")
     try:
         return MpoExpand(r, modes_for(config, config.width), modes_for(config, out), config.bond_dimension)
     except ValueError as error:

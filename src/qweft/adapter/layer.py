@@ -12,7 +12,8 @@ from transformers.pytorch_utils import Conv1D
 from qweft.adapter.branch import make_branch
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.limits import check_size
-from qweft.adapter.prepared import Branch, Prepared, needs_graph, prepare
+from qweft.adapter.prepared import Branch, Prepared, in_backward, needs_graph, prepare
+from qweft.adapter.search import is_looking, look
 from qweft.circuit.precision import autocast_enabled, exact_products
 
 
@@ -41,6 +42,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         "scaling",
         "qwthn_shapes",
         "qwthn_prepared",
+        "qwthn_found_in",
     )
 
     def __init__(
@@ -60,6 +62,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.scaling: dict[str, float] = {}
         self.qwthn_shapes: dict[str, list[torch.Size]] = {}
         self.qwthn_prepared: dict[str, Prepared] = {}
+        self.qwthn_found_in: dict[str, int] = {}
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self.cast_input_dtype_enabled = True
@@ -106,8 +109,6 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         """The branch's matrices and angles: those built for the whole model, or its own where they do not fit."""
         if torch.compiler.is_compiling():  # the compiler is to see plain operations
             branch = self.branch_of(adapter_name)
-            if torch.is_grad_enabled():
-                branch.check_found()
             compress, expand, *angles = branch.build(branch.tensors())
             return Prepared((), (), compress, expand, tuple(angles), torch.is_grad_enabled())
         found = self.qwthn_prepared.get(adapter_name)
@@ -118,7 +119,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         tensors = branch.tensors()
         graph = needs_graph(tensors)
         # outside of the model's call a graph is built anew, but for a checkpoint that is computed again in a backward
-        usable = found is not None and (not graph or (found.has_graph and torch._C._current_graph_task_id() != -1))
+        usable = found is not None and (not graph or (found.has_graph and in_backward()))
         if found is None or not usable or not found.is_of(tensors):
             (found,) = prepare([branch], graph)
             self.keep_prepared(adapter_name, found)
@@ -143,6 +144,9 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
     def add_branch(self, result: torch.Tensor, x: torch.Tensor, adapter_name: str) -> torch.Tensor:
         """Return result + (alpha / r) E(core(C(dropout(x)))) for x (..., d_in) and result (..., d_out)."""
+        there = self.qwthn_compress[adapter_name].is_found and self.qwthn_expand[adapter_name].is_found
+        if not (there and adapter_name not in self.qwthn_found_in) and is_looking(self, adapter_name):
+            return look(result, x, self, adapter_name)
         prepared = self.prepared(adapter_name)
         core: Any = self.qwthn_core[adapter_name]
         scaling = self.scaling[adapter_name]

@@ -18,6 +18,8 @@ class LinearMap(nn.Module):
 
     is_fixed = False
     """Whether it is not trained."""
+    is_found = True
+    """Whether it is there: a fixed map may have to be found first."""
 
     def tensors(self) -> list[torch.Tensor]:
         """The parameters, or what stands in their place in a replica of the module."""
@@ -43,9 +45,6 @@ class LinearMap(nn.Module):
 
     def look_again(self) -> None:
         """See what is there after something else wrote to it; of what is trained nothing is kept aside."""
-
-    def check_found(self) -> None:
-        """Look whether it can be trained around; only a fixed map may have to be found first."""
 
     def matrix(self) -> torch.Tensor:
         """The dense matrix (out, in), differentiable in the parameters."""

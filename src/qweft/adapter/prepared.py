@@ -51,14 +51,10 @@ class Branch(NamedTuple):
         self.compress.look_again()
         self.expand.look_again()
 
-    def check_found(self) -> None:
-        """Look whether there is something to learn with; of fixed bases the directions must be there.
-
-        Raises:
-            QweftError: If they are not.
-        """
-        self.compress.check_found()
-        self.expand.check_found()
+    @property
+    def is_found(self) -> bool:
+        """Whether there is something to learn with: of fixed bases the directions must be there."""
+        return self.compress.is_found and self.expand.is_found
 
     def form(self) -> Hashable:
         """Branches that agree in this, and in the shapes, types and devices of their tensors, are built together."""
@@ -104,6 +100,11 @@ def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
+def in_backward() -> bool:
+    """Whether a backward pass is running, as it is where a checkpoint is computed again."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
 def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     """Build branches of one form together.
 
@@ -112,8 +113,6 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
         graph: Whether gradients to the parameters are wanted.
     """
     tensors = [branch.tensors() for branch in branches]
-    for branch in branches if graph else ():
-        branch.check_found()
     # what is made in inference mode could not take part in a graph later on
     with torch.inference_mode(False), torch.set_grad_enabled(graph):
         flat = _Together.apply(branches[0], len(branches), *(t for found in tensors for t in found))

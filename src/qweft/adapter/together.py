@@ -106,6 +106,8 @@ def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
         tensors = branch.tensors()
         layer.forget_prepared(name)
         graph = needs_graph(tensors)
+        if graph and not branch.is_found:
+            continue  # it adds nothing yet, see `search`
         plain = all(type(t) in (nn.Parameter, torch.Tensor) and t.device.type != "meta" for t in tensors)
         if plain and [t.shape for t in tensors] == layer.qwthn_shapes[name] and not (graph and _distributed()):
             shapes = tuple((t.shape, t.dtype, t.device) for t in tensors)
