@@ -1,0 +1,111 @@
+"""The candidates: what each is, and what was expected of it before it was tried."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from research.changes import (
+    Batches,
+    GatedCore,
+    PairsCore,
+    ReadingCore,
+    activation_directions,
+    shared_maps,
+    small_angles,
+    with_core,
+)
+
+ATTENTION = ["q_proj", "v_proj"]
+BEST = ["v_proj", "o_proj", "down_proj"]
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+SIZES = {"r": 4, "circuit_layers": 2, "width": 16, "bond_dimension": 4}
+"""Of the recorded presets in docs/results.md: 56,880 numbers on q_proj and v_proj."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of them.
+
+    Args:
+        adapter: As in a run's config.
+        expected: What was expected, in a few words, against the method that it changes.
+        rates: Learning rates that are tried.
+        change: What no config can say.
+        part_rates: Rates of parts, as multiples of the rate.
+    """
+
+    adapter: dict[str, Any]
+    expected: str
+    rates: tuple[float, ...] = (4e-3,)
+    change: Callable[[nn.Module, Batches], None] | None = None
+    part_rates: dict[str, float] = field(default_factory=dict)
+
+
+def lora(r: int, targets: list[str], *rates: float) -> Candidate:
+    return Candidate({"peft_type": "LORA", "r": r, "target_modules": targets}, "what is to be beaten", rates)
+
+
+def recorded(
+    expected: str, change: Any = None, part_rates: dict[str, float] | None = None, **changes: Any
+) -> Candidate:
+    adapter = {"preset": "qtha", **SIZES, "target_modules": ATTENTION, **changes}
+    return Candidate(adapter, expected, (5e-3, 1e-2, 2e-2), change, part_rates or {})
+
+
+def basis(expected: str, r: int = 24, targets: list[str] = BEST, **changes: Any) -> Candidate:
+    return Candidate({"preset": "basis", "r": r, "target_modules": targets, **changes}, expected, (4e-3,))
+
+
+def circuit(expected: str, change: Any = None, core: str = "quantum_linear", **changes: Any) -> Candidate:
+    maps = {"compress": "basis", "expand": "basis", "r": 22, "qubits": 4, "circuit_layers": 1}
+    adapter = {"preset": "qtha", "core": core, **maps, "target_modules": BEST, **changes}
+    return Candidate(adapter, expected, (2e-3, 4e-3), change)
+
+
+CANDIDATES = {
+    "lora_8": lora(8, ATTENTION, 3e-3, 6e-3, 1e-2),
+    "lora_1": lora(1, ATTENTION, 6e-3, 1e-2, 2e-2),
+    "lora_1_best_layers": lora(1, BEST, 4e-3, 8e-3),
+    "lora_1_down": lora(1, ["down_proj"], 8e-3, 1.6e-2),
+    "qtha": recorded("as in docs/results.md: 0.05 behind LoRA of its size"),
+    "near_identity": recorded("better than qtha: it starts as its classical part", small_angles),
+    "fast_angles": recorded("no change: the angles matter little", None, {"circuit": 10.0}),
+    "slow_angles": recorded("no change: the angles matter little", None, {"circuit": 0.1}),
+    "other_layers": recorded("better: v, o and down carry more of what is learned", target_modules=BEST),
+    "wide": recorded("a little better, at 2.4 times the size", r=8, width=32, circuit_layers=2),
+    "last_layers": recorded("worse", layers_to_transform=list(range(15, 30))),
+    "shared": recorded(
+        "better than qtha at the same size: wide maps cost little",
+        shared_maps,
+        r=16,
+        qubits=4,
+        compress="dense",
+        expand="dense",
+    ),
+    "shared_linear": recorded(
+        "as shared: the circuit matters little", shared_maps, r=16, compress="dense", expand="dense", core="linear"
+    ),
+    "basis_all": basis("less than 0.03 better than LoRA of its size", r=16, targets=ALL),
+    "basis_attention": basis("worse than on all layers", r=21, targets=["q_proj", "k_proj", "v_proj", "o_proj"]),
+    "basis_o_down": basis("as v, o and down", r=29, targets=["o_proj", "down_proj"]),
+    "basis": basis("the best of the choices of layers"),
+    "basis_large": basis("better by 0.03 for 1.8 times the size", r=33),
+    "basis_of_weights": basis("worse than LoRA: the weights do not know the task", basis="weight"),
+    "basis_random": basis("as the weights'", basis="random"),
+    "basis_of_activations": Candidate(
+        {"preset": "basis", "target_modules": BEST},
+        "between the weights' and the gradient's",
+        (4e-3, 8e-3),
+        activation_directions,
+    ),
+    "basis_quantum": circuit("a little better than basis"),
+    "basis_quantum_wide": circuit("better than four qubits and one layer", qubits=6, circuit_layers=2),
+    "basis_reading": circuit("better: its input has rms 1 and is chosen", with_core(ReadingCore)),
+    "basis_reading_mlp": circuit("as the circuit", with_core(ReadingCore), core="mlp_linear"),
+    "basis_gated": circuit("better than beside K: it bends where K acts", with_core(GatedCore)),
+    "basis_gated_mlp": circuit("as the circuit", with_core(GatedCore), core="mlp_linear"),
+    "basis_pairs": circuit("better than Z alone: ten numbers instead of four", with_core(PairsCore)),
+}
+"""By name; docs/research.md says what came out."""

@@ -1,0 +1,169 @@
+"""What a candidate does to an adapter that no config can say yet; applied to the adapted model before its first step."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from qweft.adapter import QwthnLinear
+from qweft.adapter.cores import LinearFunctionCore
+from qweft.adapter.directions import give
+from qweft.circuit.states import final_states
+
+NAME = "default"
+Batches = Sequence[Mapping[str, Any]]
+
+
+def layers_of(model: nn.Module) -> dict[str, QwthnLinear]:
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
+
+
+def replace_core(layer: QwthnLinear, core: nn.Module) -> None:
+    layer.qwthn_core[NAME] = core.to(next(layer.base_layer.parameters()).device)
+    layer.qwthn_shapes[NAME] = [tensor.shape for tensor in layer.branch_of(NAME).tensors()]
+    layer.forget_prepared(NAME)
+
+
+def small_angles(model: nn.Module, batches: Batches, factor: float = 0.05) -> None:
+    """Circuits near the identity: with angles t and inputs near zero every qubit's Z is near 1."""
+    with torch.no_grad():
+        for layer in layers_of(model).values():
+            layer.qwthn_core[NAME].angles.mul_(factor)
+
+
+def shared_maps(model: nn.Module, batches: Batches) -> None:
+    """One C and one E for all layers of a kind; each layer has its own K, Q and circuit, and K and Q start at zero."""
+    maps: dict[tuple[str, str], nn.Module] = {}
+    for name, layer in layers_of(model).items():
+        kind = name.rpartition(".")[2]
+        layer.qwthn_core[NAME].reset("recorded", zero=True)
+        layer.qwthn_expand[NAME].reset("recorded", zero=False)
+        for part, held in (("compress", layer.qwthn_compress), ("expand", layer.qwthn_expand)):
+            held[NAME] = maps.setdefault((kind, part), held[NAME])
+
+
+def inputs_of(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:
+    """X^T X of each adapted layer over the batches, (d_in, d_in)."""
+    found: dict[str, torch.Tensor] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def see(_: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+            x = args[0].detach().flatten(0, -2).float()
+            found[name] = found.get(name, 0) + x.T @ x
+
+        return see
+
+    handles = [layer.register_forward_pre_hook(watch(name)) for name, layer in layers_of(model).items()]
+    with torch.no_grad():
+        for batch in batches:
+            model(**batch)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def activation_directions(model: nn.Module, batches: Batches) -> None:
+    """C reads the leading directions of the layer's inputs; E keeps those of the gradient."""
+    for name, squares in inputs_of(model, batches).items():
+        layer = layers_of(model)[name]
+        branch = layer.branch_of(NAME)
+        leading = torch.linalg.eigh(squares.double()).eigenvectors.flip(1)[:, : layer.qwthn_r[NAME]].float()
+        give(branch, (leading, branch.expand.weight.clone()))
+
+
+def rms_of_c(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:
+    """Of each layer, the rms of each entry of c over the batches, (r,)."""
+    found = {}
+    for name, squares in inputs_of(model, batches).items():
+        compress = layers_of(model)[name].qwthn_compress[NAME].matrix().detach()
+        found[name] = ((compress @ squares) * compress).sum(1)
+    tokens = sum(batch["input_ids"].numel() for batch in batches)
+    return {name: (total / tokens).sqrt() for name, total in found.items()}
+
+
+class ReadingCore(LinearFunctionCore):
+    """h = Q q(A c) + K c: the circuit reads a trained A, (qubits, r), that starts with its first entries at rms 1."""
+
+    def __init__(self, r: int, function: Any, rms: torch.Tensor):
+        super().__init__(r, function)
+        start = torch.zeros(function.r, r)
+        for qubit in range(function.r):
+            start[qubit, qubit] = 1 / rms[qubit]
+        self.read_weight = nn.Parameter(start)
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [*super().tensors(), self.read_weight]
+
+    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        return *super().angles_of(tensors[:-1]), tensors[-1].clone()
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return super().combine(expand, tensors[:-1])
+
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.function.values(c @ angles[-1].T, *angles[:-1]), c], -1)
+
+
+class GatedCore(ReadingCore):
+    """h = K ((1 + G q(A c)) * c): what the circuit measures scales each entry that K reads; G starts at zero."""
+
+    def _add_matrices(self, r: int) -> None:
+        super()._add_matrices(r)
+        self.quantum_weight = nn.Parameter(torch.zeros(r, self.function.r))
+
+    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        own = len(self.function.trained) + len(self.function.fixed)
+        return *super().angles_of(tensors), tensors[own].clone()
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return expand @ tensors[-2]
+
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        *prepared, read, gate = angles
+        return c * (1 + self.function.values(c @ read.T, *prepared) @ gate.T)
+
+
+class PairsCore(ReadingCore):
+    """h = Q (q(A c), pairs) + K c: also Z_i Z_j of every pair of qubits, n (n + 1) / 2 numbers from one circuit."""
+
+    def _add_matrices(self, r: int) -> None:
+        super()._add_matrices(r)
+        n = self.function.r
+        self.quantum_weight = nn.Parameter(torch.zeros(r, n * (n + 1) // 2))
+
+    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        return tensors[0].clone(), tensors[-1].clone()
+
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        circuit, n = self.circuit, self.function.r
+        assert circuit is not None
+        t, read = angles
+        flat = (c @ read.T).float().flatten(0, -2)
+        chance = final_states(circuit, flat, t.flatten()).abs().square()
+        states = torch.arange(2**n, device=c.device)
+        signs = torch.stack([1.0 - 2.0 * (states >> (n - 1 - wire) & 1) for wire in range(n)])
+        pairs = [signs[i] * signs[j] for i in range(n) for j in range(i)]
+        values = chance @ torch.stack([*signs, *pairs]).T
+        return torch.cat([values.view(*c.shape[:-1], -1).to(c.dtype), c], -1)
+
+
+def with_core(kind: type[ReadingCore]) -> Callable[[nn.Module, Batches], None]:
+    """The core of that class in the place of each layer's, with the function that is there, K and Q at zero."""
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        rms = rms_of_c(model, batches)
+        for name, layer in layers_of(model).items():
+            core = kind(layer.qwthn_r[NAME], layer.qwthn_core[NAME].function, rms[name].clamp(min=1e-6))
+            core.reset("scaled", zero=True)
+            if isinstance(core, GatedCore):
+                nn.init.zeros_(core.quantum_weight)
+            replace_core(layer, core)
+
+    return change
+
+
+def count(parameters: Iterable[nn.Parameter]) -> int:
+    """Numbers that are trained; what is shared counts once."""
+    return sum(math.prod(parameter.shape) for parameter in parameters if parameter.requires_grad)

@@ -1,0 +1,67 @@
+"""What the candidates of docs/research.md do to an adapter: it starts as the base model, and all of it is trained."""
+
+import pytest
+import torch
+from peft import get_peft_model
+from research import changes
+from research.candidates import CANDIDATES
+
+from qweft import QwthnConfig, find_bases
+from tests.tiny_models import tiny_llama
+
+TOKENS = torch.arange(24).view(2, 12)
+BATCH = {"input_ids": TOKENS, "labels": TOKENS}
+IN_BASES = {"compress": "basis", "expand": "basis", "r": 4, "qubits": 3, "circuit_layers": 1}
+DENSE = {"compress": "dense", "expand": "dense", "r": 3, "circuit_layers": 1}
+CHANGES = {
+    "activations": (changes.activation_directions, {"preset": "basis", "r": 4}),
+    "shared": (changes.shared_maps, {"preset": "qtha", **DENSE}),
+    "small": (changes.small_angles, {"preset": "qtha", **DENSE}),
+    **{
+        f"{kind.__name__}-{core}": (changes.with_core(kind), {"preset": "qtha", "core": core, **IN_BASES})
+        for kind in (changes.ReadingCore, changes.GatedCore, changes.PairsCore)
+        for core in ("quantum_linear", "mlp_linear")
+        if kind is not changes.PairsCore or core == "quantum_linear"
+    },
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_it_starts_as_the_base_model_and_all_of_it_is_trained(name):
+    change, adapter = CHANGES[name]
+    preset = adapter.pop("preset") if "preset" in adapter else "qtha"
+    base = tiny_llama()(**BATCH).logits
+    model = get_peft_model(tiny_llama(), QwthnConfig.preset(preset, target_modules=["q_proj", "down_proj"], **adapter))
+    find_bases(model, [BATCH])
+    change(model, [BATCH])
+    with torch.no_grad():
+        torch.testing.assert_close(model(**BATCH).logits, base)
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert changes.count(model.parameters()) == sum(p.numel() for p in trained.values())
+    start = {n: p.detach().clone() for n, p in trained.items()}
+    optimizer = torch.optim.AdamW(trained.values(), lr=0.01, weight_decay=0)
+    losses = []
+    for _ in range(4):
+        loss = model(**BATCH).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert not [n for n, p in trained.items() if torch.equal(p, start[n])]
+
+
+def test_pairs_are_products_of_signs():
+    """Against the circuit's state by hand: with no CRZ and no angles, <Z_i Z_j> = cos(x_i) cos(x_j)."""
+    from qweft.adapter.functions import make_function
+
+    core = changes.PairsCore(3, make_function("quantum", 3, 1, True, None), torch.ones(3))
+    c = torch.tensor([[0.3, -0.7, 1.1]])
+    found = core.features(c, torch.zeros(core.circuit.parameters), torch.eye(3))
+    z = c.cos()[0]
+    wanted = torch.stack([*z, z[1] * z[0], z[2] * z[0], z[2] * z[1], *c[0]])
+    torch.testing.assert_close(found[0], wanted)
+
+
+def test_each_candidate_says_what_was_expected():
+    assert len(CANDIDATES) > 20 and all(candidate.expected and candidate.rates for candidate in CANDIDATES.values())
