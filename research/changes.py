@@ -1,4 +1,4 @@
-"""What a candidate does to an adapter that no config can say yet; applied to the adapted model before its first step."""
+"""What a candidate does to an adapter that no config can say yet, on the adapted model before its first step."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
