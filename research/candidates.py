@@ -12,6 +12,7 @@ from research.changes import (
     PairsCore,
     ReadingCore,
     activation_directions,
+    gradient_start,
     shared_maps,
     small_angles,
     with_core,
@@ -64,6 +65,18 @@ def circuit(expected: str, change: Any = None, core: str = "quantum_linear", **c
     return Candidate(adapter, expected, (2e-3, 4e-3), change)
 
 
+def half(expected: str, r: int, targets: list[str] = BEST, change: Any = None, **changes: Any) -> Candidate:
+    """C is a fixed basis, E is trained."""
+    adapter = {"preset": "lora", "compress": "basis", "r": r, "target_modules": targets, **changes}
+    return Candidate(adapter, expected, (4e-3, 8e-3, 1.6e-2), change)
+
+
+def started(expected: str, r: int, targets: list[str] = BEST, **changes: Any) -> Candidate:
+    """C and E are trained, and C starts at the gradient's directions."""
+    adapter = {"preset": "lora", "r": r, "target_modules": targets, **changes}
+    return Candidate(adapter, expected, (4e-3, 8e-3, 1.6e-2), gradient_start)
+
+
 CANDIDATES = {
     "lora_8": lora(8, ATTENTION, 3e-3, 6e-3, 1e-2),
     "lora_1": lora(1, ATTENTION, 6e-3, 1e-2, 2e-2),
@@ -99,6 +112,7 @@ CANDIDATES = {
         "between the weights' and the gradient's",
         (4e-3, 8e-3),
         activation_directions,
+        gradient_start,
     ),
     "basis_quantum": circuit("a little better than basis"),
     "basis_quantum_wide": circuit("better than four qubits and one layer", qubits=6, circuit_layers=2),
@@ -106,6 +120,14 @@ CANDIDATES = {
     "basis_reading_mlp": circuit("as the circuit", with_core(ReadingCore), core="mlp_linear"),
     "basis_gated": circuit("better than beside K: it bends where K acts", with_core(GatedCore)),
     "basis_gated_mlp": circuit("as the circuit", with_core(GatedCore), core="mlp_linear"),
+    "half_1": half("as basis: one input direction a layer, all output directions", 1),
+    "half_2": half("better than basis at 1.6 times the size", 2),
+    "half_2_quantum": half(
+        "a little better than half_2: more features of the same two", 2, core="quantum_linear", circuit_layers=2
+    ),
+    "started_1": started("better than LoRA of rank 1 there", 1),
+    "started_1_o_down": started("as started_1, at 21% of the parameters of LoRA of rank 8", 1, ["o_proj", "down_proj"]),
+    "lora_1_o_down": lora(1, ["o_proj", "down_proj"], 4e-3, 8e-3, 1.6e-2),
     "basis_pairs": circuit("better than Z alone: ten numbers instead of four", with_core(PairsCore)),
 }
 """By name; docs/research.md says what came out."""

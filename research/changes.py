@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from qweft.adapter import QwthnLinear
+from qweft.adapter.bases import _as_the_base_model, _labelled, _Watch
 from qweft.adapter.cores import LinearFunctionCore
 from qweft.adapter.directions import give
+from qweft.adapter.sketch import Directions, GradientSketch
 from qweft.circuit.states import final_states
 
 NAME = "default"
@@ -71,6 +73,27 @@ def activation_directions(model: nn.Module, batches: Batches) -> None:
         branch = layer.branch_of(NAME)
         leading = torch.linalg.eigh(squares.double()).eigenvectors.flip(1)[:, : layer.qwthn_r[NAME]].float()
         give(branch, (leading, branch.expand.weight.clone()))
+
+
+def gradient_directions(model: nn.Module, batches: Batches) -> dict[str, Directions]:
+    """Of each adapted layer of any kind: V (d_in, r) and U (d_out, r) of the gradient with respect to its weight."""
+    watch, sketches = _Watch(), {}
+    for name, layer in layers_of(model).items():
+        device = next(layer.base_layer.parameters()).device
+        sketches[name] = GradientSketch(layer.in_features, layer.out_features, layer.qwthn_r[NAME], device)
+        watch.look_at(layer.get_base_layer(), sketches[name])
+    with _as_the_base_model(model):
+        for batch in batches:
+            watch.backward(model(**batch).loss, _labelled(batch))
+    watch.stop()
+    return {name: sketch.directions() for name, sketch in sketches.items()}
+
+
+def gradient_start(model: nn.Module, batches: Batches) -> None:
+    """A trained dense C starts at the gradient's leading directions; E is zero, as it was."""
+    for name, (into, _) in gradient_directions(model, batches).items():
+        with torch.no_grad():
+            layers_of(model)[name].qwthn_compress[NAME].weight.copy_(into.T)
 
 
 def rms_of_c(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:
