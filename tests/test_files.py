@@ -1,10 +1,12 @@
 """Files and folders are replaced whole or not at all."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from qweft.files import folder_beside, write_json
+from qweft.errors import QweftError
+from qweft.files import check_can_be_written, folder_beside, write_json
 
 
 def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
@@ -39,3 +41,17 @@ def test_a_kill_between_the_renames_is_mended_by_the_next_write(tmp_path):
     with pytest.raises(OSError, match="again"), folder_beside(tmp_path / "adapter"):
         raise OSError("again")
     assert (tmp_path / "adapter" / "file").read_text() == "old"
+
+
+def test_whether_a_folder_can_be_written_is_seen_without_making_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for folder in (".", "new", "new/deeper", tmp_path, tmp_path / "new"):
+        check_can_be_written(Path(folder))
+    for folder in ("file", "file/new"):
+        with pytest.raises(QweftError, match=f"output {folder} cannot be written .*file is no folder"):
+            check_can_be_written(Path(folder))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(QweftError, match=r"output new cannot be written .Permission denied.; choose another --output"):
+        check_can_be_written(Path("new"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -89,6 +89,19 @@ def check_writable(folder: Path) -> None:
         raise QweftError(f"output {folder} cannot be written ({error.strerror}); choose another --output") from error
 
 
+def check_can_be_written(folder: Path) -> None:
+    """The same as far as it can be seen without making anything: what a dry run may do.
+
+    Raises:
+        QweftError: If the folder, or what it is to be made in, is a file, or may not be written to.
+    """
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise QweftError(f"output {folder} cannot be written ({there} is no folder); choose another --output")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise QweftError(f"output {folder} cannot be written (Permission denied); choose another --output")
+
+
 def finite(value: Any) -> Any:
     """The same, with null for every number that JSON does not have, and lists for tuples."""
     if isinstance(value, dict):

@@ -50,7 +50,7 @@ def commands(place):
 
 SAID = {
     "train": ["trainable parameters (2 layers)", "steps", "memory"],
-    "compare": ["lora", "qtha", "seeds 0, 1, 2"],
+    "compare": ["lora", "qtha", "seeds 0, 1, 2: 6 runs", "│ 2 │"],
     "tune": ["0.001, 0.01", "4 trainings of 2 steps; where the best rate lies at an end of the grid, up to 3 more"],
     "sweep": ["adapter.r", "2 of 2 all configurations"],
     "evaluate": ["QWTHN, ", "loss without and with it on 4 rows (", "more.jsonl", "3 rows (",
@@ -77,6 +77,25 @@ def test_it_says_what_would_be_done_and_leaves_nothing(place, tmp_path, monkeypa
     for words in SAID[command]:
         assert words in out
     assert not list(tmp_path.iterdir()) and sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "tune", "sweep", "export"])
+def test_an_output_that_cannot_be_written_is_found(place, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    given = [word if word != "out" else "file/deep/out" for word in commands(place)[command]]
+    assert main([command, *given, "--dry-run"]) == 2
+    assert "cannot be written (" in capsys.readouterr().err
+    given = [word if word != "out" else "new/deep/out" for word in commands(place)[command]]
+    assert main([command, *given, "--dry-run"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_data_that_are_not_there_are_found_before_a_model_is_loaded(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("qweft.training.run.load_model", lambda config: pytest.fail("the model was loaded"))
+    assert main(["train", str(place / "run.yaml"), "--output", "out", "--data.test_source", "none.jsonl"]) == 2
+    assert "data none.jsonl: there is no such file or folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["evaluate", "inspect", "export"])

@@ -189,3 +189,37 @@ def test_the_process_exits_with_status_2_and_no_traceback():
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == 'qweft: error: --training.batch_size: expected int, got "four"\n'
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "words"),
+    [
+        (
+            "train",
+            "seeds: [0]\nmethods: {}",
+            "methods stands in a config of qweft compare, and qweft train takes another",
+        ),
+        ("plan", "space: {}\nadapter: {}", "space stands in a config of qweft sweep, and qweft plan takes another one"),
+        (
+            "compare",
+            "adapter: {}\nspace: {}",
+            "space stands in a config of qweft sweep, and qweft compare takes another",
+        ),
+        (
+            "tune",
+            "output: x\nadapter: {}",
+            "adapter stands in a config of qweft train, and qweft tune takes another one",
+        ),
+    ],
+)
+def test_the_config_of_another_command_is_told_by_its_keys(tmp_path, monkeypatch, capsys, command, text, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text(text)
+    assert f"run.yaml: {words}" in sentence(capsys, [command, "run.yaml"])
+
+
+def test_rows_in_the_place_of_a_config(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text("{}")
+    said = "rows.jsonl: qweft train takes a config file (YAML) there; give the data as --data.source rows.jsonl"
+    assert said in sentence(capsys, ["train", "rows.jsonl"])

@@ -112,6 +112,33 @@ def test_evaluate_does_not_show_defaults_that_are_not_its_own(capsys):
     assert "(default" not in help_of(capsys, "evaluate")
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_lines_fit_80_columns_but_for_what_is_copied(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = help_of(capsys, command).splitlines()
+    copied = [line for line in lines if line.startswith(("usage:", "  qweft "))]
+    assert not [line for line in lines if len(line) > 80 and line not in copied]
+    assert not [line for line in lines if re.search(r"[a-z]-$", line)], "a name is broken at its hyphen"
+
+
+def test_defaults_are_shown_as_they_are_typed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    flat = " ".join((help_of(capsys, "train") + help_of(capsys, "compare")).split())
+    assert "(default: no)" in flat and "(default: 0,1,2)" in flat and "(default: 0.001,0.003,0.01,0.03)" in flat
+    assert "[]" not in flat and "'no'" not in flat
+
+
+def test_help_before_the_command_is_its_help(capsys):
+    assert help_of(capsys, "train")
+    with pytest.raises(SystemExit):
+        main(["help", "train"])
+    assert capsys.readouterr().out.startswith("usage: qweft train")
+    assert main(["help", "trian"]) == 2
+    assert "unknown command trian; did you mean train?" in capsys.readouterr().err
+    assert main(["--verion"]) == 2
+    assert "did you mean --version?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
 def test_top_help_lists_the_commands(capsys, argv):
     assert main(argv) == 0

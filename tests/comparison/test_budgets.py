@@ -233,7 +233,7 @@ def test_a_dry_run_says_what_each_method_gets(config, capsys):
     table = runner.describe(dataclasses.replace(config, search=True))
     cells = {column.header: list(column.cells) for column in table.columns}
     assert cells["learning rate"] == ["0.01", "searched", "as large"]
-    assert cells["steps"] == ["all", "all", "time of lora"]
+    assert cells["steps"] == ["6", "6", "time of lora"]
     assert table.caption == "all adapters: peft_type LORA, target_modules q_proj"  # once, not in every row
     assert not any("target_modules" in cell for cell in cells["adapter"])
 

@@ -51,6 +51,12 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     ("name", "content", "words"),
     [
         ("a.jsonl", b'{"a": 1}\n\n{"a": \n', "a.jsonl, line 3: not JSON"),
+        ("a.jsonl", b'{"a": 1}\r\n{"a"\r\n', "line 2: not JSON (Expecting ':' delimiter at column 5)"),
+        (
+            "a.json",
+            b'{"a": 1}\n{"a": 2}\n',
+            "line 2: not JSON (Extra data at column 1); a file with one object on each",
+        ),
         ("a.jsonl", b"[1]\n", "a.jsonl, row 1: an object with named columns was expected, not list"),
         ("a.jsonl", b"\n", "the file holds no rows"),
         ("a.json", b"", "the file holds no rows"),

@@ -10,7 +10,7 @@ from qweft.plural import many
 COMMANDS = {
     "/reset": "forget what was said; the system message stays",
     "/system TEXT": "set the system message; without TEXT take it away",
-    "/save FILE": "write the conversation to FILE.jsonl, a row for each voice",
+    "/save FILE": "write the conversation to FILE, which ends in .jsonl: a row for each voice",
     "/help": "show this",
     "/quit": "end, as Ctrl-D does",
 }

@@ -10,6 +10,13 @@ from qweft.cli.command import Command
 from qweft.cli.schema import NAME_PLACEHOLDER, is_mapping, is_section, kinds_of, names, placeholder, shown
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """argparse's layout, in which a name with hyphens stays on one line, so that it can be copied."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _fill(text, width).splitlines()
+
+
 def help_text(command: Command, config_class: Any = None) -> str:
     """Return the help of a command: usage, description, example, then every option by section.
 
@@ -20,8 +27,8 @@ def help_text(command: Command, config_class: Any = None) -> str:
     width = min(100, shutil.get_terminal_size().columns - 2)
     parser = argparse.ArgumentParser(
         usage=command.usage,
-        description=f"{textwrap.fill(command.description, width)}\n\nexample:\n  {command.example}",
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=width),
+        description=f"{_fill(command.description, width)}\n\nexample:\n  {command.example}",
+        formatter_class=lambda prog: _Formatter(prog, max_help_position=30, width=width),
         add_help=False,
     )
     own = parser.add_argument_group("arguments")
@@ -31,11 +38,11 @@ def help_text(command: Command, config_class: Any = None) -> str:
     for flag, text in command.flags.items():
         own.add_argument(f"--{flag}", action="store_true", help=_escape(text))
     if config_class is not None:
-        _add_options(parser, config_class, command.shows_defaults)
+        _add_options(parser, config_class, command.shows_defaults, width)
     return parser.format_help()
 
 
-def _add_options(parser: argparse.ArgumentParser, config_class: Any, shows_defaults: bool) -> None:
+def _add_options(parser: argparse.ArgumentParser, config_class: Any, shows_defaults: bool, width: int) -> None:
     """Add every option of a config class, one group a section.
 
     jsonargparse's own layout is not used: it offers each section as one more option, splits a dict of dataclasses
@@ -53,15 +60,14 @@ def _add_options(parser: argparse.ArgumentParser, config_class: Any, shows_defau
         title = texts.get(section.removesuffix(f".{NAME_PLACEHOLDER}")) if NAME_PLACEHOLDER in section else group.title
         title = str(title).rstrip(".")
         section_group = parser.add_argument_group(
-            f"{section}: {title[:1].lower()}{title[1:]}" if section else "general"
+            _fill(f"{section}: {title[:1].lower()}{title[1:]}", width - 1) if section else "general"
         )
         for option in options:
             kind = kinds[option.dest]
             name = f"--{shown(option.dest)}" + (".KEY" if is_mapping(kind) else "")
             text = _escape(option.help or "")
             if shows_defaults and not option.required:
-                default = "none" if option.default is None else yaml_file.dump_line(option.default)
-                text += f" (default: {_escape(default)})"
+                text += f" (default: {_escape(_typed(option.default))})"
             section_group.add_argument(name, metavar=placeholder(kind), help=text)
 
 
@@ -80,6 +86,20 @@ def _read(config_class: Any) -> Any:
 def _is_leaf(kind: Any) -> bool:
     """Whether a type is one option: no section, and no dict of sections."""
     return not is_section(kind) and not (is_mapping(kind) and is_section(get_args(kind)[1]))
+
+
+def _typed(default: Any) -> str:
+    """Return a default as it would be typed behind its option; none for what is empty."""
+    if default is None or default == []:
+        return "none"
+    if isinstance(default, list):
+        return ",".join(_typed(each) for each in default)
+    return default if isinstance(default, str) and default else yaml_file.dump_line(default)
+
+
+def _fill(text: str, width: int) -> str:
+    """Return a text in lines of at most this width, broken between words alone."""
+    return textwrap.fill(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def _escape(text: str) -> str:

@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
+    if words[:1] == ["help"] and words[1:]:
+        words = [words[1], "--help"]
     name = words[0] if words else "--help"
     if name in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())), end="")
@@ -82,7 +84,7 @@ def _dispatch(words: list[str]) -> int:
     elif name in COMMANDS:
         importlib.import_module(f"qweft.cli.{name}").run(words[1:])
     else:
-        close = suggest(name, COMMANDS)
+        close = suggest(name, [*COMMANDS, "--help", "--version"])
         raise QweftError(f"unknown command {name}; " + (f"did you mean {close}?" if close else "see qweft --help"))
     return 0
 

@@ -9,12 +9,17 @@ from qweft.cli import yaml_file
 from qweft.cli.arguments import Arguments, split
 from qweft.cli.command import Command
 from qweft.cli.help_text import help_text
-from qweft.cli.schema import spelled
+from qweft.cli.schema import kinds_of, spelled
 from qweft.cli.source import Source
 from qweft.cli.values import Text, build, check, find, put
 from qweft.errors import QweftError
 
 Config = TypeVar("Config")
+
+ROWS = (".jsonl", ".csv", ".parquet")
+"""Endings of rows, which no config has."""
+OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
+"""By these a config is known to be another command's, the first that it has."""
 
 
 def parse(config_class: type[Config], argv: Sequence[str], command: Command | None = None) -> Config:
@@ -37,10 +42,22 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command | No
     tree: dict[str, Any] = {}
     if arguments.target is not None:
         source = Source(arguments.target)
-        tree = check(config_class, yaml_file.read(arguments.target), "", source, config_class)
+        tree = check(config_class, _config_file(config_class, arguments.target, command), "", source, config_class)
     apply_options(config_class, tree, arguments, command)
     config: Config = build(config_class, tree, arguments.target or "command line")
     return config
+
+
+def _config_file(config_class: Any, file: str, command: Command | None) -> dict[str, Any]:
+    """Return what a config file holds; a file of rows, and the config of another command, are told by what they are."""
+    name = f"qweft {command.name}" if command else "this"
+    if Path(file).suffix.lower() in ROWS and Path(file).is_file():
+        raise QweftError(f"{file}: {name} takes a config file (YAML) there; give the data as --data.source {file}")
+    tree = yaml_file.read(file)
+    for key, owner in OWN_KEYS.items():
+        if key in tree and key not in kinds_of(config_class):
+            raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
+    return tree
 
 
 def flags_of(argv: Sequence[str], command: Command) -> set[str]:

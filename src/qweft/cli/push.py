@@ -14,7 +14,7 @@ class PushConfig:
     """Where an adapter is sent.
 
     Args:
-        repository: OWNER/NAME on the hub, or NAME of your own.
+        repository: OWNER/NAME on the hub, or NAME of your own; it has to be named.
         base_model: Hub id of the base model, where the adapter names a folder of this machine.
     """
 

@@ -1,6 +1,7 @@
 """`qweft train`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from qweft.cli.command import Command
 from qweft.cli.parser import flags_of, parse
@@ -24,8 +25,10 @@ def run(argv: Sequence[str]) -> None:
     config = parse(RunConfig, argv, COMMAND)
     flags = flags_of(argv, COMMAND)
     if "dry-run" in flags:
+        from qweft.files import check_can_be_written
         from qweft.training.plan import plan
 
+        check_can_be_written(Path(config.output))
         show(plan(config).describe())
         return
     from qweft.training.run import train

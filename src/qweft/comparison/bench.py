@@ -13,7 +13,7 @@ from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.executors.base import Executor
 from qweft.comparison.executors.local import Local
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
-from qweft.data.load import Data, load_data
+from qweft.data.load import Data, check_places, load_data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.forgetting import other_rows
 from qweft.files import check_writable
@@ -51,6 +51,7 @@ def set_up(config: ComparisonConfig, console: Console) -> Bench:
     """
     check_comparison(config)
     check_writable(Path(config.output))
+    check_places(config.data)
     shapes = load_model(replace(config.model, device="meta")).model
     return load_bench(config, resolve_methods(config, shapes), console)
 

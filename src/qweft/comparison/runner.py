@@ -27,7 +27,10 @@ from qweft.comparison.tune import with_searched_rates
 from qweft.comparison.verdicts import findings, in_short
 from qweft.data.load import load_data
 from qweft.environment import environment
+from qweft.files import check_can_be_written
 from qweft.models.load import load_model
+from qweft.plural import many
+from qweft.training.loop import steps_of, units
 
 
 def describe(config: ComparisonConfig) -> Table:
@@ -37,11 +40,13 @@ def describe(config: ComparisonConfig) -> Table:
         QweftError: If anything in the config is wrong.
     """
     check_comparison(config)
+    check_can_be_written(Path(config.output))
     shapes = load_model(replace(config.model, device="meta"))
     methods = resolve_methods(config, shapes.model)
-    if shapes.tokenizer is not None:
-        load_data(config.data, shapes.tokenizer)
-    table = Table(title=f"{config.model.name} on {_data(config)}, seeds {', '.join(map(str, config.seeds))}")
+    data = load_data(config.data, shapes.tokenizer) if shapes.tokenizer is not None else None
+    made = None if data is None else steps_of(config.training, len(units(config.training, data.train)))
+    runs = many(len(methods) * len(config.seeds), "run")
+    table = Table(title=f"{config.model.name} on {_data(config)}, seeds {', '.join(map(str, config.seeds))}: {runs}")
     for column in ("method", "parameters", "learning rate", "steps", "adapter"):
         table.add_column(column, justify="left" if column in ("method", "adapter") else "right")
     shared = _shared([method.adapter for method in methods])
@@ -52,7 +57,7 @@ def describe(config: ComparisonConfig) -> Table:
         rate = f"{method.learning_rate:g}"
         if config.search and config.methods[given.rate_of or method.name].learning_rate is None:
             rate = f"as {given.rate_of}" if given.rate_of else "searched"
-        steps = "all" if given.match_time is None else f"time of {given.match_time}"
+        steps = f"time of {given.match_time}" if given.match_time else "all" if made is None else f"{made:,}"
         own = {key: value for key, value in method.adapter.items() if len(methods) == 1 or key not in shared}
         table.add_row(method.name, f"{method.trainable_parameters:,}", rate, steps, _said(own))
     return table

@@ -15,7 +15,7 @@ from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.search import EXTENSIONS, search, search_table, searched
 from qweft.comparison.step_times import with_matched_time
 from qweft.data.load import load_data
-from qweft.files import write_json
+from qweft.files import check_can_be_written, write_json
 from qweft.models.load import load_model
 from qweft.plural import many
 from qweft.training.loop import steps_of
@@ -33,6 +33,7 @@ def describe(config: ComparisonConfig) -> Group:
     """
     config = _judged_on_validation(config)
     check_comparison(config)
+    check_can_be_written(Path(config.output))
     shapes = load_model(replace(config.model, device="meta"))
     methods = [m for m in resolve_methods(config, shapes.model) if config.methods[m.name].rate_of is None]
     data = load_data(config.data, shapes.tokenizer) if shapes.tokenizer is not None else None

@@ -8,7 +8,7 @@ from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation
 from qweft.data.formats import to_conversation
 from qweft.data.query_template import check_template, with_template
-from qweft.data.read import read_rows
+from qweft.data.read import check_place, read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import split
 from qweft.data.template import render
@@ -82,6 +82,17 @@ class _Encoder:
         cut = sum(conversation in self.cut for conversation in conversations)
         only_last = sum(conversation in self.only_last for conversation in conversations)
         return part_report(rows, groups, cut, only_last)
+
+
+def check_places(config: DataConfig) -> None:
+    """See that the files and folders of a run's data are there, before a model is loaded for them.
+
+    Raises:
+        QweftError: If one is not.
+    """
+    for source in (config.source, config.validation_source, config.test_source):
+        if source is not None:
+            check_place(source)
 
 
 def load_data(config: DataConfig, tokenizer: Any) -> Data:

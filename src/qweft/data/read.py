@@ -130,7 +130,7 @@ def _read_jsonl(path: Path) -> Iterator[Any]:
         for number, line in enumerate(handle, 1):
             if line.strip():
                 try:
-                    row = json.loads(line)
+                    row = json.loads(line.rstrip("\r\n"))  # or a fault at its end would be one of the next line
                 except (ValueError, RecursionError) as fault:
                     raise QweftError(
                         f"{path.name}, line {number}: not JSON ({_said(fault)}); each line of a .jsonl file is one "
@@ -147,7 +147,8 @@ def _read_json(path: Path) -> Iterator[Any]:
         content = json.loads(text)
     except (ValueError, RecursionError) as fault:
         line = f", line {fault.lineno}" if isinstance(fault, json.JSONDecodeError) else ""
-        raise QweftError(f"{path.name}{line}: not JSON ({_said(fault)})") from fault
+        more = "; a file with one object on each line ends in .jsonl" if _said(fault).startswith("Extra data") else ""
+        raise QweftError(f"{path.name}{line}: not JSON ({_said(fault)}){more}") from fault
     rows = content.get("data") if isinstance(content, dict) else content
     if not isinstance(rows, list):
         raise QweftError(f"data {path}: a list of rows was expected, or an object whose data is such a list")

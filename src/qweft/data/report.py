@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qweft.data.tokens import Encoded, target_tokens, total_tokens
+from qweft.plural import many
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,19 @@ class DataReport:
 
     def describe(self) -> str:
         """Return a few lines for the terminal; what was cut or left out is always said."""
-        lines = [f"data {self.source}: {self.rows:,} rows in {self.groups:,} groups, sha256 {self.fingerprint[:12]}"]
+        rows, groups = many(self.rows, "row"), many(self.groups, "group")
+        lines = [f"data {self.source}: {rows} in {groups}, sha256 {self.fingerprint[:12]}"]
         for name, part in self.parts.items():
             of = f", of {self.held_out_rows[name]:,} in {self.held_out[name]}" if name in self.held_out else ""
-            line = f"  {name}: {part.rows:,} rows of {part.groups:,} groups{of}, {part.tokens:,} tokens"
+            line = f"  {name}: {many(part.rows, 'row')} of {many(part.groups, 'group')}{of}, {part.tokens:,} tokens"
             line += (
                 f", {part.target_tokens:,} of them learned" if name == "train" else f", {part.target_tokens:,} measured"
             )
             if part.cut:
-                line += f"; {part.cut:,} rows cut at {self.max_length:,} tokens"
+                line += f"; {many(part.cut, 'row')} cut at {self.max_length:,} tokens"
             if part.only_last:
-                line += (
-                    f"; {part.only_last:,} rows with only their last answer (the chat template rewrites earlier ones)"
-                )
+                rows = many(part.only_last, "row")
+                line += f"; {rows} with only the last answer (the chat template rewrites earlier ones)"
             lines.append(line)
         told = (
             (self.dropped, f"longer than {self.max_length:,} tokens"),
@@ -86,7 +87,7 @@ class DataReport:
             (self.too_many_characters, "with more characters than data.max_characters"),
             (self.asked_elsewhere, "whose group or prompt is held out in another source"),
         )
-        lines += [f"  left out: {count:,} rows {why}" for count, why in told if count]
+        lines += [f"  left out: {many(count, 'row')} {why}" for count, why in told if count]
         return "\n".join(lines)
 
 

@@ -28,7 +28,7 @@ from qweft.export.measure import Measured, measure, on_device
 from qweft.export.report import ExportReport
 from qweft.export.text import Text, load_text, plan_text
 from qweft.export.twin import read_twin, twin
-from qweft.files import check_writable, folder_beside
+from qweft.files import check_can_be_written, check_writable, folder_beside
 from qweft.models.load import LoadedModel, load_model
 from qweft.plural import many
 
@@ -105,6 +105,7 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
             output folder holds something that is no export.
     """
     config, overrides, output = _options(adapter, options)
+    check_writable(output.parent)
     bench = _set_up(adapter, config, overrides)
     has_circuit = any(layer.qwthn_core[NAME].circuit_features for layer in layers_of(bench.model, NAME).values())
     if config.distill_steps and not has_circuit:
@@ -160,7 +161,7 @@ def _check_output(output: Path, adapter: Path) -> None:
     held = {path.name for path in output.iterdir()} if output.is_dir() else set()
     if (held and ("export.json" not in held or held - FILES)) or (output.exists() and not output.is_dir()):
         raise QweftError(f"output {output} holds something that is no export; choose another --output")
-    check_writable(output.parent)
+    check_can_be_written(output.parent)
 
 
 def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _Bench:

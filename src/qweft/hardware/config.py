@@ -14,13 +14,14 @@ class HardwareConfig:
         shots: Measurements of each circuit; several numbers are tried one after the other. None asks for exact
             probabilities, which only simulators have.
         noise: Noise model: "paper", or path of a YAML file; none means the device's own.
-        noise_scale: Every probability of error of the noise model times this; several are tried one after the other.
+        noise_scale: Every probability of error of the noise model times this, 1 unless given; several are tried one
+            after the other.
         readout: Readout errors are undone by "inverse" (qubit by qubit), or by the package mthree ("m3").
         zne: Zero-noise extrapolation from circuits that are folded to so many times their length (1,3,5).
-        extrapolation: What is laid through the values at these lengths.
+        extrapolation: What is laid through the values at these lengths; richardson unless given.
         layers: Only circuits of these layers are measured: names, ends of names (q_proj), or either with *.
         tokens: Which tokens are measured: all, or only those that predict a target (of a prompt that is answered, the
-            last one); the others are computed exactly.
+            last one); the others are computed exactly. All unless given.
         max_circuits: At most so many circuits at each number of shots and strength of noise; fewer rows are judged, or
             single tokens of a few rows measured, so that they suffice.
         max_cost: The whole of it may cost so much, in the currency of the device's price list.
@@ -28,9 +29,9 @@ class HardwareConfig:
         prices: A price list beside the built-in one (YAML).
         any_calibration: Results that were measured under another calibration of the chip serve too, so that a run goes
             on the next day with what it has.
-        timeout: A run ends after so many seconds without any job finishing; its jobs live on, and the same command
-            goes on with them.
-        seed: Of simulated shots, and of the choice of rows or tokens.
+        timeout: A run ends after so many seconds without any job finishing, 3600 unless given; its jobs live on, and
+            the same command goes on with them.
+        seed: Of simulated shots, and of the choice of rows or tokens; 0 unless given.
         output: Folder for numbers and plots; by default robustness-DEVICE beside the adapter.
     """
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from qweft.comparison.trial import RECORD, read_record
 from qweft.data.load import load_data
+from qweft.files import check_can_be_written
 from qweft.models.load import load_model
 from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SweepConfig
@@ -29,6 +30,7 @@ def describe(config: SweepConfig) -> Group:
         QweftError: If anything in the config is wrong, or nothing fits.
     """
     check_sweep(config)
+    check_can_be_written(Path(config.output))
     axes = axes_of(config)
     shapes = load_model(replace(config.model, device="meta"))
     fitting = Fitting(config, shapes.model)

@@ -12,7 +12,7 @@ from transformers import set_seed
 from qweft.adapter.attach import attach, check_targets
 from qweft.adapter.specification import adapter_config
 from qweft.adapter.weights_file import read_header
-from qweft.data.load import load_data
+from qweft.data.load import check_places, load_data
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
@@ -100,6 +100,7 @@ def train(config: RunConfig) -> TrainedRun:
     if config.resume == "auto" and (saved := finished(output / RECORD, config)):
         console.print(f"this run is finished already ({output / RECORD})", highlight=False)
         return TrainedRun.from_record(saved, output)
+    check_places(config.data)
     peft_config = adapter_config(config.adapter)
     loaded = load_model(config.model)
     check_targets(loaded.model, peft_config)

@@ -11,8 +11,8 @@ class CircuitConfig:
     """The circuit of one layer of a trained adapter.
 
     Args:
-        layer: The layer: its name, an end of its name (layers.3.self_attn.q_proj), or either with *, so that one layer
-            is met.
+        layer: The layer, which has to be named: its name, an end of its name (layers.3.self_attn.q_proj), or either
+            with *, so that one layer is met.
         tokens: A text that runs through the base model with the adapter; for each token the circuit's inputs c and its
             expectation values q are shown. Without it no base model is loaded.
         token: Only this token of the text, counted from 0; its c go into what is compiled and exported.

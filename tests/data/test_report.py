@@ -1,0 +1,27 @@
+from dataclasses import replace
+
+from qweft.data.report import DataReport, PartReport
+
+ONE = PartReport(rows=1, groups=1, tokens=90, target_tokens=9, cut=1, only_last=0)
+MANY = replace(ONE, rows=1200, groups=2, cut=0, only_last=3)
+
+
+def test_one_is_one_row_of_one_group():
+    report = DataReport(
+        source="a.jsonl",
+        rows=1202,
+        groups=3,
+        max_length=64,
+        dropped=1,
+        nothing_learned=0,
+        left_over=0,
+        parts={"train": MANY, "test": ONE},
+        fingerprint="0123456789abcdef",
+    )
+    assert report.describe().splitlines() == [
+        "data a.jsonl: 1,202 rows in 3 groups, sha256 0123456789ab",
+        "  train: 1,200 rows of 2 groups, 90 tokens, 9 of them learned; 3 rows with only the last answer (the chat "
+        "template rewrites earlier ones)",
+        "  test: 1 row of 1 group, 90 tokens, 9 measured; 1 row cut at 64 tokens",
+        "  left out: 1 row longer than 64 tokens",
+    ]
