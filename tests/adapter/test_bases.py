@@ -6,11 +6,13 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model
 from torch.nn.functional import linear
+from transformers import LlamaForSequenceClassification
 
 from qweft import QweftError, QwthnConfig, find_bases, hotswap_adapter
 from qweft.adapter import QwthnLinear
 from qweft.adapter.bases import GradientSketch, without_bases
 from qweft.adapter.core_names import CORES, form_of
+from qweft.adapter.directions import of_weight
 from qweft.adapter.parameters import count_parameters
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from tests.tiny_models import tiny_gpt2, tiny_llama
@@ -215,6 +217,80 @@ def test_two_forward_passes_before_the_first_backward_and_a_second_backward():
         torch.testing.assert_close(parameter.grad, 2 * gradient)
 
 
+def test_checkpoints_computed_again_in_a_later_backward_pass_are_as_they_were():
+    other = {"input_ids": TOKENS.flip(1), "labels": TOKENS.flip(1)}
+    gradients = []
+    for checkpointing in (None, False, True):
+        model = adapted(found=False).train()
+        if checkpointing is not None:
+            model.gradient_checkpointing_enable({"use_reentrant": checkpointing})
+            model.enable_input_require_grads()
+        losses = model(**BATCH).loss, model(**other).loss
+        losses[0].backward(retain_graph=not checkpointing)
+        losses[1].backward()
+        if not checkpointing:
+            losses[0].backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.requires_grad])
+        first = model(**BATCH).loss.item()
+        assert trained(model)(**BATCH).loss.item() < first
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("kind", ["gradient", "weight", "random"])
+def test_what_is_computed_twice_draws_the_same_dropout(kind, reentrant):
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(3)
+        model = adapted(make=tiny_gpt2, found=False, basis=kind, dropout=0.1, target_modules=["c_attn", "c_fc"]).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+        embedded = model.get_input_embeddings()(TOKENS).detach().requires_grad_()
+        torch.manual_seed(5)
+        model(inputs_embeds=embedded, labels=TOKENS).loss.backward()
+        gradients.append(embedded.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_what_follows_a_layer_may_write_to_its_output():
+    base = torch.nn.Sequential(torch.nn.Linear(9, 8), torch.nn.ReLU(inplace=True), torch.nn.Linear(8, 7))
+    model = get_peft_model(base, config(target_modules=["0", "2"])).train()
+    model(torch.randn(30, 9)).square().sum().backward()
+    assert without_bases(model) == []
+
+
+def test_hooks_of_what_is_trained_run_once():
+    plain, hooked = adapted(found=False).train(), adapted(found=False).train()
+    for parameter in [p for p in hooked.parameters() if p.requires_grad]:
+        parameter.register_hook(lambda gradient: 0.5 * gradient)
+    for model in (plain, hooked):
+        model(**BATCH).loss.backward()
+    for found, wanted in zip(hooked.parameters(), plain.parameters(), strict=True):
+        if wanted.requires_grad:
+            torch.testing.assert_close(found.grad, 0.5 * wanted.grad)
+
+
+def test_what_transformers_loads_is_trained_in_the_basis_that_it_has(tmp_path):
+    """It sets tensors without asking the modules that hold them."""
+    model = trained(adapted())
+    model.save_pretrained(tmp_path)
+    loaded = tiny_llama()
+    loaded.load_adapter(tmp_path, is_trainable=True)
+    assert without_bases(loaded) == []
+    wanted = matrices(model)
+    torch.testing.assert_close(loaded.train()(**BATCH).logits, model(**BATCH).logits)
+    trained(loaded, steps=1)
+    assert all(torch.equal(a, b) for a, b in zip(wanted.values(), matrices(loaded).values(), strict=True))
+
+
+def test_the_weight_s_own_directions_leave_every_generator_as_it_was(monkeypatch):
+    layer = QwthnLinear(torch.nn.Linear(9, 8), "default", config(basis="weight"), 4, None)
+    monkeypatch.setattr(torch, "manual_seed", lambda _: pytest.fail("it seeds the generators of GPUs, too"))
+    random = torch.get_rng_state()
+    of_weight(layer, 4)
+    assert torch.equal(torch.get_rng_state(), random)
+
+
 def test_a_first_pass_that_says_nothing_is_not_taken():
     model = adapted(found=False).train()
     for factor, wanted in ((torch.inf, torch.nan), (0.0, 0.0), (torch.nan, torch.nan)):
@@ -363,6 +439,13 @@ def test_an_adapter_of_the_same_config_object_shares_the_basis():
     model.add_adapter("ref", model.peft_config["default"])
     find_bases(model, [BATCH])
     assert all(layer.branch_of("ref").expand.is_found for layer in layers_of(model).values())
+    model = adapted(found=False)
+    model.add_adapter("ref", model.peft_config["default"])
+    model.add_adapter("other", config())
+    model.train()(**BATCH).loss.backward()
+    for layer in layers_of(model).values():
+        assert torch.equal(layer.branch_of("ref").compress.weight, layer.branch_of("default").compress.weight)
+        assert not layer.branch_of("other").is_found
 
 
 def test_a_linear_branch_in_a_basis_is_merged():
@@ -426,6 +509,24 @@ def test_a_wrong_config_is_told_in_a_sentence(changes, sentence):
 def test_a_rank_above_a_layer_s_size_is_refused():
     with pytest.raises(QweftError, match="r = 500 directions cannot be a basis of a layer with d_in"):
         get_peft_model(tiny_llama(), config(r=500))
+
+
+@pytest.mark.parametrize("out", [1, 3])
+def test_more_directions_than_a_gradient_has_are_refused(out):
+    base = torch.nn.Sequential(torch.nn.Linear(9, out))
+    for kind in (None, "weight"):
+        with pytest.raises(QweftError, match=f"r = 4 directions of basis .* d_in = 9 and d_out = {out} has"):
+            get_peft_model(base, config(target_modules=["0"], expand="dense", basis=kind))
+    get_peft_model(base, config(target_modules=["0"], expand="dense", basis="random"))
+
+
+def test_a_classifier_has_one_label_a_row():
+    base = tiny_llama().config
+    base.num_labels, base.pad_token_id = 3, 0
+    torch.manual_seed(0)
+    model = get_peft_model(LlamaForSequenceClassification(base), config(task_type="SEQ_CLS"))
+    find_bases(model, [{"input_ids": TOKENS[:1], "labels": torch.tensor([1])}])
+    assert without_bases(model) == []
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,10 @@ def test_times_are_kept_by_what_they_depend_on(config, monkeypatch):
     wider = dataclasses.replace(training, batch_size=4)
     assert steps(training=wider) == ({"as_long": 3}, ["as_long", "lora"])
     assert steps(training=wider) == steps() == ({"as_long": 3}, [])
+    for changes in ({"packing": True}, {"device": "noisy"}, {"gradient": "parameter_shift"}):
+        slower = dataclasses.replace(training, **changes)
+        assert steps(training=slower) == ({"as_long": 3}, ["as_long", "lora"]), changes
+        assert steps(training=slower) == ({"as_long": 3}, [])
     older = '{"fingerprint": "x", "seconds": {"lora": 1.0}}'
     negative = '{"x": {"seconds": [1.0, 1.0], "basis_seconds": [-1.0, 0.0]}}'
     for text in ("{", "[]", "null", older, negative, '{"x": {"seconds": [1.0, 0]}}', '{"x": {"seconds": [1.0]}}'):

@@ -123,9 +123,15 @@ def _of_gradients(
 
 
 def _labelled(batch: Mapping[str, Any]) -> int:
-    """Tokens that the loss of a causal model is the mean over: those with a label, the first of a row has none."""
+    """What the loss is the mean over: of a causal model the tokens with a label, the first of a row has none.
+
+    Of a classifier, with one label a row, the rows.
+    """
     labels = batch.get("labels")
-    return int((labels[..., 1:] != IGNORED).sum()) if isinstance(labels, torch.Tensor) else 1
+    if not isinstance(labels, torch.Tensor):
+        return 1
+    is_of_rows = labels.dim() < 2 or labels.shape[-1] == 1
+    return int(((labels if is_of_rows else labels[..., 1:]) != IGNORED).sum())
 
 
 @contextmanager

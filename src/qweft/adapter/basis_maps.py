@@ -26,8 +26,14 @@ class BasisMap(LinearMap):
         super().__init__()
         self.kind = kind
         self.register_buffer("weight", torch.zeros(shape))
-        self.is_found = False
-        """Whether there are directions: found here, or read from a file."""
+        self._is_found = False
+
+    @property
+    def is_found(self) -> bool:
+        """Whether there are directions: found here, read from a file, or written by whatever else."""
+        if not self._is_found and not torch.compiler.is_compiling():
+            self.look_again()  # not everything that loads goes through a module's own functions: transformers does not
+        return self._is_found
 
     def tensors(self) -> list[torch.Tensor]:
         """The directions."""
@@ -45,7 +51,7 @@ class BasisMap(LinearMap):
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
         """No directions yet, whatever the start."""
         self.weight.zero_()
-        self.is_found = False
+        self._is_found = False
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
         """The matrix of directions (size, r)."""
@@ -59,11 +65,11 @@ class BasisMap(LinearMap):
     def set(self, found: torch.Tensor) -> None:
         """Take these orthonormal directions, (size, r)."""
         self.weight.copy_(self.directions(found))
-        self.is_found = True
+        self._is_found = True
 
     def look_again(self) -> None:
         """See whether there are directions now, after something else wrote to the matrix."""
-        self.is_found = not self.weight.is_meta and bool(self.weight.any())
+        self._is_found = not self.weight.is_meta and bool(self.weight.any())
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)

@@ -60,7 +60,14 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
     """The branch into -> r -> out, its parameters not yet started.
 
     Raises:
-        QweftError: If the config's modes do not fit the layer.
+        QweftError: If the config's modes do not fit the layer, or it has fewer directions than the basis.
     """
     core = make_core(config.core, r, config.depth_on(r), config.reupload, config.fourier_terms, config.qubits_on(r))
-    return Branch(_make_compress(config, into, r), core, _make_expand(config, r, out))
+    branch = Branch(_make_compress(config, into, r), core, _make_expand(config, r, out))
+    if "basis" in (config.compress, config.expand) and config.basis != "random" and r > min(into, out):
+        raise QweftError(
+            f"r = {r} directions of basis {config.basis or 'gradient'!r} are more than a layer with d_in = {into} and "
+            f"d_out = {out} has; choose r of at most {min(into, out)}, by rank_pattern for this layer alone, or basis "
+            "'random'"
+        )
+    return branch

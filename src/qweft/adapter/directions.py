@@ -42,7 +42,7 @@ def of_weight(layer: Any, r: int) -> Directions:
     if isinstance(layer.get_base_layer(), Conv1D):
         weight = weight.T
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+        torch.default_generator.manual_seed(SEED)  # of the CPU alone: no other is put back
         left, _, right = torch.svd_lowrank(weight.cpu(), q=min(2 * r + 8, *weight.shape), niter=POWER_STEPS)
     return right[:, :r], left[:, :r]
 

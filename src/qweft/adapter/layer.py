@@ -42,7 +42,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         "scaling",
         "qwthn_shapes",
         "qwthn_prepared",
-        "qwthn_found_in",
+        "qwthn_found_now",
+        "qwthn_configs",
     )
 
     def __init__(
@@ -62,7 +63,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.scaling: dict[str, float] = {}
         self.qwthn_shapes: dict[str, list[torch.Size]] = {}
         self.qwthn_prepared: dict[str, Prepared] = {}
-        self.qwthn_found_in: dict[str, int] = {}
+        self.qwthn_found_now: dict[str, bool] = {}  # in a backward pass, and not called outside of one since
+        self.qwthn_configs: dict[str, QwthnConfig] = {}
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self.cast_input_dtype_enabled = True
@@ -77,6 +79,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         """Add an adapter of this name, or replace it."""
         check_size(config, self.in_features, self.out_features, r)
         self.qwthn_r[adapter_name] = r
+        self.qwthn_configs[adapter_name] = config
+        self.qwthn_found_now.pop(adapter_name, None)
         self.set_alpha(adapter_name, alpha)
         self.qwthn_dropout[adapter_name] = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         branch = make_branch(config, self.in_features, r, self.out_features)
@@ -145,7 +149,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
     def add_branch(self, result: torch.Tensor, x: torch.Tensor, adapter_name: str) -> torch.Tensor:
         """Return result + (alpha / r) E(core(C(dropout(x)))) for x (..., d_in) and result (..., d_out)."""
         there = self.qwthn_compress[adapter_name].is_found and self.qwthn_expand[adapter_name].is_found
-        if not (there and adapter_name not in self.qwthn_found_in) and is_looking(self, adapter_name):
+        if not (there and adapter_name not in self.qwthn_found_now) and is_looking(self, adapter_name):
             return look(result, x, self, adapter_name)
         prepared = self.prepared(adapter_name)
         core: Any = self.qwthn_core[adapter_name]

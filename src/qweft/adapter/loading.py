@@ -227,6 +227,9 @@ def _transformers_load_adapter(original: Any) -> Any:
         name = given.get("adapter_name") or "default"
         with untouched_on_error(self, name), _announcing(found or {}):
             loaded = original(self, *args, **kwargs)
+            for layer in self.modules():  # transformers sets tensors past the modules that hold them
+                if isinstance(layer, QwthnLinear) and name in layer.qwthn_core:
+                    layer.branch_of(name).look_again()
             check_finite(self, name, self.peft_config[name])
         return loaded
 

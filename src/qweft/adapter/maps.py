@@ -18,8 +18,11 @@ class LinearMap(nn.Module):
 
     is_fixed = False
     """Whether it is not trained."""
-    is_found = True
-    """Whether it is there: a fixed map may have to be found first."""
+
+    @property
+    def is_found(self) -> bool:
+        """Whether it is there: a fixed map may have to be found first."""
+        return True
 
     def tensors(self) -> list[torch.Tensor]:
         """The parameters, or what stands in their place in a replica of the module."""

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from qweft.adapter.directions import bases_of
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.prepared import Branch, needs_graph, prepare
+from qweft.adapter.search import is_looking
 
 SESSION = "_qwthn_session"
 
@@ -106,7 +108,8 @@ def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
         tensors = branch.tensors()
         layer.forget_prepared(name)
         graph = needs_graph(tensors)
-        if graph and not branch.is_found:
+        # what is random is drawn here, before checkpoints, which would draw it in the first of two passes alone
+        if graph and not branch.is_found and (bases_of(branch)[0].kind != "random" or is_looking(layer, name)):
             continue  # it adds nothing yet, see `search`
         plain = all(type(t) in (nn.Parameter, torch.Tensor) and t.device.type != "meta" for t in tensors)
         if plain and [t.shape for t in tensors] == layer.qwthn_shapes[name] and not (graph and _distributed()):

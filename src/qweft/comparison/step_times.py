@@ -95,9 +95,12 @@ def _pairs(entry: Mapping[str, Any]) -> tuple[Pair, Pair]:
 def _key(bench: Bench, own: Method, other: Method) -> str:
     """A hash of what the time of a step depends on: not of rates, seeds, numbers of steps or other methods."""
     training = bench.config.training
-    work = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
+    work: list[Any] = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
     if training.basis_rows != FIRST_BASIS_ROWS:
         work.append(training.basis_rows)
+    # entries that are newer than some files of times, and left out where they are not used
+    what_more = ("packing", "device", "noise", "noise_scale", "shots", "gradient")
+    work += [{name: value} for name, value in training.decides().items() if name in what_more]
     return fingerprint(bench, {"work": work, "adapters": [own.adapter, other.adapter]})
 
 

@@ -56,6 +56,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, port: int):
         self._busy: WeakSet[Thread] = WeakSet()
+        self._is_over = False
         self._lock = Lock()
         try:
             super().__init__((HOST, port), Handler)
@@ -69,13 +70,18 @@ class Server(ThreadingHTTPServer):
         """What to open in a browser."""
         return f"http://{HOST}:{self.server_port}/"
 
-    def is_asked(self) -> None:
-        """Remember the thread that calls as one that answers a request; a browser's idle connections are none."""
+    def is_asked(self) -> bool:
+        """Whether there are still answers; then the thread that calls is remembered as one that gives one.
+
+        A browser's idle connections are none, and what comes over them once the program ends is not answered.
+        """
         with self._lock:
-            self._busy.add(current_thread())
+            if not self._is_over:
+                self._busy.add(current_thread())
+            return not self._is_over
 
     def wait(self, patience: float = 10.0) -> None:
-        """Wait until every request is answered, once no more are taken.
+        """Take no more requests, and wait until all that were taken are answered.
 
         A thread that still computes when the interpreter ends would be ended within PyTorch, which aborts the program.
 
@@ -84,6 +90,7 @@ class Server(ThreadingHTTPServer):
         """
         end = monotonic() + patience
         with self._lock:
+            self._is_over = True
             busy = list(self._busy)
         for thread in busy:
             thread.join(max(0.0, end - monotonic()))
@@ -99,8 +106,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def parse_request(self) -> bool:
         """As the standard library's, told to the server first."""
-        self.server.is_asked()
-        return super().parse_request()
+        if self.server.is_asked():
+            return super().parse_request()
+        self.close_connection = True
+        return False
 
     def do_GET(self) -> None:
         """A file of the page, or something to look at."""
