@@ -12,6 +12,7 @@ from research.changes import (
     PairsCore,
     ReadingCore,
     activation_directions,
+    diagonal,
     gradient_start,
     shared_maps,
     small_angles,
@@ -105,6 +106,18 @@ CANDIDATES = {
     "basis_o_down": basis("as v, o and down", r=29, targets=["o_proj", "down_proj"]),
     "basis": basis("the best of the choices of layers"),
     "basis_large": basis("better by 0.03 for 1.8 times the size", r=33),
+    "basis_diagonal": Candidate(
+        {"preset": "basis", "r": 128, "target_modules": BEST},
+        "as basis at a fifth of the size: the first step of descent is diagonal",
+        (4e-3, 8e-3, 1.6e-2),
+        diagonal,
+    ),
+    "basis_diagonal_all": Candidate(
+        {"preset": "basis", "r": 128, "target_modules": ALL},
+        "better than on three kinds of layers",
+        (4e-3, 8e-3, 1.6e-2),
+        diagonal,
+    ),
     "basis_of_weights": basis("worse than LoRA: the weights do not know the task", basis="weight"),
     "basis_random": basis("as the weights'", basis="random"),
     "basis_of_activations": Candidate(

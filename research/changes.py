@@ -9,7 +9,7 @@ from torch import nn
 
 from qweft.adapter import QwthnLinear
 from qweft.adapter.bases import _as_the_base_model, _labelled, _Watch
-from qweft.adapter.cores import LinearFunctionCore
+from qweft.adapter.cores import LinearCore, LinearFunctionCore
 from qweft.adapter.directions import give
 from qweft.adapter.sketch import Directions, GradientSketch
 from qweft.circuit.states import final_states
@@ -104,6 +104,22 @@ def rms_of_c(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:
         found[name] = ((compress @ squares) * compress).sum(1)
     tokens = sum(batch["input_ids"].numel() for batch in batches)
     return {name: (total / tokens).sqrt() for name, total in found.items()}
+
+
+class DiagonalCore(LinearCore):
+    """h = k * c: one number a pair of directions, as in the gradient itself at K = 0."""
+
+    def __init__(self, r: int):
+        super().__init__(r)
+        self.linear_weight = nn.Parameter(torch.zeros(r))
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return expand * tensors[0].unsqueeze(-2)
+
+
+def diagonal(model: nn.Module, batches: Batches) -> None:
+    for layer in layers_of(model).values():
+        replace_core(layer, DiagonalCore(layer.qwthn_r[NAME]))
 
 
 class ReadingCore(LinearFunctionCore):

@@ -374,13 +374,11 @@ def test_ctrl_c_waits_for_what_is_being_computed(hybrid):
         thread = threading.Thread(target=lambda: Client(port).look(f"/expectations?voice=0&layer={LAYER}"))
         thread.start()
         assert process.stdout.readline() == "looking\n"
-        started = time.monotonic()
         process.send_signal(signal.SIGINT)
         time.sleep(1.5)  # longer than the server takes to see it
         path = f"/expectations?voice=0&layer={LAYER}"
         idle.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
-        assert process.wait(30) == 0 and "Traceback" not in process.stderr.read()
-        assert time.monotonic() - started < 20
+        assert process.wait(50) == 0 and "Traceback" not in process.stderr.read()  # a request may take 60 to be read
         thread.join()  # and it has its answer
         idle.close()
     finally:
