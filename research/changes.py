@@ -122,6 +122,29 @@ def diagonal(model: nn.Module, batches: Batches) -> None:
         replace_core(layer, DiagonalCore(layer.qwthn_r[NAME]))
 
 
+class LowRankCore(LinearCore):
+    """h = A B c, A (r, rank) and B (rank, r): a LoRA between the bases."""
+
+    def __init__(self, r: int, rank: int):
+        super().__init__(r)
+        self.linear_weight = nn.Parameter(torch.zeros(r, rank))
+        self.linear_read = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(rank, r), a=math.sqrt(5)))
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [self.linear_weight, self.linear_read]
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return expand @ tensors[0] @ tensors[1]
+
+
+def low_rank(rank: int) -> Callable[[nn.Module, Batches], None]:
+    def change(model: nn.Module, batches: Batches) -> None:
+        for layer in layers_of(model).values():
+            replace_core(layer, LowRankCore(layer.qwthn_r[NAME], rank))
+
+    return change
+
+
 class ReadingCore(LinearFunctionCore):
     """h = Q q(A c) + K c: the circuit reads a trained A, (qubits, r), that starts with its first entries at rms 1."""
 

@@ -16,6 +16,7 @@ DENSE = {"compress": "dense", "expand": "dense", "r": 3, "circuit_layers": 1}
 CHANGES = {
     "activations": (changes.activation_directions, {"preset": "basis", "r": 4}),
     "diagonal": (changes.diagonal, {"preset": "basis", "r": 4}),
+    "low rank": (changes.low_rank(2), {"preset": "basis", "r": 4}),
     "started": (changes.gradient_start, {"preset": "lora", "r": 3}),
     "shared": (changes.shared_maps, {"preset": "qtha", **DENSE}),
     "small": (changes.small_angles, {"preset": "qtha", **DENSE}),
