@@ -30,7 +30,7 @@ def row(entry, reference):
     return entry, f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}", against
 
 
-@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-untuned"])
+@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning", "experiment-untuned"])
 def test_every_row_of_the_tables_is_in_the_raw_results(name):
     summary = summary_of(name)
     for entry in [entry for entry in summary.values() if entry.kind != "base"]:
@@ -38,8 +38,9 @@ def test_every_row_of_the_tables_is_in_the_raw_results(name):
         assert f"| {entry.train_loss:.3f} | {loss} | {against}".rstrip() in PAGE, entry.method
 
 
-def test_every_answer_on_the_hybrids_is_word_for_word():
-    for finding in findings(summary_of("experiment-dialogue")):
+@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning"])
+def test_every_answer_on_the_hybrids_is_word_for_word(name):
+    for finding in findings(summary_of(name)):
         if (finding.topic == "circuit" and not finding.other) or finding.topic == "size":
             assert finding.text in PAGE
 
@@ -51,7 +52,8 @@ def test_the_readme_has_the_same_rows():
         assert f"| {entry.trainable_parameters:,} | {loss} | {against}".rstrip() in README, method
 
 
-def test_the_raw_results_make_a_report_and_hold_the_search_and_the_inspections():
-    content = Content.read(json.loads((ROOT / "docs" / "results" / "experiment-dialogue.json").read_text()))
-    assert len(content.search) == 19 and all(entry.losses for entry in content.search)
+@pytest.mark.parametrize(("name", "methods"), [("experiment-dialogue", 19), ("experiment-reasoning", 11)])
+def test_the_raw_results_make_a_report_and_hold_the_search_and_the_inspections(name, methods):
+    content = Content.read(json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text()))
+    assert len(content.search) == methods and all(entry.losses for entry in content.search)
     assert {"qtha", "qwthn", "mpo", "lora", "frozen_linear"} <= content.inspected.keys()
