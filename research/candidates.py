@@ -14,6 +14,7 @@ from research.changes import (
     activation_directions,
     diagonal,
     gradient_start,
+    inner,
     low_rank,
     shared_maps,
     small_angles,
@@ -79,6 +80,12 @@ def started(expected: str, r: int, targets: list[str] = BEST, **changes: Any) ->
     return Candidate(adapter, expected, (4e-3, 8e-3, 1.6e-2), gradient_start)
 
 
+def between(expected: str, core: str, r: int = 64, n: int = 4, layers: int = 1, start: str = "scaled") -> Candidate:
+    """A core of n entries between bases of r directions, with trained maps r -> n and n -> r."""
+    adapter = {"preset": "basis", "r": r, "target_modules": BEST}
+    return Candidate(adapter, expected, (1.6e-2, 3.2e-2), inner(core, n, layers, start))
+
+
 CANDIDATES = {
     "lora_8": lora(8, ATTENTION, 3e-3, 6e-3, 1e-2),
     "lora_1": lora(1, ATTENTION, 6e-3, 1e-2, 2e-2),
@@ -131,6 +138,17 @@ CANDIDATES = {
         (4e-3, 8e-3, 1.6e-2),
         low_rank(4),
     ),
+    "between": between("as basis_low_rank_4, with a start of even scale", "identity"),
+    "between_8": between("better by 0.02 for twice the size", "identity", n=8),
+    "between_wide": between("better by 0.02 for twice the size", "identity", r=128),
+    "between_linear": between("as between", "linear"),
+    "between_quantum": between("better than between: a circuit where the paper has it", "quantum_linear"),
+    "between_quantum_2": between("as one layer", "quantum_linear", layers=2),
+    "between_mlp": between("as the circuit", "mlp_linear"),
+    "between_fourier": between("as the circuit", "fourier_linear"),
+    "between_frozen": between("a little worse than the circuit", "frozen_linear"),
+    "between_product": between("as the circuit", "product_linear"),
+    "between_weighted": between("worse than without: it has to learn not to bend", "quantum_weighted"),
     "basis_of_weights": basis("worse than LoRA: the weights do not know the task", basis="weight"),
     "basis_random": basis("as the weights'", basis="random"),
     "basis_of_activations": Candidate(

@@ -9,7 +9,7 @@ from torch import nn
 
 from qweft.adapter import QwthnLinear
 from qweft.adapter.bases import _as_the_base_model, _labelled, _Watch
-from qweft.adapter.cores import LinearCore, LinearFunctionCore
+from qweft.adapter.cores import Core, LinearCore, LinearFunctionCore, make_core
 from qweft.adapter.directions import give
 from qweft.adapter.sketch import Directions, GradientSketch
 from qweft.circuit.states import final_states
@@ -141,6 +141,45 @@ def low_rank(rank: int) -> Callable[[nn.Module, Batches], None]:
     def change(model: nn.Module, batches: Batches) -> None:
         for layer in layers_of(model).values():
             replace_core(layer, LowRankCore(layer.qwthn_r[NAME], rank))
+
+    return change
+
+
+class InnerCore(Core):
+    """h = A f(B c), A (r, n) and B (n, r): a core f of n entries between the bases, as qtha has it between operators.
+
+    A starts at zero, B such that B c has rms 1 / sqrt(L) where f is a circuit of L layers, 1 else.
+    """
+
+    def __init__(self, r: int, inner: Core, rms: torch.Tensor, n: int):
+        super().__init__()
+        self.inner = inner
+        self.reads_angles, self.circuit_features = inner.reads_angles, inner.circuit_features
+        read = torch.randn(n, r) / (rms * math.sqrt(r)) * inner.input_scale
+        self.linear_read, self.linear_weight = nn.Parameter(read), nn.Parameter(torch.zeros(r, n))
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [*self.inner.tensors(), self.linear_weight, self.linear_read]
+
+    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        return *self.inner.angles_of(tensors[:-2]), tensors[-1].clone()
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return self.inner.combine(expand @ tensors[-2], tensors[:-2])
+
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        return self.inner.features(c @ angles[-1].T, *angles[:-1])
+
+
+def inner(name: str, n: int, layers: int = 1, start: str = "scaled") -> Callable[[nn.Module, Batches], None]:
+    """The core of that name, with n entries, between the bases."""
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        rms = rms_of_c(model, batches)
+        for place, layer in layers_of(model).items():
+            core = make_core(name, n, layers, True)
+            core.reset(start)
+            replace_core(layer, InnerCore(layer.qwthn_r[NAME], core, rms[place].clamp(min=1e-6), n))
 
     return change
 

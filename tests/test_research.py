@@ -17,6 +17,10 @@ CHANGES = {
     "activations": (changes.activation_directions, {"preset": "basis", "r": 4}),
     "diagonal": (changes.diagonal, {"preset": "basis", "r": 4}),
     "low rank": (changes.low_rank(2), {"preset": "basis", "r": 4}),
+    **{
+        f"inner {core}": (changes.inner(core, 2), {"preset": "basis", "r": 4})
+        for core in ("identity", "linear", "quantum_linear", "mlp_linear", "quantum_weighted")
+    },
     "started": (changes.gradient_start, {"preset": "lora", "r": 3}),
     "shared": (changes.shared_maps, {"preset": "qtha", **DENSE}),
     "small": (changes.small_angles, {"preset": "qtha", **DENSE}),
