@@ -106,6 +106,13 @@ def rms_of_c(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:
     return {name: (total / tokens).sqrt() for name, total in found.items()}
 
 
+def even(model: nn.Module, batches: Batches, rms: float = 4.0) -> None:
+    """Each layer's C times a number, so that the norm of c has this rms in all of them."""
+    for name, entries in rms_of_c(model, batches).items():
+        with torch.no_grad():
+            layers_of(model)[name].qwthn_compress[NAME].weight.mul_(rms / entries.square().sum().sqrt())
+
+
 class DiagonalCore(LinearCore):
     """h = k * c: one number a pair of directions, as in the gradient itself at K = 0."""
 
@@ -155,7 +162,7 @@ class InnerCore(Core):
         super().__init__()
         self.inner = inner
         self.reads_angles, self.circuit_features = inner.reads_angles, inner.circuit_features
-        read = torch.randn(n, r) / (rms * math.sqrt(r)) * inner.input_scale
+        read = torch.randn(n, r) * inner.input_scale / rms.square().sum().sqrt()
         self.linear_read, self.linear_weight = nn.Parameter(read), nn.Parameter(torch.zeros(r, n))
 
     def tensors(self) -> list[torch.Tensor]:
