@@ -1,10 +1,13 @@
 """What the candidates of docs/research.md do to an adapter: it starts as the base model, and all of it is trained."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from peft import get_peft_model
 from research import changes
 from research.candidates import CANDIDATES
+from research.table import rows
 
 from qweft import QwthnConfig, find_bases
 from tests.tiny_models import tiny_llama
@@ -72,3 +75,8 @@ def test_pairs_are_products_of_signs():
 
 def test_each_candidate_says_what_was_expected():
     assert len(CANDIDATES) > 20 and all(candidate.expected and candidate.rates for candidate in CANDIDATES.values())
+
+
+def test_the_table_is_that_of_the_raw_results():
+    page = (Path(__file__).parents[1] / "docs" / "research.md").read_text()
+    assert "\n".join(rows()) in page
