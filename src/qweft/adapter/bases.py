@@ -10,7 +10,7 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.directions import bases_of, give, of_weight, random
+from qweft.adapter.directions import bases_of, count_of, give, of_weight, random
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.sketch import Directions, GradientSketch
 from qweft.errors import QweftError
@@ -67,7 +67,7 @@ def find_bases(
         found = _of_gradients(model, layers, batches, adapter_name)
     else:
         find = of_weight if kind == "weight" else random
-        found = {name: find(layer, layer.qwthn_r[adapter_name]) for name, layer in layers.items()}
+        found = {name: find(layer, count_of(layer.branch_of(adapter_name))) for name, layer in layers.items()}
     for each in [name for name, other in configs.items() if other is config]:
         for name, (into, out) in found.items():
             give(layers[name].branch_of(each), (into, out))
@@ -87,7 +87,7 @@ def without_bases(model: nn.Module) -> list[str]:
 
 
 def _has_basis(config: QwthnConfig) -> bool:
-    return "basis" in (config.compress, config.expand)
+    return bool({"basis", "subspace"} & {config.compress, config.expand})
 
 
 def _of_gradients(
@@ -96,7 +96,9 @@ def _of_gradients(
     sketches = {}
     for name, layer in layers.items():
         device = bases_of(layer.branch_of(adapter_name))[0].weight.device
-        sketches[name] = GradientSketch(layer.in_features, layer.out_features, layer.qwthn_r[adapter_name], device)
+        sketches[name] = GradientSketch(
+            layer.in_features, layer.out_features, count_of(layer.branch_of(adapter_name)), device
+        )
     watch, count = _Watch(), 0
     for name, layer in layers.items():
         watch.look_at(layer.get_base_layer(), sketches[name])

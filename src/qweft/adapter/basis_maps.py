@@ -1,9 +1,11 @@
 """Maps that are not trained: r orthonormal directions of a layer's input or output, found before training starts."""
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from qweft.adapter.maps import LinearMap
 
@@ -53,8 +55,13 @@ class BasisMap(LinearMap):
         self.weight.zero_()
         self._is_found = False
 
+    @property
+    def count(self) -> int:
+        """Number of directions."""
+        raise NotImplementedError
+
     def directions(self, found: torch.Tensor) -> torch.Tensor:
-        """The matrix of directions (size, r)."""
+        """The matrix of directions (size, count)."""
         raise NotImplementedError
 
     def randomise(self) -> None:
@@ -63,8 +70,8 @@ class BasisMap(LinearMap):
 
     @torch.no_grad()
     def set(self, found: torch.Tensor) -> None:
-        """Take these orthonormal directions, (size, r)."""
-        self.weight.copy_(self.directions(found))
+        """Take the first of these orthonormal directions, (size, count or more)."""
+        self.weight.copy_(self.directions(found[:, : self.count]))
         self._is_found = True
 
     def look_again(self) -> None:
@@ -76,23 +83,94 @@ class BasisMap(LinearMap):
         self.look_again()
 
 
-class BasisCompress(BasisMap):
-    """d_in -> r: c_i is the component of x along direction i; matrix (r, d_in)."""
+class _Reads(BasisMap):
+    """A direction in each row."""
 
-    def __init__(self, into: int, r: int, kind: str):
-        super().__init__((r, into), kind)
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return self.weight.shape[0]
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
         """One in each row."""
         return found.T
 
 
-class BasisExpand(BasisMap):
-    """r -> d_out: the sum of h_i times direction i; matrix (d_out, r)."""
+class _Writes(BasisMap):
+    """A direction in each column."""
 
-    def __init__(self, r: int, out: int, kind: str):
-        super().__init__((out, r), kind)
+    @property
+    def count(self) -> int:
+        """Number of columns."""
+        return self.weight.shape[1]
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
         """One in each column."""
         return found
+
+
+class _Subspace(BasisMap):
+    """The directions are fixed, and a linear map between them and r is trained."""
+
+    is_fixed = False
+    linear_weight: nn.Parameter
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The linear map and the directions."""
+        return [self.linear_weight, self.weight]
+
+    def form(self) -> Hashable:
+        """Its shapes say all."""
+        return type(self).__name__
+
+    @torch.no_grad()
+    def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
+        """No directions yet; the linear map zero, or kaiming-uniform with a = sqrt(5) as LoRA's first matrix.
+
+        Scaled: entries of variance scale^2 / in.
+        """
+        super().reset(start, zero, scale)
+        if zero:
+            nn.init.zeros_(self.linear_weight)
+        elif start == "scaled":
+            nn.init.normal_(self.linear_weight, std=scale * self.linear_weight.shape[1] ** -0.5)
+        else:
+            nn.init.kaiming_uniform_(self.linear_weight, a=math.sqrt(5))
+
+
+class SubspaceCompress(_Subspace, _Reads):
+    """d_in -> k by k fixed directions V, k -> r by a linear map A: matrix A V^T, (r, d_in)."""
+
+    def __init__(self, into: int, count: int, r: int, kind: str):
+        super().__init__((count, into), kind)
+        self.linear_weight = nn.Parameter(torch.zeros(r, count))
+
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A V^T."""
+        return tensors[0] @ tensors[1]
+
+
+class SubspaceExpand(_Subspace, _Writes):
+    """r -> k by a linear map B, k -> d_out by k fixed directions U: matrix U B, (d_out, r)."""
+
+    def __init__(self, r: int, count: int, out: int, kind: str):
+        super().__init__((out, count), kind)
+        self.linear_weight = nn.Parameter(torch.zeros(count, r))
+
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """U B."""
+        return tensors[1] @ tensors[0]
+
+
+class BasisCompress(_Reads):
+    """d_in -> r: c_i is the component of x along direction i; matrix (r, d_in)."""
+
+    def __init__(self, into: int, r: int, kind: str):
+        super().__init__((r, into), kind)
+
+
+class BasisExpand(_Writes):
+    """r -> d_out: the sum of h_i times direction i; matrix (d_out, r)."""
+
+    def __init__(self, r: int, out: int, kind: str):
+        super().__init__((out, r), kind)

@@ -1,6 +1,6 @@
 """One branch from a config and a layer's sizes: its three parts, and how many parameters each has."""
 
-from qweft.adapter.basis_maps import BasisCompress, BasisExpand
+from qweft.adapter.basis_maps import BasisCompress, BasisExpand, SubspaceCompress, SubspaceExpand
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import make_core
 from qweft.adapter.maps import DenseMap, LinearMap, MpoCompress, MpoExpand
@@ -22,8 +22,15 @@ def modes_for(config: QwthnConfig, size: int) -> Modes:
         raise QweftError(str(error)) from error
 
 
-def _make_compress(config: QwthnConfig, into: int, r: int) -> LinearMap:
+def directions_in(config: QwthnConfig, into: int, out: int) -> int:
+    """Directions of a subspace on a layer: the config's width, or as many as the layer has."""
+    return min(config.width, into, out)
+
+
+def _make_compress(config: QwthnConfig, into: int, r: int, out: int) -> LinearMap:
     """C: into -> r."""
+    if config.compress == "subspace":
+        return SubspaceCompress(into, directions_in(config, into, out), r, config.basis or "gradient")
     if config.compress == "dense":
         return DenseMap(into, r)
     if config.compress == "basis":
@@ -35,8 +42,10 @@ def _make_compress(config: QwthnConfig, into: int, r: int) -> LinearMap:
         raise QweftError(f"compress {into} -> {config.width}: {error}; give both sizes in modes") from error
 
 
-def _make_expand(config: QwthnConfig, r: int, out: int) -> LinearMap:
+def _make_expand(config: QwthnConfig, into: int, r: int, out: int) -> LinearMap:
     """E: r -> out."""
+    if config.expand == "subspace":
+        return SubspaceExpand(r, directions_in(config, into, out), out, config.basis or "gradient")
     if config.expand == "dense":
         return DenseMap(r, out)
     if config.expand == "basis":
@@ -63,7 +72,7 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
         QweftError: If the config's modes do not fit the layer, or it has fewer directions than the basis.
     """
     core = make_core(config.core, r, config.depth_on(r), config.reupload, config.fourier_terms, config.qubits_on(r))
-    branch = Branch(_make_compress(config, into, r), core, _make_expand(config, r, out))
+    branch = Branch(_make_compress(config, into, r, out), core, _make_expand(config, into, r, out))
     if "basis" in (config.compress, config.expand) and config.basis != "random" and r > min(into, out):
         raise QweftError(
             f"r = {r} directions of basis {config.basis or 'gradient'!r} are more than a layer with d_in = {into} and "

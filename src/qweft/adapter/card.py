@@ -26,6 +26,7 @@ MAPS = {
     "mpo": "a matrix product operator and a linear map",
     "dense": "a linear map",
     "basis": "an orthonormal basis that was not trained",
+    "subspace": "an orthonormal basis that was not trained and a linear map",
 }
 LOADING = """```python
 import qweft  # has to be installed; makes the method known to PEFT

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from qweft.adapter.config import QwthnConfig
 
 CHOICES = {
-    "compress": ("mpo", "dense", "basis"),
-    "expand": ("mpo", "dense", "basis"),
+    "compress": ("mpo", "dense", "basis", "subspace"),
+    "expand": ("mpo", "dense", "basis", "subspace"),
     "core": CORES,
     "start": ("recorded", "scaled"),
     "bias": ("none", "all", "qwthn_only"),
@@ -148,10 +148,10 @@ def check_config(config: "QwthnConfig") -> None:
 
 
 def _check_basis(config: "QwthnConfig") -> None:
-    if config.basis is not None and "basis" not in (config.compress, config.expand):
+    if config.basis is not None and not {"basis", "subspace"} & {config.compress, config.expand}:
         raise QweftError(
             f"basis {config.basis!r} does nothing with compress {config.compress!r} and expand {config.expand!r}; set "
-            "one of them to basis, or leave it out"
+            "one of them to basis or subspace, or leave it out"
         )
     if config.expand == "basis" and (config.core == "identity" or form_of(config.core) == "weighted"):
         raise QweftError(

@@ -24,7 +24,9 @@ class QwthnConfig(PeftConfig):
     Args:
         r: Rank: width of c and h, and number of qubits unless `qubits` says otherwise.
         compress: C, d_in -> r. "mpo": a matrix product operator d_in -> width and a linear map width -> r; "dense": one
-            linear map; "basis": a fixed orthonormal basis of r directions, which is not trained. None has a bias.
+            linear map; "basis": a fixed orthonormal basis of r directions, which is not trained; "subspace": such a
+            basis of `width` directions (of all, where a layer has fewer) and a linear map between them and r. None has
+            a bias.
         core: "identity": h = c; "linear": h = K c; "quantum": h = Q q(c); "quantum_linear": h = Q q(c) + K c;
             "quantum_weighted": h = q(c) * c. K is r x r, Q is r x qubits, q is the circuit's expectation of Z on each
             qubit. With "mlp", "fourier", "frozen" or "product" in the place of "quantum" ("mlp_linear") a twin stands
@@ -32,13 +34,13 @@ class QwthnConfig(PeftConfig):
             its random angles not trained, the circuit without its CRZ gates (`qweft.adapter.functions`).
         expand: E, r -> d_out, as compress. With "basis" E is not zero, so K and Q start at zero instead; the core must
             have one of them.
-        basis: The directions of the maps that are a "basis". "gradient" (none means this): the leading singular
+        basis: The directions of a "basis" or "subspace". "gradient" (none means this): the leading singular
             directions of the loss's gradient with respect to W0, found on training rows by `qweft.find_bases` before
             the first step; "weight": those of W0 itself; "random": random ones, as a control.
         qubits: The circuit reads the first so many entries of c; none means all r. A twin in its place as well.
         alpha: The branch is scaled by alpha / r; none means 2 r.
         dropout: Probability of zeroing an entry of x in training.
-        width: Inner width of the matrix product operators.
+        width: Inner width of the matrix product operators; directions of a subspace.
         bond_dimension: Bond dimension of the matrix product operators.
         modes: The factors of a size, where yours should replace the rule's: {"576": [6, 6, 4, 4]}.
         circuit_layers: Layers L of the circuit; none means as many as qubits.
@@ -69,9 +71,9 @@ class QwthnConfig(PeftConfig):
     """
 
     r: int = field(default=8, metadata={"help": "Rank: width of the core, and of its circuit."})
-    compress: Literal["mpo", "dense", "basis"] = field(default="mpo", metadata={"help": "Map d_in -> r."})
+    compress: Literal["mpo", "dense", "basis", "subspace"] = field(default="mpo", metadata={"help": "Map d_in -> r."})
     core: str = field(default="quantum_linear", metadata={"help": "Map r -> r."})
-    expand: Literal["mpo", "dense", "basis"] = field(default="mpo", metadata={"help": "Map r -> d_out."})
+    expand: Literal["mpo", "dense", "basis", "subspace"] = field(default="mpo", metadata={"help": "Map r -> d_out."})
     alpha: float | None = field(default=None, metadata={"help": "The branch is scaled by alpha / r; none means 2 r."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout probability of the branch's input."})
     width: int = field(default=256, metadata={"help": "Inner width of the matrix product operators."})

@@ -21,6 +21,11 @@ def bases_of(branch: Branch) -> list[BasisMap]:
     return [part for part in (branch.compress, branch.expand) if isinstance(part, BasisMap)]
 
 
+def count_of(branch: Branch) -> int:
+    """Directions that the branch has room for, on the side that has more."""
+    return max(part.count for part in bases_of(branch))
+
+
 def give(branch: Branch, directions: Directions) -> None:
     """Let the branch's bases be these directions; of several processes, those of the first."""
     for part, found in zip((branch.compress, branch.expand), directions, strict=True):

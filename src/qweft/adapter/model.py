@@ -248,7 +248,7 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
     TRL makes its reference model so: a second adapter of the first one's config, and a copy of what is trained.
     """
     config = configs[adapter_name]
-    if function_of(config.core) != "frozen" and "basis" not in (config.compress, config.expand):
+    if function_of(config.core) != "frozen" and not {"basis", "subspace"} & {config.compress, config.expand}:
         return
     first = next((name for name, other in configs.items() if other is config), adapter_name)
     for layer in model.modules():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from qweft.adapter.directions import bases_of, give, is_distributed, of_weight, random
+from qweft.adapter.directions import bases_of, count_of, give, is_distributed, of_weight, random
 from qweft.adapter.prepared import in_backward, needs_graph
 from qweft.adapter.sketch import Directions, GradientSketch
 from qweft.circuit.precision import exact_products
@@ -50,7 +50,7 @@ def is_looking(layer: "QwthnLinear", adapter_name: str) -> bool:
         )
     kind = bases_of(branch)[0].kind
     if kind != "gradient" and is_trained:
-        _give(layer, adapter_name, (of_weight if kind == "weight" else random)(layer, layer.qwthn_r[adapter_name]))
+        _give(layer, adapter_name, (of_weight if kind == "weight" else random)(layer, count_of(branch)))
     return kind == "gradient" and (is_trained or layer.training)
 
 
@@ -127,7 +127,7 @@ def _find(layer: "QwthnLinear", adapter_name: str, x: torch.Tensor, dy: torch.Te
     if branch.is_found:
         return True
     device = bases_of(branch)[0].weight.device
-    sketch = GradientSketch(layer.in_features, layer.out_features, layer.qwthn_r[adapter_name], device)
+    sketch = GradientSketch(layer.in_features, layer.out_features, count_of(branch), device)
     sketch.add(x, dy)
     for total in sketch.sums() if is_distributed() else ():
         torch.distributed.all_reduce(total)

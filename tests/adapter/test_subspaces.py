@@ -1,0 +1,111 @@
+"""Maps into a fixed subspace: a linear map between its directions and r is trained, and any core stands in the middle."""
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+
+from qweft import QweftError, QwthnConfig, find_bases
+from qweft.adapter.bases import without_bases
+from qweft.adapter.core_names import CORES
+from qweft.adapter.parameters import count_parameters
+from tests.adapter.test_bases import BATCH, layers_of, trained
+from tests.tiny_models import tiny_gpt2, tiny_llama
+
+
+def config(core="identity", **changes):
+    given = {"compress": "subspace", "core": core, "expand": "subspace", "r": 2, "width": 6, "circuit_layers": 1}
+    return QwthnConfig(**given | {"target_modules": ["q_proj", "v_proj", "down_proj"]} | changes)
+
+
+def adapted(core="identity", make=tiny_llama, found=True, **changes):
+    model = get_peft_model(make(), config(core, **changes))
+    if found:
+        find_bases(model, [BATCH])
+    return model
+
+
+@pytest.mark.parametrize("start", ["recorded", "scaled"])
+@pytest.mark.parametrize("core", CORES)
+def test_any_core_starts_as_the_base_model_and_all_of_it_is_trained(core, start):
+    base = tiny_llama()(**BATCH)
+    model = adapted(core, start=start)
+    with torch.no_grad():
+        assert torch.equal(model(**BATCH).logits, base.logits)
+    first = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    fixed = {name: b.clone() for name, b in model.named_buffers() if "qwthn_" in name}
+    assert trained(model)(**BATCH).loss.item() < base.loss.item()
+    assert not [name for name, p in model.named_parameters() if name in first and torch.equal(p, first[name])]
+    assert all(torch.equal(b, fixed[name]) for name, b in model.named_buffers() if name in fixed)
+    for layer in layers_of(model).values():
+        counted = count_parameters(config(core), layer.in_features, layer.out_features)
+        own = sum(p.numel() for part in layer.branch_of("default") for p in part.parameters())
+        assert sum(counted.values()) == own
+
+
+def test_the_matrices_are_the_linear_map_in_the_leading_directions_of_the_gradient():
+    model = adapted(init_weights=True)
+    base = tiny_llama().requires_grad_()
+    base(**BATCH).loss.backward()
+    for name, layer in layers_of(model).items():
+        gradient = base.get_submodule(name.removeprefix("base_model.model.")).weight.grad
+        left, _, right = torch.linalg.svd(gradient, full_matrices=False)
+        branch = layer.branch_of("default")
+        width = min(6, layer.in_features, layer.out_features)
+        assert branch.compress.weight.shape == (width, layer.in_features)
+        assert branch.expand.weight.shape == (layer.out_features, width)
+        into, out = branch.compress.weight, branch.expand.weight
+        torch.testing.assert_close(into.T @ into, right[:width].T @ right[:width], atol=1e-3, rtol=0)
+        torch.testing.assert_close(out @ out.T, left[:, :width] @ left[:, :width].T, atol=1e-3, rtol=0)
+        torch.testing.assert_close(branch.compress.matrix(), branch.compress.linear_weight @ into)
+        assert not branch.expand.matrix().any()
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+@pytest.mark.parametrize("core", ["identity", "quantum_linear"])
+def test_nobody_need_ask(core, make):
+    targets = {"target_modules": ["c_attn", "c_fc"]} if make is tiny_gpt2 else {}
+    model, asked = adapted(core, make, found=False, **targets), adapted(core, make, **targets)
+    with pytest.warns(UserWarning, match="first batch alone"):
+        model(**BATCH).loss.backward()
+    asked(**BATCH).loss.backward()
+    assert without_bases(model) == []
+    for found, wanted in zip(model.parameters(), asked.parameters(), strict=True):
+        if wanted.requires_grad:
+            scale = wanted.grad.abs().max().item()
+            torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-2, atol=1e-2 * scale + 1e-9)
+
+
+@pytest.mark.parametrize("core", ["identity", "linear", "qwthn"])
+def test_saved_loaded_and_merged(core, tmp_path):
+    core = "quantum_weighted" if core == "qwthn" else core
+    model = trained(adapted(core))
+    model.save_pretrained(tmp_path)
+    torch.manual_seed(9)
+    loaded = PeftModel.from_pretrained(tiny_llama(), tmp_path, is_trainable=True).eval()
+    with torch.no_grad():
+        wanted = model(**BATCH).logits
+        assert without_bases(loaded) == [] and torch.equal(loaded(**BATCH).logits, wanted)
+        if core != "quantum_weighted":
+            torch.testing.assert_close(model.merge_and_unload()(**BATCH).logits, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("compress", "expand"), [("subspace", "basis"), ("basis", "subspace"), ("subspace", "mpo"), ("dense", "subspace")]
+)
+def test_each_side_may_be_something_else(compress, expand):
+    model = adapted("linear", compress=compress, expand=expand, bond_dimension=2)
+    first = model(**BATCH).loss.item()
+    assert trained(model)(**BATCH).loss.item() < first
+
+
+def test_a_narrow_layer_has_all_its_directions():
+    model = adapted(width=15)
+    sizes = {layer.out_features: layer.branch_of("default").compress.count for layer in layers_of(model).values()}
+    assert sizes == {20: 15, 10: 10}  # v_proj has one of two heads
+
+
+def test_wrong_configs_are_told():
+    with pytest.raises(QweftError, match="set one of them to basis or subspace"):
+        QwthnConfig(basis="weight")
+    with pytest.raises(QweftError, match="compress must be one of mpo, dense, basis, subspace"):
+        QwthnConfig(compress="subspaces")
