@@ -1,4 +1,4 @@
-"""Maps into a fixed subspace: a linear map between its directions and r is trained, and any core stands in the middle."""
+"""Maps into a fixed subspace: a linear map between its directions and r is trained; any core stands in the middle."""
 
 import pytest
 import torch
