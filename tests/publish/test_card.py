@@ -36,6 +36,23 @@ def test_every_saved_adapter_says_what_it_is_and_how_to_load_it(tmp_path, preset
     assert ("qubits" in card) == (not QwthnConfig.preset(preset).is_linear)
 
 
+@pytest.mark.parametrize(
+    ("changes", "trained"),
+    [
+        ({"compress": "basis", "expand": "basis"}, "linear maps 16"),
+        ({"compress": "subspace", "expand": "subspace"}, "linear maps 144"),
+        ({"core": "frozen_linear"}, "tensor network"),
+    ],
+)
+def test_what_is_not_trained_is_told_apart(tmp_path, changes, trained):
+    model, card = saved(tmp_path, "mpo", **changes)
+    counted = model.get_nb_trainable_parameters()[0]
+    found = re.search(r"- parameters: ([\d,]+) \((.*)\)\n- not trained, and in the file: ([\d,]+) numbers\n", card)
+    assert int(found[1].replace(",", "")) == counted and trained in found[2]
+    assert int(found[3].replace(",", "")) == sum(b.numel() for n, b in model.named_buffers() if "qwthn_" in n)
+    assert "circuit" not in found[2]
+
+
 def test_saving_again_adds_nothing(tmp_path):
     model, card = saved(tmp_path, "qtha")
     model.save_pretrained(tmp_path)

@@ -46,7 +46,8 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
         config: Its config.
         shapes: The shapes of its tensors by their keys in the file.
     """
-    counts = count_by_part(shapes)
+    fixed = sum(math.prod(shape) for key, shape in shapes.items() if is_fixed(config, key))
+    counts = count_by_part({key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
     circuit = ""
     function = function_of(config.core)
     if function in STAND_INS:
@@ -62,19 +63,30 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
     alpha = 2 * config.r if config.alpha is None else config.alpha
     network = "mpo" in (config.compress, config.expand)
     sizes = f", width {config.width}, bond dimension {config.bond_dimension}" if network else ""
+    if "subspace" in (config.compress, config.expand) and not network:
+        sizes = f", {config.width} directions where a layer has as many"
+    untrained = f"\n- not trained, and in the file: {fixed:,} numbers" if fixed else ""
     patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
     differing = "".join(f"; {name} that differ: {pattern}" for name, pattern in patterns.items() if pattern)
     return f"""{HEADING}
 
 Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({alpha:g} / {config.r}) E h. C is
-{MAPS[config.compress]}, E {MAPS[config.expand]}.{circuit}{METHOD if circuit or sizes else ""}
+{MAPS[config.compress]}, E {MAPS[config.expand]}.{circuit}{METHOD if circuit or network else ""}
 
 - rank r = {config.r}{sizes}{differing}
 - layers: {_layers(shapes)}
-- parameters: {sum(counts.values()):,} ({parts})
+- parameters: {sum(counts.values()):,} ({parts}){untrained}
 
 {LOADING}
 """
+
+
+def is_fixed(config: "QwthnConfig", key: str) -> bool:
+    """Whether a tensor of an adapter's file is not trained: directions of a basis, angles of a frozen circuit."""
+    maps = {"compress": config.compress, "expand": config.expand}
+    if any(kind in ("basis", "subspace") and key.endswith(f"qwthn_{side}.weight") for side, kind in maps.items()):
+        return True
+    return function_of(config.core) == "frozen" and key.endswith(".angles")
 
 
 def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
