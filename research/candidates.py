@@ -60,7 +60,11 @@ def recorded(
 
 
 def basis(expected: str, r: int = 24, targets: list[str] = BEST, **changes: Any) -> Candidate:
-    return Candidate({"preset": "basis", "r": r, "target_modules": targets, **changes}, expected, (4e-3,))
+    return Candidate(
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": r, "target_modules": targets, **changes},
+        expected,
+        (4e-3,),
+    )
 
 
 def circuit(expected: str, change: Any = None, core: str = "quantum_linear", **changes: Any) -> Candidate:
@@ -83,7 +87,7 @@ def started(expected: str, r: int, targets: list[str] = BEST, **changes: Any) ->
 
 def between(expected: str, core: str, r: int = 64, n: int = 4, layers: int = 1, start: str = "scaled") -> Candidate:
     """A core of n entries between bases of r directions, with trained maps r -> n and n -> r."""
-    adapter = {"preset": "basis", "r": r, "target_modules": BEST}
+    adapter = {"preset": "mpo", "compress": "basis", "expand": "basis", "r": r, "target_modules": BEST}
     return Candidate(adapter, expected, (1.6e-2, 3.2e-2), inner(core, n, layers, start))
 
 
@@ -116,43 +120,43 @@ CANDIDATES = {
     "basis": basis("the best of the choices of layers"),
     "basis_large": basis("better by 0.03 for 1.8 times the size", r=33),
     "basis_diagonal": Candidate(
-        {"preset": "basis", "r": 128, "target_modules": BEST},
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 128, "target_modules": BEST},
         "as basis at a fifth of the size: the first step of descent is diagonal",
         (4e-3, 8e-3, 1.6e-2),
         diagonal,
     ),
     "basis_diagonal_all": Candidate(
-        {"preset": "basis", "r": 128, "target_modules": ALL},
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 128, "target_modules": ALL},
         "better than on three kinds of layers",
         (4e-3, 8e-3, 1.6e-2),
         diagonal,
     ),
     "basis_low_rank_1": Candidate(
-        {"preset": "basis", "r": 128, "target_modules": BEST},
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 128, "target_modules": BEST},
         "as LoRA of rank 1 there at a fifth of the size",
         (4e-3, 8e-3, 1.6e-2),
         low_rank(1),
     ),
     "basis_low_rank_4": Candidate(
-        {"preset": "basis", "r": 64, "target_modules": BEST},
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 64, "target_modules": BEST},
         "better than basis at nine tenths of the size",
         (4e-3, 8e-3, 1.6e-2),
         low_rank(4),
     ),
     "basis_low_rank_4_wide": Candidate(
-        {"preset": "basis", "r": 128, "target_modules": BEST},
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 128, "target_modules": BEST},
         "better than r = 64",
         (1.6e-2,),
         low_rank(4),
     ),
     "basis_low_rank_8": Candidate(
-        {"preset": "basis", "r": 64, "target_modules": BEST},
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 64, "target_modules": BEST},
         "better by 0.02 for twice the size",
         (1.6e-2,),
         low_rank(8),
     ),
     "basis_low_rank_4_all": Candidate(
-        {"preset": "basis", "r": 64, "target_modules": ALL},
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 64, "target_modules": ALL},
         "better by 0.02 for 2.3 times the size",
         (8e-3, 1.6e-2),
         low_rank(4),
@@ -169,7 +173,7 @@ CANDIDATES = {
     "between_product": between("as the circuit", "product_linear"),
     "between_weighted": between("worse than without: it has to learn not to bend", "quantum_weighted"),
     "basis_even": Candidate(
-        {"preset": "basis", "target_modules": BEST},
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 24, "target_modules": BEST},
         "better: c is 400 times as large in the last layer as in the first",
         (4e-3, 8e-3),
         even,
@@ -177,7 +181,7 @@ CANDIDATES = {
     "basis_of_weights": basis("worse than LoRA: the weights do not know the task", basis="weight"),
     "basis_random": basis("as the weights'", basis="random"),
     "basis_of_activations": Candidate(
-        {"preset": "basis", "target_modules": BEST},
+        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 24, "target_modules": BEST},
         "between the weights' and the gradient's",
         (4e-3, 8e-3),
         activation_directions,

@@ -17,11 +17,11 @@ BATCH = {"input_ids": TOKENS, "labels": TOKENS}
 IN_BASES = {"compress": "basis", "expand": "basis", "r": 4, "qubits": 3, "circuit_layers": 1}
 DENSE = {"compress": "dense", "expand": "dense", "r": 3, "circuit_layers": 1}
 CHANGES = {
-    "activations": (changes.activation_directions, {"preset": "basis", "r": 4}),
-    "diagonal": (changes.diagonal, {"preset": "basis", "r": 4}),
-    "low rank": (changes.low_rank(2), {"preset": "basis", "r": 4}),
+    "activations": (changes.activation_directions, {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4}),
+    "diagonal": (changes.diagonal, {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4}),
+    "low rank": (changes.low_rank(2), {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4}),
     **{
-        f"inner {core}": (changes.inner(core, 2), {"preset": "basis", "r": 4})
+        f"inner {core}": (changes.inner(core, 2), {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4})
         for core in ("identity", "linear", "quantum_linear", "mlp_linear", "quantum_weighted")
     },
     "started": (changes.gradient_start, {"preset": "lora", "r": 3}),

@@ -22,7 +22,7 @@ dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_
 
 def ready(preset, reentrant):
     if preset == "basis":  # its directions are found by the first backward pass, of both halves
-        config = QwthnConfig.preset("basis", r=3)
+        config = QwthnConfig.preset("mpo", compress="basis", expand="basis", r=3)
     else:
         config = QwthnConfig.preset(preset, r=3, width=8, bond_dimension=2, circuit_layers=2, init_weights=False)
     torch.manual_seed(3)

@@ -34,7 +34,7 @@ def options(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("adapter", "trained"), [("qtha", 640), ("basis", 96)])
+@pytest.mark.parametrize(("adapter", "trained"), [("qtha", 640), ("basis", 64)])
 def test_two_ranks_are_one(files, tmp_path, adapter, trained):  # noqa: F811
     """Started as accelerate starts a rank; each takes half of a batch."""
     batch = {"batch_size": 4}

@@ -15,7 +15,6 @@ from peft import get_peft_model
 
 import qweft
 from qweft import QwthnConfig
-from qweft.adapter.basis_maps import BasisMap
 from tests.adapter.frozen.base import Base, example, fill
 
 HERE = Path(__file__).parent
@@ -35,7 +34,6 @@ def make(preset: str, folder: Path) -> None:
     )
     model = get_peft_model(Base(), config).eval()
     fill((parameter for name, parameter in model.named_parameters() if "qwthn_" in name), 0.6)
-    fill((module.weight for module in model.modules() if isinstance(module, BasisMap)), 0.6)
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # the model card is no part of what is frozen
     with torch.no_grad():
