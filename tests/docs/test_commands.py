@@ -16,7 +16,7 @@ from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.checks import check_sweep
 from qweft.training.checks import check_run
 from tests.docs.blocks import BLOCKS, COMMAND, ROOT
-from tests.docs.workplace import KEPT_ELSEWHERE, SMALL, made_small, make_workplace, train_adapters, typed, words_of
+from tests.docs.workplace import KEPT_ELSEWHERE, SMALL, made_small, typed, words_of
 
 LINES = {}
 """Every different command line, with the block that it stands in first; one that some block runs is run."""
@@ -28,17 +28,6 @@ for _block in BLOCKS:
 OURS = [line for line in LINES if re.match(r"qweft |(echo|printf) .*\| qweft |eval .*\(qweft ", line)]
 CONFIGS = ("train", "plan", "compare", "tune", "sweep")
 """Commands that take a config file."""
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("docs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("QWEFT_CACHE", str(folder / "cache"))
-        make_workplace(folder)
-        train_adapters(folder)
-        yield folder
 
 
 def check_as_it_stands(words):

@@ -8,19 +8,7 @@ import pytest
 
 from qweft.chat.page.session import BUSY
 from tests.docs.blocks import ROOT
-from tests.docs.workplace import make_workplace, train_adapters
 from tests.docs.wrong import in_a_config, in_a_file, in_a_folder, in_python, rows, said_by, typed
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wrong")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("QWEFT_CACHE", str(folder / "cache"))
-        make_workplace(folder)
-        train_adapters(folder)
-        yield folder
 
 
 def check(found, said):

@@ -161,13 +161,20 @@ class _Together(torch.autograd.Function):
         found: list[torch.Tensor | None] = [None] * len(tensors)
         if reached:
             rows = [tensors[at].detach() for at in places]
-            stacks = [stack.requires_grad_() for stack in _stacks(rows, len(reached))]
+            stacks = _stacks(rows, len(reached))
+            # what is fixed, as the directions of a basis, gets none: it can be as large as all that is trained
+            wanted = [p for p in range(each) if any(ctx.needs_input_grad[2 + b * each + p] for b in reached)]
+            for place in wanted:
+                stacks[place].requires_grad_()
             with torch.enable_grad():
                 built = ctx.branch.build(stacks)
-            outer = [_row(gradients[part::parts], reached, built[part]) for part in range(parts)]
+            ends = [part for part in range(parts) if built[part].requires_grad]
+            outer = [_row(gradients[part::parts], reached, built[part]) for part in ends]
             with exact_products(stacks[0].device):
-                inner = torch.autograd.grad(built, stacks, outer, allow_unused=True)
-            for place, stack in enumerate(inner):
+                inner = torch.autograd.grad(
+                    [built[part] for part in ends], [stacks[place] for place in wanted], outer, allow_unused=True
+                )
+            for place, stack in zip(wanted, inner, strict=True):
                 for branch, gradient in zip(reached, () if stack is None else stack.unbind(), strict=False):
                     found[branch * each + place] = gradient
         return (None, None, *found)

@@ -15,12 +15,9 @@ from qweft.adapter.strict_loading import check_tensors
 from qweft.adapter.weights_file import find_weights, read_header
 from qweft.data.load import load_data
 from qweft.data.tokens import Encoded, total_tokens
-from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.forgetting import other_rows
-from qweft.evaluation.harness import check_harness
-from qweft.evaluation.saved import sections_of
-from qweft.evaluation.text_overlap import check_packages
+from qweft.evaluation.run import checked_sections
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.plural import many
@@ -74,12 +71,7 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     Raises:
         QweftError: If the evaluation itself could not begin.
     """
-    model_config, data_config, judging = sections_of(adapter, overrides or {})
-    check_evaluation(judging, data_config)
-    if "text" in judging.metrics:
-        check_packages()
-    if judging.lm_eval:
-        check_harness(judging.lm_eval)
+    model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded, lines = shapes_of(adapter, model_config)
     data = load_data(data_config, loaded.tokenizer)
     rows = data.test if judging.split == "test" else data.validation

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation
 from qweft.data.load import load_data
 from qweft.data.tokens import Encoded
@@ -18,6 +19,7 @@ from qweft.evaluation.outcome import Evaluation
 from qweft.evaluation.saved import put_on, sections_of
 from qweft.evaluation.scores import compare_losses, compare_perplexities
 from qweft.evaluation.text_overlap import check_packages
+from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 
 
@@ -31,6 +33,21 @@ class _Judged:
     harness: dict[str, Any] | None
 
 
+def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
+    """As `sections_of`, when what they ask for can be measured and the packages for it are there.
+
+    Raises:
+        QweftError: If the folder holds no adapter, a value is wrong, or a package is missing.
+    """
+    model, data, judging = sections_of(adapter, overrides)
+    check_evaluation(judging, data)
+    if "text" in judging.metrics:
+        check_packages()
+    if judging.lm_eval:
+        check_harness(judging.lm_eval)
+    return model, data, judging
+
+
 def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluation:
     """Judge an adapter and its base model on rows that were not trained on.
 
@@ -41,12 +58,7 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     Raises:
         QweftError: If the folder holds no adapter, its file does not fit, or model, data or a package cannot be had.
     """
-    model_config, data_config, judging = sections_of(adapter, overrides or {})
-    check_evaluation(judging, data_config)
-    if "text" in judging.metrics:
-        check_packages()
-    if judging.lm_eval:
-        check_harness(judging.lm_eval)
+    model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
     other = other_rows(judging, data_config, loaded.tokenizer)
