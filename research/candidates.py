@@ -12,8 +12,10 @@ from research.changes import (
     PairsCore,
     ReadingCore,
     activation_directions,
+    beside,
     diagonal,
     even,
+    graded,
     gradient_start,
     inner,
     low_rank,
@@ -89,6 +91,12 @@ def between(expected: str, core: str, r: int = 64, n: int = 4, layers: int = 1, 
     """A core of n entries between bases of r directions, with trained maps r -> n and n -> r."""
     adapter = {"preset": "mpo", "compress": "basis", "expand": "basis", "r": r, "target_modules": BEST}
     return Candidate(adapter, expected, (1.6e-2, 3.2e-2), inner(core, n, layers, start))
+
+
+def subspace(expected: str, change: Any, targets: list[str] = BEST, width: int = 64) -> Candidate:
+    """A LoRA of rank 4 between bases of `width` directions, changed."""
+    adapter = {"preset": "mpo", "compress": "basis", "expand": "basis", "r": width, "target_modules": targets}
+    return Candidate(adapter, expected, (8e-3, 1.6e-2), change)
 
 
 CANDIDATES = {
@@ -172,6 +180,16 @@ CANDIDATES = {
     "between_frozen": between("a little worse than the circuit", "frozen_linear"),
     "between_product": between("as the circuit", "product_linear"),
     "between_weighted": between("worse than without: it has to learn not to bend", "quantum_weighted"),
+    "subspace_all_32": subspace("as basis_low_rank_4 at its size", low_rank(4), ALL, 32),
+    "subspace_all_2": subspace("a little worse than subspace_all_32", low_rank(2), ALL, 64),
+    "subspace_bias": subspace("a little better, at 1.12 times the size: LoRA has no bias", beside("bias")),
+    "subspace_upon": subspace("no worse: a circuit scales what is there, from 1 on", beside("upon")),
+    "subspace_upon_layer": subspace("as subspace_upon", beside("upon", norm="layer")),
+    "subspace_upon_mlp": subspace("as the circuit", beside("upon", "mlp")),
+    "subspace_beside": subspace("as subspace_bias: a circuit's mean is a bias", beside("beside")),
+    "subspace_beside_mlp": subspace("as the circuit", beside("beside", "mlp")),
+    "subspace_graded": subspace("better: less noise from minor directions", graded(0.5)),
+    "subspace_graded_little": subspace("between", graded(0.25)),
     "basis_even": Candidate(
         {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 24, "target_modules": BEST},
         "better: c is 400 times as large in the last layer as in the first",

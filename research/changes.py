@@ -11,6 +11,7 @@ from qweft.adapter import QwthnLinear
 from qweft.adapter.bases import _as_the_base_model, _labelled, _Watch
 from qweft.adapter.cores import Core, LinearCore, LinearFunctionCore, make_core
 from qweft.adapter.directions import give
+from qweft.adapter.functions import make_function
 from qweft.adapter.sketch import Directions, GradientSketch
 from qweft.circuit.states import final_states
 
@@ -77,6 +78,20 @@ def activation_directions(model: nn.Module, batches: Batches) -> None:
 
 def gradient_directions(model: nn.Module, batches: Batches) -> dict[str, Directions]:
     """Of each adapted layer of any kind: V (d_in, r) and U (d_out, r) of the gradient with respect to its weight."""
+    return {name: sketch.directions() for name, sketch in gradient_sketches(model, batches).items()}
+
+
+def gradient_values(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:
+    """Of each adapted layer the leading singular values of the gradient, (r,), as its sketch has them."""
+    found = {}
+    for name, sketch in gradient_sketches(model, batches).items():
+        y, z, psi = (tensor.double() for tensor in (sketch._y, sketch._z, sketch._psi))
+        rest = torch.linalg.lstsq(psi @ torch.linalg.qr(y).Q, z).solution
+        found[name] = torch.linalg.svdvals(rest)[: sketch.r].float()
+    return found
+
+
+def gradient_sketches(model: nn.Module, batches: Batches) -> dict[str, GradientSketch]:
     watch, sketches = _Watch(), {}
     for name, layer in layers_of(model).items():
         device = next(layer.base_layer.parameters()).device
@@ -86,7 +101,7 @@ def gradient_directions(model: nn.Module, batches: Batches) -> dict[str, Directi
         for batch in batches:
             watch.backward(model(**batch).loss, _labelled(batch))
     watch.stop()
-    return {name: sketch.directions() for name, sketch in sketches.items()}
+    return sketches
 
 
 def gradient_start(model: nn.Module, batches: Batches) -> None:
@@ -152,6 +167,21 @@ def low_rank(rank: int) -> Callable[[nn.Module, Batches], None]:
     return change
 
 
+def graded(power: float) -> Callable[[nn.Module, Batches], None]:
+    """A LoRA of rank 4 between bases whose directions have the length (s_i / s_1)^power, s the gradient's values."""
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        low_rank(4)(model, batches)
+        for name, values in gradient_values(model, batches).items():
+            branch = layers_of(model)[name].branch_of(NAME)
+            with torch.no_grad():
+                lengths = (values / values[0]) ** power
+                branch.compress.weight.mul_(lengths[:, None])
+                branch.expand.weight.mul_(lengths)
+
+    return change
+
+
 class InnerCore(Core):
     """h = A f(B c), A (r, n) and B (n, r): a core f of n entries between the bases, as qtha has it between operators.
 
@@ -187,6 +217,70 @@ def inner(name: str, n: int, layers: int = 1, start: str = "scaled") -> Callable
             core = make_core(name, n, layers, True)
             core.reset(start)
             replace_core(layer, InnerCore(layer.qwthn_r[NAME], core, rms[place].clamp(min=1e-6), n))
+
+    return change
+
+
+class BesideCore(Core):
+    """A LoRA between the bases, c = A z and h = B f(c), with what a circuit makes of c beside or upon it.
+
+    "beside": f = (c, q(t)); "upon": f = (1 + G q(t)) * c; "bias": f = (c, 1), no circuit. B and G start at zero. The
+    circuit's angles t are c over the rms of its own entries ("token") or over a number of the layer ("layer"), times
+    1 / sqrt(L): c itself is 500 times as large in one layer as in another.
+    """
+
+    def __init__(self, r: int, n: int, function: Any, how: str, norm: str, rms: torch.Tensor):
+        super().__init__()
+        self.function, self.how, self.norm = function, how, norm
+        self.linear_read = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(n, r), a=math.sqrt(5)))
+        self.linear_weight = nn.Parameter(torch.zeros(r, {"beside": 2 * n, "upon": n, "bias": n + 1}[how]))
+        self.register_buffer("level", rms.square().sum().sqrt() / math.sqrt(3 * r))
+        if how != "bias":
+            function.make_ready()
+            self.reads_angles, self.circuit_features = True, n
+            for name, tensor in function.start(function.draw().uniform_(-math.pi / 4, math.pi / 4), "scaled").items():
+                setattr(self, name, nn.Parameter(tensor.clone()))
+        if how == "upon":
+            self.quantum_gate = nn.Parameter(torch.zeros(n, n))
+
+    def tensors(self) -> list[torch.Tensor]:
+        own = [getattr(self, name) for name in self.function.trained] if self.how != "bias" else []
+        gate = [self.quantum_gate] if self.how == "upon" else []
+        return [*own, *gate, self.linear_weight, self.linear_read, self.level]
+
+    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        made = tensors[-1].clone(), tensors[-2].clone()
+        if self.how == "bias":
+            return made
+        own = self.function.prepare(tensors[: len(self.function.trained)])
+        return (*made, *((tensors[-4].clone(),) if self.how == "upon" else ()), *own)
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return expand @ tensors[-3]
+
+    def features(self, z: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        level, read, *rest = angles
+        c = z @ read.T
+        if self.how == "bias":
+            return torch.cat([c, torch.ones_like(c[..., :1])], -1)
+        size = c.square().mean(-1, keepdim=True).add(1e-12).sqrt() if self.norm == "token" else level
+        t = c / size * self.function.input_scale
+        if self.how == "beside":
+            return torch.cat([c, self.function.values(t, *rest)], -1)
+        gate, *prepared = rest
+        return c * (1 + self.function.values(t, *prepared) @ gate.T)
+
+
+def beside(
+    how: str, function: str = "quantum", norm: str = "token", n: int = 4, layers: int = 1
+) -> Callable[[nn.Module, Batches], None]:
+    """The core above on every layer."""
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        rms = rms_of_c(model, batches)
+        for name, layer in layers_of(model).items():
+            made = make_function(function, n, layers, True, None)
+            replace_core(layer, BesideCore(layer.qwthn_r[NAME], n, made, how, norm, rms[name].clamp(min=1e-6)))
 
     return change
 

@@ -24,6 +24,17 @@ CHANGES = {
         f"inner {core}": (changes.inner(core, 2), {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4})
         for core in ("identity", "linear", "quantum_linear", "mlp_linear", "quantum_weighted")
     },
+    "graded": (changes.graded(0.5), {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 8}),
+    **{
+        f"{how} {function} {norm}": (
+            changes.beside(how, function, norm, n=2),
+            {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4},
+        )
+        for how in ("beside", "upon", "bias")
+        for function in ("quantum", "mlp")
+        for norm in ("token", "layer")
+        if how != "bias" or (function, norm) == ("quantum", "token")
+    },
     "started": (changes.gradient_start, {"preset": "lora", "r": 3}),
     "shared": (changes.shared_maps, {"preset": "qtha", **DENSE}),
     "small": (changes.small_angles, {"preset": "qtha", **DENSE}),

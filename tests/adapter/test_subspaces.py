@@ -53,9 +53,9 @@ def test_the_matrices_are_the_linear_map_in_the_leading_directions_of_the_gradie
         width = min(6, layer.in_features, layer.out_features)
         assert branch.compress.weight.shape == (width, layer.in_features)
         assert branch.expand.weight.shape == (layer.out_features, width)
-        into, out = branch.compress.weight, branch.expand.weight
-        torch.testing.assert_close(into.T @ into, right[:width].T @ right[:width], atol=1e-3, rtol=0)
-        torch.testing.assert_close(out @ out.T, left[:, :width] @ left[:, :width].T, atol=1e-3, rtol=0)
+        into, out = branch.compress.weight.float(), branch.expand.weight.float()  # of bfloat16
+        torch.testing.assert_close(into.T @ into, right[:width].T @ right[:width], atol=5e-3, rtol=0)
+        torch.testing.assert_close(out @ out.T, left[:, :width] @ left[:, :width].T, atol=5e-3, rtol=0)
         torch.testing.assert_close(branch.compress.matrix(), branch.compress.linear_weight @ into)
         assert not branch.expand.matrix().any()
 

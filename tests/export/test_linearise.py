@@ -51,6 +51,8 @@ def written(folder, model, lora):
     [
         ("mpo", {}),
         ("lora", {"alpha": 5.0}),
+        ("subspace", {}),
+        ("mpo", {"compress": "basis", "expand": "basis"}),
         ("mpo", {"core": "identity", "rank_pattern": {"0.*": 2}, "alpha_pattern": {"1.*": 9.0}}),
     ],
 )

@@ -55,6 +55,17 @@ def test_a_small_model_is_told_that_the_recorded_sizes_cost_more_and_what_would_
     assert again.proposal is None
 
 
+def test_directions_are_counted_apart(small_qwen):
+    adapter = {"preset": "subspace", "width": 200, "target_modules": TARGETS}
+    found = plan(RunConfig(model=small_qwen, adapter=adapter))
+    assert found.trainable == found.parts["linear"] == 24 * 2 * 4 * (200 + 128)
+    assert found.fixed == found.to_json()["fixed_numbers"] == 24 * (200 * (896 + 896) + 128 * (896 + 128))
+    assert found.memory.adapter_and_optimizer == 16 * found.trainable + 2 * found.fixed
+    told = io.StringIO()
+    Console(file=told, width=100).print(found.describe())
+    assert f"{found.fixed:,}" in told.getvalue()
+
+
 def test_lora_itself_is_counted(small_qwen):
     found = plan(RunConfig(model=small_qwen, adapter={"peft_type": "LORA", "r": 4, "target_modules": TARGETS}))
     assert found.trainable == 24 * 4 * (896 + 896 + 896 + 128)

@@ -7,14 +7,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.adapter.maps import LinearMap
+from qweft.adapter.maps import LinearMap, alike
+
+DIRECTIONS = torch.bfloat16
+"""The type of directions."""
 
 
 class BasisMap(LinearMap):
     """A fixed matrix, zero until its directions are found; it belongs to the adapter and is saved with it.
 
     The signs of singular vectors, and the order of equal ones, differ from machine to machine, so they cannot be
-    computed again where the adapter is loaded.
+    computed again where the adapter is loaded. Most of the adapter's file are directions: they are rounded to bfloat16
+    when they are found, and what is trained learns with the rounded ones.
 
     Args:
         shape: Of the matrix.
@@ -27,7 +31,7 @@ class BasisMap(LinearMap):
     def __init__(self, shape: tuple[int, int], kind: str):
         super().__init__()
         self.kind = kind
-        self.register_buffer("weight", torch.zeros(shape))
+        self.register_buffer("weight", torch.zeros(shape, dtype=DIRECTIONS))
         self._is_found = False
 
     @property
@@ -44,6 +48,10 @@ class BasisMap(LinearMap):
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """The directions themselves."""
         return tensors[0]
+
+    def matrix(self) -> torch.Tensor:
+        """The dense matrix (out, in) in float32 or better."""
+        return self.contract(alike(self.tensors(), torch.float32))
 
     def form(self) -> Hashable:
         """Its shape says all."""
@@ -70,8 +78,8 @@ class BasisMap(LinearMap):
 
     @torch.no_grad()
     def set(self, found: torch.Tensor) -> None:
-        """Take the first of these orthonormal directions, (size, count or more)."""
-        self.weight.copy_(self.directions(found[:, : self.count]))
+        """Take the first of these orthonormal directions, (size, count or more), rounded as they will be saved."""
+        self.weight.copy_(self.directions(found[:, : self.count]).to(DIRECTIONS))
         self._is_found = True
 
     def look_again(self) -> None:

@@ -5,12 +5,21 @@ costs in LoRA.
 """
 
 from collections.abc import Hashable, Sequence
+from functools import reduce
 
 import torch
 from torch import nn
 
 from qweft.tensornet import MatrixProductOperator, Modes
 from qweft.tensornet.start import kaiming_start, scaled_start, zero_last
+
+
+def alike(tensors: Sequence[torch.Tensor], least: torch.dtype = torch.bfloat16) -> list[torch.Tensor]:
+    """Tensors of one type, that of the most precise of them and at least this: directions are kept in bfloat16."""
+    kind = reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
+    if kind.itemsize < least.itemsize:
+        kind = least
+    return [tensor.to(kind) for tensor in tensors]
 
 
 class LinearMap(nn.Module):
@@ -51,7 +60,7 @@ class LinearMap(nn.Module):
 
     def matrix(self) -> torch.Tensor:
         """The dense matrix (out, in), differentiable in the parameters."""
-        return self.contract(self.tensors())
+        return self.contract(alike(self.tensors()))
 
 
 class DenseMap(LinearMap):

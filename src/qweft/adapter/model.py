@@ -19,6 +19,7 @@ from peft.utils.other import AuxiliaryTrainingWrapper, get_pattern_key
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from qweft.adapter.basis_maps import DIRECTIONS
 from qweft.adapter.core_names import function_of
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
@@ -80,11 +81,13 @@ class QwthnModel(BaseTuner):
         super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
         if not autocast_adapter_dtype:
             return
-        for layer in self.model.modules():  # PEFT casts parameters; what is fixed meets them in one product
+        for layer in self.model.modules():  # PEFT casts parameters
             if isinstance(layer, QwthnLinear) and adapter_name in layer.qwthn_core:
-                for part in layer.branch_of(adapter_name):
-                    for held in part.buffers():
-                        held.data = held.data.to(torch.promote_types(held.dtype, torch.float32))
+                compress, core, expand = layer.branch_of(adapter_name)
+                for held in core.buffers():
+                    held.data = held.data.to(torch.promote_types(held.dtype, torch.float32))
+                for held in (*compress.buffers(), *expand.buffers()):
+                    held.data = held.data.to(DIRECTIONS)
 
     def _check_linear(self, adapter_names: list[str] | None) -> None:
         for layer in self.model.modules():

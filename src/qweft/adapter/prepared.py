@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 
 from qweft.adapter.cores import Core
-from qweft.adapter.maps import LinearMap
-from qweft.circuit.precision import circuit_dtype, exact_products
+from qweft.adapter.maps import LinearMap, alike
+from qweft.circuit.precision import exact_products
 
 
 class Branch(NamedTuple):
@@ -32,10 +32,10 @@ class Branch(NamedTuple):
     def build(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """C (..., r, d_in), E M (..., d_out, features) and a circuit's angles for such tensors, or stacks of them.
 
-        With a circuit all of it is in float32 or better.
+        With a circuit all of it is in float32 or better; fixed directions take the type of what is trained.
         """
-        if self.core.reads_angles:  # of half precision, the matrix that makes angles would round them to it, too
-            tensors = [tensor.to(circuit_dtype(tensor)) for tensor in tensors]
+        # of half precision, the matrix that makes angles would round them to it, too
+        tensors = alike(tensors, torch.float32 if self.core.reads_angles else torch.bfloat16)
         first = len(self.compress.tensors())
         last = first + len(self.core.tensors())
         compress, core, expand = tensors[:first], tensors[first:last], tensors[last:]

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from qweft.training.config import TrainingConfig
 
@@ -21,7 +22,8 @@ class Footprint:
 
     Args:
         base_weights: The frozen model.
-        adapter_and_optimizer: Trained parameters, their gradients and AdamW's two moments, in float32.
+        adapter_and_optimizer: Trained parameters, their gradients and AdamW's two moments, in float32, and fixed
+            directions.
         activations: What a batch keeps for the backward pass.
         logits: The logits of a batch, their gradient and the softmax in float32.
     """
@@ -34,6 +36,11 @@ class Footprint:
     def to_json(self) -> dict[str, int]:
         """By part, and the sum."""
         return {**asdict(self), "total": sum(asdict(self).values())}
+
+
+def fixed_tensors(model: nn.Module) -> list[torch.Tensor]:
+    """What belongs to the adapter, and is in its file, and is not trained."""
+    return [tensor for name, tensor in model.named_buffers() if ".qwthn_" in name]
 
 
 def footprint(model: Any, trainable: int, training: TrainingConfig, row_tokens: int) -> Footprint:
@@ -53,10 +60,11 @@ def footprint(model: Any, trainable: int, training: TrainingConfig, row_tokens: 
     inner = getattr(shape, "intermediate_size", None) or 4 * hidden
     block = BLOCK_STATES * hidden + MLP_STATES * inner
     blocks = shape.num_hidden_layers
+    fixed = sum(tensor.numel() * tensor.element_size() for tensor in fixed_tensors(model))
     kept = blocks * hidden + block if training.gradient_checkpointing else blocks * block
     return Footprint(
         base_weights=sum(p.numel() * p.element_size() for p in frozen),
-        adapter_and_optimizer=16 * trainable,
+        adapter_and_optimizer=16 * trainable + fixed,
         activations=tokens * kept * width,
         logits=tokens * shape.vocab_size * (width + 8),
     )

@@ -22,7 +22,7 @@ from qweft.models.device import choose_device, choose_dtype
 from qweft.models.load import load_model
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
-from qweft.training.footprint import Footprint, footprint
+from qweft.training.footprint import Footprint, fixed_tensors, footprint
 from qweft.training.loop import steps_of, units
 from qweft.training.proposal import PAPER_SAVING, Proposal, propose
 from qweft.training.timing import Timing, time_steps
@@ -37,6 +37,7 @@ class Plan:
         adapter: The adapter's specification.
         layers: Adapted layers.
         trainable: Parameters that would be trained.
+        fixed: Numbers of the adapter that would not: directions of a basis, angles of a frozen circuit.
         parts: The same by part (tensor network, linear, circuit); empty for another method than QWTHN.
         twin: Of a twin: its name, the numbers that it trains in each layer of the config's rank, and the angles of the
             circuit that it stands in for.
@@ -54,6 +55,7 @@ class Plan:
     adapter: dict[str, Any]
     layers: int
     trainable: int
+    fixed: int
     parts: dict[str, int]
     twin: dict[str, Any] | None
     lora: int | None
@@ -77,6 +79,7 @@ class Plan:
             "adapter": self.adapter,
             "adapted_layers": self.layers,
             "trainable_parameters": self.trainable,
+            "fixed_numbers": self.fixed,
             "parts": self.parts,
             "twin": self.twin,
             "lora_parameters": self.lora,
@@ -98,6 +101,8 @@ class Plan:
         for name, value in self.parts.items():
             table.add_row(name.replace("_", " "), f"{value:,}")
         table.add_row(f"trainable parameters ({self.layers} layers)", f"{self.trainable:,}", style="bold")
+        if self.fixed:
+            table.add_row("not trained, in the adapter's file", f"{self.fixed:,}")
         if self.lora is not None and self.difference is not None:
             table.add_row("LoRA of the same rank", f"{self.lora:,}")
             table.add_row("difference to LoRA", f"{self.difference:+.1f}%", style="bold")
@@ -152,6 +157,7 @@ def plan(config: RunConfig, timed: bool = False) -> Plan:
         adapter=dict(config.adapter),
         layers=len(shapes) or _adapted(model),
         trainable=trainable,
+        fixed=sum(tensor.numel() for tensor in fixed_tensors(model)),
         parts={},
         twin=None,
         lora=None,
