@@ -96,6 +96,7 @@ def test_commands_options_choices_and_files(shell):
     assert shell.words(f"qweft ui --bes{TAB}ru{TAB}") in (["ui", "--beside", "runs/"], ["ui", "--beside", "runs"])
     assert shell.words(f"qweft data ch{TAB}my{TAB}") == ["data", "check", "my run.yaml"]
     assert shell.words(f"qweft jobs fo{TAB}") == ["jobs", "forget"]
+    assert shell.words(f"qweft help sw{TAB}") == ["help", "sweep"]
     assert shell.words(f"qweft completion fi{TAB}") == ["completion", "fish"]
     # behind a point goes a key, without a space
     assert shell.words(f"qweft train --adap{TAB}r 8") == ["train", "--adapter.r", "8"]
@@ -110,7 +111,7 @@ def test_bash_offers_exactly_what_the_help_lists(capsys, tmp_path):
         pytest.skip("no bash here")
     shell = Shell("bash", script("bash", capsys), tmp_path)
     try:
-        assert set(shell.words(f"qweft {ALL}")) == {*COMMANDS, "--help", "--version"}
+        assert set(shell.words(f"qweft {ALL}")) == {*COMMANDS, "help", "--help", "--version"}
         for command in COMMANDS:
             offered = shell.words(f"qweft {command} --{ALL}")
             assert offered[0] == command and len(set(offered)) == len(offered)
@@ -152,7 +153,7 @@ def test_fish(capsys, tmp_path):
         "qweft train my", "qweft ui --beside ru", "qweft data ch", "qweft completion ", "qweft train --adapter",
         "qweft train --training.max_steps my", "qweft jobs show my", "qweft nonsense my",
     )  # fmt: skip
-    assert set(found[0]) == set(COMMANDS)
+    assert set(found[0]) == {*COMMANDS, "help"}
     assert found[1:] == [
         ["--data.overlong"], ["cut", "drop"], ["--data.overlong=drop"], ["my run.yaml"], ["runs/"], ["check"],
         ["bash", "fish", "zsh"], ["--adapter."], [], [], [],
@@ -172,7 +173,7 @@ def test_a_script_is_read_without_a_complaint(name, capsys, tmp_path):
 
 def test_words_of_each_kind():
     words = {each.command: {option.name: option for option in each.options} for each in all_words()}
-    assert list(words) == list(COMMANDS)
+    assert list(words) == [*COMMANDS, "help"]
     train, compare = words["train"], words["compare"]
     assert train["--data.overlong"] == Option("--data.overlong", "choice", ("cut", "drop"))
     assert train["--output"].takes == "file" and train["--training.max_steps"].takes == "other"

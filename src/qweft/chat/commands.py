@@ -16,7 +16,8 @@ COMMANDS = {
 }
 
 HELP = "\n".join(f"{name:<14}{text}" for name, text in COMMANDS.items()) + (
-    "\nCtrl-C ends an answer. A line that begins with a space is a question, whatever comes after it."
+    "\nCtrl-C ends the answers that are being given.\n"
+    "A line that begins with a space is a question, whatever comes after it."
 )
 
 

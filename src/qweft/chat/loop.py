@@ -50,7 +50,7 @@ def converse(voices: Voices, config: ChatConfig, screen: Screen, lines: Iterable
         config: How.
         screen: Shows it.
         lines: Questions and commands.
-        at_terminal: Someone types: a wrong line is told and the next one taken, and Ctrl-C ends an answer; a program
+        at_terminal: Someone types: a wrong line is told and the next one taken, and Ctrl-C ends the answers; a program
             is to be told by an error, and to be ended.
 
     Raises:
@@ -88,13 +88,14 @@ def _answered(
 
 @contextmanager
 def stoppable(asked: Sequence[Answering]) -> Iterator[None]:
-    """Inside, Ctrl-C ends the answer that is being given; again before it has ended, it interrupts as ever."""
+    """Inside, Ctrl-C ends the answers that are being given; again before they have ended, it interrupts as ever."""
 
     def stop(*_: Any) -> None:
-        answering = next((each for each in asked if not each.is_done), None)
-        if answering is None or answering.is_stopped:
+        answering = [each for each in asked if not each.is_done]
+        if all(each.is_stopped for each in answering):
             raise KeyboardInterrupt
-        answering.stop()
+        for each in answering:
+            each.stop()
 
     before = signal.signal(signal.SIGINT, stop)
     try:

@@ -20,6 +20,7 @@ class Command:
         shows_defaults: Whether the defaults of the config class are the defaults of the command.
         options: The config dataclass whose fields are the options with values; none where there are none.
         verbs: What the first target can be, where it is one of a few words.
+        unused: Options that only other commands with the same config files heed; they are taken, and not offered.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Command:
     shows_defaults: bool = True
     options: Any = None
     verbs: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:

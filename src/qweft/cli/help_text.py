@@ -38,18 +38,18 @@ def help_text(command: Command, config_class: Any = None) -> str:
     for flag, text in command.flags.items():
         own.add_argument(f"--{flag}", action="store_true", help=_escape(text))
     if config_class is not None:
-        _add_options(parser, config_class, command.shows_defaults, width)
+        _add_options(parser, config_class, command, width)
     return parser.format_help()
 
 
-def _add_options(parser: argparse.ArgumentParser, config_class: Any, shows_defaults: bool, width: int) -> None:
+def _add_options(parser: argparse.ArgumentParser, config_class: Any, command: Command, width: int) -> None:
     """Add every option of a config class, one group a section.
 
     jsonargparse's own layout is not used: it offers each section as one more option, splits a dict of dataclasses
     from its keys, and repeats long names as placeholders.
     """
     read = _read(config_class)
-    kinds = names(config_class)
+    kinds = {key: kind for key, kind in names(config_class).items() if key not in command.unused}
     texts = {action.dest: action.help for action in read._actions}
     for group in read._action_groups:
         options = [action for action in group._group_actions if action.dest in kinds and _is_leaf(kinds[action.dest])]
@@ -66,7 +66,7 @@ def _add_options(parser: argparse.ArgumentParser, config_class: Any, shows_defau
             kind = kinds[option.dest]
             name = f"--{shown(option.dest)}" + (".KEY" if is_mapping(kind) else "")
             text = _escape(option.help or "")
-            if shows_defaults and not option.required:
+            if command.shows_defaults and not option.required:
                 text += f" (default: {_escape(_typed(option.default))})"
             section_group.add_argument(name, metavar=placeholder(kind), help=text)
 

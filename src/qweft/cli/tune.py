@@ -20,6 +20,7 @@ COMMAND = Command(
     target_required=True,
     flags={"dry-run": "List the methods, the rates and the number of trainings, and stop."},
     options=ComparisonConfig,
+    unused=("search", "inspect"),
 )
 
 

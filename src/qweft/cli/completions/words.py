@@ -51,15 +51,16 @@ class Words:
     @property
     def takes_files(self) -> bool:
         """Whether its arguments may name files and folders."""
-        return self.takes_target and self.command not in ("jobs", "completion")
+        return self.takes_target and self.command not in ("jobs", "completion", "help")
 
 
 def all_words() -> tuple[Words, ...]:
-    """Those of all commands, in the order of the help."""
+    """Those of all commands, in the order of the help, and of `help` itself."""
     found = []
     for name, about in COMMANDS.items():
         command: Command = importlib.import_module(f"qweft.cli.{name}").COMMAND
         found.append(Words(name, about, tuple(_options(command)), bool(command.target), command.verbs))
+    found.append(Words("help", "show what a command takes", (), True, tuple(COMMANDS)))
     return tuple(found)
 
 
@@ -76,7 +77,7 @@ def _options(command: Command) -> list[Option]:
     found = {name: Option(name, "nothing") for name in ("--help", *(f"--{flag}" for flag in command.flags))}
     for dotted, kind in (names(command.options) if command.options is not None else {}).items():
         option = _option(dotted, kind)
-        if option is not None:
+        if option is not None and dotted not in command.unused:
             found.setdefault(option.name, option)
     return list(found.values())
 
