@@ -99,6 +99,12 @@ def subspace(expected: str, change: Any, targets: list[str] = BEST, width: int =
     return Candidate(adapter, expected, (8e-3, 1.6e-2), change)
 
 
+def gated(expected: str, core: str, targets: list[str] = BEST) -> Candidate:
+    """The preset subspace with a gate."""
+    adapter = {"preset": "subspace", "core": core, "circuit_layers": 1, "target_modules": targets}
+    return Candidate(adapter, expected, (8e-3, 1.6e-2))
+
+
 CANDIDATES = {
     "lora_8": lora(8, ATTENTION, 3e-3, 6e-3, 1e-2),
     "lora_1": lora(1, ATTENTION, 6e-3, 1e-2, 2e-2),
@@ -182,6 +188,8 @@ CANDIDATES = {
     "between_weighted": between("worse than without: it has to learn not to bend", "quantum_weighted"),
     "subspace_all_32": subspace("as basis_low_rank_4 at its size", low_rank(4), ALL, 32),
     "subspace_all_2": subspace("a little worse than subspace_all_32", low_rank(2), ALL, 64),
+    "subspace_gated": gated("as subspace_upon, which it is", "quantum_gated"),
+    "subspace_gated_mlp": gated("as the circuit", "mlp_gated"),
     "subspace_bias": subspace("a little better, at 1.12 times the size: LoRA has no bias", beside("bias")),
     "subspace_upon": subspace("no worse: a circuit scales what is there, from 1 on", beside("upon")),
     "subspace_upon_layer": subspace("as subspace_upon", beside("upon", norm="layer")),

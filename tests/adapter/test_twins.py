@@ -18,7 +18,7 @@ from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
 from qweft.errors import QweftError
 from tests.tiny_models import tiny_llama
 
-FORMS = ("", "_linear", "_weighted")
+FORMS = ("", "_linear", "_weighted", "_gated")
 
 
 def function_and_tensors(name, r, layers, reupload=True, start="recorded", seed=0, **more):
@@ -44,7 +44,7 @@ def branch(core, seed=0, start="recorded", r=4, layers=2, **more):
 
 
 def test_names_say_function_and_form():
-    assert len(CORES) == 2 + 5 * 3
+    assert len(CORES) == 2 + 5 * 4
     assert [function_of(core) for core in ("linear", "quantum_linear", "mlp", "frozen_weighted")] == [
         None,
         "quantum",
@@ -53,6 +53,7 @@ def test_names_say_function_and_form():
     ]
     assert formula("mlp_weighted") == "h = t(c) * c"
     assert formula("quantum_linear") == "h = Q q(c) + K c"
+    assert formula("frozen_gated") == "h = (1 + Q t(c / |c|)) * c"
     with pytest.raises(QweftError, match="did you mean 'fourier_linear'"):
         QwthnConfig(core="fourir_linear")
 

@@ -13,8 +13,8 @@ from tests.analysis.examples import SMALL, branch_of, one_layer
 
 TOKENS = 12
 QWTHN = {**SMALL, "target_modules": ["only"]}
-TWINS = ["mlp_linear", "fourier_linear", "frozen_linear", "product_linear", "mlp_weighted"]
-CORES = ["identity", "linear", "quantum", "quantum_linear", "quantum_weighted", *TWINS]
+TWINS = ["mlp_linear", "fourier_linear", "frozen_linear", "product_linear", "mlp_weighted", "mlp_gated"]
+CORES = ["identity", "linear", "quantum", "quantum_linear", "quantum_weighted", "quantum_gated", *TWINS]
 
 
 def spread_and_dense(config, into=7, out=9):
@@ -57,7 +57,7 @@ def test_all_numbers_are_those_of_dense_jacobians(core, sizes):
     assert found.varying_share == pytest.approx(float(around), abs=1e-12)
 
 
-@pytest.mark.parametrize("core", ["quantum", "quantum_linear", "quantum_weighted"])
+@pytest.mark.parametrize("core", ["quantum", "quantum_linear", "quantum_weighted", "quantum_gated"])
 def test_all_tokens_together_stay_in_r_dimensions_on_both_sides(core):
     """What is not broken of the rank limit, on dense matrices; what differs is the map between the two spaces."""
     found, _, dense = spread_and_dense(QwthnConfig(core=core, **QWTHN))

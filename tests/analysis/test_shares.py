@@ -86,6 +86,20 @@ def test_a_weight_is_taken_apart_into_its_mean_and_the_rest():
     assert found.varying == pytest.approx(mean_square(((q - q.mean(0)) * c) @ expand.T) / total)
 
 
+def test_a_gate_is_what_it_adds_to_one():
+    found, layer, x = case("quantum_gated")
+    branch = layer.branch_of("default")
+    prepared = layer.prepared("default")
+    c = x @ prepared.compress.T
+    added = branch.core.features(c, *prepared.angles) / c - 1
+    expand = prepared.expand * layer.scaling["default"]
+    total = mean_square(branch_of(layer)(x))
+    assert found.circuit == pytest.approx(mean_square((added * c) @ expand.T) / total)
+    assert found.linear == pytest.approx(mean_square(((1 + added.mean(0)) * c) @ expand.T) / total)
+    assert found.varying == pytest.approx(mean_square(((added - added.mean(0)) * c) @ expand.T) / total)
+    assert found.varying > 0 and found.circuit > 0
+
+
 @pytest.mark.parametrize("core", ["identity", "linear"])
 def test_without_a_circuit_there_is_no_share(core):
     assert case(core)[0] is None

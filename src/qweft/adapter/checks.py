@@ -124,7 +124,7 @@ def check_config(config: "QwthnConfig") -> None:
         if function_of(config.core) != "fourier":
             raise QweftError(
                 f"fourier_terms {config.fourier_terms} does nothing with core {config.core!r}; leave it out, or take a "
-                "core of the fourier twin: fourier, fourier_linear, fourier_weighted"
+                "core of the fourier twin: fourier, fourier_linear, fourier_weighted, fourier_gated"
             )
     if config.width > LARGEST_WIDTH:
         raise QweftError(f"width must be at most {LARGEST_WIDTH}, got {config.width}; 256 is on record")
@@ -153,7 +153,7 @@ def _check_basis(config: "QwthnConfig") -> None:
             f"basis {config.basis!r} does nothing with compress {config.compress!r} and expand {config.expand!r}; set "
             "one of them to basis or subspace, or leave it out"
         )
-    if config.expand == "basis" and (config.core == "identity" or form_of(config.core) == "weighted"):
+    if config.expand == "basis" and (config.core == "identity" or form_of(config.core) in ("weighted", "gated")):
         raise QweftError(
             f"expand 'basis' does not start at zero, and core {config.core!r} has no matrix that could; take a core "
             "with K or Q: linear, quantum or quantum_linear, or a twin's"

@@ -10,8 +10,13 @@ FUNCTIONS = ("quantum", "mlp", "fourier", "frozen", "product")
 TWINS = FUNCTIONS[1:]
 CIRCUITS = ("quantum", "frozen", "product")
 """Functions that are circuits themselves."""
-FORMS = {"": "h = Q {q}", "linear": "h = Q {q} + K c", "weighted": "h = {q} * c"}
-"""How a function enters, with the formula."""
+FORMS = {
+    "": "h = Q {f}(c)",
+    "linear": "h = Q {f}(c) + K c",
+    "weighted": "h = {f}(c) * c",
+    "gated": "h = (1 + Q {f}(c / |c|)) * c",
+}
+"""How a function f enters, with the formula; |c| is the rms of what it reads, times sqrt(U) of its uploads."""
 WITHOUT_FUNCTION = {"identity": "h = c", "linear": "h = K c"}
 
 
@@ -28,7 +33,7 @@ def function_of(core: str) -> str | None:
 
 
 def form_of(core: str) -> str:
-    """How the function enters: "", "linear" or "weighted"; for "identity" and "linear" their own names."""
+    """How the function enters: "", "linear", "weighted" or "gated"; for "identity" and "linear" their own names."""
     return core if core in WITHOUT_FUNCTION else core.partition("_")[2]
 
 
@@ -41,4 +46,4 @@ def formula(core: str) -> str:
     """The core as a formula, with q for the circuit and t for what stands in its place."""
     if core in WITHOUT_FUNCTION:
         return WITHOUT_FUNCTION[core]
-    return FORMS[form_of(core)].format(q="q(c)" if function_of(core) == "quantum" else "t(c)")
+    return FORMS[form_of(core)].format(f="q" if function_of(core) == "quantum" else "t")

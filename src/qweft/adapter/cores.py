@@ -2,7 +2,7 @@
 
 A core is a few features of c, made for every token, and a matrix that E takes up once a step:
 
-    E(core(c)) = (E M) f(c),   f(c) one of c, q(c), q(c) * c, or q(c) and c one below the other
+    E(core(c)) = (E M) f(c),   f(c) one of c, q(c), w(c) * c, or q(c) and c one below the other
 """
 
 import math
@@ -17,6 +17,8 @@ from qweft.adapter.functions.base import ANGLE_BOUND
 from qweft.circuit import Circuit
 
 Measure = Callable[[Circuit, torch.Tensor, torch.Tensor], torch.Tensor]
+SMALLEST = 1e-24
+"""Added to the mean square of what a gate reads: it keeps the direction of zero from being none."""
 Observe = Callable[[torch.Tensor], None]
 
 
@@ -54,6 +56,9 @@ class Core(nn.Module):
 
     def reset(self, start: str, zero: bool = False) -> None:
         """Start the parameters by the named start; with `zero` K and Q are zero, and so is h."""
+
+    def randomise(self) -> None:
+        """Let what starts at zero by itself be random, where nothing is to start at zero."""
 
 
 class IdentityCore(Core):
@@ -220,6 +225,43 @@ class WeightedFunctionCore(FunctionCore):
         return weighted if own == c.shape[-1] else torch.cat([weighted, c[..., own:]], -1)
 
 
+class GatedFunctionCore(FunctionCore):
+    """h = (1 + Q q(t)) * c, element by element: Q starts at zero, so the core starts as h = c and learns where to bend.
+
+    t is what the function reads of c, over sqrt(U) times the rms of these entries, token by token: how large c is
+    differs from layer to layer by orders of magnitude, and an angle must not.
+    """
+
+    def __init__(self, r: int, function: Function):
+        super().__init__(r, function)
+        self.input_scale = 1.0
+        self.circuit_features = r
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """E."""
+        return expand
+
+    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """What the function needs of its tensors, and Q, which every token needs here."""
+        return *super().angles_of(tensors), self._matrices(tensors)[0].clone()
+
+    def _reset_matrices(self, start: str, zero: bool) -> None:
+        """Q zero, whatever the start."""
+        nn.init.zeros_(self.quantum_weight)
+
+    def randomise(self) -> None:
+        """Q kaiming-uniform."""
+        nn.init.kaiming_uniform_(self.quantum_weight)
+
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        """(1 + Q q(t)) * c."""
+        *prepared, q = angles
+        read = c[..., : self.function.r]
+        size = read.square().mean(-1, keepdim=True).add(SMALLEST).sqrt()
+        values = self.function_values(read / size * self.function.input_scale, *prepared)
+        return (1 + values @ q.to(values.dtype).mT) * c
+
+
 def make_core(
     name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None, qubits: int | None = None
 ) -> Core:
@@ -228,7 +270,12 @@ def make_core(
         return IdentityCore()
     if name == "linear":
         return LinearCore(r)
-    kinds = {"": FunctionCore, "linear": LinearFunctionCore, "weighted": WeightedFunctionCore}
+    kinds = {
+        "": FunctionCore,
+        "linear": LinearFunctionCore,
+        "weighted": WeightedFunctionCore,
+        "gated": GatedFunctionCore,
+    }
     function = make_function(function_of(name) or "", qubits or r, layers, reupload, fourier_terms)
     return kinds[form_of(name)](r, function)
 

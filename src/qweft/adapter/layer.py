@@ -88,8 +88,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         branch.core.reset(config.start, zero=config.init_weights and branch.expand.is_fixed)
         branch.expand.reset(config.start, zero=config.init_weights, scale=1 / branch.core.output_scale)
         if not config.init_weights:
-            branch.compress.randomise()
-            branch.expand.randomise()
+            for part in branch:
+                part.randomise()
         self.qwthn_compress[adapter_name], self.qwthn_core[adapter_name], self.qwthn_expand[adapter_name] = branch
         self.qwthn_shapes[adapter_name] = [tensor.shape for tensor in branch.tensors()]
         self.forget_prepared(adapter_name)

@@ -46,7 +46,7 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
     elif config.expand == "dense":
         linear += r * out
     has_k = config.core == "linear" or form_of(config.core) == "linear"
-    has_q = function_of(config.core) is not None and form_of(config.core) in ("", "linear")
+    has_q = function_of(config.core) is not None and form_of(config.core) != "weighted"
     linear += r * r * has_k + r * config.qubits_on(r) * has_q
     function = "twin" if function_of(config.core) in TWINS else "circuit"
     return {"tensor_network": network, "linear": linear, function: function_parameters(config, r)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -10,6 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from qweft.adapter import QwthnLinear
+from qweft.adapter.core_names import form_of
 from qweft.circuit import Circuit
 from qweft.errors import QweftError
 
@@ -29,7 +30,7 @@ class LayerMap:
         mix: M, (r, features), h = core(c) = M f(c).
         features: f, (tokens, r) to (tokens, features).
         function_features: The first so many features are what a circuit, or a twin in its place, makes of c.
-        is_weighted: Whether those are q(c) * c instead of q(c).
+        weighs: Whether those are w(c) * c instead of q(c): "weighted" by w = q(c), "gated" by w = 1 + Q q(c / |c|).
         circuit: The circuit, if there is one.
         angles: Its angles.
         is_lora: Whether it is PEFT's own LoRA.
@@ -42,7 +43,7 @@ class LayerMap:
     mix: torch.Tensor
     features: Callable[[torch.Tensor], torch.Tensor]
     function_features: int = 0
-    is_weighted: bool = False
+    weighs: Literal["", "weighted", "gated"] = ""
     circuit: Circuit | None = None
     angles: torch.Tensor | None = None
     is_lora: bool = False
@@ -57,6 +58,11 @@ def _right_factor(matrix: torch.Tensor) -> torch.Tensor:
     """R of matrix = Q R."""
     factor: torch.Tensor = torch.linalg.qr(matrix, mode="r").R
     return factor
+
+
+def _weighs(core_name: str) -> Literal["", "weighted", "gated"]:
+    form = form_of(core_name)
+    return "weighted" if form == "weighted" else "gated" if form == "gated" else ""
 
 
 @torch.no_grad()
@@ -76,7 +82,7 @@ def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str) -> LayerMap
         mix=core.combine(torch.eye(len(compress), dtype=torch.float64), tensors[first:last]),
         features=lambda c: core.features(c, *angles),
         function_features=core.circuit_features,
-        is_weighted=core_name.endswith("_weighted"),
+        weighs=_weighs(core_name),
         circuit=circuit,
         angles=None if circuit is None else core.angles.detach().cpu().double(),
     )

@@ -34,6 +34,7 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
 
     h = q(c) * c: all of it passes through the circuit, so `circuit` is 1. Here a circuit that does not vary is no bias
     but a weight, so the update is taken apart as s E (mean q * c), `linear`, and s E ((q(c) - mean q) * c), `varying`.
+    h = w * c with w = 1 + Q q(c / |c|): in the same way, and a = s E ((w - 1) * c).
 
     Args:
         layer_map: The branch.
@@ -49,11 +50,12 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
     total = _mean_square(f @ layer_map.out.T)
     if not total:
         return None
-    if layer_map.is_weighted:
+    if layer_map.weighs:
+        circuit = _mean_square((f - c) @ layer_map.out.T) / total if layer_map.weighs == "gated" else 1.0
         q = torch.where(c == 0, 0, f / torch.where(c == 0, 1, c))
         varying = _mean_square(((q - q.mean(0)) * c) @ layer_map.out.T) / total
         linear = _mean_square((q.mean(0) * c) @ layer_map.out.T) / total
-        return Shares(1.0, varying, linear, 1 - varying - linear)
+        return Shares(circuit, varying, linear, 1 - varying - linear)
     a, b = (
         part @ out.T for part, out in zip(f.tensor_split([own], 1), layer_map.out.tensor_split([own], 1), strict=True)
     )

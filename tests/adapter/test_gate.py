@@ -1,0 +1,113 @@
+"""The gated core, h = (1 + Q q(t)) * c: against the circuit gate by gate, at any size of c, from its start on."""
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+
+from qweft import QwthnConfig, find_bases
+from qweft.adapter import QwthnLinear
+from qweft.adapter.core_names import FUNCTIONS
+from qweft.adapter.cores import make_core
+from qweft.circuit import gate_by_gate
+from tests.tiny_models import tiny_llama
+
+TOKENS = torch.arange(24).view(2, 12)
+BATCH = {"input_ids": TOKENS, "labels": TOKENS}
+SMALL = {"r": 4, "width": 8, "bond_dimension": 2, "circuit_layers": 2, "target_modules": ["q_proj", "down_proj"]}
+MAPS = {"compress": "subspace", "expand": "subspace"}
+
+
+def core_of(function="quantum", r=4, layers=2, reupload=True, qubits=None):
+    torch.manual_seed(5)
+    core = make_core(f"{function}_gated", r, layers, reupload, qubits=qubits)
+    core.reset("recorded")
+    core.randomise()
+    return core.double()
+
+
+def applied(core, c):
+    return core.features(c, *core.angles_of(core.tensors()))
+
+
+@pytest.mark.parametrize("reupload", [True, False])
+@pytest.mark.parametrize("qubits", [None, 2])
+def test_it_is_the_formula(qubits, reupload):
+    core = core_of(qubits=qubits, reupload=reupload)
+    c = torch.randn(30, 4, dtype=torch.float64)
+    read = c[:, : qubits or 4]
+    uploads = 2 if reupload else 1
+    t = read / (uploads * read.square().mean(1, keepdim=True)).sqrt()
+    q = gate_by_gate(core.circuit, t, core.angles.detach())
+    torch.testing.assert_close(applied(core, c), (1 + q @ core.quantum_weight.T) * c, rtol=1e-9, atol=1e-9)
+    assert core.quantum_weight.shape == (4, qubits or 4)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_how_large_c_is_does_not_matter(function):
+    core = core_of(function)
+    c = torch.randn(30, 4, dtype=torch.float64)
+    for size in (1e-3, 1e3):
+        torch.testing.assert_close(applied(core, size * c), size * applied(core, c), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_input_of_zero_has_an_output_and_gradients(function):
+    core = core_of(function)
+    c = torch.zeros(3, 4, dtype=torch.float64, requires_grad=True)
+    h = applied(core, c)
+    assert not h.any()
+    h.sum().backward()
+    assert torch.isfinite(c.grad).all()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in core.parameters())
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_gradients_are_those_of_finite_differences(function):
+    core = core_of(function)
+    c = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda c: applied(core, c), (c,))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_it_starts_as_no_gate_and_learns_one(function):
+    torch.manual_seed(1)
+    gated = get_peft_model(tiny_llama(), QwthnConfig(core=f"{function}_gated", **MAPS, **SMALL))
+    find_bases(gated, [BATCH])
+    torch.manual_seed(1)
+    plain = get_peft_model(tiny_llama(), QwthnConfig(core="identity", **MAPS, **SMALL))
+    find_bases(plain, [BATCH])
+    values = {name: p for name, p in plain.named_parameters() if "linear_weight" in name}
+    with torch.no_grad():  # the same maps in both, E not zero
+        for name, p in gated.named_parameters():
+            if name in values:
+                p.copy_(torch.randn(p.shape) / 10)
+                values[name].copy_(p)
+    with torch.no_grad():
+        torch.testing.assert_close(gated(**BATCH).logits, plain(**BATCH).logits)
+    optimizer = torch.optim.AdamW([p for p in gated.parameters() if p.requires_grad], lr=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        gated(**BATCH).loss.backward()
+        optimizer.step()
+    assert all(p.any() for name, p in gated.named_parameters() if name.endswith("quantum_weight"))
+
+
+def test_a_saved_one_gives_the_same(tmp_path):
+    model = get_peft_model(tiny_llama(), QwthnConfig(core="quantum_gated", init_weights=False, **SMALL)).eval()
+    model.save_pretrained(tmp_path)
+    again = PeftModel.from_pretrained(tiny_llama(), tmp_path).eval()
+    assert any(isinstance(module, QwthnLinear) for module in again.modules())
+    with torch.no_grad():
+        wanted = model(**BATCH).logits
+        torch.testing.assert_close(again(**BATCH).logits, wanted, rtol=0, atol=0)
+        assert (wanted - tiny_llama()(**BATCH).logits).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("cast", [True, False])
+def test_base_models_of_half_precision(cast):
+    config = QwthnConfig(core="quantum_gated", init_weights=False, **SMALL)
+    model = get_peft_model(tiny_llama().to(torch.bfloat16), config, autocast_adapter_dtype=cast)
+    loss = model(**BATCH).loss
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
