@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.adapter.maps import LinearMap, alike
+from qweft.adapter.maps import Given, LinearMap, alike
 
 DIRECTIONS = torch.bfloat16
 """The type of directions."""
@@ -121,6 +121,7 @@ class _Subspace(BasisMap):
     """The directions are fixed, and a linear map between them and r is trained."""
 
     is_fixed = False
+    one_by_one = (1,)
     linear_weight: nn.Parameter
 
     def tensors(self) -> list[torch.Tensor]:
@@ -146,6 +147,33 @@ class _Subspace(BasisMap):
             nn.init.kaiming_uniform_(self.linear_weight, a=math.sqrt(5))
 
 
+class _OneByOne(torch.autograd.Function):
+    """The products of many branches: what is trained in a stack, the directions one by one and in their own type."""
+
+    @staticmethod
+    def forward(ctx: Any, trained: torch.Tensor, reads: bool, *directions: torch.Tensor) -> torch.Tensor:
+        """A V^T or U B of each, stacked."""
+        ctx.reads, ctx.directions = reads, directions
+        pairs = zip(trained.unbind(), (each.to(trained.dtype) for each in directions), strict=True)
+        return torch.stack([own @ fixed if reads else fixed @ own for own, fixed in pairs])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Of what is trained."""
+        pairs = zip(gradient.unbind(), (each.to(gradient.dtype) for each in ctx.directions), strict=True)
+        found = torch.stack([g @ fixed.mT if ctx.reads else fixed.mT @ g for g, fixed in pairs])
+        return found, None, *(None for _ in ctx.directions)
+
+
+def _product(trained: torch.Tensor, directions: Given, reads: bool) -> torch.Tensor:
+    """What is trained times the directions, or the directions times it, of one branch or of many."""
+    if isinstance(directions, tuple):
+        product: torch.Tensor = _OneByOne.apply(trained, reads, *directions)
+        return product
+    return trained @ directions if reads else directions @ trained
+
+
 class SubspaceCompress(_Subspace, _Reads):
     """d_in -> k by k fixed directions V, k -> r by a linear map A: matrix A V^T, (r, d_in)."""
 
@@ -153,9 +181,9 @@ class SubspaceCompress(_Subspace, _Reads):
         super().__init__((count, into), kind)
         self.linear_weight = nn.Parameter(torch.zeros(r, count))
 
-    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """A V^T."""
-        return tensors[0] @ tensors[1]
+        return _product(tensors[0], tensors[1], reads=True)
 
 
 class SubspaceExpand(_Subspace, _Writes):
@@ -165,9 +193,9 @@ class SubspaceExpand(_Subspace, _Writes):
         super().__init__((out, count), kind)
         self.linear_weight = nn.Parameter(torch.zeros(count, r))
 
-    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """U B."""
-        return tensors[1] @ tensors[0]
+        return _product(tensors[0], tensors[1], reads=False)
 
 
 class BasisCompress(_Reads):

@@ -30,9 +30,10 @@ class QwthnConfig(PeftConfig):
         core: "identity": h = c; "linear": h = K c; "quantum": h = Q q(c); "quantum_linear": h = Q q(c) + K c;
             "quantum_weighted": h = q(c) * c; "quantum_gated": h = (1 + Q q(t)) * c with Q zero at the start and t the
             entries of c that the circuit reads over sqrt(U) times their rms, U uploads. K is r x r, Q is r x qubits, q
-            is the circuit's expectation of Z on each qubit. With "mlp", "fourier", "frozen" or "product" in the place of "quantum" ("mlp_linear") a twin stands
-            in the place of q: a small perceptron, a classical function with the circuit's frequencies, the circuit with
-            its random angles not trained, the circuit without its CRZ gates (`qweft.adapter.functions`).
+            is the circuit's expectation of Z on each qubit. With "mlp", "fourier", "frozen" or "product" in the place
+            of "quantum" ("mlp_linear") a twin stands in the place of q: a small perceptron, a classical function with
+            the circuit's frequencies, the circuit with its random angles not trained, the circuit without its CRZ gates
+            (`qweft.adapter.functions`).
         expand: E, r -> d_out, as compress. With "basis" E is not zero, so K and Q start at zero instead; the core must
             have one of them.
         basis: The directions of a "basis" or "subspace". "gradient" (none means this): the leading singular

@@ -6,6 +6,7 @@ costs in LoRA.
 
 from collections.abc import Hashable, Sequence
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,13 +14,19 @@ from torch import nn
 from qweft.tensornet import MatrixProductOperator, Modes
 from qweft.tensornet.start import kaiming_start, scaled_start, zero_last
 
+Given = torch.Tensor | tuple[torch.Tensor, ...]
+"""A tensor, or a stack of those of many branches; or those of many branches one by one: a stack may cost more."""
 
-def alike(tensors: Sequence[torch.Tensor], least: torch.dtype = torch.bfloat16) -> list[torch.Tensor]:
-    """Tensors of one type, that of the most precise of them and at least this: directions are kept in bfloat16."""
-    kind = reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
+
+def alike(tensors: Sequence[Any], least: torch.dtype = torch.bfloat16) -> list[Any]:
+    """Tensors of one type, that of the most precise of them and at least this: directions are kept in bfloat16.
+
+    Those that come one by one stay as they are.
+    """
+    kind = reduce(torch.promote_types, (tensor.dtype for tensor in tensors if isinstance(tensor, torch.Tensor)))
     if kind.itemsize < least.itemsize:
         kind = least
-    return [tensor.to(kind) for tensor in tensors]
+    return [tensor.to(kind) if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors]
 
 
 class LinearMap(nn.Module):
@@ -27,6 +34,8 @@ class LinearMap(nn.Module):
 
     is_fixed = False
     """Whether it is not trained."""
+    one_by_one: tuple[int, ...] = ()
+    """Places in `tensors` of what is too large to be stacked with those of other branches on a CPU."""
 
     @property
     def is_found(self) -> bool:

@@ -29,9 +29,21 @@ class Branch(NamedTuple):
         """All parameters."""
         return [*self.compress.tensors(), *self.core.tensors(), *self.expand.tensors()]
 
-    def build(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def one_by_one(self) -> set[int]:
+        """Places in `tensors` of what is not stacked with that of other branches: on a CPU the large directions.
+
+        A GPU copies faster than it starts many small products.
+        """
+        found = set(self.compress.one_by_one)
+        first = len(self.compress.tensors()) + len(self.core.tensors())
+        found |= {first + place for place in self.expand.one_by_one}
+        tensors = self.tensors() if found else []
+        return {place for place in found if tensors[place].device.type == "cpu"}
+
+    def build(self, tensors: Sequence[Any]) -> tuple[torch.Tensor, ...]:
         """C (..., r, d_in), E M (..., d_out, features) and a circuit's angles for such tensors, or stacks of them.
 
+        Of the places of `one_by_one` a stack may come as a tuple.
         With a circuit all of it is in float32 or better; fixed directions take the type of what is trained.
         """
         # of half precision, the matrix that makes angles would round them to it, too
@@ -123,10 +135,11 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     ]
 
 
-def _stacks(tensors: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:
-    """The tensors of `count` branches, branch by branch, to one stack for each place in a branch."""
+def _stacks(tensors: Sequence[torch.Tensor], count: int, one_by_one: set[int]) -> list[Any]:
+    """The tensors of `count` branches, branch by branch, to one stack, or tuple, for each place in a branch."""
     each = len(tensors) // count
-    return [torch.stack([tensors[branch * each + place] for branch in range(count)]) for place in range(each)]
+    rows = [tuple(tensors[branch * each + place] for branch in range(count)) for place in range(each)]
+    return [row if place in one_by_one else torch.stack(row) for place, row in enumerate(rows)]
 
 
 class _Together(torch.autograd.Function):
@@ -138,7 +151,7 @@ class _Together(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.branch, ctx.count, ctx.tensors = branch, count, tensors
         ctx.versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
-        built = [part.unbind() for part in branch.build(_stacks(tensors, count))]
+        built = [part.unbind() for part in branch.build(_stacks(tensors, count, branch.one_by_one()))]
         if branch.compress.is_fixed:
             ctx.mark_non_differentiable(*built[0])
         return tuple(part[place] for place in range(count) for part in built)
@@ -161,7 +174,7 @@ class _Together(torch.autograd.Function):
         found: list[torch.Tensor | None] = [None] * len(tensors)
         if reached:
             rows = [tensors[at].detach() for at in places]
-            stacks = _stacks(rows, len(reached))
+            stacks = _stacks(rows, len(reached), ctx.branch.one_by_one())
             # what is fixed, as the directions of a basis, gets none: it can be as large as all that is trained
             wanted = [p for p in range(each) if any(ctx.needs_input_grad[2 + b * each + p] for b in reached)]
             for place in wanted:
@@ -170,7 +183,7 @@ class _Together(torch.autograd.Function):
                 built = ctx.branch.build(stacks)
             ends = [part for part in range(parts) if built[part].requires_grad]
             outer = [_row(gradients[part::parts], reached, built[part]) for part in ends]
-            with exact_products(stacks[0].device):
+            with exact_products(rows[0].device):
                 inner = torch.autograd.grad(
                     [built[part] for part in ends], [stacks[place] for place in wanted], outer, allow_unused=True
                 )
