@@ -30,7 +30,7 @@ def row(entry, reference):
     return entry, f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}", against
 
 
-@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning", "experiment-untuned"])
+@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model", "experiment-untuned"])
 def test_every_row_of_the_tables_is_in_the_raw_results(name):
     summary = summary_of(name)
     for entry in [entry for entry in summary.values() if entry.kind != "base"]:
@@ -38,7 +38,7 @@ def test_every_row_of_the_tables_is_in_the_raw_results(name):
         assert f"| {entry.train_loss:.3f} | {loss} | {against}".rstrip() in PAGE, entry.method
 
 
-@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning"])
+@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model"])
 def test_every_answer_on_the_hybrids_is_word_for_word(name):
     for finding in findings(summary_of(name)):
         if (finding.topic == "circuit" and not finding.other) or finding.topic == "size":
@@ -52,8 +52,8 @@ def test_the_readme_has_the_same_rows():
         assert f"| {entry.trainable_parameters:,} | {loss} | {against}".rstrip() in README, method
 
 
-@pytest.mark.parametrize(("name", "methods"), [("experiment-dialogue", 19), ("experiment-reasoning", 11)])
+@pytest.mark.parametrize(("name", "methods"), [("experiment-dialogue", 19), ("experiment-reasoning", 11), ("experiment-second-model", 7)])
 def test_the_raw_results_make_a_report_and_hold_the_search_and_the_inspections(name, methods):
     content = Content.read(json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text()))
     assert len(content.search) == methods and all(entry.losses for entry in content.search)
-    assert {"qtha", "qwthn", "mpo", "lora", "frozen_linear"} <= content.inspected.keys()
+    assert {"qtha", "qwthn", "mpo", "lora", "product_linear"} <= content.inspected.keys()
