@@ -85,8 +85,10 @@ def gradient_values(model: nn.Module, batches: Batches) -> dict[str, torch.Tenso
     """Of each adapted layer the leading singular values of the gradient, (r,), as its sketch has them."""
     found = {}
     for name, sketch in gradient_sketches(model, batches).items():
-        y, z, psi = (tensor.double() for tensor in (sketch._y, sketch._z, sketch._psi))
-        rest = torch.linalg.lstsq(psi @ torch.linalg.qr(y).Q, z).solution
+        rest = sketch._whole
+        if rest is None:
+            y, z, psi = (tensor.double() for tensor in (sketch._y, sketch._z, sketch._psi))
+            rest = torch.linalg.lstsq(psi @ torch.linalg.qr(y).Q, z).solution
         found[name] = torch.linalg.svdvals(rest)[: sketch.r].float()
     return found
 

@@ -30,7 +30,9 @@ def row(entry, reference):
     return entry, f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}", against
 
 
-@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model", "experiment-untuned"])
+@pytest.mark.parametrize(
+    "name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model", "experiment-untuned"]
+)
 def test_every_row_of_the_tables_is_in_the_raw_results(name):
     summary = summary_of(name)
     for entry in [entry for entry in summary.values() if entry.kind != "base"]:
@@ -52,7 +54,9 @@ def test_the_readme_has_the_same_rows():
         assert f"| {entry.trainable_parameters:,} | {loss} | {against}".rstrip() in README, method
 
 
-@pytest.mark.parametrize(("name", "methods"), [("experiment-dialogue", 19), ("experiment-reasoning", 11), ("experiment-second-model", 7)])
+@pytest.mark.parametrize(
+    ("name", "methods"), [("experiment-dialogue", 19), ("experiment-reasoning", 11), ("experiment-second-model", 7)]
+)
 def test_the_raw_results_make_a_report_and_hold_the_search_and_the_inspections(name, methods):
     content = Content.read(json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text()))
     assert len(content.search) == methods and all(entry.losses for entry in content.search)

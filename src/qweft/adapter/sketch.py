@@ -1,4 +1,4 @@
-"""The leading singular directions of a layer's gradient, without the gradient itself.
+"""The leading singular directions of a layer's gradient, without the gradient of a large layer.
 
     G = d loss / d W0 = sum over tokens of dy x^T,   G = U S V^T,   C = (V_1 .. V_r)^T,   E = (U_1 .. U_r)
 
@@ -6,9 +6,10 @@ Then the gradient with respect to K, at K = 0, is alpha / r times the r x r bloc
 gradient's directions are LoRA-GA's start of trained maps (arXiv 2407.05000), and LoRA-SB (arXiv 2411.19557) fixes bases
 that approximate the first update, with another start of K.
 
-G is never formed. Each layer adds up two products with random matrices while the batches go by, and G is rebuilt from
-these (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048): memory for 12 r numbers of each
-input and output of a layer, one pass over the batches, and nothing asked of the base layer, which may be quantized.
+G of a large layer is never formed: it adds up two products with random matrices while the batches go by, and G is rebuilt
+from these (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048). Memory for 4 r numbers of each
+output of a layer and 8 r of each input, one pass over the batches, and nothing asked of the base layer, which may be
+quantized. Where G has at most twice as many numbers, it is added up itself, which is faster.
 """
 
 import torch
@@ -25,6 +26,8 @@ Directions = tuple[torch.Tensor, torch.Tensor]
 class GradientSketch:
     """Y = G Omega and Z = Psi G of one layer, added up token by token; Omega is (d_in, k), and Psi (2 k, d_out).
 
+    Of a small layer, where these would not be half as small, G itself.
+
     Args:
         into: d_in.
         out: d_out.
@@ -35,6 +38,10 @@ class GradientSketch:
     def __init__(self, into: int, out: int, r: int, device: torch.device):
         self.r = r
         k = min(OVERSAMPLING * r, into, out)
+        self._whole: torch.Tensor | None = None
+        if into * out <= 2 * (k * out + 2 * k * into):
+            self._whole = torch.zeros(out, into, device=device)
+            return
         generator = torch.Generator().manual_seed(SEED)
         self._omega = torch.randn(into, k, generator=generator).to(device)
         self._psi = torch.randn(2 * k, out, generator=generator).to(device)
@@ -43,29 +50,53 @@ class GradientSketch:
     @torch.no_grad()
     def add(self, x: torch.Tensor, dy: torch.Tensor) -> None:
         """Inputs (..., d_in) of the layer and the loss's gradients with respect to its outputs (..., d_out)."""
-        device = self._y.device
+        device = self.sums()[0].device
         x, dy = (rows.reshape(-1, rows.shape[-1]).to(device, torch.float32) for rows in (x, dy))
+        if self._whole is not None:
+            self._whole.addmm_(dy.T, x)
+            return
         self._y += dy.T @ (x @ self._omega)
         self._z += (dy @ self._psi.T).T @ x
 
     def sums(self) -> list[torch.Tensor]:
-        """Y and Z themselves: those of several processes add up to those of all their tokens."""
-        return [self._y, self._z]
+        """What is added up: the sums of several processes add up to those of all their tokens."""
+        return [self._y, self._z] if self._whole is None else [self._whole]
 
     def directions(self) -> Directions:
         """V (d_in, r) and U (d_out, r), the leading singular directions of G, on the CPU."""
+        if self._whole is not None:
+            g = self._whole.cpu().double()
+            if len(g) > g.shape[1]:
+                into, out = _leading(g.T, self.r)
+            else:
+                out, into = _leading(g, self.r)
+            return into.float(), out.float()
         y, z, psi = (tensor.cpu().double() for tensor in (self._y, self._z, self._psi))
         frame = torch.linalg.qr(y).Q
-        rest = torch.linalg.lstsq(psi @ frame, z).solution  # (k, d_in), G = frame rest
-        left, _, right = torch.linalg.svd(rest, full_matrices=False)
-        return right[: self.r].T.float(), (frame @ left[:, : self.r]).float()
+        # least squares by its normal equations: a random matrix of twice as many rows is far from singular
+        seen = psi @ frame
+        rest = torch.cholesky_solve(seen.T @ z, torch.linalg.cholesky(seen.T @ seen))  # (k, d_in), G = frame rest
+        left, right = _leading(rest, self.r)
+        return right.float(), (frame @ left).float()
 
     @property
     def is_finite(self) -> bool:
         """Whether the gradient was a number throughout."""
-        return bool(torch.isfinite(self._y).all())
+        return bool(torch.isfinite(self.sums()[0]).all())
 
     @property
     def is_zero(self) -> bool:
         """Whether there was no gradient."""
-        return not bool(self._y.any())
+        return not bool(self.sums()[0].any())
+
+
+def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The leading r left and right singular vectors of a matrix that is no taller than wide, in float64.
+
+    By the eigenvectors of matrix matrix^T, several times as fast as a singular value decomposition. That squares the
+    singular values, so directions 1e-8 times as strong as the first are any.
+    """
+    left = torch.linalg.eigh(matrix @ matrix.T).eigenvectors.flip(1)[:, :r]
+    right, factor = torch.linalg.qr(matrix.T @ left)
+    signs = torch.where(factor.diagonal() < 0, -1.0, 1.0).to(right.dtype)
+    return left, right * signs
