@@ -6,10 +6,10 @@ Then the gradient with respect to K, at K = 0, is alpha / r times the r x r bloc
 gradient's directions are LoRA-GA's start of trained maps (arXiv 2407.05000), and LoRA-SB (arXiv 2411.19557) fixes bases
 that approximate the first update, with another start of K.
 
-G of a large layer is never formed: it adds up two products with random matrices while the batches go by, and G is rebuilt
-from these (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048). Memory for 4 r numbers of each
-output of a layer and 8 r of each input, one pass over the batches, and nothing asked of the base layer, which may be
-quantized. Where G has at most twice as many numbers, it is added up itself, which is faster.
+G of a large layer is never formed: it adds up two products with random matrices while the batches go by, and G is
+rebuilt from these (the one-pass sketch of Tropp, Yurtsever, Udell and Cevher, arXiv 1609.00048). Memory for 4 r numbers
+of each output of a layer and 8 r of each input, one pass over the batches, and nothing asked of the base layer, which
+may be quantized. Where G has at most twice as many numbers, it is added up itself, which is faster.
 """
 
 import torch
