@@ -99,6 +99,12 @@ def subspace(expected: str, change: Any, targets: list[str] = BEST, width: int =
     return Candidate(adapter, expected, (8e-3, 1.6e-2), change)
 
 
+def shared(expected: str, r: int) -> Candidate:
+    """One C and one E for all layers of a kind, a K of its own for each layer; no circuit."""
+    adapter = {"preset": "mpo", "compress": "dense", "expand": "dense", "r": r, "target_modules": ALL}
+    return Candidate(adapter, expected, (4e-3, 8e-3, 1.6e-2), shared_maps)
+
+
 def gated(expected: str, core: str, targets: list[str] = BEST) -> Candidate:
     """The preset subspace with a gate."""
     adapter = {"preset": "subspace", "core": core, "circuit_layers": 1, "target_modules": targets}
@@ -128,6 +134,8 @@ CANDIDATES = {
     "shared_linear": recorded(
         "as shared: the circuit matters little", shared_maps, r=16, compress="dense", expand="dense", core="linear"
     ),
+    "shared_all_8": shared("better than subspace at 1.8 times the size: all layers write to one stream", 8),
+    "shared_all_4": shared("as subspace", 4),
     "basis_all": basis("less than 0.03 better than LoRA of its size", r=16, targets=ALL),
     "basis_attention": basis("worse than on all layers", r=21, targets=["q_proj", "k_proj", "v_proj", "o_proj"]),
     "basis_o_down": basis("as v, o and down", r=29, targets=["o_proj", "down_proj"]),

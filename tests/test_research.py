@@ -1,5 +1,6 @@
 """What the candidates of docs/research.md do to an adapter: it starts as the base model, and all of it is trained."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ from research.candidates import CANDIDATES
 from research.table import rows
 
 from qweft import QwthnConfig, find_bases
+from qweft.comparison.pairing import paired
+from qweft.comparison.results import Run
+from qweft.comparison.summary import findings, summarise
 from tests.tiny_models import tiny_llama
 
+PAGE = Path(__file__).parents[1] / "docs" / "research.md"
 TOKENS = torch.arange(24).view(2, 12)
 BATCH = {"input_ids": TOKENS, "labels": TOKENS}
 IN_BASES = {"compress": "basis", "expand": "basis", "r": 4, "qubits": 3, "circuit_layers": 1}
@@ -89,5 +94,27 @@ def test_each_candidate_says_what_was_expected():
 
 
 def test_the_table_is_that_of_the_raw_results():
-    page = (Path(__file__).parents[1] / "docs" / "research.md").read_text()
-    assert "\n".join(rows()) in page
+    assert "\n".join(rows()) in PAGE.read_text()
+
+
+def test_the_run_that_decides_is_told_as_it_came_out():
+    record = json.loads((PAGE.parent / "results" / "research-dialogue.json").read_text())
+    summary = summarise([Run.from_json(entry) for entry in record["runs"]], "lora")
+    text = " ".join(PAGE.read_text().split())
+
+    def difference(method, other, digits):
+        found = paired(summary[method], summary[other])
+        return f"{found.mean:+.{digits}f}% [{found.interval[0]:+.{digits}f}, {found.interval[1]:+.{digits}f}]"
+
+    for entry in [entry for entry in summary.values() if entry.kind != "base"]:
+        against = "" if entry.method == "lora" else difference(entry.method, "lora", 1)
+        loss = f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}"
+        line = (
+            f"{entry.trainable_parameters:,} | {entry.learning_rate:g} | {entry.train_loss:.3f} | {loss} | {against} |"
+        )
+        assert " ".join(line.split()) in text, entry.method
+    for method in ("subspace", "subspace_4"):
+        assert all(difference(method, other, 2) in text for other in ("lora", "lora_small", "lora_down"))
+    for other in ("lora_all", "lora_down_same_time"):
+        assert difference("subspace", other, 2) in text
+    assert all(finding.text in text for finding in findings(summary) if finding.topic == "circuit")
