@@ -64,6 +64,10 @@ def test_a_sketch_finds_the_leading_directions_of_a_sum_of_outer_products(d_in, 
     for at in range(0, 60, 20):
         sketch.add(x[at : at + 20].view(2, 10, d_in), dy[at : at + 20].view(2, 10, d_out))
     into, out = sketch.directions()
+    for total in sketch.sums():
+        total.mul_(1 + 1e-6 * torch.rand(total.shape))  # as added up in another order
+    for again, before in zip(sketch.directions(), (into, out), strict=True):
+        torch.testing.assert_close(again, before, atol=1e-3, rtol=0)  # the signs, too
     left, size, right = torch.linalg.svd(dy.T @ x)
     torch.testing.assert_close(out.T @ out, torch.eye(5), atol=1e-5, rtol=0)
     torch.testing.assert_close(into.T @ into, torch.eye(5), atol=1e-5, rtol=0)

@@ -94,9 +94,11 @@ def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The leading r left and right singular vectors of a matrix that is no taller than wide, in float64.
 
     By the eigenvectors of matrix matrix^T, several times as fast as a singular value decomposition. That squares the
-    singular values, so directions 1e-8 times as strong as the first are any.
+    singular values, so directions 1e-8 times as strong as the first are any. Each left one has its largest entry above
+    zero, so that sums that differ in rounding alone, as those of several processes do, give the same signs.
     """
     left = torch.linalg.eigh(matrix @ matrix.T).eigenvectors.flip(1)[:, :r]
+    left = left * left.gather(0, left.abs().argmax(0, keepdim=True)).sign()
     right, factor = torch.linalg.qr(matrix.T @ left)
     signs = torch.where(factor.diagonal() < 0, -1.0, 1.0).to(right.dtype)
     return left, right * signs
