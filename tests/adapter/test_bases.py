@@ -512,8 +512,12 @@ def test_the_count_from_shapes(core, qubits):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"core": "identity"}, "expand 'basis' does not start at zero, and core 'identity' has no matrix that could"),
-        ({"core": "quantum_weighted"}, "core 'quantum_weighted' has no matrix that could; take a core with K or Q"),
+        (
+            {"core": "identity"},
+            "expand 'basis' does not start at zero, and core 'identity' has no matrix that would make",
+        ),
+        ({"core": "quantum_weighted"}, "core 'quantum_weighted' has no matrix that would make the branch zero; take"),
+        ({"core": "mlp_gated", "qubits": None}, "would make the branch zero; take a core that has one: linear"),
         (
             {"basis": "gradients"},
             "basis must be one of gradient, weight, random, got 'gradients'; did you mean 'gradient'",

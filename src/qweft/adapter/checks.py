@@ -155,8 +155,8 @@ def _check_basis(config: "QwthnConfig") -> None:
         )
     if config.expand == "basis" and (config.core == "identity" or form_of(config.core) in ("weighted", "gated")):
         raise QweftError(
-            f"expand 'basis' does not start at zero, and core {config.core!r} has no matrix that could; take a core "
-            "with K or Q: linear, quantum or quantum_linear, or a twin's"
+            f"expand 'basis' does not start at zero, and core {config.core!r} has no matrix that would make the branch "
+            "zero; take a core that has one: linear, quantum or quantum_linear, or a twin's; or expand 'subspace'"
         )
 
 
