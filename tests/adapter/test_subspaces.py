@@ -8,6 +8,7 @@ from qweft import QweftError, QwthnConfig, find_bases
 from qweft.adapter.bases import without_bases
 from qweft.adapter.core_names import CORES
 from qweft.adapter.parameters import count_parameters
+from qweft.adapter.prepared import Branch
 from tests.adapter.test_bases import BATCH, layers_of, trained
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
@@ -109,3 +110,23 @@ def test_wrong_configs_are_told():
         QwthnConfig(basis="weight")
     with pytest.raises(QweftError, match="compress must be one of mpo, dense, basis, subspace"):
         QwthnConfig(compress="subspaces")
+
+
+@pytest.mark.parametrize("core", ["identity", "quantum_gated"])
+def test_directions_one_by_one_and_in_stacks_give_the_same(core, monkeypatch):
+    """On a GPU they are stacked, on a CPU they are not."""
+    model = adapted(core, found=False, init_weights=False)  # random directions
+
+    def outcome():
+        model.zero_grad()
+        loss = model(**BATCH).loss
+        loss.backward()
+        return loss.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    loss, gradients = outcome()
+    assert gradients and all(gradient.any() for gradient in gradients.values())
+    monkeypatch.setattr(Branch, "one_by_one", lambda self: set())
+    again, stacked = outcome()
+    torch.testing.assert_close(again, loss)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(stacked[name], gradient, msg=name)

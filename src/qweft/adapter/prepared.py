@@ -32,7 +32,7 @@ class Branch(NamedTuple):
     def one_by_one(self) -> set[int]:
         """Places in `tensors` of what is not stacked with that of other branches: on a CPU the large directions.
 
-        A GPU copies faster than it starts many small products.
+        On a GPU they are stacked, since each small product would be a launch of its own; that has not been timed.
         """
         found = set(self.compress.one_by_one)
         first = len(self.compress.tensors()) + len(self.core.tensors())
