@@ -12,8 +12,9 @@ import time
 import pytest
 
 from qweft.cli.completion import SHELLS
-from qweft.cli.completions.words import Option, all_words
+from qweft.cli.completions.words import DEVICES, Option, all_words
 from qweft.cli.main import COMMANDS, main
+from qweft.devices.catalogue import catalogue
 
 TAB, ALL = "\t", "\x1b*"  # bash: M-* puts in all that can stand there
 START = {
@@ -117,6 +118,8 @@ def test_bash_offers_exactly_what_the_help_lists(capsys, tmp_path):
             assert offered[0] == command and len(set(offered)) == len(offered)
             assert set(offered[1:]) == helped(command, capsys), command
         assert shell.words(f"qweft evaluate x --evaluation.split {ALL}")[3:] == ["test", "validation"]
+        assert shell.words(f"qweft evaluate x --device {ALL}")[3:] == ["exact", "noisy", "shots"]
+        assert shell.words(f"qweft train --model.device cu{TAB}") == ["train", "--model.device", "cuda"]
         assert shell.words(f"qweft presets {ALL}") == ["presets", "--help"]
     finally:
         shell.end()
@@ -180,6 +183,8 @@ def test_words_of_each_kind():
     assert train["--dry-run"].takes == "nothing" and train["--adapter."].takes == "more"
     assert words["evaluate"]["--max-circuits"].takes == "other"
     assert words["evaluate"]["--readout"].choices == ("inverse", "m3")  # optional
+    assert words["evaluate"]["--device"].choices == train["--training.device"].choices == DEVICES
+    assert {*DEVICES} == {entry.name for entry in catalogue() if ":" not in entry.name}
     assert compare["--methods."].takes == "more" and not [name for name in compare if "NAME" in name]
 
 

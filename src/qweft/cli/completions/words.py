@@ -14,6 +14,13 @@ Takes = Literal["nothing", "choice", "file", "other", "more"]
 """What comes after an option: nothing; one of a few words; text, which may name a file; a number; or, without a space,
 a key that the user chooses (`--adapter.`)."""
 
+MACHINES = ("auto", "cpu", "cuda", "mps", "meta")
+DEVICES = ("exact", "shots", "noisy")
+"""Where a model computes, and where circuits run: names of a form that is open, so no type has them. Families of other
+packages' devices (`FAMILY:NAME`) are left out: bash takes words apart at a colon."""
+SUGGESTED = {"model.device": MACHINES, "device": DEVICES, "training.device": DEVICES}
+"""By the name of the option."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -89,7 +96,7 @@ def _option(dotted: str, kind: Any) -> Option | None:
         return Option(f"--{shown(before)}.", "more")
     if is_section(kind):
         return None
-    choices = _choices(kind)
+    choices = _choices(kind) or SUGGESTED.get(dotted, ())
     takes: Takes = "choice" if choices else "file" if _is_text(kind) else "other"
     return Option(f"--{shown(dotted)}", takes, choices)
 
