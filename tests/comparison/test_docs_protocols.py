@@ -39,9 +39,8 @@ def test_the_losses(name):
     assert "\n".join(map(loss_row, runs_of(name))) in PAGE
 
 
-@pytest.mark.parametrize("name", COMPARED)
-def test_the_forgetting(name):
-    table = forgetting_rows(summarise(runs_of(name)))
+def test_the_forgetting():
+    table = forgetting_rows(summarise(runs_of("protocol-small-reasoning")))
     assert "\n".join(f"| {' | '.join(row)} |" for row in table[1:]) in PAGE
 
 
@@ -64,6 +63,18 @@ def test_how_answers_ended():
     assert f"{written} of its {len(answers)} write the sum out ({before} of the base model's)" in flat
     assert f"{cut} are cut after 48 tokens ({cut_before}), and {adapted.count('')} are empty (none)" in flat
     assert "" not in base
+
+
+def test_how_answers_in_dialogues_ended():
+    cut = {}
+    for method in ("lora", "qtha"):
+        answers = raw(f"protocol-evaluation-dialogue-{method}")["answers"]
+        cut["base"], cut[method] = (sum(each["is_cut"][which] for each in answers) for which in ("base", "adapted"))
+    said = (
+        f"of {len(answers)}, {cut['base']} of the base model's are cut after 24 tokens, {cut['qtha']} of qtha's, "
+        f"{cut['lora']} of LoRA's"
+    )
+    assert said in " ".join(PAGE.split())
 
 
 @pytest.mark.parametrize("name", COMPARED)
