@@ -53,7 +53,8 @@ def findings(summary: Mapping[str, "Summary"]) -> list[Finding]:
             found.extend(_on_reference(entry, reference))
         if entry.matches_time is not None and entry.matches_time != entry.reference:
             found.extend(_on_time(entry, summary.get(entry.matches_time)))
-    found.extend(_on_number(found) + _on_rows(methods) + _on_rates(methods))
+    base = next((entry for entry in summary.values() if entry.kind == "base"), None)
+    found.extend(_on_spoiled(methods, base) + _on_number(found) + _on_rows(methods) + _on_rates(methods))
     return sorted(found, key=_importance)
 
 
@@ -109,6 +110,26 @@ def _on_size(hybrid: "Summary", methods: "Sequence[Summary]", reference: "Summar
     name = label(nearest) if equal else f"{label(nearest)}, the LoRA nearest in size,"
     budget = equal_budget(hybrid, nearest)
     return [held_against("size", hybrid, nearest, name, f"{budget} and size" if equal else budget)]
+
+
+def _on_spoiled(methods: "Sequence[Summary]", base: "Summary | None") -> list[Finding]:
+    """A warning for each method that training made worse than the base model: its rate is at fault, not the method."""
+    untouched = None if base is None else base.eval_loss
+    if untouched is None:
+        return []
+    found = []
+    for entry in methods:
+        worse = [loss for loss in entry.eval_losses if loss is not None and loss > untouched]
+        if not worse:
+            continue
+        rate = "" if entry.learning_rate is None else f" ({entry.learning_rate:g})"
+        text = (
+            f"{entry.method} ended above the base model's loss at {len(worse)} of its {len(entry.seeds)} seeds "
+            f"({max(worse):.4f} against {untouched:.4f}): its learning rate{rate} does not hold, and what is said "
+            "against it says little about the method. Give it a lower rate, or search with more steps, seeds and rows."
+        )
+        found.append(Finding("fairness", entry.method, "", "open", text))
+    return found
 
 
 def _on_number(found: Sequence[Finding]) -> list[Finding]:
