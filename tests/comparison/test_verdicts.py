@@ -325,7 +325,7 @@ def test_a_method_that_training_spoiled_is_pointed_out():
     spoiled = found(base=[1.2], lora=[1.0, 1.1, 1.3], qtha=[1.0, 1.0, 1.1])
     texts = [f.text for f in spoiled if f.topic == "fairness" and f.method]
     assert len(texts) == 1 and texts[0].startswith(
-        "lora ended above the base model's loss at 1 of its 3 seeds (1.3000 against 1.2000): its learning rate (0.001) does"
+        "lora ended above the base model's loss at 1 of its 3 seeds (1.3000 against 1.2000): its learning rate (0.001)"
     )
     assert not any("ended above" in f.text for f in found(lora=[1.0], qtha=[1.3]))
     assert not any("ended above" in f.text for f in found(base=[1.2], lora=[1.0], qtha=[None]))
