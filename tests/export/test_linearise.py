@@ -52,6 +52,7 @@ def written(folder, model, lora):
         ("mpo", {}),
         ("lora", {"alpha": 5.0}),
         ("subspace", {}),
+        ("readout", {}),
         ("mpo", {"compress": "basis", "expand": "basis"}),
         ("mpo", {"core": "identity", "rank_pattern": {"0.*": 2}, "alpha_pattern": {"1.*": 9.0}}),
     ],

@@ -8,9 +8,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quantum_lora": {"compress": "dense", "core": "quantum_linear", "expand": "dense"},
     "mpo": {"compress": "mpo", "core": "linear", "expand": "mpo"},
     "subspace": {"compress": "subspace", "core": "identity", "expand": "subspace", "r": 4, "width": 64},
+    "readout": {"compress": "basis", "basis": "random", "core": "identity", "expand": "dense", "r": 1},
     "lora": {"compress": "dense", "core": "identity", "expand": "dense"},
 }
-"""Fields of `QwthnConfig` that each preset sets (METHOD.md section 1; "subspace" is ours)."""
+"""Fields of `QwthnConfig` that each preset sets (METHOD.md section 1; "subspace" and "readout" are ours)."""
 
 DESCRIPTIONS = {
     "qtha": "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
@@ -18,6 +19,7 @@ DESCRIPTIONS = {
     "quantum_lora": "dense maps around a circuit added to a linear map: h = Q q(c) + K c",
     "mpo": "tensor networks around a linear map, no circuit: h = K c",
     "subspace": "a LoRA between the leading directions of the loss's gradient, which are fixed, no circuit: h = c",
+    "readout": "random directions that stay as drawn read the input, and the map that writes is trained, no circuit: h = c",
     "lora": "dense maps and nothing between: LoRA's formula, a check of the family",
 }
 
