@@ -31,7 +31,7 @@ def row(entry, reference):
 
 
 @pytest.mark.parametrize(
-    "name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model", "experiment-untuned"]
+    "name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model", "experiment-untuned", "controls"]
 )
 def test_every_row_of_the_tables_is_in_the_raw_results(name):
     summary = summary_of(name)
@@ -40,7 +40,7 @@ def test_every_row_of_the_tables_is_in_the_raw_results(name):
         assert f"| {entry.train_loss:.3f} | {loss} | {against}".rstrip() in PAGE, entry.method
 
 
-@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model"])
+@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model", "controls"])
 def test_every_answer_on_the_hybrids_is_word_for_word(name):
     for finding in findings(summary_of(name)):
         if (finding.topic == "circuit" and not finding.other) or finding.topic == "size":
@@ -55,7 +55,8 @@ def test_the_readme_has_the_same_rows():
 
 
 @pytest.mark.parametrize(
-    ("name", "methods"), [("experiment-dialogue", 19), ("experiment-reasoning", 11), ("experiment-second-model", 7)]
+    ("name", "methods"),
+    [("experiment-dialogue", 19), ("experiment-reasoning", 11), ("experiment-second-model", 7), ("controls", 12)],
 )
 def test_the_raw_results_make_a_report_and_hold_the_search_and_the_inspections(name, methods):
     content = Content.read(json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text()))
