@@ -21,8 +21,10 @@ from research.changes import (
     low_rank,
     shared_maps,
     small_angles,
+    step,
     with_core,
 )
+from research.maps import fixed_reads, joint, layered, read_once, tied, without_leading_inputs
 
 ATTENTION = ["q_proj", "v_proj"]
 BEST = ["v_proj", "o_proj", "down_proj"]
@@ -111,9 +113,67 @@ def gated(expected: str, core: str, targets: list[str] = BEST) -> Candidate:
     return Candidate(adapter, expected, (8e-3, 1.6e-2))
 
 
+def preset(
+    expected: str, r: int, width: int, change: Any = None, targets: list[str] = ALL, **changes: Any
+) -> Candidate:
+    """The preset subspace itself, changed."""
+    adapter = {"preset": "subspace", "r": r, "width": width, "target_modules": targets, **changes}
+    return Candidate(adapter, expected, (1.1e-2, 1.6e-2), change)
+
+
+def network(expected: str, change: Any, targets: list[str] = ALL, r: int = 1) -> Candidate:
+    """Dense maps with an axis for the layer: a tensor network of rank `knots` over the depth."""
+    return Candidate({"preset": "lora", "r": r, "target_modules": targets}, expected, (8e-3, 1.6e-2), change)
+
+
 CANDIDATES = {
+    "subspace_2": preset("subspace_all_2, as the preset", 2, 64),
+    "subspace_1_128": preset("better by 0.01: more directions, smaller rank", 1, 128),
+    "subspace_step": subspace("better by 0.02: a step along all directions at once", step(2), ALL, 64),
+    "subspace_joint_kind": preset("worse by 0.03, a thirtieth of the file", 1, 128, joint),
+    "subspace_1_256": preset("towards LoRA of rank 1 on all layers", 1, 256),
+    "tied_1": Candidate(
+        {"preset": "lora", "r": 1, "target_modules": BEST}, "as LoRA of rank 1 on down alone", (8e-3, 1.6e-2), tied
+    ),
+    "tied_1_five": Candidate(
+        {"preset": "lora", "r": 1, "target_modules": [*BEST, "q_proj", "k_proj"]},
+        "better than tied_1 by 0.02",
+        (8e-3, 1.6e-2),
+        tied,
+    ),
+    "layered_6": network("better than tied_1 by 0.02: all layers, as LoRA of rank 1 there", layered(6)),
+    "read_random_in": network("as fixed_reads_1", read_once("random", 1, 0), BEST),
+    "read_random_both": network("better than fixed_reads_1", read_once("random", 1, 1), BEST),
+    "read_gradient_in": network("better than random: most of G is one direction", read_once("gradient", 1, 0), BEST),
+    "read_random_rest": network("better: no lottery of constants", read_once("random", 1, 0, 1), BEST),
+    "read_gradient_rest": network("better than random", read_once("gradient", 1, 0, 1), BEST),
+    "read_random_rest_plain": network("better: no lottery of constants", read_once("random", 0, 0, 1, 0.577), BEST),
+    "read_gradient_both": network("better still", read_once("gradient", 1, 1), BEST),
+    "fixed_reads_o_down": network("a little worse than with v", fixed_reads, ["o_proj", "down_proj"]),
+    "fixed_reads_five": network("better by 0.01", fixed_reads, ["q_proj", "k_proj", *BEST]),
+    "fixed_reads_all": network("better by 0.02, as LoRA of rank 1 there", fixed_reads, ALL),
+    "fixed_reads_2": network("better by 0.01 for twice the size", fixed_reads, BEST, 2),
+    "fixed_reads_v4": Candidate(
+        {
+            "preset": "lora",
+            "r": 1,
+            "target_modules": BEST,
+            "rank_pattern": {"v_proj": 4},
+            "alpha_pattern": {"v_proj": 8},
+        },
+        "better by 0.01: the outputs of v are small",
+        (8e-3, 1.6e-2),
+        fixed_reads,
+    ),
+    "fixed_reads_1": Candidate(
+        {"preset": "lora", "r": 1, "target_modules": BEST}, "a little worse than tied_1", (8e-3, 1.6e-2), fixed_reads
+    ),
+    "subspace_2_without_1": preset(
+        "better by 0.02 and stable at higher rates: no constants", 2, 64, without_leading_inputs
+    ),
     "lora_8": lora(8, ATTENTION, 3e-3, 6e-3, 1e-2),
     "lora_1": lora(1, ATTENTION, 6e-3, 1e-2, 2e-2),
+    "lora_1_all": lora(1, ALL, 4e-3, 8e-3),
     "lora_1_best_layers": lora(1, BEST, 4e-3, 8e-3),
     "lora_1_down": lora(1, ["down_proj"], 8e-3, 1.6e-2),
     "qtha": recorded("as in docs/results.md: 0.05 behind LoRA of its size"),

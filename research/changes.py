@@ -169,6 +169,31 @@ def low_rank(rank: int) -> Callable[[nn.Module, Batches], None]:
     return change
 
 
+class StepCore(LowRankCore):
+    """h = (g / 4 + A B) c: one number g a layer, zero at the start, for a step along all directions at once."""
+
+    def __init__(self, r: int, rank: int):
+        super().__init__(r, rank)
+        self.linear_step = nn.Parameter(torch.zeros(1))
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [*super().tensors(), self.linear_step]
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        weight, read, step = tensors
+        return expand * (step / 4).unsqueeze(-2) + expand @ weight @ read
+
+
+def step(rank: int) -> Callable[[nn.Module, Batches], None]:
+    """The core above on every layer."""
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        for layer in layers_of(model).values():
+            replace_core(layer, StepCore(layer.qwthn_r[NAME], rank))
+
+    return change
+
+
 def graded(power: float) -> Callable[[nn.Module, Batches], None]:
     """A LoRA of rank 4 between bases whose directions have the length (s_i / s_1)^power, s the gradient's values."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import get_peft_model
-from research import changes
+from research import changes, maps
 from research.candidates import CANDIDATES
 from research.table import rows
 
@@ -40,6 +40,14 @@ CHANGES = {
         for norm in ("token", "layer")
         if how != "bias" or (function, norm) == ("quantum", "token")
     },
+    "step": (changes.step(2), {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4}),
+    "joint": (maps.joint, {"preset": "subspace", "r": 2, "width": 4}),
+    "without leading": (maps.without_leading_inputs, {"preset": "subspace", "r": 2, "width": 4}),
+    "tied": (maps.tied, {"preset": "lora", "r": 2}),
+    "layered": (maps.layered(2), {"preset": "lora", "r": 2}),
+    "fixed": (maps.fixed_reads, {"preset": "lora", "r": 2}),
+    "read gradient": (maps.read_once("gradient", 1, 1), {"preset": "lora", "r": 2}),
+    "read random": (maps.read_once("random", 0, 0, without=1), {"preset": "lora", "r": 2}),
     "started": (changes.gradient_start, {"preset": "lora", "r": 3}),
     "shared": (changes.shared_maps, {"preset": "qtha", **DENSE}),
     "small": (changes.small_angles, {"preset": "qtha", **DENSE}),
@@ -97,24 +105,43 @@ def test_the_table_is_that_of_the_raw_results():
     assert "\n".join(rows()) in PAGE.read_text()
 
 
-def test_the_run_that_decides_is_told_as_it_came_out():
-    record = json.loads((PAGE.parent / "results" / "research-dialogue.json").read_text())
-    summary = summarise([Run.from_json(entry) for entry in record["runs"]], "lora")
-    text = " ".join(PAGE.read_text().split())
+def run_that_decided(name):
+    record = json.loads((PAGE.parent / "results" / f"{name}.json").read_text())
+    return summarise([Run.from_json(entry) for entry in record["runs"]], "lora")
 
-    def difference(method, other, digits):
-        found = paired(summary[method], summary[other])
-        return f"{found.mean:+.{digits}f}% [{found.interval[0]:+.{digits}f}, {found.interval[1]:+.{digits}f}]"
 
+def difference(summary, method, other, digits):
+    found = paired(summary[method], summary[other])
+    return f"{found.mean:+.{digits}f}% [{found.interval[0]:+.{digits}f}, {found.interval[1]:+.{digits}f}]"
+
+
+@pytest.mark.parametrize("name", ["research-dialogue", "research-readout"])
+def test_the_tables_of_the_runs_that_decide(name):
+    summary, text = run_that_decided(name), " ".join(PAGE.read_text().split())
     for entry in [entry for entry in summary.values() if entry.kind != "base"]:
-        against = "" if entry.method == "lora" else difference(entry.method, "lora", 1)
+        against = "" if entry.method == "lora" else difference(summary, entry.method, "lora", 1)
         loss = f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}"
         line = (
             f"{entry.trainable_parameters:,} | {entry.learning_rate:g} | {entry.train_loss:.3f} | {loss} | {against} |"
         )
         assert " ".join(line.split()) in text, entry.method
+
+
+def test_the_differences_of_subspace():
+    summary, text = run_that_decided("research-dialogue"), " ".join(PAGE.read_text().split())
     for method in ("subspace", "subspace_4"):
-        assert all(difference(method, other, 2) in text for other in ("lora", "lora_small", "lora_down"))
+        assert all(difference(summary, method, other, 2) in text for other in ("lora", "lora_small", "lora_down"))
     for other in ("lora_all", "lora_down_same_time"):
-        assert difference("subspace", other, 2) in text
+        assert difference(summary, "subspace", other, 2) in text
     assert all(finding.text in text for finding in findings(summary) if finding.topic == "circuit")
+
+
+def test_the_differences_of_readout():
+    summary, text = run_that_decided("research-readout"), " ".join(PAGE.read_text().split())
+    for method, others in {
+        "readout": ("lora", "lora_small", "lora_down"), "readout_2": ("lora", "lora_small", "lora_down", "lora_same"),
+    }.items():  # fmt: skip
+        assert all(difference(summary, method, other, 2) in text for other in others), method
+    assert min(entry.train_loss for entry in summary.values() if entry.train_loss) == summary["readout_2"].train_loss
+    assert f"{summary['readout_2'].step_time_ratio:.2f} of those of rank 8" in text
+    assert f"{summary['readout_2'].adapter_bytes / 2**20:.2f} MiB at r = 2" in text

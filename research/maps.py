@@ -1,0 +1,186 @@
+"""What a candidate does to the maps C and E: fixed, tied, mixed over the layers, or with other directions."""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from qweft.adapter.bases import _as_the_base_model
+from qweft.adapter.directions import bases_of, give
+from qweft.adapter.maps import LinearMap
+from research.changes import NAME, Batches, inputs_of, layers_of
+
+
+def fixed_reads(model: nn.Module, batches: Batches) -> None:
+    """C stays as it was drawn."""
+    for layer in layers_of(model).values():
+        layer.qwthn_compress[NAME].weight.requires_grad_(False)
+
+
+def tied(model: nn.Module, batches: Batches) -> None:
+    """One trained C for all layers of a kind; each layer has an E of its own, which starts at zero."""
+    maps: dict[str, nn.Module] = {}
+    for name, layer in layers_of(model).items():
+        kind = name.rpartition(".")[2]
+        layer.qwthn_compress[NAME] = maps.setdefault(kind, layer.qwthn_compress[NAME])
+
+
+class LayeredMap(LinearMap):
+    """A dense map that is a mixture of some that many layers share: M = sum over k of w_k M_k, w the layer's own."""
+
+    def __init__(self, stack: nn.Parameter, mix: torch.Tensor):
+        super().__init__()
+        self.mix, self.stack = nn.Parameter(mix), stack
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [self.mix, self.stack]
+
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        mix, stack = tensors
+        return torch.einsum("...k,...kij->...ij", mix, stack)
+
+    def matrix(self) -> torch.Tensor:
+        return self.contract(self.tensors())
+
+    def form(self) -> Hashable:
+        return "layered"
+
+
+READS = {"q_proj": "stream", "k_proj": "stream", "v_proj": "stream", "gate_proj": "inner", "up_proj": "inner"}
+"""Layers of one block with the same input."""
+
+
+def layered(knots: int) -> Callable[[nn.Module, Batches], None]:
+    """E of each layer mixed of `knots` that the layers of a kind share, C of some that those with one input share.
+
+    The mixtures are random, and the shared E are zero at the start.
+    """
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        stacks: dict[tuple[str, str], nn.Parameter] = {}
+        for name, layer in layers_of(model).items():
+            kind = name.rpartition(".")[2]
+            r, into, out = layer.qwthn_r[NAME], layer.in_features, layer.out_features
+            read, write = ("in", READS.get(kind, kind)), ("out", kind)
+            if read not in stacks:
+                drawn = [nn.init.kaiming_uniform_(torch.empty(r, into), a=math.sqrt(5)) for _ in range(knots)]
+                stacks[read] = nn.Parameter(torch.stack(drawn))
+            if write not in stacks:
+                stacks[write] = nn.Parameter(torch.zeros(knots, out, r))
+            for held, key in ((layer.qwthn_compress, read), (layer.qwthn_expand, write)):
+                held[NAME] = LayeredMap(stacks[key], torch.randn(knots) / math.sqrt(knots))
+            layer.qwthn_shapes[NAME] = [tensor.shape for tensor in layer.branch_of(NAME).tensors()]
+            layer.forget_prepared(NAME)
+
+    return change
+
+
+def sizes_of(model: nn.Module, batches: Batches) -> dict[str, tuple[float, torch.Tensor]]:
+    """Of each adapted layer the rms of an entry of W0 x, and X^T X over the tokens, both over the batches."""
+    found: dict[str, Any] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def see(_: nn.Module, args: tuple[torch.Tensor, ...], y: torch.Tensor) -> None:
+            x = args[0].detach().flatten(0, -2).float()
+            square, rows, squares = found.get(name, (0.0, 0, 0))
+            y = y.detach().float()
+            found[name] = square + y.square().mean(-1).sum().item(), rows + len(x), squares + x.T @ x
+
+        return see
+
+    handles = [layer.get_base_layer().register_forward_hook(watch(name)) for name, layer in layers_of(model).items()]
+    with torch.no_grad(), _as_the_base_model(model):
+        for batch in batches:
+            model(**batch)
+    for handle in handles:
+        handle.remove()
+    return {name: (math.sqrt(square / rows), squares / rows) for name, (square, rows, squares) in found.items()}
+
+
+def read_once(
+    kind: str, of_input: float, of_output: float, without: int = 0, size: float = 0.5
+) -> Callable[[nn.Module, Batches], None]:
+    """C is fixed and reads directions drawn at random, or of the gradient; its length is set layer by layer.
+
+        c = size * rms(W0 x)^of_output * (v x) / rms(v x)^of_input
+
+    Args:
+        kind: "random" or "gradient".
+        of_input: Whether by the size of what is read.
+        of_output: Whether by the size of the layer's own output.
+        without: So many leading directions of the inputs are left out of v.
+        size: A factor.
+    """
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        sizes = sizes_of(model, batches)
+        gradients = whole_gradients(model, batches) if kind == "gradient" else {}
+        for name, layer in layers_of(model).items():
+            weight = layer.qwthn_compress[NAME].weight
+            out, squares = sizes[name]
+            r, into = weight.shape
+            loud = torch.linalg.eigh(squares.double()).eigenvectors.flip(1).float()[:, :without]
+            kept = torch.eye(into) - loud @ loud.T
+            if kind == "gradient":
+                rows = torch.linalg.svd((gradients[name] @ kept).double(), full_matrices=False).Vh[:r].float()
+            else:
+                rows = torch.randn(r, into) @ kept
+            with torch.no_grad():
+                rows = rows / rows.norm(dim=1, keepdim=True)
+                rms = ((rows @ squares) * rows).sum(1, keepdim=True).clamp(min=1e-12).sqrt()
+                weight.copy_(size * rows / rms**of_input * out**of_output)
+            weight.requires_grad_(False)
+
+    return change
+
+
+def whole_gradients(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:
+    """Of each adapted layer the gradient with respect to its weight, (d_out, d_in) in float32."""
+    found: dict[str, torch.Tensor] = {}
+    weights = {name: layer.get_base_layer().weight for name, layer in layers_of(model).items()}
+    with _as_the_base_model(model):
+        for weight in weights.values():
+            weight.requires_grad_(True)
+        for batch in batches:
+            model(**batch).loss.backward()
+            for name, weight in weights.items():
+                found[name] = found.get(name, 0) + weight.grad.float()
+                weight.grad = None
+        for weight in weights.values():
+            weight.requires_grad_(False)
+    model.zero_grad(set_to_none=True)
+    return found
+
+
+def joint(model: nn.Module, batches: Batches) -> None:
+    """The preset's directions, in common for all layers of a kind.
+
+    The leading eigenvectors of the sum of G^T G, and of G G^T, each G over its norm.
+    """
+    layers = layers_of(model)
+    squares: dict[tuple[str, str], torch.Tensor] = {}
+    for name, g in whole_gradients(model, batches).items():
+        kind, g = name.rpartition(".")[2], g / g.norm()
+        for side, square in (("in", g.T @ g), ("out", g @ g.T)):
+            squares[kind, side] = squares.get((kind, side), 0) + square
+    vectors = {place: torch.linalg.eigh(square.double()).eigenvectors.flip(1) for place, square in squares.items()}
+    for name, layer in layers.items():
+        branch, kind = layer.branch_of(NAME), name.rpartition(".")[2]
+        count = max(part.count for part in bases_of(branch))
+        give(branch, tuple(vectors[kind, side][:, :count].float() for side in ("in", "out")))
+
+
+def without_leading_inputs(model: nn.Module, batches: Batches) -> None:
+    """The preset's directions, of the gradient without what lies along the leading direction of the inputs.
+
+    That one is nearly the inputs' mean, so what reads it adds a constant to the layer's output.
+    """
+    layers, sizes = layers_of(model), inputs_of(model, batches)
+    for name, g in whole_gradients(model, batches).items():
+        branch = layers[name].branch_of(NAME)
+        count = max(part.count for part in bases_of(branch))
+        loud = torch.linalg.eigh(sizes[name].double()).eigenvectors[:, -1:]
+        left, _, right = torch.linalg.svd(g.double() - g.double() @ loud @ loud.T, full_matrices=False)
+        give(branch, (right.T[:, :count].float(), left[:, :count].float()))
