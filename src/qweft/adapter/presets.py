@@ -19,7 +19,7 @@ DESCRIPTIONS = {
     "quantum_lora": "dense maps around a circuit added to a linear map: h = Q q(c) + K c",
     "mpo": "tensor networks around a linear map, no circuit: h = K c",
     "subspace": "a LoRA between the leading directions of the loss's gradient, which are fixed, no circuit: h = c",
-    "readout": "random directions that stay as drawn read the input, and the map that writes is trained, no circuit: h = c",
+    "readout": "a LoRA whose first matrix is drawn at random and not trained, no circuit: h = c",
     "lora": "dense maps and nothing between: LoRA's formula, a check of the family",
 }
 
