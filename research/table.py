@@ -23,10 +23,13 @@ def rows() -> list[str]:
             sizes[run["candidate"]] = run["trained_parameters"]
     told = []
     for name, by_rate in found.items():
-        most = max(len(losses) for losses in by_rate.values())
-        mean, rate = min((sum(losses.values()) / most, rate) for rate, losses in by_rate.items() if len(losses) == most)
-        seeds = ", ".join(map(str, sorted(by_rate[rate])))
-        tried = len(by_rate)
+        alike: dict[tuple[int, ...], dict[float, float]] = defaultdict(dict)
+        for rate, losses in by_rate.items():
+            alike[tuple(sorted(losses))][rate] = sum(losses.values()) / len(losses)
+        # rates that were tried on the same seeds: the most seeds, and of these the most rates
+        chosen = max(alike, key=lambda seeds: (len(seeds), len(alike[seeds]), seeds))
+        mean, rate = min((mean, rate) for rate, mean in alike[chosen].items())
+        seeds, tried = ", ".join(map(str, chosen)), len(alike[chosen])
         line = (
             f"| `{name}` | {sizes[name]:,} | {mean:.3f} | {rate:g} of {tried} | {seeds} | {CANDIDATES[name].expected} |"
         )

@@ -143,5 +143,5 @@ def test_the_differences_of_readout():
     }.items():  # fmt: skip
         assert all(difference(summary, method, other, 2) in text for other in others), method
     assert min(entry.train_loss for entry in summary.values() if entry.train_loss) == summary["readout_2"].train_loss
-    assert f"{summary['readout_2'].step_time_ratio:.2f} of those of rank 8" in text
+    assert f"{summary['readout_2'].step_time_ratio:.2f} times one of LoRA of rank 8" in text
     assert f"{summary['readout_2'].adapter_bytes / 2**20:.2f} MiB at r = 2" in text

@@ -113,7 +113,7 @@ def _on_size(hybrid: "Summary", methods: "Sequence[Summary]", reference: "Summar
 
 
 def _on_spoiled(methods: "Sequence[Summary]", base: "Summary | None") -> list[Finding]:
-    """A warning for each method that training made worse than the base model: its rate is at fault, not the method."""
+    """A warning for each method that training made worse than the base model: the rate may be at fault."""
     untouched = None if base is None else base.eval_loss
     if untouched is None:
         return []
@@ -125,8 +125,9 @@ def _on_spoiled(methods: "Sequence[Summary]", base: "Summary | None") -> list[Fi
         rate = "" if entry.learning_rate is None else f" ({entry.learning_rate:g})"
         text = (
             f"{entry.method} ended above the base model's loss at {len(worse)} of its {len(entry.seeds)} seeds "
-            f"({max(worse):.4f} against {untouched:.4f}): its learning rate{rate} does not hold, and what is said "
-            "against it says little about the method. Give it a lower rate, or search with more steps, seeds and rows."
+            f"({max(worse):.4f} against {untouched:.4f}): its learning rate{rate} may be too high, or the "
+            "training too long, and a comparison with it says little about the method. Try a lower rate, or a search "
+            "with more steps, seeds and rows."
         )
         found.append(Finding("fairness", entry.method, "", "open", text))
     return found
