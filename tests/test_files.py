@@ -51,6 +51,8 @@ def test_whether_a_folder_can_be_written_is_seen_without_making_it(tmp_path, mon
     for folder in ("file", "file/new"):
         with pytest.raises(QweftError, match=f"output {folder} cannot be written .*file is no folder"):
             check_can_be_written(Path(folder))
+    with pytest.raises(QweftError, match=r"output x{100}\.\.\. cannot be written .File name too long.; choose another"):
+        check_can_be_written(Path("x" * 300))
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(QweftError, match=r"output new cannot be written .Permission denied.; choose another --output"):
         check_can_be_written(Path("new"))

@@ -93,9 +93,13 @@ def check_can_be_written(folder: Path) -> None:
     """The same as far as it can be seen without making anything: what a dry run may do.
 
     Raises:
-        QweftError: If the folder, or what it is to be made in, is a file, or may not be written to.
+        QweftError: If the folder, or what it is to be made in, is a file, may not be written to, or has such a name.
     """
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    try:
+        there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    except OSError as error:
+        name = str(folder) if len(str(folder)) <= 100 else f"{str(folder)[:100]}..."
+        raise QweftError(f"output {name} cannot be written ({error.strerror}); choose another --output") from error
     if not there.is_dir():
         raise QweftError(f"output {folder} cannot be written ({there} is no folder); choose another --output")
     if not os.access(there, os.W_OK | os.X_OK):

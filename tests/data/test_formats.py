@@ -92,6 +92,11 @@ def test_groups():
         ({"question": "q", "answer": float("nan")}, "answer is nan, not text"),
         ({"question": "q", "answer": "a\x00b"}, "message 2 (assistant) holds a NUL character"),
         ({"question": "q\ud800", "answer": "a"}, r"message 1 (user) holds half a character, '\ud800'"),
+        (
+            {"query": "q", "response": "a", "original_question": "\ud800"},
+            r"original_question holds half a character, '\ud800'",
+        ),
+        ({"query": "q", "response": "a", "group": "\ud800"}, r"group holds half a character, '\ud800'"),
         ({"text": "a\x00"}, "the text holds a NUL character"),
         ({"question": " ", "answer": "a"}, "what stands before the answer is empty"),
         ({"question": "q", "answer": "a", "system": 5.5j}, "system is complex, not text"),

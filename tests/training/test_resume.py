@@ -88,6 +88,22 @@ def test_stopped_and_resumed_is_never_stopped(files, tmp_path, monkeypatch, adap
     assert not (tmp_path / "parts" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize("validated", [False, True])
+def test_stopped_after_the_last_step(files, tmp_path, monkeypatch, capsys, validated):
+    """Nothing is left to train: the adapter is judged and written."""
+    validation = {"validation": ValidationConfig(every=2)} if validated else {}
+    whole = train(config(files, tmp_path / "whole", **validation))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 8)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path / "stopped", **validation))
+    capsys.readouterr()
+    resumed = train(config(files, tmp_path / "stopped", resume="auto", **validation))
+    assert (resumed.fit.steps, resumed.fit.curve) == (8, whole.fit.curve)
+    assert all(torch.equal(tensor, weights(whole)[name]) for name, tensor in weights(resumed).items())
+    assert resumed.adapted == whole.adapted and "(8 steps" in capsys.readouterr().out
+
+
 def test_validation_goes_on_too(files, tmp_path, monkeypatch):
     judged = ValidationConfig(every=1, patience=3)
     whole = train(config(files, tmp_path / "whole", every=None, validation=judged, training={"learning_rate": 0.3}))

@@ -90,7 +90,10 @@ def to_conversation(row: Row, where: str) -> Conversation:
 
 def _named_group(row: Row, column: str, where: str) -> str:
     """The group that a column names; empty where it does not."""
-    return "" if row.get(column) in (None, "") else _text(row, column, where)
+    name = "" if row.get(column) in (None, "") else _text(row, column, where)
+    if half := HALF_A_CHARACTER.search(name):
+        raise _fault(row, where, f"{column} holds half a character, {half[0]!r}, which is no text; write it whole")
+    return name
 
 
 def _check_characters(messages: Sequence[Message], row: Row, where: str) -> None:

@@ -47,7 +47,7 @@ class Fit:
         train_loss: Mean training loss over all steps, nats a target token.
         curve: (step, loss) as logged.
         steps: Optimizer steps made, those before a resumption among them.
-        step_seconds_median: Median wall time of a step.
+        step_seconds_median: Median wall time of a step; none where a run that goes on had made its last step before.
         peak_memory_bytes: Largest memory in use while training.
         best_step: The step of the adapter that is left, where it was chosen by its validation loss.
         validation_curve: (step, validation loss).
@@ -58,7 +58,7 @@ class Fit:
     train_loss: float
     curve: tuple[tuple[int, float], ...]
     steps: int
-    step_seconds_median: float
+    step_seconds_median: float | None
     peak_memory_bytes: int
     best_step: int | None = None
     validation_curve: tuple[tuple[int, float], ...] = ()
@@ -203,21 +203,25 @@ def fit(
         if training.gradient_checkpointing:
             _checkpoint(model, False)
         model.eval()
-    broken = [step for step, loss in recorder.curve if not math.isfinite(loss)]
+    # A run that was stopped after its last step, in the middle of an epoch, is given one more by transformers, at the
+    # rate to which the schedule has fallen, zero: it changes nothing and is not counted.
+    last = trainer.state.max_steps
+    curve = tuple((step, loss) for step, loss in recorder.curve if step <= last)
+    broken = [step for step, loss in curve if not math.isfinite(loss)]
     if broken:
         raise DivergedError(
             f"the training loss is not a number from step {broken[0]} on; lower training.learning_rate "
             f"(now {training.learning_rate:g})",
-            tuple(recorder.curve),
+            curve,
         )
     validation = beside.validation
     if validation is not None:
         validation.bring_back(model)
     return Fit(
-        _mean(recorder.curve) if beside.found else outcome.training_loss,
-        tuple(recorder.curve),
-        outcome.global_step,
-        median(recorder.seconds),
+        _mean(curve) if beside.found else outcome.training_loss,
+        curve,
+        min(outcome.global_step, last),
+        median(recorder.seconds) if recorder.seconds else None,
         memory.bytes,
         validation.best_step if validation else None,
         tuple(validation.curve) if validation else (),

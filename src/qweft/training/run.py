@@ -152,9 +152,11 @@ def train(config: RunConfig) -> TrainedRun:
             f"{again}"
         ) from error
     remove_what_is_done(output)
+    seconds = trained.step_seconds_median
+    each = "" if seconds is None else f", {seconds:.2f} s each"
     console.print(
         f"{config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity {base.perplexity:.2f} -> "
-        f"{adapted.perplexity:.2f} ({trained.steps} steps, {trained.step_seconds_median:.2f} s each)",
+        f"{adapted.perplexity:.2f} ({trained.steps} steps{each})",
         highlight=False,
     )
     return found

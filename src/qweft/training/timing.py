@@ -70,5 +70,6 @@ def time_steps(config: RunConfig, data: Data, steps: int) -> Timing:
     timed = min(TIMED, steps)
     budget = replace(config.training, max_steps=timed)
     found = fit(model, data.train, loaded.tokenizer.pad_token_id, budget, "timing")
+    assert found.step_seconds_median is not None  # it made steps
     whole = found.basis_seconds + found.step_seconds_median * steps
     return Timing(timed, found.step_seconds_median, found.peak_memory_bytes, whole, found.basis_seconds)

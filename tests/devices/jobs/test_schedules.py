@@ -21,7 +21,8 @@ from tests.devices.jobs.killing import Clockwork, Killed, KillingStore, kill, ki
 from tests.devices.jobs.turns import Turns
 
 SCHEDULES = int(os.environ.get("QWEFT_FAULT_SCHEDULES", "200"))
-AT_A_TIME = 20
+AT_A_TIME = max(20, SCHEDULES // 25)
+"""Together so many that every kind of fault is among them."""
 ROUNDS = 200
 """More than any schedule needs, as the scripted faults come to an end."""
 
