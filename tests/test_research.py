@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import get_peft_model
-from research import changes, maps
+from research import changes, maps, overlap
 from research.candidates import CANDIDATES
 from research.table import rows
 
@@ -145,3 +145,14 @@ def test_the_differences_of_readout():
     assert min(entry.train_loss for entry in summary.values() if entry.train_loss) == summary["readout_2"].train_loss
     assert f"{summary['readout_2'].step_time_ratio:.2f} times one of LoRA of rank 8" in text
     assert f"{summary['readout_2'].adapter_bytes / 2**20:.2f} MiB at r = 2" in text
+
+
+@pytest.mark.slow
+def test_the_differences_without_rows_that_were_looked_at_before(capsys):
+    overlap.main()
+    told, text = capsys.readouterr().out, " ".join(PAGE.read_text().split())
+    assert "the 18 that were validation rows, 174 rows" in told and "the 30 that were test rows" in told
+    told_of = ("lora: +0.17% [-0.45, +0.78]", "lora_same: +0.76% [+0.06, +1.45]", "lora_small: -0.59% [-1.31, +0.12]")
+    for line in told_of:
+        assert line in told and line.partition(": ")[2] in text
+    assert "18 were validation rows of the proxy, and 30 test rows" in text

@@ -93,7 +93,7 @@ def check_can_be_written(folder: Path) -> None:
     """The same as far as it can be seen without making anything: what a dry run may do.
 
     Raises:
-        QweftError: If the folder, or what it is to be made in, is a file, may not be written to, or has such a name.
+        QweftError: If the folder, or what it is to be made in, is a file, may not be written to or looked at.
     """
     try:
         there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())

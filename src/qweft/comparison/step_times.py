@@ -130,7 +130,7 @@ def _measure(bench: Bench, methods: Sequence[Method]) -> dict[str, Pair]:
                 found[method.name].append(fitted)
     return {
         name: (
-            statistics.median(fitted.step_seconds_median or 0.0 for fitted in each),  # each makes steps
+            statistics.median(each_step for fitted in each if (each_step := fitted.step_seconds_median) is not None),
             statistics.median(fitted.basis_seconds for fitted in each),
         )
         for name, each in found.items()

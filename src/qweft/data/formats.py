@@ -91,8 +91,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
 def _named_group(row: Row, column: str, where: str) -> str:
     """The group that a column names; empty where it does not."""
     name = "" if row.get(column) in (None, "") else _text(row, column, where)
-    if half := HALF_A_CHARACTER.search(name):
-        raise _fault(row, where, f"{column} holds half a character, {half[0]!r}, which is no text; write it whole")
+    _check_text(name, column, row, where)
     return name
 
 
@@ -100,10 +99,14 @@ def _check_characters(messages: Sequence[Message], row: Row, where: str) -> None
     """See that no text holds characters that no text has: they come of a file read in another encoding."""
     for number, message in enumerate(messages, 1):
         what = "the text" if message.role == TEXT else f"message {number} ({message.role})"
-        if "\x00" in message.content:
-            raise _fault(row, where, f"{what} holds a NUL character, as UTF-16 read as UTF-8 has; save it as UTF-8")
-        if half := HALF_A_CHARACTER.search(message.content):
-            raise _fault(row, where, f"{what} holds half a character, {half[0]!r}, which is no text; write it whole")
+        _check_text(message.content, what, row, where)
+
+
+def _check_text(text: str, what: str, row: Row, where: str) -> None:
+    if "\x00" in text:
+        raise _fault(row, where, f"{what} holds a NUL character, as UTF-16 read as UTF-8 has; save it as UTF-8")
+    if half := HALF_A_CHARACTER.search(text):
+        raise _fault(row, where, f"{what} holds half a character, {half[0]!r}, which is no text; write it whole")
 
 
 def _read(row: Row, where: str) -> list[Message]:

@@ -203,17 +203,8 @@ def fit(
         if training.gradient_checkpointing:
             _checkpoint(model, False)
         model.eval()
-    # A run that was stopped after its last step, in the middle of an epoch, is given one more by transformers, at the
-    # rate to which the schedule has fallen, zero: it changes nothing and is not counted.
     last = trainer.state.max_steps
-    curve = tuple((step, loss) for step, loss in recorder.curve if step <= last)
-    broken = [step for step, loss in curve if not math.isfinite(loss)]
-    if broken:
-        raise DivergedError(
-            f"the training loss is not a number from step {broken[0]} on; lower training.learning_rate "
-            f"(now {training.learning_rate:g})",
-            curve,
-        )
+    curve = _finite_curve(recorder.curve, last, training)
     validation = beside.validation
     if validation is not None:
         validation.bring_back(model)
@@ -228,6 +219,28 @@ def fit(
         tuple(watch.warnings),
         basis_seconds,
     )
+
+
+def _finite_curve(
+    logged: Sequence[tuple[int, float]], last: int, training: TrainingConfig
+) -> tuple[tuple[int, float], ...]:
+    """The losses up to the last step.
+
+    A run that was stopped after its last step, in the middle of an epoch, is given one more by transformers, at the
+    rate to which the schedule has fallen, zero: it changes nothing and is not counted.
+
+    Raises:
+        DivergedError: If one is not a number.
+    """
+    curve = tuple((step, loss) for step, loss in logged if step <= last)
+    broken = [step for step, loss in curve if not math.isfinite(loss)]
+    if broken:
+        raise DivergedError(
+            f"the training loss is not a number from step {broken[0]} on; lower training.learning_rate "
+            f"(now {training.learning_rate:g})",
+            curve,
+        )
+    return curve
 
 
 def _mean(curve: Sequence[tuple[int, float]]) -> float:

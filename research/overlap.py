@@ -1,0 +1,61 @@
+"""How far the second run that decides depends on test rows that were looked at before.
+
+    python -m research.overlap
+
+Its rows are split anew from the same dialogues: some of its test rows were validation rows of the proxy, or test rows
+of the first run. The differences that docs/research.md gives, without these.
+"""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from qweft.cli.compare import COMMAND
+from qweft.cli.parser import parse
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.pairing import paired
+from qweft.comparison.results import Run
+from qweft.comparison.summary import Summary, summarise
+from qweft.data.load import load_data
+from qweft.models.load import load_tokenizer
+from qweft.models.resolve import resolve
+
+ROOT = Path(__file__).parents[1]
+PAIRS = [("readout_2", other) for other in ("lora", "lora_small", "lora_down", "lora_same")]
+
+
+def without(record: dict[str, Any], rows: Collection[int]) -> dict[str, Summary]:
+    """The comparison as it would be with those test rows left out."""
+    runs = []
+    for run in record["runs"]:
+        kept = [place for place in range(len(run["eval_row_losses"])) if place not in rows]
+        losses = [run["eval_row_losses"][place] for place in kept]
+        groups = [run["eval_row_groups"][place] for place in kept]
+        mean = sum(loss for loss, _ in losses) / sum(tokens for _, tokens in losses)
+        runs.append(Run.from_json(run | {"eval_row_losses": losses, "eval_row_groups": groups, "eval_loss": mean}))
+    return summarise(runs, "lora")
+
+
+def main() -> None:
+    first, second = (
+        parse(ComparisonConfig, [str(ROOT / "configs" / f"research-{name}.yaml")], COMMAND)
+        for name in ("dialogue", "readout")
+    )
+    tokenizer = load_tokenizer(resolve(first.model))
+    before, now = (load_data(config.data, tokenizer) for config in (first, second))
+    looked_at = [{tuple(row["input_ids"]) for row in part} for part in (before.validation, before.test)]
+    test = [tuple(row["input_ids"]) for row in now.test]
+    validated, tested = ({place for place, row in enumerate(test) if row in part} for part in looked_at)
+    record = json.loads((ROOT / "docs/results/research-readout.json").read_text())
+    for what, rows in {"validation rows": validated, "test rows": tested, "either": validated | tested}.items():
+        print(f"without the {len(rows)} that were {what}, {len(test) - len(rows)} rows:")
+        summary = without(record, rows)
+        for method, other in PAIRS:
+            found = paired(summary[method], summary[other])
+            low, high = found.interval or (float("nan"), float("nan"))
+            print(f"  {method} against {other}: {found.mean:+.2f}% [{low:+.2f}, {high:+.2f}]")
+
+
+if __name__ == "__main__":
+    main()
