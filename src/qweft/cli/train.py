@@ -31,6 +31,8 @@ def run(argv: Sequence[str]) -> None:
         check_can_be_written(Path(config.output))
         show(plan(config).describe())
         return
-    from qweft.training.run import train
+    from qweft.training.run import is_first_process, train
 
-    show(f"adapter: {train(config).adapter_folder}")
+    found = train(config)
+    if is_first_process():
+        show(f"adapter: {found.adapter_folder}")

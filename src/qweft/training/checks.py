@@ -6,6 +6,7 @@ from qweft.errors import QweftError
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.groups import check_rates
 from qweft.training.measured import check_device
+from qweft.training.sharded import check_sharding
 
 KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
 
@@ -42,6 +43,7 @@ def check_run(config: RunConfig) -> None:
     Raises:
         QweftError: Naming the key, the value, and what it may be; or the package that `report_to` needs.
     """
+    check_sharding()
     check_training(config.training)
     for name, value in (
         ("checkpoints.every", config.checkpoints.every),

@@ -25,6 +25,7 @@ from qweft.training.leaks import check_apart
 from qweft.training.measured import circuits_on_device
 from qweft.training.memory import PeakMemory
 from qweft.training.progress import StepRecorder
+from qweft.training.sharded import settle_sharding
 from qweft.training.trainer import RunTrainer
 from qweft.training.watch import GradientWatch
 
@@ -181,6 +182,7 @@ def fit(
     try:
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
             basis_seconds = _find_bases(model, rows, pad_token_id, training) if beside.found is None else 0.0
+            settle_sharding()
             args = arguments(training, len(places), beside.staging or folder, model.device, beside)
             if getattr(model, "peft_type", None) == "QWTHN":
                 args.ddp_find_unused_parameters = False  # every one has a gradient; looking for others costs each step

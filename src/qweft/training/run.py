@@ -25,6 +25,7 @@ from qweft.training.config import RunConfig
 from qweft.training.keeping import curves_in, decides, finished, kept_beside, remove_what_is_done
 from qweft.training.loop import Fit, fit
 from qweft.training.measured import describe
+from qweft.training.sharded import whole_state
 
 WEIGHTS = "adapter_model.safetensors"
 RECORD = "run.json"
@@ -56,10 +57,19 @@ class TrainedRun:
         return cls(output / "adapter", record["trainable_parameters"], Fit(**record["training"]), base, adapted)
 
 
-def save_adapter(model: Any, folder: Path, record: dict[str, Any] | None = None) -> None:
-    """Write the adapter as PEFT does, whole or not at all; of a run's record its model card is made."""
+def save_adapter(
+    model: Any, folder: Path, record: dict[str, Any] | None = None, state: dict[str, Any] | None = None
+) -> None:
+    """Write the adapter as PEFT does, whole or not at all; of a run's record its model card is made.
+
+    Args:
+        model: The adapted model.
+        folder: Where.
+        record: Of the run.
+        state: The model's state with whole tensors, where they are spread over processes (`whole_state`).
+    """
     with folder_beside(folder) as beside:
-        model.save_pretrained(beside)
+        model.save_pretrained(beside, state_dict=state)
         if record is not None:
             shapes = {key: tuple(tensor.shape) for key, tensor in read_header(beside / WEIGHTS).items()}
             card = run_card(record, model.active_peft_config, shapes)
@@ -83,6 +93,11 @@ def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None
     console.print(f"the earlier run in {output} had another configuration and is now {kept}", highlight=False)
 
 
+def is_first_process() -> bool:
+    """Of those that accelerate started, or alone."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def train(config: RunConfig) -> TrainedRun:
     """Train one adapter and write it to `config.output`/adapter, with a record of the run beside it.
 
@@ -91,7 +106,7 @@ def train(config: RunConfig) -> TrainedRun:
     Raises:
         QweftError: If anything in the config is wrong; all of it is checked before training starts.
     """
-    is_first = int(os.environ.get("RANK", "0")) == 0
+    is_first = is_first_process()
     console = Console(quiet=not is_first)
     check_run(config)
     check_evaluation(config.evaluation, config.data)
@@ -127,6 +142,7 @@ def train(config: RunConfig) -> TrainedRun:
         console.print(f"warning: {warning}", highlight=False)
     adapted = held_out_loss(model, rows, pad, batch)
     found = TrainedRun(output / "adapter", trainable, trained, base, adapted)
+    state = whole_state(model)
     if not is_first:
         return found
     record = {
@@ -141,7 +157,7 @@ def train(config: RunConfig) -> TrainedRun:
         "adapted": asdict(adapted),
     }
     try:
-        save_adapter(model, output / "adapter", record)
+        save_adapter(model, output / "adapter", record, state)
         write_json(output / RECORD, record | {"adapter_bytes": weights_bytes(output / "adapter")})
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of them
         again = (

@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import held_out_loss
 from qweft.files import folder_beside
+from qweft.training.sharded import whole_into_parts, whole_state
 
 
 class Validation(TrainerCallback):
@@ -71,9 +72,10 @@ class Validation(TrainerCallback):
         control.should_log = wanted  # which logging takes back: the step's own loss is to be logged, too
         if loss < self.best_loss:  # never where it is not a number
             self.best_step, self.best_loss, self.waited = step, loss, 0
+            whole = whole_state(model)
             if state.is_world_process_zero:
                 with folder_beside(self.folder) as beside:
-                    model.save_pretrained(beside)
+                    model.save_pretrained(beside, state_dict=whole)
             return
         self.waited += 1
         if self.patience is not None and self.waited >= self.patience:
@@ -82,4 +84,5 @@ class Validation(TrainerCallback):
     def bring_back(self, model: Any) -> None:
         """Put the best weights into the model, where they are not the last ones."""
         if self.best_step is not None and self.curve[-1][0] != self.best_step:
-            set_peft_model_state_dict(model, load_peft_weights(str(self.folder), device="cpu"))
+            with whole_into_parts():
+                set_peft_model_state_dict(model, load_peft_weights(str(self.folder), device="cpu"))

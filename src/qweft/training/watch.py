@@ -8,6 +8,7 @@ import torch
 from transformers import TrainerCallback
 
 from qweft.adapter.parts import part_of
+from qweft.training.sharded import whole
 
 VANISHED = 1e-5
 """The circuit's gradients have vanished where their root mean square is below that share of the other parts'."""
@@ -62,7 +63,7 @@ class GradientWatch(TrainerCallback):
         squares: dict[str, float] = {}
         sizes: Counter[str] = Counter()
         for part, members in self._parts.items():
-            gradients = [member.grad for member in members if member.grad is not None]
+            gradients = [whole(member.grad) for member in members if member.grad is not None]
             sizes[part] = sum(gradient.numel() for gradient in gradients)
             squares[part] = float(sum((gradient.double().square().sum() for gradient in gradients), torch.zeros(())))
         return squares, sizes

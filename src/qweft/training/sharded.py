@@ -1,0 +1,70 @@
+"""FSDP, where accelerate is told to use it: its settings, and the adapter whole where it is written or put back."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.experimental import implicit_replication
+
+from qweft.errors import QweftError
+
+
+def check_sharding() -> None:
+    """See that accelerate is asked for a version of FSDP in which an adapter's small tensors can be read as tensors.
+
+    Version 1 wraps each of them in a module of its own, and gathers it in that module's forward pass, which is never
+    called: a branch contracts the tensors themselves.
+
+    Raises:
+        QweftError: If it is the other one.
+    """
+    if _is_asked() and os.environ.get("FSDP_VERSION", "1") != "2":
+        raise QweftError(
+            f"accelerate was told to use FSDP of version {os.environ.get('FSDP_VERSION', '1')}, in which adapters of "
+            "this kind cannot be trained; give accelerate launch --fsdp_version 2"
+        )
+
+
+def settle_sharding() -> None:
+    """Say what accelerate is to do where the user said nothing, or what cannot be; to be called before the trainer.
+
+    Every process has loaded the model whole, so none has to wait for the first one's weights; that way accelerate
+    1.15 also fails where a model has buffers in its state, as fixed bases are.
+    """
+    if _is_asked():
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+        if os.environ.get("FSDP_AUTO_WRAP_POLICY", "NO_WRAP").upper() == "NO_WRAP":
+            os.environ["FSDP_AUTO_WRAP_POLICY"] = "TRANSFORMER_BASED_WRAP"
+
+
+def _is_asked() -> bool:
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def whole_state(model: Any) -> dict[str, Any] | None:
+    """The model's state with whole tensors for all that is trained; none where nothing is spread.
+
+    To be called in every process at once, since each holds a part.
+
+    Returns:
+        What PEFT's `save_pretrained` takes as `state_dict`.
+    """
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return None
+    state: dict[str, Any] = model.state_dict()
+    return state | {name: whole(p.detach()) for name, p in model.named_parameters() if p.requires_grad}
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of which each process may hold a part; to be called in every process at once."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+@contextmanager
+def whole_into_parts() -> Iterator[None]:
+    """Inside, a whole tensor, alike in all processes, can be copied into one that is spread over them."""
+    with implicit_replication():
+        yield
