@@ -24,7 +24,19 @@ from research.changes import (
     step,
     with_core,
 )
-from research.maps import fixed_reads, joint, layered, read_once, tied, without_leading_inputs
+from research.maps import (
+    even_tokens,
+    fixed_reads,
+    hats,
+    joint,
+    layered,
+    random_reads,
+    read_once,
+    sparse_writes,
+    steps,
+    tied,
+    without_leading_inputs,
+)
 
 ATTENTION = ["q_proj", "v_proj"]
 BEST = ["v_proj", "o_proj", "down_proj"]
@@ -43,6 +55,7 @@ class Candidate:
         rates: Learning rates that are tried.
         change: What no config can say.
         part_rates: Rates of parts, as multiples of the rate.
+        basis_rows: Training rows by whose gradient directions are found.
     """
 
     adapter: dict[str, Any]
@@ -50,6 +63,7 @@ class Candidate:
     rates: tuple[float, ...] = (4e-3,)
     change: Callable[[nn.Module, Batches], None] | None = None
     part_rates: dict[str, float] = field(default_factory=dict)
+    basis_rows: int = 64
 
 
 def lora(r: int, targets: list[str], *rates: float) -> Candidate:
@@ -121,12 +135,113 @@ def preset(
     return Candidate(adapter, expected, (1.1e-2, 1.6e-2), change)
 
 
-def network(expected: str, change: Any, targets: list[str] = ALL, r: int = 1) -> Candidate:
-    """Dense maps with an axis for the layer: a tensor network of rank `knots` over the depth."""
-    return Candidate({"preset": "lora", "r": r, "target_modules": targets}, expected, (8e-3, 1.6e-2), change)
+def reads(
+    expected: str, width: int, targets: list[str], rows: int = 64, change: Any = None, **changes: Any
+) -> Candidate:
+    """C is trained between `width` directions of the gradient, and E is dense."""
+    adapter = {"preset": "lora", "compress": "subspace", "r": 1, "width": width, "target_modules": targets, **changes}
+    return Candidate(adapter, expected, (8e-3, 1.6e-2), change, basis_rows=rows)
+
+
+def network(expected: str, change: Any, targets: list[str] = ALL, r: int = 1, **changes: Any) -> Candidate:
+    """Dense maps, or others, with an axis for the layer: a tensor network of rank `knots` over the depth."""
+    adapter = {"preset": "lora", "r": r, "target_modules": targets, **changes}
+    return Candidate(adapter, expected, (8e-3, 1.6e-2), change)
+
+
+def written(expected: str, r: int, width: int = 64, targets: list[str] = ALL) -> Candidate:
+    """C reads r random directions and is not trained; E is trained between `width` directions of the gradient."""
+    adapter = {"preset": "readout", "basis": "gradient", "expand": "subspace", "r": r, "width": width}
+    return Candidate({**adapter, "target_modules": targets}, expected, (8e-3, 1.6e-2), random_reads)
+
+
+def more_rows(expected: str, r: int, rows: int, width: int = 64, change: Any = None) -> Candidate:
+    """The preset subspace on all layers, its directions found on so many rows."""
+    adapter = {"preset": "subspace", "r": r, "width": width, "target_modules": ALL}
+    return Candidate(adapter, expected, (1.1e-2, 1.6e-2), change, basis_rows=rows)
 
 
 CANDIDATES = {
+    "written_4": written("better than readout at its size: all layers, and less noise in what is written", 4),
+    "written_8": written("better by 0.02 for twice the size", 8),
+    "written_2_128": written("a little worse than written_4: a smaller rank", 2, 128),
+    "tied_written_3": Candidate(
+        {"preset": "lora", "expand": "subspace", "r": 3, "width": 64, "target_modules": ALL},
+        "better than written_4: what reads is trained, and costs little",
+        (8e-3, 1.6e-2),
+        tied,
+    ),
+    "subspace_2_256_rows": more_rows("better than subspace_2 by 0.02, with less spread", 2, 256),
+    "subspace_4_256_rows": more_rows("better by 0.02 for twice the size", 4, 256),
+    "subspace_2_even_tokens": more_rows("better: no token has the directions to itself", 2, 64, change=even_tokens),
+    "lora_1_sixth": Candidate(
+        {"peft_type": "LORA", "r": 1, "target_modules": ALL, "layers_to_transform": [2, 7, 12, 17, 22, 27]},
+        "what is to be beaten: all linear layers of every fifth block",
+        (8e-3, 1.6e-2),
+    ),
+    "layered_6_hats": network("better than layered_6: neighbours want alike", layered(6, hats)),
+    "layered_6_steps": network("as layered_6_hats", layered(6, steps)),
+    "only_writes_1": Candidate(
+        {"preset": "lora", "expand": "subspace", "r": 1, "width": 64, "target_modules": ALL},
+        "to see which side's directions cost: as lora_1_all if it is not what is written",
+        (8e-3, 1.6e-2),
+    ),
+    "only_reads_1": reads("to see which side's directions cost", 64, ALL),
+    "tied_hats_10": network("better than layered_6_hats: what reads may be common", layered(10, hats, 1)),
+    "tied_third": network("as tied_hats_10", layered(0, None, 1), layers_to_transform=list(range(1, 30, 3))),
+    "reads_third": network(
+        "better than tied_third", None, compress="subspace", width=64, layers_to_transform=list(range(1, 30, 3))
+    ),
+    "reads_hats_8": network("better than tied_hats_10", layered(8, hats, 0), compress="subspace", width=64),
+    "only_reads_16": reads("as only_reads_1 with a quarter of the directions", 16, ALL),
+    "only_reads_1_8_rows": reads("as only_reads_1: reading is easy", 64, ALL, 8),
+    "sparse_writes": reads(
+        "better than all of its size: writes want their own coordinates", 32, ALL, 64, sparse_writes(0.32)
+    ),
+    "sparse_writes_wide": reads("better by 0.02 for twice the size", 64, ALL, 64, sparse_writes(0.62)),
+    "chosen_writes": reads(
+        "better than sparse_writes: the rows that descend most, in whatever layer",
+        32,
+        ALL,
+        64,
+        sparse_writes(0.32, True),
+    ),
+    "chosen_writes_wide": reads("better by 0.02 for twice the size", 64, ALL, 64, sparse_writes(0.62, True)),
+    "drawn_writes": reads("worse than sparse_writes by 0.02", 32, ALL, 64, sparse_writes(0.32, by_chance=True)),
+    "sparse": Candidate({"preset": "sparse", "target_modules": ALL}, "sparse_writes, as the preset", (8e-3, 1.6e-2)),
+    "sparse_2": Candidate(
+        {"preset": "sparse", "r": 2, "share": 0.14, "target_modules": ALL}, "as sparse", (8e-3, 1.6e-2)
+    ),
+    "sparse_wide": Candidate(
+        {"preset": "sparse", "width": 64, "share": 0.6, "target_modules": ALL},
+        "better by 0.02 for twice the size",
+        (8e-3, 1.6e-2),
+    ),
+    "sparse_2_wide": Candidate(
+        {"preset": "sparse", "r": 2, "share": 0.3, "target_modules": ALL}, "as sparse_wide", (8e-3, 1.6e-2)
+    ),
+    "sparse_both": reads(
+        "a little worse than sparse_writes, with a small file", 32, ALL, 64, sparse_writes(0.32, reads=32)
+    ),
+    "sparse_both_wide": reads("as sparse_writes", 32, ALL, 64, sparse_writes(0.2, reads=128)),
+    "sparse_writes_8_rows": reads("as sparse_writes", 32, ALL, 8, sparse_writes(0.32)),
+    "sparse_writes_no_q": reads(
+        "better than sparse_writes: what q_proj learns does harm",
+        32,
+        [m for m in ALL if m != "q_proj"],
+        64,
+        sparse_writes(0.36),
+    ),
+    "lora_1_first_and_last": Candidate(
+        {"peft_type": "LORA", "r": 1, "target_modules": ALL, "layers_to_transform": [0, 25, 26, 27, 28, 29]},
+        "what is to be beaten: the blocks without which lora_1_all loses most",
+        (8e-3, 1.6e-2),
+    ),
+    "only_reads_five": reads("better than tied_1_five", 64, [*BEST, "q_proj", "k_proj"]),
+    "only_writes_1_far": network(
+        "better than only_writes_1: its steps are as long as LoRA's", None, expand="subspace", width=64, alpha=6
+    ),
+    "layered_11": network("better than layered_6 by 0.02 for 1.8 times the size", layered(11)),
     "subspace_2": preset("subspace_all_2, as the preset", 2, 64),
     "subspace_1_128": preset("better by 0.01: more directions, smaller rank", 1, 128),
     "subspace_step": subspace("better by 0.02: a step along all directions at once", step(2), ALL, 64),
@@ -279,7 +394,6 @@ CANDIDATES = {
         "between the weights' and the gradient's",
         (4e-3, 8e-3),
         activation_directions,
-        gradient_start,
     ),
     "basis_quantum": circuit("a little better than basis"),
     "basis_quantum_wide": circuit("better than four qubits and one layer", qubits=6, circuit_layers=2),

@@ -12,11 +12,20 @@ from qweft.adapter.bases import _as_the_base_model, _labelled, _Watch
 from qweft.adapter.cores import Core, LinearCore, LinearFunctionCore, make_core
 from qweft.adapter.directions import give
 from qweft.adapter.functions import make_function
-from qweft.adapter.sketch import Directions, GradientSketch
+from qweft.adapter.sketch import Directions, GradientSketch, Side
 from qweft.circuit.states import final_states
 
 NAME = "default"
 Batches = Sequence[Mapping[str, Any]]
+
+
+def side(directions: torch.Tensor) -> Side:
+    """Directions (size, count) as the maps take them, all inputs or outputs counting alike."""
+    return Side(directions.float(), torch.ones(len(directions)))
+
+
+def sides(into: torch.Tensor, out: torch.Tensor) -> Directions:
+    return side(into), side(out)
 
 
 def layers_of(model: nn.Module) -> dict[str, QwthnLinear]:
@@ -73,7 +82,7 @@ def activation_directions(model: nn.Module, batches: Batches) -> None:
         layer = layers_of(model)[name]
         branch = layer.branch_of(NAME)
         leading = torch.linalg.eigh(squares.double()).eigenvectors.flip(1)[:, : layer.qwthn_r[NAME]].float()
-        give(branch, (leading, branch.expand.weight.clone()))
+        give(branch, sides(leading, branch.expand.weight.float()))
 
 
 def gradient_directions(model: nn.Module, batches: Batches) -> dict[str, Directions]:
@@ -110,7 +119,7 @@ def gradient_start(model: nn.Module, batches: Batches) -> None:
     """A trained dense C starts at the gradient's leading directions; E is zero, as it was."""
     for name, (into, _) in gradient_directions(model, batches).items():
         with torch.no_grad():
-            layers_of(model)[name].qwthn_compress[NAME].weight.copy_(into.T)
+            layers_of(model)[name].qwthn_compress[NAME].weight.copy_(into.directions.T)
 
 
 def rms_of_c(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from qweft.adapter.bases import _as_the_base_model
+from qweft.adapter.basis_maps import SparseExpand, SubspaceCompress
 from qweft.adapter.directions import bases_of, give
 from qweft.adapter.maps import LinearMap
-from research.changes import NAME, Batches, inputs_of, layers_of
+from qweft.adapter.sketch import Side
+from research.changes import NAME, Batches, inputs_of, layers_of, side, sides
 
 
 def fixed_reads(model: nn.Module, batches: Batches) -> None:
@@ -52,29 +55,66 @@ READS = {"q_proj": "stream", "k_proj": "stream", "v_proj": "stream", "gate_proj"
 """Layers of one block with the same input."""
 
 
-def layered(knots: int) -> Callable[[nn.Module, Batches], None]:
-    """E of each layer mixed of `knots` that the layers of a kind share, C of some that those with one input share.
+def hats(block: int, blocks: int, knots: int) -> torch.Tensor:
+    """Weights of the knots at a block: the two nearest, in proportion, of knots that lie evenly over the depth."""
+    if knots == 1:
+        return torch.ones(1)
+    places = torch.arange(knots) * (blocks - 1) / (knots - 1)
+    return (1 - (places - block).abs() * (knots - 1) / (blocks - 1)).clamp(min=0)
 
-    The mixtures are random, and the shared E are zero at the start.
+
+def steps(block: int, blocks: int, knots: int) -> torch.Tensor:
+    """Weights of the knots at a block: one knot for so many blocks in a row."""
+    return nn.functional.one_hot(torch.tensor(block * knots // blocks), knots).float()
+
+
+def layered(
+    writes: int, weights: Callable[[int, int, int], torch.Tensor] | None = None, reads: int | None = None
+) -> Callable[[nn.Module, Batches], None]:
+    """E of each layer mixed of some that the layers of a kind share, C of some that those with one input share.
+
+    The mixtures are random unless weights are given, and trained; the shared E are zero at the start.
+
+    Args:
+        writes: So many E are shared; 0 leaves each layer its own.
+        weights: Of the shared ones at a block, of so many blocks.
+        reads: So many C; 0 leaves each layer its own, and none is as many as E.
     """
+    reads = writes if reads is None else reads
+
+    def mixed(stacks: dict[Any, nn.Parameter], key: Any, drawn: Callable[[], torch.Tensor], place: Any) -> LayeredMap:
+        block, blocks, knots = place
+        if key not in stacks:
+            stacks[key] = nn.Parameter(torch.stack([drawn() for _ in range(knots)]))
+        mix = weights(block, blocks, knots) if weights else torch.randn(knots) / math.sqrt(knots)
+        return LayeredMap(stacks[key], mix)
 
     def change(model: nn.Module, batches: Batches) -> None:
-        stacks: dict[tuple[str, str], nn.Parameter] = {}
+        stacks: dict[Any, nn.Parameter] = {}
+        blocks = 1 + max(_block(name) for name in layers_of(model))
         for name, layer in layers_of(model).items():
-            kind = name.rpartition(".")[2]
+            kind, block = name.rpartition(".")[2], _block(name)
             r, into, out = layer.qwthn_r[NAME], layer.in_features, layer.out_features
-            read, write = ("in", READS.get(kind, kind)), ("out", kind)
-            if read not in stacks:
-                drawn = [nn.init.kaiming_uniform_(torch.empty(r, into), a=math.sqrt(5)) for _ in range(knots)]
-                stacks[read] = nn.Parameter(torch.stack(drawn))
-            if write not in stacks:
-                stacks[write] = nn.Parameter(torch.zeros(knots, out, r))
-            for held, key in ((layer.qwthn_compress, read), (layer.qwthn_expand, write)):
-                held[NAME] = LayeredMap(stacks[key], torch.randn(knots) / math.sqrt(knots))
+            if reads:
+                start = partial(_lora_start, r, into)
+                place = (block, blocks, reads)
+                layer.qwthn_compress[NAME] = mixed(stacks, ("in", READS.get(kind, kind)), start, place)
+            if writes:
+                place = (block, blocks, writes)
+                layer.qwthn_expand[NAME] = mixed(stacks, ("out", kind), partial(torch.zeros, out, r), place)
             layer.qwthn_shapes[NAME] = [tensor.shape for tensor in layer.branch_of(NAME).tensors()]
             layer.forget_prepared(NAME)
 
     return change
+
+
+def _lora_start(r: int, into: int) -> torch.Tensor:
+    return nn.init.kaiming_uniform_(torch.empty(r, into), a=math.sqrt(5))
+
+
+def _block(name: str) -> int:
+    """The place of a layer's block in the model."""
+    return next(int(part) for part in name.split(".") if part.isdigit())
 
 
 def sizes_of(model: nn.Module, batches: Batches) -> dict[str, tuple[float, torch.Tensor]]:
@@ -154,6 +194,82 @@ def whole_gradients(model: nn.Module, batches: Batches) -> dict[str, torch.Tenso
     return found
 
 
+def random_reads(model: nn.Module, batches: Batches) -> None:
+    """C reads random directions, and E keeps those of the gradient."""
+    for layer in layers_of(model).values():
+        compress = layer.branch_of(NAME).compress
+        compress.set(side(torch.linalg.qr(torch.randn(layer.in_features, compress.count)).Q))
+
+
+def sparse_writes(
+    share: float, together: bool = False, least: int = 4, reads: int = 0, by_chance: bool = False
+) -> Callable[[nn.Module, Batches], None]:
+    """E writes to a share of the outputs, those to which the gradient has the longest rows.
+
+    Args:
+        share: Of each layer, or of all.
+        together: Whether the rows of all layers are held against each other, and not those of each layer.
+        least: Then each layer has at least so many.
+        reads: C reads so many inputs, by the gradient's columns; 0 leaves it the directions it has.
+        by_chance: Whether outputs and inputs are drawn instead.
+    """
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        gradients = whole_gradients(model, batches)
+        if by_chance:
+            gradients = {name: torch.randn_like(gradient) for name, gradient in gradients.items()}
+        norms = {name: gradient.norm(dim=1) for name, gradient in gradients.items()}
+        every = torch.cat(list(norms.values()))
+        bound = every.topk(round(share * len(every))).values[-1]
+        for name, layer in layers_of(model).items():
+            norm, out = norms[name], layer.out_features
+            count = max(least, int((norm >= bound).sum())) if together else round(share * out)
+            layer.qwthn_expand[NAME] = SparseExpand(layer.qwthn_r[NAME], count, out, "gradient")
+            layer.qwthn_expand[NAME].set(Side(norm[:, None], norm))
+            if reads:
+                read = gradients[name].norm(dim=0).topk(reads).indices.sort().values
+                compress = SubspaceCompress(layer.in_features, reads, layer.qwthn_r[NAME], "gradient")
+                compress.reset("recorded", zero=False)
+                compress.set(side(torch.eye(layer.in_features)[:, read]))
+                layer.qwthn_compress[NAME] = compress
+            layer.qwthn_shapes[NAME] = [tensor.shape for tensor in layer.branch_of(NAME).tensors()]
+            layer.forget_prepared(NAME)
+
+    return change
+
+
+def even_tokens(model: nn.Module, batches: Batches) -> None:
+    """The preset's directions, of a gradient in which every token counts alike: sum of (dy / |dy|) (x / |x|)^T."""
+    layers = layers_of(model)
+    found: dict[str, torch.Tensor] = {}
+
+    def watch(name: str) -> Callable[..., torch.Tensor]:
+        def see(_: nn.Module, args: tuple[torch.Tensor, ...], y: torch.Tensor) -> torch.Tensor:
+            x = nn.functional.normalize(args[0].detach().flatten(0, -2).float(), dim=1)
+            y = y + leaf.to(y.dtype)
+
+            def add(dy: torch.Tensor) -> None:
+                found[name] = found.get(name, 0) + nn.functional.normalize(dy.flatten(0, -2).float(), dim=1).T @ x
+
+            y.register_hook(add)
+            return y
+
+        return see
+
+    leaf = torch.zeros((), requires_grad=True)
+    handles = [layer.get_base_layer().register_forward_hook(watch(name)) for name, layer in layers.items()]
+    with _as_the_base_model(model):
+        for batch in batches:
+            torch.autograd.grad(model(**batch).loss, leaf)
+    for handle in handles:
+        handle.remove()
+    for name, g in found.items():
+        branch = layers[name].branch_of(NAME)
+        count = max(part.count for part in bases_of(branch))
+        left, _, right = torch.linalg.svd(g.double(), full_matrices=False)
+        give(branch, sides(right.T[:, :count], left[:, :count]))
+
+
 def joint(model: nn.Module, batches: Batches) -> None:
     """The preset's directions, in common for all layers of a kind.
 
@@ -163,13 +279,13 @@ def joint(model: nn.Module, batches: Batches) -> None:
     squares: dict[tuple[str, str], torch.Tensor] = {}
     for name, g in whole_gradients(model, batches).items():
         kind, g = name.rpartition(".")[2], g / g.norm()
-        for side, square in (("in", g.T @ g), ("out", g @ g.T)):
-            squares[kind, side] = squares.get((kind, side), 0) + square
+        for end, square in (("in", g.T @ g), ("out", g @ g.T)):
+            squares[kind, end] = squares.get((kind, end), 0) + square
     vectors = {place: torch.linalg.eigh(square.double()).eigenvectors.flip(1) for place, square in squares.items()}
     for name, layer in layers.items():
         branch, kind = layer.branch_of(NAME), name.rpartition(".")[2]
         count = max(part.count for part in bases_of(branch))
-        give(branch, tuple(vectors[kind, side][:, :count].float() for side in ("in", "out")))
+        give(branch, sides(*(vectors[kind, end][:, :count] for end in ("in", "out"))))
 
 
 def without_leading_inputs(model: nn.Module, batches: Batches) -> None:
@@ -183,4 +299,4 @@ def without_leading_inputs(model: nn.Module, batches: Batches) -> None:
         count = max(part.count for part in bases_of(branch))
         loud = torch.linalg.eigh(sizes[name].double()).eigenvectors[:, -1:]
         left, _, right = torch.linalg.svd(g.double() - g.double() @ loud @ loud.T, full_matrices=False)
-        give(branch, (right.T[:, :count].float(), left[:, :count].float()))
+        give(branch, sides(right.T[:, :count], left[:, :count]))

@@ -41,7 +41,9 @@ def tried(loaded: Any, data: Any, training: Any, candidate: Candidate, rate: flo
     """Train one, and judge it on the validation rows."""
     pad = loaded.tokenizer.pad_token_id
     part_rates = {part: rate * factor for part, factor in candidate.part_rates.items()}
-    budget = replace(training, learning_rate=rate, seed=seed, learning_rates=part_rates)
+    budget = replace(
+        training, learning_rate=rate, seed=seed, learning_rates=part_rates, basis_rows=candidate.basis_rows
+    )
     set_seed(seed)
     model = put_on(loaded.model, candidate.adapter, budget.max_steps)
     try:

@@ -63,10 +63,10 @@ def test_a_sketch_finds_the_leading_directions_of_a_sum_of_outer_products(d_in, 
     assert len(sketch.sums()) == (2 if d_in > 60 else 1)  # of a small layer the gradient itself
     for at in range(0, 60, 20):
         sketch.add(x[at : at + 20].view(2, 10, d_in), dy[at : at + 20].view(2, 10, d_out))
-    into, out = sketch.directions()
+    (into, _), (out, _) = sketch.directions()
     for total in sketch.sums():
         total.mul_(1 + 1e-6 * torch.rand(total.shape))  # as added up in another order
-    for again, before in zip(sketch.directions(), (into, out), strict=True):
+    for (again, _), before in zip(sketch.directions(), (into, out), strict=True):
         torch.testing.assert_close(again, before, atol=1e-3, rtol=0)  # the signs, too
     left, size, right = torch.linalg.svd(dy.T @ x)
     torch.testing.assert_close(out.T @ out, torch.eye(5), atol=1e-5, rtol=0)

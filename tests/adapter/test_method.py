@@ -84,7 +84,7 @@ def test_saved_and_loaded_under_another_name_in_a_model_of_another_seed(tmp_path
     assert {path.name for path in tmp_path.iterdir()} >= {"adapter_config.json", "adapter_model.safetensors"}
     keys = load_file(tmp_path / "adapter_model.safetensors")
     assert keys and all(".default" not in key and "qwthn_" in key for key in keys)
-    fixed = {"subspace": (".weight",), "readout": ("qwthn_compress.weight",)}.get(preset, ())
+    fixed = {"subspace": (".weight",), "sparse": (".weight",), "readout": ("qwthn_compress.weight",)}.get(preset, ())
     directions = [key for key in keys if key.endswith(fixed)]
     assert all(t.dtype == (torch.bfloat16 if key in directions else torch.float32) for key, t in keys.items())
     torch.manual_seed(99)

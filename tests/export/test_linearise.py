@@ -53,6 +53,7 @@ def written(folder, model, lora):
         ("lora", {"alpha": 5.0}),
         ("subspace", {}),
         ("readout", {}),
+        ("sparse", {}),
         ("mpo", {"compress": "basis", "expand": "basis"}),
         ("mpo", {"core": "identity", "rank_pattern": {"0.*": 2}, "alpha_pattern": {"1.*": 9.0}}),
     ],

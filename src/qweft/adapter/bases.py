@@ -9,6 +9,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
+from qweft.adapter.checks import has_fixed_map
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.directions import bases_of, count_of, give, of_weight, random
 from qweft.adapter.layer import QwthnLinear
@@ -87,7 +88,7 @@ def without_bases(model: nn.Module) -> list[str]:
 
 
 def _has_basis(config: QwthnConfig) -> bool:
-    return bool({"basis", "subspace"} & {config.compress, config.expand})
+    return has_fixed_map(config)
 
 
 def _of_gradients(

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from qweft.adapter.maps import Given, LinearMap, alike
+from qweft.adapter.sketch import Side
 
 DIRECTIONS = torch.bfloat16
 """The type of directions."""
@@ -28,7 +29,7 @@ class BasisMap(LinearMap):
     is_fixed = True
     weight: torch.Tensor
 
-    def __init__(self, shape: tuple[int, int], kind: str):
+    def __init__(self, shape: tuple[int, ...], kind: str):
         super().__init__()
         self.kind = kind
         self.register_buffer("weight", torch.zeros(shape, dtype=DIRECTIONS))
@@ -74,12 +75,13 @@ class BasisMap(LinearMap):
 
     def randomise(self) -> None:
         """Random directions."""
-        self.set(torch.linalg.qr(torch.randn(max(self.weight.shape), min(self.weight.shape))).Q)
+        size = max(self.weight.shape)
+        self.set(Side(torch.linalg.qr(torch.randn(size, min(self.weight.shape))).Q, torch.ones(size)))
 
     @torch.no_grad()
-    def set(self, found: torch.Tensor) -> None:
-        """Take the first of these orthonormal directions, (size, count or more), rounded as they will be saved."""
-        self.weight.copy_(self.directions(found[:, : self.count]).to(DIRECTIONS))
+    def set(self, side: Side) -> None:
+        """Take the first of these orthonormal directions, of `count` or more, rounded as they will be saved."""
+        self.weight.copy_(self.directions(side.directions[:, : self.count]).to(DIRECTIONS))
         self._is_found = True
 
     def look_again(self) -> None:
@@ -121,7 +123,7 @@ class _Subspace(BasisMap):
     """The directions are fixed, and a linear map between them and r is trained."""
 
     is_fixed = False
-    one_by_one = (1,)
+    one_by_one: tuple[int, ...] = (1,)
     linear_weight: nn.Parameter
 
     def tensors(self) -> list[torch.Tensor]:
@@ -196,6 +198,43 @@ class SubspaceExpand(_Subspace, _Writes):
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """U B."""
         return _product(tensors[0], tensors[1], reads=False)
+
+
+class SparseExpand(_Subspace):
+    """r -> count by a linear map B, whose entries go to so many of the d_out outputs: (d_out, r), other rows zero.
+
+    `weight` is 1 at these outputs and 0 at others, (d_out,); B has their order.
+    """
+
+    one_by_one = ()
+
+    def __init__(self, r: int, count: int, out: int, kind: str):
+        super().__init__((out,), kind)
+        self.linear_weight = nn.Parameter(torch.zeros(count, r))
+
+    @property
+    def count(self) -> int:
+        """Number of outputs that are written to."""
+        return self.linear_weight.shape[0]
+
+    def randomise(self) -> None:
+        """Random outputs."""
+        norms = torch.rand(len(self.weight))
+        self.set(Side(norms[:, None], norms))
+
+    @torch.no_grad()
+    def set(self, side: Side) -> None:
+        """Take the outputs that count most."""
+        self.weight.zero_()
+        self.weight[side.norms.topk(self.count).indices.to(self.weight.device)] = 1
+        self._is_found = True
+
+    def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
+        """Each row of B in its place: the place of an output is the number of chosen ones before it."""
+        trained, chosen = tensors
+        places = (chosen.long().cumsum(-1) - 1).clamp(min=0)
+        rows = trained.gather(-2, places[..., None].expand(*places.shape, trained.shape[-1]))
+        return rows * chosen[..., None]
 
 
 class BasisCompress(_Reads):

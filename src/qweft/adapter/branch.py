@@ -1,6 +1,6 @@
 """One branch from a config and a layer's sizes: its three parts, and how many parameters each has."""
 
-from qweft.adapter.basis_maps import BasisCompress, BasisExpand, SubspaceCompress, SubspaceExpand
+from qweft.adapter.basis_maps import BasisCompress, BasisExpand, SparseExpand, SubspaceCompress, SubspaceExpand
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import make_core
 from qweft.adapter.maps import DenseMap, LinearMap, MpoCompress, MpoExpand
@@ -27,6 +27,11 @@ def directions_in(config: QwthnConfig, into: int, out: int) -> int:
     return min(config.width, into, out)
 
 
+def outputs_in(config: QwthnConfig, out: int) -> int:
+    """Outputs of a layer that a sparse map writes to: the config's share, and at least one."""
+    return max(1, round(config.share * out))
+
+
 def _make_compress(config: QwthnConfig, into: int, r: int, out: int) -> LinearMap:
     """C: into -> r."""
     if config.compress == "subspace":
@@ -46,6 +51,8 @@ def _make_expand(config: QwthnConfig, into: int, r: int, out: int) -> LinearMap:
     """E: r -> out."""
     if config.expand == "subspace":
         return SubspaceExpand(r, directions_in(config, into, out), out, config.basis or "gradient")
+    if config.expand == "sparse":
+        return SparseExpand(r, outputs_in(config, out), out, config.basis or "gradient")
     if config.expand == "dense":
         return DenseMap(r, out)
     if config.expand == "basis":

@@ -27,6 +27,7 @@ MAPS = {
     "dense": "a linear map",
     "basis": "an orthonormal basis that was not trained",
     "subspace": "an orthonormal basis that was not trained and a linear map",
+    "sparse": "a linear map to some outputs, which were chosen before the training",
 }
 LOADING = """```python
 import qweft  # has to be installed; makes the method known to PEFT
@@ -65,6 +66,8 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
     sizes = f", width {config.width}, bond dimension {config.bond_dimension}" if network else ""
     if "subspace" in (config.compress, config.expand) and not network:
         sizes = f", {config.width} directions where a layer has as many"
+    if config.expand == "sparse":
+        sizes += f", {config.share:g} of a layer's outputs"
     untrained = f"\n- not trained, and in the file: {fixed:,} numbers" if fixed else ""
     patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
     differing = "".join(f"; {name} that differ: {pattern}" for name, pattern in patterns.items() if pattern)
@@ -84,7 +87,9 @@ Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({alph
 def is_fixed(config: "QwthnConfig", key: str) -> bool:
     """Whether a tensor of an adapter's file is not trained: directions of a basis, angles of a frozen circuit."""
     maps = {"compress": config.compress, "expand": config.expand}
-    if any(kind in ("basis", "subspace") and key.endswith(f"qwthn_{side}.weight") for side, kind in maps.items()):
+    if any(
+        kind in ("basis", "subspace", "sparse") and key.endswith(f"qwthn_{side}.weight") for side, kind in maps.items()
+    ):
         return True
     return function_of(config.core) == "frozen" and key.endswith(".angles")
 

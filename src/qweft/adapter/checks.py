@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CHOICES = {
     "compress": ("mpo", "dense", "basis", "subspace"),
-    "expand": ("mpo", "dense", "basis", "subspace"),
+    "expand": ("mpo", "dense", "basis", "subspace", "sparse"),
     "core": CORES,
     "start": ("recorded", "scaled"),
     "bias": ("none", "all", "qwthn_only"),
@@ -134,6 +134,9 @@ def check_config(config: "QwthnConfig") -> None:
             raise QweftError(f"circuit_layers must be at most {MOST_LAYERS}, got {config.circuit_layers}")
     if config.alpha is not None:
         _number("alpha", config.alpha)
+    _number("share", config.share)
+    if not 0 < config.share <= 1:
+        raise QweftError(f"share must be above 0 and at most 1, got {config.share}: of a layer's outputs")
     _number("dropout", config.dropout)
     if not 0 <= config.dropout < 1:
         raise QweftError(f"dropout must be at least 0 and below 1, got {config.dropout}")
@@ -147,11 +150,16 @@ def check_config(config: "QwthnConfig") -> None:
     _check_together(config)
 
 
+def has_fixed_map(config: "QwthnConfig") -> bool:
+    """Whether something about C or E is found before the training, and not trained: directions, or outputs."""
+    return bool({"basis", "subspace", "sparse"} & {config.compress, config.expand})
+
+
 def _check_basis(config: "QwthnConfig") -> None:
-    if config.basis is not None and not {"basis", "subspace"} & {config.compress, config.expand}:
+    if config.basis is not None and not has_fixed_map(config):
         raise QweftError(
             f"basis {config.basis!r} does nothing with compress {config.compress!r} and expand {config.expand!r}; set "
-            "one of them to basis or subspace, or leave it out"
+            "one of them to basis or subspace, or expand to sparse, or leave it out"
         )
     if config.expand == "basis" and (config.core == "identity" or form_of(config.core) in ("weighted", "gated")):
         raise QweftError(

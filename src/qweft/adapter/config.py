@@ -34,15 +34,17 @@ class QwthnConfig(PeftConfig):
             of "quantum" ("mlp_linear") a twin stands in the place of q: a small perceptron, a classical function with
             the circuit's frequencies, the circuit with its random angles not trained, the circuit without its CRZ gates
             (`qweft.adapter.functions`).
-        expand: E, r -> d_out, as compress. With "basis" E is not zero, so K and Q start at zero instead; the core must
-            have one of them.
-        basis: The directions of a "basis" or "subspace". "gradient" (none means this): the leading singular
-            directions of the loss's gradient with respect to W0, found on training rows by `qweft.find_bases` before
-            the first step; "weight": those of W0 itself; "random": random ones, as a control.
+        expand: E, r -> d_out, as compress; or "sparse": a linear map to `share` of the layer's outputs, chosen before
+            the training. With "basis" E is not zero, so K and Q start at zero instead; the core must have one of them.
+        basis: The directions of a "basis" or "subspace", and the outputs of "sparse". "gradient" (none means this): the
+            leading singular directions, and the longest rows, of the loss's gradient with respect to W0, found on
+            training rows by `qweft.find_bases` before the first step; "weight": those of W0 itself; "random": random
+            ones, as a control.
         qubits: The circuit reads the first so many entries of c; none means all r. A twin in its place as well.
         alpha: The branch is scaled by alpha / r; none means 2 r.
         dropout: Probability of zeroing an entry of x in training.
         width: Inner width of the matrix product operators; directions of a subspace.
+        share: Of a layer's outputs, those that a sparse map writes to.
         bond_dimension: Bond dimension of the matrix product operators.
         modes: The factors of a size, where yours should replace the rule's: {"576": [6, 6, 4, 4]}.
         circuit_layers: Layers L of the circuit; none means as many as qubits.
@@ -75,7 +77,9 @@ class QwthnConfig(PeftConfig):
     r: int = field(default=8, metadata={"help": "Rank: width of the core, and of its circuit."})
     compress: Literal["mpo", "dense", "basis", "subspace"] = field(default="mpo", metadata={"help": "Map d_in -> r."})
     core: str = field(default="quantum_linear", metadata={"help": "Map r -> r."})
-    expand: Literal["mpo", "dense", "basis", "subspace"] = field(default="mpo", metadata={"help": "Map r -> d_out."})
+    expand: Literal["mpo", "dense", "basis", "subspace", "sparse"] = field(
+        default="mpo", metadata={"help": "Map r -> d_out."}
+    )
     alpha: float | None = field(default=None, metadata={"help": "The branch is scaled by alpha / r; none means 2 r."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout probability of the branch's input."})
     width: int = field(default=256, metadata={"help": "Inner width of the matrix product operators."})
@@ -103,6 +107,7 @@ class QwthnConfig(PeftConfig):
         default=None, metadata={"help": "Directions of the maps that are a basis; none means gradient."}
     )
     qubits: int | None = field(default=None, metadata={"help": "Entries of c that the circuit reads; none means r."})
+    share: float = field(default=0.32, metadata={"help": "Share of a layer's outputs that a sparse map writes to."})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.basis_maps import BasisMap
+from qweft.adapter.basis_maps import BasisMap, SparseExpand
 from qweft.adapter.prepared import Branch
-from qweft.adapter.sketch import SEED, Directions
+from qweft.adapter.sketch import SEED, Directions, Side
 
 POWER_STEPS = 8
 """Of the decomposition of W0, whose singular values fall slowly."""
@@ -22,8 +22,8 @@ def bases_of(branch: Branch) -> list[BasisMap]:
 
 
 def count_of(branch: Branch) -> int:
-    """Directions that the branch has room for, on the side that has more."""
-    return max(part.count for part in bases_of(branch))
+    """Directions that the branch has room for, on the side that has more; at least one."""
+    return max([1, *(part.count for part in bases_of(branch) if not isinstance(part, SparseExpand))])
 
 
 def give(branch: Branch, directions: Directions) -> None:
@@ -49,10 +49,10 @@ def of_weight(layer: Any, r: int) -> Directions:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)  # of the CPU alone: no other is put back
         left, _, right = torch.svd_lowrank(weight.cpu(), q=min(2 * r + 8, *weight.shape), niter=POWER_STEPS)
-    return right[:, :r], left[:, :r]
+    return Side(right[:, :r], weight.norm(dim=0).cpu()), Side(left[:, :r], weight.norm(dim=1).cpu())
 
 
 def random(layer: Any, r: int) -> Directions:
     """Random ones, other ones at each call."""
-    into, out = (torch.linalg.qr(torch.randn(size, r)).Q for size in (layer.in_features, layer.out_features))
-    return into, out
+    into, out = (torch.randn(size, r) for size in (layer.in_features, layer.out_features))
+    return Side(torch.linalg.qr(into).Q, into[:, 0].abs()), Side(torch.linalg.qr(out).Q, out[:, 0].abs())

@@ -20,6 +20,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.basis_maps import DIRECTIONS
+from qweft.adapter.checks import has_fixed_map
 from qweft.adapter.core_names import function_of
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
@@ -251,7 +252,7 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
     TRL makes its reference model so: a second adapter of the first one's config, and a copy of what is trained.
     """
     config = configs[adapter_name]
-    if function_of(config.core) != "frozen" and not {"basis", "subspace"} & {config.compress, config.expand}:
+    if function_of(config.core) != "frozen" and not has_fixed_map(config):
         return
     first = next((name for name, other in configs.items() if other is config), adapter_name)
     for layer in model.modules():

@@ -2,7 +2,7 @@
 
 import math
 
-from qweft.adapter.branch import directions_in, modes_for
+from qweft.adapter.branch import directions_in, modes_for, outputs_in
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.core_names import TWINS, form_of, function_of
 from qweft.adapter.functions import make_function
@@ -13,7 +13,8 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
     """Trained parameters of one branch into -> out, by part.
 
         tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
-        linear maps      width r for each operator and subspace, size r for each dense map, r^2 for K, r qubits for Q
+        linear maps      width r for each operator and subspace, size r for each dense map, the share of size r for
+                         a sparse one, r^2 for K, r qubits for Q
         circuit          4 qubits L (a single qubit: 2 L), or what a twin in its place trains
 
     Args:
@@ -43,6 +44,8 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
         linear += r * config.width
     elif config.expand == "subspace":
         linear += r * directions_in(config, into, out)
+    elif config.expand == "sparse":
+        linear += r * outputs_in(config, out)
     elif config.expand == "dense":
         linear += r * out
     has_k = config.core == "linear" or form_of(config.core) == "linear"

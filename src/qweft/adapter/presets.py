@@ -9,9 +9,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "mpo": {"compress": "mpo", "core": "linear", "expand": "mpo"},
     "subspace": {"compress": "subspace", "core": "identity", "expand": "subspace", "r": 4, "width": 64},
     "readout": {"compress": "basis", "basis": "random", "core": "identity", "expand": "dense", "r": 1},
+    "sparse": {"compress": "subspace", "core": "identity", "expand": "sparse", "r": 1, "width": 32, "share": 0.32},
     "lora": {"compress": "dense", "core": "identity", "expand": "dense"},
 }
-"""Fields of `QwthnConfig` that each preset sets (METHOD.md section 1; "subspace" and "readout" are ours)."""
+"""Fields of `QwthnConfig` that each preset sets (METHOD.md section 1; "subspace", "readout" and "sparse" are ours)."""
 
 DESCRIPTIONS = {
     "qtha": "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
@@ -20,6 +21,7 @@ DESCRIPTIONS = {
     "mpo": "tensor networks around a linear map, no circuit: h = K c",
     "subspace": "a LoRA between the leading directions of the loss's gradient, which are fixed, no circuit: h = c",
     "readout": "a LoRA whose first matrix is drawn at random and not trained, no circuit: h = c",
+    "sparse": "a LoRA that writes to a third of a layer's outputs, those with the largest gradient, no circuit: h = c",
     "lora": "dense maps and nothing between: LoRA's formula, a check of the family",
 }
 

@@ -10,6 +10,7 @@ STRUCTURE = (
     "r",
     "rank_pattern",
     "width",
+    "share",
     "bond_dimension",
     "modes",
     "circuit_layers",

@@ -1,0 +1,162 @@
+"""E writes to those outputs of a layer to which the loss's gradient is largest."""
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+
+from qweft import QwthnConfig, find_bases
+from qweft.adapter import QwthnLinear
+from qweft.adapter.basis_maps import SparseExpand
+from qweft.adapter.parameters import count_parameters
+from qweft.adapter.prepared import prepare
+from qweft.adapter.sketch import GradientSketch, Side
+from qweft.errors import QweftError
+from tests.tiny_models import tiny_llama
+
+TOKENS = torch.arange(48).view(4, 12) % 40
+BATCH = {"input_ids": TOKENS, "labels": TOKENS}
+
+
+def adapted(found=True, **changes):
+    torch.manual_seed(3)
+    config = QwthnConfig.preset("sparse", width=4, target_modules=["q_proj", "down_proj"], **changes)
+    model = get_peft_model(tiny_llama(), config)
+    if found and config.init_weights:  # which has random ones already
+        find_bases(model, [BATCH])
+    return model
+
+
+def layers_of(model):
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
+
+
+def gradients():
+    """Of the base model's weights, by autograd."""
+    torch.manual_seed(3)
+    model = tiny_llama()
+    model(**BATCH).loss.backward()
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_the_outputs_are_those_with_the_longest_rows_of_the_gradient():
+    of_base = gradients()
+    for name, layer in layers_of(adapted()).items():
+        expand = layer.qwthn_expand["default"]
+        norms = of_base[name.removeprefix("base_model.model.") + ".weight"].norm(dim=1)
+        assert expand.count == round(0.32 * len(norms))
+        assert set(expand.weight.nonzero().flatten().tolist()) == set(norms.topk(expand.count).indices.tolist())
+
+
+def test_what_is_trained_gets_the_gradient_of_these_rows_of_a_dense_map():
+    sparse, dense = adapted(init_weights=False), adapted(init_weights=False, expand="dense")
+    of_dense = layers_of(dense)
+    with torch.no_grad():
+        for name, layer in layers_of(sparse).items():
+            mine, theirs = layer.branch_of("default"), of_dense[name].branch_of("default")
+            theirs.compress.load_state_dict(mine.compress.state_dict())
+            theirs.expand.weight.copy_(mine.expand.matrix())
+    losses = [model(**BATCH).loss for model in (sparse, dense)]
+    torch.testing.assert_close(*losses)
+    for loss in losses:
+        loss.backward()
+    for name, layer in layers_of(sparse).items():
+        mine, theirs = layer.branch_of("default"), of_dense[name].branch_of("default")
+        rows = theirs.expand.weight.grad[mine.expand.weight.bool()]
+        assert rows.abs().max() > 0
+        torch.testing.assert_close(mine.expand.linear_weight.grad, rows)
+        torch.testing.assert_close(mine.compress.linear_weight.grad, theirs.compress.linear_weight.grad)
+
+
+def test_only_these_outputs_change(tmp_path):
+    model = adapted()
+    with torch.no_grad():
+        torch.testing.assert_close(model(TOKENS).logits, tiny_llama_logits(), atol=0, rtol=0)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):
+        model(**BATCH).loss.backward()
+        optimizer.step()
+    for layer in layers_of(model).values():
+        delta, chosen = layer.get_delta_weight("default"), layer.qwthn_expand["default"].weight.bool()
+        assert (delta[chosen].norm(dim=1) > 0).all() and not delta[~chosen].any()
+    model.save_pretrained(tmp_path)
+    torch.manual_seed(3)
+    again = PeftModel.from_pretrained(tiny_llama(), tmp_path)
+    assert torch.equal(again(TOKENS).logits, model(TOKENS).logits)
+    merged = again.merge_and_unload()
+    torch.testing.assert_close(merged(TOKENS).logits, model(TOKENS).logits, atol=1e-5, rtol=1e-5)
+
+
+def tiny_llama_logits():
+    torch.manual_seed(3)
+    return tiny_llama()(TOKENS).logits
+
+
+def test_the_first_batch_gives_the_outputs_too():
+    asked, unasked = adapted(), adapted(found=False)
+    with pytest.warns(UserWarning, match="first batch alone"):
+        unasked(**BATCH).loss.backward()
+    asked(**BATCH).loss.backward()
+    for (_, mine), (_, theirs) in zip(asked.named_parameters(), unasked.named_parameters(), strict=True):
+        if mine.requires_grad:
+            torch.testing.assert_close(mine.grad, theirs.grad, atol=1e-6, rtol=1e-4)
+    for name, layer in layers_of(unasked).items():
+        assert torch.equal(layer.qwthn_expand["default"].weight, layers_of(asked)[name].qwthn_expand["default"].weight)
+
+
+def test_parameters_are_counted():
+    model = adapted(r=2)
+    counted = 0
+    for layer in layers_of(model).values():
+        config = layer.qwthn_configs["default"]
+        counted += sum(count_parameters(config, layer.in_features, layer.out_features).values())
+    assert model.get_nb_trainable_parameters()[0] == counted
+
+
+@pytest.mark.parametrize("kind", ["weight", "random"])
+def test_outputs_of_other_kinds(kind):
+    model = adapted(found=False, basis=kind)
+    find_bases(model)
+    for layer in layers_of(model).values():
+        expand = layer.qwthn_expand["default"]
+        assert int(expand.weight.sum()) == expand.count
+        if kind == "weight":
+            norms = layer.get_base_layer().weight.norm(dim=1)
+            assert expand.weight[norms.argmax()] == 1 and expand.weight[norms.argmin()] == 0
+
+
+def test_many_are_built_as_one_by_one():
+    torch.manual_seed(0)
+    branches = [layer.branch_of("default") for layer in layers_of(adapted(init_weights=False)).values()]
+    alike = [b for b in branches if [t.shape for t in b.tensors()] == [t.shape for t in branches[0].tensors()]]
+    assert len(alike) > 1
+    for together, branch in zip(prepare(alike, graph=False), alike, strict=True):
+        torch.testing.assert_close(together.expand, branch.expand.matrix())
+
+
+def test_rows_are_in_the_order_of_the_outputs():
+    expand = SparseExpand(2, 3, 6, "gradient")
+    expand.set(Side(torch.empty(6, 0), torch.tensor([0.0, 5, 1, 4, 0, 3])))
+    expand.linear_weight.data = torch.tensor([[1.0, 2], [3, 4], [5, 6]])
+    wanted = torch.tensor([[0.0, 0], [1, 2], [0, 0], [3, 4], [0, 0], [5, 6]])
+    assert torch.equal(expand.matrix(), wanted)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (400, 300)])
+def test_a_sketch_knows_the_norms(size):
+    """Of a small layer exactly; of a large one within four deviations, 1 / sqrt(2 k) for rows, k = 20."""
+    torch.manual_seed(0)
+    x, dy = torch.randn(60, size[0]) * torch.rand(size[0]), torch.randn(60, size[1]) * torch.rand(size[1])
+    sketch = GradientSketch(*size, 5, torch.device("cpu"))
+    sketch.add(x, dy)
+    (_, columns), (_, rows) = sketch.directions()
+    g = dy.T @ x
+    small = len(sketch.sums()) == 1
+    assert small == (size == (20, 30))
+    for found, wanted, deviation in ((columns, g.norm(dim=0), 40**-0.5 / 2**0.5), (rows, g.norm(dim=1), 40**-0.5)):
+        torch.testing.assert_close(found, wanted, rtol=1e-5 if small else 5 * deviation, atol=1e-6)
+
+
+@pytest.mark.parametrize(("share", "said"), [(0, "above 0 and at most 1, got 0"), (1.5, "got 1.5"), ("x", "a number")])
+def test_a_share_that_is_none(share, said):
+    with pytest.raises(QweftError, match=said):
+        QwthnConfig.preset("sparse", share=share)
