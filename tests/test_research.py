@@ -149,7 +149,7 @@ def test_the_differences_of_readout():
 
 @pytest.mark.slow
 def test_the_differences_without_rows_that_were_looked_at_before(capsys):
-    overlap.main()
+    overlap.main(["readout"])
     told, text = capsys.readouterr().out, " ".join(PAGE.read_text().split())
     assert "the 18 that were validation rows, 174 rows" in told and "the 30 that were test rows" in told
     told_of = ("lora: +0.17% [-0.45, +0.78]", "lora_same: +0.76% [+0.06, +1.45]", "lora_small: -0.59% [-1.31, +0.12]")

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from qweft.cli.main import main
+from qweft.data import check, load
 from qweft.data.check import Lengths, check_data, stretches
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
+from qweft.data.load import load_data
 from qweft.data.overlap import overlap
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
@@ -41,6 +43,23 @@ def test_formats_lengths_and_what_would_be_cut(source, chatml):
     assert "train: 16 rows" in found.split and len(found.shown) == 3
     dropped = check_data(config(source([*ROWS, long]), overlong="drop"), chatml, "tiny")
     assert dropped.longer == 1 and "longer than 64 tokens" in dropped.split
+
+
+@pytest.mark.parametrize("learn", ["answers", "all"])
+def test_each_row_is_tokenised_once(source, chatml, monkeypatch, learn):
+    """And the split that is told is the one that a run would make."""
+    data = config(source(ROWS), learn=learn)
+    wanted, times = load_data(data, chatml), 0
+
+    def counted(*args):
+        nonlocal times
+        times += 1
+        return tokenise(*args)
+
+    for module in (check, load):
+        monkeypatch.setattr(module, "tokenise", counted)
+    found = check_data(data, chatml, "tiny")
+    assert times == found.rows and found.split == wanted.report.describe()
 
 
 def test_rows_are_shown_with_what_is_learned(chatml, talk):

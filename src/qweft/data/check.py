@@ -1,12 +1,13 @@
 """A look at data before anything is trained: format, lengths, what would be cut, what is held out, what is learned."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any
 
 from qweft.data.config import DataConfig
+from qweft.data.conversation import Conversation
 from qweft.data.formats import format_of, to_conversation
 from qweft.data.load import Data, check_data_config, has_room, load_data
 from qweft.data.overlap import Overlap, overlap
@@ -106,18 +107,20 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
     formats: Counter[str] = Counter()
     turns: Counter[int] = Counter()
     whole: list[Encoded] = []
+    tokenised: dict[Conversation, Encoded] = {}
     for where, row in read_rows(config.source, config.max_rows, config.file):
         conversation = to_conversation(row, where)
         formats[format_of(row)] += 1
         if not conversation.is_text:
             turns[sum(message.role == "assistant" for message in conversation.messages)] += 1
         if has_room(conversation, config):
-            pieces = windows(conversation, made_with, config.max_length)
+            pieces = list(windows(conversation, made_with, config.max_length))
             rows = [tokenise(piece, made_with) for piece in pieces]
+            tokenised |= zip(pieces, rows, strict=True)
             whole += map(learn_all, rows) if config.learn == "all" else rows
     if not whole:
         raise QweftError(f"data {config.source}: there are no rows that could be used in it")
-    data, split = _split(config, tokenizer)
+    data, split = _split(config, tokenizer, tokenised)
     return DataCheck(
         config.source, model, dict(formats.most_common()), dict(sorted(turns.items())), len(whole),
         Lengths.of([len(row["input_ids"]) for row in whole]), Lengths.of([target_tokens(row) for row in whole]),
@@ -127,9 +130,9 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
     )  # fmt: skip
 
 
-def _split(config: DataConfig, tokenizer: Any) -> tuple[Data | None, str]:
+def _split(config: DataConfig, tokenizer: Any, tokenised: Mapping[Conversation, Encoded]) -> tuple[Data | None, str]:
     try:
-        data = load_data(config, tokenizer)
+        data = load_data(config, tokenizer, tokenised)
     except QweftError as fault:
         return None, str(fault)
     return data, data.report.describe()

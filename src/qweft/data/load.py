@@ -1,6 +1,6 @@
 """From a data config to rows ready for training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,10 +45,11 @@ class Data:
 
 @dataclass
 class _Encoder:
-    """Encodes each conversation at most once, and only those that the split asks for."""
+    """Encodes each conversation at most once, and only those that the split asks for and nobody has encoded."""
 
     tokenizer: Any
     config: DataConfig
+    whole: Mapping[Conversation, Encoded] = field(default_factory=dict)
     rows: dict[Conversation, Encoded | None] = field(default_factory=dict)
     cut: set[Conversation] = field(default_factory=set)
     only_last: set[Conversation] = field(default_factory=set)
@@ -63,7 +64,7 @@ class _Encoder:
 
     def _encode(self, conversation: Conversation) -> Encoded | None:
         limit, overlong = self.config.max_length, self.config.overlong
-        whole = tokenise(conversation, self.tokenizer)
+        whole = self.whole.get(conversation) or tokenise(conversation, self.tokenizer)
         row = fit(whole, limit, overlong)
         long = len(whole["input_ids"]) > limit
         if row is None:
@@ -95,11 +96,16 @@ def check_places(config: DataConfig) -> None:
             check_place(source)
 
 
-def load_data(config: DataConfig, tokenizer: Any) -> Data:
+def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, Encoded] | None = None) -> Data:
     """Read, split and tokenise the data of a run.
 
     Only rows that some part takes are tokenised. The numbers of validation and test rows are exact: a row that is too
     long or has nothing to learn is passed over and the next of its kind taken.
+
+    Args:
+        config: The data.
+        tokenizer: The model's.
+        whole: Conversations that are tokenised already, with the data's own template, not cut, `learn` unheeded.
 
     Raises:
         QweftError: The source cannot be read, a row has no answer, the rows are too few, or no row is left to learn
@@ -109,7 +115,7 @@ def load_data(config: DataConfig, tokenizer: Any) -> Data:
     tokenizer = with_template(tokenizer, config.template)
     sources, left_out = _read(config, tokenizer)
     conversations = sources[config.source]
-    encoder = _Encoder(tokenizer, config)
+    encoder = _Encoder(tokenizer, config, whole or {})
     try:
         parts = split(
             conversations,
