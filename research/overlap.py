@@ -1,13 +1,15 @@
-"""How far the second run that decides depends on test rows that were looked at before.
+"""How far a run that decides depends on test rows that were looked at before.
 
-    python -m research.overlap
+    python -m research.overlap readout
+    python -m research.overlap sparse
 
 Its rows are split anew from the same dialogues: some of its test rows were validation rows of the proxy, or test rows
-of the first run. The differences that docs/research.md gives, without these.
+of a run before it. The differences that docs/research.md gives, without these.
 """
 
+import argparse
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,14 @@ from qweft.models.load import load_tokenizer
 from qweft.models.resolve import resolve
 
 ROOT = Path(__file__).parents[1]
-PAIRS = [("readout_2", other) for other in ("lora", "lora_small", "lora_down", "lora_same")]
+PROXY = "dialogue"
+"""Its config is the proxy's, too, with the rows by which candidates were chosen."""
+BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"]}
+"""The runs that came before each."""
+PAIRS = {
+    "readout": [("readout_2", other) for other in ("lora", "lora_small", "lora_down", "lora_same")],
+    "sparse": [("sparse", other) for other in ("lora", "lora_small", "lora_down", "lora_fifth")],
+}
 
 
 def without(record: dict[str, Any], rows: Collection[int]) -> dict[str, Summary]:
@@ -37,21 +46,25 @@ def without(record: dict[str, Any], rows: Collection[int]) -> dict[str, Summary]
     return summarise(runs, "lora")
 
 
-def main() -> None:
-    first, second = (
-        parse(ComparisonConfig, [str(ROOT / "configs" / f"research-{name}.yaml")], COMMAND)
-        for name in ("dialogue", "readout")
-    )
-    tokenizer = load_tokenizer(resolve(first.model))
-    before, now = (load_data(config.data, tokenizer) for config in (first, second))
-    looked_at = [{tuple(row["input_ids"]) for row in part} for part in (before.validation, before.test)]
-    test = [tuple(row["input_ids"]) for row in now.test]
-    validated, tested = ({place for place, row in enumerate(test) if row in part} for part in looked_at)
-    record = json.loads((ROOT / "docs/results/research-readout.json").read_text())
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="A run that decides, without test rows that were looked at before.")
+    parser.add_argument("run", choices=list(PAIRS))
+    name = parser.parse_args(argv).run
+    configs = {
+        run: parse(ComparisonConfig, [str(ROOT / "configs" / f"research-{run}.yaml")], COMMAND)
+        for run in [name, *BEFORE[name]]
+    }
+    tokenizer = load_tokenizer(resolve(configs[name].model))
+    data = {run: load_data(config.data, tokenizer) for run, config in configs.items()}
+    looked_at = [data[PROXY].validation, [row for run in BEFORE[name] for row in data[run].test]]
+    test = [tuple(row["input_ids"]) for row in data[name].test]
+    seen = [{tuple(row["input_ids"]) for row in part} for part in looked_at]
+    validated, tested = ({place for place, row in enumerate(test) if row in part} for part in seen)
+    record = json.loads((ROOT / f"docs/results/research-{name}.json").read_text())
     for what, rows in {"validation rows": validated, "test rows": tested, "either": validated | tested}.items():
         print(f"without the {len(rows)} that were {what}, {len(test) - len(rows)} rows:")
         summary = without(record, rows)
-        for method, other in PAIRS:
+        for method, other in PAIRS[name]:
             found = paired(summary[method], summary[other])
             low, high = found.interval or (float("nan"), float("nan"))
             print(f"  {method} against {other}: {found.mean:+.2f}% [{low:+.2f}, {high:+.2f}]")

@@ -48,6 +48,26 @@ CHANGES = {
     "fixed": (maps.fixed_reads, {"preset": "lora", "r": 2}),
     "read gradient": (maps.read_once("gradient", 1, 1), {"preset": "lora", "r": 2}),
     "read random": (maps.read_once("random", 0, 0, without=1), {"preset": "lora", "r": 2}),
+    "hats": (maps.layered(2, maps.hats), {"preset": "lora", "r": 2}),
+    "steps": (maps.layered(2, maps.steps), {"preset": "lora", "r": 2}),
+    "one read for all": (maps.layered(0, None, 1), {"preset": "lora", "r": 2}),
+    "random reads": (
+        maps.random_reads,
+        {"preset": "readout", "basis": "gradient", "expand": "subspace", "r": 2, "width": 4},
+    ),
+    "even tokens": (maps.even_tokens, {"preset": "subspace", "r": 2, "width": 4}),
+    **{
+        f"sparse writes {name}": (
+            maps.sparse_writes(0.5, **how),
+            {"preset": "lora", "compress": "subspace", "r": 2, "width": 4},
+        )
+        for name, how in {
+            "": {},
+            "together": {"together": True},
+            "by chance": {"by_chance": True},
+            "from inputs": {"reads": 4},
+        }.items()
+    },
     "started": (changes.gradient_start, {"preset": "lora", "r": 3}),
     "shared": (changes.shared_maps, {"preset": "qtha", **DENSE}),
     "small": (changes.small_angles, {"preset": "qtha", **DENSE}),
