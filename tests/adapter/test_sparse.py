@@ -3,6 +3,7 @@
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 
 from qweft import QwthnConfig, find_bases
 from qweft.adapter import QwthnLinear
@@ -84,6 +85,17 @@ def test_only_these_outputs_change(tmp_path):
     assert torch.equal(again(TOKENS).logits, model(TOKENS).logits)
     merged = again.merge_and_unload()
     torch.testing.assert_close(merged(TOKENS).logits, model(TOKENS).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_a_file_with_other_outputs_than_rows_is_refused(tmp_path):
+    adapted().save_pretrained(tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(file)
+    key = next(key for key in tensors if key.endswith("q_proj.qwthn_expand.weight"))
+    for changed in (torch.ones_like(tensors[key]), tensors[key] / 2):
+        save_file(tensors | {key: changed}, file)
+        with pytest.raises(QweftError, match=r"q_proj.qwthn_expand.weight has to be 1 at \d+ outputs"):
+            PeftModel.from_pretrained(tiny_llama(), tmp_path)
 
 
 def tiny_llama_logits():

@@ -217,6 +217,14 @@ class SparseExpand(_Subspace):
         """Number of outputs that are written to."""
         return self.linear_weight.shape[0]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether as many outputs are chosen as are trained, or none yet, and others not at all."""
+        if self.weight.is_meta:
+            return True
+        ones = int((self.weight == 1).sum())
+        return ones + int((self.weight == 0).sum()) == len(self.weight) and ones in (0, self.count)
+
     def randomise(self) -> None:
         """Random outputs."""
         norms = torch.rand(len(self.weight))
@@ -232,7 +240,7 @@ class SparseExpand(_Subspace):
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """Each row of B in its place: the place of an output is the number of chosen ones before it."""
         trained, chosen = tensors
-        places = (chosen.long().cumsum(-1) - 1).clamp(min=0)
+        places = ((chosen != 0).long().cumsum(-1) - 1).clamp(0, trained.shape[-2] - 1)
         rows = trained.gather(-2, places[..., None].expand(*places.shape, trained.shape[-1]))
         return rows * chosen[..., None]
 

@@ -9,6 +9,7 @@ from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
+from qweft.adapter.basis_maps import SparseExpand
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
@@ -128,7 +129,7 @@ def check_tensors(
 
 
 def check_finite(model: nn.Module, adapter_name: str, config: QwthnConfig) -> None:
-    """See that all numbers of an adapter that was just loaded are numbers.
+    """See that all numbers of an adapter that was just loaded are numbers, and that chosen outputs are as many as rows.
 
     Raises:
         QweftError: Naming the first tensor that holds others.
@@ -138,6 +139,12 @@ def check_finite(model: nn.Module, adapter_name: str, config: QwthnConfig) -> No
             raise QweftError(
                 f"the file of adapter {adapter_name!r} holds numbers that are none (NaN or infinite, first in {key}): "
                 "its training diverged, or the file was damaged; load an earlier checkpoint, or train at a lower rate"
+            )
+    for name, module in model.named_modules():
+        if isinstance(module, SparseExpand) and name.endswith(f".qwthn_expand.{adapter_name}") and not module.is_whole:
+            raise QweftError(
+                f"in the file of adapter {adapter_name!r}, {name.removesuffix('.' + adapter_name)}.weight has to be 1 "
+                f"at {module.count} outputs and 0 at others; the file was damaged: load another"
             )
 
 
