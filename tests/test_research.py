@@ -125,9 +125,12 @@ def test_the_table_is_that_of_the_raw_results():
     assert "\n".join(rows()) in PAGE.read_text()
 
 
+def raw(name):
+    return json.loads((PAGE.parent / "results" / f"{name}.json").read_text())["runs"]
+
+
 def run_that_decided(name):
-    record = json.loads((PAGE.parent / "results" / f"{name}.json").read_text())
-    return summarise([Run.from_json(entry) for entry in record["runs"]], "lora")
+    return summarise([Run.from_json(entry) for entry in raw(name)], "lora")
 
 
 def difference(summary, method, other, digits):
@@ -135,7 +138,7 @@ def difference(summary, method, other, digits):
     return f"{found.mean:+.{digits}f}% [{found.interval[0]:+.{digits}f}, {found.interval[1]:+.{digits}f}]"
 
 
-@pytest.mark.parametrize("name", ["research-dialogue", "research-readout"])
+@pytest.mark.parametrize("name", ["research-dialogue", "research-readout", "research-sparse"])
 def test_the_tables_of_the_runs_that_decide(name):
     summary, text = run_that_decided(name), " ".join(PAGE.read_text().split())
     for entry in [entry for entry in summary.values() if entry.kind != "base"]:
@@ -165,6 +168,34 @@ def test_the_differences_of_readout():
     assert min(entry.train_loss for entry in summary.values() if entry.train_loss) == summary["readout_2"].train_loss
     assert f"{summary['readout_2'].step_time_ratio:.2f} times one of LoRA of rank 8" in text
     assert f"{summary['readout_2'].adapter_bytes / 2**20:.2f} MiB at r = 2" in text
+
+
+def test_the_differences_of_sparse():
+    summary, text = run_that_decided("research-sparse"), " ".join(PAGE.read_text().split())
+    others = ("lora", "lora_small", "lora_down", "lora_fifth", "lora_down_same_time")
+    assert all(difference(summary, "sparse", other, 2) in text for other in others)
+    sparse, small = summary["sparse"], summary["lora_small"]
+    assert all(ours < theirs for ours, theirs in zip(sparse.eval_losses, small.eval_losses, strict=True))
+    assert [round(paired(sparse, summary[other]).p_value, 3) for other in ("lora_small", "lora_fifth")] == [
+        0.031,
+        0.062,
+    ]
+    assert f"{sparse.step_time_ratio / summary['lora_down'].step_time_ratio:.2f} times as long" in text
+    sizes = [summary[method].adapter_bytes / 2**20 for method in ("sparse", "lora")]
+    assert "{:.1f} MiB, that of LoRA of rank 8 is {:.1f}".format(*sizes) in text
+    assert "makes half as many steps more" in text
+    assert {run["steps"] for run in raw("research-sparse") if run["method"] == "lora_down_same_time"} == {91}
+
+
+@pytest.mark.slow
+def test_the_differences_of_sparse_without_rows_that_were_looked_at_before(capsys):
+    overlap.main(["sparse"])
+    told, text = capsys.readouterr().out, " ".join(PAGE.read_text().split())
+    assert "the 34 that were validation rows, 350 rows" in told and "the 119 that were test rows, 265 rows" in told
+    without = told.partition("the 148 that were either, 236 rows:")[2]
+    for line in ("lora: -0.43% [-1.08, +0.20]", "lora_small: -1.15% [-1.67, -0.64]"):
+        assert line in without and line.partition(": ")[2] in text
+    assert "34 were validation rows of the proxy, and 119 test rows" in text
 
 
 @pytest.mark.slow
