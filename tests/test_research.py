@@ -174,6 +174,7 @@ def test_the_differences_of_sparse():
     summary, text = run_that_decided("research-sparse"), " ".join(PAGE.read_text().split())
     others = ("lora", "lora_small", "lora_down", "lora_fifth", "lora_down_same_time")
     assert all(difference(summary, "sparse", other, 2) in text for other in others)
+    assert all(difference(summary, other, "lora_small", 2) in text for other in ("lora_down", "lora_fifth"))
     sparse, small = summary["sparse"], summary["lora_small"]
     assert all(ours < theirs for ours, theirs in zip(sparse.eval_losses, small.eval_losses, strict=True))
     assert [round(paired(sparse, summary[other]).p_value, 3) for other in ("lora_small", "lora_fifth")] == [
@@ -193,7 +194,10 @@ def test_the_differences_of_sparse_without_rows_that_were_looked_at_before(capsy
     told, text = capsys.readouterr().out, " ".join(PAGE.read_text().split())
     assert "the 34 that were validation rows, 350 rows" in told and "the 119 that were test rows, 265 rows" in told
     without = told.partition("the 148 that were either, 236 rows:")[2]
-    for line in ("lora: -0.43% [-1.08, +0.20]", "lora_small: -1.15% [-1.67, -0.64]"):
+    for line in (
+        "lora: -0.43% [-1.08, +0.20]", "lora_small: -1.15% [-1.67, -0.64]", "lora_down: -0.45% [-1.20, +0.30]",
+        "lora_fifth: -0.61% [-1.17, -0.06]",
+    ):  # fmt: skip
         assert line in without and line.partition(": ")[2] in text
     assert "34 were validation rows of the proxy, and 119 test rows" in text
 

@@ -61,7 +61,7 @@ def same(folder, one, atol=1e-5):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("adapter", "rate", "is_last_best"),
-    [("qtha", 1e-2, True), ("qtha", 2.0, False), ("basis", 1e-2, True)],
+    [("qtha", 1e-2, True), ("qtha", 2.0, False), ("basis", 1e-2, True), ("sparse", 1e-2, True)],
 )
 def test_two_shares_are_one(files, tmp_path, adapter, rate, is_last_best):  # noqa: F811
     """Where the best adapter is not the last, its weights are put back into the shares."""

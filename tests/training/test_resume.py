@@ -21,6 +21,7 @@ ADAPTERS = {
     "qtha": {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "dropout": 0.2, "target_modules": TARGETS},
     "basis": {
         "preset": "mpo", "compress": "basis", "expand": "basis", "r": 4, "dropout": 0.2, "target_modules": TARGETS},
+    "sparse": {"preset": "sparse", "width": 4, "dropout": 0.2, "target_modules": TARGETS},
     "lora": {"peft_type": "LORA", "r": 2, "lora_dropout": 0.2, "target_modules": TARGETS},
 }  # fmt: skip
 

@@ -51,7 +51,7 @@ def find_bases(
         there = ", ".join(configs) or "none"
         raise QweftError(f"there is no adapter {adapter_name!r} on this model; there are: {there}")
     config = configs[adapter_name]
-    if not isinstance(config, QwthnConfig) or not _has_basis(config):
+    if not isinstance(config, QwthnConfig) or not has_fixed_map(config):
         return
     if isinstance(batches, Mapping):
         raise QweftError("find_bases takes several batches, and was given one: put it into a list")
@@ -85,10 +85,6 @@ def without_bases(model: nn.Module) -> list[str]:
             if not branch.is_found and any(tensor.requires_grad for tensor in branch.tensors()):
                 found[name] = None
     return list(found)
-
-
-def _has_basis(config: QwthnConfig) -> bool:
-    return has_fixed_map(config)
 
 
 def _of_gradients(

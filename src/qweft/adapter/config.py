@@ -104,7 +104,8 @@ class QwthnConfig(PeftConfig):
         default=None, metadata={"help": "Tokens whose embeddings are trained."}
     )
     basis: Literal["gradient", "weight", "random"] | None = field(
-        default=None, metadata={"help": "Directions of the maps that are a basis; none means gradient."}
+        default=None,
+        metadata={"help": "Directions and outputs of maps that are not trained whole; none means gradient."},
     )
     qubits: int | None = field(default=None, metadata={"help": "Entries of c that the circuit reads; none means r."})
     share: float = field(default=0.32, metadata={"help": "Share of a layer's outputs that a sparse map writes to."})

@@ -12,6 +12,8 @@ from qweft.adapter.basis_maps import BasisMap, SparseExpand
 from qweft.adapter.prepared import Branch
 from qweft.adapter.sketch import SEED, Directions, Side
 
+LEAST_FOR_OUTPUTS = 32
+"""Directions that are looked for where outputs are chosen: the sketch then knows the lengths of rows to within 6%."""
 POWER_STEPS = 8
 """Of the decomposition of W0, whose singular values fall slowly."""
 
@@ -22,8 +24,8 @@ def bases_of(branch: Branch) -> list[BasisMap]:
 
 
 def count_of(branch: Branch) -> int:
-    """Directions that the branch has room for, on the side that has more; at least one."""
-    return max([1, *(part.count for part in bases_of(branch) if not isinstance(part, SparseExpand))])
+    """Directions that the branch has room for, on the side that has more; where outputs are chosen, enough for that."""
+    return max(LEAST_FOR_OUTPUTS if isinstance(part, SparseExpand) else part.count for part in bases_of(branch))
 
 
 def give(branch: Branch, directions: Directions) -> None:

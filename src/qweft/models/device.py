@@ -1,5 +1,7 @@
 """Which device and which type a base model computes in."""
 
+import os
+
 import torch
 
 from qweft.errors import QweftError
@@ -10,12 +12,15 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def choose_device(name: str) -> torch.device:
     """Return the device of a name; "auto" is CUDA, else MPS, else the CPU.
 
+    Of several processes that accelerate started on a machine each has a CUDA device of its own, unless one is named by
+    its number.
+
     Raises:
         QweftError: There is no such device, or this machine does not have it.
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", torch.cuda.current_device())
+            return torch.device("cuda", _cuda_of_this_process())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -28,7 +33,13 @@ def choose_device(name: str) -> torch.device:
         raise QweftError(f"device {name}: torch sees {count} CUDA devices on this machine; use auto or cpu")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise QweftError(f"device {name}: torch sees no MPS device on this machine; use auto or cpu")
-    return device
+    return torch.device("cuda", _cuda_of_this_process()) if name == "cuda" else device
+
+
+def _cuda_of_this_process() -> int:
+    place = int(os.environ.get("LOCAL_RANK", "-1"))
+    # a process that sees one device alone has been given it by whoever started it
+    return place if 0 <= place < torch.cuda.device_count() else torch.cuda.current_device()
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

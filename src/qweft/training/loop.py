@@ -181,9 +181,10 @@ def fit(
         _checkpoint(model, True)
     try:
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
-            basis_seconds = _find_bases(model, rows, pad_token_id, training) if beside.found is None else 0.0
             settle_sharding()
+            # before the bases: they are given to all processes by the first, and this makes them know each other
             args = arguments(training, len(places), beside.staging or folder, model.device, beside)
+            basis_seconds = _find_bases(model, rows, pad_token_id, training) if beside.found is None else 0.0
             if getattr(model, "peft_type", None) == "QWTHN":
                 args.ddp_find_unused_parameters = False  # every one has a gradient; looking for others costs each step
             trainer = RunTrainer(

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import held_out_loss
 from qweft.files import folder_beside
-from qweft.training.sharded import whole_into_parts, whole_state
+from qweft.training.sharded import of_the_first, whole_into_parts, whole_state
 
 
 class Validation(TrainerCallback):
@@ -65,7 +65,7 @@ class Validation(TrainerCallback):
         step = state.global_step
         if step % self.every and step != state.max_steps:
             return
-        loss = self._judge(model)
+        loss = of_the_first(self._judge(model), model.device)
         self.curve.append((step, loss))
         wanted = control.should_log
         self.log({"validation_loss": loss})
