@@ -40,12 +40,12 @@ def read(path):
     return parse(CLASSES[command[1]], [str(path)])
 
 
-def shapes_of(model):
+def shapes_of(model, blocks=2):
     if model.name in SHAPES:
         return load_model(ModelConfig(str(ROOT / "configs" / "models" / SHAPES[model.name]), device="meta")).model
-    with torch.device("meta"):  # two blocks of SmolLM2-135M
+    with torch.device("meta"):  # blocks of SmolLM2-135M
         sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3}
-        return LlamaForCausalLM(LlamaConfig(vocab_size=64, num_hidden_layers=2, **sizes))
+        return LlamaForCausalLM(LlamaConfig(vocab_size=64, num_hidden_layers=blocks, **sizes))
 
 
 @cache
@@ -53,7 +53,8 @@ def methods_of(path):
     """A comparison's methods, on its model's shapes where they are known."""
     config = read(path)
     check_comparison(config)
-    return {method.name: method for method in resolve_methods(config, shapes_of(config.model))}
+    blocks = 30 if "layers_to_transform" in path.read_text(encoding="utf-8") else 2
+    return {method.name: method for method in resolve_methods(config, shapes_of(config.model, blocks))}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

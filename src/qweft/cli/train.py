@@ -31,7 +31,8 @@ def run(argv: Sequence[str]) -> None:
         check_can_be_written(Path(config.output))
         show(plan(config).describe())
         return
-    from qweft.training.run import is_first_process, train
+    from qweft.training.processes import is_first_process
+    from qweft.training.run import train
 
     found = train(config)
     if is_first_process():

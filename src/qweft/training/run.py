@@ -25,6 +25,7 @@ from qweft.training.config import RunConfig
 from qweft.training.keeping import curves_in, decides, finished, kept_beside, remove_what_is_done
 from qweft.training.loop import Fit, fit
 from qweft.training.measured import describe
+from qweft.training.processes import is_first_process
 from qweft.training.sharded import whole_state
 
 WEIGHTS = "adapter_model.safetensors"
@@ -69,7 +70,7 @@ def save_adapter(
         state: The model's state with whole tensors, where they are spread over processes (`whole_state`).
     """
     with folder_beside(folder) as beside:
-        model.save_pretrained(beside, state_dict=state)
+        model.save_pretrained(beside, **({} if state is None else {"state_dict": state}))
         if record is not None:
             shapes = {key: tuple(tensor.shape) for key, tensor in read_header(beside / WEIGHTS).items()}
             card = run_card(record, model.active_peft_config, shapes)
@@ -91,11 +92,6 @@ def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None
         number += 1
     os.replace(output, kept)
     console.print(f"the earlier run in {output} had another configuration and is now {kept}", highlight=False)
-
-
-def is_first_process() -> bool:
-    """Of those that accelerate started, or alone."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def train(config: RunConfig) -> TrainedRun:

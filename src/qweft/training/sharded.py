@@ -58,16 +58,6 @@ def whole_state(model: Any) -> dict[str, Any] | None:
     return state | {name: whole(p.detach()) for name, p in model.named_parameters() if p.requires_grad}
 
 
-def of_the_first(number: float, device: torch.device) -> float:
-    """A number as the first process has it: what all are to decide by alike. To be called in every process at once."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return number
-    # MPS knows no float64, and has no processes
-    told = torch.tensor(number, dtype=torch.float64, device=device)
-    torch.distributed.broadcast(told, 0)
-    return told.item()
-
-
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of which each process may hold a part; to be called in every process at once."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

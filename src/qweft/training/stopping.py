@@ -11,7 +11,8 @@ from transformers import TrainerCallback
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import held_out_loss
 from qweft.files import folder_beside
-from qweft.training.sharded import of_the_first, whole_into_parts, whole_state
+from qweft.training.processes import of_the_first
+from qweft.training.sharded import whole_into_parts, whole_state
 
 
 class Validation(TrainerCallback):
@@ -75,7 +76,7 @@ class Validation(TrainerCallback):
             whole = whole_state(model)
             if state.is_world_process_zero:
                 with folder_beside(self.folder) as beside:
-                    model.save_pretrained(beside, state_dict=whole)
+                    model.save_pretrained(beside, **({} if whole is None else {"state_dict": whole}))
             return
         self.waited += 1
         if self.patience is not None and self.waited >= self.patience:

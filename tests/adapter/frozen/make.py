@@ -14,7 +14,8 @@ from peft import get_peft_model
 
 import qweft
 from qweft import QwthnConfig
-from qweft.adapter.basis_maps import BasisMap
+from qweft.adapter.basis_maps import BasisMap, SparseExpand
+from qweft.adapter.sketch import Side
 from tests.adapter.frozen.base import Base, example, fill
 
 HERE = Path(__file__).parent
@@ -34,7 +35,12 @@ def make(preset: str, folder: Path) -> None:
     )
     model = get_peft_model(Base(), config).eval()
     fill((parameter for name, parameter in model.named_parameters() if "qwthn_" in name), 0.6)
-    fill((module.weight for module in model.modules() if isinstance(module, BasisMap)), 0.6)
+    maps = [module for module in model.modules() if isinstance(module, BasisMap)]
+    fill((module.weight for module in maps if not isinstance(module, SparseExpand)), 0.6)
+    for module in maps:
+        if isinstance(module, SparseExpand):  # every third output first, then the others
+            norms = torch.tensor([place % 3 == 0 for place in range(len(module.weight))]).float()
+            module.set(Side(norms[:, None], norms - torch.arange(len(norms)) * 1e-3))
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # the model card is no part of what is frozen
     with torch.no_grad():
