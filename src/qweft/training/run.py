@@ -67,10 +67,10 @@ def save_adapter(
         model: The adapted model.
         folder: Where.
         record: Of the run.
-        state: The model's state with whole tensors, where they are spread over processes (`whole_state`).
+        state: What `whole_state` gives, where tensors are spread over processes.
     """
     with folder_beside(folder) as beside:
-        model.save_pretrained(beside, **({} if state is None else {"state_dict": state}))
+        model.save_pretrained(beside, **(state or {}))
         if record is not None:
             shapes = {key: tuple(tensor.shape) for key, tensor in read_header(beside / WEIGHTS).items()}
             card = run_card(record, model.active_peft_config, shapes)

@@ -1,13 +1,10 @@
 """FSDP, where accelerate is told to use it: its settings, and the adapter whole where it is written or put back."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor
-from torch.distributed.tensor.experimental import implicit_replication
 
 from qweft.errors import QweftError
 
@@ -44,27 +41,20 @@ def _is_asked() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
-def whole_state(model: Any) -> dict[str, Any] | None:
-    """The model's state with whole tensors for all that is trained; none where nothing is spread.
+def whole_state(model: Any) -> dict[str, Any]:
+    """The model's state with whole tensors for all that is trained; nothing where nothing is spread.
 
     To be called in every process at once, since each holds a part.
 
     Returns:
-        What PEFT's `save_pretrained` takes as `state_dict`.
+        Keywords for `save_pretrained`, which not every method's model takes where there is no need.
     """
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
-        return None
-    state: dict[str, Any] = model.state_dict()
-    return state | {name: whole(p.detach()) for name, p in model.named_parameters() if p.requires_grad}
+        return {}
+    trained = {name: whole(p.detach()) for name, p in model.named_parameters() if p.requires_grad}
+    return {"state_dict": model.state_dict() | trained}
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of which each process may hold a part; to be called in every process at once."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-@contextmanager
-def whole_into_parts() -> Iterator[None]:
-    """Inside, a whole tensor, alike in all processes, can be copied into one that is spread over them."""
-    with implicit_replication():
-        yield

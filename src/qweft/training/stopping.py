@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from peft import load_peft_weights, set_peft_model_state_dict
+from torch.distributed.tensor.experimental import implicit_replication
 from transformers import TrainerCallback
 
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import held_out_loss
 from qweft.files import folder_beside
 from qweft.training.processes import of_the_first
-from qweft.training.sharded import whole_into_parts, whole_state
+from qweft.training.sharded import whole_state
 
 
 class Validation(TrainerCallback):
@@ -76,7 +77,7 @@ class Validation(TrainerCallback):
             whole = whole_state(model)
             if state.is_world_process_zero:
                 with folder_beside(self.folder) as beside:
-                    model.save_pretrained(beside, **({} if whole is None else {"state_dict": whole}))
+                    model.save_pretrained(beside, **whole)
             return
         self.waited += 1
         if self.patience is not None and self.waited >= self.patience:
@@ -85,5 +86,5 @@ class Validation(TrainerCallback):
     def bring_back(self, model: Any) -> None:
         """Put the best weights into the model, where they are not the last ones."""
         if self.best_step is not None and self.curve[-1][0] != self.best_step:
-            with whole_into_parts():
+            with implicit_replication():  # whole tensors, alike in all processes, go into those that are spread
                 set_peft_model_state_dict(model, load_peft_weights(str(self.folder), device="cpu"))
