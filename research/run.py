@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="candidates; none means all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, help="optimizer steps; the config's unless given")
+    parser.add_argument("--train-rows", type=int, help="rows to train on; the config's unless given")
     parser.add_argument("--rates", type=float, nargs="+", help="learning rates; the candidate's own unless given")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--list", action="store_true", help="name the candidates")
@@ -82,13 +83,15 @@ def main() -> None:
         sys.exit(f"there is no candidate {unknown[0]}; there are {', '.join(CANDIDATES)}")
     config = parse(ComparisonConfig, [str(CONFIG)], COMMAND)
     loaded = load_model(config.model)
-    data = load_data(config.data, loaded.tokenizer)
+    rows = given.train_rows or config.data.train_rows
+    data = load_data(replace(config.data, train_rows=rows), loaded.tokenizer)
     training = replace(config.training, max_steps=given.steps or config.training.max_steps)
     for name in given.names or CANDIDATES:
         candidate = CANDIDATES[name]
         for seed in given.seeds:
             for rate in given.rates or candidate.rates:
                 run = {"candidate": name, "rate": rate, "seed": seed, "steps": training.max_steps}
+                run |= {"train_rows": given.train_rows} if given.train_rows else {}
                 kept = json.loads(given.output.read_text()) if given.output.is_file() else []
                 if any(all(entry.get(key) == value for key, value in run.items()) for entry in kept):
                     continue

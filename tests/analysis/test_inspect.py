@@ -23,10 +23,10 @@ KEYS = {
 OF_A_CIRCUIT = ("circuit_share", "circuit_share_varying", "entanglement", "entanglement_sd", "expressibility")
 
 
-def text_of(found):
+def text_of(found, width=160):
     from rich.console import Console
 
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(describe(found))
     return " ".join(console.export_text().split())
 
@@ -55,6 +55,10 @@ def test_the_form_that_a_report_draws(preset):
     assert set(found["means"]) == set(found["layers"][0]) - {
         *("layer", "module", "block", "rank", "spectrum", "gradient_norms")
     }
+
+
+def test_no_number_is_cut_in_a_narrow_terminal():
+    assert "…" not in text_of(inspect_adapter(adapted("qtha"), batches()), 80)
 
 
 def test_lora_stands_beside_it():

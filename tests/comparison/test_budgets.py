@@ -1,12 +1,14 @@
 """Equal wall-clock, the search before the runs, and what the results say of both."""
 
 import dataclasses
+import io
 import json
 import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
@@ -240,6 +242,17 @@ def test_a_dry_run_says_what_each_method_gets(config, capsys):
     assert cells["steps"] == ["6", "6", "time of lora"]
     assert table.caption == "all adapters: peft_type LORA, target_modules q_proj"  # once, not in every row
     assert not any("target_modules" in cell for cell in cells["adapter"])
+
+
+def test_a_dry_run_cuts_no_name_in_a_narrow_terminal(config):
+    methods = {
+        "a_method_of_a_long_name": MethodConfig(LORA),
+        "lora": MethodConfig(LORA | {"layers_to_transform": [*range(40)]}),
+    }
+    console = Console(width=80, file=io.StringIO())
+    console.print(runner.describe(dataclasses.replace(config, methods=methods, search=True)))
+    said = console.file.getvalue()
+    assert "a_method_of_a_long_name" in said and "searched" in said and "…" not in said
 
 
 def test_rates_that_another_process_is_at_are_waited_for(config, monkeypatch):

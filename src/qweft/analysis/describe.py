@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
@@ -10,18 +11,18 @@ from qweft.adapter.parts import PARTS
 from qweft.analysis.inspection import Inspection, LayerInspection, means
 
 COLUMNS = {
-    "effective_rank_token": "rank token",
-    "effective_rank_input": "rank in",
-    "effective_rank_output": "rank out",
+    "effective_rank_token": "rank\ntoken",
+    "effective_rank_input": "rank\nin",
+    "effective_rank_output": "rank\nout",
     "different_maps": "maps",
     "relative_size": "size",
-    "non_affinity": "not affine",
+    "non_affinity": "not\naffine",
     "circuit_share": "circuit",
     "circuit_share_varying": "varying",
-    "entanglement": "entangled",
-    "expressibility": "from Haar",
+    "entanglement": "entan-\ngled",
+    "expressibility": "from\nHaar",
 }
-"""Scalars that are shown, with the head of their column."""
+"""Scalars that are shown, with the head of their column; all of them fit into 80 characters."""
 IN_PERCENT = {"relative_size", "non_affinity", "circuit_share", "circuit_share_varying"}
 AFFINE = 0.01
 """Below this share of variance beyond an affine map, a core is called affine in effect."""
@@ -43,7 +44,7 @@ def _table(title: str, kind: str, groups: Mapping[Any, str], layers: Sequence[La
     """A line for each group of layers, their means in it; columns that are empty everywhere are left out."""
     overall = means(layers)
     shown = {name: head for name, head in COLUMNS.items() if overall[name] is not None}
-    table = Table(title=title or None)
+    table = Table(title=title or None, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
     table.add_column(kind)
     for head in ("layers", *shown.values()):
         table.add_column(head, justify="right")

@@ -46,9 +46,11 @@ def describe(config: ComparisonConfig) -> Table:
     data = load_data(config.data, shapes.tokenizer) if shapes.tokenizer is not None else None
     made = None if data is None else steps_of(config.training, len(units(config.training, data.train)))
     runs = many(len(methods) * len(config.seeds), "run")
-    table = Table(title=f"{config.model.name} on {_data(config)}, seeds {', '.join(map(str, config.seeds))}: {runs}")
-    for column in ("method", "parameters", "learning rate", "steps", "adapter"):
-        table.add_column(column, justify="left" if column in ("method", "adapter") else "right")
+    title = f"{config.model.name} on {_data(config)}, seeds {', '.join(map(str, config.seeds))}: {runs}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for column in ("method", "parameters", "learning rate", "steps"):
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=column == "method")
+    table.add_column("adapter", overflow="fold")
     shared = _shared([method.adapter for method in methods])
     if shared and len(methods) > 1:
         table.caption = f"all adapters: {_said(shared)}"

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from qweft.cache import cache_folder
 from qweft.doctor.finding import Finding
 from qweft.models.registry import EMBEDDED_MODELS
+from qweft.plural import many
 
 ROOM = 2 * 2**30
 """Bytes: less room than that is told."""
@@ -47,7 +48,9 @@ def _packages() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    yield Finding("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {_vectors()}")
+    yield Finding(
+        "cpu", f"{many(os.cpu_count() or 1, 'core')}, {many(torch.get_num_threads(), 'thread')}, {_vectors()}"
+    )
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             free, whole = (bytes_ / 2**30 for bytes_ in torch.cuda.mem_get_info(number))
