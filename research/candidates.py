@@ -37,6 +37,7 @@ from research.maps import (
     tied,
     without_leading_inputs,
 )
+from research.writes import both, graded_writes, rotated_writes, scaled_writes, through_base
 
 ATTENTION = ["q_proj", "v_proj"]
 BEST = ["v_proj", "o_proj", "down_proj"]
@@ -231,6 +232,37 @@ CANDIDATES = {
         [m for m in ALL if m != "q_proj"],
         64,
         sparse_writes(0.36),
+    ),
+    "only_reads_32": reads("between only_reads_1 and only_reads_16", 32, ALL),
+    "only_reads_four": reads("as sparse_writes, in fewer layers", 64, ["k_proj", "v_proj", "o_proj", "down_proj"]),
+    "through_base": reads("better: it writes what the layer can write, less noise", 32, ALL, 64, through_base(ALL)),
+    "through_base_five": reads(
+        "better than through_base: o and down have their own outputs",
+        32,
+        ALL,
+        64,
+        through_base(["q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"]),
+    ),
+    "scaled_writes_half": reads("better than only_reads_32 by 0.01: less noise", 32, ALL, 64, scaled_writes(0.5)),
+    "scaled_writes": reads("as scaled_writes_half", 32, ALL, 64, scaled_writes(1)),
+    "rotated_writes": reads("to see what AdamW's own coordinates are worth", 32, ALL, 64, rotated_writes),
+    "graded_writes_half": reads("better than sparse_writes by 0.01", 32, ALL, 64, graded_writes(0.32, 0.5)),
+    "graded_writes": reads("as graded_writes_half", 32, ALL, 64, graded_writes(0.32, 1)),
+    "louder_layers": reads(
+        "better: layers with a large gradient learn faster", 32, ALL, 64, graded_writes(0.32, 0, 0.25)
+    ),
+    "quieter_layers": reads("worse", 32, ALL, 64, graded_writes(0.32, 0, -0.25)),
+    "drawn_both": reads(
+        "worse by 0.02, and needs no search", 32, ALL, 64, both(random_reads, sparse_writes(0.32, by_chance=True))
+    ),
+    "tied_drawn": network("as sparse without its search", both(tied, sparse_writes(0.32, by_chance=True))),
+    "tied_sparse": network("better than tied_drawn by 0.01", both(tied, sparse_writes(0.32))),
+    "lora_1_head": lora(1, ["lm_head"], 5e-4, 2e-3, 8e-3),
+    "lora_8_all": lora(8, ALL, 2e-3, 4e-3),
+    "norms": Candidate(
+        {"peft_type": "LN_TUNING", "target_modules": ["input_layernorm", "post_attention_layernorm", "norm"]},
+        "worse than LoRA of rank 1",
+        (8e-3, 1.6e-2),
     ),
     "lora_1_first_and_last": Candidate(
         {"peft_type": "LORA", "r": 1, "target_modules": ALL, "layers_to_transform": [0, 25, 26, 27, 28, 29]},

@@ -2,9 +2,11 @@
 
     python -m research.overlap readout
     python -m research.overlap sparse
+    python -m research.overlap again
 
-Its rows are split anew from the same dialogues: some of its test rows were validation rows of the proxy, or test rows
-of a run before it. The differences that docs/research.md gives, without these.
+Its rows are split anew from the same dialogues: some of its test rows were validation rows of the proxy (or those by
+which its rates were chosen, where an earlier run did that), or test rows of a run before it. The differences that
+docs/research.md gives, without these.
 """
 
 import argparse
@@ -26,11 +28,14 @@ from qweft.models.resolve import resolve
 ROOT = Path(__file__).parents[1]
 PROXY = "dialogue"
 """Its config is the proxy's, too, with the rows by which candidates were chosen."""
-BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"]}
+BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"], "again": ["dialogue", "readout", "sparse"]}
 """The runs that came before each."""
+RATES_OF = {"again": "sparse"}
+"""The run whose validation rows chose the rates, if it was not the run itself."""
 PAIRS = {
     "readout": [("readout_2", other) for other in ("lora", "lora_small", "lora_down", "lora_same")],
     "sparse": [("sparse", other) for other in ("lora", "lora_small", "lora_down", "lora_fifth")],
+    "again": [("sparse", other) for other in ("lora", "lora_small", "lora_down")],
 }
 
 
@@ -56,7 +61,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     tokenizer = load_tokenizer(resolve(configs[name].model))
     data = {run: load_data(config.data, tokenizer) for run, config in configs.items()}
-    looked_at = [data[PROXY].validation, [row for run in BEFORE[name] for row in data[run].test]]
+    chosen_by = [PROXY, *([RATES_OF[name]] if name in RATES_OF else [])]
+    looked_at = [
+        [row for run in chosen_by for row in data[run].validation],
+        [row for run in BEFORE[name] for row in data[run].test],
+    ]
     test = [tuple(row["input_ids"]) for row in data[name].test]
     seen = [{tuple(row["input_ids"]) for row in part} for part in looked_at]
     validated, tested = ({place for place, row in enumerate(test) if row in part} for part in seen)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import get_peft_model
-from research import changes, maps, overlap
+from research import changes, maps, overlap, writes
 from research.candidates import CANDIDATES
 from research.table import rows
 
@@ -66,6 +66,16 @@ CHANGES = {
             "together": {"together": True},
             "by chance": {"by_chance": True},
             "from inputs": {"reads": 4},
+        }.items()
+    },
+    **{
+        name: (change, {"preset": "lora", "compress": "subspace", "r": 2, "width": 4})
+        for name, change in {
+            "through base": writes.through_base(["q_proj"]),
+            "scaled writes": writes.scaled_writes(0.5),
+            "rotated writes": writes.rotated_writes,
+            "graded writes": writes.graded_writes(0.5, 0.5, 0.25),
+            "drawn both": writes.both(maps.random_reads, maps.sparse_writes(0.5, by_chance=True)),
         }.items()
     },
     "started": (changes.gradient_start, {"preset": "lora", "r": 3}),
