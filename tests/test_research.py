@@ -148,7 +148,7 @@ def difference(summary, method, other, digits):
     return f"{found.mean:+.{digits}f}% [{found.interval[0]:+.{digits}f}, {found.interval[1]:+.{digits}f}]"
 
 
-@pytest.mark.parametrize("name", ["research-dialogue", "research-readout", "research-sparse"])
+@pytest.mark.parametrize("name", ["research-dialogue", "research-readout", "research-sparse", "research-again"])
 def test_the_tables_of_the_runs_that_decide(name):
     summary, text = run_that_decided(name), " ".join(PAGE.read_text().split())
     for entry in [entry for entry in summary.values() if entry.kind != "base"]:
@@ -196,6 +196,40 @@ def test_the_differences_of_sparse():
     assert "{:.1f} MiB, that of LoRA of rank 8 is {:.1f}".format(*sizes) in text
     assert "makes half as many steps more" in text
     assert {run["steps"] for run in raw("research-sparse") if run["method"] == "lora_down_same_time"} == {91}
+
+
+def test_the_differences_of_sparse_again():
+    summary, text = run_that_decided("research-again"), " ".join(PAGE.read_text().split())
+    others = ("lora", "lora_small", "lora_down")
+    assert all(difference(summary, "sparse", other, 2) in text for other in others)
+    assert difference(summary, "lora_down", "lora", 2) in text
+    sparse = paired(summary["sparse"], summary["lora"])
+    assert [sum(each < 0 for each in paired(summary["sparse"], summary[other]).differences) for other in others] == [
+        *(12, 12, 11)
+    ]
+    assert (len(sparse.seeds), round(sparse.p_value, 4)) == (12, 0.0005)
+    assert round(paired(summary["sparse"], summary["lora_down"]).p_value, 3) == 0.001
+    ratio = summary["sparse"].step_time_ratio / summary["lora_down"].step_time_ratio
+    assert f"{ratio:.2f} times as long as one of LoRA of rank 1 on down_proj" in text
+
+
+@pytest.mark.slow
+def test_the_differences_again_without_rows_that_were_looked_at_before(capsys):
+    overlap.main(["again"])
+    told, text = capsys.readouterr().out, " ".join(PAGE.read_text().split())
+    assert "63 were validation rows" in text and "the 63 that were validation rows, 321 rows" in told
+    assert "200 test rows of an earlier run" in text and "the 200 that were test rows, 184 rows" in told
+    unseen = told.partition("the 237 that were either, 147 rows:")[2]
+    validated = told.partition("321 rows:")[2].partition("without")[0]
+    for where, lines in {
+        unseen: (
+            "lora: -0.26% [-0.74, +0.19]", "lora_small: -0.97% [-1.31, -0.62]", "lora_down: -0.53% [-0.91, -0.16]",
+        ),
+        validated: (
+            "lora: -0.45% [-0.75, -0.14]", "lora_small: -0.99% [-1.23, -0.75]", "lora_down: -0.51% [-0.77, -0.25]",
+        ),
+    }.items():  # fmt: skip
+        assert all(line in where and line.partition(": ")[2] in text for line in lines)
 
 
 @pytest.mark.slow
