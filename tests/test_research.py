@@ -148,7 +148,9 @@ def difference(summary, method, other, digits):
     return f"{found.mean:+.{digits}f}% [{found.interval[0]:+.{digits}f}, {found.interval[1]:+.{digits}f}]"
 
 
-@pytest.mark.parametrize("name", ["research-dialogue", "research-readout", "research-sparse", "research-again"])
+@pytest.mark.parametrize(
+    "name", ["research-dialogue", "research-readout", "research-sparse", "research-again", "research-reasoning"]
+)
 def test_the_tables_of_the_runs_that_decide(name):
     summary, text = run_that_decided(name), " ".join(PAGE.read_text().split())
     for entry in [entry for entry in summary.values() if entry.kind != "base"]:
@@ -211,6 +213,15 @@ def test_the_differences_of_sparse_again():
     assert round(paired(summary["sparse"], summary["lora_down"]).p_value, 3) == 0.001
     ratio = summary["sparse"].step_time_ratio / summary["lora_down"].step_time_ratio
     assert f"{ratio:.2f} times as long as one of LoRA of rank 1 on down_proj" in text
+
+
+def test_word_problems():
+    summary, text = run_that_decided("research-reasoning"), " ".join(PAGE.read_text().split())
+    assert all(difference(summary, "sparse", other, 2) in text for other in ("lora_small", "lora_down"))
+    methods = ("lora", "lora_small", "lora_down", "sparse")
+    pairs = [paired(summary[one], summary[other]) for one in methods for other in methods if one != other]
+    assert {found.direction for found in pairs} == {"not shown"}
+    assert min(methods, key=lambda method: summary[method].train_loss) == "sparse"
 
 
 @pytest.mark.slow
