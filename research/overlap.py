@@ -5,7 +5,7 @@
     python -m research.overlap again
 
 Its rows are split anew from the same dialogues: some of its test rows were validation rows of the proxy (or those by
-which its rates were chosen, where an earlier run did that), or test rows of a run before it. The differences that
+which an earlier run chose rates), or test rows of a run before it. The differences that
 docs/research.md gives, without these.
 """
 
@@ -30,8 +30,8 @@ PROXY = "dialogue"
 """Its config is the proxy's, too, with the rows by which candidates were chosen."""
 BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"], "again": ["dialogue", "readout", "sparse"]}
 """The runs that came before each."""
-RATES_OF = {"again": "sparse"}
-"""The run whose validation rows chose the rates, if it was not the run itself."""
+ALSO_VALIDATED = {"again": ["readout", "sparse"]}
+"""Runs whose validation rows count beside the proxy's: by one of them the rates were chosen."""
 PAIRS = {
     "readout": [("readout_2", other) for other in ("lora", "lora_small", "lora_down", "lora_same")],
     "sparse": [("sparse", other) for other in ("lora", "lora_small", "lora_down", "lora_fifth")],
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     tokenizer = load_tokenizer(resolve(configs[name].model))
     data = {run: load_data(config.data, tokenizer) for run, config in configs.items()}
-    chosen_by = [PROXY, *([RATES_OF[name]] if name in RATES_OF else [])]
+    chosen_by = [PROXY, *ALSO_VALIDATED.get(name, [])]
     looked_at = [
         [row for run in chosen_by for row in data[run].validation],
         [row for run in BEFORE[name] for row in data[run].test],

@@ -93,7 +93,8 @@ def main() -> None:
                 run = {"candidate": name, "rate": rate, "seed": seed, "steps": training.max_steps}
                 run |= {"train_rows": given.train_rows} if given.train_rows else {}
                 kept = json.loads(given.output.read_text()) if given.output.is_file() else []
-                if any(all(entry.get(key) == value for key, value in run.items()) for entry in kept):
+                asked = run | {"train_rows": given.train_rows}
+                if any(all(entry.get(key) == value for key, value in asked.items()) for entry in kept):
                     continue
                 started = time.perf_counter()
                 try:

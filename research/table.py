@@ -10,7 +10,7 @@ from research.candidates import CANDIDATES
 from research.run import RESULTS
 
 STEPS = 60
-"""Of the proxy; what was tried with more is told in the text."""
+"""Of the proxy; what was tried with other steps, or on other rows, is told in the text."""
 
 
 def rows() -> list[str]:
@@ -18,7 +18,7 @@ def rows() -> list[str]:
     found: dict[str, dict[float, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     sizes = {}
     for run in json.loads(RESULTS.read_text()):
-        if run["steps"] == STEPS and run["validation_loss"] is not None:
+        if run["steps"] == STEPS and "train_rows" not in run and run["validation_loss"] is not None:
             found[run["candidate"]][run["rate"]][run["seed"]] = run["validation_loss"]
             sizes[run["candidate"]] = run["trained_parameters"]
     told = []

@@ -16,6 +16,7 @@ class Written(LinearMap):
     """B, zero at the start, and a fixed tensor F: the matrix is made of both."""
 
     def __init__(self, shape: tuple[int, ...], fixed: torch.Tensor, make: Callable[..., torch.Tensor], key: Hashable):
+        """The key tells maps apart that must not be stacked on a CPU: a large F stands alone, by its layer's name."""
         super().__init__()
         self.linear_weight = nn.Parameter(torch.zeros(shape))
         self.fixed, self.make, self.key = fixed, make, key
@@ -31,13 +32,14 @@ class Written(LinearMap):
 
 
 def put(layer: Any, expand: LinearMap) -> None:
+    """Take this map for E."""
     layer.qwthn_expand[NAME] = expand
     layer.qwthn_shapes[NAME] = [tensor.shape for tensor in layer.branch_of(NAME).tensors()]
     layer.forget_prepared(NAME)
 
 
 def through_base(kinds: Sequence[str]) -> Callable[[nn.Module, Batches], None]:
-    """E = W0 B in layers of these kinds, B (d_in, r), W0 with singular values of rms 1: it writes what W0 can write."""
+    """E = W0 B in layers of these kinds, B (d_in, r), W0 with singular values of rms 1, in its own type."""
 
     def change(model: nn.Module, batches: Batches) -> None:
         for name, layer in layers_of(model).items():
@@ -81,8 +83,8 @@ def graded_writes(share: float, power: float = 0.0, across: float = 0.0) -> Call
 
     Args:
         share: Of each layer, those with the longest rows.
-        power: The norm is over the rms of those in the layer.
-        across: A layer's outputs also times its gradient's rms, over the geometric mean of all layers, to this power.
+        power: Of a row's norm over the rms of the chosen rows' norms in its layer.
+        across: Of the rms of a layer's rows over the geometric mean of all layers'.
     """
 
     def change(model: nn.Module, batches: Batches) -> None:
@@ -93,6 +95,7 @@ def graded_writes(share: float, power: float = 0.0, across: float = 0.0) -> Call
         for name, layer in layers_of(model).items():
             expand, rows = layer.qwthn_expand[NAME], norms[name]
             chosen = expand.weight != 0
+            # SparseExpand multiplies by its weight, which is 0 or 1 in the preset
             scale = (rows / rows[chosen].square().mean().sqrt()).clamp(min=1e-6) ** power
             expand.weight = torch.where(chosen, scale * (levels[name] / mean) ** across, 0.0)
             layer.forget_prepared(NAME)

@@ -22,7 +22,7 @@ COLUMNS = {
     "entanglement": "entan-\ngled",
     "expressibility": "from\nHaar",
 }
-"""Scalars that are shown, with the head of their column; all of them fit into 80 characters."""
+"""Scalars that are shown, with the head of their column: together with a name of ten characters they fit into 80."""
 IN_PERCENT = {"relative_size", "non_affinity", "circuit_share", "circuit_share_varying"}
 AFFINE = 0.01
 """Below this share of variance beyond an affine map, a core is called affine in effect."""
@@ -45,7 +45,7 @@ def _table(title: str, kind: str, groups: Mapping[Any, str], layers: Sequence[La
     overall = means(layers)
     shown = {name: head for name, head in COLUMNS.items() if overall[name] is not None}
     table = Table(title=title or None, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
-    table.add_column(kind)
+    table.add_column(kind, overflow="fold")
     for head in ("layers", *shown.values()):
         table.add_column(head, justify="right")
     for key, label in groups.items():
