@@ -32,10 +32,15 @@ def layers_of(model: nn.Module) -> dict[str, QwthnLinear]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
 
 
-def replace_core(layer: QwthnLinear, core: nn.Module) -> None:
-    layer.qwthn_core[NAME] = core.to(next(layer.base_layer.parameters()).device)
+def has_other_parts(layer: QwthnLinear) -> None:
+    """What is built of a branch is built anew, from parts that may have other shapes."""
     layer.qwthn_shapes[NAME] = [tensor.shape for tensor in layer.branch_of(NAME).tensors()]
     layer.forget_prepared(NAME)
+
+
+def replace_core(layer: QwthnLinear, core: nn.Module) -> None:
+    layer.qwthn_core[NAME] = core.to(next(layer.base_layer.parameters()).device)
+    has_other_parts(layer)
 
 
 def small_angles(model: nn.Module, batches: Batches, factor: float = 0.05) -> None:

@@ -13,7 +13,7 @@ from qweft.adapter.basis_maps import SparseExpand, SubspaceCompress
 from qweft.adapter.directions import bases_of, give
 from qweft.adapter.maps import LinearMap
 from qweft.adapter.sketch import Side
-from research.changes import NAME, Batches, inputs_of, layers_of, side, sides
+from research.changes import NAME, Batches, has_other_parts, inputs_of, layers_of, side, sides
 
 
 def fixed_reads(model: nn.Module, batches: Batches) -> None:
@@ -102,8 +102,7 @@ def layered(
             if writes:
                 place = (block, blocks, writes)
                 layer.qwthn_expand[NAME] = mixed(stacks, ("out", kind), partial(torch.zeros, out, r), place)
-            layer.qwthn_shapes[NAME] = [tensor.shape for tensor in layer.branch_of(NAME).tensors()]
-            layer.forget_prepared(NAME)
+            has_other_parts(layer)
 
     return change
 
@@ -232,8 +231,7 @@ def sparse_writes(
                 compress.reset("recorded", zero=False)
                 compress.set(side(torch.eye(layer.in_features)[:, read]))
                 layer.qwthn_compress[NAME] = compress
-            layer.qwthn_shapes[NAME] = [tensor.shape for tensor in layer.branch_of(NAME).tensors()]
-            layer.forget_prepared(NAME)
+            has_other_parts(layer)
 
     return change
 

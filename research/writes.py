@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from qweft.adapter.maps import LinearMap
-from research.changes import NAME, Batches, layers_of
+from research.changes import NAME, Batches, has_other_parts, layers_of
 from research.maps import sparse_writes, whole_gradients
 
 
@@ -34,8 +34,7 @@ class Written(LinearMap):
 def put(layer: Any, expand: LinearMap) -> None:
     """Take this map for E."""
     layer.qwthn_expand[NAME] = expand
-    layer.qwthn_shapes[NAME] = [tensor.shape for tensor in layer.branch_of(NAME).tensors()]
-    layer.forget_prepared(NAME)
+    has_other_parts(layer)
 
 
 def through_base(kinds: Sequence[str]) -> Callable[[nn.Module, Batches], None]:
@@ -98,7 +97,7 @@ def graded_writes(share: float, power: float = 0.0, across: float = 0.0) -> Call
             # SparseExpand multiplies by its weight, which is 0 or 1 in the preset
             scale = (rows / rows[chosen].square().mean().sqrt()).clamp(min=1e-6) ** power
             expand.weight = torch.where(chosen, scale * (levels[name] / mean) ** across, 0.0)
-            layer.forget_prepared(NAME)
+            has_other_parts(layer)
 
     return change
 

@@ -115,6 +115,36 @@ def test_it_starts_as_the_base_model_and_all_of_it_is_trained(name):
     assert not [n for n, p in trained.items() if torch.equal(p, start[n])]
 
 
+def test_writes_are_those_of_their_formulas():
+    """E at B = 1, against the base weight, the gradient's rows and a rotation's own property."""
+    adapter = {"compress": "subspace", "r": 1, "width": 4, "target_modules": ["down_proj"]}
+
+    def written(change):
+        model = get_peft_model(tiny_llama(), QwthnConfig.preset("lora", **adapter))
+        find_bases(model, [BATCH])
+        change(model, [BATCH])
+        layer = next(iter(changes.layers_of(model).values()))
+        with torch.no_grad():
+            layer.qwthn_expand["default"].linear_weight.fill_(1.0)
+        gradient = next(iter(maps.whole_gradients(model, [BATCH]).values()))
+        return (
+            layer.qwthn_expand["default"].matrix().detach()[:, 0],
+            layer.get_base_layer().weight,
+            gradient.norm(dim=1),
+        )
+
+    found, weight, _ = written(writes.through_base(["down_proj"]))
+    wanted = weight.sum(1) / weight.norm() * min(weight.shape) ** 0.5
+    torch.testing.assert_close(found, wanted)
+    found, _, norms = written(writes.scaled_writes(2))
+    torch.testing.assert_close(found, norms**2 / norms.square().mean())
+    found, _, norms = written(writes.rotated_writes)
+    assert found.square().sum().item() == pytest.approx(len(found), rel=1e-5) and found.std() > 0.1
+    found, _, norms = written(writes.graded_writes(0.5, 1))
+    chosen = norms >= norms.topk(round(len(norms) / 2)).values[-1]
+    torch.testing.assert_close(found, torch.where(chosen, norms / norms[chosen].square().mean().sqrt(), 0.0))
+
+
 def test_pairs_are_products_of_signs():
     """Against the circuit's state by hand: with no CRZ and no angles, <Z_i Z_j> = cos(x_i) cos(x_j)."""
     from qweft.adapter.functions import make_function
