@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -24,6 +25,7 @@ from research.changes import (
     step,
     with_core,
 )
+from research.circuits import ArctanCore, OtherCircuitCore, ScaledCore, instead, several_reads, weighted_bonds
 from research.maps import (
     even_tokens,
     fixed_reads,
@@ -37,6 +39,7 @@ from research.maps import (
     tied,
     without_leading_inputs,
 )
+from research.networks import lorta, metatt
 from research.writes import both, graded_writes, rotated_writes, scaled_writes, through_base
 
 ATTENTION = ["q_proj", "v_proj"]
@@ -57,6 +60,8 @@ class Candidate:
         change: What no config can say.
         part_rates: Rates of parts, as multiples of the rate.
         basis_rows: Training rows by whose gradient directions are found.
+        decay: AdamW's weight decay by part; asks for a rate of each of these in part_rates.
+        constant: Parts whose rate does not fall after the warm-up; likewise.
     """
 
     adapter: dict[str, Any]
@@ -65,6 +70,13 @@ class Candidate:
     change: Callable[[nn.Module, Batches], None] | None = None
     part_rates: dict[str, float] = field(default_factory=dict)
     basis_rows: int = 64
+    decay: dict[str, float] = field(default_factory=dict)
+    constant: tuple[str, ...] = ()
+
+    @property
+    def optimizes(self) -> bool:
+        """Whether the optimizer is to treat parts differently in more than their rates."""
+        return bool(self.decay or self.constant)
 
 
 def lora(r: int, targets: list[str], *rates: float) -> Candidate:
@@ -72,10 +84,16 @@ def lora(r: int, targets: list[str], *rates: float) -> Candidate:
 
 
 def recorded(
-    expected: str, change: Any = None, part_rates: dict[str, float] | None = None, **changes: Any
+    expected: str,
+    change: Any = None,
+    part_rates: dict[str, float] | None = None,
+    decay: dict[str, float] | None = None,
+    constant: tuple[str, ...] = (),
+    **changes: Any,
 ) -> Candidate:
     adapter = {"preset": "qtha", **SIZES, "target_modules": ATTENTION, **changes}
-    return Candidate(adapter, expected, (5e-3, 1e-2, 2e-2), change, part_rates or {})
+    rates = (5e-3, 1e-2, 2e-2)
+    return Candidate(adapter, expected, rates, change, part_rates or {}, decay=decay or {}, constant=constant)
 
 
 def basis(expected: str, r: int = 24, targets: list[str] = BEST, **changes: Any) -> Candidate:
@@ -142,6 +160,18 @@ def reads(
     """C is trained between `width` directions of the gradient, and E is dense."""
     adapter = {"preset": "lora", "compress": "subspace", "r": 1, "width": width, "target_modules": targets, **changes}
     return Candidate(adapter, expected, (8e-3, 1.6e-2), change, basis_rows=rows)
+
+
+def summed(expected: str, share: float, width: int, core: str = "quantum_gated") -> Candidate:
+    """Four reads of `width` directions, weighted by a circuit and summed, written to a share of the outputs."""
+    adapter = {"preset": "lora", "core": core, "compress": "subspace", "r": 4, "width": width, "circuit_layers": 1}
+    return Candidate({**adapter, "target_modules": ALL}, expected, (8e-3, 1.6e-2), several_reads(share), basis_rows=16)
+
+
+def one_network(expected: str, change: Any, r: int, targets: list[str]) -> Candidate:
+    """Dense C and E for all layers, by size, and K along the axes of block and kind."""
+    adapter = {"preset": "mpo", "compress": "dense", "expand": "dense", "r": r, "target_modules": targets}
+    return Candidate(adapter, expected, (5e-3, 1e-2, 2e-2), change)
 
 
 def network(expected: str, change: Any, targets: list[str] = ALL, r: int = 1, **changes: Any) -> Candidate:
@@ -324,6 +354,39 @@ CANDIDATES = {
     "lora_1_best_layers": lora(1, BEST, 4e-3, 8e-3),
     "lora_1_down": lora(1, ["down_proj"], 8e-3, 1.6e-2),
     "qtha": recorded("as in docs/results.md: 0.05 behind LoRA of its size"),
+    "scaled_circuit": recorded(
+        "a little better than qtha: inputs are small, and scales can learn it", instead(ScaledCore)
+    ),
+    "fast_scales": recorded(
+        "better than scaled_circuit by 0.01: scales have far to go", instead(ScaledCore), {"circuit": 10.0}
+    ),
+    "fast_network": recorded("a little better than qtha", None, {"tensor_network": 3.0}),
+    "slow_network": recorded("a little worse than qtha", None, {"tensor_network": 0.3}),
+    "decayed": recorded(
+        "no change in 60 steps", None, {"circuit": 1.0}, dict.fromkeys(("circuit", "tensor_network", "linear"), 1.0)
+    ),
+    "decayed_angles": recorded("no change: the angles matter little", None, {"circuit": 1.0}, {"circuit": 10.0}),
+    "decayed_network": recorded("a little worse", None, {"tensor_network": 1.0}, {"tensor_network": 1.0}),
+    "constant_angles": recorded("no change: the angles matter little", None, {"circuit": 1.0}, None, ("circuit",)),
+    "constant_network": recorded(
+        "a little worse: the last steps are to be short", None, {"tensor_network": 1.0}, None, ("tensor_network",)
+    ),
+    "upload_once": recorded("no change", reupload=False),
+    "upload_arctan": recorded("no change: the inputs are small", instead(ArctanCore)),
+    "upload_products": recorded(
+        "a little worse: products of small inputs are smaller", instead(partial(OtherCircuitCore, products=True))
+    ),
+    "pairs": recorded("a little better: ten numbers instead of four", instead(partial(OtherCircuitCore, pairs=True))),
+    "weighted_bonds": recorded("as mpo: a gate from one on", weighted_bonds("quantum")),
+    "weighted_bonds_mlp": recorded("as the circuit", weighted_bonds("mlp")),
+    "mpo": recorded("as qtha: the circuit matters little", core="linear"),
+    "metatt": one_network("better than qtha at its size, worse than LoRA of it", metatt, 24, ATTENTION),
+    "metatt_all": one_network("better than metatt by 0.03: all layers", metatt, 11, ALL),
+    "lorta_all": one_network("a little worse than metatt_all", lorta, 12, ALL),
+    "summed": summed("as sparse: reads cost little, and a gate costs nothing", 0.234, 16),
+    "summed_mlp": summed("as the circuit", 0.234, 16, "mlp_gated"),
+    "summed_fourier": summed("as the circuit", 0.234, 16, "fourier_gated"),
+    "summed_wide": summed("a little better than sparse at 1.5 times the size", 0.32, 32),
     "near_identity": recorded("better than qtha: it starts as its classical part", small_angles),
     "fast_angles": recorded("no change: the angles matter little", None, {"circuit": 10.0}),
     "slow_angles": recorded("no change: the angles matter little", None, {"circuit": 0.1}),

@@ -200,6 +200,13 @@ def random_reads(model: nn.Module, batches: Batches) -> None:
         compress.set(side(torch.linalg.qr(torch.randn(layer.in_features, compress.count)).Q))
 
 
+def writes_where(norm: torch.Tensor, r: int, count: int) -> SparseExpand:
+    """E to the so many outputs of the largest norm."""
+    expand = SparseExpand(r, count, len(norm), "gradient")
+    expand.set(Side(norm[:, None], norm))
+    return expand
+
+
 def sparse_writes(
     share: float, together: bool = False, least: int = 4, reads: int = 0, by_chance: bool = False
 ) -> Callable[[nn.Module, Batches], None]:
@@ -221,10 +228,9 @@ def sparse_writes(
         every = torch.cat(list(norms.values()))
         bound = every.topk(round(share * len(every))).values[-1]
         for name, layer in layers_of(model).items():
-            norm, out = norms[name], layer.out_features
-            count = max(least, int((norm >= bound).sum())) if together else round(share * out)
-            layer.qwthn_expand[NAME] = SparseExpand(layer.qwthn_r[NAME], count, out, "gradient")
-            layer.qwthn_expand[NAME].set(Side(norm[:, None], norm))
+            norm = norms[name]
+            count = max(least, int((norm >= bound).sum())) if together else round(share * len(norm))
+            layer.qwthn_expand[NAME] = writes_where(norm, layer.qwthn_r[NAME], count)
             if reads:
                 read = gradients[name].norm(dim=0).topk(reads).indices.sort().values
                 compress = SubspaceCompress(layer.in_features, reads, layer.qwthn_r[NAME], "gradient")

@@ -28,9 +28,11 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.files import write_json
 from qweft.models.load import load_model
+from qweft.training.beside import ALONE
 from qweft.training.loop import DivergedError, fit
 from research.candidates import CANDIDATES, Candidate
 from research.changes import count
+from research.optimizing import Optimizing, Parts
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs/research-dialogue.yaml"
@@ -55,7 +57,8 @@ def tried(loaded: Any, data: Any, training: Any, candidate: Candidate, rate: flo
             candidate.change(model, batches)
         size = count(model.parameters())
         try:
-            fitted = fit(model, data.train, pad, budget, "training")
+            beside = Optimizing(parts=Parts(candidate.decay, candidate.constant)) if candidate.optimizes else ALONE
+            fitted = fit(model, data.train, pad, budget, "training", beside)
         except DivergedError:
             return {"trained_parameters": size, "validation_loss": None}
         found = held_out_loss(model, data.validation, pad, 16)

@@ -1,12 +1,13 @@
 """What the candidates of docs/research.md do to an adapter: it starts as the base model, and all of it is trained."""
 
 import json
+from functools import partial, reduce
 from pathlib import Path
 
 import pytest
 import torch
 from peft import get_peft_model
-from research import changes, maps, overlap, writes
+from research import changes, circuits, maps, networks, overlap, writes
 from research.candidates import CANDIDATES
 from research.table import rows
 
@@ -21,6 +22,7 @@ TOKENS = torch.arange(24).view(2, 12)
 BATCH = {"input_ids": TOKENS, "labels": TOKENS}
 IN_BASES = {"compress": "basis", "expand": "basis", "r": 4, "qubits": 3, "circuit_layers": 1}
 DENSE = {"compress": "dense", "expand": "dense", "r": 3, "circuit_layers": 1}
+RECORDED = {"preset": "qtha", "r": 3, "circuit_layers": 1, "width": 16, "bond_dimension": 2}
 CHANGES = {
     "activations": (changes.activation_directions, {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4}),
     "diagonal": (changes.diagonal, {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4}),
@@ -78,6 +80,20 @@ CHANGES = {
             "drawn both": writes.both(maps.random_reads, maps.sparse_writes(0.5, by_chance=True)),
         }.items()
     },
+    "scaled circuit": (circuits.instead(circuits.ScaledCore), RECORDED),
+    "arctan": (circuits.instead(circuits.ArctanCore), RECORDED),
+    "products": (circuits.instead(partial(circuits.OtherCircuitCore, products=True)), RECORDED),
+    "pairs": (circuits.instead(partial(circuits.OtherCircuitCore, pairs=True)), RECORDED),
+    **{f"bonds {name}": (circuits.weighted_bonds(name), RECORDED) for name in ("quantum", "mlp")},
+    **{
+        f"several reads {core}": (
+            circuits.several_reads(0.5),
+            {"preset": "lora", "core": core, "compress": "subspace", "r": 3, "width": 4, "circuit_layers": 1},
+        )
+        for core in ("quantum_gated", "mlp_gated")
+    },
+    "metatt": (networks.metatt, {"preset": "mpo", "compress": "dense", "expand": "dense", "r": 3}),
+    "lorta": (networks.lorta, {"preset": "mpo", "compress": "dense", "expand": "dense", "r": 3}),
     "started": (changes.gradient_start, {"preset": "lora", "r": 3}),
     "shared": (changes.shared_maps, {"preset": "qtha", **DENSE}),
     "small": (changes.small_angles, {"preset": "qtha", **DENSE}),
@@ -93,7 +109,8 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_it_starts_as_the_base_model_and_all_of_it_is_trained(name):
     change, adapter = CHANGES[name]
-    preset = adapter.pop("preset") if "preset" in adapter else "qtha"
+    adapter = dict(adapter)
+    preset = adapter.pop("preset")
     base = tiny_llama()(**BATCH).logits
     model = get_peft_model(tiny_llama(), QwthnConfig.preset(preset, target_modules=["q_proj", "down_proj"], **adapter))
     find_bases(model, [BATCH])
@@ -155,6 +172,157 @@ def test_pairs_are_products_of_signs():
     z = c.cos()[0]
     wanted = torch.stack([*z, z[1] * z[0], z[2] * z[0], z[2] * z[1], *c[0]])
     torch.testing.assert_close(found[0], wanted)
+
+
+def adapted(change, **adapter):
+    """A tiny model's first adapted layer, changed, with random numbers wherever some are trained."""
+    model = get_peft_model(
+        tiny_llama(), QwthnConfig.preset(adapter.pop("preset"), target_modules=["q_proj"], **adapter)
+    )
+    find_bases(model, [BATCH])
+    change(model, [BATCH])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_()
+    return next(iter(changes.layers_of(model).values()))
+
+
+def branch_output(layer, x):
+    """E core(C x): alpha / r is 2 in every preset."""
+    return (layer(x) - layer.get_base_layer()(x)).detach() / 2.0
+
+
+def test_scales_stand_before_and_behind_the_circuit():
+    """With one at their places it is qtha's own core; with others its input and output are scaled."""
+    layer = adapted(circuits.instead(circuits.ScaledCore), **RECORDED)
+    core, c = layer.qwthn_core["default"], torch.randn(5, 3)
+    prepared = core.function.prepare([core.angles.detach()])
+    a, b = core.input_factors.detach(), core.output_factors.detach()
+    found = core.features(c, *prepared, a, b)
+    torch.testing.assert_close(found, torch.cat([b * core.function.values(a * c, *prepared), c], -1))
+
+
+def test_a_core_put_in_its_place_keeps_what_both_have():
+    model = get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", target_modules=["q_proj"], r=3, circuit_layers=1))
+    before = {name: value.clone() for name, value in model.state_dict().items() if "qwthn_core" in name}
+    circuits.instead(circuits.ScaledCore)(model, [BATCH])
+    after = model.state_dict()
+    assert before and all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_products_and_pairs_by_hand():
+    """No trained angle, one layer: CRZ(c_i c_j) is diagonal and stands before the measurement, so it changes no Z."""
+    from qweft.adapter.functions import make_function
+
+    c = torch.tensor([[0.3, -0.7, 1.1]])
+    function = make_function("quantum", 3, 1, True, None)
+    angles = torch.zeros(function.ansatz.parameters)
+    z = c.cos()[0]
+    for products in (False, True):
+        core = circuits.OtherCircuitCore(3, function, products=products, pairs=True)
+        wanted = torch.stack([*z, z[1] * z[0], z[2] * z[0], z[2] * z[1], *c[0]])
+        torch.testing.assert_close(core.features(c, angles)[0], wanted)
+    # RY angles behind them bring them to light: step 3 of the layer, all other angles zero
+    angles[3:6] = torch.tensor([0.8, -0.5, 1.3])
+    found = circuits.OtherCircuitCore(3, function, products=True).features(c, angles)[0, :3]
+    t, y = angles[3:6].double(), c[0].double()
+    state = reduce(torch.kron, [torch.stack([(x / 2).cos(), (x / 2).sin()]) for x in y]).cfloat()
+    bits = torch.arange(8)[:, None] >> torch.tensor([2, 1, 0]) & 1
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        state = state * torch.exp(0.5j * bits[:, i] * (2 * bits[:, j] - 1) * y[i] * y[j])
+    turn = [torch.stack([torch.stack([a.cos(), -a.sin()]), torch.stack([a.sin(), a.cos()])]) for a in t / 2]
+    chance = (reduce(torch.kron, turn).cfloat() @ state).abs().square()
+    torch.testing.assert_close(found, chance @ (1.0 - 2.0 * bits), atol=1e-5, rtol=1e-5)
+    plain = circuits.OtherCircuitCore(3, function).features(c, angles)[:, :3]
+    torch.testing.assert_close(plain, function_values(function, c, angles), atol=1e-5, rtol=1e-5)
+
+
+def function_values(function, c, angles):
+    function.make_ready()
+    return function.values(c, *function.prepare([angles]))
+
+
+def test_bonds_are_weighted_one_by_one():
+    """Against the operator's dense matrix: g = 1 gives E, and each value of the bond its own share of it."""
+    layer = adapted(circuits.weighted_bonds("quantum"), **RECORDED)
+    core, opened = layer.qwthn_core["default"], layer.qwthn_expand["default"]
+    shares = opened.matrix().detach().unflatten(-1, (opened.bond, 3))
+    torch.testing.assert_close(shares.sum(-2), opened.inside.matrix().detach())
+    x = torch.randn(4, layer.in_features)
+    c = x @ layer.qwthn_compress["default"].matrix().detach().T
+    prepared = core.angles_of([tensor.detach() for tensor in core.tensors()])
+    g = core.factors(c, *prepared).detach()
+    assert g.std(0).min() > 0
+    wanted = torch.einsum("tb,obr,rs,ts->to", g, shares, core.linear_weight.detach(), c)
+    torch.testing.assert_close(branch_output(layer, x), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_several_reads_make_one_number():
+    adapter = {"core": "quantum_gated", "compress": "subspace", "r": 3, "width": 4, "circuit_layers": 1}
+    layer = adapted(circuits.several_reads(0.5), preset="lora", **adapter)
+    core, expand = layer.qwthn_core["default"], layer.qwthn_expand["default"].matrix().detach()
+    assert expand.shape[1] == 1
+    x = torch.randn(4, layer.in_features)
+    c = x @ layer.qwthn_compress["default"].matrix().detach().T
+    g = core.factors(c, *core.angles_of([tensor.detach() for tensor in core.tensors()])).detach()
+    torch.testing.assert_close(branch_output(layer, x), (g * c).sum(-1, keepdim=True) @ expand.T, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["metatt", "lorta"])
+def test_one_network_has_axes_for_block_and_kind(name):
+    model = get_peft_model(
+        tiny_llama(),
+        QwthnConfig.preset("mpo", compress="dense", expand="dense", r=3, target_modules=["q_proj", "o_proj"]),
+    )
+    getattr(networks, name)(model, [BATCH])
+    layers = changes.layers_of(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_()
+    held = {
+        part: {id(getattr(layer, f"qwthn_{part}")["default"]) for layer in layers.values()}
+        for part in ("compress", "expand")
+    }
+    sizes = {(layer.in_features, layer.out_features) for layer in layers.values()}
+    assert [len(found) for found in held.values()] == [len({size[end] for size in sizes}) for end in (0, 1)]
+    cores = [layer.qwthn_core["default"] for layer in layers.values()]
+    blocks, kinds = ({id(getattr(core, axis)) for core in cores} for axis in ("block", "kind"))
+    assert len(cores) == len(blocks) * len(kinds) > len(blocks) > 1
+    x = torch.randn(4, next(iter(layers.values())).in_features)
+    for layer in layers.values():
+        c, e = (getattr(layer, f"qwthn_{part}")["default"].weight.detach() for part in ("compress", "expand"))
+        core = layer.qwthn_core["default"]
+        block, kind = core.block.detach(), core.kind.detach()
+        k = block @ kind if name == "metatt" else torch.diag(block * kind)
+        torch.testing.assert_close(branch_output(layer, x), x @ (e @ k @ c).T, atol=1e-4, rtol=1e-4)
+
+
+def test_parts_have_decay_and_schedules_of_their_own(tmp_path):
+    """A part's weights shrink by rate * decay a step where nothing else moves them; a constant rate does not fall."""
+    from research.optimizing import Parts
+    from transformers import TrainingArguments
+    from transformers.trainer_callback import TrainerControl, TrainerState
+
+    weights = {part: torch.nn.Parameter(torch.ones(2)) for part in ("circuit", "linear")}
+    groups = [{"params": [weight], "part": part, "lr": 0.1} for part, weight in weights.items()]
+    optimizer = torch.optim.AdamW(groups)
+    falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / 10)
+    args = TrainingArguments(str(tmp_path), warmup_steps=1, use_cpu=True, report_to=[])
+    callback, state, control = Parts({"circuit": 1.0}, ("linear",)), TrainerState(max_steps=10), TrainerControl()
+    callback.on_train_begin(args, state, control, optimizer=optimizer)
+    for step in range(3):
+        for weight in weights.values():
+            weight.grad = torch.zeros(2)
+        state.global_step = step
+        callback.on_pre_optimizer_step(args, state, control, optimizer=optimizer)
+        rates = {group["part"]: group["lr"] for group in optimizer.param_groups}
+        assert rates["circuit"] == pytest.approx(0.1 * (1 - step / 10)) and rates["linear"] == pytest.approx(0.1)
+        optimizer.step()
+        falling.step()
+    assert weights["circuit"][0].item() == pytest.approx((1 - 0.1) * (1 - 0.09) * (1 - 0.08))
+    assert weights["linear"][0].item() == 1
 
 
 def test_each_candidate_says_what_was_expected():

@@ -253,13 +253,17 @@ class GatedFunctionCore(FunctionCore):
         """Q kaiming-uniform."""
         nn.init.kaiming_uniform_(self.quantum_weight)
 
-    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """(1 + Q q(t)) * c."""
+    def factors(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        """1 + Q q(t)."""
         *prepared, q = angles
         read = c[..., : self.function.r]
         size = read.square().mean(-1, keepdim=True).add(SMALLEST).sqrt()
         values = self.function_values(read / size * self.function.input_scale, *prepared)
-        return (1 + values @ q.to(values.dtype).mT) * c
+        return 1 + values @ q.to(values.dtype).mT
+
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
+        """(1 + Q q(t)) * c."""
+        return self.factors(c, *angles) * c
 
 
 def make_core(

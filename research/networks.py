@@ -1,0 +1,51 @@
+"""Networks with axes for the layer and the module, as other methods have them: one for all layers, no circuit."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from qweft.adapter.cores import Core
+from research.changes import NAME, Batches, layers_of, replace_core
+
+
+class AxesCore(Core):
+    """h = K c, K made of a tensor of the layer's block and one of its kind, each in common with others."""
+
+    def __init__(self, block: nn.Parameter, kind: nn.Parameter):
+        super().__init__()
+        self.block, self.kind = block, kind
+
+    def tensors(self) -> list[torch.Tensor]:
+        return [self.block, self.kind]
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """K = G2 G3 of matrices (r, r), diag(a * b) of vectors (r,)."""
+        block, kind = tensors
+        if block.ndim == expand.ndim:
+            return expand @ block @ kind
+        return expand * (block * kind).unsqueeze(-2)
+
+
+def with_axes(start: Callable[[int], torch.Tensor]) -> Callable[[nn.Module, Batches], None]:
+    """One C for all layers of an input size, one E for all of an output size, K made along the axes."""
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        maps: dict[tuple[str, int], nn.Module] = {}
+        axes: dict[str, nn.Parameter] = {}
+        for name, layer in layers_of(model).items():
+            r, block = layer.qwthn_r[NAME], next(part for part in name.split(".") if part.isdigit())
+            compress, expand = layer.qwthn_compress, layer.qwthn_expand
+            compress[NAME] = maps.setdefault(("in", layer.in_features), compress[NAME])
+            expand[NAME] = maps.setdefault(("out", layer.out_features), expand[NAME])
+            both = [axes.setdefault(key, nn.Parameter(start(r))) for key in (block, name.rpartition(".")[2])]
+            replace_core(layer, AxesCore(*both))
+
+    return change
+
+
+metatt = with_axes(torch.eye)
+"""MetaTT-4D (arXiv 2506.09105), C G2[block] G3[kind] E, both ones at the start; its end cores here are by size."""
+
+lorta = with_axes(torch.ones)
+"""LoRTA (arXiv 2410.04060) without its axis for heads: sum over k of E_k a_k[block] b_k[kind] C_k; both ones."""
