@@ -25,7 +25,15 @@ from research.changes import (
     step,
     with_core,
 )
-from research.circuits import ArctanCore, OtherCircuitCore, ScaledCore, instead, several_reads, weighted_bonds
+from research.circuits import (
+    ArctanCore,
+    OtherCircuitCore,
+    ScaledCore,
+    instead,
+    several_reads,
+    weighted_bonds,
+    without_circuit,
+)
 from research.maps import (
     even_tokens,
     fixed_reads,
@@ -60,7 +68,7 @@ class Candidate:
         change: What no config can say.
         part_rates: Rates of parts, as multiples of the rate.
         basis_rows: Training rows by whose gradient directions are found.
-        decay: AdamW's weight decay by part; asks for a rate of each of these in part_rates.
+        decay: AdamW's weight decay by part; asks for a rate of some part in part_rates.
         constant: Parts whose rate does not fall after the warm-up; likewise.
     """
 
@@ -162,10 +170,10 @@ def reads(
     return Candidate(adapter, expected, (8e-3, 1.6e-2), change, basis_rows=rows)
 
 
-def summed(expected: str, share: float, width: int, core: str = "quantum_gated") -> Candidate:
+def summed(expected: str, share: float, width: int, core: str = "quantum_gated", weighted: bool = True) -> Candidate:
     """Four reads of `width` directions, weighted by a circuit and summed, written to a share of the outputs."""
     adapter = {"preset": "lora", "core": core, "compress": "subspace", "r": 4, "width": width, "circuit_layers": 1}
-    return Candidate({**adapter, "target_modules": ALL}, expected, (8e-3, 1.6e-2), several_reads(share), basis_rows=16)
+    return Candidate({**adapter, "target_modules": ALL}, expected, (4e-3, 8e-3), several_reads(share, weighted))
 
 
 def one_network(expected: str, change: Any, r: int, targets: list[str]) -> Candidate:
@@ -379,13 +387,14 @@ CANDIDATES = {
     "pairs": recorded("a little better: ten numbers instead of four", instead(partial(OtherCircuitCore, pairs=True))),
     "weighted_bonds": recorded("as mpo: a gate from one on", weighted_bonds("quantum")),
     "weighted_bonds_mlp": recorded("as the circuit", weighted_bonds("mlp")),
-    "mpo": recorded("as qtha: the circuit matters little", core="linear"),
+    "without_circuit": recorded("as qtha: the circuit matters little", without_circuit),
     "metatt": one_network("better than qtha at its size, worse than LoRA of it", metatt, 24, ATTENTION),
     "metatt_all": one_network("better than metatt by 0.03: all layers", metatt, 11, ALL),
     "lorta_all": one_network("a little worse than metatt_all", lorta, 12, ALL),
     "summed": summed("as sparse: reads cost little, and a gate costs nothing", 0.234, 16),
     "summed_mlp": summed("as the circuit", 0.234, 16, "mlp_gated"),
     "summed_fourier": summed("as the circuit", 0.234, 16, "fourier_gated"),
+    "summed_plain": summed("as the circuit", 0.234, 16, weighted=False),
     "summed_wide": summed("a little better than sparse at 1.5 times the size", 0.32, 32),
     "near_identity": recorded("better than qtha: it starts as its classical part", small_angles),
     "fast_angles": recorded("no change: the angles matter little", None, {"circuit": 10.0}),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.adapter.cores import FunctionCore, GatedFunctionCore, LinearFunctionCore
+from qweft.adapter.cores import FunctionCore, GatedFunctionCore, LinearCore, LinearFunctionCore
 from qweft.adapter.functions import make_function
 from qweft.adapter.maps import LinearMap, MpoExpand
 from qweft.circuit.description import Circuit, Gate
@@ -55,14 +55,14 @@ class ScaledCore(LinearFunctionCore):
 
 
 class ArctanCore(LinearFunctionCore):
-    """h = Q q(2 arctan c) + K c: no value of c turns a qubit more than once."""
+    """h = Q q(2 arctan(c / 2)) + K c: as c where it is small, and no upload turns a qubit by more than pi."""
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.function_values(2 * c.arctan(), *angles), c], -1)
+        return torch.cat([self.function_values(2 * (c / 2).arctan(), *angles), c], -1)
 
 
 def with_products(circuit: Circuit) -> Circuit:
-    """After each RY(c_i) of qubit i also CRZ(c_i c_j), control i, target j = i + 1; these inputs follow the first n."""
+    """After each row of uploads CRZ(c_i c_j), control i, target j = i + 1; these n inputs follow the first n."""
     n, gates = circuit.qubits, []
     for gate, after in zip(circuit.gates, [*circuit.gates[1:], None], strict=True):
         gates.append(gate)
@@ -113,26 +113,27 @@ class OpenExpand(LinearMap):
 
     def __init__(self, expand: MpoExpand):
         super().__init__()
-        self.inside = expand
+        self.weight, self.operator = expand.weight, expand.operator
+        self.close, self.key = expand.contract, expand.form()
 
     @property
     def bond(self) -> int:
         """D."""
-        return int(self.inside.operator.cores[1].shape[-1])
+        return int(self.operator.cores[1].shape[-1])
 
     def tensors(self) -> list[torch.Tensor]:
-        return self.inside.tensors()
+        return [self.weight, *self.operator.cores]
 
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         first, one, two, three, four = tensors
         closed = [
-            self.inside.contract([first, one, two[..., b : b + 1], three[..., b : b + 1, :, :, :], four])
+            self.close([first, one, two[..., b : b + 1], three[..., b : b + 1, :, :, :], four])
             for b in range(self.bond)
         ]
         return torch.cat(closed, -1)
 
     def form(self) -> Hashable:
-        return "open", self.inside.form()
+        return "open", self.key
 
 
 class BondCore(GatedFunctionCore):
@@ -148,8 +149,7 @@ class BondCore(GatedFunctionCore):
 
     def _add_matrices(self, r: int) -> None:
         self.quantum_weight = nn.Parameter(torch.zeros(self.bond, self.function.r))
-        self.linear_weight = nn.Parameter(torch.empty(r, r))
-        nn.init.kaiming_uniform_(self.linear_weight)
+        self.linear_weight = nn.Parameter(torch.zeros(r, r))
 
     def tensors(self) -> list[torch.Tensor]:
         return [*super().tensors(), self.linear_weight]
@@ -172,12 +172,12 @@ def weighted_bonds(name: str) -> Callable[[nn.Module, Batches], None]:
     def change(model: nn.Module, batches: Batches) -> None:
         for layer in layers_of(model).values():
             opened = OpenExpand(layer.qwthn_expand[NAME])
-            old = layer.qwthn_core[NAME].function
-            function = make_function(name, old.r, old.uploads, True, None)
+            old: Any = layer.qwthn_core[NAME]
+            function = make_function(name, old.function.r, old.function.uploads, True, None)
             core = BondCore(layer.qwthn_r[NAME], function, opened.bond)
-            angles = function.draw().uniform_(-torch.pi, torch.pi)
             with torch.no_grad():
-                for held, value in function.start(angles, "recorded").items():
+                core.linear_weight.copy_(old.linear_weight)
+                for held, value in function.start(old.angles.detach(), "recorded").items():
                     getattr(core, held).copy_(value)
             layer.qwthn_expand[NAME] = opened
             replace_core(layer, core)
@@ -192,8 +192,25 @@ class SumCore(GatedFunctionCore):
         return expand.expand(*expand.shape[:-1], self.circuit_features)
 
 
-def several_reads(share: float) -> Callable[[nn.Module, Batches], None]:
-    """The sum above of what C reads, written by one column to a share of the outputs, as the preset sparse does."""
+def without_circuit(model: nn.Module, batches: Batches) -> None:
+    """h = K c with qtha's own K, so that all else starts as in qtha."""
+    for layer in layers_of(model).values():
+        core = LinearCore(layer.qwthn_r[NAME])
+        with torch.no_grad():
+            core.linear_weight.copy_(layer.qwthn_core[NAME].linear_weight)
+        replace_core(layer, core)
+
+
+def several_reads(share: float, weighted: bool = True) -> Callable[[nn.Module, Batches], None]:
+    """The sum above of what C reads, written by one column to a share of the outputs, as `sparse_writes` does.
+
+    While G is zero the rows of C have one gradient, so AdamW moves their sum four times as fast as one row, and it
+    starts twice as long: rates are not those of `sparse`.
+
+    Args:
+        share: Of each layer.
+        weighted: Whether G and the circuit are trained; G stays zero otherwise, and the sum is plain.
+    """
 
     def change(model: nn.Module, batches: Batches) -> None:
         instead(SumCore)(model, batches)
@@ -202,5 +219,7 @@ def several_reads(share: float) -> Callable[[nn.Module, Batches], None]:
             norm = gradients[name].norm(dim=1)
             layer.qwthn_expand[NAME] = writes_where(norm, 1, round(share * len(norm)))
             has_other_parts(layer)
+            if not weighted:
+                layer.qwthn_core[NAME].requires_grad_(False)
 
     return change

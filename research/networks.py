@@ -20,10 +20,10 @@ class AxesCore(Core):
         return [self.block, self.kind]
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """K = G2 G3 of matrices (r, r), diag(a * b) of vectors (r,)."""
+        """K = G3 G2 of matrices (r, r), the block's G2 next to C; diag(a * b) of vectors (r,)."""
         block, kind = tensors
         if block.ndim == expand.ndim:
-            return expand @ block @ kind
+            return expand @ kind @ block
         return expand * (block * kind).unsqueeze(-2)
 
 
@@ -45,7 +45,9 @@ def with_axes(start: Callable[[int], torch.Tensor]) -> Callable[[nn.Module, Batc
 
 
 metatt = with_axes(torch.eye)
-"""MetaTT-4D (arXiv 2506.09105), C G2[block] G3[kind] E, both ones at the start; its end cores here are by size."""
+"""As MetaTT-4D (arXiv 2506.09105): C, G2[block], G3[kind], E from the input on.
+
+Its two ends are here one for each size, C starts as LoRA's first matrix, E at zero, G2 and G3 at ones."""
 
 lorta = with_axes(torch.ones)
 """LoRTA (arXiv 2410.04060) without its axis for heads: sum over k of E_k a_k[block] b_k[kind] C_k; both ones."""

@@ -12,6 +12,7 @@ from research.candidates import CANDIDATES
 from research.table import rows
 
 from qweft import QwthnConfig, find_bases
+from qweft.adapter.maps import MpoExpand
 from qweft.comparison.pairing import paired
 from qweft.comparison.results import Run
 from qweft.comparison.summary import findings, summarise
@@ -84,6 +85,7 @@ CHANGES = {
     "arctan": (circuits.instead(circuits.ArctanCore), RECORDED),
     "products": (circuits.instead(partial(circuits.OtherCircuitCore, products=True)), RECORDED),
     "pairs": (circuits.instead(partial(circuits.OtherCircuitCore, pairs=True)), RECORDED),
+    "without circuit": (circuits.without_circuit, RECORDED),
     **{f"bonds {name}": (circuits.weighted_bonds(name), RECORDED) for name in ("quantum", "mlp")},
     **{
         f"several reads {core}": (
@@ -248,7 +250,7 @@ def test_bonds_are_weighted_one_by_one():
     layer = adapted(circuits.weighted_bonds("quantum"), **RECORDED)
     core, opened = layer.qwthn_core["default"], layer.qwthn_expand["default"]
     shares = opened.matrix().detach().unflatten(-1, (opened.bond, 3))
-    torch.testing.assert_close(shares.sum(-2), opened.inside.matrix().detach())
+    torch.testing.assert_close(shares.sum(-2), MpoExpand.contract(opened, opened.tensors()).detach())
     x = torch.randn(4, layer.in_features)
     c = x @ layer.qwthn_compress["default"].matrix().detach().T
     prepared = core.angles_of([tensor.detach() for tensor in core.tensors()])
@@ -295,7 +297,7 @@ def test_one_network_has_axes_for_block_and_kind(name):
         c, e = (getattr(layer, f"qwthn_{part}")["default"].weight.detach() for part in ("compress", "expand"))
         core = layer.qwthn_core["default"]
         block, kind = core.block.detach(), core.kind.detach()
-        k = block @ kind if name == "metatt" else torch.diag(block * kind)
+        k = kind @ block if name == "metatt" else torch.diag(block * kind)
         torch.testing.assert_close(branch_output(layer, x), x @ (e @ k @ c).T, atol=1e-4, rtol=1e-4)
 
 

@@ -1,0 +1,52 @@
+"""How well the proxy ranks methods: the best loss of each search on validation rows, against the test rows' means.
+
+    python -m research.ranking
+
+A search is one seed, or two, of the same training, judged on validation rows; the runs that decide have five seeds or
+more and test rows of their own. Of each run whose rates were searched: the rank correlation (Spearman's) over its
+methods, and how many pairs of methods stand in the same order. The seeds of the search are left out of the means, since
+a training is like itself on any rows.
+"""
+
+import json
+from itertools import combinations
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+SEARCHED = ("research-dialogue", "research-readout", "research-sparse", "research-reasoning")
+
+
+def losses(name: str) -> dict[str, tuple[float, float]]:
+    """Of each method that was searched: the validation loss at its best rate, the mean test loss of other seeds."""
+    kept = json.loads((RESULTS / f"{name}.json").read_text())
+    found, steps = {}, kept["search"]["lora"]["steps"]
+    for method, search in kept["search"].items():
+        runs = [run for run in kept["runs"] if run["method"] == method]
+        # left out: a rate of another method's search, and another number of steps
+        if not search["validation_loss"] or search["steps"] != steps:
+            continue
+        tested = [run["eval_loss"] for run in runs if run["seed"] not in search["seeds"]]
+        found[method] = min(loss for loss in search["validation_loss"].values() if loss is not None), mean(tested)
+    return found
+
+
+def ranking(name: str) -> tuple[int, float, int, int]:
+    """Methods, Spearman's correlation, pairs in the same order, pairs."""
+    found = losses(name)
+    pairs = list(combinations(found.values(), 2))
+    alike = sum((one[0] - other[0]) * (one[1] - other[1]) > 0 for one, other in pairs)
+    ranks = [np.argsort(np.argsort(each)) for each in zip(*found.values(), strict=True)]
+    return len(found), float(np.corrcoef(ranks)[0, 1]), alike, len(pairs)
+
+
+def main() -> None:
+    for name in SEARCHED:
+        methods, correlation, alike, pairs = ranking(name)
+        print(f"{name}: {methods} methods, rank correlation {correlation:+.2f}, {alike} of {pairs} pairs alike")
+
+
+if __name__ == "__main__":
+    main()
