@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from research.changes import (
@@ -47,7 +48,7 @@ from research.maps import (
     tied,
     without_leading_inputs,
 )
-from research.networks import lorta, metatt
+from research.networks import lorta, metatt, own_middles, with_axes
 from research.writes import both, graded_writes, rotated_writes, scaled_writes, through_base
 
 ATTENTION = ["q_proj", "v_proj"]
@@ -390,6 +391,25 @@ CANDIDATES = {
     "without_circuit": recorded("as qtha: the circuit matters little", without_circuit),
     "metatt": one_network("better than qtha at its size, worse than LoRA of it", metatt, 24, ATTENTION),
     "metatt_all": one_network("better than metatt by 0.03: all layers", metatt, 11, ALL),
+    "metatt_spaces": one_network(
+        "better than metatt_all: what is read is not told by its size", with_axes(torch.eye, True), 7, ALL
+    ),
+    "metatt_slow_axes": Candidate(
+        {"preset": "mpo", "compress": "dense", "expand": "dense", "r": 11, "target_modules": ALL},
+        "a little better than metatt_all: axes start at one and have less far to go",
+        (5e-3,),
+        metatt,
+        {"circuit": 0.3},
+    ),
+    "metatt_fast_axes": Candidate(
+        {"preset": "mpo", "compress": "dense", "expand": "dense", "r": 11, "target_modules": ALL},
+        "worse than metatt_all",
+        (5e-3,),
+        metatt,
+        {"circuit": 3.0},
+    ),
+    "own_middles": one_network("as metatt_all", own_middles(False), 8, ALL),
+    "own_middles_spaces": one_network("better than own_middles", own_middles(True), 6, ALL),
     "lorta_all": one_network("a little worse than metatt_all", lorta, 12, ALL),
     "summed": summed("as sparse: reads cost little, and a gate costs nothing", 0.234, 16),
     "summed_mlp": summed("as the circuit", 0.234, 16, "mlp_gated"),

@@ -1,12 +1,13 @@
 """Networks with axes for the layer and the module, as other methods have them: one for all layers, no circuit."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from qweft.adapter.cores import Core
-from research.changes import NAME, Batches, layers_of, replace_core
+from research.changes import NAME, Batches, has_other_parts, layers_of, replace_core
 
 
 class AxesCore(Core):
@@ -27,19 +28,52 @@ class AxesCore(Core):
         return expand * (block * kind).unsqueeze(-2)
 
 
-def with_axes(start: Callable[[int], torch.Tensor]) -> Callable[[nn.Module, Batches], None]:
-    """One C for all layers of an input size, one E for all of an output size, K made along the axes."""
+READS = {"o_proj": "heads", "down_proj": "inner"}
+"""What a kind of layer reads, where it is not the residual stream."""
+WRITES = {"o_proj": "stream", "down_proj": "stream"}
+"""What it writes to, where that is not its own."""
+
+
+def with_axes(start: Callable[[int], torch.Tensor], spaces: bool = False) -> Callable[[nn.Module, Batches], None]:
+    """One C for all layers of an input size, one E for all of an output size, K made along the axes.
+
+    Args:
+        start: A tensor of an axis at r.
+        spaces: Whether layers have C in common that read the same space, and E that write to it, and not by size.
+    """
 
     def change(model: nn.Module, batches: Batches) -> None:
-        maps: dict[tuple[str, int], nn.Module] = {}
+        ends = common_ends(model, spaces)
         axes: dict[str, nn.Parameter] = {}
-        for name, layer in layers_of(model).items():
+        for name, layer in ends.items():
             r, block = layer.qwthn_r[NAME], next(part for part in name.split(".") if part.isdigit())
-            compress, expand = layer.qwthn_compress, layer.qwthn_expand
-            compress[NAME] = maps.setdefault(("in", layer.in_features), compress[NAME])
-            expand[NAME] = maps.setdefault(("out", layer.out_features), expand[NAME])
             both = [axes.setdefault(key, nn.Parameter(start(r))) for key in (block, name.rpartition(".")[2])]
             replace_core(layer, AxesCore(*both))
+
+    return change
+
+
+def common_ends(model: nn.Module, spaces: bool) -> dict[str, Any]:
+    """The layers, which have C and E in common now."""
+    maps: dict[tuple[str, Any], nn.Module] = {}
+    layers = layers_of(model)
+    for name, layer in layers.items():
+        kind = name.rpartition(".")[2]
+        into = READS.get(kind, "stream") if spaces else layer.in_features
+        out = WRITES.get(kind, kind) if spaces else layer.out_features
+        compress, expand = layer.qwthn_compress, layer.qwthn_expand
+        compress[NAME] = maps.setdefault(("in", into), compress[NAME])
+        expand[NAME] = maps.setdefault(("out", out), expand[NAME])
+    return layers
+
+
+def own_middles(spaces: bool) -> Callable[[nn.Module, Batches], None]:
+    """C and E in common, and a K of each layer's own that starts at one."""
+
+    def change(model: nn.Module, batches: Batches) -> None:
+        for layer in common_ends(model, spaces).values():
+            nn.init.eye_(layer.qwthn_core[NAME].linear_weight)
+            has_other_parts(layer)
 
     return change
 

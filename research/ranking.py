@@ -16,7 +16,7 @@ from statistics import mean
 import numpy as np
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-SEARCHED = ("research-dialogue", "research-readout", "research-sparse", "research-reasoning")
+SEARCHED = ("research-dialogue", "research-readout", "research-sparse", "research-reasoning", "research-second-model")
 
 
 def losses(name: str) -> dict[str, tuple[float, float]]:

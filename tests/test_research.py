@@ -9,7 +9,8 @@ import torch
 from peft import get_peft_model
 from research import changes, circuits, maps, networks, overlap, writes
 from research.candidates import CANDIDATES
-from research.table import rows
+from research.ranking import SEARCHED, ranking
+from research.table import IN_SHORT, rows
 
 from qweft import QwthnConfig, find_bases
 from qweft.adapter.maps import MpoExpand
@@ -18,12 +19,14 @@ from qweft.comparison.results import Run
 from qweft.comparison.summary import findings, summarise
 from tests.tiny_models import tiny_llama
 
-PAGE = Path(__file__).parents[1] / "docs" / "research.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAPER, RUNS, ALL = (DOCS / f"research{end}.md" for end in ("", "-runs", "-candidates"))
 TOKENS = torch.arange(24).view(2, 12)
 BATCH = {"input_ids": TOKENS, "labels": TOKENS}
 IN_BASES = {"compress": "basis", "expand": "basis", "r": 4, "qubits": 3, "circuit_layers": 1}
 DENSE = {"compress": "dense", "expand": "dense", "r": 3, "circuit_layers": 1}
 RECORDED = {"preset": "qtha", "r": 3, "circuit_layers": 1, "width": 16, "bond_dimension": 2}
+DENSE_ENDS = {"compress": "dense", "expand": "dense", "r": 3}
 CHANGES = {
     "activations": (changes.activation_directions, {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4}),
     "diagonal": (changes.diagonal, {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 4}),
@@ -95,6 +98,8 @@ CHANGES = {
         for core in ("quantum_gated", "mlp_gated")
     },
     "metatt": (networks.metatt, {"preset": "mpo", "compress": "dense", "expand": "dense", "r": 3}),
+    "metatt by space": (networks.with_axes(torch.eye, True), {"preset": "mpo", **DENSE_ENDS}),
+    **{f"own middles {by}": (networks.own_middles(by), {"preset": "mpo", **DENSE_ENDS}) for by in (False, True)},
     "lorta": (networks.lorta, {"preset": "mpo", "compress": "dense", "expand": "dense", "r": 3}),
     "started": (changes.gradient_start, {"preset": "lora", "r": 3}),
     "shared": (changes.shared_maps, {"preset": "qtha", **DENSE}),
@@ -332,11 +337,24 @@ def test_each_candidate_says_what_was_expected():
 
 
 def test_the_table_is_that_of_the_raw_results():
-    assert "\n".join(rows()) in PAGE.read_text()
+    assert "\n".join(rows()) in ALL.read_text()
+    assert "\n".join(rows(IN_SHORT)) in PAPER.read_text()
+
+
+def test_how_well_the_proxy_ranks():
+    found, text = [ranking(name) for name in SEARCHED[:3]], " ".join(PAPER.read_text().split())
+    assert "{:+.2f}, {:+.2f} and {:+.2f}".format(*(correlation for _, correlation, _, _ in found)) in text
+    alike, pairs = (sum(each[place] for each in found) for place in (2, 3))
+    assert f"{alike} of {pairs} pairs of methods stand in the same order" in text
+
+
+def pages():
+    """The paper and the page of its runs."""
+    return " ".join((PAPER.read_text() + RUNS.read_text()).split())
 
 
 def raw(name):
-    return json.loads((PAGE.parent / "results" / f"{name}.json").read_text())["runs"]
+    return json.loads((DOCS / "results" / f"{name}.json").read_text())["runs"]
 
 
 def run_that_decided(name):
@@ -349,10 +367,11 @@ def difference(summary, method, other, digits):
 
 
 @pytest.mark.parametrize(
-    "name", ["research-dialogue", "research-readout", "research-sparse", "research-again", "research-reasoning"]
+    "name",
+    [f"research-{run}" for run in ("dialogue", "readout", "sparse", "again", "reasoning", "second-model")],
 )
 def test_the_tables_of_the_runs_that_decide(name):
-    summary, text = run_that_decided(name), " ".join(PAGE.read_text().split())
+    summary, text = run_that_decided(name), pages()
     for entry in [entry for entry in summary.values() if entry.kind != "base"]:
         against = "" if entry.method == "lora" else difference(summary, entry.method, "lora", 1)
         loss = f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}"
@@ -363,7 +382,7 @@ def test_the_tables_of_the_runs_that_decide(name):
 
 
 def test_the_differences_of_subspace():
-    summary, text = run_that_decided("research-dialogue"), " ".join(PAGE.read_text().split())
+    summary, text = run_that_decided("research-dialogue"), pages()
     for method in ("subspace", "subspace_4"):
         assert all(difference(summary, method, other, 2) in text for other in ("lora", "lora_small", "lora_down"))
     for other in ("lora_all", "lora_down_same_time"):
@@ -372,7 +391,7 @@ def test_the_differences_of_subspace():
 
 
 def test_the_differences_of_readout():
-    summary, text = run_that_decided("research-readout"), " ".join(PAGE.read_text().split())
+    summary, text = run_that_decided("research-readout"), pages()
     for method, others in {
         "readout": ("lora", "lora_small", "lora_down"), "readout_2": ("lora", "lora_small", "lora_down", "lora_same"),
     }.items():  # fmt: skip
@@ -383,7 +402,7 @@ def test_the_differences_of_readout():
 
 
 def test_the_differences_of_sparse():
-    summary, text = run_that_decided("research-sparse"), " ".join(PAGE.read_text().split())
+    summary, text = run_that_decided("research-sparse"), pages()
     others = ("lora", "lora_small", "lora_down", "lora_fifth", "lora_down_same_time")
     assert all(difference(summary, "sparse", other, 2) in text for other in others)
     assert all(difference(summary, other, "lora_small", 2) in text for other in ("lora_down", "lora_fifth"))
@@ -401,14 +420,14 @@ def test_the_differences_of_sparse():
 
 
 def test_the_differences_of_sparse_again():
-    summary, text = run_that_decided("research-again"), " ".join(PAGE.read_text().split())
+    summary, text = run_that_decided("research-again"), pages()
     others = ("lora", "lora_small", "lora_down")
     assert all(difference(summary, "sparse", other, 2) in text for other in others)
     assert difference(summary, "lora_down", "lora", 2) in text
     sparse = paired(summary["sparse"], summary["lora"])
-    for page in (PAGE.parents[1] / "README.md", PAGE.parent / "results.md"):
-        told = " ".join(page.read_text().split())
-        assert all(difference(summary, "sparse", other, 2) in told for other in others), page
+    for page in (DOCS.parent / "README.md", DOCS / "results.md"):
+        there = " ".join(page.read_text().split())
+        assert all(difference(summary, "sparse", other, 2) in there for other in others), page
     better = [sum(each < 0 for each in paired(summary["sparse"], summary[other]).differences) for other in others]
     assert better == [12, 12, 11] and "on eleven of twelve seeds" in text
     assert (len(sparse.seeds), round(sparse.p_value, 4)) == (12, 0.0005)
@@ -417,8 +436,27 @@ def test_the_differences_of_sparse_again():
     assert f"{ratio:.2f} times as long as one of LoRA of rank 1 on down_proj" in text
 
 
+def test_the_second_model():
+    summary, text = run_that_decided("research-second-model"), pages()
+    assert all(difference(summary, "sparse", other, 2) in text for other in ("lora", "lora_small", "lora_down"))
+    sparse, small = summary["sparse"], summary["lora_small"]
+    for page in (PAPER, DOCS.parent / "README.md", DOCS / "results.md"):
+        assert difference(summary, "sparse", "lora_small", 2) in " ".join(page.read_text().split()), page
+    assert all(ours < theirs for ours, theirs in zip(sparse.eval_losses, small.eval_losses, strict=True))
+    share = sparse.trainable_parameters / summary["lora"].trainable_parameters
+    assert f"with {share:.0%} of its parameters" in text
+    assert f"With {1 - sparse.trainable_parameters / small.trainable_parameters:.0%} fewer parameters" in text
+    assert (
+        f"{summary['lora_down'].trainable_parameters / sparse.trainable_parameters - 1:.0%} larger, not shown" in text
+    )
+    ratio = sparse.step_time_ratio / summary["lora_down"].step_time_ratio
+    assert f"{ratio:.2f} times as long as one of LoRA of rank 1 on down_proj" in text
+    sizes = [summary[method].adapter_bytes / 2**20 for method in ("sparse", "lora")]
+    assert "{:.1f} MiB, that of LoRA of rank 8 {:.1f}".format(*sizes) in text
+
+
 def test_word_problems():
-    summary, text = run_that_decided("research-reasoning"), " ".join(PAGE.read_text().split())
+    summary, text = run_that_decided("research-reasoning"), pages()
     assert all(difference(summary, "sparse", other, 2) in text for other in ("lora_small", "lora_down"))
     methods = ("lora", "lora_small", "lora_down", "sparse")
     pairs = [paired(summary[one], summary[other]) for one in methods for other in methods if one != other]
@@ -429,7 +467,7 @@ def test_word_problems():
 @pytest.mark.slow
 def test_the_differences_again_without_rows_that_were_looked_at_before(capsys):
     overlap.main(["again"])
-    told, text = capsys.readouterr().out, " ".join(PAGE.read_text().split())
+    told, text = capsys.readouterr().out, pages()
     assert "95 were validation rows" in text and "the 95 that were validation rows, 289 rows" in told
     assert "200 test rows of an earlier run" in text and "the 200 that were test rows, 184 rows" in told
     unseen = told.partition("the 251 that were either, 133 rows:")[2]
@@ -448,7 +486,7 @@ def test_the_differences_again_without_rows_that_were_looked_at_before(capsys):
 @pytest.mark.slow
 def test_the_differences_of_sparse_without_rows_that_were_looked_at_before(capsys):
     overlap.main(["sparse"])
-    told, text = capsys.readouterr().out, " ".join(PAGE.read_text().split())
+    told, text = capsys.readouterr().out, pages()
     assert "the 34 that were validation rows, 350 rows" in told and "the 119 that were test rows, 265 rows" in told
     without = told.partition("the 148 that were either, 236 rows:")[2]
     for line in (
@@ -462,7 +500,7 @@ def test_the_differences_of_sparse_without_rows_that_were_looked_at_before(capsy
 @pytest.mark.slow
 def test_the_differences_without_rows_that_were_looked_at_before(capsys):
     overlap.main(["readout"])
-    told, text = capsys.readouterr().out, " ".join(PAGE.read_text().split())
+    told, text = capsys.readouterr().out, pages()
     assert "the 18 that were validation rows, 174 rows" in told and "the 30 that were test rows" in told
     told_of = ("lora: +0.17% [-0.45, +0.78]", "lora_same: +0.76% [+0.06, +1.45]", "lora_small: -0.59% [-1.31, +0.12]")
     for line in told_of:
