@@ -3,14 +3,17 @@
     python -m research.overlap readout
     python -m research.overlap sparse
     python -m research.overlap again
+    python -m research.overlap second-model
 
-Its rows are split anew from the same dialogues: some of its test rows were validation rows of the proxy (or those by
+Its rows are of the same dialogues: some of its test rows were validation rows of the proxy (or those by
 which an earlier run chose rates), or test rows of a run before it. The differences that
-docs/research.md gives, without these.
+docs/research.md gives, without these. Rows are known again by their text, whatever tokens and template a model has; of
+the second model the tokenizer is needed, and so its package.
 """
 
 import argparse
 import json
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,13 +32,14 @@ ROOT = Path(__file__).parents[1]
 PROXY = "dialogue"
 """Its config is the proxy's, too, with the rows by which candidates were chosen."""
 BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"], "again": ["dialogue", "readout", "sparse"]}
+BEFORE["second-model"] = [*BEFORE["again"], "again"]
 """The runs that came before each."""
-ALSO_VALIDATED = {"again": ["readout", "sparse"]}
+ALSO_VALIDATED = {"again": ["readout", "sparse"], "second-model": ["readout", "sparse"]}
 """Runs whose validation rows count beside the proxy's: by one of them the rates were chosen."""
 PAIRS = {
     "readout": [("readout_2", other) for other in ("lora", "lora_small", "lora_down", "lora_same")],
     "sparse": [("sparse", other) for other in ("lora", "lora_small", "lora_down", "lora_fifth")],
-    "again": [("sparse", other) for other in ("lora", "lora_small", "lora_down")],
+    **{run: [("sparse", other) for other in ("lora", "lora_small", "lora_down")] for run in ("again", "second-model")},
 }
 
 
@@ -51,6 +55,16 @@ def without(record: dict[str, Any], rows: Collection[int]) -> dict[str, Summary]
     return summarise(runs, "lora")
 
 
+def texts(config: ComparisonConfig) -> dict[str, list[str]]:
+    """The validation and the test rows, without what is the template's own."""
+    tokenizer = load_tokenizer(resolve(config.model))
+    data = load_data(config.data, tokenizer)
+    return {
+        part: [" ".join(re.sub(r"<[^>]*>", "", tokenizer.decode(row["input_ids"])).split()) for row in rows]
+        for part, rows in (("validation", data.validation), ("test", data.test))
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="A run that decides, without test rows that were looked at before.")
     parser.add_argument("run", choices=list(PAIRS))
@@ -59,15 +73,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         run: parse(ComparisonConfig, [str(ROOT / "configs" / f"research-{run}.yaml")], COMMAND)
         for run in [name, *BEFORE[name]]
     }
-    tokenizer = load_tokenizer(resolve(configs[name].model))
-    data = {run: load_data(config.data, tokenizer) for run, config in configs.items()}
+    data = {run: texts(config) for run, config in configs.items()}
     chosen_by = [PROXY, *ALSO_VALIDATED.get(name, [])]
-    looked_at = [
-        [row for run in chosen_by for row in data[run].validation],
-        [row for run in BEFORE[name] for row in data[run].test],
+    test = data[name]["test"]
+    seen = [
+        {row for run in chosen_by for row in data[run]["validation"]},
+        {row for run in BEFORE[name] for row in data[run]["test"]},
     ]
-    test = [tuple(row["input_ids"]) for row in data[name].test]
-    seen = [{tuple(row["input_ids"]) for row in part} for part in looked_at]
     validated, tested = ({place for place, row in enumerate(test) if row in part} for part in seen)
     record = json.loads((ROOT / f"docs/results/research-{name}.json").read_text())
     for what, rows in {"validation rows": validated, "test rows": tested, "either": validated | tested}.items():

@@ -9,7 +9,8 @@ a training is like itself on any rows.
 """
 
 import json
-from itertools import combinations
+from collections.abc import Sequence
+from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import mean
 
@@ -42,10 +43,26 @@ def ranking(name: str) -> tuple[int, float, int, int]:
     return len(found), float(np.corrcoef(ranks)[0, 1]), alike, len(pairs)
 
 
+BOUNDS = (0.0, 0.03, 0.05, float("inf"))
+"""Between them, differences on validation rows."""
+
+
+def by_difference(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs in the same order, and pairs, whose validation losses differ by as much as stands between two bounds."""
+    found = []
+    for low, high in pairwise(BOUNDS):
+        pairs = [pair for name in names for pair in combinations(losses(name).values(), 2)]
+        pairs = [(one, other) for one, other in pairs if low <= abs(one[0] - other[0]) < high]
+        found.append((sum((one[0] - other[0]) * (one[1] - other[1]) > 0 for one, other in pairs), len(pairs)))
+    return found
+
+
 def main() -> None:
     for name in SEARCHED:
         methods, correlation, alike, pairs = ranking(name)
         print(f"{name}: {methods} methods, rank correlation {correlation:+.2f}, {alike} of {pairs} pairs alike")
+    for (low, high), (alike, pairs) in zip(pairwise(BOUNDS), by_difference(SEARCHED[:3]), strict=True):
+        print(f"the first three, validation losses {low:g} to {high:g} apart: {alike} of {pairs} pairs alike")
 
 
 if __name__ == "__main__":

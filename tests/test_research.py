@@ -9,7 +9,7 @@ import torch
 from peft import get_peft_model
 from research import changes, circuits, maps, networks, overlap, writes
 from research.candidates import CANDIDATES
-from research.ranking import SEARCHED, ranking
+from research.ranking import SEARCHED, by_difference, ranking
 from research.table import IN_SHORT, rows
 
 from qweft import QwthnConfig, find_bases
@@ -346,6 +346,9 @@ def test_how_well_the_proxy_ranks():
     assert "{:+.2f}, {:+.2f} and {:+.2f}".format(*(correlation for _, correlation, _, _ in found)) in text
     alike, pairs = (sum(each[place] for each in found) for place in (2, 3))
     assert f"{alike} of {pairs} pairs of methods stand in the same order" in text
+    close, between, far = by_difference(SEARCHED[:3])
+    assert f"all {far[0]} stand in the same order" in text and far[0] == far[1]
+    assert "{} of {}, of closer ones {} of {}".format(*between, *close) in text
 
 
 def pages():
