@@ -368,6 +368,13 @@ class GatedCore(ReadingCore):
         return c * (1 + self.function.values(c @ read.T, *prepared) @ gate.T)
 
 
+def signs_of(n: int, pairs: bool) -> torch.Tensor:
+    """Of each basis state of n qubits the sign of every Z_i, and, with pairs, of every Z_i Z_j: (2^n, observables)."""
+    signs = 1.0 - 2.0 * (torch.arange(2**n)[:, None] >> torch.arange(n - 1, -1, -1) & 1)
+    both = [signs[:, i] * signs[:, j] for i in range(n) for j in range(i)] if pairs else []
+    return torch.stack([*signs.T, *both], 1)
+
+
 class PairsCore(ReadingCore):
     """h = Q (q(A c), pairs) + K c: also Z_i Z_j of every pair of qubits, n (n + 1) / 2 numbers from one circuit."""
 
@@ -380,15 +387,12 @@ class PairsCore(ReadingCore):
         return tensors[0].clone(), tensors[-1].clone()
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        circuit, n = self.circuit, self.function.r
+        circuit = self.circuit
         assert circuit is not None
         t, read = angles
         flat = (c @ read.T).float().flatten(0, -2)
         chance = final_states(circuit, flat, t.flatten()).abs().square()
-        states = torch.arange(2**n, device=c.device)
-        signs = torch.stack([1.0 - 2.0 * (states >> (n - 1 - wire) & 1) for wire in range(n)])
-        pairs = [signs[i] * signs[j] for i in range(n) for j in range(i)]
-        values = chance @ torch.stack([*signs, *pairs]).T
+        values = chance @ signs_of(self.function.r, True).to(chance)
         return torch.cat([values.view(*c.shape[:-1], -1).to(c.dtype), c], -1)
 
 

@@ -12,7 +12,7 @@ from qweft.adapter.functions import make_function
 from qweft.adapter.maps import LinearMap, MpoExpand
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.states import final_states
-from research.changes import NAME, Batches, has_other_parts, layers_of, replace_core
+from research.changes import NAME, Batches, has_other_parts, layers_of, replace_core, signs_of
 from research.maps import whole_gradients, writes_where
 
 
@@ -84,11 +84,8 @@ class OtherCircuitCore(LinearFunctionCore):
     def __init__(self, r: int, function: Any, products: bool = False, pairs: bool = False):
         self.products, self.pairs = products, pairs
         super().__init__(r, function)
-        n = function.r
         self.run = with_products(function.ansatz) if products else function.ansatz
-        signs = 1.0 - 2.0 * (torch.arange(2**n)[:, None] >> torch.arange(n - 1, -1, -1) & 1)
-        both = [signs[:, i] * signs[:, j] for i in range(n) for j in range(i)] if pairs else []
-        self.register_buffer("signs", torch.stack([*signs.T, *both], 1), persistent=False)
+        self.register_buffer("signs", signs_of(function.r, pairs), persistent=False)
 
     def _add_matrices(self, r: int) -> None:
         super()._add_matrices(r)

@@ -1,7 +1,9 @@
 """What the candidates of docs/research.md do to an adapter: it starts as the base model, and all of it is trained."""
 
 import json
+import re
 from functools import partial, reduce
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -338,7 +340,28 @@ def test_each_candidate_says_what_was_expected():
 
 def test_the_table_is_that_of_the_raw_results():
     assert "\n".join(rows()) in ALL.read_text()
-    assert "\n".join(rows(IN_SHORT)) in PAPER.read_text()
+    assert "\n".join(rows(IN_SHORT)) in PAPER.read_text() and len(rows(IN_SHORT)) == len(IN_SHORT)
+
+
+def test_losses_in_the_text_are_those_of_the_raw_results():
+    """Behind a name in brackets stands the loss of a run of it, or the mean of those at one rate."""
+    runs = [
+        run for run in json.loads((DOCS / "results/research-candidates.json").read_text()) if run["validation_loss"]
+    ]
+    prose = "".join(line for page in (PAPER, ALL) for line in page.read_text().splitlines(True) if line[0] != "|")
+    named = re.findall(r"`(\w+)`(?:\)\s+|,\s+)(3\.\d{3})", prose)
+    assert len(named) > 30
+    for name, loss in named:
+        own = [run for run in runs if run["candidate"] == name]
+        means = []
+        for rate in {run["rate"] for run in own}:
+            by_seed = {run["seed"]: run["validation_loss"] for run in own if run["rate"] == rate}
+            means += [
+                sum(by_seed[seed] for seed in seeds) / len(seeds)
+                for size in range(1, len(by_seed) + 1)
+                for seeds in combinations(by_seed, size)
+            ]
+        assert any(abs(mean - float(loss)) < 0.00051 for mean in means), (name, loss, means)
 
 
 def test_how_well_the_proxy_ranks():
@@ -456,6 +479,7 @@ def test_the_second_model():
     assert f"{ratio:.2f} times as long as one of LoRA of rank 1 on down_proj" in text
     sizes = [summary[method].adapter_bytes / 2**20 for method in ("sparse", "lora")]
     assert "{:.1f} MiB, that of LoRA of rank 8 {:.1f}".format(*sizes) in text
+    assert f"{sizes[0] / sizes[1]:.1f} times (Qwen)" in text
 
 
 def test_word_problems():
