@@ -1,6 +1,5 @@
 """What a config may hold, said in one sentence where it does not."""
 
-import difflib
 import math
 import re
 import sys
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qweft.adapter.core_names import CORES, form_of, function_of, has_circuit
 from qweft.errors import QweftError
+from qweft.suggest import near
 
 if TYPE_CHECKING:
     from qweft.adapter.config import QwthnConfig
@@ -33,7 +33,7 @@ MOST_PADDING = 16
 
 def closest(name: str, known: Iterable[str]) -> str:
     """'; did you mean ...?' where a known name is near, else nothing."""
-    found = difflib.get_close_matches(name, list(known), n=1)
+    found = near(name, known)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 

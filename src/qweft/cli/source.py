@@ -1,6 +1,5 @@
 """Where a value was written (a file or the command line), and the sentences that say what is wrong with it."""
 
-import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any
 
 from qweft.cli.schema import shown
 from qweft.errors import QweftError
+from qweft.suggest import near
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
     'training.learning_rate'
     """
     names = list(dict.fromkeys(known))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    close = near(name, names, cutoff=0.75)
     if close:
         return close[0]
     last_parts = {known_name.rpartition(".")[2]: known_name for known_name in reversed(names)}
-    close = difflib.get_close_matches(name.rpartition(".")[2], last_parts, n=1, cutoff=0.75)
+    close = near(name.rpartition(".")[2], last_parts, cutoff=0.75)
     return last_parts[close[0]] if close else None
 
 

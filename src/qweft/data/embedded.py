@@ -1,6 +1,5 @@
 """The data sets that arrive as Python packages: nothing is fetched from a hub."""
 
-import difflib
 import hashlib
 import json
 import sys
@@ -16,6 +15,7 @@ from qweft.data.gym import PREFIX, gym_dataset, gym_rows
 from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.models.packages import fetch_pieces, installed_file
+from qweft.suggest import near
 
 WINDOW = 6
 """Longest window of a chitchat conversation, in messages."""
@@ -41,7 +41,7 @@ def embedded_rows(name: str) -> Rows:
     if rows is None and name.startswith(PREFIX):
         rows = partial(gym_rows, name.removeprefix(PREFIX))
     if rows is None:
-        close = difflib.get_close_matches(name.lower(), EMBEDDED_DATA, n=1, cutoff=0.4)
+        close = near(name.lower(), EMBEDDED_DATA, cutoff=0.4)
         meant = f"; did you mean embedded:{close[0]}?" if close else ""
         listed = ", ".join(f"embedded:{known}" for known in (*EMBEDDED_DATA, f"{PREFIX}TASK"))
         raise QweftError(f"data embedded:{name}: unknown; there are {listed}{meant}")

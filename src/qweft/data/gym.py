@@ -1,11 +1,11 @@
 """The tasks of reasoning-gym: rows that are generated, and the entries that their verifiers score answers by."""
 
-import difflib
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from qweft.errors import QweftError
+from qweft.suggest import near
 
 PREFIX = "reasoning_gym:"
 SEED = 1
@@ -43,7 +43,7 @@ def gym_dataset(task: str) -> Any:
             "installed: pip install 'qweft[embedded]'"
         ) from fault
     if task not in DATASETS:
-        close = difflib.get_close_matches(task, DATASETS, n=1, cutoff=0.4)
+        close = near(task, DATASETS, cutoff=0.4)
         meant = f"did you mean embedded:{PREFIX}{close[0]}?" if close else f"it has {len(DATASETS)} others"
         raise QweftError(f"data embedded:{PREFIX}{task}: reasoning-gym has no task of that name; {meant}")
     try:

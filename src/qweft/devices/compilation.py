@@ -1,6 +1,5 @@
 """A circuit in the gates and on the qubits of a chip, by Qiskit's compiler, and what it takes there."""
 
-import difflib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from qweft.devices.chips import CHIPS, Chip
 from qweft.devices.errors import DeviceError
 from qweft.devices.extras import require
 from qweft.plural import many
+from qweft.suggest import near
 
 OPTIMIZATION, SEED = 3, 0
 """Of Qiskit's preset pass manager: its highest level, and one seed, so that a circuit compiles the same way again."""
@@ -121,7 +121,7 @@ def compiled_for(
 def _named(name: str, qubits: int) -> Place:
     chip = CHIPS.get(name)
     if chip is None:
-        close = difflib.get_close_matches(name, CHIPS, n=1)
+        close = near(name, CHIPS)
         raise DeviceError(
             f"there is no chip {name}; "
             + (f"did you mean {close[0]}?" if close else f"there are {', '.join(CHIPS)}, and qiskit:fake_NAME")
@@ -145,8 +145,8 @@ def _fake(name: str) -> Place:
 
     backends = {f"qiskit:{key}": backend for key, backend in fake_backends(f"chip {name}").items()}
     if name not in backends:
-        near = ", ".join(difflib.get_close_matches(name, backends, n=3))
-        raise DeviceError(f"there is no chip {name}; near it are {near or 'qiskit:fake_torino and others'}")
+        close = ", ".join(near(name, backends, most=3))
+        raise DeviceError(f"there is no chip {name}; near it are {close or 'qiskit:fake_torino and others'}")
     backend = backends[name]
     target = backend.target
     known = target.operation_names

@@ -1,11 +1,11 @@
 """Devices by name: "shots", or "FAMILY:TARGET" as in "qiskit:aer"."""
 
-import difflib
 import importlib
 
 from qweft.devices.device import Device, RemoteDevice
 from qweft.devices.errors import DeviceError
 from qweft.devices.settings import DeviceSettings
+from qweft.suggest import near
 
 OWN = {
     "exact": "qweft.devices.simulators:ExactDevice",
@@ -48,7 +48,7 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
         return _load(FAMILIES[family])(name, target, settings)  # type: ignore[no-any-return]
     if name.rstrip(":") in FAMILIES:
         raise DeviceError(f"device {name} names no target; write {family}:NAME")
-    close = difflib.get_close_matches(family, [*OWN, *FAMILIES], n=1)
+    close = near(family, [*OWN, *FAMILIES])
     raise DeviceError(
         f"there is no device {name}; "
         + (

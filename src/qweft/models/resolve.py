@@ -1,6 +1,5 @@
 """From the name a user writes to the place a base model is loaded from."""
 
-import difflib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from qweft.models.packages import installed_file
 from qweft.models.prepare import MARK, is_prepared, prepare
 from qweft.models.reach import cached_snapshot, reachable, why_not
 from qweft.models.registry import EMBEDDED_MODELS, EmbeddedModel
+from qweft.suggest import near
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
@@ -113,7 +113,7 @@ def _from_hub(name: str, hub_id: str) -> ModelSource | None:
 
 def _nothing(name: str) -> ModelSource:
     aliases = list(EMBEDDED_MODELS)
-    close = difflib.get_close_matches(name.lower().rpartition("/")[2], aliases, n=1, cutoff=0.6)
+    close = near(name.lower().rpartition("/")[2], aliases)
     meant = f" (did you mean {close[0]}?)" if close else ""
     raise QweftError(
         f"model {name}: not found{meant}; give a local folder that holds a config.json, or an alias "

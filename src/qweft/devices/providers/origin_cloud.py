@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from qweft.devices.extras import require
 from qweft.devices.providers.fate import Step, error_of
 from qweft.devices.providers.origin_answers import fate_of
 from qweft.devices.providers.secrets import one_line
+from qweft.suggest import near
 
 KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"
 SIMULATOR = "full_amplitude"
@@ -77,8 +77,8 @@ class OriginCloudDevice(RemoteDevice):
         with self._told():
             there = dict(self._service.backends())
         if self._target not in there:
-            near = difflib.get_close_matches(self._target, there, n=3) or sorted(there)
-            raise RefusedError(f"Origin's cloud has no device {self._target}; it has {', '.join(near) or 'none'}")
+            close = near(self._target, there, most=3) or sorted(there)
+            raise RefusedError(f"Origin's cloud has no device {self._target}; it has {', '.join(close) or 'none'}")
         if not there[self._target]:
             raise UnavailableError(f"device {self.name} is switched off at present")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Any
@@ -13,6 +12,7 @@ from qweft.devices.device import Device
 from qweft.devices.errors import DeviceError
 from qweft.devices.extras import require
 from qweft.devices.settings import DeviceSettings
+from qweft.suggest import near
 
 SIMULATORS = {"default.qubit": 1, "default.mixed": 2, "lightning.qubit": 1, "lightning.gpu": 1, "lightning.kokkos": 1}
 """Devices that take many circuits in one call; one of n qubits is 2^(n times this) numbers."""
@@ -73,5 +73,5 @@ def _way_out(target: str, there: set[str]) -> str:
     package = PLUGINS.get(target.partition(".")[0])
     if package is not None and not any(name.startswith(target.partition(".")[0] + ".") for name in there):
         return f"; pip install {package} brings it"
-    near = difflib.get_close_matches(target, there, n=3) or sorted(there & set(SIMULATORS))
-    return f"; there are {', '.join(near)}, and those of plugins that you install"
+    close = near(target, there, most=3) or sorted(there & set(SIMULATORS))
+    return f"; there are {', '.join(close)}, and those of plugins that you install"

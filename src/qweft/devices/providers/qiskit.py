@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from typing import Any
 
@@ -10,6 +9,7 @@ from qweft.devices.device import Device, RemoteDevice
 from qweft.devices.errors import DeviceError
 from qweft.devices.extras import require
 from qweft.devices.settings import DeviceSettings
+from qweft.suggest import near
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
@@ -33,12 +33,12 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDev
         return IBMDevice(name, target)
     backends = fake_backends(f"device {name}")
     if target not in backends:
-        near = difflib.get_close_matches(target, ["aer", *backends], n=3)
+        close = near(target, ["aer", *backends], most=3)
         raise DeviceError(
             f"there is no device {name}; "
             + (
-                f"near it are {', '.join(near)}"
-                if near
+                f"near it are {', '.join(close)}"
+                if close
                 else "there are aer, fake_NAME such as fake_torino, and ibm_NAME"
             )
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from qweft.devices.providers.qiskit_compile import compile_for
 from qweft.devices.providers.qiskit_forms import Form, values_of
 from qweft.devices.providers.secrets import one_line
 from qweft.plural import many
+from qweft.suggest import near
 
 STATES = {
     "INITIALIZING": JobState.QUEUED,
@@ -172,9 +172,9 @@ class IBMDevice(RemoteDevice):
             if "BackendNotFound" not in type(error).__name__:
                 raise
             names = [backend.name for backend in self._service.backends()]
-            near = difflib.get_close_matches(self._target, names, n=3) or names
+            close = near(self._target, names, most=3) or names
             raise RefusedError(
-                f"this account has no backend {self._target}; it has {', '.join(near) or 'none'}"
+                f"this account has no backend {self._target}; it has {', '.join(close) or 'none'}"
             ) from None
 
     @contextmanager

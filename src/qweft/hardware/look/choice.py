@@ -1,10 +1,10 @@
 """One layer chosen by a name, the end of one, or a pattern."""
 
-import difflib
 from collections.abc import Collection
 
 from qweft.errors import QweftError
 from qweft.evaluation.layer_names import met_by, some
+from qweft.suggest import near
 
 
 def one_layer(pattern: str, layers: Collection[str]) -> str:
@@ -26,8 +26,8 @@ def one_layer(pattern: str, layers: Collection[str]) -> str:
         return met[0]
     if met:
         raise QweftError(f"--layer: {pattern} meets more than one layer: {some(met)}; name one of them")
-    near = _nearest(pattern, layers)
-    what = f"did you mean {near}?" if near else f"the layers with a circuit are {some(layers)}"
+    nearest = _nearest(pattern, layers)
+    what = f"did you mean {nearest}?" if nearest else f"the layers with a circuit are {some(layers)}"
     raise QweftError(f"--layer: {pattern} meets no layer with a circuit; {what}")
 
 
@@ -37,5 +37,5 @@ def _nearest(pattern: str, layers: Collection[str]) -> str | None:
     ends: dict[str, str] = {}
     for layer in layers:
         ends.setdefault(".".join(layer.split(".")[-parts:]), layer)
-    close = difflib.get_close_matches(pattern, ends, n=1, cutoff=0.75)
+    close = near(pattern, ends, cutoff=0.75)
     return ends[close[0]] if close else None
