@@ -1,40 +1,40 @@
-"""A lock on a file, which the operating system lets go of when the process that holds it ends, however it ends."""
+"""A lock on a file, held by one process at a time."""
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP
 from pathlib import Path
+
+NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
+"""What systems answer where a file system has no locks."""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool | None]:
-    """Whether this process holds the lock until the block ends; none where the file system has no locks.
+    """Whether this process holds the lock until the block ends; `None` where the file system has no locks.
 
-    There is no lock that a killed process left behind, and no moment at which two processes have one.
+    The operating system releases the lock when the process ends, however it ends. filelock's substitute on file
+    systems without locks, a marker file, would outlive a killed process on another machine: it is not used.
 
     Args:
         path: The file, made where it does not exist; its folder must.
+
+    Raises:
+        OSError: The file cannot be written.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    from filelock import FileLock, Timeout  # here: nothing that only prints help needs it
+
+    lock = FileLock(path, fallback_to_soft=False)
+    held: bool | None = True
     try:
-        yield _lock(descriptor)
+        lock.acquire(blocking=False)
+    except Timeout:
+        held = False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        held = None
+    try:
+        yield held
     finally:
-        os.close(descriptor)  # which lets go of the lock
-
-
-def _lock(descriptor: int) -> bool | None:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # what the two systems say of a lock that another process has
-        return False
-    except OSError:
-        return None
-    return True
+        lock.release()
