@@ -7,8 +7,9 @@ so that `qweft --help` need not wait for PyTorch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from wrapt import register_post_import_hook
+
 from qweft.errors import QweftError
-from qweft.when_imported import when_imported
 
 if TYPE_CHECKING:
     from qweft.adapter import QwthnConfig, QwthnModel, find_bases, hotswap_adapter
@@ -33,4 +34,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'qweft' has no attribute {name!r}")
 
 
-when_imported("peft", lambda: import_module("qweft.adapter"))
+register_post_import_hook(lambda _: import_module("qweft.adapter"), "peft")

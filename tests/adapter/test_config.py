@@ -135,3 +135,20 @@ def test_every_field_of_lora_is_ours_or_answered():
 def test_a_config_can_be_copied_and_pickled():
     config = QwthnConfig.preset("qtha", r=3, rank_pattern={"v_proj": 2})
     assert copy.deepcopy(config) == config == pickle.loads(pickle.dumps(config)) == dataclasses.replace(config)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import peft, qweft",
+        "import threading, qweft; first = threading.Thread(target=__import__, args=['peft']); first.start(); first.join()",
+    ],
+)
+def test_peft_may_come_first_or_in_a_thread(imports):
+    program = f"{imports}\nimport peft\nassert 'QWTHN' in list(peft.PeftType)\n"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_importing_qweft_imports_nothing_heavy():
+    program = "import sys, qweft\nassert not {'torch', 'peft', 'transformers', 'numpy'} & set(sys.modules)\n"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -2,13 +2,13 @@
 
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils import register_peft_method
+from wrapt import register_post_import_hook
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.loading import check_files_in_peft, check_files_in_transformers
 from qweft.adapter.model import QwthnModel
 from qweft.adapter.peft_type import peft_type
 from qweft.adapter.saving import complete_saving
-from qweft.when_imported import when_imported
 
 
 def register() -> None:
@@ -21,4 +21,4 @@ def register() -> None:
         register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
     check_files_in_peft()
     complete_saving()
-    when_imported("transformers.integrations.peft", check_files_in_transformers)
+    register_post_import_hook(lambda _: check_files_in_transformers(), "transformers.integrations.peft")
