@@ -141,7 +141,8 @@ def test_a_config_can_be_copied_and_pickled():
     "imports",
     [
         "import peft, qweft",
-        "import threading, qweft; first = threading.Thread(target=__import__, args=['peft'])\nfirst.start(); first.join()",
+        "import threading, qweft; first = threading.Thread(target=__import__, args=['peft'])"
+        "\nfirst.start(); first.join()",
     ],
 )
 def test_peft_may_come_first_or_in_a_thread(imports):

@@ -4,7 +4,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["arguments", "parser", "schema", "source", "yaml_file"])
+@pytest.mark.parametrize("name", ["command", "parser", "schema", "yaml_file"])
 def test_examples_in_docstrings_hold(name):
     results = doctest.testmod(importlib.import_module(f"qweft.cli.{name}"))
     assert results.attempted

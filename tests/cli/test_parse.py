@@ -1,6 +1,6 @@
 import pytest
 
-from qweft.cli.arguments import split
+from qweft.cli.command import split
 from qweft.cli.parser import dump_yaml, parse
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.errors import QweftError

@@ -36,7 +36,7 @@ def check_as_it_stands(words):
     described = importlib.import_module(f"qweft.cli.{command}").COMMAND
     if command not in CONFIGS:
         options = described.options or NoOptions
-        apply_options(options, {}, read_arguments(options, argv, described), described)
+        apply_options(options, {}, read_arguments(argv, described), described)
         return
     config = parse(described.options, argv, described)
     if command == "sweep":

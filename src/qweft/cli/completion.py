@@ -1,13 +1,41 @@
 """`qweft completion`."""
 
+import argparse
 import importlib
 from collections.abc import Sequence
+from typing import Any
 
 from qweft.cli.command import Command, NoOptions
+from qweft.cli.help_text import options_of
+from qweft.cli.main import COMMANDS
 from qweft.cli.parser import apply_options, read_arguments
+from qweft.cli.schema import NAME, choices, is_mapping, placeholder, shown
 from qweft.errors import QweftError
 
 SHELLS = ("bash", "zsh", "fish")
+MACHINES = ("auto", "cpu", "cuda", "mps", "meta")
+DEVICES = ("exact", "shots", "noisy")
+"""Where circuits run. Other packages' devices (`FAMILY:NAME`) are left out: bash takes words apart at a colon."""
+SUGGESTED = {"model.device": MACHINES, "device": DEVICES, "training.device": DEVICES}
+"""Words for options whose form is open, so that no type has them."""
+BASH = """
+_qweft() { # bash takes --key=value apart at its =, and behind a point goes a key without a space
+    local -a typed=("${COMP_WORDS[@]}")
+    local -a COMP_WORDS=("${typed[0]}")
+    local each last=$COMP_CWORD
+    for ((each = 1; each <= last; each++)); do
+        if [[ ${typed[each]} != = ]]; then COMP_WORDS+=("${typed[each]}"); fi
+    done
+    if [[ ${typed[last]} == = ]]; then COMP_WORDS+=(''); fi
+    local COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _shtab_qweft
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *. ]]; then compopt -o nospace 2>/dev/null; fi
+}
+complete -F _qweft qweft
+"""
+
+ZSH = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }"
+"""For a shell whose start-up file has not loaded its completion."""
 
 COMMAND = Command(
     name="completion",
@@ -23,11 +51,59 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Print the script."""
-    arguments = read_arguments(None, argv, COMMAND)
+    """Print the script, which shtab writes."""
+    arguments = read_arguments(argv, COMMAND)
     apply_options(NoOptions, {}, arguments, COMMAND)
-    if arguments.target not in SHELLS:
-        raise QweftError(f"qweft completion: there is no script for {arguments.target}; there are {', '.join(SHELLS)}")
-    from qweft.cli.completions.words import all_words
+    shell = str(arguments.target)
+    if shell not in SHELLS:
+        raise QweftError(f"qweft completion: there is no script for {shell}; there are {', '.join(SHELLS)}")
+    import shtab
 
-    print(importlib.import_module(f"qweft.cli.completions.{arguments.target}").script(all_words()), end="")
+    script = shtab.complete(all_words(shell), shell, preamble={"zsh": ZSH})
+    print(script + (BASH if shell == "bash" else ""))
+
+
+def all_words(shell: str) -> argparse.ArgumentParser:
+    """Return a parser that has all that can stand after `qweft`, from the same dataclasses as the help."""
+    parser = argparse.ArgumentParser("qweft", add_help=False)
+    for name in ("--help", "--version"):
+        parser.add_argument(name, action="store_true")
+    commands = parser.add_subparsers()
+    for name, about in COMMANDS.items():
+        command: Command = importlib.import_module(f"qweft.cli.{name}").COMMAND
+        own = commands.add_parser(name, help=about, add_help=False)
+        _add_targets(own, command)
+        for flag, text in {"help": "show this help and exit", **command.flags}.items():
+            own.add_argument(f"--{flag}", action="store_true", help=text.replace("%", "%%"))
+        _add_options(own, command, shell)
+    commands.add_parser("help", help="show what a command takes", add_help=False).add_argument("c", choices=[*COMMANDS])
+    return parser
+
+
+def _add_targets(parser: argparse.ArgumentParser, command: Command) -> None:
+    import shtab
+
+    if command.verbs:
+        parser.add_argument("verb", choices=command.verbs)
+    if command.target and command.name not in ("jobs", "completion"):  # whose arguments are no files
+        parser.add_argument("target", nargs="*").complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+def _add_options(parser: argparse.ArgumentParser, command: Command, shell: str) -> None:
+    """Add the options of a config class; below a key that the user chooses nothing is known before it is typed."""
+    import shtab
+
+    seen = set(command.unused)
+    for option in options_of(command.options or NoOptions):
+        name = option.name.partition(f".{NAME}")[0]
+        if name in seen:
+            continue
+        seen.add(name)
+        more = name != option.name or is_mapping(option.kind)
+        point = "" if not more else ".-" if shell == "zsh" else "."  # zsh: what follows "-" is in the same word
+        words = () if more else choices(option.kind) or SUGGESTED.get(name, ())
+        action: Any = parser.add_argument(
+            f"--{shown(name)}{point}", help=option.text.replace("%", "%%"), choices=words or None
+        )
+        if "TEXT" in placeholder(option.kind) and not words:
+            action.complete = shtab.FILE  # a text may name a file

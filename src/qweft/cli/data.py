@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from qweft.cli.command import Command
-from qweft.cli.parser import apply_options, read_arguments
-from qweft.cli.source import suggest
+from qweft.cli.parser import apply_options, build, read_arguments
 from qweft.cli.terminal import only_json, print_json, show
-from qweft.cli.values import build
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
+from qweft.suggest import near
 
 VERBS = ("check", "list")
 
@@ -45,7 +44,7 @@ COMMAND = Command(
 
 def run(argv: Sequence[str]) -> None:
     """Parse, look and print."""
-    arguments = read_arguments(CheckConfig, argv, COMMAND)
+    arguments = read_arguments(argv, COMMAND)
     verb, *sources = arguments.targets
     _check(verb, sources)
     tree: dict[str, object] = {}
@@ -73,10 +72,10 @@ def run(argv: Sequence[str]) -> None:
 
 def _check(verb: str, sources: list[str]) -> None:
     if verb not in VERBS:
-        close = suggest(verb, VERBS)
+        close = near(verb, VERBS, cutoff=0.75)
         raise QweftError(
             f"qweft data: there is no {verb}; "
-            + (f"did you mean {close}?" if close else f"there are {', '.join(VERBS)}")
+            + (f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}")
         )
     if (verb == "check") != (len(sources) == 1):
         wanted = "the data to look at" if verb == "check" else "nothing"

@@ -17,7 +17,7 @@ COMMAND = Command(
 
 def run(argv: Sequence[str]) -> None:
     """Parse and print."""
-    arguments = read_arguments(None, argv, COMMAND)
+    arguments = read_arguments(argv, COMMAND)
     apply_options(NoOptions, {}, arguments, COMMAND)
     wants_json = "json" in arguments.flags
     with only_json(wants_json):

@@ -20,7 +20,7 @@ MARKS = {"ok": "ok   ", "note": "note ", "fault": "FAULT"}
 
 def run(argv: Sequence[str]) -> None:
     """Look, tell, and fail where there is a fault."""
-    arguments = read_arguments(None, argv, COMMAND)
+    arguments = read_arguments(argv, COMMAND)
     apply_options(NoOptions, {}, arguments, COMMAND)
     wants_json = "json" in arguments.flags
     with only_json(wants_json):

@@ -5,9 +5,9 @@ from typing import Any
 
 from qweft.cli.command import Command, NoOptions
 from qweft.cli.parser import apply_options, read_arguments
-from qweft.cli.source import suggest
 from qweft.cli.terminal import only_json, print_json, show, width
 from qweft.errors import QweftError
+from qweft.suggest import near
 
 VERBS = {"list": 0, "show": 1, "fetch": 1, "adopt": 2, "forget": 1, "cancel": 1}
 """What can be done, and how many words follow; `fetch` does without its token, too."""
@@ -28,7 +28,7 @@ COMMAND = Command(
 
 def run(argv: Sequence[str]) -> None:
     """Parse, do it, and print the jobs concerned."""
-    arguments = read_arguments(None, argv, COMMAND)
+    arguments = read_arguments(argv, COMMAND)
     apply_options(NoOptions, {}, arguments, COMMAND)
     verb, *words = arguments.targets or ["list"]
     _check(verb, words)
@@ -51,9 +51,9 @@ def run(argv: Sequence[str]) -> None:
 
 def _check(verb: str, words: list[str]) -> None:
     if verb not in VERBS:
-        close = suggest(verb, VERBS)
+        close = near(verb, VERBS, cutoff=0.75)
         raise QweftError(
-            f"qweft jobs: there is no {verb}; " + (f"did you mean {close}?" if close else ", ".join(VERBS))
+            f"qweft jobs: there is no {verb}; " + (f"did you mean {close[0]}?" if close else ", ".join(VERBS))
         )
     wanted = VERBS[verb]
     if len(words) != wanted and not (verb == "fetch" and not words):

@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from qweft.cli.source import suggest
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.errors import QweftError
+from qweft.suggest import near
 
 # Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
 COMMANDS = {
@@ -84,8 +84,8 @@ def _dispatch(words: list[str]) -> int:
     elif name in COMMANDS:
         importlib.import_module(f"qweft.cli.{name}").run(words[1:])
     else:
-        close = suggest(name, [*COMMANDS, "--help", "--version"])
-        raise QweftError(f"unknown command {name}; " + (f"did you mean {close}?" if close else "see qweft --help"))
+        close = near(name, [*COMMANDS, "--help", "--version"], cutoff=0.75)
+        raise QweftError(f"unknown command {name}; " + (f"did you mean {close[0]}?" if close else "see qweft --help"))
     return 0
 
 

@@ -1,18 +1,23 @@
-"""`parse`: a YAML file and dotted options into a config dataclass; `dump_yaml`: the dataclass back into YAML."""
+"""`parse`: a YAML file and dotted options into a config dataclass; `dump_yaml`: the dataclass back into YAML.
 
-from collections.abc import Sequence
-from dataclasses import asdict
+A tree is the nested dict that YAML gives. It is checked where it was written, so that an error can name the file or
+the option. Options are set in the file's checked tree, and the dataclass is built last.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, asdict, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
+
+import yaml
 
 from qweft.cli import yaml_file
-from qweft.cli.arguments import Arguments, split
-from qweft.cli.command import Command
-from qweft.cli.help_text import help_text
-from qweft.cli.schema import kinds_of, spelled
-from qweft.cli.source import Source
-from qweft.cli.values import Text, build, check, find, put
+from qweft.cli.command import Arguments, Command, split
+from qweft.cli.schema import call, is_mapping, is_section, kinds_of, names, shown, spelled, takes_list
 from qweft.errors import QweftError
+from qweft.suggest import near
 
 Config = TypeVar("Config")
 
@@ -20,6 +25,8 @@ ROWS = (".jsonl", ".csv", ".parquet")
 """Endings of rows, which no config has."""
 OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
 """By these a config is known to be another command's, the first that it has."""
+EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset"}
+"""An adapter is named by one of these; naming one by an option drops the other."""
 
 
 def parse(config_class: type[Config], argv: Sequence[str], command: Command | None = None) -> Config:
@@ -38,31 +45,13 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command | No
     >>> parse(RunConfig, ["--adapter.r", "8", "--training.learning_rate", "1e-3"]).adapter
     {'preset': 'qtha', 'r': 8}
     """
-    arguments = read_arguments(config_class, argv, command)
+    arguments = read_arguments(argv, command)
     tree: dict[str, Any] = {}
     if arguments.target is not None:
-        source = Source(arguments.target)
-        tree = check(config_class, _config_file(config_class, arguments.target, command), "", source, config_class)
+        tree = _config_file(config_class, arguments.target, command)
     apply_options(config_class, tree, arguments, command)
     config: Config = build(config_class, tree, arguments.target or "command line")
     return config
-
-
-def _config_file(config_class: Any, file: str, command: Command | None) -> dict[str, Any]:
-    """Return what a config file holds; a file of rows, and the config of another command, are told by what they are."""
-    name = f"qweft {command.name}" if command else "this"
-    if Path(file).suffix.lower() in ROWS and Path(file).is_file():
-        raise QweftError(f"{file}: {name} takes a config file (YAML) there; give the data as --data.source {file}")
-    tree = yaml_file.read(file)
-    for key, owner in OWN_KEYS.items():
-        if key in tree and key not in kinds_of(config_class):
-            raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
-    return tree
-
-
-def flags_of(argv: Sequence[str], command: Command) -> set[str]:
-    """The command's flags that were given, by their names, however they were spelled (--dry-run, --dry_run)."""
-    return split(argv, command.flags, len(argv)).flags
 
 
 def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tuple[Path, dict[str, Any], set[str]]:
@@ -71,7 +60,7 @@ def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tu
     Raises:
         QweftError: There is no such folder, or something is wrong with an option.
     """
-    arguments = read_arguments(config_class, argv, command)
+    arguments = read_arguments(argv, command)
     folder = Path(arguments.target or "")
     if not folder.is_dir():
         raise QweftError(f"{folder}: no such folder; qweft {command.name} takes the folder of a trained adapter")
@@ -80,18 +69,25 @@ def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tu
     return folder, given, arguments.flags
 
 
-def read_arguments(config_class: Any, argv: Sequence[str], command: Command | None) -> Arguments:
+def flags_of(argv: Sequence[str], command: Command) -> set[str]:
+    """The command's flags that were given, by their names, however they were spelled (--dry-run, --dry_run)."""
+    return split(argv, command.flags, len(argv)).flags
+
+
+def read_arguments(argv: Sequence[str], command: Command | None) -> Arguments:
     """Take the arguments apart; print the help and exit where it was asked for.
 
     Raises:
         QweftError: The target that the command needs is not there, or there is one that it does not take.
         SystemExit: With status 0, after the help.
     """
-    arguments = split(argv, command.flags if command else (), max(1, len(command.target.split())) if command else 1)
     if command is None:
-        return arguments
+        return split(argv)
+    arguments = split(argv, command.flags, max(1, len(command.target.split())))
     if arguments.wants_help:
-        print(help_text(command, config_class), end="")
+        from qweft.cli.help_text import help_text
+
+        print(help_text(command), end="")
         raise SystemExit(0)
     if arguments.targets and not command.target:
         raise QweftError(f"qweft {command.name} takes no arguments, got {arguments.targets[0]}")
@@ -102,13 +98,34 @@ def read_arguments(config_class: Any, argv: Sequence[str], command: Command | No
 
 def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command | None) -> None:
     """Check each dotted option and set it in a checked tree; hyphens in the names of fields may be typed."""
-    source = Source(flags=tuple(command.flags) if command else ())
+    reader = _Reader(config_class, flags=command.flags if command else ())
     for typed, text in arguments.options:
-        name = spelled(config_class, typed)
-        kind = find(config_class, name, source)
-        if text is None:
-            raise source.fault(typed, "expected a value after it")
-        put(config_class, tree, name, check(kind, Text(text), typed, source, config_class), source)
+        reader.put(tree, typed, text)
+
+
+def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
+    """Return the dataclass that a checked tree describes.
+
+    Args:
+        kind: The dataclass or a field's type.
+        tree: The checked tree or leaf.
+        where: Begins the sentence about a missing key: the file, or the command.
+        name: Dotted name of `tree`.
+
+    Raises:
+        QweftError: A key without a default is missing.
+    """
+    if is_mapping(kind):
+        return {key: build(get_args(kind)[1], inner, where, f"{name}.{key}") for key, inner in tree.items()}
+    if not is_section(kind):
+        return tree
+    for field in fields(kind):
+        if field.name not in tree and field.default is MISSING and field.default_factory is MISSING:
+            inner, full = kinds_of(kind)[field.name], f"{name}.{field.name}" if name else field.name
+            what = "section" if is_mapping(inner) and not name else "key"
+            raise QweftError(f"{where}: missing required {what} {full} ({call(inner)})")
+    inner_names = {key: f"{name}.{key}" if name else key for key in tree}
+    return kind(**{key: build(kinds_of(kind)[key], tree[key], where, full) for key, full in inner_names.items()})
 
 
 def dump_yaml(config: Any) -> str:
@@ -116,4 +133,154 @@ def dump_yaml(config: Any) -> str:
     return yaml_file.dump(asdict(config))
 
 
-__all__ = ["dump_yaml", "flags_of", "parse", "parse_folder"]
+def suggest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known dotted name that the user most likely meant, or `None`.
+
+    A name that only lacks its section (`batch_size` for `training.batch_size`) is recognised by its last part.
+
+    >>> suggest("lerning_rate", ["training.learning_rate", "output"])
+    'training.learning_rate'
+    """
+    last_parts: dict[str, str] = {}
+    for each in known:
+        last_parts.setdefault(each.rpartition(".")[2], each)
+    close = near(name, dict.fromkeys(known), cutoff=0.75)
+    lacking = near(name.rpartition(".")[2], last_parts, cutoff=0.75)
+    return close[0] if close else last_parts[lacking[0]] if lacking else None
+
+
+def _config_file(config_class: Any, file: str, command: Command | None) -> dict[str, Any]:
+    """Return a config file's checked tree; a file of rows, and another command's config, are told by what they are."""
+    name = f"qweft {command.name}" if command else "this"
+    if Path(file).suffix.lower() in ROWS and Path(file).is_file():
+        raise QweftError(f"{file}: {name} takes a config file (YAML) there; give the data as --data.source {file}")
+    tree = yaml_file.read(file)
+    for key, owner in OWN_KEYS.items():
+        if key in tree and key not in kinds_of(config_class):
+            raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
+    checked: dict[str, Any] = _Reader(config_class, file).check(config_class, tree, "")
+    return checked
+
+
+class _Typed(str):
+    """A value as typed on the command line: how it is read depends on the type that it meets."""
+
+
+class _Reader:
+    """Checks values against a config class; its errors name where they were written.
+
+    Args:
+        root: The config class.
+        file: The YAML file as the user typed it; `None` means the command line.
+        flags: Options of the command that take no value, suggested too.
+    """
+
+    def __init__(self, root: Any, file: str | None = None, flags: Iterable[str] = ()) -> None:
+        self.root, self.file, self.flags = root, file, flags
+
+    def check(self, kind: Any, value: Any, name: str) -> Any:
+        """Return a value converted to a type; inside sections only keys that exist, each checked."""
+        structured = kind is Any or is_section(kind) or is_mapping(kind)
+        if structured and isinstance(value, _Typed):
+            try:
+                value = yaml_file.load(value)
+            except yaml.YAMLError as error:
+                raise self._fault(name, f"{yaml_file.say(error)}, in {_shown_value(value)}") from None
+        if kind is Any:
+            return value
+        if not structured:
+            return self._leaf(kind, value, name)
+        if value is None and is_section(kind):
+            return {}  # a section whose keys are all commented out
+        if not isinstance(value, dict):
+            raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
+        checked = {}
+        for key, inner in value.items():
+            full = f"{name}.{key}" if name else str(key)
+            checked[str(key)] = self.check(self._inner(kind, str(key), full), inner, full)
+        return checked
+
+    def put(self, tree: dict[str, Any], typed: str, text: str | None) -> None:
+        """Set one option in a checked tree; keys beside it stay.
+
+        A dict of dataclasses (`methods`) only takes options for entries that it has, so that a mistyped method is an
+        error and not one more method. A dict that is not in the tree starts from its default.
+        """
+        path = spelled(self.root, typed).split(".")
+        so_far = [".".join(path[: depth + 1]) for depth in range(len(path))]
+        kinds = [self.root]
+        for key, name in zip(path, so_far, strict=True):
+            kinds.append(self._inner(kinds[-1], key, name))
+        if text is None:
+            raise self._fault(typed, "expected a value after it")
+        value = self.check(kinds[-1], _Typed(text), typed)
+        for key, name, kind, inner in zip(path[:-1], so_far, kinds, kinds[1:], strict=False):
+            if key not in tree and is_mapping(kind) and is_section(inner):
+                raise self._unknown(name, [f"{name.rpartition('.')[0]}.{entry}" for entry in tree], tree)
+            if key not in tree:
+                made = (
+                    [field.default_factory for field in fields(kind) if field.name == key] if is_section(kind) else []
+                )
+                default = made[0]() if made and made[0] is not MISSING else {}  # type: ignore[misc]
+                tree[key] = default if isinstance(default, dict) else {}
+            if not isinstance(tree[key], dict):
+                raise self._fault(typed, f"{name} is {_shown_value(tree[key])} and has no keys")
+            tree = tree[key]
+        if is_mapping(kinds[-2]) and get_args(kinds[-2])[1] is Any:
+            tree.pop(EXCLUSIVE.get(path[-1], ""), None)
+        tree[path[-1]] = value
+
+    def _leaf(self, kind: Any, value: Any, name: str) -> Any:
+        import jsonargparse  # here: it costs 0.1 s, which `qweft --help` need not pay
+
+        fault = self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
+        optional = type(None) in get_args(kind)
+        if isinstance(value, _Typed):  # a list may be typed with nothing but commas (100,1000)
+            commas = takes_list(kind) and not value.startswith("[") and value != "null"
+            value = [part.strip() for part in value.split(",")] if commas else str(value)
+        try:
+            converted = None if value is None else _converter(kind).parse_object({"value": value}).value
+        except (jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
+            raise fault from None
+        if converted is None and not optional:  # jsonargparse lets null pass for every type
+            raise fault
+        return converted
+
+    def _inner(self, kind: Any, key: str, name: str) -> Any:
+        """Return the type of a key below a type, or raise that there is no such key."""
+        if kind is Any or is_mapping(kind):
+            return Any if kind is Any else get_args(kind)[1]
+        if key in kinds_of(kind):
+            return kinds_of(kind)[key]
+        known = names(kind, name.rpartition(".")[0]) | names(self.root)
+        # A section that the name is already in is no suggestion: training.foo does not mean training.
+        offered = [each for each, inner in known.items() if not (is_section(inner) and name.startswith(f"{each}."))]
+        raise self._unknown(name, offered, kinds_of(kind))
+
+    def _fault(self, name: str, what: str) -> QweftError:
+        return QweftError(f"{self.file}: {name}: {what}" if self.file else f"--{shown(name)}: {what}")
+
+    def _unknown(self, name: str, known: Iterable[str], here: Iterable[str]) -> QweftError:
+        """Return the error for a name that does not exist; the names `here` are listed where no known one is near."""
+        what = f"{self.file}: unknown key {name}" if self.file else f"unknown option --{name}"
+        close = suggest(name, [*known, *self.flags])
+        if close:
+            return QweftError(f"{what}; did you mean {close if self.file else f'--{shown(close)}'}?")
+        listed = ", ".join(here if self.file or "." in name else map(shown, here))
+        return QweftError(f"{what}; known here: {listed}" if listed else what)
+
+
+@cache
+def _converter(kind: Any) -> Any:
+    """Return a jsonargparse parser for one value of a type."""
+    import jsonargparse
+
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=kind)
+    return parser
+
+
+def _shown_value(value: Any) -> str:
+    """Return a value as it would stand in YAML, short enough for a sentence."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from qweft.cli.arguments import split
-from qweft.cli.command import Command
-from qweft.cli.help_text import help_text
+from qweft.cli.command import Command, NoOptions
+from qweft.cli.parser import apply_options, read_arguments
 from qweft.cli.terminal import show
-from qweft.errors import QweftError
 
 COMMAND = Command(
     name="presets",
@@ -17,12 +15,7 @@ COMMAND = Command(
 
 def run(argv: Sequence[str]) -> None:
     """Print one line a preset."""
-    arguments = split(argv)
-    if arguments.wants_help:
-        print(help_text(COMMAND), end="")
-        return
-    if argv:
-        raise QweftError("qweft presets takes no arguments")
+    apply_options(NoOptions, {}, read_arguments(argv, COMMAND), COMMAND)
     from rich.table import Table
 
     from qweft.adapter.presets import presets

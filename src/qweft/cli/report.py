@@ -37,7 +37,7 @@ COMMAND = Command(
 
 def run(argv: Sequence[str]) -> None:
     """Parse, write, and print where the report is."""
-    arguments = read_arguments(ReportConfig, argv, COMMAND)
+    arguments = read_arguments(argv, COMMAND)
     given: dict[str, Any] = {}
     apply_options(ReportConfig, given, arguments, COMMAND)
     config = ReportConfig(**given)

@@ -1,17 +1,19 @@
-"""What a config dataclass allows: its names, their types, and how a type is called in a sentence."""
+"""What a config dataclass allows: its names, their types, and what a type is called."""
 
 import dataclasses
-import types
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-NAME_PLACEHOLDER = "NAME"
-"""Stands in names for the free part of a dict of dataclasses: `methods.NAME.learning_rate`."""
+NAME = "NAME"
+"""Stands in names for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
 
 
 @cache
 def kinds_of(config_class: Any) -> dict[str, Any]:
-    """Return the type of each field of a dataclass."""
+    """Return the type of each field of a dataclass; of any other type there is no field."""
+    if not is_section(config_class):
+        return {}
     hints = get_type_hints(config_class)
     return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
 
@@ -26,58 +28,42 @@ def is_mapping(kind: Any) -> bool:
     return get_origin(kind) is dict
 
 
-def is_optional(kind: Any) -> bool:
-    """Whether null is a value of the type."""
-    return type(None) in get_args(kind)
+def is_leaf(kind: Any) -> bool:
+    """Whether a type is one option: no section, and no dict of sections."""
+    return not is_section(get_args(kind)[1] if is_mapping(kind) else kind)
 
 
 def takes_list(kind: Any) -> bool:
     """Whether a list is the only value of the type, but for null."""
-    inner = [choice for choice in get_args(kind) if choice is not type(None)]
-    return get_origin(kind) is list or (is_optional(kind) and len(inner) == 1 and get_origin(inner[0]) is list)
+    inner = [each for each in get_args(kind) if each is not NoneType]
+    return get_origin(kind) is list or (NoneType in get_args(kind) and [get_origin(each) for each in inner] == [list])
 
 
-def names(kind: Any, prefix: str = "", chosen: str = NAME_PLACEHOLDER) -> dict[str, Any]:
-    """Return every dotted name below a type with its own type, sections included.
-
-    Args:
-        kind: A dataclass or a field's type.
-        prefix: Dotted name of `kind` itself.
-        chosen: Put in the place of a key that the user chooses.
-    """
+def names(kind: Any, prefix: str = "") -> dict[str, Any]:
+    """Return every dotted name below a type with its own type, sections included."""
+    if is_mapping(kind):
+        return names(get_args(kind)[1], f"{prefix}.{NAME}")
     found: dict[str, Any] = {}
-    if is_section(kind):
-        for key, inner in kinds_of(kind).items():
-            name = f"{prefix}.{key}" if prefix else key
-            found[name] = inner
-            found |= names(inner, name, chosen)
-    elif is_mapping(kind) and is_section(get_args(kind)[1]):
-        found |= names(get_args(kind)[1], f"{prefix}.{chosen}", chosen)
+    for key, inner in kinds_of(kind).items():
+        name = f"{prefix}.{key}" if prefix else key
+        found |= {name: inner} | names(inner, name)
     return found
 
 
 def spelled(kind: Any, name: str) -> str:
-    """Return a dotted name as the fields are spelled: `max-circuits` is `max_circuits`.
+    """Return a dotted name as the fields of a dataclass are spelled: `max-circuits` is `max_circuits`.
 
-    Only hyphens in the place of a field's underscores are changed: keys that the user chooses stay as they are.
-
-    Args:
-        kind: The dataclass that the name begins in.
-        name: As typed.
+    Keys that the user chooses stay as they are.
     """
-    keys = []
-    for key in name.split("."):
-        if is_section(kind) and key not in kinds_of(kind) and key.replace("-", "_") in kinds_of(kind):
-            key = key.replace("-", "_")
-        keys.append(key)
-        kind = kinds_of(kind).get(key) if is_section(kind) else get_args(kind)[1] if is_mapping(kind) else None
-    return ".".join(keys)
+    key, _, rest = name.partition(".")
+    fields = kinds_of(kind)
+    key = next((each for each in (key, key.replace("-", "_")) if each in fields), key)
+    inner = get_args(kind)[1] if is_mapping(kind) else fields.get(key)
+    return f"{key}.{spelled(inner, rest)}" if rest else key
 
 
 def shown(name: str) -> str:
     """Return a dotted name as help and errors show its option: with hyphens where it stands alone.
-
-    Below a section a name is that of a key in a file, and keeps its underscores.
 
     >>> shown("max_circuits"), shown("training.learning_rate")
     ('max-circuits', 'training.learning_rate')
@@ -85,57 +71,50 @@ def shown(name: str) -> str:
     return name if "." in name else name.replace("_", "-")
 
 
-def default_of(config_class: Any, key: str) -> Any:
-    """Return a fresh default of a dataclass's field, or `dataclasses.MISSING` where there is none."""
-    field = next(field for field in dataclasses.fields(config_class) if field.name == key)
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
-
-
 def call(kind: Any) -> str:
     """Return what a type is called in a sentence.
 
-    >>> call(int | None)
-    'int or null'
-    >>> call(list[float])
-    'list of float'
+    >>> call(int | None), call(list[float])
+    ('int or null', 'list of float')
     """
-    if kind is type(None):
-        return "null"
-    if kind is str:
-        return "text"
-    if kind is bool:
-        return "true or false"
-    if is_section(kind) or is_mapping(kind):
-        return "a mapping of keys to values"
     origin, inner = get_origin(kind), get_args(kind)
+    if is_section(kind) or origin is dict:
+        return "a mapping of keys to values"
     if origin is Literal:
-        return "one of " + ", ".join(str(choice) for choice in inner)
-    if origin in (Union, types.UnionType):
-        return " or ".join(call(choice) for choice in inner)
+        return "one of " + ", ".join(map(str, inner))
     if origin is list:
         return f"list of {call(inner[0])}"
-    return getattr(kind, "__name__", str(kind))
+    return " or ".join(map(call, inner)) or {NoneType: "null", str: "text", bool: "true or false"}.get(
+        kind, getattr(kind, "__name__", str(kind))
+    )
 
 
 def placeholder(kind: Any) -> str:
-    """Return what stands for a value of a type in the help: INT, TEXT, {cut,drop}.
+    """Return what stands for a value of a type in the help.
 
     >>> placeholder(int | None), placeholder(list[int]), placeholder(bool)
     ('INT', 'INT,...', '{true,false}')
     """
     origin, inner = get_origin(kind), get_args(kind)
-    if kind is bool:
-        return "{true,false}"
-    if kind is str:
-        return "TEXT"
-    if origin is Literal:
-        return "{" + ",".join(str(choice) for choice in inner) + "}"
-    if origin in (Union, types.UnionType):
-        return "|".join(placeholder(choice) for choice in inner if choice is not type(None))
-    if origin is list:
-        return f"{placeholder(inner[0])},..."
     if origin is dict or kind is Any:
         return "VALUE"
-    return str(getattr(kind, "__name__", kind)).upper()
+    if origin is Literal or kind is bool:
+        return "{" + ",".join(choices(kind)) + "}"
+    if origin is list:
+        return f"{placeholder(inner[0])},..."
+    return "|".join(placeholder(each) for each in inner if each is not NoneType) or (
+        "TEXT" if kind is str else str(getattr(kind, "__name__", kind)).upper()
+    )
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """Return the words that a type allows, where they are few; of a list, those of its entries.
+
+    >>> choices(bool), choices(list[Literal["a", "b"]] | None), choices(int)
+    (('true', 'false'), ('a', 'b'), ())
+    """
+    if kind is bool:
+        return ("true", "false")
+    if get_origin(kind) is Literal:
+        return tuple(map(str, get_args(kind)))
+    return tuple(word for inner in get_args(kind) for word in choices(inner))

@@ -12,10 +12,6 @@ import yaml
 
 from qweft.errors import QweftError
 
-_FLOAT_TAG = "tag:yaml.org,2002:float"
-# A float without a dot but with an exponent, which PyYAML's own pattern lacks: 5e-4, 1E6, -1.e-3.
-_EXPONENT_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
-
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with YAML 1.2 floats, refusing duplicate keys."""
@@ -23,12 +19,12 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a dict, raising on a key that stands twice."""
         seen: set[str] = set()
-        for key_node, _ in node.value:
-            if isinstance(key_node, yaml.ScalarNode):
-                if key_node.value in seen:
-                    problem = f"duplicate key {key_node.value}"
-                    raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-                seen.add(key_node.value)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"duplicate key {key.value}"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -40,15 +36,16 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-_Loader.add_implicit_resolver(_FLOAT_TAG, _EXPONENT_FLOAT, list("-+0123456789."))
-_Dumper.add_implicit_resolver(_FLOAT_TAG, _EXPONENT_FLOAT, list("-+0123456789."))
+for _each in (_Loader, _Dumper):  # a float without a dot but with an exponent: 5e-4, 1E6, -1.e-3
+    _EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
+    _each.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789."))
 
 
 def load(text: str) -> Any:
     """Return the value that a YAML text holds.
 
     Raises:
-        yaml.YAMLError: The text is not YAML, or a key stands twice.
+        yaml.YAMLError: The text is not YAML, or a key stands twice; `say` tells it.
 
     >>> load("{r: 8, rate: 5e-4}")
     {'r': 8, 'rate': 0.0005}
@@ -56,9 +53,10 @@ def load(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
-def dump(value: Any) -> str:
-    """Return YAML that `load` reads back to the same value."""
-    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000))
+def dump(value: Any, flow: bool = False) -> str:
+    """Return YAML that `load` reads back to the same value; in flow style it stands on one line."""
+    layout = {"sort_keys": False, "allow_unicode": True, "width": 1_000_000, "default_flow_style": flow}
+    return str(yaml.dump(value, Dumper=_Dumper, **layout))
 
 
 def dump_line(value: Any) -> str:
@@ -67,10 +65,7 @@ def dump_line(value: Any) -> str:
     >>> dump_line([1, 2]), dump_line(False), dump_line({"preset": "qtha"})
     ('[1, 2]', 'false', '{preset: qtha}')
     """
-    text = yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=True
-    )
-    return str(text).removesuffix("...\n").strip()
+    return dump(value, flow=True).removesuffix("...\n").strip()
 
 
 def read(path: str) -> dict[str, Any]:
@@ -90,12 +85,11 @@ def read(path: str) -> dict[str, Any]:
     except OSError as error:
         raise QweftError(f"{path}: cannot be read: {error.strerror}") from None
     except yaml.YAMLError as error:
-        raise QweftError(f"{path}{_line(error)}: {say(error)}") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        raise QweftError(f"{path}{f', line {mark.line + 1}' if mark else ''}: {say(error)}") from None
+    if value is not None and not isinstance(value, dict):
         raise QweftError(f"{path}: expected a mapping of sections, got {type(value).__name__}")
-    return value
+    return value or {}
 
 
 def say(error: yaml.YAMLError) -> str:
@@ -103,8 +97,3 @@ def say(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     problem = " ".join(str(problem).split())
     return problem if problem.startswith("duplicate key") else f"not valid YAML: {problem}"
-
-
-def _line(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    return f", line {mark.line + 1}" if mark else ""
