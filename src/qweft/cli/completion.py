@@ -59,7 +59,7 @@ def run(argv: Sequence[str]) -> None:
         raise QweftError(f"qweft completion: there is no script for {shell}; there are {', '.join(SHELLS)}")
     import shtab
 
-    script = shtab.complete(all_words(shell), shell, preamble={"zsh": ZSH})
+    script = shtab.complete(all_words(shell), shell, preamble=ZSH if shell == "zsh" else "")
     print(script + (BASH if shell == "bash" else ""))
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from qweft.cli import yaml_file
 from qweft.cli.command import Command, NoOptions
-from qweft.cli.schema import NAME, is_leaf, is_mapping, kinds_of, placeholder, shown
+from qweft.cli.schema import NAME, default_of, is_leaf, is_mapping, joined, kinds_of, placeholder, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +32,9 @@ def options_of(config_class: Any, prefix: str = "", section: str = "general") ->
     kinds = kinds_of(config_class)
     for field in sorted(dataclasses.fields(config_class), key=lambda each: _depth(kinds[each.name])):
         kind, text = kinds[field.name], texts.get(field.name, "")
-        name = f"{prefix}.{field.name}" if prefix else field.name
+        name = joined(prefix, field.name)
         if is_leaf(kind):
-            made = field.default_factory
-            default = field.default if made is dataclasses.MISSING else made()
-            yield Option(section, name, kind, text, default)
+            yield Option(section, name, kind, text, default_of(config_class, field.name))
             continue
         below, inner = (f"{name}.{NAME}", get_args(kind)[1]) if is_mapping(kind) else (name, kind)
         yield from options_of(inner, below, f"{below}: {text[:1].lower()}{text[1:].rstrip('.')}")

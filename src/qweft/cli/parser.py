@@ -6,7 +6,7 @@ the option. Options are set in the file's checked tree, and the dataclass is bui
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -15,7 +15,7 @@ import yaml
 
 from qweft.cli import yaml_file
 from qweft.cli.command import Arguments, Command, split
-from qweft.cli.schema import call, is_mapping, is_section, kinds_of, names, shown, spelled, takes_list
+from qweft.cli.schema import call, default_of, is_mapping, is_section, joined, kinds_of, names, shown, spelled
 from qweft.errors import QweftError
 from qweft.suggest import near
 
@@ -119,13 +119,14 @@ def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
         return {key: build(get_args(kind)[1], inner, where, f"{name}.{key}") for key, inner in tree.items()}
     if not is_section(kind):
         return tree
-    for field in fields(kind):
-        if field.name not in tree and field.default is MISSING and field.default_factory is MISSING:
-            inner, full = kinds_of(kind)[field.name], f"{name}.{field.name}" if name else field.name
+    made = {}
+    for key, inner in kinds_of(kind).items():
+        if key in tree:
+            made[key] = build(inner, tree[key], where, joined(name, key))
+        elif default_of(kind, key) is MISSING:
             what = "section" if is_mapping(inner) and not name else "key"
-            raise QweftError(f"{where}: missing required {what} {full} ({call(inner)})")
-    inner_names = {key: f"{name}.{key}" if name else key for key in tree}
-    return kind(**{key: build(kinds_of(kind)[key], tree[key], where, full) for key, full in inner_names.items()})
+            raise QweftError(f"{where}: missing required {what} {joined(name, key)} ({call(inner)})")
+    return kind(**made)
 
 
 def dump_yaml(config: Any) -> str:
@@ -196,7 +197,7 @@ class _Reader:
             raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
         checked = {}
         for key, inner in value.items():
-            full = f"{name}.{key}" if name else str(key)
+            full = joined(name, str(key))
             checked[str(key)] = self.check(self._inner(kind, str(key), full), inner, full)
         return checked
 
@@ -218,10 +219,7 @@ class _Reader:
             if key not in tree and is_mapping(kind) and is_section(inner):
                 raise self._unknown(name, [f"{name.rpartition('.')[0]}.{entry}" for entry in tree], tree)
             if key not in tree:
-                made = (
-                    [field.default_factory for field in fields(kind) if field.name == key] if is_section(kind) else []
-                )
-                default = made[0]() if made and made[0] is not MISSING else {}  # type: ignore[misc]
+                default = default_of(kind, key) if is_section(kind) else None
                 tree[key] = default if isinstance(default, dict) else {}
             if not isinstance(tree[key], dict):
                 raise self._fault(typed, f"{name} is {_shown_value(tree[key])} and has no keys")
@@ -233,18 +231,17 @@ class _Reader:
     def _leaf(self, kind: Any, value: Any, name: str) -> Any:
         import jsonargparse  # here: it costs 0.1 s, which `qweft --help` need not pay
 
-        fault = self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
-        optional = type(None) in get_args(kind)
-        if isinstance(value, _Typed):  # a list may be typed with nothing but commas (100,1000)
-            commas = takes_list(kind) and not value.startswith("[") and value != "null"
-            value = [part.strip() for part in value.split(",")] if commas else str(value)
-        try:
-            converted = None if value is None else _converter(kind).parse_object({"value": value}).value
-        except (jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
-            raise fault from None
-        if converted is None and not optional:  # jsonargparse lets null pass for every type
-            raise fault
-        return converted
+        # A list may be typed with nothing but commas (100,1000).
+        readings = [str(value), [part.strip() for part in value.split(",")]] if isinstance(value, _Typed) else [value]
+        for reading in readings:
+            try:
+                converted = _converter(kind).parse_object({"value": reading}).value
+            except (jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
+                continue
+            if converted is None and type(None) not in get_args(kind):  # jsonargparse lets null pass for every type
+                break
+            return converted
+        raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
 
     def _inner(self, kind: Any, key: str, name: str) -> Any:
         """Return the type of a key below a type, or raise that there is no such key."""

@@ -18,6 +18,17 @@ def kinds_of(config_class: Any) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
 
 
+def default_of(config_class: Any, key: str) -> Any:
+    """Return a fresh default of a dataclass's field, or `dataclasses.MISSING` where there is none."""
+    field = next(field for field in dataclasses.fields(config_class) if field.name == key)
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def joined(name: str, key: str) -> str:
+    """Return the dotted name of a key below a dotted name, which is empty for the whole config."""
+    return f"{name}.{key}" if name else key
+
+
 def is_section(kind: Any) -> bool:
     """Whether a type is a config dataclass: a section with named keys."""
     return isinstance(kind, type) and dataclasses.is_dataclass(kind)
@@ -33,19 +44,13 @@ def is_leaf(kind: Any) -> bool:
     return not is_section(get_args(kind)[1] if is_mapping(kind) else kind)
 
 
-def takes_list(kind: Any) -> bool:
-    """Whether a list is the only value of the type, but for null."""
-    inner = [each for each in get_args(kind) if each is not NoneType]
-    return get_origin(kind) is list or (NoneType in get_args(kind) and [get_origin(each) for each in inner] == [list])
-
-
 def names(kind: Any, prefix: str = "") -> dict[str, Any]:
     """Return every dotted name below a type with its own type, sections included."""
     if is_mapping(kind):
         return names(get_args(kind)[1], f"{prefix}.{NAME}")
     found: dict[str, Any] = {}
     for key, inner in kinds_of(kind).items():
-        name = f"{prefix}.{key}" if prefix else key
+        name = joined(prefix, key)
         found |= {name: inner} | names(inner, name)
     return found
 

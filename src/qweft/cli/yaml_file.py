@@ -55,8 +55,9 @@ def load(text: str) -> Any:
 
 def dump(value: Any, flow: bool = False) -> str:
     """Return YAML that `load` reads back to the same value; in flow style it stands on one line."""
-    layout = {"sort_keys": False, "allow_unicode": True, "width": 1_000_000, "default_flow_style": flow}
-    return str(yaml.dump(value, Dumper=_Dumper, **layout))
+    return str(
+        yaml.dump(value, None, _Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=1_000_000)
+    )
 
 
 def dump_line(value: Any) -> str:
