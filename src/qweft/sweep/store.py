@@ -52,8 +52,10 @@ class Store:
     def _open(self) -> Any:
         package = optuna()
         waiting = {"connect_args": {"timeout": 60}}
-        storage = package.storages.RDBStorage(f"sqlite:///{(self.folder / FILE).absolute()}", engine_kwargs=waiting)
-        return package.create_study(study_name=NAME, storage=storage, direction="minimize", load_if_exists=True)
+        self._storage = package.storages.RDBStorage(
+            f"sqlite:///{(self.folder / FILE).absolute()}", engine_kwargs=waiting
+        )
+        return package.create_study(study_name=NAME, storage=self._storage, direction="minimize", load_if_exists=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -94,12 +96,13 @@ class Store:
         trial = self.study.get_trials(deepcopy=False)[number]
         if trial.state.is_finished():
             return
-        storage, states = self.study._storage, optuna().trial.TrialState
-        storage.set_trial_user_attr(trial._trial_id, "seconds", run.seconds)
+        storage, states = self._storage, optuna().trial.TrialState
+        key = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(NAME), number)
+        storage.set_trial_user_attr(key, "seconds", run.seconds)
         if run.eval_loss is not None:
-            storage.set_trial_state_values(trial._trial_id, states.COMPLETE, [run.eval_loss])
+            storage.set_trial_state_values(key, states.COMPLETE, [run.eval_loss])
             return
         for step, loss in run.train_loss_curve:
             if math.isfinite(loss):
-                storage.set_trial_intermediate_value(trial._trial_id, step, loss)
-        storage.set_trial_state_values(trial._trial_id, states.PRUNED)
+                storage.set_trial_intermediate_value(key, step, loss)
+        storage.set_trial_state_values(key, states.PRUNED)
