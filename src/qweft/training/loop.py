@@ -80,6 +80,15 @@ def steps_of(training: TrainingConfig, rows: int) -> int:
     return max(1, math.ceil(training.epochs * max(1, math.ceil(batches / training.gradient_accumulation))))
 
 
+class _OneDevice(TrainingArguments):
+    """One process works on the model's own device: on more GPUs the trainer would split every batch."""
+
+    @property
+    def n_gpu(self) -> int:
+        """At most one."""
+        return min(super().n_gpu, 1)
+
+
 def arguments(
     training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU, beside: Beside = ALONE
 ) -> TrainingArguments:
@@ -90,7 +99,7 @@ def arguments(
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    made = TrainingArguments(
+    return _OneDevice(
         use_cpu=device.type == "cpu",
         output_dir=folder,
         max_steps=steps_of(training, rows),
@@ -115,9 +124,6 @@ def arguments(
         seed=training.seed,
         data_seed=training.seed,
     )
-    # One process works on the model's own device: on more than one GPU the trainer would split every batch otherwise
-    made._n_gpu = min(made.n_gpu, 1)
-    return made
 
 
 def _checkpoint(model: Any, wanted: bool) -> None:
