@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 import qweft
 from qweft import QweftError, QwthnConfig
+from qweft.adapter import loading
 from tests.adapter.test_method import TOKENS, logits, small, trained
 from tests.conformance.case import Case
 from tests.conformance.families import FAMILIES
@@ -585,7 +586,7 @@ def test_a_config_may_not_ask_for_more_than_the_file_holds(tmp_path):
 def test_an_adapter_that_shows_itself_only_while_it_is_loaded_is_refused(tmp_path, monkeypatch):
     """A hub that does not answer at first must not open a way around the check."""
     get_peft_model(tiny_llama(), small("mpo")).save_pretrained(tmp_path)
-    honest, asked = PeftConfig._get_peft_type, []
+    honest, asked = loading.find_config, []
 
     def flaky(*args, **kwargs):
         asked.append(args)
@@ -593,7 +594,7 @@ def test_an_adapter_that_shows_itself_only_while_it_is_loaded_is_refused(tmp_pat
             raise ValueError("no answer")
         return honest(*args, **kwargs)
 
-    monkeypatch.setattr(PeftConfig, "_get_peft_type", flaky)
+    monkeypatch.setattr(loading, "find_config", flaky)
     with pytest.raises(QweftError, match="could not be looked at before it is loaded"):
         PeftModel.from_pretrained(tiny_llama(), tmp_path)
 

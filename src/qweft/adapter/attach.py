@@ -12,6 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.checks import closest
 from qweft.errors import QweftError
+from qweft.internals.transformers import HAS_ADAPTERS
 
 
 @contextmanager
@@ -90,7 +91,7 @@ def detach(adapted: Any) -> Any:
             f"{type(adapted.active_peft_config).__name__} cannot be taken off a model again, so it cannot be compared "
             "on a shared base model"
         ) from error
-    for leftover in ("peft_config", "_hf_peft_config_loaded"):
+    for leftover in ("peft_config", HAS_ADAPTERS):
         if leftover in vars(base):
             delattr(base, leftover)
     return base

@@ -138,17 +138,24 @@ def _as_the_base_model(model: nn.Module) -> Iterator[None]:
     """Without adapters and without dropout; afterwards as it was, module by module."""
     training = [(module, module.training) for module in model.modules()]
     tuned = [m for m in model.modules() if isinstance(m, BaseTunerLayer | AuxiliaryTrainingWrapper)]
-    disabled: list[tuple[Any, bool]] = [(module, module._disable_adapters) for module in tuned]
+    enabled = [module for module in tuned if not module.disable_adapters]
+    trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         model.eval()
-        for module in tuned:
-            module._disable_adapters = True
+        _enable(enabled, False, trained)
         yield
     finally:
         for part, was in training:
             part.training = was
-        for adapter, was in disabled:
-            adapter._disable_adapters = was
+        _enable(enabled, True, trained)
+
+
+def _enable(modules: Iterable[Any], enabled: bool, trained: Iterable[tuple[nn.Parameter, bool]]) -> None:
+    """Switch adapters on or off; PEFT would also have other parameters trained than before."""
+    for module in modules:
+        module.enable_adapters(enabled)
+    for parameter, was in trained:
+        parameter.requires_grad_(was)
 
 
 class _Watch:

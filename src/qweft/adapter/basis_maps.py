@@ -34,6 +34,7 @@ class BasisMap(LinearMap):
         self.kind = kind
         self.register_buffer("weight", torch.zeros(shape, dtype=DIRECTIONS))
         self._is_found = False
+        self.register_load_state_dict_post_hook(_look_again)
 
     @property
     def is_found(self) -> bool:
@@ -88,9 +89,11 @@ class BasisMap(LinearMap):
         """See whether there are directions now, after something else wrote to the matrix."""
         self._is_found = not self.weight.is_meta and bool(self.weight.any())
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self.look_again()
+
+def _look_again(module: nn.Module, _: Any) -> None:
+    """Hook for after a state dict was loaded."""
+    if isinstance(module, BasisMap):
+        module.look_again()
 
 
 class _Reads(BasisMap):

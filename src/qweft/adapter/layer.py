@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
+from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from peft.utils import quantization_extra_repr, resolve_quantization_backend
 from torch import nn
 from torch.nn.functional import linear
@@ -12,9 +12,11 @@ from transformers.pytorch_utils import Conv1D
 from qweft.adapter.branch import make_branch
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.limits import check_size
-from qweft.adapter.prepared import Branch, Prepared, in_backward, needs_graph, prepare
+from qweft.adapter.prepared import Branch, Prepared, needs_graph, prepare
 from qweft.adapter.search import is_looking, look
 from qweft.circuit.precision import autocast_enabled, exact_products
+from qweft.internals.peft import sizes_of
+from qweft.internals.torch import in_backward
 
 
 class QwthnLinear(nn.Module, BaseTunerLayer):
@@ -65,14 +67,13 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.qwthn_prepared: dict[str, Prepared] = {}
         self.qwthn_found_now: dict[str, bool] = {}  # in a backward pass, and not called outside of one since
         self.qwthn_configs: dict[str, QwthnConfig] = {}
-        self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self.cast_input_dtype_enabled = True
-        into, out = _get_in_out_features(self.get_base_layer())
+        into, out = sizes_of(self.get_base_layer())
         if into is None or out is None:
             raise TypeError(f"QWTHN adapts linear layers; the sizes of a {type(self.get_base_layer())} are not known")
         self.in_features, self.out_features = into, out
-        self._active_adapter = adapter_name
+        self.set_adapter(adapter_name)
         self.update_layer(adapter_name, config, r, alpha)
 
     def update_layer(self, adapter_name: str, config: QwthnConfig, r: int, alpha: float | None, **kwargs: Any) -> None:
@@ -155,7 +156,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         core: Any = self.qwthn_core[adapter_name]
         scaling = self.scaling[adapter_name]
         compress, expand = prepared.compress, prepared.expand
-        x = self._cast_input_dtype(x, compress.dtype)
+        x = x.to(compress.dtype) if self.cast_input_dtype_enabled else x
         if isinstance(dropout := self.qwthn_dropout[adapter_name], nn.Dropout):
             x = dropout(x)
         autocast = autocast_enabled(x.device)

@@ -12,19 +12,21 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.limits import file_elements
 from qweft.adapter.peft_type import peft_type
-from qweft.adapter.strict_loading import COMPILED, check_finite, check_tensors
+from qweft.adapter.strict_loading import check_finite, check_tensors, has_copy
 from qweft.adapter.structure import check_same_structure
 from qweft.adapter.together import unwatch
-from qweft.adapter.weights_file import HUB_ARGUMENTS, find_weights, read_header
-from qweft.adapter.wrapping import wrap
+from qweft.adapter.weights_file import HUB_ARGUMENTS, find_config, find_weights, read_header
 from qweft.errors import QweftError
+from qweft.internals.replaced import replace_peft_loading, replace_transformers_loading
+from qweft.internals.torch import COMPILED, is_compiled
+from qweft.internals.transformers import HAS_ADAPTERS, renames_keys
 
 KEYS_CHANGE: Mapping[str, torch.Tensor] = {}
 """Announced where the keys are renamed while the file is read, so that they can be checked only then."""
@@ -75,7 +77,7 @@ def untouched_on_error(root: nn.Module, adapter_name: str) -> Iterator[None]:
     # PEFT notes the config before the adapter is put on, so only the layers tell whether it was there
     known = {module for module in modules if _has(module, adapter_name)}
     configs = dict(getattr(root, "peft_config", None) or {})
-    notes = {name: root.__dict__.get(name) for name in ("peft_config", "_hf_peft_config_loaded")}
+    notes = {name: root.__dict__.get(name) for name in ("peft_config", HAS_ADAPTERS)}
     try:
         yield
     except BaseException:
@@ -103,15 +105,15 @@ def untouched_on_error(root: nn.Module, adapter_name: str) -> Iterator[None]:
                 root.__dict__.pop(name, None)
             else:
                 root.__dict__[name] = value
-        if root.__dict__.get("_hf_peft_config_loaded") and not getattr(root, "peft_config", None):
-            root.__dict__["_hf_peft_config_loaded"] = False  # transformers sets it before it tries
+        if root.__dict__.get(HAS_ADAPTERS) and not getattr(root, "peft_config", None):
+            root.__dict__[HAS_ADAPTERS] = False  # transformers sets it before it tries
         raise
 
 
 def _has(module: Any, adapter_name: str) -> bool:
     if isinstance(module, QwthnLinear):
         return adapter_name in module.qwthn_compress
-    return isinstance(module, AuxiliaryTrainingWrapper) and adapter_name in module._adapters
+    return isinstance(module, AuxiliaryTrainingWrapper) and has_copy(module, adapter_name)
 
 
 def _drop(module: Any, adapter_name: str) -> None:
@@ -125,7 +127,7 @@ def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool | None:
     found = config.get("peft_type") if isinstance(config, dict) else getattr(config, "peft_type", None)
     if found is None and adapter is not None:
         try:
-            found = PeftConfig._get_peft_type(str(adapter), **hub)
+            found = PeftConfig.from_json_file(str(find_config(adapter, **hub)))["peft_type"]
         except (ValueError, KeyError):  # no config, or none of PEFT: the wrapped function says so in its own words
             return None
     return found is not None and found == peft_type()
@@ -147,16 +149,13 @@ def _hub_arguments(*sources: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_files_in_peft() -> None:
-    """Wrap `PeftModel.from_pretrained` and `PeftModel.load_adapter`, through which `AutoPeftModel` goes too."""
-    wrap(PeftModel, "from_pretrained", _peft_from_pretrained)
-    wrap(PeftModel, "load_adapter", _peft_load_adapter)
+    """From now on, in PEFT's calls; `AutoPeftModel` goes through them, too."""
+    replace_peft_loading(_peft_from_pretrained, _peft_load_adapter)
 
 
 def check_files_in_transformers() -> None:
-    """Wrap `load_adapter` of transformers' models, through which `from_pretrained` of an adapter goes too."""
-    from transformers.integrations.peft import PeftAdapterMixin
-
-    wrap(PeftAdapterMixin, "load_adapter", _transformers_load_adapter)
+    """From now on, in transformers' call; `from_pretrained` of an adapter goes through it, too."""
+    replace_transformers_loading(_transformers_load_adapter)
 
 
 def _peft_from_pretrained(original: Any) -> Any:
@@ -172,7 +171,7 @@ def _peft_from_pretrained(original: Any) -> Any:
         if config is not None:
             check_same_structure(_config_of(model_id, hub), config, f"the adapter in {model_id}")
         found = read_header(find_weights(model_id, **hub))
-        renamed = bound.arguments.get("key_mapping") or getattr(model, "_checkpoint_conversion_mapping", None)
+        renamed = bound.arguments.get("key_mapping") or renames_keys(model)
         with untouched_on_error(model, adapter_name), _announcing(KEYS_CHANGE if renamed else found):
             adapted = original(cls, model, model_id, adapter_name, *args, **kwargs)
             check_finite(adapted, adapter_name, adapted.peft_config[adapter_name])
@@ -190,7 +189,7 @@ def _peft_load_adapter(original: Any) -> Any:
                 return original(self, model_id, adapter_name, *args, **kwargs)
         bound = inspect.signature(original).bind_partial(self, model_id, adapter_name, *args, **kwargs)
         renamed = bound.arguments.get("key_mapping")
-        if not renamed and hasattr(self.get_base_model(), "_orig_mod"):
+        if not renamed and is_compiled(self.get_base_model()):
             kwargs["key_mapping"] = {"^": COMPILED}  # PEFT looks for modules_to_save by their names in the model
         if _announced.get() is not None:  # called by from_pretrained, which has looked at the file
             return original(self, model_id, adapter_name, *args, **kwargs)

@@ -24,10 +24,11 @@ from qweft.adapter.checks import has_fixed_map
 from qweft.adapter.core_names import function_of
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
-from qweft.adapter.strict_loading import COMPILED, DELTA, check_tensors, trained_biases
+from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
 from qweft.adapter.together import unwatch, watch
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
+from qweft.internals.torch import COMPILED
 
 
 def _name_rows(_module: nn.Module, args: Any, kwargs: Any, adapter_names: list[str]) -> tuple[Any, Any]:
@@ -52,16 +53,23 @@ class QwthnModel(BaseTuner):
         _share_fixed(model, adapter_name, self.peft_config)
         watch(model)
 
-    def _unload_and_optionally_merge(
-        self,
-        merge: bool = True,
-        progressbar: bool = False,
-        safe_merge: bool = False,
-        adapter_names: list[str] | None = None,
+    def unload(self) -> Any:
+        """The base model without the branches."""
+        model: Any = super().unload()
+        unwatch(model)
+        return model
+
+    def merge_and_unload(
+        self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
     ) -> Any:
-        if merge:
-            self._check_linear(adapter_names)
-        model: Any = super()._unload_and_optionally_merge(merge, progressbar, safe_merge, adapter_names)
+        """The base model with the branches' weights added to its own, or an error before any weight is touched.
+
+        Raises:
+            NotImplementedError: If a branch has a circuit.
+            ValueError: If a weight is quantized for good, or is the input embedding's, too.
+        """
+        self._check_mergeable(adapter_names)
+        model: Any = super().merge_and_unload(progressbar, safe_merge, adapter_names)
         unwatch(model)
         return model
 
@@ -70,8 +78,9 @@ class QwthnModel(BaseTuner):
 
         Raises:
             NotImplementedError: If a branch has a circuit.
+            ValueError: If a weight is quantized for good, or is the input embedding's, too.
         """
-        self._check_linear(adapter_names)
+        self._check_mergeable(adapter_names)
         super().merge_adapter(adapter_names, safe_merge)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
@@ -90,15 +99,12 @@ class QwthnModel(BaseTuner):
                 for held in (*compress.buffers(), *expand.buffers()):
                     held.data = held.data.to(DIRECTIONS)
 
-    def _check_linear(self, adapter_names: list[str] | None) -> None:
+    def _check_mergeable(self, adapter_names: list[str] | None) -> None:
         for layer in self.model.modules():
             if isinstance(layer, QwthnLinear):
                 for name in layer.active_adapters if adapter_names is None else adapter_names:
                     if not layer.supports_lora_conversion(name):
                         layer.get_delta_weight(name)  # raises
-
-    def _check_merge_allowed(self) -> None:
-        super()._check_merge_allowed()
         find = getattr(self.model, "get_input_embeddings", None)
         try:
             shared = getattr(find() if find else None, "weight", None)
@@ -149,7 +155,7 @@ class QwthnModel(BaseTuner):
         layer = QwthnLinear(target, adapter_name, peft_config, r, alpha, **get_quantization_kwargs(self))
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)  # an additional adapter is trained only once it is made active
-        self._replace_module(parent, target_name, layer, target)
+        setattr(parent, target_name, layer)
 
     @contextmanager
     def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
@@ -173,7 +179,7 @@ class QwthnModel(BaseTuner):
         for layer in [*layers, *heads]:
             wanted = list(names) if layer in unrepeated else rows
             if isinstance(layer, AuxiliaryTrainingWrapper):  # a module to save: each adapter may have its own copy
-                wanted = [name if name in layer._adapters else "__base__" for name in wanted]
+                wanted = [name if has_copy(layer, name) else "__base__" for name in wanted]
             hook = partial(_name_rows, adapter_names=wanted)
             handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
         try:

@@ -16,6 +16,7 @@ import torch
 from qweft.adapter.cores import Core
 from qweft.adapter.maps import LinearMap, alike
 from qweft.circuit.precision import exact_products
+from qweft.internals.torch import version
 
 
 class Branch(NamedTuple):
@@ -104,17 +105,12 @@ def counts_of(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
     """Changes when a tensor is moved or written to; empty where that cannot be told, for inference tensors."""
     if any(tensor.is_inference() for tensor in tensors):
         return []
-    return [(tensor._version, tensor.data_ptr()) for tensor in tensors]
+    return [(version(tensor), tensor.data_ptr()) for tensor in tensors]
 
 
 def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
     """Whether gradients to any of them are wanted now."""
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-
-
-def in_backward() -> bool:
-    """Whether a backward pass is running, as it is where a checkpoint is computed again."""
-    return bool(torch._C._current_graph_task_id() != -1)
 
 
 def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
@@ -150,7 +146,7 @@ class _Together(torch.autograd.Function):
         """Built in stacks; the parameters are kept on the side, so that backward may run again."""
         ctx.set_materialize_grads(False)
         ctx.branch, ctx.count, ctx.tensors = branch, count, tensors
-        ctx.versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+        ctx.versions = [0 if tensor.is_inference() else version(tensor) for tensor in tensors]
         built = [part.unbind() for part in branch.build(_stacks(tensors, count, branch.one_by_one()))]
         if branch.compress.is_fixed:
             ctx.mark_non_differentiable(*built[0])
@@ -165,7 +161,7 @@ class _Together(torch.autograd.Function):
         reached = [b for b in range(count) if any(g is not None for g in gradients[b * parts : (b + 1) * parts])]
         places = [branch * each + place for branch in reached for place in range(each)]
         for at in places:
-            if not tensors[at].is_inference() and tensors[at]._version != ctx.versions[at]:
+            if not tensors[at].is_inference() and version(tensors[at]) != ctx.versions[at]:
                 raise RuntimeError(
                     f"an adapter's parameter of shape {tuple(tensors[at].shape)} was changed in place between the "
                     "forward and the backward pass, so its gradient would be wrong; call backward() before the "

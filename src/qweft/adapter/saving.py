@@ -3,24 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
-from transformers import PreTrainedModel
 
 from qweft.adapter.card import refresh_card
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.wrapping import wrap
+from qweft.internals.replaced import replace_saving
 
 
 def complete_saving() -> None:
-    """Wrap `save_pretrained` and `push_to_hub` of PEFT's and transformers' models.
+    """From now on, in `save_pretrained` and `push_to_hub` of PEFT's and transformers' models.
 
     For models without a QWTHN adapter they do what they did.
     """
-    wrap(PeftModel, "save_pretrained", _peft_save_pretrained)
-    wrap(PreTrainedModel, "save_pretrained", _transformers_save_pretrained)
-    for model in (PeftModel, PreTrainedModel):
-        wrap(model, "push_to_hub", _push_to_hub)
+    replace_saving(_peft_save_pretrained, _transformers_save_pretrained, _push_to_hub)
 
 
 def _qwthn_configs(model: Any) -> dict[str, QwthnConfig]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from qweft.adapter.directions import bases_of, count_of, give, is_distributed, of_weight, random
-from qweft.adapter.prepared import in_backward, needs_graph
+from qweft.adapter.prepared import needs_graph
 from qweft.adapter.sketch import Directions, GradientSketch
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
+from qweft.internals.torch import in_backward, is_replica
 
 if TYPE_CHECKING:
     from qweft.adapter.layer import QwthnLinear
@@ -40,7 +41,7 @@ def is_looking(layer: "QwthnLinear", adapter_name: str) -> bool:
     if branch.is_found:
         return False
     is_trained = needs_graph(branch.tensors())
-    if torch.compiler.is_compiling() or getattr(layer, "_is_replica", False):
+    if torch.compiler.is_compiling() or is_replica(layer):
         if not is_trained:
             return False
         raise QweftError(

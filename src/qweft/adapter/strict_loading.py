@@ -1,24 +1,23 @@
 """An adapter's file must hold exactly the adapter: PEFT itself only warns, and the adapter then does nothing."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTuner
-from peft.utils.other import AuxiliaryTrainingWrapper
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper, TrainableTokensWrapper
 from torch import nn
 
 from qweft.adapter.basis_maps import SparseExpand
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
+from qweft.internals.torch import COMPILED, SHARDED
 
 PEFT_PREFIX = "base_model.model."
 DELTA = "trainable_tokens_delta"
 """PEFT's name for the trained embeddings of single tokens."""
-COMPILED, SHARDED = "_orig_mod.", "_fsdp_wrapped_module."
-"""In the names of all that torch.compile, or FSDP, has wrapped."""
 
 
 def adapter_tensors(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, torch.Tensor]:
@@ -41,6 +40,13 @@ def adapter_tensors(model: nn.Module, adapter_name: str, config: QwthnConfig) ->
     return found
 
 
+def has_copy(wrapper: AuxiliaryTrainingWrapper, adapter_name: str) -> bool:
+    """Whether an adapter trains a copy of this module, or tokens of it."""
+    if isinstance(wrapper, TrainableTokensWrapper):
+        return adapter_name in wrapper.token_adapter.trainable_tokens_delta
+    return adapter_name in wrapper.modules_to_save
+
+
 def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, str]:
     """The base model's biases that the config trains: their keys in the model, and what a file calls them.
 
@@ -51,11 +57,22 @@ def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> 
     layers = {f"{name}.base_layer.bias": part for name, part in parts.items() if isinstance(part, QwthnLinear)}
     heads = tuple(f"{name}." for name, part in parts.items() if isinstance(part, AuxiliaryTrainingWrapper))
     found = {}
-    for key in BaseTuner._get_learnable_bias_state_dict(model, model.state_dict(), config):
+    for key in _bias_keys(parts, model.state_dict(), config.bias):
         foreign = key in layers and adapter_name not in layers[key].qwthn_compress
         if not key.startswith(heads) and not (foreign and config.bias == "qwthn_only"):
             found[key] = key.replace(".base_layer.bias", ".bias") if foreign else key
     return found
+
+
+def _bias_keys(parts: Mapping[str, nn.Module], present: Iterable[str], bias: str) -> list[str]:
+    """Keys, among those present, of all biases that PEFT trains for this choice."""
+    if bias == "none":
+        return []
+    if bias == "all":
+        return [key for key in present if f".{key}".endswith(".bias")]
+    tuned = (name for name, part in parts.items() if isinstance(part, BaseTunerLayer))
+    known = set(present)
+    return [key for key in (f"{name}.base_layer.bias".lstrip(".") for name in tuned) if key in known]
 
 
 def file_key(key: str) -> str:

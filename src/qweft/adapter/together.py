@@ -12,8 +12,10 @@ from qweft.adapter.directions import bases_of
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.prepared import Branch, needs_graph, prepare
 from qweft.adapter.search import is_looking
+from qweft.internals.torch import tensor_places, version
 
-SESSION = "_qwthn_session"
+SESSION, HOOKS = "_qwthn_session", "_qwthn_hooks"
+"""What is kept on the model: what its last call was prepared from, and how its hooks are taken off."""
 
 
 class Taken:
@@ -31,13 +33,12 @@ class Taken:
             for branch in branches
             for part in branch
             for module in part.modules()
-            for held in (module._parameters, module._buffers)
-            for name in held
+            for held, name in tensor_places(module)
         ]
         self._tensors: list[Any] = [place[name] for place, name in self._places]
         # a replica's modules have no parameters, and an inference tensor counts no writes
         self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
-        self._counts = [(t._version, t.data_ptr()) for t in self._tensors] if self.complete else []
+        self._counts = [(version(t), t.data_ptr()) for t in self._tensors] if self.complete else []
 
     def still_holds(self, layers: Sequence[QwthnLinear]) -> bool:
         """Whether the same adapters are active, and every parameter is the one taken and was not written to since.
@@ -49,7 +50,7 @@ class Taken:
             and not self.graph
             and _active_adapters(layers) == self._active
             and all(map(is_, [place.get(name) for place, name in self._places], self._tensors))
-            and [(t._version, t.data_ptr()) for t in self._tensors] == self._counts
+            and [(version(t), t.data_ptr()) for t in self._tensors] == self._counts
         )
 
 
@@ -68,17 +69,15 @@ class Session:
 def watch(root: nn.Module) -> None:
     """Build all branches together whenever the model is called; calling this again changes nothing."""
     root.__dict__[SESSION] = Session()  # an adapter was added: look for layers again
-    if _before_call not in root._forward_pre_hooks.values():
-        root.register_forward_pre_hook(_before_call)
-        root.register_forward_hook(_after_call, always_call=True)
+    if HOOKS not in root.__dict__:
+        after = root.register_forward_hook(_after_call, always_call=True)
+        root.__dict__[HOOKS] = (root.register_forward_pre_hook(_before_call), after)
 
 
 def unwatch(root: nn.Module) -> None:
     """Leave the model as it was."""
-    for hooks, ours in ((root._forward_pre_hooks, _before_call), (root._forward_hooks, _after_call)):
-        for key in [key for key, hook in hooks.items() if hook is ours]:
-            del hooks[key]
-            root._forward_hooks_always_called.pop(key, None)
+    for handle in root.__dict__.pop(HOOKS, ()):
+        handle.remove()
     root.__dict__.pop(SESSION, None)
 
 
@@ -139,7 +138,7 @@ def _active(layers: Iterable[QwthnLinear]) -> Iterable[tuple[QwthnLinear, str, B
 
 def _active_adapters(layers: Iterable[QwthnLinear]) -> list[object]:
     """What decides which branches run."""
-    return [(str(layer._active_adapter), layer._disable_adapters, len(layer.merged_adapters)) for layer in layers]
+    return [(str(layer.active_adapter), layer.disable_adapters, len(layer.merged_adapters)) for layer in layers]
 
 
 def _session_of(root: nn.Module) -> Session:

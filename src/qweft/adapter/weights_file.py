@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
 
 from qweft.errors import QweftError
@@ -54,6 +54,26 @@ def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, 
         f"{where} holds no {SAFETENSORS_WEIGHTS_NAME}, the file of the adapter's weights (a {WEIGHTS_NAME} is not "
         "read); copy it there, or save the adapter again"
     )
+
+
+def find_config(adapter: str | os.PathLike[str], subfolder: str | None = None, **hub: Any) -> Path:
+    """The adapter's config, in a local folder or on the hub, as PEFT looks for it.
+
+    Args:
+        adapter: A folder or hub id.
+        subfolder: Where in it the adapter is.
+        **hub: What goes to `hf_hub_download`.
+
+    Raises:
+        ValueError: If there is none, or the hub did not answer.
+    """
+    path = Path(adapter, subfolder or "", CONFIG_NAME)
+    if path.is_file():
+        return path
+    try:
+        return Path(hf_hub_download(str(adapter), CONFIG_NAME, subfolder=subfolder, **hub))
+    except Exception as error:  # what is no hub id, no connection, no such file: PEFT makes no difference
+        raise ValueError(f"there is no {CONFIG_NAME} in {adapter}") from error
 
 
 FLOATS = {

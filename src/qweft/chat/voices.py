@@ -19,6 +19,7 @@ from qweft.data.query_template import with_template
 from qweft.data.template import render
 from qweft.errors import QweftError
 from qweft.evaluation.saved import check_folder, model_of, put_on, run_config
+from qweft.internals.torch import version
 from qweft.models.load import LoadedModel, load_model
 from qweft.models.resolve import resolve
 from qweft.plural import many
@@ -171,9 +172,9 @@ def _put_on(loaded: LoadedModel, tree: nn.Module, folder: Path, alone: bool) -> 
         QweftError: If it does not load, or has changed the weights that another voice speaks with.
     """
     weights = list(tree.parameters())
-    before = [(tensor.data_ptr(), tensor._version) for tensor in weights]
+    before = [(tensor.data_ptr(), version(tensor)) for tensor in weights]
     adapted: PeftModel = put_on(LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device), folder)
-    if not alone and before != [(tensor.data_ptr(), tensor._version) for tensor in weights]:
+    if not alone and before != [(tensor.data_ptr(), version(tensor)) for tensor in weights]:
         raise QweftError(
             f"{folder}: this adapter changes the base model's own weights when it loads, so nothing can answer beside "
             "it; leave --beside out"

@@ -9,6 +9,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from qweft.internals.torch import version
+
 WORK_OF_A_THREAD = 2**19
 """Amplitudes times blocks below which a second thread costs more than it saves (about 0.1 ms)."""
 
@@ -53,10 +55,10 @@ def _cosines_and_sines(angles: np.ndarray, factor: float) -> np.ndarray:
 
 def _table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
     """Cosines and sines of trained angles, kept on the tensor itself: a generation asks for them token by token."""
-    version = None if angles.is_inference() else angles._version
+    written = None if angles.is_inference() else version(angles)
     kept: tuple[int, np.ndarray] | None = getattr(angles, "_cosines_and_sines", None)
-    if kept is None or kept[0] != version or version is None:
-        kept = (-1 if version is None else version, _cosines_and_sines(_numbers(angles), factor))
+    if kept is None or kept[0] != written or written is None:
+        kept = (-1 if written is None else written, _cosines_and_sines(_numbers(angles), factor))
         angles._cosines_and_sines = kept  # type: ignore[attr-defined]
     return kept[1]
 

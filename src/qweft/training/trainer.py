@@ -1,17 +1,17 @@
 """transformers' trainer with what a run of an adapter needs beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from transformers import Trainer
 
+from qweft.internals.trainer import SavingTrainer
 from qweft.training.checkpoints import Checkpoints
 from qweft.training.groups import split_by_part
 from qweft.training.watch import GradientWatch
 
 
-class RunTrainer(Trainer):
+class RunTrainer(SavingTrainer):
     """Rates by part, norms by part in the log, checkpoints that are whole or not there.
 
     Args:
@@ -49,11 +49,10 @@ class RunTrainer(Trainer):
                 logs |= {f"learning_rate/{part}": float(rate) for part, rate in groups.items()}
         super().log(logs, start_time)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def save_checkpoint(self, save: Callable[[], object]) -> None:
         """Beside the others first, and renamed when all of it is on the disk.
 
-        Overridden since no event comes before it, and after it a failure is not known. A disk that is full costs this
-        checkpoint, and not the run.
+        A disk that is full costs this checkpoint, and not the run.
         """
         if self._checkpoints is None:
             return
@@ -63,7 +62,7 @@ class RunTrainer(Trainer):
             if self.args.should_save:
                 kept.clear_staging()
             self.accelerator.wait_for_everyone()
-            super()._save_checkpoint(model, trial)
+            save()
         except Exception as error:  # safetensors, torch and the system each have their own for a full disk
             failed = error
         self.accelerator.wait_for_everyone()

@@ -18,6 +18,7 @@ from qweft.devices.providers.ibm_answers import NO_ACCOUNT, fate_of
 from qweft.devices.providers.qiskit_compile import compile_for
 from qweft.devices.providers.qiskit_forms import Form, values_of
 from qweft.devices.providers.secrets import one_line
+from qweft.internals.providers import instance_of
 from qweft.plural import many
 from qweft.suggest import near
 
@@ -154,7 +155,7 @@ class IBMDevice(RemoteDevice):
     def _home(self) -> str:
         """The instance that jobs are sent to."""
         with self._told():
-            return str(self._backend._instance)  # it has no public name
+            return instance_of(self._backend)
 
     def _instances(self) -> list[str]:
         with self._told():

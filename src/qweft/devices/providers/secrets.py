@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from qweft.internals.providers import settings_in
+
 MARKS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
 """An environment variable, or a key of a package's settings, with one of these in its name may hold a credential."""
 SHORTEST = 6
@@ -54,8 +56,7 @@ def one_line(error: BaseException, more: Iterable[str] = ()) -> str:
 
 def settings_of_pennylane() -> dict[str, Any]:
     """What PennyLane read from its configuration file; nothing where PennyLane was not imported."""
-    config = getattr(sys.modules.get("pennylane"), "default_config", None)
-    return getattr(config, "_config", None) or {}  # it cannot be asked for its keys
+    return settings_in(getattr(sys.modules.get("pennylane"), "default_config", None))
 
 
 def _of_pennylane() -> Iterator[str]:
