@@ -10,6 +10,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from peft import PeftModel
+from transformers import PreTrainedModel
+from transformers.utils import PushToHubMixin
+
 Make = Callable[[Any], Any]
 """From a function to the one in its place."""
 WRAPPED = "_qwthn_wrapped"
@@ -21,15 +25,13 @@ def replace_peft_loading(from_pretrained: Make, load_adapter: Make) -> None:
     Only the first sees the base model before the adapter changes it, so that a failed load leaves no trace. Only the
     second sees a file that is loaded on a model with adapters.
     """
-    from peft import PeftModel
-
     wrap(PeftModel, "from_pretrained", from_pretrained)
     wrap(PeftModel, "load_adapter", load_adapter)
 
 
 def replace_transformers_loading(load_adapter: Make) -> None:
     """For models of transformers, which read adapters themselves; their `from_pretrained` goes through this, too."""
-    from transformers.integrations.peft import PeftAdapterMixin
+    from transformers.integrations.peft import PeftAdapterMixin  # once it has been imported, and no earlier
 
     wrap(PeftAdapterMixin, "load_adapter", load_adapter)
 
@@ -40,10 +42,6 @@ def replace_saving(peft: Make, transformers: Make, push_to_hub: Make) -> None:
     PEFT saves a pickle on request, which no load of ours reads, and writes the card before the weights that it is to
     speak of. transformers' `save_pretrained` can make a repository by itself. `push_to_hub` of both is one function.
     """
-    from peft import PeftModel
-    from transformers import PreTrainedModel
-    from transformers.utils import PushToHubMixin
-
     wrap(PeftModel, "save_pretrained", peft)
     wrap(PreTrainedModel, "save_pretrained", transformers)
     wrap(PushToHubMixin, "push_to_hub", push_to_hub)
