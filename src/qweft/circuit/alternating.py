@@ -126,8 +126,8 @@ def _upload(gates: list[Gate], qubits: int) -> tuple[tuple[int, ...], int] | Non
 
 @lru_cache(maxsize=64)
 def alternating_form(circuit: Circuit) -> Alternating | None:
-    """The circuit in this form, or none if it has another: no inputs, some that feed phases, or uneven uploads."""
-    if not circuit.inputs:
+    """The circuit in this form; `None` if it has other gates, no inputs, some that feed phases, or uneven uploads."""
+    if not circuit.inputs or any(gate.name not in ("ry", "crz") for gate in circuit.gates):
         return None
     runs = _runs(circuit.gates)
     rotations = [gates for name, gates in runs if name == "ry"]

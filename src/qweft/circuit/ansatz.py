@@ -42,7 +42,7 @@ def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
             return
         for i in range(qubits):
             wires = (i, (i + hop) % qubits) if hop else (i,)
-            gates.append(Gate("crz" if name == "crz" else "ry", wires, "parameter", count))
+            gates.append(Gate(name, wires, "parameter", count))
             count += 1
 
     for _ in range(layers):

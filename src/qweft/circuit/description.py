@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-GATES = {"ry": 1, "crz": 2}
-"""Wires of each known gate. ry(t) = exp(-i t Y / 2); crz(t) = diag(1, 1, exp(-i t / 2), exp(i t / 2)) on (control,
-target)."""
+from qweft.circuit.gates import GATES
 
 
 @dataclass(frozen=True)
@@ -14,13 +12,13 @@ class Gate:
     """One gate whose angle is an entry of the input or of the trained parameters.
 
     Args:
-        name: A key of `GATES`.
+        name: A key of `qweft.circuit.gates.GATES`.
         wires: The qubits it acts on, the control first. Qubit 0 is the most significant bit of the basis index.
         source: What feeds the angle: "input" (the token's data) or "parameter" (trained).
         index: Which entry of the source.
     """
 
-    name: Literal["ry", "crz"]
+    name: str
     wires: tuple[int, ...]
     source: Literal["input", "parameter"]
     index: int
@@ -49,8 +47,10 @@ class Circuit:
         for gate in self.gates:
             sources = self.inputs if gate.source == "input" else self.parameters
             wires = set(gate.wires)
-            if GATES.get(gate.name) != len(gate.wires) or len(wires) != len(gate.wires):
-                raise ValueError(f"{gate} is not a known gate on distinct wires; known gates and wires: {GATES}")
+            kind = GATES.get(gate.name)
+            if kind is None or kind.wires != len(gate.wires) or len(wires) != len(gate.wires):
+                known = {name: kind.wires for name, kind in GATES.items()}
+                raise ValueError(f"{gate} is not a known gate on distinct wires; known gates and wires: {known}")
             if not wires <= set(range(self.qubits)) or not 0 <= gate.index < sources:
                 raise ValueError(f"{gate} names a wire, input or parameter outside of {self.qubits} qubits, {sources}")
 
@@ -68,14 +68,15 @@ class Circuit:
     def dead_parameters(self) -> tuple[int, ...]:
         """Parameters whose gradient is zero for every input and every angle.
 
-        Carried backwards through the gates, a measured Z stays diagonal on every wire that no RY touches. So a diagonal
-        gate is dead where no RY follows it on any of its wires.
+        Carried backwards through the gates, a measured Z stays diagonal on every wire that is no target of a gate that
+        is not. So a diagonal gate is dead where none of its wires is such a target later on.
         """
-        living_wires: set[int] = set()  # wires on which an RY follows
+        living_wires: set[int] = set()  # targets of later gates that are not diagonal
         dead = set()
         for gate in reversed(self.gates):
-            if gate.name == "ry":
-                living_wires.update(gate.wires)
+            kind = GATES[gate.name]
+            if not kind.is_diagonal:
+                living_wires.update(gate.wires[kind.controls :])
             elif gate.source == "parameter" and not living_wires.intersection(gate.wires):
                 dead.add(gate.index)
         return tuple(sorted(dead))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qweft.circuit.description import Circuit, Gate
+from qweft.circuit.gates import GATES
 from qweft.plural import many
 
 Column = list[Gate]
@@ -122,8 +123,14 @@ def angle(gate: Gate) -> str:
 
 
 def label(gate: Gate) -> str:
-    """The text in the gate's box; a CRZ is an RZ with a control dot."""
-    return f"{'RY' if gate.name == 'ry' else 'RZ'}({angle(gate)})"
+    """The text in the gate's boxes; a CRZ is an RZ with a control dot."""
+    return f"{GATES[gate.name].box}({angle(gate)})"
+
+
+def controls_and_targets(gate: Gate) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The wires that get a dot, and those that get a box."""
+    controls = GATES[gate.name].controls
+    return gate.wires[:controls], gate.wires[controls:]
 
 
 def _repeated(gates: tuple[Gate, ...]) -> Part | None:

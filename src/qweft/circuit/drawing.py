@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.diagram import Column, Frame, Line, columns, label, lines, parts
+from qweft.circuit.diagram import Column, Frame, Line, angle, columns, controls_and_targets, label, lines, parts
 from qweft.plural import many
 
 ROW, BOX, GAP, TOP = 44, 28, 14, 30
@@ -90,13 +90,15 @@ def in_words(circuit: Circuit) -> str:
     """The circuit in a sentence or two, gate by gate for one layer."""
     said = []
     for part in parts(circuit):
-        names = "; ".join(
-            f"{gate.name.upper()} by {label(gate)[3:-1]} on "
-            + " controlling ".join(f"qubit {wire}" for wire in gate.wires)
-            for gate in part.gates
-        )
+        names = "; ".join(f"{gate.name.upper()} by {angle(gate)} on {_wires_in_words(gate)}" for gate in part.gates)
         said.append(f"{part.heading[:1].upper()}{part.heading[1:]}: {names}." if part.heading else f"{names}.")
     return " ".join(said) + " Then Z is measured on each qubit."
+
+
+def _wires_in_words(gate: Gate) -> str:
+    """Name controls and targets: "qubit 0 controlling qubit 1"."""
+    roles = (" and ".join(f"qubit {wire}" for wire in wires) for wires in controls_and_targets(gate))
+    return " controlling ".join(role for role in roles if role)
 
 
 def _wrapped(found: list[Column], width: int) -> list[list[Column]]:
@@ -128,8 +130,9 @@ def _text_rows(found: list[Column], qubits: int, ends: bool) -> list[str]:
         cells, links = ["─" * size] * qubits, [" " * size] * qubits
         for gate in column:
             low, high = min(gate.wires), max(gate.wires)
+            controls, targets = controls_and_targets(gate)
             for wire in range(low, high + 1):
-                text = "┼" if wire not in gate.wires else "●" if wire != gate.wires[-1] else f"┤{label(gate)}├"
+                text = "●" if wire in controls else f"┤{label(gate)}├" if wire in targets else "┼"
                 cells[wire] = _centred(text, size, "─")
                 if wire < high:
                     links[wire] = _centred("│", size, " ")
@@ -189,21 +192,21 @@ def _svg_frame(frame: Frame, left: float, width: float, qubits: int) -> str:
 
 
 def _svg_gate(gate: Gate, middle: float, box: float) -> str:
-    """A gate: its box, and for a controlled one the dot and the line between."""
-    target = _height(gate.wires[-1])
+    """A gate: a box on each target, a dot on each control, and the line between them."""
+    controls, targets = (list(map(_height, wires)) for wires in controls_and_targets(gate))
     inside = f"<title>{label(gate)} on {' → '.join(f'q{wire}' for wire in gate.wires)}</title>"
     if len(gate.wires) > 1:
-        control = _height(gate.wires[0])
+        first, *_, last = controls + targets
+        inside += f'<path d="M{middle:.1f} {first}V{last}" stroke="currentColor"/>'
+    for control in controls:
+        inside += f'<circle cx="{middle:.1f}" cy="{control}" r="4.5" fill="currentColor"/>'
+    for target in targets:
         inside += (
-            f'<path d="M{middle:.1f} {control}V{target}" stroke="currentColor"/>'
-            f'<circle cx="{middle:.1f}" cy="{control}" r="4.5" fill="currentColor"/>'
+            f'<rect class="{gate.source}" x="{middle - box / 2:.1f}" y="{target - BOX / 2}" width="{box:.1f}" '
+            f'height="{BOX}" rx="4" style="fill: var(--page, white)" stroke="currentColor" '
+            f'stroke-width="{2 if gate.source == "input" else 1}"/>'
+            f'<text x="{middle:.1f}" y="{target + 4}" text-anchor="middle" fill="currentColor">{label(gate)}</text>'
         )
-    inside += (
-        f'<rect class="{gate.source}" x="{middle - box / 2:.1f}" y="{target - BOX / 2}" width="{box:.1f}" '
-        f'height="{BOX}" rx="4" style="fill: var(--page, white)" stroke="currentColor" '
-        f'stroke-width="{2 if gate.source == "input" else 1}"/>'
-        f'<text x="{middle:.1f}" y="{target + 4}" text-anchor="middle" fill="currentColor">{label(gate)}</text>'
-    )
     wires = " ".join(map(str, gate.wires))
     return f'<g class="gate" data-gate="{gate.name}" data-wires="{wires}">{inside}</g>'
 

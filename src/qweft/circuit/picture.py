@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.diagram import Frame, Line, label, lines
+from qweft.circuit.diagram import Frame, Line, controls_and_targets, label, lines
 from qweft.circuit.drawing import circuit_svg
 
 INK, INPUT, TRAINED = "#222324", "#D6E8F5", "#FFFFFF"
@@ -105,22 +105,24 @@ def _frame(axes: Any, frame: Frame, left: float, width: float, top: float, heigh
 
 
 def _gate(axes: Any, gate: Gate, middle: float, top: float) -> None:
-    """A gate: its box, and for a controlled one the dot and the line between."""
+    """A gate: a box on each target, a dot on each control, and the line between them."""
     from matplotlib.patches import Rectangle
 
-    target = _height(gate.wires[-1], top)
+    controls, targets = ([_height(wire, top) for wire in wires] for wires in controls_and_targets(gate))
     if len(gate.wires) > 1:
-        control = _height(gate.wires[0], top)
-        axes.plot((middle, middle), (control, target), color=INK, linewidth=1.1, zorder=2)
+        first, *_, last = controls + targets
+        axes.plot((middle, middle), (first, last), color=INK, linewidth=1.1, zorder=2)
+    for control in controls:
         axes.plot((middle,), (control,), "o", color=INK, markersize=5.5, markeredgewidth=0, zorder=3)
     width = COLUMN - 0.12
-    axes.add_patch(
-        Rectangle(
-            (middle - width / 2, target - BOX / 2), width, BOX,
-            facecolor=INPUT if gate.source == "input" else TRAINED, edgecolor=INK, linewidth=0.9, zorder=4,
-        )
-    )  # fmt: skip
-    axes.text(middle, target, label(gate), ha="center", va="center", color=INK, fontsize=SIZE, zorder=5)
+    for target in targets:
+        axes.add_patch(
+            Rectangle(
+                (middle - width / 2, target - BOX / 2), width, BOX,
+                facecolor=INPUT if gate.source == "input" else TRAINED, edgecolor=INK, linewidth=0.9, zorder=4,
+            )
+        )  # fmt: skip
+        axes.text(middle, target, label(gate), ha="center", va="center", color=INK, fontsize=SIZE, zorder=5)
 
 
 def _height(wire: int, top: float) -> float:

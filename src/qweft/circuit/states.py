@@ -3,6 +3,7 @@
 import torch
 
 from qweft.circuit.description import Circuit
+from qweft.circuit.gates import GATES, Matrix
 
 
 def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
@@ -24,17 +25,50 @@ def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tenso
     angles = parameters.expand(tokens, circuit.parameters)
     for gate in circuit.gates:
         source = (inputs if gate.source == "input" else angles)[:, gate.index]
-        half = (source / 2).reshape(tokens, *[1] * (n - 1))
-        if gate.name == "ry":
-            axis = gate.wires[0] + 1
-            zero, one = state.unbind(axis)
-            state = torch.stack([half.cos() * zero - half.sin() * one, half.sin() * zero + half.cos() * one], axis)
-        else:
-            control, target = (wire + 1 for wire in gate.wires)
-            rest, active = state.unbind(control)
-            axis = target - 1 if control < target else target  # control's axis is gone in `active`
-            zero, one = active.unbind(axis)
-            half = half.reshape(tokens, *[1] * (n - 2))
-            phase = torch.complex(half.cos(), half.sin())
-            state = torch.stack([rest, torch.stack([phase.conj() * zero, phase * one], axis)], control)
+        kind = GATES[gate.name]
+        matrix = kind.matrix(source.reshape(tokens, *[1] * (n - kind.wires)))
+        state = _acted_on(state, matrix, tuple(wire + 1 for wire in gate.wires), kind.controls)
     return state.reshape(tokens, 2**n)
+
+
+def _acted_on(state: torch.Tensor, matrix: Matrix, axes: tuple[int, ...], controls: int) -> torch.Tensor:
+    """The state after a matrix on the last of these axes, where the first ones control it.
+
+    Args:
+        state: (tokens, 2, ..., 2).
+        matrix: Entries that broadcast against the state without the axes.
+        axes: Of the gate's wires.
+        controls: How many of them.
+    """
+    if controls:
+        rest, active = state.unbind(axes[0])
+        return torch.stack([rest, _acted_on(active, matrix, _without_first(axes), controls - 1)], axes[0])
+    parts = _split(state, axes)
+    rows = []
+    for row in matrix:
+        terms = [entry * part for entry, part in zip(row, parts, strict=True) if entry is not None]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        rows.append(total)
+    return _joined(rows, axes)
+
+
+def _split(state: torch.Tensor, axes: tuple[int, ...]) -> list[torch.Tensor]:
+    """The state at each value of the axes' bits, the first axis the most significant."""
+    if not axes:
+        return [state]
+    return [part for half in state.unbind(axes[0]) for part in _split(half, _without_first(axes))]
+
+
+def _joined(parts: list[torch.Tensor], axes: tuple[int, ...]) -> torch.Tensor:
+    """The inverse of `_split`."""
+    if not axes:
+        return parts[0]
+    half, inner = len(parts) // 2, _without_first(axes)
+    return torch.stack([_joined(parts[:half], inner), _joined(parts[half:], inner)], axes[0])
+
+
+def _without_first(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The other axes, as they are numbered when the first is gone."""
+    return tuple(axis - (axis > axes[0]) for axis in axes[1:])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from qweft.circuit import Circuit
+from qweft.circuit import Circuit, Gate
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,7 @@ class BoundCircuits:
 
     Args:
         qubits: n.
-        gates: (name, wires) in the order in which they act; names and conventions of `qweft.circuit.description.GATES`.
+        gates: (name, wires) in the order in which they act; names and conventions of `qweft.circuit.gates.GATES`.
         angles: (circuits, gates), float64, in radians.
         barriers: Numbers of gates before which a compiler must not reach across: gates that undo each other on purpose
             (noise that is amplified by folding) would be taken out.
@@ -67,9 +67,7 @@ class BoundCircuits:
 
     def template(self) -> Circuit:
         """The circuit they share, its inputs being the angles of all gates in their order."""
-        from qweft.circuit import Gate
-
-        gates = tuple(Gate(name, wires, "input", place) for place, (name, wires) in enumerate(self.gates))  # type: ignore[arg-type]
+        gates = tuple(Gate(name, wires, "input", place) for place, (name, wires) in enumerate(self.gates))
         return Circuit(self.qubits, len(gates), 0, gates)
 
     def keys(self) -> list[str]:

@@ -15,7 +15,6 @@ Sources: Schuld et al., arXiv 1811.11184, for the first; Anselmetti et al., arXi
 second; Wierichs et al., arXiv 2107.12390, for the general rule.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,21 +23,9 @@ import numpy as np
 import torch
 
 from qweft.circuit import Circuit
+from qweft.circuit.gates import GATES
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.measure import Measurer
-
-_MORE, _LESS = ((math.sqrt(2) + sign) / (4 * math.sqrt(2)) for sign in (1, -1))
-
-RULES: dict[str, tuple[tuple[float, float], ...]] = {
-    "ry": ((math.pi / 2, 0.5), (-math.pi / 2, -0.5)),
-    "crz": (
-        (math.pi / 2, _MORE),
-        (-math.pi / 2, -_MORE),
-        (3 * math.pi / 2, -_LESS),
-        (-3 * math.pi / 2, _LESS),
-    ),
-}
-"""(shift, coefficient) of the values that a derivative is the sum of."""
 
 
 def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
@@ -70,7 +57,7 @@ def gradient_circuits(circuit: Circuit, tokens: int, inputs: bool = True, parame
         inputs: Whether the inputs are asked for.
         parameters: Whether the trained angles are.
     """
-    return tokens * sum(len(RULES[circuit.gates[place].name]) for place in _asked(circuit, inputs, parameters))
+    return tokens * sum(len(GATES[circuit.gates[place].name].shifts) for place in _asked(circuit, inputs, parameters))
 
 
 def _asked(circuit: Circuit, inputs: bool, parameters: bool) -> list[int]:
@@ -90,7 +77,9 @@ def derivatives(measurer: Measurer, circuits: BoundCircuits, gates: Sequence[int
     Returns:
         (g, circuits, n).
     """
-    terms = [(number, place, *term) for number, place in enumerate(gates) for term in RULES[circuits.gates[place][0]]]
+    terms = [
+        (number, place, *term) for number, place in enumerate(gates) for term in GATES[circuits.gates[place][0]].shifts
+    ]
     angles = np.repeat(circuits.angles[None], len(terms), 0)
     for row, (_, place, shift, _) in enumerate(terms):
         angles[row, :, place] += shift

@@ -13,7 +13,7 @@ from qweft.errors import QweftError
 Numbers = torch.Tensor | np.ndarray | Sequence[float]
 """A row of angles in radians."""
 Gates = Sequence[tuple[str, tuple[int, ...]]]
-"""(name, wires) in the order in which they act; names of `qweft.circuit.description.GATES`, the control first."""
+"""(name, wires) in the order in which they act; names of `qweft.circuit.gates.GATES`, the control first."""
 
 
 def given_numbers(

@@ -3,6 +3,7 @@
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.angles import Numbers, numbers_of_gates
 from qweft.circuit.formats.heading import heading
+from qweft.circuit.gates import GATES, spelled
 
 
 def to_openqasm2(
@@ -31,7 +32,7 @@ def to_openqasm2(
     if measured:
         lines.append(f"creg b[{n}];")
     for gate, angle in zip(circuit.gates, numbers_of_gates(circuit, inputs, parameters, "OpenQASM 2"), strict=True):
-        lines.append(f"{gate.name}({angle}) {','.join(f'q[{wire}]' for wire in gate.wires)};")
+        lines.append(spelled(GATES[gate.name].openqasm2, gate.wires, angle))
     if measured:
         lines.append("measure q -> b;")
     return heading(circuit, about) + "\n".join(lines) + "\n"

@@ -3,6 +3,7 @@
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.angles import Numbers, given_numbers, texts_of_gates
 from qweft.circuit.formats.heading import heading
+from qweft.circuit.gates import GATES, spelled
 
 
 def to_openqasm3(
@@ -40,7 +41,7 @@ def to_openqasm3(
     if measured:
         lines.append(f"bit[{circuit.qubits}] b;")
     for gate, angle in zip(circuit.gates, texts_of_gates(circuit, *rows), strict=True):
-        lines.append(f"{gate.name}({angle}) {', '.join(f'q[{wire}]' for wire in gate.wires)};")
+        lines.append(spelled(GATES[gate.name].openqasm3, gate.wires, angle))
     if measured:
         lines.append("b = measure q;")
     return heading(circuit, about) + "\n".join(lines) + "\n"

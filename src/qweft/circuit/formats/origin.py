@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from qweft.circuit.formats.angles import Gates
+from qweft.circuit.gates import GATES
 from qweft.extras import require
 
 
@@ -23,7 +24,7 @@ def program(
         QweftError: If pyqpanda3 is not installed.
     """
     core = require("pyqpanda3.core", "origin", "an Origin program")
-    make = {"ry": core.RY, "crz": core.CRZ}
+    make = {name: getattr(core, GATES[name].pyqpanda3) for name, _ in gates}
     made = core.QProg(qubits)
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
         if place in barriers:

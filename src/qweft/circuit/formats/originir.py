@@ -1,8 +1,9 @@
 """OriginIR: the text of Origin's QPanda."""
 
-from qweft.circuit.description import Circuit, Gate
+from qweft.circuit.description import Circuit
 from qweft.circuit.formats.angles import Numbers, numbers_of_gates
 from qweft.circuit.formats.heading import heading
+from qweft.circuit.gates import GATES, spelled
 
 
 def to_originir(
@@ -32,15 +33,7 @@ def to_originir(
     n = circuit.qubits
     lines = [f"QINIT {n}", f"CREG {n}"]
     for gate, angle in zip(circuit.gates, numbers_of_gates(circuit, inputs, parameters, "OriginIR"), strict=True):
-        lines += _statement(gate, angle)
+        lines.append(spelled(GATES[gate.name].originir, gate.wires, angle))
     if measured:
         lines += [f"MEASURE q[{wire}],c[{wire}]" for wire in range(n)]
     return heading(circuit, about) + "\n".join(lines) + "\n"
-
-
-def _statement(gate: Gate, angle: str) -> list[str]:
-    """The lines of one gate."""
-    if gate.name == "ry":
-        return [f"RY q[{gate.wires[0]}],({angle})"]
-    control, target = gate.wires
-    return [f"CONTROL q[{control}]", f"RZ q[{target}],({angle})", "ENDCONTROL"]

@@ -5,6 +5,7 @@ from typing import Any
 
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.angles import Gates, Numbers, given_numbers
+from qweft.circuit.gates import GATES
 from qweft.errors import QweftError
 from qweft.extras import require
 
@@ -31,7 +32,7 @@ def to_pennylane(
             function itself, if it is called without numbers that were not given here either.
     """
     pennylane = require("pennylane", "pennylane", "a PennyLane function")
-    gates = {"ry": pennylane.RY, "crz": pennylane.CRZ}
+    make = {gate.name: getattr(pennylane, GATES[gate.name].pennylane) for gate in circuit.gates}
     c, t = given_numbers(circuit, inputs, parameters)
 
     def quantum_function(inputs: Any = c, parameters: Any = t) -> list[Any] | None:
@@ -45,7 +46,7 @@ def to_pennylane(
                 )
         for gate in circuit.gates:
             row = inputs if gate.source == "input" else parameters
-            gates[gate.name](row[..., gate.index], wires=gate.wires)
+            make[gate.name](row[..., gate.index], wires=gate.wires)
         return [pennylane.expval(pennylane.Z(wire)) for wire in range(circuit.qubits)] if measured else None
 
     return quantum_function
@@ -64,7 +65,7 @@ def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Coll
         QweftError: If PennyLane is not installed.
     """
     pennylane = require("pennylane", "pennylane", "a PennyLane function")
-    make = {"ry": pennylane.RY, "crz": pennylane.CRZ}
+    make = {name: getattr(pennylane, GATES[name].pennylane) for name, _ in gates}
     for place, ((name, wires), angle) in enumerate(zip(gates, angles, strict=True)):
         if place in barriers:
             pennylane.Barrier(wires=range(qubits))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.angles import Gates, Numbers, given_numbers
+from qweft.circuit.gates import GATES
 from qweft.extras import require
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def to_qiskit(
     found = qiskit.QuantumCircuit(circuit.qubits)
     for gate in circuit.gates:
         angle = (of_input if gate.source == "input" else trained)[gate.index]
-        getattr(found, gate.name)(angle, *gate.wires)
+        getattr(found, GATES[gate.name].qiskit)(angle, *gate.wires)
     if measured:
         bits = qiskit.ClassicalRegister(circuit.qubits, "b")
         found.add_register(bits)
@@ -62,5 +63,5 @@ def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "Quan
     for place, (name, wires) in enumerate(gates):
         if place in barriers:
             found.barrier()
-        getattr(found, name)(angles[place], *wires)
+        getattr(found, GATES[name].qiskit)(angles[place], *wires)
     return found  # type: ignore[no-any-return]

@@ -9,11 +9,12 @@ other are one U3. What comes out depends on gates and wires alone, never on angl
 happens to be zero. Any two qubits can be neighbours.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
+
+from qweft.circuit.gates import GATES
 
 Gates = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -85,17 +86,13 @@ def native_gates(gates: Gates, barriers: tuple[int, ...] = ()) -> tuple[NativeGa
     for place, (name, wires) in enumerate(gates):
         if place in barriers:
             waiting.flush(sorted(waiting.turns))
-        if name == "ry":
-            waiting.turn(wires[0], Turn("y", 0.0, ((place, 1.0),)))
-            continue
-        control, target = wires
-        half = ((place, 0.5),)
-        waiting.turn(target, Turn("y", -math.pi / 2))
-        waiting.cz(control, target)
-        waiting.turn(target, Turn("x", 0.0, half))
-        waiting.cz(control, target)
-        waiting.turn(target, Turn("y", math.pi / 2))
-        waiting.turn(target, Turn("z", 0.0, half))
+        for step in GATES[name].native:
+            on = [wires[each] for each in step.places]
+            if step.name == "cz":
+                waiting.cz(*on)
+            else:
+                terms = ((place, step.factor),) if step.factor else ()
+                waiting.turn(on[0], Turn(step.name, step.constant, terms))
     waiting.flush(sorted(waiting.turns))
     return tuple(waiting.gates)
 

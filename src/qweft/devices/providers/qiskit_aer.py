@@ -53,7 +53,9 @@ def _decomposed(form: Form) -> Any:
     from qiskit.transpiler import generate_preset_pass_manager
 
     plain = template(form.qubits, form.gates, form.barriers)
-    manager = generate_preset_pass_manager(optimization_level=0, basis_gates=["ry", "rz", "cx"], seed_transpiler=SEED)
+    manager = generate_preset_pass_manager(
+        optimization_level=0, basis_gates=["rx", "ry", "rz", "cx"], seed_transpiler=SEED
+    )
     found = manager.run(plain)
     found.save_probabilities(range(form.qubits)[::-1])  # Qiskit's first qubit is the least significant bit
     return found
