@@ -3,8 +3,8 @@
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import JobState, RemoteDevice
 from qweft.devices.errors import DeviceError, RefusedError
-from qweft.devices.jobs.patience import Patience
 from qweft.devices.jobs.record import CANCELLED, DONE, FAILED, FORGOTTEN, SENDING, Counts, Job, fault_of
+from qweft.devices.jobs.retry import Patience
 from qweft.devices.jobs.store import Store
 
 

@@ -14,10 +14,10 @@ from qweft.devices.frequencies import Frequencies, from_counts
 from qweft.devices.jobs.budget import Budget
 from qweft.devices.jobs.estimate import Estimate, estimate
 from qweft.devices.jobs.memory import Memory
-from qweft.devices.jobs.patience import Patience
 from qweft.devices.jobs.prices import PriceList
 from qweft.devices.jobs.record import Counts, Where
 from qweft.devices.jobs.remote import RemoteRun
+from qweft.devices.jobs.retry import Patience
 from qweft.devices.jobs.store import Store
 from qweft.plural import many
 

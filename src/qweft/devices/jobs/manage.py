@@ -5,8 +5,8 @@ from dataclasses import replace
 from qweft.devices.device import JobState, RemoteDevice
 from qweft.devices.errors import DeviceError
 from qweft.devices.jobs.collecting import EndedError, collect, fetch_twice, settle
-from qweft.devices.jobs.patience import Patience
 from qweft.devices.jobs.record import CANCELLED, FORGOTTEN, OPEN, SENDING, SENT, Job
+from qweft.devices.jobs.retry import Patience
 from qweft.devices.jobs.store import Store
 from qweft.devices.registry import make_device
 

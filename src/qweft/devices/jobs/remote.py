@@ -10,8 +10,8 @@ from qweft.devices.device import RemoteDevice
 from qweft.devices.errors import DeviceError, NotTakenError, RefusedError, UnavailableError
 from qweft.devices.jobs.budget import Budget
 from qweft.devices.jobs.collecting import collect, ended, settle, undecided
-from qweft.devices.jobs.patience import Patience
 from qweft.devices.jobs.record import DONE, REFUSED, SENDING, UNSENT, Counts, Job, Where
+from qweft.devices.jobs.retry import Patience
 from qweft.devices.jobs.store import Store
 from qweft.plural import many
 
