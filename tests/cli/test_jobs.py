@@ -2,7 +2,7 @@ import json
 
 import pytest
 from tests.devices.jobs.circuits import circuits
-from tests.devices.jobs.fake_provider import Cloud, FakeDevice
+from tests.devices.jobs.fake_provider import Cloud, FakeDevice, make
 
 from qweft.cli.main import main
 from qweft.devices import JobState, registry
@@ -10,13 +10,14 @@ from qweft.devices.catalogue import catalogue
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import Where
 from qweft.devices.jobs.store import Store
+from qweft.devices.provider import Provider
 
 
 @pytest.fixture
 def cloud(tmp_path, monkeypatch):
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "150")
-    monkeypatch.setitem(registry.FAMILIES, "fake", "tests.devices.jobs.fake_provider:make")
+    monkeypatch.setitem(registry.families(), "fake", Provider(make))
     return Cloud(tmp_path / "cloud.sqlite")
 
 
@@ -165,7 +166,7 @@ def test_devices_takes_no_word(capsys):
 
 
 def test_every_device_of_the_registry_is_listed(capsys):
-    from qweft.devices.registry import FAMILIES, OWN
+    from qweft.devices.registry import OWN, families
 
     names = {entry.name.partition(":")[0] for entry in catalogue()}
-    assert names == {*OWN, *FAMILIES}
+    assert names == {*OWN, *families()}

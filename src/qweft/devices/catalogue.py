@@ -1,41 +1,20 @@
 """What devices there are, for a user who chooses one."""
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from qweft.devices.jobs.prices import PriceList
+from qweft.devices.provider import Entry
+from qweft.devices.registry import families
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A device, or a family of devices with one price.
-
-    Args:
-        name: As it is typed; capitals stand for what is to be filled in.
-        what: What it does.
-        packages: Packages that it needs.
-        extra: Our extra that installs them; empty where nothing is needed.
-    """
-
-    name: str
-    what: str
-    packages: tuple[str, ...] = ()
-    extra: str = ""
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Packages that are not installed."""
-        return tuple(package for package in self.packages if importlib.util.find_spec(package) is None)
-
-    @property
-    def install(self) -> str:
-        """How what is missing is installed; empty where nothing is."""
-        return f"pip install 'qweft[{self.extra}]'" if self.missing else ""
+class PricedEntry(Entry):
+    """A line of the list of devices."""
 
     def price(self) -> str:
         """What the price list says, in words."""
@@ -56,29 +35,23 @@ class Entry:
         return asdict(self) | {"missing": list(self.missing), "install": self.install, "price": self.price()}
 
 
-ENTRIES = (
+OWN = (
     Entry("exact", "probabilities from the state vector"),
     Entry("shots", "counts drawn from the exact probabilities"),
     Entry("noisy", "counts or probabilities under a noise model"),
-    Entry("rehearsal:DEVICE", "a device of this machine as if it were a provider's: jobs, a queue, ids"),
-    Entry("pennylane:default.qubit", "PennyLane's simulator", ("pennylane",), "pennylane"),
-    Entry(
-        "pennylane:DEVICE", "any PennyLane device, through its plugins Braket, IonQ, IBM", ("pennylane",), "pennylane"
-    ),
-    Entry("qiskit:aer", "Qiskit Aer", ("qiskit", "qiskit_aer"), "qiskit"),
-    Entry("qiskit:fake_NAME", "Aer with the noise of an IBM chip", ("qiskit_aer", "qiskit_ibm_runtime"), "qiskit"),
-    Entry("qiskit:ibm_NAME", "IBM's chips; takes jobs", ("qiskit", "qiskit_ibm_runtime"), "qiskit"),
-    Entry("origin:cpu", "pyqpanda3's simulator", ("pyqpanda3",), "origin"),
-    Entry("origin:CHIP", "Origin's chips; takes jobs", ("pyqpanda3",), "origin"),
 )
+"""The devices of this package."""
 
 
-def catalogue() -> Sequence[Entry]:
-    """The devices that a user may name."""
-    return ENTRIES
+def catalogue() -> Sequence[PricedEntry]:
+    """The devices that a user may name, those first that need no package."""
+    of_families = [entry for provider in families().values() for entry in provider.entries]
+    return [
+        PricedEntry(**vars(entry)) for entry in sorted([*OWN, *of_families], key=lambda entry: bool(entry.packages))
+    ]
 
 
-def describe(entries: Sequence[Entry]) -> "Group":
+def describe(entries: Sequence[PricedEntry]) -> "Group":
     """As a table for a terminal, and below it how what is missing is installed.
 
     Names are typed, so they stay whole; the other columns fold at words. The commands to install stand below, since

@@ -1,9 +1,13 @@
 """Devices by name: "shots", or "FAMILY:TARGET" as in "qiskit:aer"."""
 
 import importlib
+import pkgutil
+from functools import lru_cache
 
+import qweft.devices.providers as folder
 from qweft.devices.device import Device, RemoteDevice
 from qweft.devices.errors import DeviceError
+from qweft.devices.provider import Provider
 from qweft.devices.settings import DeviceSettings
 from qweft.suggest import near
 
@@ -17,13 +21,13 @@ OWN = {
 NOISELESS = ("exact", "shots")
 """Those of them that have no noise."""
 
-FAMILIES = {
-    "pennylane": "qweft.devices.providers.pennylane:make",
-    "qiskit": "qweft.devices.providers.qiskit:make",
-    "origin": "qweft.devices.providers.origin:make",
-    "rehearsal": "qweft.devices.rehearsal:make",
-}
-"""Families, most of them of other packages: the function makes a device of (name, target, settings)."""
+
+@lru_cache(maxsize=1)
+def families() -> dict[str, Provider]:
+    """Families by name: the modules of `devices/providers`, by their `Provider.order`."""
+    names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
+    found = {name: importlib.import_module(f"{folder.__name__}.{name}").PROVIDER for name in names}
+    return dict(sorted(found.items(), key=lambda item: item[1].order))
 
 
 def make_device(name: str, settings: DeviceSettings | None = None) -> Device | RemoteDevice:
@@ -44,17 +48,18 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
         raise DeviceError(f"device {name} takes no noise model, got {settings.noise}; use noisy, or leave noise out")
     if not colon and name in OWN:
         return _load(OWN[name])(name, "", settings)  # type: ignore[no-any-return]
-    if colon and family in FAMILIES and target:
-        return _load(FAMILIES[family])(name, target, settings)  # type: ignore[no-any-return]
-    if name.rstrip(":") in FAMILIES:
+    there = families()
+    if colon and family in there and target:
+        return there[family].make(name, target, settings)
+    if name.rstrip(":") in there:
         raise DeviceError(f"device {name} names no target; write {family}:NAME")
-    close = near(family, [*OWN, *FAMILIES])
+    close = near(family, [*OWN, *there])
     raise DeviceError(
         f"there is no device {name}; "
         + (
-            f"did you mean {close[0]}{':' + (target or 'NAME') if close[0] in FAMILIES else ''}?"
+            f"did you mean {close[0]}{':' + (target or 'NAME') if close[0] in there else ''}?"
             if close
-            else f"there are {', '.join(OWN)}, and {', '.join(f'{family}:NAME' for family in FAMILIES)}"
+            else f"there are {', '.join(OWN)}, and {', '.join(f'{family}:NAME' for family in there)}"
         )
     )
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from qweft.devices import DeviceError, DeviceSettings, make_device
-from qweft.devices.providers.secrets import one_line, without_secrets
+from qweft.devices.error_policy import one_line, without_secrets
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_pyqpanda3():
     """Programs and counts as for the cloud; this simulator takes no seed."""
     core = pytest.importorskip("pyqpanda3.core")
     from qweft.circuit.formats.origin import program
-    from qweft.devices.providers.origin_cloud import _by_bits
+    from qweft.devices.providers.origin import _by_bits
 
     some, machine, rows = circuits(40), core.CPUQVM(), []
     for row in some.angles:

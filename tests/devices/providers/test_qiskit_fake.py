@@ -61,8 +61,7 @@ def test_errors_are_those_of_all_the_chips_qubits():
     from qiskit_aer.noise import NoiseModel
 
     from qweft.devices.confusion import on_each_qubit
-    from qweft.devices.providers.qiskit_fake import Compiled
-    from qweft.devices.providers.qiskit_forms import probabilities_of
+    from qweft.devices.providers.qiskit.simulators import Compiled, probabilities_of
 
     backend, some = fakes.FakeAlgiers(), circuits(2)
     device = make_device("qiskit:fake_algiers")
@@ -80,9 +79,7 @@ def test_errors_are_those_of_all_the_chips_qubits():
 
 def test_calibration_circuits_end_on_the_qubits_of_the_others(manila):
     """Compiled by themselves they would be put where reading out is best, and tell of other qubits."""
-    from qweft.devices.providers.qiskit_compile import compile_for, measured_places
-    from qweft.devices.providers.qiskit_fake import Compiled
-    from qweft.devices.providers.qiskit_forms import Form
+    from qweft.devices.providers.qiskit.simulators import Compiled, Form, compile_for, measured_places
 
     some = circuits(2)
     calibration = calibration_circuits(some)

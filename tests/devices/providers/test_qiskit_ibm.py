@@ -22,8 +22,8 @@ from qweft.devices import (
     make_device,
 )
 from qweft.devices.frequencies import from_counts
-from qweft.devices.providers import qiskit_ibm
-from qweft.devices.providers.qiskit_fake import FakeBackendDevice
+from qweft.devices.providers.qiskit import ibm as qiskit_ibm
+from qweft.devices.providers.qiskit.simulators import FakeBackendDevice
 from tests.devices.providers.forms import circuits
 from tests.devices.providers.scores import check_scatter
 

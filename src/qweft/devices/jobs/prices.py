@@ -1,4 +1,4 @@
-"""What devices cost: a list that comes with this package, and the user's own on top."""
+"""What devices cost: a list that comes with this package, what providers add to it, and the user's own on top."""
 
 import fnmatch
 import os
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from qweft.devices.errors import DeviceError
+from qweft.devices.registry import families
 
 PRICED = ("job", "circuit", "shot", "second")
 
@@ -99,7 +100,7 @@ class PriceList:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "PriceList":
-        """The user's list, and the one that comes with this package after it.
+        """The user's list, after it the one that comes with this package, and last what providers declare.
 
         Args:
             path: The user's; by default `$QWEFT_PRICES`, else `~/.config/qweft/prices.yaml`, where there is one.
@@ -110,6 +111,8 @@ class PriceList:
         named = path or (Path(os.environ["QWEFT_PRICES"]).expanduser() if os.environ.get("QWEFT_PRICES") else None)
         own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
         ours = _read((files("qweft.devices.jobs") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")
+        for family, provider in families().items():
+            ours += [_price(entry, f"prices of {family}, entry {n}") for n, entry in enumerate(provider.prices, 1)]
         if named is None and not own.is_file():
             return cls(ours)
         try:

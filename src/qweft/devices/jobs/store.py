@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qweft.cache import cache_folder
 from qweft.devices.bound import BoundCircuits
+from qweft.devices.error_policy import without_secrets
 from qweft.devices.errors import DeviceError
 from qweft.devices.jobs import queries
 from qweft.devices.jobs.database import Database
@@ -26,7 +27,6 @@ from qweft.devices.jobs.record import (
     pack_circuits,
     unpack_counts,
 )
-from qweft.devices.providers.secrets import without_secrets
 from qweft.locks import locked
 
 

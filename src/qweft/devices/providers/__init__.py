@@ -1,1 +1,1 @@
-"""Simulators and chips of other packages, a module for each family, imported when it is asked for."""
+"""Families of devices, a module for each: what stands in this folder can be named, is listed and has a price."""

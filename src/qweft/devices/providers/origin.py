@@ -2,12 +2,326 @@
 
 from __future__ import annotations
 
-from qweft.devices.device import Device, RemoteDevice
-from qweft.devices.errors import DeviceError
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from qweft.circuit.formats.origin import program
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.confusion import on_each_qubit
+from qweft.devices.device import Device, JobState, Limits, RemoteDevice
+from qweft.devices.error_policy import Fate, Step, error_of, one_line
+from qweft.devices.errors import DeviceError, RefusedError, UnavailableError
+from qweft.devices.extras import require
+from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
+from qweft.devices.noise.model import NoiseModel
+from qweft.devices.provider import Entry, Provider
 from qweft.devices.settings import DeviceSettings
+from qweft.suggest import near
 
 SIMULATORS = ("single_amplitude", "partial_amplitude")
 """Simulators of the cloud that give amplitudes and no counts."""
+
+
+class OriginCPUDevice(LibrarySimulator):
+    """Circuit by circuit: pyqpanda3 has no batches here, and needs about 1 ms for a circuit.
+
+    Raises:
+        DeviceError: If pyqpanda3 is not installed, or the noise model is none that it has.
+    """
+
+    def __init__(self, name: str, settings: DeviceSettings) -> None:
+        super().__init__(name, settings)
+        self._core = require("pyqpanda3.core", "origin", f"device {name}")
+        self._noise = named_noise(settings)
+        if self._noise is not None and self._noise.channel == "pair":
+            raise DeviceError(
+                f"device {name} has no depolarizing error of a pair of qubits, as noise {self._noise.name} has it; use "
+                "channel: each, or qiskit:aer"
+            )
+
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Of every outcome, under the noise model where there is one."""
+        order = list(range(circuits.qubits))[::-1]  # of pyqpanda3's outcomes the first qubit is the least significant
+        found = np.empty((len(circuits), 2**circuits.qubits))
+        if self._noise is None:
+            machine = self._core.CPUQVM()
+            for place, row in enumerate(circuits.angles):
+                machine.run(program(circuits.qubits, circuits.gates, row, circuits.barriers, measured=False), 1)
+                found[place] = machine.result().get_prob_list(order)
+            return found
+        simulator, noise = self._core.DensityMatrixSimulator(), self._gate_errors(self._noise)
+        steps, angles = noisy_steps(circuits)
+        for place, row in enumerate(angles.tolist()):
+            simulator.run(self._native_program(circuits.qubits, steps, row), noise)
+            found[place] = np.array(simulator.state_probs()).reshape([2] * circuits.qubits).T.ravel()
+        return on_each_qubit(found, [np.array(self._noise.readout)] * circuits.qubits)
+
+    def _native_program(self, qubits: int, steps: tuple[Any, ...], row: list[float]) -> Any:
+        """Native gates: rotations have no error, and the identity that ends a one-qubit gate has it."""
+        core = self._core
+        rotations = {"rx": core.RX, "ry": core.RY, "rz": core.RZ}
+        found = core.QProg(qubits)
+        for step in steps:
+            if step.name in rotations:
+                found << rotations[step.name](*step.wires, row[step.column])
+            else:
+                found << (core.I(*step.wires) if step.name == "error" else core.CZ(*step.wires))
+        return found
+
+    def _gate_errors(self, noise: NoiseModel) -> Any:
+        """pyqpanda3's depolarizing error is (1 - p) rho + p I/2, on either qubit of a CZ by itself: channel "each"."""
+        core = self._core
+        model = core.NoiseModel()
+        model.add_all_qubit_quantum_error(core.depolarizing_error(noise.one_qubit), core.GateType.I)
+        model.add_all_qubit_quantum_error(core.depolarizing_error(noise.two_qubit), core.GateType.CZ)
+        return model
+
+    def _noise_identity(self) -> str:
+        return "" if self._noise is None else self._noise.identity()
+
+
+CLIENTS_OWN = (
+    "curl_",
+    "value is not",
+    "the document",
+    "invalid value",
+    "invalid encoding",
+    "invalid escape",
+    "unspecific syntax",
+    "terminate parsing",
+    "surrogate pair",
+    "hex digit",
+    "number too big",
+    "miss fraction",
+    "miss exponent",
+    "missing a",
+    "response",
+    "obj is null",
+    "job_id is null",
+    "task_id is null",
+    "taskstate",
+)
+"""In what pyqpanda3 0.5 itself says when the cloud was not reached, or sent something else than an answer."""
+TRY_AGAIN = {"408", "425"}
+"""Codes of HTTP that begin with 4 and do not mean that the request is wrong."""
+NOT_REACHED = re.compile(r"(failed to|could ?n[o']t) connect|could ?n[o']t resolve", re.IGNORECASE)
+"""In what curl says when nothing has left this machine."""
+LATER = ("busy", "maintenance", "too many", "later", "offline", "繁忙", "维护", "稍后")
+"""In what the cloud says when it would take the same job at another time."""
+TIMED_OUT = ("timeout", "timed out", "time out", "超时")
+"""In what the cloud says when it does not know itself what became of the job."""
+NO = (
+    "unknown error.",  # pyqpanda3's word for success: false without a reason
+    "insufficient",
+    "permission",
+    "not allowed",
+    "denied",
+    "unauthorized",
+    "forbidden",
+    "expired",
+    "exceed",
+    "quota",
+    "balance",
+    "not support",
+    "not exist",
+    "not found",
+    "illegal",
+    "invalid api",
+    "invalid key",
+    "invalid token",
+    "invalid param",
+)
+"""In what the cloud says when it takes no such job."""
+
+
+def fate_of(text: str, step: Step) -> Fate:
+    """What pyqpanda3's words say of a request.
+
+    pyqpanda3 raises the same for what the cloud says and for what it cannot read itself. So of a job that is being sent
+    only what is known for a refusal is one: a job that is held for refused is sent, and paid, again.
+
+    Args:
+        text: What it said.
+        step: What was being done.
+    """
+    code, words = re.search(r"failed with status (\d{3})", text), text.lower()
+    if code is not None:
+        if code[1] == "429":
+            return Fate.LATER
+        return Fate.REFUSED if code[1][0] == "4" and code[1] not in TRY_AGAIN else Fate.UNKNOWN
+    if "curl_" in words and NOT_REACHED.search(text):
+        return Fate.LATER
+    if any(word in words for word in CLIENTS_OWN + TIMED_OUT):
+        return Fate.UNKNOWN
+    if any(word in words for word in LATER):
+        return Fate.LATER
+    from_the_cloud = any(word in words for word in NO) or not text.isascii()  # pyqpanda3 itself writes English
+    return Fate.REFUSED if from_the_cloud or step is not Step.SENDING else Fate.UNKNOWN
+
+
+KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"
+SIMULATOR = "full_amplitude"
+
+STATES = {
+    "WAITING": JobState.QUEUED,
+    "QUEUING": JobState.QUEUED,
+    "COMPUTING": JobState.RUNNING,
+    "FINISHED": JobState.DONE,
+    "FAILED": JobState.FAILED,
+}
+
+
+class OriginCloudDevice(RemoteDevice):
+    """A device of Origin Quantum's cloud.
+
+    The key comes from the environment variable ORIGIN_API_KEY. ORIGIN_API_URL is needed for a private deployment only;
+    for keys of the old kind pyqpanda3's own address is plain http.
+
+    The cloud maps a circuit to the chip and compiles it, without optimization where a circuit has barriers; its own
+    correction of reading out ("amend") is off, so that counts are counts.
+
+    Args:
+        name: As the user gave it.
+        target: Origin's name of the device.
+    """
+
+    def __init__(self, name: str, target: str) -> None:
+        super().__init__(name)
+        self._cloud = require("pyqpanda3.qcloud", "origin", f"device {name}")
+        self._target = target
+        # on record for the paper and in pyqpanda3's documentation: 200 circuits a batch; the simulator takes one
+        self.limits = Limits(qubits=33, circuits=1) if target == SIMULATOR else Limits(circuits=200)
+
+    def calibration(self) -> str:
+        """A hash of the chip's fidelities: pyqpanda3 tells them and no date."""
+        if self._target == SIMULATOR:
+            return ""
+        with self._told():
+            chip = self._backend.chip_info()
+            single = [
+                (q.get_qubit_id(), q.get_single_gate_fidelity(), q.get_readout_fidelity(), q.get_t1(), q.get_t2())
+                for q in chip.single_qubit_info()
+            ]
+            double = [(p.get_qubits(), p.get_fidelity()) for p in chip.double_qubits_info()]
+        return "fidelities " + hashlib.sha256(repr((single, double)).encode()).hexdigest()[:16]
+
+    def check(self, shots: int | None) -> None:
+        """Key, device and shots.
+
+        Raises:
+            DeviceError: If there is no key, or no such device, or no number of shots.
+            UnavailableError: If the device is switched off, or the cloud does not answer.
+        """
+        if shots is None or shots < 1:
+            raise DeviceError(f"device {self.name} needs a number of shots of at least 1, got {shots}")
+        with self._told():
+            there = dict(self._service.backends())
+        if self._target not in there:
+            close = near(self._target, there, most=3) or sorted(there)
+            raise RefusedError(f"Origin's cloud has no device {self._target}; it has {', '.join(close) or 'none'}")
+        if not there[self._target]:
+            raise UnavailableError(f"device {self.name} is switched off at present")
+
+    def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
+        """One job of all circuits; the token goes along as the batch's number, by which the cloud cannot be asked."""
+        if circuits.placed_like is not None and self._target != SIMULATOR:
+            raise RefusedError(
+                f"device {self.name} does not tell on which qubits it puts a circuit, so errors in reading out cannot "
+                "be measured for them; leave readout mitigation out"
+            )
+        programs = [program(circuits.qubits, circuits.gates, row, circuits.barriers) for row in circuits.angles]
+        with self._told(Step.PREPARING):
+            backend = self._backend
+            options = self._cloud.QCloudOptions()
+            options.set_amend(False)
+            options.set_mapping(True)
+            options.set_optimization(not circuits.barriers)
+        with self._told(Step.SENDING):
+            if self._target == SIMULATOR:
+                (only,) = programs
+                return str(backend.run(only, shots, batch_id=token).job_id())
+            return str(backend.run(programs, shots, options, batch_id=token).job_id())
+
+    def state(self, job: str) -> JobState:
+        """Where the job stands."""
+        with self._told():
+            return STATES[self._asked(job).job_status().name]
+
+    def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
+        """Counts of every circuit; a row without any stands for one that did not come back."""
+        with self._told():
+            result = self._asked(job)
+            state = STATES[result.job_status().name]
+            if state is JobState.FAILED:
+                raise RefusedError(f"device {self.name}: {one_line(RuntimeError(result.error_message()))}")
+            if state is not JobState.DONE:
+                raise UnavailableError(f"device {self.name}: job {job} is {state.value}")
+            counts = result.get_counts_list()
+        if len(counts) != len(circuits):
+            raise RefusedError(
+                f"device {self.name}: job {job} has {len(counts)} results for {len(circuits)} circuits, and nobody "
+                "knows which belong together"
+            )
+        return {place: _by_bits(row, circuits.qubits) for place, row in enumerate(counts) if row}
+
+    def cancel(self, job: str) -> None:
+        """Ask the cloud to stop it."""
+        with self._told():
+            self._job(job).cancel()
+
+    def _asked(self, job: str) -> Any:
+        """What the cloud knows of a job; pyqpanda3 calls it failed, too, where the question itself failed."""
+        result = self._job(job).query()
+        said = result.error_message()
+        if said.startswith("query qcloud task") or "unsupported taskState" in said:
+            raise RuntimeError(said)
+        return result
+
+    def _job(self, job: str) -> Any:
+        """A job by its id, with the key and address of the service that was made last."""
+        assert self._service is not None  # there is one now
+        return self._cloud.QCloudJob(job)
+
+    @cached_property
+    def _service(self) -> Any:
+        key = os.environ.get(KEY, "").strip()
+        if not key:
+            raise RefusedError(f"device {self.name} needs a key of Origin Quantum's cloud in the environment, as {KEY}")
+        url = os.environ.get(URL, "").strip()
+        return self._cloud.QCloudService(key, url) if url else self._cloud.QCloudService(key)
+
+    @cached_property
+    def _backend(self) -> Any:
+        return self._service.backend(self._target)
+
+    @contextmanager
+    def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
+        """Turns what pyqpanda3 raises into one of our errors, without the key."""
+        try:
+            yield
+        except DeviceError:
+            raise
+        except Exception as error:
+            text = one_line(error)
+            sentence = f"device {self.name}: {text}"
+            raise error_of(fate_of(text, step), step, sentence) from None  # what it was raised from may show the key
+
+
+def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
+    """Counts by bit string, qubit 0 first; the cloud writes numbers, hexadecimal or binary, whose bit i is qubit i."""
+    found: dict[str, int] = {}
+    for key, count in counts.items():
+        outcome = int(key, 16) if key.lower().startswith("0x") else int(key, 2)
+        bits = format(outcome, f"0{qubits}b")[::-1]
+        found[bits] = found.get(bits, 0) + int(count)
+    return found
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
@@ -17,8 +331,6 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDev
         DeviceError: If pyqpanda3 is not installed, or a noise model is named for a chip.
     """
     if target == "cpu":
-        from qweft.devices.providers.origin_cpu import OriginCPUDevice
-
         return OriginCPUDevice(name, settings)
     if target in SIMULATORS:
         raise DeviceError(f"device {name} gives amplitudes and no counts; use origin:full_amplitude or origin:cpu")
@@ -26,6 +338,14 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDev
         raise DeviceError(
             f"device {name} takes no noise model, got {settings.noise}; use origin:cpu, or leave noise out"
         )
-    from qweft.devices.providers.origin_cloud import OriginCloudDevice
-
     return OriginCloudDevice(name, target)
+
+
+PROVIDER = Provider(
+    make,
+    (
+        Entry("origin:cpu", "pyqpanda3's simulator", ("pyqpanda3",), "origin"),
+        Entry("origin:CHIP", "Origin's chips; takes jobs", ("pyqpanda3",), "origin"),
+    ),
+    order=3,
+)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
+import numpy as np
+
 from qweft.circuit.formats.pennylane import apply_gates
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device
-from qweft.devices.errors import DeviceError
+from qweft.devices.confusion import on_each_qubit
+from qweft.devices.device import Device, Limits
+from qweft.devices.error_policy import Fate, Step, error_of, names_credential, one_line, settings_of_pennylane
+from qweft.devices.errors import DeviceError, RefusedError
 from qweft.devices.extras import require
+from qweft.devices.frequencies import Frequencies, from_counts
+from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
+from qweft.devices.provider import Entry, Provider
 from qweft.devices.settings import DeviceSettings
 from qweft.suggest import near
 
@@ -30,29 +39,6 @@ PLUGINS = {
     "rigetti": "pennylane-rigetti",
 }
 """Packages that bring devices along, by the first part of the devices' names."""
-
-
-def make(name: str, target: str, settings: DeviceSettings) -> Device:
-    """The device that PennyLane calls `target`.
-
-    Raises:
-        DeviceError: If PennyLane or the device's plugin is not installed, or it takes no noise model and one is named.
-    """
-    require("pennylane", "pennylane", f"device {name}")
-    there = {point.name for point in entry_points(group="pennylane.plugins")}
-    if target not in there:
-        raise DeviceError(f"PennyLane knows no device {target}{_way_out(target, there)}")
-    if settings.noise is not None and target != "default.mixed":
-        raise DeviceError(
-            f"device {name} takes no noise model, got {settings.noise}; use pennylane:default.mixed, or leave noise out"
-        )
-    if target in SIMULATORS:
-        from qweft.devices.providers.pennylane_simulator import PennyLaneSimulator
-
-        return PennyLaneSimulator(name, target, settings)
-    from qweft.devices.providers.pennylane_plugin import PennyLanePlugin
-
-    return PennyLanePlugin(name, target, settings)
 
 
 def operations(circuits: BoundCircuits, angles: Sequence[Any]) -> list[Any]:
@@ -75,3 +61,218 @@ def _way_out(target: str, there: set[str]) -> str:
         return f"; pip install {package} brings it"
     close = near(target, there, most=3) or sorted(there & set(SIMULATORS))
     return f"; there are {', '.join(close)}, and those of plugins that you install"
+
+
+NUMBERS_AT_A_TIME = 2**22
+"""64 MB in complex128."""
+
+
+class PennyLaneSimulator(LibrarySimulator):
+    """The circuits as one tape whose angles are arrays ("parameter broadcasting")."""
+
+    def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
+        super().__init__(name, settings)
+        self._library = require("pennylane", "pennylane", f"device {name}")
+        self._target = target
+        self._noise = named_noise(settings)
+
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Of every outcome, under the noise model where there is one."""
+        wires = range(circuits.qubits)
+        device = self._library.device(self._target, wires=circuits.qubits)
+        at_a_time = max(1, NUMBERS_AT_A_TIME >> circuits.qubits * SIMULATORS[self._target])
+        found = np.empty((len(circuits), 2**circuits.qubits))
+        for first in range(0, len(circuits), at_a_time):
+            some = circuits.pick(slice(first, first + at_a_time))
+            tape = self._library.tape.QuantumScript(list(self._operations(some)), [self._library.probs(wires=wires)])
+            (found[first : first + at_a_time],) = self._library.execute([tape], device, diff_method=None)
+        if self._noise is None:
+            return found
+        return on_each_qubit(found, [np.array(self._noise.readout)] * circuits.qubits)
+
+    def _operations(self, circuits: BoundCircuits) -> Iterator[Any]:
+        if self._noise is not None:
+            yield from self._noisy_operations(circuits)
+            return
+        yield from operations(circuits, list(circuits.angles.T))
+
+    def _noisy_operations(self, circuits: BoundCircuits) -> Iterator[Any]:
+        """Native gates with PennyLane's channels; its depolarizing probability is that of any of X, Y and Z: 3p/4."""
+        qml, noise = self._library, self._noise
+        assert noise is not None
+        rotations = {"rx": qml.RX, "ry": qml.RY, "rz": qml.RZ}
+        steps, angles = noisy_steps(circuits)
+        for step in steps:
+            if step.name in rotations:
+                yield rotations[step.name](angles[:, step.column], wires=step.wires)
+            elif step.name == "error":
+                yield qml.DepolarizingChannel(0.75 * noise.one_qubit, wires=step.wires)
+            else:
+                yield qml.CZ(wires=step.wires)
+                if noise.channel == "pair":
+                    yield qml.QubitChannel(_pair(noise.two_qubit), wires=step.wires)
+                else:
+                    yield from (qml.DepolarizingChannel(0.75 * noise.two_qubit, wires=wire) for wire in step.wires)
+
+    def _noise_identity(self) -> str:
+        return "" if self._noise is None else self._noise.identity()
+
+
+def _pair(p: float) -> list[np.ndarray]:
+    """Kraus operators of (1 - p) rho + p I/4 on two qubits: the sixteen products of Paulis, I I with the rest."""
+    paulis = [np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])]
+    weights = np.full(16, p / 16)
+    weights[0] += 1 - p
+    products = [np.kron(one, two) for one in paulis for two in paulis]
+    return [np.sqrt(weight) * product for weight, product in zip(weights, products, strict=True)]
+
+
+TRANSIENT = (ConnectionError, TimeoutError)
+TRANSIENT_WORDS = (
+    "timed out",
+    "timeout",
+    "temporarily",
+    "connection",
+    "unavailable",
+    "too many requests",
+    "503",
+    "429",
+)
+
+
+class PennyLanePlugin(Device):
+    """A device of a plugin. It answers when all is measured: a job that is under way when the process ends is lost.
+
+    So it gets few circuits at a time, and what it measured is kept after each time.
+
+    Its options and credentials come from PennyLane's configuration file or from the environment, as its plugin says.
+
+    Args:
+        name: As the user gave it.
+        target: PennyLane's name of it.
+        settings: Has no bearing on it.
+    """
+
+    limits = Limits(circuits=10)
+
+    def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
+        super().__init__(name)
+        self._library = require("pennylane", "pennylane", f"device {name}")
+        self._target = target
+
+    def identity(self) -> str:
+        """Its name, and a hash of its settings in PennyLane's configuration file: they may say which chip it is."""
+        config = self._library.default_config
+        places = ("main", f"{self._target.partition('.')[0]}.global", self._target)  # where PennyLane looks
+        options = _without_credentials({place: config[place] for place in places}) if settings_of_pennylane() else {}
+        if not any(options.values()):
+            return self.name
+        said = json.dumps(options, sort_keys=True, default=str)
+        return f"{self.name} settings {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+    def check(self, shots: int | None) -> None:
+        """See that the device can be made, which is where plugins ask for credentials.
+
+        Raises:
+            DeviceError: If it cannot, in the plugin's words, or shots are below 1.
+        """
+        if shots is not None and shots < 1:
+            raise DeviceError(f"device {self.name} takes a number of shots of at least 1, got {shots}")
+        self._device(1, Step.ASKING)
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """Counts, or probabilities where no shots are asked for and the device has them.
+
+        Raises:
+            RefusedError: If the plugin will not do it, in its words.
+            NotTakenError: If not even the device could be made.
+            UnavailableError: If it did not get through. Nobody knows what of it was measured: a plugin sends one
+                circuit after the other, and asks for their results, in the same call.
+        """
+        if circuits.placed_like is not None:
+            raise RefusedError(
+                f"device {self.name} does not tell on which qubits it puts a circuit, so errors in reading out cannot "
+                "be measured for them; leave readout mitigation out"
+            )
+        qml, wires = self._library, range(circuits.qubits)
+        measured = qml.probs(wires=wires) if shots is None else qml.counts(wires=wires)
+        tapes = [qml.tape.QuantumScript(operations(circuits, row), [measured], shots=shots) for row in circuits.angles]
+        if not tapes:
+            return Frequencies(np.zeros((0, 2**circuits.qubits)), shots)
+        device = self._device(circuits.qubits, Step.PREPARING)
+        try:
+            results = qml.execute(tapes, device, diff_method=None)
+        except Exception as error:
+            raise self._told(error, Step.SENDING) from None  # what it was raised from may show a credential
+        if len(results) != len(tapes):
+            raise RefusedError(f"device {self.name} gave {len(results)} results for {len(tapes)} circuits")
+        try:
+            rows = [_row(found, circuits.qubits, shots) for found in results]
+        except (AttributeError, TypeError, ValueError) as error:
+            raise RefusedError(f"device {self.name} gave results that do not fit: {one_line(error)}") from None
+        return Frequencies(np.stack(rows), shots)
+
+    def _device(self, qubits: int, step: Step) -> Any:
+        try:
+            return self._library.device(self._target, wires=qubits)
+        except Exception as error:
+            raise self._told(error, step) from None
+
+    def _told(self, error: Exception, step: Step) -> DeviceError:
+        text = one_line(error)
+        transient = isinstance(error, TRANSIENT) or any(word in text.lower() for word in TRANSIENT_WORDS)
+        sentence = f"device {self.name}: {text}"
+        if not transient:
+            return RefusedError(sentence)
+        return error_of(Fate.UNKNOWN, step, sentence)
+
+
+def _row(found: Any, qubits: int, shots: int | None) -> np.ndarray:
+    if shots is not None:
+        return from_counts({str(bits): int(count) for bits, count in found.items()}, qubits, shots)
+    row = np.array(found, dtype=float)
+    if row.shape != (2**qubits,):
+        raise ValueError(f"{row.shape} probabilities of {qubits} qubits")
+    return row
+
+
+def _without_credentials(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_credentials(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if isinstance(value, dict) or not names_credential(name)
+    }
+
+
+def make(name: str, target: str, settings: DeviceSettings) -> Device:
+    """The device that PennyLane calls `target`.
+
+    Raises:
+        DeviceError: If PennyLane or the device's plugin is not installed, or it takes no noise model and one is named.
+    """
+    require("pennylane", "pennylane", f"device {name}")
+    there = {point.name for point in entry_points(group="pennylane.plugins")}
+    if target not in there:
+        raise DeviceError(f"PennyLane knows no device {target}{_way_out(target, there)}")
+    if settings.noise is not None and target != "default.mixed":
+        raise DeviceError(
+            f"device {name} takes no noise model, got {settings.noise}; use pennylane:default.mixed, or leave noise out"
+        )
+    if target in SIMULATORS:
+        return PennyLaneSimulator(name, target, settings)
+    return PennyLanePlugin(name, target, settings)
+
+
+PROVIDER = Provider(
+    make,
+    (
+        Entry("pennylane:default.qubit", "PennyLane's simulator", ("pennylane",), "pennylane"),
+        Entry(
+            "pennylane:DEVICE",
+            "any PennyLane device, through its plugins Braket, IonQ, IBM",
+            ("pennylane",),
+            "pennylane",
+        ),
+    ),
+    order=1,
+)

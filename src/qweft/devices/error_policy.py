@@ -1,12 +1,40 @@
-"""Credentials are taken out of what other packages say, before anybody reads or keeps it."""
+"""What an error of another package becomes: one of ours, in one line and without credentials."""
 
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Any
 
+from qweft.devices.errors import DeviceError, NotTakenError, RefusedError, UnavailableError
 from qweft.internals.providers import settings_in
+
+
+class Fate(Enum):
+    """What became of a request."""
+
+    REFUSED = "not done, and asking again changes nothing"
+    LATER = "not done, for certain, and it may be asked again"
+    UNKNOWN = "nobody knows"
+
+
+class Step(Enum):
+    """What was being done; only a job that is being sent can be taken without our knowing it."""
+
+    ASKING = "a question, which changes nothing at the provider"
+    PREPARING = "a job is made and has not left this machine"
+    SENDING = "a job is sent"
+
+
+def error_of(fate: Fate, step: Step, sentence: str) -> DeviceError:
+    """Our error, of the kind that tells the ledger whether the job may be sent again."""
+    if fate is Fate.REFUSED:
+        return RefusedError(sentence)
+    if step is Step.PREPARING or (step is Step.SENDING and fate is Fate.LATER):
+        return NotTakenError(sentence)
+    return UnavailableError(sentence)
+
 
 MARKS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
 """An environment variable, or a key of a package's settings, with one of these in its name may hold a credential."""

@@ -13,6 +13,7 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, JobState, Limits, RemoteDevice
 from qweft.devices.errors import DeviceError, RefusedError
 from qweft.devices.jobs.record import pack_circuits
+from qweft.devices.provider import Entry, Provider
 from qweft.devices.settings import DeviceSettings
 from qweft.files import write_bytes
 
@@ -86,6 +87,14 @@ class RehearsalDevice(RemoteDevice):
             write_bytes(_file(f"{job}.cancelled"), b"")
 
 
+def _number(token: str) -> str:
+    return f"R-{token.removeprefix('qweft-')}"
+
+
+def _file(name: str) -> Path:
+    return cache_folder() / "devices" / "rehearsal" / name
+
+
 def make(name: str, target: str, settings: DeviceSettings) -> RehearsalDevice:
     """The device that rehearses another.
 
@@ -100,9 +109,8 @@ def make(name: str, target: str, settings: DeviceSettings) -> RehearsalDevice:
     return RehearsalDevice(name, inner)
 
 
-def _number(token: str) -> str:
-    return f"R-{token.removeprefix('qweft-')}"
-
-
-def _file(name: str) -> Path:
-    return cache_folder() / "devices" / "rehearsal" / name
+PROVIDER = Provider(
+    make,
+    (Entry("rehearsal:DEVICE", "a device of this machine as if it were a provider's: jobs, a queue, ids"),),
+    order=4,
+)

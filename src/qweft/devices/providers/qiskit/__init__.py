@@ -8,43 +8,11 @@ from typing import Any
 from qweft.devices.device import Device, RemoteDevice
 from qweft.devices.errors import DeviceError
 from qweft.devices.extras import require
+from qweft.devices.provider import Entry, Provider
+from qweft.devices.providers.qiskit.ibm import IBMDevice
+from qweft.devices.providers.qiskit.simulators import AerSimulatorDevice, FakeBackendDevice
 from qweft.devices.settings import DeviceSettings
 from qweft.suggest import near
-
-
-def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
-    """The device `target`: "aer", "fake_NAME" or "ibm_NAME".
-
-    Raises:
-        DeviceError: If a package is not installed, there is no such fake backend, or a noise model is named for a
-            device that has its own.
-    """
-    if target == "aer":
-        from qweft.devices.providers.qiskit_aer import AerSimulatorDevice
-
-        return AerSimulatorDevice(name, settings)
-    if target.startswith(("fake_", "ibm_")) and settings.noise is not None:
-        raise DeviceError(
-            f"device {name} has noise of its own, got noise {settings.noise}; use qiskit:aer, or leave noise out"
-        )
-    if target.startswith("ibm_"):
-        from qweft.devices.providers.qiskit_ibm import IBMDevice
-
-        return IBMDevice(name, target)
-    backends = fake_backends(f"device {name}")
-    if target not in backends:
-        close = near(target, ["aer", *backends], most=3)
-        raise DeviceError(
-            f"there is no device {name}; "
-            + (
-                f"near it are {', '.join(close)}"
-                if close
-                else "there are aer, fake_NAME such as fake_torino, and ibm_NAME"
-            )
-        )
-    from qweft.devices.providers.qiskit_fake import FakeBackendDevice
-
-    return FakeBackendDevice(name, backends[target], settings)
 
 
 def fake_backends(what: str) -> dict[str, Any]:
@@ -59,3 +27,43 @@ def fake_backends(what: str) -> dict[str, Any]:
     fakes = require("qiskit_ibm_runtime.fake_provider", "qiskit", what)
     with warnings.catch_warnings(action="ignore"):  # one of them warns of itself when the list is made
         return {backend.name: backend for backend in fakes.FakeProviderForBackendV2().backends()}
+
+
+def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
+    """The device `target`: "aer", "fake_NAME" or "ibm_NAME".
+
+    Raises:
+        DeviceError: If a package is not installed, there is no such fake backend, or a noise model is named for a
+            device that has its own.
+    """
+    if target == "aer":
+        return AerSimulatorDevice(name, settings)
+    if target.startswith(("fake_", "ibm_")) and settings.noise is not None:
+        raise DeviceError(
+            f"device {name} has noise of its own, got noise {settings.noise}; use qiskit:aer, or leave noise out"
+        )
+    if target.startswith("ibm_"):
+        return IBMDevice(name, target)
+    backends = fake_backends(f"device {name}")
+    if target not in backends:
+        close = near(target, ["aer", *backends], most=3)
+        raise DeviceError(
+            f"there is no device {name}; "
+            + (
+                f"near it are {', '.join(close)}"
+                if close
+                else "there are aer, fake_NAME such as fake_torino, and ibm_NAME"
+            )
+        )
+    return FakeBackendDevice(name, backends[target], settings)
+
+
+PROVIDER = Provider(
+    make,
+    (
+        Entry("qiskit:aer", "Qiskit Aer", ("qiskit", "qiskit_aer"), "qiskit"),
+        Entry("qiskit:fake_NAME", "Aer with the noise of an IBM chip", ("qiskit_aer", "qiskit_ibm_runtime"), "qiskit"),
+        Entry("qiskit:ibm_NAME", "IBM's chips; takes jobs", ("qiskit", "qiskit_ibm_runtime"), "qiskit"),
+    ),
+    order=2,
+)

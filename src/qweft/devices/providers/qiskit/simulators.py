@@ -1,0 +1,311 @@
+"""Qiskit's simulator Aer: exact, under a named noise model, or with the noise of a real chip's calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from qweft.circuit.formats.qiskit import template
+from qweft.devices.bound import BoundCircuits
+from qweft.devices.confusion import on_each_qubit
+from qweft.devices.device import Limits
+from qweft.devices.errors import RefusedError
+from qweft.devices.extras import require
+from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
+from qweft.devices.noise.model import NoiseModel
+from qweft.devices.settings import DeviceSettings
+from qweft.plural import many
+
+SEED = 0
+"""Of the transpiler: the same circuit is compiled the same way in every process."""
+CIRCUITS_AT_A_TIME = 1000
+
+
+@dataclass(frozen=True)
+class Form:
+    """What circuits of one form have in common; hashable, so that a form is compiled once."""
+
+    qubits: int
+    gates: tuple[tuple[str, tuple[int, ...]], ...]
+    barriers: tuple[int, ...]
+    placed_like: Form | None = None
+
+    @classmethod
+    def of(cls, circuits: BoundCircuits) -> Form:
+        """The form of these circuits."""
+        like = None if circuits.placed_like is None else cls(circuits.qubits, *circuits.placed_like)
+        return cls(circuits.qubits, circuits.gates, circuits.barriers, like)
+
+
+def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
+    """The columns of a table of angles that a circuit still has parameters for, in the order of `circuit.parameters`.
+
+    A compiler leaves out what cannot change a measurement.
+    """
+    return angles[:, [parameter.index for parameter in circuit.parameters]]
+
+
+def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.ndarray:
+    """What `save_probabilities` of a circuit saves, for every row of angles, in few runs.
+
+    Args:
+        simulator: An AerSimulator.
+        circuit: It may hold no controlled rotations: Aer 0.18 leaves a parameter bound in a run at zero in those
+            (github.com/Qiskit/qiskit-aer, issues 2323, 2391, 2403), and says nothing.
+        angles: (circuits, gates), in radians; the circuit's parameters are of one vector, numbered as its columns.
+
+    Returns:
+        (circuits, 2^n).
+
+    Raises:
+        RefusedError: If Aer fails; most often it has too little memory.
+    """
+    values = values_of(circuit, angles)
+    rows: list[np.ndarray] = []
+    for first in range(0, len(values), CIRCUITS_AT_A_TIME):
+        some = values[first : first + CIRCUITS_AT_A_TIME]
+        binds = {parameter: some[:, column].tolist() for column, parameter in enumerate(circuit.parameters)}
+        result = simulator.run(
+            [circuit] * (1 if binds else len(some)), parameter_binds=[binds] if binds else None
+        ).result()
+        if not result.success:
+            raise RefusedError(f"Aer: {' '.join(str(result.status).split())}")
+        rows.extend(np.asarray(one.data.probabilities) for one in result.results)
+    return np.stack(rows)
+
+
+def compile_for(backend: Any, form: Form) -> Any:
+    """The form in a backend's gates, with the parameters left open, and a measurement of every qubit.
+
+    The same in every process, for the same calibration of the backend.
+    """
+    from qiskit.transpiler import generate_preset_pass_manager
+
+    circuit = template(form.qubits, form.gates, form.barriers)
+    circuit.measure_all()
+    layout = None if form.placed_like is None else measured_places(compile_for(backend, form.placed_like))
+    manager = generate_preset_pass_manager(
+        optimization_level=1, backend=backend, seed_transpiler=SEED, initial_layout=layout
+    )
+    return manager.run(circuit)
+
+
+def measured_places(circuit: Any) -> list[int]:
+    """The chip's qubit on which each of ours is measured in a compiled circuit; routing may have moved it there."""
+    measured = [step for step in circuit.data if step.operation.name == "measure"]
+    qubits = {circuit.find_bit(step.clbits[0]).index: circuit.find_bit(step.qubits[0]).index for step in measured}
+    return [qubits[qubit] for qubit in range(len(qubits))]
+
+
+class AerSimulatorDevice(LibrarySimulator):
+    """State vectors without noise, density matrices with it; the circuits as one, with an array of angles."""
+
+    def __init__(self, name: str, settings: DeviceSettings) -> None:
+        super().__init__(name, settings)
+        require("qiskit", "qiskit", f"device {name}")
+        require("qiskit_aer", "qiskit", f"device {name}")
+        self._noise = named_noise(settings)
+
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Of every outcome, under the noise model where there is one."""
+        from qiskit_aer import AerSimulator
+
+        if not len(circuits):
+            return np.zeros((0, 2**circuits.qubits))
+        if self._noise is None:
+            return probabilities_of(AerSimulator(method="statevector"), *_exact(circuits))
+        simulator = AerSimulator(method="density_matrix", noise_model=aer_noise(self._noise))
+        found = probabilities_of(simulator, *_noisy(circuits))
+        return on_each_qubit(found, [np.array(self._noise.readout)] * circuits.qubits)
+
+    def _noise_identity(self) -> str:
+        return "" if self._noise is None else self._noise.identity()
+
+
+def _exact(circuits: BoundCircuits) -> tuple[Any, np.ndarray]:
+    return _decomposed(Form.of(circuits)), circuits.angles
+
+
+@lru_cache(maxsize=16)
+def _decomposed(form: Form) -> Any:
+    """Without controlled rotations, which Aer would run at angle zero; nothing else is changed."""
+    from qiskit.transpiler import generate_preset_pass_manager
+
+    plain = template(form.qubits, form.gates, form.barriers)
+    manager = generate_preset_pass_manager(
+        optimization_level=0, basis_gates=["rx", "ry", "rz", "cx"], seed_transpiler=SEED
+    )
+    found = manager.run(plain)
+    found.save_probabilities(range(form.qubits)[::-1])  # Qiskit's first qubit is the least significant bit
+    return found
+
+
+def _noisy(circuits: BoundCircuits) -> tuple[Any, np.ndarray]:
+    """Native gates: rotations have no error, and the identity that ends a one-qubit gate has it."""
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import ParameterVector
+
+    steps, angles = noisy_steps(circuits)
+    circuit = QuantumCircuit(circuits.qubits)
+    parameters = ParameterVector("t", angles.shape[1])
+    for step in steps:
+        if step.name == "error":
+            circuit.id(*step.wires)
+        elif step.name == "cz":
+            circuit.cz(*step.wires)
+        else:
+            getattr(circuit, step.name)(parameters[step.column], *step.wires)
+    circuit.save_probabilities(range(circuits.qubits)[::-1])
+    return circuit, angles
+
+
+def aer_noise(noise: NoiseModel) -> Any:
+    """The errors of gates as Aer has them; its depolarizing error is (1 - p) rho + p I / 2^n, as ours."""
+    from qiskit_aer.noise import NoiseModel as AerNoise
+    from qiskit_aer.noise import depolarizing_error
+
+    two = depolarizing_error(noise.two_qubit, 1)
+    model = AerNoise(basis_gates=["rx", "ry", "rz", "id", "cz"])
+    model.add_all_qubit_quantum_error(depolarizing_error(noise.one_qubit, 1), ["id"])
+    pair = depolarizing_error(noise.two_qubit, 2) if noise.channel == "pair" else two.tensor(two)
+    model.add_all_qubit_quantum_error(pair, ["cz"])
+    return model
+
+
+MOST_QUBITS = 12
+"""A density matrix of 12 qubits has 256 MiB."""
+
+
+class FakeBackendDevice(LibrarySimulator):
+    """A form is compiled to the chip's gates and wires once; probabilities are those of Aer's density matrix.
+
+    The errors are Aer's reading of the calibration: depolarizing errors and relaxation of every gate, and each qubit's
+    errors in reading out. They are the same whenever it runs: it is a record of a chip, not the chip.
+
+    Args:
+        name: As the user gave it.
+        backend: A backend of `qiskit_ibm_runtime.fake_provider`.
+        settings: `seed` of the shots.
+    """
+
+    keeps_results = True
+
+    def __init__(self, name: str, backend: Any, settings: DeviceSettings) -> None:
+        super().__init__(name, settings)
+        require("qiskit_aer", "qiskit", f"device {name}")
+        self._backend = backend
+        self._compiled: dict[Form, Compiled] = {}
+        self.limits = Limits(qubits=min(backend.num_qubits, MOST_QUBITS))
+
+    def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        """Of every outcome, errors in reading out among them.
+
+        Raises:
+            RefusedError: If the chip or the simulator has too few qubits.
+        """
+        if not len(circuits):
+            return np.zeros((0, 2**circuits.qubits))
+        form = Form.of(circuits)
+        if form not in self._compiled:
+            self._compiled[form] = self._compile(form)
+        compiled = self._compiled[form]
+        found = probabilities_of(compiled.simulator, compiled.saved, circuits.angles)
+        return on_each_qubit(found, compiled.readout)
+
+    def compiled(self, circuits: BoundCircuits) -> Any:
+        """The circuits' form in the chip's gates, on its wires, measured at the end."""
+        return compile_for(self._backend, Form.of(circuits))
+
+    def _compile(self, form: Form) -> Compiled:
+        if form.qubits > self._backend.num_qubits:
+            raise RefusedError(
+                f"device {self.name} has {many(self._backend.num_qubits, 'qubit')}, and a circuit has {form.qubits}"
+            )
+        compiled = Compiled(compile_for(self._backend, form), self._backend.target)
+        if len(compiled.active) > MOST_QUBITS:
+            raise RefusedError(
+                f"device {self.name} keeps a density matrix of at most {MOST_QUBITS} qubits, and the compiled circuit "
+                f"takes {len(compiled.active)}"
+            )
+        return compiled
+
+
+@dataclass
+class Compiled:
+    """A compiled form, and Aer with the errors of those qubits that it uses.
+
+    The errors of all qubits of a large chip take 12 seconds to build and make every circuit 20 times slower, for the
+    same probabilities.
+
+    Args:
+        circuit: From `compile_for`.
+        target: The backend's.
+    """
+
+    circuit: Any
+    target: Any
+
+    @cached_property
+    def active(self) -> set[int]:
+        """The chip's qubits that a gate acts on."""
+        return {
+            self.circuit.find_bit(qubit).index
+            for step in self.circuit.data
+            if step.operation.name != "barrier"
+            for qubit in step.qubits
+        }
+
+    @cached_property
+    def places(self) -> list[int]:
+        """The chip's qubit for each of ours."""
+        return measured_places(self.circuit)
+
+    @cached_property
+    def saved(self) -> Any:
+        """The circuit that saves probabilities, our qubit 0 first, instead of measuring."""
+        found = self.circuit.remove_final_measurements(inplace=False)
+        found.save_probabilities(self.places[::-1])
+        return found
+
+    @cached_property
+    def readout(self) -> list[np.ndarray]:
+        """Of each of our qubits, p(reported | true) in row true."""
+        from qiskit_aer.noise.device import basic_device_readout_errors
+
+        found = {
+            qubits[0]: np.asarray(error.probabilities)
+            for qubits, error in basic_device_readout_errors(target=self._used)
+        }
+        return [found.get(place, np.eye(2)) for place in self.places]
+
+    @cached_property
+    def simulator(self) -> Any:
+        """Aer with the gates' errors."""
+        from qiskit_aer import AerSimulator
+        from qiskit_aer.noise import NoiseModel
+        from qiskit_aer.noise.device import basic_device_gate_errors
+
+        model = NoiseModel(basis_gates=sorted(set(self._used.operation_names) - {"measure"}))
+        for name, qubits, error in basic_device_gate_errors(target=self._used):
+            model.add_quantum_error(error, name, qubits)
+        return AerSimulator(method="density_matrix", noise_model=model)
+
+    @cached_property
+    def _used(self) -> Any:
+        """The part of the target that the circuit uses."""
+        from qiskit.transpiler import Target
+
+        found = Target(
+            num_qubits=self.target.num_qubits, dt=self.target.dt, qubit_properties=self.target.qubit_properties
+        )
+        for name in set(self.circuit.count_ops()) - {"barrier"}:
+            properties = {
+                qubits: of_gate
+                for qubits, of_gate in self.target[name].items()
+                if qubits is not None and set(qubits) <= self.active
+            }
+            found.add_instruction(self.target.operation_from_name(name), properties)
+        return found
