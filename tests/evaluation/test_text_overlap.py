@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qweft.evaluation.text_overlap import compare_texts, is_chinese, tokenizer_for
+from qweft.evaluation.metrics.text import compare_texts, is_chinese, tokenizer_for
 
 sacrebleu = pytest.importorskip("sacrebleu")
 rouge_scorer = pytest.importorskip("rouge_score.rouge_scorer")

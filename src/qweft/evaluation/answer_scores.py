@@ -1,26 +1,15 @@
-"""Generated answers scored: two models' answers to the same prompts."""
+"""Generated answers scored: two models' answers to the same prompts, by the metrics of the folder `metrics`."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import qweft.evaluation.metrics as folder
 from qweft.data.conversation import Conversation
-from qweft.data.gym import Verifier, gym_task
-from qweft.errors import QweftError
 from qweft.evaluation.answers import Answer
-from qweft.evaluation.config import Metric
-from qweft.evaluation.final_answer import marked_text
-from qweft.evaluation.reasoning import Reasoned, judge_reasoning, take_apart
-from qweft.evaluation.scores import Compared, compare_means
-from qweft.evaluation.text_overlap import compare_texts
-
-REASONING = {
-    "strict accuracy": "is_strict",
-    "accuracy": "is_accurate",
-    "chain-of-thought completeness": "has_whole_chain",
-    "answer completeness": "has_whole_answer",
-}
-"""Names in tables, and what of a judged answer they are the share of."""
+from qweft.evaluation.scores import Compared
+from qweft.extras import require
 
 
 @dataclass(frozen=True)
@@ -42,6 +31,25 @@ class Both:
 
 
 @dataclass(frozen=True)
+class AnswerMetric:
+    """What a module of `metrics` declares.
+
+    Args:
+        score: From (source of the data, what was asked, answers) to scores, which are the lines of the table, and to
+            what was found of each row as JSON holds it, `None` for a row that was not judged; no list where it judges
+            no single rows. Raises `QweftError` where it has nothing to go by.
+        check: Sees that data of this source can be scored; raises `QweftError`.
+        packages: Packages that it needs.
+        extra: Our extra that installs them.
+    """
+
+    score: Callable[[str, Sequence[Conversation], Both], tuple[list[Compared], list[Any]]]
+    check: Callable[[str], None] = lambda source: None
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+
+
+@dataclass(frozen=True)
 class AnswerScores:
     """What came of scoring.
 
@@ -54,8 +62,25 @@ class AnswerScores:
     rows: list[dict[str, Any]]
 
 
+def metric_of(name: str) -> AnswerMetric:
+    """The metric of that name, one of `metrics.names()`."""
+    return importlib.import_module(f"{folder.__name__}.{name}").METRIC  # type: ignore[no-any-return]
+
+
+def check_packages(metrics: Sequence[str]) -> None:
+    """See that the packages of these metrics are there, before a model is loaded.
+
+    Raises:
+        QweftError: If one is not.
+    """
+    for name in metrics:
+        metric = metric_of(name)
+        for package in metric.packages:
+            require(package, metric.extra, f"evaluation.metrics {name}")
+
+
 def score_answers(
-    metrics: Sequence[Metric], source: str, conversations: Sequence[Conversation], both: Both
+    metrics: Sequence[str], source: str, conversations: Sequence[Conversation], both: Both
 ) -> AnswerScores:
     """Score answers by the metrics that are asked for.
 
@@ -70,79 +95,10 @@ def score_answers(
     """
     found: list[Compared] = []
     rows: list[dict[str, Any]] = [{} for _ in conversations]
-    if "text" in metrics:
-        texts = [[each.generated for each in answers] for answers in (both.base, both.adapted)]
-        found += compare_texts([each.reference for each in both.base], *texts)
-    if "reasoning" in metrics:
-        judged = [tuple(map(_judge, pair)) for pair in both.pairs]
-        found += _compare_reasoning(judged)
-        for row, (base, adapted) in zip(rows, judged, strict=True):
-            if base is not None and adapted is not None:
-                row["reasoning"] = {"base": asdict(base), "adapted": asdict(adapted)}
-    if "verifier" in metrics:
-        scores = _verified(source, conversations, both)
-        found += _compare_verified(scores)
-        for row, (theirs, mine) in zip(rows, scores, strict=True):
-            row["verifier"] = {"base": theirs, "adapted": mine}
+    for name in (name for name in folder.names() if name in metrics):
+        scores, judged = metric_of(name).score(source, conversations, both)
+        found += scores
+        for row, of_row in zip(rows, judged or [None] * len(rows), strict=True):
+            if of_row is not None:
+                row[name] = of_row
     return AnswerScores(found, rows)
-
-
-def _judge(answer: Answer) -> Reasoned | None:
-    return judge_reasoning(answer.reference, answer.generated, answer.is_cut, answer.in_thought)
-
-
-def _compare_reasoning(judged: Sequence[tuple[Reasoned | None, ...]]) -> list[Compared]:
-    usable = [(base, adapted) for base, adapted in judged if base is not None and adapted is not None]
-    if not usable:
-        raise QweftError(
-            f"evaluation.metrics reasoning: none of the {len(judged)} answers on record ends in a final answer that "
-            "could be compared (#### 42, \\boxed{42}, the answer is 42, or a number)"
-        )
-    left_out = len(judged) - len(usable)
-    note = f"{left_out} rows whose answer on record has no final answer are left out" if left_out else ""
-    return [
-        compare_means(
-            name,
-            [100.0 * getattr(pair[0], field) for pair in usable],
-            [100.0 * getattr(pair[1], field) for pair in usable],
-            unit="%",
-            note=note,
-        )
-        for name, field in REASONING.items()
-    ]
-
-
-def _verified(source: str, conversations: Sequence[Conversation], both: Both) -> list[tuple[float, float]]:
-    task = gym_task(source)
-    if task is None:
-        raise QweftError(f"evaluation.metrics verifier: data {source} has no verifier")
-    questions = [conversation.prompt[-1].content for conversation in conversations]
-    verifier = Verifier(task, set(questions))
-    return [
-        (verifier.score(question, answer_alone(base)), verifier.score(question, answer_alone(adapted)))
-        for question, (base, adapted) in zip(questions, both.pairs, strict=True)
-    ]
-
-
-def _compare_verified(scores: Sequence[tuple[float, float]]) -> list[Compared]:
-    solved = [[100.0 * (pair[which] >= 1) for pair in scores] for which in (0, 1)]
-    return [
-        compare_means("solved", solved[0], solved[1], unit="%", note="rows to which the task's verifier gives 1"),
-        compare_means(
-            "verifier's score", [pair[0] for pair in scores], [pair[1] for pair in scores], note="from 0 to 1"
-        ),
-    ]
-
-
-def answer_alone(answer: Answer) -> str:
-    """What a verifier is given: the marked answer, or the whole reply where the one on record has no mark either."""
-    solution = take_apart(answer.generated, answer.in_thought)
-    if solution.is_open:
-        return ""
-    reply = answer.generated.rpartition("</think>")[2].strip()
-    marked = marked_text(reply)
-    if marked is not None:
-        return marked
-    if marked_text(answer.reference) is None:
-        return reply
-    return solution.answer.text if solution.answer else ""

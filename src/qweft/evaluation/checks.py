@@ -1,8 +1,8 @@
 """What an evaluation section may hold."""
 
 from qweft.data.config import DataConfig
-from qweft.data.gym import gym_task
 from qweft.errors import QweftError
+from qweft.evaluation.answer_scores import metric_of
 from qweft.evaluation.config import EVERYWHERE, FORGETTING, EvaluationConfig
 
 LEAST = {
@@ -31,11 +31,8 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
             f"data.{evaluation.split}_rows, or leave evaluation.generated out to answer all"
         )
     source = data.source_of(evaluation.split)
-    if "verifier" in evaluation.metrics and gym_task(source) is None:
-        raise QweftError(
-            f"evaluation.metrics verifier: data {source} has no verifier; embedded:gsm_symbolic and "
-            "embedded:reasoning_gym:TASK have one"
-        )
+    for name in evaluation.metrics:
+        metric_of(name).check(source)
     if evaluation.forgetting == data.source:
         raise QweftError(
             f"evaluation.forgetting {evaluation.forgetting} is what the adapter learned from; give other data"

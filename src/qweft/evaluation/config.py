@@ -1,9 +1,15 @@
 """How a model is judged."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-Metric = Literal["text", "reasoning", "verifier"]
+from qweft.evaluation.metrics import names
+
+if TYPE_CHECKING:
+    Metric = str
+else:
+    Metric = Literal[names()]
+"""A module of `qweft.evaluation.metrics`, by its name."""
 
 
 @dataclass(frozen=True)

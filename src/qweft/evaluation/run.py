@@ -8,7 +8,7 @@ from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation
 from qweft.data.load import load_data
 from qweft.data.tokens import Encoded
-from qweft.evaluation.answer_scores import AnswerScores, Both, score_answers
+from qweft.evaluation.answer_scores import AnswerScores, Both, check_packages, score_answers
 from qweft.evaluation.answers import Answer, generate_answers
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
@@ -18,7 +18,6 @@ from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.outcome import Evaluation
 from qweft.evaluation.saved import put_on, sections_of
 from qweft.evaluation.scores import compare_losses, compare_perplexities
-from qweft.evaluation.text_overlap import check_packages
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 
@@ -41,8 +40,7 @@ def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelCon
     """
     model, data, judging = sections_of(adapter, overrides)
     check_evaluation(judging, data)
-    if "text" in judging.metrics:
-        check_packages()
+    check_packages(judging.metrics)
     if judging.lm_eval:
         check_harness(judging.lm_eval)
     return model, data, judging

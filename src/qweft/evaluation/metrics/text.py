@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from qweft.data.conversation import Conversation
+from qweft.evaluation.answer_scores import AnswerMetric, Both
 from qweft.evaluation.scores import Array, Compared, compare_means, compare_statistics
 from qweft.extras import require
 
@@ -15,16 +17,6 @@ HAN_SHARE = 0.2
 """Of a text's letters, from which on it is Chinese: a word has five letters or one or two characters."""
 ROUGE = ("rouge1", "rouge2", "rougeL")
 NGRAMS = 4
-
-
-def check_packages() -> None:
-    """See that all packages are there, before a model is loaded.
-
-    Raises:
-        QweftError: If one is not.
-    """
-    for module in ("sacrebleu", "rouge_score", "jieba"):
-        require(module, EXTRA, WHAT)
 
 
 def is_chinese(texts: Sequence[str]) -> bool:
@@ -112,3 +104,11 @@ class _Tokenizer:
 
     def __init__(self, tokenize: Callable[[str], list[str]]) -> None:
         self.tokenize = tokenize
+
+
+def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tuple[list[Compared], list[Any]]:
+    texts = [[each.generated for each in answers] for answers in (both.base, both.adapted)]
+    return compare_texts([each.reference for each in both.base], *texts), []
+
+
+METRIC = AnswerMetric(_score, packages=("sacrebleu", "rouge_score", "jieba"), extra=EXTRA)

@@ -1,0 +1,65 @@
+"""What the verifier of a task of reasoning-gym says of answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qweft.data.conversation import Conversation
+from qweft.data.gym import Verifier, gym_task
+from qweft.errors import QweftError
+from qweft.evaluation.answer_scores import AnswerMetric, Both
+from qweft.evaluation.answers import Answer
+from qweft.evaluation.final_answer import marked_text
+from qweft.evaluation.reasoning import take_apart
+from qweft.evaluation.scores import Compared, compare_means
+
+
+def _check(source: str) -> None:
+    if gym_task(source) is None:
+        raise QweftError(
+            f"evaluation.metrics verifier: data {source} has no verifier; embedded:gsm_symbolic and "
+            "embedded:reasoning_gym:TASK have one"
+        )
+
+
+def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tuple[list[Compared], list[Any]]:
+    scores = _verified(source, conversations, both)
+    return _compare(scores), [{"base": theirs, "adapted": mine} for theirs, mine in scores]
+
+
+def _verified(source: str, conversations: Sequence[Conversation], both: Both) -> list[tuple[float, float]]:
+    task = gym_task(source)
+    if task is None:
+        raise QweftError(f"evaluation.metrics verifier: data {source} has no verifier")
+    questions = [conversation.prompt[-1].content for conversation in conversations]
+    verifier = Verifier(task, set(questions))
+    return [
+        (verifier.score(question, answer_alone(base)), verifier.score(question, answer_alone(adapted)))
+        for question, (base, adapted) in zip(questions, both.pairs, strict=True)
+    ]
+
+
+def _compare(scores: Sequence[tuple[float, float]]) -> list[Compared]:
+    solved = [[100.0 * (pair[which] >= 1) for pair in scores] for which in (0, 1)]
+    return [
+        compare_means("solved", solved[0], solved[1], unit="%", note="rows to which the task's verifier gives 1"),
+        compare_means(
+            "verifier's score", [pair[0] for pair in scores], [pair[1] for pair in scores], note="from 0 to 1"
+        ),
+    ]
+
+
+def answer_alone(answer: Answer) -> str:
+    """What a verifier is given: the marked answer, or the whole reply where the one on record has no mark either."""
+    solution = take_apart(answer.generated, answer.in_thought)
+    if solution.is_open:
+        return ""
+    reply = answer.generated.rpartition("</think>")[2].strip()
+    marked = marked_text(reply)
+    if marked is not None:
+        return marked
+    if marked_text(answer.reference) is None:
+        return reply
+    return solution.answer.text if solution.answer else ""
+
+
+METRIC = AnswerMetric(_score, _check)
