@@ -1,37 +1,46 @@
 """The candidates: what each is, and what was expected of it before it was tried."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
-from torch import nn
 
+from research.builders import (
+    ALL,
+    ATTENTION,
+    BEST,
+    Candidate,
+    basis,
+    gated,
+    half,
+    lora,
+    network,
+    one_network,
+    preset,
+    reads,
+    recorded,
+    shared,
+    started,
+    subspace,
+    summed,
+    written,
+)
 from research.changes import (
-    Batches,
-    GatedCore,
-    PairsCore,
-    ReadingCore,
     activation_directions,
     beside,
     diagonal,
-    even,
     graded,
-    gradient_start,
     inner,
     low_rank,
+    reading_pairs,
     shared_maps,
     small_angles,
     step,
-    with_core,
 )
 from research.circuits import (
     ArctanCore,
     OtherCircuitCore,
     ScaledCore,
     instead,
-    several_reads,
     weighted_bonds,
     without_circuit,
 )
@@ -51,169 +60,16 @@ from research.maps import (
 from research.networks import lorta, metatt, own_middles, with_axes
 from research.writes import both, graded_writes, rotated_writes, scaled_writes, through_base
 
-ATTENTION = ["q_proj", "v_proj"]
-BEST = ["v_proj", "o_proj", "down_proj"]
-ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-SIZES = {"r": 4, "circuit_layers": 2, "width": 16, "bond_dimension": 4}
-"""Of the recorded presets in docs/results.md: 56,880 numbers on q_proj and v_proj."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One of them.
-
-    Args:
-        adapter: As in a run's config.
-        expected: What was expected, in a few words, against the method that it changes.
-        rates: Learning rates that are tried.
-        change: What no config can say.
-        part_rates: Rates of parts, as multiples of the rate.
-        basis_rows: Training rows by whose gradient directions are found.
-        decay: AdamW's weight decay by part; asks for a rate of some part in part_rates.
-        constant: Parts whose rate does not fall after the warm-up; likewise.
-    """
-
-    adapter: dict[str, Any]
-    expected: str
-    rates: tuple[float, ...] = (4e-3,)
-    change: Callable[[nn.Module, Batches], None] | None = None
-    part_rates: dict[str, float] = field(default_factory=dict)
-    basis_rows: int = 64
-    decay: dict[str, float] = field(default_factory=dict)
-    constant: tuple[str, ...] = ()
-
-    @property
-    def optimizes(self) -> bool:
-        """Whether the optimizer is to treat parts differently in more than their rates."""
-        return bool(self.decay or self.constant)
-
-
-def lora(r: int, targets: list[str], *rates: float) -> Candidate:
-    return Candidate({"peft_type": "LORA", "r": r, "target_modules": targets}, "what is to be beaten", rates)
-
-
-def recorded(
-    expected: str,
-    change: Any = None,
-    part_rates: dict[str, float] | None = None,
-    decay: dict[str, float] | None = None,
-    constant: tuple[str, ...] = (),
-    **changes: Any,
-) -> Candidate:
-    adapter = {"preset": "qtha", **SIZES, "target_modules": ATTENTION, **changes}
-    rates = (5e-3, 1e-2, 2e-2)
-    return Candidate(adapter, expected, rates, change, part_rates or {}, decay=decay or {}, constant=constant)
-
-
-def basis(expected: str, r: int = 24, targets: list[str] = BEST, **changes: Any) -> Candidate:
-    return Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": r, "target_modules": targets, **changes},
-        expected,
-        (4e-3,),
-    )
-
-
-def circuit(expected: str, change: Any = None, core: str = "quantum_linear", **changes: Any) -> Candidate:
-    maps = {"compress": "basis", "expand": "basis", "r": 22, "qubits": 4, "circuit_layers": 1}
-    adapter = {"preset": "qtha", "core": core, **maps, "target_modules": BEST, **changes}
-    return Candidate(adapter, expected, (2e-3, 4e-3), change)
-
-
-def half(expected: str, r: int, targets: list[str] = BEST, change: Any = None, **changes: Any) -> Candidate:
-    """C is a fixed basis, E is trained."""
-    adapter = {"preset": "lora", "compress": "basis", "r": r, "target_modules": targets, **changes}
-    return Candidate(adapter, expected, (4e-3, 8e-3, 1.6e-2), change)
-
-
-def started(expected: str, r: int, targets: list[str] = BEST, **changes: Any) -> Candidate:
-    """C and E are trained, and C starts at the gradient's directions."""
-    adapter = {"preset": "lora", "r": r, "target_modules": targets, **changes}
-    return Candidate(adapter, expected, (4e-3, 8e-3, 1.6e-2), gradient_start)
-
-
-def between(expected: str, core: str, r: int = 64, n: int = 4, layers: int = 1, start: str = "scaled") -> Candidate:
-    """A core of n entries between bases of r directions, with trained maps r -> n and n -> r."""
-    adapter = {"preset": "mpo", "compress": "basis", "expand": "basis", "r": r, "target_modules": BEST}
-    return Candidate(adapter, expected, (1.6e-2, 3.2e-2), inner(core, n, layers, start))
-
-
-def subspace(expected: str, change: Any, targets: list[str] = BEST, width: int = 64) -> Candidate:
-    """A LoRA of rank 4 between bases of `width` directions, changed."""
-    adapter = {"preset": "mpo", "compress": "basis", "expand": "basis", "r": width, "target_modules": targets}
-    return Candidate(adapter, expected, (8e-3, 1.6e-2), change)
-
-
-def shared(expected: str, r: int) -> Candidate:
-    """One C and one E for all layers of a kind, a K of its own for each layer; no circuit."""
-    adapter = {"preset": "mpo", "compress": "dense", "expand": "dense", "r": r, "target_modules": ALL}
-    return Candidate(adapter, expected, (4e-3, 8e-3, 1.6e-2), shared_maps)
-
-
-def gated(expected: str, core: str, targets: list[str] = BEST) -> Candidate:
-    """The preset subspace with a gate."""
-    adapter = {"preset": "subspace", "core": core, "circuit_layers": 1, "target_modules": targets}
-    return Candidate(adapter, expected, (8e-3, 1.6e-2))
-
-
-def preset(
-    expected: str, r: int, width: int, change: Any = None, targets: list[str] = ALL, **changes: Any
-) -> Candidate:
-    """The preset subspace itself, changed."""
-    adapter = {"preset": "subspace", "r": r, "width": width, "target_modules": targets, **changes}
-    return Candidate(adapter, expected, (1.1e-2, 1.6e-2), change)
-
-
-def reads(
-    expected: str, width: int, targets: list[str], rows: int = 64, change: Any = None, **changes: Any
-) -> Candidate:
-    """C is trained between `width` directions of the gradient, and E is dense."""
-    adapter = {"preset": "lora", "compress": "subspace", "r": 1, "width": width, "target_modules": targets, **changes}
-    return Candidate(adapter, expected, (8e-3, 1.6e-2), change, basis_rows=rows)
-
-
-def summed(expected: str, share: float, width: int, core: str = "quantum_gated", weighted: bool = True) -> Candidate:
-    """Four reads of `width` directions, weighted by a circuit and summed, written to a share of the outputs."""
-    adapter = {"preset": "lora", "core": core, "compress": "subspace", "r": 4, "width": width, "circuit_layers": 1}
-    return Candidate({**adapter, "target_modules": ALL}, expected, (4e-3, 8e-3), several_reads(share, weighted))
-
-
-def one_network(expected: str, change: Any, r: int, targets: list[str]) -> Candidate:
-    """Dense C and E for all layers, by size, and K along the axes of block and kind."""
-    adapter = {"preset": "mpo", "compress": "dense", "expand": "dense", "r": r, "target_modules": targets}
-    return Candidate(adapter, expected, (5e-3, 1e-2, 2e-2), change)
-
-
-def network(expected: str, change: Any, targets: list[str] = ALL, r: int = 1, **changes: Any) -> Candidate:
-    """Dense maps, or others, with an axis for the layer: a tensor network of rank `knots` over the depth."""
-    adapter = {"preset": "lora", "r": r, "target_modules": targets, **changes}
-    return Candidate(adapter, expected, (8e-3, 1.6e-2), change)
-
-
-def written(expected: str, r: int, width: int = 64, targets: list[str] = ALL) -> Candidate:
-    """C reads r random directions and is not trained; E is trained between `width` directions of the gradient."""
-    adapter = {"preset": "readout", "basis": "gradient", "expand": "subspace", "r": r, "width": width}
-    return Candidate({**adapter, "target_modules": targets}, expected, (8e-3, 1.6e-2), random_reads)
-
-
-def more_rows(expected: str, r: int, rows: int, width: int = 64, change: Any = None) -> Candidate:
-    """The preset subspace on all layers, its directions found on so many rows."""
-    adapter = {"preset": "subspace", "r": r, "width": width, "target_modules": ALL}
-    return Candidate(adapter, expected, (1.1e-2, 1.6e-2), change, basis_rows=rows)
-
-
 CANDIDATES = {
     "written_4": written("better than readout at its size: all layers, and less noise in what is written", 4),
-    "written_8": written("better by 0.02 for twice the size", 8),
-    "written_2_128": written("a little worse than written_4: a smaller rank", 2, 128),
     "tied_written_3": Candidate(
         {"preset": "lora", "expand": "subspace", "r": 3, "width": 64, "target_modules": ALL},
         "better than written_4: what reads is trained, and costs little",
         (8e-3, 1.6e-2),
         tied,
     ),
-    "subspace_2_256_rows": more_rows("better than subspace_2 by 0.02, with less spread", 2, 256),
-    "subspace_4_256_rows": more_rows("better by 0.02 for twice the size", 4, 256),
-    "subspace_2_even_tokens": more_rows("better: no token has the directions to itself", 2, 64, change=even_tokens),
+    "subspace_2_256_rows": preset("better than subspace_2 by 0.02, with less spread", 2, 64, rows=256),
+    "subspace_2_even_tokens": preset("better: no token has the directions to itself", 2, 64, even_tokens),
     "lora_1_sixth": Candidate(
         {"peft_type": "LORA", "r": 1, "target_modules": ALL, "layers_to_transform": [2, 7, 12, 17, 22, 27]},
         "what is to be beaten: all linear layers of every fifth block",
@@ -238,7 +94,6 @@ CANDIDATES = {
     "sparse_writes": reads(
         "better than all of its size: writes want their own coordinates", 32, ALL, 64, sparse_writes(0.32)
     ),
-    "sparse_writes_wide": reads("better by 0.02 for twice the size", 64, ALL, 64, sparse_writes(0.62)),
     "chosen_writes": reads(
         "better than sparse_writes: the rows that descend most, in whatever layer",
         32,
@@ -246,7 +101,6 @@ CANDIDATES = {
         64,
         sparse_writes(0.32, True),
     ),
-    "chosen_writes_wide": reads("better by 0.02 for twice the size", 64, ALL, 64, sparse_writes(0.62, True)),
     "drawn_writes": reads("worse than sparse_writes by 0.02", 32, ALL, 64, sparse_writes(0.32, by_chance=True)),
     "sparse": Candidate({"preset": "sparse", "target_modules": ALL}, "sparse_writes, as the preset", (8e-3, 1.6e-2)),
     "sparse_2": Candidate(
@@ -257,13 +111,9 @@ CANDIDATES = {
         "better by 0.02 for twice the size",
         (8e-3, 1.6e-2),
     ),
-    "sparse_2_wide": Candidate(
-        {"preset": "sparse", "r": 2, "share": 0.3, "target_modules": ALL}, "as sparse_wide", (8e-3, 1.6e-2)
-    ),
     "sparse_both": reads(
         "a little worse than sparse_writes, with a small file", 32, ALL, 64, sparse_writes(0.32, reads=32)
     ),
-    "sparse_both_wide": reads("as sparse_writes", 32, ALL, 64, sparse_writes(0.2, reads=128)),
     "sparse_writes_8_rows": reads("as sparse_writes", 32, ALL, 8, sparse_writes(0.32)),
     "sparse_writes_no_q": reads(
         "better than sparse_writes: what q_proj learns does harm",
@@ -401,21 +251,12 @@ CANDIDATES = {
         metatt,
         {"circuit": 0.3},
     ),
-    "metatt_fast_axes": Candidate(
-        {"preset": "mpo", "compress": "dense", "expand": "dense", "r": 11, "target_modules": ALL},
-        "worse than metatt_all",
-        (5e-3,),
-        metatt,
-        {"circuit": 3.0},
-    ),
     "own_middles": one_network("as metatt_all", own_middles(False), 8, ALL),
     "own_middles_spaces": one_network("better than own_middles", own_middles(True), 6, ALL),
     "lorta_all": one_network("a little worse than metatt_all", lorta, 12, ALL),
-    "summed": summed("as sparse: reads cost little, and a gate costs nothing", 0.234, 16),
-    "summed_mlp": summed("as the circuit", 0.234, 16, "mlp_gated"),
-    "summed_fourier": summed("as the circuit", 0.234, 16, "fourier_gated"),
-    "summed_plain": summed("as the circuit", 0.234, 16, weighted=False),
-    "summed_wide": summed("a little better than sparse at 1.5 times the size", 0.32, 32),
+    "summed": summed("as sparse: reads cost little, and a gate costs nothing"),
+    "summed_mlp": summed("as the circuit", "mlp_gated"),
+    "summed_plain": summed("as the circuit", weighted=False),
     "near_identity": recorded("better than qtha: it starts as its classical part", small_angles),
     "fast_angles": recorded("no change: the angles matter little", None, {"circuit": 10.0}),
     "slow_angles": recorded("no change: the angles matter little", None, {"circuit": 0.1}),
@@ -434,105 +275,63 @@ CANDIDATES = {
         "as shared: the circuit matters little", shared_maps, r=16, compress="dense", expand="dense", core="linear"
     ),
     "shared_all_8": shared("better than subspace at 1.8 times the size: all layers write to one stream", 8),
-    "shared_all_4": shared("as subspace", 4),
-    "basis_all": basis("less than 0.03 better than LoRA of its size", r=16, targets=ALL),
-    "basis_attention": basis("worse than on all layers", r=21, targets=["q_proj", "k_proj", "v_proj", "o_proj"]),
-    "basis_o_down": basis("as v, o and down", r=29, targets=["o_proj", "down_proj"]),
     "basis": basis("the best of the choices of layers"),
     "basis_large": basis("better by 0.03 for 1.8 times the size", r=33),
-    "basis_diagonal": Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 128, "target_modules": BEST},
+    "basis_diagonal": basis(
         "as basis at a fifth of the size: the first step of descent is diagonal",
+        128,
+        BEST,
         (4e-3, 8e-3, 1.6e-2),
         diagonal,
     ),
-    "basis_diagonal_all": Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 128, "target_modules": ALL},
-        "better than on three kinds of layers",
-        (4e-3, 8e-3, 1.6e-2),
-        diagonal,
+    "basis_diagonal_all": basis("better than on three kinds of layers", 128, ALL, (4e-3, 8e-3, 1.6e-2), diagonal),
+    "basis_low_rank_1": basis(
+        "as LoRA of rank 1 there at a fifth of the size", 128, BEST, (4e-3, 8e-3, 1.6e-2), low_rank(1)
     ),
-    "basis_low_rank_1": Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 128, "target_modules": BEST},
-        "as LoRA of rank 1 there at a fifth of the size",
-        (4e-3, 8e-3, 1.6e-2),
-        low_rank(1),
+    "basis_low_rank_4": basis(
+        "better than basis at nine tenths of the size", 64, BEST, (4e-3, 8e-3, 1.6e-2), low_rank(4)
     ),
-    "basis_low_rank_4": Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 64, "target_modules": BEST},
-        "better than basis at nine tenths of the size",
-        (4e-3, 8e-3, 1.6e-2),
-        low_rank(4),
+    "basis_low_rank_4_wide": basis("better than r = 64", 128, BEST, (1.6e-2,), low_rank(4)),
+    "basis_low_rank_8": basis("better by 0.02 for twice the size", 64, BEST, (1.6e-2,), low_rank(8)),
+    "basis_low_rank_4_all": basis("better by 0.02 for 2.3 times the size", 64, ALL, (8e-3, 1.6e-2), low_rank(4)),
+    "between": basis(
+        "as basis_low_rank_4, with a start of even scale", 64, BEST, (1.6e-2, 3.2e-2), inner("identity", 4)
     ),
-    "basis_low_rank_4_wide": Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 128, "target_modules": BEST},
-        "better than r = 64",
-        (1.6e-2,),
-        low_rank(4),
+    "between_quantum": basis(
+        "better than between: a circuit where the paper has it", 64, BEST, (1.6e-2, 3.2e-2), inner("quantum_linear", 4)
     ),
-    "basis_low_rank_8": Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 64, "target_modules": BEST},
-        "better by 0.02 for twice the size",
-        (1.6e-2,),
-        low_rank(8),
-    ),
-    "basis_low_rank_4_all": Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 64, "target_modules": ALL},
-        "better by 0.02 for 2.3 times the size",
-        (8e-3, 1.6e-2),
-        low_rank(4),
-    ),
-    "between": between("as basis_low_rank_4, with a start of even scale", "identity"),
-    "between_8": between("better by 0.02 for twice the size", "identity", n=8),
-    "between_wide": between("better by 0.02 for twice the size", "identity", r=128),
-    "between_linear": between("as between", "linear"),
-    "between_quantum": between("better than between: a circuit where the paper has it", "quantum_linear"),
-    "between_quantum_2": between("as one layer", "quantum_linear", layers=2),
-    "between_mlp": between("as the circuit", "mlp_linear"),
-    "between_fourier": between("as the circuit", "fourier_linear"),
-    "between_frozen": between("a little worse than the circuit", "frozen_linear"),
-    "between_product": between("as the circuit", "product_linear"),
-    "between_weighted": between("worse than without: it has to learn not to bend", "quantum_weighted"),
     "subspace_all_32": subspace("as basis_low_rank_4 at its size", low_rank(4), ALL, 32),
     "subspace_all_2": subspace("a little worse than subspace_all_32", low_rank(2), ALL, 64),
     "subspace_gated": gated("as subspace_upon, which it is", "quantum_gated"),
     "subspace_gated_mlp": gated("as the circuit", "mlp_gated"),
     "subspace_bias": subspace("a little better, at 1.12 times the size: LoRA has no bias", beside("bias")),
     "subspace_upon": subspace("no worse: a circuit scales what is there, from 1 on", beside("upon")),
-    "subspace_upon_layer": subspace("as subspace_upon", beside("upon", norm="layer")),
-    "subspace_upon_mlp": subspace("as the circuit", beside("upon", "mlp")),
     "subspace_beside": subspace("as subspace_bias: a circuit's mean is a bias", beside("beside")),
-    "subspace_beside_mlp": subspace("as the circuit", beside("beside", "mlp")),
     "subspace_graded": subspace("better: less noise from minor directions", graded(0.5)),
     "subspace_graded_little": subspace("between", graded(0.25)),
-    "basis_even": Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 24, "target_modules": BEST},
-        "better: c is 400 times as large in the last layer as in the first",
-        (4e-3, 8e-3),
-        even,
-    ),
     "basis_of_weights": basis("worse than LoRA: the weights do not know the task", basis="weight"),
     "basis_random": basis("as the weights'", basis="random"),
-    "basis_of_activations": Candidate(
-        {"preset": "mpo", "compress": "basis", "expand": "basis", "r": 24, "target_modules": BEST},
-        "between the weights' and the gradient's",
-        (4e-3, 8e-3),
-        activation_directions,
+    "basis_of_activations": basis(
+        "between the weights' and the gradient's", 24, BEST, (4e-3, 8e-3), activation_directions
     ),
-    "basis_quantum": circuit("a little better than basis"),
-    "basis_quantum_wide": circuit("better than four qubits and one layer", qubits=6, circuit_layers=2),
-    "basis_reading": circuit("better: its input has rms 1 and is chosen", with_core(ReadingCore)),
-    "basis_reading_mlp": circuit("as the circuit", with_core(ReadingCore), core="mlp_linear"),
-    "basis_gated": circuit("better than beside K: it bends where K acts", with_core(GatedCore)),
-    "basis_gated_mlp": circuit("as the circuit", with_core(GatedCore), core="mlp_linear"),
     "half_1": half("as basis: one input direction a layer, all output directions", 1),
     "half_2": half("better than basis at 1.6 times the size", 2),
-    "half_2_quantum": half(
-        "a little better than half_2: more features of the same two", 2, core="quantum_linear", circuit_layers=2
-    ),
     "started_1": started("better than LoRA of rank 1 there", 1),
-    "started_1_o_down": started("as started_1, at 21% of the parameters of LoRA of rank 8", 1, ["o_proj", "down_proj"]),
     "lora_1_o_down": lora(1, ["o_proj", "down_proj"], 4e-3, 8e-3, 1.6e-2),
-    "basis_pairs": circuit("better than Z alone: ten numbers instead of four", with_core(PairsCore)),
+    "basis_pairs": Candidate(
+        {
+            "preset": "qtha",
+            "core": "quantum_linear",
+            "compress": "basis",
+            "expand": "basis",
+            "r": 22,
+            "qubits": 4,
+            "circuit_layers": 1,
+            "target_modules": BEST,
+        },
+        "better than Z alone: ten numbers instead of four",
+        (2e-3, 4e-3),
+        reading_pairs,
+    ),
 }
 """By name; docs/research.md says what came out."""

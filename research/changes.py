@@ -17,6 +17,8 @@ from qweft.circuit.states import final_states
 
 NAME = "default"
 Batches = Sequence[Mapping[str, Any]]
+Change = Callable[[nn.Module, Batches], None]
+"""What is done to the adapted model, shown some batches of its training rows, before its first step."""
 
 
 def side(directions: torch.Tensor) -> Side:
@@ -25,10 +27,27 @@ def side(directions: torch.Tensor) -> Side:
 
 
 def sides(into: torch.Tensor, out: torch.Tensor) -> Directions:
+    """Return directions of the inputs and of the outputs, both as above."""
     return side(into), side(out)
 
 
+def core_of(layer: QwthnLinear) -> Any:
+    """Return the layer's core, whose attributes depend on its class."""
+    return layer.qwthn_core[NAME]
+
+
+def compress_of(layer: QwthnLinear) -> Any:
+    """Return the layer's C, likewise."""
+    return layer.qwthn_compress[NAME]
+
+
+def expand_of(layer: QwthnLinear) -> Any:
+    """Return the layer's E, likewise."""
+    return layer.qwthn_expand[NAME]
+
+
 def layers_of(model: nn.Module) -> dict[str, QwthnLinear]:
+    """Return the adapted layers by name."""
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
 
 
@@ -39,6 +58,7 @@ def has_other_parts(layer: QwthnLinear) -> None:
 
 
 def replace_core(layer: QwthnLinear, core: nn.Module) -> None:
+    """Put a core in the place of the layer's, on its device."""
     layer.qwthn_core[NAME] = core.to(next(layer.base_layer.parameters()).device)
     has_other_parts(layer)
 
@@ -47,7 +67,7 @@ def small_angles(model: nn.Module, batches: Batches, factor: float = 0.05) -> No
     """Circuits near the identity: with angles t and inputs near zero every qubit's Z is near 1."""
     with torch.no_grad():
         for layer in layers_of(model).values():
-            layer.qwthn_core[NAME].angles.mul_(factor)
+            core_of(layer).angles.mul_(factor)
 
 
 def shared_maps(model: nn.Module, batches: Batches) -> None:
@@ -55,8 +75,8 @@ def shared_maps(model: nn.Module, batches: Batches) -> None:
     maps: dict[tuple[str, str], nn.Module] = {}
     for name, layer in layers_of(model).items():
         kind = name.rpartition(".")[2]
-        layer.qwthn_core[NAME].reset("recorded", zero=True)
-        layer.qwthn_expand[NAME].reset("recorded", zero=False)
+        core_of(layer).reset("recorded", zero=True)
+        expand_of(layer).reset("recorded", zero=False)
         for part, held in (("compress", layer.qwthn_compress), ("expand", layer.qwthn_expand)):
             held[NAME] = maps.setdefault((kind, part), held[NAME])
 
@@ -85,9 +105,8 @@ def activation_directions(model: nn.Module, batches: Batches) -> None:
     """C reads the leading directions of the layer's inputs; E keeps those of the gradient."""
     for name, squares in inputs_of(model, batches).items():
         layer = layers_of(model)[name]
-        branch = layer.branch_of(NAME)
         leading = torch.linalg.eigh(squares.double()).eigenvectors.flip(1)[:, : layer.qwthn_r[NAME]].float()
-        give(branch, sides(leading, branch.expand.weight.float()))
+        give(layer.branch_of(NAME), sides(leading, expand_of(layer).weight.float()))
 
 
 def gradient_directions(model: nn.Module, batches: Batches) -> dict[str, Directions]:
@@ -108,6 +127,7 @@ def gradient_values(model: nn.Module, batches: Batches) -> dict[str, torch.Tenso
 
 
 def gradient_sketches(model: nn.Module, batches: Batches) -> dict[str, GradientSketch]:
+    """Return a sketch of each adapted layer's gradient over the batches."""
     watch, sketches = _Watch(), {}
     for name, layer in layers_of(model).items():
         device = next(layer.base_layer.parameters()).device
@@ -124,24 +144,17 @@ def gradient_start(model: nn.Module, batches: Batches) -> None:
     """A trained dense C starts at the gradient's leading directions; E is zero, as it was."""
     for name, (into, _) in gradient_directions(model, batches).items():
         with torch.no_grad():
-            layers_of(model)[name].qwthn_compress[NAME].weight.copy_(into.directions.T)
+            compress_of(layers_of(model)[name]).weight.copy_(into.directions.T)
 
 
 def rms_of_c(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:
     """Of each layer, the rms of each entry of c over the batches, (r,)."""
     found = {}
     for name, squares in inputs_of(model, batches).items():
-        compress = layers_of(model)[name].qwthn_compress[NAME].matrix().detach()
+        compress = compress_of(layers_of(model)[name]).matrix().detach()
         found[name] = ((compress @ squares) * compress).sum(1)
     tokens = sum(batch["input_ids"].numel() for batch in batches)
     return {name: (total / tokens).sqrt() for name, total in found.items()}
-
-
-def even(model: nn.Module, batches: Batches, rms: float = 4.0) -> None:
-    """Each layer's C times a number, so that the norm of c has this rms in all of them."""
-    for name, entries in rms_of_c(model, batches).items():
-        with torch.no_grad():
-            layers_of(model)[name].qwthn_compress[NAME].weight.mul_(rms / entries.square().sum().sqrt())
 
 
 class DiagonalCore(LinearCore):
@@ -156,6 +169,7 @@ class DiagonalCore(LinearCore):
 
 
 def diagonal(model: nn.Module, batches: Batches) -> None:
+    """Put the core above on every layer."""
     for layer in layers_of(model).values():
         replace_core(layer, DiagonalCore(layer.qwthn_r[NAME]))
 
@@ -175,7 +189,9 @@ class LowRankCore(LinearCore):
         return expand @ tensors[0] @ tensors[1]
 
 
-def low_rank(rank: int) -> Callable[[nn.Module, Batches], None]:
+def low_rank(rank: int) -> Change:
+    """Put the core above on every layer."""
+
     def change(model: nn.Module, batches: Batches) -> None:
         for layer in layers_of(model).values():
             replace_core(layer, LowRankCore(layer.qwthn_r[NAME], rank))
@@ -198,7 +214,7 @@ class StepCore(LowRankCore):
         return expand * (step / 4).unsqueeze(-2) + expand @ weight @ read
 
 
-def step(rank: int) -> Callable[[nn.Module, Batches], None]:
+def step(rank: int) -> Change:
     """The core above on every layer."""
 
     def change(model: nn.Module, batches: Batches) -> None:
@@ -208,17 +224,17 @@ def step(rank: int) -> Callable[[nn.Module, Batches], None]:
     return change
 
 
-def graded(power: float) -> Callable[[nn.Module, Batches], None]:
+def graded(power: float) -> Change:
     """A LoRA of rank 4 between bases whose directions have the length (s_i / s_1)^power, s the gradient's values."""
 
     def change(model: nn.Module, batches: Batches) -> None:
         low_rank(4)(model, batches)
         for name, values in gradient_values(model, batches).items():
-            branch = layers_of(model)[name].branch_of(NAME)
+            layer = layers_of(model)[name]
             with torch.no_grad():
                 lengths = (values / values[0]) ** power
-                branch.compress.weight.mul_(lengths[:, None])
-                branch.expand.weight.mul_(lengths)
+                compress_of(layer).weight.mul_(lengths[:, None])
+                expand_of(layer).weight.mul_(lengths)
 
     return change
 
@@ -249,14 +265,14 @@ class InnerCore(Core):
         return self.inner.features(c @ angles[-1].T, *angles[:-1])
 
 
-def inner(name: str, n: int, layers: int = 1, start: str = "scaled") -> Callable[[nn.Module, Batches], None]:
-    """The core of that name, with n entries, between the bases."""
+def inner(name: str, n: int) -> Change:
+    """Put the core of that name, with n entries, between the bases."""
 
     def change(model: nn.Module, batches: Batches) -> None:
         rms = rms_of_c(model, batches)
         for place, layer in layers_of(model).items():
-            core = make_core(name, n, layers, True)
-            core.reset(start)
+            core = make_core(name, n, 1, True)
+            core.reset("scaled")
             replace_core(layer, InnerCore(layer.qwthn_r[NAME], core, rms[place].clamp(min=1e-6), n))
 
     return change
@@ -266,20 +282,20 @@ class BesideCore(Core):
     """A LoRA between the bases, c = A z and h = B f(c), with what a circuit makes of c beside or upon it.
 
     "beside": f = (c, q(t)); "upon": f = (1 + G q(t)) * c; "bias": f = (c, 1), no circuit. B and G start at zero. The
-    circuit's angles t are c over the rms of its own entries ("token") or over a number of the layer ("layer"), times
-    1 / sqrt(L): c itself is 500 times as large in one layer as in another.
+    circuit's angles t are c over the rms of its own entries: c itself is 500 times as large in one layer as in another.
     """
 
-    def __init__(self, r: int, n: int, function: Any, how: str, norm: str, rms: torch.Tensor):
+    def __init__(self, r: int, n: int, how: str):
         super().__init__()
-        self.function, self.how, self.norm = function, how, norm
+        self.how = how
         self.linear_read = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(n, r), a=math.sqrt(5)))
         self.linear_weight = nn.Parameter(torch.zeros(r, {"beside": 2 * n, "upon": n, "bias": n + 1}[how]))
-        self.register_buffer("level", rms.square().sum().sqrt() / math.sqrt(3 * r))
         if how != "bias":
-            function.make_ready()
+            self.function = make_function("quantum", n, 1, True, None)
+            self.function.make_ready()
             self.reads_angles, self.circuit_features = True, n
-            for name, tensor in function.start(function.draw().uniform_(-math.pi / 4, math.pi / 4), "scaled").items():
+            drawn = self.function.draw().uniform_(-math.pi / 4, math.pi / 4)
+            for name, tensor in self.function.start(drawn, "scaled").items():
                 setattr(self, name, nn.Parameter(tensor.clone()))
         if how == "upon":
             self.quantum_gate = nn.Parameter(torch.zeros(n, n))
@@ -287,85 +303,38 @@ class BesideCore(Core):
     def tensors(self) -> list[torch.Tensor]:
         own = [getattr(self, name) for name in self.function.trained] if self.how != "bias" else []
         gate = [self.quantum_gate] if self.how == "upon" else []
-        return [*own, *gate, self.linear_weight, self.linear_read, self.level]
+        return [*own, *gate, self.linear_weight, self.linear_read]
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        made = tensors[-1].clone(), tensors[-2].clone()
+        read = tensors[-1].clone()
         if self.how == "bias":
-            return made
+            return (read,)
         own = self.function.prepare(tensors[: len(self.function.trained)])
-        return (*made, *((tensors[-4].clone(),) if self.how == "upon" else ()), *own)
+        return (read, *((tensors[-3].clone(),) if self.how == "upon" else ()), *own)
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        return expand @ tensors[-3]
+        return expand @ tensors[-2]
 
     def features(self, z: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        level, read, *rest = angles
+        read, *rest = angles
         c = z @ read.T
         if self.how == "bias":
             return torch.cat([c, torch.ones_like(c[..., :1])], -1)
-        size = c.square().mean(-1, keepdim=True).add(1e-12).sqrt() if self.norm == "token" else level
-        t = c / size * self.function.input_scale
+        t = c / c.square().mean(-1, keepdim=True).add(1e-12).sqrt() * self.function.input_scale
         if self.how == "beside":
             return torch.cat([c, self.function.values(t, *rest)], -1)
         gate, *prepared = rest
         return c * (1 + self.function.values(t, *prepared) @ gate.T)
 
 
-def beside(
-    how: str, function: str = "quantum", norm: str = "token", n: int = 4, layers: int = 1
-) -> Callable[[nn.Module, Batches], None]:
-    """The core above on every layer."""
+def beside(how: str, n: int = 4) -> Change:
+    """Put the core above on every layer."""
 
     def change(model: nn.Module, batches: Batches) -> None:
-        rms = rms_of_c(model, batches)
-        for name, layer in layers_of(model).items():
-            made = make_function(function, n, layers, True, None)
-            replace_core(layer, BesideCore(layer.qwthn_r[NAME], n, made, how, norm, rms[name].clamp(min=1e-6)))
+        for layer in layers_of(model).values():
+            replace_core(layer, BesideCore(layer.qwthn_r[NAME], n, how))
 
     return change
-
-
-class ReadingCore(LinearFunctionCore):
-    """h = Q q(A c) + K c: the circuit reads a trained A, (qubits, r), that starts with its first entries at rms 1."""
-
-    def __init__(self, r: int, function: Any, rms: torch.Tensor):
-        super().__init__(r, function)
-        start = torch.zeros(function.r, r)
-        for qubit in range(function.r):
-            start[qubit, qubit] = 1 / rms[qubit]
-        self.read_weight = nn.Parameter(start)
-
-    def tensors(self) -> list[torch.Tensor]:
-        return [*super().tensors(), self.read_weight]
-
-    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        return *super().angles_of(tensors[:-1]), tensors[-1].clone()
-
-    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        return super().combine(expand, tensors[:-1])
-
-    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.function.values(c @ angles[-1].T, *angles[:-1]), c], -1)
-
-
-class GatedCore(ReadingCore):
-    """h = K ((1 + G q(A c)) * c): what the circuit measures scales each entry that K reads; G starts at zero."""
-
-    def _add_matrices(self, r: int) -> None:
-        super()._add_matrices(r)
-        self.quantum_weight = nn.Parameter(torch.zeros(r, self.function.r))
-
-    def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        own = len(self.function.trained) + len(self.function.fixed)
-        return *super().angles_of(tensors), tensors[own].clone()
-
-    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        return expand @ tensors[-2]
-
-    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        *prepared, read, gate = angles
-        return c * (1 + self.function.values(c @ read.T, *prepared) @ gate.T)
 
 
 def signs_of(n: int, pairs: bool) -> torch.Tensor:
@@ -375,16 +344,32 @@ def signs_of(n: int, pairs: bool) -> torch.Tensor:
     return torch.stack([*signs.T, *both], 1)
 
 
-class PairsCore(ReadingCore):
-    """h = Q (q(A c), pairs) + K c: also Z_i Z_j of every pair of qubits, n (n + 1) / 2 numbers from one circuit."""
+class PairsCore(LinearFunctionCore):
+    """h = Q (q(A c), pairs) + K c: also Z_i Z_j of every pair of qubits, n (n + 1) / 2 numbers from one circuit.
+
+    The circuit reads a trained A, (qubits, r), that starts with its first entries at rms 1.
+    """
+
+    def __init__(self, r: int, function: Any, rms: torch.Tensor):
+        super().__init__(r, function)
+        start = torch.zeros(function.r, r)
+        for qubit in range(function.r):
+            start[qubit, qubit] = 1 / rms[qubit]
+        self.read_weight = nn.Parameter(start)
 
     def _add_matrices(self, r: int) -> None:
         super()._add_matrices(r)
         n = self.function.r
         self.quantum_weight = nn.Parameter(torch.zeros(r, n * (n + 1) // 2))
 
+    def tensors(self) -> list[torch.Tensor]:
+        return [*super().tensors(), self.read_weight]
+
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         return tensors[0].clone(), tensors[-1].clone()
+
+    def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return super().combine(expand, tensors[:-1])
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         circuit = self.circuit
@@ -396,19 +381,13 @@ class PairsCore(ReadingCore):
         return torch.cat([values.view(*c.shape[:-1], -1).to(c.dtype), c], -1)
 
 
-def with_core(kind: type[ReadingCore]) -> Callable[[nn.Module, Batches], None]:
-    """The core of that class in the place of each layer's, with the function that is there, K and Q at zero."""
-
-    def change(model: nn.Module, batches: Batches) -> None:
-        rms = rms_of_c(model, batches)
-        for name, layer in layers_of(model).items():
-            core = kind(layer.qwthn_r[NAME], layer.qwthn_core[NAME].function, rms[name].clamp(min=1e-6))
-            core.reset("scaled", zero=True)
-            if isinstance(core, GatedCore):
-                nn.init.zeros_(core.quantum_weight)
-            replace_core(layer, core)
-
-    return change
+def reading_pairs(model: nn.Module, batches: Batches) -> None:
+    """Put the core above on every layer, with the function that is there, K and Q at zero."""
+    rms = rms_of_c(model, batches)
+    for name, layer in layers_of(model).items():
+        core = PairsCore(layer.qwthn_r[NAME], core_of(layer).function, rms[name].clamp(min=1e-6))
+        core.reset("scaled", zero=True)
+        replace_core(layer, core)
 
 
 def count(parameters: Iterable[nn.Parameter]) -> int:

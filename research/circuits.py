@@ -12,16 +12,26 @@ from qweft.adapter.functions import make_function
 from qweft.adapter.maps import LinearMap, MpoExpand
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.states import final_states
-from research.changes import NAME, Batches, has_other_parts, layers_of, replace_core, signs_of
+from research.changes import (
+    NAME,
+    Batches,
+    Change,
+    core_of,
+    expand_of,
+    has_other_parts,
+    layers_of,
+    replace_core,
+    signs_of,
+)
 from research.maps import whole_gradients, writes_where
 
 
-def instead(kind: Callable[..., FunctionCore]) -> Callable[[nn.Module, Batches], None]:
+def instead(kind: Callable[..., FunctionCore]) -> Change:
     """A core of that kind in the place of each layer's; what both have keeps its values."""
 
     def change(model: nn.Module, batches: Batches) -> None:
         for layer in layers_of(model).values():
-            old = layer.qwthn_core[NAME]
+            old = core_of(layer)
             core = kind(layer.qwthn_r[NAME], old.function)
             own = core.state_dict()
             alike = {name: value for name, value in old.state_dict().items() if value.shape == own[name].shape}
@@ -80,6 +90,8 @@ class OtherCircuitCore(LinearFunctionCore):
         products: Whether the products of neighbouring entries are uploaded, too.
         pairs: Whether Z_i Z_j of every pair of qubits is measured, too.
     """
+
+    signs: torch.Tensor
 
     def __init__(self, r: int, function: Any, products: bool = False, pairs: bool = False):
         self.products, self.pairs = products, pairs
@@ -157,19 +169,19 @@ class BondCore(GatedFunctionCore):
         return blocks.flatten(-2)
 
     def form(self) -> Hashable:
-        return *super().form(), self.bond
+        return super().form(), self.bond
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         return (self.factors(c, *angles).unsqueeze(-1) * c.unsqueeze(-2)).flatten(-2)
 
 
-def weighted_bonds(name: str) -> Callable[[nn.Module, Batches], None]:
+def weighted_bonds(name: str) -> Change:
     """The core above, with this function in the circuit's place, on layers whose E is an operator."""
 
     def change(model: nn.Module, batches: Batches) -> None:
         for layer in layers_of(model).values():
-            opened = OpenExpand(layer.qwthn_expand[NAME])
-            old: Any = layer.qwthn_core[NAME]
+            opened = OpenExpand(expand_of(layer))
+            old = core_of(layer)
             function = make_function(name, old.function.r, old.function.uploads, True, None)
             core = BondCore(layer.qwthn_r[NAME], function, opened.bond)
             with torch.no_grad():
@@ -190,15 +202,15 @@ class SumCore(GatedFunctionCore):
 
 
 def without_circuit(model: nn.Module, batches: Batches) -> None:
-    """h = K c with qtha's own K, so that all else starts as in qtha."""
+    """Leave h = K c with qtha's own K, so that all else starts as in qtha."""
     for layer in layers_of(model).values():
         core = LinearCore(layer.qwthn_r[NAME])
         with torch.no_grad():
-            core.linear_weight.copy_(layer.qwthn_core[NAME].linear_weight)
+            core.linear_weight.copy_(core_of(layer).linear_weight)
         replace_core(layer, core)
 
 
-def several_reads(share: float, weighted: bool = True) -> Callable[[nn.Module, Batches], None]:
+def several_reads(share: float, weighted: bool = True) -> Change:
     """The sum above of what C reads, written by one column to a share of the outputs, as `sparse_writes` does.
 
     While G is zero the rows of C have one gradient, so AdamW moves their sum four times as fast as one row, and it
@@ -217,6 +229,6 @@ def several_reads(share: float, weighted: bool = True) -> Callable[[nn.Module, B
             layer.qwthn_expand[NAME] = writes_where(norm, 1, round(share * len(norm)))
             has_other_parts(layer)
             if not weighted:
-                layer.qwthn_core[NAME].requires_grad_(False)
+                core_of(layer).requires_grad_(False)
 
     return change

@@ -13,13 +13,13 @@ from qweft.adapter.basis_maps import SparseExpand, SubspaceCompress
 from qweft.adapter.directions import bases_of, give
 from qweft.adapter.maps import LinearMap
 from qweft.adapter.sketch import Side
-from research.changes import NAME, Batches, has_other_parts, inputs_of, layers_of, side, sides
+from research.changes import NAME, Batches, Change, compress_of, has_other_parts, inputs_of, layers_of, side, sides
 
 
 def fixed_reads(model: nn.Module, batches: Batches) -> None:
     """C stays as it was drawn."""
     for layer in layers_of(model).values():
-        layer.qwthn_compress[NAME].weight.requires_grad_(False)
+        compress_of(layer).weight.requires_grad_(False)
 
 
 def tied(model: nn.Module, batches: Batches) -> None:
@@ -70,7 +70,7 @@ def steps(block: int, blocks: int, knots: int) -> torch.Tensor:
 
 def layered(
     writes: int, weights: Callable[[int, int, int], torch.Tensor] | None = None, reads: int | None = None
-) -> Callable[[nn.Module, Batches], None]:
+) -> Change:
     """E of each layer mixed of some that the layers of a kind share, C of some that those with one input share.
 
     The mixtures are random unless weights are given, and trained; the shared E are zero at the start.
@@ -138,9 +138,7 @@ def sizes_of(model: nn.Module, batches: Batches) -> dict[str, tuple[float, torch
     return {name: (math.sqrt(square / rows), squares / rows) for name, (square, rows, squares) in found.items()}
 
 
-def read_once(
-    kind: str, of_input: float, of_output: float, without: int = 0, size: float = 0.5
-) -> Callable[[nn.Module, Batches], None]:
+def read_once(kind: str, of_input: float, of_output: float, without: int = 0, size: float = 0.5) -> Change:
     """C is fixed and reads directions drawn at random, or of the gradient; its length is set layer by layer.
 
         c = size * rms(W0 x)^of_output * (v x) / rms(v x)^of_input
@@ -157,7 +155,7 @@ def read_once(
         sizes = sizes_of(model, batches)
         gradients = whole_gradients(model, batches) if kind == "gradient" else {}
         for name, layer in layers_of(model).items():
-            weight = layer.qwthn_compress[NAME].weight
+            weight = compress_of(layer).weight
             out, squares = sizes[name]
             r, into = weight.shape
             loud = torch.linalg.eigh(squares.double()).eigenvectors.flip(1).float()[:, :without]
@@ -178,7 +176,7 @@ def read_once(
 def whole_gradients(model: nn.Module, batches: Batches) -> dict[str, torch.Tensor]:
     """Of each adapted layer the gradient with respect to its weight, (d_out, d_in) in float32."""
     found: dict[str, torch.Tensor] = {}
-    weights = {name: layer.get_base_layer().weight for name, layer in layers_of(model).items()}
+    weights: dict[str, Any] = {name: layer.get_base_layer().weight for name, layer in layers_of(model).items()}
     with _as_the_base_model(model):
         for weight in weights.values():
             weight.requires_grad_(True)
@@ -196,7 +194,7 @@ def whole_gradients(model: nn.Module, batches: Batches) -> dict[str, torch.Tenso
 def random_reads(model: nn.Module, batches: Batches) -> None:
     """C reads random directions, and E keeps those of the gradient."""
     for layer in layers_of(model).values():
-        compress = layer.branch_of(NAME).compress
+        compress = compress_of(layer)
         compress.set(side(torch.linalg.qr(torch.randn(layer.in_features, compress.count)).Q))
 
 
@@ -209,7 +207,7 @@ def writes_where(norm: torch.Tensor, r: int, count: int) -> SparseExpand:
 
 def sparse_writes(
     share: float, together: bool = False, least: int = 4, reads: int = 0, by_chance: bool = False
-) -> Callable[[nn.Module, Batches], None]:
+) -> Change:
     """E writes to a share of the outputs, those to which the gradient has the longest rows.
 
     Args:

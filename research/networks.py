@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from qweft.adapter.cores import Core
-from research.changes import NAME, Batches, has_other_parts, layers_of, replace_core
+from research.changes import NAME, Batches, Change, core_of, has_other_parts, layers_of, replace_core
 
 
 class AxesCore(Core):
@@ -34,7 +34,7 @@ WRITES = {"o_proj": "stream", "down_proj": "stream"}
 """What it writes to, where that is not its own."""
 
 
-def with_axes(start: Callable[[int], torch.Tensor], spaces: bool = False) -> Callable[[nn.Module, Batches], None]:
+def with_axes(start: Callable[[int], torch.Tensor], spaces: bool = False) -> Change:
     """One C for all layers of an input size, one E for all of an output size, K made along the axes.
 
     Args:
@@ -67,12 +67,12 @@ def common_ends(model: nn.Module, spaces: bool) -> dict[str, Any]:
     return layers
 
 
-def own_middles(spaces: bool) -> Callable[[nn.Module, Batches], None]:
+def own_middles(spaces: bool) -> Change:
     """C and E in common, and a K of each layer's own that starts at one."""
 
     def change(model: nn.Module, batches: Batches) -> None:
         for layer in common_ends(model, spaces).values():
-            nn.init.eye_(layer.qwthn_core[NAME].linear_weight)
+            nn.init.eye_(core_of(layer).linear_weight)
             has_other_parts(layer)
 
     return change

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
-from statistics import mean
+from statistics import correlation, mean
 
 import numpy as np
 
@@ -39,8 +39,8 @@ def ranking(name: str) -> tuple[int, float, int, int]:
     found = losses(name)
     pairs = list(combinations(found.values(), 2))
     alike = sum((one[0] - other[0]) * (one[1] - other[1]) > 0 for one, other in pairs)
-    ranks = [np.argsort(np.argsort(each)) for each in zip(*found.values(), strict=True)]
-    return len(found), float(np.corrcoef(ranks)[0, 1]), alike, len(pairs)
+    ranks = [np.argsort(np.argsort(each)).tolist() for each in zip(*found.values(), strict=True)]
+    return len(found), correlation(*ranks), alike, len(pairs)
 
 
 BOUNDS = (0.0, 0.03, 0.05, float("inf"))
@@ -58,9 +58,10 @@ def by_difference(names: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def main() -> None:
+    """Print both for the runs whose rates were searched."""
     for name in SEARCHED:
-        methods, correlation, alike, pairs = ranking(name)
-        print(f"{name}: {methods} methods, rank correlation {correlation:+.2f}, {alike} of {pairs} pairs alike")
+        methods, spearman, alike, pairs = ranking(name)
+        print(f"{name}: {methods} methods, rank correlation {spearman:+.2f}, {alike} of {pairs} pairs alike")
     for (low, high), (alike, pairs) in zip(pairwise(BOUNDS), by_difference(SEARCHED[:3]), strict=True):
         print(f"the first three, validation losses {low:g} to {high:g} apart: {alike} of {pairs} pairs alike")
 

@@ -30,7 +30,8 @@ from qweft.files import write_json
 from qweft.models.load import load_model
 from qweft.training.beside import ALONE
 from qweft.training.loop import DivergedError, fit
-from research.candidates import CANDIDATES, Candidate
+from research.builders import Candidate
+from research.candidates import CANDIDATES
 from research.changes import count
 from research.optimizing import Optimizing, Parts
 
@@ -68,6 +69,7 @@ def tried(loaded: Any, data: Any, training: Any, candidate: Candidate, rate: flo
 
 
 def main() -> None:
+    """Train the candidates that were not tried before, and add what came out to the results."""
     parser = argparse.ArgumentParser(description="Try candidates on the proxy.")
     parser.add_argument("names", nargs="*", help="candidates; none means all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])

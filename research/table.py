@@ -54,6 +54,7 @@ def rows(names: Container[str] = CANDIDATES) -> list[str]:
 
 
 def main() -> None:
+    """Print the table."""
     print("| candidate | trained parameters | validation loss | best rate | seeds | expected |")
     print("|---|---:|---:|---:|---:|---|")
     print("\n".join(rows(IN_SHORT if "--short" in sys.argv[1:] else CANDIDATES)))

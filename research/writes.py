@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from qweft.adapter.maps import LinearMap
-from research.changes import NAME, Batches, has_other_parts, layers_of
+from research.changes import NAME, Batches, Change, expand_of, has_other_parts, layers_of
 from research.maps import sparse_writes, whole_gradients
 
 
@@ -37,13 +37,14 @@ def put(layer: Any, expand: LinearMap) -> None:
     has_other_parts(layer)
 
 
-def through_base(kinds: Sequence[str]) -> Callable[[nn.Module, Batches], None]:
+def through_base(kinds: Sequence[str]) -> Change:
     """E = W0 B in layers of these kinds, B (d_in, r), W0 with singular values of rms 1, in its own type."""
 
     def change(model: nn.Module, batches: Batches) -> None:
         for name, layer in layers_of(model).items():
             if name.rpartition(".")[2] in kinds:
-                weight = layer.get_base_layer().weight.detach()
+                base: Any = layer.get_base_layer()
+                weight = base.weight.detach()
                 weight = weight * (math.sqrt(min(weight.shape)) / weight.float().norm())
                 shape = layer.in_features, layer.qwthn_r[NAME]
                 put(layer, Written(shape, weight, lambda b, fixed: fixed @ b, ("through", name)))
@@ -51,7 +52,7 @@ def through_base(kinds: Sequence[str]) -> Callable[[nn.Module, Batches], None]:
     return change
 
 
-def scaled_writes(power: float) -> Callable[[nn.Module, Batches], None]:
+def scaled_writes(power: float) -> Change:
     """E = diag(s) B, s the norm of each row of the gradient to this power, its rms in a layer 1 at power 1."""
 
     def change(model: nn.Module, batches: Batches) -> None:
@@ -77,7 +78,7 @@ def rotated_writes(model: nn.Module, batches: Batches) -> None:
         put(layer, Written(shape, rotations[size], lambda b, fixed: fixed @ b, ("rotated", name)))
 
 
-def graded_writes(share: float, power: float = 0.0, across: float = 0.0) -> Callable[[nn.Module, Batches], None]:
+def graded_writes(share: float, power: float = 0.0, across: float = 0.0) -> Change:
     """E writes to a share of the outputs, each times the norm of its row of the gradient to a power.
 
     Args:
@@ -92,7 +93,7 @@ def graded_writes(share: float, power: float = 0.0, across: float = 0.0) -> Call
         levels = {name: rows.square().mean().sqrt() for name, rows in norms.items()}
         mean = torch.stack(list(levels.values())).log().mean().exp()
         for name, layer in layers_of(model).items():
-            expand, rows = layer.qwthn_expand[NAME], norms[name]
+            expand, rows = expand_of(layer), norms[name]
             chosen = expand.weight != 0
             # SparseExpand multiplies by its weight, which is 0 or 1 in the preset
             scale = (rows / rows[chosen].square().mean().sqrt()).clamp(min=1e-6) ** power
@@ -102,7 +103,7 @@ def graded_writes(share: float, power: float = 0.0, across: float = 0.0) -> Call
     return change
 
 
-def both(*changes: Callable[[nn.Module, Batches], None]) -> Callable[[nn.Module, Batches], None]:
+def both(*changes: Change) -> Change:
     """One change after the other."""
 
     def change(model: nn.Module, batches: Batches) -> None:
