@@ -13,6 +13,7 @@ from torch.nn.functional import linear
 
 from qweft.adapter.branch import make_branch
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.maps import MpoCompress, MpoExpand
 from qweft.adapter.prepared import prepare
 
 LAYERS, WIDTH, MLP, KEYS, TOKENS, R = 28, 3584, 18944, 512, 4096, 10
@@ -24,7 +25,7 @@ def layer_products() -> list[tuple[int, int]]:
     return [*attention, (WIDTH, MLP), (WIDTH, MLP), (MLP, WIDTH)]
 
 
-def contraction_multiplications(rows: int, shapes: Sequence[tuple[int, int, int, int]]) -> int:
+def contraction_multiplications(rows: int, shapes: Sequence[tuple[int, ...]]) -> int:
     """Of `tensornet.left_multiply`: for each core rows x input modes done x later output modes x core."""
     total, done = 0, 1
     for position, (left, out, into, right) in enumerate(shapes):
@@ -46,6 +47,7 @@ def computed() -> dict[str, float]:
     both = 0
     for out in (WIDTH, KEYS):
         branch = make_branch(QwthnConfig.preset("qtha", r=R), WIDTH, R, out)
+        assert isinstance(branch.compress, MpoCompress) and isinstance(branch.expand, MpoExpand)
         compress = [tuple(core.shape) for core in branch.compress.operator.cores]
         expand = [tuple(core.shape) for core in branch.expand.operator.cores]
         turned = [(left, into, out_mode, right) for left, out_mode, into, right in expand]

@@ -34,6 +34,7 @@ def main() -> None:
     for n in (4, 6, 8):
         circuit = crz_ring_ansatz(n, n)
         form = alternating_form(circuit)
+        assert form is not None
         x, t = torch.randn(TOKENS, n, requires_grad=True), torch.randn(circuit.parameters, requires_grad=True)
         outer = torch.randn(TOKENS, n)
         numbers = outer.numpy()

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from benchmarks.peers.environments import environment
 
@@ -92,12 +92,22 @@ class Worker:
         """
         self.ask({"do": "rest"}, timeout)
 
-    def ask(self, command: dict[str, Any], timeout: float) -> dict[str, Any]:
-        if self.process is None:
+    def running(self) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
+        """The process, what it reads and what it answers to.
+
+        Raises:
+            PeerError: If it has ended.
+        """
+        process = self.process
+        if process is None or process.stdin is None or process.stdout is None:
             raise PeerError(f"{self.peer} is not running")
+        return process, process.stdin, process.stdout
+
+    def ask(self, command: dict[str, Any], timeout: float) -> dict[str, Any]:
+        _, into, _ = self.running()
         try:
-            self.process.stdin.write(json.dumps(command).encode() + b"\n")
-            self.process.stdin.flush()
+            into.write(json.dumps(command).encode() + b"\n")
+            into.flush()
         except BrokenPipeError:
             raise PeerError(self.last_words()) from None
         answer = json.loads(self.line(command["do"], timeout))
@@ -107,7 +117,7 @@ class Worker:
 
     def line(self, do: str, timeout: float) -> bytes:
         """The next line of the peer, however large and in however many pieces it comes."""
-        out = self.process.stdout.fileno()
+        out = self.running()[2].fileno()
         end = time.monotonic() + timeout
         while b"\n" not in self.unread:
             if not select.select([out], [], [], max(0, end - time.monotonic()))[0]:
@@ -122,7 +132,7 @@ class Worker:
 
     def last_words(self) -> str:
         """Why the process ended: its status and the end of what it printed."""
-        status = self.process.wait()
+        status = self.running()[0].wait()
         self.end()
         self.printed.seek(0)
         printed = self.printed.read().decode(errors="replace").strip().splitlines()[-1:]
@@ -132,8 +142,9 @@ class Worker:
         """Ends the process at once: it holds nothing that would have to be saved."""
         if self.process is None:
             return
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        process, into, out = self.running()
+        process.kill()
+        process.wait()
+        into.close()
+        out.close()
         self.process = None
