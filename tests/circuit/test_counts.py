@@ -41,7 +41,7 @@ def test_steps_of_the_circuit_on_record(layers):
     steps = trained_steps(crz_ring_ansatz(4, layers), layers)
     assert [step.layer for step in steps] == [layer for layer in range(1, layers + 1) for _ in range(4)]
     assert [step.label(4) for step in steps[:4]] == ["CRZ i to i+1", "RY on i", "CRZ i to i-1", "RY on i"]
-    # the angles are numbered layer, step, qubit (METHOD.md section 3)
+    # the angles are numbered layer, step, qubit (docs/method.md, The circuit)
     assert [step.gates[i].index for step in steps for i in range(4)] == list(range(16 * layers))
 
 

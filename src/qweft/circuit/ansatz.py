@@ -28,7 +28,7 @@ def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
         layers: L >= 1.
         reupload: Upload the input before every layer, or once.
 
-    Source: METHOD.md section 3 (on record in the authors' later public code).
+    Source: docs/method.md, The circuit (on record in the authors' later public code).
     """
     if qubits < 1 or layers < 1:
         raise ValueError(f"a circuit needs at least 1 qubit and 1 layer, got {qubits} qubits and {layers} layers")

@@ -20,7 +20,7 @@ RECORDED = {
     20480: (40, 8, 8, 8),
     27648: (27, 16, 8, 8),
 }
-"""Factorisations on record for the method (METHOD.md section 2), kept exactly."""
+"""Factorisations on record for the method (docs/method.md, The operator), kept exactly."""
 
 TOLERATED = 1.5
 """A size is padded only where its own factors cost over 1.5 times the parameters of equal ones."""

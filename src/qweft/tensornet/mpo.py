@@ -108,7 +108,7 @@ class MatrixProductOperator(nn.Module):
         into: Modes of the input size.
         bond: Bond dimension.
 
-    Source: METHOD.md section 2 (arXiv 2503.12790 names the operator; open boundaries are on record in later code).
+    Source: docs/method.md, The operator (arXiv 2503.12790 names it; open boundaries are on record in later code).
     """
 
     def __init__(self, out: Modes, into: Modes, bond: int):
