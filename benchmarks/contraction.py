@@ -12,9 +12,9 @@ from benchmarks.rounds import alternate, medians
 from torch.nn.functional import linear
 
 from qweft.adapter.branch import make_branch
+from qweft.adapter.build import prepare
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.maps import MpoCompress, MpoExpand
-from qweft.adapter.prepared import prepare
 
 LAYERS, WIDTH, MLP, KEYS, TOKENS, R = 28, 3584, 18944, 512, 4096, 10
 

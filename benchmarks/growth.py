@@ -9,8 +9,8 @@ from benchmarks.memory import peak_of
 from benchmarks.rounds import alternate, medians
 
 from qweft.adapter.branch import make_branch
+from qweft.adapter.build import prepare
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.prepared import prepare
 from qweft.circuit import crz_ring_ansatz, expectation_values
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from qweft.adapter import QwthnLinear
-from qweft.adapter.bases import _as_the_base_model, _labelled, _Watch
 from qweft.adapter.cores import Core, LinearCore, LinearFunctionCore, make_core
-from qweft.adapter.directions import give
+from qweft.adapter.directions import GradientSketch, give
+from qweft.adapter.find_bases import _as_the_base_model, _labelled, _Watch
+from qweft.adapter.fixed_maps import Directions, Side
 from qweft.adapter.functions import make_function
-from qweft.adapter.sketch import Directions, GradientSketch, Side
 from qweft.circuit.states import final_states
 
 NAME = "default"
@@ -271,7 +271,7 @@ def inner(name: str, n: int) -> Change:
     def change(model: nn.Module, batches: Batches) -> None:
         rms = rms_of_c(model, batches)
         for place, layer in layers_of(model).items():
-            core = make_core(name, n, 1, True)
+            core = make_core(name, n, 1, True, qubits=n)
             core.reset("scaled")
             replace_core(layer, InnerCore(layer.qwthn_r[NAME], core, rms[place].clamp(min=1e-6), n))
 

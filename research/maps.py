@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.adapter.bases import _as_the_base_model
-from qweft.adapter.basis_maps import SparseExpand, SubspaceCompress
-from qweft.adapter.directions import bases_of, give
+from qweft.adapter.directions import give
+from qweft.adapter.find_bases import _as_the_base_model
+from qweft.adapter.fixed_maps import Side, SparseExpand, SubspaceCompress
 from qweft.adapter.maps import LinearMap
-from qweft.adapter.sketch import Side
 from research.changes import NAME, Batches, Change, compress_of, has_other_parts, inputs_of, layers_of, side, sides
 
 
@@ -267,7 +266,7 @@ def even_tokens(model: nn.Module, batches: Batches) -> None:
         handle.remove()
     for name, g in found.items():
         branch = layers[name].branch_of(NAME)
-        count = max(part.count for part in bases_of(branch))
+        count = max(part.count for part in branch.bases)
         left, _, right = torch.linalg.svd(g.double(), full_matrices=False)
         give(branch, sides(right.T[:, :count], left[:, :count]))
 
@@ -286,7 +285,7 @@ def joint(model: nn.Module, batches: Batches) -> None:
     vectors = {place: torch.linalg.eigh(square.double()).eigenvectors.flip(1) for place, square in squares.items()}
     for name, layer in layers.items():
         branch, kind = layer.branch_of(NAME), name.rpartition(".")[2]
-        count = max(part.count for part in bases_of(branch))
+        count = max(part.count for part in branch.bases)
         give(branch, sides(*(vectors[kind, end][:, :count] for end in ("in", "out"))))
 
 
@@ -298,7 +297,7 @@ def without_leading_inputs(model: nn.Module, batches: Batches) -> None:
     layers, sizes = layers_of(model), inputs_of(model, batches)
     for name, g in whole_gradients(model, batches).items():
         branch = layers[name].branch_of(NAME)
-        count = max(part.count for part in bases_of(branch))
+        count = max(part.count for part in branch.bases)
         loud = torch.linalg.eigh(sizes[name].double()).eigenvectors[:, -1:]
         left, _, right = torch.linalg.svd(g.double() - g.double() @ loud @ loud.T, full_matrices=False)
         give(branch, sides(right.T[:, :count], left[:, :count]))

@@ -8,8 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from qweft.adapter.attach import attach, check_targets
-from qweft.adapter.specification import adapter_config
+from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import check_comparison, resolve_methods

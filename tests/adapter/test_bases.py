@@ -10,10 +10,10 @@ from transformers import LlamaForSequenceClassification
 
 from qweft import QweftError, QwthnConfig, find_bases, hotswap_adapter
 from qweft.adapter import QwthnLinear
-from qweft.adapter.bases import GradientSketch, without_bases
-from qweft.adapter.core_names import CORES, form_of
+from qweft.adapter.branch import count_parameters
+from qweft.adapter.cores import CORES, form_of
 from qweft.adapter.directions import of_weight
-from qweft.adapter.parameters import count_parameters
+from qweft.adapter.find_bases import GradientSketch, without_bases
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
@@ -293,7 +293,7 @@ def test_the_weight_s_own_directions_leave_every_generator_as_it_was(monkeypatch
     layer = QwthnLinear(torch.nn.Linear(9, 8), "default", config(basis="weight"), 4, None)
     monkeypatch.setattr(torch, "manual_seed", lambda _: pytest.fail("it seeds the generators of GPUs, too"))
     random = torch.get_rng_state()
-    of_weight(layer, 4)
+    of_weight(layer.get_base_weight(), 4)
     assert torch.equal(torch.get_rng_state(), random)
 
 

@@ -13,7 +13,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from peft import get_peft_model
 from qweft import QwthnConfig
-from qweft.adapter import together
+from qweft.adapter import batched_build
 from tests.tiny_models import tiny_llama
 
 torch.set_num_threads(1)

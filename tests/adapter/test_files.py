@@ -341,7 +341,7 @@ def test_no_ranks_that_differ_may_be_said_as_null(saved, folder):
     ],
 )
 def test_a_config_that_is_none_is_named(folder, content, message):
-    from qweft.adapter.config_file import read_config
+    from qweft.adapter.folder import read_config
 
     (folder / "adapter_config.json").write_bytes(content)
     with pytest.raises(QweftError, match=rf"{re.escape(str(folder))}/adapter_config.json.*{message}"):
@@ -417,7 +417,7 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(folder, changes, monke
 
 
 def test_large_sizes_that_make_sense_are_built():
-    from qweft.adapter.limits import check_size
+    from qweft.adapter.branch import check_size
 
     check_size(QwthnConfig(r=256, core="linear", compress="dense", expand="dense"), 8192, 28672, 256)
     check_size(QwthnConfig(r=4096, core="linear", compress="dense", expand="dense"), 4096, 4096, 4096)
@@ -603,8 +603,8 @@ def test_weights_that_are_not_in_the_cache_are_no_fault_of_the_adapter(monkeypat
     def offline(*args, **kwargs):
         raise huggingface_hub.errors.LocalEntryNotFoundError("not cached")
 
-    monkeypatch.setattr("qweft.adapter.weights_file.hf_hub_download", offline)
-    from qweft.adapter.weights_file import find_weights
+    monkeypatch.setattr("qweft.adapter.folder.hf_hub_download", offline)
+    from qweft.adapter.folder import find_weights
 
     with pytest.raises(QweftError, match="is not in the cache, and the hub was not reached"):
         find_weights("owner/adapter")

@@ -6,8 +6,8 @@ from peft import PeftModel, get_peft_model
 
 from qweft import QwthnConfig, find_bases
 from qweft.adapter import QwthnLinear
-from qweft.adapter.core_names import FUNCTIONS
 from qweft.adapter.cores import make_core
+from qweft.adapter.functions import FUNCTIONS
 from qweft.circuit import gate_by_gate
 from qweft.export.linearise import layers_of, linearise
 from tests.tiny_models import tiny_llama
@@ -20,7 +20,7 @@ MAPS = {"compress": "subspace", "expand": "subspace"}
 
 def core_of(function="quantum", r=4, layers=2, reupload=True, qubits=None):
     torch.manual_seed(5)
-    core = make_core(f"{function}_gated", r, layers, reupload, qubits=qubits)
+    core = make_core(f"{function}_gated", r, layers, reupload, qubits=qubits or r)
     core.reset("recorded")
     core.randomise()
     return core.double()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import qweft
 from qweft import QwthnConfig
 from qweft.adapter import QwthnLinear
-from qweft.adapter.parameters import count_parameters
+from qweft.adapter.branch import count_parameters
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
 PRESETS = list(qweft.presets())

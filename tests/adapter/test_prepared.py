@@ -10,7 +10,7 @@ from peft import get_peft_model
 from torch.func import functional_call
 
 from qweft import QwthnConfig, find_bases, presets
-from qweft.adapter import QwthnLinear, prepared, together
+from qweft.adapter import QwthnLinear, batched_build, build
 from tests.tiny_models import tiny_llama
 
 TOKENS = torch.arange(24).view(2, 12)
@@ -44,7 +44,7 @@ def gradients(model, backward=lambda model: model(input_ids=TOKENS, labels=TOKEN
 
 def alone(model):
     """The same model with every layer building for itself."""
-    together.unwatch(model.base_model.model)
+    batched_build.unwatch(model.base_model.model)
     return model
 
 
@@ -58,13 +58,13 @@ def assert_all_close(found, wanted):
 def built(monkeypatch):
     """How many branches each call of `prepare` built."""
     counts = []
-    original = prepared.prepare
+    original = build.prepare
 
     def counting(branches, graph):
         counts.append(len(branches))
         return original(branches, graph)
 
-    monkeypatch.setattr(together, "prepare", counting)
+    monkeypatch.setattr(batched_build, "prepare", counting)
     monkeypatch.setattr("qweft.adapter.layer.prepare", counting)
     return counts
 
@@ -265,20 +265,20 @@ def test_a_replica_uses_its_own_parameters():
 def test_the_hook_leaves_with_the_adapters():
     model = ready()
     base = model.base_model.model
-    assert together._before_call in base._forward_pre_hooks.values()
+    assert batched_build._before_call in base._forward_pre_hooks.values()
     model.add_adapter("other", small())
-    assert list(base._forward_pre_hooks.values()).count(together._before_call) == 1
+    assert list(base._forward_pre_hooks.values()).count(batched_build._before_call) == 1
     model.unload()
-    assert together._before_call not in base._forward_pre_hooks.values()
-    assert together._after_call not in base._forward_hooks.values()
-    assert not base._forward_hooks_always_called and together.SESSION not in base.__dict__
+    assert batched_build._before_call not in base._forward_pre_hooks.values()
+    assert batched_build._after_call not in base._forward_hooks.values()
+    assert not base._forward_hooks_always_called and batched_build.SESSION not in base.__dict__
 
 
 def test_a_refused_merge_leaves_the_hook():
     model = ready()
     with pytest.raises(NotImplementedError):
         model.merge_and_unload()
-    assert together._before_call in model.base_model.model._forward_pre_hooks.values()
+    assert batched_build._before_call in model.base_model.model._forward_pre_hooks.values()
 
 
 def changed(layer, name="default"):

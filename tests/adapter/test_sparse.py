@@ -7,10 +7,10 @@ from safetensors.torch import load_file, save_file
 
 from qweft import QwthnConfig, find_bases
 from qweft.adapter import QwthnLinear
-from qweft.adapter.basis_maps import SparseExpand
-from qweft.adapter.parameters import count_parameters
-from qweft.adapter.prepared import prepare
-from qweft.adapter.sketch import GradientSketch, Side
+from qweft.adapter.branch import count_parameters
+from qweft.adapter.build import prepare
+from qweft.adapter.directions import GradientSketch
+from qweft.adapter.fixed_maps import Side, SparseExpand
 from qweft.errors import QweftError
 from tests.tiny_models import tiny_llama
 

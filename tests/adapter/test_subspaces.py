@@ -5,10 +5,10 @@ import torch
 from peft import PeftModel, get_peft_model
 
 from qweft import QweftError, QwthnConfig, find_bases
-from qweft.adapter.bases import without_bases
-from qweft.adapter.core_names import CORES
-from qweft.adapter.parameters import count_parameters
-from qweft.adapter.prepared import Branch
+from qweft.adapter.branch import count_parameters
+from qweft.adapter.build import Branch
+from qweft.adapter.cores import CORES
+from qweft.adapter.find_bases import without_bases
 from tests.adapter.test_bases import BATCH, layers_of, trained
 from tests.tiny_models import tiny_gpt2, tiny_llama
 

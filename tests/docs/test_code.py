@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from qweft.adapter.specification import adapter_config
+from qweft.adapter.attach import adapter_config
 from qweft.circuit import crz_ring_ansatz
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig

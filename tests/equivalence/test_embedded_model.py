@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from qweft.adapter.attach import attach, detach
-from qweft.adapter.specification import adapter_config
+from qweft.adapter.attach import adapter_config, attach, detach
 from qweft.data.collate import Collator
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data

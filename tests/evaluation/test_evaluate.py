@@ -7,8 +7,7 @@ import pytest
 from rich.console import Console
 from tests.tiny_folder import save_tiny_model
 
-from qweft.adapter.attach import attach
-from qweft.adapter.specification import adapter_config
+from qweft.adapter.attach import adapter_config, attach
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.methods import check_comparison
 from qweft.data.config import DataConfig

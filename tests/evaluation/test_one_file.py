@@ -5,15 +5,15 @@ import subprocess
 import sys
 
 import pytest
+from qweft.adapter.specification import adapter_config
 from tests.tiny_folder import save_tiny_model
 
 from qweft.adapter.attach import attach
-from qweft.adapter.specification import adapter_config
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.training.run import save_adapter
 
-TOY = '''
+TOY = """
 from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import AnswerMetric
 from qweft.evaluation.scores import compare_means
@@ -30,7 +30,7 @@ def _score(source, conversations, both):
 
 
 METRIC = AnswerMetric(_score, _check, packages=("poplib",), extra="toys")
-'''
+"""
 RUN = """
 import sys
 import qweft.evaluation.metrics as folder

@@ -1,7 +1,7 @@
 """The PEFT method QWTHN: config, layer, model, and its registration with PEFT."""
 
-from qweft.adapter.bases import find_bases
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.find_bases import find_bases
 from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.model import QwthnModel

@@ -1,75 +1,101 @@
-"""One branch from a config and a layer's sizes: its three parts, and how many parameters each has."""
+"""One branch, x (d_in,) to s E(core(C x)) (d_out,): its three parts, from a config and a layer's sizes.
 
-from qweft.adapter.basis_maps import BasisCompress, BasisExpand, SparseExpand, SubspaceCompress, SubspaceExpand
+`make_branch` builds the parts, `count_parameters` counts them from shapes alone, and `check_size` refuses absurd sizes
+before memory is taken. `part_of` tells from a parameter's name which part it belongs to.
+"""
+
+import math
+import re
+from collections.abc import Hashable, Sequence
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import torch
+
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import make_core
-from qweft.adapter.maps import DenseMap, LinearMap, MpoCompress, MpoExpand
-from qweft.adapter.prepared import Branch
+from qweft.adapter.cores import Core, count_matrices, function_of, make_core
+from qweft.adapter.fixed_maps import COMPRESS, EXPAND, BasisMap
+from qweft.adapter.functions import TWINS, make_function
+from qweft.adapter.maps import LinearMap, alike
+from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
-from qweft.tensornet import Modes, choose_modes
+
+ALWAYS_ALLOWED = 2**24
+"""Parameters of one branch, 64 MiB; small layers may well have a branch larger than themselves."""
+TIMES_THE_LAYER = 4
+"""Beyond that, a branch may have so many times its layer's parameters: what is in memory already bounds the rest."""
+SMALL = 2**16
+"""A branch of so few parameters is built whatever the file holds; what does not fit is then named tensor by tensor."""
+
+PARTS = ("circuit", "tensor_network", "linear")
+OTHER = "other"
+"""What belongs to none of them: another method's parameters, biases, embeddings, heads."""
+LINEAR = {"weight", "linear_weight", "quantum_weight"}
+"""Names of the matrices in a branch: of C and E beside their network (or alone), K and Q."""
+HOLDER = re.compile(r"(?:^|\.)qwthn_(?:compress|core|expand)\.(?:[^.]+)\.(?P<inside>.+)$")
+
+file_elements: ContextVar[int | None] = ContextVar("file_elements", default=None)
+"""Numbers in the file that an adapter is about to be loaded from: no branch of it has more."""
 
 
-def modes_for(config: QwthnConfig, size: int) -> Modes:
-    """Modes of a size: the config's own, the recorded ones, or by rule.
+class Branch(NamedTuple):
+    """The three parts of one adapter on one layer."""
 
-    Raises:
-        QweftError: If the config's own modes do not cover the size.
-    """
-    given = (config.modes or {}).get(str(size))
-    try:
-        return choose_modes(size, tuple(given) if given is not None else None)
-    except ValueError as error:
-        raise QweftError(str(error)) from error
+    compress: LinearMap
+    core: Core
+    expand: LinearMap
 
+    def tensors(self) -> list[torch.Tensor]:
+        """All parameters."""
+        return [*self.compress.tensors(), *self.core.tensors(), *self.expand.tensors()]
 
-def directions_in(config: QwthnConfig, into: int, out: int) -> int:
-    """Directions of a subspace on a layer: the config's width, or as many as the layer has."""
-    return min(config.width, into, out)
+    def one_by_one(self) -> set[int]:
+        """Places in `tensors` of what is not stacked with that of other branches: on a CPU the large directions.
 
+        On a GPU they are stacked, since each small product would be a launch of its own; that has not been timed.
+        """
+        found = set(self.compress.one_by_one)
+        first = len(self.compress.tensors()) + len(self.core.tensors())
+        found |= {first + place for place in self.expand.one_by_one}
+        tensors = self.tensors() if found else []
+        return {place for place in found if tensors[place].device.type == "cpu"}
 
-def outputs_in(config: QwthnConfig, out: int) -> int:
-    """Outputs of a layer that a sparse map writes to: the config's share, and at least one."""
-    return max(1, round(config.share * out))
+    def build(self, tensors: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+        """C (..., r, d_in), E M (..., d_out, features) and a circuit's angles for such tensors, or stacks of them.
 
+        Of the places of `one_by_one` a stack may come as a tuple.
+        With a circuit all of it is in float32 or better; fixed directions take the type of what is trained.
+        """
+        # of half precision, the matrix that makes angles would round them to it, too
+        tensors = alike(tensors, torch.float32 if self.core.reads_angles else torch.bfloat16)
+        first = len(self.compress.tensors())
+        last = first + len(self.core.tensors())
+        compress, core, expand = tensors[:first], tensors[first:last], tensors[last:]
+        with exact_products(tensors[0].device):
+            return (
+                self.compress.contract(compress),
+                self.core.combine(self.expand.contract(expand), core),
+                *self.core.angles_of(core),
+            )
 
-def _make_compress(config: QwthnConfig, into: int, r: int, out: int) -> LinearMap:
-    """C: into -> r."""
-    if config.compress == "subspace":
-        return SubspaceCompress(into, directions_in(config, into, out), r, config.basis or "gradient")
-    if config.compress == "dense":
-        return DenseMap(into, r)
-    if config.compress == "basis":
-        _check_basis(r, into, "d_in")
-        return BasisCompress(into, r, config.basis or "gradient")
-    try:
-        return MpoCompress(modes_for(config, into), modes_for(config, config.width), r, config.bond_dimension)
-    except ValueError as error:
-        raise QweftError(f"compress {into} -> {config.width}: {error}; give both sizes in modes") from error
+    def look_again(self) -> None:
+        """See what is there after something else wrote to its fixed maps."""
+        self.compress.look_again()
+        self.expand.look_again()
 
+    @property
+    def is_found(self) -> bool:
+        """Whether there is something to learn with: of fixed bases the directions must be there."""
+        return self.compress.is_found and self.expand.is_found
 
-def _make_expand(config: QwthnConfig, into: int, r: int, out: int) -> LinearMap:
-    """E: r -> out."""
-    if config.expand == "subspace":
-        return SubspaceExpand(r, directions_in(config, into, out), out, config.basis or "gradient")
-    if config.expand == "sparse":
-        return SparseExpand(r, outputs_in(config, out), out, config.basis or "gradient")
-    if config.expand == "dense":
-        return DenseMap(r, out)
-    if config.expand == "basis":
-        _check_basis(r, out, "d_out")
-        return BasisExpand(r, out, config.basis or "gradient")
-    try:
-        return MpoExpand(r, modes_for(config, config.width), modes_for(config, out), config.bond_dimension)
-    except ValueError as error:
-        raise QweftError(f"expand {config.width} -> {out}: {error}; give both sizes in modes") from error
+    def form(self) -> Hashable:
+        """Branches that agree in this, and in the shapes, types and devices of their tensors, are built together."""
+        return self.compress.form(), self.core.form(), self.expand.form()
 
-
-def _check_basis(r: int, size: int, side: str) -> None:
-    if r > size:
-        raise QweftError(
-            f"r = {r} directions cannot be a basis of a layer with {side} = {size}; choose r of at most {size}, by "
-            "rank_pattern for this layer alone"
-        )
+    @property
+    def bases(self) -> list[BasisMap]:
+        """The maps that are fixed, or have a fixed part."""
+        return [part for part in (self.compress, self.expand) if isinstance(part, BasisMap)]
 
 
 def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
@@ -78,12 +104,97 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
     Raises:
         QweftError: If the config's modes do not fit the layer, or it has fewer directions than the basis.
     """
-    core = make_core(config.core, r, config.depth_on(r), config.reupload, config.fourier_terms, config.qubits_on(r))
-    branch = Branch(_make_compress(config, into, r, out), core, _make_expand(config, into, r, out))
-    if "basis" in (config.compress, config.expand) and config.basis != "random" and r > min(into, out):
+    at = config.resolved(r)
+    core = make_core(at.core, r, at.circuit_layers, at.reupload, at.fourier_terms, qubits=at.qubits)
+    compress, expand = COMPRESS[at.compress], EXPAND[at.expand]
+    branch = Branch(compress.on_layer(at, into, out), core, expand.on_layer(at, into, out))
+    if (compress.is_fixed or expand.is_fixed) and at.basis != "random" and r > min(into, out):
         raise QweftError(
-            f"r = {r} directions of basis {config.basis or 'gradient'!r} are more than a layer with d_in = {into} and "
+            f"r = {r} directions of basis {at.basis!r} are more than a layer with d_in = {into} and "
             f"d_out = {out} has; choose r of at most {min(into, out)}, by rank_pattern for this layer alone, or basis "
             "'random'"
         )
     return branch
+
+
+def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = None) -> dict[str, int]:
+    """Trained parameters of one branch into -> out, by part.
+
+        tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
+        linear maps      width r for each operator and subspace, size r for each dense map, the share of size r for
+                         a sparse one, r^2 for K, r qubits for Q
+        circuit          4 qubits L (a single qubit: 2 L), or what a twin in its place trains
+
+    Args:
+        config: The adapter.
+        into: d_in.
+        out: d_out.
+        r: The layer's rank where it differs from the config's.
+
+    Returns:
+        {"tensor_network", "linear", "circuit"}, with "twin" for "circuit" where a twin stands in its place.
+
+    Raises:
+        QweftError: If the config's modes do not cover a size.
+    """
+    at = config.resolved(r)
+    compress, expand = (kind.trained_on(at, into, out) for kind in (COMPRESS[at.compress], EXPAND[at.expand]))
+    linear = compress.linear + expand.linear + count_matrices(at.core, at.r, at.qubits)
+    function = "twin" if function_of(at.core) in TWINS else "circuit"
+    network = compress.tensor_network + expand.tensor_network
+    return {"tensor_network": network, "linear": linear, function: function_parameters(config, at.r)}
+
+
+def function_parameters(config: QwthnConfig, r: int) -> int:
+    """What the circuit of a layer of rank r trains, or a twin in its place; 0 where there is neither."""
+    at = config.resolved(r)
+    name = function_of(at.core)
+    if name is None:
+        return 0
+    function = make_function(name, at.qubits, at.circuit_layers, at.reupload, at.fourier_terms)
+    return sum(math.prod(shape) for shape in function.trained.values())
+
+
+def check_size(config: QwthnConfig, into: int, out: int, r: int) -> None:
+    """Count the parameters of a branch into -> r -> out.
+
+    Raises:
+        QweftError: If there are absurdly many.
+    """
+    try:
+        count = sum(count_parameters(config, into, out, r).values())
+    except ValueError:  # modes that do not fit: building the branch says which
+        return
+    most = max(ALWAYS_ALLOWED, TIMES_THE_LAYER * into * out)
+    if count > most:
+        raise QweftError(
+            f"a branch on a layer {into} -> {out} would have {count:,} parameters with r = {r}, width = "
+            f"{config.width}, bond_dimension = {config.bond_dimension}, circuit_layers = {config.circuit_layers}; at "
+            f"most {most:,} are built: choose them smaller"
+        )
+    held = file_elements.get()
+    if held is not None and count > max(SMALL, held):
+        raise QweftError(
+            f"a branch on a layer {into} -> {out} would have {count:,} parameters by the adapter's config, but its "
+            f"file holds {held:,} numbers in all; load it with the adapter_config.json that it was trained with"
+        )
+
+
+def part_of(name: str) -> str:
+    """The part that a parameter of an adapted model belongs to; a twin in the circuit's place counts as "circuit".
+
+    Args:
+        name: As `named_parameters` gives it, whatever it is wrapped in.
+
+    >>> part_of("base_model.model.q_proj.qwthn_core.default.angles"), part_of("q_proj.lora_A.default.weight")
+    ('circuit', 'other')
+    """
+    found = HOLDER.search(name)
+    return OTHER if found is None else part_inside(found["inside"])
+
+
+def part_inside(name: str) -> str:
+    """The same of a parameter by its name inside a branch's operator or core."""
+    if name.startswith("operator."):
+        return "tensor_network"
+    return "linear" if name.rpartition(".")[2] in LINEAR else "circuit"

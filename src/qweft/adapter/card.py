@@ -4,14 +4,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from qweft.adapter.core_names import formula, function_of
-from qweft.adapter.weights_file import read_header
+from qweft.adapter.config import QwthnConfig
+from qweft.adapter.cores import formula, function_of
+from qweft.adapter.fixed_maps import COMPRESS, EXPAND
+from qweft.adapter.folder import read_header
 from qweft.files import write_bytes
-
-if TYPE_CHECKING:
-    from qweft.adapter.config import QwthnConfig
 
 HEADING = "## QWTHN adapter"
 START, END = "<!-- from qweft -->", "<!-- so far from qweft -->"
@@ -21,13 +19,6 @@ STAND_INS = {
     "fourier": "a sum of products of trigonometric polynomials with the frequencies of the circuit",
     "frozen": "the circuit of the method with random angles that were not trained",
     "product": "the circuit of the method without its CRZ gates",
-}
-MAPS = {
-    "mpo": "a matrix product operator and a linear map",
-    "dense": "a linear map",
-    "basis": "an orthonormal basis that was not trained",
-    "subspace": "an orthonormal basis that was not trained and a linear map",
-    "sparse": "a linear map to some outputs, which were chosen before the training",
 }
 LOADING = """```python
 import qweft  # has to be installed; makes the method known to PEFT
@@ -40,7 +31,7 @@ Without `import qweft` PEFT says `KeyError: 'QWTHN'`."""
 METHOD = " The method is arXiv 2503.12790's, as qweft reads it."
 
 
-def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) -> str:
+def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> str:
     """What the adapter computes, how many parameters it has, and how it is loaded, as Markdown.
 
     Args:
@@ -49,19 +40,17 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
     """
     fixed = sum(math.prod(shape) for key, shape in shapes.items() if is_fixed(config, key))
     counts = count_by_part({key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
-    circuit = ""
+    at, circuit = config.resolved(), ""
     function = function_of(config.core)
     if function in STAND_INS:
         circuit = f" t stands in the place of the method's circuit, as a control: {STAND_INS[function]}."
     elif function:
-        layers, upload = config.depth_on(config.r), "before every layer" if config.reupload else "once"
-        qubits = config.qubits_on(config.r)
+        upload = "before every layer" if config.reupload else "once"
         circuit = (
-            f" q is the exact expectation of Z on each of {qubits} qubits of a simulated circuit of "
-            f"{layers} layers, its input uploaded {upload}."
+            f" q is the exact expectation of Z on each of {at.qubits} qubits of a simulated circuit of "
+            f"{at.circuit_layers} layers, its input uploaded {upload}."
         )
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    alpha = 2 * config.r if config.alpha is None else config.alpha
     network = "mpo" in (config.compress, config.expand)
     sizes = f", width {config.width}, bond dimension {config.bond_dimension}" if network else ""
     if "subspace" in (config.compress, config.expand) and not network:
@@ -73,8 +62,8 @@ def method_section(config: "QwthnConfig", shapes: dict[str, tuple[int, ...]]) ->
     differing = "".join(f"; {name} that differ: {pattern}" for name, pattern in patterns.items() if pattern)
     return f"""{HEADING}
 
-Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({alpha:g} / {config.r}) E h. C is
-{MAPS[config.compress]}, E {MAPS[config.expand]}.{circuit}{METHOD if circuit or network else ""}
+Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({at.alpha:g} / {config.r}) E h. C is
+{COMPRESS[config.compress].words}, E {EXPAND[config.expand].words}.{circuit}{METHOD if circuit or network else ""}
 
 - rank r = {config.r}{sizes}{differing}
 - layers: {_layers(shapes)}
@@ -84,12 +73,10 @@ Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({alph
 """
 
 
-def is_fixed(config: "QwthnConfig", key: str) -> bool:
+def is_fixed(config: QwthnConfig, key: str) -> bool:
     """Whether a tensor of an adapter's file is not trained: directions of a basis, angles of a frozen circuit."""
-    maps = {"compress": config.compress, "expand": config.expand}
-    if any(
-        kind in ("basis", "subspace", "sparse") and key.endswith(f"qwthn_{side}.weight") for side, kind in maps.items()
-    ):
+    maps = {"compress": COMPRESS[config.compress], "expand": EXPAND[config.expand]}
+    if any(key.endswith(f"qwthn_{side}.{name}") for side, kind in maps.items() for name in kind.fixed_tensors):
         return True
     return function_of(config.core) == "frozen" and key.endswith(".angles")
 
@@ -116,7 +103,7 @@ def _layers(shapes: Iterable[str]) -> str:
     return f"{', '.join(sorted({name.rpartition('.')[2] for name in found}))} ({len(found)} in all)"
 
 
-def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, "QwthnConfig"]]) -> None:
+def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -> None:
     """Say in a README.md of PEFT which adapters were saved beside or below it, in the place of what it said before.
 
     Args:
@@ -140,6 +127,6 @@ def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, "QwthnConfig"]])
     write_bytes(card, text.encode())
 
 
-def _section_of(weights: Path, config: "QwthnConfig", name: str) -> str:
+def _section_of(weights: Path, config: QwthnConfig, name: str) -> str:
     shapes = {key: tuple(tensor.shape) for key, tensor in read_header(weights).items()}
     return method_section(config, shapes).replace(HEADING, f"{HEADING}{name}", 1)

@@ -11,8 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import nn
 
-from qweft.adapter.core_names import form_of, function_of
-from qweft.adapter.functions import Function, make_function
+from qweft.adapter.functions import CIRCUITS, FUNCTIONS, Function, make_function
 from qweft.adapter.functions.base import ANGLE_BOUND
 from qweft.circuit import Circuit
 
@@ -20,6 +19,45 @@ Measure = Callable[[Circuit, torch.Tensor, torch.Tensor], torch.Tensor]
 SMALLEST = 1e-24
 """Added to the mean square of what a gate reads: it keeps the direction of zero from being none."""
 Observe = Callable[[torch.Tensor], None]
+
+FORMS = {
+    "": "h = Q {f}(c)",
+    "linear": "h = Q {f}(c) + K c",
+    "weighted": "h = {f}(c) * c",
+    "gated": "h = (1 + Q {f}(c / |c|)) * c",
+}
+"""How a function f enters, with the formula; |c| is the rms of what it reads, times sqrt(U) of its uploads."""
+WITHOUT_FUNCTION = {"identity": "h = c", "linear": "h = K c"}
+
+
+def _name(function: str, form: str) -> str:
+    return f"{function}_{form}" if form else function
+
+
+CORES = (*WITHOUT_FUNCTION, *(_name(function, form) for function in FUNCTIONS for form in FORMS))
+"""The names of the cores: "quantum_linear" is the function "quantum" in the form "linear", h = Q q(c) + K c."""
+
+
+def function_of(core: str) -> str | None:
+    """The function in a core: "quantum_linear" has "quantum"; `None` in "identity" and "linear"."""
+    return None if core in WITHOUT_FUNCTION else core.partition("_")[0]
+
+
+def form_of(core: str) -> str:
+    """How the function enters: "", "linear", "weighted" or "gated"; for "identity" and "linear" their own names."""
+    return core if core in WITHOUT_FUNCTION else core.partition("_")[2]
+
+
+def has_circuit(core: str) -> bool:
+    """Whether the core holds a circuit, trained or not."""
+    return function_of(core) in CIRCUITS
+
+
+def formula(core: str) -> str:
+    """The core as a formula, with q for the circuit and t for what stands in its place."""
+    if core in WITHOUT_FUNCTION:
+        return WITHOUT_FUNCTION[core]
+    return FORMS[form_of(core)].format(f="q" if function_of(core) == "quantum" else "t")
 
 
 class Core(nn.Module):
@@ -266,22 +304,27 @@ class GatedFunctionCore(FunctionCore):
         return self.factors(c, *angles) * c
 
 
-def make_core(
-    name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None, qubits: int | None = None
-) -> Core:
-    """The core of that name (a value of `QwthnConfig.core`); its function reads `qubits` entries of c, none means r."""
-    if name == "identity":
-        return IdentityCore()
-    if name == "linear":
-        return LinearCore(r)
-    kinds = {
-        "": FunctionCore,
-        "linear": LinearFunctionCore,
-        "weighted": WeightedFunctionCore,
-        "gated": GatedFunctionCore,
-    }
-    function = make_function(function_of(name) or "", qubits or r, layers, reupload, fourier_terms)
-    return kinds[form_of(name)](r, function)
+FORM_CLASSES: dict[str, type[FunctionCore]] = {
+    "": FunctionCore,
+    "linear": LinearFunctionCore,
+    "weighted": WeightedFunctionCore,
+    "gated": GatedFunctionCore,
+}
+
+
+def make_core(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None, *, qubits: int) -> Core:
+    """The core of that name (a value of `QwthnConfig.core`); its function reads the first `qubits` entries of c."""
+    function = function_of(name)
+    if function is None:
+        return LinearCore(r) if name == "linear" else IdentityCore()
+    return FORM_CLASSES[form_of(name)](r, make_function(function, qubits, layers, reupload, fourier_terms))
+
+
+def count_matrices(name: str, r: int, qubits: int) -> int:
+    """Trained parameters of the core's matrices: r^2 for K, and r qubits for Q."""
+    form = form_of(name)
+    has_q = function_of(name) is not None and form != "weighted"
+    return r * r * (form == "linear") + r * qubits * has_q
 
 
 @torch.no_grad()

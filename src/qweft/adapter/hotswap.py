@@ -10,10 +10,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.folder import check_same_structure, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.strict_loading import adapter_tensors, check_tensors, file_key
-from qweft.adapter.structure import check_same_structure
-from qweft.adapter.weights_file import find_weights, read_header
 from qweft.errors import QweftError
 
 PLACES = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")

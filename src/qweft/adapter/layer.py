@@ -1,4 +1,12 @@
-"""The adapted layer: the frozen base layer and, beside it, one branch for each adapter."""
+"""The adapted layer, x (..., d_in) to y (..., d_out): a frozen W0 and, beside it, one branch for each adapter.
+
+    c = C dropout(x)        compress, d_in -> r
+    h = core(c)             a circuit, a linear map, or both, r -> r
+    y = W0 x + s E h        expand, r -> d_out;  s = alpha / r
+
+Once a step `build.py` contracts C and E to dense matrices. A core is a matrix M and features f(c) of every token, and E
+takes M up beforehand: E h = (E M) f(c).
+"""
 
 from typing import Any
 
@@ -9,14 +17,35 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.branch import make_branch
+from qweft.adapter.branch import Branch, check_size, make_branch
+from qweft.adapter.build import Prepared, needs_graph, prepare
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.limits import check_size
-from qweft.adapter.prepared import Branch, Prepared, needs_graph, prepare
-from qweft.adapter.search import is_looking, look
+from qweft.adapter.cores import Core
+from qweft.adapter.directions import of_chance, of_weight
+from qweft.adapter.fixed_maps import Directions
+from qweft.adapter.lazy_basis import LazyBasis
+from qweft.adapter.resolved import default_alpha
 from qweft.circuit.precision import autocast_enabled, exact_products
 from qweft.internals.peft import sizes_of
 from qweft.internals.torch import in_backward
+
+
+def branch_forward(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Core, scaling: float) -> torch.Tensor:
+    """Return y + s E(core(C x)) for y (..., d_out) and x (..., d_in)."""
+    autocast = autocast_enabled(x.device)
+    if core.reads_angles and (autocast or (x.device.type == "cuda" and not torch.compiler.is_compiling())):
+        with exact_products(x.device):  # an angle rounded to bfloat16 is off by up to 0.007, by TF32 to 0.001
+            c = linear(x.to(built.compress.dtype), built.compress)
+    else:
+        c = linear(x, built.compress)  # C x, (..., r)
+    features = core.features(c, *built.angles)  # f(c), with h = M f(c)
+    if autocast or y.dtype != features.dtype:
+        return y + linear(features * scaling, built.expand)  # y + s (E M) f(c)
+    # the same in one pass over the output instead of three: product, scaling and sum at once
+    rows = torch.addmm(
+        y.reshape(-1, y.shape[-1]), features.reshape(-1, features.shape[-1]), built.expand.t(), alpha=scaling
+    )
+    return rows.view(y.shape)
 
 
 class QwthnLinear(nn.Module, BaseTunerLayer):
@@ -30,7 +59,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         adapter_name: The first adapter's name.
         config: Its config.
         r: Its rank on this layer.
-        alpha: Its alpha on this layer; none means 2 r.
+        alpha: Its alpha on this layer. `None` means 2 r.
 
     Raises:
         TypeError: If the base layer's sizes cannot be told.
@@ -44,8 +73,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         "scaling",
         "qwthn_shapes",
         "qwthn_prepared",
-        "qwthn_found_now",
         "qwthn_configs",
+        "qwthn_fixed",
     )
 
     def __init__(
@@ -65,8 +94,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.scaling: dict[str, float] = {}
         self.qwthn_shapes: dict[str, list[torch.Size]] = {}
         self.qwthn_prepared: dict[str, Prepared] = {}
-        self.qwthn_found_now: dict[str, bool] = {}  # in a backward pass, and not called outside of one since
         self.qwthn_configs: dict[str, QwthnConfig] = {}
+        self.qwthn_fixed: dict[str, bool] = {}  # whether a map of the branch has fixed parts, to be found first
         self.merged_adapters: list[str] = []
         self.cast_input_dtype_enabled = True
         into, out = sizes_of(self.get_base_layer())
@@ -76,12 +105,65 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.set_adapter(adapter_name)
         self.update_layer(adapter_name, config, r, alpha)
 
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The base layer's output plus the active adapters' branches, in the base layer's output type."""
+        adapter_names = kwargs.pop("adapter_names", None)
+        if self.disable_adapters:
+            if self.merged:
+                self.unmerge()
+            return self.base_layer(x, *args, **kwargs)
+        if adapter_names is not None:
+            return self._mixed_batch_forward(x, adapter_names, *args, **kwargs)
+        result = self.base_layer(x, *args, **kwargs)
+        if self.merged:
+            return result
+        if self.quantization_backend is not None:
+            result = self.quantization_backend.maybe_clone_base_result(result)
+        dtype = result.dtype
+        for name in self.active_adapters:
+            if name in self.qwthn_compress:
+                result = self.add_branch(result, x, name)
+        return result.to(dtype)
+
+    def add_branch(self, result: torch.Tensor, x: torch.Tensor, adapter_name: str) -> torch.Tensor:
+        """Return result + (alpha / r) E(core(C(dropout(x)))) for x (..., d_in) and result (..., d_out)."""
+        if self.qwthn_fixed[adapter_name]:
+            settled = self.qwthn_compress[adapter_name].is_settled and self.qwthn_expand[adapter_name].is_settled
+            if not settled and (basis := self._lazy_basis(adapter_name)).is_searching():
+                return basis.search(result, x)
+        built = self.prepared(adapter_name)
+        if self.cast_input_dtype_enabled and x.dtype != built.compress.dtype:
+            x = x.to(built.compress.dtype)
+        if isinstance(dropout := self.qwthn_dropout[adapter_name], nn.Dropout):
+            x = dropout(x)
+        core: Any = self.qwthn_core[adapter_name]
+        return branch_forward(result, x, built, core, self.scaling[adapter_name])
+
+    def _mixed_batch_forward(
+        self, x: torch.Tensor, adapter_names: list[str], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Each row of the batch with the adapter it names; "__base__" means no adapter."""
+        if len(adapter_names) != len(x):
+            raise ValueError(
+                "Length of `adapter_names` should be the same as the number of inputs, but got "
+                f"{len(adapter_names)} and {len(x)} respectively."
+            )
+        if self.merged:
+            raise ValueError(
+                "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
+            )
+        result = self.base_layer(x, *args, **kwargs).clone()
+        for name in dict.fromkeys(adapter_names):
+            if name in self.qwthn_compress:
+                rows = [row for row, wanted in enumerate(adapter_names) if wanted == name]
+                result[rows] = self.add_branch(result[rows], x[rows], name).to(result.dtype)
+        return result
+
     def update_layer(self, adapter_name: str, config: QwthnConfig, r: int, alpha: float | None, **kwargs: Any) -> None:
         """Add an adapter of this name, or replace it."""
         check_size(config, self.in_features, self.out_features, r)
         self.qwthn_r[adapter_name] = r
         self.qwthn_configs[adapter_name] = config
-        self.qwthn_found_now.pop(adapter_name, None)
         self.set_alpha(adapter_name, alpha)
         self.qwthn_dropout[adapter_name] = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         branch = make_branch(config, self.in_features, r, self.out_features)
@@ -92,15 +174,16 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
             for part in branch:
                 part.randomise()
         self.qwthn_compress[adapter_name], self.qwthn_core[adapter_name], self.qwthn_expand[adapter_name] = branch
+        self.qwthn_fixed[adapter_name] = bool(branch.bases)
         self.qwthn_shapes[adapter_name] = [tensor.shape for tensor in branch.tensors()]
         self.forget_prepared(adapter_name)
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def set_alpha(self, adapter_name: str, alpha: float | None) -> None:
-        """Scale the adapter's branch by alpha / r; none means 2 r."""
+        """Scale the adapter's branch by alpha / r. `None` means 2 r."""
         r = self.qwthn_r[adapter_name]
-        self.qwthn_alpha[adapter_name] = 2 * r if alpha is None else alpha
+        self.qwthn_alpha[adapter_name] = default_alpha(r) if alpha is None else alpha
         self.scaling[adapter_name] = self.qwthn_alpha[adapter_name] / r
 
     def branch_of(self, adapter_name: str) -> Branch:
@@ -109,6 +192,23 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         core: Any = self.qwthn_core[adapter_name]
         expand: Any = self.qwthn_expand[adapter_name]
         return Branch(compress, core, expand)
+
+    def directions(self, kind: str, r: int) -> Directions:
+        """Directions of the layer that need no gradient: r of W0 ("weight"), or random ones ("random")."""
+        if kind == "random":
+            return of_chance(self.in_features, self.out_features, r)
+        weight = self.get_base_weight()
+        return of_weight(weight.T if isinstance(self.get_base_layer(), Conv1D) else weight, r)
+
+    def is_searching(self, adapter_name: str) -> bool:
+        """Whether the adapter's branch adds nothing yet, since the gradient is still to give it directions."""
+        return self._lazy_basis(adapter_name).is_searching()
+
+    def _lazy_basis(self, adapter_name: str) -> LazyBasis:
+        config = self.qwthn_configs[adapter_name]
+        sharing = [self.branch_of(name) for name, other in self.qwthn_configs.items() if other is config]
+        branch, scaling = self.branch_of(adapter_name), self.scaling[adapter_name]
+        return LazyBasis(adapter_name, branch, scaling, sharing, self.directions)
 
     def prepared(self, adapter_name: str) -> Prepared:
         """The branch's matrices and angles: those built for the whole model, or its own where they do not fit."""
@@ -146,77 +246,6 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "qwthn_prepared": {}}
-
-    def add_branch(self, result: torch.Tensor, x: torch.Tensor, adapter_name: str) -> torch.Tensor:
-        """Return result + (alpha / r) E(core(C(dropout(x)))) for x (..., d_in) and result (..., d_out)."""
-        there = self.qwthn_compress[adapter_name].is_found and self.qwthn_expand[adapter_name].is_found
-        if not (there and adapter_name not in self.qwthn_found_now) and is_looking(self, adapter_name):
-            return look(result, x, self, adapter_name)
-        prepared = self.prepared(adapter_name)
-        core: Any = self.qwthn_core[adapter_name]
-        scaling = self.scaling[adapter_name]
-        compress, expand = prepared.compress, prepared.expand
-        x = x.to(compress.dtype) if self.cast_input_dtype_enabled else x
-        if isinstance(dropout := self.qwthn_dropout[adapter_name], nn.Dropout):
-            x = dropout(x)
-        autocast = autocast_enabled(x.device)
-        tf32 = x.device.type == "cuda" and not torch.compiler.is_compiling()
-        if core.reads_angles and (autocast or tf32):
-            with exact_products(x.device):  # an angle rounded to bfloat16 is off by up to 0.007, by TF32 to 0.001
-                c = linear(x.to(compress.dtype), compress)
-        else:
-            c = linear(x, compress)
-        features = core.features(c, *prepared.angles)
-        if autocast or result.dtype != features.dtype:
-            return result + linear(features * scaling, expand)
-        # one pass over the output instead of three: product, scaling and sum at once
-        rows = torch.addmm(
-            result.reshape(-1, result.shape[-1]),
-            features.reshape(-1, features.shape[-1]),
-            expand.t(),
-            alpha=scaling,
-        )
-        return rows.view(result.shape)
-
-    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """The base layer's output plus the active adapters' branches, in the base layer's output type."""
-        adapter_names = kwargs.pop("adapter_names", None)
-        if self.disable_adapters:
-            if self.merged:
-                self.unmerge()
-            return self.base_layer(x, *args, **kwargs)
-        if adapter_names is not None:
-            return self._mixed_batch_forward(x, adapter_names, *args, **kwargs)
-        result = self.base_layer(x, *args, **kwargs)
-        if self.merged:
-            return result
-        if self.quantization_backend is not None:
-            result = self.quantization_backend.maybe_clone_base_result(result)
-        dtype = result.dtype
-        for name in self.active_adapters:
-            if name in self.qwthn_compress:
-                result = self.add_branch(result, x, name)
-        return result.to(dtype)
-
-    def _mixed_batch_forward(
-        self, x: torch.Tensor, adapter_names: list[str], *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
-        """Each row of the batch with the adapter it names; "__base__" means none."""
-        if len(adapter_names) != len(x):
-            raise ValueError(
-                "Length of `adapter_names` should be the same as the number of inputs, but got "
-                f"{len(adapter_names)} and {len(x)} respectively."
-            )
-        if self.merged:
-            raise ValueError(
-                "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
-            )
-        result = self.base_layer(x, *args, **kwargs).clone()
-        for name in dict.fromkeys(adapter_names):
-            if name in self.qwthn_compress:
-                rows = [row for row, wanted in enumerate(adapter_names) if wanted == name]
-                result[rows] = self.add_branch(result[rows], x[rows], name).to(result.dtype)
-        return result
 
     def _is_linear(self, adapter_name: str) -> bool:
         return not self.qwthn_core[adapter_name].reads_angles

@@ -16,13 +16,12 @@ from peft import PeftConfig
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
+from qweft.adapter.batched_build import unwatch
+from qweft.adapter.branch import file_elements
+from qweft.adapter.folder import HUB_ARGUMENTS, check_same_structure, find_config, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.limits import file_elements
 from qweft.adapter.peft_type import peft_type
 from qweft.adapter.strict_loading import check_finite, check_tensors, has_copy
-from qweft.adapter.structure import check_same_structure
-from qweft.adapter.together import unwatch
-from qweft.adapter.weights_file import HUB_ARGUMENTS, find_config, find_weights, read_header
 from qweft.errors import QweftError
 from qweft.internals.replaced import replace_peft_loading, replace_transformers_loading
 from qweft.internals.torch import COMPILED, is_compiled

@@ -1,17 +1,21 @@
-"""The linear halves of the branch, C and E: dense, or a matrix product operator with a small linear map.
+"""The trained maps C (compress, d_in -> r) and E (expand, r -> d_out): dense, or a matrix product operator.
 
-Whatever they are made of, they are contracted into one small dense matrix, once a step, so that a token costs what it
-costs in LoRA.
+Every map is contracted into one small dense matrix once a step, so a token costs what it costs in LoRA.
+
+To add a kind of map, write its class here (or in `fixed_maps.py` where it is not trained whole) and name it in the
+file's `COMPRESS` or `EXPAND`. The names that a config accepts, the counts, the checks and the model card follow.
 """
 
 from collections.abc import Hashable, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import nn
 
-from qweft.tensornet import MatrixProductOperator, Modes
+from qweft.adapter.resolved import ResolvedConfig
+from qweft.errors import QweftError
+from qweft.tensornet import MatrixProductOperator, Modes, parameter_count
 from qweft.tensornet.start import kaiming_start, scaled_start, zero_last
 
 Given = torch.Tensor | tuple[torch.Tensor, ...]
@@ -29,17 +33,47 @@ def alike(tensors: Sequence[Any], least: torch.dtype = torch.bfloat16) -> list[A
     return [tensor.to(kind) if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors]
 
 
+class Count(NamedTuple):
+    """Trained parameters of a map: in its tensor network, and in its linear map."""
+
+    tensor_network: int = 0
+    linear: int = 0
+
+
 class LinearMap(nn.Module):
     """A linear map without bias, made of parameters; a branch contracts it before it is applied."""
 
+    words: ClassVar[str]
+    """What it is, in a sentence of the model card."""
+    fixed_tensors: ClassVar[tuple[str, ...]] = ()
+    """Names of its tensors that are not trained but saved."""
     is_fixed = False
-    """Whether it is not trained."""
+    """Whether none of it is trained."""
     one_by_one: tuple[int, ...] = ()
     """Places in `tensors` of what is too large to be stacked with those of other branches on a CPU."""
 
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """The map of a config on a layer d_in -> d_out, its parameters not yet started.
+
+        Raises:
+            QweftError: If it does not fit the layer.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
+        """Its trained parameters on a layer d_in -> d_out, from shapes alone."""
+        raise NotImplementedError
+
     @property
     def is_found(self) -> bool:
-        """Whether it is there: a fixed map may have to be found first."""
+        """Whether its directions are known; a map without fixed directions always is."""
+        return True
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its directions are known, and were before the backward pass that may be running."""
         return True
 
     def tensors(self) -> list[torch.Tensor]:
@@ -75,6 +109,8 @@ class LinearMap(nn.Module):
 class DenseMap(LinearMap):
     """One matrix (out, in), as LoRA has."""
 
+    words = "a linear map"
+
     def __init__(self, into: int, out: int):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(out, into))
@@ -102,9 +138,38 @@ class DenseMap(LinearMap):
             nn.init.kaiming_uniform_(self.weight)
 
 
+class DenseCompress(DenseMap):
+    """d_in -> r by one matrix (r, d_in)."""
+
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """The matrix (r, d_in)."""
+        return cls(d_in, config.r)
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
+        """R d_in."""
+        return Count(linear=config.r * d_in)
+
+
+class DenseExpand(DenseMap):
+    """r -> d_out by one matrix (d_out, r)."""
+
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """The matrix (d_out, r)."""
+        return cls(config.r, d_out)
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
+        """R d_out."""
+        return Count(linear=config.r * d_out)
+
+
 class _MpoMap(LinearMap):
     """A matrix product operator on the side of the large size, and a linear map between its width and r."""
 
+    words = "a matrix product operator and a linear map"
     operator: MatrixProductOperator
     weight: nn.Parameter
 
@@ -124,6 +189,24 @@ class MpoCompress(_MpoMap):
         super().__init__()
         self.operator = MatrixProductOperator(width, into, bond)
         self.weight = nn.Parameter(torch.zeros(r, width.size))
+
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """The operator d_in -> width and the map width -> r.
+
+        Raises:
+            QweftError: If the factors of the two sizes do not fit each other.
+        """
+        try:
+            return cls(config.modes_of(d_in), config.modes_of(config.width), config.r, config.bond_dimension)
+        except ValueError as error:
+            raise QweftError(f"compress {d_in} -> {config.width}: {error}; give both sizes in modes") from error
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
+        """sum_k B_{k-1} j_k i_k B_k of the operator, and width r."""
+        width, into = config.modes_of(config.width), config.modes_of(d_in)
+        return Count(parameter_count(width.modes, into.modes, config.bond_dimension), config.r * config.width)
 
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """A W, by r applications of the network."""
@@ -153,6 +236,24 @@ class MpoExpand(_MpoMap):
         self.weight = nn.Parameter(torch.zeros(width.size, r))
         self.operator = MatrixProductOperator(out, width, bond)
 
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """The map r -> width and the operator width -> d_out.
+
+        Raises:
+            QweftError: If the factors of the two sizes do not fit each other.
+        """
+        try:
+            return cls(config.r, config.modes_of(config.width), config.modes_of(d_out), config.bond_dimension)
+        except ValueError as error:
+            raise QweftError(f"expand {config.width} -> {d_out}: {error}; give both sizes in modes") from error
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
+        """sum_k B_{k-1} j_k i_k B_k of the operator, and width r."""
+        width, out = config.modes_of(config.width), config.modes_of(d_out)
+        return Count(parameter_count(out.modes, width.modes, config.bond_dimension), config.r * config.width)
+
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """W B, by r applications of the network."""
         return self.operator.right_multiply(tensors[0], tensors[1:])
@@ -174,3 +275,7 @@ class MpoExpand(_MpoMap):
             nn.init.kaiming_uniform_(self.weight)
         if zero:
             zero_last(self.operator)
+
+
+COMPRESS: dict[str, type[LinearMap]] = {"mpo": MpoCompress, "dense": DenseCompress}
+EXPAND: dict[str, type[LinearMap]] = {"mpo": MpoExpand, "dense": DenseExpand}

@@ -19,13 +19,12 @@ from peft.utils.other import AuxiliaryTrainingWrapper, get_pattern_key
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.basis_maps import DIRECTIONS
-from qweft.adapter.checks import has_fixed_map
-from qweft.adapter.core_names import function_of
+from qweft.adapter.batched_build import unwatch, watch
+from qweft.adapter.cores import function_of
+from qweft.adapter.fixed_maps import DIRECTIONS
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
-from qweft.adapter.together import unwatch, watch
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
 from qweft.internals.torch import COMPILED
@@ -258,7 +257,7 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
     TRL makes its reference model so: a second adapter of the first one's config, and a copy of what is trained.
     """
     config = configs[adapter_name]
-    if function_of(config.core) != "frozen" and not has_fixed_map(config):
+    if function_of(config.core) != "frozen" and not config.has_fixed_map:
         return
     first = next((name for name, other in configs.items() if other is config), adapter_name)
     for layer in model.modules():
@@ -275,7 +274,8 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
 
 def _warn_of_dead_angles(config: Any) -> None:
     if function_of(config.core) == "quantum":
-        dead = crz_ring_ansatz(config.qubits_on(config.r), config.depth_on(config.r), config.reupload).dead_parameters()
+        at = config.resolved()
+        dead = crz_ring_ansatz(at.qubits, at.circuit_layers, at.reupload).dead_parameters()
         if dead:
             warnings.warn(
                 f"with reupload=False the last ring of CRZ gates stands before the measurement: angles {dead[0]} to "

@@ -12,7 +12,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "sparse": {"compress": "subspace", "core": "identity", "expand": "sparse", "r": 1, "width": 32, "share": 0.32},
     "lora": {"compress": "dense", "core": "identity", "expand": "dense"},
 }
-"""Fields of `QwthnConfig` that each preset sets (METHOD.md section 1; "subspace", "readout" and "sparse" are ours)."""
+"""Fields of `QwthnConfig` that each preset sets (docs/method.md; "subspace", "readout" and "sparse" are ours)."""
 
 DESCRIPTIONS = {
     "qtha": "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",

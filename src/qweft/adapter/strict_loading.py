@@ -9,8 +9,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper, TrainableTokensWrapper
 from torch import nn
 
-from qweft.adapter.basis_maps import SparseExpand
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.fixed_maps import SparseExpand
 from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
 from qweft.internals.torch import COMPILED, SHARDED

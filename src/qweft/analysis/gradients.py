@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.adapter.parts import PARTS, part_inside
+from qweft.adapter.branch import PARTS, part_inside
 from qweft.analysis.tokens import as_inputs
 
 ROWS = 2

@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from qweft.adapter import QwthnLinear
-from qweft.adapter.core_names import form_of
+from qweft.adapter.cores import form_of
 from qweft.circuit import Circuit
 from qweft.errors import QweftError
 

@@ -9,7 +9,7 @@ from typing import Any
 from peft import PeftModel
 from torch import nn
 
-from qweft.adapter.config_file import read_config
+from qweft.adapter.folder import read_config
 from qweft.chat.answering import Answering
 from qweft.chat.config import ChatConfig
 from qweft.chat.dialogue import Dialogue

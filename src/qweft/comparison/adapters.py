@@ -5,8 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from qweft.adapter.attach import attach, detach
-from qweft.adapter.specification import adapter_config
+from qweft.adapter.attach import adapter_config, attach, detach
 from qweft.comparison.refused import check_comparable
 from qweft.comparison.rivals import attach_rival, rival_of
 from qweft.errors import QweftError

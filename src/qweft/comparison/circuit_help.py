@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qweft.adapter.core_names import form_of, function_of
+from qweft.adapter.cores import form_of, function_of
 from qweft.comparison.finding import Direction, Finding
 from qweft.comparison.kinds import ALTERED_CIRCUITS, CLASSICAL_TWINS, differences
 from qweft.comparison.wording import ANSWERS, distance, held_against

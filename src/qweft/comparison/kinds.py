@@ -4,8 +4,9 @@ from dataclasses import MISSING, fields
 from typing import Any, Literal
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.core_names import function_of
+from qweft.adapter.cores import function_of
 from qweft.adapter.presets import PRESETS
+from qweft.adapter.resolved import resolve
 
 Kind = Literal["base", "lora", "hybrid", "no_circuit", "twin", "other"]
 
@@ -104,12 +105,8 @@ def _complete(adapter: dict[str, Any]) -> dict[str, Any]:
 def _meant(spec: dict[str, Any], key: str) -> Any:
     """What a field comes to: the number that none stands for, modules in any order."""
     value = spec.get(key)
-    if key == "alpha" and value is None:
-        return 2 * spec["r"]
-    if key == "qubits" or (key == "circuit_layers" and value is None):
-        return min(spec.get("qubits") or spec["r"], spec["r"])
-    if key == "basis" and value is None:
-        return "gradient"
+    if key in ("alpha", "qubits", "circuit_layers", "basis"):
+        return getattr(resolve(spec), key)
     return sorted(value) if isinstance(value, list) and key.endswith("_modules") else value
 
 

@@ -73,8 +73,7 @@ def _train_save_load() -> str:
     """Train, save, load onto a fresh base model, compare."""
     from peft import PeftModel
 
-    from qweft.adapter.attach import attach
-    from qweft.adapter.specification import adapter_config
+    from qweft.adapter.attach import adapter_config, attach
     from qweft.evaluation.loss import held_out_loss
     from qweft.training.config import TrainingConfig
     from qweft.training.loop import fit

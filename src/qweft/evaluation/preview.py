@@ -10,9 +10,8 @@ from rich.text import Text
 
 from qweft.adapter.attach import attach
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.config_file import read_config
+from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.strict_loading import check_tensors
-from qweft.adapter.weights_file import find_weights, read_header
 from qweft.data.load import load_data
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.evaluation.config import EvaluationConfig

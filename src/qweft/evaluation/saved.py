@@ -9,7 +9,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 
 from qweft.adapter.attach import quiet_peft
-from qweft.adapter.config_file import read_config
+from qweft.adapter.folder import read_config
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from qweft.adapter.attach import detach, quiet_peft
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.config_file import read_config
+from qweft.adapter.folder import read_config
 from qweft.adapter.peft_type import peft_type
 from qweft.data.collate import Collator
 from qweft.data.tokens import Encoded, total_tokens

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from qweft.adapter.parts import OTHER, PARTS, part_of
+from qweft.adapter.branch import OTHER, PARTS, part_of
 from qweft.errors import QweftError
 
 RATED = (*PARTS, OTHER)

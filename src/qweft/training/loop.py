@@ -13,7 +13,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from qweft.adapter.bases import find_bases, without_bases
+from qweft.adapter.find_bases import find_bases, without_bases
 from qweft.data.collate import Collator
 from qweft.data.packing import PackingCollator, pack
 from qweft.data.tokens import Encoded

@@ -8,13 +8,12 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from qweft.adapter.attach import attach
-from qweft.adapter.branch import modes_for
+from qweft.adapter.attach import adapter_config, attach
+from qweft.adapter.branch import count_parameters, function_parameters
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.core_names import TWINS, function_of
+from qweft.adapter.cores import function_of
+from qweft.adapter.functions import TWINS
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.parameters import count_parameters, function_parameters
-from qweft.adapter.specification import adapter_config
 from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
 from qweft.evaluation.checks import check_evaluation
@@ -178,7 +177,8 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     lora = sum(r * (into + out) for into, out, r in shapes)
     uses_mpo = "mpo" in (config.compress, config.expand)
     sizes = sorted({size for into, out, _ in shapes for size in (into, out)} | {config.width}) if uses_mpo else []
-    modes = [modes_for(config, size) for size in sizes]
+    at = config.resolved()
+    modes = [at.modes_of(size) for size in sizes]
     warnings = [
         f"size {entry.size} has no useful factors and is padded to {entry.padded} ({entry.padding / entry.size:.1%})"
         for entry in modes
@@ -186,7 +186,7 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     ]
     twin, name = None, function_of(config.core)
     if name is not None:
-        circuit = crz_ring_ansatz(config.qubits_on(config.r), config.depth_on(config.r), config.reupload)
+        circuit = crz_ring_ansatz(at.qubits, at.circuit_layers, at.reupload)
         if name == "quantum" and (dead := circuit.dead_parameters()):
             warnings.append(f"reupload is false: the last ring's {len(dead)} angles of each circuit have no gradient")
         if name in TWINS:

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from qweft.adapter.branch import count_parameters
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.core_names import function_of
-from qweft.adapter.parameters import count_parameters
+from qweft.adapter.cores import function_of
 
 PAPER_SAVING = 1 - 772_800 / 3_153_920
 """75.5%: what the configuration that reproduces the paper's claim saves (configs/paper-7b.yaml)."""
@@ -55,7 +55,7 @@ def propose(config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Proposal
         shapes: (d_in, d_out, rank) of each adapted layer.
     """
     lora = sum(r * (into + out) for into, out, r in shapes)
-    full = config.depth_on(config.r)
+    full = config.resolved().circuit_layers
     shallower = [depth for depth in (8, 6, 4, 3, 2, 1) if depth < full] if function_of(config.core) else []
     for depth in (full, *shallower):
         best: tuple[int, int, int] | None = None

@@ -9,9 +9,8 @@ from rich.console import Console
 from safetensors import SafetensorError
 from transformers import set_seed
 
-from qweft.adapter.attach import attach, check_targets
-from qweft.adapter.specification import adapter_config
-from qweft.adapter.weights_file import read_header
+from qweft.adapter.attach import adapter_config, attach, check_targets
+from qweft.adapter.folder import read_header
 from qweft.data.load import check_places, load_data
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation

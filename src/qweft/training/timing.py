@@ -5,8 +5,7 @@ from typing import Any
 
 from transformers import set_seed
 
-from qweft.adapter.attach import attach
-from qweft.adapter.specification import adapter_config
+from qweft.adapter.attach import adapter_config, attach
 from qweft.data.load import Data
 from qweft.models.load import load_model
 from qweft.training.config import RunConfig

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from qweft.adapter.parts import part_of
+from qweft.adapter.branch import part_of
 from qweft.training.sharded import whole
 
 VANISHED = 1e-5

@@ -14,8 +14,7 @@ from peft import get_peft_model
 
 import qweft
 from qweft import QwthnConfig
-from qweft.adapter.basis_maps import BasisMap, SparseExpand
-from qweft.adapter.sketch import Side
+from qweft.adapter.fixed_maps import BasisMap, Side, SparseExpand
 from tests.adapter.frozen.base import Base, example, fill
 
 HERE = Path(__file__).parent

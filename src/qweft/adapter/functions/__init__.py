@@ -1,4 +1,7 @@
-"""What a core may make of c, R^r -> R^r: the circuit, and the twins that stand in its place."""
+"""What a core may make of c, R^r -> R^r: the circuit, and the classical controls ("twins") that take its place.
+
+To add one, write its class in a file of its own and name it in `FUNCTIONS`.
+"""
 
 from qweft.adapter.functions.base import Function
 from qweft.adapter.functions.circuits import CircuitFunction, FrozenCircuit, ProductCircuit
@@ -6,7 +9,19 @@ from qweft.adapter.functions.fourier import FourierSeries
 from qweft.adapter.functions.mlp import Perceptron
 from qweft.circuit import crz_ring_ansatz
 
-__all__ = ["Function", "make_function"]
+__all__ = ["CIRCUITS", "FUNCTIONS", "TWINS", "Function", "make_function"]
+
+FUNCTIONS: dict[str, type[Function]] = {
+    "quantum": CircuitFunction,
+    "mlp": Perceptron,
+    "fourier": FourierSeries,
+    "frozen": FrozenCircuit,
+    "product": ProductCircuit,
+}
+"""The circuit, and its twins: what stands in its place to tell what the circuit does."""
+TWINS = tuple(FUNCTIONS)[1:]
+CIRCUITS = tuple(name for name, kind in FUNCTIONS.items() if issubclass(kind, CircuitFunction))
+"""Functions that are circuits themselves."""
 
 
 def make_function(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None) -> Function:
@@ -21,9 +36,5 @@ def make_function(name: str, r: int, layers: int, reupload: bool, fourier_terms:
     """
     ansatz = crz_ring_ansatz(r, layers, reupload)
     uploads = layers if reupload else 1
-    if name == "mlp":
-        return Perceptron(ansatz, uploads)
-    if name == "fourier":
-        return FourierSeries(ansatz, uploads, fourier_terms)
-    kinds = {"quantum": CircuitFunction, "frozen": FrozenCircuit, "product": ProductCircuit}
-    return kinds[name](ansatz, uploads)
+    kind = FUNCTIONS[name]
+    return kind(ansatz, uploads, fourier_terms) if issubclass(kind, FourierSeries) else kind(ansatz, uploads)

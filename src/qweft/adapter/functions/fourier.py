@@ -25,7 +25,7 @@ class FourierSeries(Function):
     Args:
         ansatz: The circuit.
         uploads: U.
-        terms: Products that an output adds up; none means as above.
+        terms: Products that an output adds up. `None` means as above.
     """
 
     name = "fourier"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from qweft.adapter.attach import adapter_config
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.core_names import function_of, has_circuit
+from qweft.adapter.cores import function_of, has_circuit
 from qweft.adapter.functions import make_function
-from qweft.adapter.specification import adapter_config
 from qweft.circuit import Circuit
 from qweft.comparison.results import Run
 from qweft.errors import QweftError
@@ -48,5 +48,6 @@ def circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
         return []
     ranks = dict.fromkeys([config.r, *config.rank_pattern.values()])
     name = function_of(config.core) or ""
-    functions = [make_function(name, config.qubits_on(rank), config.depth_on(rank), config.reupload) for rank in ranks]
+    resolved = [config.resolved(rank) for rank in ranks]
+    functions = [make_function(name, at.qubits, at.circuit_layers, at.reupload) for at in resolved]
     return [(function.circuit, bool(function.trained)) for function in functions if function.circuit is not None]

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from qweft.adapter.core_names import formula
+from qweft.adapter.cores import formula
 from qweft.circuit.counts import Counts
 from qweft.circuit.drawing import circuit_text
 from qweft.circuit.steps import trained_steps

@@ -9,11 +9,10 @@ from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 
 from qweft.adapter import QwthnConfig
-from qweft.adapter.config_file import read_config
-from qweft.adapter.core_names import formula, function_of, has_circuit
+from qweft.adapter.cores import formula, function_of, has_circuit
+from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.functions import make_function
 from qweft.adapter.strict_loading import file_key
-from qweft.adapter.weights_file import find_weights, read_header
 from qweft.circuit import Circuit
 from qweft.errors import QweftError
 from qweft.evaluation.saved import check_folder
@@ -91,8 +90,8 @@ class SavedAdapter:
         """
         ranks = self.config.rank_pattern
         r = ranks.get(get_pattern_key(list(ranks), layer), self.config.r)
-        qubits, layers = self.config.qubits_on(r), self.config.depth_on(r)
-        circuit = make_function(function_of(self.config.core) or "", qubits, layers, self.config.reupload).circuit
+        at = self.config.resolved(r)
+        circuit = make_function(function_of(at.core) or "", at.qubits, at.circuit_layers, at.reupload).circuit
         assert circuit is not None  # has_circuit
         with safe_open(find_weights(self.folder), framework="pt") as file:
             angles = file.get_tensor(self.keys[layer]).double()
@@ -101,7 +100,7 @@ class SavedAdapter:
                 f"{self.folder}: the angles of {layer} are {angles.numel()}, and the circuit of its "
                 f"adapter_config.json has {circuit.parameters}; put the adapter's own config beside its file"
             )
-        return SavedCircuit(layer, self.config.core, circuit, layers, angles)
+        return SavedCircuit(layer, self.config.core, circuit, at.circuit_layers, angles)
 
 
 def _why_none(core: str) -> str:

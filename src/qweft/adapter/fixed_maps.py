@@ -1,17 +1,37 @@
-"""Maps that are not trained: r orthonormal directions of a layer's input or output, found before training starts."""
+"""Maps with fixed parts: directions, or chosen outputs, of a layer that are found before training starts."""
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import nn
 
-from qweft.adapter.maps import Given, LinearMap, alike
-from qweft.adapter.sketch import Side
+from qweft.adapter import maps
+from qweft.adapter.maps import Count, Given, LinearMap, alike
+from qweft.adapter.resolved import ResolvedConfig
+from qweft.errors import QweftError
 
 DIRECTIONS = torch.bfloat16
 """The type of directions."""
+LEAST_FOR_OUTPUTS = 32
+"""Directions that are looked for where outputs are chosen: the sketch then knows the lengths of rows to within 6%."""
+
+
+class Side(NamedTuple):
+    """What fixed maps on one side of a layer are made of.
+
+    Args:
+        directions: Orthonormal columns, (size, r).
+        norms: How much each input, or output, counts, (size,): of G the norms of columns, or of rows.
+    """
+
+    directions: torch.Tensor
+    norms: torch.Tensor
+
+
+Directions = tuple[Side, Side]
+"""On the side of a layer's input, and of its output."""
 
 
 class BasisMap(LinearMap):
@@ -26,8 +46,12 @@ class BasisMap(LinearMap):
         kind: Whose directions they are, as `QwthnConfig.basis`.
     """
 
+    words = "an orthonormal basis that was not trained"
+    fixed_tensors = ("weight",)
     is_fixed = True
     weight: torch.Tensor
+    found_in_backward = False
+    """Whether a backward pass found the directions, and the branch was not called outside of one since."""
 
     def __init__(self, shape: tuple[int, ...], kind: str):
         super().__init__()
@@ -42,6 +66,11 @@ class BasisMap(LinearMap):
         if not self._is_found and not torch.compiler.is_compiling():
             self.look_again()  # not everything that loads goes through a module's own functions: transformers does not
         return self._is_found
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its directions are known, and were before the backward pass that may be running."""
+        return (self._is_found or self.is_found) and not self.found_in_backward  # a property less for each token
 
     def tensors(self) -> list[torch.Tensor]:
         """The directions."""
@@ -67,8 +96,13 @@ class BasisMap(LinearMap):
 
     @property
     def count(self) -> int:
-        """Number of directions."""
+        """Number of directions that it holds."""
         raise NotImplementedError
+
+    @property
+    def wanted(self) -> int:
+        """Number of directions that have to be found for it."""
+        return self.count
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
         """The matrix of directions (size, count)."""
@@ -125,9 +159,15 @@ class _Writes(BasisMap):
 class _Subspace(BasisMap):
     """The directions are fixed, and a linear map between them and r is trained."""
 
+    words = "an orthonormal basis that was not trained and a linear map"
     is_fixed = False
     one_by_one: tuple[int, ...] = (1,)
     linear_weight: nn.Parameter
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
+        """The linear map, k r for k directions."""
+        return Count(linear=config.r * config.directions(d_in, d_out))
 
     def tensors(self) -> list[torch.Tensor]:
         """The linear map and the directions."""
@@ -186,6 +226,11 @@ class SubspaceCompress(_Subspace, _Reads):
         super().__init__((count, into), kind)
         self.linear_weight = nn.Parameter(torch.zeros(r, count))
 
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """As many directions as the config's width, or as the layer has."""
+        return cls(d_in, config.directions(d_in, d_out), config.r, config.basis)
+
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """A V^T."""
         return _product(tensors[0], tensors[1], reads=True)
@@ -198,6 +243,11 @@ class SubspaceExpand(_Subspace, _Writes):
         super().__init__((out, count), kind)
         self.linear_weight = nn.Parameter(torch.zeros(count, r))
 
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """As many directions as the config's width, or as the layer has."""
+        return cls(config.r, config.directions(d_in, d_out), d_out, config.basis)
+
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """U B."""
         return _product(tensors[0], tensors[1], reads=False)
@@ -209,16 +259,32 @@ class SparseExpand(_Subspace):
     `weight` is 1 at these outputs and 0 at others, (d_out,); B has their order.
     """
 
+    words = "a linear map to some outputs, which were chosen before the training"
     one_by_one = ()
 
     def __init__(self, r: int, count: int, out: int, kind: str):
         super().__init__((out,), kind)
         self.linear_weight = nn.Parameter(torch.zeros(count, r))
 
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """A share of the outputs."""
+        return cls(config.r, config.outputs(d_out), d_out, config.basis)
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
+        """The share of d_out, times r."""
+        return Count(linear=config.r * config.outputs(d_out))
+
     @property
     def count(self) -> int:
         """Number of outputs that are written to."""
         return self.linear_weight.shape[0]
+
+    @property
+    def wanted(self) -> int:
+        """Enough to know the lengths of the gradient's rows."""
+        return LEAST_FOR_OUTPUTS
 
     @property
     def is_whole(self) -> bool:
@@ -248,15 +314,54 @@ class SparseExpand(_Subspace):
         return rows * chosen[..., None]
 
 
-class BasisCompress(_Reads):
+class _Basis(BasisMap):
+    """As many fixed directions as the rank, and nothing that is trained."""
+
+    @classmethod
+    def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
+        """None."""
+        return Count()
+
+
+def _check_rank(r: int, size: int, side: str) -> None:
+    if r > size:
+        raise QweftError(
+            f"r = {r} directions cannot be a basis of a layer with {side} = {size}; choose r of at most {size}, by "
+            "rank_pattern for this layer alone"
+        )
+
+
+class BasisCompress(_Basis, _Reads):
     """d_in -> r: c_i is the component of x along direction i; matrix (r, d_in)."""
 
     def __init__(self, into: int, r: int, kind: str):
         super().__init__((r, into), kind)
 
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """R directions of the input."""
+        _check_rank(config.r, d_in, "d_in")
+        return cls(d_in, config.r, config.basis)
 
-class BasisExpand(_Writes):
+
+class BasisExpand(_Basis, _Writes):
     """r -> d_out: the sum of h_i times direction i; matrix (d_out, r)."""
 
     def __init__(self, r: int, out: int, kind: str):
         super().__init__((out, r), kind)
+
+    @classmethod
+    def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
+        """R directions of the output."""
+        _check_rank(config.r, d_out, "d_out")
+        return cls(config.r, d_out, config.basis)
+
+
+COMPRESS: dict[str, type[LinearMap]] = {**maps.COMPRESS, "basis": BasisCompress, "subspace": SubspaceCompress}
+EXPAND: dict[str, type[LinearMap]] = {
+    **maps.EXPAND,
+    "basis": BasisExpand,
+    "subspace": SubspaceExpand,
+    "sparse": SparseExpand,
+}
+"""Every kind of map, fixed or not, by the name that a config gives it."""

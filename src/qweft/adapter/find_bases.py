@@ -9,11 +9,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
-from qweft.adapter.checks import has_fixed_map
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.directions import bases_of, count_of, give, of_weight, random
+from qweft.adapter.directions import GradientSketch, give, wanted_by
+from qweft.adapter.fixed_maps import Directions
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.sketch import Directions, GradientSketch
 from qweft.errors import QweftError
 
 IGNORED = -100
@@ -30,7 +29,7 @@ def find_bases(
 
     To be called once, after `get_peft_model` and before the first step, as `qweft train` and `qweft compare` do; in
     every process with the same batches. Without this call the gradient's are found by the first backward pass alone,
-    whose step then changes nothing (`qweft.adapter.search`).
+    whose step then changes nothing (`qweft.adapter.lazy_basis`).
 
         model = get_peft_model(base, QwthnConfig(compress="basis", core="linear", expand="basis", r=16))
         find_bases(model, [collate(rows[:32])])
@@ -51,24 +50,25 @@ def find_bases(
         there = ", ".join(configs) or "none"
         raise QweftError(f"there is no adapter {adapter_name!r} on this model; there are: {there}")
     config = configs[adapter_name]
-    if not isinstance(config, QwthnConfig) or not has_fixed_map(config):
+    if not isinstance(config, QwthnConfig) or not config.has_fixed_map:
         return
     if isinstance(batches, Mapping):
         raise QweftError("find_bases takes several batches, and was given one: put it into a list")
     layers = {
         name: m for name, m in model.named_modules() if isinstance(m, QwthnLinear) and adapter_name in m.qwthn_core
     }
-    if not again and any(b.is_found for layer in layers.values() for b in bases_of(layer.branch_of(adapter_name))):
+    if not again and any(b.is_found for layer in layers.values() for b in layer.branch_of(adapter_name).bases):
         raise QweftError(
             f"adapter {adapter_name!r} has its directions, and in others what it learned would mean something else; "
             "leave the call out, or pass again=True before anything is trained"
         )
-    kind = config.basis or "gradient"
+    kind = config.resolved().basis
     if kind == "gradient":
         found = _of_gradients(model, layers, batches, adapter_name)
     else:
-        find = of_weight if kind == "weight" else random
-        found = {name: find(layer, count_of(layer.branch_of(adapter_name))) for name, layer in layers.items()}
+        found = {
+            name: layer.directions(kind, wanted_by(layer.branch_of(adapter_name))) for name, layer in layers.items()
+        }
     for each in [name for name, other in configs.items() if other is config]:
         for name, (into, out) in found.items():
             give(layers[name].branch_of(each), (into, out))
@@ -92,10 +92,9 @@ def _of_gradients(
 ) -> dict[str, Directions]:
     sketches = {}
     for name, layer in layers.items():
-        device = bases_of(layer.branch_of(adapter_name))[0].weight.device
-        sketches[name] = GradientSketch(
-            layer.in_features, layer.out_features, count_of(layer.branch_of(adapter_name)), device
-        )
+        branch = layer.branch_of(adapter_name)
+        device = branch.bases[0].weight.device
+        sketches[name] = GradientSketch(layer.in_features, layer.out_features, wanted_by(branch), device)
     watch, count = _Watch(), 0
     for name, layer in layers.items():
         watch.look_at(layer.get_base_layer(), sketches[name])

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.adapter.directions import bases_of
+from qweft.adapter.branch import Branch
+from qweft.adapter.build import needs_graph, prepare
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.prepared import Branch, needs_graph, prepare
-from qweft.adapter.search import is_looking
 from qweft.internals.torch import tensor_places, version
 
 SESSION, HOOKS = "_qwthn_session", "_qwthn_hooks"
@@ -108,8 +107,8 @@ def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
         layer.forget_prepared(name)
         graph = needs_graph(tensors)
         # what is random is drawn here, before checkpoints, which would draw it in the first of two passes alone
-        if graph and not branch.is_found and (bases_of(branch)[0].kind != "random" or is_looking(layer, name)):
-            continue  # it adds nothing yet, see `search`
+        if graph and not branch.is_found and (branch.bases[0].kind != "random" or layer.is_searching(name)):
+            continue  # it adds nothing yet, see `lazy_basis`
         plain = all(type(t) in (nn.Parameter, torch.Tensor) and t.device.type != "meta" for t in tensors)
         if plain and [t.shape for t in tensors] == layer.qwthn_shapes[name] and not (graph and _distributed()):
             shapes = tuple((t.shape, t.dtype, t.device) for t in tensors)

@@ -6,72 +6,16 @@ be run more than once, as gradient checkpointing (its older, re-entrant mode) do
 by step.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from qweft.adapter.cores import Core
-from qweft.adapter.maps import LinearMap, alike
+from qweft.adapter.branch import Branch
 from qweft.circuit.precision import exact_products
 from qweft.internals.torch import version
-
-
-class Branch(NamedTuple):
-    """The three parts of one adapter on one layer."""
-
-    compress: LinearMap
-    core: Core
-    expand: LinearMap
-
-    def tensors(self) -> list[torch.Tensor]:
-        """All parameters."""
-        return [*self.compress.tensors(), *self.core.tensors(), *self.expand.tensors()]
-
-    def one_by_one(self) -> set[int]:
-        """Places in `tensors` of what is not stacked with that of other branches: on a CPU the large directions.
-
-        On a GPU they are stacked, since each small product would be a launch of its own; that has not been timed.
-        """
-        found = set(self.compress.one_by_one)
-        first = len(self.compress.tensors()) + len(self.core.tensors())
-        found |= {first + place for place in self.expand.one_by_one}
-        tensors = self.tensors() if found else []
-        return {place for place in found if tensors[place].device.type == "cpu"}
-
-    def build(self, tensors: Sequence[Any]) -> tuple[torch.Tensor, ...]:
-        """C (..., r, d_in), E M (..., d_out, features) and a circuit's angles for such tensors, or stacks of them.
-
-        Of the places of `one_by_one` a stack may come as a tuple.
-        With a circuit all of it is in float32 or better; fixed directions take the type of what is trained.
-        """
-        # of half precision, the matrix that makes angles would round them to it, too
-        tensors = alike(tensors, torch.float32 if self.core.reads_angles else torch.bfloat16)
-        first = len(self.compress.tensors())
-        last = first + len(self.core.tensors())
-        compress, core, expand = tensors[:first], tensors[first:last], tensors[last:]
-        with exact_products(tensors[0].device):
-            return (
-                self.compress.contract(compress),
-                self.core.combine(self.expand.contract(expand), core),
-                *self.core.angles_of(core),
-            )
-
-    def look_again(self) -> None:
-        """See what is there after something else wrote to its fixed maps."""
-        self.compress.look_again()
-        self.expand.look_again()
-
-    @property
-    def is_found(self) -> bool:
-        """Whether there is something to learn with: of fixed bases the directions must be there."""
-        return self.compress.is_found and self.expand.is_found
-
-    def form(self) -> Hashable:
-        """Branches that agree in this, and in the shapes, types and devices of their tensors, are built together."""
-        return self.compress.form(), self.core.form(), self.expand.form()
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""The file that an adapter is read from: safetensors alone, and its header before any tensor."""
+"""An adapter's folder: its config, its safetensors file, and what two configs must agree in to share tensors."""
 
 import os
 from inspect import signature
@@ -8,13 +8,61 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from peft import PeftConfig
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
 
+from qweft.adapter.config import QwthnConfig
 from qweft.errors import QweftError
 
 HUB_ARGUMENTS = tuple(name for name in signature(hf_hub_download).parameters if name not in ("repo_id", "filename"))
 """What decides where a file is fetched from, as PEFT tells it from its other arguments."""
+STRUCTURE = (
+    "compress",
+    "core",
+    "expand",
+    "r",
+    "rank_pattern",
+    "width",
+    "share",
+    "bond_dimension",
+    "modes",
+    "circuit_layers",
+    "reupload",
+    "fourier_terms",
+    "qubits",
+    "dropout",
+    "bias",
+    "trainable_token_indices",
+)
+"""What stands in the model already when tensors come; equal shapes do not tell all of it."""
+
+
+def read_config(folder: Path) -> PeftConfig:
+    """The config of an adapter of any of PEFT's methods.
+
+    Args:
+        folder: A local folder.
+
+    Raises:
+        QweftError: If there is no config, it is no JSON, or it holds what no config of its method may.
+    """
+    path = folder / CONFIG_NAME
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+    except QweftError as error:
+        raise QweftError(f"{path}: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
+        said = (str(error).splitlines() or [""])[0][:300]
+        raise QweftError(
+            f"{path} is no config of an adapter ({type(error).__name__}: {said}); save the adapter again, or get the "
+            "file that was saved with it"
+        ) from error
+    for name in ("base_model_name_or_path", "revision"):
+        value = getattr(config, name, None)
+        if value is not None and not isinstance(value, str):
+            raise QweftError(f"{path}: {name} must be a text, got {str(value)[:80]}; name the base model there")
+    return config
 
 
 def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, **hub: Any) -> Path:
@@ -106,3 +154,19 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
             f"{path} cannot be read as safetensors ({error}); it was probably cut short while it was written or "
             "copied: get it again"
         ) from error
+
+
+def check_same_structure(new: QwthnConfig, old: QwthnConfig, what: str) -> None:
+    """Compare the config of an adapter with that of the one whose place its tensors are to take.
+
+    Raises:
+        QweftError: Naming the first field that differs.
+    """
+    if not isinstance(new, QwthnConfig):
+        raise QweftError(f"{what} is of type {new.peft_type}, which cannot take the place of a QWTHN adapter")
+    for name in STRUCTURE:
+        if getattr(old, name) != getattr(new, name):
+            raise QweftError(
+                f"{what} cannot take the place of the one that is here: {name} is {getattr(new, name)!r} there and "
+                f"{getattr(old, name)!r} here; load it under another name with load_adapter"
+            )

@@ -1,0 +1,47 @@
+"""Every kind of map: counted as it is built, named as it is saved; and what every `None` of a config became."""
+
+import dataclasses
+
+import pytest
+
+from qweft import QwthnConfig
+from qweft.adapter.branch import count_parameters, make_branch
+from qweft.adapter.fixed_maps import COMPRESS, EXPAND
+
+D_IN, D_OUT, R = 24, 18, 3
+
+
+def config_of(compress, expand):
+    return QwthnConfig(r=R, core="linear", compress=compress, expand=expand, width=8, bond_dimension=2, share=0.5)
+
+
+@pytest.mark.parametrize("compress", COMPRESS)
+@pytest.mark.parametrize("expand", EXPAND)
+def test_a_kind_counts_what_it_builds(compress, expand):
+    config = config_of(compress, expand)
+    branch = make_branch(config, D_IN, R, D_OUT)
+    built = sum(parameter.numel() for part in branch for parameter in part.parameters())
+    assert sum(count_parameters(config, D_IN, D_OUT).values()) == built
+    assert config.has_fixed_map == bool(branch.bases)
+
+
+@pytest.mark.parametrize(("side", "kind"), [("compress", k) for k in COMPRESS] + [("expand", k) for k in EXPAND])
+def test_a_kind_names_what_it_does_not_train_and_its_size(side, kind):
+    kinds = {"compress": "dense", "expand": "dense", side: kind}
+    part = getattr(make_branch(config_of(**kinds), D_IN, R, D_OUT), side)
+    assert part.fixed_tensors == tuple(dict(part.named_buffers()))
+    assert part.words
+    part.reset("recorded", zero=False)
+    part.randomise()
+    assert part.matrix().shape == ((R, D_IN) if side == "compress" else (D_OUT, R))
+
+
+def test_what_none_became():
+    at = QwthnConfig(r=4).resolved()
+    assert (at.alpha, at.scaling, at.qubits, at.circuit_layers, at.basis) == (8, 2, 4, 4, "gradient")
+    at = QwthnConfig(r=6, qubits=4, rank_pattern={"v_proj": 2}).resolved(2)
+    assert (at.r, at.alpha, at.qubits, at.circuit_layers) == (2, 4, 2, 2)
+    assert QwthnConfig(r=4, alpha=0).resolved().alpha == 0
+    assert QwthnConfig(r=4, alpha=1).resolved(alpha=6.0).alpha == 6
+    left = {entry.name for entry in dataclasses.fields(at) if getattr(at, entry.name) is None}
+    assert left == {"fourier_terms"}  # its default needs the circuit
