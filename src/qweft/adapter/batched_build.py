@@ -1,4 +1,4 @@
-"""Before a model runs, the matrices and angles of all its branches are built together."""
+"""Build the matrices and angles of all branches of a model together, before the model runs."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

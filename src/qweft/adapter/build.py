@@ -1,9 +1,8 @@
-"""What a branch needs of its parameters, built before any token is seen: matrices and angles.
+"""Build what a branch applies to tokens from its parameters, once a step: the matrices C and E M, and angles.
 
-All branches of one form are stacked and built together, by one differentiable function for the whole model. Its
-backward builds them again instead of keeping what lies between, for those branches alone that got a gradient: so it can
-be run more than once, as gradient checkpointing (its older, re-entrant mode) does block by block, and accumulation step
-by step.
+One differentiable function stacks all branches of one form and builds them together. Its backward pass keeps no
+intermediates: it builds again those branches that got a gradient. So it can run more than once, as re-entrant gradient
+checkpointing does for each block, and accumulation for each step.
 """
 
 from collections.abc import Sequence
@@ -41,12 +40,12 @@ class Prepared:
     taken: Any = None
 
     def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether these are the parameters, not written to since by anything that counts its writes."""
+        """Whether it was built from these parameters, and no counted write has changed them since."""
         return bool(self.counts) and all(map(is_, tensors, self.tensors)) and counts_of(tensors) == self.counts
 
 
 def counts_of(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
-    """Changes when a tensor is moved or written to; empty where that cannot be told, for inference tensors."""
+    """Versions and addresses, which change when a tensor is written to or moved; empty for inference tensors."""
     if any(tensor.is_inference() for tensor in tensors):
         return []
     return [(version(tensor), tensor.data_ptr()) for tensor in tensors]

@@ -9,17 +9,12 @@ from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import formula, function_of
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.folder import read_header
+from qweft.adapter.functions import CIRCUITS, FUNCTIONS, TWINS
 from qweft.files import write_bytes
 
 HEADING = "## QWTHN adapter"
 START, END = "<!-- from qweft -->", "<!-- so far from qweft -->"
 """Around what a later save replaces."""
-STAND_INS = {
-    "mlp": "a perceptron of two or more linear layers with SiLU between them",
-    "fourier": "a sum of products of trigonometric polynomials with the frequencies of the circuit",
-    "frozen": "the circuit of the method with random angles that were not trained",
-    "product": "the circuit of the method without its CRZ gates",
-}
 LOADING = """```python
 import qweft  # has to be installed; makes the method known to PEFT
 from peft import PeftModel
@@ -42,8 +37,8 @@ def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> s
     counts = count_by_part({key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
     at, circuit = config.resolved(), ""
     function = function_of(config.core)
-    if function in STAND_INS:
-        circuit = f" t stands in the place of the method's circuit, as a control: {STAND_INS[function]}."
+    if function in TWINS:
+        circuit = f" t stands in the place of the method's circuit, as a control: {FUNCTIONS[function].words}."
     elif function:
         upload = "before every layer" if config.reupload else "once"
         circuit = (
@@ -89,7 +84,7 @@ def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
             part = "of the base model"
         elif key.endswith(".angles"):
             part = "circuit"
-        elif re.search(r"qwthn_core\.(mlp|fourier)_", key):
+        elif re.search(rf"qwthn_core\.({'|'.join(set(TWINS) - set(CIRCUITS))})_", key):
             part = "twin"
         else:
             part = "tensor network" if ".cores." in key else "linear maps"

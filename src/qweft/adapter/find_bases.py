@@ -1,4 +1,4 @@
-"""The directions in which an adapter with fixed bases can change a layer, found before its training."""
+"""Find the fixed directions of an adapter before training, from some batches of what it is to learn."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,9 +27,9 @@ def find_bases(
 ) -> None:
     """Find the directions of an adapter's fixed bases; an adapter without any is left as it is.
 
-    To be called once, after `get_peft_model` and before the first step, as `qweft train` and `qweft compare` do; in
-    every process with the same batches. Without this call the gradient's are found by the first backward pass alone,
-    whose step then changes nothing (`qweft.adapter.lazy_basis`).
+    Call it once, after `get_peft_model` and before the first step, in every process with the same batches. `qweft
+    train` and `qweft compare` do. Without this call the first backward pass finds the gradient's directions from its
+    own batch alone (`qweft.adapter.lazy_basis`).
 
         model = get_peft_model(base, QwthnConfig(compress="basis", core="linear", expand="basis", r=16))
         find_bases(model, [collate(rows[:32])])

@@ -26,6 +26,8 @@ class Function:
     """
 
     name: ClassVar[str]
+    words: ClassVar[str]
+    """What it is, in a sentence of the model card."""
     trained: Shapes
     """Names and shapes of what is trained."""
     fixed: Shapes

@@ -20,6 +20,7 @@ class CircuitFunction(Function):
     """
 
     name = "quantum"
+    words = "the circuit of the method"
     circuit: Circuit
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
@@ -54,6 +55,7 @@ class FrozenCircuit(CircuitFunction):
     """
 
     name = "frozen"
+    words = "the circuit of the method with random angles that were not trained"
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
         super().__init__(ansatz, uploads)
@@ -67,6 +69,7 @@ class ProductCircuit(CircuitFunction):
     """
 
     name = "product"
+    words = "the circuit of the method without its CRZ gates"
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
         super().__init__(ansatz, uploads)

@@ -29,6 +29,7 @@ class FourierSeries(Function):
     """
 
     name = "fourier"
+    words = "a sum of products of trigonometric polynomials with the frequencies of the circuit"
 
     def __init__(self, ansatz: Circuit, uploads: int, terms: int | None = None) -> None:
         super().__init__(ansatz, uploads)

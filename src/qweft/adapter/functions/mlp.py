@@ -22,6 +22,7 @@ class Perceptron(Function):
     """
 
     name = "mlp"
+    words = "a perceptron of two or more linear layers with SiLU between them"
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
         super().__init__(ansatz, uploads)
