@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qweft.comparison.intervals import paired_interval
-from qweft.comparison.pairing import pair
+from qweft.comparison.statistics import pair, paired_interval
 from qweft.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "coverage.json"

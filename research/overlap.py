@@ -23,9 +23,10 @@ from typing import Any
 from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.pairing import paired
 from qweft.comparison.results import Run
-from qweft.comparison.summary import Summary, summarise
+from qweft.comparison.statistics import paired
+from qweft.comparison.summarise import summarise
+from qweft.comparison.summary import Summary
 from qweft.data.load import load_data
 from qweft.models.load import load_tokenizer
 from qweft.models.resolve import resolve

@@ -16,9 +16,10 @@ from research.table import IN_SHORT, rows
 
 from qweft import QwthnConfig, find_bases
 from qweft.adapter.maps import MpoExpand
-from qweft.comparison.pairing import paired
+from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
-from qweft.comparison.summary import findings, summarise
+from qweft.comparison.statistics import paired
+from qweft.comparison.summarise import summarise
 from tests.tiny_models import tiny_llama
 
 DOCS = Path(__file__).parents[1] / "docs"

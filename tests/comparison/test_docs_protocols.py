@@ -7,9 +7,9 @@ import pytest
 
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.forgetting import forgetting_rows
 from qweft.comparison.results import Run
-from qweft.comparison.summary import summarise
+from qweft.comparison.summarise import summarise
+from qweft.comparison.table import forgetting_rows
 from qweft.evaluation.outcome import _cells, _named
 from qweft.evaluation.scores import Compared, Score
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from qweft.comparison.pairing import paired
+from qweft.comparison.findings import findings
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import Run
-from qweft.comparison.summary import findings, summarise
+from qweft.comparison.statistics import paired
+from qweft.comparison.summarise import summarise
 
 ROOT = Path(__file__).parents[2]
 PAGE = " ".join((ROOT / "docs" / "results.md").read_text().split())

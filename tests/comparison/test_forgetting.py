@@ -8,11 +8,11 @@ import pytest
 
 from qweft.comparison import runner, tune
 from qweft.comparison.config import ComparisonConfig, MethodConfig
-from qweft.comparison.forgetting import forgetting_rows, forgotten
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import render_page
-from qweft.comparison.summary import summarise
+from qweft.comparison.summarise import forgotten, summarise
+from qweft.comparison.table import forgetting_rows
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig

@@ -7,8 +7,7 @@ import pytest
 from benchmarks import coverage
 from scipy import stats
 
-from qweft.comparison.intervals import paired_interval
-from qweft.comparison.student import widening, within
+from qweft.comparison.statistics import paired_interval, widening, within
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 47, 95, 600])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmarks import coverage
 
-from qweft.comparison.pairing import pair
+from qweft.comparison.statistics import pair
 
 
 def against_one(losses, **rows):

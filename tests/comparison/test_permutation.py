@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qweft.comparison.permutation import sign_flip_p, smallest_p
+from qweft.comparison.statistics import sign_flip_p, smallest_p
 
 
 @pytest.mark.parametrize("count", range(2, 13))

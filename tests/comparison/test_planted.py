@@ -8,8 +8,9 @@ import pytest
 
 from qweft.comparison import runner, trial
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
-from qweft.comparison.summary import findings, summarise
+from qweft.comparison.summarise import summarise
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig

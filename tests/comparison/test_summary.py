@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from qweft.comparison.kinds import core_of, differences, kind_of, maps_of
-from qweft.comparison.summary import summarise
+from qweft.comparison.method_kinds import core_of, differences, kind_of, maps_of
+from qweft.comparison.summarise import summarise
 from qweft.errors import QweftError
 from qweft.files import write_json
 from tests.comparison.comparison_examples import run, runs

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from qweft.comparison.summary import summarise
+from qweft.comparison.summarise import summarise
 from qweft.comparison.table import HEADERS, cells, markdown_table, print_table, rich_table
 from tests.comparison.comparison_examples import run, runs
 

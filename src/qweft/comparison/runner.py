@@ -15,16 +15,15 @@ from rich.text import Text
 from qweft.comparison.bench import Bench, set_up
 from qweft.comparison.claims import done_by_any
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.forgetting import forgetting_rows
+from qweft.comparison.findings import findings, in_short
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run, one_at_a_time
 from qweft.comparison.step_times import with_matched_time
-from qweft.comparison.summary import summarise
-from qweft.comparison.table import print_table
+from qweft.comparison.summarise import summarise
+from qweft.comparison.table import forgetting_rows, print_table
 from qweft.comparison.trial import run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates
-from qweft.comparison.verdicts import findings, in_short
 from qweft.data.load import load_data
 from qweft.environment import environment
 from qweft.files import check_can_be_written

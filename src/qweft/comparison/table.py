@@ -31,6 +31,11 @@ EMPTY = "–"
 LEFT_OUT_FIRST = ("peak memory", "s/step", "perplexity", "train loss", "learning rate", "vs ref.")
 """Columns in the order in which a narrow terminal goes without them."""
 
+FORGETTING = (
+    "Forgetting is the rise of the loss over the base model's on data that was not learned from, nats a token. ± "
+    "beside a loss is the sample standard deviation over seeds, beside a rise the standard error over rows."
+)
+
 
 def cells(entry: Summary) -> tuple[str, ...]:
     """One method's row, a text for each of `HEADERS`; a dash stands for what cannot be said.
@@ -113,6 +118,25 @@ def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     rule = "|".join("---" if column == 0 else "---:" for column in range(len(rows[0])))
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]]) + "\n"
+
+
+def forgetting_rows(summary: Mapping[str, Summary]) -> list[tuple[str, ...]]:
+    """A table of it, its titles first: each method's loss on the other data, its rise, and the size of its file.
+
+    Args:
+        summary: From `summarise`; empty where no method was measured.
+    """
+    measured = [(entry, entry.forgetting) for entry in summary.values() if entry.forgetting is not None]
+    if not measured:
+        return []
+    rows: list[tuple[str, ...]] = [("method", f"loss on {measured[0][1].source}", "rise", "adapter's file")]
+    for entry, found in measured:
+        spread = "" if found.deviation is None else f" ± {found.deviation:.4f}"
+        error = "" if found.standard_error is None else f" ± {found.standard_error:.4f}"
+        rise = "–" if found.rise is None else f"{found.rise:+.4f}{error}"
+        size = "–" if entry.adapter_bytes is None else f"{entry.adapter_bytes / 2**20:.2f} MiB"
+        rows.append((entry.method, f"{found.loss:.4f}{spread}", rise, size))
+    return rows
 
 
 def _that_fit(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 import math
 
-from qweft.comparison.summary import summarise
+from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import run
 
 CONFIG = """\

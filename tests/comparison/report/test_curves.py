@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex
 from qweft.adapter.branch import PARTS
 from qweft.analysis.inspection import LayerInspection
 from qweft.analysis.jacobian import spread_of
+from qweft.comparison.findings import findings
 from qweft.comparison.report import curves
 from qweft.comparison.report.content import Content, look_of, plates
 from qweft.comparison.report.curves import apart, lines
@@ -24,8 +25,8 @@ from qweft.comparison.report.heat_maps import Scale
 from qweft.comparison.report.inspection import MEASURES
 from qweft.comparison.report.pareto import Point, front, points
 from qweft.comparison.report.search import searches
-from qweft.comparison.summary import findings, summarise
-from qweft.comparison.verdicts import Finding
+from qweft.comparison.summarise import summarise
+from qweft.comparison.text import Finding
 from qweft.figures import axes
 from qweft.figures.looks import COLOURS, DASHES, SHAPES, fitting, looks
 from tests.comparison.comparison_examples import run, runs

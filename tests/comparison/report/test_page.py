@@ -5,10 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from qweft.comparison.findings import verdicts
 from qweft.comparison.report import words
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.page import render_page
-from qweft.comparison.summary import summarise, verdicts
+from qweft.comparison.summarise import summarise
 from qweft.environment import environment
 from qweft.errors import QweftError
 from tests.comparison.comparison_examples import run, runs

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from qweft.comparison.findings import findings
 from qweft.comparison.report.circuits import Drawn, circuits
 from qweft.comparison.report.curves import apart, apart_plate, curves_plate, lines
 from qweft.comparison.report.emphasis import MOST, emphasised
@@ -17,8 +18,9 @@ from qweft.comparison.report.pareto import pareto_plate
 from qweft.comparison.report.search import Search, search_plate, searches
 from qweft.comparison.report.spectra import spectra_plate
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.summary import Summary, findings, summarise
-from qweft.comparison.verdicts import Finding
+from qweft.comparison.summarise import summarise
+from qweft.comparison.summary import Summary
+from qweft.comparison.text import Finding
 from qweft.errors import QweftError
 from qweft.figures.looks import Look, looks
 from qweft.figures.plate import Plate

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qweft.comparison.verdicts import Finding
+from qweft.comparison.text import Finding
 from qweft.figures.axes import SMALL, dress
 from qweft.figures.looks import INK, PAPER, Look, fitting
 from qweft.figures.plate import Notes, Plate

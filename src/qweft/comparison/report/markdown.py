@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from qweft.circuit.drawing import circuit_text
-from qweft.comparison.forgetting import CAPTION, forgetting_rows
 from qweft.comparison.report import words
 from qweft.comparison.report.content import Content, Plates
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import shown
 from qweft.comparison.report.notes import notes
-from qweft.comparison.table import EMPTY, markdown_rows, markdown_table
+from qweft.comparison.table import EMPTY, FORGETTING, forgetting_rows, markdown_rows, markdown_table
 from qweft.figures.plate import Plate
 
 
@@ -88,7 +87,7 @@ def _spread_said(content: Content) -> str:
 
 def _forgetting(content: Content) -> list[str]:
     rows = [[escaped(cell) for cell in row] for row in forgetting_rows(content.summary)]
-    return ["### Forgetting", markdown_rows(rows).rstrip(), CAPTION] if rows else []
+    return ["### Forgetting", markdown_rows(rows).rstrip(), FORGETTING] if rows else []
 
 
 def _picture(plate: Plate | HeatMap | None) -> list[str]:

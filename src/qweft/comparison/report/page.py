@@ -9,7 +9,6 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from qweft.circuit.drawing import circuit_svg
-from qweft.comparison.forgetting import CAPTION, forgetting_rows
 from qweft.comparison.report import words
 from qweft.comparison.report.beside import differing
 from qweft.comparison.report.content import Content, Plates, look_of, plates
@@ -18,7 +17,7 @@ from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import mapped, shown
 from qweft.comparison.report.notes import notes
 from qweft.comparison.summary import Summary
-from qweft.comparison.table import EMPTY, cells
+from qweft.comparison.table import EMPTY, FORGETTING, cells, forgetting_rows
 from qweft.figures.looks import Look
 from qweft.figures.plate import Plate
 
@@ -112,7 +111,7 @@ def _view(content: Content, drawn: Plates, look: Mapping[str, Look], prefix: str
         "forests": [figure(plate) for plate in drawn.forests],
         "rows": [_row(entry) for entry in content.summary.values()],
         "forgetting": forgetting_rows(content.summary),
-        "forgetting_said": CAPTION,
+        "forgetting_said": FORGETTING,
         "key": [(name, Markup(look[name].swatch())) for name in content.methods],
         "crowded": len(content.methods) > MOST,
         "figures": [figure(plate) for plate in (drawn.curves, drawn.apart, drawn.by_size, drawn.by_time) if plate],

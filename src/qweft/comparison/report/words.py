@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qweft.comparison.kinds import Kind
+from qweft.comparison.method_kinds import Kind
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import BASE
-from qweft.comparison.verdicts import Finding
-from qweft.comparison.wording import ANSWERS
+from qweft.comparison.text import ANSWERS, Finding
 
 KINDS: dict[Kind, str] = {
     "base": "untouched model",

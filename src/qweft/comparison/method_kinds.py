@@ -10,14 +10,14 @@ from qweft.adapter.resolved import resolve
 
 Kind = Literal["base", "lora", "hybrid", "no_circuit", "twin", "other"]
 
-CLASSICAL_TWINS = ("mlp", "fourier")
-"""Functions that a classical computer has for itself, in the place of the circuit."""
+CLASSICAL_CONTROLS = ("mlp", "fourier")
+"""Classical functions in the place of the circuit; saved and typed as "twin"."""
 
 ALTERED_CIRCUITS = ("frozen", "product")
 """The circuit with its random angles not trained, and without entanglement."""
 
 NOT_COMPARED = ("core", "preset", "peft_type", "task_type", "fourier_terms")
-"""Fields in which a control may differ: the core by intention, terms as only the fourier twin has them."""
+"""Fields in which a control may differ: the core by intention, terms as only the Fourier control has them."""
 
 OF_FUNCTIONS = ("circuit_layers", "reupload", "qubits")
 """Fields that mean nothing where a core has no function."""
@@ -31,8 +31,8 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
         adapter: The specification as in the configuration ({"preset": "qtha", "r": 8}); none for the base model.
 
     Returns:
-        "hybrid" has a circuit, "no_circuit" is such a network without it, "twin" one with a stand-in for it. A LoRA
-        that is more than LoRA (`use_dora`) is "other", and so is another package's adapter (`rival`).
+        "hybrid" has a circuit, "no_circuit" is such a network without it, "twin" has a control in the circuit's place.
+        A LoRA that is more than LoRA (`use_dora`) is "other", and so is another package's adapter (`rival`).
     """
     if method == "base":
         return "base"

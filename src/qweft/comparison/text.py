@@ -1,20 +1,48 @@
-"""How a paired difference is said: yes, no or not shown first, then the numbers."""
+"""A finding of a comparison, and how a paired difference is said: yes, no or not shown, then the numbers."""
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Literal
 
-from qweft.comparison.finding import Finding, Topic
-from qweft.comparison.pairing import LARGEST_P, Pairing, paired
+from qweft.comparison.statistics import LARGEST_P, Pairing, paired
+from qweft.comparison.summary import Summary
 
-if TYPE_CHECKING:
-    from qweft.comparison.summary import Summary
+Topic = Literal["circuit", "reference", "time", "size", "other", "fairness"]
+Direction = Literal["lower", "higher", "not shown", "open"]
 
 ANSWERS = {"lower": "yes", "higher": "no", "not shown": "not shown", "open": "open"}
 """To "is it better?", by the direction of its loss."""
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One question of the comparison and its answer.
+
+    Args:
+        topic: "circuit" (does it help: all controls together, and with `other` each of them), "reference" (a hybrid
+            against it), "time" (at equal wall-clock), "size" (against the LoRA of equal size), "other" (another method
+            against the reference) or "fairness" (what the comparison did not control).
+        method: The method in question; empty where the finding is on all.
+        other: What it is held against; empty where that is nothing or more than one.
+        direction: The method's held-out loss is "lower" or "higher"; "not shown"; or "open": there is no such run.
+        text: The answer as a sentence or two.
+        difference: Mean paired difference in percent, where the finding is on one.
+        interval: Its 95% interval.
+        p_value: Of the sign-flip test over seeds.
+    """
+
+    topic: Topic
+    method: str
+    other: str
+    direction: Direction
+    text: str
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    p_value: float | None = None
+
+
 def held_against(
-    topic: Topic, entry: "Summary", other: "Summary", name: str | None = None, budget: str | None = None
+    topic: Topic, entry: Summary, other: Summary, name: str | None = None, budget: str | None = None
 ) -> Finding:
     """One method against another one, as a finding.
 
@@ -35,14 +63,14 @@ def held_against(
     )
 
 
-def label(entry: "Summary") -> str:
+def label(entry: Summary) -> str:
     """A method's name and, for a LoRA, that it is one and of which rank."""
     if entry.kind != "lora":
         return entry.method
     return f"{entry.method} (LoRA{'' if entry.rank is None else f', rank {entry.rank}'})"
 
 
-def equal_budget(entry: "Summary", other: "Summary") -> str:
+def equal_budget(entry: Summary, other: Summary) -> str:
     """What two methods had the same of: time where one was given the other's, else steps."""
     same_clock = entry.matches_time is not None and entry.matches_time == other.matches_time
     if same_clock or entry.matches_time == other.method or other.matches_time == entry.method:
@@ -66,7 +94,7 @@ def numbers(pairing: Pairing) -> str:
     return f"{_signed(pairing.mean, digits)}%{interval} ({'; '.join(said)})"
 
 
-def size(entry: "Summary", other: "Summary") -> str:
+def size(entry: Summary, other: Summary) -> str:
     """How a method compares in size: with 82% fewer parameters."""
     percent = percent_more(entry, other)
     if entry.trainable_parameters == other.trainable_parameters:
@@ -80,14 +108,14 @@ def size(entry: "Summary", other: "Summary") -> str:
     return f"with {amount} {'more' if percent > 0 else 'fewer'} parameters"
 
 
-def percent_more(entry: "Summary", other: "Summary") -> float:
+def percent_more(entry: Summary, other: Summary) -> float:
     """By how many percent a method has more parameters than another one."""
     if not other.trainable_parameters:
         return math.inf
     return 100 * (entry.trainable_parameters / other.trainable_parameters - 1)
 
 
-def distance(entry: "Summary", other: "Summary") -> float:
+def distance(entry: Summary, other: Summary) -> float:
     """How far apart two sizes are, as a ratio."""
     return abs(math.log(max(entry.trainable_parameters, 1) / max(other.trainable_parameters, 1)))
 

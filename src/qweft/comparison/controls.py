@@ -1,15 +1,11 @@
-"""Does the circuit help? A hybrid against the same network without its circuit, and with a stand-in in its place."""
+"""Does the circuit help? A hybrid against its controls: no circuit, a classical function, an altered circuit."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from qweft.adapter.cores import form_of, function_of
-from qweft.comparison.finding import Direction, Finding
-from qweft.comparison.kinds import ALTERED_CIRCUITS, CLASSICAL_TWINS, differences
-from qweft.comparison.wording import ANSWERS, distance, held_against
-
-if TYPE_CHECKING:
-    from qweft.comparison.summary import Summary
+from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, differences
+from qweft.comparison.summary import Summary
+from qweft.comparison.text import ANSWERS, Direction, Finding, distance, held_against
 
 CALLED = {
     "mlp": "its classical twin {}",
@@ -21,7 +17,7 @@ CALLED = {
 """A control in a sentence, by its function; none is the network without a function."""
 
 
-def circuit_findings(hybrid: "Summary", methods: "Sequence[Summary]") -> list[Finding]:
+def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Finding]:
     """The answer for one hybrid, and after it the comparison with each control.
 
     A control has the hybrid's steps (or was given the same method's time) and its adapter but for the core; a stand-in
@@ -44,7 +40,7 @@ def circuit_findings(hybrid: "Summary", methods: "Sequence[Summary]") -> list[Fi
     return [_answer(hybrid, found, unlike), *found.values()]
 
 
-def _candidates(hybrid: "Summary", methods: "Sequence[Summary]") -> "dict[str | None, list[Summary]]":
+def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None, list[Summary]]:
     """What has the maps and the form of a control, by function, the best first; none is the network without one."""
     alike = [m for m in methods if m.maps == hybrid.maps and m.matches_time == hybrid.matches_time]
     alike.sort(key=lambda method: distance(method, hybrid))
@@ -52,12 +48,12 @@ def _candidates(hybrid: "Summary", methods: "Sequence[Summary]") -> "dict[str | 
     plain = sorted((m for m in alike if m.kind == "no_circuit"), key=lambda method: method.core != "linear")
     found: dict[str | None, list[Summary]] = {None: plain}
     form = form_of(hybrid.core or "")
-    for function in (*CLASSICAL_TWINS, *ALTERED_CIRCUITS):
+    for function in (*CLASSICAL_CONTROLS, *ALTERED_CIRCUITS):
         found[function] = [m for m in alike if m.core and (function_of(m.core), form_of(m.core)) == (function, form)]
     return found
 
 
-def _unlike(method: "Summary", hybrid: "Summary") -> list[str]:
+def _unlike(method: Summary, hybrid: Summary) -> list[str]:
     """In what a method differs from the hybrid, besides its core; empty for a control."""
     if method.adapter is None or hybrid.adapter is None:
         return ["its adapter was not recorded"]
@@ -69,15 +65,15 @@ def _unlike(method: "Summary", hybrid: "Summary") -> list[str]:
     return [f"differs in {found[0]}", *found[1:]] if found else []
 
 
-def _answer(hybrid: "Summary", found: dict[str | None, Finding], unlike: dict[str | None, str]) -> Finding:
+def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str | None, str]) -> Finding:
     """All controls together.
 
-    No where the hybrid is shown worse than no circuit or than a classical twin; else open where no circuit or every
-    such twin is missing; yes where it is shown better than all of these. What training the angles and entanglement do
-    is said beside it.
+    No where the hybrid is shown worse than no circuit or than a classical control. Else open where no circuit or
+    every such control is missing. Yes where it is shown better than all of these. What training the angles and
+    entanglement do is said beside it.
     """
-    asked = [found[function] for function in (None, *CLASSICAL_TWINS) if function in found]
-    lacking = None not in found or found.keys().isdisjoint(CLASSICAL_TWINS)
+    asked = [found[function] for function in (None, *CLASSICAL_CONTROLS) if function in found]
+    lacking = None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS)
     direction: Direction = "not shown"
     if any(finding.direction == "higher" for finding in asked):
         direction = "higher"
@@ -96,21 +92,21 @@ def _answer(hybrid: "Summary", found: dict[str | None, Finding], unlike: dict[st
 def _reasons(found: dict[str | None, Finding], unlike: dict[str | None, str]) -> str:
     """The single answers in one clause, what was not run, and what was run but is no control."""
     said = []
-    for function in (None, *CLASSICAL_TWINS):
+    for function in (None, *CLASSICAL_CONTROLS):
         if function in found:
             than = f"no circuit ({found[function].other})" if function is None else found[function].other
             said.append(f"than {than}: {ANSWERS[found[function].direction]}")
     clauses = [f"better {', '.join(said)}"] if said else []
     run = {*found, *unlike}
     missing = [] if None in run else ["the same network without a circuit"]
-    if run.isdisjoint(CLASSICAL_TWINS):
+    if run.isdisjoint(CLASSICAL_CONTROLS):
         missing.append("a classical twin of its form")
     if missing:
         clauses.append(f"{' and '.join(missing)} {'were' if len(missing) > 1 else 'was'} not run")
     return "; ".join([*clauses, *unlike.values()])
 
 
-def _name(control: "Summary") -> str:
+def _name(control: Summary) -> str:
     """Its name, with its core's where the name does not tell."""
     core = control.core or ""
     tells = core in control.method or function_of(core) is None

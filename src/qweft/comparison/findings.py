@@ -1,14 +1,10 @@
 """What a comparison shows, in plain sentences, and what it does not show."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from qweft.comparison.circuit_help import circuit_findings
-from qweft.comparison.finding import Finding
-from qweft.comparison.wording import distance, equal_budget, held_against, label, percent_more
-
-if TYPE_CHECKING:
-    from qweft.comparison.summary import Summary
+from qweft.comparison.controls import circuit_findings
+from qweft.comparison.summary import Summary
+from qweft.comparison.text import Finding, distance, equal_budget, held_against, label, percent_more
 
 SAME_SIZE = 10.0
 """Two methods whose numbers of parameters differ by at most so many percent count as equal in size."""
@@ -19,10 +15,8 @@ FEW = 5
 IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairness")
 """The order of topics, single controls of the circuit by themselves: a reader sees first what matters most."""
 
-__all__ = ["Finding", "findings", "in_short", "verdicts"]
 
-
-def verdicts(summary: Mapping[str, "Summary"]) -> list[str]:
+def verdicts(summary: Mapping[str, Summary]) -> list[str]:
     """The findings as plain sentences.
 
     They begin with yes, no or not shown, by the rule in `Pairing`; the mean difference has its interval, every seed's
@@ -34,7 +28,7 @@ def verdicts(summary: Mapping[str, "Summary"]) -> list[str]:
     return [finding.text for finding in findings(summary)]
 
 
-def findings(summary: Mapping[str, "Summary"]) -> list[Finding]:
+def findings(summary: Mapping[str, Summary]) -> list[Finding]:
     """The answers, most important first: does the circuit help, the hybrids against LoRA, the other methods, fairness.
 
     Args:
@@ -71,7 +65,7 @@ def _importance(finding: Finding) -> int:
     return IMPORTANCE.index("control" if finding.topic == "circuit" and finding.other else finding.topic)
 
 
-def _on_reference(entry: "Summary", reference: "Summary | None") -> list[Finding]:
+def _on_reference(entry: Summary, reference: Summary | None) -> list[Finding]:
     """A method against the reference, where both have the same budget."""
     if reference is None:
         text = f"{entry.method}: nothing to compare with, as the reference {entry.reference} has no run."
@@ -81,7 +75,7 @@ def _on_reference(entry: "Summary", reference: "Summary | None") -> list[Finding
     return [held_against("reference" if entry.kind == "hybrid" else "other", entry, reference)]
 
 
-def _on_time(entry: "Summary", other: "Summary | None") -> list[Finding]:
+def _on_time(entry: Summary, other: Summary | None) -> list[Finding]:
     """A method that was given another one's time, against that one; the hybrid is the one in question."""
     if other is None:
         text = f"{entry.method}: nothing to compare with, as {entry.matches_time}, whose time it was given, has no run."
@@ -91,7 +85,7 @@ def _on_time(entry: "Summary", other: "Summary | None") -> list[Finding]:
     return [held_against("time", entry, other)]
 
 
-def _on_size(hybrid: "Summary", methods: "Sequence[Summary]", reference: "Summary | None") -> list[Finding]:
+def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | None) -> list[Finding]:
     """A hybrid against the LoRA whose number of parameters is nearest to its own, at the same budget."""
     loras = [
         entry
@@ -112,7 +106,7 @@ def _on_size(hybrid: "Summary", methods: "Sequence[Summary]", reference: "Summar
     return [held_against("size", hybrid, nearest, name, f"{budget} and size" if equal else budget)]
 
 
-def _on_spoiled(methods: "Sequence[Summary]", base: "Summary | None") -> list[Finding]:
+def _on_spoiled(methods: Sequence[Summary], base: Summary | None) -> list[Finding]:
     """A warning for each method that training made worse than the base model: the rate may be at fault."""
     untouched = None if base is None else base.eval_loss
     if untouched is None:
@@ -145,7 +139,7 @@ def _on_number(found: Sequence[Finding]) -> list[Finding]:
     return [Finding("fairness", "", "", "open", text)]
 
 
-def _on_rows(methods: "Sequence[Summary]") -> list[Finding]:
+def _on_rows(methods: Sequence[Summary]) -> list[Finding]:
     """A warning where the chance of the test rows is not in the intervals."""
     if all(all(entry.eval_row_losses) for entry in methods if not entry.diverged):
         return []
@@ -156,7 +150,7 @@ def _on_rows(methods: "Sequence[Summary]") -> list[Finding]:
     return [Finding("fairness", "", "", "open", text)]
 
 
-def _on_rates(methods: "Sequence[Summary]") -> list[Finding]:
+def _on_rates(methods: Sequence[Summary]) -> list[Finding]:
     """A warning where one learning rate served methods that may need different ones."""
     rates = {entry.learning_rate for entry in methods}
     if len(methods) < 2 or len(rates) > 1 or rates == {None}:

@@ -1,14 +1,18 @@
-"""Two methods held against each other seed by seed, and when a difference may be said to be shown."""
+"""When a difference between two methods is shown: paired intervals, Student's t, the sign-flip test.
+
+How well the intervals cover, and what else was tried: docs/statistics.md; `python -m benchmarks.coverage` measures it.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qweft.comparison.intervals import Array, paired_interval
-from qweft.comparison.permutation import sign_flip_p, smallest_p
 from qweft.comparison.results import RowLosses
 
 SEEDS_NEEDED = 3
@@ -16,6 +20,15 @@ SEEDS_NEEDED = 3
 
 LARGEST_P = 0.05
 """Where the sign-flip test can give this p or a smaller one (six seeds or more), it must."""
+
+LEVEL = 0.95
+DRAWS = 10_000
+BLOCKS = 10
+
+Array = NDArray[np.float64]
+
+MOST_EXACT = 20
+"""Differences up to which all sign patterns are counted: 2^20 sums."""
 
 
 @dataclass(frozen=True)
@@ -165,3 +178,147 @@ def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None
     """Summed losses, (seeds, rows that hold targets); none where a seed's are missing or there is but one row."""
     found = [[total for total, tokens in rows.get(seed, ()) if tokens] for seed in seeds]
     return np.array(found) if min(map(len, found)) > 1 else None
+
+
+def paired_interval(
+    differences: Sequence[float], losses: Array | None = None, others: Array | None = None
+) -> tuple[float, float]:
+    """The bootstrap interval of the mean of paired differences.
+
+        low, high = d + the 2.5% and 97.5% quantiles of (seed deviation + row deviation),   d = mean of differences
+
+    Args:
+        differences: 100 * (a_k - b_k) / mean(b), one a seed, at least two.
+        losses: The method's summed losses, (seeds, rows), at least two rows; none where they were not recorded: then
+            the interval holds the chance of the seeds alone.
+        others: The same of the other method.
+
+    Returns:
+        Both ends, in percent; the same at every call.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    deviations = seed_deviations(d)
+    if losses is not None and others is not None:
+        deviations = deviations + row_deviations(losses, others)
+    low, high = np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(d.mean() + low), float(d.mean() + high)
+
+
+def seed_deviations(differences: Array) -> Array:
+    """How far other seeds would have moved the mean.
+
+        t / z * sqrt(n / (n - 1)) * 1/n sum_k g_k (d_k - d),   g_k standard normal
+
+    This is the bootstrap with random multipliers (Wu 1986). Resampling three seeds has ten outcomes, the multipliers
+    have no such lumps; the variance is the same. sqrt(n / (n - 1)) and Student's t with n - 1 degrees of freedom
+    widen it as few values need (Hesterberg, arXiv:1411.5279, expands the percentile interval likewise).
+    """
+    n = len(differences)
+    factor = widening(LEVEL, n - 1) * math.sqrt(n / (n - 1)) / n
+    draws: Array = _normals(n) @ (differences - differences.mean())
+    return factor * draws
+
+
+def row_deviations(losses: Array, others: Array) -> Array:
+    """How far other test rows would have moved the mean.
+
+        100 * (sum_i w_i D_i / sum_i w_i B_i - sum_i D_i / sum_i B_i),   w_i: how often row i was drawn
+
+    with D_i the difference and B_i the other method's loss, summed over the tokens of row i and averaged over seeds;
+    so a row weighs as its tokens do. Widened as the seeds' part is, with m - 1 degrees of freedom.
+
+    What a row does at one seed alone is in the spread of the seeds already and would count twice. So the deviations
+    are scaled by sqrt(1 - I / T), with T the variance over rows of what is averaged and I the part of it that such
+    row-by-seed chance makes: the residuals' variance over seeds, divided by their number.
+    """
+    n, m = losses.shape
+    difference, scale = (losses - others).mean(0), others.mean(0)
+    total = scale.sum()
+    residuals = (losses - others) - (losses - others).sum(1, keepdims=True) / total * scale  # each seed's sum to zero
+    both = np.square(residuals.mean(0)).sum()
+    interaction = residuals.var(0, ddof=1).sum() / n
+    own = math.sqrt(max(0.0, 1 - interaction / both)) if both > 0 else 0.0
+    columns = np.stack([difference, scale], axis=1)
+    sums = np.concatenate([block @ columns for block in np.split(_resamples(m), BLOCKS)])
+    factor = 100 * own * widening(LEVEL, m - 1) * math.sqrt(m / (m - 1))
+    deviations: Array = factor * (sums[:, 0] / sums[:, 1] - difference.sum() / total)
+    return deviations
+
+
+@lru_cache(maxsize=4)
+def _normals(seeds: int) -> Array:
+    """The multipliers, (draws, seeds)."""
+    return np.random.default_rng(0).standard_normal((DRAWS, seeds))
+
+
+@lru_cache(maxsize=1)
+def _resamples(rows: int) -> NDArray[np.uint8]:
+    """How often each row was drawn, (draws, rows)."""
+    # In bytes and by blocks for the memory's sake: a row is drawn once on average, and never 256 times.
+    draw, chances = np.random.default_rng(1), np.full(rows, 1 / rows)
+    blocks = [draw.multinomial(rows, chances, size=DRAWS // BLOCKS).astype(np.uint8) for _ in range(BLOCKS)]
+    return np.concatenate(blocks)
+
+
+def within(t: float, freedom: int) -> float:
+    """P(|T| <= t) for Student's t with a whole number of degrees of freedom.
+
+    The finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4, with a = atan(t / sqrt(freedom)):
+
+        odd:   2 / pi * (a + sin a * (cos a + 2/3 cos^3 a + (2 * 4) / (3 * 5) cos^5 a + ...)), up to cos^(freedom - 2)
+        even:  sin a * (1 + 1/2 cos^2 a + (1 * 3) / (2 * 4) cos^4 a + ...), up to cos^(freedom - 2)
+    """
+    angle = math.atan(t / math.sqrt(freedom))
+    square = math.cos(angle) ** 2
+    odd = freedom % 2
+    term, total = (math.cos(angle) if odd else 1.0), 0.0
+    for power in range(odd, freedom - 1, 2):
+        total += term
+        term *= (power + 1) / (power + 2) * square
+    total *= math.sin(angle)
+    return 2 / math.pi * (angle + total) if odd else total
+
+
+@lru_cache(maxsize=64)
+def widening(level: float, freedom: int) -> float:
+    """The ratio t / z of the quantiles of Student's t and of the normal that hold a share `level` between -+.
+
+    Args:
+        level: Between 0 and 1.
+        freedom: Degrees of freedom, at least 1.
+    """
+    low, high = 0.0, 1e6
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle, freedom) < level else (low, middle)
+    return high / NormalDist().inv_cdf((1 + level) / 2)
+
+
+def sign_flip_p(differences: Sequence[float]) -> float | None:
+    """The two-sided p of the paired permutation (sign-flip) test.
+
+    If the two methods are alike, a seed's difference is as likely as its negative. Of the 2^n sign patterns
+
+        p = the share with |sum_k (+-)_k d_k| >= |sum_k d_k|
+
+    counted one by one, so that nothing is assumed of the distribution but that symmetry.
+
+    Args:
+        differences: One a seed.
+
+    Returns:
+        p; none without a difference, or with more than 20.
+    """
+    if not 0 < len(differences) <= MOST_EXACT:
+        return None
+    sums = np.array(differences[:1])  # the first sign may stay: |.| is the same with all signs turned
+    for difference in differences[1:]:
+        sums = np.concatenate([sums + difference, sums - difference])
+    # Sums that are equal on paper differ in the last digits by the order of their terms.
+    rounding = 1e-9 * float(np.abs(differences).sum())
+    return float(np.mean(np.abs(sums) >= abs(sum(differences)) - rounding))
+
+
+def smallest_p(seeds: int) -> float:
+    """The smallest p that the test can give: 2 / 2^n, where all n signs are alike."""
+    return float(2.0 ** (1 - seeds))

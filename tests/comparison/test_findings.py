@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qweft.comparison.findings import findings, in_short, verdicts
 from qweft.comparison.results import Run
-from qweft.comparison.summary import findings, summarise, verdicts
-from qweft.comparison.verdicts import in_short
+from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import ADAPTERS, run, runs
 
 WORSE = [1.018, 1.020, 1.024]
