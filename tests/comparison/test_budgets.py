@@ -12,10 +12,11 @@ from rich.console import Console
 
 from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
-from qweft.comparison import claims, runner, search, step_times, trial, tune
-from qweft.comparison.bench import set_up
+from qweft.comparison import claims, runner, step_times, trial, tune
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import check_comparison, resolve_methods
+from qweft.comparison.plan import resolve
 from qweft.comparison.results import one_at_a_time
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
@@ -57,7 +58,7 @@ def timed(monkeypatch):
     """Steps that take as long as is said here; what was asked, in order."""
     seconds, asked = {"lora": [9.0, 1.0, 3.0, 2.0], "as_long": [9.0, 4.0, 1.0, 5.0]}, []
 
-    def fit(bench, method):
+    def fit(context, method, seed):
         asked.append(method.name)
         return took(seconds[method.name].pop(0))
 
@@ -85,17 +86,20 @@ def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(co
 
 
 def test_a_slow_method_makes_one_step_at_least(config, timed, monkeypatch):
-    monkeypatch.setattr(step_times, "_fit", lambda bench, method: took(1e4 if method.name == "as_long" else 1.0))
+    monkeypatch.setattr(
+        step_times, "_fit", lambda context, method, seed: took(1e4 if method.name == "as_long" else 1.0)
+    )
     assert [record["steps"] for record in run(config)["runs"] if record["method"] == "as_long"] == [1, 1]
 
 
 @pytest.mark.parametrize(("own", "its", "steps"), [(0.0, 9.0, 5), (3.0, 0.0, 2), (9.0, 9.0, 3), (99.0, 0.0, 1)])
 def test_what_finding_the_bases_takes_counts(config, monkeypatch, own, its, steps):
     found = {"lora": took(2.0, its), "as_long": took(4.0, own)}
-    monkeypatch.setattr(step_times, "_fit", lambda bench, method: found[method.name])
-    bench = set_up(config, runner.Console(quiet=True))
+    monkeypatch.setattr(step_times, "_fit", lambda context, method, seed: found[method.name])
+    plan = resolve(config)
+    context = set_up(plan.settings, plan.executor, plan.workers, runner.Console(quiet=True))
     for _ in range(2):  # measured, and read back
-        (method,) = (m for m in step_times.with_matched_time(bench) if m.name == "as_long")
+        (method,) = (m for m in step_times.with_matched_time(context, plan.methods, 3) if m.name == "as_long")
         assert method.steps == steps  # of 4 s, 6 steps of 2 s matched
         assert method.budget["step_seconds"] == [4.0, 2.0] and method.budget["basis_seconds"] == [own, its]
 
@@ -112,16 +116,17 @@ def test_times_are_kept_by_what_they_depend_on(config, monkeypatch):
     """Another rate, seed, length or method beside leaves them; another batch or adapter is measured beside them."""
     asked = []
     monkeypatch.setattr(
-        step_times, "_fit", lambda bench, m: asked.append(m.name) or took(2.0 if m.name == "lora" else 4.0)
+        step_times, "_fit", lambda context, m, seed: asked.append(m.name) or took(2.0 if m.name == "lora" else 4.0)
     )
-    console = runner.Console(quiet=True)
-    shared = set_up(config, console)
+    plan = resolve(config)
+    shared = set_up(plan.settings, plan.executor, plan.workers, runner.Console(quiet=True))
 
     def steps(**changes):
         asked.clear()
         changed = dataclasses.replace(config, **changes)
-        bench = dataclasses.replace(shared, config=changed, methods=resolve_methods(changed, shared.loaded.model))
-        found = {m.name: m.steps for m in step_times.with_matched_time(bench)}
+        context = dataclasses.replace(shared, settings=dataclasses.replace(shared.settings, training=changed.training))
+        methods = resolve_methods(changed, shared.loaded.model)
+        found = {m.name: m.steps for m in step_times.with_matched_time(context, methods, changed.seeds[0])}
         return {name: number for name, number in found.items() if number is not None}, sorted(set(asked))
 
     training = config.training
@@ -207,10 +212,10 @@ def test_tune_leaves_out_who_takes_over_a_rate(config, timed):
 def test_the_grid_grows_so_often_and_no_more(config, monkeypatch):
     """A method that is best at the highest rate, however high."""
 
-    def judged(bench, method, seed, judging, folder, keep_adapter):
+    def judged(context, method, seed, folder, keep_adapter):
         return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), 1 / method.learning_rate, 1.0, 1.0, 1)
 
-    monkeypatch.setattr(search, "run_trial", judged)
+    monkeypatch.setattr(tune, "run_trial", judged)
     config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)})
     found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]["lora"]
     assert list(found["validation_loss"]) == ["0.001", "0.01", "0.1", "1.0", "10.0"]
@@ -220,18 +225,18 @@ def test_the_grid_grows_so_often_and_no_more(config, monkeypatch):
 def test_rates_that_differ_in_the_seventh_digit_are_two(config, monkeypatch):
     folders = []
 
-    def judged(bench, method, seed, judging, folder, keep_adapter):
+    def judged(context, method, seed, folder, keep_adapter):
         folders.append(folder.name)
         loss = abs(method.learning_rate - 0.01234567) + 1
         return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), loss, 1.0, 1.0, 1)
 
-    monkeypatch.setattr(search, "run_trial", judged)
+    monkeypatch.setattr(tune, "run_trial", judged)
     config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)}, rates=[1e-3, 0.01234567, 0.01234568, 1])
     found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]
     assert len(set(folders)) == len(folders) == 4
     losses = {float(rate): loss for rate, loss in found["lora"]["validation_loss"].items()}
     assert found["lora"]["best"] == 0.01234567 and losses[found["lora"]["best"]] == 1 and len(losses) == 4
-    table = search.search_table(found)
+    table = tune.search_table(found)
     assert [list(column.cells) for column in table.columns][2] == ["1.0000"]
 
 
@@ -259,14 +264,14 @@ def test_rates_that_another_process_is_at_are_waited_for(config, monkeypatch):
     """Whatever is busy when it is first asked for, the search finds the same."""
     asked = set()
 
-    def judged(bench, method, seed, judging, folder, keep_adapter):
+    def judged(context, method, seed, folder, keep_adapter):
         if folder not in asked and method.learning_rate != 1e-3:
             asked.add(folder)
             return None
         loss = abs(math.log10(method.learning_rate / 0.1)) + 1
         return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), loss, 1.0, 1.0, 1)
 
-    monkeypatch.setattr(search, "run_trial", judged)
+    monkeypatch.setattr(tune, "run_trial", judged)
     monkeypatch.setattr(claims, "SECONDS_BETWEEN_LOOKS", 0)
     config = dataclasses.replace(config, methods={"lora": MethodConfig(LORA)})
     found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]["lora"]

@@ -118,5 +118,7 @@ def test_a_comparison_measures_it_and_evaluate_by_the_folder_alone_finds_the_sam
 
 
 def test_a_search_does_not_look_elsewhere(config, monkeypatch):
-    monkeypatch.setattr("qweft.comparison.bench.other_rows", lambda judging, *_: judging.forgetting and pytest.fail())
+    monkeypatch.setattr(
+        "qweft.comparison.executors.set_up.other_rows", lambda judging, *_: judging.forgetting and pytest.fail()
+    )
     tune.tune(config, "")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from qweft.comparison.adapters import put_on, take_off, trained
-from qweft.comparison.bench import checksum
+from qweft.comparison.context import checksum
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss

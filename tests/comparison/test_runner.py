@@ -8,8 +8,10 @@ import pytest
 import torch
 from peft import PeftModel
 
-from qweft.comparison import bench, runner, search, trial, tune
+from qweft.comparison import runner, trial, tune
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.executors.set_up import set_up
+from qweft.comparison.plan import resolve
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
@@ -178,14 +180,14 @@ def test_a_kept_adapter_can_be_evaluated_by_its_folder_alone(finished):
 def test_the_kept_adapter_gives_the_reported_loss(finished):
     config, results = finished
     record = next(record for record in results["runs"] if record["method"] == "qtha" and record["seed"] == 1)
-    shared = bench.set_up(config, runner.Console(quiet=True))
+    shared = set_up(resolve(config).settings, "local", 1, runner.Console(quiet=True))
     adapted = PeftModel.from_pretrained(shared.loaded.model, f"{config.output}/qtha-1/adapter").eval()
     found = trial.held_out_loss(adapted, shared.data.test, shared.loaded.tokenizer.pad_token_id, 1)
     assert found.loss == pytest.approx(record["eval_loss"], rel=1e-5)
 
 
 def test_the_matched_lora_is_the_nearest(config):
-    methods = {method.name: method for method in bench.set_up(config, runner.Console(quiet=True)).methods}
+    methods = {method.name: method for method in resolve(config).methods}
     one_rank = methods["lora"].trainable_parameters // 4
     wanted = methods["qtha"].trainable_parameters
     rank = methods["lora_small"].adapter["r"]
@@ -247,8 +249,8 @@ def test_a_wrong_comparison_is_named_before_training(config, changes, message):
 def test_rates_are_chosen_on_validation_rows_and_the_grid_grows(config, monkeypatch):
     asked = []
 
-    def judged(bench, method, seed, judging, folder, keep_adapter=True):
-        asked.append(judging.split)
+    def judged(context, method, seed, folder, keep_adapter=True):
+        asked.append(context.settings.evaluation.split)
         best = {"lora": 1e-1, "lora_small": 3e-3, "qtha": 1e-2, "mpo": 1e-4}[method.name]
         loss = abs(torch.tensor(method.learning_rate / best).log10().item()) + 1
         return trial.Run(
@@ -266,7 +268,7 @@ def test_rates_are_chosen_on_validation_rows_and_the_grid_grows(config, monkeypa
             peak_memory_bytes=1,
         )
 
-    monkeypatch.setattr(search, "run_trial", judged)
+    monkeypatch.setattr(tune, "run_trial", judged)
     found = json.loads(tune.tune(config, "qweft tune test.yaml").read_text())["methods"]
     assert set(asked) == {"validation"}
     assert found["lora"]["best"] == pytest.approx(1e-1)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from qweft.adapter.specification import adapter_config
+from qweft.adapter.attach import adapter_config
 from tests.tiny_folder import save_tiny_model
 
 from qweft.adapter.attach import attach

@@ -15,7 +15,7 @@ from qweft.cli.main import main
 from qweft.comparison import trial
 from qweft.errors import QweftError
 from qweft.evaluation.saved import put_on
-from qweft.sweep import judge, run
+from qweft.sweep import run, score
 from qweft.sweep.config import SpaceConfig
 from qweft.sweep.describe import describe
 from qweft.sweep.run import sweep
@@ -45,12 +45,12 @@ def study_of(output):
 
 def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, monkeypatch):
     split, tested = [], []
-    held_out, judged = trial.held_out_loss, judge.losses
+    held_out, judged = trial.held_out_loss, score.losses
     monkeypatch.setattr(
         trial, "held_out_loss", lambda model, rows, *rest: split.append(len(rows)) or held_out(model, rows, *rest)
     )
     monkeypatch.setattr(
-        judge, "losses", lambda bench, adapter, files: tested.append(adapter) or judged(bench, adapter, files)
+        score, "losses", lambda context, adapter, files: tested.append(adapter) or judged(context, adapter, files)
     )
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, test_rows=5))
     record = made(config)
@@ -82,9 +82,9 @@ def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, mo
 
 def test_the_test_loss_is_that_of_the_kept_adapter(config):
     record = made(dataclasses.replace(config, trials=2))
-    bench = run.load_bench(run.shared(config), [], run.Console(quiet=True))
-    model = put_on(bench.loaded, Path(config.output) / f"trial-{record['best']:03d}" / "adapter")
-    found = trial.held_out_loss(model, bench.data.test, bench.loaded.tokenizer.pad_token_id, 4)
+    context = run.set_up(run.shared(config), "local", 1, run.Console(quiet=True))
+    model = put_on(context.loaded, Path(config.output) / f"trial-{record['best']:03d}" / "adapter")
+    found = trial.held_out_loss(model, context.data.test, context.loaded.tokenizer.pad_token_id, 4)
     assert found.loss == pytest.approx(record["test"]["adapted"], rel=1e-6)
 
 
@@ -178,7 +178,7 @@ def test_a_small_grid_ends_early(config):
 
 
 def test_nothing_within_the_budget_is_said_before_anything_is_loaded(config, monkeypatch):
-    monkeypatch.setattr(run, "load_bench", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(run, "set_up", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(
         QweftError, match=r"no configuration of the space can be trained within max_parameters 1; .*more than"
     ):

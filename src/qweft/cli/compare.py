@@ -32,9 +32,9 @@ def run(argv: Sequence[str]) -> None:
 
         show(describe(config))
         return
-    from qweft.comparison.executors.processes import beside
+    from qweft.comparison.executors.local_workers import local_workers
 
-    with beside(["compare", *argv], config.executor, config.workers, Path(config.output)):
+    with local_workers(["compare", *argv], config.executor, config.workers, Path(config.output)):
         from qweft.comparison.runner import compare
 
         report = compare(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "compare", *argv]))

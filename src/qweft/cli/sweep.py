@@ -32,9 +32,9 @@ def run(argv: Sequence[str]) -> None:
 
         show(describe(config))
         return
-    from qweft.comparison.executors.processes import beside
+    from qweft.comparison.executors.local_workers import local_workers
 
-    with beside(["sweep", *argv], config.executor, config.workers, Path(config.output)):
+    with local_workers(["sweep", *argv], config.executor, config.workers, Path(config.output)):
         from qweft.sweep.run import sweep
 
         page = sweep(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "sweep", *argv]))

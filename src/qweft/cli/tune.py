@@ -32,9 +32,9 @@ def run(argv: Sequence[str]) -> None:
 
         show(describe(config))
         return
-    from qweft.comparison.executors.processes import beside
+    from qweft.comparison.executors.local_workers import local_workers
 
-    with beside(["tune", *argv], config.executor, config.workers, Path(config.output)):
+    with local_workers(["tune", *argv], config.executor, config.workers, Path(config.output)):
         from qweft.comparison.tune import tune
 
         rates = tune(config, command=shlex.join(["qweft", "tune", *argv]))

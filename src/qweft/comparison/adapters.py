@@ -1,17 +1,45 @@
-"""The adapter of a method on the shared base model and off again: this package's, PEFT's, or a rival's."""
+"""The adapter of a method on the shared base model and off again: this package's, PEFT's, or another package's."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
+from peft import PeftConfig, PromptLearningConfig
 from torch import nn
 
 from qweft.adapter.attach import adapter_config, attach, detach
-from qweft.comparison.refused import check_comparable
-from qweft.comparison.rivals import attach_rival, rival_of
+from qweft.adapter.checks import closest
 from qweft.errors import QweftError
 
 LONG = 10**9
 """Steps of an adapter that is put on a model to be counted alone."""
+
+REFUSED = {
+    "ADAPTION_PROMPT": "PEFT cannot take it off a model again, and the runs of a comparison share one",
+    "FROD": "it is made from the base model's weights, and a comparison counts each method on shapes alone",
+    "MULTITASK_PROMPT_TUNING": "it needs a task number with each row",
+    "POLY": "it needs a task number with each row",
+    "SHADOW": "it adds a loss of its own to the training loss and a model of its own to the base model",
+    "SHIRA": "which entries it trains is drawn on the base model's weights, and a comparison counts on shapes alone",
+    "XLORA": "it mixes LoRA adapters that were trained before, and a comparison starts from none",
+}
+"""PEFT's other methods that are not compared, and why."""
+
+PROMPT = (
+    "it puts trained tokens before the text (prompt learning), which the held-out loss and the generation of a "
+    "comparison do not reckon with"
+)
+
+REFUSED_STARTS = {
+    "pissa": "it rewrites base weights, which the runs of a comparison share",
+    "olora": "it rewrites base weights, which the runs of a comparison share",
+    "loftq": "it rewrites base weights, which the runs of a comparison share",
+    "lora_ga": "it needs gradients collected before, and rewrites base weights",
+    "corda": "it needs activations collected before, and rewrites base weights",
+    "eva": "it needs activations collected before, and is LoRA's usual start without them",
+}
+"""LoRA's starts that are not compared, and why."""
 
 
 def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None) -> Any:
@@ -51,3 +79,95 @@ def trained(adapted: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that are trained, by name."""
     # AdaLoRA's count of ranks asks for gradients on the meta device, and only there
     return {name: p for name, p in adapted.named_parameters() if p.requires_grad and ".ranknum." not in name}
+
+
+def check_comparable(config: PeftConfig) -> None:
+    """Hold a config against the lists.
+
+    Raises:
+        QweftError: Naming the method and why it is not compared.
+    """
+    name = str(getattr(config.peft_type, "value", config.peft_type))
+    reason = REFUSED.get(name)
+    if reason is None and isinstance(config, PromptLearningConfig):
+        reason = PROMPT
+    if reason is not None:
+        raise QweftError(f"{name} cannot be compared: {reason}; leave it out")
+    start: Any = getattr(config, "init_lora_weights", None)
+    if isinstance(start, str):
+        reason = next((why for known, why in REFUSED_STARTS.items() if start.startswith(known)), None)
+        if reason is not None:
+            raise QweftError(
+                f"init_lora_weights {start!r} cannot be compared: {reason}; leave it out, or choose gaussian or "
+                "orthogonal"
+            )
+    if getattr(config, "modules_to_save", None):
+        raise QweftError(
+            f"modules_to_save {sorted(config.modules_to_save)} trains modules of the base model, which the runs of a "  # type: ignore[attr-defined]
+            "comparison share; leave it out"
+        )
+
+
+def _quantum_adapter(model: nn.Module, fields: Mapping[str, Any]) -> Any:
+    package = import_module("quantum_adapter")
+    return package.get_quantum_model(model, package.QuantumAdapterConfig(**fields))
+
+
+def _without_quantum_adapter(adapted: Any) -> Any:
+    """The package merges into the base weights or leaves its layers; so each layer that it wrapped is put back."""
+    for name, layer in adapted.adapter_layers():
+        parent, _, child = name.rpartition(".")
+        setattr(adapted.base_model.get_submodule(parent), child, layer.base)
+    return adapted.base_model
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A package whose adapters can be compared.
+
+    Args:
+        package: What is installed.
+        size: The field that a number of parameters is matched with.
+        attach: Base model and fields of the package's config to an adapted model, which has `save_pretrained`.
+        detach: That model to the base model as it was.
+    """
+
+    package: str
+    size: str
+    attach: Any
+    detach: Any
+
+
+RIVALS = {
+    # circuit states as the factors of a LoRA; their width follows from the layer, so the depth sets the size
+    "quantum-adapter": Rival("quantum-adapter", "depth", _quantum_adapter, _without_quantum_adapter),
+}
+
+
+def rival_of(specification: Mapping[str, Any]) -> Rival:
+    """The package that a specification names.
+
+    Raises:
+        QweftError: If it is not known.
+    """
+    name = str(specification["rival"])
+    if name not in RIVALS:
+        raise QweftError(f"rival {name!r} is not known{closest(name, RIVALS)}; rivals: {', '.join(RIVALS)}")
+    return RIVALS[name]
+
+
+def attach_rival(model: nn.Module, specification: Mapping[str, Any]) -> Any:
+    """The model with a rival's adapter on it.
+
+    Raises:
+        QweftError: If the package is not known or not installed, or refuses the fields or the model.
+    """
+    rival = rival_of(specification)
+    try:
+        return rival.attach(model, {key: value for key, value in specification.items() if key != "rival"})
+    except ImportError as error:
+        raise QweftError(
+            f"rival {rival.package} is not installed ({error}): pip install 'qweft[rivals]', or leave the method out"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise QweftError(f"{rival.package} refuses its adapter: {error}") from error

@@ -26,6 +26,8 @@ class Method:
         trainable_parameters: What it trains on this model.
         steps: Optimizer steps that `match_time` gave it; none means those of the training section.
         budget: What was matched, as `Run.budget`; none where nothing was.
+        rate_of: The method whose learning rate it takes over.
+        searched: Whether the search chooses its learning rate.
     """
 
     name: str
@@ -34,6 +36,13 @@ class Method:
     trainable_parameters: int
     steps: int | None = None
     budget: dict[str, Any] | None = None
+    rate_of: str | None = None
+    searched: bool = False
+
+    @property
+    def matches_time(self) -> str | None:
+        """The method whose time its training is to take."""
+        return (self.budget or {}).get("matches_time")
 
 
 def check_comparison(config: ComparisonConfig) -> None:
@@ -97,7 +106,15 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
             to_match = f" (its rank is to match {wanted})" if wanted else ""
             raise QweftError(f"methods.{name}{to_match}: {error}") from error
     return [
-        Method(name, adapters[name], _rate(config, method), counts[name], budget=_budget(method))
+        Method(
+            name,
+            adapters[name],
+            _rate(config, method),
+            counts[name],
+            budget=_budget(method),
+            rate_of=method.rate_of,
+            searched=config.search and method.learning_rate is None and method.rate_of is None,
+        )
         for name, method in config.methods.items()
     ]
 

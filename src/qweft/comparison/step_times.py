@@ -4,14 +4,15 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transformers import set_seed
 
 from qweft.comparison.adapters import put_on, take_off
-from qweft.comparison.bench import Bench, fingerprint
 from qweft.comparison.claims import claimed, done_by_any
+from qweft.comparison.context import Context, fingerprint
 from qweft.comparison.methods import Method
 from qweft.errors import QweftError
 from qweft.files import write_json
@@ -29,7 +30,7 @@ HARMLESS = 1e-6
 """A learning rate at which no method diverges; the time of a step does not depend on it."""
 
 
-def with_matched_time(bench: Bench) -> list[Method]:
+def with_matched_time(context: Context, methods: Sequence[Method], seed: int) -> list[Method]:
     """The methods, those with `match_time` with their number of steps.
 
         steps = max(1, round((steps of the other * its seconds a step + those of its bases - those of own bases)
@@ -38,17 +39,21 @@ def with_matched_time(bench: Bench) -> list[Method]:
     Measured once and kept in the output folder, so that a comparison that goes on later has the same steps, and a
     method that is added to it leaves those of the others as they are.
 
+    Args:
+        context: What the runs share.
+        methods: All methods of the comparison.
+        seed: Of the trainings that are measured.
+
     Raises:
         QweftError: If the folder's file of times cannot be read.
     """
-    pairs = {name: other for name, method in bench.config.methods.items() if (other := method.match_time) is not None}
+    pairs = {method.name: other for method in methods if (other := method.matches_time) is not None}
     if not pairs:
-        return bench.methods
-    seconds = next(found for _, found in done_by_any([lambda: _seconds(bench, pairs)], bench.executor.wait))
-    steps = steps_of(bench.config.training, len(bench.data.train))
-    return [
-        _matched(method, steps, *seconds[method.name]) if method.name in seconds else method for method in bench.methods
-    ]
+        return list(methods)
+    task = partial(_seconds, context, methods, pairs, seed)
+    seconds = next(found for _, found in done_by_any([task], context.executor.wait))
+    steps = steps_of(context.settings.training, len(context.data.train))
+    return [_matched(method, steps, *seconds[method.name]) if method.name in seconds else method for method in methods]
 
 
 def _matched(method: Method, steps: int, step: Pair, bases: Pair) -> Method:
@@ -57,27 +62,31 @@ def _matched(method: Method, steps: int, step: Pair, bases: Pair) -> Method:
     return replace(method, steps=max(1, round(left / step[0])), budget=budget)
 
 
-def _seconds(bench: Bench, pairs: Mapping[str, str]) -> dict[str, tuple[Pair, Pair]] | None:
+def _seconds(
+    context: Context, methods: Sequence[Method], pairs: Mapping[str, str], seed: int
+) -> dict[str, tuple[Pair, Pair]] | None:
     """Seconds of a step and of the bases, own and the other's, of each method with `match_time`.
 
     None while another process measures.
 
     Args:
-        bench: What the runs share.
+        context: What the runs share.
+        methods: All methods of the comparison.
         pairs: The method whose time is matched, by the method that matches it.
+        seed: Of the trainings that are measured.
     """
-    methods = {method.name: method for method in bench.methods}
-    keys = {name: _key(bench, methods[name], methods[other]) for name, other in pairs.items()}
-    path = bench.output / FILE
-    with claimed(bench.output) as ours:
+    by_name = {method.name: method for method in methods}
+    keys = {name: _key(context, by_name[name], by_name[other]) for name, other in pairs.items()}
+    path = context.output / FILE
+    with claimed(context.output) as ours:
         if not ours:
             return None
         kept = _read(path)
         missing = {name: other for name, other in pairs.items() if keys[name] not in kept}
         if missing:
-            measured = [m for m in bench.methods if m.name in {*missing, *missing.values()}]
-            bench.console.print(f"measuring a step of {', '.join(m.name for m in measured)}", highlight=False)
-            found = bench.executor.call(bench, _measure, measured)
+            measured = [m for m in methods if m.name in {*missing, *missing.values()}]
+            context.console.print(f"measuring a step of {', '.join(m.name for m in measured)}", highlight=False)
+            found = context.executor.call(context, _measure, measured, seed)
             for name, other in missing.items():
                 (step, bases), (its_step, its_bases) = found[name], found[other]
                 seconds = {"seconds": [step, its_step], "basis_seconds": [bases, its_bases]}
@@ -92,16 +101,16 @@ def _pairs(entry: Mapping[str, Any]) -> tuple[Pair, Pair]:
     return (float(step), float(its_step)), (float(bases), float(its_bases))
 
 
-def _key(bench: Bench, own: Method, other: Method) -> str:
+def _key(context: Context, own: Method, other: Method) -> str:
     """A hash of what the time of a step depends on: not of rates, seeds, numbers of steps or other methods."""
-    training = bench.config.training
+    training = context.settings.training
     work: list[Any] = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
     if training.basis_rows != FIRST_BASIS_ROWS:
         work.append(training.basis_rows)
     # entries that are newer than some files of times, and left out where they are not used
     what_more = ("packing", "device", "noise", "noise_scale", "shots", "gradient")
     work += [{name: value} for name, value in training.decides().items() if name in what_more]
-    return fingerprint(bench, {"work": work, "adapters": [own.adapter, other.adapter]})
+    return fingerprint(context, {"work": work, "adapters": [own.adapter, other.adapter]})
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
@@ -121,11 +130,11 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     )
 
 
-def _measure(bench: Bench, methods: Sequence[Method]) -> dict[str, Pair]:
+def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str, Pair]:
     found: dict[str, list[Fit]] = {method.name: [] for method in methods}
     for number in range(ROUNDS + 1):
         for method in methods:
-            fitted = _fit(bench, method)
+            fitted = _fit(context, method, seed)
             if number:  # the first round compiles and fills caches
                 found[method.name].append(fitted)
     return {
@@ -137,11 +146,11 @@ def _measure(bench: Bench, methods: Sequence[Method]) -> dict[str, Pair]:
     }
 
 
-def _fit(bench: Bench, method: Method) -> Fit:
-    budget = replace(bench.config.training, max_steps=STEPS, learning_rate=HARMLESS, seed=bench.config.seeds[0])
-    set_seed(budget.seed)
-    adapted = put_on(bench.loaded.model, method.adapter, STEPS)
+def _fit(context: Context, method: Method, seed: int) -> Fit:
+    budget = replace(context.settings.training, max_steps=STEPS, learning_rate=HARMLESS, seed=seed)
+    set_seed(seed)
+    adapted = put_on(context.loaded.model, method.adapter, STEPS)
     try:
-        return fit(adapted, bench.data.train, bench.loaded.tokenizer.pad_token_id, budget, f"{method.name}, timing")
+        return fit(adapted, context.data.train, context.loaded.tokenizer.pad_token_id, budget, f"{method.name}, timing")
     finally:
         take_off(adapted, method.adapter)

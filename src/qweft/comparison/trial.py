@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,24 +11,28 @@ from typing import Any
 from transformers import set_seed
 
 from qweft.comparison.adapters import put_on, take_off
-from qweft.comparison.bench import Bench, checksum, fingerprint
 from qweft.comparison.claims import claimed
-from qweft.comparison.inspected import inspected, inspected_from, of_a_kind_that_is_measured
+from qweft.comparison.context import Context, checksum, fingerprint
 from qweft.comparison.methods import Method
 from qweft.comparison.results import BASE, Run
+from qweft.data.collate import Collator
 from qweft.data.conversation import Conversation
 from qweft.data.report import fingerprint as fingerprint_of
+from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.answers import Answer, generate_answers
-from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
+from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
+from qweft.models.load import LoadedModel
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, steps_of
 from qweft.training.run import save_adapter, weights_bytes
 
 RECORD = "run.json"
 ADAPTER = "adapter"
+INSPECTED_ROWS = 4
+"""So many validation rows are read for an inspection, in one batch."""
 
 
 def run_folder(output: Path, method: str, seed: int) -> Path:
@@ -37,7 +41,7 @@ def run_folder(output: Path, method: str, seed: int) -> Path:
 
 
 def run_trial(
-    bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, folder: Path, keep_adapter: bool = True
+    context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool = True
 ) -> Run | None:
     """The run's record: read where it is finished, else made; none while another process makes it.
 
@@ -45,45 +49,40 @@ def run_trial(
     with `inspect` the inspection that it lacks, of its saved adapter.
 
     Args:
-        bench: What the runs share, with the executor that makes them.
+        context: What the runs share, with the executor that makes them.
         method: None is the untouched base model.
         seed: The run's seed.
-        judging: The rows that it is judged on.
         folder: The run's own.
         keep_adapter: Whether the trained adapter is saved there.
 
     Raises:
         QweftError: If the folder holds a run of another configuration, or a record that cannot be read.
     """
-    return bench.executor.run(bench, method, seed, judging, folder, keep_adapter)
+    return context.executor.run(context, method, seed, folder, keep_adapter)
 
 
-def finished_trial(
-    bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, folder: Path
-) -> Run | None:
+def finished_trial(context: Context, method: Method | None, seed: int, folder: Path) -> Run | None:
     """The record of a run that is finished with all that is asked of it; else none. As `run_trial`."""
-    finished = _finished(folder, _fingerprint(bench, method, seed, judging), method)
-    if finished is None or _lacks_inspection(bench, method, finished, folder):
+    finished = _finished(folder, _fingerprint(context, method, seed), method)
+    if finished is None or _lacks_inspection(context, method, finished, folder):
         return None
     return finished
 
 
-def trial_here(
-    bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, folder: Path, keep_adapter: bool
-) -> Run | None:
+def trial_here(context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
     """As `run_trial`, in this process."""
-    finished = finished_trial(bench, method, seed, judging, folder)
+    finished = finished_trial(context, method, seed, folder)
     if finished is not None:
         return finished
-    key = _fingerprint(bench, method, seed, judging)
+    key = _fingerprint(context, method, seed)
     with claimed(folder) as ours:
         if not ours:
             return None
         finished = _finished(folder, key, method)  # another process may have finished it since the first look
         if finished is None:
-            return _make(bench, method, seed, judging, folder, keep_adapter, key)
-        if method is not None and _lacks_inspection(bench, method, finished, folder):
-            return _with_inspection(bench, method, finished, folder)
+            return _make(context, method, seed, folder, keep_adapter, key)
+        if method is not None and _lacks_inspection(context, method, finished, folder):
+            return _with_inspection(context, method, finished, folder)
         return finished
 
 
@@ -111,75 +110,79 @@ def read_record(record: Path) -> tuple[dict[str, Any], Run]:
         ) from error
 
 
-def _lacks_inspection(bench: Bench, method: Method | None, run: Run, folder: Path) -> bool:
+def _lacks_inspection(context: Context, method: Method | None, run: Run, folder: Path) -> bool:
     """Whether `inspect` asks for what this finished run has not, and its adapter is there to be measured."""
-    wanted = bench.config.inspect and run.seed == min(bench.config.seeds) and run.inspection is None
-    if not wanted or method is None or not of_a_kind_that_is_measured(method.adapter):
+    wanted = context.settings.inspect and run.seed == context.settings.first_seed and run.inspection is None
+    if not wanted or method is None or not _can_be_inspected(method.adapter):
         return False
     return (folder / ADAPTER).is_dir()
 
 
-def _with_inspection(bench: Bench, method: Method, run: Run, folder: Path) -> Run:
+def _with_inspection(context: Context, method: Method, run: Run, folder: Path) -> Run:
     """The finished run with the inspection of its saved adapter, also written to its record."""
-    run = replace(run, inspection=inspected_from(folder / ADAPTER, bench.loaded, method, bench.data.validation))
+    run = replace(run, inspection=_inspected_from(folder / ADAPTER, context.loaded, method, context.data.validation))
     write_json(folder / RECORD, {**read_record(folder / RECORD)[0], "run": run.to_json()})
     return run
 
 
 def _make(
-    bench: Bench,
+    context: Context,
     method: Method | None,
     seed: int,
-    judging: EvaluationConfig,
     folder: Path,
     keep_adapter: bool,
     key: str,
 ) -> Run:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     try:
-        run = _judged(bench, method, seed, judging, folder if keep_adapter else None)
+        run = _judged(context, method, seed, folder if keep_adapter else None)
     except DivergedError as error:  # an outcome like any other: the method failed at this rate and seed
-        run = _record(bench, method, seed, None, None, [], error.curve)
-    if checksum(bench.loaded.model) != bench.base_checksum:
+        run = _record(context, method, seed, None, None, [], error.curve)
+    if checksum(context.loaded.model) != context.base_checksum:
         raise QweftError(
             f"methods.{method.name if method else BASE} changes the base model (modules_to_save, or a start that "
             "rewrites base weights), which the runs of a comparison share; leave that out"
         )
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
-    config = {} if method is None else asdict(_run_config(bench, method, seed, judging))
+    config = {} if method is None else asdict(_run_config(context, method, seed))
     write_json(folder / RECORD, {"fingerprint": key, "run": run.to_json(), "config": config})
     return run
 
 
-def _run_config(bench: Bench, method: Method, seed: int, judging: EvaluationConfig) -> RunConfig:
+def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
     """The run as `qweft train` would be told it, so that `qweft evaluate` finds its model and data."""
-    model, data = bench.config.model, bench.config.data
-    return RunConfig(model, data, method.adapter, _budget(bench, method, seed), judging, output=bench.config.output)
+    settings = context.settings
+    training = _budget(context, method, seed)
+    return RunConfig(
+        settings.model, settings.data, method.adapter, training, settings.evaluation, output=settings.output
+    )
 
 
-def _fingerprint(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig) -> str:
+def _fingerprint(context: Context, method: Method | None, seed: int) -> str:
     """A hash of everything that decides what the run gives."""
     decides = {
-        "judging": judging.compared() | _elsewhere(bench, judging),
-        "training": None if method is None else _budget(bench, method, seed).decides(),
+        "judging": context.settings.evaluation.compared() | _elsewhere(context),
+        "training": None if method is None else _budget(context, method, seed).decides(),
         "adapter": None if method is None else method.adapter,
     }
-    return fingerprint(bench, decides)
+    return fingerprint(context, decides)
 
 
-def _elsewhere(bench: Bench, judging: EvaluationConfig) -> dict[str, Any]:
+def _elsewhere(context: Context) -> dict[str, Any]:
     """What the other rows are, where the loss on them is asked for."""
-    return {"elsewhere": fingerprint_of({"elsewhere": bench.elsewhere})} if judging.forgetting else {}
+    if not context.settings.evaluation.forgetting:
+        return {}
+    return {"elsewhere": fingerprint_of({"elsewhere": list(context.elsewhere)})}
 
 
-def _budget(bench: Bench, method: Method, seed: int) -> TrainingConfig:
-    training = bench.config.training
+def _budget(context: Context, method: Method, seed: int) -> TrainingConfig:
+    training = context.settings.training
     steps = training.max_steps if method.steps is None else method.steps
     return replace(training, learning_rate=method.learning_rate, seed=seed, max_steps=steps)
 
 
-def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationConfig, keep: Path | None) -> Run:
-    loaded, data = bench.loaded, bench.data
+def _judged(context: Context, method: Method | None, seed: int, keep: Path | None) -> Run:
+    loaded, data, judging = context.loaded, context.data, context.settings.evaluation
     pad = loaded.tokenizer.pad_token_id
     rows, texts = data.test, data.test_conversations
     if judging.split == "validation":
@@ -187,7 +190,7 @@ def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationC
     model, fitted = loaded.model, None
     if method is not None:
         set_seed(seed)
-        budget = _budget(bench, method, seed)
+        budget = _budget(context, method, seed)
         model = put_on(loaded.model, method.adapter, steps_of(budget, len(data.train)))
         try:
             fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}")
@@ -195,22 +198,22 @@ def _judged(bench: Bench, method: Method | None, seed: int, judging: EvaluationC
             take_off(model, method.adapter)
             raise
     found = held_out_loss(model, rows, pad, judging.batch_size)
-    first = seed == min(bench.config.seeds)
+    first = seed == context.settings.first_seed
     shown = texts[: judging.answers] if first else []
     answers = generate_answers(model, data.tokenizer, shown, judging.max_new_tokens) if shown else []
     forgetting = None
     if judging.forgetting is not None:
-        there = held_out_loss(model, bench.elsewhere, pad, judging.batch_size)
+        there = held_out_loss(model, context.elsewhere, pad, judging.batch_size)
         forgetting = {"source": judging.forgetting, "loss": there.loss, "row_losses": _rows(there)}
     inspection, size = None, None
     if method is not None:
-        if bench.config.inspect and first:
-            inspection = inspected(model, method, data.validation, pad)
+        if context.settings.inspect and first:
+            inspection = _inspected(model, method, data.validation, pad)
         if keep is not None:
             save_adapter(model, keep / ADAPTER)
             size = weights_bytes(keep / ADAPTER)
         take_off(model, method.adapter)
-    run = _record(bench, method, seed, fitted, found, answers, fitted.curve if fitted else ())
+    run = _record(context, method, seed, fitted, found, answers, fitted.curve if fitted else ())
     return replace(
         run, inspection=inspection, eval_row_groups=_groups(texts), adapter_bytes=size, forgetting=forgetting
     )
@@ -227,7 +230,7 @@ def _groups(texts: Sequence[Conversation]) -> tuple[int, ...]:
 
 
 def _record(
-    bench: Bench,
+    context: Context,
     method: Method | None,
     seed: int,
     fitted: Fit | None,
@@ -236,8 +239,8 @@ def _record(
     curve: tuple[tuple[int, float], ...],
 ) -> Run:
     return Run(
-        model=bench.loaded.source.name,
-        data=bench.config.data.source,
+        model=context.loaded.source.name,
+        data=context.settings.data.source,
         method=BASE if method is None else method.name,
         seed=seed,
         trainable_parameters=0 if method is None else method.trainable_parameters,
@@ -255,3 +258,44 @@ def _record(
         eval_row_losses=_rows(found) if found else (),
         budget=method.budget if method else None,
     )
+
+
+def _can_be_inspected(adapter: Mapping[str, Any]) -> bool:
+    """Whether a specification is this package's or a plain LoRA's, as far as it tells by itself."""
+    kind = str(adapter.get("peft_type")).upper()
+    plain_lora = kind == "LORA" and not adapter.get("use_dora") and not adapter.get("lora_bias")
+    return "preset" in adapter or kind == "QWTHN" or plain_lora
+
+
+def _inspected(model: Any, method: Method, rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Any] | None:
+    """The inspection as JSON holds it; none where nothing of the adapter can be measured.
+
+    That is an adapter of another kind, one without a linear layer that is this package's or a plain LoRA's (LoRA on
+    embeddings), and one whose layers none of the rows reaches: all of these are runs like any other.
+    """
+    if not _can_be_inspected(method.adapter):
+        return None
+    from qweft.analysis.inspect import inspect_adapter  # here: few comparisons ask for it
+
+    try:
+        found: dict[str, Any] = inspect_adapter(
+            model, [Collator(pad_token_id)(rows[:INSPECTED_ROWS])], "default"
+        ).to_json()
+    except QweftError:
+        return None
+    return found
+
+
+def _inspected_from(
+    folder: Path, loaded: LoadedModel, method: Method, rows: Sequence[Encoded]
+) -> dict[str, Any] | None:
+    """The inspection of an adapter that was saved, put on the shared base model and taken off again.
+
+    Raises:
+        QweftError: If the folder holds no adapter that fits the model.
+    """
+    model = put_saved_on(loaded, folder)
+    try:
+        return _inspected(model, method, rows, loaded.tokenizer.pad_token_id)
+    finally:
+        take_off(model, method.adapter)

@@ -1,28 +1,33 @@
 """Each method's learning rate, chosen on the validation rows: `qweft tune`, and before the runs of `qweft compare`."""
 
+import math
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
 
-from qweft.comparison.bench import Bench, set_up
+from qweft.comparison.claims import done_by_any
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.methods import Method, check_comparison, resolve_methods
-from qweft.comparison.search import EXTENSIONS, search, search_table, searched
+from qweft.comparison.context import Context
+from qweft.comparison.executors.set_up import set_up
+from qweft.comparison.methods import Method
+from qweft.comparison.plan import Grid, resolve_search
 from qweft.comparison.step_times import with_matched_time
+from qweft.comparison.terminal import search_plan, search_table
+from qweft.comparison.trial import run_trial
 from qweft.data.load import load_data
-from qweft.files import check_can_be_written, write_json
-from qweft.models.load import load_model
-from qweft.plural import many
+from qweft.files import write_json
 from qweft.training.loop import steps_of
 
 FILE = "learning_rates.json"
 FOLDER = "search"
 """In a comparison's output: the runs of its search."""
+
+EXTENSIONS = 3
+"""So often the grid grows beyond an end at which the best rate lies."""
 
 
 def describe(config: ComparisonConfig) -> Group:
@@ -31,33 +36,13 @@ def describe(config: ComparisonConfig) -> Group:
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    config = _judged_on_validation(config)
-    check_comparison(config)
-    check_can_be_written(Path(config.output))
-    shapes = load_model(replace(config.model, device="meta"))
-    methods = [m for m in resolve_methods(config, shapes.model) if config.methods[m.name].rate_of is None]
-    data = load_data(config.data, shapes.tokenizer) if shapes.tokenizer is not None else None
-    rates = sorted({float(rate) for rate in config.rates})
-    table = Table(title=f"{config.model.name} on {config.data.source}, judged on its validation rows")
-    table.add_column("method")
-    table.add_column("parameters", justify="right")
-    table.add_column("rates")
-    for method in methods:
-        table.add_row(method.name, f"{method.trainable_parameters:,}", ", ".join(f"{rate:g}" for rate in rates))
-    steps = config.search_steps
-    if steps is None and data is not None:
-        steps = steps_of(config.training, len(data.train))
-    count = len(methods) * len(rates) * config.search_seeds
-    said = f"{many(count, 'training')} of {many(steps, 'step') if steps is not None else 'all steps'}" + (
-        f"; where the best rate lies at an end of the grid, up to {EXTENSIONS * config.search_seeds} more of a method"
-    )
-    return Group(table, Text(said))
-
-
-def _judged_on_validation(config: ComparisonConfig) -> ComparisonConfig:
-    """`search` and `inspect` belong to the runs of a comparison, of which a search alone makes none."""
-    judging = replace(config.evaluation, split="validation", forgetting=None)
-    return replace(config, evaluation=judging, search=False, inspect=False)
+    plan = resolve_search(config, dry=True)
+    methods, settings, grid = _with_own_rate(plan.methods), plan.settings, plan.grid
+    if plan.shapes.tokenizer is not None:
+        data = load_data(settings.data, plan.shapes.tokenizer)
+        grid = replace(grid, steps=grid.steps or steps_of(settings.training, len(data.train)))
+    title = f"{settings.model.name} on {settings.data.source}, judged on its validation rows"
+    return search_plan(title, methods, grid, EXTENSIONS)
 
 
 def tune(config: ComparisonConfig, command: str) -> Path:
@@ -69,34 +54,154 @@ def tune(config: ComparisonConfig, command: str) -> Path:
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    bench = set_up(_judged_on_validation(config), Console())
-    path = bench.output / FILE
-    with closing(bench.executor):
-        methods = [m for m in with_matched_time(bench) if config.methods[m.name].rate_of is None]
-        found = search(bench, methods, lambda found: write_json(path, {"command": command, "methods": found}))
-    bench.console.print(search_table(found))
+    console = Console()
+    plan = resolve_search(config)
+    context = set_up(plan.settings, plan.executor, plan.workers, console)
+    path = context.output / FILE
+    with closing(context.executor):
+        methods = _with_own_rate(with_matched_time(context, plan.methods, plan.seeds[0]))
+        found = search(
+            context, methods, plan.grid, lambda found: write_json(path, {"command": command, "methods": found})
+        )
+    console.print(search_table(found))
     return path
 
 
-def with_searched_rates(bench: Bench) -> tuple[list[Method], dict[str, Any] | None]:
-    """The methods with the learning rates of the search, and what `results["search"]` says; none without a search.
+def _with_own_rate(methods: Sequence[Method]) -> list[Method]:
+    return [method for method in methods if method.rate_of is None]
+
+
+def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid) -> tuple[list[Method], dict[str, Any]]:
+    """The methods with the learning rates of the search, and what `results["search"]` says.
 
     A method with a learning rate of its own keeps it: {"given": rate}. One that takes over another's says whose:
     {"rate_of": name}.
+
+    Args:
+        context: What the runs share; the search has a folder of its own in the output.
+        methods: All of the comparison.
+        grid: What is tried.
     """
-    config = bench.config
-    if not config.search:
-        return bench.methods, None
-    output = bench.output / FOLDER
-    apart = replace(bench, config=replace(config, output=str(output)))
-    found = search(apart, searched(config, bench.methods), lambda found: write_json(output / FILE, {"methods": found}))
+    output = context.output / FOLDER
+    apart = replace(context, settings=replace(context.settings, output=str(output)))
+    asked = [method for method in methods if method.searched]
+    found = search(apart, asked, grid, lambda found: write_json(output / FILE, {"methods": found}))
     if found:
-        bench.console.print(search_table(found))
-    methods, told = [], {}
-    for method in bench.methods:
-        source = config.methods[method.name].rate_of
+        context.console.print(search_table(found))
+    made, told = [], {}
+    for method in methods:
+        source = method.rate_of
         rate = found[source or method.name]["best"] if (source or method.name) in found else method.learning_rate
-        methods.append(replace(method, learning_rate=rate))
+        made.append(replace(method, learning_rate=rate))
         given = {"given": rate} if source is None else {"rate_of": source}
         told[method.name] = found.get(method.name) or {**given, "best": rate, "validation_loss": {}}
-    return methods, told
+    return made, told
+
+
+def search(
+    context: Context, methods: Sequence[Method], grid: Grid, kept: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Train methods at every rate, judge on the validation rows, choose the lowest loss.
+
+    The test rows are not looked at. Where the best rate lies at an end of the grid, the grid grows beyond it by its own
+    ratio, up to three times, so that a method is not held back by the grid. Finished runs are kept and not repeated;
+    several processes with one output share them.
+
+    Args:
+        context: What the runs share; its output is the search's own folder.
+        methods: Those whose rate is looked for.
+        grid: What is tried.
+        kept: Is given all that is found so far, whenever a method is finished.
+
+    Returns:
+        {method: {"best", "at_end_of_grid", "validation_loss": {rate: loss}, "steps", "seeds", "trainable_parameters"}};
+        the loss of a rate at which the training diverged is infinite.
+    """
+    settings = context.settings
+    judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
+    context = replace(context, settings=replace(settings, evaluation=judging, inspect=False))
+    searches = [Search(context, _shortened(context, method, grid.steps), grid) for method in methods]
+    found: dict[int, dict[str, Any]] = {}
+    for place, entry in done_by_any([each.advance for each in searches], context.executor.wait):
+        found[place] = entry
+        kept({methods[at].name: found[at] for at in sorted(found)})
+    return {methods[at].name: found[at] for at in sorted(found)}
+
+
+def _shortened(context: Context, method: Method, wanted: int | None) -> Method:
+    """The method with the steps of the search: more or fewer by the same ratio where `match_time` gave it its own."""
+    whole = steps_of(context.settings.training, len(context.data.train))
+    own = whole if method.steps is None else method.steps
+    return replace(method, steps=own if wanted is None else max(1, round(wanted * own / whole)))
+
+
+@dataclass
+class Search:
+    """One method's way through the rates.
+
+    Args:
+        context: What the runs share.
+        method: The method, with the steps of the search.
+        grid: What is tried at first.
+        losses: Validation loss by rate, as far as it is known.
+        beyond: The rates by which the grid has grown.
+    """
+
+    context: Context
+    method: Method
+    grid: Grid
+    losses: dict[float, float] = field(default_factory=dict)
+    beyond: list[float] = field(default_factory=list)
+
+    def advance(self) -> dict[str, Any] | None:
+        """What was found; none while other processes are at rates that it needs."""
+        while waiting := self._waiting():
+            before = len(self.losses)
+            for rate in waiting:
+                self._try(rate)
+            if len(self.losses) == before:
+                return None
+        best = self._best()
+        return {
+            "best": best,
+            "at_end_of_grid": best in (min(self.losses), max(self.losses)),
+            # all digits: rates may differ in the last of them
+            "validation_loss": {repr(rate): self.losses[rate] for rate in sorted(self.losses)},
+            "steps": self.method.steps,
+            "seeds": list(self.grid.seeds),
+            "trainable_parameters": self.method.trainable_parameters,
+        }
+
+    def _waiting(self) -> list[float]:
+        """The rates of the grid that have no loss yet; where all have one, the next beyond the end that is best."""
+        untried = [rate for rate in (*self.grid.rates, *self.beyond) if rate not in self.losses]
+        if untried or len(self.beyond) == EXTENSIONS:
+            return untried
+        best, highest = self._best(), max(self.losses)
+        if best not in (min(self.losses), highest):
+            return []
+        low, high, count = self.grid.rates[0], self.grid.rates[-1], len(self.grid.rates)
+        ratio = (high / low) ** (1 / (count - 1)) if count > 1 else math.sqrt(10)
+        self.beyond.append(float(f"{best * ratio if best == highest else best / ratio:.1e}"))
+        return self.beyond[-1:]
+
+    def _best(self) -> float:
+        return min(sorted(self.losses), key=lambda rate: self.losses[rate])
+
+    def _try(self, rate: float) -> None:
+        losses = [self._validation_loss(rate, seed) for seed in self.grid.seeds]
+        known = [loss for loss in losses if loss is not None]
+        if len(known) < len(losses):
+            return
+        self.losses[rate] = math.fsum(known) / len(known)
+        self.context.console.print(
+            f"{self.method.name}, learning rate {rate}: validation loss {self.losses[rate]:.4f}", highlight=False
+        )
+
+    def _validation_loss(self, rate: float, seed: int) -> float | None:
+        folder = self.context.output / f"{self.method.name}-{rate!r}-{seed}"
+        method = replace(self.method, learning_rate=rate)
+        run = run_trial(self.context, method, seed, folder, keep_adapter=False)
+        if run is None:
+            return None
+        return math.inf if run.eval_loss is None else run.eval_loss

@@ -12,22 +12,21 @@ from typing import Any
 
 from rich.console import Console
 
-from qweft.comparison.bench import Bench, load_bench
 from qweft.comparison.claims import done_by_any
-from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.context import Context, RunSettings
+from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import run_trial
-from qweft.environment import environment
 from qweft.errors import QweftError
 from qweft.files import check_writable
 from qweft.models.load import load_model
 from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.fitting import Fitting
-from qweft.sweep.judge import tested
 from qweft.sweep.outcome import Outcome, Trial, best_of
 from qweft.sweep.proposals import Known, draw, propose
+from qweft.sweep.score import tested
 from qweft.sweep.space import Axis, Point, axes_of, key_of, resolved, said
 from qweft.sweep.store import Store
 from qweft.sweep.write import lines, write
@@ -46,7 +45,7 @@ class Sweep:
 
     Args:
         config: The sweep.
-        bench: What the trials share.
+        context: What the trials share.
         axes: Of the space.
         fitting: Which configurations may be trained.
         store: What was proposed.
@@ -55,7 +54,7 @@ class Sweep:
     """
 
     config: SweepConfig
-    bench: Bench
+    context: Context
     axes: list[Axis]
     fitting: Fitting
     store: Store
@@ -64,7 +63,7 @@ class Sweep:
 
     def base(self) -> Run | None:
         """The untouched model's run; none while another process makes it."""
-        return run_trial(self.bench, None, self.config.training.seed, self.bench.config.evaluation, self._folder(None))
+        return run_trial(self.context, None, self.config.training.seed, self._folder(None))
 
     def advance(self, number: int) -> Trial | Ended | None:
         """The finished trial; none while it, or one that its proposal waits for, is being made."""
@@ -74,8 +73,8 @@ class Sweep:
         adapter, training = resolved(self.config, point)
         parameters = self.fitting.parameters(point)
         method = Method(f"trial-{number:03d}", adapter, training.learning_rate, parameters)
-        bench = replace(self.bench, config=replace(self.bench.config, training=training))
-        run = run_trial(bench, method, training.seed, bench.config.evaluation, self._folder(number))
+        context = replace(self.context, settings=replace(self.context.settings, training=training))
+        run = run_trial(context, method, training.seed, self._folder(number))
         if run is None:
             return None
         with self.store.alone():
@@ -115,7 +114,7 @@ class Sweep:
         return math.fsum(trial.run.seconds or 0.0 for trial in self.trials.values()) >= self.config.seconds
 
     def _folder(self, number: int | None) -> Path:
-        return self.bench.output / ("base" if number is None else f"trial-{number:03d}")
+        return self.context.output / ("base" if number is None else f"trial-{number:03d}")
 
 
 def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
@@ -136,17 +135,17 @@ def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
     axes = axes_of(config)
     fitting = Fitting(config, load_model(replace(config.model, device="meta")).model)
     check_something_fits(config, axes, fitting)
-    bench = load_bench(shared(config), [], console)
-    with closing(bench.executor):
-        store = Store(bench.output, axes, _decides(bench, config))
-        here = Sweep(config, bench, axes, fitting, store)
+    context = set_up(shared(config), config.executor, config.workers, console)
+    with closing(context.executor):
+        store = Store(context.output, axes, _decides(context, config))
+        here = Sweep(config, context, axes, fitting, store)
         base = _made(here, console)
         trials = [here.trials[number] for number in sorted(here.trials)]
         best = best_of(trials)
         test = None
-        if best is not None and bench.data.test:
-            task = partial(tested, bench, best.run.adapter or {}, bench.output / f"trial-{best.number:03d}")
-            test = next(found for _, found in done_by_any([task], bench.executor.wait))
+        if best is not None and context.data.test:
+            task = partial(tested, context, best.run.adapter or {}, context.output / f"trial-{best.number:03d}")
+            test = next(found for _, found in done_by_any([task], context.executor.wait))
     found = Outcome(
         title=f"{config.model.name} on {config.data.source}: {len(trials)} trials",
         axes=axes,
@@ -156,9 +155,9 @@ def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
         refused=store.refused(len(trials)),
         ended=_said(here.ended, len(trials)),
         config_yaml=config_yaml,
-        environment=_environment(bench, command),
+        environment=context.environment(command),
     )
-    page = write(found, bench.output)
+    page = write(found, context.output)
     for line in lines(found):
         console.print(line, highlight=False, markup=False)
     return page
@@ -173,7 +172,7 @@ def _made(here: Sweep, console: Console) -> Run:
     """Make everything; the untouched model's run."""
     base, begun = None, time.perf_counter()
     tasks: list[Any] = [here.base, *(partial(here.advance, number) for number in range(here.config.trials))]
-    for _, found in done_by_any(tasks, here.bench.executor.wait):
+    for _, found in done_by_any(tasks, here.context.executor.wait):
         if isinstance(found, Run):
             base = found
         if not isinstance(found, Trial):
@@ -192,17 +191,15 @@ def _made(here: Sweep, console: Console) -> Run:
     return base
 
 
-def shared(config: SweepConfig) -> ComparisonConfig:
-    """What the trials share, as a comparison without methods."""
-    return ComparisonConfig(
-        methods={},
+def shared(config: SweepConfig) -> RunSettings:
+    """What the trials share, as the runs of a comparison do: they are judged on the validation rows."""
+    return RunSettings(
         model=config.model,
         data=config.data,
         training=config.training,
         evaluation=replace(config.evaluation, split="validation", answers=0, forgetting=None),
-        seeds=[config.training.seed],
-        executor=config.executor,
-        workers=config.workers,
+        first_seed=config.training.seed,
+        inspect=False,
         output=config.output,
     )
 
@@ -220,26 +217,16 @@ def check_something_fits(config: SweepConfig, axes: list[Axis], fitting: Fitting
         raise QweftError(f"no configuration of the space can be trained{limit}; {values}: {fitting.reason(some)}")
 
 
-def _decides(bench: Bench, config: SweepConfig) -> str:
+def _decides(context: Context, config: SweepConfig) -> str:
     """A hash of all that the outcome of a trial follows from, but not of how many there are and who makes them."""
     decides = {
-        "model": [bench.loaded.source.origin, str(bench.loaded.dtype), bench.loaded.device.type],
-        "data": bench.data.report.fingerprint,
+        "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
+        "data": context.data.report.fingerprint,
         "training": config.training.decides(),
-        "evaluation": asdict(bench.config.evaluation),
+        "evaluation": asdict(context.settings.evaluation),
         "adapter": config.adapter,
         "space": asdict(config.space),
         "budget": config.max_parameters,
         "sampler": [config.sampler, config.at_once, config.seed],
     }
     return hashlib.sha256(key_of(decides).encode()).hexdigest()
-
-
-def _environment(bench: Bench, command: str) -> dict[str, Any]:
-    return environment(
-        model_origin=bench.loaded.source.origin,
-        data_fingerprint=bench.data.report.fingerprint,
-        command=command,
-        device=str(bench.loaded.device),
-        dtype=str(bench.loaded.dtype).removeprefix("torch."),
-    )

@@ -4,52 +4,26 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from qweft.comparison.bench import Bench
 from qweft.comparison.claims import SECONDS_BETWEEN_LOOKS, claimed, sleep
-from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.context import Context, RunSettings
 from qweft.comparison.executors.worker import Worker, read_files, write_files
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import RECORD, finished_trial
-from qweft.data.load import load_data
+from qweft.data.load import Data
+from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.forgetting import other_rows
 from qweft.extras import require
-from qweft.models.load import load_model
 
 SECONDS_TO_ANSWER = 20
 """A cluster that does not take a connection for so long is not there."""
 
 LOST = 3
 """So often in all an actor may be lost, with its machine or its memory, before that is an error."""
-
-
-def bench_on_ray(config: ComparisonConfig, methods: list[Method], console: Console) -> Bench:
-    """The bench of a process that makes no run itself: of the base model it has shapes and tokenizer alone.
-
-    Raises:
-        QweftError: If the model or the data cannot be loaded, there or here, or there is no cluster.
-    """
-    shapes = load_model(replace(config.model, device="meta"))
-    data = load_data(config.data, shapes.tokenizer)
-    console.print(data.report.describe(), highlight=False)
-    elsewhere = other_rows(config.evaluation, config.data, shapes.tokenizer)
-    executor = OnRay(config)
-    try:
-        dtype, device, checksum = executor.start(config, data, elsewhere)
-    except BaseException:
-        executor.close()
-        raise
-    console.print(f"model {shapes.source.origin}, {dtype}, {device}, on {executor.workers} Ray actors", highlight=False)
-    loaded = replace(shapes, dtype=dtype, device=device)
-    return Bench(config, loaded, data, methods, console, checksum, executor, elsewhere)
 
 
 @dataclass
@@ -73,19 +47,20 @@ class OnRay:
     The process that asks has all files: rows go to the actors, records and adapters come back.
 
     Args:
-        config: Its `workers` are the actors; none means one for each GPU, or for each machine where there are none.
+        device: The base model's, as in its config.
+        workers: The actors; `None` means one for each GPU, or for each machine where there are none.
 
     Raises:
         QweftError: If Ray is not installed, the cluster does not answer, or it has not enough for so many actors.
     """
 
-    def __init__(self, config: ComparisonConfig):
+    def __init__(self, device: str, workers: int | None):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
         self.ray = require("ray", "ray", "--executor ray")
         self.ours = not self.ray.is_initialized()
         if self.ours:
-            self._connect(config.workers or 1)
-        self.workers, self.resources = self._share(config)
+            self._connect(workers or 1)
+        self.workers, self.resources = self._share(device, workers)
         self.tasks: dict[Path, Task] = {}
         self.starting: dict[Any, Any] = {}
         self.idle: list[Any] = []
@@ -107,13 +82,13 @@ class OnRay:
                 f"({str(error).splitlines()[0][:200]}); set RAY_ADDRESS to that of a running one"
             ) from error
 
-    def _share(self, config: ComparisonConfig) -> tuple[int, dict[str, Any]]:
+    def _share(self, device: str, wanted: int | None) -> tuple[int, dict[str, Any]]:
         """How many actors there are, and what each of them takes."""
         machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         cores = sum(int(machine.get("CPU", 0)) for machine in machines)
         gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
-        on_gpus = gpus > 0 and (config.model.device == "auto" or config.model.device.startswith("cuda"))
-        workers = config.workers or (gpus if on_gpus else len(machines))
+        on_gpus = gpus > 0 and (device == "auto" or device.startswith("cuda"))
+        workers = wanted or (gpus if on_gpus else len(machines))
         places, what = (gpus, "GPUs") if on_gpus else (cores, "cores")
         if workers > places:
             raise QweftError(f"--workers {workers}: the Ray cluster has {places} {what}; give at most so many")
@@ -122,9 +97,9 @@ class OnRay:
         threads = min(max(1, each), int(os.environ.get("OMP_NUM_THREADS") or each or 1))
         return workers, {"num_cpus": threads, "num_gpus": 1 if on_gpus else 0}
 
-    def start(self, config: ComparisonConfig, data: Any, elsewhere: list[Any]) -> Any:
+    def start(self, settings: RunSettings, data: Data, elsewhere: list[Encoded]) -> Any:
         """Start the actors; type, device and checksum of the base model, as soon as the first has loaded it."""
-        self.shared = (config, self.ray.put(data), self.ray.put(elsewhere))
+        self.shared = (settings, self.ray.put(data), self.ray.put(elsewhere))
         for _ in range(self.workers):
             self._begin()
         first = next(iter(self.ray.wait(list(self.starting))[0]))
@@ -132,38 +107,30 @@ class OnRay:
             return self._told(first)
         except self.ray.exceptions.RayActorError as error:
             raise QweftError(
-                f"a Ray actor was lost while it loaded {config.model.name} ({str(error).splitlines()[0][:200]}); where "
-                "memory is short, give fewer --workers"
+                f"a Ray actor was lost while it loaded {settings.model.name} ({str(error).splitlines()[0][:200]}); "
+                "where memory is short, give fewer --workers"
             ) from error
 
     def _begin(self) -> None:
         worker = self.ray.remote(**self.resources)(Worker).remote()
         self.starting[worker.load.remote(*self.shared)] = worker
 
-    def run(
-        self,
-        bench: Bench,
-        method: Method | None,
-        seed: int,
-        judging: EvaluationConfig,
-        folder: Path,
-        keep_adapter: bool,
-    ) -> Run | None:
+    def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
         """Read the run where it is finished; else have an actor make it, and ask again."""
         if folder in self.tasks:
             return self._collected(folder)
-        found = finished_trial(bench, method, seed, judging, folder)
+        found = finished_trial(context, method, seed, folder)
         if found is not None or not self._free():
             return found
         with ExitStack() as stack:
             if not stack.enter_context(claimed(folder)):
                 return None
-            found = finished_trial(bench, method, seed, judging, folder)  # perhaps since the first look
+            found = finished_trial(context, method, seed, folder)  # perhaps since the first look
             if found is not None:
                 return found
             worker = self.idle.pop()
             files = read_files(folder)
-            reference = worker.run.remote(bench.config, method, seed, judging, files, keep_adapter)
+            reference = worker.run.remote(context.settings, method, seed, files, keep_adapter)
             self.tasks[folder] = Task(worker, reference, stack.pop_all())
         return None
 
@@ -206,11 +173,11 @@ class OnRay:
                     self._replace(error)
         return bool(self.idle)
 
-    def call(self, bench: Bench, function: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the function in an actor."""
         while not self._free():
             self.wait()
-        return self._told(self.idle[-1].call.remote(bench.config, function, *arguments))
+        return self._told(self.idle[-1].call.remote(context.settings, function, *arguments))
 
     def _told(self, reference: Any) -> Any:
         try:

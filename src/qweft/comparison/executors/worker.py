@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from qweft.comparison.bench import Bench, checksum
 from qweft.comparison.claims import LOCK
-from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.context import Context, RunSettings, checksum
+from qweft.comparison.executors.local import Local
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import trial_here
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig
 from qweft.files import write_bytes
 from qweft.models.load import load_model
 
@@ -27,32 +26,32 @@ class Worker:
     """Knows nothing of the output folder: files come with the work, and go back with what it gave."""
 
     def load(
-        self, config: ComparisonConfig, data: Data, elsewhere: list[Encoded]
+        self, settings: RunSettings, data: Data, elsewhere: list[Encoded]
     ) -> tuple[torch.dtype, torch.device, str]:
         """Load the base model; its type, its device and its checksum."""
-        loaded = load_model(config.model)
-        self.bench = Bench(config, loaded, data, [], Console(quiet=True), checksum(loaded.model), elsewhere=elsewhere)
-        return loaded.dtype, loaded.device, self.bench.base_checksum
+        loaded = load_model(settings.model)
+        console = Console(quiet=True)
+        self.context = Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere)
+        return loaded.dtype, loaded.device, self.context.base_checksum
 
     def run(
-        self, config: ComparisonConfig, method: Method | None, seed: int, judging: EvaluationConfig,
-        files: Mapping[str, bytes], keep_adapter: bool,
-    ) -> tuple[Run, dict[str, bytes]]:  # fmt: skip
+        self, settings: RunSettings, method: Method | None, seed: int, files: Mapping[str, bytes], keep_adapter: bool
+    ) -> tuple[Run, dict[str, bytes]]:
         """Make the run, or add to a finished one what it lacks; its record, and all files of its folder."""
-        bench = replace(self.bench, config=config)
+        context = replace(self.context, settings=settings)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_files(folder, files)
-            run = trial_here(bench, method, seed, judging, folder, keep_adapter)
+            run = trial_here(context, method, seed, folder, keep_adapter)
             if run is None:
                 raise QweftError(
                     f"{folder}: another process is in the folder that was made for this run; start it again"
                 )
             return run, read_files(folder)
 
-    def call(self, config: ComparisonConfig, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What function(bench, *arguments) gives."""
-        return function(replace(self.bench, config=config), *arguments)
+    def call(self, settings: RunSettings, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What function(context, *arguments) gives."""
+        return function(replace(self.context, settings=settings), *arguments)
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from qweft.files import check_writable
 
 
 @contextmanager
-def beside(words: Sequence[str], executor: str, workers: int | None, output: Path) -> Iterator[None]:
+def local_workers(words: Sequence[str], executor: str, workers: int | None, output: Path) -> Iterator[None]:
     """While the block runs, so many less one more processes of this machine work on the same command.
 
     To be entered before anything imports PyTorch: the machine's cores are shared out, and each process, this one too,

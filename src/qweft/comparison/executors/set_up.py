@@ -1,0 +1,57 @@
+"""The set-up of runs: the base model, the data, and the executor that makes them."""
+
+from dataclasses import replace
+
+from rich.console import Console
+
+from qweft.comparison.context import Context, RunSettings, checksum
+from qweft.comparison.executors.local import Local
+from qweft.comparison.executors.on_ray import OnRay
+from qweft.data.load import Data, load_data
+from qweft.data.tokens import Encoded
+from qweft.evaluation.forgetting import other_rows
+from qweft.models.load import LoadedModel, load_model
+
+
+def set_up(settings: RunSettings, executor: str, workers: int | None, console: Console) -> Context:
+    """Load the base model and the data, and start what makes the runs.
+
+    Args:
+        settings: What the runs share, checked.
+        executor: "local" or "ray".
+        workers: Actors of the cluster, as in `ComparisonConfig`.
+        console: Where progress is told.
+
+    Raises:
+        QweftError: If model or data cannot be loaded, or runs are to be made on a cluster that is not there.
+    """
+    on_ray = executor == "ray"
+    # a process that makes no run itself needs shapes and tokenizer alone
+    loaded = load_model(replace(settings.model, device="meta") if on_ray else settings.model)
+    if not on_ray:
+        _say_model(loaded, "", console)
+    data = load_data(settings.data, loaded.tokenizer)
+    console.print(data.report.describe(), highlight=False)
+    elsewhere = other_rows(settings.evaluation, settings.data, loaded.tokenizer)
+    if on_ray:
+        return _on_ray(settings, workers, loaded, data, elsewhere, console)
+    return Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere)
+
+
+def _on_ray(
+    settings: RunSettings, workers: int | None, shapes: LoadedModel, data: Data, elsewhere: list[Encoded],
+    console: Console,
+) -> Context:  # fmt: skip
+    executor = OnRay(settings.model.device, workers)
+    try:
+        dtype, device, base_checksum = executor.start(settings, data, elsewhere)
+    except BaseException:
+        executor.close()
+        raise
+    loaded = replace(shapes, dtype=dtype, device=device)
+    _say_model(loaded, f", on {executor.workers} Ray actors", console)
+    return Context(settings, loaded, data, console, base_checksum, executor, elsewhere)
+
+
+def _say_model(loaded: LoadedModel, where: str, console: Console) -> None:
+    console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}{where}", highlight=False)

@@ -1,0 +1,131 @@
+"""The tables of a comparison and of a search for learning rates, for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from qweft.comparison.findings import findings, in_short
+from qweft.comparison.methods import Method
+from qweft.comparison.plan import Grid
+from qweft.comparison.results import Run
+from qweft.comparison.summary import Summary
+from qweft.comparison.table import forgetting_rows, print_table
+from qweft.plural import many
+
+
+def runs_plan(title: str, methods: Sequence[Method], seeds: Sequence[int], steps: int | None) -> Table:
+    """The runs that a comparison would make.
+
+    Args:
+        title: The model and the data.
+        methods: All methods.
+        seeds: One run a method and seed.
+        steps: Of each training; `None` where the data could not be read.
+    """
+    runs = many(len(methods) * len(seeds), "run")
+    table = Table(title=f"{title}, seeds {', '.join(map(str, seeds))}: {runs}", box=SIMPLE_HEAD,
+                  padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)  # fmt: skip
+    for column in ("method", "parameters", "learning rate", "steps"):
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=column == "method")
+    table.add_column("adapter", overflow="fold")
+    shared = _shared([method.adapter for method in methods])
+    if shared and len(methods) > 1:
+        table.caption = f"all adapters: {_said(shared)}"
+    searched = {method.name for method in methods if method.searched}
+    for method in methods:
+        rate = "searched" if method.searched else f"{method.learning_rate:g}"
+        if method.rate_of in searched:
+            rate = f"as {method.rate_of}"
+        made = "all" if steps is None else f"{steps:,}"
+        own = {key: value for key, value in method.adapter.items() if len(methods) == 1 or key not in shared}
+        table.add_row(
+            method.name, f"{method.trainable_parameters:,}", rate,
+            f"time of {method.matches_time}" if method.matches_time else made, _said(own),
+        )  # fmt: skip
+    return table
+
+
+def search_plan(title: str, methods: Sequence[Method], grid: Grid, extensions: int) -> Group:
+    """The trainings that a search would make.
+
+    Args:
+        title: The model and the data.
+        methods: Those whose rate is looked for.
+        grid: What is tried.
+        extensions: So many rates may be added to the grid of a method.
+    """
+    table = Table(title=title)
+    table.add_column("method")
+    table.add_column("parameters", justify="right")
+    table.add_column("rates")
+    for method in methods:
+        table.add_row(method.name, f"{method.trainable_parameters:,}", ", ".join(f"{rate:g}" for rate in grid.rates))
+    count, seeds = len(methods) * len(grid.rates), len(grid.seeds)
+    steps = "all steps" if grid.steps is None else many(grid.steps, "step")
+    return Group(
+        table,
+        Text(
+            f"{many(count * seeds, 'training')} of {steps}; where the best rate lies at an end of the grid, up to "
+            f"{extensions * seeds} more of a method"
+        ),
+    )
+
+
+def search_table(found: dict[str, Any]) -> Table:
+    """What a search found, for the terminal."""
+    rates = sorted({float(rate) for entry in found.values() for rate in entry["validation_loss"]})
+    table = Table(title="validation loss by learning rate")
+    table.add_column("method")
+    for rate in rates:
+        table.add_column(str(rate), justify="right")
+    table.add_column("chosen", justify="right")
+    for name, entry in found.items():
+        cells = [entry["validation_loss"].get(repr(rate)) for rate in rates]
+        shown = ["" if cell is None else f"{cell:.4f}" for cell in cells]
+        table.add_row(name, *shown, f"{entry['best']}{' (end of grid)' if entry['at_end_of_grid'] else ''}")
+    return table
+
+
+def print_run(run: Run, split: str, count: str, seconds: float, console: Console) -> None:
+    """A line on a run that is there: how many there are, its loss, the time so far."""
+    loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
+    told = f"[{count}] {run.method}, seed {run.seed}: {split} loss {loss} ({seconds:.0f} s)"
+    console.print(told, highlight=False, markup=False)
+
+
+def print_summary(summary: Mapping[str, Summary], console: Console) -> None:
+    """The table of results, what was forgotten where it was measured, and the answers in short."""
+    print_table(summary, console)
+    if rows := forgetting_rows(summary):
+        console.print(_plain_table(rows))
+    for line in in_short(findings(summary)):
+        console.print(f"- {line}", highlight=False, markup=False)
+
+
+def _plain_table(rows: list[tuple[str, ...]]) -> Table:
+    """Rows of text, their titles first."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
+    for place, title in enumerate(rows[0]):
+        table.add_column(Text(title), justify="left" if place == 0 else "right", overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _shared(adapters: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all specifications say alike."""
+    return {
+        key: value
+        for key, value in adapters[0].items()
+        if all(key in other and other[key] == value for other in adapters)
+    }
+
+
+def _said(adapter: dict[str, Any]) -> str:
+    """A specification in words: preset qtha, r 4."""
+    texts = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in adapter.items()}
+    return ", ".join(f"{key} {text}" for key, text in texts.items())
