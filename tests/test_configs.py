@@ -16,8 +16,8 @@ from qweft.data.load import check_data_config
 from qweft.evaluation.checks import check_evaluation
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SweepConfig
+from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
 

@@ -21,8 +21,8 @@ from qweft.devices import BoundCircuits
 from qweft.devices.jobs import PriceList
 from qweft.devices.noise.named import noise_model
 from qweft.evaluation.checks import check_evaluation
-from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SweepConfig
+from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
 from tests.docs.blocks import BLOCKS, ROOT

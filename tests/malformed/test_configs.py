@@ -15,8 +15,8 @@ from qweft.cli.tune import COMMAND as TUNE
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import check_comparison
 from qweft.evaluation.checks import check_evaluation
-from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SweepConfig
+from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
 from tests.malformed.cases import cases, check_sentence, check_typed, outcome

@@ -9,11 +9,9 @@ import pytest
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SpaceConfig
-from qweft.sweep.fitting import Fitting
-from qweft.sweep.proposals import Known, propose, size
-from qweft.sweep.space import axes_of, grid, resolved
+from qweft.sweep.proposals import Fitting, Known, propose, size
+from qweft.sweep.space import axes_of, check_sweep, grid, resolved
 
 
 @pytest.mark.parametrize(

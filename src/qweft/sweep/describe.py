@@ -12,12 +12,10 @@ from qweft.comparison.trial import RECORD, read_record
 from qweft.data.load import load_data
 from qweft.files import check_can_be_written
 from qweft.models.load import load_model
-from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SweepConfig
-from qweft.sweep.fitting import Fitting
-from qweft.sweep.proposals import draw, size
+from qweft.sweep.proposals import Fitting, draw, size
 from qweft.sweep.run import check_something_fits
-from qweft.sweep.space import Axis, Point, axes_of, grid, key_of
+from qweft.sweep.space import Axis, Point, axes_of, check_sweep, grid, key_of
 
 DRAWN = 200
 """So many configurations are drawn to see how many fit; all of a smaller grid are."""

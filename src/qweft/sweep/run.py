@@ -21,15 +21,13 @@ from qweft.comparison.trial import run_trial
 from qweft.errors import QweftError
 from qweft.files import check_writable
 from qweft.models.load import load_model
-from qweft.sweep.checks import check_sweep
 from qweft.sweep.config import SweepConfig
-from qweft.sweep.fitting import Fitting
 from qweft.sweep.outcome import Outcome, Trial, best_of
-from qweft.sweep.proposals import Known, draw, propose
+from qweft.sweep.proposals import Fitting, Known, draw, propose
+from qweft.sweep.report import lines, write
 from qweft.sweep.score import tested
-from qweft.sweep.space import Axis, Point, axes_of, key_of, resolved, said
+from qweft.sweep.space import Axis, Point, axes_of, check_sweep, key_of, resolved, said
 from qweft.sweep.store import Store
-from qweft.sweep.write import lines, write
 
 
 class Ended(Enum):

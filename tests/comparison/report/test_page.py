@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from qweft.comparison.findings import verdicts
-from qweft.comparison.report import words
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.page import render_page
+from qweft.comparison.report.text import rates
 from qweft.comparison.summarise import summarise
 from qweft.environment import environment
 from qweft.errors import QweftError
@@ -171,7 +171,7 @@ def test_rates_that_were_given_or_taken_over_are_not_said_to_be_searched():
     found["search"] = {"lora": {"given": 0.001, **without}, "qtha": searched, "mpo": {"rate_of": "qtha", **without}}
     config = "methods: {lora: {adapter: {}, learning_rate: 0.001}, qtha: {adapter: {}}, mpo: {rate_of: qtha}}"
     content = Content.read(found, config, "")
-    assert words.rates(content) == [
+    assert rates(content) == [
         ("lora", "0.001", "set for this method in the configuration below"),
         ("qtha", "0.001", "searched on the validation rows"),
         ("mpo", "0.001", "that of qtha"),

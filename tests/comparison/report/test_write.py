@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from qweft.comparison.report.beside import differing
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.page import render_beside
+from qweft.comparison.report.side_by_side import differing
 from qweft.comparison.report.write import beside, read_results, remake_report, write_report
 from qweft.errors import QweftError
 from tests.comparison.report.report_examples import ADAPTERS, CONFIG, results

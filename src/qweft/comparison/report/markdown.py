@@ -3,11 +3,20 @@
 from collections.abc import Sequence
 
 from qweft.circuit.drawing import circuit_text
-from qweft.comparison.report import words
 from qweft.comparison.report.content import Content, Plates
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import shown
-from qweft.comparison.report.notes import notes
+from qweft.comparison.report.text import (
+    RULE,
+    SEARCHED,
+    Answer,
+    answers,
+    environment,
+    inspected_on,
+    notes,
+    questions,
+    rates,
+)
 from qweft.comparison.table import EMPTY, FORGETTING, forgetting_rows, markdown_rows, markdown_table
 from qweft.figures.plate import Plate
 
@@ -64,14 +73,14 @@ def _head(content: Content) -> list[str]:
 
 
 def _verdicts(content: Content, forests: Sequence[Plate]) -> list[str]:
-    blocks = ["## What it shows", words.RULE]
-    for question in words.questions(content):
+    blocks = ["## What it shows", RULE]
+    for question in questions(content):
         blocks.append(f"### {escaped(question.text)}")
         blocks.append("\n".join(line for answer in question.answers for line in _answer(answer, "")))
     return blocks + [block for forest in forests for block in _picture(forest)]
 
 
-def _answer(answer: words.Answer, indent: str) -> list[str]:
+def _answer(answer: Answer, indent: str) -> list[str]:
     """A line, and below it, indented, one for each comparison that it sums up."""
     head = f"**{escaped(answer.head)}** " if answer.head else f"**{answer.word}**: "
     line = f"{indent}- {head}{escaped(answer.text)}"
@@ -109,8 +118,8 @@ def _inside(content: Content, plates: Plates) -> list[str]:
         means = [entry.over_layers(measure.key)[0] for entry in content.inspected.values()]
         rows.append([measure.title, *(measure.said(mean) for mean in means)])
     blocks = ["## Inside the adapters", markdown_rows(rows).rstrip()]
-    if words.inspected_on(content):
-        blocks.append(words.inspected_on(content).strip())
+    if inspected_on(content):
+        blocks.append(inspected_on(content).strip())
     return blocks + [block for plate in (plates.spectra, *plates.maps) for block in _picture(plate)]
 
 
@@ -123,7 +132,7 @@ def _circuits(content: Content) -> list[str]:
 
 
 def _answers(content: Content) -> list[str]:
-    found = words.answers(content)
+    found = answers(content)
     blocks = ["## Example answers"] if found else []
     for prompt, reference, generated in found:
         blocks += [fenced(prompt), f"Reference answer: {escaped(reference)}"]
@@ -135,7 +144,7 @@ def _how(content: Content, search: Plate | None) -> list[str]:
     blocks = ["## How it was run"]
     if content.command:
         blocks += ["### Command", fenced(content.command, "sh")]
-    found = words.rates(content)
+    found = rates(content)
     if found:
         header = ["method", "peak learning rate", "where it comes from"]
         blocks += [
@@ -143,9 +152,9 @@ def _how(content: Content, search: Plate | None) -> list[str]:
             markdown_rows([header, *([escaped(cell) for cell in row] for row in found)]).rstrip(),
         ]
     if content.search:
-        blocks += [words.SEARCHED, _searched(content), *_picture(search)]
+        blocks += [SEARCHED, _searched(content), *_picture(search)]
     if content.environment:
-        rows = [["", "value"], *([escaped(name), escaped(value)] for name, value in words.environment(content).items())]
+        rows = [["", "value"], *([escaped(name), escaped(value)] for name, value in environment(content).items())]
         blocks += ["### Environment", markdown_rows(rows).rstrip()]
     if content.config_yaml:
         blocks += ["### Configuration", fenced(content.config_yaml, "yaml")]

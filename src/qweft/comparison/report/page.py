@@ -9,13 +9,22 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from qweft.circuit.drawing import circuit_svg
-from qweft.comparison.report import words
-from qweft.comparison.report.beside import differing
 from qweft.comparison.report.content import Content, Plates, look_of, plates
 from qweft.comparison.report.emphasis import MOST
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import mapped, shown
-from qweft.comparison.report.notes import notes
+from qweft.comparison.report.side_by_side import differing
+from qweft.comparison.report.text import (
+    KINDS,
+    RULE,
+    SEARCHED,
+    answers,
+    environment,
+    inspected_on,
+    notes,
+    questions,
+    rates,
+)
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import EMPTY, FORGETTING, cells, forgetting_rows
 from qweft.figures.looks import Look
@@ -106,8 +115,8 @@ def _view(content: Content, drawn: Plates, look: Mapping[str, Look], prefix: str
         "content": content,
         "model": content.runs[0].model,
         "data": content.runs[0].data,
-        "questions": words.questions(content),
-        "rule": words.RULE,
+        "questions": questions(content),
+        "rule": RULE,
         "forests": [figure(plate) for plate in drawn.forests],
         "rows": [_row(entry) for entry in content.summary.values()],
         "forgetting": forgetting_rows(content.summary),
@@ -116,20 +125,20 @@ def _view(content: Content, drawn: Plates, look: Mapping[str, Look], prefix: str
         "crowded": len(content.methods) > MOST,
         "figures": [figure(plate) for plate in (drawn.curves, drawn.apart, drawn.by_size, drawn.by_time) if plate],
         "search": figure(drawn.search),
-        "searched": words.SEARCHED,
+        "searched": SEARCHED,
         "spectra": figure(drawn.spectra),
         "maps": [figure(plate) for plate in drawn.maps if plate.measure.place == "open"],
         "more_maps": [figure(plate) for plate in drawn.maps if plate.measure.place == "folded"],
         "means": _means(content),
-        "inspected_on": words.inspected_on(content),
+        "inspected_on": inspected_on(content),
         "measured": _measured(content),
         "circuits": [
             {"svg": Markup(circuit_svg(each.circuit, f"{prefix}circuit-{number}")), **each._asdict()}
             for number, each in enumerate(content.circuits)
         ],
-        "answers": words.answers(content),
-        "rates": words.rates(content),
-        "environment": words.environment(content),
+        "answers": answers(content),
+        "rates": rates(content),
+        "environment": environment(content),
         "notes": notes(content),
     }
 
@@ -141,7 +150,7 @@ def _row(entry: Summary) -> dict[str, Any]:
     loss = f"{entry.eval_loss:.4f}" if entry.eval_loss is not None else f"{entry.diverged} of {len(entry.seeds)}"
     return {
         "name": name,
-        "kind": words.KINDS[entry.kind] + (", reference" if is_reference else ""),
+        "kind": KINDS[entry.kind] + (", reference" if is_reference else ""),
         "role": "reference" if is_reference else entry.kind,
         "cells": [
             (size, "" if is_reference or more == EMPTY else more),

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from qweft.comparison.report.content import Content
-from qweft.comparison.report.words import environment
+from qweft.comparison.report.text import environment
 
 INCIDENTAL = ("date", "output")
 """What differs between any two comparisons and says nothing."""
