@@ -10,8 +10,8 @@ from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.sweep.config import SpaceConfig
-from qweft.sweep.proposals import Fitting, Known, propose, size
-from qweft.sweep.space import axes_of, check_sweep, grid, resolved
+from qweft.sweep.proposals import Fitting, Known, Sampling, propose
+from qweft.sweep.space import check_sweep, space_of
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_wrong_sweep_is_named(config, changes, message):
 
 
 def test_a_point_becomes_adapter_and_training(config):
-    adapter, training = resolved(config, {"adapter.r": 3, "training.learning_rate": 0.01})
+    adapter, training = space_of(config).resolved({"adapter.r": 3, "training.learning_rate": 0.01})
     assert adapter == {"preset": "qtha", "target_modules": ["q_proj", "v_proj"], "r": 3}
     assert training == dataclasses.replace(config.training, learning_rate=0.01)
 
@@ -69,15 +69,20 @@ def test_ranges_count_their_points(config):
     space = SpaceConfig(
         adapter={"width": {"low": 8, "high": 16, "step": 4}, "layers_to_transform": {"values": [[0], [0, 1]]}}
     )
-    axes = axes_of(dataclasses.replace(config, space=space))
-    assert size(axes) == 6
-    assert list(grid(axes))[1] == {"adapter.width": 8, "adapter.layers_to_transform": [0, 1]}
-    assert size(axes_of(config)) == float("inf")
+    small = space_of(dataclasses.replace(config, space=space))
+    assert small.size == 6
+    assert list(small.grid())[1] == {"adapter.width": 8, "adapter.layers_to_transform": [0, 1]}
+    assert space_of(config).size == float("inf")
 
 
 @pytest.fixture
 def fitting(config):
-    return lambda config: Fitting(config, load_model(ModelConfig(name=config.model.name, device="meta")).model)
+    model = load_model(ModelConfig(name=config.model.name, device="meta")).model
+    return lambda config: Fitting(space_of(config), config.max_parameters, model)
+
+
+def sampling(config):
+    return Sampling(config.sampler, config.at_once, config.seed)
 
 
 def test_what_trains_more_than_the_budget_is_not_drawn(config, fitting):
@@ -88,12 +93,12 @@ def test_what_trains_more_than_the_budget_is_not_drawn(config, fitting):
     bound = dataclasses.replace(config, max_parameters=max(counts) - 1)
     ours, known = fitting(bound), []
     for _ in range(6):
-        point = propose(bound, axes_of(bound), ours, known)
+        point = propose(sampling(bound), ours, known)
         assert ours.parameters(point) <= bound.max_parameters
         known.append(Known(point, 1.0))
     assert ours.refused
     none = dataclasses.replace(config, max_parameters=1)
-    assert propose(none, axes_of(none), fitting(none), []) is None
+    assert propose(sampling(none), fitting(none), []) is None
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
@@ -101,20 +106,20 @@ def test_a_small_space_is_proposed_whole_and_nothing_twice(config, fitting, samp
     space = SpaceConfig(adapter={"r": {"values": [2, 3]}, "width": {"values": [8, 16, 24]}})
     small = dataclasses.replace(config, space=space, sampler=sampler)
     known = []
-    while (point := propose(small, axes_of(small), fitting(small), known)) is not None:
+    while (point := propose(sampling(small), fitting(small), known)) is not None:
         known.append(Known(point, float(point["adapter.width"])))
     assert len({str(each.point) for each in known}) == len(known) == 6
 
 
 def test_a_proposal_follows_from_what_it_may_look_at_alone(config, fitting):
-    axes, ours = axes_of(config), fitting(config)
+    draws, ours = sampling(config), fitting(config)
     known = []
     for _ in range(8):
-        point = propose(config, axes, ours, known)
-        assert propose(config, axes, ours, known) == point
+        point = propose(draws, ours, known)
+        assert propose(draws, ours, known) == point
         known.append(Known(point, 3.0 + abs(point["training.learning_rate"] - 1e-2)))
     other = [dataclasses.replace(each, loss=5.0 - each.loss) for each in known]
-    assert propose(config, axes, ours, other) != propose(config, axes, ours, known)
+    assert propose(draws, ours, other) != propose(draws, ours, known)
 
 
 def test_tpe_goes_where_the_loss_is_low(config, fitting):
@@ -122,9 +127,9 @@ def test_tpe_goes_where_the_loss_is_low(config, fitting):
     distances = {}
     for sampler in ("tpe", "random"):
         wide, known = dataclasses.replace(config, space=space, sampler=sampler), []
-        axes, ours = axes_of(wide), fitting(wide)
+        draws, ours = sampling(wide), fitting(wide)
         for _ in range(25):
-            point = propose(wide, axes, ours, known)
+            point = propose(draws, ours, known)
             known.append(Known(point, abs(math.log10(point["training.learning_rate"]) + 2)))
         distances[sampler] = median(each.loss for each in known[10:])
     assert distances["tpe"] < 0.5 * distances["random"]

@@ -13,9 +13,9 @@ from qweft.data.load import load_data
 from qweft.files import check_can_be_written
 from qweft.models.load import load_model
 from qweft.sweep.config import SweepConfig
-from qweft.sweep.proposals import Fitting, draw, size
+from qweft.sweep.proposals import Fitting, Sampling, draw
 from qweft.sweep.run import check_something_fits
-from qweft.sweep.space import Axis, Point, axes_of, check_sweep, grid, key_of
+from qweft.sweep.space import Point, Space, check_sweep, key_of, space_of
 
 DRAWN = 200
 """So many configurations are drawn to see how many fit; all of a smaller grid are."""
@@ -29,29 +29,29 @@ def describe(config: SweepConfig) -> Group:
     """
     check_sweep(config)
     check_can_be_written(Path(config.output))
-    axes = axes_of(config)
+    space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
     shapes = load_model(replace(config.model, device="meta"))
-    fitting = Fitting(config, shapes.model)
-    check_something_fits(config, axes, fitting)
+    fitting = Fitting(space, config.max_parameters, shapes.model)
+    check_something_fits(sampling, fitting)
     if shapes.tokenizer is not None:
         load_data(config.data, shapes.tokenizer)
     table = Table(title=f"{config.model.name} on {config.data.source}")
     table.add_column("field")
     table.add_column("values")
-    for axis in axes:
+    for axis in space.axes:
         table.add_row(axis.name, axis.describe())
     return Group(
         table,
-        *map(Text, [f"{config.trials} trials, {config.sampler}", *_fitting(config, axes, fitting), _time(config)]),
+        *map(Text, [f"{config.trials} trials, {config.sampler}", *_fitting(fitting, config.seed), _time(config)]),
     )
 
 
-def _fitting(config: SweepConfig, axes: list[Axis], fitting: Fitting) -> list[str]:
-    drawn = _drawn(config, axes)
+def _fitting(fitting: Fitting, seed: int) -> list[str]:
+    drawn = _drawn(fitting.space, seed)
     fit = [point for point in drawn if fitting.fits(point)]
-    what = "all" if len(drawn) == size(axes) else "drawn"
+    what = "all" if len(drawn) == fitting.space.size else "drawn"
     budget = (
-        "can be trained" if config.max_parameters is None else f"train at most {config.max_parameters:,} parameters"
+        "can be trained" if fitting.max_parameters is None else f"train at most {fitting.max_parameters:,} parameters"
     )
     told = [f"{len(fit)} of {len(drawn)} {what} configurations {budget}"]
     if fit:
@@ -65,11 +65,11 @@ def _fitting(config: SweepConfig, axes: list[Axis], fitting: Fitting) -> list[st
     return told
 
 
-def _drawn(config: SweepConfig, axes: list[Axis]) -> list[Point]:
+def _drawn(space: Space, seed: int) -> list[Point]:
     """Different points: all of a space that is small."""
-    if size(axes) <= DRAWN:
-        return list(grid(axes))
-    drawn = [draw(config, axes, [], attempt, learning=False) for attempt in range(DRAWN)]
+    if space.size <= DRAWN:
+        return list(space.grid())
+    drawn = [draw(space.axes, seed, [], attempt, learning=False) for attempt in range(DRAWN)]
     return list({key_of(point): point for point in drawn}.values())
 
 

@@ -16,8 +16,7 @@ from torch import nn
 from qweft.comparison.sizes import count
 from qweft.errors import QweftError
 from qweft.extras import require
-from qweft.sweep.config import SweepConfig
-from qweft.sweep.space import Axis, Point, grid, key_of, resolved
+from qweft.sweep.space import Axis, Point, Space, key_of
 
 STARTUP = 5
 """So many trials are drawn at random before tpe has something to learn from."""
@@ -27,6 +26,21 @@ LEARNED, DRAWS = 20, 200
 
 COUNTED = 20_000
 """A space of no more points is looked through to its end before it is said to be exhausted."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How points are drawn.
+
+    Args:
+        sampler: "tpe", "random" or "grid".
+        at_once: tpe looks at those trials only that are at least so far back.
+        seed: Seeds the draws.
+    """
+
+    sampler: str
+    at_once: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -47,21 +61,23 @@ class Fitting:
     """Counts configurations from shapes alone, each once.
 
     Args:
-        config: The sweep.
+        space: What varies, and what is fixed.
+        max_parameters: A point that trains more does not fit; `None` sets no limit.
         model: The base model on the meta device.
         counts: Trained parameters of what was counted; the reason where it cannot be built.
         refused: So many points did not fit, a point counted as often as it was asked for.
     """
 
-    config: SweepConfig
+    space: Space
+    max_parameters: int | None
     model: nn.Module
     counts: dict[str, int | str] = field(default_factory=dict)
     refused: int = 0
 
     def fits(self, point: Point) -> bool:
         """Whether the point may be trained."""
-        found = self._count(resolved(self.config, point)[0])
-        if isinstance(found, int) and (self.config.max_parameters is None or found <= self.config.max_parameters):
+        found = self._count(self.space.resolved(point)[0])
+        if isinstance(found, int) and (self.max_parameters is None or found <= self.max_parameters):
             return True
         self.refused += 1
         return False
@@ -72,14 +88,14 @@ class Fitting:
         Raises:
             QweftError: If it cannot be built.
         """
-        found = self._count(resolved(self.config, point)[0])
+        found = self._count(self.space.resolved(point)[0])
         if isinstance(found, str):
             raise QweftError(found)
         return found
 
     def reason(self, point: Point) -> str:
         """Why the point does not fit."""
-        found = self._count(resolved(self.config, point)[0])
+        found = self._count(self.space.resolved(point)[0])
         return found if isinstance(found, str) else f"{found:,} parameters, more than max_parameters"
 
     def _count(self, adapter: dict[str, Any]) -> int | str:
@@ -126,40 +142,36 @@ def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
     )
 
 
-def propose(config: SweepConfig, axes: Sequence[Axis], fitting: Fitting, known: Sequence[Known]) -> Point | None:
+def propose(sampling: Sampling, fitting: Fitting, known: Sequence[Known]) -> Point | None:
     """The configuration of trial number len(known); none where the space has no further one that fits."""
-    seen = {key_of(each.point) for each in known}
-    if config.sampler != "grid":
+    space, seen = fitting.space, {key_of(each.point) for each in known}
+    if sampling.sampler != "grid":
         for attempt in range(DRAWS):
-            point = draw(config, axes, known, attempt, learning=config.sampler == "tpe" and attempt < LEARNED)
+            learning = sampling.sampler == "tpe" and attempt < LEARNED
+            point = draw(space.axes, sampling.seed, known, attempt, learning)
             if key_of(point) not in seen and fitting.fits(point):
                 return point
-        if size(axes) > COUNTED:
+        if space.size > COUNTED:
             return None
-    return next((point for point in grid(list(axes)) if key_of(point) not in seen and fitting.fits(point)), None)
+    return next((point for point in space.grid() if key_of(point) not in seen and fitting.fits(point)), None)
 
 
-def size(axes: Sequence[Axis]) -> float:
-    """How many points the space has; infinite where a range has no steps."""
-    return math.prod(math.inf if axis.choices is None else len(axis.choices) for axis in axes)
-
-
-def draw(config: SweepConfig, axes: Sequence[Axis], known: Sequence[Known], attempt: int, learning: bool) -> Point:
+def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, learning: bool) -> Point:
     """A point of the space.
 
     Args:
-        config: The sweep.
         axes: Of the space.
+        seed: Of all draws of the sweep.
         known: The trials before.
         attempt: Draws of the same trial differ by it.
         learning: Whether it is drawn where the trials before were good.
     """
     package = optuna()
-    seed = int.from_bytes(hashlib.sha256(f"{config.seed} {len(known)} {attempt}".encode()).digest()[:4])
+    own_seed = int.from_bytes(hashlib.sha256(f"{seed} {len(known)} {attempt}".encode()).digest()[:4])
     if learning:
-        sampler = package.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True)
+        sampler = package.samplers.TPESampler(seed=own_seed, n_startup_trials=STARTUP, constant_liar=True)
     else:
-        sampler = package.samplers.RandomSampler(seed=seed)
+        sampler = package.samplers.RandomSampler(seed=own_seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # choices that are not numbers or texts, and what is experimental
         study = package.create_study(sampler=sampler)

@@ -23,10 +23,10 @@ from qweft.files import check_writable
 from qweft.models.load import load_model
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
-from qweft.sweep.proposals import Fitting, Known, draw, propose
+from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
 from qweft.sweep.report import lines, write
 from qweft.sweep.score import tested
-from qweft.sweep.space import Axis, Point, axes_of, check_sweep, key_of, resolved, said
+from qweft.sweep.space import Point, check_sweep, key_of, said, space_of
 from qweft.sweep.store import Store
 
 
@@ -42,33 +42,35 @@ class Sweep:
     """One process's way through the trials.
 
     Args:
-        config: The sweep.
-        context: What the trials share.
-        axes: Of the space.
+        wanted: So many trials are made in all.
+        seconds: No further trial begins once the finished ones took so long together; `None` sets no limit.
+        sampling: How configurations are drawn.
         fitting: Which configurations may be trained.
+        context: What the trials share.
         store: What was proposed.
         trials: Those that this process has seen finished, by number.
         ended: Why there are no more trials, where that is so.
     """
 
-    config: SweepConfig
-    context: Context
-    axes: list[Axis]
+    wanted: int
+    seconds: float | None
+    sampling: Sampling
     fitting: Fitting
+    context: Context
     store: Store
     trials: dict[int, Trial] = field(default_factory=dict)
     ended: Ended | None = None
 
     def base(self) -> Run | None:
         """The untouched model's run; none while another process makes it."""
-        return run_trial(self.context, None, self.config.training.seed, self._folder(None))
+        return run_trial(self.context, None, self.context.settings.first_seed, self._folder(None))
 
     def advance(self, number: int) -> Trial | Ended | None:
         """The finished trial; none while it, or one that its proposal waits for, is being made."""
         point = self._point(number)
         if point is None or isinstance(point, Ended):
             return point
-        adapter, training = resolved(self.config, point)
+        adapter, training = self.fitting.space.resolved(point)
         parameters = self.fitting.parameters(point)
         method = Method(f"trial-{number:03d}", adapter, training.learning_rate, parameters)
         context = replace(self.context, settings=replace(self.context.settings, training=training))
@@ -81,7 +83,7 @@ class Sweep:
         return self.trials[number]
 
     def _point(self, number: int) -> Point | Ended | None:
-        looks_at = range(number - self.config.at_once + 1) if self.config.sampler == "tpe" else range(0)
+        looks_at = range(number - self.sampling.at_once + 1) if self.sampling.sampler == "tpe" else range(0)
         if any(earlier not in self.trials for earlier in looks_at):
             return self.ended
         with self.store.alone():
@@ -95,7 +97,7 @@ class Sweep:
                 return self.ended
             known = [Known(point, self._loss(at) if at in looks_at else None) for at, point in enumerate(points)]
             before = self.fitting.refused
-            point = propose(self.config, self.axes, self.fitting, known)
+            point = propose(self.sampling, self.fitting, known)
             if point is None:
                 self.ended = Ended.EXHAUSTED
                 return self.ended
@@ -107,9 +109,9 @@ class Sweep:
         return math.inf if loss is None else loss
 
     def _spent(self) -> bool:
-        if self.config.seconds is None:
+        if self.seconds is None:
             return False
-        return math.fsum(trial.run.seconds or 0.0 for trial in self.trials.values()) >= self.config.seconds
+        return math.fsum(trial.run.seconds or 0.0 for trial in self.trials.values()) >= self.seconds
 
     def _folder(self, number: int | None) -> Path:
         return self.context.output / ("base" if number is None else f"trial-{number:03d}")
@@ -130,13 +132,13 @@ def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
     console = Console()
     check_sweep(config)
     check_writable(Path(config.output))
-    axes = axes_of(config)
-    fitting = Fitting(config, load_model(replace(config.model, device="meta")).model)
-    check_something_fits(config, axes, fitting)
+    space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
+    fitting = Fitting(space, config.max_parameters, load_model(replace(config.model, device="meta")).model)
+    check_something_fits(sampling, fitting)
     context = set_up(shared(config), config.executor, config.workers, console)
     with closing(context.executor):
-        store = Store(context.output, axes, _decides(context, config))
-        here = Sweep(config, context, axes, fitting, store)
+        store = Store(context.output, space.axes, _decides(context, config))
+        here = Sweep(config.trials, config.seconds, sampling, fitting, context, store)
         base = _made(here, console)
         trials = [here.trials[number] for number in sorted(here.trials)]
         best = best_of(trials)
@@ -146,7 +148,7 @@ def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
             test = next(found for _, found in done_by_any([task], context.executor.wait))
     found = Outcome(
         title=f"{config.model.name} on {config.data.source}: {len(trials)} trials",
-        axes=axes,
+        axes=space.axes,
         trials=trials,
         base_loss=base.eval_loss,
         test=test,
@@ -169,7 +171,7 @@ def _said(ended: Ended | None, trials: int) -> str:
 def _made(here: Sweep, console: Console) -> Run:
     """Make everything; the untouched model's run."""
     base, begun = None, time.perf_counter()
-    tasks: list[Any] = [here.base, *(partial(here.advance, number) for number in range(here.config.trials))]
+    tasks: list[Any] = [here.base, *(partial(here.advance, number) for number in range(here.wanted))]
     for _, found in done_by_any(tasks, here.context.executor.wait):
         if isinstance(found, Run):
             base = found
@@ -179,7 +181,7 @@ def _made(here: Sweep, console: Console) -> Run:
         loss = "diverged" if found.run.eval_loss is None else f"validation loss {found.run.eval_loss:.4f}"
         best = best_of(list(here.trials.values()))
         console.print(
-            f"[{len(here.trials)}/{here.config.trials}] trial {found.number}: {values}; "
+            f"[{len(here.trials)}/{here.wanted}] trial {found.number}: {values}; "
             f"{found.run.trainable_parameters:,} parameters, {loss}, best so far: trial {best.number if best else '-'} "
             f"({time.perf_counter() - begun:.0f} s)",
             highlight=False,
@@ -202,16 +204,17 @@ def shared(config: SweepConfig) -> RunSettings:
     )
 
 
-def check_something_fits(config: SweepConfig, axes: list[Axis], fitting: Fitting) -> None:
+def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
     """See that the space has a configuration within the budget.
 
     Raises:
         QweftError: Saying why one of them does not fit.
     """
-    if propose(config, axes, fitting, []) is None:
-        some = draw(config, axes, [], 0, learning=False)
+    if propose(sampling, fitting, []) is None:
+        some = draw(fitting.space.axes, sampling.seed, [], 0, learning=False)
         values = ", ".join(f"{name} {said(value)}" for name, value in some.items())
-        limit = "" if config.max_parameters is None else f" within max_parameters {config.max_parameters:,}"
+        most = fitting.max_parameters
+        limit = "" if most is None else f" within max_parameters {most:,}"
         raise QweftError(f"no configuration of the space can be trained{limit}; {values}: {fitting.reason(some)}")
 
 

@@ -91,6 +91,48 @@ class Axis:
         return min(max(float(f"{value:.{DIGITS}g}"), float(self.low)), float(self.high))
 
 
+@dataclass(frozen=True)
+class Space:
+    """What varies, and what is fixed beside it.
+
+    Args:
+        axes: What varies.
+        adapter: Fixed fields of the adapter.
+        training: The training, of which a point replaces some fields.
+    """
+
+    axes: tuple[Axis, ...]
+    adapter: dict[str, Any]
+    training: TrainingConfig
+
+    @property
+    def size(self) -> float:
+        """How many points there are; infinite where a range has no steps."""
+        return math.prod(math.inf if axis.choices is None else len(axis.choices) for axis in self.axes)
+
+    def grid(self) -> Iterator[Point]:
+        """All points in their order, the last axis moving first; every axis has choices."""
+        for combination in itertools.product(*(axis.choices or () for axis in self.axes)):
+            yield dict(zip((axis.name for axis in self.axes), combination, strict=True))
+
+    def resolved(self, point: Point) -> tuple[dict[str, Any], TrainingConfig]:
+        """The adapter's specification and the training of a trial."""
+        own: dict[str, dict[str, Any]] = {"adapter": {}, "training": {}}
+        for name, value in point.items():
+            section, _, key = name.partition(".")
+            own[section][key] = value
+        return {**self.adapter, **own["adapter"]}, replace(self.training, **own["training"])
+
+
+def space_of(config: SweepConfig) -> Space:
+    """The space of a sweep, each axis checked.
+
+    Raises:
+        QweftError: If nothing varies, or an axis is not well formed.
+    """
+    return Space(tuple(axes_of(config)), config.adapter, config.training)
+
+
 def check_sweep(config: SweepConfig) -> None:
     """Check the sections, the numbers and the space.
 
@@ -141,21 +183,6 @@ def axes_of(config: SweepConfig) -> list[Axis]:
         if axis.section == "training":
             _check_training(config.training, axis)
     return axes
-
-
-def grid(axes: list[Axis]) -> Iterator[Point]:
-    """All points in their order, the last axis moving first; every axis has choices."""
-    for combination in itertools.product(*(axis.choices or () for axis in axes)):
-        yield dict(zip((axis.name for axis in axes), combination, strict=True))
-
-
-def resolved(config: SweepConfig, point: Point) -> tuple[dict[str, Any], TrainingConfig]:
-    """The adapter's specification and the training of a trial."""
-    own: dict[str, dict[str, Any]] = {"adapter": {}, "training": {}}
-    for name, value in point.items():
-        section, _, key = name.partition(".")
-        own[section][key] = value
-    return {**config.adapter, **own["adapter"]}, replace(config.training, **own["training"])
 
 
 def key_of(value: Any) -> str:
