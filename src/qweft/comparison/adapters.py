@@ -48,7 +48,7 @@ def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None
     Args:
         model: The base model.
         specification: As in a method of a comparison.
-        steps: Optimizer steps that the adapter is trained for; none where it is not trained.
+        steps: Optimizer steps that the adapter is trained for; `None` where it is not trained.
 
     Raises:
         QweftError: If the adapter is refused, by a comparison or by its package.

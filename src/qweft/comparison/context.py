@@ -89,7 +89,7 @@ class Executor(Protocol):
     """Makes runs somewhere; all that they leave is in the output folder of the process that asked."""
 
     def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """As `run_trial`: the run's record, or none while it is being made, to be asked again later."""
+        """As `run_trial`: the run's record, or `None` while it is being made, to be asked again later."""
         ...
 
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -14,7 +14,7 @@ CALLED = {
     "product": "{} (its circuit without entanglement)",
     None: "{} (the same maps, no circuit)",
 }
-"""A control in a sentence, by its function; none is the network without a function."""
+"""A control in a sentence, by its function; `None` is the network without a function."""
 
 
 def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Finding]:
@@ -41,7 +41,7 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Findin
 
 
 def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None, list[Summary]]:
-    """What has the maps and the form of a control, by function, the best first; none is the network without one."""
+    """What has the maps and the form of a control, by function, the best first; `None` is the network without one."""
     alike = [m for m in methods if m.maps == hybrid.maps and m.matches_time == hybrid.matches_time]
     alike.sort(key=lambda method: distance(method, hybrid))
     # K c is what is left of Q q(c) + K c without the circuit; the identity has less than that.

@@ -28,7 +28,7 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
 
     Args:
         method: Name of the method in the comparison.
-        adapter: The specification as in the configuration ({"preset": "qtha", "r": 8}); none for the base model.
+        adapter: The specification as in the configuration ({"preset": "qtha", "r": 8}); `None` for the base model.
 
     Returns:
         "hybrid" has a circuit, "no_circuit" is such a network without it, "twin" has a control in the circuit's place.
@@ -50,7 +50,7 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
 
 
 def core_of(method: str, adapter: dict[str, Any] | None) -> str | None:
-    """The name of the core between the maps ("quantum_linear"); none where the method is not of this family.
+    """The name of the core between the maps ("quantum_linear"); `None` where the method is not of this family.
 
     Args:
         method: Name of the method in the comparison.
@@ -61,7 +61,7 @@ def core_of(method: str, adapter: dict[str, Any] | None) -> str | None:
 
 
 def maps_of(method: str, adapter: dict[str, Any] | None) -> tuple[str, str] | None:
-    """The kinds of map around the core ("mpo" or "dense"); none where the method is not of this family.
+    """The kinds of map around the core ("mpo" or "dense"); `None` where the method is not of this family.
 
     Args:
         method: Name of the method in the comparison.
@@ -126,5 +126,5 @@ def _resolved(method: str, adapter: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _peft_type(spec: dict[str, Any]) -> str | None:
-    """The kind of adapter, in capitals as PEFT has it; none for another package's."""
+    """The kind of adapter, in capitals as PEFT has it; `None` for another package's."""
     return str(spec["peft_type"]).upper() if "peft_type" in spec else None

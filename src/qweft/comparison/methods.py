@@ -24,8 +24,8 @@ class Method:
         adapter: Its specification, with the rank that `match_parameters` chose.
         learning_rate: Its own, or the training section's.
         trainable_parameters: What it trains on this model.
-        steps: Optimizer steps that `match_time` gave it; none means those of the training section.
-        budget: What was matched, as `Run.budget`; none where nothing was.
+        steps: Optimizer steps that `match_time` gave it; `None` means those of the training section.
+        budget: What was matched, as `Run.budget`; `None` where nothing was.
         rate_of: The method whose learning rate it takes over.
         searched: Whether the search chooses its learning rate.
     """

@@ -38,13 +38,13 @@ class Run:
         seed: Seed of the run.
         trainable_parameters: Numbers that the method trains.
         steps: Optimizer steps.
-        train_loss: Training loss in nats a token; none for the base model, or where it is not a finite number.
+        train_loss: Training loss in nats a token; `None` for the base model, or where it is not a finite number.
         train_loss_curve: (step, loss) in the order of the steps.
-        eval_loss: Held-out loss in nats a token; none where it is not a finite number (the run diverged).
+        eval_loss: Held-out loss in nats a token; `None` where it is not a finite number (the run diverged).
         eval_perplexity: exp(eval_loss).
-        step_seconds_median: Median wall time of a step; none for the base model.
-        peak_memory_bytes: Largest memory of the run; none where it was not measured.
-        learning_rate: Peak learning rate; none for the base model.
+        step_seconds_median: Median wall time of a step; `None` for the base model.
+        peak_memory_bytes: Largest memory of the run; `None` where it was not measured.
+        learning_rate: Peak learning rate; `None` for the base model.
         eval_standard_error: Of eval_loss over the held-out rows, in nats.
         adapter: The adapter's specification, as in the configuration.
         answers: Each {"prompt", "reference", "generated"}.
@@ -53,13 +53,12 @@ class Run:
         eval_row_losses: What eval_loss is made of, test row by test row; empty where it was not recorded.
         eval_row_groups: Which of the rows belong together (the windows of one conversation, the problems of one
             template), as numbers; empty where each stands for itself.
-        budget: What the run was made equal to: {"matches_time": a method or none, "matches_parameters": a method or
-            none, "step_seconds": [own, other] or none, "basis_seconds": [own, other] or none}; none where nothing was
-            matched.
-        inspection: What was measured on the trained adapter; none where it was not.
-        adapter_bytes: Size of the adapter's file of weights; none for the base model, or where none was kept.
+        budget: What the run was made equal to: {"matches_time", "matches_parameters"}, each a method or `None`, and
+            {"step_seconds", "basis_seconds"}, each [own, other] or `None`; `None` where nothing was matched.
+        inspection: What was measured on the trained adapter; `None` where it was not.
+        adapter_bytes: Size of the adapter's file of weights; `None` for the base model, or where none was kept.
         forgetting: The loss on other data, that it did not learn from: {"source", "loss", "row_losses" as
-            eval_row_losses}; none where it was not measured. Its rise over the base model's is what was forgotten.
+            eval_row_losses}; `None` where it was not measured. Its rise over the base model's is what was forgotten.
     """
 
     model: str

@@ -45,14 +45,14 @@ class Pairing:
     Args:
         seeds: The seeds that both have.
         differences: In percent, one a seed; below zero where the method's loss is lower.
-        mean: Their mean, in percent; none without a pair.
-        spread: Their sample standard deviation, in percentage points; none with fewer than two.
-        interval: Both ends of the 95% interval of the mean, in percent; none with fewer than three seeds, where a run
+        mean: Their mean, in percent; `None` without a pair.
+        spread: Their sample standard deviation, in percentage points; `None` with fewer than two.
+        interval: Both ends of the 95% interval of the mean, in percent; `None` with fewer than three seeds, where a run
             diverged, or where the loss of a test row is not a number.
         rows: Test rows whose chance the interval holds; 0 where their losses were not recorded: then it holds the
             chance of the seeds alone.
-        p_value: Of the two-sided sign-flip test over seeds; none without a pair, or with more than 20 seeds.
-        smallest_p: The smallest p that so many seeds can give; none without a pair.
+        p_value: Of the two-sided sign-flip test over seeds; `None` without a pair, or with more than 20 seeds.
+        smallest_p: The smallest p that so many seeds can give; `None` without a pair.
         direction: "lower" or "higher" where a difference is shown, otherwise "not shown".
         reason: Why a difference is not shown; empty where it is.
     """
@@ -78,7 +78,7 @@ def pair(
     """Holds one method against another at the seeds that both have.
 
     Args:
-        losses: Held-out loss of the method by seed; none where the run diverged.
+        losses: Held-out loss of the method by seed; `None` where the run diverged.
         others: The same of the other method.
         rows: The method's losses on each test row by seed; a seed may be missing, or its losses empty.
         other_rows: The same of the other method, on the same rows.
@@ -122,7 +122,7 @@ class Judged(Protocol):
 
     @property
     def eval_losses(self) -> Sequence[float | None]:
-        """Held-out loss at each of them; none where the run diverged."""
+        """Held-out loss at each of them; `None` where the run diverged."""
 
     @property
     def eval_row_losses(self) -> Sequence[RowLosses]:
@@ -140,12 +140,12 @@ def paired(method: Judged, other: Judged) -> Pairing:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """Arithmetic mean; none of nothing."""
+    """Arithmetic mean; `None` of nothing."""
     return math.fsum(values) / len(values) if values else None
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """Sample standard deviation (denominator one less than the number); none of fewer than two values."""
+    """Sample standard deviation (denominator one less than the number); `None` of fewer than two values."""
     if len(values) < 2:
         return None
     middle = math.fsum(values) / len(values)
@@ -175,7 +175,7 @@ def _reason(
 
 
 def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None:
-    """Summed losses, (seeds, rows that hold targets); none where a seed's are missing or there is but one row."""
+    """Summed losses, (seeds, rows that hold targets); `None` where a seed's are missing or there is but one row."""
     found = [[total for total, tokens in rows.get(seed, ()) if tokens] for seed in seeds]
     return np.array(found) if min(map(len, found)) > 1 else None
 
@@ -189,7 +189,7 @@ def paired_interval(
 
     Args:
         differences: 100 * (a_k - b_k) / mean(b), one a seed, at least two.
-        losses: The method's summed losses, (seeds, rows), at least two rows; none where they were not recorded: then
+        losses: The method's summed losses, (seeds, rows), at least two rows; `None` where they were not recorded: then
             the interval holds the chance of the seeds alone.
         others: The same of the other method.
 
@@ -307,7 +307,7 @@ def sign_flip_p(differences: Sequence[float]) -> float | None:
         differences: One a seed.
 
     Returns:
-        p; none without a difference, or with more than 20.
+        p; `None` without a difference, or with more than 20.
     """
     if not 0 < len(differences) <= MOST_EXACT:
         return None

@@ -152,11 +152,11 @@ def _ratio(value: float | None, other: float | None) -> float | None:
 
 
 def forgotten(runs: Sequence[Run], base: Run | None) -> Forgotten | None:
-    """What a method has forgotten; none where it was not measured in all of its runs.
+    """What a method has forgotten; `None` where it was not measured in all of its runs.
 
     Args:
         runs: Those of one method.
-        base: The untouched model's; none where there is none, or where the runs are it.
+        base: The untouched model's; `None` where there is none, or where the runs are it.
 
     Raises:
         QweftError: The runs were judged on different other data.

@@ -14,9 +14,9 @@ class Forgotten:
     Args:
         source: These data.
         loss: Mean over seeds, nats a token.
-        rise: The same less the base model's: what was forgotten; none for the base model, or without its run.
-        standard_error: Of the rise over rows, which are the same for both models; none of a single row.
-        deviation: Sample standard deviation of the loss over seeds; none of one seed.
+        rise: The same less the base model's: what was forgotten; `None` for the base model, or without its run.
+        standard_error: Of the rise over rows, which are the same for both models; `None` of a single row.
+        deviation: Sample standard deviation of the loss over seeds; `None` of one seed.
     """
 
     source: str
@@ -36,15 +36,15 @@ class Summary:
     Args:
         method: Name of the method.
         kind: What it is: "base", "lora", "hybrid", "no_circuit", "twin" or "other".
-        core: The core between its maps ("quantum_linear"); none where it is not of this family.
-        maps: The maps around its core, "mpo" or "dense"; none where it is not of this family.
-        adapter: Its specification, with the rank that was chosen for it; none where it was not recorded.
+        core: The core between its maps ("quantum_linear"); `None` where it is not of this family.
+        maps: The maps around its core, "mpo" or "dense"; `None` where it is not of this family.
+        adapter: Its specification, with the rank that was chosen for it; `None` where it was not recorded.
         reference: The method that it is held against.
         seeds: Its seeds, ascending.
         rank: The adapter's rank, where its specification says it.
         learning_rate: Peak learning rate.
         steps: Optimizer steps, of the longest run where one diverged and stopped.
-        matches_time: The method whose wall-clock time its runs were given; none where steps are what is equal.
+        matches_time: The method whose wall-clock time its runs were given; `None` where steps are what is equal.
         trainable_parameters: Numbers that it trains.
         parameter_difference: 100 * (its parameters - the reference's) / the reference's.
         train_loss: Mean over seeds.
@@ -52,7 +52,7 @@ class Summary:
         eval_losses: Held-out loss at each seed, in the order of `seeds`.
         eval_row_losses: What they are made of, added up over test rows that belong together; empty where it was not
             recorded.
-        eval_loss: Mean over seeds; none where a run diverged.
+        eval_loss: Mean over seeds; `None` where a run diverged.
         eval_loss_deviation: Sample standard deviation over seeds.
         perplexity: exp(eval_loss), of the mean loss.
         diverged: Seeds whose held-out loss is not a finite number.
@@ -66,7 +66,7 @@ class Summary:
         peak_memory_bytes: Median over seeds.
         memory_ratio: To the reference's.
         adapter_bytes: Size of the adapter's file of weights, median over seeds.
-        forgetting: The loss on other data and its rise; none where it was not measured.
+        forgetting: The loss on other data and its rise; `None` where it was not measured.
     """
 
     method: str

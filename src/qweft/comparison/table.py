@@ -89,7 +89,7 @@ def print_table(summary: Mapping[str, Summary], console: Console | None = None) 
 
     Args:
         summary: From `summarise`.
-        console: Where to; none means the standard output.
+        console: Where to; `None` means the standard output.
     """
     console = console or Console()
     if not console.is_terminal:

@@ -52,8 +52,8 @@ def held_against(
         topic: The question that it answers.
         entry: The method.
         other: What it is held against.
-        name: What the sentence calls the other one; none means its name and, for a LoRA, its rank.
-        budget: What was equal; none means the steps or the time, whichever it was.
+        name: What the sentence calls the other one; `None` means its name and, for a LoRA, its rank.
+        budget: What was equal; `None` means the steps or the time, whichever it was.
     """
     pairing = paired(entry, other)
     question = f"{entry.method} better than {name or label(other)} {budget or equal_budget(entry, other)}"

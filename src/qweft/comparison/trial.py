@@ -43,7 +43,7 @@ def run_folder(output: Path, method: str, seed: int) -> Path:
 def run_trial(
     context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool = True
 ) -> Run | None:
-    """The run's record: read where it is finished, else made; none while another process makes it.
+    """The run's record: read where it is finished, else made; `None` while another process makes it.
 
     What does not decide the outcome may be asked for later: a finished run gets the budget that its method has now, and
     with `inspect` the inspection that it lacks, of its saved adapter.
@@ -62,7 +62,7 @@ def run_trial(
 
 
 def finished_trial(context: Context, method: Method | None, seed: int, folder: Path) -> Run | None:
-    """The record of a run that is finished with all that is asked of it; else none. As `run_trial`."""
+    """The record of a run that is finished with all that is asked of it; else `None`. As `run_trial`."""
     finished = _finished(folder, _fingerprint(context, method, seed), method)
     if finished is None or _lacks_inspection(context, method, finished, folder):
         return None
@@ -268,7 +268,7 @@ def _can_be_inspected(adapter: Mapping[str, Any]) -> bool:
 
 
 def _inspected(model: Any, method: Method, rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Any] | None:
-    """The inspection as JSON holds it; none where nothing of the adapter can be measured.
+    """The inspection as JSON holds it; `None` where nothing of the adapter can be measured.
 
     That is an adapter of another kind, one without a linear layer that is this package's or a plain LoRA's (LoRA on
     embeddings), and one whose layers none of the rows reaches: all of these are runs like any other.

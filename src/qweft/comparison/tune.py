@@ -154,7 +154,7 @@ class Search:
     beyond: list[float] = field(default_factory=list)
 
     def advance(self) -> dict[str, Any] | None:
-        """What was found; none while other processes are at rates that it needs."""
+        """What was found; `None` while other processes are at rates that it needs."""
         while waiting := self._waiting():
             before = len(self.losses)
             for rate in waiting:

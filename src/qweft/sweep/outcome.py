@@ -59,7 +59,7 @@ class Outcome:
         axes: Of the space.
         trials: By number.
         base_loss: The untouched model's validation loss.
-        test: Test losses of the untouched model and of the best trial; none where nothing was judged.
+        test: Test losses of the untouched model and of the best trial; `None` where nothing was judged.
         refused: So many draws were not trained: too many parameters, or not to be built.
         ended: Why there are no more trials.
         config_yaml: The configuration.
@@ -83,7 +83,7 @@ class Outcome:
 
     @property
     def best(self) -> Trial | None:
-        """The lowest validation loss, of equal ones the first; none where all diverged."""
+        """The lowest validation loss, of equal ones the first; `None` where all diverged."""
         return best_of(self.trials)
 
     @property
@@ -125,6 +125,6 @@ class Outcome:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The lowest validation loss, of equal ones the first; none where all diverged."""
+    """The lowest validation loss, of equal ones the first; `None` where all diverged."""
     finished = [(trial.run.eval_loss, trial.number, trial) for trial in trials if trial.run.eval_loss is not None]
     return min(finished)[2] if finished else None

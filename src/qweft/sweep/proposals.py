@@ -49,7 +49,7 @@ class Known:
 
     Args:
         point: Its configuration.
-        loss: Its validation loss, infinite where it diverged; none where the proposal may not look at it.
+        loss: Its validation loss, infinite where it diverged; `None` where the proposal may not look at it.
     """
 
     point: Point
@@ -143,7 +143,7 @@ def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
 
 
 def propose(sampling: Sampling, fitting: Fitting, known: Sequence[Known]) -> Point | None:
-    """The configuration of trial number len(known); none where the space has no further one that fits."""
+    """The configuration of trial number len(known); `None` where the space has no further one that fits."""
     space, seen = fitting.space, {key_of(each.point) for each in known}
     if sampling.sampler != "grid":
         for attempt in range(DRAWS):

@@ -62,11 +62,11 @@ class Sweep:
     ended: Ended | None = None
 
     def base(self) -> Run | None:
-        """The untouched model's run; none while another process makes it."""
+        """The untouched model's run; `None` while another process makes it."""
         return run_trial(self.context, None, self.context.settings.first_seed, self._folder(None))
 
     def advance(self, number: int) -> Trial | Ended | None:
-        """The finished trial; none while it, or one that its proposal waits for, is being made."""
+        """The finished trial; `None` while it, or one that its proposal waits for, is being made."""
         point = self._point(number)
         if point is None or isinstance(point, Ended):
             return point

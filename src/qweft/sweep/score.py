@@ -18,7 +18,7 @@ RECORD = "test.json"
 
 
 def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str, float | None] | None:
-    """Test losses of the untouched model and of the adapter of a trial, judged once; none while another process does.
+    """Test losses of the untouched model and of the adapter of a trial, judged once; `None` while another process does.
 
     Args:
         context: What the trials share.

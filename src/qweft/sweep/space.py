@@ -40,7 +40,7 @@ class Axis:
         low: The least number of a range.
         high: The greatest.
         log: Whether equal ratios are equally likely.
-        step: From one number to the next; none for all of them, or of whole numbers every one.
+        step: From one number to the next; `None` for all of them, or of whole numbers every one.
     """
 
     section: str
@@ -63,7 +63,7 @@ class Axis:
 
     @property
     def choices(self) -> list[Any] | None:
-        """All values in their order; none for a range without steps."""
+        """All values in their order; `None` for a range without steps."""
         if self.values:
             return list(self.values)
         step = self.step or (1 if self.whole and not self.log else None)

@@ -15,7 +15,7 @@ class Local:
     """The process itself; others with the same output make what it is not at (`claims`)."""
 
     def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """Make the run here, or read it; none while another process makes it."""
+        """Make the run here, or read it; `None` while another process makes it."""
         return trial_here(context, method, seed, folder, keep_adapter)
 
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -22,7 +22,7 @@ def local_workers(words: Sequence[str], executor: str, workers: int | None, outp
     Args:
         words: The command's, without "qweft".
         executor: Other executors than local have their workers elsewhere.
-        workers: Processes in all; none means one.
+        workers: Processes in all; `None` means one.
         output: The command's folder, which takes what the others say: worker-2.log and so on.
     """
     if executor != "local" or workers is None or workers == 1:

@@ -55,7 +55,7 @@ class Worker:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """All files below a folder by their names in it, but for its lock; none where there is no folder."""
+    """All files below a folder by their names in it, but for its lock; empty where there is no folder."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 

@@ -35,7 +35,7 @@ def circuits(runs: Sequence[Run]) -> list[Drawn]:
 
 
 def circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
-    """The circuits of an adapter's layers, one for each rank, and whether they are trained; none where it has none.
+    """The circuits of an adapter's layers, one for each rank, and whether they are trained; empty where it has none.
 
     Args:
         adapter: Its specification, as in the configuration. One that this version does not know has no drawing.

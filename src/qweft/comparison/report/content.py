@@ -36,7 +36,7 @@ class Content:
         summary: They, summed up by method.
         reference: The method that the others were held against.
         environment: What it was computed with, without the command and without what is not known.
-        command: The command line; none where it is not known.
+        command: The command line; `None` where it is not known.
         config_yaml: The configuration as YAML text; empty where it is not known.
         search: The search for learning rates.
         inspected: What was measured inside the adapters, by method.
@@ -130,7 +130,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Plates:
-    """The figures of one report; none stands for one that has nothing to show.
+    """The figures of one report; `None` stands for one that has nothing to show.
 
     Args:
         forests: Differences with their intervals: of the hybrids, and of the others.

@@ -202,7 +202,7 @@ class Inspection:
         return list(dict.fromkeys(module for module, _ in self.layers))
 
     def over_layers(self, key: str) -> tuple[float, float, float] | tuple[None, None, None]:
-        """A measure's mean, least and largest number over layers; none where no layer has it."""
+        """A measure's mean, least and largest number over layers; `None` where no layer has it."""
         found = list(self.values.get(key, {}).values())
         return (sum(found) / len(found), min(found), max(found)) if found else (None, None, None)
 

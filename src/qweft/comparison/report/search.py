@@ -21,7 +21,7 @@ class Search:
         method: Its name.
         best: The rate that was chosen.
         at_end: Whether it is the largest or smallest that was tried, so that a better one may lie beyond.
-        losses: Validation loss by rate, ascending; none where the run diverged.
+        losses: Validation loss by rate, ascending; `None` where the run diverged.
     """
 
     method: str

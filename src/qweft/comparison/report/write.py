@@ -47,7 +47,7 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
 
     Args:
         source: A results.json, or the folder that holds it.
-        output: Where to; none for the same folder.
+        output: Where to; `None` for the same folder.
 
     Returns:
         The path of report.html.
@@ -68,7 +68,7 @@ def beside(source: Path, other: Path, output: Path | None = None) -> Path:
     Args:
         source: A results.json, or the folder that holds it.
         other: Another one.
-        output: Where to; none for the first one's folder.
+        output: Where to; `None` for the first one's folder.
 
     Returns:
         The path of beside.html.
