@@ -5,10 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from qweft.adapter.attach import adapter_config
 from tests.tiny_folder import save_tiny_model
 
-from qweft.adapter.attach import attach
+from qweft.adapter.attach import adapter_config, attach
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.training.run import save_adapter
