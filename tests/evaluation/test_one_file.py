@@ -14,7 +14,7 @@ from qweft.training.run import save_adapter
 
 TOY = """
 from qweft.errors import QweftError
-from qweft.evaluation.answer_scores import AnswerMetric
+from qweft.evaluation.metric import AnswerMetric
 from qweft.evaluation.scores import compare_means
 
 

@@ -1,6 +1,8 @@
 """Circuits as a device gets them: gates, wires, and a number for every angle."""
 
 import hashlib
+import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -87,3 +89,22 @@ class BoundCircuits:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         return self.pick(first[order]), place[inverse.reshape(-1)]
+
+
+def pack_circuits(circuits: BoundCircuits) -> bytes:
+    """Circuits as bytes: their form as JSON, a zero, and the angles as little-endian doubles, compressed."""
+    form = json.dumps([circuits.qubits, circuits.gates, circuits.barriers, circuits.placed_like]).encode()
+    return zlib.compress(form + b"\0" + np.ascontiguousarray(circuits.angles).astype("<f8").tobytes())
+
+
+def unpack_circuits(packed: bytes) -> BoundCircuits:
+    """The same circuits, with the same keys."""
+    form, _, angles = zlib.decompress(packed).partition(b"\0")
+    qubits, gates, barriers, like = json.loads(form)
+    table = np.frombuffer(angles, "<f8").reshape(-1, len(gates)).copy()  # which may be written to
+    placed_like = None if like is None else (_gates(like[0]), tuple(like[1]))
+    return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), placed_like)
+
+
+def _gates(found: list[tuple[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((name, tuple(wires)) for name, wires in found)

@@ -8,13 +8,14 @@ from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation
 from qweft.data.load import load_data
 from qweft.data.tokens import Encoded
-from qweft.evaluation.answer_scores import AnswerScores, Both, check_packages, score_answers
+from qweft.evaluation.answer_scores import AnswerScores, check_packages, score_answers
 from qweft.evaluation.answers import Answer, generate_answers
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.forgetting import other_rows
 from qweft.evaluation.harness import check_harness, compare_harness, run_harness
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
+from qweft.evaluation.metric import Both
 from qweft.evaluation.outcome import Evaluation
 from qweft.evaluation.saved import put_on, sections_of
 from qweft.evaluation.scores import compare_losses, compare_perplexities

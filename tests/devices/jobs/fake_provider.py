@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from itertools import chain
 
 from qweft.devices import DeviceSettings, JobState, Limits, NotTakenError, RefusedError, RemoteDevice, UnavailableError
-from qweft.devices.jobs.record import pack_circuits, unpack_circuits
+from qweft.devices.bound import pack_circuits, unpack_circuits
 from qweft.devices.sampling import sample
 from qweft.devices.simulators import probabilities
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from qweft.devices import DeviceError
+from qweft.devices.bound import pack_circuits, unpack_circuits
 from qweft.devices.jobs import database
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.record import Where, pack_circuits, pack_counts, unpack_circuits, unpack_counts
+from qweft.devices.jobs.record import Where, pack_counts, unpack_counts
 from qweft.devices.jobs.store import Store
 from tests.devices.jobs.circuits import circuits
 

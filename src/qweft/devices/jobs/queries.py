@@ -5,9 +5,9 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 
-from qweft.devices.bound import BoundCircuits
+from qweft.devices.bound import BoundCircuits, unpack_circuits
 from qweft.devices.errors import DeviceError
-from qweft.devices.jobs.record import Counts, Job, Loss, Where, pack_counts, unpack_circuits
+from qweft.devices.jobs.record import Counts, Job, Loss, Where, pack_counts
 
 AT_A_TIME = 500
 """Keys of one query."""

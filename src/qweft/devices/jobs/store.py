@@ -8,25 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from qweft.cache import cache_folder
-from qweft.devices.bound import BoundCircuits
+from qweft.devices.bound import BoundCircuits, pack_circuits
 from qweft.devices.error_policy import without_secrets
 from qweft.devices.errors import DeviceError
 from qweft.devices.jobs import queries
 from qweft.devices.jobs.database import Database
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.record import (
-    DONE,
-    OPEN,
-    PAID,
-    SENDING,
-    SENT,
-    Counts,
-    Job,
-    Loss,
-    Where,
-    pack_circuits,
-    unpack_counts,
-)
+from qweft.devices.jobs.record import DONE, OPEN, PAID, SENDING, SENT, Counts, Job, Loss, Where, unpack_counts
 from qweft.locks import locked
 
 

@@ -9,10 +9,9 @@ import time
 from pathlib import Path
 
 from qweft.cache import cache_folder
-from qweft.devices.bound import BoundCircuits
+from qweft.devices.bound import BoundCircuits, pack_circuits
 from qweft.devices.device import Device, JobState, Limits, RemoteDevice
 from qweft.devices.errors import DeviceError, RefusedError
-from qweft.devices.jobs.record import pack_circuits
 from qweft.devices.provider import Entry, Provider
 from qweft.devices.settings import DeviceSettings
 from qweft.files import write_bytes

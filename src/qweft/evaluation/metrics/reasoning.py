@@ -6,8 +6,8 @@ from typing import Any
 
 from qweft.data.conversation import Conversation
 from qweft.errors import QweftError
-from qweft.evaluation.answer_scores import AnswerMetric, Both
 from qweft.evaluation.answers import Answer
+from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.reasoning import Reasoned, judge_reasoning
 from qweft.evaluation.scores import Compared, compare_means
 

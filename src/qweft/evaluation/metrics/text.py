@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qweft.data.conversation import Conversation
-from qweft.evaluation.answer_scores import AnswerMetric, Both
+from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.scores import Array, Compared, compare_means, compare_statistics
 from qweft.extras import require
 

@@ -6,9 +6,9 @@ from typing import Any
 from qweft.data.conversation import Conversation
 from qweft.data.gym import Verifier, gym_task
 from qweft.errors import QweftError
-from qweft.evaluation.answer_scores import AnswerMetric, Both
 from qweft.evaluation.answers import Answer
 from qweft.evaluation.final_answer import marked_text
+from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.reasoning import take_apart
 from qweft.evaluation.scores import Compared, compare_means
 
