@@ -65,7 +65,7 @@ def around(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "argv", ["rehearse.py", "600", "--yes"])
-    monkeypatch.setattr("qweft.devices.providers.rehearsal.SECONDS_IN_QUEUE", 0.0)
+    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
     monkeypatch.setattr("qweft.models.load.load_model", lambda config: SimpleNamespace(model=tiny_llama()))
     return tmp_path
 

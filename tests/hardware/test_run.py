@@ -111,7 +111,7 @@ def test_noise_and_what_is_done_about_it(adapter, tmp_path):
 
 def test_a_device_that_takes_jobs(adapter, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("qweft.devices.providers.rehearsal.SECONDS_IN_QUEUE", 0.0)
+    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
     options = ["--device", "rehearsal:shots", "--shots", "50", "--layers", "v_proj", "--evaluation.answers", "1"]
     assert evaluate(adapter, *options, "--dry-run") == 0
     dry = " ".join(capsys.readouterr().out.split())
@@ -146,12 +146,12 @@ def test_a_queue_that_is_longer_than_the_patience(adapter, tmp_path, capsys, mon
         "0",
         "--yes",
     ]
-    monkeypatch.setattr("qweft.devices.providers.rehearsal.SECONDS_IN_QUEUE", 3600.0)
+    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 3600.0)
     assert evaluate(adapter, *common, "--timeout", "0.1", "--output", str(tmp_path / "a")) == 2
     captured = capsys.readouterr()
     assert "nothing came for 0.1 s; open jobs live on" in " ".join(captured.err.split())
     assert captured.out.count("sent job") == 1 and not (tmp_path / "a" / "robustness.json").exists()
-    monkeypatch.setattr("qweft.devices.providers.rehearsal.SECONDS_IN_QUEUE", 0.0)
+    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
     assert evaluate(adapter, *common, "--any-calibration", "true", "--output", str(tmp_path / "a")) == 0
     assert read(tmp_path / "a")["config"]["any_calibration"] is True
 

@@ -8,6 +8,7 @@ import qweft.devices.providers as folder
 from qweft.devices.device import Device, RemoteDevice
 from qweft.devices.errors import DeviceError
 from qweft.devices.provider import Provider
+from qweft.devices.rehearsal import ENTRIES, RehearsalDevice
 from qweft.devices.settings import DeviceSettings
 from qweft.suggest import near
 
@@ -24,9 +25,10 @@ NOISELESS = ("exact", "shots")
 
 @lru_cache(maxsize=1)
 def families() -> dict[str, Provider]:
-    """Families by name: the modules of `devices/providers`, by their `Provider.order`."""
+    """Families by name: the modules of `devices/providers`, by their `Provider.order`, and the rehearsal."""
     names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
     found = {name: importlib.import_module(f"{folder.__name__}.{name}").PROVIDER for name in names}
+    found["rehearsal"] = Provider(_rehearsal, ENTRIES, order=4)
     return dict(sorted(found.items(), key=lambda item: item[1].order))
 
 
@@ -62,6 +64,18 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
             else f"there are {', '.join(OWN)}, and {', '.join(f'{family}:NAME' for family in there)}"
         )
     )
+
+
+def _rehearsal(name: str, target: str, settings: DeviceSettings) -> RehearsalDevice:
+    """The device that rehearses another.
+
+    Raises:
+        DeviceError: If the other one does not answer at once.
+    """
+    inner = make_device(target, settings)
+    if not isinstance(inner, Device):
+        raise DeviceError(f"device {name} rehearses devices that answer at once, and {target} takes jobs itself")
+    return RehearsalDevice(name, inner)
 
 
 def _load(place: str):  # type: ignore[no-untyped-def]

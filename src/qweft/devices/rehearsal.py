@@ -12,8 +12,7 @@ from qweft.cache import cache_folder
 from qweft.devices.bound import BoundCircuits, pack_circuits
 from qweft.devices.device import Device, JobState, Limits, RemoteDevice
 from qweft.devices.errors import DeviceError, RefusedError
-from qweft.devices.provider import Entry, Provider
-from qweft.devices.settings import DeviceSettings
+from qweft.devices.provider import Entry
 from qweft.files import write_bytes
 
 SECONDS_IN_QUEUE = 5.0
@@ -94,22 +93,5 @@ def _file(name: str) -> Path:
     return cache_folder() / "devices" / "rehearsal" / name
 
 
-def make(name: str, target: str, settings: DeviceSettings) -> RehearsalDevice:
-    """The device that rehearses another.
-
-    Raises:
-        DeviceError: If the other one is none that answers at once.
-    """
-    from qweft.devices.registry import make_device
-
-    inner = make_device(target, settings)
-    if not isinstance(inner, Device):
-        raise DeviceError(f"device {name} rehearses devices that answer at once, and {target} takes jobs itself")
-    return RehearsalDevice(name, inner)
-
-
-PROVIDER = Provider(
-    make,
-    (Entry("rehearsal:DEVICE", "a device of this machine as if it were a provider's: jobs, a queue, ids"),),
-    order=4,
-)
+ENTRIES = (Entry("rehearsal:DEVICE", "a device of this machine as if it were a provider's: jobs, a queue, ids"),)
+"""Its line of `qweft devices`."""
