@@ -39,8 +39,8 @@ BEFORE["second-model"] = [*BEFORE["again"], "again"]
 """The runs that came before each."""
 ALSO_VALIDATED = {"again": ["readout", "sparse"], "second-model": ["readout", "sparse"]}
 """Runs whose validation rows count beside the proxy's: by one of them the rates were chosen."""
-CHARACTERS = 10
-"""Of a token, on average over a row: twice as many as any row of a dialogue has."""
+CHARACTERS = 5
+"""A bound on the characters of a dialogue for each token of its row, the template's included; the most is 4.2."""
 PAIRS = {
     "readout": [("readout_2", other) for other in ("lora", "lora_small", "lora_down", "lora_same")],
     "sparse": [("sparse", other) for other in ("lora", "lora_small", "lora_down", "lora_fifth")],
@@ -64,7 +64,7 @@ def without(record: dict[str, Any], rows: Collection[int]) -> dict[str, Summary]
 def texts(run: str) -> dict[str, list[str]]:
     """Read the validation and the test rows of a run, without what is the template's own.
 
-    Neither depends on the training rows, so only one is read. A row of 64 tokens has fewer than 640 characters, so
+    Neither depends on the training rows, so only one is read. A row of 64 tokens has fewer than 320 characters, so
     longer ones are left out before they are tokenised, and not after.
     """
     config = parse(ComparisonConfig, [str(ROOT / "configs" / f"research-{run}.yaml")], COMMAND)
