@@ -8,12 +8,13 @@ standard errors. Writes benchmarks/results/agreement.json.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from qweft.circuit import expectation_values
-from qweft.devices import BoundCircuits, make_device
+from qweft.circuit import Circuit, expectation_values
+from qweft.devices import BoundCircuits, DeviceSettings, RemoteDevice, make_device
 from qweft.devices.extras import require
 from qweft.evaluation.mode import judged
 from qweft.evaluation.on_device import on_device
@@ -33,12 +34,13 @@ SHOTS = 10_000
 TEXT = "Hi, how are you? I have not seen you for a while."
 
 
-def seen(adapter):
+def seen(adapter: Path) -> list[tuple[Circuit, torch.Tensor, torch.Tensor]]:
     """(circuit, inputs, angles) of every layer in the order in which the model runs them, in float64."""
     loaded = load_model(model_of(adapter, {}))
-    model, found = put_on(loaded, adapter), []
+    model = put_on(loaded, adapter)
+    found: list[tuple[Circuit, torch.Tensor, torch.Tensor]] = []
 
-    def note(circuit, c, angles):
+    def note(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
         found.append((circuit, c.detach().double().reshape(-1, circuit.inputs), angles.detach().double()))
         return expectation_values(circuit, c, angles)
 
@@ -48,12 +50,11 @@ def seen(adapter):
     return found
 
 
-def measured(name, circuits, exact):
+def measured(name: str, circuits: list[BoundCircuits], exact: np.ndarray) -> dict[str, Any]:
     """A line of numbers for one device; `noisy` with its noise scaled to zero is to be the exact circuit."""
-    from qweft.devices import DeviceSettings
-
     device = make_device(name, DeviceSettings(noise_scale=0.0) if name == "noisy" else None)
-    line = {"device": name}
+    assert not isinstance(device, RemoteDevice)
+    line: dict[str, Any] = {"device": name}
     if name != "shots":
         values = np.concatenate([device.run(some, None).expectations() for some in circuits])
         line["largest_difference"] = float(np.abs(values - exact).max())
@@ -67,7 +68,7 @@ def measured(name, circuits, exact):
     }
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("adapter", type=Path)
     options = parser.parse_args()

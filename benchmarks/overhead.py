@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qweft.circuit import compiled, crz_ring_ansatz, expectation_values, kernels
+from qweft.circuit import Circuit, compiled, crz_ring_ansatz, expectation_values, kernels
 from qweft.circuit.alternating import alternating_form
 
 TOKENS = 512
@@ -43,11 +43,11 @@ def main() -> None:
         flags, values = compiled._flags(form.uploads), np.empty((TOKENS, n), np.float32)
         sums = np.empty(rotations.numel(), np.float32), np.empty(diagonals.numel(), np.float32)
 
-        def both(n=n, flags=flags, tables=tables, values=values, sums=sums, numbers=numbers) -> None:
-            kernels.forward(values, n, flags, *tables, 0, TOKENS)
-            kernels.backward(values, *sums, numbers, n, flags, *tables, 0, TOKENS)
+        def both(at: Any = (n, flags, *tables, 0, TOKENS), values: Any = values, rest: Any = (*sums, numbers)) -> None:
+            kernels.forward(values, *at)
+            kernels.backward(values, *rest, *at)
 
-        def whole(circuit=circuit, x=x, t=t, outer=outer) -> None:
+        def whole(circuit: Circuit = circuit, x: Any = x, t: Any = t, outer: Any = outer) -> None:
             torch.autograd.grad(expectation_values(circuit, x, t), [x, t], outer)
 
         print(

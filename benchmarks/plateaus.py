@@ -9,6 +9,7 @@ import argparse
 import time
 from dataclasses import asdict
 from itertools import product
+from typing import Any
 
 from qweft.analysis.plateaus import BOUNDS, ansatz_variance, decay
 from qweft.files import write_json
@@ -18,13 +19,14 @@ LAYERS = {"1": lambda n: 1, "2": lambda n: 2, "4": lambda n: 4, "n": lambda n: n
 SHOWN = ("first_rotation", "first_phase", "last_rotation", "mean")
 
 
-def rounded(value):
+def rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def measured(draws):
+def measured(draws: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A line for each start, depth and number of qubits, and the fitted decays."""
-    lines, decays = [], []
+    lines: list[dict[str, Any]] = []
+    decays: list[dict[str, Any]] = []
     for start, depth in product(BOUNDS, LAYERS):
         own = []
         for n in QUBITS:
@@ -38,7 +40,7 @@ def measured(draws):
     return lines, decays
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="benchmarks/results/plateaus.json")
     parser.add_argument("--draws", type=int, default=400, help="random starts of each circuit")

@@ -15,7 +15,9 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,22 +36,31 @@ LAYERS = (0, 15, 29)
 MODULES = ("q_proj", "v_proj")
 ROWS = 4
 STEP = 1e-2  # the learning rate of the one step: Adam's first step is the rate times the gradient's sign
+SHOWN = (
+    *("c_rms", "q_rms", "q_spread", "dq_dc", "turn", "nearby_correlation", "Qq_rms", "Kc_rms", "h_rms"),
+    *("branch_over_base", "grad_last_over_lora", "moved_over_lora", "grad_C_over_lora", "grad_angles_norm"),
+)
+BOUNDED = ("c_rms", "h_rms", "q_spread", "turn", "grad_last_over_lora", "moved_over_lora")
+Batch = Mapping[str, torch.Tensor]
+Scales = dict[str, float]
+Places = dict[str, tuple[torch.Tensor, torch.Tensor, nn.Module]]
 
 
-def rms(tensor):
+def rms(tensor: torch.Tensor) -> float:
     return tensor.detach().square().mean().sqrt().item()
 
 
-def norm(tensor):
+def norm(tensor: torch.Tensor) -> float:
     return tensor.detach().norm().item()
 
 
-def places_of(model, batch):
+def places_of(model: Any, batch: Batch) -> Places:
     """For each adapted layer the real tokens' inputs x, the gradients g at the outputs, and the layer."""
-    kept, handles = {}, []
+    kept: Places = {}
+    handles = []
 
-    def keep(name):
-        def hook(module, inputs, output):
+    def keep(name: str) -> Callable[..., torch.Tensor]:
+        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
             output.requires_grad_()
             output.retain_grad()
             kept[name] = (inputs[0].detach(), output, module)
@@ -66,16 +77,21 @@ def places_of(model, batch):
     for handle in handles:
         handle.remove()
     real = batch["attention_mask"].bool()
-    return {name: (x[real], y.grad[real], module) for name, (x, y, module) in kept.items()}
+    found = {}
+    for name, (x, y, module) in kept.items():
+        assert y.grad is not None
+        found[name] = x[real], y.grad[real], module
+    return found
 
 
-def lora_scales(x, g, r):
+def lora_scales(x: torch.Tensor, g: torch.Tensor, r: int) -> Scales:
     """LoRA as PEFT starts it (A kaiming-uniform with a = sqrt 5, B zero), alpha = 2 r."""
     A, B = torch.empty(r, x.shape[1]), torch.zeros(g.shape[1], r, requires_grad=True)
     nn.init.kaiming_uniform_(A, a=math.sqrt(5))
     A.requires_grad_()
     (2 * g * (x @ A.t() @ B.t())).sum().backward()
     first = B.grad
+    assert first is not None
     stepped = (-STEP * first.sign()).requires_grad_()
     moved = 2 * x @ A.t() @ stepped.t()
     (to_A,) = torch.autograd.grad((g * moved).sum(), A)
@@ -88,39 +104,42 @@ def lora_scales(x, g, r):
     }
 
 
-def circuit(core, c):
-    return core.expectations(c, *core.angles_of(core.tensors()))
+def circuit(core: Any, c: torch.Tensor) -> torch.Tensor:
+    """q(c)."""
+    return core.function_values(c, *core.angles_of(core.tensors()))
 
 
-def applied(core, c):
+def applied(core: Any, c: torch.Tensor) -> torch.Tensor:
     """h = core(c)."""
     tensors = core.tensors()
     features = core.features(c, *core.angles_of(tensors))
     return features @ core.combine(torch.eye(c.shape[-1]), tensors).t()
 
 
-def mapped(part, x):
+def mapped(part: Any, x: torch.Tensor) -> torch.Tensor:
     return x @ part.matrix().t()
 
 
-def branch_of(layer, x):
+def branch_of(layer: QwthnLinear, x: torch.Tensor) -> torch.Tensor:
     found = mapped(layer.qwthn_compress["default"], x)
     h = applied(layer.qwthn_core["default"], found)
     return mapped(layer.qwthn_expand["default"], h) * layer.scaling["default"]
 
 
-def last_core(layer):
-    expand = layer.qwthn_expand["default"]
+def last_core(layer: QwthnLinear) -> torch.Tensor:
+    expand: Any = layer.qwthn_expand["default"]
     return expand.operator.cores[-1]
 
 
-def scales(config, x, g, base, seed, tokens):
+def scales(config: QwthnConfig, x: torch.Tensor, g: torch.Tensor, base: nn.Module, seed: int, tokens: int) -> Scales:
     """Everything about one branch at its start, and after one step of its last core."""
     torch.manual_seed(seed)
     layer = QwthnLinear(base, "default", config, config.r, config.alpha)
-    compress, core = layer.qwthn_compress["default"], layer.qwthn_core["default"]
-    expand, last, s = layer.qwthn_expand["default"], last_core(layer), layer.scaling["default"]
-    found = {}
+    compress: Any = layer.qwthn_compress["default"]
+    core: Any = layer.qwthn_core["default"]
+    expand: Any = layer.qwthn_expand["default"]
+    last, s = last_core(layer), layer.scaling["default"]
+    found: Scales = {}
     with torch.no_grad():
         c = mapped(compress, x)
         h = applied(core, c)
@@ -167,21 +186,21 @@ def scales(config, x, g, base, seed, tokens):
     return found
 
 
-def mean(values):
+def mean(values: list[float]) -> float:
     """Geometric mean of positive values; the plain one where a sign is possible."""
     if min(values) > 0:
         return math.exp(sum(map(math.log, values)) / len(values))
     return sum(values) / len(values)
 
 
-def check_against_the_model(model, batch, places):
+def check_against_the_model(model: Any, batch: Batch, places: Places) -> float:
     """Largest relative difference of the last cores' gradients: the branch alone against the whole model."""
     config = QwthnConfig.preset(
         "qtha", r=4, circuit_layers=2, width=16, bond_dimension=4, start="recorded", target_modules=list(MODULES)
     )
     config.layers_to_transform = list(LAYERS)
     torch.manual_seed(0)
-    adapted = attach(model, config)
+    adapted: Any = attach(model, config)
     adapted(**batch, use_cache=False).loss.backward()
     worst = 0.0
     for name, (x, g, _) in places.items():
@@ -189,12 +208,61 @@ def check_against_the_model(model, batch, places):
         layer = getattr(adapted.base_model.model.model.layers[int(index)].self_attn, module)
         last = last_core(layer)
         (alone,) = torch.autograd.grad((g * branch_of(layer, x)).sum(), last)
-        worst = max(worst, (norm(alone - last.grad) / norm(last.grad)))
+        assert last.grad is not None
+        worst = max(worst, norm(alone - last.grad) / norm(last.grad))
     detach(adapted)
     return worst
 
 
-def main():
+def inputs_of(places: Places) -> dict[str, Scales]:
+    """How large what each layer reads is, and what the base layer makes of it."""
+    return {
+        name: {"rms": rms(x), "rms_of_mean_token": rms(x.mean(0)), "base_output_rms": rms(module(x))}
+        for name, (x, _, module) in places.items()
+    }
+
+
+def against_lora(
+    config: QwthnConfig, places: Places, reference: Mapping[str, Scales], seeds: int, tokens: int
+) -> Iterator[Scales]:
+    """The scales of each layer's branch for each random start, some of them over LoRA's."""
+    for place, (name, (x, g, base)) in enumerate(places.items()):
+        lora = reference[name]
+        for seed in range(seeds):
+            found = scales(config, x, g, base, 100 * place + seed, tokens)
+            into = math.hypot(found["grad_C_cores_norm"], found["grad_A_norm"])
+            found["grad_last_over_lora"] = found["grad_last_norm"] / lora["grad_B_norm"]
+            found["moved_over_lora"] = found["moved_y_rms"] / lora["moved_y_rms"]
+            found["grad_C_over_lora"] = into / lora["grad_A_norm"]
+            yield found
+
+
+def rounded(value: float) -> float:
+    """Four digits of it."""
+    return float(f"{value:.4g}")
+
+
+def summary(draws: list[Scales]) -> dict[str, Scales]:
+    """Means over the draws, and bounds of some."""
+    return {
+        "mean": {key: rounded(mean([draw[key] for draw in draws])) for key in draws[0]},
+        "least": {key: rounded(min(draw[key] for draw in draws)) for key in BOUNDED},
+        "most": {key: rounded(max(draw[key] for draw in draws)) for key in BOUNDED},
+    }
+
+
+def write(output: Path, result: dict[str, Any], table: list[dict[str, Any]]) -> None:
+    """Write one line a setting."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    beside = output.with_suffix(".part")
+    head = json.dumps({**result, "settings": []}, indent=1)
+    rows = ",\n".join(f"  {json.dumps(entry)}" for entry in table)
+    beside.write_text(head.replace('"settings": []', f'"settings": [\n{rows}\n ]') + "\n")
+    os.replace(beside, output)
+
+
+def asked() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="benchmarks/results/start_scales.json")
     parser.add_argument("--presets", nargs="+", default=["qtha", "qwthn"])
@@ -205,77 +273,51 @@ def main():
     parser.add_argument("--seeds", type=int, default=1, help="random starts for each of the six layers")
     parser.add_argument("--tokens", type=int, default=96, help="tokens that the circuit is differentiated on")
     parser.add_argument("--limit", type=float, default=600, help="seconds; what is left over is named")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print and write all settings, as far as the time limit lets them."""
+    arguments = asked()
     began = time.perf_counter()
     loaded = load_model(ModelConfig(name="smollm2-135m-instruct", source="package", device="cpu"))
-    data = load_data(
-        DataConfig(
-            source="embedded:chitchat", train_rows=ROWS, validation_rows=1, test_rows=1, max_length=64, overlong="drop"
-        ),
-        loaded.tokenizer,
+    rows = DataConfig(
+        source="embedded:chitchat", train_rows=ROWS, validation_rows=1, test_rows=1, max_length=64, overlong="drop"
     )
-    batch = Collator(loaded.tokenizer.pad_token_id)(data.train)
+    batch = Collator(loaded.tokenizer.pad_token_id)(load_data(rows, loaded.tokenizer).train)
     places = places_of(loaded.model, batch)
     difference = check_against_the_model(loaded.model, batch, places)
     print(f"the branch alone against the whole model: gradients differ by {difference:.1e} of their norm")
     if difference > 1e-3:
         raise SystemExit("the branch alone does not have the model's gradients")
-    inputs = {
-        name: {
-            "rms": rms(x),
-            "rms_of_mean_token": rms(x.mean(0)),
-            "base_output_rms": rms(module(x)),
-        }
-        for name, (x, _, module) in places.items()
-    }
+    inputs = inputs_of(places)
     for name, values in inputs.items():
         print(name, *(f"{key} {value:.3f}" for key, value in values.items()))
     reference = {}
     for r in arguments.ranks:
         torch.manual_seed(r)
         reference[r] = {name: lora_scales(x, g, r) for name, (x, g, _) in places.items()}
-    shown = ["c_rms", "q_rms", "q_spread", "dq_dc", "turn", "nearby_correlation", "Qq_rms", "Kc_rms", "h_rms"]
-    shown += ["branch_over_base", "grad_last_over_lora", "moved_over_lora", "grad_C_over_lora", "grad_angles_norm"]
-    print(" ".join(["preset start        r  L width", *(f"{name[:9]:>9}" for name in shown)]))
+    print(" ".join(["preset start        r  L width", *(f"{name[:9]:>9}" for name in SHOWN)]))
     table, left_out = [], []
     grid = itertools.product(arguments.layers, arguments.ranks, arguments.widths, arguments.presets, arguments.starts)
     for layers, r, width, preset, start in grid:
-        entry = {"preset": preset, "start": start, "r": r, "circuit_layers": layers, "width": width}
+        entry: dict[str, Any] = {"preset": preset, "start": start, "r": r, "circuit_layers": layers, "width": width}
         if time.perf_counter() - began > arguments.limit:
             left_out.append(entry)
             continue
-        config = QwthnConfig.preset(
-            preset,
-            r=r,
-            circuit_layers=layers,
-            width=width,
-            bond_dimension=4 if width == 16 else 8,
-            start=start,
-            init_weights=False,
-        )
-        draws = []
-        for place, (name, (x, g, base)) in enumerate(places.items()):
-            lora = reference[r][name]
-            for seed in range(arguments.seeds):
-                found = scales(config, x, g, base, 100 * place + seed, arguments.tokens)
-                found["grad_last_over_lora"] = found["grad_last_norm"] / lora["grad_B_norm"]
-                found["moved_over_lora"] = found["moved_y_rms"] / lora["moved_y_rms"]
-                found["grad_C_over_lora"] = (
-                    math.hypot(found["grad_C_cores_norm"], found["grad_A_norm"]) / lora["grad_A_norm"]
-                )
-                draws.append(found)
-        entry["bond_dimension"] = config.bond_dimension
-        entry["mean"] = {key: float(f"{mean([draw[key] for draw in draws]):.4g}") for key in draws[0]}
-        for word, choose in (("least", min), ("most", max)):
-            entry[word] = {
-                key: float(f"{choose(draw[key] for draw in draws):.4g}")
-                for key in ("c_rms", "h_rms", "q_spread", "turn", "grad_last_over_lora", "moved_over_lora")
-            }
+        sizes = {"r": r, "circuit_layers": layers, "width": width, "bond_dimension": 4 if width == 16 else 8}
+        config = QwthnConfig.preset(preset, **sizes, start=start, init_weights=False)
+        draws = list(against_lora(config, places, reference[r], arguments.seeds, arguments.tokens))
+        entry |= {"bond_dimension": config.bond_dimension, **summary(draws)}
         table.append(entry)
-        cells = [f"{entry['mean'][key]:9.3g}" if key in entry["mean"] else " " * 9 for key in shown]
+        cells = [f"{entry['mean'][key]:9.3g}" if key in entry["mean"] else " " * 9 for key in SHOWN]
         print(f"{preset:6} {start:10} {r:2} {layers:2} {width:5}", *cells, flush=True)
     if left_out:
         print(f"time limit: {len(left_out)} of {len(left_out) + len(table)} settings left out")
+    lora = {
+        r: {key: rounded(mean([v[key] for v in values.values()])) for key in next(iter(values.values()))}
+        for r, values in reference.items()
+    }
     result = {
         "model": loaded.source.name,
         "data": "embedded:chitchat",
@@ -283,22 +325,12 @@ def main():
         "places": inputs,
         "draws_per_setting": len(places) * arguments.seeds,
         "gradient_check": difference,
-        "lora": {
-            r: {key: float(f"{mean([v[key] for v in values.values()]):.4g}") for key in next(iter(values.values()))}
-            for r, values in reference.items()
-        },
+        "lora": lora,
         "left_out": left_out,
         "seconds": round(time.perf_counter() - began),
-        "settings": table,
     }
-    output = Path(arguments.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_suffix(".part")
-    head = json.dumps({**result, "settings": []}, indent=1)
-    rows = ",\n".join(f"  {json.dumps(entry)}" for entry in table)  # one line a setting
-    beside.write_text(head.replace('"settings": []', f'"settings": [\n{rows}\n ]') + "\n")
-    os.replace(beside, output)
-    print(f"written: {output} ({result['seconds']} s)")
+    write(Path(arguments.output), result, table)
+    print(f"written: {arguments.output} ({result['seconds']} s)")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ What lost, in CPU milliseconds at n = 4, 6, 8 (L = n, 512 tokens, float32):
     4.9             the whole circuit as one; with n expvals in place of probabilities 5.0
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +28,7 @@ def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray)
     start = jnp.zeros((len(x), 2**qubits), jnp.result_type(signs, jnp.complex64)).at[:, 0].set(1)
 
     @qml.qnode(qml.device("default.qubit", wires=qubits), interface="jax", diff_method="backprop")
-    def after_layer(state: jax.Array, inputs: jax.Array, angles: jax.Array):
+    def after_layer(state: jax.Array, inputs: jax.Array, angles: jax.Array) -> Any:
         qml.StatePrep(state, wires=range(qubits), validate_norm=False)
         apply_layer(qubits, inputs, angles)
         return qml.state()

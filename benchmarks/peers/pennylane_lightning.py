@@ -9,6 +9,8 @@ What lost, in CPU milliseconds for 16 tokens at n = 4, 6, 8 (L = n, float32):
     103  235  388    the device's own vector-Jacobian product (device_vjp=True)
 """
 
+from typing import Any
+
 import numpy as np
 import pennylane as qml
 import torch
@@ -25,7 +27,7 @@ def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray)
     device = qml.device("lightning.qubit", wires=qubits, c_dtype=c_dtype)
 
     @qml.qnode(device, interface="torch", diff_method="adjoint")
-    def expectations(inputs: torch.Tensor, angles: torch.Tensor):
+    def expectations(inputs: torch.Tensor, angles: torch.Tensor) -> Any:
         for layer in angles.reshape(layers, -1):
             apply_layer(qubits, inputs, layer)
         return [qml.expval(qml.PauliZ(i)) for i in range(qubits)]

@@ -8,6 +8,8 @@ What lost, in CPU milliseconds at n = 4, 6, 8 (L = n, 512 tokens, float32):
     25  109  306    torch.func.vmap over the tokens in place of broadcasting
 """
 
+from typing import Any
+
 import numpy as np
 import pennylane as qml
 import torch
@@ -22,7 +24,7 @@ def build(qubits: int, layers: int, x: np.ndarray, t: np.ndarray, w: np.ndarray)
     start[0] = 1
 
     @qml.qnode(qml.device("default.qubit", wires=qubits), interface="torch", diff_method="backprop")
-    def probabilities(inputs: torch.Tensor, angles: torch.Tensor):
+    def probabilities(inputs: torch.Tensor, angles: torch.Tensor) -> Any:
         qml.StatePrep(start, wires=range(qubits), validate_norm=False)
         for layer in angles.reshape(layers, -1):
             apply_layer(qubits, inputs, layer)
