@@ -1,6 +1,6 @@
 """How large activations and gradients are when training starts, for each start, rank, depth and width.
 
-    OMP_NUM_THREADS=1 python benchmarks/start_scales.py        (seven minutes on one core)
+    OMP_NUM_THREADS=1 python -m benchmarks.start_scales        (seven minutes on one core)
 
 The embedded model reads real dialogue rows once; the inputs x of the adapted layers and the gradients g of the loss at
 their outputs are kept. Before the first step the adapted model is the base model, so x and g are the same for every
