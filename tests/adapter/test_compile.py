@@ -9,24 +9,25 @@ import torch
 from tests.conformance.case import Case
 from tests.conformance.families import FAMILIES
 from tests.conformance.features.training import gradients
+from tests.rounding import assert_close
 
 FEW = ["Llama", "GPT-2", "T5", "ViT", "nn.Module"]
 
 
 @pytest.mark.parametrize("family", FEW)
 def test_the_whole_model_is_one_graph(family):
-    case = Case(FAMILIES[family], "qtha")
+    case = Case(FAMILIES[family], "qtha", torch.float64)
     model = case.adapted()
     wanted = case.output(model)
     torch.compiler.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
-    torch.testing.assert_close(case.output(compiled), wanted, rtol=1e-4, atol=1e-5)
+    assert_close(case.output(compiled), wanted)
     assert not torch.equal(wanted, case.output(case.base()))
 
 
 def test_a_compiled_model_sees_what_its_parameters_became():
     """What a layer prepared before, or a graph made a constant of, must not survive an optimizer's step."""
-    case = Case(FAMILIES["nn.Module"], "qtha")
+    case = Case(FAMILIES["nn.Module"], "qtha", torch.float64)
     model = case.adapted()
     torch.compiler.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
@@ -37,18 +38,18 @@ def test_a_compiled_model_sees_what_its_parameters_became():
                 parameter.add_(0.1)
     after = case.output(compiled)
     assert not torch.allclose(after, before)
-    torch.testing.assert_close(after, case.output(model), rtol=1e-4, atol=1e-5)
+    assert_close(after, case.output(model))
 
 
 @pytest.mark.slow
 def test_the_compiler_of_pytorch_gives_equal_outputs_and_gradients():
-    case = Case(FAMILIES["Llama"], "qtha")
+    case = Case(FAMILIES["Llama"], "qtha", torch.float64)
     model = case.adapted()
     exact = gradients(case, case.adapted())
     wanted = case.output(model)
     torch.compiler.reset()
     compiled = torch.compile(model, fullgraph=True)
-    torch.testing.assert_close(case.output(compiled), wanted, rtol=1e-4, atol=1e-4)
+    assert_close(case.output(compiled), wanted)
     found = gradients(case, compiled)
     assert len(found) == len(exact) > 0
     for gradient, eager in zip(found.values(), exact.values(), strict=True):

@@ -33,10 +33,12 @@ class Case:
     Args:
         family: The base model's family.
         method: A name of `METHODS`.
+        dtype: The base model's, and so the adapter's.
     """
 
     family: Family
     method: str
+    dtype: torch.dtype = torch.float32
 
     @property
     def has_circuit(self) -> bool:
@@ -51,7 +53,11 @@ class Case:
 
     def base(self) -> nn.Module:
         """The base model, always the same."""
-        return self.family.make()
+        return self.family.make().to(self.dtype)
+
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """The family's batch, its real numbers in the model's type."""
+        return {key: x.to(self.dtype) if x.is_floating_point() else x for key, x in self.family.inputs().items()}
 
     def adapted(self, name: str = "default", seed: int = 1, **changes: Any) -> Any:
         """The base model with an adapter whose branch is not zero, in evaluation mode."""
@@ -62,13 +68,13 @@ class Case:
     def output(self, model: nn.Module, **kwargs: Any) -> torch.Tensor:
         """The model's main output for the family's batch, without gradients."""
         with torch.no_grad():
-            return main_tensor(model(**self.family.inputs(), **kwargs))
+            return main_tensor(model(**self.inputs(), **kwargs))
 
     def loss(self, model: nn.Module) -> torch.Tensor:
         """A loss with gradients: the model's own, or the distance of its output from a wave where it has none."""
         if self.family.labels is not None:
-            return model(**self.family.inputs(), labels=self.family.labels()).loss
-        output = main_tensor(model(**self.family.inputs()))
+            return model(**self.inputs(), labels=self.family.labels()).loss
+        output = main_tensor(model(**self.inputs()))
         # not the mean square, which a last layer normalisation holds fixed
         return (output - torch.arange(output.numel()).view_as(output).sin()).square().mean()
 

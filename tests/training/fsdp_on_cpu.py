@@ -1,17 +1,27 @@
-"""qweft with accelerate's FSDP on CPUs, where accelerate itself has none; accelerate launch starts it."""
+"""qweft with accelerate's FSDP on CPUs, where accelerate itself has none; accelerate launch starts it.
 
+It runs the commands of a plan, a JSON file, each in a process forked from this rank: PyTorch is imported once. Models
+are in float64, so that two processes give what one gives on any processor.
+"""
+
+import json
 import os
 import sys
+from pathlib import Path
 
+import torch
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
+from tests.forked import Forked
 
 from qweft.cli.main import main
+from qweft.models import load
 from qweft.training.checkpoints import Checkpoints
 
-STOP_AFTER = "STOP_AFTER"
-"""In the environment: the process ends, as if it were killed, right after the checkpoint of that step."""
+SECONDS = 120
+"""Until a run that does not end is killed."""
 made = AcceleratorState.__init__
+keep = Checkpoints.keep
 
 
 def shards_on_cpus(self, *args, fsdp_plugin=None, **kwargs):
@@ -20,18 +30,34 @@ def shards_on_cpus(self, *args, fsdp_plugin=None, **kwargs):
         self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
 
 
-if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-    AcceleratorState.__init__ = shards_on_cpus
-
-if STOP_AFTER in os.environ:
-    keep = Checkpoints.keep
+def run(words, port, stop_after):
+    """One command in a store of its own; it may end, as if it were killed, right after the checkpoint of a step."""
+    os.environ |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
 
     def stop(self, step, failed=None):
         keep(self, step, failed)
-        if step == int(os.environ[STOP_AFTER]):
+        if step == stop_after:
             os._exit(9)
 
     Checkpoints.keep = stop
+    return main(words)
+
+
+def run_all(plan):
+    """Leave in files what each command said on each rank, its status there, and the names of its checkpoints."""
+    rank = os.environ["RANK"]
+    for name, (words, port, stop_after) in json.loads(plan.read_text()).items():
+        said = plan.with_name(f"{name}-{rank}.said")
+        one = Forked(lambda words=words, port=port, last=stop_after: run(words, port, last), said)
+        status = one.ended(SECONDS)
+        one.kill()
+        kept = Path(words[words.index("--output") + 1]) / "checkpoints"
+        left = [path.name for path in kept.iterdir()] if kept.is_dir() else []
+        plan.with_name(f"{name}-{rank}.json").write_text(json.dumps([status, left]))
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        AcceleratorState.__init__ = shards_on_cpus
+    load.choose_dtype = lambda *_: torch.float64
+    run_all(Path(sys.argv[1]))

@@ -15,9 +15,7 @@ from torch import nn
 from tests.conformance.case import Case, NotApplicable, Refused, trained
 from tests.conformance.features.registry import feature
 from tests.conformance.methods import CONTROL, METHODS
-
-TOLERANCE: dict[str, float] = {"rtol": 1e-4, "atol": 1e-4}
-"""Between two ways to compute one output, where sums are taken in another order."""
+from tests.rounding import assert_close
 
 
 def second(case: Case, **changes: Any) -> Any:
@@ -25,7 +23,7 @@ def second(case: Case, **changes: Any) -> Any:
     presets = METHODS[1:]
     method = CONTROL if case.method == CONTROL else presets[(presets.index(case.method) + 1) % len(presets)]
     defaults = {"r": 2, "target_modules": case.family.targets[:1], "init_weights": False}
-    return Case(case.family, method).config(**{**defaults, **changes})
+    return Case(case.family, method, case.dtype).config(**{**defaults, **changes})
 
 
 def alone(case: Case, **changes: Any) -> Any:
@@ -119,7 +117,7 @@ def unload(case: Case, folder: Path) -> None:
     assert torch.equal(case.output(again), case.output(wanted))
 
 
-@feature("two active adapters add up")
+@feature("two active adapters add up", torch.float64)
 def both_active(case: Case, folder: Path) -> None:
     # without the task, for which PEFT may train the head whole: of two heads, one alone can be active
     model = pair(case, task_type=None)
@@ -127,13 +125,13 @@ def both_active(case: Case, folder: Path) -> None:
     layer = tuner_layers(model)[name]
     base = layer.get_base_layer()
     width = base.weight.shape[0] if type(base).__name__ == "Conv1D" else base.weight.shape[1]
-    x = torch.linspace(-1, 1, 3 * width).view(1, 3, width)
+    x = torch.linspace(-1, 1, 3 * width, dtype=case.dtype).view(1, 3, width)
     added = []
     with torch.no_grad():
         for names in ("a", "ab", ["a", "ab"]):
             model.base_model.set_adapter(names)
             added.append(layer(x) - base(x))
-    torch.testing.assert_close(added[2], added[0] + added[1], **TOLERANCE)
+    assert_close(added[2], added[0] + added[1])
     assert not torch.equal(added[0], added[1])
     model.train()
     case.loss(model).backward()
@@ -141,7 +139,7 @@ def both_active(case: Case, folder: Path) -> None:
         assert any(p.grad is not None for key, p in model.named_parameters() if f".{name}." in key)
 
 
-@feature("mixed batches: `adapter_names` in `forward`")
+@feature("mixed batches: `adapter_names` in `forward`", torch.float64)
 def mixed_batch(case: Case, folder: Path) -> None:
     model = pair(case)
     for names in (["ab", "__base__"], ["a", "ab"]):
@@ -150,7 +148,7 @@ def mixed_batch(case: Case, folder: Path) -> None:
         case.output(model, adapter_names=["a", "none such"])
 
 
-@feature("mixed batches with `modules_to_save`")
+@feature("mixed batches with `modules_to_save`", torch.float64)
 def mixed_heads(case: Case, folder: Path) -> None:
     if not isinstance(case.base().get_submodule(head_name(case)), nn.Linear):
         raise NotApplicable("PEFT mixes single layers only, and this head is none")
@@ -172,7 +170,7 @@ def check_rows(case: Case, model: Any, names: list[str]) -> None:
     wanted = outputs(case, model)
     found = case.output(model, adapter_names=names)
     for row, name in enumerate(names):
-        torch.testing.assert_close(found[row], wanted[name][row], **TOLERANCE)
+        assert_close(found[row], wanted[name][row])
 
 
 def head_name(case: Case) -> str:
@@ -181,7 +179,7 @@ def head_name(case: Case) -> str:
     return name
 
 
-@feature("mixed batches in `generate`, greedy and with beams")
+@feature("mixed batches in `generate`, greedy and with beams", torch.float64)
 def mixed_generation(case: Case, folder: Path) -> None:
     if not case.family.generates:
         raise NotApplicable("no `generate`")
@@ -293,13 +291,13 @@ def two_methods(case: Case, folder: Path) -> Refused:
     return Refused("PEFT takes adapters of one method in a model; QWTHN's presets are one method")
 
 
-@feature("`rescale_adapter_scale`")
+@feature("`rescale_adapter_scale`", torch.float64)
 def rescale(case: Case, folder: Path) -> Refused | None:
     model = case.adapted()
     before = case.output(model)
     if case.method == CONTROL:
         with rescale_adapter_scale(model, 0.0):
-            torch.testing.assert_close(case.output(model), case.output(case.base()), **TOLERANCE)
+            assert_close(case.output(model), case.output(case.base()))
         return None
     context = rescale_adapter_scale(model, 0.5)
     with pytest.raises(ValueError, match="scaling is only supported for models with `LoraLayer`s"):

@@ -38,7 +38,7 @@ def next_tokens(case: Case, model: Any, tokens: torch.Tensor) -> torch.Tensor:
     return found
 
 
-@feature("greedy generation, with and without cache")
+@feature("greedy generation, with and without cache", torch.float64)
 def greedy(case: Case, folder: Path) -> None:
     model = generating(case)
     tokens = generated(case, model, do_sample=False)
@@ -49,14 +49,14 @@ def greedy(case: Case, folder: Path) -> None:
     assert torch.equal(generated(case, model, do_sample=False, use_cache=False), tokens)
 
 
-@feature("generation with a static cache")
+@feature("generation with a static cache", torch.float64)
 def static_cache(case: Case, folder: Path) -> None:
     model = generating(case)
     tokens = generated(case, model, do_sample=False, cache_implementation="static")
     assert torch.equal(tokens, generated(case, model, do_sample=False))
 
 
-@feature("sampling with a seed")
+@feature("sampling with a seed", torch.float64)
 def sampling(case: Case, folder: Path) -> None:
     model = generating(case)
     found = []
@@ -67,7 +67,7 @@ def sampling(case: Case, folder: Path) -> None:
     assert not torch.equal(found[0], found[2])
 
 
-@feature("beam search")
+@feature("beam search", torch.float64)
 def beams(case: Case, folder: Path) -> None:
     model = generating(case)
     found = generated(case, model, num_beams=3, do_sample=False, return_dict_in_generate=True, output_scores=True)

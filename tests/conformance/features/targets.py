@@ -12,10 +12,11 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from tests.conformance.case import Case, NotApplicable, Refused, trained
-from tests.conformance.features.adapters import TOLERANCE, tuner_layers
+from tests.conformance.features.adapters import tuner_layers
 from tests.conformance.features.merging import refused
 from tests.conformance.features.registry import feature
 from tests.conformance.methods import CONTROL
+from tests.rounding import assert_close
 
 
 def named(case: Case, pattern: str) -> list[str]:
@@ -108,7 +109,7 @@ def one_block(case: Case, folder: Path) -> None:
     assert adapted_names(case, **without) == lora_names(case, **without)
 
 
-@feature("`rank_pattern`, `alpha_pattern`")
+@feature("`rank_pattern`, `alpha_pattern`", torch.float64)
 def patterns(case: Case, folder: Path) -> None:
     first = case.family.targets[0]
     plain = case.adapted(rank_pattern={first: 2}, alpha=3.0)
@@ -125,11 +126,11 @@ def patterns(case: Case, folder: Path) -> None:
         assert layer.scaling["default"] == (12 / 2 if is_first else 3 / 3)
         base, other_layer = layer.get_base_layer(), tuner_layers(plain)[name]
         width = base.weight.shape[0] if isinstance(base, Conv1D) else base.weight.shape[1]
-        x = torch.linspace(-1, 1, 3 * width).view(3, width)
+        x = torch.linspace(-1, 1, 3 * width, dtype=case.dtype).view(3, width)
         with torch.no_grad():
             added, before = layer(x) - base(x), other_layer(x) - base(x)
         assert before.abs().max() > 1e-3
-        torch.testing.assert_close(added, before * (4 if is_first else 1), **TOLERANCE)
+        assert_close(added, before * (4 if is_first else 1))
     with pytest.warns(RuntimeWarning, match="did not match any targeted module"):
         case.adapted(rank_pattern={"no_such_layer": 2})
 

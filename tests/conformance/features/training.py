@@ -14,6 +14,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from tests.conformance.case import Case, NotApplicable, trained
 from tests.conformance.features.registry import feature
 from tests.conformance.tokenizer import words
+from tests.rounding import assert_close
 
 QUIET: dict[str, Any] = {
     "use_cpu": True,
@@ -72,17 +73,17 @@ def check_checkpointing(case: Case, reentrant: bool) -> None:
         torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-4 * gradient.abs().max().item())
 
 
-@feature("gradient checkpointing, re-entrant")
+@feature("gradient checkpointing, re-entrant", torch.float64)
 def checkpointing_reentrant(case: Case, folder: Path) -> None:
     check_checkpointing(case, True)
 
 
-@feature("gradient checkpointing, not re-entrant")
+@feature("gradient checkpointing, not re-entrant", torch.float64)
 def checkpointing_not_reentrant(case: Case, folder: Path) -> None:
     check_checkpointing(case, False)
 
 
-@feature("`torch.compile` of an adapted layer, as one graph")
+@feature("`torch.compile` of an adapted layer, as one graph", torch.float64)
 def compiled_layer(case: Case, folder: Path) -> None:
     model = case.adapted()
     layer = [module for module in model.modules() if isinstance(module, BaseTunerLayer)][-1]
@@ -94,7 +95,7 @@ def compiled_layer(case: Case, folder: Path) -> None:
         results.append((y, *torch.autograd.grad(y.square().sum(), [p for p in layer.parameters() if p.requires_grad])))
     for eager, compiled in zip(*results, strict=True):
         assert eager.abs().max() > 0
-        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5 * eager.abs().max().item())
+        assert_close(compiled, eager)
 
 
 def input_of(case: Case, model: nn.Module, layer: nn.Module) -> torch.Tensor:
