@@ -110,7 +110,7 @@ def test_registered_once_as_a_real_member():
 @pytest.mark.parametrize("asks", ["", "from transformers.utils import is_peft_available; is_peft_available()"])
 def test_importing_qweft_first_registers_whoever_asks_for_peft_in_between(asks):
     program = f"import qweft\n{asks}\nimport peft\nassert 'QWTHN' in list(peft.PeftType)\n"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=600)
 
 
 @pytest.mark.parametrize(("name", "way"), [("lora_alpha", "called alpha"), ("use_dora", "DoRA normalises")])

@@ -89,7 +89,7 @@ def test_two_ranks_equal_one(tmp_path):
         for rank in range(2)
     ]
     try:
-        errors = [rank.communicate(timeout=180)[1] for rank in ranks]
+        errors = [rank.communicate(timeout=600)[1] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()

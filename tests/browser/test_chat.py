@@ -107,7 +107,7 @@ def test_what_is_shown_is_what_the_program_says_of_the_chosen_layer(visit, addre
 def test_values_come_while_the_answer_does_and_stop_ends_it(visit, monkeypatch):
     may = threading.Semaphore(0)
     read = answering.Answering._read
-    monkeypatch.setattr(answering.Answering, "_read", lambda *args: (may.acquire(timeout=30), read(*args))[1])
+    monkeypatch.setattr(answering.Answering, "_read", lambda *args: (may.acquire(timeout=300), read(*args))[1])
     page = visit()
     page.fill("#line", "How many?")
     page.press("#line", "Enter")

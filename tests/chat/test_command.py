@@ -116,7 +116,7 @@ class Screen:
         os.close(outer)
         self.seen = ""
 
-    def until(self, text, seconds=120):
+    def until(self, text, seconds=600):
         """Read until something is seen, and forget what was before it."""
         end = time.monotonic() + seconds
         while text not in self.seen:
@@ -129,7 +129,7 @@ class Screen:
     def type(self, text):
         os.write(self.inner, text.encode())
 
-    def interrupt(self, until, seconds=120):
+    def interrupt(self, until, seconds=600):
         """Ctrl-C, again where readline was not yet listening: between its prompt and its wait it forgets one."""
         end = time.monotonic() + seconds
         while until not in self.seen:
@@ -159,7 +159,7 @@ def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
         screen.until("> ")
         screen.interrupt(until="> ")
         screen.type("\x04")
-        assert screen.process.wait(30) == 0
+        assert screen.process.wait(300) == 0
     finally:
         screen.process.kill()
         os.close(screen.inner)

@@ -77,7 +77,7 @@ def counted(words):
 
 def ended(process):
     """How many runs a process made, once it has ended well and said where the report is."""
-    assert process.ended(240) == 0 and "[7/7]" in process.said and "report:" in process.said, process.said
+    assert process.ended(600) == 0 and "[7/7]" in process.said and "report:" in process.said, process.said
     return int(process.said.split()[-1])
 
 

@@ -220,7 +220,7 @@ def test_a_process_without_qweft_loads_the_folder(tmp_path):
         "found = PeftModel.from_pretrained(base, path).eval()(torch.arange(3, 63).view(5, 12)).logits\n"
         "torch.testing.assert_close(found, torch.load(path + '/logits.pt'), rtol=1e-4, atol=1e-5)\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=600)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ with folder_beside(target) as beside:
 
 def save_in_another_process(target, content, way):
     command = [sys.executable, "-c", OTHER, str(target), str(content), way]
-    return subprocess.run(command, timeout=120, check=False, capture_output=True, text=True)
+    return subprocess.run(command, timeout=600, check=False, capture_output=True, text=True)
 
 
 def loaded(folder):

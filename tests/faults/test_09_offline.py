@@ -41,5 +41,5 @@ for way in ("peft", "qweft", "transformers"):
 def test_saving_and_loading_without_a_network(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    found = subprocess.run(command, env=environment, timeout=120, check=False, capture_output=True, text=True)
+    found = subprocess.run(command, env=environment, timeout=600, check=False, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr[-2000:]

@@ -37,7 +37,7 @@ def qweft(hub, *words):
     """The command in a process of its own, where the hub is the one of this machine."""
     environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_test"}
     return subprocess.run(
-        [sys.executable, "-m", "qweft", *map(str, words)], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "qweft", *map(str, words)], env=environment, capture_output=True, text=True, timeout=600
     )
 
 

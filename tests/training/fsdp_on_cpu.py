@@ -1,4 +1,4 @@
-"""qweft with accelerate's FSDP on CPUs, where accelerate itself has none; accelerate launch starts it.
+"""qweft in the processes of an accelerate launch; with accelerate's FSDP on CPUs, where accelerate itself has none.
 
 It runs the commands of a plan, a JSON file, each in a process forked from this rank: PyTorch is imported once. Models
 are in float64, so that two processes give what one gives on any processor.
@@ -18,7 +18,7 @@ from qweft.cli.main import main
 from qweft.models import load
 from qweft.training.checkpoints import Checkpoints
 
-SECONDS = 120
+SECONDS = 300
 """Until a run that does not end is killed."""
 made = AcceleratorState.__init__
 keep = Checkpoints.keep

@@ -32,7 +32,7 @@ def test_killed_again_and_again(files, tmp_path):  # noqa: F811
                 process.kill()
                 killed += 1
                 continue
-            status = process.ended(120)
+            status = process.ended(600)
             assert status == 0, process.said
             longest = max(0.5, 0.8 * (time.monotonic() - began)) if status == 0 and killed < KILLS else longest
             break

@@ -6,14 +6,19 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.forked import needs_fork
 from tests.training.test_resume import config, files  # noqa: F401
 
+from qweft.models import load
 from qweft.training.config import ValidationConfig
 from qweft.training.run import train
+
+ROOT = Path(__file__).parents[2]
 
 
 def free_port():
@@ -33,35 +38,58 @@ def options(run):
     ]  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("adapter", "trained"), [("qtha", 640), ("basis", 64)])
-def test_two_ranks_are_one(files, tmp_path, adapter, trained):  # noqa: F811
-    """Started as accelerate starts a rank; each takes half of a batch."""
-    batch = {"batch_size": 4}
-    alone = config(files, tmp_path / "one", adapter, None, batch, validation=ValidationConfig(every=4))
-    alone = replace(alone, adapter=alone.adapter | {"dropout": 0.0})  # two processes draw other numbers than one
-    one = train(alone)
+RUNS = {"qtha": 640, "basis": 64}
+"""The adapters that are trained, and how many numbers of each."""
+
+
+def whole(files, output, adapter):  # noqa: F811
+    """The run of one process, with all of a batch."""
+    run = config(files, output, adapter, None, {"batch_size": 4}, validation=ValidationConfig(every=4))
+    return replace(run, adapter=run.adapter | {"dropout": 0.0})  # two processes draw other numbers than one
+
+
+@pytest.fixture(scope="module")
+def ranks(files, tmp_path_factory):  # noqa: F811
+    """Where two processes, started as accelerate starts a rank, left each run; each takes half of a batch."""
+    folder = tmp_path_factory.mktemp("ranks")
+    plan = {}
+    for name in RUNS:
+        words = ["train", *options(whole(files, folder / name, name)), "--training.batch_size", "2"]
+        plan[name] = (words, free_port(), None)
+    (folder / "plan.json").write_text(json.dumps(plan))
     launch = [
         "launch", "--cpu", "--num_machines", "1", "--num_processes", "2", "--main_process_ip", "127.0.0.1",
-        "--main_process_port", str(free_port()), "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "qweft",
+        "--main_process_port", str(free_port()), "--mixed_precision", "no", "--dynamo_backend", "no",
+        "-m", "tests.training.fsdp_on_cpu", str(folder / "plan.json"),
     ]  # fmt: skip
-    words = ["train", *options(replace(alone, output=str(tmp_path / "two"))), "--training.batch_size", "2"]
-    ranks = [
+    running = [
         subprocess.Popen(
-            [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch, *words],
+            [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch],
             env={**os.environ, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for rank in "01"
     ]  # fmt: skip
-    said = [rank.communicate(timeout=300)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], said
+    said = [rank.communicate(timeout=600)[0] for rank in running]
+    assert [rank.returncode for rank in running] == [0, 0], said
+    return folder
+
+
+@needs_fork
+@pytest.mark.slow
+@pytest.mark.parametrize(("adapter", "trained"), RUNS.items())
+def test_two_ranks_are_one(files, ranks, tmp_path, monkeypatch, adapter, trained):  # noqa: F811
+    monkeypatch.setattr(load, "choose_dtype", lambda *_: torch.float64)  # as the ranks do
+    one = train(whole(files, tmp_path / "one", adapter))
+    said = [(ranks / f"{adapter}-{rank}.said").read_text() for rank in "01"]
+    statuses = [json.loads((ranks / f"{adapter}-{rank}.json").read_text())[0] for rank in "01"]
+    assert statuses == [0, 0], said
     assert f"training {trained}" in said[0] and f"training {trained}" not in said[1]  # the first one speaks
-    record = json.loads((tmp_path / "two" / "run.json").read_text())
+    record = json.loads((ranks / adapter / "run.json").read_text())
     assert record["training"]["steps"] == 8
     for (_, theirs), (_, ours) in zip(record["training"]["curve"], one.fit.curve, strict=True):
         assert theirs == pytest.approx(ours, rel=1e-5)
-    found = load_file(tmp_path / "two" / "adapter" / "adapter_model.safetensors")
+    found = load_file(ranks / adapter / "adapter" / "adapter_model.safetensors")
     for name, tensor in load_file(one.adapter_folder / "adapter_model.safetensors").items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-5)
-    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["adapter", "run.json"]
+    assert sorted(path.name for path in (ranks / adapter).iterdir()) == ["adapter", "run.json"]

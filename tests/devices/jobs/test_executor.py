@@ -520,7 +520,7 @@ def test_several_waiting_for_a_job_that_fails_pay_for_nothing(cloud, store):
         device = FakeDevice(cloud)
         state = device.state
         device.state = lambda job: state(job) if gate.is_set() else JobState.QUEUED
-        waiting = Patience(first=0.01, longest=0.01, timeout=20)
+        waiting = Patience(first=0.01, longest=0.01, timeout=300)
         with pytest.raises(RefusedError, match="chip was warm") as error:
             executor(device, Store(store.folder), patience=waiting).run(circuits(0, 1), SHOTS)
         told.append(error)

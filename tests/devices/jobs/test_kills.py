@@ -36,9 +36,9 @@ STEPS = "before submit", "after submit", "before state", "after fetch", "before 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_killed_process_is_followed_by_one_that_pays_for_nothing_twice(name, tmp_path):
     folder = tmp_path / "store"
-    assert start(folder, name).ended(120) == -9
+    assert start(folder, name).ended(600) == -9
     following = start(folder)
-    assert following.ended(120) == 0, following.said
+    assert following.ended(600) == 0, following.said
     is_right(folder, (0, 1, 2))
 
 
@@ -47,5 +47,5 @@ def test_two_processes_at_once_send_each_circuit_once(tmp_path):
     Store(folder).jobs()
     both = [start(folder, numbers=(0, 1, 2, 3, 4, 5)), start(folder, numbers=(5, 4, 3, 2, 1, 6))]
     for process in both:
-        assert process.ended(120) == 0, process.said
+        assert process.ended(600) == 0, process.said
     is_right(folder, range(7))

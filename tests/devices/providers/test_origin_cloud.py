@@ -52,7 +52,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cloud")
     script = Path(__file__).with_name("origin_server.py")
     process = subprocess.Popen([sys.executable, script, folder / "port"])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while not (folder / "port").exists() or not (folder / "port").read_text("utf-8"):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
