@@ -30,7 +30,7 @@ def validated(tmp_path, every=1, patience=None, rate=1e-2, steps=12):
 
 
 def test_the_best_adapter_is_what_is_left(tmp_path):
-    model, held_out, found = validated(tmp_path, rate=3.0, steps=10)
+    model, held_out, found = validated(tmp_path, rate=0.3, steps=10)
     losses = dict(found.validation_curve)
     assert list(losses) == list(range(1, 11))
     best = min(losses, key=losses.get)
@@ -39,7 +39,7 @@ def test_the_best_adapter_is_what_is_left(tmp_path):
 
 
 def test_a_run_that_gets_no_better_ends(tmp_path):
-    _, _, found = validated(tmp_path, patience=3, rate=3.0, steps=60)
+    _, _, found = validated(tmp_path, patience=3, rate=0.3, steps=60)
     assert found.steps == found.best_step + 3 < 60
 
 
