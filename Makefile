@@ -9,6 +9,9 @@ PYTEST_ARGS ?=
 # model (marked slow) stay in one process.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
+MORE = make conformance: every cell of features, base models and presets, one in nine of which ran here. \
+	make soak: kills, full disks and malformed input at their full counts.
+
 .DEFAULT_GOAL := help
 BROWSERS := chromium chromium-browser google-chrome
 
@@ -42,6 +45,7 @@ demo: install ## compare QTHA with LoRA on a small model; the report lands in ru
 
 test: install ## run all tests, in two processes; PYTEST_ARGS="-k name" picks some
 	$(PYTEST) $(PYTEST_ARGS)
+	@echo "$(MORE)"
 
 test-quick: install ## run the tests that do not train or evaluate the embedded model
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)

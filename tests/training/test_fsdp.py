@@ -11,8 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.forked import needs_fork
-from tests.rounding import assert_close
-from tests.training.test_processes import free_port, options
+from tests.training.test_processes import assert_trained_alike, free_port, options
 from tests.training.test_resume import config, files  # noqa: F401
 
 from qweft.errors import QweftError
@@ -25,10 +24,6 @@ ROOT = Path(__file__).parents[2]
 ADAPTER = "adapter/adapter_model.safetensors"
 RATE, HIGH_RATE = 1e-2, 2.0
 """Of training, and of one that is best halfway: what comes after that step differs in more than rounding."""
-ROUNDINGS = 1e8
-"""Between the runs, relative 2e-8: Adam makes much of the smallest gradients."""
-IN_FLOAT32 = 5e12
-"""Where directions are found, as they are in float32: relative 1e-3, a tenth of which was seen."""
 RUNS = {
     "qtha": ("qtha", RATE),
     "best_halfway": ("qtha", HIGH_RATE),
@@ -114,7 +109,7 @@ def same(folder, one, adapter):
     found, wanted = load_file(folder / ADAPTER), load_file(one.adapter_folder / Path(ADAPTER).name)
     assert found.keys() == wanted.keys()
     for name, tensor in wanted.items():
-        assert_close(found[name].double(), tensor.double(), ROUNDINGS if adapter == "qtha" else IN_FLOAT32)
+        assert_trained_alike(found[name], tensor, adapter)
     assert sorted(path.name for path in folder.iterdir()) == ["adapter", "run.json"]
 
 

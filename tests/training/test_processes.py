@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.forked import needs_fork
+from tests.rounding import assert_close
 from tests.training.test_resume import config, files  # noqa: F401
 
 from qweft.models import load
@@ -46,6 +47,19 @@ def whole(files, output, adapter):  # noqa: F811
     """The run of one process, with all of a batch."""
     run = config(files, output, adapter, None, {"batch_size": 4}, validation=ValidationConfig(every=4))
     return replace(run, adapter=run.adapter | {"dropout": 0.0})  # two processes draw other numbers than one
+
+
+ROUNDINGS = 1e8
+"""Between two runs in float64, relative 2e-8: Adam makes much of the smallest gradients."""
+
+
+def assert_trained_alike(found, wanted, adapter):
+    """Closely, but for directions: they are found in float32 and kept in bfloat16, where one rounding is 2 ** -8."""
+    found, wanted = found.double(), wanted.double()
+    if adapter == "qtha":
+        assert_close(found, wanted, ROUNDINGS)
+    else:
+        torch.testing.assert_close(found, wanted, rtol=2**-7, atol=1e-3 * wanted.abs().max().item())
 
 
 @pytest.fixture(scope="module")
@@ -91,5 +105,5 @@ def test_two_ranks_are_one(files, ranks, tmp_path, monkeypatch, adapter, trained
         assert theirs == pytest.approx(ours, rel=1e-5)
     found = load_file(ranks / adapter / "adapter" / "adapter_model.safetensors")
     for name, tensor in load_file(one.adapter_folder / "adapter_model.safetensors").items():
-        torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-5)
+        assert_trained_alike(found[name], tensor, adapter)
     assert sorted(path.name for path in (ranks / adapter).iterdir()) == ["adapter", "run.json"]
