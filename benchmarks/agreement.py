@@ -15,8 +15,8 @@ import torch
 
 from qweft.circuit import Circuit, expectation_values
 from qweft.devices import BoundCircuits, DeviceSettings, RemoteDevice, make_device
-from qweft.devices.extras import require
-from qweft.evaluation.mode import judged
+from qweft.devices.device import require
+from qweft.evaluation.loss import judged
 from qweft.evaluation.on_device import on_device
 from qweft.evaluation.saved import model_of, put_on
 from qweft.files import write_json

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from itertools import product
 from typing import Any
 
-from qweft.analysis.plateaus import BOUNDS, ansatz_variance, decay
+from qweft.analysis.states import BOUNDS, ansatz_variance, decay
 from qweft.files import write_json
 
 QUBITS = range(2, 11)

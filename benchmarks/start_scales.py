@@ -25,12 +25,12 @@ from torch import nn
 from qweft.adapter import QwthnConfig
 from qweft.adapter.attach import attach, detach
 from qweft.adapter.layer import QwthnLinear
-from qweft.data.collate import Collator
+from qweft.data.batches import Collator
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.tensornet.start import zero_last
+from qweft.tensornet.mpo import zero_last
 
 LAYERS = (0, 15, 29)
 MODULES = ("q_proj", "v_proj")

@@ -11,7 +11,7 @@ from qweft.adapter.cores import FunctionCore, GatedFunctionCore, LinearCore, Lin
 from qweft.adapter.functions import make_function
 from qweft.adapter.maps import LinearMap, MpoExpand
 from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.states import final_states
+from qweft.circuit.reference import final_states
 from research.changes import (
     NAME,
     Batches,

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from qweft.training.beside import Beside
+from qweft.training.callbacks import RunCallbacks
 
 
 class Parts(TrainerCallback):
@@ -32,7 +32,7 @@ class Parts(TrainerCallback):
 
 
 @dataclass(frozen=True)
-class Optimizing(Beside):
+class Optimizing(RunCallbacks):
     """A run with these beside it."""
 
     parts: Parts | None = None

@@ -22,13 +22,13 @@ from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
 from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.config import ComparisonConfig
-from qweft.data.collate import Collator
+from qweft.data.batches import Collator
 from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.files import write_json
 from qweft.models.load import load_model
-from qweft.training.beside import ALONE
+from qweft.training.callbacks import ALONE
 from qweft.training.loop import DivergedError, fit
 from research.builders import Candidate
 from research.candidates import CANDIDATES

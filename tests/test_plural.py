@@ -1,4 +1,4 @@
-from qweft.plural import many
+from qweft.text import many
 
 
 def test_many():

@@ -1,6 +1,6 @@
 import pytest
 
-from qweft.suggest import near
+from qweft.text import near
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from peft import LoraConfig, VeraConfig, get_peft_model
 from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
 from qweft.analysis.describe import describe, sentences
-from qweft.analysis.inspect import inspect_adapter
+from qweft.analysis.run import inspect_adapter
 from tests.analysis.examples import LORA, SMALL, adapted, batches, with_lora
 from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_llama

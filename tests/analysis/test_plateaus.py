@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from qweft.analysis import plateaus
-from qweft.analysis.plateaus import ansatz_variance, decay, gradient_variance
+from qweft.analysis import states
+from qweft.analysis.states import ansatz_variance, decay, gradient_variance
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, gate_by_gate
 
 
@@ -39,13 +39,13 @@ def test_the_gradients_are_differences_of_the_plain_circuit(monkeypatch):
     """The same draws, by central differences of gate by gate."""
     circuit, draws, step = crz_ring_ansatz(3, 2), 20, 1e-5
     seen = []
-    engine = plateaus.expectation_values
+    engine = states.expectation_values
 
     def watched(circuit, c, t):
         seen.append((c.clone(), t.detach().clone()))
         return engine(circuit, c, t)
 
-    monkeypatch.setattr(plateaus, "expectation_values", watched)
+    monkeypatch.setattr(states, "expectation_values", watched)
     found = gradient_variance(circuit, "scaled", 2, draws)
     gradients = torch.zeros(draws, circuit.parameters, dtype=torch.float64)
     for draw, (c, t) in enumerate(seen):

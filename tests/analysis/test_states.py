@@ -6,14 +6,14 @@ import pennylane
 import pytest
 import torch
 
-from qweft.analysis.entanglement import meyer_wallach
-from qweft.analysis.expressibility import (
+from qweft.analysis.states import (
     BINS,
     ansatz_expressibility,
     divergence_from_haar,
     expressibility,
     fidelities,
     haar_log_shares,
+    meyer_wallach,
 )
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, final_states
 

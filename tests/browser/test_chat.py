@@ -7,11 +7,11 @@ import pytest
 
 from qweft import QwthnConfig
 from qweft.chat import answering
+from qweft.chat.answering import Pieces
+from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import ChatConfig
 from qweft.chat.page.server import Server
 from qweft.chat.page.session import Session
-from qweft.chat.pieces import Pieces
-from qweft.chat.voices import open_voices
 from tests.browser.browser import CONTRASTS, HEADINGS, OVERFLOWING
 from tests.chat.conftest import TARGETS, save_adapter, save_talkative_model
 
@@ -25,7 +25,7 @@ def voices(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     model = save_talkative_model(folder / "model")
     config = QwthnConfig.preset("qtha", r=4, width=8, bond_dimension=2, target_modules=TARGETS)
-    return open_voices(save_adapter(model, folder / "qtha-0" / "adapter", config), ChatConfig(beside="base"), {})
+    return open_chat_models(save_adapter(model, folder / "qtha-0" / "adapter", config), ChatConfig(beside="base"), {})
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from qweft import QwthnConfig
+from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import ChatConfig
-from qweft.chat.voices import open_voices
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from tests.tiny_folder import save_tiny_model
@@ -57,4 +57,4 @@ def lora(model, tmp_path_factory):
 @pytest.fixture(scope="session")
 def both(hybrid):
     """The adapter beside its base model."""
-    return open_voices(hybrid, ChatConfig(beside="base"), {})
+    return open_chat_models(hybrid, ChatConfig(beside="base"), {})

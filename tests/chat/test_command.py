@@ -12,8 +12,7 @@ import time
 
 import pytest
 
-from qweft.chat.commands import obey
-from qweft.chat.dialogue import Dialogue
+from qweft.chat.dialogue import Dialogue, obey
 from qweft.cli.main import main
 from qweft.data.read import read_rows
 from qweft.errors import QweftError

@@ -15,11 +15,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import ChatConfig, PageConfig
 from qweft.chat.page.server import FILES, Server
-from qweft.chat.page.session import BUSY, Session
-from qweft.chat.page.settings import with_settings
-from qweft.chat.voices import open_voices
+from qweft.chat.page.session import BUSY, Session, with_settings
 from qweft.cli.main import main
 from qweft.errors import QweftError
 
@@ -303,7 +302,7 @@ def test_it_listens_on_this_machine_alone():
 
 
 def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(hybrid, capsys, monkeypatch):
-    monkeypatch.setattr("qweft.chat.page.run.open_voices", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("qweft.chat.page.server.open_voices", lambda *_: pytest.fail("loaded"))
     with Server(0) as server:
         assert main(["ui", str(hybrid), "--port", f"{server.server_port}"]) == 2
     err = capsys.readouterr().err
@@ -318,7 +317,7 @@ def test_voices_that_cannot_be_opened_are_told(hybrid, capsys):
 
 
 def test_an_adapter_without_a_circuit_is_talked_with(lora):
-    with served(Session(open_voices(lora, ChatConfig(), {}), ChatConfig(max_new_tokens=3))) as client:
+    with served(Session(open_chat_models(lora, ChatConfig(), {}), ChatConfig(max_new_tokens=3))) as client:
         assert client.look("/state")["voices"] == [{"name": "lora-0", "layers": []}]
         assert client.take("How?")[-1]["kind"] == "done"
 
@@ -329,7 +328,7 @@ def test_both_adapters_may_have_circuits(hybrid, model, tmp_path):
 
     other = save_adapter(model, tmp_path / "qwthn-1", QwthnConfig.preset("qwthn", r=3, target_modules=["v_proj"]))
     config = ChatConfig(beside=str(other), max_new_tokens=3)
-    with served(Session(open_voices(hybrid, config, {}), config)) as client:
+    with served(Session(open_chat_models(hybrid, config, {}), config)) as client:
         client.take("How?")
         for voice, qubits in ((0, 2), (1, 3)):
             tokens = client.look(f"/expectations?voice={voice}&layer={LAYER}")

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from qweft.chat.pieces import HALF, Pieces
+from qweft.chat.answering import HALF, Pieces
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 
 TEXTS = ["hello there", "你好，世界！", "äöü 😀 and more", " 一 \n\n  two  "]

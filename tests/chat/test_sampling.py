@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from qweft.chat.sampling import Sampler
+from qweft.chat.answering import Sampler
 
 LOGITS = torch.tensor([0.5, 0.1, 0.25, 0.15]).log()
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from peft import LoraConfig, PromptTuningConfig
 
+from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import ChatConfig
 from qweft.chat.dialogue import Dialogue
-from qweft.chat.voices import open_voices
 from qweft.data.conversation import Conversation, Message
 from qweft.errors import QweftError
-from qweft.evaluation.answers import generate_answers
+from qweft.evaluation.generation import generate_answers
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
@@ -48,7 +48,7 @@ def test_the_weights_are_in_memory_once(both):
 
 
 def test_adapters_of_two_methods_beside_each_other(model, hybrid, lora):
-    voices = open_voices(hybrid, ChatConfig(beside=str(lora)), {})
+    voices = open_chat_models(hybrid, ChatConfig(beside=str(lora)), {})
     assert voices.names == ["qtha-0", "lora-0"]
     for voice, folder in zip(voices.all, (hybrid, lora), strict=True):
         assert torch.equal(logits(voice.model), logits(put_on(load_model(ModelConfig(model)), folder)))
@@ -122,8 +122,8 @@ def test_what_the_model_takes_is_never_passed(both):
 def test_an_adapter_of_another_base_model_is_refused(hybrid, tmp_path):
     other = save_adapter(save_tiny_model(tmp_path / "other"), tmp_path / "b", LoraConfig(target_modules=TARGETS))
     with pytest.raises(QweftError, match=r"both must be of one base model, which --model.name names"):
-        open_voices(hybrid, ChatConfig(beside=str(other)), {})
-    voices = open_voices(hybrid, ChatConfig(beside=str(other)), {"model": {"name": str(tmp_path / "other")}})
+        open_chat_models(hybrid, ChatConfig(beside=str(other)), {})
+    voices = open_chat_models(hybrid, ChatConfig(beside=str(other)), {"model": {"name": str(tmp_path / "other")}})
     assert voices.names == ["qtha-0", "b"]
 
 
@@ -134,24 +134,24 @@ def test_what_cannot_stand_beside_is_told(hybrid, tmp_path):
         (str(tmp_path), "no ada"),
     ):
         with pytest.raises(QweftError, match=told):
-            open_voices(hybrid, ChatConfig(beside=beside), {})
+            open_chat_models(hybrid, ChatConfig(beside=beside), {})
 
 
 def test_an_adapter_that_changes_the_weights_of_the_base_stands_alone(model, hybrid, tmp_path):
     pissa = save_adapter(model, tmp_path / "pissa", LoraConfig(target_modules=TARGETS, init_lora_weights="pissa"))
     with pytest.raises(QweftError, match=r"changes the base model's own weights .* leave --beside out"):
-        open_voices(hybrid, ChatConfig(beside=str(pissa)), {})
-    assert open_voices(pissa, ChatConfig(), {}).names == ["pissa"]
+        open_chat_models(hybrid, ChatConfig(beside=str(pissa)), {})
+    assert open_chat_models(pissa, ChatConfig(), {}).names == ["pissa"]
 
 
 def test_virtual_tokens_are_refused(model, tmp_path):
     folder = save_adapter(model, tmp_path / "p", PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
     with pytest.raises(QweftError, match="PROMPT_TUNING puts virtual tokens"):
-        open_voices(folder, ChatConfig(), {})
+        open_chat_models(folder, ChatConfig(), {})
 
 
 def test_equal_names_are_told_apart_by_their_folders(hybrid, lora, tmp_path):
     for name, folder in (("a", hybrid), ("b", lora)):
         shutil.copytree(folder, tmp_path / name / "run" / "adapter")
     first, second = (tmp_path / name / "run" / "adapter" for name in "ab")
-    assert open_voices(first, ChatConfig(beside=str(second)), {}).names == [str(first), str(second)]
+    assert open_chat_models(first, ChatConfig(beside=str(second)), {}).names == [str(first), str(second)]

@@ -9,10 +9,9 @@ from PIL import Image
 from qiskit import QuantumCircuit
 
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, without_crz
-from qweft.circuit.counts import counts
+from qweft.circuit.description import counts, trained_steps
 from qweft.circuit.formats import to_qiskit
 from qweft.circuit.picture import circuit_picture
-from qweft.circuit.steps import trained_steps
 
 CIRCUITS = [
     crz_ring_ansatz(4, 2),

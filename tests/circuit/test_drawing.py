@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz
-from qweft.circuit.diagram import columns, label, parts
-from qweft.circuit.drawing import CHARACTER, circuit_svg, circuit_text, fitting, in_words
+from qweft.circuit.drawing import CHARACTER, circuit_svg, circuit_text, columns, fitting, in_words, label, parts
 
 BOX = re.compile(r"R[YZ]\([ct]\d+\)")
 

@@ -6,19 +6,9 @@ import pennylane
 import pytest
 import torch
 
-from qweft.circuit import (
-    Circuit,
-    Gate,
-    compiled,
-    crz_ring_ansatz,
-    expectation_values,
-    gate_by_gate,
-    halves,
-    opaque,
-    paths,
-)
+from qweft.circuit import Circuit, Gate, compiled, crz_ring_ansatz, dense, engine, expectation_values, gate_by_gate
 from qweft.circuit.alternating import alternating_form
-from qweft.circuit.segments import segment_length
+from qweft.circuit.dense import segment_length
 
 SHAPES = [(qubits, layers, reupload) for qubits in range(1, 9) for layers in range(1, 5) for reupload in (True, False)]
 
@@ -62,10 +52,10 @@ def test_equals_pennylane(qubits, layers, reupload):
 
 
 PATHS = {
-    "compiled": partial(paths.by_kernels, compiled),
-    "opaque": opaque.expectations,
-    "segments": paths.by_segments,
-    "halves": partial(paths.by_kernels, halves),
+    "compiled": partial(engine.by_kernels, compiled),
+    "opaque": engine.opaque_expectations,
+    "segments": engine.by_segments,
+    "halves": partial(engine.by_kernels, dense),
 }
 
 
@@ -109,15 +99,15 @@ def test_many_qubits(path, qubits, layers):
 def test_the_path_is_chosen_by_device_and_shape(monkeypatch):
     taken = []
     for name in ("by_kernels", "by_segments"):
-        monkeypatch.setattr(paths, name, lambda *_, name=name: taken.append(name) or torch.zeros(3, 4))
+        monkeypatch.setattr(engine, name, lambda *_, name=name: taken.append(name) or torch.zeros(3, 4))
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert paths.kernels_for(4, cpu) is paths.kernels_for(10, cpu) is compiled
-    monkeypatch.setattr(paths.fused, "available", lambda device: False)
-    assert paths.kernels_for(4, gpu) is halves
+    assert engine.kernels_for(4, cpu) is engine.kernels_for(10, cpu) is compiled
+    monkeypatch.setattr(engine.fused, "available", lambda device: False)
+    assert engine.kernels_for(4, gpu) is dense
     monkeypatch.setattr(compiled, "available", lambda: False)
-    assert paths.kernels_for(4, cpu) is halves
+    assert engine.kernels_for(4, cpu) is dense
     for qubits, uploads in ((4, (True, False, True, False, False)), (7, (True, False, False)), (3, (False, True))):
-        paths.run(torch.zeros(3, qubits), torch.zeros(0), torch.zeros(0), uploads)
+        engine.run(torch.zeros(3, qubits), torch.zeros(0), torch.zeros(0), uploads)
     assert taken == ["by_segments", "by_kernels", "by_kernels"]
 
 
@@ -128,7 +118,7 @@ def test_without_numba_all_still_works(monkeypatch, qubits):
     wanted = values_and_gradients(expectation_values, circuit, *case)
     monkeypatch.setattr(compiled, "available", lambda: False)
     assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), wanted)
-    monkeypatch.setattr("qweft.circuit.engine.run", opaque.expectations)
+    monkeypatch.setattr("qweft.circuit.engine.run", engine.opaque_expectations)
     assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), wanted)
 
 
@@ -215,8 +205,8 @@ def test_many_tokens_in_chunks(path, monkeypatch):
     circuit = crz_ring_ansatz(4, 2)
     case = random_case(circuit, tokens=50)
     whole = values_and_gradients(expectation_values, circuit, *case)
-    monkeypatch.setattr("qweft.circuit.segments.CHUNK_AMPLITUDES", 7 * 16)
-    monkeypatch.setattr("qweft.circuit.halves.CHUNK_AMPLITUDES", 8 * 16)
+    monkeypatch.setattr("qweft.circuit.dense.SEGMENTS_CHUNK", 7 * 16)
+    monkeypatch.setattr("qweft.circuit.dense.HALVES_CHUNK", 8 * 16)
     assert_paths_agree(values_and_gradients(expectation_values, circuit, *case), whole)
 
 
@@ -294,7 +284,7 @@ def test_no_state_is_kept_between_forward_and_backward(path):
 def test_a_compiled_model_calls_the_engine_as_one_operator():
     inputs, rotations, diagonals = torch.randn(5, 3), torch.randn(3, 3), torch.randn(2, 8)
     tensors = [tensor.requires_grad_() for tensor in (inputs, rotations, diagonals)]
-    torch.library.opcheck(opaque._expectations, (*tensors, [1, 0, 1]))
+    torch.library.opcheck(engine._expectations, (*tensors, [1, 0, 1]))
 
 
 def test_a_wrong_shape_is_named():

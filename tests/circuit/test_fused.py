@@ -12,7 +12,7 @@ import sys
 import pytest
 import torch
 
-from qweft.circuit import Circuit, Gate, crz_ring_ansatz, fused, gate_by_gate, paths
+from qweft.circuit import Circuit, Gate, crz_ring_ansatz, engine, fused, gate_by_gate
 from qweft.circuit.alternating import alternating_form
 from qweft.circuit.fused import MAX_QUBITS, available
 
@@ -27,7 +27,7 @@ needs_triton = pytest.mark.skipif(not INSTALLED, reason="Triton is not installed
 def by_triton(circuit, inputs, parameters):
     form = alternating_form(circuit)
     rotations, diagonals = form.angles(parameters)
-    return paths.by_kernels(fused, inputs[:, list(form.wires)] * form.repeats, rotations, diagonals, form.uploads)
+    return engine.by_kernels(fused, inputs[:, list(form.wires)] * form.repeats, rotations, diagonals, form.uploads)
 
 
 def random_case(circuit, tokens, seed=0):
@@ -130,7 +130,7 @@ class TestKernels:
         for tensor in tensors:
             tensor.requires_grad_()
         assert torch.autograd.gradcheck(
-            lambda *tensors: paths.by_kernels(fused, *tensors, (False, True, True)), tensors, atol=1e-7
+            lambda *tensors: engine.by_kernels(fused, *tensors, (False, True, True)), tensors, atol=1e-7
         )
 
     def test_layouts_in_memory(self):
@@ -139,7 +139,7 @@ class TestKernels:
         form = alternating_form(circuit)
         rotations, diagonals = form.angles(parameters.to(DEVICE))
         wanted_inputs = inputs.to(DEVICE).requires_grad_()
-        wanted = paths.by_kernels(fused, wanted_inputs, rotations, diagonals, form.uploads)
+        wanted = engine.by_kernels(fused, wanted_inputs, rotations, diagonals, form.uploads)
         (wanted_gradient,) = torch.autograd.grad((wanted * weights.to(DEVICE)).sum(), wanted_inputs)
         spread = torch.zeros(3, 20, dtype=torch.float64, device=DEVICE)
         spread[:, 1:19:2] = inputs.to(DEVICE).t()
@@ -147,7 +147,7 @@ class TestKernels:
         strided_rotations = rotations.t().contiguous().t()
         strided_diagonals = diagonals.t().contiguous().t()
         assert not strided.is_contiguous()
-        found = paths.by_kernels(fused, strided, strided_rotations, strided_diagonals, form.uploads)
+        found = engine.by_kernels(fused, strided, strided_rotations, strided_diagonals, form.uploads)
         gradient = weights.t().contiguous().t().to(DEVICE)
         assert not gradient.is_contiguous()
         (found_gradient,) = torch.autograd.grad(found, strided, gradient)
@@ -259,8 +259,8 @@ def test_a_toolchain_that_fails_is_said_and_passed_over(monkeypatch):
 def test_gpus_take_the_fused_engine_where_it_is_available(monkeypatch):
     gpu = torch.device("cuda")
     monkeypatch.setattr(fused, "available", lambda device: device == gpu)
-    assert paths.kernels_for(4, gpu) is fused
-    assert paths.kernels_for(MAX_QUBITS + 1, gpu) is not fused
+    assert engine.kernels_for(4, gpu) is fused
+    assert engine.kernels_for(MAX_QUBITS + 1, gpu) is not fused
 
 
 def test_importing_does_not_import_triton():

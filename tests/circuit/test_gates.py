@@ -9,15 +9,15 @@ import torch
 
 from qweft.circuit import Circuit, Gate, expectation_values, final_states
 from qweft.circuit.alternating import alternating_form
-from qweft.circuit.counts import counts
+from qweft.circuit.description import counts
 from qweft.circuit.drawing import circuit_svg, circuit_text, in_words
 from qweft.circuit.formats import FORMATS, to_pennylane, to_qiskit
 from qweft.circuit.formats.origin import program
 from qweft.circuit.gates import GATES, TWO_SHIFTS, GateKind, NativeStep
 from qweft.circuit.picture import circuit_picture
 from qweft.devices import BoundCircuits, DeviceSettings, Measurer, make_device
-from qweft.devices.gradients import measured
-from qweft.devices.mitigation.folding import folded
+from qweft.devices.measure import measured
+from qweft.devices.mitigation.zero_noise import folded
 from qweft.devices.noise.native import native_gates
 from tests.circuit.formats import readers
 from tests.devices.noise.native_matrices import CZ, unitary_of

@@ -58,8 +58,8 @@ def angles_in_file(adapter, layer=LAYER):
 
 
 def test_it_needs_no_base_model(adapter, capsys, monkeypatch):
-    monkeypatch.setattr("qweft.hardware.look.run.model_of", None)
-    monkeypatch.setattr("qweft.hardware.look.tokens.load_model", None)
+    monkeypatch.setattr("qweft.circuit_view.run.model_of", None)
+    monkeypatch.setattr("qweft.circuit_view.tokens.load_model", None)
     found = read(capsys, adapter, "--layer", LAYER)
     assert found["layer"] == LAYER and found["core"] == "quantum_linear"
     assert found["circuit"]["qubits"] == 3 and found["circuit"]["layers"] == 2
@@ -251,7 +251,7 @@ def test_a_folder_as_a_file(adapter, capsys, tmp_path):
 @pytest.mark.parametrize("output", ["x.svg", "./x.svg", "link.svg"])
 def test_one_file_for_the_picture_and_the_export(adapter, capsys, tmp_path, monkeypatch, output):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("qweft.hardware.look.tokens.load_model", None)
+    monkeypatch.setattr("qweft.circuit_view.tokens.load_model", None)
     (tmp_path / "link.svg").symlink_to("x.svg")
     options = ["--layer", LAYER, "--tokens", TEXT, "--picture", "x.svg", "--export", "qasm3", "--output", output]
     assert f"--picture x.svg and --output {output} are the same file; give two names" in refused(

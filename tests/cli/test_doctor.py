@@ -5,8 +5,8 @@ import json
 import pytest
 
 from qweft.cli.main import main
-from qweft.doctor import machine, self_test
-from qweft.doctor.extras import extras
+from qweft.doctor import machine, run
+from qweft.doctor.machine import extras
 
 
 def test_a_sound_machine(capsys):
@@ -18,8 +18,8 @@ def test_a_sound_machine(capsys):
 
 
 def test_a_fault_is_told_and_the_exit_status_says_so(capsys, monkeypatch):
-    monkeypatch.setattr(self_test, "STEPS", 0)
-    monkeypatch.setitem(self_test.PARTS, "circuit engine, exact", lambda: 1 / 0)
+    monkeypatch.setattr(run, "STEPS", 0)
+    monkeypatch.setitem(run.PARTS, "circuit engine, exact", lambda: 1 / 0)
     assert main(["doctor"]) == 2
     captured = capsys.readouterr()
     assert "FAULT  circuit engine, exact: ZeroDivisionError: division by zero" in captured.out

@@ -8,6 +8,7 @@ from docstring_parser import parse as parse_docstring
 
 from qweft.analysis.config import InspectionConfig
 from qweft.chat.config import ChatConfig, PageConfig
+from qweft.circuit_view.config import CircuitConfig
 from qweft.cli.data import CheckConfig
 from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
@@ -16,7 +17,6 @@ from qweft.cli.report import ReportConfig
 from qweft.cli.schema import is_mapping, is_section, names
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.export.config import ExportConfig
-from qweft.hardware.look.config import CircuitConfig
 from qweft.sweep.config import SweepConfig
 from qweft.training.config import RunConfig
 

@@ -6,11 +6,10 @@ import pytest
 
 from qweft.cli.main import main
 from qweft.data import check, load
-from qweft.data.check import Lengths, check_data, stretches
+from qweft.data.check import Lengths, check_data, overlap, stretches
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.load import load_data
-from qweft.data.overlap import overlap
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from tests.tiny_folder import save_tiny_model

@@ -1,6 +1,6 @@
 import torch
 
-from qweft.data.collate import Collator
+from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED
 
 

@@ -5,8 +5,7 @@ import sys
 import pytest
 
 from qweft.data import embedded
-from qweft.data.arithmetic import false_step, last_number, tidy
-from qweft.data.embedded import WINDOW, chitchat, gsm_symbolic
+from qweft.data.embedded import WINDOW, chitchat, false_step, gsm_symbolic, last_number, tidy
 from qweft.errors import QweftError
 
 

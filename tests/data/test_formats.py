@@ -1,6 +1,6 @@
 import pytest
 
-from qweft.data.formats import KNOWN, format_of, to_conversation
+from qweft.data.conversation import KNOWN, format_of, to_conversation
 from qweft.errors import QweftError
 
 

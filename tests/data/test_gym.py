@@ -4,8 +4,8 @@ from itertools import islice
 
 import pytest
 
-from qweft.data import gym
-from qweft.data.gym import Verifier, gym_rows
+from qweft.data import embedded
+from qweft.data.embedded import Verifier, gym_rows
 from qweft.data.read import read_rows
 from qweft.errors import QweftError
 
@@ -42,7 +42,7 @@ def test_a_verifier_that_stumbles_gives_nothing(monkeypatch):
 
 def test_repeated_questions_and_empty_answers_are_left_out(monkeypatch):
     entries = [{"question": q, "answer": a} for q, a in (("a", "1"), ("a", "1"), ("b", " "), ("c", None), ("d", "2"))]
-    monkeypatch.setattr(gym, "gym_dataset", lambda task: entries)
+    monkeypatch.setattr(embedded, "gym_dataset", lambda task: entries)
     assert [row["question"] for row in gym_rows("any")] == ["a", "d"]
 
 

@@ -7,11 +7,10 @@ import pytest
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Message
 from qweft.data.load import load_data
-from qweft.data.query_template import with_template
-from qweft.data.template import render
+from qweft.data.template import render, with_template
 from qweft.data.tokens import learned_text, tokenise
 from qweft.errors import QweftError
-from qweft.evaluation.prompts import prompt_of
+from qweft.evaluation.generation import prompt_of
 from tests.data.tiny_tokenizer import CHATML
 
 QUESTION = "Question: {query} Think step by step.\nAnswer:"

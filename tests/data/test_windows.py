@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.data.conversation import TEXT, Conversation, Message
-from qweft.data.tokens import tokenise
-from qweft.data.windows import windows
+from qweft.data.tokens import tokenise, windows
 from tests.data.tiny_tokenizer import make_tokenizer
 
 TOKENIZER = make_tokenizer(None)

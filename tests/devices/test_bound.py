@@ -6,7 +6,7 @@ import torch
 
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, Frequencies, Measurer, make_device
-from qweft.devices.frequencies import from_counts
+from qweft.devices.outcomes import from_counts
 
 CIRCUIT = crz_ring_ansatz(3, 2)
 

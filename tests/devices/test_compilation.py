@@ -10,8 +10,7 @@ from qiskit.quantum_info import Statevector
 
 from qweft.circuit import crz_ring_ansatz, final_states
 from qweft.devices import DeviceError
-from qweft.devices.chips import CHIPS, lattice, line
-from qweft.devices.compilation import compiled_for, find_chip
+from qweft.devices.chips import CHIPS, compiled_for, find_chip, lattice, line
 
 
 def small(compiled, places):

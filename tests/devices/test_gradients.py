@@ -5,9 +5,9 @@ import torch
 
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, expectation_values
 from qweft.devices import DeviceSettings, Measurer, make_device
-from qweft.devices.gradients import gradient_circuits, measured
+from qweft.devices.measure import gradient_circuits, measured
 from qweft.devices.noise import noise_model
-from qweft.devices.noise.expectations import noisy_expectations
+from qweft.devices.noise.paulis import noisy_expectations
 
 TWICE = Circuit(  # data that feeds a controlled phase, and angles that feed several gates of both kinds
     3,

@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from qweft.adapter.attach import adapter_config, attach, detach
-from qweft.data.collate import Collator
+from qweft.data.batches import Collator
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.evaluation.answers import generate_answers
+from qweft.evaluation.generation import generate_answers
 from qweft.evaluation.loss import held_out_loss
 from qweft.export.linearise import linearise
-from qweft.export.measure import measure
-from qweft.export.twin import twin
+from qweft.export.measure import measure, second_adapter
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.training.config import TrainingConfig
@@ -52,7 +51,7 @@ def test_training_lowers_the_held_out_loss_and_an_export_keeps_that(bench, prese
             batches = [Collator(pad)(data.train[start : start + 8]) for start in range(0, 48, 8)]
             inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
             lora, _ = linearise(model, inputs)
-            with twin(model, lora, "default") as exported:
+            with second_adapter(model, lora, "default") as exported:
                 found = measure(model, "default", exported, data.test, pad, 8)
             assert found.base_loss == base
             assert found.gain > 0.1

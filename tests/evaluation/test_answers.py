@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCau
 from qweft.data.conversation import Conversation, Message
 from qweft.errors import QweftError
 from qweft.evaluation import generation
-from qweft.evaluation.answers import Answer, generate_answers
+from qweft.evaluation.generation import Answer, generate_answers
 
 TEMPLATE = (
     "{% for m in messages %}<s> {{ m.role }} {{ m.content }} </s> {% endfor %}"

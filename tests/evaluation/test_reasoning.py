@@ -5,8 +5,7 @@ Judgements are written as four letters: S strict, A accurate, C whole chain, W w
 
 import pytest
 
-from qweft.evaluation.final_answer import final_answers, same_value, value_of
-from qweft.evaluation.reasoning import judge_reasoning, take_apart
+from qweft.evaluation.reasoning import final_answers, judge_reasoning, same_value, take_apart, value_of
 
 HASHES = "6 * 7 = 42\n#### 42"
 BOXED = "Six sevens.\n\\boxed{42}"

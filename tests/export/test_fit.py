@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qweft.export.fit import fit_features
-from qweft.export.moments import Moments
+from qweft.export.fit import Moments, fit_features
 
 INPUTS, FEATURES, RANK = 12, 3, 2
 

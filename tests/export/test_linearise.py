@@ -10,10 +10,10 @@ from torch import nn
 
 from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
+from qweft.export.fit import collect
 from qweft.export.linearise import fan_in_fan_out, layers_of, linearise
 from qweft.export.lora import lora_config, target_names, write_lora
-from qweft.export.moments import collect
-from qweft.export.twin import read_twin, twin
+from qweft.export.measure import read_second_adapter, second_adapter
 from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
@@ -77,7 +77,7 @@ def test_the_linear_part_beside_a_circuit_is_exact(make):
             if name.endswith("quantum_weight"):
                 parameter.zero_()
     lora, _ = linearise(model, batches())
-    with twin(model, lora, "default") as exported:
+    with second_adapter(model, lora, "default") as exported:
         expected = logits(model)
         model.set_adapter(exported)
         torch.testing.assert_close(logits(model), expected, rtol=1e-4, atol=1e-5)
@@ -187,7 +187,7 @@ def test_a_module_trained_whole_goes_along(tmp_path):
     lora, _ = linearise(model, [])
     again = PeftModel.from_pretrained(tiny_llama(), written(tmp_path, model, lora)).eval()
     torch.testing.assert_close(logits(again), logits(model), rtol=1e-4, atol=1e-5)
-    with twin(model, lora, "default") as exported:
+    with second_adapter(model, lora, "default") as exported:
         model.set_adapter(exported)
         torch.testing.assert_close(logits(model), logits(again), rtol=1e-4, atol=1e-5)
 
@@ -196,8 +196,8 @@ def test_the_twin_leaves_nothing_behind():
     model = adapted(tiny_llama, "qtha")
     before, keys = logits(model), set(model.state_dict())
     lora, _ = linearise(model, batches())
-    with twin(model, lora, "default") as exported:
-        again = read_twin(model, lora, exported)
+    with second_adapter(model, lora, "default") as exported:
+        again = read_second_adapter(model, lora, exported)
         for name, down in lora.down.items():
             torch.testing.assert_close(again.down[name].double(), down, rtol=1e-6, atol=1e-6)
     assert set(model.state_dict()) == keys
@@ -210,7 +210,7 @@ def test_a_process_without_qweft_loads_the_folder(tmp_path):
     lora, _ = linearise(model, batches())
     written(tmp_path, model, lora)
     tiny_llama().save_pretrained(tmp_path / "base")
-    with twin(model, lora, "default") as exported:
+    with second_adapter(model, lora, "default") as exported:
         model.set_adapter(exported)
         torch.save(logits(model), tmp_path / "logits.pt")
     program = (

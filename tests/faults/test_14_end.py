@@ -5,7 +5,7 @@ A model that pads with its end token learns to end, through our own rows and bat
 
 import torch
 
-from qweft.data.collate import Collator
+from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED
 from tests.tiny_models import tiny_llama
 

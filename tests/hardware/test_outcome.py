@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 
 from qweft.evaluation.loss import RowScore
-from qweft.hardware.describe import table, words
-from qweft.hardware.figures import plates
-from qweft.hardware.outcome import Computed, Effort, Judged, Robustness, Setting, enough_shots, point
-from qweft.hardware.sample import Sample
-from qweft.hardware.write import write
+from qweft.robustness.describe import table, words
+from qweft.robustness.outcome import Computed, Effort, Judged, Robustness, Setting, enough_shots, point
+from qweft.robustness.report import plates, write
+from qweft.robustness.sample import Sample
 
 EXACT = Judged((RowScore(4.0, (1, 2)), RowScore(9.0, (3, 4, 5))), ("yes", "no"))
 

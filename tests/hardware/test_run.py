@@ -11,10 +11,10 @@ from qweft.cli.main import main
 from qweft.data.config import DataConfig
 from qweft.devices import DeviceError
 from qweft.devices.jobs import Executor
-from qweft.hardware import run
-from qweft.hardware.config import HardwareConfig
-from qweft.hardware.outcome import Setting
 from qweft.models.config import ModelConfig
+from qweft.robustness import run
+from qweft.robustness.config import RobustnessConfig
+from qweft.robustness.outcome import Setting
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
 from tests.tiny_folder import save_rows, save_tiny_model
@@ -65,7 +65,7 @@ def test_a_providers_words_are_told_as_they_are(monkeypatch):
     grid = types.SimpleNamespace(settings=[Setting(10, 1.0)], devices={1.0: None})
     bench = types.SimpleNamespace(measure=lambda *_: said.append("measured"))
     console = Console(file=io.StringIO())
-    list(run._points(grid, None, bench, None, HardwareConfig(), console))
+    list(run._points(grid, None, bench, None, RobustnessConfig(), console))
     assert console.file.getvalue() == "[q3] is off at [/circuit] arn:us:x\n" and said
 
 

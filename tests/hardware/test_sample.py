@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qweft.errors import QweftError
-from qweft.hardware.sample import ChosenTokens, Wanted, choose_sample, measured_targets
+from qweft.robustness.sample import ChosenTokens, Wanted, choose_sample, measured_targets
 
 
 def rows_of(*lengths):

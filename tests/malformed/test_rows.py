@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from qweft.data.config import DataConfig
-from qweft.data.conversation import ROLES, TEXT
-from qweft.data.formats import to_conversation
+from qweft.data.conversation import ROLES, TEXT, to_conversation
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
 from tests.malformed.cases import cases, outcome, share

@@ -7,8 +7,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
-from qweft.models.device import choose_device, choose_dtype
-from qweft.models.load import load_model
+from qweft.models.load import choose_device, choose_dtype, load_model
 
 SIZES = {"vocab_size": 11, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-import qweft.models.prepare as preparing
+import qweft.models.embedded as preparing
 from qweft.errors import QweftError
-from qweft.models.prepare import MARK, is_prepared, prepare, prepared_folder, tie_twin_embeddings
-from qweft.models.registry import EMBEDDED_MODELS
+from qweft.models.embedded import EMBEDDED_MODELS, MARK, is_prepared, prepare, prepared_folder, tie_twin_embeddings
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.tensornet import MatrixProductOperator, choose_modes, parameter_count
-from qweft.tensornet.start import kaiming_start, scaled_start, zero_last
+from qweft.tensornet.mpo import kaiming_start, scaled_start, zero_last
 
 
 def by_the_formula(operator):

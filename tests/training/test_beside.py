@@ -14,19 +14,18 @@ from tests.training.test_resume import config, files  # noqa: F401
 
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
-from qweft.training.beside import Beside
+from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
 from qweft.training.loop import fit
 from qweft.training.run import train
-from qweft.training.stopping import Validation
-from qweft.training.watch import IN_A_ROW, GradientWatch
+from qweft.training.trainer import IN_A_ROW, GradientWatch
 
 
 def validated(tmp_path, every=1, patience=None, rate=1e-2, steps=12):
     model, held_out = adapted(), rows(8)
     judge = Validation(every, patience, held_out, 0, 4, tmp_path / "best")
     budget = replace(TRAINING, learning_rate=rate, max_steps=steps)
-    return model, held_out, fit(model, rows(), 0, budget, beside=Beside(validation=judge))
+    return model, held_out, fit(model, rows(), 0, budget, beside=RunCallbacks(validation=judge))
 
 
 def test_the_best_adapter_is_what_is_left(tmp_path):
@@ -159,7 +158,7 @@ def test_curves_go_where_the_user_says_and_nowhere_else(files, tmp_path, monkeyp
 
 
 def test_warnings_are_in_the_record(files, tmp_path, monkeypatch, capsys):  # noqa: F811
-    monkeypatch.setattr("qweft.training.watch.VANISHED", 1e6)
+    monkeypatch.setattr("qweft.training.trainer.VANISHED", 1e6)
     train(config(files, tmp_path))
     assert "warning: step 5: the circuits' gradients have vanished" in " ".join(capsys.readouterr().out.split())
     assert len(json.loads((tmp_path / "run.json").read_text())["training"]["warnings"]) == 1

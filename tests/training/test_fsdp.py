@@ -17,8 +17,8 @@ from tests.training.test_resume import config, files  # noqa: F401
 from qweft.errors import QweftError
 from qweft.models import load
 from qweft.training.config import ValidationConfig
+from qweft.training.distributed import settle_sharding
 from qweft.training.run import train
-from qweft.training.sharded import settle_sharding
 
 ROOT = Path(__file__).parents[2]
 ADAPTER = "adapter/adapter_model.safetensors"

@@ -15,7 +15,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
-from qweft.training.measured import circuits_on_device, describe
+from qweft.training.on_device import circuits_on_device, describe
 
 EXACT = TrainingConfig(learning_rate=1e-2, max_steps=4, batch_size=2, gradient_accumulation=1)
 NOISY = dataclasses.replace(EXACT, device="noisy")

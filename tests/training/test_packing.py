@@ -12,11 +12,9 @@ from tests.training.test_loop import TRAINING, rows
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from qweft import QwthnConfig
-from qweft.data.collate import Collator
-from qweft.data.packing import PackingCollator, pack
+from qweft.data.batches import Collator, PackingCollator, pack
 from qweft.errors import QweftError
-from qweft.training.leaks import check_apart
-from qweft.training.loop import fit
+from qweft.training.loop import check_apart, fit
 
 
 def row(length):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from peft import LoraConfig
 
 from qweft.errors import QweftError
-from qweft.suggest import near
+from qweft.text import near
 
 INSTEAD = {
     "lora_alpha": "it is called alpha here",

@@ -17,10 +17,16 @@ from qweft.adapter.checks import (
 )
 from qweft.adapter.cores import CORES, form_of, function_of, has_circuit
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND, BasisMap
-from qweft.adapter.peft_type import peft_type
 from qweft.adapter.presets import PRESETS
 from qweft.adapter.resolved import ResolvedConfig, resolve
 from qweft.errors import QweftError
+from qweft.internals.peft import add_peft_type
+
+
+def peft_type() -> Any:
+    """The member `PeftType.QWTHN`, made on the first call."""
+    return add_peft_type("QWTHN")
+
 
 Basis = Literal["gradient", "weight", "random"]
 Start = Literal["recorded", "scaled"]

@@ -18,9 +18,9 @@ from torch import nn
 
 from qweft.adapter.batched_build import unwatch
 from qweft.adapter.branch import file_elements
+from qweft.adapter.config import peft_type
 from qweft.adapter.folder import HUB_ARGUMENTS, check_same_structure, find_config, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.peft_type import peft_type
 from qweft.adapter.strict_loading import check_finite, check_tensors, has_copy
 from qweft.errors import QweftError
 from qweft.internals.replaced import replace_peft_loading, replace_transformers_loading

@@ -16,7 +16,7 @@ from torch import nn
 from qweft.adapter.resolved import ResolvedConfig
 from qweft.errors import QweftError
 from qweft.tensornet import MatrixProductOperator, Modes, parameter_count
-from qweft.tensornet.start import kaiming_start, scaled_start, zero_last
+from qweft.tensornet.mpo import kaiming_start, scaled_start, zero_last
 
 Given = torch.Tensor | tuple[torch.Tensor, ...]
 """A tensor, or a stack of those of many branches; or those of many branches one by one: a stack may cost more."""

@@ -4,10 +4,9 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils import register_peft_method
 from wrapt import register_post_import_hook
 
-from qweft.adapter.config import QwthnConfig
+from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.loading import check_files_in_peft, check_files_in_transformers
 from qweft.adapter.model import QwthnModel
-from qweft.adapter.peft_type import peft_type
 from qweft.adapter.saving import complete_saving
 
 

@@ -1,13 +1,134 @@
-"""Saving and sharing by PEFT's and transformers' calls: what is saved can be loaded, what is shared is private."""
+"""PEFT's saving and sharing calls for this method, and what its model card says of an adapter."""
 
+import math
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
-from qweft.adapter.card import refresh_card
 from qweft.adapter.config import QwthnConfig
+from qweft.adapter.cores import formula, function_of
+from qweft.adapter.fixed_maps import COMPRESS, EXPAND
+from qweft.adapter.folder import read_header
+from qweft.adapter.functions import CIRCUITS, FUNCTIONS, TWINS
+from qweft.files import write_bytes
 from qweft.internals.replaced import replace_saving
+
+HEADING = "## QWTHN adapter"
+START, END = "<!-- from qweft -->", "<!-- so far from qweft -->"
+"""Around what a later save replaces."""
+LOADING = """```python
+import qweft  # has to be installed; makes the method known to PEFT
+from peft import PeftModel
+
+model = PeftModel.from_pretrained(base_model, "this folder or repository")
+```
+
+Without `import qweft` PEFT says `KeyError: 'QWTHN'`."""
+METHOD = " The method is arXiv 2503.12790's, as qweft reads it."
+
+
+def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> str:
+    """What the adapter computes, how many parameters it has, and how it is loaded, as Markdown.
+
+    Args:
+        config: Its config.
+        shapes: The shapes of its tensors by their keys in the file.
+    """
+    fixed = sum(math.prod(shape) for key, shape in shapes.items() if is_fixed(config, key))
+    counts = count_by_part({key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
+    at, circuit = config.resolved(), ""
+    function = function_of(config.core)
+    if function in TWINS:
+        circuit = f" t stands in the place of the method's circuit, as a control: {FUNCTIONS[function].words}."
+    elif function:
+        upload = "before every layer" if config.reupload else "once"
+        circuit = (
+            f" q is the exact expectation of Z on each of {at.qubits} qubits of a simulated circuit of "
+            f"{at.circuit_layers} layers, its input uploaded {upload}."
+        )
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    network = "mpo" in (config.compress, config.expand)
+    sizes = f", width {config.width}, bond dimension {config.bond_dimension}" if network else ""
+    if "subspace" in (config.compress, config.expand) and not network:
+        sizes = f", {config.width} directions where a layer has as many"
+    if config.expand == "sparse":
+        sizes += f", {config.share:g} of a layer's outputs"
+    untrained = f"\n- not trained, and in the file: {fixed:,} numbers" if fixed else ""
+    patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
+    differing = "".join(f"; {name} that differ: {pattern}" for name, pattern in patterns.items() if pattern)
+    return f"""{HEADING}
+
+Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({at.alpha:g} / {config.r}) E h. C is
+{COMPRESS[config.compress].words}, E {EXPAND[config.expand].words}.{circuit}{METHOD if circuit or network else ""}
+
+- rank r = {config.r}{sizes}{differing}
+- layers: {_layers(shapes)}
+- parameters: {sum(counts.values()):,} ({parts}){untrained}
+
+{LOADING}
+"""
+
+
+def is_fixed(config: QwthnConfig, key: str) -> bool:
+    """Whether a tensor of an adapter's file is not trained: directions of a basis, angles of a frozen circuit."""
+    maps = {"compress": COMPRESS[config.compress], "expand": EXPAND[config.expand]}
+    if any(key.endswith(f"qwthn_{side}.{name}") for side, kind in maps.items() for name in kind.fixed_tensors):
+        return True
+    return function_of(config.core) == "frozen" and key.endswith(".angles")
+
+
+def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """Parameters of a file's tensors: those of the branches, and heads, embeddings or biases that go along."""
+    counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "twin": 0, "of the base model": 0}
+    for key, shape in shapes.items():
+        if "qwthn_" not in key:
+            part = "of the base model"
+        elif key.endswith(".angles"):
+            part = "circuit"
+        elif re.search(rf"qwthn_core\.({'|'.join(set(TWINS) - set(CIRCUITS))})_", key):
+            part = "twin"
+        else:
+            part = "tensor network" if ".cores." in key else "linear maps"
+        counts[part] += math.prod(shape)
+    return counts
+
+
+def _layers(shapes: Iterable[str]) -> str:
+    """The names of the adapted layers, each last part once, and how many layers they are."""
+    found = {match[1] for key in shapes if (match := re.match(r"(.+)\.qwthn_", key))}
+    return f"{', '.join(sorted({name.rpartition('.')[2] for name in found}))} ({len(found)} in all)"
+
+
+def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -> None:
+    """Say in a README.md of PEFT which adapters were saved beside or below it, in the place of what it said before.
+
+    Args:
+        card: The README.md; where there is none, none is made.
+        adapters: Folder and config by name.
+    """
+    if not card.is_file():
+        return
+    sections = [
+        _section_of(folder / "adapter_model.safetensors", config, "" if name == "default" else f" {name!r}")
+        for name, (folder, config) in adapters.items()
+    ]
+    block = START + "\n\n" + "\n".join(sections) + END
+    text = card.read_text(encoding="utf-8")
+    if START in text and END in text:
+        text = text.split(START, 1)[0] + block + text.split(END, 1)[1]
+    else:  # behind the front matter, before what PEFT's template leaves to be filled in
+        front = re.match(r"---\n.*?\n---\n", text, re.DOTALL)
+        at = front.end() if front else 0
+        text = f"{text[:at]}\n{block}\n\n{text[at:].lstrip()}"
+    write_bytes(card, text.encode())
+
+
+def _section_of(weights: Path, config: QwthnConfig, name: str) -> str:
+    shapes = {key: tuple(tensor.shape) for key, tensor in read_header(weights).items()}
+    return method_section(config, shapes).replace(HEADING, f"{HEADING}{name}", 1)
 
 
 def complete_saving() -> None:

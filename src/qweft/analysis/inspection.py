@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from qweft.analysis.gradients import Norms
 from qweft.analysis.jacobian import Spread
-from qweft.analysis.shares import Shares
+from qweft.analysis.layers import Shares
+from qweft.analysis.tokens import Norms
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The branch of one adapted layer in small factors: all of its measures are taken between them."""
+"""The branch of one adapted layer in small factors, the circuit's share of it, and its distance from affine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -139,3 +139,91 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
         why = "whose layers are of no kind that is measured" if left_out else f"of PEFT's method {method}"
         raise QweftError(f"adapter {adapter_name!r} is one {why}; QWTHN and plain LoRA on linear layers are measured")
     return found, left_out
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The mean square of the update u = a + b over tokens, by where it comes from.
+
+        circuit + linear + cross = 1,   mean |a|^2, mean |b|^2 and 2 mean <a, b> over mean |u|^2
+
+    Args:
+        circuit: a is what passes through the circuit. Above 1 where a and b cancel.
+        varying: That part of it which differs from token to token: mean |a - mean a|^2 over mean |u|^2. The rest of it,
+            circuit - varying, is a bias.
+        linear: b is linear in the input.
+        cross: Negative where the two cancel.
+    """
+
+    circuit: float
+    varying: float
+    linear: float
+    cross: float
+
+
+def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
+    """The shares at some tokens.
+
+    h = Q q(c) + K c: a = s E Q q(c), b = s E K c. h = Q q(c): a is all there is.
+
+    h = q(c) * c: all of it passes through the circuit, so `circuit` is 1. Here a circuit that does not vary is no bias
+    but a weight, so the update is taken apart as s E (mean q * c), `linear`, and s E ((q(c) - mean q) * c), `varying`.
+    h = w * c with w = 1 + Q q(c / |c|): in the same way, and a = s E ((w - 1) * c).
+
+    Args:
+        layer_map: The branch.
+        c: (tokens, r).
+
+    Returns:
+        The shares; none where there is no circuit and no twin, or the update is zero.
+    """
+    own = layer_map.function_features
+    if not own:
+        return None
+    f = layer_map.features(c)
+    total = _mean_square(f @ layer_map.out.T)
+    if not total:
+        return None
+    if layer_map.weighs:
+        circuit = _mean_square((f - c) @ layer_map.out.T) / total if layer_map.weighs == "gated" else 1.0
+        q = torch.where(c == 0, 0, f / torch.where(c == 0, 1, c))
+        varying = _mean_square(((q - q.mean(0)) * c) @ layer_map.out.T) / total
+        linear = _mean_square((q.mean(0) * c) @ layer_map.out.T) / total
+        return Shares(circuit, varying, linear, 1 - varying - linear)
+    a, b = (
+        part @ out.T for part, out in zip(f.tensor_split([own], 1), layer_map.out.tensor_split([own], 1), strict=True)
+    )
+    circuit, linear = _mean_square(a) / total, _mean_square(b) / total
+    return Shares(circuit, _mean_square(a - a.mean(0)) / total, linear, 1 - circuit - linear)
+
+
+def _mean_square(vectors: torch.Tensor) -> float:
+    """Mean over tokens of the squared length."""
+    return float(vectors.square().sum(-1).mean())
+
+
+def non_affinity(c: torch.Tensor, h: torch.Tensor) -> float | None:
+    """Share of the variance of h that the best affine map of c does not explain, on tokens it was not fitted to.
+
+        sum_t |h_t - (L c_t + b)|^2 / sum_t |h_t - mean h|^2,   clipped to [0, 1]
+
+    L and b are the least squares fit to the first half of the tokens; the sums and the mean are over the second.
+
+    Args:
+        c: (tokens, r), in the order of the text, so that at most one row has tokens in both halves.
+        h: (tokens, k), float64 like c.
+
+    Returns:
+        The share; 0 where h does not vary; none with fewer than 4 (r + 1) tokens, where the fit would mean nothing.
+    """
+    half = len(c) // 2
+    if half < 2 * (c.shape[1] + 1):
+        return None
+    with_constant = torch.cat([c, torch.ones_like(c[:, :1])], 1)
+    # "gelsd": c may lie in fewer than r dimensions
+    fit = torch.linalg.lstsq(with_constant[:half], h[:half], driver="gelsd").solution
+    judged = h[half:]
+    variance = (judged - judged.mean(0)).square().sum()
+    missed = (judged - with_constant[half:] @ fit).square().sum()
+    floor = (len(judged) * torch.finfo(h.dtype).eps) ** 2 * judged.square().sum()  # rounding of the mean alone
+    return float((missed / variance).clamp(0, 1)) if variance > floor else 0.0

@@ -1,4 +1,4 @@
-"""An answer while it is given."""
+"""An answer while it is generated: sampled token by token, shown in whole characters."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,88 @@ from typing import Any, Literal
 
 import torch
 
-from qweft.chat.pieces import Pieces
-from qweft.chat.sampling import Sampler
-from qweft.evaluation.answers import end_tokens
-from qweft.evaluation.mode import device_of
-from qweft.plural import many
+from qweft.evaluation.generation import end_tokens
+from qweft.evaluation.loss import device_of
+from qweft.text import many
+
+
+class Sampler:
+    """The most probable token, or one drawn.
+
+    Args:
+        temperature: 0 takes the most probable token; above it p^(1 / temperature), normalised, is drawn from.
+        top_p: Drawn among the fewest tokens that have at least this probability together.
+        seed: Of the draws.
+    """
+
+    def __init__(self, temperature: float, top_p: float, seed: int):
+        self._temperature = temperature
+        self._top_p = top_p
+        # Drawn on the CPU, so that a seed gives the same answer wherever the model is.
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def choose(self, logits: torch.Tensor) -> int:
+        """The next token.
+
+        Args:
+            logits: (vocabulary,), of any type.
+        """
+        if self._temperature == 0:
+            return int(logits.argmax())
+        values = logits.detach().cpu().double()
+        # The largest is 0 before it is divided: a tiny temperature then leaves 0 and -inf, and no inf - inf.
+        shares, tokens = torch.softmax((values - values.max()) / self._temperature, -1).sort(descending=True)
+        before = shares.cumsum(-1) - shares
+        shares = shares.where(before < self._top_p, 0.0)
+        return int(tokens[torch.multinomial(shares, 1, generator=self._generator)])
+
+
+HALF = "\ufffd"
+"""What a decoder writes in the place of bytes that are no character, or not yet."""
+
+
+class Pieces:
+    """Takes tokens, gives text; the pieces joined are the answer.
+
+    A token of a byte-level vocabulary may be a part of a character: a Chinese one has three bytes and often as many
+    tokens. Such parts wait for the rest.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+    """
+
+    def __init__(self, tokenizer: Any):
+        self._tokenizer = tokenizer
+        self._tokens: list[int] = []
+        self._text = ""  # what was given, with the white space that an answer begins with
+
+    @property
+    def text(self) -> str:
+        """All that was given, without outer white space."""
+        return self._text.strip()
+
+    def add(self, token: int) -> str:
+        """The text that is whole with this token and was not before; often none."""
+        self._tokens.append(token)
+        return self._give(self._decoded().rstrip(HALF))
+
+    def end(self) -> str:
+        """What is left, bytes that never became a character included."""
+        return self._give(self._decoded())
+
+    def _decoded(self) -> str:
+        # All of it each time: a token's text depends on those before it, and an answer is short.
+        text: str = self._tokenizer.decode(self._tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def _give(self, text: str) -> str:
+        # Some decoders take characters back while the bytes after them are not whole; what was told stays told.
+        if not text.startswith(self._text):
+            return ""
+        before = self._text
+        self._text = text
+        return text[len(before) :] if before.strip() else text.lstrip()
+
 
 End = Literal["end token", "max_new_tokens", "context", "stopped"]
 

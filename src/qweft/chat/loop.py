@@ -10,11 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from qweft.chat.answering import Answering
-from qweft.chat.commands import is_command, obey
+from qweft.chat.chat_models import ChatModels, open_chat_models
 from qweft.chat.config import ChatConfig
-from qweft.chat.dialogue import Dialogue
+from qweft.chat.dialogue import Dialogue, is_command, obey
 from qweft.chat.screens import JsonLines, Lines, Screen, Terminal
-from qweft.chat.voices import Voices, open_voices
 from qweft.errors import QweftError
 
 
@@ -31,7 +30,7 @@ def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: 
         QweftError: If the voices cannot be opened; without a terminal also where one of the lines is wrong.
     """
     config.check()
-    voices = open_voices(adapter, config, overrides)
+    voices = open_chat_models(adapter, config, overrides)
     if as_json:
         converse(voices, config, JsonLines(), piped(), at_terminal=False)
     elif not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -42,7 +41,9 @@ def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: 
         converse(voices, config, screen, typed(), at_terminal=True)
 
 
-def converse(voices: Voices, config: ChatConfig, screen: Screen, lines: Iterable[str], at_terminal: bool) -> Dialogue:
+def converse(
+    voices: ChatModels, config: ChatConfig, screen: Screen, lines: Iterable[str], at_terminal: bool
+) -> Dialogue:
     """Answer line after line.
 
     Args:
@@ -78,7 +79,7 @@ def converse(voices: Voices, config: ChatConfig, screen: Screen, lines: Iterable
 
 
 def _answered(
-    voices: Voices, config: ChatConfig, screen: Screen, dialogue: Dialogue, question: str, at_terminal: bool
+    voices: ChatModels, config: ChatConfig, screen: Screen, dialogue: Dialogue, question: str, at_terminal: bool
 ) -> Dialogue:
     asked = voices.ask(dialogue, question, config)
     with stoppable(asked) if at_terminal else nullcontext():

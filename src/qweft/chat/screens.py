@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.chat.answering import Answering
-from qweft.plural import many
+from qweft.text import many
 
 WIDE = 80
 """Columns of text from which on two answers stand beside each other."""

@@ -1,10 +1,8 @@
 """The quantum neural network: the circuit as data, and exact engines that compute its expectation values."""
 
-from qweft.circuit.ansatz import crz_ring_ansatz, without_crz
-from qweft.circuit.description import Circuit, Gate
+from qweft.circuit.description import Circuit, Gate, crz_ring_ansatz, without_crz
 from qweft.circuit.engine import expectation_values
-from qweft.circuit.gate_by_gate import gate_by_gate
-from qweft.circuit.states import final_states
+from qweft.circuit.reference import final_states, gate_by_gate
 
 __all__ = [
     "Circuit",

@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 
-from qweft.circuit.constants import constant
 from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.precision import exact_products
+from qweft.circuit.precision import constant, exact_products
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """The circuit as data: the one definition that engines, exports, drawings and counts read."""
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, Literal
 
 from qweft.circuit.gates import GATES
 
@@ -80,3 +82,166 @@ class Circuit:
             elif gate.source == "parameter" and not living_wires.intersection(gate.wires):
                 dead.add(gate.index)
         return tuple(sorted(dead))
+
+
+@lru_cache(maxsize=64)
+def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
+    """RY rotations between two rings of controlled phases: R^n -> R^n with n = qubits.
+
+    With re-upload each of the L layers is, in this order (t: trained angles, c: the input)
+
+    1. RY(c_i) on qubit i
+    2. CRZ(t_i), control i, target (i + 1) mod n
+    3. RY(t_i) on qubit i
+    4. CRZ(t_i), control i, target (i - 1) mod n
+    5. RY(t_i) on qubit i
+
+    Without it, step 1 stands once before the first layer and a layer is RY, CRZ, RY, CRZ (steps 3, 2, 5, 4): the last
+    ring then stands before the measurement and its angles are dead (`Circuit.dead_parameters`).
+
+    Either has 4 n L parameters in the order layer, step, qubit. A single qubit has no ring, and 2 L parameters.
+
+    Args:
+        qubits: n >= 1.
+        layers: L >= 1.
+        reupload: Upload the input before every layer, or once.
+
+    Source: docs/method.md, The circuit (on record in the authors' later public code).
+    """
+    if qubits < 1 or layers < 1:
+        raise ValueError(f"a circuit needs at least 1 qubit and 1 layer, got {qubits} qubits and {layers} layers")
+    upload = [Gate("ry", (i,), "input", i) for i in range(qubits)]
+    gates: list[Gate] = [] if reupload else list(upload)
+    count = 0
+
+    def add(name: str, hop: int) -> None:
+        nonlocal count
+        if hop and qubits == 1:
+            return
+        for i in range(qubits):
+            wires = (i, (i + hop) % qubits) if hop else (i,)
+            gates.append(Gate(name, wires, "parameter", count))
+            count += 1
+
+    for _ in range(layers):
+        if reupload:
+            gates.extend(upload)
+            steps = [("crz", 1), ("ry", 0), ("crz", -1), ("ry", 0)]
+        else:
+            steps = [("ry", 0), ("crz", 1), ("ry", 0), ("crz", -1)]
+        for name, hop in steps:
+            add(name, hop)
+    return Circuit(qubits, qubits, count, tuple(gates))
+
+
+@lru_cache(maxsize=64)
+def without_crz(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
+    """The circuit without its CRZ gates: no entanglement, each qubit by itself.
+
+    Args:
+        circuit: A circuit of RY and CRZ gates.
+
+    Returns:
+        The circuit of the RY gates, its parameters numbered anew, and for each of them its number in the old one.
+    """
+    kept = [gate for gate in circuit.gates if gate.name != "crz"]
+    numbers = tuple(sorted({gate.index for gate in kept if gate.source == "parameter"}))
+    gates = tuple(
+        replace(gate, index=numbers.index(gate.index)) if gate.source == "parameter" else gate for gate in kept
+    )
+    return Circuit(circuit.qubits, circuit.inputs, len(numbers), gates), numbers
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The size of a circuit in some set of gates.
+
+    Args:
+        gates: Gates by name, the most frequent first.
+        one_qubit: Gates on one qubit.
+        two_qubit: Gates on two.
+        depth: Steps that it takes where gates on different qubits act at the same time.
+        two_qubit_depth: The same, where only gates on two qubits take time.
+    """
+
+    gates: dict[str, int]
+    one_qubit: int
+    two_qubit: int
+    depth: int
+    two_qubit_depth: int
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON holds it."""
+        return asdict(self)
+
+
+def counts(circuit: Circuit) -> Counts:
+    """The size of the circuit as it is written."""
+    return counts_of([(gate.name, gate.wires) for gate in circuit.gates])
+
+
+def counts_of(gates: Sequence[tuple[str, Sequence[int]]]) -> Counts:
+    """The size of gates given as (name, wires), in the order in which they act."""
+    two = [wires for _, wires in gates if len(wires) == 2]
+    return Counts(
+        dict(Counter(name for name, _ in gates).most_common()),
+        sum(len(wires) == 1 for _, wires in gates),
+        len(two),
+        _depth(wires for _, wires in gates),
+        _depth(two),
+    )
+
+
+def _depth(steps: Iterable[Sequence[int]]) -> int:
+    """The longest chain of steps that wait for each other."""
+    reached: dict[int, int] = {}
+    for wires in steps:
+        time = 1 + max(reached.get(wire, 0) for wire in wires)
+        reached.update(dict.fromkeys(wires, time))
+    return max(reached.values(), default=0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Trained gates of one kind, one for each qubit at most.
+
+    Args:
+        layer: Which layer of the circuit, from 1.
+        name: Of the gates: "ry" or "crz".
+        hop: From control to target, modulo the number of qubits; 0 for gates on one qubit.
+        gates: By the qubit that they turn, or that controls them.
+    """
+
+    layer: int
+    name: str
+    hop: int
+    gates: dict[int, Gate]
+
+    def label(self, qubits: int) -> str:
+        """What the gates do, with i for the qubit of a column."""
+        if not self.hop:
+            return f"{self.name.upper()} on i"
+        target = f"i+{self.hop}" if self.hop <= qubits - self.hop else f"i-{qubits - self.hop}"
+        return f"{self.name.upper()} i to {target}"
+
+
+def trained_steps(circuit: Circuit, layers: int) -> list[Step]:
+    """The trained gates, a step for each run of gates of one kind and hop.
+
+    Args:
+        circuit: A circuit of an ansatz: its trained angles are numbered layer by layer.
+        layers: How many layers it has.
+    """
+    of_layer = max(circuit.parameters // layers, 1)
+    found: list[Step] = []
+    for gate in circuit.gates:
+        if gate.source == "input":
+            continue
+        wire, layer = gate.wires[0], 1 + gate.index // of_layer
+        hop = (gate.wires[-1] - wire) % circuit.qubits
+        last = found[-1] if found else None
+        if last is None or (last.layer, last.name, last.hop) != (layer, gate.name, hop) or wire in last.gates:
+            last = Step(layer, gate.name, hop, {})
+            found.append(last)
+        last.gates[wire] = gate
+    return found

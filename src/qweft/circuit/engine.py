@@ -1,13 +1,142 @@
 """The exact engine: one function for a circuit of any form, by the fastest path that serves it."""
 
+from types import ModuleType
+from typing import Any
+
 import torch
 
-from qweft.circuit import opaque
+from qweft.circuit import compiled, dense, fused
 from qweft.circuit.alternating import Alternating, alternating_form
+from qweft.circuit.dense import SegmentExpectation, segment_length, segment_matrices
 from qweft.circuit.description import Circuit
-from qweft.circuit.gate_by_gate import gate_by_gate
-from qweft.circuit.paths import run
 from qweft.circuit.precision import circuit_dtype, exact_products
+from qweft.circuit.reference import gate_by_gate
+
+DENSE_QUBITS = 6
+"""PyTorch paths: up to so many qubits a layer as one dense matrix is cheaper, above that rotations over halves."""
+
+
+def kernels_for(qubits: int, device: torch.device) -> ModuleType:
+    """The fastest `values_of` and `gradients_of`: compiled on a CPU, fused on a GPU, PyTorch's where neither runs."""
+    if device.type == "cpu":
+        return compiled if compiled.available() else dense
+    return fused if qubits <= fused.MAX_QUBITS and fused.available(device) else dense
+
+
+def run(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """Expectations by the fastest path for this number of qubits on this device."""
+    qubits = inputs.shape[1]
+    kernels = kernels_for(qubits, inputs.device)
+    if kernels is dense and qubits <= DENSE_QUBITS and segment_length(uploads) is not None:
+        return by_segments(inputs, rotations, diagonals, uploads)
+    return by_kernels(kernels, inputs, rotations, diagonals, uploads)
+
+
+def by_kernels(
+    kernels: ModuleType,
+    inputs: torch.Tensor,
+    rotations: torch.Tensor,
+    diagonals: torch.Tensor,
+    uploads: tuple[bool, ...],
+) -> torch.Tensor:
+    """Expectations by a module's `values_of`, and gradients by its `gradients_of`."""
+    if torch.is_grad_enabled() and (inputs.requires_grad or rotations.requires_grad or diagonals.requires_grad):
+        return _Expectations.apply(kernels, inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
+    return kernels.values_of(inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
+
+
+def by_segments(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """PyTorch, one dense matrix a layer."""
+    with exact_products(inputs.device):
+        matrices = segment_matrices(rotations, diagonals, uploads)
+    return SegmentExpectation.apply(inputs, matrices)  # type: ignore[no-any-return]
+
+
+class _Expectations(torch.autograd.Function):
+    """Differentiable once; only the arguments are kept between forward and backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        kernels: ModuleType,
+        inputs: torch.Tensor,
+        rotations: torch.Tensor,
+        diagonals: torch.Tensor,
+        uploads: tuple[bool, ...],
+    ) -> torch.Tensor:
+        ctx.save_for_backward(inputs, rotations, diagonals)
+        ctx.kernels, ctx.uploads = kernels, uploads
+        return kernels.values_of(inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        inputs, rotations, diagonals = ctx.saved_tensors
+        found = ctx.kernels.gradients_of(gradients[0], inputs, rotations, diagonals, ctx.uploads)
+        return (None, *found, None)
+
+
+@torch.library.custom_op("qweft::expectations", mutates_args=())
+def _expectations(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: list[int]
+) -> torch.Tensor:
+    kernels = kernels_for(inputs.shape[1], inputs.device)
+    return kernels.values_of(inputs, rotations, diagonals, tuple(map(bool, uploads)))  # type: ignore[no-any-return]
+
+
+@torch.library.custom_op("qweft::expectations_backward", mutates_args=())
+def _expectations_backward(
+    gradient: torch.Tensor,
+    inputs: torch.Tensor,
+    rotations: torch.Tensor,
+    diagonals: torch.Tensor,
+    uploads: list[int],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    kernels = kernels_for(inputs.shape[1], inputs.device)
+    to_inputs, to_rotations, to_diagonals = kernels.gradients_of(
+        gradient, inputs, rotations, diagonals, tuple(map(bool, uploads))
+    )
+    return to_inputs, to_rotations, to_diagonals
+
+
+@_expectations.register_fake
+def _shapes(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: list[int]) -> torch.Tensor:
+    return inputs.new_empty(inputs.shape)
+
+
+@_expectations_backward.register_fake
+def _shapes_backward(
+    gradient: torch.Tensor,
+    inputs: torch.Tensor,
+    rotations: torch.Tensor,
+    diagonals: torch.Tensor,
+    uploads: list[int],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return inputs.new_empty(inputs.shape), rotations.new_empty(rotations.shape), diagonals.new_empty(diagonals.shape)
+
+
+def _keep(ctx: object, inputs: tuple[object, ...], output: torch.Tensor) -> None:
+    *tensors, ctx.uploads = inputs  # type: ignore[attr-defined]
+    ctx.save_for_backward(*tensors)  # type: ignore[attr-defined]
+
+
+def _differentiate(ctx: object, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    saved = ctx.saved_tensors  # type: ignore[attr-defined]
+    return (*_expectations_backward(gradient.contiguous(), *saved, ctx.uploads), None)  # type: ignore[attr-defined]
+
+
+_expectations.register_autograd(_differentiate, setup_context=_keep)
+
+
+def opaque_expectations(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """The engine inside of a compiled model."""
+    return _expectations(inputs, rotations, diagonals, list(map(int, uploads)))  # type: ignore[no-any-return]
 
 
 def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
@@ -61,6 +190,6 @@ def expectations(
     if not form.is_straight or flat.shape[-1] != n:
         flat = flat[:, form.wires] * form.repeats
     # a compiler sees the engine as one operator
-    path = opaque.expectations if torch.compiler.is_compiling() else run
+    path = opaque_expectations if torch.compiler.is_compiling() else run
     values = path(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads)
     return values.reshape(*inputs.shape[:-1], n)

@@ -4,8 +4,7 @@ import io
 from typing import Any
 
 from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.diagram import Frame, Line, controls_and_targets, label, lines
-from qweft.circuit.drawing import circuit_svg
+from qweft.circuit.drawing import Frame, Line, circuit_svg, controls_and_targets, label, lines
 
 INK, INPUT, TRAINED = "#222324", "#D6E8F5", "#FFFFFF"
 """Lines and text, boxes fed by a token's data, boxes fed by trained angles."""

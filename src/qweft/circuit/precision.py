@@ -1,7 +1,8 @@
-"""The circuit computes in full float32 or float64, whatever the surrounding model does."""
+"""Number types of the circuit, and its constant matrices by type and device."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 
 import torch
 
@@ -37,3 +38,29 @@ def exact_products(device: torch.device) -> Iterator[None]:
 def circuit_dtype(*tensors: torch.Tensor) -> torch.dtype:
     """float64 if any tensor is, else float32: the type a circuit computes in."""
     return torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
+
+
+class _Key:
+    """Hashes a constant matrix by identity, and keeps it alive."""
+
+    def __init__(self, matrix: torch.Tensor):
+        self.matrix = matrix
+
+    def __hash__(self) -> int:
+        return id(self.matrix)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.matrix is self.matrix
+
+
+@lru_cache(maxsize=256)
+def _moved(key: _Key, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    with torch.inference_mode(False):  # an inference tensor could not be saved for a backward pass
+        return key.matrix.to(device=device, dtype=dtype)
+
+
+def constant(matrix: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The matrix in the type and on the device of `like`, copied there once."""
+    if torch.compiler.is_compiling():  # which keeps constants by itself, and does not look into caches
+        return matrix.to(device=like.device, dtype=like.dtype)
+    return _moved(_Key(matrix), like.dtype, like.device)

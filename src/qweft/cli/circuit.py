@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from qweft.circuit_view.config import CircuitConfig
 from qweft.cli.command import Command
 from qweft.cli.parser import parse_folder
 from qweft.cli.terminal import only_json, print_json, show
-from qweft.hardware.look.config import CircuitConfig
 
 COMMAND = Command(
     name="circuit",
@@ -29,10 +29,10 @@ def run(argv: Sequence[str]) -> None:
     with only_json(wants_json):
         from rich.console import Console
 
-        from qweft.hardware.look.describe import describe
-        from qweft.hardware.look.run import look
+        from qweft.circuit_view.describe import describe
+        from qweft.circuit_view.run import view_circuit
 
-        found = look(folder, options)
+        found = view_circuit(folder, options)
     if wants_json:
         print_json(found.to_json())
     else:

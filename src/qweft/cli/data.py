@@ -9,7 +9,7 @@ from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
-from qweft.suggest import near
+from qweft.text import near
 
 VERBS = ("check", "list")
 
@@ -84,9 +84,8 @@ def _check(verb: str, sources: list[str]) -> None:
 
 def _list(wants_json: bool) -> None:
     from qweft.data.describe import describe_sources
-    from qweft.data.embedded import EMBEDDED_DATA
-    from qweft.data.gym import PREFIX
-    from qweft.data.named import NAMED
+    from qweft.data.embedded import EMBEDDED_DATA, PREFIX
+    from qweft.data.read import NAMED
 
     if wants_json:
         named = [{"name": each.name, "hub": each.source, "about": each.about} for each in NAMED]

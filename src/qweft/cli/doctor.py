@@ -6,7 +6,7 @@ from qweft.cli.command import Command, NoOptions
 from qweft.cli.parser import apply_options, read_arguments
 from qweft.cli.terminal import only_json, print_json
 from qweft.errors import QweftError
-from qweft.plural import many
+from qweft.text import many
 
 COMMAND = Command(
     name="doctor",
@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> None:
         from rich.console import Console
         from rich.text import Text
 
-        from qweft.doctor.finding import Finding
+        from qweft.doctor.machine import Finding
         from qweft.doctor.run import examine
 
         console = Console(quiet=wants_json)

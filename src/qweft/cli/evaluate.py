@@ -12,14 +12,14 @@ from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
-from qweft.hardware.config import HardwareConfig
 from qweft.models.config import ModelConfig
+from qweft.robustness.config import RobustnessConfig
 
 SECTIONS = ("model", "data", "evaluation")
 
 
 @dataclass(frozen=True)
-class Overrides(HardwareConfig):
+class Overrides(RobustnessConfig):
     """What may differ from the run that trained the adapter, and the device that its circuits are measured on.
 
     Args:
@@ -98,12 +98,12 @@ def _measured(
 ) -> tuple[Any, Any]:
     from rich.console import Console
 
-    from qweft.hardware.describe import describe
-    from qweft.hardware.outcome import Robustness
-    from qweft.hardware.run import evaluate_on_device
+    from qweft.robustness.describe import describe
+    from qweft.robustness.outcome import Robustness
+    from qweft.robustness.run import evaluate_on_device
 
     found = evaluate_on_device(
-        folder, sections, HardwareConfig(**options), shlex.join(["qweft", "evaluate", *argv]),
+        folder, sections, RobustnessConfig(**options), shlex.join(["qweft", "evaluate", *argv]),
         Console(stderr="json" in flags), yes="yes" in flags, dry_run="dry-run" in flags,
     )  # fmt: skip
     return found.to_json(), describe(found) if isinstance(found, Robustness) else found.describe()

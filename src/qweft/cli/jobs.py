@@ -7,7 +7,7 @@ from qweft.cli.command import Command, NoOptions
 from qweft.cli.parser import apply_options, read_arguments
 from qweft.cli.terminal import only_json, print_json, show, width
 from qweft.errors import QweftError
-from qweft.suggest import near
+from qweft.text import near
 
 VERBS = {"list": 0, "show": 1, "fetch": 1, "adopt": 2, "forget": 1, "cancel": 1}
 """What can be done, and how many words follow; `fetch` does without its token, too."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.errors import QweftError
-from qweft.suggest import near
+from qweft.text import near
 
 # Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
 COMMANDS = {

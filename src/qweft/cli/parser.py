@@ -17,7 +17,7 @@ from qweft.cli import yaml_file
 from qweft.cli.command import Arguments, Command, split
 from qweft.cli.schema import call, default_of, is_mapping, is_section, joined, kinds_of, names, shown, spelled
 from qweft.errors import QweftError
-from qweft.suggest import near
+from qweft.text import near
 
 Config = TypeVar("Config")
 

@@ -31,7 +31,7 @@ def run(argv: Sequence[str]) -> None:
         check_can_be_written(Path(config.output))
         show(plan(config).describe())
         return
-    from qweft.training.processes import is_first_process
+    from qweft.training.distributed import is_first_process
     from qweft.training.run import train
 
     found = train(config)

@@ -23,7 +23,7 @@ def run(argv: Sequence[str]) -> None:
     """Parse, and serve."""
     folder, options, _ = parse_folder(PageConfig, argv, COMMAND)
     overrides = {"model": options.pop("model")} if "model" in options else {}
-    from qweft.chat.page.run import serve
+    from qweft.chat.page.server import serve
 
     def tell(address: str) -> None:
         print(f"page: {address} (Ctrl-C ends it)", flush=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from qweft.locks import locked
+from qweft.files import locked
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from qweft.comparison.plan import Grid
 from qweft.comparison.results import Run
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import forgetting_rows, print_table
-from qweft.plural import many
+from qweft.text import many
 
 
 def runs_plan(title: str, methods: Sequence[Method], seeds: Sequence[int], steps: int | None) -> Table:

@@ -15,12 +15,12 @@ from qweft.comparison.claims import claimed
 from qweft.comparison.context import Context, checksum, fingerprint
 from qweft.comparison.methods import Method
 from qweft.comparison.results import BASE, Run
-from qweft.data.collate import Collator
+from qweft.data.batches import Collator
 from qweft.data.conversation import Conversation
 from qweft.data.report import fingerprint as fingerprint_of
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.answers import Answer, generate_answers
+from qweft.evaluation.generation import Answer, generate_answers
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
@@ -275,7 +275,7 @@ def _inspected(model: Any, method: Method, rows: Sequence[Encoded], pad_token_id
     """
     if not _can_be_inspected(method.adapter):
         return None
-    from qweft.analysis.inspect import inspect_adapter  # here: few comparisons ask for it
+    from qweft.analysis.run import inspect_adapter  # here: few comparisons ask for it
 
     try:
         found: dict[str, Any] = inspect_adapter(

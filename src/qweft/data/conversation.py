@@ -1,8 +1,13 @@
-"""A conversation: what every format of data becomes."""
+"""A conversation, and one row of any known format made into one."""
 
 import hashlib
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from qweft.errors import QweftError
 
 ROLES = ("system", "user", "assistant", "tool")
 TEXT = "text"
@@ -78,3 +83,242 @@ def prompt_group(messages: Sequence[Message]) -> str:
 def text_group(message: Message) -> str:
     """Return the default group of a plain text: a hash of it; case and white space do not count."""
     return hashlib.sha256(" ".join(message.content.casefold().split()).encode()).hexdigest()[:16]
+
+
+Row = Mapping[str, Any]
+
+MESSAGES, SHAREGPT, COMPLETION = "messages (role, content)", "conversations (from, value)", "prompt + completion"
+ALPACA, REASONING = "instruction [+ input, history] + output", "input + reasoning_content + content"
+PLAIN = "text"
+KNOWN = (
+    MESSAGES,
+    SHAREGPT,
+    COMPLETION,
+    ALPACA,
+    REASONING,
+    "question + answer",
+    "query + response",
+    "problem + solution",
+    PLAIN,
+)
+THOUGHT = "<think>\n{}\n</think>\n\n{}"
+"""A chain of thought and the answer after it, as DeepSeek-R1 writes them."""
+ROLE_NAMES = {
+    "human": "user",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "client": "user",
+    "observation": "tool",
+}
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+"""What Python makes of half a pair of UTF-16 in JSON; no tokenizer takes it."""
+PAIRS = (
+    ("question", "answer"),
+    ("query", "response"),
+    # R1-Distill-SFT: the checked chain of thought where there is one.
+    ("problem", "reannotated_assistant_content"),
+    ("problem", "solution"),
+)
+
+
+def to_conversation(row: Row, where: str) -> Conversation:
+    """Turn a row into a conversation.
+
+    Known are `messages` (role, content; R1-Distill-SFT's `reannotated_messages` come first); `conversations` (from,
+    value; ShareGPT); `prompt` and `completion` (or `response`), each a text or a list of messages; `instruction`,
+    `input`, `output` and `history` (Alpaca); `input`, `reasoning_content` and `content` (Chinese-DeepSeek-R1-Distill);
+    `question` and `answer`; `query` and `response` (MetaMathQA); `problem` with `reannotated_assistant_content` or
+    `solution` (R1-Distill-SFT); `text` alone, which is a plain text. A chain of thought in a column or key of its own
+    (`reasoning_content`) stands in <think> before its answer. A `system` column is put in front. The group is the
+    column `group`, else a hash of the prompt, of a plain text one of the text; MetaMathQA, which asks each question in
+    several ways, has the group of its `original_question`, so that this question in another data set is of it too.
+    Turns after the last answer are left out: there is nothing to learn from them.
+
+    Args:
+        row: Column names and values.
+        where: Place of the row for errors: "data.jsonl, row 3".
+
+    Raises:
+        QweftError: The format is not known, a turn is malformed, or there is no answer.
+    """
+    messages = _read(row, where)
+    if messages and messages[0].role == TEXT:
+        _check_characters(messages, row, where)
+        return Conversation(tuple(messages), _named_group(row, "group", where) or text_group(messages[0]))
+    while messages and messages[-1].role != "assistant":
+        messages.pop()
+    if not messages:
+        raise _fault(row, where, "there is no answer to learn from")
+    if not any(message.role in {"user", "tool", "system"} for message in messages[:1]):
+        raise _fault(row, where, "the answer comes first, and nothing asks for it")
+    first = next(place for place, message in enumerate(messages) if message.role == "assistant")
+    if not any(message.content.strip() for message in messages[:first]):
+        raise _fault(row, where, "what stands before the answer is empty, so nothing asks for it")
+    system = "" if row.get("system") is None else _text(row, "system", where)
+    if system.strip() and messages[0].role != "system":
+        messages.insert(0, Message("system", system))
+    _check_characters(messages, row, where)
+    if named := _named_group(row, "group", where):
+        return Conversation(tuple(messages), named)
+    asked = _named_group(row, "original_question", where)
+    return Conversation(tuple(messages), prompt_group([Message("user", asked)] if asked else messages))
+
+
+def _named_group(row: Row, column: str, where: str) -> str:
+    """The group that a column names; empty where it does not."""
+    name = "" if row.get(column) in (None, "") else _text(row, column, where)
+    _check_text(name, column, row, where)
+    return name
+
+
+def _check_characters(messages: Sequence[Message], row: Row, where: str) -> None:
+    """See that no text holds characters that no text has: they come of a file read in another encoding."""
+    for number, message in enumerate(messages, 1):
+        what = "the text" if message.role == TEXT else f"message {number} ({message.role})"
+        _check_text(message.content, what, row, where)
+
+
+def _check_text(text: str, what: str, row: Row, where: str) -> None:
+    if "\x00" in text:
+        raise _fault(row, where, f"{what} holds a NUL character, as UTF-16 read as UTF-8 has; save it as UTF-8")
+    if half := HALF_A_CHARACTER.search(text):
+        raise _fault(row, where, f"{what} holds half a character, {half[0]!r}, which is no text; write it whole")
+
+
+def _read(row: Row, where: str) -> list[Message]:
+    for key, _, reader in READERS:
+        if row.get(key) is not None:
+            return reader(row, where)
+    pairs = [pair for pair in PAIRS if row.get(pair[0]) is not None]
+    for asks, answers in pairs:
+        if row.get(answers) is not None:
+            return [Message("user", _text(row, asks, where)), *_answer(row, answers, where)]
+    if row.get("text") is not None:
+        return _plain(row, where)
+    if pairs:
+        missing = " or ".join(dict.fromkeys(answers for _, answers in pairs))
+        raise _fault(row, where, f"there is a {pairs[0][0]} but no answer ({missing} is missing)")
+    raise _fault(row, where, "the format is not known")
+
+
+def _turns(turns: Any, row: Row, where: str) -> list[Message]:
+    """Read a list of {"role", "content"} or {"from", "value"}; empty answers are no answers."""
+    if not isinstance(turns, Sequence) or isinstance(turns, str):
+        raise _fault(row, where, f"a list of messages was expected, not {type(turns).__name__}")
+    messages: list[Message] = []
+    for number, turn in enumerate(turns, 1):
+        if not isinstance(turn, Mapping):
+            raise _fault(row, where, f"message {number} is {type(turn).__name__}, not an object with role and content")
+        said, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+        role = ROLE_NAMES.get(said, said) if isinstance(said, str) else None
+        if role not in ROLES:
+            raise _fault(
+                row, where, f"message {number} has role {str(said)[:40]!r}; known are {', '.join(ROLES)}, human, gpt"
+            )
+        if not isinstance(content, str):
+            raise _fault(row, where, f"message {number} has no text content")
+        if role == "assistant" and not content.strip():
+            raise _fault(row, where, f"the answer in message {number} is empty")
+        thought = turn.get("reasoning_content")
+        if thought is not None and not isinstance(thought, str):
+            raise _fault(row, where, f"reasoning_content of message {number} is {type(thought).__name__}, not text")
+        if role == "assistant" and thought is not None and thought.strip():
+            content = THOUGHT.format(thought.strip(), content.strip())
+        messages.append(Message(str(role), content))
+    return messages
+
+
+def _reasoned(row: Row, where: str) -> list[Message]:
+    (answer,) = _answer(row, "content", where)
+    thought = _text(row, "reasoning_content", where).strip()
+    said = THOUGHT.format(thought, answer.content.strip()) if thought else answer.content
+    return [Message("user", _text(row, "input", where)), Message("assistant", said)]
+
+
+def _plain(row: Row, where: str) -> list[Message]:
+    text = _text(row, "text", where)
+    if not text.strip():
+        raise _fault(row, where, "the text is empty")
+    return [Message(TEXT, text)]
+
+
+def _prompt_completion(row: Row, where: str) -> list[Message]:
+    prompt = row["prompt"]
+    asked = _turns(prompt, row, where) if not isinstance(prompt, str) else [Message("user", prompt)]
+    key = "response" if row.get("completion") is None and row.get("response") is not None else "completion"
+    completion = row.get(key)
+    if isinstance(completion, Sequence) and not isinstance(completion, str):
+        return asked + _turns(completion, row, where)
+    return asked + _answer(row, key, where)
+
+
+def _alpaca(row: Row, where: str) -> list[Message]:
+    """Read instruction, input and output; `history` holds earlier (question, answer) pairs, oldest first."""
+    messages: list[Message] = []
+    history = row.get("history")
+    if history is not None and history != "" and (not isinstance(history, Sequence) or isinstance(history, str)):
+        raise _fault(row, where, f"history is {type(history).__name__}, not a list of pairs of question and answer")
+    for number, pair in enumerate(history or (), 1):
+        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+            raise _fault(row, where, f"history entry {number} is not a pair of question and answer")
+        asked, answered = (_plain_text(part, f"history entry {number}", row, where) for part in pair)
+        if not answered.strip():
+            raise _fault(row, where, f"the answer in history entry {number} is empty")
+        messages += [Message("user", asked), Message("assistant", answered)]
+    parts = [_text(row, "instruction", where), _text(row, "input", where) if row.get("input") else ""]
+    messages.append(Message("user", "\n\n".join(part for part in parts if part)))
+    return messages + _answer(row, "output", where)
+
+
+def _answer(row: Row, key: str, where: str) -> list[Message]:
+    if row.get(key) is None:
+        raise _fault(row, where, f"there is no answer ({key} is missing)")
+    text = _text(row, key, where)
+    if not text.strip():
+        raise _fault(row, where, f"the answer ({key}) is empty")
+    return [Message("assistant", text)]
+
+
+def _text(row: Row, key: str, where: str) -> str:
+    """Return a column as text; numbers, as CSV and Parquet deliver short answers, are written out."""
+    if row.get(key) is None:
+        raise _fault(row, where, f"{key} is missing")
+    return _plain_text(row[key], key, row, where)
+
+
+def _plain_text(value: Any, name: str, row: Row, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):  # how data frames write what is missing
+        raise _fault(row, where, f"{name} is {value}, not text")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise _fault(row, where, f"{name} is {type(value).__name__}, not text")
+
+
+READERS: tuple[tuple[str, str, Callable[[Row, str], list[Message]]], ...] = (
+    ("reannotated_messages", MESSAGES, lambda row, where: _turns(row["reannotated_messages"], row, where)),
+    ("messages", MESSAGES, lambda row, where: _turns(row["messages"], row, where)),
+    ("conversations", SHAREGPT, lambda row, where: _turns(row["conversations"], row, where)),
+    ("prompt", COMPLETION, _prompt_completion),
+    ("instruction", ALPACA, _alpaca),
+    ("reasoning_content", REASONING, _reasoned),
+)
+"""A column that tells the format, what the format is called, and its reader; the first that is there counts."""
+
+
+def format_of(row: Row) -> str:
+    """Return what the format of a row is called, one of `KNOWN`; "unknown" where no reader takes it."""
+    for key, name, _ in READERS:
+        if row.get(key) is not None:
+            return name
+    for asks, answers in PAIRS:
+        if row.get(asks) is not None and row.get(answers) is not None:
+            return f"{asks} + {answers}"
+    return PLAIN if row.get("text") is not None else "unknown"
+
+
+def _fault(row: Row, where: str, what: str) -> QweftError:
+    keys = ", ".join(str(key)[:40] for key in list(row)[:12]) or "none"
+    return QweftError(f"{where}: {what}; its keys are {keys}; understood are {'; '.join(KNOWN)}")

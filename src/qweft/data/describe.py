@@ -5,12 +5,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from qweft.data.check import DataCheck, Lengths, Stretch
-from qweft.data.embedded import EMBEDDED_DATA
-from qweft.data.gym import PREFIX
-from qweft.data.named import NAMED
-from qweft.data.overlap import Overlap
-from qweft.plural import many
+from qweft.data.check import DataCheck, Lengths, Overlap, Stretch
+from qweft.data.embedded import EMBEDDED_DATA, PREFIX
+from qweft.data.read import NAMED
+from qweft.text import many
 
 LONGEST_STRETCH = 600
 """Characters of a stretch that are shown; its middle is left out."""

@@ -5,15 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qweft.data.config import DataConfig
-from qweft.data.conversation import Conversation
-from qweft.data.formats import to_conversation
-from qweft.data.query_template import check_template, with_template
+from qweft.data.conversation import Conversation, to_conversation
 from qweft.data.read import check_place, read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import split
-from qweft.data.template import render
-from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise
-from qweft.data.windows import windows
+from qweft.data.template import check_template, render, with_template
+from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise, windows
 from qweft.errors import QweftError
 
 

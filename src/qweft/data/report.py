@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qweft.data.tokens import Encoded, target_tokens, total_tokens
-from qweft.plural import many
+from qweft.text import many
 
 
 @dataclass(frozen=True)

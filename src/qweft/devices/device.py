@@ -1,11 +1,61 @@
-"""What every device offers: one that answers at once, and one that takes jobs."""
+"""The protocol of a device: what it offers, its settings and its errors."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, Protocol
 
+from qweft import errors
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.frequencies import Frequencies
+from qweft.devices.outcomes import Frequencies
+from qweft.errors import QweftError
+
+
+class DeviceError(QweftError):
+    """A device cannot do what it was asked for; one sentence with the way out."""
+
+
+class RefusedError(DeviceError):
+    """The provider will not take this: trying again would not help (no credentials, no such chip, a faulty circuit)."""
+
+
+class UnavailableError(DeviceError):
+    """The provider did not answer, or asks to come later: trying again may help."""
+
+
+class NotTakenError(UnavailableError):
+    """The provider did not answer when a job was sent, and certainly did not take it: it may be sent again."""
+
+
+class OutOfBudgetError(DeviceError):
+    """Going on would cost more than the user allowed; nothing further was sent."""
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """How a device is to work; a device takes of it what concerns it.
+
+    Args:
+        seed: Of simulated shots.
+        noise: Name of a noise model, or path of its YAML file; none means the device's own.
+        noise_scale: Every probability of error of the noise model times this.
+    """
+
+    seed: int = 0
+    noise: str | None = None
+    noise_scale: float = 1.0
+
+
+def require(module: str, extra: str, what: str) -> Any:
+    """As `qweft.errors.require`.
+
+    Raises:
+        DeviceError: If the module is not installed, or does not load.
+    """
+    try:
+        return errors.require(module, extra, what)
+    except QweftError as error:
+        raise DeviceError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -140,3 +190,11 @@ class RemoteDevice(Named, ABC):
     @abstractmethod
     def cancel(self, job: str) -> None:
         """Ask the provider to stop a job; one that is over stays as it is."""
+
+
+class Runner(Protocol):
+    """A device that answers at once, or an executor in front of one that takes jobs."""
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """Measure every circuit."""
+        ...

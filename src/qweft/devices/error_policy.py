@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Any
 
-from qweft.devices.errors import DeviceError, NotTakenError, RefusedError, UnavailableError
+from qweft.devices.device import DeviceError, NotTakenError, RefusedError, UnavailableError
 from qweft.internals.providers import settings_in
 
 

@@ -7,14 +7,10 @@ from typing import Literal
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device
-from qweft.devices.errors import DeviceError
-from qweft.devices.frequencies import Frequencies
-from qweft.devices.noise.model import NoiseModel
-from qweft.devices.noise.named import noise_model
+from qweft.devices.device import Device, DeviceError, DeviceSettings
+from qweft.devices.noise.model import NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
-from qweft.devices.sampling import sample
-from qweft.devices.settings import DeviceSettings
+from qweft.devices.outcomes import Frequencies, sample
 
 
 class LibrarySimulator(Device):

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qweft.devices.device import Device, RemoteDevice
-from qweft.devices.settings import DeviceSettings
+from qweft.devices.device import Device, DeviceSettings, RemoteDevice
 
 
 @dataclass(frozen=True)

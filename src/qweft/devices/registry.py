@@ -5,12 +5,10 @@ import pkgutil
 from functools import lru_cache
 
 import qweft.devices.providers as folder
-from qweft.devices.device import Device, RemoteDevice
-from qweft.devices.errors import DeviceError
+from qweft.devices.device import Device, DeviceError, DeviceSettings, RemoteDevice
 from qweft.devices.provider import Provider
 from qweft.devices.rehearsal import ENTRIES, RehearsalDevice
-from qweft.devices.settings import DeviceSettings
-from qweft.suggest import near
+from qweft.text import near
 
 OWN = {
     "exact": "qweft.devices.simulators:ExactDevice",

@@ -8,12 +8,10 @@ measures.
 import time
 from pathlib import Path
 
-from qweft.cache import cache_folder
 from qweft.devices.bound import BoundCircuits, pack_circuits
-from qweft.devices.device import Device, JobState, Limits, RemoteDevice
-from qweft.devices.errors import DeviceError, RefusedError
+from qweft.devices.device import Device, DeviceError, JobState, Limits, RefusedError, RemoteDevice
 from qweft.devices.provider import Entry
-from qweft.files import write_bytes
+from qweft.files import cache_folder, write_bytes
 
 SECONDS_IN_QUEUE = 5.0
 

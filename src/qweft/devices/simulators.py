@@ -5,11 +5,8 @@ import torch
 
 from qweft.circuit import final_states
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device
-from qweft.devices.errors import DeviceError
-from qweft.devices.frequencies import Frequencies
-from qweft.devices.sampling import sample
-from qweft.devices.settings import DeviceSettings
+from qweft.devices.device import Device, DeviceError, DeviceSettings
+from qweft.devices.outcomes import Frequencies, sample
 
 AMPLITUDES_AT_A_TIME = 2**22
 """64 MB in complex128."""

@@ -1,18 +1,39 @@
-"""Versions, devices and caches of this machine."""
+"""What is on this machine: versions, devices, caches, packages of the extras."""
 
 import importlib.metadata
 import os
 import platform
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from qweft.cache import cache_folder
-from qweft.doctor.finding import Finding
-from qweft.models.registry import EMBEDDED_MODELS
-from qweft.plural import many
+from qweft.files import cache_folder
+from qweft.models.embedded import EMBEDDED_MODELS
+from qweft.text import many
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found.
+
+    Args:
+        name: What was looked at.
+        said: What it is, in a few words; of a fault also the way out.
+        state: "fault" is what makes qweft useless here, "note" what a user may want to know.
+    """
+
+    name: str
+    said: str
+    state: Literal["ok", "note", "fault"] = "ok"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
 
 ROOM = 2 * 2**30
 """Bytes: less room than that is told."""
@@ -88,3 +109,30 @@ def _caches() -> Iterator[Finding]:
     place = folder if folder.exists() else Path.home()
     free = shutil.disk_usage(place).free
     yield Finding("disk", f"{free / 2**30:.1f} GiB free for the cache", "ok" if free > ROOM else "note")
+
+
+FOR_DEVELOPERS = {"test", "lint", "docs"}
+
+
+def extras() -> Iterator[Finding]:
+    """One finding for each extra that users install."""
+    asked: dict[str, list[Requirement]] = {}
+    for text in importlib.metadata.requires("qweft") or []:
+        wanted = Requirement(text)
+        for extra in importlib.metadata.metadata("qweft").get_all("Provides-Extra") or []:
+            marker = wanted.marker
+            if marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
+                asked.setdefault(extra, []).append(wanted)
+    for extra, requirements in asked.items():
+        if extra not in FOR_DEVELOPERS:
+            missing = [each.name for each in requirements if not _is_there(each)]
+            said = f"not installed ({', '.join(missing)}); pip install 'qweft[{extra}]'" if missing else "installed"
+            yield Finding(f"extra {extra}", said, "note" if missing else "ok")
+
+
+def _is_there(wanted: Requirement) -> bool:
+    try:
+        version = importlib.metadata.version(wanted.name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return wanted.specifier.contains(version, prereleases=True)

@@ -1,12 +1,124 @@
-"""`qweft doctor`: everything looked at, told as it comes."""
+"""`qweft doctor`: the machine, and a self-test of every part."""
 
-from collections.abc import Callable
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
-from qweft.doctor.extras import extras
-from qweft.doctor.finding import Finding
-from qweft.doctor.machine import machine
-from qweft.doctor.self_test import self_test
+import torch
+
+from qweft.doctor.machine import Finding, extras, machine
+
+STEPS = 12
+ROWS = 8
+
+
+def self_test() -> Iterator[Finding]:
+    """Run each part; one that fails ends the test, since the next ones build on it."""
+    for name, part in PARTS.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of one library about another
+                said = part()
+            yield Finding(name, said)
+        except Exception as error:  # whatever it is, it is what the user came for
+            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            yield Finding(name, f"{type(error).__name__}: {reason[:300]}", "fault")
+            return
+
+
+def _engine() -> str:
+    """The engine against every gate by itself, values and gradients."""
+    from qweft.circuit import crz_ring_ansatz, expectation_values
+    from qweft.circuit.reference import gate_by_gate as by_gates
+
+    generator = torch.Generator().manual_seed(0)
+    circuit = crz_ring_ansatz(4, 2)
+    found = []
+    for engine in (expectation_values, by_gates):
+        generator.manual_seed(0)
+        inputs = torch.rand(32, 4, generator=generator, dtype=torch.float64).requires_grad_()
+        angles = torch.rand(circuit.parameters, generator=generator, dtype=torch.float64).requires_grad_()
+        values = engine(circuit, inputs, angles)
+        values.square().sum().backward()
+        found.append((values.detach(), inputs.grad, angles.grad))
+    worst = max(float((a - b).abs().max()) for a, b in zip(*found, strict=True) if a is not None and b is not None)
+    if not worst < 1e-10:
+        raise ArithmeticError(f"values or gradients differ by {worst:.1e} from those gate by gate")
+    return f"equal to gate by gate, values and gradients, to {worst:.0e}"
+
+
+def _tiny(seed: int = 0) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=64,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
+
+
+def _rows() -> list[Any]:
+    generator = torch.Generator().manual_seed(1)
+    rows = []
+    for _ in range(ROWS):
+        ids = torch.randint(3, 64, (16,), generator=generator).tolist()
+        rows.append({"input_ids": ids, "labels": [-100, *ids[1:]]})
+    return rows
+
+
+def _train_save_load() -> str:
+    """Train, save, load onto a fresh base model, compare."""
+    from peft import PeftModel
+
+    from qweft.adapter.attach import adapter_config, attach
+    from qweft.evaluation.loss import held_out_loss
+    from qweft.training.config import TrainingConfig
+    from qweft.training.loop import fit
+    from qweft.training.run import save_adapter
+
+    rows = _rows()
+    wanted = {"preset": "qtha", "r": 3, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
+    model = attach(_tiny(), adapter_config(wanted))
+    before = held_out_loss(model, rows, 0, ROWS).loss
+    budget = TrainingConfig(learning_rate=5e-2, max_steps=STEPS, batch_size=ROWS, gradient_accumulation=1)
+    fit(model, rows, 0, budget, "self-test")
+    after = held_out_loss(model, rows, 0, ROWS).loss
+    if not after < before:
+        raise ArithmeticError(f"{STEPS} steps took the loss from {before:.4f} to {after:.4f}")
+    with tempfile.TemporaryDirectory() as folder:
+        save_adapter(model, Path(folder) / "adapter")
+        again = PeftModel.from_pretrained(_tiny(), str(Path(folder) / "adapter"))
+        loaded = held_out_loss(again, rows, 0, ROWS).loss
+    if abs(loaded - after) > 1e-6:
+        raise ArithmeticError(f"the loss is {after:.6f} before saving and {loaded:.6f} after loading")
+    return f"loss {before:.3f} -> {after:.3f} in {STEPS} steps, and {loaded:.3f} when loaded again"
+
+
+def _on_gpu() -> str:
+    """The engine on the GPU against the CPU's."""
+    from qweft.circuit import crz_ring_ansatz, expectation_values
+
+    if not torch.cuda.is_available():
+        return "left out: no GPU"
+    circuit = crz_ring_ansatz(4, 2)
+    inputs, angles = torch.rand(512, 4), torch.rand(circuit.parameters)
+    here = expectation_values(circuit, inputs, angles)
+    there = expectation_values(circuit, inputs.cuda(), angles.cuda()).cpu()
+    worst = float((here - there).abs().max())
+    if not worst < 1e-5:
+        raise ArithmeticError(f"values differ by {worst:.1e} from the CPU's")
+    return f"equal to the CPU's to {worst:.0e}"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "circuit engine, exact": _engine,
+    "train, save, load": _train_save_load,
+    "circuit engine on the GPU": _on_gpu,
+}
 
 
 def examine(tell: Callable[[Finding], None] = lambda finding: None) -> list[Finding]:

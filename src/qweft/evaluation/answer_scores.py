@@ -7,9 +7,9 @@ from typing import Any
 
 import qweft.evaluation.metrics as folder
 from qweft.data.conversation import Conversation
+from qweft.errors import require
 from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.scores import Compared
-from qweft.extras import require
 
 
 @dataclass(frozen=True)

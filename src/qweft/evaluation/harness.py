@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from qweft.errors import QweftError
-from qweft.evaluation.mode import judged
+from qweft.errors import QweftError, require
+from qweft.evaluation.loss import judged
 from qweft.evaluation.scores import Compared, Score, compare_means
-from qweft.extras import require
 
 EXTRA, WHAT = "lm-eval", "evaluation.lm_eval"
 RELEVANT = ("results", "samples", "n-samples", "versions", "configs")

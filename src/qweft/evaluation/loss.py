@@ -1,17 +1,46 @@
-"""The loss on rows that were not trained on: one number a model, and how sure it is."""
+"""The loss on held-out rows with its standard error."""
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from qweft.data.collate import Collator
+from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.mode import device_of, judged
+
+
+@contextmanager
+def judged(model: torch.nn.Module) -> Iterator[None]:
+    """Puts a model into evaluation mode without gradients, and each of its modules back into its own mode afterwards.
+
+    Args:
+        model: Any module. Some of its parts may be in evaluation mode while it trains; they stay so.
+    """
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        # train() first: adapters drop what they cached for evaluation in it. The flags of parts that differ come after.
+        model.train(before[0][1])
+        for module, training in before:
+            module.training = training
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """The device on which a model takes its token ids.
+
+    Args:
+        model: A transformers model, bare or with an adapter.
+    """
+    return next(model.parameters()).device
+
 
 # Logits that are turned into float32 at a time: at 49,152 words 256 positions take 50 MB.
 POSITIONS_AT_A_TIME = 256

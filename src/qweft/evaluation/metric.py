@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qweft.data.conversation import Conversation
-from qweft.evaluation.answers import Answer
+from qweft.evaluation.generation import Answer
 from qweft.evaluation.scores import Compared
 
 

@@ -1,6 +1,7 @@
-"""A model whose circuits are measured on a device while the rest of it runs as ever."""
+"""A model whose circuits are measured on a device while the rest runs as ever."""
 
-from collections.abc import Callable, Iterator, Sequence
+import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,8 +12,48 @@ from qweft.adapter import QwthnLinear
 from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.errors import QweftError
-from qweft.evaluation.layer_names import met_by, some
-from qweft.evaluation.padding import beyond_the_mask, rows_and_kept
+
+
+def met_by(pattern: str, names: Iterable[str]) -> list[str]:
+    """The names that a pattern meets: a whole name, its end after a dot, or either with * and ?."""
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*.{pattern}")]
+
+
+def some(names: Iterable[str]) -> str:
+    """The names for a sentence, the middle ones left out where there are more than four."""
+    found = list(names)
+    return ", ".join(found if len(found) <= 4 else [*found[:3], f"... {found[-1]} ({len(found)} in all)"])
+
+
+def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each token of x, in a row: the number of its row, and whether it is no padding.
+
+    Some models put the tokens of all rows into one dimension before a layer; with a mask their rows are known. Where
+    nothing tells, each token stands for itself.
+
+    Args:
+        x: (..., d), what a layer is given.
+        mask: (rows, tokens), false where a row is padded; none where nothing is known.
+        before: Rows of earlier batches.
+    """
+    tokens = x.numel() // x.shape[-1]
+    if mask is not None and mask.numel() == tokens:
+        rows, kept = torch.arange(len(mask)).repeat_interleave(mask.shape[1]), mask.reshape(-1)
+    else:
+        rows, kept = (
+            torch.arange(x.shape[0]).repeat_interleave(tokens // x.shape[0]),
+            torch.ones(tokens, dtype=torch.bool),
+        )
+    return (rows + before).to(x.device), kept.to(x.device)
+
+
+def beyond_the_mask(model: Any) -> set[nn.Module]:
+    """The modules of a decoder that has an encoder: the mask is the encoder's, and says nothing of their tokens."""
+    if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        return set()
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return set(base.get_decoder().modules())
+
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
 """From token ids (rows, tokens) to what of them goes to the device, bool of that shape."""

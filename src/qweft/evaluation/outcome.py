@@ -10,10 +10,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from qweft.evaluation.answers import Answer
+from qweft.evaluation.generation import Answer
 from qweft.evaluation.loss import HeldOutLoss
 from qweft.evaluation.scores import Compared, Score
-from qweft.plural import many
+from qweft.text import many
 
 
 @dataclass(frozen=True)

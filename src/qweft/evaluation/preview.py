@@ -15,11 +15,10 @@ from qweft.adapter.strict_loading import check_tensors
 from qweft.data.load import load_data
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.forgetting import other_rows
-from qweft.evaluation.run import checked_sections
+from qweft.evaluation.run import checked_sections, other_rows
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
-from qweft.plural import many
+from qweft.text import many
 
 
 @dataclass(frozen=True)

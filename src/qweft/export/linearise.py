@@ -11,10 +11,9 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter import QwthnLinear
 from qweft.errors import QweftError
-from qweft.evaluation.mode import judged
-from qweft.export.fit import Fit, fit_features
+from qweft.evaluation.loss import judged
+from qweft.export.fit import HALVES, Fit, Moments, collect, fit_features
 from qweft.export.lora import Lora, padded
-from qweft.export.moments import HALVES, Moments, collect
 
 MEMORY = 2**31
 """Bytes of second moments kept at a time; more layers than fit in it take another pass over the batches."""

@@ -1,15 +1,72 @@
-"""What an export costs, on text that neither was made from."""
+"""What an export costs on held-out text, measured beside the adapter; a few steps that lower it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft.utils import ModulesToSaveWrapper
+from torch.nn.functional import kl_div, log_softmax
 
-from qweft.data.collate import Collator
+from qweft.adapter import QwthnConfig
+from qweft.adapter.attach import quiet_peft
+from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded
-from qweft.evaluation.loss import held_out_loss
-from qweft.evaluation.mode import device_of, judged
+from qweft.errors import QweftError
+from qweft.evaluation.loss import device_of, held_out_loss, judged
+from qweft.export.linearise import layers_of
+from qweft.export.lora import Lora, exactly
+
+
+@contextmanager
+def second_adapter(model: Any, lora: Lora, adapter_name: str) -> Iterator[str]:
+    """Put the LoRA beside the adapter, under the name that is given; afterwards it is gone.
+
+    The preset "lora" computes what PEFT's LoRA does, and may stand in one model with the others.
+    """
+    name = "exported"
+    while name in model.peft_config:
+        name += "_"
+    config = QwthnConfig.preset(
+        "lora",
+        r=lora.rank,
+        alpha=lora.rank,
+        target_modules=exactly(lora.down),
+        modules_to_save=model.peft_config[adapter_name].modules_to_save,
+    )
+    with quiet_peft():
+        model.add_adapter(name, config)
+    try:
+        _write(model, lora, name, adapter_name)
+        yield name
+    finally:
+        model.set_adapter(adapter_name)
+        model.delete_adapter(name)
+
+
+@torch.no_grad()
+def _write(model: Any, lora: Lora, name: str, adapter_name: str) -> None:
+    """Give the twin the tensors of the LoRA, and what the adapter trained whole."""
+    for layer_name, layer in layers_of(model, name).items():
+        branch = layer.branch_of(name)
+        (down,), (up,) = branch.compress.tensors(), branch.expand.tensors()
+        down.copy_(lora.down[layer_name])
+        up.copy_(lora.up[layer_name])
+    for module in model.modules():
+        if isinstance(module, ModulesToSaveWrapper) and adapter_name in module.modules_to_save:
+            module.modules_to_save[name].load_state_dict(module.modules_to_save[adapter_name].state_dict())
+
+
+def read_second_adapter(model: Any, lora: Lora, name: str) -> Lora:
+    """The LoRA with the tensors that the twin has now."""
+    branches = {layer_name: layer.branch_of(name) for layer_name, layer in layers_of(model, name).items()}
+    return Lora(
+        lora.rank,
+        {key: branch.compress.tensors()[0].detach().clone() for key, branch in branches.items()},
+        {key: branch.expand.tensors()[0].detach().clone() for key, branch in branches.items()},
+        lora.whole,
+    )
 
 
 @dataclass(frozen=True)
@@ -87,3 +144,55 @@ def target_logits(model: Any, name: str, batch: Mapping[str, torch.Tensor]) -> t
     model.set_adapter(name)
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     return logits[:, :-1][batch["labels"][:, 1:] != IGNORED].float()
+
+
+def distil(
+    model: Any,
+    adapter_name: str,
+    exported: str,
+    batches: Sequence[Mapping[str, torch.Tensor]],
+    steps: int,
+    learning_rate: float,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> list[float]:
+    """Train the exported adapter to give the tokens the probabilities that the hybrid gives them.
+
+        loss = mean over the positions before target tokens of KL(hybrid || exported), AdamW, rate falling to zero
+
+    Args:
+        model: The model with both adapters.
+        adapter_name: The hybrid, left as it is.
+        exported: The LoRA, trained in place.
+        batches: input_ids, attention_mask and labels; gone through in turn.
+        steps: Optimizer steps.
+        learning_rate: Of the first step.
+        progress: Called after each step with its number and loss.
+
+    Returns:
+        The loss of each step, in nats.
+
+    Raises:
+        QweftError: If the loss stops being a number.
+    """
+    parameters = [t for layer in layers_of(model, exported).values() for t in layer.branch_of(exported).tensors()]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    losses = []
+    for step in range(steps):
+        batch = batches[step % len(batches)]
+        with torch.no_grad():
+            wanted = log_softmax(target_logits(model, adapter_name, batch), -1)
+        found = log_softmax(target_logits(model, exported, batch), -1)
+        loss = kl_div(found, wanted, reduction="batchmean", log_target=True)
+        if not torch.isfinite(loss):
+            raise QweftError(
+                f"distillation: the loss is not a number at step {step + 1}; lower distill_learning_rate "
+                f"(now {learning_rate:g})"
+            )
+        optimizer.zero_grad()
+        torch.autograd.backward(loss, inputs=parameters)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+        progress(step + 1, losses[-1])
+    return losses

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from qweft.export.linearise import LayerFit
 from qweft.export.measure import Measured
-from qweft.publish.names import public_name
+from qweft.publish.card import public_name
 
 ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
 """A loss may differ by so many nats, and by so much of the gain, between two ways to compute one model in float32."""

@@ -10,27 +10,24 @@ from peft import PeftModel, PeftType
 from rich.console import Console
 
 from qweft.adapter.attach import detach, quiet_peft
-from qweft.adapter.config import QwthnConfig
+from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.folder import read_config
-from qweft.adapter.peft_type import peft_type
-from qweft.data.collate import Collator
+from qweft.data.batches import Collator
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.mode import device_of
+from qweft.evaluation.loss import device_of
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_on
 from qweft.export.config import ExportConfig, check_export
-from qweft.export.distil import distil
 from qweft.export.linearise import LayerFit, fan_in_fan_out, layers_of, linearise
 from qweft.export.lora import FILES, Lora, lora_config, write_lora
-from qweft.export.measure import Measured, measure, on_device
+from qweft.export.measure import Measured, distil, measure, on_device, read_second_adapter, second_adapter
 from qweft.export.report import ExportReport
 from qweft.export.text import Text, load_text, plan_text
-from qweft.export.twin import read_twin, twin
 from qweft.files import check_can_be_written, check_writable, folder_beside
 from qweft.models.load import LoadedModel, load_model
-from qweft.plural import many
+from qweft.text import many
 
 SECTIONS = ("model", "data", "evaluation")
 NAME = "default"
@@ -143,11 +140,11 @@ def _made(
         )
     inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
     lora, fits = linearise(bench.model, inputs, NAME)
-    with twin(bench.model, lora, NAME) as exported:
+    with second_adapter(bench.model, lora, NAME) as exported:
         if config.distill_steps:
             losses = distil(bench.model, NAME, exported, batches, config.distill_steps, config.distill_learning_rate)
             console.print(f"distillation: KL {losses[0]:.5f} -> {losses[-1]:.5f} nats a token")
-            lora = read_twin(bench.model, lora, exported)
+            lora = read_second_adapter(bench.model, lora, exported)
         measured = measure(bench.model, NAME, exported, bench.text.held_out, bench.pad, bench.judging.batch_size)
         probe = bench.batches(bench.text.held_out[:1])[0]
         bench.model.set_adapter(exported)

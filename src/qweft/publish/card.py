@@ -1,11 +1,22 @@
-"""The model card of an adapter that `qweft train` made: method, counts, data, results, and how to load it."""
+"""The model card of an adapter that `qweft train` made, and the names it may tell."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from qweft.adapter import QwthnConfig
-from qweft.adapter.card import END, START, method_section
-from qweft.publish.names import public_name
+from qweft.adapter.saving import END, START, method_section
+
+
+def public_name(source: str) -> str:
+    """A data source or model as a card names it: of a local path its last part alone.
+
+    >>> public_name("embedded:chitchat"), public_name("/")
+    ('embedded:chitchat', '/')
+    """
+    path = Path(source).expanduser()
+    return path.resolve().name or source if path.exists() else source
+
 
 LORA_LOADING = """```python
 from peft import PeftModel

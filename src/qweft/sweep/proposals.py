@@ -14,8 +14,7 @@ from typing import Any
 from torch import nn
 
 from qweft.comparison.sizes import count
-from qweft.errors import QweftError
-from qweft.extras import require
+from qweft.errors import QweftError, require
 from qweft.sweep.space import Axis, Point, Space, key_of
 
 STARTUP = 5

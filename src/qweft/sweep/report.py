@@ -7,13 +7,12 @@ from matplotlib.figure import Figure
 from qweft.comparison.report.markdown import escaped, fenced
 from qweft.comparison.report.pareto import cost_axis
 from qweft.comparison.table import EMPTY, markdown_rows
-from qweft.figures.axes import SMALL, dress
-from qweft.figures.looks import COLOURS, INK
-from qweft.figures.plate import Notes, Plate
+from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
+from qweft.figures.styles import COLOURS, INK
 from qweft.files import write_bytes, write_json
-from qweft.plural import many
 from qweft.sweep.outcome import Outcome, Trial
 from qweft.sweep.space import said
+from qweft.text import many
 
 NUMBERS = "sweep.json"
 PAGE = "sweep.md"
@@ -96,7 +95,7 @@ def _loss(loss: float | None, error: float | None = None) -> str:
     return f"{loss:.4f}" if error is None else f"{loss:.4f} ± {error:.4f}"
 
 
-def size_plate(found: Outcome) -> Plate | None:
+def size_plate(found: Outcome) -> ReportFigure | None:
     """The figure, or none where every trial diverged."""
     if not found.finished:
         return None
@@ -106,7 +105,7 @@ def size_plate(found: Outcome) -> Plate | None:
     if above:
         caption += f" At the upper edge: {many(above, 'trial')} worse than the untouched model."
     told = "; ".join(f"trial {t.number}: {t.run.trainable_parameters:,}, loss {loss:.3f}" for t, loss in found.finished)
-    return Plate(
+    return ReportFigure(
         FIGURE,
         "Validation loss against trained parameters",
         caption,

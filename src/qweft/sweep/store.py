@@ -9,7 +9,7 @@ from typing import Any
 
 from qweft.comparison.results import Run
 from qweft.errors import QweftError
-from qweft.locks import locked
+from qweft.files import locked
 from qweft.sweep.proposals import frozen, optuna
 from qweft.sweep.space import Axis, Point
 

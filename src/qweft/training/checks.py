@@ -4,9 +4,9 @@ import math
 
 from qweft.errors import QweftError
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.groups import check_rates
-from qweft.training.measured import check_device
-from qweft.training.sharded import check_sharding
+from qweft.training.distributed import check_sharding
+from qweft.training.on_device import check_device
+from qweft.training.trainer import check_rates
 
 KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
 

@@ -1,4 +1,4 @@
-"""The training itself, on transformers' trainer."""
+"""The training loop, on a `Trainer` of transformers."""
 
 import math
 import tempfile
@@ -10,24 +10,78 @@ from statistics import median
 from typing import Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from qweft.adapter.find_bases import find_bases, without_bases
-from qweft.data.collate import Collator
-from qweft.data.packing import PackingCollator, pack
+from qweft.data.batches import Collator, Pack, PackingCollator, pack
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.training.allocation import allocations
-from qweft.training.beside import ALONE, Beside
+from qweft.evaluation.loss import device_of, judged
+from qweft.training.callbacks import ALONE, RunCallbacks
 from qweft.training.config import TrainingConfig
-from qweft.training.leaks import check_apart
-from qweft.training.measured import circuits_on_device
-from qweft.training.memory import PeakMemory
-from qweft.training.progress import StepRecorder
-from qweft.training.sharded import settle_sharding
-from qweft.training.trainer import RunTrainer
-from qweft.training.watch import GradientWatch
+from qweft.training.distributed import settle_sharding
+from qweft.training.on_device import circuits_on_device
+from qweft.training.progress import PeakMemory, StepRecorder
+from qweft.training.trainer import GradientWatch, RunTrainer
+
+
+class RankAllocation(TrainerCallback):
+    """Calls the tuner's `update_and_allocate` after each optimizer step, while gradients are there, as PEFT asks."""
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Allocate; `state` still counts the steps before this one."""
+        model.base_model.update_and_allocate(state.global_step)
+
+
+def allocations(model: Any) -> list[TrainerCallback]:
+    """The callback, for a model whose method asks for it."""
+    return [RankAllocation()] if hasattr(getattr(model, "base_model", None), "update_and_allocate") else []
+
+
+TOLERANCE = 0.02
+"""Largest difference of a logit, as a share of the largest logit: rounding in bfloat16 stays below, a leak does not."""
+
+
+def check_apart(model: Any, packs: Sequence[Pack], pad_token_id: int) -> None:
+    """Run two packed rows, and the same two by themselves.
+
+    Args:
+        model: The model.
+        packs: Some have two rows; else there is nothing to see.
+        pad_token_id: As for the collator.
+
+    Raises:
+        QweftError: If the second row's logits depend on the first row.
+    """
+    two = next((one[:2] for one in packs if len(one) > 1), None)
+    if two is None:
+        return
+    collate = PackingCollator(pad_token_id)
+    first = len(two[0]["input_ids"])
+    with judged(model):
+        packed = _logits(model, collate([two]))[0, first:].float()
+        alone = _logits(model, collate([[two[1]]]))[0].float()
+    if not bool((packed - alone).abs().max() <= TOLERANCE * alone.abs().max()):
+        kind = type(getattr(model, "base_model", model)).__name__
+        name = getattr(getattr(model, "config", None), "model_type", kind)
+        raise QweftError(
+            f"training.packing: a model of type {name} does not keep packed rows apart (it takes no position_ids, or "
+            "its attention does not heed them); set training.packing to false"
+        )
+
+
+def _logits(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    device = device_of(model)
+    inputs = {name: batch[name].to(device) for name in ("input_ids", "position_ids")}
+    try:
+        logits: torch.Tensor = model(**inputs, use_cache=False).logits
+    except TypeError as error:  # no position_ids
+        raise QweftError(
+            f"training.packing: the model takes no position_ids ({error}); set training.packing to false"
+        ) from error
+    return logits
+
 
 CPU = torch.device("cpu")
 
@@ -90,7 +144,7 @@ class _OneDevice(TrainingArguments):
 
 
 def arguments(
-    training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU, beside: Beside = ALONE
+    training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU, beside: RunCallbacks = ALONE
 ) -> TrainingArguments:
     """The trainer's arguments: AdamW, cosine schedule, warm-up; by default nothing saved and nothing sent anywhere.
 
@@ -160,7 +214,7 @@ def fit(
     pad_token_id: int,
     training: TrainingConfig,
     label: str = "training",
-    beside: Beside = ALONE,
+    beside: RunCallbacks = ALONE,
 ) -> Fit:
     """Train what requires gradients in the model.
 

@@ -13,7 +13,7 @@ from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.adapter.folder import read_header
 from qweft.data.load import check_places, load_data
 from qweft.errors import QweftError
-from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.config import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.files import check_writable, folder_beside, write_json
@@ -21,11 +21,10 @@ from qweft.models.load import load_model
 from qweft.publish.card import run_card
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
-from qweft.training.keeping import curves_in, decides, finished, kept_beside, remove_what_is_done
+from qweft.training.distributed import is_first_process, whole_state
 from qweft.training.loop import Fit, fit
-from qweft.training.measured import describe
-from qweft.training.processes import is_first_process
-from qweft.training.sharded import whole_state
+from qweft.training.on_device import describe
+from qweft.training.run_folder import curves_in, decides, finished, kept_beside, remove_what_is_done
 
 WEIGHTS = "adapter_model.safetensors"
 RECORD = "run.json"

@@ -9,8 +9,7 @@ import torch
 from qweft import QweftError
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz
 from qweft.circuit.formats import FORMATS, to_openqasm2, to_openqasm3, to_originir, to_pennylane, to_qiskit
-from qweft.devices.errors import DeviceError
-from qweft.devices.extras import require
+from qweft.devices.device import DeviceError, require
 
 CIRCUIT = crz_ring_ansatz(2, 1)
 ALL = [*FORMATS.values(), to_qiskit, to_pennylane]

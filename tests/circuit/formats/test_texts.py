@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qweft import __version__
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, expectation_values
 from qweft.circuit.formats import FORMATS, to_openqasm2, to_openqasm3, to_originir
-from qweft.circuit.formats.angles import number
+from qweft.circuit.formats.common import number
 from tests.circuit.formats import readers
 from tests.circuit.formats.cases import RECORDED, random_cases, with_angles
 

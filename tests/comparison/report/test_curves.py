@@ -27,8 +27,8 @@ from qweft.comparison.report.pareto import Point, front, points
 from qweft.comparison.report.search import searches
 from qweft.comparison.summarise import summarise
 from qweft.comparison.text import Finding
-from qweft.figures import axes
-from qweft.figures.looks import COLOURS, DASHES, SHAPES, fitting, looks
+from qweft.figures import figure
+from qweft.figures.styles import COLOURS, DASHES, SHAPES, fitting, styles
 from tests.comparison.comparison_examples import run, runs
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
 
@@ -125,7 +125,7 @@ def test_a_line_is_the_mean_over_seeds_between_the_lowest_and_the_highest():
 
 
 def test_names_are_spread_just_so_far_that_they_do_not_overlap():
-    places = axes.spread([0.1, 0.5, 0.5, 0.52], gap=0.05)
+    places = figure.spread([0.1, 0.5, 0.5, 0.52], gap=0.05)
     assert places[0] == 0.1
     assert all(b - a >= 0.05 - 1e-9 for a, b in itertools.pairwise(places))
     assert sum(places[1:]) == pytest.approx(0.5 + 0.5 + 0.52)
@@ -153,7 +153,7 @@ def test_the_names_in_a_figure_do_not_overlap():
 
 
 def test_no_two_methods_look_alike():
-    found = list(looks(f"method {i}" for i in range(36)).values())
+    found = list(styles(f"method {i}" for i in range(36)).values())
     assert len({(look.colour, look.dash) for look in found}) == 36
     assert len({(look.colour, look.marker) for look in found}) == 36
     first = found[:6]
@@ -215,7 +215,7 @@ def test_the_forests_have_each_difference_once_under_its_heading_and_fill_those_
         ("qwthn against", "lora", 1, -1, 3, False),
     ]
     assert [(d.group, d.name, d.shown) for d in differences(found, "others")] == [("against lora", "mpo", False)]
-    look = looks(["qtha", "qwthn", "mpo", "mlp", "lora"])
+    look = styles(["qtha", "qwthn", "mpo", "mlp", "lora"])
     text = forest_plate(found, "hybrids", look, []).svg()
     assert "qtha against lora: +2.00 [+1.00, +3.00]" in text and "−0.50 [−2.00, +1.00]" in text
     assert text.count("fill: var(--page") == 2 and text.count(">qtha against<") == 1

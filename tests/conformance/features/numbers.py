@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from qweft.adapter import QwthnLinear
-from qweft.circuit.gate_by_gate import gate_by_gate
+from qweft.circuit.reference import gate_by_gate
 from tests.conformance.case import Case, NotApplicable, main_tensor
 from tests.conformance.features.registry import feature
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qweft.devices import BoundCircuits
-from qweft.devices.jobs import Budget, Executor, Patience, Price
+from qweft.devices.jobs import Budget, Executor, Price, Retry
 
 SHOTS = 50
 
@@ -31,7 +31,7 @@ class Time:
 
 def patience(**given):
     time = Time()
-    return Patience(**{"timeout": 1000.0, "settle": 0.0, "sleep": time.sleep, "clock": time} | given)
+    return Retry(**{"timeout": 1000.0, "settle": 0.0, "sleep": time.sleep, "clock": time} | given)
 
 
 def executor(device, store, caps=None, **given):

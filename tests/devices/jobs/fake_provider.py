@@ -13,7 +13,7 @@ from itertools import chain
 
 from qweft.devices import DeviceSettings, JobState, Limits, NotTakenError, RefusedError, RemoteDevice, UnavailableError
 from qweft.devices.bound import pack_circuits, unpack_circuits
-from qweft.devices.sampling import sample
+from qweft.devices.outcomes import sample
 from qweft.devices.simulators import probabilities
 
 API_KEY = "sk-fake-4f1d8a7c"

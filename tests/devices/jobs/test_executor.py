@@ -19,14 +19,14 @@ from qweft.devices import (
     UnavailableError,
     make_device,
 )
-from qweft.devices.frequencies import from_counts
-from qweft.devices.jobs import Budget, Executor, Patience, Price
+from qweft.devices.jobs import Budget, Executor, Price, Retry
 from qweft.devices.jobs.budget import Caps
 from qweft.devices.jobs.collecting import collect
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import Where
 from qweft.devices.jobs.store import Store
+from qweft.devices.outcomes import from_counts
 from tests.devices.jobs.circuits import SHOTS, Time, circuits, executor, patience
 from tests.devices.jobs.fake_provider import API_KEY, Cloud, FakeDevice, true_counts
 
@@ -520,7 +520,7 @@ def test_several_waiting_for_a_job_that_fails_pay_for_nothing(cloud, store):
         device = FakeDevice(cloud)
         state = device.state
         device.state = lambda job: state(job) if gate.is_set() else JobState.QUEUED
-        waiting = Patience(first=0.01, longest=0.01, timeout=300)
+        waiting = Retry(first=0.01, longest=0.01, timeout=300)
         with pytest.raises(RefusedError, match="chip was warm") as error:
             executor(device, Store(store.folder), patience=waiting).run(circuits(0, 1), SHOTS)
         told.append(error)
@@ -572,7 +572,7 @@ def test_jobs_that_a_dead_process_left_are_settled_for_their_places(cloud, store
 
 
 def test_the_time_of_day_has_no_say(cloud, store, monkeypatch):
-    assert Patience().clock is time.monotonic
+    assert Retry().clock is time.monotonic
     cloud.script("submit", ["lost after"])
     device = FakeDevice(cloud)
     find, looks, day = device.find, [], [0.0]
@@ -583,7 +583,7 @@ def test_the_time_of_day_has_no_say(cloud, store, monkeypatch):
         return day[0]
 
     monkeypatch.setattr("time.time", now)
-    waiting = Patience(first=0.01, longest=0.01, settle=5.0)
+    waiting = Retry(first=0.01, longest=0.01, settle=5.0)
     executor(device, store, patience=waiting).run(circuits(1), SHOTS)
     assert states(store) == ["done"] and len(cloud.jobs()) == 1
 

@@ -5,7 +5,7 @@ import numpy as np
 from qweft.devices import make_device
 from qweft.devices.device import Device
 from qweft.devices.jobs import Executor
-from qweft.devices.jobs.memory import Memory
+from qweft.devices.jobs.executor import Memory
 from tests.devices.jobs.circuits import circuits
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from qweft.devices import DeviceError, UnavailableError
-from qweft.devices.frequencies import from_counts
 from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
 from qweft.devices.jobs.record import DONE, FORGOTTEN, OPEN, Where
 from qweft.devices.jobs.store import Store
+from qweft.devices.outcomes import from_counts
 from tests.devices.jobs.circuits import SHOTS, circuits, executor, patience
 from tests.devices.jobs.fake_provider import Cloud, FakeDevice, spoilt_places, true_counts
 from tests.devices.jobs.killing import Clockwork, Killed, KillingStore, kill, killing_device

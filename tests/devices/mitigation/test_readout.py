@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from qweft.devices import DeviceError, DeviceSettings, Frequencies, make_device
-from qweft.devices.confusion import on_each_qubit
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
+from qweft.devices.outcomes import on_each_qubit
 from qweft.devices.simulators import probabilities
 from tests.devices.providers.forms import circuits
 

@@ -8,8 +8,7 @@ import pytest
 from qweft.devices import BoundCircuits, DeviceSettings, make_device
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.estimate import Estimate
-from qweft.devices.mitigation.extrapolation import EXTRAPOLATIONS, extrapolate
-from qweft.devices.mitigation.folding import folded
+from qweft.devices.mitigation.zero_noise import EXTRAPOLATIONS, extrapolate, folded
 from tests.devices.providers.forms import circuits
 
 qml = pytest.importorskip("pennylane")

@@ -8,8 +8,8 @@ from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, Measurer, RefusedError, make_device
 from qweft.devices.noise import NoiseModel, noise_model
 from qweft.devices.noise.device import NoisyDevice, probabilities
-from qweft.devices.noise.expectations import noisy_expectations
 from qweft.devices.noise.native import native_gates
+from qweft.devices.noise.paulis import noisy_expectations
 from tests.devices.noise.native_matrices import u3_angles, unitary_of
 
 PAPER = noise_model("paper")

@@ -24,9 +24,9 @@ from qweft.devices import (
     UnavailableError,
     make_device,
 )
-from qweft.devices.frequencies import from_counts
-from qweft.devices.mitigation.folding import folded
 from qweft.devices.mitigation.readout import calibration_circuits
+from qweft.devices.mitigation.zero_noise import folded
+from qweft.devices.outcomes import from_counts
 from tests.devices.providers.forms import circuits
 from tests.devices.providers.scores import check_scatter
 

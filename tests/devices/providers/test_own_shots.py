@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qweft.devices import Frequencies, make_device
-from qweft.devices.frequencies import from_counts
+from qweft.devices.outcomes import from_counts
 from tests.devices.providers.forms import circuits
 from tests.devices.providers.scores import check_scatter
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, RefusedError, make_device
-from qweft.devices.mitigation.folding import folded
 from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
+from qweft.devices.mitigation.zero_noise import folded
 from tests.devices.providers.forms import circuits
 
 pytest.importorskip("qiskit_aer")
@@ -60,7 +60,7 @@ def test_errors_are_those_of_all_the_chips_qubits():
     from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 
-    from qweft.devices.confusion import on_each_qubit
+    from qweft.devices.outcomes import on_each_qubit
     from qweft.devices.providers.qiskit.simulators import Compiled, probabilities_of
 
     backend, some = fakes.FakeAlgiers(), circuits(2)

@@ -21,7 +21,7 @@ from qweft.devices import (
     UnavailableError,
     make_device,
 )
-from qweft.devices.frequencies import from_counts
+from qweft.devices.outcomes import from_counts
 from qweft.devices.providers.qiskit import ibm as qiskit_ibm
 from qweft.devices.providers.qiskit.simulators import FakeBackendDevice
 from tests.devices.providers.forms import circuits

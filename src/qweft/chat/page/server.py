@@ -1,21 +1,19 @@
-"""What a browser of this machine may ask: the page's files, the conversation, and an answer to a question.
-
-Served on 127.0.0.1 alone. Other pages that are open in the same browser can reach that address, too: so a request must
-name this machine as its host (else a name of theirs that leads here would do), and what changes something must come
-from the page itself. The page may load from nowhere else, and says so to the browser.
-"""
+"""`qweft ui`: the page's files, the conversation, and an answer to a question, on this machine."""
 
 import json
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from pathlib import Path
 from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakSet
 
+from qweft.chat.chat_models import open_chat_models
+from qweft.chat.config import PageConfig
 from qweft.chat.page.session import Event, Session
 from qweft.errors import QweftError
 
@@ -231,3 +229,26 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": f"{kind}; charset=utf-8", **HEADERS, **(more or {})}.items():
             self.send_header(name, value)
         self.end_headers()
+
+
+def serve(adapter: Path, config: PageConfig, overrides: dict[str, Any], tell: Callable[[str], None]) -> None:
+    """Serve the page on this machine until Ctrl-C.
+
+    Args:
+        adapter: The adapter's folder.
+        config: Who answers, how, and on which port.
+        overrides: Keys of the section model that differ from the run that trained the adapter.
+        tell: Is told the address, once the page is there.
+
+    Raises:
+        QweftError: If the port cannot be had, or the voices cannot be opened.
+    """
+    config.check()
+    with Server(config.port) as server:
+        server.session = Session(open_chat_models(adapter, config, overrides), config)
+        tell(server.address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            server.session.end()
+            server.wait()

@@ -1,22 +1,55 @@
-"""The conversation that a page shows: one for the program, whoever looks at it."""
+"""The conversation that a page shows, and its settings: one for the program, whoever looks."""
 
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
 from qweft.chat.answering import Answering
+from qweft.chat.chat_models import ChatModels
 from qweft.chat.circuits import Circuits
-from qweft.chat.commands import is_command, obey
 from qweft.chat.config import ChatConfig
-from qweft.chat.dialogue import Dialogue
-from qweft.chat.page.settings import settings_of, with_settings
+from qweft.chat.dialogue import Dialogue, is_command, obey
 from qweft.chat.screens import notes
-from qweft.chat.voices import Voices
 from qweft.circuit.drawing import circuit_svg, fitting
 from qweft.errors import QweftError
-from qweft.plural import many
+from qweft.text import many
+
+SETTINGS: dict[str, type] = {"max_new_tokens": int, "temperature": float, "top_p": float, "seed": int}
+"""Fields of `ChatConfig` that the page changes from question to question, and what they are."""
+
+
+def settings_of(config: ChatConfig) -> dict[str, Any]:
+    """The fields that the page shows."""
+    return {name: getattr(config, name) for name in SETTINGS}
+
+
+def with_settings(config: ChatConfig, given: Mapping[str, Any]) -> ChatConfig:
+    """The config with what the page's fields say, checked.
+
+    Args:
+        config: As the command was given it.
+        given: Names of `SETTINGS` and their values; an empty field is null.
+
+    Raises:
+        QweftError: If a field is unknown, no number, or a number that cannot be.
+    """
+    changes = {}
+    for name, value in given.items():
+        if name not in SETTINGS:
+            raise QweftError(f"there is no setting {name}; there are {', '.join(SETTINGS)}")
+        wanted = SETTINGS[name]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or (wanted is int and value != int(value)):
+            what = "a whole number" if wanted is int else "a number"
+            raise QweftError(f"{name.replace('_', ' ')}: expected {what}, got {'nothing' if value is None else value}")
+        changes[name] = wanted(value)
+    changed: ChatConfig = replace(config, **changes)
+    changed.check()
+    return changed
+
 
 Event = dict[str, Any]
 """What a page is told while an answer is given: its `kind`, and what belongs to it."""
@@ -34,7 +67,7 @@ class Session:
         config: How, where the page does not say otherwise.
     """
 
-    def __init__(self, voices: Voices, config: ChatConfig):
+    def __init__(self, voices: ChatModels, config: ChatConfig):
         self._voices = voices
         self._config = config
         self._dialogue = Dialogue(config.system)

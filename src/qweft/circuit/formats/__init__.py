@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from qweft.circuit.formats.openqasm2 import to_openqasm2
-from qweft.circuit.formats.openqasm3 import to_openqasm3
-from qweft.circuit.formats.originir import to_originir
+from qweft.circuit.formats.openqasm import to_openqasm2, to_openqasm3
+from qweft.circuit.formats.origin import to_originir
 from qweft.circuit.formats.pennylane import to_pennylane
 from qweft.circuit.formats.qiskit import to_qiskit
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.angles import Gates, Numbers, given_numbers
+from qweft.circuit.formats.common import Gates, Numbers, given_numbers
 from qweft.circuit.gates import GATES
-from qweft.errors import QweftError
-from qweft.extras import require
+from qweft.errors import QweftError, require
 
 
 def to_pennylane(

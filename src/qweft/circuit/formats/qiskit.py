@@ -4,9 +4,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.angles import Gates, Numbers, given_numbers
+from qweft.circuit.formats.common import Gates, Numbers, given_numbers
 from qweft.circuit.gates import GATES
-from qweft.extras import require
+from qweft.errors import require
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

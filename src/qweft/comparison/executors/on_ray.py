@@ -16,8 +16,7 @@ from qweft.comparison.results import Run
 from qweft.comparison.trial import RECORD, finished_trial
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
-from qweft.errors import QweftError
-from qweft.extras import require
+from qweft.errors import QweftError, require
 
 SECONDS_TO_ANSWER = 20
 """A cluster that does not take a connection for so long is not there."""

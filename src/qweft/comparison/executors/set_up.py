@@ -9,7 +9,7 @@ from qweft.comparison.executors.local import Local
 from qweft.comparison.executors.on_ray import OnRay
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
-from qweft.evaluation.forgetting import other_rows
+from qweft.evaluation.run import other_rows
 from qweft.models.load import LoadedModel, load_model
 
 

@@ -1,15 +1,21 @@
-"""The circuits of a comparison's methods, each drawn once."""
+"""Figures of circuits: their drawings, and spectra of the updates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from qweft.adapter.attach import adapter_config
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import function_of, has_circuit
 from qweft.adapter.functions import make_function
 from qweft.circuit import Circuit
+from qweft.comparison.report.inspection import Inspection
 from qweft.comparison.results import Run
 from qweft.errors import QweftError
+from qweft.figures.figure import End, Notes, ReportFigure, dress, name_at_right
+from qweft.figures.styles import Style
 
 
 class Drawn(NamedTuple):
@@ -51,3 +57,50 @@ def circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
     resolved = [config.resolved(rank) for rank in ranks]
     functions = [make_function(name, at.qubits, at.circuit_layers, at.reupload) for at in resolved]
     return [(function.circuit, bool(function.trained)) for function in functions if function.circuit is not None]
+
+
+def spectra_plate(
+    found: Mapping[str, Inspection], look: Mapping[str, Style], named: Collection[str],
+    beside: Sequence[Mapping[str, Inspection]],
+) -> ReportFigure | None:  # fmt: skip
+    """The figure, or none where no method has a spectrum.
+
+    Args:
+        found: From `inspections`.
+        look: Of each method.
+        named: The methods that are named beside their ends; the others stand back.
+        beside: The inspections of all comparisons on the page, which share their scales.
+    """
+    own = [entry for entry in found.values() if entry.spectrum]
+    if not own:
+        return None
+    every = [entry for group in (found, *beside) for entry in group.values() if entry.spectrum]
+    told = "; ".join(f"{e.method}: {', '.join(f'{value:.2g}' for value in e.spectrum[:8])}" for e in own)
+    return ReportFigure(
+        "spectra",
+        "Singular values of the branches",
+        "Of the Jacobians over all tokens, each as a share of the layer's largest; mean over layers.",
+        f"{told}.",
+        3.9,
+        lambda figure: _draw(figure, own, every, look, named),
+    )
+
+
+def _draw(
+    figure: Figure, own: Sequence[Inspection], every: Sequence[Inspection], look: Mapping[str, Style],
+    named: Collection[str],
+) -> Notes:  # fmt: skip
+    axes = figure.subplots()
+    for entry in own:
+        style = look[entry.method]
+        values = entry.spectrum
+        axes.plot(range(1, len(values) + 1), values, color=style.hex, linestyle=style.line, linewidth=1.6,
+                  marker=style.marker, markersize=4.5, markeredgewidth=0)  # fmt: skip
+    axes.set_xlim(0.8, max(len(entry.spectrum) for entry in every) + 0.2)
+    axes.set_ylim(0, 1.04)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("singular value, largest first")
+    dress(axes)
+    ends = [End(entry.spectrum[-1], entry.method, look[entry.method]) for entry in own if entry.method in named]
+    name_at_right(axes, ends)
+    return {}

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from qweft.comparison.findings import findings
-from qweft.comparison.report.circuits import Drawn, circuits
+from qweft.comparison.report.circuits import Drawn, circuits, spectra_plate
 from qweft.comparison.report.curves import apart, apart_plate, curves_plate, lines
 from qweft.comparison.report.emphasis import MOST, emphasised
 from qweft.comparison.report.forest import Part, forest_plate
@@ -16,14 +16,13 @@ from qweft.comparison.report.heat_maps import HeatMap, heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped
 from qweft.comparison.report.pareto import pareto_plate
 from qweft.comparison.report.search import Search, search_plate, searches
-from qweft.comparison.report.spectra import spectra_plate
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
 from qweft.comparison.text import Finding
 from qweft.errors import QweftError
-from qweft.figures.looks import Look, looks
-from qweft.figures.plate import Plate
+from qweft.figures.figure import ReportFigure
+from qweft.figures.styles import Style, styles
 
 
 @dataclass(frozen=True)
@@ -143,28 +142,28 @@ class Plates:
         maps: Layer by layer, one a measure.
     """
 
-    forests: tuple[Plate, ...]
-    curves: Plate | None
-    apart: Plate | None
-    by_size: Plate | None
-    by_time: Plate | None
-    search: Plate | None
-    spectra: Plate | None
+    forests: tuple[ReportFigure, ...]
+    curves: ReportFigure | None
+    apart: ReportFigure | None
+    by_size: ReportFigure | None
+    by_time: ReportFigure | None
+    search: ReportFigure | None
+    spectra: ReportFigure | None
     maps: tuple[HeatMap, ...]
 
     @property
-    def every(self) -> list[Plate | HeatMap]:
+    def every(self) -> list[ReportFigure | HeatMap]:
         """Those that there are, in the order of the report."""
         single = (self.curves, self.apart, self.by_size, self.by_time, self.search, self.spectra)
         return [plate for plate in (*self.forests, *single, *self.maps) if plate is not None]
 
 
-def look_of(contents: Sequence[Content]) -> dict[str, Look]:
+def look_of(contents: Sequence[Content]) -> dict[str, Style]:
     """The look of every method of the comparisons on one page."""
     methods = [(content, method) for content in contents for method in content.methods]
     # Those that figures name come first: there are more looks than colours, and they should not share one
     ordered = sorted(methods, key=lambda entry: entry[1] not in emphasised(entry[0].summary))
-    return looks(method for _, method in ordered)
+    return styles(method for _, method in ordered)
 
 
 def plates(content: Content, contents: Sequence[Content] = ()) -> Plates:

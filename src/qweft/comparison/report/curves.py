@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 
 from qweft.comparison.report.emphasis import MOST
 from qweft.comparison.results import BASE, Run
-from qweft.figures.axes import End, dress, name_at_right
-from qweft.figures.looks import INK, Look, fitting
-from qweft.figures.plate import Notes, Plate
+from qweft.figures.figure import End, Notes, ReportFigure, dress, name_at_right
+from qweft.figures.styles import INK, Style, fitting
 
 SMOOTHED_SHARE, APART_SHARE = 20, 6
 """Training losses are averaged over the last 1/20 of all steps, differences of them over the last 1/6."""
@@ -74,8 +73,8 @@ def apart(runs: Sequence[Run], reference: str) -> list[Line]:
 
 
 def curves_plate(
-    runs: Sequence[Run], look: Mapping[str, Look], named: Collection[str], beside: Sequence[Line]
-) -> Plate | None:
+    runs: Sequence[Run], look: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
+) -> ReportFigure | None:
     """The figure, or none where nothing was trained.
 
     Args:
@@ -97,7 +96,7 @@ def curves_plate(
     def draw(figure: Figure) -> Notes:
         return _draw(figure, own, look, named, [*own, *beside])
 
-    return Plate(
+    return ReportFigure(
         "loss_curves",
         "Training loss by step",
         f"Nats a token{average}. {band}",
@@ -108,8 +107,8 @@ def curves_plate(
 
 
 def apart_plate(
-    runs: Sequence[Run], reference: str, look: Mapping[str, Look], named: Collection[str], beside: Sequence[Line]
-) -> Plate | None:
+    runs: Sequence[Run], reference: str, look: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
+) -> ReportFigure | None:
     """The figure of `apart`, or none where there is no such line.
 
     Args:
@@ -125,7 +124,7 @@ def apart_plate(
     window = smoothed_over(runs, APART_SHARE)
     average = f", averaged over the last {window} logged steps" if window > 1 else ""
     told = ", ".join(f"{line.method} {_said(line.middle[-1])}" for line in own)
-    return Plate(
+    return ReportFigure(
         "loss_curves_apart",
         f"Training loss less that of {fitting(reference)}",
         f"Nats a token, on the same batch{average}; below zero the method is ahead. Mean over seeds.",
@@ -136,7 +135,7 @@ def apart_plate(
 
 
 def _draw(
-    figure: Figure, own: Sequence[Line], look: Mapping[str, Look], named: Collection[str], every: Sequence[Line]
+    figure: Figure, own: Sequence[Line], look: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
 ) -> Notes:
     axes = figure.subplots()
     if len(own) <= MOST:
@@ -152,7 +151,7 @@ def _draw(
 
 
 def _draw_apart(
-    figure: Figure, own: Sequence[Line], look: Mapping[str, Look], named: Collection[str], every: Sequence[Line]
+    figure: Figure, own: Sequence[Line], look: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
 ) -> Notes:
     axes = figure.subplots()
     axes.axhline(0, color=INK, linewidth=1)
@@ -171,7 +170,7 @@ def _limit(axes: Axes, low: float, high: float) -> None:
 
 
 def _lines(
-    axes: Axes, own: Sequence[Line], look: Mapping[str, Look], named: Collection[str], every: Sequence[Line]
+    axes: Axes, own: Sequence[Line], look: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
 ) -> None:
     """Each method's line; those that are named stand out."""
     for line in own:

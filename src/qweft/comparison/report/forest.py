@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qweft.comparison.text import Finding
-from qweft.figures.axes import SMALL, dress
-from qweft.figures.looks import INK, PAPER, Look, fitting
-from qweft.figures.plate import Notes, Plate
+from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
+from qweft.figures.styles import INK, PAPER, Style, fitting
 
 Part = Literal["hybrids", "others"]
 NAMES: dict[Part, str] = {"hybrids": "differences", "others": "differences_others"}
@@ -67,8 +66,8 @@ def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
 
 
 def forest_plate(
-    findings: Sequence[Finding], part: Part, look: Mapping[str, Look], beside: Sequence[Sequence[Finding]]
-) -> Plate | None:
+    findings: Sequence[Finding], part: Part, look: Mapping[str, Style], beside: Sequence[Sequence[Finding]]
+) -> ReportFigure | None:
     """The figure, or none where no finding has an interval.
 
     Args:
@@ -84,7 +83,7 @@ def forest_plate(
     told = "; ".join(
         f"{d.method} against {d.other} {d.mean:+.2f} percent, from {d.low:+.2f} to {d.high:+.2f}" for d in own
     )
-    return Plate(
+    return ReportFigure(
         NAMES[part],
         TITLES[part],
         "Difference in held-out loss, in percent of the other method's, with its 95% interval. Filled: shown.",
@@ -94,7 +93,7 @@ def forest_plate(
     )
 
 
-def _draw(figure: Figure, own: Sequence[Difference], every: Sequence[Difference], look: Mapping[str, Look]) -> Notes:
+def _draw(figure: Figure, own: Sequence[Difference], every: Sequence[Difference], look: Mapping[str, Style]) -> Notes:
     axes = figure.subplots()
     notes: Notes = {}
     low, high = min(0.0, *(entry.low for entry in every)), max(0.0, *(entry.high for entry in every))
@@ -128,7 +127,7 @@ def _heading(axes: Axes, place: float, text: str) -> None:
     heading.set_in_layout(False)
 
 
-def _row(axes: Axes, place: float, entry: Difference, look: Mapping[str, Look], gid: str) -> None:
+def _row(axes: Axes, place: float, entry: Difference, look: Mapping[str, Style], gid: str) -> None:
     """One difference: its interval, its mean in the look of the method that the row is named by, and both as text."""
     style = look[entry.name] if entry.name in look else look[entry.method]
     axes.plot([entry.low, entry.high], [place, place], color=style.hex, linewidth=1.8)

@@ -14,8 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
 from qweft.comparison.report.inspection import Inspection, Measure
-from qweft.figures.looks import INK, fitting
-from qweft.figures.plate import UNITS
+from qweft.figures.figure import UNITS
+from qweft.figures.styles import INK, fitting
 from qweft.files import write_bytes
 
 COLOUR_MAP = "cividis"

@@ -18,7 +18,7 @@ from qweft.comparison.report.text import (
     rates,
 )
 from qweft.comparison.table import EMPTY, FORGETTING, forgetting_rows, markdown_rows, markdown_table
-from qweft.figures.plate import Plate
+from qweft.figures.figure import ReportFigure
 
 
 def render_markdown(content: Content, plates: Plates) -> str:
@@ -72,7 +72,7 @@ def _head(content: Content) -> list[str]:
     ]
 
 
-def _verdicts(content: Content, forests: Sequence[Plate]) -> list[str]:
+def _verdicts(content: Content, forests: Sequence[ReportFigure]) -> list[str]:
     blocks = ["## What it shows", RULE]
     for question in questions(content):
         blocks.append(f"### {escaped(question.text)}")
@@ -99,7 +99,7 @@ def _forgetting(content: Content) -> list[str]:
     return ["### Forgetting", markdown_rows(rows).rstrip(), FORGETTING] if rows else []
 
 
-def _picture(plate: Plate | HeatMap | None) -> list[str]:
+def _picture(plate: ReportFigure | HeatMap | None) -> list[str]:
     if plate is None:
         return []
     return [
@@ -140,7 +140,7 @@ def _answers(content: Content) -> list[str]:
     return blocks
 
 
-def _how(content: Content, search: Plate | None) -> list[str]:
+def _how(content: Content, search: ReportFigure | None) -> list[str]:
     blocks = ["## How it was run"]
     if content.command:
         blocks += ["### Command", fenced(content.command, "sh")]

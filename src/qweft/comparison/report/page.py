@@ -27,8 +27,8 @@ from qweft.comparison.report.text import (
 )
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import EMPTY, FORGETTING, cells, forgetting_rows
-from qweft.figures.looks import Look
-from qweft.figures.plate import Plate
+from qweft.figures.figure import ReportFigure
+from qweft.figures.styles import Style
 
 TEMPLATES = ("page.html.j2", "sections.html.j2", "beside.html.j2", "style.css")
 
@@ -102,10 +102,10 @@ def _template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def _view(content: Content, drawn: Plates, look: Mapping[str, Look], prefix: str) -> dict[str, Any]:
+def _view(content: Content, drawn: Plates, look: Mapping[str, Style], prefix: str) -> dict[str, Any]:
     """All that the templates show of one comparison; its figures have their final form."""
 
-    def figure(plate: Plate | HeatMap | None) -> dict[str, Any] | None:
+    def figure(plate: ReportFigure | HeatMap | None) -> dict[str, Any] | None:
         if plate is None:
             return None
         return {"svg": Markup(plate.svg(prefix)), "title": plate.title, "caption": plate.caption}

@@ -9,9 +9,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from qweft.comparison.results import BASE
 from qweft.comparison.summary import Summary
-from qweft.figures.axes import SMALL, End, dress, name_at_right, short
-from qweft.figures.looks import INK, Look
-from qweft.figures.plate import Notes, Plate
+from qweft.figures.figure import SMALL, End, Notes, ReportFigure, dress, name_at_right, short
+from qweft.figures.styles import INK, Style
 
 Cost = Literal["parameters", "time"]
 TITLES: dict[Cost, str] = {
@@ -66,9 +65,9 @@ def front(found: Sequence[Point]) -> list[Point]:
 
 
 def pareto_plate(
-    summary: Mapping[str, Summary], cost: Cost, look: Mapping[str, Look], named: Collection[str],
+    summary: Mapping[str, Summary], cost: Cost, look: Mapping[str, Style], named: Collection[str],
     beside: Sequence[Mapping[str, Summary]],
-) -> Plate | None:  # fmt: skip
+) -> ReportFigure | None:  # fmt: skip
     """The figure, or none where no method has both.
 
     Args:
@@ -88,7 +87,7 @@ def pareto_plate(
     unit = "parameters" if cost == "parameters" else "seconds a step"
     told = "; ".join(f"{p.method}: {p.cost:,.3g} {unit}, loss {p.loss:.3f}" for p in own)
     off = _off_scale(base, every)
-    return Plate(
+    return ReportFigure(
         NAMES[cost],
         TITLES[cost],
         "Nats a token. Large: mean over seeds; small: one seed. Dotted: the front, methods that no other beats in both."
@@ -100,7 +99,7 @@ def pareto_plate(
 
 
 def _draw(
-    figure: Figure, own: Sequence[Point], every: Sequence[Point], cost: Cost, look: Mapping[str, Look],
+    figure: Figure, own: Sequence[Point], every: Sequence[Point], cost: Cost, look: Mapping[str, Style],
     named: Collection[str], base: float | None,
 ) -> Notes:  # fmt: skip
     axes = figure.subplots()

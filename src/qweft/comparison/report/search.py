@@ -8,9 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from qweft.figures.axes import End, dress, name_at_right
-from qweft.figures.looks import INK, Look
-from qweft.figures.plate import Notes, Plate
+from qweft.figures.figure import End, Notes, ReportFigure, dress, name_at_right
+from qweft.figures.styles import INK, Style
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ def searches(record: Mapping[str, Any] | None) -> list[Search]:
 
 
 def search_plate(
-    found: Sequence[Search], look: Mapping[str, Look], named: Collection[str], beside: Sequence[Sequence[Search]]
-) -> Plate | None:
+    found: Sequence[Search], look: Mapping[str, Style], named: Collection[str], beside: Sequence[Sequence[Search]]
+) -> ReportFigure | None:
     """The figure, or none where there was no search.
 
     Args:
@@ -64,7 +63,7 @@ def search_plate(
         return None
     every = [*own, *(entry for other in beside for entry in other if _finite(entry))]
     told = "; ".join(f"{e.method} best at {e.best:g}{', an end of what was tried' if e.at_end else ''}" for e in own)
-    return Plate(
+    return ReportFigure(
         "learning_rates",
         "Validation loss by learning rate",
         "Nats a token on the validation rows. Ringed: the rate that was chosen.",
@@ -75,7 +74,7 @@ def search_plate(
 
 
 def _draw(
-    figure: Figure, own: Sequence[Search], every: Sequence[Search], look: Mapping[str, Look], named: Collection[str]
+    figure: Figure, own: Sequence[Search], every: Sequence[Search], look: Mapping[str, Style], named: Collection[str]
 ) -> Notes:
     axes = figure.subplots()
     axes.set_xscale("log")

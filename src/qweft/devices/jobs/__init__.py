@@ -1,11 +1,9 @@
 """Circuits on devices that cost money: what was measured is kept, and no circuit is sent twice."""
 
-from qweft.devices.jobs.budget import Budget, Caps
-from qweft.devices.jobs.confirm import confirm
-from qweft.devices.jobs.estimate import Estimate, estimate, together
+from qweft.devices.jobs.budget import Budget, Caps, Estimate, confirm, estimate, together
 from qweft.devices.jobs.executor import Executor
 from qweft.devices.jobs.prices import Price, PriceList
-from qweft.devices.jobs.retry import Patience
+from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import Store
 
 __all__ = [
@@ -13,9 +11,9 @@ __all__ = [
     "Caps",
     "Estimate",
     "Executor",
-    "Patience",
     "Price",
     "PriceList",
+    "Retry",
     "Store",
     "confirm",
     "estimate",

@@ -1,10 +1,9 @@
 """What becomes of a job that was written down: whether the provider took it, and its results."""
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import JobState, RemoteDevice
-from qweft.devices.errors import DeviceError, RefusedError
+from qweft.devices.device import DeviceError, JobState, RefusedError, RemoteDevice
 from qweft.devices.jobs.record import CANCELLED, DONE, FAILED, FORGOTTEN, SENDING, Counts, Job, fault_of
-from qweft.devices.jobs.retry import Patience
+from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import Store
 
 
@@ -40,7 +39,7 @@ def undecided(job: Job) -> DeviceError:
     )
 
 
-def collect(device: RemoteDevice, store: Store, job: Job, patience: Patience) -> bool:
+def collect(device: RemoteDevice, store: Store, job: Job, patience: Retry) -> bool:
     """Ask for a job that was sent; store its results if it is over.
 
     Results that do not fit are asked for a second time, which costs nothing.
@@ -115,7 +114,7 @@ def _end(
     return True
 
 
-def _calibration(device: RemoteDevice, job: Job, patience: Patience) -> str:
+def _calibration(device: RemoteDevice, job: Job, patience: Retry) -> str:
     """The device's at present; the job's own where the provider does not tell any more, as of a chip that is gone."""
     try:
         return patience.ask(device.calibration)

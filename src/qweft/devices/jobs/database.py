@@ -1,12 +1,45 @@
-"""The file that holds results and ledger: one SQLite database that several processes share."""
+"""The ledger's SQLite file: its tables, and ledgers of earlier versions."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from qweft.devices.errors import DeviceError
-from qweft.devices.jobs.migration import from_version_1
+from qweft.devices.device import DeviceError
+
+TABLES = {
+    "results": "key, device, whole(shots), calibration, fetched_under, qubits, counts, token, stored",
+    "jobs": "token, name, device, calibration, whole(shots), circuits, state, job, reason, cost, currency, created, "
+    "changed, content",
+    "claims": "key, device, whole(shots), token",
+}
+
+
+def from_version_1(connection: sqlite3.Connection, schema: Sequence[str]) -> None:
+    """Move everything into tables of the present form, within the transaction that is open.
+
+    Shots that had been written as the bytes of a NumPy integer become the number that they are, so that the jobs they
+    were paid with can be fetched.
+
+    Args:
+        connection: To the file.
+        schema: What makes the present tables.
+    """
+    connection.create_function("whole", 1, _whole)
+    connection.execute("DROP INDEX claims_of_a_job")
+    for table in TABLES:
+        connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    for statement in schema:
+        connection.execute(statement)
+    for table, columns in TABLES.items():  # a circuit with shots of both types was in two jobs: the first has it now
+        connection.execute(f"INSERT OR IGNORE INTO {table} SELECT {columns} FROM old_{table}")
+    for table in reversed(TABLES):
+        connection.execute(f"DROP TABLE old_{table}")
+
+
+def _whole(shots: int | bytes) -> int:
+    return int.from_bytes(shots, "little") if isinstance(shots, bytes) else shots
+
 
 APPLICATION = 0x71776A6F
 """In the header of the file, so that another program's database is told apart: "qwjo"."""

@@ -8,18 +8,53 @@ from functools import partial
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device, RemoteDevice
-from qweft.devices.errors import DeviceError, NotTakenError, UnavailableError
-from qweft.devices.frequencies import Frequencies, from_counts
-from qweft.devices.jobs.budget import Budget
-from qweft.devices.jobs.estimate import Estimate, estimate
-from qweft.devices.jobs.memory import Memory
+from qweft.devices.device import Device, DeviceError, NotTakenError, RemoteDevice, UnavailableError
+from qweft.devices.jobs.budget import Budget, Estimate, estimate
 from qweft.devices.jobs.prices import PriceList
 from qweft.devices.jobs.record import Counts, Where
 from qweft.devices.jobs.remote import RemoteRun
-from qweft.devices.jobs.retry import Patience
+from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import Store
-from qweft.plural import many
+from qweft.devices.outcomes import Frequencies, from_counts
+from qweft.text import many
+
+MOST_NUMBERS = 2**24
+"""128 MiB in float64."""
+
+
+class Memory:
+    """Rows of frequencies by circuit and shots; empty again when it is full.
+
+    Args:
+        most_numbers: So many numbers are kept at most.
+    """
+
+    def __init__(self, most_numbers: int = MOST_NUMBERS) -> None:
+        self._most = most_numbers
+        self._rows: dict[tuple[str, int | None], np.ndarray] = {}
+        self._numbers = 0
+
+    def recall(self, circuits: BoundCircuits, shots: int | None) -> tuple[np.ndarray, list[int]]:
+        """(circuits, 2^n) with the rows that are known, and the places of those that are not."""
+        found = np.empty((len(circuits), 2**circuits.qubits))
+        unknown = []
+        for place, key in enumerate(circuits.keys()):
+            row = self._rows.get((key, shots))
+            if row is None:
+                unknown.append(place)
+            else:
+                found[place] = row
+        return found, unknown
+
+    def keep(self, circuits: BoundCircuits, shots: int | None, rows: np.ndarray) -> None:
+        """Remember what was measured."""
+        if self._numbers + rows.size > self._most:
+            self._rows, self._numbers = {}, 0
+        if rows.size <= self._most:
+            keys = circuits.keys()
+            self._rows |= {(key, shots): row for key, row in zip(keys, rows, strict=True)}
+            self._numbers += rows.size
+
 
 JOBS_AT_ONCE = 4
 
@@ -42,7 +77,7 @@ class Executor:
         device: Device | RemoteDevice,
         store: Store | None = None,
         budget: Budget | None = None,
-        patience: Patience | None = None,
+        patience: Retry | None = None,
         jobs_at_once: int = JOBS_AT_ONCE,
         any_calibration: bool = False,
         tell: Callable[[str], None] = lambda line: None,
@@ -50,7 +85,7 @@ class Executor:
         self.device = device
         self.store = store or Store()
         self.budget = budget or Budget(device.name, PriceList.load().of(device.name))
-        self.patience = patience or Patience()
+        self.patience = patience or Retry()
         self.jobs_at_once = jobs_at_once
         self.any_calibration = any_calibration
         self.tell = tell

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from qweft.devices.device import JobState, RemoteDevice
-from qweft.devices.errors import DeviceError
+from qweft.devices.device import DeviceError, JobState, RemoteDevice
 from qweft.devices.jobs.collecting import EndedError, collect, fetch_twice, settle
 from qweft.devices.jobs.record import CANCELLED, FORGOTTEN, OPEN, SENDING, SENT, Job
-from qweft.devices.jobs.retry import Patience
+from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import Store
 from qweft.devices.registry import make_device
 
@@ -105,7 +104,7 @@ def cancel(store: Store, token: str) -> Job:
     device = _same_device(job)
     device.cancel(job.job)
     try:
-        collect(device, store, job, Patience())
+        collect(device, store, job, Retry())
     except EndedError:
         if store.job(token).state != CANCELLED:
             raise
@@ -125,7 +124,7 @@ def _ask(store: Store, job: Job) -> str:
             return "the provider lists no such job; run the command that sent it again"
     job = store.job(job.token)
     if job.state == SENT:
-        collect(device, store, job, Patience())
+        collect(device, store, job, Retry())
     return ""
 
 

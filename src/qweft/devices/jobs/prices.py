@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from qweft.devices.errors import DeviceError
+from qweft.devices.device import DeviceError
 from qweft.devices.registry import families
 
 PRICED = ("job", "circuit", "shot", "second")

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from qweft.devices.frequencies import from_counts
-from qweft.plural import many
+from qweft.devices.outcomes import from_counts
+from qweft.text import many
 
 SENDING = "sending"
 """Recorded, and nobody knows yet whether the provider took it."""

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import RemoteDevice
-from qweft.devices.errors import DeviceError, NotTakenError, RefusedError, UnavailableError
+from qweft.devices.device import DeviceError, NotTakenError, RefusedError, RemoteDevice, UnavailableError
 from qweft.devices.jobs.budget import Budget
 from qweft.devices.jobs.collecting import collect, ended, settle, undecided
 from qweft.devices.jobs.record import DONE, REFUSED, SENDING, UNSENT, Counts, Job, Where
-from qweft.devices.jobs.retry import Patience
+from qweft.devices.jobs.retry import Retry
 from qweft.devices.jobs.store import Store
-from qweft.plural import many
+from qweft.text import many
 
 REPEATS = 2
 """How often a circuit is asked for again in one run that a finished job has no result for."""
@@ -40,7 +39,7 @@ class RemoteRun:
     device: RemoteDevice
     store: Store
     budget: Budget
-    patience: Patience
+    patience: Retry
     jobs_at_once: int
     circuits: BoundCircuits
     where: Where

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from qweft.devices.errors import UnavailableError
+from qweft.devices.device import UnavailableError
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Patience:
+class Retry:
     """Waiting times in seconds; each wait is longer than the one before by a factor.
 
     Args:

@@ -7,15 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from qweft.cache import cache_folder
 from qweft.devices.bound import BoundCircuits, pack_circuits
+from qweft.devices.device import DeviceError
 from qweft.devices.error_policy import without_secrets
-from qweft.devices.errors import DeviceError
-from qweft.devices.jobs import queries
+from qweft.devices.jobs import ledger
 from qweft.devices.jobs.database import Database
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import DONE, OPEN, PAID, SENDING, SENT, Counts, Job, Loss, Where, unpack_counts
-from qweft.locks import locked
+from qweft.files import cache_folder, locked
 
 
 class Store:
@@ -47,7 +46,7 @@ class Store:
         """
         found: dict[str, Counts] = {}
         with self._database.transaction() as db:
-            for key, qubits, packed in queries.select(db, keys, where):
+            for key, qubits, packed in ledger.select(db, keys, where):
                 try:
                     counts = unpack_counts(packed, qubits)
                 except (zlib.error, ValueError):
@@ -60,14 +59,14 @@ class Store:
     def other_calibrations(self, keys: Sequence[str], where: Where) -> int:
         """How many of the circuits have a result, but under other calibrations only."""
         with self._database.transaction() as db:
-            anywhere = {key for key, _, _ in queries.select(db, keys, replace(where, calibration=None))}
-            here = {key for key, _, _ in queries.select(db, keys, where)}
+            anywhere = {key for key, _, _ in ledger.select(db, keys, replace(where, calibration=None))}
+            here = {key for key, _, _ in ledger.select(db, keys, where)}
         return len(anywhere - here)
 
     def keep(self, found: dict[str, Counts], where: Where, qubits: int) -> None:
         """Store what a device measured that answers at once."""
         with self._database.transaction() as db:
-            queries.insert(
+            ledger.insert(
                 db, found, where.device, where.shots, where.calibration or "", where.calibration or "", qubits, None
             )
 
@@ -105,8 +104,8 @@ class Store:
             The job; none where nothing is left to be sent, or there is a loss to be seen.
         """
         with self._database.transaction() as db:
-            free = queries.unclaimed(db, keys, where)[:most]
-            if not free or (seen is not None and queries.losses(db, keys, where, seen)):
+            free = ledger.unclaimed(db, keys, where)[:most]
+            if not free or (seen is not None and ledger.losses(db, keys, where, seen)):
                 return None
             cost, taken = approve(len(free)), circuits.pick(free)
             job = Job(
@@ -114,7 +113,7 @@ class Store:
                 time.time(), time.time(),
             )  # fmt: skip
             db.execute(
-                f"INSERT INTO jobs ({queries.COLUMNS}, content) VALUES ({queries.marks(14)})",
+                f"INSERT INTO jobs ({ledger.COLUMNS}, content) VALUES ({ledger.marks(14)})",
                 (*vars(job).values(), pack_circuits(taken)),
             )
             db.executemany(
@@ -126,7 +125,7 @@ class Store:
     def unclaimed(self, keys: Sequence[str], where: Where) -> int:
         """How many circuits have no result and are in no open job."""
         with self._database.transaction() as db:
-            return len(queries.unclaimed(db, keys, where))
+            return len(ledger.unclaimed(db, keys, where))
 
     def losses(self, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
         """What was lost of these circuits, the first first.
@@ -137,7 +136,7 @@ class Store:
             seen: Number of the last loss that is known.
         """
         with self._database.transaction() as db:
-            return queries.losses(db, keys, where, seen)
+            return ledger.losses(db, keys, where, seen)
 
     def last_loss(self) -> int:
         """The number of the last loss of all; 0 where there was none."""
@@ -177,16 +176,16 @@ class Store:
             Whether it was open.
         """
         with self._database.transaction() as db:
-            job = queries.job_of(db, token)
+            job = ledger.job_of(db, token)
             if job is None or job.state not in OPEN:
                 return False
             came: set[str] = set()
             if found:  # else it ends although its circuits may be damaged
-                circuits = queries.circuits_in(db, token)
+                circuits = ledger.circuits_in(db, token)
                 keys = circuits.keys()
                 results = {keys[place]: counts for place, counts in found.items()}
                 under = (job.calibration, now or job.calibration)
-                queries.insert(db, results, job.device, job.shots, *under, circuits.qubits, token)
+                ledger.insert(db, results, job.device, job.shots, *under, circuits.qubits, token)
                 came = set(results)
             if state in PAID:
                 claimed = db.execute("SELECT key FROM claims WHERE token = ?", (token,)).fetchall()
@@ -206,7 +205,7 @@ class Store:
     def jobs(self) -> list[Job]:
         """The whole ledger, oldest first."""
         with self._database.transaction() as db:
-            return [Job(*row) for row in db.execute(f"SELECT {queries.COLUMNS} FROM jobs ORDER BY created, token")]
+            return [Job(*row) for row in db.execute(f"SELECT {ledger.COLUMNS} FROM jobs ORDER BY created, token")]
 
     def job(self, token: str) -> Job:
         """One line of the ledger.
@@ -215,7 +214,7 @@ class Store:
             DeviceError: If there is no such job.
         """
         with self._database.transaction() as db:
-            job = queries.job_of(db, token)
+            job = ledger.job_of(db, token)
         if job is None:
             raise DeviceError(f"there is no job {token} in {self.path}; qweft jobs list shows all")
         return job
@@ -223,19 +222,19 @@ class Store:
     def circuits_of(self, token: str) -> BoundCircuits | None:
         """The circuits of an open job; none where another process has ended it meanwhile."""
         with self._database.transaction() as db:
-            job = queries.job_of(db, token)
-            return queries.circuits_in(db, token) if job and job.state in OPEN else None
+            job = ledger.job_of(db, token)
+            return ledger.circuits_in(db, token) if job and job.state in OPEN else None
 
     def open_jobs(self, device: str, keys: Sequence[str] | None = None, shots: int = 0) -> list[Job]:
         """Open jobs of a device, oldest first: all, or those with some of these circuits."""
         with self._database.transaction() as db:
             rows = db.execute(
-                f"SELECT {queries.COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
+                f"SELECT {ledger.COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
                 (device, *OPEN),
             )
             jobs = [Job(*row) for row in rows]
             if keys is not None:
-                tokens = set(queries.claims_of(db, keys, Where(device, shots, None)).values())
+                tokens = set(ledger.claims_of(db, keys, Where(device, shots, None)).values())
                 jobs = [job for job in jobs if job.token in tokens]
         return jobs
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.runner import Runner
+from qweft.devices.device import Runner
 
 
 @dataclass(frozen=True, eq=False)

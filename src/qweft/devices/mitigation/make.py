@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from qweft.devices.errors import DeviceError
+from qweft.devices.device import DeviceError
 from qweft.devices.mitigation.estimate import AsMeasured
 from qweft.devices.mitigation.readout import Method, ReadoutMitigation
 from qweft.devices.mitigation.zero_noise import ZeroNoise

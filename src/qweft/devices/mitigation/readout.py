@@ -8,12 +8,9 @@ from typing import Literal
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.confusion import on_each_qubit
-from qweft.devices.errors import DeviceError
-from qweft.devices.extras import require
-from qweft.devices.frequencies import Frequencies
+from qweft.devices.device import DeviceError, Runner, require
 from qweft.devices.mitigation.estimate import Estimate
-from qweft.devices.runner import Runner
+from qweft.devices.outcomes import Frequencies, on_each_qubit
 
 Method = Literal["inverse", "m3"]
 LEAST = 0.05

@@ -1,6 +1,5 @@
 """Noise models, and the circuit under them."""
 
-from qweft.devices.noise.model import NoiseModel
-from qweft.devices.noise.named import noise_model
+from qweft.devices.noise.model import NoiseModel, noise_model
 
 __all__ = ["NoiseModel", "noise_model"]

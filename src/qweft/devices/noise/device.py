@@ -4,15 +4,11 @@ import numpy as np
 import torch
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device, Limits
-from qweft.devices.errors import DeviceError
-from qweft.devices.frequencies import Frequencies
-from qweft.devices.noise.model import NoiseModel
-from qweft.devices.noise.named import noise_model
+from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits
+from qweft.devices.noise.model import NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
 from qweft.devices.noise.paulis import MOST_QUBITS, read_probabilities, simulate
-from qweft.devices.sampling import sample
-from qweft.devices.settings import DeviceSettings
+from qweft.devices.outcomes import Frequencies, sample
 
 
 class NoisyDevice(Device):

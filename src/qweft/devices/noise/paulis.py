@@ -1,10 +1,4 @@
-"""Exact simulation under a noise model, on the expectation values of all Pauli products: real, and differentiable.
-
-A state of n qubits is the vector <P> over the 4^n products P of I, X, Y, Z; digit i of its index in base 4 is the
-factor on qubit i, qubit 0 first. |0...0> has 1 where all factors are I or Z. A rotation mixes two of X, Y, Z on its
-wire, a CZ permutes the products up to a sign, and depolarizing multiplies each by a number, 1 - p for a factor that is
-not I.
-"""
+"""The exact noisy simulator, in the Pauli basis, and expectation values from it."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -12,9 +6,11 @@ from functools import lru_cache
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from qweft.devices.errors import RefusedError
+from qweft.circuit import Circuit
+from qweft.circuit.precision import circuit_dtype, exact_products
+from qweft.devices.device import RefusedError
 from qweft.devices.noise.model import Channel, NoiseModel
-from qweft.devices.noise.native import NativeGate, Turn
+from qweft.devices.noise.native import NativeGate, Turn, native_gates
 
 MOST_QUBITS = 10
 """4^10 numbers of float64 are 8 MiB; a few such vectors are needed at a time, and 12 MiB of tables for each pair."""
@@ -184,3 +180,31 @@ def read_probabilities(qubits: int, model: NoiseModel) -> Read:
         return found.reshape(2**qubits, tokens)
 
     return read
+
+
+def noisy_expectations(
+    circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor, model: NoiseModel
+) -> torch.Tensor:
+    """What `expectation_values` gives, under the noise model and with its errors of reading out; without shots.
+
+    Args:
+        circuit: The circuit.
+        inputs: (..., circuit.inputs), in radians.
+        parameters: (circuit.parameters,), in radians.
+        model: The noise.
+
+    Returns:
+        (..., n), computed in float32 or better; differentiable in inputs and parameters.
+
+    Raises:
+        RefusedError: If there are too many qubits.
+    """
+    with exact_products(inputs.device):
+        dtype = circuit_dtype(inputs, parameters)
+        data = inputs.to(dtype).reshape(-1, circuit.inputs).t().unbind()
+        trained = parameters.to(dtype).unbind()
+        angles = [data[gate.index] if gate.source == "input" else trained[gate.index] for gate in circuit.gates]
+        gates = native_gates(tuple((gate.name, gate.wires) for gate in circuit.gates))
+        read = read_expectations(circuit.qubits, model)
+        values = simulate(circuit.qubits, gates, angles, inputs[..., 0].numel(), model, read)
+        return values.t().reshape(*inputs.shape[:-1], circuit.qubits)

@@ -14,16 +14,23 @@ import numpy as np
 
 from qweft.circuit.formats.origin import program
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.confusion import on_each_qubit
-from qweft.devices.device import Device, JobState, Limits, RemoteDevice
+from qweft.devices.device import (
+    Device,
+    DeviceError,
+    DeviceSettings,
+    JobState,
+    Limits,
+    RefusedError,
+    RemoteDevice,
+    UnavailableError,
+    require,
+)
 from qweft.devices.error_policy import Fate, Step, error_of, one_line
-from qweft.devices.errors import DeviceError, RefusedError, UnavailableError
-from qweft.devices.extras import require
 from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
 from qweft.devices.noise.model import NoiseModel
+from qweft.devices.outcomes import on_each_qubit
 from qweft.devices.provider import Entry, Provider
-from qweft.devices.settings import DeviceSettings
-from qweft.suggest import near
+from qweft.text import near
 
 SIMULATORS = ("single_amplitude", "partial_amplitude")
 """Simulators of the cloud that give amplitudes and no counts."""

@@ -12,16 +12,12 @@ import numpy as np
 
 from qweft.circuit.formats.pennylane import apply_gates
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.confusion import on_each_qubit
-from qweft.devices.device import Device, Limits
+from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits, RefusedError, require
 from qweft.devices.error_policy import Fate, Step, error_of, names_credential, one_line, settings_of_pennylane
-from qweft.devices.errors import DeviceError, RefusedError
-from qweft.devices.extras import require
-from qweft.devices.frequencies import Frequencies, from_counts
 from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
+from qweft.devices.outcomes import Frequencies, from_counts, on_each_qubit
 from qweft.devices.provider import Entry, Provider
-from qweft.devices.settings import DeviceSettings
-from qweft.suggest import near
+from qweft.text import near
 
 SIMULATORS = {"default.qubit": 1, "default.mixed": 2, "lightning.qubit": 1, "lightning.gpu": 1, "lightning.kokkos": 1}
 """Devices that take many circuits in one call; one of n qubits is 2^(n times this) numbers."""

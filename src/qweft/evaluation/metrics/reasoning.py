@@ -6,7 +6,7 @@ from typing import Any
 
 from qweft.data.conversation import Conversation
 from qweft.errors import QweftError
-from qweft.evaluation.answers import Answer
+from qweft.evaluation.generation import Answer
 from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.reasoning import Reasoned, judge_reasoning
 from qweft.evaluation.scores import Compared, compare_means

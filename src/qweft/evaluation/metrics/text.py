@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from qweft.data.conversation import Conversation
+from qweft.errors import require
 from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.scores import Array, Compared, compare_means, compare_statistics
-from qweft.extras import require
 
 EXTRA, WHAT = "metrics", "evaluation.metrics text"
 HAN_SHARE = 0.2

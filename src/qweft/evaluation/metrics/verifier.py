@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from qweft.data.conversation import Conversation
-from qweft.data.gym import Verifier, gym_task
+from qweft.data.embedded import Verifier, gym_task
 from qweft.errors import QweftError
-from qweft.evaluation.answers import Answer
-from qweft.evaluation.final_answer import marked_text
+from qweft.evaluation.generation import Answer
 from qweft.evaluation.metric import AnswerMetric, Both
-from qweft.evaluation.reasoning import take_apart
+from qweft.evaluation.reasoning import marked_text, take_apart
 from qweft.evaluation.scores import Compared, compare_means
 
 

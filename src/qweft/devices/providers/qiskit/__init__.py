@@ -5,14 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from qweft.devices.device import Device, RemoteDevice
-from qweft.devices.errors import DeviceError
-from qweft.devices.extras import require
+from qweft.devices.device import Device, DeviceError, DeviceSettings, RemoteDevice, require
 from qweft.devices.provider import Entry, Provider
 from qweft.devices.providers.qiskit.ibm import IBMDevice
 from qweft.devices.providers.qiskit.simulators import AerSimulatorDevice, FakeBackendDevice
-from qweft.devices.settings import DeviceSettings
-from qweft.suggest import near
+from qweft.text import near
 
 
 def fake_backends(what: str) -> dict[str, Any]:

@@ -11,14 +11,11 @@ from functools import cached_property
 from typing import Any
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import JobState, Limits, RemoteDevice
+from qweft.devices.device import DeviceError, JobState, Limits, RefusedError, RemoteDevice, UnavailableError, require
 from qweft.devices.error_policy import Fate, Step, error_of, one_line
-from qweft.devices.errors import DeviceError, RefusedError, UnavailableError
-from qweft.devices.extras import require
 from qweft.devices.providers.qiskit.simulators import Form, compile_for, values_of
 from qweft.internals.providers import instance_of
-from qweft.plural import many
-from qweft.suggest import near
+from qweft.text import many, near
 
 NO_ACCOUNT = (
     "there is no IBM Quantum account; set QISKIT_IBM_TOKEN, or save one with "

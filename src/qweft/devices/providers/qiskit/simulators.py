@@ -10,14 +10,11 @@ import numpy as np
 
 from qweft.circuit.formats.qiskit import template
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.confusion import on_each_qubit
-from qweft.devices.device import Limits
-from qweft.devices.errors import RefusedError
-from qweft.devices.extras import require
+from qweft.devices.device import DeviceSettings, Limits, RefusedError, require
 from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
 from qweft.devices.noise.model import NoiseModel
-from qweft.devices.settings import DeviceSettings
-from qweft.plural import many
+from qweft.devices.outcomes import on_each_qubit
+from qweft.text import many
 
 SEED = 0
 """Of the transpiler: the same circuit is compiled the same way in every process."""

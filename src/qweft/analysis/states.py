@@ -1,0 +1,184 @@
+"""States of circuits: entanglement, expressibility, and the variance of gradients (barren plateaus)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from qweft.adapter.functions.base import ANGLE_BOUND
+from qweft.circuit import Circuit, crz_ring_ansatz, expectation_values, final_states
+
+
+def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
+    """Q = 2 (1 - 1/n sum_k tr rho_k^2), rho_k the state of qubit k alone: 0 for a product state, 1 for GHZ.
+
+    Args:
+        states: (tokens, 2^n) amplitudes of norm 1; qubit 0 is the most significant bit.
+
+    Returns:
+        (tokens,), in [0, 1]; 0 for a single qubit.
+
+    Source: Meyer & Wallach, J. Math. Phys. 43, 4273 (2002), in the form of Brennen, Quantum Inf. Comput. 3, 619 (2003).
+    """
+    tokens, n = states.shape[0], states.shape[1].bit_length() - 1
+    purities = []
+    for qubit in range(n):
+        split = states.reshape(tokens, 2**qubit, 2, -1).transpose(1, 2).flatten(2)  # (tokens, 2, 2^(n - 1))
+        reduced = split @ split.mH
+        purities.append(reduced.abs().square().sum((1, 2)))
+    return (2 * (1 - torch.stack(purities, 1).mean(1))).clamp(0, 1)  # rounding alone leads out of it
+
+
+BINS = 75
+"""Bins of the histogram of fidelities, as in the source."""
+
+
+def fidelities(states: torch.Tensor) -> torch.Tensor:
+    """|<a|b>|^2 of all pairs of different rows.
+
+    Args:
+        states: (m, 2^n) amplitudes.
+
+    Returns:
+        (m (m - 1) / 2,).
+    """
+    one, other = torch.triu_indices(len(states), len(states), 1)
+    return (states.conj() @ states.T)[one, other].abs().square().clamp(max=1)
+
+
+def haar_log_shares(dimension: int, bins: int = BINS) -> torch.Tensor:
+    """Logarithm of the share of each bin [l, u) under Haar's density of fidelities.
+
+        P(F) = (N - 1) (1 - F)^(N - 2),   share = (1 - l)^(N - 1) - (1 - u)^(N - 1)
+
+    In logarithms, for at 10 qubits the last bin's share is below the smallest number of float64.
+    """
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+    below, above = torch.log1p(-edges[:-1]) * (dimension - 1), torch.log1p(-edges[1:]) * (dimension - 1)
+    return below + torch.log1p(-(above - below).exp())
+
+
+def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) -> float:
+    """KL(P || Haar) in nats, P the histogram of fidelities: 0 where states are spread as random ones are.
+
+        sum over bins of P_b ln(P_b / Haar_b);   (N - 1) ln(bins) where all states are one
+
+    A histogram of m independent pairs lies too high by about (occupied bins - 1) / (2 m) nats; pairs among few states
+    are not independent, and lie higher.
+
+    Args:
+        found: Fidelities.
+        dimension: N = 2^n.
+        bins: Equal bins over [0, 1].
+
+    Source: Sim, Johnson, Aspuru-Guzik, Adv. Quantum Technol. 2, 1900070 (2019), arXiv:1905.10876.
+    """
+    places = (found * bins).long().clamp(max=bins - 1)
+    shares = torch.bincount(places, minlength=bins).double() / len(found)
+    occupied = shares > 0
+    logs = shares[occupied].log() - haar_log_shares(dimension, bins)[occupied]
+    return max(float((shares[occupied] * logs).sum()), 0.0)
+
+
+def expressibility(states: torch.Tensor) -> float | None:
+    """`divergence_from_haar` of all pairs among states (m, 2^n); none with fewer than two."""
+    if len(states) < 2:
+        return None
+    return divergence_from_haar(fidelities(states), states.shape[1])
+
+
+@lru_cache(maxsize=16)
+def ansatz_expressibility(circuit: Circuit, states: int, seed: int = 0) -> float | None:
+    """The same of the circuit itself: angles uniform in (-pi, pi), inputs zero.
+
+    Args:
+        circuit: The circuit.
+        states: How many random angles; all pairs among them are taken.
+        seed: Of the angles; the global random state is left alone.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(states, circuit.parameters, dtype=torch.float64, generator=generator)
+    inputs = torch.zeros(states, circuit.inputs, dtype=torch.float64)
+    return expressibility(final_states(circuit, inputs, (2 * drawn - 1) * math.pi))
+
+
+BOUNDS = {"recorded": math.pi, "scaled": ANGLE_BOUND}
+"""Largest angle at the start, by the start's name."""
+
+
+@dataclass(frozen=True)
+class GradientVariance:
+    """Variances of d<Z_0>/d angle over random starts of one circuit.
+
+    Args:
+        first_rotation: Of the first trained RY on qubit 0.
+        first_phase: Of the first CRZ.
+        last_rotation: Of the last RY on qubit 0.
+        mean: Mean over all angles, those that <Z_0> does not depend on among them.
+    """
+
+    first_rotation: float
+    first_phase: float | None
+    last_rotation: float
+    mean: float
+
+
+def gradient_variance(circuit: Circuit, start: str, uploads: int, draws: int, seed: int = 0) -> GradientVariance:
+    """Var over draws of d<psi(c, t)|Z_0|psi(c, t)> / d t_j.
+
+    Angles t uniform in (-pi, pi) with the recorded start, in (-pi/4, pi/4) with the scaled one; inputs c standard
+    normal, with the scaled start over sqrt(uploads), as that start gives them.
+
+    Args:
+        circuit: The circuit.
+        start: "recorded" or "scaled".
+        uploads: How often the circuit uploads its input.
+        draws: Pairs of angles and inputs; the relative standard error of a variance is about sqrt(2 / draws), and more
+            where gradients have heavy tails.
+        seed: Of the draws; the global random state is left alone.
+
+    Source: McClean et al., Nat. Commun. 9, 4812 (2018), for the question; Cerezo et al., Nat. Commun. 12, 1791 (2021),
+    for a cost on one qubit and its dependence on depth.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(draws, circuit.parameters, dtype=torch.float64, generator=generator)
+    angles = (2 * drawn - 1) * BOUNDS[start]
+    inputs = torch.randn(draws, 1, circuit.inputs, dtype=torch.float64, generator=generator)
+    if start == "scaled":
+        inputs = inputs * uploads**-0.5
+    gradients = torch.empty(draws, circuit.parameters, dtype=torch.float64)
+    for draw, (c, t) in enumerate(zip(inputs, angles, strict=True)):
+        leaf = t.clone().requires_grad_()
+        gradients[draw] = torch.autograd.grad(expectation_values(circuit, c, leaf)[0, 0], leaf)[0]
+    variances = gradients.var(0)
+    rotations, phases = _places(circuit)
+    return GradientVariance(
+        first_rotation=float(variances[rotations[0]]),
+        first_phase=float(variances[phases[0]]) if phases else None,
+        last_rotation=float(variances[rotations[-1]]),
+        mean=float(variances.mean()),
+    )
+
+
+def _places(circuit: Circuit) -> tuple[list[int], list[int]]:
+    """The angles of trained RY gates on qubit 0, and those of CRZ gates, in the order of the circuit."""
+    trained = [gate for gate in circuit.gates if gate.source == "parameter"]
+    return (
+        [gate.index for gate in trained if gate.name == "ry" and gate.wires == (0,)],
+        [gate.index for gate in trained if gate.name == "crz"],
+    )
+
+
+def decay(qubits: Sequence[int], variances: Sequence[float]) -> float:
+    """The factor by which a variance changes for each qubit more: exp of the slope of ln variance against qubits."""
+    xs = torch.tensor(qubits, dtype=torch.float64)
+    ys = torch.tensor(variances, dtype=torch.float64).log()
+    xs, ys = xs - xs.mean(), ys - ys.mean()
+    return math.exp(float((xs * ys).sum() / xs.square().sum()))
+
+
+def ansatz_variance(qubits: int, layers: int, start: str, draws: int) -> GradientVariance:
+    """`gradient_variance` of the method's circuit, its input uploaded before every layer."""
+    return gradient_variance(crz_ring_ansatz(qubits, layers), start, layers, draws)

@@ -1,0 +1,191 @@
+"""Who answers: the base model, and adapters on it, over one copy of its weights."""
+
+import copy
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from torch import nn
+
+from qweft.adapter.folder import read_config
+from qweft.chat.answering import Answering, Sampler
+from qweft.chat.config import ChatConfig
+from qweft.chat.dialogue import Dialogue
+from qweft.data.conversation import Message
+from qweft.data.template import render, with_template
+from qweft.errors import QweftError
+from qweft.evaluation.saved import check_folder, model_of, put_on, run_config
+from qweft.internals.torch import version
+from qweft.models.load import LoadedModel, load_model
+from qweft.models.resolve import resolve
+from qweft.text import many
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class ChatModel:
+    """One that answers.
+
+    Args:
+        name: What it is called: base, or the adapter's folder in short.
+        model: The bare base model, or a `PeftModel` of it, in evaluation mode.
+    """
+
+    name: str
+    model: Any
+
+
+@dataclass(frozen=True)
+class ChatModels:
+    """Those that answer, with what they share.
+
+    Args:
+        all: The adapter's first, then the one beside it, if any.
+        tokenizer: The tokenizer, with the template of the adapter's run where that had its own.
+        origin: Where the base model came from.
+        context: How many tokens the model takes; none where it names no limit.
+    """
+
+    all: tuple[ChatModel, ...]
+    tokenizer: Any
+    origin: str
+    context: int | None
+
+    @property
+    def names(self) -> list[str]:
+        """What they are called."""
+        return [voice.name for voice in self.all]
+
+    def ask(self, dialogue: Dialogue, question: str, config: ChatConfig) -> list[Answering]:
+        """An answer of each, to be iterated over one after the other.
+
+        All draw from the same random numbers, so that two answers differ by the weights alone.
+
+        Raises:
+            QweftError: If the question alone is longer than what the model takes, or the chat template refuses it.
+        """
+        found = []
+        for number, voice in enumerate(self.all):
+            prompt, left_out = self._prompt(dialogue, number, question, config.max_new_tokens)
+            room = None if self.context is None else self.context - len(prompt)
+            sampler = Sampler(config.temperature, config.top_p, config.seed + dialogue.asked)
+            found.append(Answering(voice.model, self.tokenizer, prompt, sampler, config.max_new_tokens, room, left_out))
+        return found
+
+    def _prompt(self, dialogue: Dialogue, voice: int, question: str, wanted: int) -> tuple[list[int], int]:
+        """The tokens that a voice is shown, and how many of the oldest turns are not among them."""
+        # Room for the answer is kept where it can be; an answer that may be long does not cost the whole conversation.
+        most = None if self.context is None else self.context - min(wanted, self.context // 2)
+        for left_out in range(len(dialogue.turns) + 1):
+            messages = [*dialogue.messages(voice, left_out), Message("user", question)]
+            text = render(messages, self.tokenizer, answer_next=True)
+            ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+            if most is None or len(ids) <= most:
+                return ids, left_out
+        if self.context is not None and len(ids) >= self.context:
+            raise QweftError(
+                f"the question is {many(len(ids), 'token')} long with what the chat template adds, and the model takes "
+                f"{self.context:,}; ask a shorter one"
+            )
+        return ids, len(dialogue.turns)
+
+
+def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any]) -> ChatModels:
+    """Load the base model once, with the adapter on it, and whoever stands beside it.
+
+    Args:
+        adapter: The adapter's folder.
+        config: Who stands beside it.
+        overrides: Keys of the section model that differ from the run that trained the adapter.
+
+    Raises:
+        QweftError: If a folder holds no adapter or one of another base model, or a model cannot be had.
+    """
+    check_folder(adapter)
+    model = model_of(adapter, overrides)
+    if model.device == "meta":
+        raise QweftError("--model.device meta has shapes and no numbers, so it cannot answer; give auto, cpu or cuda")
+    beside = None if config.beside in (None, BASE) else Path(config.beside or "")
+    folders = [adapter] if beside is None else [adapter, beside]
+    if beside is not None:
+        _check_beside(adapter, beside, overrides)
+    for folder in folders:
+        _check_kind(folder)
+    loaded = load_model(model)
+    trees = [loaded.model, *(_same_weights(loaded.model) for _ in range(1 if config.beside else 0))]
+    found = [
+        ChatModel(name, _put_on(loaded, tree, folder, alone=len(trees) == 1))
+        for name, tree, folder in zip(_names(folders), trees, folders, strict=False)
+    ]
+    if config.beside == BASE:
+        found.append(ChatModel(BASE, trees[1]))
+    context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
+    # the adapter knows the template that it learned with; whoever stands beside it is asked in the same words
+    tokenizer = with_template(loaded.tokenizer, run_config(adapter).get("data", {}).get("template"))
+    return ChatModels(tuple(found), tokenizer, loaded.source.origin, context)
+
+
+def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> None:
+    """See that the other adapter is one of the same base model."""
+    if not beside.is_dir():
+        raise QweftError(f"--beside {beside}: no such folder; give base, or the folder of another adapter")
+    check_folder(beside)
+    if beside.resolve() == adapter.resolve():
+        raise QweftError(f"--beside {beside} is the adapter itself; give base, or the folder of another one")
+    if "name" in overrides.get("model", {}):
+        return  # the user says which model; an adapter that does not fit does not load
+    here, there = (model_of(folder, overrides) for folder in (adapter, beside))
+    if here.name != there.name and resolve(here).location != resolve(there).location:
+        raise QweftError(
+            f"--beside {beside} is an adapter of {there.name}, and {adapter} one of {here.name}; both must be of one "
+            "base model, which --model.name names where the two names mean the same"
+        )
+
+
+def _check_kind(folder: Path) -> None:
+    """Virtual tokens stand before every call of a model, so before every single token of an answer."""
+    config = read_config(folder)
+    if config.is_prompt_learning:
+        method = getattr(config.peft_type, "value", config.peft_type)
+        raise QweftError(f"{folder}: PEFT's method {method} puts virtual tokens before the text; chat knows no such")
+
+
+def _same_weights(model: nn.Module) -> nn.Module:
+    """A second tree of modules over the same tensors.
+
+    An adapter changes the tree and leaves the weights alone. So adapters of different methods, which PEFT does not put
+    on one model, stand beside each other, none is switched on and off, and the weights are in memory once.
+    """
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    return copy.deepcopy(model, shared)
+
+
+def _put_on(loaded: LoadedModel, tree: nn.Module, folder: Path, alone: bool) -> PeftModel:
+    """The tree with the adapter on it.
+
+    Raises:
+        QweftError: If it does not load, or has changed the weights that another voice speaks with.
+    """
+    weights = list(tree.parameters())
+    before = [(tensor.data_ptr(), version(tensor)) for tensor in weights]
+    adapted: PeftModel = put_on(LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device), folder)
+    if not alone and before != [(tensor.data_ptr(), version(tensor)) for tensor in weights]:
+        raise QweftError(
+            f"{folder}: this adapter changes the base model's own weights when it loads, so nothing can answer beside "
+            "it; leave --beside out"
+        )
+    return adapted
+
+
+def _names(folders: list[Path]) -> list[str]:
+    """The folders in short: as `qweft compare` and `qweft train` write them, the last part is adapter for all."""
+    found = []
+    for folder in folders:
+        path = folder.resolve()
+        found.append(path.parent.name if path.name == "adapter" else path.name)
+    if len(set(found)) < len(found) or BASE in found:
+        return [str(folder) for folder in folders]
+    return found

@@ -1,0 +1,287 @@
+"""PyTorch paths: small matrices between two uploads, or rotations over the halves of the register."""
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from qweft.circuit.alternating import basis_signs
+from qweft.circuit.precision import constant, exact_products
+
+HALVES_CHUNK = 2**16
+"""Amplitudes that are worked on at a time on a CPU: 512 KiB of complex64."""
+
+Halves = tuple[torch.Tensor, torch.Tensor]
+
+
+@lru_cache(maxsize=16)
+def basis_signs_of(qubits: int) -> torch.Tensor:
+    """`basis_signs`, one tensor a number of qubits."""
+    return basis_signs(qubits)
+
+
+@lru_cache(maxsize=16)
+def eigenbasis(qubits: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """W of n qubits, (2^n, 2^n): its columns are the eigenvectors of Y on every qubit."""
+    one = torch.tensor([[1, 1], [1j, -1j]], dtype=torch.complex128, device="cpu") / 2**0.5
+    matrix = torch.ones(1, 1, dtype=torch.complex128, device="cpu")
+    for _ in range(qubits):
+        matrix = torch.kron(matrix, one)
+    with torch.inference_mode(False):
+        return matrix.to(device=device, dtype=dtype)
+
+
+@lru_cache(maxsize=16)
+def _generators(qubits: int) -> torch.Tensor:
+    """(n, 2^n, 2^n): dRY/d angle = 1/2 J RY, with J = [0 -1; 1 0] on one qubit."""
+    turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64, device="cpu")
+    found = torch.zeros(qubits, 2**qubits, 2**qubits, dtype=torch.float64, device="cpu")
+    for q in range(qubits):
+        before, after = (torch.eye(2**k, dtype=torch.float64, device="cpu") for k in (q, qubits - 1 - q))
+        found[q] = torch.kron(torch.kron(before, turn), after)
+    return found
+
+
+def rotation_matrices(angles: torch.Tensor) -> torch.Tensor:
+    """(..., n) angles to the (..., 2^n, 2^n) products of RY on all qubits; (..., 1, 1) for n = 0."""
+    cos, sin = (angles / 2).cos(), (angles / 2).sin()
+    small = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)  # (..., n, 2, 2)
+    matrix = angles.new_ones(*angles.shape[:-1], 1, 1)
+    for qubit in range(angles.shape[-1]):
+        factor = small[..., qubit, :, :]
+        matrix = matrix[..., :, None, :, None] * factor[..., None, :, None, :]
+        matrix = matrix.flatten(-4, -3).flatten(-2, -1)
+    return matrix
+
+
+def _turns(angles: torch.Tensor) -> torch.Tensor:
+    """(n, tokens) angles to the (n, 2, tokens) phases exp(-+i angle / 2)."""
+    half = angles / 2
+    up = torch.complex(half.cos(), half.sin())
+    return torch.stack([up.conj().resolve_conj(), up], 1)
+
+
+def upload_phases(inputs: torch.Tensor, trained: torch.Tensor | None = None) -> torch.Tensor:
+    """exp(-i/2 sum_q s_q (x_q + t_q)), (2^n, tokens), for inputs (n, tokens) and trained parts (n, 1).
+
+    The two parts are added as phases: their sum as a number would round a small trained part on a large input.
+    """
+    turns = _turns(inputs) if trained is None else _turns(inputs) * _turns(trained)
+    phases = turns[0]
+    for qubit in range(1, inputs.shape[0]):
+        phases = (phases[:, None] * turns[qubit][None]).flatten(0, 1)
+    return phases
+
+
+def _apply(halves: Halves, state: torch.Tensor) -> torch.Tensor:
+    """(A (x) B) psi for psi (2^n, tokens), whatever mixture of real and complex they are."""
+    left, right = halves
+    pairs = state.is_complex() and not left.is_complex()
+    numbers = torch.view_as_real(state) if pairs else state
+    rows, columns = left.shape[0], right.shape[0]
+    turned = left @ numbers.reshape(rows, -1)
+    turned = torch.bmm(right.expand(rows, columns, columns), turned.view(rows, columns, -1))
+    return torch.view_as_complex(turned.view(numbers.shape)) if pairs else turned.view(state.shape)
+
+
+class _Circuit:
+    """The blocks of one call: matrices and phases of the trained angles, and how to run through them."""
+
+    def __init__(self, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]):
+        n = rotations.shape[1]
+        self.qubits, self.left, self.uploads = n, n // 2, uploads
+        kind = torch.complex128 if rotations.dtype == torch.float64 else torch.complex64
+        self.rotations = rotations
+        left, right = rotation_matrices(rotations[:, : self.left]), rotation_matrices(rotations[:, self.left :])
+        self.halves: list[Halves] = list(zip(left, right, strict=True))
+        self.phases = torch.complex(diagonals.cos(), diagonals.sin())[..., None]
+        basis = [eigenbasis(size, kind, rotations.device) for size in (self.left, n - self.left)]
+        self.into_z: Halves = (basis[0], basis[1])
+        self.into_y: Halves = (basis[0].mH.resolve_conj(), basis[1].mH.resolve_conj())
+
+    def _uploaded(self, inputs: torch.Tensor, block: int) -> torch.Tensor:
+        return upload_phases(inputs, self.rotations[block, :, None])
+
+    def run(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The last state, (2^n, tokens); inputs (n, tokens)."""
+        state = torch.zeros(2**self.qubits, inputs.shape[1], dtype=self.phases.dtype, device=inputs.device)
+        state[0] = 1
+        for block, uploads in enumerate(self.uploads):
+            if block:
+                state = self.phases[block - 1] * state
+            if uploads:
+                state = _apply(self.into_z, self._uploaded(inputs, block) * _apply(self.into_y, state))
+            else:
+                state = _apply(self.halves[block], state)
+        return state
+
+    def undo_rotation(
+        self, block: int, inputs: torch.Tensor, state: torch.Tensor, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """dL/d angle, (n, tokens) or for a block without upload (n, 1), and the state and gradient before the block."""
+        if self.uploads[block]:
+            phases = self._uploaded(inputs, block).conj()
+            state, gradient = _apply(self.into_y, state), _apply(self.into_y, gradient)
+            signs = constant(basis_signs_of(self.qubits), inputs)
+            angles = signs.t() @ (state.conj() * gradient).imag / -2
+            return angles, _apply(self.into_z, phases * state), _apply(self.into_z, phases * gradient)
+        angles = self._shared_angles(state, gradient)
+        back = self.halves[block][0].t(), self.halves[block][1].t()
+        return angles, _apply(back, state), _apply(back, gradient)
+
+    def _shared_angles(self, state: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """1/2 sum J_ij Re(g_i conj psi_j), the other half of the register and the tokens summed over."""
+        rows, columns = 2**self.left, 2 ** (self.qubits - self.left)
+        psi, g = torch.view_as_real(state), torch.view_as_real(gradient)
+        left = g.reshape(rows, -1) @ psi.reshape(rows, -1).t()
+        right = torch.bmm(g.reshape(rows, columns, -1), psi.reshape(rows, columns, -1).mT).sum(0)
+        parts = [
+            (constant(_generators(size), matrix) * matrix).sum((1, 2)) / 2
+            for size, matrix in ((self.left, left), (self.qubits - self.left, right))
+        ]
+        return torch.cat(parts)[:, None]
+
+
+def values_of(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """Expectations (tokens, n) without a graph, chunk by chunk of tokens."""
+    signs = constant(basis_signs_of(inputs.shape[1]), inputs)
+    values = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+    with exact_products(inputs.device):
+        circuit = _Circuit(rotations, diagonals, uploads)
+        for part in chunks(inputs, HALVES_CHUNK):
+            state = circuit.run(inputs[part].t())
+            values[part] = torch.view_as_real(state).square().sum(-1).t() @ signs
+    return values
+
+
+def gradients_of(
+    gradient: torch.Tensor,
+    inputs: torch.Tensor,
+    rotations: torch.Tensor,
+    diagonals: torch.Tensor,
+    uploads: tuple[bool, ...],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
+    signs = constant(basis_signs_of(inputs.shape[1]), inputs)
+    to_inputs = torch.zeros_like(inputs, memory_format=torch.contiguous_format)
+    to_rotations, to_diagonals = torch.zeros_like(rotations), torch.zeros_like(diagonals)
+    with exact_products(inputs.device):
+        circuit = _Circuit(rotations, diagonals, uploads)
+        for part in chunks(inputs, HALVES_CHUNK):
+            columns = inputs[part].t()
+            state = circuit.run(columns)
+            outer = 2 * (signs @ gradient[part].t()) * state
+            for block in range(len(uploads) - 1, -1, -1):
+                angles, state, outer = circuit.undo_rotation(block, columns, state, outer)
+                to_rotations[block] += angles.sum(1)
+                if uploads[block]:
+                    to_inputs[part] += angles.t()
+                if block:
+                    to_diagonals[block - 1] += (state.conj() * outer).imag.sum(1)
+                    back = circuit.phases[block - 1].conj()
+                    state, outer = back * state, back * outer
+    return to_inputs, to_rotations, to_diagonals
+
+
+def chunks(inputs: torch.Tensor, amplitudes: int) -> list[slice]:
+    """Parts of the tokens: on a CPU as many as fit a cache, elsewhere large enough to fill the device."""
+    tokens, qubits = inputs.shape
+    step = max(1, amplitudes >> qubits) if inputs.device.type == "cpu" else max(1, 2**24 >> qubits)
+    return [slice(start, min(start + step, tokens)) for start in range(0, tokens, step)]
+
+
+SEGMENTS_CHUNK = 2**17
+"""Amplitudes that are worked on at a time on a CPU: 1 MiB of complex64, so that a chunk's states stay in cache."""
+
+
+def segment_length(uploads: tuple[bool, ...]) -> int | None:
+    """Rotation blocks from one upload to the next, or none where uploads are uneven (this path then does not serve)."""
+    places = [block for block, here in enumerate(uploads) if here]
+    gaps = {after - before for before, after in zip(places, [*places[1:], len(uploads) - 1], strict=True)}
+    # the last segment ends with the last block; a circuit that is all upload has no segment
+    return gaps.pop() if places[:1] == [0] and len(gaps) == 1 and len(uploads) > 1 else None
+
+
+def segment_matrices(rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]) -> torch.Tensor:
+    """The matrices A_l, (L, 2^n, 2^n) complex, differentiable in the angles; built for all layers at once."""
+    length, size = segment_length(uploads), diagonals.shape[-1]
+    assert length is not None
+    kind = torch.complex128 if rotations.dtype == torch.float64 else torch.complex64
+    basis = eigenbasis(rotations.shape[-1], kind, rotations.device)
+    turns = rotation_matrices(rotations)
+    phases = torch.complex(diagonals.cos(), diagonals.sin()).unflatten(0, (-1, length))[..., None]
+    # RY gates commute, so an upload's trained part may stand after it (the first) or before it (the others)
+    first = _real_times_complex(turns[:1], basis[None])
+    count = phases.shape[0]
+    product = torch.cat([first, basis.expand(count - 1, size, size)])
+    inner = turns[1:].unflatten(0, (-1, length))
+    for step in range(length):
+        product = _real_times_complex(inner[:, step], phases[:, step] * product)
+    if count == 1:
+        return product
+    return torch.cat([torch.bmm(basis.mH.expand(count - 1, size, size), product[:-1]), product[-1:]])
+
+
+def _real_times_complex(real: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Two real products side by side: half of the multiplications of a complex one."""
+    count, size, _ = matrix.shape
+    pairs = torch.view_as_real(matrix.resolve_conj().contiguous()).reshape(count, size, 2 * size)
+    return torch.view_as_complex(torch.bmm(real, pairs).view(count, size, size, 2))
+
+
+class SegmentExpectation(torch.autograd.Function):
+    """Expectations of Z from uploaded inputs and segment matrices; the backward computes the states again.
+
+    inputs (tokens, n) real and matrices (L, 2^n, 2^n) complex give (tokens, n). Nothing that grows with tokens times
+    2^n is kept between forward and backward.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+        """Expectations, chunk by chunk of tokens."""
+        ctx.save_for_backward(inputs, matrices)
+        signs = constant(basis_signs_of(inputs.shape[1]), inputs)
+        values = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+        with exact_products(inputs.device):
+            for part in chunks(inputs, SEGMENTS_CHUNK):
+                _, state, _ = _states(inputs[part].t(), matrices)
+                values[part] = torch.view_as_real(state).square().sum(-1).t() @ signs
+        return values
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradients to inputs and matrices: with G the gradient of a state, dL/dx = -1/2 s^T Im(conj(phi) G)."""
+        inputs, matrices = ctx.saved_tensors
+        (gradient,) = gradients
+        signs = constant(basis_signs_of(inputs.shape[1]), inputs)
+        to_inputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+        to_matrices = torch.zeros_like(matrices)
+        adjoint = matrices.mH
+        with exact_products(inputs.device):
+            for part in chunks(inputs, SEGMENTS_CHUNK):
+                before, state, phases = _states(inputs[part].t(), matrices)
+                current = 2 * (signs @ gradient[part].t()) * state
+                turned = torch.zeros_like(current.real)
+                for layer in range(matrices.shape[0] - 1, -1, -1):
+                    to_matrices[layer].addmm_(current, before[layer].mH)
+                    current = adjoint[layer] @ current
+                    turned += (before[layer].conj() * current).imag
+                    if layer:
+                        current = phases.conj() * current
+                to_inputs[part] = turned.t() @ signs / -2
+        return to_inputs, to_matrices
+
+
+def _states(inputs: torch.Tensor, matrices: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    """The state before each matrix, the last state, and the upload's phases; inputs (n, tokens)."""
+    phases = upload_phases(inputs)
+    start = eigenbasis(inputs.shape[0], matrices.dtype, matrices.device)[0].conj()[:, None]  # W^+ |0...0>
+    before = [phases * start]
+    state = matrices[0] @ before[0]
+    for layer in range(1, matrices.shape[0]):
+        before.append(phases * state)
+        state = matrices[layer] @ before[layer]
+    return before, state, phases

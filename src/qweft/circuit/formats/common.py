@@ -1,0 +1,113 @@
+"""What all formats share: the heading of a text, and the angles of gates as numbers or names."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import torch
+
+from qweft.circuit.description import Circuit
+from qweft.circuit.drawing import angle
+from qweft.errors import QweftError
+
+
+def heading(circuit: Circuit, about: str = "") -> str:
+    """Comment lines, each with its newline, in the form that OpenQASM and OriginIR share.
+
+    Args:
+        circuit: The circuit.
+        about: Where it is from, as a line of its own.
+    """
+    # a comment ends with its line, and names of folders and tokens may hold what ends one
+    line = "".join(letter if letter.isprintable() else " " for letter in about)
+    return (
+        f"// A quantum circuit written by qweft{_version()}. Qubits: {circuit.qubits}, gates: {len(circuit.gates)}.\n"
+        "// All qubits start in |0>; the output z_i is the expectation of Z on q[i]. Angles are in radians.\n"
+        "// q[0] is the most significant bit of the number of a basis state.\n" + (f"// {line}\n" if line else "")
+    )
+
+
+def _version() -> str:
+    """The version of this package, after a space; empty where it runs without being installed."""
+    try:
+        return f" {version('qweft')}"
+    except PackageNotFoundError:
+        return ""
+
+
+Numbers = torch.Tensor | np.ndarray | Sequence[float]
+"""A row of angles in radians."""
+Gates = Sequence[tuple[str, tuple[int, ...]]]
+"""(name, wires) in the order in which they act; names of `qweft.circuit.gates.GATES`, the control first."""
+
+
+def given_numbers(
+    circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Both rows in float64, or none where a row is not given; a row of length zero counts as given.
+
+    Raises:
+        QweftError: If a row has not the length that the circuit takes, or an entry is no finite number.
+    """
+    return _row("inputs", inputs, circuit.inputs), _row("parameters", parameters, circuit.parameters)
+
+
+def numbers_of_gates(circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, language: str) -> list[str]:
+    """Every gate's angle written out, for a language that knows no parameters.
+
+    Args:
+        circuit: The circuit.
+        inputs: (circuit.inputs,), in radians.
+        parameters: (circuit.parameters,), in radians.
+        language: Names it in the error.
+
+    Raises:
+        QweftError: If a row is missing that the circuit needs, or does not fit.
+    """
+    rows = dict(zip(("inputs", "parameters"), given_numbers(circuit, inputs, parameters), strict=True))
+    missing = [name for name, row in rows.items() if row is None]
+    if missing:
+        raise QweftError(
+            f"{language} has no parameters, so it needs a number for every angle, and {' and '.join(missing)} were not "
+            "given; give them, or take OpenQASM 3"
+        )
+    return texts_of_gates(circuit, rows["inputs"], rows["parameters"])
+
+
+def texts_of_gates(circuit: Circuit, inputs: np.ndarray | None, parameters: np.ndarray | None) -> list[str]:
+    """For every gate its number, or the name (c0 or t0) of what feeds its angle where there is no number."""
+    found = []
+    for gate in circuit.gates:
+        row = inputs if gate.source == "input" else parameters
+        found.append(angle(gate) if row is None else number(row[gate.index]))
+    return found
+
+
+def number(value: float) -> str:
+    """The shortest decimal that reads back as the same float64, always with a point.
+
+    OpenQASM 2's grammar knows no number with an exponent and without a point: 1e-17 is written 1.0e-17. A number too
+    small for full precision (below 2.3e-308) is written as zero, since pyqpanda3 refuses it.
+    """
+    value = 0.0 if abs(value) < sys.float_info.min else float(value)
+    digits, e, exponent = repr(value).partition("e")
+    return (digits if "." in digits else f"{digits}.0") + e + exponent
+
+
+def _row(name: str, values: Numbers | None, length: int) -> np.ndarray | None:
+    """The values in float64, their length and every entry checked."""
+    if values is None:
+        return np.zeros(0) if length == 0 else None
+    if isinstance(values, torch.Tensor):
+        values = values.detach().double().cpu().numpy()
+    row = np.asarray(values, np.float64)
+    if row.shape != (length,):
+        raise QweftError(
+            f"{name} are of shape {row.shape}, and one circuit takes {length} numbers of shape ({length},)"
+            + ("; give one token at a time" if row.ndim > 1 else "")
+        )
+    wrong = np.flatnonzero(~np.isfinite(row))
+    if len(wrong):
+        raise QweftError(f"{name}[{wrong[0]}] is {row[wrong[0]]}; an angle is a finite number")
+    return row

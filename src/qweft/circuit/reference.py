@@ -1,0 +1,95 @@
+"""The reference: every gate by itself, as written. Every fast path is held equal to it."""
+
+import torch
+
+from qweft.circuit.description import Circuit
+from qweft.circuit.gates import GATES, Matrix
+
+
+def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    """|psi> = (last gate) ... (first gate) |0...0>, one gate after the other.
+
+    Args:
+        circuit: The circuit.
+        inputs: (tokens, circuit.inputs), float32 or float64.
+        parameters: (circuit.parameters,) for all tokens, or (tokens, circuit.parameters), same type.
+
+    Returns:
+        (tokens, 2^n) amplitudes in the complex type of that precision; qubit 0 is the most significant bit.
+    """
+    tokens, n = inputs.shape[0], circuit.qubits
+    dtype = torch.complex128 if inputs.dtype == torch.float64 else torch.complex64
+    start = torch.zeros(tokens, 2**n, dtype=dtype, device=inputs.device)
+    start[:, 0] = 1
+    state = start.reshape(tokens, *[2] * n)
+    angles = parameters.expand(tokens, circuit.parameters)
+    for gate in circuit.gates:
+        source = (inputs if gate.source == "input" else angles)[:, gate.index]
+        kind = GATES[gate.name]
+        matrix = kind.matrix(source.reshape(tokens, *[1] * (n - kind.wires)))
+        state = _acted_on(state, matrix, tuple(wire + 1 for wire in gate.wires), kind.controls)
+    return state.reshape(tokens, 2**n)
+
+
+def _acted_on(state: torch.Tensor, matrix: Matrix, axes: tuple[int, ...], controls: int) -> torch.Tensor:
+    """The state after a matrix on the last of these axes, where the first ones control it.
+
+    Args:
+        state: (tokens, 2, ..., 2).
+        matrix: Entries that broadcast against the state without the axes.
+        axes: Of the gate's wires.
+        controls: How many of them.
+    """
+    if controls:
+        rest, active = state.unbind(axes[0])
+        return torch.stack([rest, _acted_on(active, matrix, _without_first(axes), controls - 1)], axes[0])
+    parts = _split(state, axes)
+    rows = []
+    for row in matrix:
+        terms = [entry * part for entry, part in zip(row, parts, strict=True) if entry is not None]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        rows.append(total)
+    return _joined(rows, axes)
+
+
+def _split(state: torch.Tensor, axes: tuple[int, ...]) -> list[torch.Tensor]:
+    """The state at each value of the axes' bits, the first axis the most significant."""
+    if not axes:
+        return [state]
+    return [part for half in state.unbind(axes[0]) for part in _split(half, _without_first(axes))]
+
+
+def _joined(parts: list[torch.Tensor], axes: tuple[int, ...]) -> torch.Tensor:
+    """The inverse of `_split`."""
+    if not axes:
+        return parts[0]
+    half, inner = len(parts) // 2, _without_first(axes)
+    return torch.stack([_joined(parts[:half], inner), _joined(parts[half:], inner)], axes[0])
+
+
+def _without_first(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The other axes, as they are numbered when the first is gone."""
+    return tuple(axis - (axis > axes[0]) for axis in axes[1:])
+
+
+def gate_by_gate(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    """Expectation of Z on each qubit, one gate after the other.
+
+    Args:
+        circuit: The circuit.
+        inputs: (tokens, circuit.inputs), float32 or float64.
+        parameters: (circuit.parameters,), same type.
+
+    Returns:
+        (tokens, circuit.qubits), each entry in [-1, 1].
+    """
+    tokens, n = inputs.shape[0], circuit.qubits
+    state = final_states(circuit, inputs, parameters).reshape(tokens, *[2] * n)
+    probabilities = state.real.square() + state.imag.square()
+    values = []
+    for qubit in range(n):
+        zero, one = probabilities.unbind(qubit + 1)
+        values.append((zero - one).reshape(tokens, -1).sum(1))
+    return torch.stack(values, 1)

@@ -1,0 +1,95 @@
+"""What a layer's circuit is given, and what it makes of it, for every token of a text."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qweft.circuit import Circuit, expectation_values
+from qweft.errors import QweftError
+from qweft.evaluation.loss import judged
+from qweft.evaluation.on_device import circuit_layers
+from qweft.evaluation.saved import put_on
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
+from qweft.text import many
+
+
+@dataclass(frozen=True)
+class TokenValues:
+    """One token at the circuit of a layer.
+
+    Args:
+        place: Its number in the text, from 0.
+        id: Its number in the vocabulary.
+        text: Its text.
+        c: The circuit's inputs, in radians.
+        q: The circuit's expectation values for these inputs, exact, computed in float64.
+    """
+
+    place: int
+    id: int
+    text: str
+    c: tuple[float, ...]
+    q: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON holds it."""
+        return asdict(self)
+
+
+def token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> list[TokenValues]:
+    """Run a text through the base model with the adapter, and note what one circuit is given.
+
+    The text is taken as it stands, with the special tokens that the tokenizer puts around a text by itself.
+
+    Args:
+        adapter: Its folder.
+        model: The base model.
+        layer: The layer's name.
+        text: The text.
+
+    Raises:
+        QweftError: If the model cannot be had, the text has no token or more than the model takes, or the layer does
+            not see one row for each token.
+    """
+    if model.device == "meta":
+        raise QweftError("--model.device meta has shapes and no numbers; --tokens needs auto, cpu or cuda")
+    loaded = load_model(model)
+    ids = _ids(loaded, text)
+    adapted = put_on(loaded, adapter)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def note(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+        rows = c.detach().reshape(-1, circuit.inputs).cpu().double()
+        values = expectation_values(circuit, rows, angles.detach().cpu().double())
+        seen.append((rows, values))
+        return values.to(c).reshape(*c.shape[:-1], circuit.qubits)
+
+    circuit_layers(adapted)[layer].measured_by = note
+    with judged(adapted):
+        adapted(input_ids=torch.tensor([ids], device=loaded.device))
+    rows = sum(len(c) for c, _ in seen)
+    if rows != len(ids):
+        raise QweftError(
+            f"--tokens: layer {layer} was given {many(rows, 'row')} for the {many(len(ids), 'token')} of the text; "
+            "choose a layer that every token passes once"
+        )
+    inputs, values = (torch.cat(list(each)).tolist() for each in zip(*seen, strict=True))
+    return [
+        TokenValues(place, token, loaded.tokenizer.decode([token]), tuple(inputs[place]), tuple(values[place]))
+        for place, token in enumerate(ids)
+    ]
+
+
+def _ids(loaded: Any, text: str) -> list[int]:
+    ids: list[int] = loaded.tokenizer(text).input_ids
+    if not ids:
+        raise QweftError("--tokens: the text has no token; give a few words")
+    most = getattr(loaded.model.config, "max_position_embeddings", None)
+    if most is not None and len(ids) > most:
+        raise QweftError(
+            f"--tokens: the text has {many(len(ids), 'token')}, and the model takes {most:,}; give a shorter one"
+        )
+    return ids

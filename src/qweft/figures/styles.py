@@ -1,0 +1,91 @@
+"""The style of each method in every figure: a colour, a dash and a marker."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+COLOURS = ("#0072B2", "#E8471C", "#15A068", "#B95F8F", "#9C8F2C", "#2594F1")
+"""Near Okabe and Ito's, moved apart until they are told apart with any colour vision and seen on white."""
+
+DASHES = ((), (6, 2.5), (6, 2, 1.5, 2), (1.5, 1.8), (4, 1.5, 1, 1.5, 1, 1.5), (9, 2.5))
+"""Lengths of dashes and gaps, in line widths; none is a solid line."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""As matplotlib calls them."""
+
+SHAPES = {
+    "o": '<circle cx="20" cy="8" r="4.5"/>',
+    "s": '<path d="M16 4h8v8h-8z"/>',
+    "^": '<path d="M20 2.5l5 9.5h-10z"/>',
+    "D": '<path d="M20 2l6 6-6 6-6-6z"/>',
+    "v": '<path d="M20 13.5l5-9.5h-10z"/>',
+    "P": '<path d="M18 2.5h4v3.5h3.5v4h-3.5v3.5h-4v-3.5h-3.5v-4h3.5z"/>',
+    "X": '<path d="M16 2l4 3.2L24 2l2 2-3.2 4L26 12l-2 2-4-3.2L16 14l-2-2 3.2-4L14 4z"/>',
+}
+"""The markers as SVG, around (20, 8)."""
+
+INK = "#222324"
+"""Everything in a figure that is not a series; on a page it becomes the colour of the text."""
+
+PAPER = "#FDFEFE"
+"""What is empty inside; on a page it becomes the colour of the page."""
+
+LONGEST_NAME = 16
+"""Longer names of methods are shortened in the figures; the key has them whole."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """The look of one method.
+
+    Args:
+        colour: Its number among `COLOURS`.
+        dash: Its number among `DASHES`; no two of the first 36 methods share colour and dash.
+        marker: A key of `SHAPES`; no two of the first 42 share colour and marker.
+    """
+
+    colour: int
+    dash: int
+    marker: str
+
+    @property
+    def hex(self) -> str:
+        """The colour on white."""
+        return COLOURS[self.colour]
+
+    @property
+    def line(self) -> object:
+        """The line style as matplotlib takes it."""
+        return (0, DASHES[self.dash]) if DASHES[self.dash] else "-"
+
+    def swatch(self) -> str:
+        """The line with its marker as a small <svg> for a key."""
+        pattern = " ".join(f"{2 * length:g}" for length in DASHES[self.dash])
+        dashes = f' stroke-dasharray="{pattern}"' if pattern else ""
+        colour = f"var(--series-{self.colour}, {self.hex})"
+        return (
+            f'<svg class="swatch" viewBox="0 0 40 16" width="40" height="16" aria-hidden="true" '
+            f'style="color: {colour}">'
+            f'<path d="M0 8H40" stroke="currentColor" stroke-width="2"{dashes}/>'
+            f'<g fill="currentColor">{SHAPES[self.marker]}</g></svg>'
+        )
+
+
+def styles(methods: Iterable[str]) -> dict[str, Style]:
+    """The look of each method, by its place.
+
+    Args:
+        methods: Names in their order; two reports on one page have one list, so that a method looks the same in both.
+    """
+    colours = len(COLOURS)
+    return {
+        name: Style(i % colours, (i + i // colours) % len(DASHES), MARKERS[i % len(MARKERS)])
+        for i, name in enumerate(dict.fromkeys(methods))
+    }
+
+
+def fitting(name: str) -> str:
+    """A name shortened in its middle to what leaves room for the figure: names often differ at their end alone."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    half = (LONGEST_NAME - 1) // 2
+    return f"{name[: LONGEST_NAME - 1 - half]}…{name[-half:]}"

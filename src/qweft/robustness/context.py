@@ -1,0 +1,140 @@
+"""The model, the sample, and how both are judged at a setting."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from qweft.adapter.cores import Measure
+from qweft.circuit import Circuit, expectation_values
+from qweft.data.conversation import Conversation
+from qweft.data.load import Data
+from qweft.data.tokens import Encoded
+from qweft.devices import BoundCircuits, Frequencies, Measurer
+from qweft.devices.device import Runner
+from qweft.devices.jobs import Executor
+from qweft.devices.mitigation.estimate import Mitigation
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.generation import generate_answers, prompt_of
+from qweft.evaluation.loss import score_rows
+from qweft.evaluation.on_device import circuit_layers, on_device
+from qweft.robustness.config import RobustnessConfig
+from qweft.robustness.cost import Rate, rate
+from qweft.robustness.outcome import Effort, Judged, Point, Setting, point
+from qweft.robustness.sample import ChosenTokens, Sample, Wanted, choose_sample, measured_targets
+from qweft.text import many
+
+
+def score(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Encoded],
+    conversations: Sequence[Conversation],
+    batch_size: int,
+    max_new_tokens: int,
+) -> Judged:
+    """Scores of the rows, and greedy answers to the conversations' prompts."""
+    scores = score_rows(model, rows, tokenizer.pad_token_id, batch_size)
+    answers = generate_answers(model, tokenizer, conversations, max_new_tokens)
+    return Judged(scores, tuple(answer.generated for answer in answers))
+
+
+class Counted:
+    """A runner that counts the circuits that are asked of it."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.circuits = 0
+
+    def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
+        """As the other."""
+        self.circuits += len(circuits)
+        return self._runner.run(circuits, shots)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is the same at every setting.
+
+    Args:
+        tokenizer: It makes the prompts.
+        model: The base model with the adapter on it.
+        rows: Those of the sample.
+        conversations: Those that are answered.
+        sample: What of them is measured.
+        measures: The same in words.
+        judging: Sizes of batches and answers.
+        layers: Layers whose circuits are measured.
+        mitigation: What is done about errors.
+        rate: The circuits that it makes of one.
+    """
+
+    tokenizer: Any
+    model: Any
+    rows: Sequence[Encoded]
+    conversations: Sequence[Conversation]
+    sample: Sample
+    measures: str
+    judging: EvaluationConfig
+    layers: Sequence[str]
+    mitigation: Mitigation
+    rate: Rate
+
+    def judge(self) -> Judged:
+        """The model as it is now."""
+        return score(
+            self.model, self.tokenizer, self.rows, self.conversations, self.judging.batch_size,
+            self.judging.max_new_tokens,
+        )  # fmt: skip
+
+    def judge_exactly(self) -> Judged:
+        """The model with its circuits computed in float64, as a device's are, whatever the type of the model."""
+        return self._judge_by(in_float64)
+
+    def measure(self, executor: Executor, setting: Setting, exact: Judged) -> Point:
+        """The model with its circuits measured."""
+        counted = Counted(executor)
+        sent_before = executor.budget.circuits
+        began = time.perf_counter()
+        measured = self._judge_by(Measurer(counted, setting.shots, self.mitigation))
+        effort = Effort(counted.circuits, executor.budget.circuits - sent_before, time.perf_counter() - began)
+        is_measured = [measured_targets(row, some) for row, some in zip(self.rows, self.sample.tokens, strict=True)]
+        return point(setting, measured, exact, is_measured, effort)
+
+    def _judge_by(self, measure: Measure) -> Judged:
+        chosen = ChosenTokens(self.rows, self.sample.tokens, "all" if self.sample.kind == "all" else "targets")
+        with on_device(self.model, measure, self.layers, chosen):
+            return self.judge()
+
+
+def in_float64(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Expectation values in the type of c, as `Measurer` gives them, computed exactly in float64."""
+    return expectation_values(circuit, c.double(), angles.double()).to(c)
+
+
+def make_context(
+    model: Any,
+    data: Data,
+    judging: EvaluationConfig,
+    config: RobustnessConfig,
+    mitigation: Mitigation,
+) -> Context:
+    """Draw the sample.
+
+    Raises:
+        QweftError: If no layer has a circuit, or not even one token fits.
+    """
+    cores = circuit_layers(model, config.layers)
+    counted = rate(mitigation, [core.circuit for core in cores.values() if core.circuit is not None])
+    is_test = judging.split == "test"
+    rows = data.test if is_test else data.validation
+    shown = (data.test_conversations if is_test else data.validation_conversations)[: judging.answers]
+    prompts = [len(prompt_of(each, data.tokenizer).ids) for each in shown]
+    wanted = Wanted(rows, config.tokens, prompts, judging.max_new_tokens, judging.batch_size)
+    sample = choose_sample(wanted, len(cores) * counted.circuit, counted.once, config.max_circuits, config.seed)
+    return Context(
+        data.tokenizer, model, [rows[i] for i in sample.rows], shown[: sample.answers], sample,
+        f"{sample.describe(rows)}, {many(len(cores), 'layer')}", judging, list(cores), mitigation, counted,
+    )  # fmt: skip

@@ -1,0 +1,84 @@
+"""The devices and settings that a config asks for."""
+
+import math
+from dataclasses import dataclass
+
+from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
+from qweft.devices.registry import NOISELESS
+from qweft.errors import QweftError
+from qweft.robustness.config import RobustnessConfig
+from qweft.robustness.outcome import Setting
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is to be measured.
+
+    Args:
+        devices: A device for each strength of noise.
+        settings: In the order in which they are run.
+        identity: What the device says of itself at strength 1.
+        has_noise: Whether there is a noise model, whose strength means something.
+    """
+
+    devices: dict[float, Device | RemoteDevice]
+    settings: tuple[Setting, ...]
+    identity: str
+    has_noise: bool
+
+
+def make_grid(config: RobustnessConfig) -> Grid:
+    """The devices, each checked, and every number of shots at every strength of noise.
+
+    A device that can give exact probabilities is also asked for those: they are what more shots lead to.
+
+    Raises:
+        QweftError: If a number is out of range, or the device or its shots cannot be had.
+    """
+    _check(config)
+    devices = {scale: _device(config, scale) for scale in sorted(set(config.noise_scale))}
+    wanted: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
+    first = next(iter(devices.values()))
+    for shots in wanted:
+        first.check(shots)
+    if config.shots and not config.needs_counts and isinstance(first, Device) and _is_exact_too(first):
+        wanted.append(None)
+    identity = _device(config, 1.0).identity()
+    has_noise = identity != _device(config, 2.0).identity()
+    if config.noise_scale != [1.0] and not has_noise:
+        raise QweftError(
+            f"--noise-scale {','.join(f'{scale:g}' for scale in config.noise_scale)}: device {config.device} has no "
+            "noise model that could be scaled; name one with --noise, or use device noisy"
+        )
+    return Grid(devices, tuple(Setting(shots, scale) for scale in devices for shots in wanted), identity, has_noise)
+
+
+def _device(config: RobustnessConfig, scale: float) -> Device | RemoteDevice:
+    return make_device(config.device, DeviceSettings(config.seed, config.noise, scale))
+
+
+def _check(config: RobustnessConfig) -> None:
+    for shots in config.shots or []:
+        if shots < 1:
+            raise QweftError(f"--shots must be at least 1, got {shots}; leave them out for exact probabilities")
+    if not config.noise_scale:
+        raise QweftError("--noise-scale is an empty list; 1 is the noise model as it is")
+    for scale in config.noise_scale:
+        if not (math.isfinite(scale) and scale >= 0):
+            raise QweftError(f"--noise-scale must be at least 0, got {scale}")
+    if config.needs_counts and not config.shots:
+        raise QweftError(f"--readout {config.readout} works on counts; give --shots, or use --readout inverse")
+    if config.device in NOISELESS and (config.noise is not None or config.noise_scale != [1.0]):
+        raise QweftError(f"device {config.device} has no noise; use device noisy for --noise and --noise-scale")
+    for name in ("max_circuits", "max_cost", "max_seconds", "timeout"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise QweftError(f"--{name.replace('_', '-')} must be above 0, got {value}")
+
+
+def _is_exact_too(device: Device) -> bool:
+    try:
+        device.check(None)
+    except DeviceError:
+        return False
+    return True

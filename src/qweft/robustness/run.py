@@ -1,0 +1,115 @@
+"""`qweft evaluate ADAPTER --device ...`: a trained adapter with its circuits measured on a device."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from qweft.data.load import load_data
+from qweft.devices.jobs import Budget, Executor, Retry, confirm
+from qweft.devices.mitigation import make_mitigation
+from qweft.environment import environment
+from qweft.errors import QweftError
+from qweft.evaluation.config import check_evaluation
+from qweft.evaluation.generation import prompt_of
+from qweft.evaluation.saved import put_on, sections_of
+from qweft.files import check_writable
+from qweft.models.load import load_model
+from qweft.robustness.config import RobustnessConfig
+from qweft.robustness.context import Context, make_context
+from qweft.robustness.cost import Plan, estimate_run, make_budget
+from qweft.robustness.describe import one_line
+from qweft.robustness.grid import Grid, make_grid
+from qweft.robustness.outcome import Computed, Judged, Point, Robustness
+from qweft.robustness.report import write
+
+
+def evaluate_on_device(
+    adapter: Path,
+    overrides: Mapping[str, Any],
+    config: RobustnessConfig,
+    command: str = "",
+    console: Console | None = None,
+    yes: bool = False,
+    dry_run: bool = False,
+) -> Robustness | Plan:
+    """Judge an adapter at every number of shots and strength of noise, beside itself computed exactly.
+
+    Args:
+        adapter: A folder with adapter_config.json and adapter_model.safetensors.
+        overrides: Keys of the sections model, data and evaluation that differ from the run that trained it.
+        config: How its circuits are measured.
+        command: The command line, for the record.
+        console: Where progress is told.
+        yes: Whether the user agrees already to what is sent to a device that takes jobs or costs money.
+        dry_run: Stop before anything is measured.
+
+    Returns:
+        What was found; it is also written to the output folder, anew after each setting, so that a run that ends early
+        leaves what it has. Of a dry run what would be measured and what it takes.
+
+    Raises:
+        QweftError: If anything in the config is wrong, or the user does not agree, before anything is measured; or the
+            device gives up.
+    """
+    console = console or Console()
+    model_config, data_config, judging = sections_of(adapter, dict(overrides))
+    check_evaluation(judging, data_config)
+    grid = make_grid(config)
+    budget = make_budget(config, grid)
+    mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
+    output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
+    if not dry_run:
+        check_writable(output)
+    loaded = load_model(model_config)
+    data = load_data(data_config, loaded.tokenizer)
+    bench = make_context(put_on(loaded, adapter), data, judging, config, mitigation)
+    dtype = str(loaded.dtype).removeprefix("torch.")
+    plan = Plan(
+        bench.measures,
+        dtype,
+        len(grid.settings),
+        estimate_run(grid, budget, bench.sample, len(bench.layers), bench.rate),
+    )
+    if dry_run:
+        return plan
+    console.print(plan.headline(), highlight=False, markup=False)
+    confirm(plan.estimate, yes)
+    with bench.model.disable_adapter():
+        base = bench.judge()
+    exact = bench.judge_exactly()
+    prompts = tuple(prompt_of(each, data.tokenizer).shown for each in bench.conversations)
+    found = Robustness(
+        str(adapter), f"{data_config.source_of(judging.split)} ({judging.split})", config.device, grid.identity,
+        grid.has_noise,
+        config.mitigation, bench.measures, bench.sample, tuple(bench.layers), Computed.of(base, exact),
+        prompts, (), len(grid.settings), asdict(config),
+        environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),
+    )  # fmt: skip
+    try:
+        for point in _points(grid, budget, bench, exact, config, console):
+            found = replace(found, points=(*found.points, point))
+            page = write(found, output)
+            console.print(one_line(found, point), highlight=False, markup=False)
+    except QweftError:
+        if found.points:
+            console.print(f"what was measured is in {output}", highlight=False, markup=False, soft_wrap=True)
+        raise
+    console.print(f"written to {page}", highlight=False, markup=False, soft_wrap=True)
+    return found
+
+
+def _points(
+    grid: Grid, budget: Budget, bench: Context, exact: Judged, config: RobustnessConfig, console: Console
+) -> Iterator[Point]:
+    """Every setting measured, one after the other."""
+    tell = partial(console.print, emoji=False, highlight=False, markup=False, soft_wrap=True)  # a provider's words
+    for setting in grid.settings:
+        executor = Executor(
+            grid.devices[setting.noise_scale], budget=budget, patience=Retry(timeout=config.timeout),
+            any_calibration=config.any_calibration, tell=tell,
+        )  # fmt: skip
+        yield bench.measure(executor, setting, exact)

@@ -1,0 +1,104 @@
+"""Training with circuits measured on a device, or under a noise model."""
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qweft.errors import QweftError
+from qweft.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from qweft.adapter.cores import Measure
+    from qweft.devices import Device
+
+_DEFAULT = TrainingConfig()
+
+
+def check_device(training: TrainingConfig) -> None:
+    """See that the device exists and can train, before anything is loaded.
+
+    Raises:
+        QweftError: Naming the key, the value, and what it may be.
+    """
+    if training.measures:
+        _device(training)
+    told = [name for name in ("noise", "noise_scale", "shots") if getattr(training, name) != getattr(_DEFAULT, name)]
+    has = {"exact": set(), "shots": {"shots"}}.get(training.device, set(told))
+    for name in told:
+        if name not in has:
+            raise QweftError(
+                f"training.{name} is {getattr(training, name)}, which training.device {training.device} does not know; "
+                "name one that does, as noisy"
+            )
+    if training.gradient == "exact":
+        if training.device not in ("exact", "noisy"):
+            raise QweftError(
+                f"training.device {training.device} has no exact gradients; use training.gradient parameter_shift"
+            )
+        if training.shots is not None:
+            raise QweftError(
+                f"training.shots is {training.shots}, and with shots there are no exact gradients; use "
+                "training.gradient parameter_shift, or leave the shots out"
+            )
+
+
+def describe(training: TrainingConfig) -> str:
+    """What runs the circuits, for the terminal."""
+    shots = "exact probabilities" if training.shots is None else f"{training.shots:,} shots a circuit"
+    how = "by parameter shift" if training.gradient == "parameter_shift" else "exact"
+    return f"circuits on device {_device(training).identity()}, {shots}, gradients {how}"
+
+
+def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextManager[None]:
+    """Inside, the model's circuits run on the device of the config; where it has none, nothing changes.
+
+    Args:
+        model: The adapted model.
+        training: The training.
+
+    Raises:
+        QweftError: If a circuit has more qubits than the device takes.
+    """
+    if not training.measures:
+        return nullcontext()
+    from qweft.adapter.cores import FunctionCore
+    from qweft.evaluation.on_device import circuit_layers, on_device
+
+    if not any(isinstance(part, FunctionCore) and part.circuit is not None for part in model.modules()):
+        return nullcontext()  # one of the methods of a comparison
+    most = _device(training).limits.qubits
+    for name, core in circuit_layers(model).items():
+        assert core.circuit is not None
+        if most is not None and core.circuit.qubits > most:
+            raise QweftError(
+                f"training.device {training.device} takes at most {most} qubits, and the circuit of {name} has "
+                f"{core.circuit.qubits}; lower adapter.r"
+            )
+    return on_device(model, _measure(training))
+
+
+def _measure(training: TrainingConfig) -> "Measure":
+    from qweft.devices import Measurer
+    from qweft.devices.measure import measured
+    from qweft.devices.noise.device import NoisyDevice
+    from qweft.devices.noise.paulis import noisy_expectations
+
+    device = _device(training)
+    if training.gradient == "exact":
+        assert isinstance(device, NoisyDevice)
+        return partial(noisy_expectations, model=device.model)
+    return partial(measured, Measurer(device, training.shots))
+
+
+def _device(training: TrainingConfig) -> "Device":
+    from qweft.devices import Device, DeviceSettings, make_device
+
+    settings = DeviceSettings(training.seed, training.noise, training.noise_scale)
+    device = make_device(training.device, settings)
+    if not isinstance(device, Device):
+        raise QweftError(
+            f"training.device {training.device} takes jobs, and training needs a device that answers at once; train on "
+            "noisy, and evaluate on the chip"
+        )
+    device.check(training.shots)
+    return device
