@@ -15,7 +15,7 @@ from qweft.cli.main import main
 from qweft.comparison import trial
 from qweft.errors import QweftError
 from qweft.evaluation.saved import put_on
-from qweft.sweep import run, score
+from qweft.sweep import run
 from qweft.sweep.config import SpaceConfig
 from qweft.sweep.describe import describe
 from qweft.sweep.run import sweep
@@ -45,12 +45,12 @@ def study_of(output):
 
 def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, monkeypatch):
     split, tested = [], []
-    held_out, judged = trial.held_out_loss, score.losses
+    held_out, judged = trial.held_out_loss, run.losses
     monkeypatch.setattr(
         trial, "held_out_loss", lambda model, rows, *rest: split.append(len(rows)) or held_out(model, rows, *rest)
     )
     monkeypatch.setattr(
-        score, "losses", lambda context, adapter, files: tested.append(adapter) or judged(context, adapter, files)
+        run, "losses", lambda context, adapter, files: tested.append(adapter) or judged(context, adapter, files)
     )
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, test_rows=5))
     record = made(config)

@@ -1,7 +1,9 @@
 """A whole sweep: trials proposed, made by whoever is free, and written down."""
 
 import hashlib
+import json
 import math
+import tempfile
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -12,22 +14,67 @@ from typing import Any
 
 from rich.console import Console
 
-from qweft.comparison.claims import done_by_any
+from qweft.comparison.adapters import take_off
+from qweft.comparison.claims import claimed, done_by_any
 from qweft.comparison.context import Context, RunSettings
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
-from qweft.comparison.trial import run_trial
+from qweft.comparison.trial import ADAPTER, run_trial
 from qweft.errors import QweftError
-from qweft.files import check_writable
+from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.saved import put_on
+from qweft.files import check_writable, write_json
 from qweft.models.load import load_model
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
 from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
 from qweft.sweep.report import lines, write
-from qweft.sweep.score import tested
 from qweft.sweep.space import Point, check_sweep, key_of, said, space_of
 from qweft.sweep.store import Store
+
+RECORD = "test.json"
+"""In the trial's folder."""
+
+
+def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str, float | None] | None:
+    """Test losses of the untouched model and of the adapter of a trial, judged once; `None` while another process does.
+
+    Args:
+        context: What the trials share.
+        adapter: The trial's specification.
+        folder: The trial's own.
+
+    Returns:
+        {"base", "adapted", "standard_error"} in nats a token.
+    """
+    with claimed(folder) as ours:
+        if not ours:
+            return None
+        if not (folder / RECORD).is_file():
+            files = {path.name: path.read_bytes() for path in (folder / ADAPTER).iterdir()}
+            write_json(folder / RECORD, context.executor.call(context, losses, adapter, files))
+        found: dict[str, float | None] = json.loads((folder / RECORD).read_text("utf-8"))
+        return found
+
+
+def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -> dict[str, float | None]:
+    """The losses, where the weights of the base model are.
+
+    Args:
+        context: What the trials share.
+        adapter: The specification.
+        files: The adapter as it was saved, by name.
+    """
+    rows, pad, batch = context.data.test, context.loaded.tokenizer.pad_token_id, context.settings.evaluation.batch_size
+    base = held_out_loss(context.loaded.model, rows, pad, batch)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        model = put_on(context.loaded, Path(folder))
+    found = held_out_loss(model, rows, pad, batch)
+    take_off(model, adapter)
+    return {"base": base.loss, "adapted": found.loss, "standard_error": found.standard_error}
 
 
 class Ended(Enum):

@@ -18,8 +18,7 @@ from qweft.analysis.jacobian import spread_of
 from qweft.comparison.findings import findings
 from qweft.comparison.report import curves
 from qweft.comparison.report.content import Content, look_of, plates
-from qweft.comparison.report.curves import apart, lines
-from qweft.comparison.report.emphasis import emphasised
+from qweft.comparison.report.curves import apart, emphasised, lines
 from qweft.comparison.report.forest import differences, forest_plate
 from qweft.comparison.report.heat_maps import Scale
 from qweft.comparison.report.inspection import MEASURES

@@ -9,8 +9,7 @@ import yaml
 
 from qweft.comparison.findings import findings
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_plate
-from qweft.comparison.report.curves import apart, apart_plate, curves_plate, lines
-from qweft.comparison.report.emphasis import MOST, emphasised
+from qweft.comparison.report.curves import MOST, apart, apart_plate, curves_plate, emphasised, lines
 from qweft.comparison.report.forest import Part, forest_plate
 from qweft.comparison.report.heat_maps import HeatMap, heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from qweft.circuit.drawing import circuit_svg
 from qweft.comparison.report.content import Content, Plates, look_of, plates
-from qweft.comparison.report.emphasis import MOST
+from qweft.comparison.report.curves import MOST
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import mapped, shown
 from qweft.comparison.report.side_by_side import differing
