@@ -69,6 +69,6 @@ def test_an_adapter_against_itself_has_equal_losses_and_is_not_shown(runs):
 
 def test_a_run_that_diverged_has_the_steps_that_it_took_however_often_they_were_logged():
     named = SimpleNamespace(name="tiny", source="rows")
-    bench = SimpleNamespace(loaded=SimpleNamespace(source=named), config=SimpleNamespace(data=named))
-    assert trial._record(bench, None, 0, None, None, [], ((10, 4.0), (20, math.nan))).steps == 20
-    assert trial._record(bench, None, 0, None, None, [], ()).steps == 0
+    context = SimpleNamespace(loaded=SimpleNamespace(source=named), settings=SimpleNamespace(data=named))
+    assert trial._record(context, None, 0, None, None, [], ((10, 4.0), (20, math.nan))).steps == 20
+    assert trial._record(context, None, 0, None, None, [], ()).steps == 0
