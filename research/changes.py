@@ -13,7 +13,7 @@ from qweft.adapter.directions import GradientSketch, give
 from qweft.adapter.find_bases import _as_the_base_model, _labelled, _Watch
 from qweft.adapter.fixed_maps import Directions, Side
 from qweft.adapter.functions import make_function
-from qweft.circuit.reference import final_states
+from qweft.circuit import final_states
 
 NAME = "default"
 Batches = Sequence[Mapping[str, Any]]

@@ -10,8 +10,7 @@ from torch import nn
 from qweft.adapter.cores import FunctionCore, GatedFunctionCore, LinearCore, LinearFunctionCore
 from qweft.adapter.functions import make_function
 from qweft.adapter.maps import LinearMap, MpoExpand
-from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.reference import final_states
+from qweft.circuit import Circuit, Gate, final_states
 from research.changes import (
     NAME,
     Batches,
