@@ -24,9 +24,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those with the embedded model stay in one: it is loaded once."""
+    """Where tests run in several processes, those with the embedded model stay in one: it is loaded once.
+
+    Slow tests that name a group of their own need no large model, and run beside them.
+    """
     for item in items:
-        if item.get_closest_marker("slow"):
+        if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("embedded"))
 
 

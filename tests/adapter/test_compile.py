@@ -42,6 +42,7 @@ def test_a_compiled_model_sees_what_its_parameters_became():
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 def test_the_compiler_of_pytorch_gives_equal_outputs_and_gradients():
     """One compilation, in training mode: Llama and the adapter have no dropout, so the output is that of evaluation."""
     case = Case(FAMILIES["Llama"], "qtha", torch.float64)

@@ -115,6 +115,7 @@ def same(folder, one, adapter):
 
 @needs_fork
 @pytest.mark.slow
+@pytest.mark.xdist_group("fsdp")
 @pytest.mark.parametrize("name", RUNS)
 def test_two_shares_are_one(ones, shares, name):
     """Where the best adapter is not the last, its weights are put back into the shares."""
@@ -128,6 +129,7 @@ def test_two_shares_are_one(ones, shares, name):
 
 @needs_fork
 @pytest.mark.slow
+@pytest.mark.xdist_group("fsdp")
 @pytest.mark.parametrize("name", ["qtha", "basis"])
 def test_a_killed_run_goes_on_in_its_shares(ones, shares, name):
     statuses, checkpoints, said = shares.ended(f"{name}_killed")

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import get_peft_model
+from tests.rounding import assert_close
 from tests.tiny_models import tiny_llama
 from tests.training.test_loop import TRAINING, rows
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
@@ -59,7 +60,7 @@ def test_loss_and_gradients_are_those_of_the_rows_one_by_one(attention):
     alone = gradients(model, Collator(0)(some))
     assert packed[0] == pytest.approx(alone[0], rel=1e-6)
     for name, gradient in alone[1].items():
-        torch.testing.assert_close(packed[1][name], gradient, rtol=1e-5, atol=1e-7)
+        assert_close(packed[1][name].float(), gradient.float(), 50)  # attention's softmax and norms are in float32
 
 
 def test_a_row_does_not_see_the_one_before_it():

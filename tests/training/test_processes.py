@@ -91,6 +91,7 @@ def ranks(files, tmp_path_factory):  # noqa: F811
 
 @needs_fork
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize(("adapter", "trained"), RUNS.items())
 def test_two_ranks_are_one(files, ranks, tmp_path, monkeypatch, adapter, trained):  # noqa: F811
     monkeypatch.setattr(load, "choose_dtype", lambda *_: torch.float64)  # as the ranks do
