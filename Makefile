@@ -59,10 +59,12 @@ bench-quick: install ## time what the targets are about (ten minutes, Linux); be
 bench: install ## time everything, against all other packages (half an hour, Linux); writes docs/benchmarks.md too
 	$(BIN)/python -m benchmarks.run
 
-lint: install ## check style, format and types, changing nothing
+lint: install ## check style, format, types and structure, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m scripts.structure --check
 
 docs: install ## build the documentation site, strictly, into site/
 	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[docs]'
