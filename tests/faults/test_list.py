@@ -105,7 +105,7 @@ FAULTS = {
         "Generation is endless because the end token was masked as padding.",
         [
             "faults/test_14_end.py::test_a_model_that_pads_with_its_end_token_learns_to_end",
-            "data/test_collate.py::test_padding_is_on_the_right_and_masked_by_length_not_by_token",
+            "data/test_batches.py::test_padding_is_on_the_right_and_masked_by_length_not_by_token",
         ],
     ),
     15: (
