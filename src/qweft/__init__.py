@@ -1,7 +1,7 @@
 """Quantum-weighted fine-tuning of large language models: QWTHN and QTHA as a method of PEFT.
 
-Importing this package makes the method known to PEFT. Where PEFT is not imported yet that happens at the moment it is,
-so that `qweft --help` need not wait for PyTorch.
+Importing this package registers the method with PEFT. If PEFT is not imported yet, registration waits for its import,
+so `qweft --help` does not load PyTorch.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""`python -m qweft`."""
+"""Entry point of `python -m qweft`."""
 
 import sys
 

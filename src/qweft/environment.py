@@ -1,4 +1,4 @@
-"""What a comparison was computed with: versions, machine, commit, command."""
+"""The environment of a run: versions, machine, commit, command."""
 
 import os
 import platform
@@ -14,14 +14,14 @@ import torch
 def environment(
     model_origin: str, data_fingerprint: str, command: str, device: str | None = None, dtype: str | None = None
 ) -> dict[str, Any]:
-    """What the results were computed with, for the record.
+    """Return the environment that produced a set of results, for their record.
 
     Args:
-        model_origin: Where the weights came from, and in which form.
-        data_fingerprint: Names the rows, so that another run can be held against them.
+        model_origin: Source of the weights and their form, as in `ModelSource.origin`.
+        data_fingerprint: Hash of the rows, to tell whether two runs used the same data.
         command: The command line.
-        device: The model's device ("cpu", "cuda:0"); none means the default one.
-        dtype: The base model's type; none leaves it open.
+        device: The model's device ("cpu", "cuda:0"); `None` means "cuda" if available, else "cpu".
+        dtype: Type of the base model's weights; `None` if unknown.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return {
@@ -43,7 +43,7 @@ def environment(
 
 
 def _version(package: str) -> str | None:
-    """Version of an installed package."""
+    """Return the version of a package; `None` if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -51,7 +51,7 @@ def _version(package: str) -> str | None:
 
 
 def _cpu_name() -> str:
-    """The processor's name as its maker gives it, where the system tells."""
+    """Return the vendor's name of the processor, else what `platform` reports."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -60,7 +60,7 @@ def _cpu_name() -> str:
 
 
 def _git_commit() -> str | None:
-    """The commit of qweft's own source, with "+" where files were changed since; none where it is not in git."""
+    """Return the commit of Qweft's source, with "+" if tracked files differ; `None` if it is not in git."""
     here = Path(__file__).resolve()
 
     def git(*words: str) -> str:
@@ -68,7 +68,7 @@ def _git_commit() -> str | None:
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
 
     try:
-        # An installed copy may lie inside the working tree of another project, whose commit would say nothing.
+        # An installed copy may lie inside the working tree of another project, whose commit is irrelevant.
         git("ls-files", "--error-unmatch", here.name)
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):

@@ -1,26 +1,27 @@
-"""The one error that a user's input can cause, and the import of a package that an extra installs."""
+"""The error for bad user input, and imports of optional dependencies."""
 
 import importlib
 from typing import Any
 
 
 class QweftError(ValueError):
-    """Bad input, said in one sentence that names the thing, the value and the way out.
+    """Bad user input.
 
-    The command line prints it without a traceback and exits with status 2.
+    The message is one sentence that names the setting, its value and a way to fix it. The command line prints it
+    without a traceback and exits with status 2.
     """
 
 
 def require(module: str, extra: str, what: str) -> Any:
-    """The module, imported.
+    """Import and return a module of an optional dependency.
 
     Args:
         module: Dotted name.
-        extra: Our extra that installs it.
-        what: Begins the sentence where it is missing: "a Qiskit circuit".
+        extra: Extra of Qweft that installs the module.
+        what: Subject of the error message, such as "a Qiskit circuit".
 
     Raises:
-        QweftError: If it is not installed, or does not load.
+        QweftError: The module is not installed or fails to import.
     """
     try:
         return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""Files written atomically, locks that end with their process, and the cache folder."""
+"""Atomic writes, checks of output folders, file locks, and the cache folder."""
 
 import json
 import math
@@ -14,29 +14,32 @@ from qweft.errors import QweftError
 
 
 def cache_folder() -> Path:
-    """Return the cache: `$QWEFT_CACHE`, else `~/.cache/qweft`."""
+    """Return the cache folder: `$QWEFT_CACHE`, else `~/.cache/qweft`."""
     chosen = os.environ.get("QWEFT_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "qweft"
 
 
 NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
-"""What systems answer where a file system has no locks."""
+"""Error numbers that mean the file system does not support locks."""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool | None]:
-    """Whether this process holds the lock until the block ends; `None` where the file system has no locks.
+    """Try to lock a file, without waiting, until the block ends.
 
-    The operating system releases the lock when the process ends, however it ends. filelock's substitute on file
-    systems without locks, a marker file, would outlive a killed process on another machine: it is not used.
+    The operating system releases the lock when the process ends, however it ends. On file systems without locks,
+    filelock's fallback is a marker file. It is not used, as it would outlive a killed process on another machine.
 
     Args:
-        path: The file, made where it does not exist; its folder must.
+        path: The lock file; it and its folder are created if missing.
+
+    Yields:
+        Whether this process holds the lock; `None` if the file system does not support locks.
 
     Raises:
         OSError: The file cannot be written.
     """
-    from filelock import FileLock, Timeout  # here: nothing that only prints help needs it
+    from filelock import FileLock, Timeout  # imported here to keep --help fast
 
     lock = FileLock(path, fallback_to_soft=False)
     held: bool | None = True
@@ -55,11 +58,11 @@ def locked(path: Path) -> Iterator[bool | None]:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file beside its place, force it to the disk and rename it.
+    """Write a file atomically: write and fsync a temporary file in the same folder, then rename it.
 
     Args:
-        path: The file; its folder is made where it does not exist.
-        content: All of it.
+        path: Target file; its folder is created if missing.
+        content: Entire content of the file.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,11 +79,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_json(path: str | os.PathLike[str], record: Any) -> None:
-    """Write a record as JSON.
+    """Write a record as JSON, atomically.
 
     Args:
-        path: The file; its folder is made where it does not exist.
-        record: Dicts, lists, strings and numbers; numbers that are not finite become null, as JSON has none.
+        path: Target file; its folder is created if missing.
+        record: Dicts, lists, strings and numbers. NaN and infinity become null, as JSON has neither.
     """
     text = json.dumps(finite(record), indent=1, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
@@ -88,13 +91,14 @@ def write_json(path: str | os.PathLike[str], record: Any) -> None:
 
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """A new folder to write into; it takes the place of `target` when all has been written.
+    """Yield a temporary folder that replaces `target` when the block ends.
 
-    What stood there before goes only after the new one is complete; on an error it stays and the new one goes.
+    The old `target` is deleted only after the new one is complete. On an error the old one stays and the temporary
+    folder is deleted.
     """
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     old = target.with_name(f".{target.name}.old")
-    if old.exists() and not target.exists():  # killed between the two renames below
+    if old.exists() and not target.exists():  # a process was killed between the two renames below
         os.replace(old, target)
     for leftover in (beside, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -117,10 +121,10 @@ def folder_beside(target: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and a file in it, before hours of work are to be written there.
+    """Create the folder and a probe file in it, so that a long run fails early if its output cannot be written.
 
     Raises:
-        QweftError: If that cannot be done.
+        QweftError: The folder or the file cannot be created.
     """
     probe = folder / f".{os.getpid()}.probe"
     try:
@@ -132,10 +136,10 @@ def check_writable(folder: Path) -> None:
 
 
 def check_can_be_written(folder: Path) -> None:
-    """The same as far as it can be seen without making anything: what a dry run may do.
+    """Check that the folder could be written, without creating anything: `check_writable` for a dry run.
 
     Raises:
-        QweftError: If the folder, or what it is to be made in, is a file, may not be written to or looked at.
+        QweftError: The folder, or its nearest existing parent, is a file, is not writable, or cannot be accessed.
     """
     try:
         there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
@@ -149,7 +153,7 @@ def check_can_be_written(folder: Path) -> None:
 
 
 def finite(value: Any) -> Any:
-    """The same, with null for every number that JSON does not have, and lists for tuples."""
+    """Return a copy with `None` for NaN and infinity, which JSON lacks, and with lists for tuples."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

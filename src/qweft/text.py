@@ -1,11 +1,11 @@
-"""Text for people: numbers of things, and near names for a mistyped one."""
+"""Text helpers: counts with a plural, and suggestions for mistyped names."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def many(count: int, thing: str) -> str:
-    """So many things, of a word whose plural ends in s.
+    """Return a count with its noun; the plural adds an s.
 
     >>> many(1, "circuit"), many(2500, "trained angle")
     ('1 circuit', '2,500 trained angles')
@@ -14,13 +14,13 @@ def many(count: int, thing: str) -> str:
 
 
 def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return the known names nearest to a name, the nearest first; empty where none is near.
+    """Return the known names most similar to a name, best first; empty if none is similar enough.
 
     Args:
         name: As typed.
-        known: The names that exist.
-        most: How many are returned at most.
-        cutoff: Least similarity, from 0 (any name) to 1 (the same name); `difflib` says how it is counted.
+        known: Valid names.
+        most: Maximum number of names returned.
+        cutoff: Minimum similarity, from 0 (any name) to 1 (equal names): the ratio of `difflib.SequenceMatcher`.
 
     >>> near("qhta", ["qwthn", "qtha"])
     ['qtha']
