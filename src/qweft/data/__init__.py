@@ -1,1 +1,1 @@
-"""The data: formats in, conversations out; chat templates, tokens, splits, the embedded data sets."""
+"""Data sets: reading, conversations, chat templates, tokens, splits, batches, checks, and the embedded data sets."""

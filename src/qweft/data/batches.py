@@ -1,4 +1,4 @@
-"""Batches: rows padded to one length, or several short rows packed into one."""
+"""Collators: rows padded to one length, or several short rows packed into one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from qweft.data.tokens import IGNORED, Encoded
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads on the right to the longest row of a batch.
+    """Pads rows on the right to the longest row of a batch.
 
-    The mask follows from the lengths: a tokenizer may pad with its end token, and the end of an answer must be seen
-    and learned.
+    The mask comes from the lengths, not from the token ids. A tokenizer may pad with its end token, and the end token
+    of an answer must be attended to and learned.
 
     Args:
-        pad_token_id: Written into `input_ids` where a row has ended.
+        pad_token_id: Token id for padding in `input_ids`.
     """
 
     pad_token_id: int
 
     def __call__(self, rows: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-        """Return `input_ids`, `attention_mask` (1 where there is text) and `labels`, each B x T of int64."""
+        """Return `input_ids`, `attention_mask` (1 for text, 0 for padding) and `labels`, each B x T of int64."""
         longest = max(len(row["input_ids"]) for row in rows)
         shape = (len(rows), longest)
         batch = {
@@ -42,13 +42,13 @@ Pack = list[Encoded]
 
 
 def pack(rows: Sequence[Encoded], length: int) -> list[Pack]:
-    """Put rows together so that each pack has at most `length` tokens.
+    """Group rows into packs of at most `length` tokens.
 
-    First fit, the longest rows first: within a few percent of the fewest packs. The same rows give the same packs.
+    The algorithm is first-fit decreasing, typically within a few percent of the fewest packs. It is deterministic.
 
     Args:
-        rows: Each at most `length` tokens; a longer one is a pack of its own.
-        length: Tokens.
+        rows: Rows of at most `length` tokens; a longer one gets a pack of its own.
+        length: Maximum tokens of a pack.
     """
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]["input_ids"]), i))
     packs: list[Pack] = []
@@ -72,17 +72,17 @@ def pack(rows: Sequence[Encoded], length: int) -> list[Pack]:
 class PackingCollator:
     """Lays packs out as `input_ids`, `labels` and `position_ids`, which start at 0 in each row.
 
-    There is no mask: transformers sees by the positions where a row begins, and lets no token look before it. The
-    first token of a row has no label, since nothing of its row comes before it.
+    There is no mask: transformers finds the start of each row by its position 0, and tokens attend only within their
+    row. The first token of a row has no label, since no token of its row predicts it.
 
     Args:
-        pad_token_id: Fills shorter packs on the right, each a row of its own.
+        pad_token_id: Token id for padding shorter packs on the right; each padding token is a row of its own.
     """
 
     pad_token_id: int
 
     def __call__(self, packs: Sequence[Pack]) -> dict[str, torch.Tensor]:
-        """Return B x T of int64 each."""
+        """Return `input_ids`, `position_ids` and `labels`, each B x T of int64."""
         longest = max(sum(len(row["input_ids"]) for row in one) for one in packs)
         shape = (len(packs), longest)
         batch = {

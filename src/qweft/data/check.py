@@ -1,4 +1,4 @@
-"""Data checked before training: format, lengths, overlap, what is cut, held out and learned."""
+"""Check of data before training: formats, lengths, split, overlap, and examples of learned text."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,20 +15,20 @@ from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens, t
 from qweft.errors import QweftError
 
 STRETCH = 12
-"""Tokens in a row that are looked for elsewhere."""
+"""Length of the token n-grams that are compared for overlap."""
 SHARE = 0.5
-"""A row in which so many of its stretches are training's is told."""
+"""A row is reported if at least this share of its n-grams is in training rows."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of a held-out part stands in the training rows too.
+    """Overlap of a held-out part with the training rows; case and white space are ignored.
 
     Args:
-        rows: Rows of the part.
-        prompts: Rows whose prompt is that of a training row; case and white space do not count.
-        answers: Rows whose answer is.
-        stretches: Rows of which at least half of all stretches of 12 tokens stand in training rows.
+        rows: Number of rows in the part.
+        prompts: Rows whose prompt is also the prompt of a training row; plain texts have none.
+        answers: Rows whose answer is also the answer of a training row.
+        stretches: Rows with at least half of their 12-token n-grams in training rows.
     """
 
     rows: int
@@ -38,17 +38,17 @@ class Overlap:
 
     @property
     def is_none(self) -> bool:
-        """Whether nothing is shared."""
+        """Whether there is no overlap."""
         return not (self.prompts or self.answers or self.stretches)
 
 
 def overlap(train: Sequence[Conversation], held_out: Sequence[Conversation], tokenizer: Any) -> Overlap:
-    """Look for the held-out rows in the training rows; templates are not looked at, nor are system messages.
+    """Return the overlap of held-out rows with training rows; templates and system messages are ignored.
 
     Args:
         train: Training rows.
         held_out: Validation or test rows.
-        tokenizer: It makes the tokens of the stretches, so that languages without spaces have some.
+        tokenizer: Tokenizer for the n-grams; words would fail in languages without spaces.
     """
     prompts, answers = {_prompt(row) for row in train}, {_plain(row.answer) for row in train}
     known = {stretch for row in train for stretch in _stretches(row, tokenizer)}
@@ -73,7 +73,7 @@ def _plain(text: str) -> str:
 
 
 def _stretches(row: Conversation, tokenizer: Any) -> Iterator[int]:
-    """Hashes of all runs of `STRETCH` tokens of each message."""
+    """Yield the hashes of all n-grams of `STRETCH` tokens in each message."""
     for text in _texts(row):
         ids = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         for first in range(len(ids) - STRETCH + 1):
@@ -85,12 +85,12 @@ def _texts(row: Conversation) -> Iterable[str]:
 
 
 SHOWN = 3
-"""Rows that are shown as the model sees them."""
+"""Number of example rows."""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Numbers of tokens: the least, the quartiles, nine tenths, and the most."""
+    """Summary of token counts: minimum, quartiles, 90th percentile, maximum."""
 
     least: int
     quarter: int
@@ -101,7 +101,7 @@ class Lengths:
 
     @classmethod
     def of(cls, numbers: Sequence[int]) -> "Lengths":
-        """Of at least one number."""
+        """Summarise at least one count."""
         cuts = quantiles([*numbers] if len(numbers) > 1 else [*numbers, *numbers], n=20, method="inclusive")
         quarter, median, three_quarters, nine_tenths = (round(cuts[k]) for k in (4, 9, 14, 17))
         return cls(min(numbers), quarter, median, three_quarters, nine_tenths, max(numbers))
@@ -109,7 +109,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Some tokens of a row as text, and whether they are learned."""
+    """A span of a row as text, and whether its tokens are learned."""
 
     text: str
     is_learned: bool
@@ -117,24 +117,24 @@ class Stretch:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What there is to say of some data.
+    """Findings of a check of data.
 
     Args:
-        source: As the user wrote it.
-        model: The model whose tokenizer and template made the tokens.
-        formats: Rows of each format.
-        turns: Answers of a row: number of rows by number of answers; none of plain texts.
-        rows: Rows, a long plain text as several.
-        lengths: Tokens of a row, as a whole.
-        learned: Of these, the tokens that are learned.
-        max_length: The limit.
-        overlong: What happens to longer rows.
-        longer: Rows that are longer.
-        lost: Rows of which the limit leaves no learned token.
-        split: What the split gives, in words; or why it gives nothing.
-        splits: Whether the split gives all three parts.
-        overlaps: For validation and test what they share with training.
-        shown: Some training rows, stretch by stretch.
+        source: Source as the user wrote it.
+        model: Name of the model with the tokenizer and chat template.
+        formats: Number of rows by format.
+        turns: Number of rows by number of answers, without plain texts.
+        rows: Number of rows within `max_characters`; a long plain text counts as several.
+        lengths: Tokens of a row.
+        learned: Learned tokens of a row.
+        max_length: Maximum tokens of a row.
+        overlong: "cut" or "drop": what to do with longer rows.
+        longer: Number of rows longer than `max_length`.
+        lost: Number of rows that would have no learned token after a cut at `max_length`.
+        split: Description of the split, or the reason why it failed.
+        splits: Whether the split succeeded.
+        overlaps: Overlap with the training rows, for validation and test.
+        shown: Spans of the first training rows; of the first rows read if the split failed.
     """
 
     source: str
@@ -154,20 +154,21 @@ class DataCheck:
     shown: tuple[tuple[Stretch, ...], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """Return the findings as a dict for JSON."""
         return asdict(self)
 
 
 def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
-    """Read all of the data, tokenise all of it, and split it as a run would.
+    """Read and tokenise all rows of the source, and split them as a run would.
 
     Args:
-        config: The data.
-        tokenizer: The model's.
-        model: What the model is called.
+        config: The data config.
+        tokenizer: The model's tokenizer.
+        model: Name of the model.
 
     Raises:
-        QweftError: A row cannot be read. That too few rows are left for the split is told, and no error.
+        QweftError: The config is out of range, a row cannot be read, or no row can be used. A failed split is no
+            error: `DataCheck.split` gives the reason.
     """
     check_data_config(config)
     made_with = with_template(tokenizer, config.template)
@@ -213,9 +214,9 @@ def _overlaps(data: Data | None, tokenizer: Any) -> dict[str, Overlap]:
 
 
 def stretches(row: Encoded, tokenizer: Any) -> tuple[Stretch, ...]:
-    """Return a row as text, apart where learned tokens begin and end; joined it is the row's text.
+    """Return the spans of a row as text, learned and not learned in turn; joined they are the row's text.
 
-    The tokens are decoded together and not one by one, since a character may be several tokens.
+    The tokens of a span are decoded together, since a character may be several tokens.
     """
     found: list[Stretch] = []
     ids, labels = row["input_ids"], row["labels"]

@@ -1,4 +1,4 @@
-"""Which text a run learns from and is judged on."""
+"""Config of the training, validation and test data."""
 
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -6,30 +6,30 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The data: where the rows come from, how they are split, how long they may be.
+    """Source of the rows, their split and their maximum length.
 
     Args:
-        source: A file (.jsonl, .json, .csv, .parquet; .txt and .md are plain text), a folder of such files,
-            "embedded:gsm_symbolic", "embedded:chitchat", "embedded:reasoning_gym:TASK", a public data set by name
-            (`qweft data list`), or a hub id; of the last two the train split, or another one as NAME@SPLIT.
-        train_rows: At most so many training rows; none means all that the split leaves.
-        validation_rows: Rows kept for choosing (learning rates, checkpoints).
-        test_rows: Rows kept for the reported numbers; never trained on or chosen by.
-        max_length: Longest row in tokens.
-        overlong: What happens to a longer row: "drop" leaves it out, "cut" cuts its end; both are counted and said.
-            A plain text is neither cut nor dropped: it becomes several rows.
-        split_seed: Which rows go where; the same seed and source always give the same split.
-        file: A copy of the data set that source names, where it is not to be fetched.
-        max_rows: Only so many rows are read, the first ones; of a hub's data set no more than these are fetched.
-        validation_source: Where the validation rows come from, as source; none means from source.
-        test_source: Where the test rows come from, as source; none means from source. Training rows that ask what
-            held-out rows of another source ask are left out, and counted.
-        max_characters: Rows of source with more characters, prompt and answer together, are left out: a limit that is
-            the same for every tokenizer. None leaves out none.
-        template: What a question is put into, in place of the model's chat template: a text with {query} in it, after
-            which the answer follows at once, closed by the end token.
-        learn: What is learned of a training row: "answers", or "all" of its text. Held-out rows are measured on their
-            answers; plain texts as a whole.
+        source: A file (.jsonl, .json, .csv, .parquet; plain text: .txt, .md), a folder of such files,
+            "embedded:gsm_symbolic", "embedded:chitchat", "embedded:reasoning_gym:TASK", the name of a public data set
+            (see `qweft data list`), or a hub id. The last two read the train split, or another one as NAME@SPLIT.
+        train_rows: Maximum number of training rows; `None` means all rows that are not held out.
+        validation_rows: Rows for choosing learning rates and checkpoints.
+        test_rows: Rows for the reported results; never used for training or choosing.
+        max_length: Maximum tokens of a row.
+        overlong: What to do with a longer row: "drop" leaves it out, "cut" cuts its end. The report counts both.
+            A plain text is split into several rows instead.
+        split_seed: Seed of the split; the same seed and source always give the same split.
+        file: Local copy of the public data set named by source; it is read instead of the hub.
+        max_rows: Read only the first max_rows rows of source. A data set on the hub is streamed, not downloaded whole.
+        validation_source: Source of the validation rows, written like source; `None` means source.
+        test_source: Source of the test rows, written like source; `None` means source. Training rows with the prompt
+            or group of a held-out row of another source are left out and counted.
+        max_characters: Leave out rows of source with more characters, prompt and answer together. Unlike max_length
+            this does not depend on the tokenizer. `None` means no limit.
+        template: Text with {query} in place of the question, used instead of the model's chat template. The answer
+            follows it directly and ends with the end token.
+        learn: Tokens of a training row that are learned: "answers", or "all" of its text. Held-out rows are always
+            scored on their answers; plain texts are learned and scored as a whole.
     """
 
     source: str = "embedded:gsm_symbolic"
@@ -48,12 +48,12 @@ class DataConfig:
     learn: Literal["answers", "all"] = "answers"
 
     def source_of(self, part: str) -> str:
-        """Where the rows of a part come from: train, validation or test."""
+        """Return the source of a part: "train", "validation" or "test"."""
         own = {"validation": self.validation_source, "test": self.test_source}.get(part)
         return own or self.source
 
     def decides(self) -> dict[str, Any]:
-        """All of it, as a record keeps it; what is newer than some records is left out where it is not used."""
+        """Return all settings for the record of a run, without those of `NEWER` that have their default."""
         return {
             each.name: getattr(self, each.name)
             for each in fields(self)
@@ -62,3 +62,4 @@ class DataConfig:
 
 
 NEWER = ("validation_source", "test_source", "max_characters", "template", "learn")
+"""Settings that older records lack."""

@@ -1,4 +1,4 @@
-"""A conversation, and one row of any known format made into one."""
+"""Conversations, and their construction from rows of any known format."""
 
 import hashlib
 import math
@@ -11,16 +11,16 @@ from qweft.errors import QweftError
 
 ROLES = ("system", "user", "assistant", "tool")
 TEXT = "text"
-"""Role of the one message of a plain text, which nobody asked for and all of which is learned."""
+"""Role of the only message of a plain text, which has no prompt and is learned as a whole."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn.
+    """One turn of a conversation.
 
     Args:
         role: "system", "user", "assistant" or "tool"; `TEXT` for a plain text.
-        content: Its text.
+        content: Text of the turn.
     """
 
     role: str
@@ -32,8 +32,8 @@ class Conversation:
     """Messages that end with an answer, or a plain text.
 
     Args:
-        messages: At least one of role "assistant", and that is the last; or one of role `TEXT`.
-        group: Rows of one group stay on one side of a split.
+        messages: Turns, the last of role "assistant"; or a single message of role `TEXT`.
+        group: Name of the group; a split puts rows of one group into the same part.
     """
 
     messages: tuple[Message, ...]
@@ -41,35 +41,35 @@ class Conversation:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is a plain text: no turns, no template, all of it learned."""
+        """Whether this is a plain text: no turns, no template, learned as a whole."""
         return self.messages[0].role == TEXT
 
     @property
     def prompt(self) -> tuple[Message, ...]:
-        """All messages before the last answer: what a model is shown when it is asked to answer."""
+        """All messages before the last answer: the prompt for generation."""
         return self.messages[:-1]
 
     @property
     def answer(self) -> str:
-        """The last answer."""
+        """The last answer; of a plain text all of it."""
         return self.messages[-1].content
 
     @property
     def characters(self) -> int:
-        """Those of all messages, and one between each two."""
+        """Number of characters of all messages, plus one between each two."""
         return sum(len(message.content) + 1 for message in self.messages) - 1
 
     @property
     def asked(self) -> str:
-        """The group that it would have by its prompt alone: equal where two data sets ask the same."""
+        """The default group: a hash of the prompt, equal for equal prompts in two data sets."""
         return text_group(self.messages[0]) if self.is_text else prompt_group(self.messages)
 
 
 def prompt_group(messages: Sequence[Message]) -> str:
-    """Return the default group: a hash of what was said before the first answer, system message aside.
+    """Return the default group: a hash of the messages before the first answer, without system messages.
 
-    Duplicates, the same question with several answers, and the prefixes of one dialogue that some data sets list as
-    rows of their own share it. Case and white space do not count.
+    Duplicates share it, and so do several answers to one question. So do the prefixes of a dialogue, which some data
+    sets list as separate rows. Case and white space are ignored.
     """
     said: list[str] = []
     for message in messages:
@@ -81,7 +81,7 @@ def prompt_group(messages: Sequence[Message]) -> str:
 
 
 def text_group(message: Message) -> str:
-    """Return the default group of a plain text: a hash of it; case and white space do not count."""
+    """Return the default group of a plain text: a hash of it, case and white space ignored."""
     return hashlib.sha256(" ".join(message.content.casefold().split()).encode()).hexdigest()[:16]
 
 
@@ -102,7 +102,7 @@ KNOWN = (
     PLAIN,
 )
 THOUGHT = "<think>\n{}\n</think>\n\n{}"
-"""A chain of thought and the answer after it, as DeepSeek-R1 writes them."""
+"""Format of a chain of thought and the answer after it, as in DeepSeek-R1."""
 ROLE_NAMES = {
     "human": "user",
     "gpt": "assistant",
@@ -112,11 +112,11 @@ ROLE_NAMES = {
     "observation": "tool",
 }
 HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
-"""What Python makes of half a pair of UTF-16 in JSON; no tokenizer takes it."""
+"""A lone UTF-16 surrogate, which Python's JSON parser lets through; no tokenizer accepts it."""
 PAIRS = (
     ("question", "answer"),
     ("query", "response"),
-    # R1-Distill-SFT: the checked chain of thought where there is one.
+    # R1-Distill-SFT: prefer the checked chain of thought.
     ("problem", "reannotated_assistant_content"),
     ("problem", "solution"),
 )
@@ -125,19 +125,28 @@ PAIRS = (
 def to_conversation(row: Row, where: str) -> Conversation:
     """Turn a row into a conversation.
 
-    Known are `messages` (role, content; R1-Distill-SFT's `reannotated_messages` come first); `conversations` (from,
-    value; ShareGPT); `prompt` and `completion` (or `response`), each a text or a list of messages; `instruction`,
-    `input`, `output` and `history` (Alpaca); `input`, `reasoning_content` and `content` (Chinese-DeepSeek-R1-Distill);
-    `question` and `answer`; `query` and `response` (MetaMathQA); `problem` with `reannotated_assistant_content` or
-    `solution` (R1-Distill-SFT); `text` alone, which is a plain text. A chain of thought in a column or key of its own
-    (`reasoning_content`) stands in <think> before its answer. A `system` column is put in front. The group is the
-    column `group`, else a hash of the prompt, of a plain text one of the text; MetaMathQA, which asks each question in
-    several ways, has the group of its `original_question`, so that this question in another data set is of it too.
-    Turns after the last answer are left out: there is nothing to learn from them.
+    The columns of a row tell its format; the first one in this list that fits is used:
+
+    - `reannotated_messages` (R1-Distill-SFT) or `messages`: a list of (role, content);
+    - `conversations` (ShareGPT): a list of (from, value);
+    - `prompt` and `completion` (or `response`), each a text or a list of messages;
+    - `instruction`, `output`, and optionally `input` and `history` (Alpaca);
+    - `input`, `reasoning_content` and `content` (Chinese-DeepSeek-R1-Distill);
+    - `question` and `answer`;
+    - `query` and `response` (MetaMathQA);
+    - `problem` with `reannotated_assistant_content` or `solution` (R1-Distill-SFT);
+    - `text` alone: a plain text.
+
+    A chain of thought in a separate column or key (`reasoning_content`) is put in <think> tags before its answer. A
+    `system` column becomes the first message, unless there is a system message already. Turns after the last answer
+    are dropped, since nothing is learned from them.
+
+    The group is the column `group` if present, else a hash of the prompt, or of a plain text. MetaMathQA rewrites
+    each question in several ways. Its group is the hash of `original_question`, as of a data set with that question.
 
     Args:
-        row: Column names and values.
-        where: Place of the row for errors: "data.jsonl, row 3".
+        row: Values by column name.
+        where: Place of the row for errors, such as "data.jsonl, row 3".
 
     Raises:
         QweftError: The format is not known, a turn is malformed, or there is no answer.
@@ -166,14 +175,14 @@ def to_conversation(row: Row, where: str) -> Conversation:
 
 
 def _named_group(row: Row, column: str, where: str) -> str:
-    """The group that a column names; empty where it does not."""
+    """Return the group in a column; empty if the column is missing or empty."""
     name = "" if row.get(column) in (None, "") else _text(row, column, where)
     _check_text(name, column, row, where)
     return name
 
 
 def _check_characters(messages: Sequence[Message], row: Row, where: str) -> None:
-    """See that no text holds characters that no text has: they come of a file read in another encoding."""
+    """Check for characters that come from reading a file in the wrong encoding."""
     for number, message in enumerate(messages, 1):
         what = "the text" if message.role == TEXT else f"message {number} ({message.role})"
         _check_text(message.content, what, row, where)
@@ -203,7 +212,7 @@ def _read(row: Row, where: str) -> list[Message]:
 
 
 def _turns(turns: Any, row: Row, where: str) -> list[Message]:
-    """Read a list of {"role", "content"} or {"from", "value"}; empty answers are no answers."""
+    """Read a list of {"role", "content"} or {"from", "value"}; an empty answer is an error."""
     if not isinstance(turns, Sequence) or isinstance(turns, str):
         raise _fault(row, where, f"a list of messages was expected, not {type(turns).__name__}")
     messages: list[Message] = []
@@ -281,7 +290,7 @@ def _answer(row: Row, key: str, where: str) -> list[Message]:
 
 
 def _text(row: Row, key: str, where: str) -> str:
-    """Return a column as text; numbers, as CSV and Parquet deliver short answers, are written out."""
+    """Return a column as text; numbers are converted, since data files often store short answers as numbers."""
     if row.get(key) is None:
         raise _fault(row, where, f"{key} is missing")
     return _plain_text(row[key], key, row, where)
@@ -290,7 +299,7 @@ def _text(row: Row, key: str, where: str) -> str:
 def _plain_text(value: Any, name: str, row: Row, where: str) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and not math.isfinite(value):  # how data frames write what is missing
+    if isinstance(value, float) and not math.isfinite(value):  # data frames write a missing value as NaN
         raise _fault(row, where, f"{name} is {value}, not text")
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -305,11 +314,14 @@ READERS: tuple[tuple[str, str, Callable[[Row, str], list[Message]]], ...] = (
     ("instruction", ALPACA, _alpaca),
     ("reasoning_content", REASONING, _reasoned),
 )
-"""A column that tells the format, what the format is called, and its reader; the first that is there counts."""
+"""(column, name of the format, reader) of each format; the first whose column is present is used."""
 
 
 def format_of(row: Row) -> str:
-    """Return what the format of a row is called, one of `KNOWN`; "unknown" where no reader takes it."""
+    """Return the name of a row's format; "unknown" if no reader takes it.
+
+    The name is one of `KNOWN`, or "problem + reannotated_assistant_content".
+    """
     for key, name, _ in READERS:
         if row.get(key) is not None:
             return name

@@ -1,4 +1,4 @@
-"""A look at data, for the terminal."""
+"""Terminal output of a data check and of the list of named data sets."""
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -11,11 +11,11 @@ from qweft.data.read import NAMED
 from qweft.text import many
 
 LONGEST_STRETCH = 600
-"""Characters of a stretch that are shown; its middle is left out."""
+"""Maximum characters of a span in the examples; the middle of a longer one is left out."""
 
 
 def describe(found: DataCheck) -> Group:
-    """All of it."""
+    """Return a data check as terminal output."""
     parts: list[RenderableType] = [
         Text(f"{found.source}: {_formats(found)}"),
         Text(_limit(found)),
@@ -37,7 +37,7 @@ def _formats(found: DataCheck) -> str:
 
 
 def _limit(found: DataCheck) -> str:
-    """What the limit does."""
+    """Return a sentence on the rows that are longer than the limit."""
     limit = f"{found.max_length:,} tokens"
     if not found.longer:
         return f"no row is longer than {limit}"
@@ -91,7 +91,7 @@ def _shortened(text: str) -> str:
 
 
 def describe_sources() -> Group:
-    """What data there is by name."""
+    """Return the list of data sets that have a name."""
     lines: list[Text] = []
     for name, rows in EMBEDDED_DATA.items():
         about = (rows.__doc__ or "").splitlines()[0].removeprefix("Yield ").rstrip(".")

@@ -1,4 +1,4 @@
-"""From a data config to rows ready for training."""
+"""Loading the rows of a run: read, split and tokenised."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ from qweft.errors import QweftError
 
 @dataclass(frozen=True)
 class Data:
-    """The three parts of a run.
+    """The training, validation and test rows of a run.
 
     Args:
-        train: Rows to learn from.
-        validation: Rows for choosing.
-        test: Rows for the reported numbers.
-        train_conversations: The text of each training row, in the same order.
-        validation_conversations: The text of each validation row, in the same order.
-        test_conversations: The text of each test row, in the same order.
-        report: What was read, cut and left out.
-        tokenizer: The one that made the rows: the model's, with the data's own template where there is one. Prompts
-            are to be made with it too.
+        train: Training rows.
+        validation: Rows for choosing learning rates and checkpoints.
+        test: Rows for the reported results.
+        train_conversations: Text of each training row, in the same order.
+        validation_conversations: Text of each validation row, in the same order.
+        test_conversations: Text of each test row, in the same order.
+        report: Counts of rows read, cut and left out.
+        tokenizer: Tokenizer that made the rows: the model's, with the template of the config if it has one. Use it
+            for prompts too.
     """
 
     train: list[Encoded]
@@ -42,7 +42,7 @@ class Data:
 
 @dataclass
 class _Encoder:
-    """Encodes each conversation at most once, and only those that the split asks for and nobody has encoded."""
+    """Encodes conversations when the split needs them, each at most once, and records what was cut or dropped."""
 
     tokenizer: Any
     config: DataConfig
@@ -54,7 +54,7 @@ class _Encoder:
     nothing_learned: set[Conversation] = field(default_factory=set)
 
     def usable(self, conversation: Conversation) -> bool:
-        """Return whether the row can be trained or measured on."""
+        """Return whether a row has a learned token after `fit`."""
         if conversation not in self.rows:
             self.rows[conversation] = self._encode(conversation)
         return self.rows[conversation] is not None
@@ -83,10 +83,10 @@ class _Encoder:
 
 
 def check_places(config: DataConfig) -> None:
-    """See that the files and folders of a run's data are there, before a model is loaded for them.
+    """Check that the files and folders of a run's data exist, before a model is loaded.
 
     Raises:
-        QweftError: If one is not.
+        QweftError: One is missing.
     """
     for source in (config.source, config.validation_source, config.test_source):
         if source is not None:
@@ -96,17 +96,17 @@ def check_places(config: DataConfig) -> None:
 def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, Encoded] | None = None) -> Data:
     """Read, split and tokenise the data of a run.
 
-    Only rows that some part takes are tokenised. The numbers of validation and test rows are exact: a row that is too
-    long or has nothing to learn is passed over and the next of its kind taken.
+    Only rows that the split needs are tokenised. The numbers of validation and test rows are exact: a row that is too
+    long or has no token to learn is skipped, and the next row takes its place.
 
     Args:
-        config: The data.
-        tokenizer: The model's.
-        whole: Conversations that are tokenised already, with the data's own template, not cut, `learn` unheeded.
+        config: The data config.
+        tokenizer: The model's tokenizer.
+        whole: Conversations that are already tokenised: with the template of the config, not cut, without `learn`.
 
     Raises:
-        QweftError: The source cannot be read, a row has no answer, the rows are too few, or no row is left to learn
-            from; the last shows one.
+        QweftError: The config is out of range, the source cannot be read, a row has no answer, there are too few rows,
+            or no row is left to learn from. The last message shows a row.
     """
     check_data_config(config)
     tokenizer = with_template(tokenizer, config.template)
@@ -164,10 +164,10 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
 
 
 def check_data_config(config: DataConfig) -> None:
-    """Check the ranges that types do not tell.
+    """Check the length limits and the template.
 
     Raises:
-        QweftError: Naming the key, the value, and what it may be.
+        QweftError: A value is out of range; the message names the key, the value and what is allowed.
     """
     if config.max_length < 2:
         raise QweftError(f"max_length {config.max_length}: a row needs at least 2 tokens; use 128 or more")
@@ -180,7 +180,7 @@ def check_data_config(config: DataConfig) -> None:
 
 
 def _read(config: DataConfig, tokenizer: Any) -> tuple[dict[str, list[Conversation]], int]:
-    """The rows by their source, long plain texts as several, and how many were left out for their characters."""
+    """Return the rows by source, plain texts in windows, and the number of rows over `max_characters`."""
     found: dict[str, list[Conversation]] = {}
     left_out = 0
     for part in ("train", "validation", "test"):
@@ -200,7 +200,9 @@ def _read(config: DataConfig, tokenizer: Any) -> tuple[dict[str, list[Conversati
 
 
 def read_conversations(config: DataConfig, part: str = "train") -> Iterator[Conversation]:
-    """Yield the rows of a part's source; what limits the source itself does not limit another part's.
+    """Yield the rows of a part's source.
+
+    `max_rows` and `file` apply to `source` only, not to a validation or test source of its own.
 
     Raises:
         QweftError: The source cannot be read, or a row has no answer.
@@ -215,12 +217,12 @@ def read_conversations(config: DataConfig, part: str = "train") -> Iterator[Conv
 
 
 def has_room(conversation: Conversation, config: DataConfig) -> bool:
-    """Whether `max_characters` lets a row of the source in."""
+    """Return whether a row of `source` is within `max_characters`."""
     return config.max_characters is None or conversation.characters <= config.max_characters
 
 
 def _held_out(config: DataConfig) -> dict[str, str]:
-    """The sources of held-out parts that have one of their own."""
+    """Return the sources of held-out parts that differ from `source`, by part."""
     parts = {part: config.source_of(part) for part in ("validation", "test")}
     return {part: source for part, source in parts.items() if source != config.source}
 

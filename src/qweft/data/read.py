@@ -1,4 +1,4 @@
-"""Rows out of files, folders, the hub, public data sets by name, and the embedded data."""
+"""Readers of rows: files, folders, the hub, public data sets by name, and the embedded data sets."""
 
 import csv
 import json
@@ -13,18 +13,19 @@ from qweft.data.embedded import embedded_rows
 from qweft.errors import QweftError
 
 STRETCH = 8000
-"""Characters of a row, about: some thousand tokens, which are cut into rows of the wanted length later."""
+"""Characters of a piece of a text file, at most: a few thousand tokens, cut to the wanted length later."""
 CHUNK = 1 << 16
-"""Characters that are read at a time, so that a file without line ends is no problem either."""
+"""Characters read at a time, so that a file without line ends also fits in memory."""
 
 
 def stretches(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield a text file as rows of `text`, each about 8,000 characters that end with a paragraph, a line or a word.
+    """Yield a text file as rows with a `text` of 4,000 to 8,000 characters; the last one has up to 16,000.
 
-    The file is never in memory as a whole. Each stretch is a group of its own: a split puts it on one side.
+    A piece ends with a paragraph, line, sentence or word where possible. The file is never in memory as a whole. Each
+    piece is its own group, so a split puts it into one part.
 
     Args:
-        path: A file of UTF-8.
+        path: A text file in UTF-8.
     """
     rest, number = "", 0
     with path.open(encoding="utf-8-sig") as handle:
@@ -41,7 +42,7 @@ def stretches(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _end(text: str) -> int:
-    """Where the first stretch of a long text ends: after the last paragraph, line, sentence or word that fits."""
+    """Return where the first piece of a long text ends: after the last paragraph, else line, sentence or word."""
     for mark in ("\n\n", "\n", "。", ". ", " "):
         place = text.rfind(mark, STRETCH // 2, STRETCH)
         if place >= 0:
@@ -51,14 +52,14 @@ def _end(text: str) -> int:
 
 @dataclass(frozen=True)
 class NamedData:
-    """A public data set.
+    """A public data set that has a name in Qweft.
 
     Args:
-        name: As its authors write it.
-        hub_id: Its place on the hub.
-        part: Its configuration there; none where it has one only.
-        columns: Those that a row needs, one set of them.
-        about: What it is.
+        name: Name, in its authors' spelling.
+        hub_id: Its id on the hub.
+        part: Its configuration on the hub; `None` if it has only one.
+        columns: Alternative sets of columns; a row needs all columns of one set.
+        about: One line that describes it.
     """
 
     name: str
@@ -69,14 +70,14 @@ class NamedData:
 
     @property
     def source(self) -> str:
-        """As `datasets` and `read_rows` take it."""
+        """The hub id, with ":configuration" if there is one, as `read_rows` takes it."""
         return self.hub_id if self.part is None else f"{self.hub_id}:{self.part}"
 
     def check(self, columns: Collection[str], where: str) -> None:
-        """See that a row can be of this data set.
+        """Check that the columns of a row are those of this data set.
 
         Raises:
-            QweftError: If it has none of the sets of columns.
+            QweftError: The row has none of the sets of columns.
         """
         if not any(wanted <= set(columns) for wanted in self.columns):
             wanted = ", or ".join(" + ".join(sorted(each)) for each in self.columns)
@@ -117,13 +118,13 @@ NAMED = (
 
 
 def named(source: str) -> NamedData | None:
-    """Return the data set of that name, in any case, whatever split is asked for; none where there is none."""
+    """Return the public data set of a source, case and @SPLIT ignored; `None` if the name is not known."""
     name = source.partition("@")[0].casefold()
     return next((each for each in NAMED if name == each.name.casefold()), None)
 
 
 Located = tuple[str, dict[str, Any]]
-"""(where, row): "data.jsonl, row 3" and its columns."""
+"""(where, row): the place of a row for errors, such as "data.jsonl, row 3", and its columns."""
 
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?(@(?P<split>[\w.-]+))?")
 
@@ -135,15 +136,15 @@ def read_rows(
 
     Args:
         source: A file (.jsonl, .json, .csv, .parquet, .txt, .md), a folder of such files (in the order of their names;
-            plain text only where there is nothing else), "embedded:NAME", the name of a public data set (see `named`),
-            or a hub id, whose train split is read ("owner/name", or "owner/name:configuration"); NAME@SPLIT and
-            "owner/name@SPLIT" give another split.
-        max_rows: Only so many rows, the first ones; a data set on the hub is then streamed, and not fetched as a whole.
-        file: A file or folder that holds the named data set, where it is not to be fetched.
-        key: The key that the source stands under, for errors.
+            plain text only if there is nothing else), "embedded:NAME", the name of a public data set (see `named`),
+            or a hub id ("owner/name" or "owner/name:configuration"). The last two read the train split; append @SPLIT
+            for another one.
+        max_rows: Read only the first `max_rows` rows. A data set on the hub is then streamed, not downloaded whole.
+        file: Local file or folder with the named data set; it is read instead of the hub.
+        key: Config key of the source, for errors.
 
     Raises:
-        QweftError: Nothing is found, nothing is in it, or it cannot be read; the sentence names file and line.
+        QweftError: The source is not found, is empty, or cannot be read; the message names file and line.
     """
     if max_rows is not None and max_rows < 1:
         raise QweftError(f"data.max_rows must be at least 1, got {max_rows}; leave it out to read all")
@@ -165,10 +166,10 @@ def read_rows(
 
 
 def check_place(source: str) -> None:
-    """See that a source that is a path is there; it costs nothing, and what else a source may be is not looked for.
+    """Check that a source that looks like a path exists; cheap, as other sources are not checked.
 
     Raises:
-        QweftError: If it is not.
+        QweftError: The path does not exist.
     """
     if not source.startswith("embedded:") and _place(source) is None and _is_path(source):
         raise QweftError(
@@ -179,7 +180,7 @@ def check_place(source: str) -> None:
 def _path(source: str) -> Path:
     try:
         return Path(source).expanduser()
-    except RuntimeError:  # ~SOMEBODY who is not known here
+    except RuntimeError:  # the user in "~user" does not exist
         return Path(source)
 
 
@@ -195,7 +196,7 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[Located]:
     path = _path(source)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
-        # A README beside the rows is none of them.
+        # A README in the folder is not data.
         files = [file for file in files if file.suffix.lower() not in PLAIN] or files
         if not files:
             raise QweftError(f"data {source}: the folder holds no file ending in {', '.join(READERS)}")
@@ -234,12 +235,12 @@ def _read_file(path: Path) -> Iterator[Located]:
 
 
 def _read_jsonl(path: Path) -> Iterator[Any]:
-    # utf-8-sig: a byte order mark, as some editors write it, is dropped.
+    # utf-8-sig drops the byte order mark that some editors write.
     with path.open(encoding="utf-8-sig") as handle:
         for number, line in enumerate(handle, 1):
             if line.strip():
                 try:
-                    row = json.loads(line.rstrip("\r\n"))  # or a fault at its end would be one of the next line
+                    row = json.loads(line.rstrip("\r\n"))  # else an error at its end would be reported on the next line
                 except (ValueError, RecursionError) as fault:
                     raise QweftError(
                         f"{path.name}, line {number}: not JSON ({_said(fault)}); each line of a .jsonl file is one "
@@ -265,7 +266,7 @@ def _read_json(path: Path) -> Iterator[Any]:
 
 
 def _said(fault: Exception) -> str:
-    """What Python's reader of JSON says; a number of thousands of digits and endless nesting are faults of others."""
+    """Return the reason of a JSON error; numbers too long and nesting too deep do not raise `JSONDecodeError`."""
     if isinstance(fault, json.JSONDecodeError):
         return f"{fault.msg} at column {fault.colno}"
     return "nested too deeply" if isinstance(fault, RecursionError) else "a number of too many digits"
@@ -273,7 +274,7 @@ def _said(fault: Exception) -> str:
 
 def _read_csv(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
-        # Strict: a quote that is never closed would swallow the rows after it, and one inside a field cut it.
+        # strict: else an unclosed quote would swallow the following rows, and a quote inside a field would cut it.
         reader = csv.DictReader(handle, strict=True)
         try:
             columns = list(reader.fieldnames or ())
@@ -317,11 +318,11 @@ READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
 
 
 def _read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
-    """Yield a split of a data set on the hub, or of its copy in the local cache."""
+    """Yield the rows of a split of a data set on the hub, or of its copy in the local cache."""
     import datasets
 
     found = HUB_ID.fullmatch(source)
-    assert found is not None  # _is_path has sent everything else away
+    assert found is not None  # `_is_path` is true for every other source
     split = found["split"] or "train"
     try:
         rows = datasets.load_dataset(found["id"], found["part"], split=split, streaming=stream)
@@ -336,7 +337,7 @@ def _read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
 
 
 def _instead(source: str, key: str) -> str:
-    """What to do where a hub cannot be reached."""
+    """Return the end of an error message: what to do if the hub cannot be reached."""
     known = next((each.name for each in NAMED if each.source == source.partition("@")[0]), None)
     if known is None:
         return "or use embedded:gsm_symbolic"

@@ -1,4 +1,4 @@
-"""What became of the data, for the terminal and the record of a run."""
+"""Report of the data of a run: rows, tokens, and what was cut or left out."""
 
 import hashlib
 from array import array
@@ -11,13 +11,13 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class PartReport:
-    """One part of a split.
+    """Counts of one part of a split.
 
     Args:
-        rows: Its rows.
-        groups: How many groups they come from.
+        rows: Number of rows.
+        groups: Number of groups.
         tokens: Tokens of all rows.
-        target_tokens: Tokens that are learned or measured.
+        target_tokens: Tokens that are learned (training) or scored (validation, test).
         cut: Rows whose end was cut off.
         only_last: Rows of which only the last answer is learned, since the template rewrites the earlier ones.
     """
@@ -32,22 +32,22 @@ class PartReport:
 
 @dataclass(frozen=True)
 class DataReport:
-    """The data of a run.
+    """Counts of the data of a run.
 
     Args:
-        source: As the user wrote it.
-        rows: Rows read.
-        groups: Groups they form.
-        max_length: Longest row in tokens.
-        dropped: Rows passed over for being longer than that, among those looked at.
-        nothing_learned: Rows passed over because no answer token was left, among those looked at.
+        source: Source as the user wrote it.
+        rows: Rows of the source within `max_characters`; a long plain text counts as several.
+        groups: Groups of these rows.
+        max_length: Maximum tokens of a row.
+        dropped: Rows left out as longer than that, among the rows that the split tried.
+        nothing_learned: Rows left out as no learned token remains, among the rows that the split tried.
         left_over: Rows of held-out groups that are in no part.
-        parts: By name: train, validation, test.
-        fingerprint: SHA-256 over the token ids and labels of all parts: equal data give equal numbers.
-        held_out: Sources of held-out parts that have one of their own, by the part's name.
-        held_out_rows: Rows read of each of these.
-        too_many_characters: Rows of the source left out for their characters.
-        asked_elsewhere: Rows of no part since a row held out of another source is of their group or has their prompt.
+        parts: Counts of "train", "validation" and "test".
+        fingerprint: SHA-256, in hex, of the token ids and labels of all parts.
+        held_out: Source of each held-out part that has one of its own, by part.
+        held_out_rows: Number of rows read from each of these, by part.
+        too_many_characters: Rows of the source left out for more than `max_characters` characters.
+        asked_elsewhere: Rows in no part, because a row held out from another source has the same group or prompt.
     """
 
     source: str
@@ -65,7 +65,7 @@ class DataReport:
     asked_elsewhere: int = 0
 
     def describe(self) -> str:
-        """Return a few lines for the terminal; what was cut or left out is always said."""
+        """Return a few lines for the terminal, with all counts of cut and left-out rows that are not 0."""
         rows, groups = many(self.rows, "row"), many(self.groups, "group")
         lines = [f"data {self.source}: {rows} in {groups}, sha256 {self.fingerprint[:12]}"]
         for name, part in self.parts.items():
@@ -92,7 +92,7 @@ class DataReport:
 
 
 def fingerprint(parts: Mapping[str, Sequence[Encoded]]) -> str:
-    """Return the SHA-256, in hex, of the token ids and labels of all parts."""
+    """Return the SHA-256, in hex, of the token ids and labels of all parts, with the parts' names and sizes."""
     digest = hashlib.sha256()
     for name, rows in parts.items():
         digest.update(f"{name} {len(rows)}\n".encode())
@@ -102,5 +102,5 @@ def fingerprint(parts: Mapping[str, Sequence[Encoded]]) -> str:
 
 
 def part_report(rows: Sequence[Encoded], groups: int, cut: int, only_last: int) -> PartReport:
-    """Count the tokens of a part."""
+    """Count the rows and tokens of a part."""
     return PartReport(len(rows), groups, total_tokens(rows), sum(map(target_tokens, rows)), cut, only_last)

@@ -1,4 +1,4 @@
-"""Which conversations are trained on, chosen by, and reported on."""
+"""Split of conversations into training, validation and test parts, by group."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,22 +8,21 @@ from qweft.data.conversation import Conversation
 from qweft.errors import QweftError
 
 GROUPS = 16
-"""A held-out part is spread over at least so many groups where there are enough: 64 rows of two templates measure two
-templates, however many rows they are."""
+"""Minimum number of groups in a held-out part, if there are enough: 64 rows of two templates test two templates."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The three parts; no group is in two of them.
+    """The training, validation and test parts; no group is in two of them.
 
     Args:
-        train: Rows to learn from, in a mixed order that depends on the seed alone, so that the first n of them are
-            also the first n of a longer run.
-        validation: Rows for choosing.
-        test: Rows for the reported numbers.
-        left_over: Rows of held-out groups beyond the number asked for: in no part, since training on them would
-            show the model its test.
-        asked_elsewhere: Rows in no part since a row held out of another source is of their group or has their prompt.
+        train: Training rows, shuffled by the seed alone, so the first n are the same for any number of training rows.
+        validation: Rows for choosing learning rates and checkpoints.
+        test: Rows for the reported results.
+        left_over: Number of unused rows in held-out groups of the training source. They are in no part, since
+            training on them would leak the test.
+        asked_elsewhere: Number of rows of the training source in no part, because a row held out from another source
+            has the same group or prompt.
     """
 
     train: tuple[Conversation, ...]
@@ -43,28 +42,32 @@ def split(
     validation_from: Sequence[Conversation] | None = None,
     test_from: Sequence[Conversation] | None = None,
 ) -> Split:
-    """Split by group, the same way for the same conversations and seed.
+    """Split by group; deterministic in the conversations and the seed.
 
-    Groups are put in the order of sha256(seed, group). The test part takes rows from the first groups, validation
-    from the next, training has the rest: so the test rows do not depend on how many rows the others ask for. A
-    held-out group gives at most its share (see `GROUPS`), and the rest of it is left over; only where groups are so
-    uneven that the rows would not suffice does it give all it has.
+    Groups are sorted by sha256(seed, group). The test part takes rows from the first groups and validation from the
+    next; training gets the rest. So the test rows do not depend on the sizes of the other parts, unless
+    there are few rows (see below).
 
-    Held-out parts may come of rows of their own. What is held out there is then taken out of the rows of the parts
-    after it, by group and by prompt: the groups of one source mean nothing in another.
+    A held-out group gives at most ceil(n / s) rows to a part of n rows, where s is `GROUPS` or a quarter of the number
+    of groups, if that is less. Its other rows are left over. If the rows do not suffice that way, since the groups are
+    uneven, s is 1: a held-out group gives all of its rows.
+
+    Held-out parts may have sources of their own. Rows with a held-out group or prompt are then removed from the other
+    sources. The group alone is not enough, since its name may mean nothing in another source.
 
     Args:
-        conversations: All rows; with `test_from` and `validation_from` those to train on.
+        conversations: Rows of the training part, and of held-out parts without a source of their own.
         validation: Exact number of validation rows.
         test: Exact number of test rows.
-        seed: Another seed gives another split.
-        train: At most so many training rows; none means all.
-        usable: Rows for which this is false are passed over; asked only of the rows that are needed.
-        validation_from: Rows that the validation part is taken from; none means `conversations`.
-        test_from: Rows that the test part is taken from; none means `conversations`. May be `validation_from` itself.
+        seed: Seed of the split.
+        train: Maximum number of training rows; `None` means all.
+        usable: Whether a row can be used; others are skipped. Called only for the rows that are needed.
+        validation_from: Source of the validation rows; `None` means `conversations`.
+        test_from: Source of the test rows; `None` means `conversations`. It may be the same object as
+            `validation_from`.
 
     Raises:
-        QweftError: A number is negative, or the rows are too few.
+        QweftError: A number is out of range, or there are too few rows.
     """
     if validation < 0 or test < 0 or (train is not None and train < 1):
         raise QweftError(
@@ -73,7 +76,7 @@ def split(
         )
     own = {"train": conversations, "validation": validation_from, "test": test_from}
     rows = {part: conversations if other is None else other for part, other in own.items()}
-    # First with the spread; without it where groups are so uneven that the rows would not suffice.
+    # Try with the spread first, then without: uneven groups may give too few rows with it.
     for spread in (GROUPS, 1):
         pools = {id(each): _Pool(each, seed, spread) for each in rows.values()}
         tested = _hold_out(pools, rows["test"], test, usable)
@@ -89,9 +92,9 @@ class _Pool:
     """The rows of one source that are in no part yet.
 
     Args:
-        conversations: All of them.
-        seed: Of the order.
-        spread: Groups that a held-out part is spread over, at least, where there are four times as many.
+        conversations: All rows of the source.
+        seed: Seed of the order of the groups.
+        spread: Minimum number of groups in a held-out part; at most a quarter of the source's groups.
     """
 
     def __init__(self, conversations: Sequence[Conversation], seed: int, spread: int) -> None:
@@ -109,7 +112,7 @@ class _Pool:
         return taken
 
     def leave_out(self, groups: set[str], prompts: set[str]) -> None:
-        """Rows of these groups or with these prompts are in no part any more."""
+        """Remove the rows of these groups and those with these prompts."""
         before = sum(map(len, self.groups))
         kept = [
             [each for each in group if each.group not in groups and each.asked not in prompts] for group in self.groups
@@ -121,7 +124,7 @@ class _Pool:
 def _hold_out(
     pools: dict[int, _Pool], source: Sequence[Conversation], wanted: int, usable: Callable[[Conversation], bool]
 ) -> list[Conversation]:
-    """Take rows of a source, and see that no other source asks them again."""
+    """Take rows of a source, and remove their groups and prompts from the other sources."""
     taken = pools[id(source)].take(wanted, usable)
     groups, prompts = {each.group for each in taken}, {each.asked for each in taken}
     for other, pool in pools.items():
@@ -133,10 +136,10 @@ def _hold_out(
 def _take(
     order: list[list[Conversation]], wanted: int, shares: int, usable: Callable[[Conversation], bool]
 ) -> tuple[list[Conversation], list[list[Conversation]], int]:
-    """Take `wanted` rows from the front groups, from each at most its share.
+    """Take `wanted` rows from the first groups, at most ceil(wanted / shares) from each.
 
     Returns:
-        The rows, the groups not touched, and how many rows of the touched ones were not looked at.
+        The rows taken, the groups not used, and the number of left-over rows in the used groups.
     """
     share = -(-wanted // shares)
     taken: list[Conversation] = []
@@ -157,7 +160,7 @@ def _take(
 def _mix(
     groups: Iterable[list[Conversation]], seed: int, wanted: int | None, usable: Callable[[Conversation], bool]
 ) -> list[Conversation]:
-    """Return the first `wanted` usable rows in an order that mixes the groups."""
+    """Return the first `wanted` usable rows in a shuffled order; `None` means all."""
     ranked = [
         (_rank(seed, f"{conversation.group}\n{number}"), conversation)
         for group in groups

@@ -1,4 +1,4 @@
-"""From messages to text: the model's chat template, a plain one, or one of the user's own."""
+"""Rendering of messages as text: with the model's chat template, the user's template, or a plain one."""
 
 import copy
 import json
@@ -14,10 +14,10 @@ QUERY = "{query}"
 
 
 def check_template(template: str) -> None:
-    """See that a template has one place for the question.
+    """Check that a template contains {query} once.
 
     Raises:
-        QweftError: If it has none, or several.
+        QweftError: It does not contain {query}, or more than once.
     """
     if template.count(QUERY) != 1:
         raise QweftError(
@@ -27,21 +27,21 @@ def check_template(template: str) -> None:
 
 
 def with_template(tokenizer: Any, template: str | None) -> Any:
-    r"""The tokenizer with a template in place of its own chat template; the very same tokenizer where there is none.
+    r"""Return a copy of a tokenizer with a template as its chat template; without a template the tokenizer itself.
 
-    A dialogue reads
+    A dialogue is rendered as
 
         start + system + "\n" + before + question + after + answer + end + before + question + ...
 
-    where before and after stand around {query} in the template, start is the tokenizer's start token where it puts
-    one, and end its end token. Nothing stands between a question's text and its answer.
+    where before and after are the parts of the template around {query}. start is the tokenizer's start token, if the
+    tokenizer adds one, and end is its end token. The answer follows the template directly.
 
     Args:
-        tokenizer: A transformers tokenizer; it is left as it is.
-        template: A text with {query} in it; none leaves the tokenizer's own chat template.
+        tokenizer: A transformers tokenizer; it is not changed.
+        template: Text with {query} in it; `None` means the tokenizer's own chat template.
 
     Raises:
-        QweftError: If the template has not one place for the question.
+        QweftError: The template does not contain {query} exactly once.
     """
     if template is None:
         return tokenizer
@@ -66,12 +66,12 @@ def with_template(tokenizer: Any, template: str | None) -> Any:
 
 
 def opens_with_start(tokenizer: Any) -> bool:
-    """Whether the tokenizer puts its start token before a text."""
+    """Return whether the tokenizer puts its start token before a text."""
     return bool(tokenizer("").input_ids[:1] == [tokenizer.bos_token_id])
 
 
-# The space stands before the answer's first word, not after "Assistant:": byte-pair tokens carry their space in front,
-# and so the prompt of training and the prompt of generation end in the same token.
+# The space belongs to the answer's first word, not to "Assistant:". Byte-pair tokens start with their space, so the
+# prompt ends in the same token in training and in generation.
 PLAIN_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'] + '\n' }}"
@@ -79,11 +79,11 @@ PLAIN_TEMPLATE = (
     "{% else %}{{ 'User: ' + message['content'] + '\n' }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
-"""Used for a tokenizer without a chat template: "User: ...\\nAssistant: ...", each answer closed by the end token."""
+"""Chat template for a tokenizer without one: "User: ...\\nAssistant: ...", each answer followed by the end token."""
 
 
 def template_of(tokenizer: Any) -> str | None:
-    """Return the template to render with: none means the tokenizer's own, else the plain one."""
+    """Return `PLAIN_TEMPLATE` for a tokenizer without a chat template; `None` means the tokenizer's own."""
     return None if getattr(tokenizer, "chat_template", None) else PLAIN_TEMPLATE
 
 
@@ -93,10 +93,10 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
     Args:
         messages: The turns.
         tokenizer: A transformers tokenizer.
-        answer_next: Whether to end with the opening of an answer, for a model that is to give one.
+        answer_next: Whether to end with the opening of an answer, as a prompt for generation.
 
     Raises:
-        QweftError: The chat template refuses these messages (some know no system role, some want strict turns).
+        QweftError: The chat template rejects these messages. Some have no system role, some require strict turns.
     """
     turns = [{"role": message.role, "content": message.content} for message in messages]
     own = template_of(tokenizer)
@@ -110,6 +110,6 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
             f"the chat template refuses a conversation of roles {roles} ({fault}); "
             f"change those rows, for instance put the system text into the first user turn"
         ) from fault
-    # A model's own template writes its start token itself; the plain one cannot know whether the tokenizer has one.
+    # A model's own template writes its start token. The plain one does not, as it cannot know whether there is one.
     start = getattr(tokenizer, "bos_token", None) if own and opens_with_start(tokenizer) else None
     return f"{start or ''}{text}"

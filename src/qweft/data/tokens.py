@@ -1,4 +1,4 @@
-"""Conversations as tokens, of which only the answers are learned; long texts in windows."""
+"""Tokenised conversations with labels on their answers, and windows of long plain texts."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypedDict
@@ -8,17 +8,17 @@ from qweft.data.template import render
 from qweft.errors import QweftError
 
 IGNORED = -100
-"""The label that the loss passes over."""
+"""Label of tokens that the loss ignores."""
 
 Span = tuple[int, int]
 
 
 class Encoded(TypedDict):
-    """One row as the trainer takes it.
+    """A tokenised row for the trainer.
 
     Keys:
         input_ids: T token ids.
-        labels: T labels: the token's own id where it is learned, -100 elsewhere.
+        labels: T labels: the token's id if it is learned, else -100.
     """
 
     input_ids: list[int]
@@ -28,13 +28,13 @@ class Encoded(TypedDict):
 def encode(
     conversation: Conversation, tokenizer: Any, max_length: int, overlong: Literal["cut", "drop"] = "cut"
 ) -> Encoded | None:
-    """Return the row cut to size, or none where it is too long to keep or nothing of its answers is left.
+    """Return a conversation as a row of at most `max_length` tokens; `None` if dropped or without a learned token.
 
     Args:
-        conversation: What is said.
+        conversation: The conversation.
         tokenizer: A fast transformers tokenizer.
-        max_length: Longest row in tokens.
-        overlong: What happens to a longer row: "cut" cuts its end, "drop" gives none.
+        max_length: Maximum tokens of the row.
+        overlong: What to do with a longer row: "cut" cuts its end, "drop" returns `None`.
 
     Raises:
         QweftError: See `tokenise`.
@@ -43,7 +43,7 @@ def encode(
 
 
 def fit(row: Encoded, max_length: int, overlong: Literal["cut", "drop"]) -> Encoded | None:
-    """Cut or drop a row longer than `max_length` tokens; none where it is dropped or no learned token is left."""
+    """Cut or drop a row longer than `max_length` tokens; `None` if it is dropped or has no learned token left."""
     if len(row["input_ids"]) > max_length and overlong == "drop":
         return None
     kept = Encoded(input_ids=row["input_ids"][:max_length], labels=row["labels"][:max_length])
@@ -51,23 +51,24 @@ def fit(row: Encoded, max_length: int, overlong: Literal["cut", "drop"]) -> Enco
 
 
 def learn_all(row: Encoded) -> Encoded:
-    """The row with all of its tokens to be learned, question and template too."""
+    """Return the row with all of its tokens labelled as learned, question and template included."""
     return Encoded(input_ids=row["input_ids"], labels=list(row["input_ids"]))
 
 
 def target_tokens(row: Encoded) -> int:
-    """Return how many tokens of a row are predicted and learned; the first has nothing before it to predict it from."""
+    """Return the number of learned tokens of a row, without the first, which no token predicts."""
     return sum(label != IGNORED for label in row["labels"][1:])
 
 
 def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
-    """Tokenise a whole conversation once and label the tokens that start inside an answer.
+    """Tokenise a conversation as a whole and label the tokens that start inside an answer.
 
-    An answer reaches from the end of the opening of its turn to its end-of-turn token, which is learned too; the white
-    space that follows belongs to the template. Of a plain text every token is learned.
+    An answer starts after the opening of its turn and ends with its end-of-turn token, which is learned too. White
+    space after it belongs to the template. All tokens of a plain text are learned.
 
     Raises:
-        QweftError: The tokenizer gives no character offsets, or the chat template does not let the answers be found.
+        QweftError: The tokenizer gives no character offsets, or the chat template rewrites the prompt of the last
+            answer.
     """
     check_offsets(tokenizer)
     if conversation.is_text:
@@ -83,10 +84,10 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
 
 
 def check_offsets(tokenizer: Any) -> None:
-    """See that a tokenizer tells where in the text its tokens are.
+    """Check that a tokenizer returns character offsets: that it is a fast one.
 
     Raises:
-        QweftError: If it does not.
+        QweftError: It does not.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise QweftError(
@@ -96,7 +97,7 @@ def check_offsets(tokenizer: Any) -> None:
 
 
 def _plain(text: str, tokenizer: Any) -> Encoded:
-    """A plain text with the special tokens that the tokenizer puts around one; all of it is learned."""
+    """Return a plain text with the special tokens that the tokenizer adds; all tokens are learned."""
     ids: list[int] = list(tokenizer(text, verbose=False)["input_ids"])
     return Encoded(input_ids=ids, labels=list(ids))
 
@@ -104,12 +105,12 @@ def _plain(text: str, tokenizer: Any) -> Encoded:
 def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[Span]]:
     """Return the rendered text and the character spans of its answers.
 
-    An answer is found by rendering the conversation up to it and up to and with it; both must be beginnings of the
-    whole text. Some templates rewrite earlier answers (they drop their chain of thought): of such a conversation only
-    the last answer is learned, since the earlier ones stand there in a form the model never gives.
+    To find an answer, the conversation is rendered without it and with it; both must be prefixes of the whole text.
+    Some templates rewrite earlier answers, for example without their chain of thought. Then only the last answer is
+    learned, since the model never generates the earlier ones in that form.
 
     Raises:
-        QweftError: The template rewrites what was said before the last answer, so that no answer can be found.
+        QweftError: The template rewrites the prompt of the last answer, so no answer can be found.
     """
     messages = conversation.messages
     text = render(messages, tokenizer)
@@ -139,7 +140,7 @@ def _broken(text: str, before: str) -> str:
 
 
 def learned_text(row: Encoded, tokenizer: Any) -> list[str]:
-    """Return the learned stretches of a row as text, for showing and for tests."""
+    """Return the learned spans of a row as text, for display and tests."""
     stretches: list[list[int]] = []
     open_stretch = False
     for label in row["labels"]:
@@ -154,29 +155,29 @@ def learned_text(row: Encoded, tokenizer: Any) -> list[str]:
 
 
 def answer_count(row: Encoded) -> int:
-    """Return the number of learned stretches of a row: one an answer."""
+    """Return the number of learned spans of a row: one per answer."""
     learned = [label != IGNORED for label in row["labels"]]
     return sum(now and not before for before, now in zip([False, *learned], learned, strict=False))
 
 
 def total_tokens(rows: Sequence[Encoded]) -> int:
-    """Return the number of tokens of all rows, padding aside."""
+    """Return the number of tokens of all rows, without padding."""
     return sum(len(row["input_ids"]) for row in rows)
 
 
 def windows(conversation: Conversation, tokenizer: Any, max_length: int) -> Iterator[Conversation]:
-    """Yield a conversation as it is, and a plain text in pieces of at most `max_length` tokens, none overlapping.
+    """Yield a plain text in pieces of at most `max_length` tokens, without overlap; other conversations unchanged.
 
-    A piece ends between two tokens, and never inside a character (of Chinese one may be several tokens). All pieces
-    belong to the group of the whole, so that a split keeps them together.
+    A piece ends between two tokens, but not inside a character, since a Chinese one may have several tokens. All
+    pieces keep the group of the text, so a split keeps them together.
 
     Args:
-        conversation: Any.
+        conversation: A plain text or any other conversation.
         tokenizer: A fast transformers tokenizer.
-        max_length: Tokens of a piece, special tokens included.
+        max_length: Maximum tokens of a piece, special tokens included.
     """
     text = conversation.answer
-    if not conversation.is_text or len(text) <= max_length // 5:  # a character is at most four tokens, its bytes
+    if not conversation.is_text or len(text) <= max_length // 5:  # a character has at most four tokens, its bytes
         yield conversation
         return
     check_offsets(tokenizer)

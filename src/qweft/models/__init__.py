@@ -1,1 +1,1 @@
-"""Where a base model comes from: a hub id, a local folder, or an installed package."""
+"""Base models: loading from the hub, a local folder, or a Python package."""

