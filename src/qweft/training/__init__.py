@@ -1,1 +1,1 @@
-"""One run: plan, train, save."""
+"""Planning, training and saving one run."""

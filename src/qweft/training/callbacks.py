@@ -18,16 +18,17 @@ from qweft.training.distributed import of_the_first, whole_state
 
 
 class Validation(TrainerCallback):
-    """Takes the loss on the validation rows every so many steps.
+    """Computes the validation loss every few steps, saves the best adapter and stops early.
+
+    The attribute `log` receives {"validation_loss": ...}; `RunCallbacks.callbacks` sets it to the trainer's.
 
     Args:
-        every: Steps.
-        patience: Validations without a better loss after which the run ends; none trains to its end.
+        every: Optimizer steps between validations; the last step is always validated.
+        patience: Stop after this many validations without a lower loss; `None` never stops early.
         rows: The validation rows.
-        pad_token_id: Fills rows of a batch.
-        batch_size: Rows at a time.
-        folder: Where the best adapter so far is kept.
-        log: Gets {"validation_loss": ...}.
+        pad_token_id: Token that pads shorter rows of a batch.
+        batch_size: Rows per batch.
+        folder: Folder of the best adapter so far.
     """
 
     def __init__(
@@ -50,21 +51,21 @@ class Validation(TrainerCallback):
         self._judge = lambda model: held_out_loss(model, rows, pad_token_id, batch_size).loss
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """Return the state that a checkpoint stores, as JSON can hold it."""
         return {
             "best_step": self.best_step, "best_loss": self.best_loss if self.best_step is not None else None,
             "waited": self.waited, "curve": self.curve,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore what `state` returned."""
         self.best_step = state["best_step"]
         self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
         self.waited = state["waited"]
         self.curve = [(step, loss) for step, loss in state["curve"]]
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Judge, keep, and say when it is enough."""
+        """Validate, save the adapter if it is the best so far, and stop when patience runs out."""
         step = state.global_step
         if step % self.every and step != state.max_steps:
             return
@@ -72,8 +73,8 @@ class Validation(TrainerCallback):
         self.curve.append((step, loss))
         wanted = control.should_log
         self.log({"validation_loss": loss})
-        control.should_log = wanted  # which logging takes back: the step's own loss is to be logged, too
-        if loss < self.best_loss:  # never where it is not a number
+        control.should_log = wanted  # logging clears the flag, and the step's training loss must still be logged
+        if loss < self.best_loss:  # False for NaN
             self.best_step, self.best_loss, self.waited = step, loss, 0
             whole = whole_state(model)
             if state.is_world_process_zero:
@@ -85,22 +86,22 @@ class Validation(TrainerCallback):
             control.should_training_stop = True
 
     def bring_back(self, model: Any) -> None:
-        """Put the best weights into the model, where they are not the last ones."""
+        """Load the best adapter's weights into the model, unless they are the last ones."""
         if self.best_step is not None and self.curve[-1][0] != self.best_step:
-            with implicit_replication():  # whole tensors, alike in all processes, go into those that are spread
+            with implicit_replication():  # full tensors, equal in all processes, are copied into sharded ones
                 set_peft_model_state_dict(model, load_peft_weights(str(self.folder), device="cpu"))
 
 
 @dataclass(frozen=True)
 class RunCallbacks:
-    """Checkpoints, validation, and curves elsewhere.
+    """Checkpointing, validation and reporting of a run.
 
     Args:
-        checkpoints: Where checkpoints are kept; none keeps none.
-        checkpoint_steps: Steps from one to the next.
-        found: The checkpoint to go on from.
-        validation: The judging while it trains.
-        report_to: As transformers' trainer takes it.
+        checkpoints: The run's checkpoints; `None` writes none.
+        checkpoint_steps: Optimizer steps between checkpoints.
+        found: The checkpoint to resume from.
+        validation: Validation during training.
+        report_to: As in `transformers.TrainingArguments`.
     """
 
     checkpoints: Checkpoints | None = None
@@ -111,11 +112,11 @@ class RunCallbacks:
 
     @property
     def staging(self) -> str | None:
-        """Where the trainer writes its checkpoints."""
+        """Folder in which the trainer writes its checkpoints; `None` without checkpoints."""
         return None if self.checkpoints is None else str(self.checkpoints.staging)
 
     def callbacks(self, trainer: Any) -> list[TrainerCallback]:
-        """What the trainer is to call."""
+        """Return the callbacks to add to the trainer, restored from the checkpoint if the run resumes."""
         if self.validation is None:
             return []
         self.validation.log = trainer.log
@@ -125,4 +126,4 @@ class RunCallbacks:
 
 
 ALONE = RunCallbacks()
-"""Nothing beside the steps."""
+"""No checkpoints, validation or reports."""

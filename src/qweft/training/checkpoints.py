@@ -1,4 +1,4 @@
-"""Checkpoints of a run: each whole or not there, the newest good one found again."""
+"""Atomic checkpoints of a run, with checksums."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ MANIFEST = "checkpoint.json"
 STAGING = ".staging"
 NAME = re.compile(r"step-(\d+)")
 NOT_NEEDED = ("training_args.bin", "README.md")
-"""What the trainer writes and resuming does not read; the first is a pickle."""
+"""Files that the trainer writes and resuming does not read; the first is a pickle."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Found:
     """A checkpoint on disk.
 
     Args:
-        folder: As the trainer takes it.
-        step: Optimizer steps made.
-        extra: What the run kept beside the trainer's state.
+        folder: The checkpoint's folder, for the trainer's `resume_from_checkpoint`.
+        step: Optimizer steps so far.
+        extra: State of the run that the trainer does not save.
     """
 
     folder: Path
@@ -39,11 +39,11 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: Holds step-40, step-80, and so on.
-        identity: All that decides the run's outcome; a checkpoint of another run is never taken.
-        newest: So many are kept.
-        extra: What is to be kept beside the trainer's state.
-        tell: Gets a line where one could not be written.
+        folder: Folder of the checkpoints step-40, step-80, and so on.
+        identity: Everything that determines the run's result; checkpoints with another identity are refused.
+        newest: Number of checkpoints to keep.
+        extra: Returns state to save with the trainer's.
+        tell: Receives a line if a checkpoint cannot be written or is damaged.
     """
 
     def __init__(
@@ -62,19 +62,21 @@ class Checkpoints:
 
     @property
     def staging(self) -> Path:
-        """Where the trainer writes; never read."""
+        """Folder in which the trainer writes; never read."""
         return self.folder / STAGING
 
     def clear_staging(self) -> None:
-        """Remove what a killed process left."""
+        """Remove what a killed process left in the staging folder."""
         shutil.rmtree(self.staging, ignore_errors=True)
 
     def keep(self, step: int, failed: Exception | None = None) -> None:
-        """Give the trainer's newest checkpoint its place, then remove what is too old.
+        """Move the trainer's newest checkpoint from staging to its folder, then remove the oldest ones.
+
+        If the checkpoint cannot be written, it is removed, earlier ones stay, and the run goes on.
 
         Args:
-            step: Optimizer steps made.
-            failed: Why the trainer could not write it; it is then removed, the earlier ones stay, and the run goes on.
+            step: Optimizer steps so far.
+            failed: The trainer's error if it could not write the checkpoint.
         """
         written = self.staging / f"checkpoint-{step}"
         place = self.folder / f"step-{step}"
@@ -94,7 +96,7 @@ class Checkpoints:
             shutil.rmtree(place, ignore_errors=True)
             os.replace(written, place)
             _sync(self.folder)
-        except Exception as error:  # as above: any of them may mean a full disk
+        except Exception as error:  # a full disk raises different errors in different libraries
             self.clear_staging()
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             self.tell(
@@ -107,10 +109,10 @@ class Checkpoints:
             shutil.rmtree(old, ignore_errors=True)
 
     def find(self) -> Found | None:
-        """The newest whole checkpoint of this run; none where there is none.
+        """Return the newest undamaged checkpoint of this run, or `None`.
 
         Raises:
-            QweftError: If the checkpoints are of another run.
+            QweftError: If the checkpoints belong to another run.
         """
         for folder in reversed(self._folders()):
             manifest = self._manifest(folder)
@@ -127,23 +129,23 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Remove all of them: the run is finished."""
+        """Remove all checkpoints of a finished run."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no checkpoint."""
+        """Whether the folder holds no checkpoints."""
         return not self._folders()
 
     def _folders(self) -> list[Path]:
-        """By step."""
+        """Return the checkpoints' folders in the order of their steps."""
         if not self.folder.is_dir():
             return []
         found = [path for path in self.folder.iterdir() if path.is_dir() and NAME.fullmatch(path.name)]
         return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
     def _manifest(self, folder: Path) -> dict[str, Any] | None:
-        """None where a file is missing or has changed."""
+        """Return the manifest, or `None` if a file is missing or its checksum differs."""
         try:
             manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
             is_whole = all(_digest(folder / name) == digest for name, digest in manifest["files"].items())
@@ -153,7 +155,7 @@ class Checkpoints:
 
 
 def _different(theirs: Any, ours: Any, name: str = "") -> str:
-    """The first key in which two records differ, with both values; empty where they are equal."""
+    """Describe the first key in which two records differ, with both values; empty if they are equal."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in [*ours, *(key for key in theirs if key not in ours)]:
             found = _different(theirs.get(key), ours.get(key), f"{name}.{key}" if name else key)
@@ -169,12 +171,12 @@ def _digest(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
+    """Flush a file or a folder's entries to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError:
-        if path.is_file():  # some file systems know no fsync of folders
+        if path.is_file():  # some file systems cannot fsync a folder
             raise
     finally:
         os.close(descriptor)

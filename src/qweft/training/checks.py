@@ -1,4 +1,4 @@
-"""What a training section may hold."""
+"""Range checks of the training config."""
 
 import math
 
@@ -12,10 +12,10 @@ KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanl
 
 
 def check_training(training: TrainingConfig) -> None:
-    """Check the ranges that types do not tell.
+    """Check the ranges that types cannot express.
 
     Raises:
-        QweftError: Naming the key, the value, and what it may be.
+        QweftError: If a value is out of range; names the key, the value and the allowed range.
     """
     for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows"):
         if getattr(training, name) < 1:
@@ -38,10 +38,11 @@ def check_training(training: TrainingConfig) -> None:
 
 
 def check_run(config: RunConfig) -> None:
-    """Check the ranges of a run's own sections, and its training.
+    """Check the sections checkpoints, validation and training, `report_to`, and FSDP's settings.
 
     Raises:
-        QweftError: Naming the key, the value, and what it may be; or the package that `report_to` needs.
+        QweftError: If a value is out of range, naming the key, the value and the allowed range; if a package that
+            `report_to` needs is not installed; or as `check_sharding`.
     """
     check_sharding()
     check_training(config.training)

@@ -1,4 +1,4 @@
-"""How an adapter is trained."""
+"""Config dataclasses of a training run."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -8,37 +8,37 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 
 FIRST_BASIS_ROWS = 64
-"""The default of `basis_rows` when it came; runs from before it, and of it, have no such entry in their records."""
+"""First default of `basis_rows`; records omit this value, so that records older than the option still match."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One training run: AdamW with a cosine schedule and warm-up, as on record for the method.
+    """Training settings: AdamW with a cosine schedule and warm-up, as published for the method.
 
     Args:
         learning_rate: Peak learning rate.
-        learning_rates: Peak learning rates of parts that have one of their own: circuit (the angles, or a twin's
-            weights), tensor_network, linear, other.
-        epochs: Passes over the training rows; not used when max_steps is given.
-        max_steps: Optimizer steps; none means as many as the epochs take.
-        batch_size: Rows a device takes at a time.
-        gradient_accumulation: Batches a step adds up.
+        learning_rates: Peak learning rates by part, where they differ from learning_rate: circuit (the angles, or the
+            weights of a classical control), tensor_network, linear, other.
+        epochs: Passes over the training rows; ignored if max_steps is given.
+        max_steps: Optimizer steps; `None` means the number that epochs gives.
+        batch_size: Rows per device and batch.
+        gradient_accumulation: Batches per optimizer step.
         warmup_ratio: Share of the steps in which the learning rate rises from zero.
         weight_decay: AdamW's weight decay.
-        max_gradient_norm: Longer gradients are shortened to this norm.
-        packing: Put several short rows in the place of one as long as the longest; none sees another, and the loss is
-            over the same tokens. batch_size then counts such places.
-        gradient_checkpointing: Compute activations again in the backward pass instead of keeping them.
-        logging_steps: The loss is reported every so many steps.
-        seed: Seeds the adapter's start, the data order, dropout, and simulated shots.
-        device: What runs the circuits while training: exact (the engine), noisy, or any device that answers at once.
-        noise: The device's noise model, a name or a YAML file; none means the device's own.
-        noise_scale: Every probability of error of the noise model times this.
-        shots: Measurements of each circuit; none for exact probabilities.
-        gradient: How the circuits' gradients are had: exact (of the engine, or of the noisy simulator without shots),
-            or parameter_shift, measured on the device by many more circuits.
-        basis_rows: Training rows, drawn by the seed, by whose gradients the bases of an adapter that has fixed ones are
-            found before the first step. They cost about what as many rows cost in training.
+        max_gradient_norm: Clip gradients to this norm.
+        packing: Pack short rows into sequences as long as the longest row. Packed rows do not attend to each other, and
+            the loss covers the same tokens. batch_size then counts packed sequences.
+        gradient_checkpointing: Recompute activations in the backward pass instead of storing them.
+        logging_steps: Log the loss every this many steps.
+        seed: Seed of the adapter's initialization, the data order, dropout and simulated shots.
+        device: What runs the circuits in training: exact (the engine), noisy, or any device without a job queue.
+        noise: The device's noise model, a name or a YAML file; `None` means the device's default.
+        noise_scale: Factor on every error probability of the noise model.
+        shots: Measurements per circuit; `None` means exact probabilities.
+        gradient: How circuit gradients are computed: exact (by the engine, or by the noisy simulator without shots), or
+            parameter_shift, which measures many more circuits on the device.
+        basis_rows: Training rows, drawn with the seed, whose gradients give an adapter its fixed bases before the first
+            step. They cost about as much as the same number of rows in training.
     """
 
     learning_rate: float = 5e-4
@@ -63,14 +63,14 @@ class TrainingConfig:
 
     @property
     def measures(self) -> bool:
-        """Whether something else than the exact engine runs the circuits."""
+        """Whether circuits run on anything other than the exact engine."""
         return self.device != "exact" or self.gradient != "exact"
 
     def decides(self) -> dict[str, Any]:
-        """All that decides what comes out, as a record keeps it.
+        """Return the settings that determine the result, as records store them.
 
-        What concerns devices is left out where the engine runs the circuits, and what is newer than some records where
-        it is not used, so that runs from before it existed are still known for what they are.
+        Device settings are omitted if the exact engine runs the circuits. Options that are newer than some records are
+        omitted at their default, so that older records still match.
         """
         left_out = {name for name in ("learning_rates", "packing") if not getattr(self, name)}
         if self.basis_rows == FIRST_BASIS_ROWS:
@@ -82,11 +82,11 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What a run keeps while it trains, so that it can go on after it was stopped.
+    """Checkpoints, from which an interrupted run can resume.
 
     Args:
-        every: Optimizer steps from one checkpoint to the next; none keeps no checkpoint.
-        newest: So many are kept; all are removed when the run is finished.
+        every: Optimizer steps between checkpoints; `None` writes no checkpoints.
+        newest: Number of checkpoints to keep; all are removed when the run finishes.
     """
 
     every: int | None = None
@@ -95,11 +95,11 @@ class CheckpointConfig:
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """Judging on the validation rows while training; the adapter of the best loss is what the run leaves.
+    """Validation during training; the run saves the adapter with the lowest validation loss.
 
     Args:
-        every: Optimizer steps from one validation to the next; none validates not at all, and the last adapter counts.
-        patience: The run ends after so many validations without a better loss; none trains to its end.
+        every: Optimizer steps between validations; `None` skips validation, and the run saves the last adapter.
+        patience: Stop after this many validations without a lower loss; `None` never stops early.
     """
 
     every: int | None = None
@@ -108,22 +108,22 @@ class ValidationConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that one run needs: `qweft train`, `qweft plan`, `qweft evaluate`.
+    """Config of one run, for `qweft train` and `qweft plan`.
 
     Args:
         model: The base model.
-        data: The text.
+        data: The training and held-out data.
         adapter: `preset` and any field of `QwthnConfig` ({preset: qtha, r: 8}), or `peft_type` and any field of that
             PEFT method's config ({peft_type: LORA, r: 8}).
         training: The training.
-        evaluation: The judging.
-        checkpoints: What is kept while it trains.
-        validation: The judging while it trains.
-        output: Folder of the run.
-        resume: "auto" goes on from the newest checkpoint in the output folder, and starts anew where there is none;
-            "no" starts anew, and refuses a folder with checkpoints of a run that was not finished.
-        report_to: Where curves go too: tensorboard (files in the output folder), trackio, wandb, and whatever else
-            transformers knows; nothing is sent anywhere by default.
+        evaluation: Evaluation on held-out rows.
+        checkpoints: Checkpoints during training.
+        validation: Validation during training.
+        output: Output folder of the run.
+        resume: "auto" resumes from the newest checkpoint in the output folder, or starts over without one; "no" starts
+            over, and refuses a folder with checkpoints of an unfinished run.
+        report_to: Services that also receive the curves: tensorboard (files in the output folder), trackio, wandb,
+            mlflow, comet_ml, swanlab, neptune, dvclive. By default nothing is sent anywhere.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -1,4 +1,4 @@
-"""Training in several processes: who writes, and FSDP's settings and whole states."""
+"""Training in several processes: the process that writes, FSDP's settings, full states of sharded models."""
 
 import os
 from typing import Any
@@ -10,12 +10,15 @@ from qweft.errors import QweftError
 
 
 def is_first_process() -> bool:
-    """Of those that accelerate started, or alone."""
+    """Whether this is the first process that accelerate started, or the only one."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def of_the_first(number: float, device: torch.device) -> float:
-    """A number as the first process has it: what all are to decide by alike. To be called in every process at once."""
+    """Return the first process's value in every process, so that all make the same decision.
+
+    Every process must call it at the same time.
+    """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return number
     told = torch.tensor(number, dtype=torch.float64, device=device)
@@ -24,13 +27,13 @@ def of_the_first(number: float, device: torch.device) -> float:
 
 
 def check_sharding() -> None:
-    """See that accelerate is asked for a version of FSDP in which an adapter's small tensors can be read as tensors.
+    """Check that accelerate uses FSDP version 2, if it uses FSDP.
 
-    Version 1 wraps each of them in a module of its own, and gathers it in that module's forward pass, which is never
-    called: a branch contracts the tensors themselves.
+    FSDP 1 wraps each of an adapter's small tensors in a module and gathers it in that module's forward pass. A branch
+    contracts the tensors directly, so that forward pass is never called.
 
     Raises:
-        QweftError: If it is the other one.
+        QweftError: If accelerate uses another version.
     """
     if _is_asked() and os.environ.get("FSDP_VERSION", "1") != "2":
         raise QweftError(
@@ -40,10 +43,11 @@ def check_sharding() -> None:
 
 
 def settle_sharding() -> None:
-    """Say what accelerate is to do where the user said nothing, or what cannot be; to be called before the trainer.
+    """Set FSDP's environment variables for accelerate; call it before creating the trainer.
 
-    Every process has loaded the model whole, so none has to wait for the first one's weights; that way accelerate
-    1.15 also fails where a model has buffers in its state, as fixed bases are.
+    RAM-efficient loading is turned off: every process has loaded the full model, so none needs the first one's weights.
+    In accelerate 1.15 it also fails on buffers in the state, such as fixed bases. The wrap policy defaults to
+    transformer blocks.
     """
     if _is_asked():
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
@@ -56,12 +60,13 @@ def _is_asked() -> bool:
 
 
 def whole_state(model: Any) -> dict[str, Any]:
-    """The model's state with whole tensors for all that is trained; nothing where nothing is spread.
+    """Gather the trained tensors of a sharded model.
 
-    To be called in every process at once, since each holds a part.
+    Every process must call it at the same time, since each holds a shard.
 
     Returns:
-        Keywords for `save_pretrained`, which not every method's model takes where there is no need.
+        Keyword arguments for `save_pretrained`: the state dict with full tensors. Empty if nothing is sharded, since
+        not every method's model accepts a state dict.
     """
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return {}
@@ -70,5 +75,5 @@ def whole_state(model: Any) -> dict[str, Any]:
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor of which each process may hold a part; to be called in every process at once."""
+    """Return the full tensor of a shard; every process must call it at the same time."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -1,4 +1,4 @@
-"""Memory of a run, estimated from shapes, and its time, from a few of its steps."""
+"""Memory of a run, estimated from shapes, and its duration, from a few timed steps."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,23 +14,25 @@ from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import fit
 
 BLOCK_STATES = 16
-"""Tensors of a token's hidden size that a decoder block keeps for the backward pass: inputs of the two norms and their
-results, queries, keys, values before and after rotation, the attention's output, the two residual sums (counted on
-Llama's block; keys and values are smaller with grouped heads)."""
+"""Tensors of the hidden size that a decoder block stores per token for the backward pass.
+
+They are inputs and outputs of the two norms, queries, keys and values before and after rotation, the attention output
+and the two residual sums. The count is for Llama's block; keys and values are smaller with grouped heads.
+"""
 MLP_STATES = 4
-"""Tensors of the intermediate size: gate, up, activation, product."""
+"""Tensors of the intermediate size that a block stores per token: gate, up, activation, product."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes by what they hold: a rough estimate, without the process itself (PyTorch and its libraries).
+    """Rough estimate of a run's memory in bytes, without PyTorch and its libraries.
 
     Args:
         base_weights: The frozen model.
-        adapter_and_optimizer: Trained parameters, their gradients and AdamW's two moments, in float32, and fixed
-            directions.
-        activations: What a batch keeps for the backward pass.
-        logits: The logits of a batch, their gradient and the softmax in float32.
+        adapter_and_optimizer: Trained parameters, their gradients and AdamW's two moments, all in float32, and the
+            adapter's fixed tensors.
+        activations: Activations of a batch, stored for the backward pass.
+        logits: Logits of a batch in the model's dtype, and their gradient and softmax in float32.
     """
 
     base_weights: int
@@ -39,22 +41,22 @@ class Footprint:
     logits: int
 
     def to_json(self) -> dict[str, int]:
-        """By part, and the sum."""
+        """Return the bytes by part and their total."""
         return {**asdict(self), "total": sum(asdict(self).values())}
 
 
 def fixed_tensors(model: nn.Module) -> list[torch.Tensor]:
-    """What belongs to the adapter, and is in its file, and is not trained."""
+    """Return the adapter's tensors that are saved but not trained."""
     return [tensor for name, tensor in model.named_buffers() if ".qwthn_" in name]
 
 
 def footprint(model: Any, trainable: int, training: TrainingConfig, row_tokens: int) -> Footprint:
-    """Estimate from the model's config, the batch and the longest row.
+    """Estimate memory from the model's config, the batch size and the longest row.
 
     Args:
-        model: A PEFT model, on any device.
-        trainable: Trained parameters.
-        training: Batch size and checkpointing.
+        model: A PEFT model on any device.
+        trainable: Number of trained parameters.
+        training: Gives batch size and gradient checkpointing.
         row_tokens: Tokens of the longest row.
     """
     shape = model.config.get_text_config()
@@ -76,20 +78,20 @@ def footprint(model: Any, trainable: int, training: TrainingConfig, row_tokens: 
 
 
 TIMED = 4
-"""Steps; the first one or two are slower, and the median leaves them out."""
+"""Steps to time; the first one is slower, and the median ignores it."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What some steps took on this machine.
+    """Measured times and memory of a few steps on this machine.
 
     Args:
-        steps: Steps that were timed.
-        step_seconds: Median wall time of one.
-        peak_memory_bytes: Largest memory in use while they ran, of the whole process on a CPU.
-        whole_seconds: All steps of the run and what came before the first; its evaluations and the loading of the model
-            are not in it.
-        basis_seconds: Finding the bases of an adapter that has fixed ones, once before the first step.
+        steps: Number of timed steps.
+        step_seconds: Median wall time of a step.
+        peak_memory_bytes: Peak memory during the steps; on a CPU, of the whole process.
+        whole_seconds: Estimated wall time of all steps and of finding the bases, without evaluations and loading the
+            model.
+        basis_seconds: Wall time of finding an adapter's fixed bases, once before the first step.
     """
 
     steps: int
@@ -99,11 +101,11 @@ class Timing:
     basis_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the timing as JSON can hold it."""
         return asdict(self)
 
     def lines(self) -> list[tuple[str, str]]:
-        """For a table."""
+        """Return the rows of a table, as (name, value)."""
         minutes, seconds = divmod(round(self.whole_seconds), 60)
         hours, minutes = divmod(minutes, 60)
         whole = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
@@ -117,15 +119,15 @@ class Timing:
 
 
 def time_steps(config: RunConfig, data: Data, steps: int) -> Timing:
-    """Load the weights, train for a few steps on the run's own rows, and throw the result away.
+    """Load the weights, train a few steps on the run's rows, and discard the result.
 
     Args:
-        config: The run.
-        data: Its data.
+        config: The run's config.
+        data: The run's data.
         steps: Steps of the whole run.
 
     Raises:
-        QweftError: If the model cannot be loaded, or the loss is not a number.
+        QweftError: If the model cannot be loaded, or the loss is NaN or infinite.
     """
     loaded = load_model(config.model)
     set_seed(config.training.seed)
@@ -133,6 +135,6 @@ def time_steps(config: RunConfig, data: Data, steps: int) -> Timing:
     timed = min(TIMED, steps)
     budget = replace(config.training, max_steps=timed)
     found = fit(model, data.train, loaded.tokenizer.pad_token_id, budget, "timing")
-    assert found.step_seconds_median is not None  # it made steps
+    assert found.step_seconds_median is not None
     whole = found.basis_seconds + found.step_seconds_median * steps
     return Timing(timed, found.step_seconds_median, found.peak_memory_bytes, whole, found.basis_seconds)

@@ -1,4 +1,4 @@
-"""The training loop, on a `Trainer` of transformers."""
+"""The training loop, built on transformers' `Trainer`."""
 
 import math
 import tempfile
@@ -27,32 +27,34 @@ from qweft.training.trainer import GradientWatch, RunTrainer
 
 
 class RankAllocation(TrainerCallback):
-    """Calls the tuner's `update_and_allocate` after each optimizer step, while gradients are there, as PEFT asks."""
+    """Calls the tuner's `update_and_allocate` after each optimizer step, while gradients exist, as PEFT requires."""
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Allocate; `state` still counts the steps before this one."""
+        """Update the ranks; `state.global_step` does not count this step yet."""
         model.base_model.update_and_allocate(state.global_step)
 
 
 def allocations(model: Any) -> list[TrainerCallback]:
-    """The callback, for a model whose method asks for it."""
+    """Return a `RankAllocation` if the model's method needs one, such as AdaLoRA."""
     return [RankAllocation()] if hasattr(getattr(model, "base_model", None), "update_and_allocate") else []
 
 
 TOLERANCE = 0.02
-"""Largest difference of a logit, as a share of the largest logit: rounding in bfloat16 stays below, a leak does not."""
+"""Largest difference of a logit, relative to the largest logit: above bfloat16 rounding, below a leak between rows."""
 
 
 def check_apart(model: Any, packs: Sequence[Pack], pad_token_id: int) -> None:
-    """Run two packed rows, and the same two by themselves.
+    """Check that packed rows do not attend to each other.
+
+    Compares the logits of the second row of a pack with its logits outside the pack.
 
     Args:
         model: The model.
-        packs: Some have two rows; else there is nothing to see.
+        packs: The packed rows; nothing is checked if no pack has two.
         pad_token_id: As for the collator.
 
     Raises:
-        QweftError: If the second row's logits depend on the first row.
+        QweftError: If the second row's logits depend on the first row, or the model takes no `position_ids`.
     """
     two = next((one[:2] for one in packs if len(one) > 1), None)
     if two is None:
@@ -76,7 +78,7 @@ def _logits(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     inputs = {name: batch[name].to(device) for name in ("input_ids", "position_ids")}
     try:
         logits: torch.Tensor = model(**inputs, use_cache=False).logits
-    except TypeError as error:  # no position_ids
+    except TypeError as error:  # the model takes no position_ids
         raise QweftError(
             f"training.packing: the model takes no position_ids ({error}); set training.packing to false"
         ) from error
@@ -87,7 +89,7 @@ CPU = torch.device("cpu")
 
 
 class DivergedError(QweftError):
-    """The training loss is not a number any more; `curve` is what was logged until then."""
+    """The training loss is NaN or infinite; `curve` holds the losses logged so far, as (step, loss)."""
 
     def __init__(self, sentence: str, curve: tuple[tuple[int, float], ...]):
         super().__init__(sentence)
@@ -96,18 +98,18 @@ class DivergedError(QweftError):
 
 @dataclass(frozen=True)
 class Fit:
-    """What a training run leaves besides the weights.
+    """Results of a training run, without the weights.
 
     Args:
-        train_loss: Mean training loss over all steps, nats a target token.
+        train_loss: Mean training loss over all steps, in nats per target token.
         curve: (step, loss) as logged.
-        steps: Optimizer steps made, those before a resumption among them.
-        step_seconds_median: Median wall time of a step; none where a run that goes on had made its last step before.
-        peak_memory_bytes: Largest memory in use while training.
-        best_step: The step of the adapter that is left, where it was chosen by its validation loss.
+        steps: Optimizer steps, including those before the run was resumed.
+        step_seconds_median: Median wall time of a step, in seconds; `None` if a resumed run had no steps left.
+        peak_memory_bytes: Peak memory while training.
+        best_step: Step of the adapter with the lowest validation loss; `None` without validation.
         validation_curve: (step, validation loss).
-        warnings: What was noticed of the circuits' gradients.
-        basis_seconds: Wall time of finding the bases of an adapter that has fixed ones, before the first step.
+        warnings: Warnings about the circuits' gradients.
+        basis_seconds: Wall time of finding an adapter's fixed bases before the first step.
     """
 
     train_loss: float
@@ -122,12 +124,12 @@ class Fit:
 
 
 def units(training: TrainingConfig, rows: Sequence[Encoded]) -> list[Any]:
-    """What a batch holds `batch_size` of: rows, or packs as long as the longest row."""
+    """Return the examples of a batch: the rows, or packs at most as long as the longest row."""
     return pack(rows, max(len(row["input_ids"]) for row in rows)) if training.packing else list(rows)
 
 
 def steps_of(training: TrainingConfig, rows: int) -> int:
-    """Optimizer steps that the config makes on so many rows or packs, on one device."""
+    """Return the number of optimizer steps for this many rows or packs, on one device."""
     if training.max_steps is not None:
         return training.max_steps
     batches = math.ceil(rows / training.batch_size)
@@ -135,21 +137,28 @@ def steps_of(training: TrainingConfig, rows: int) -> int:
 
 
 class _OneDevice(TrainingArguments):
-    """One process works on the model's own device: on more GPUs the trainer would split every batch."""
+    """Training arguments for one device per process: with more GPUs the trainer would split every batch."""
 
     @property
     def n_gpu(self) -> int:
-        """At most one."""
+        """Number of GPUs, at most one."""
         return min(super().n_gpu, 1)
 
 
 def arguments(
     training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU, beside: RunCallbacks = ALONE
 ) -> TrainingArguments:
-    """The trainer's arguments: AdamW, cosine schedule, warm-up; by default nothing saved and nothing sent anywhere.
+    """Return the trainer's arguments: AdamW with a cosine schedule and warm-up.
 
-    The same seed gives the same order of the rows whatever is trained: the trainer's sampler has a generator of its
-    own, seeded by `data_seed`.
+    By default nothing is saved, and nothing is sent anywhere. The same seed gives the same order of rows for every
+    method: the trainer's sampler has its own generator, seeded by `data_seed`.
+
+    Args:
+        training: Training settings.
+        rows: Number of rows or packs.
+        folder: The trainer's output folder.
+        device: The model's device.
+        beside: Checkpointing and reporting.
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -161,7 +170,7 @@ def arguments(
         gradient_accumulation_steps=training.gradient_accumulation,
         learning_rate=training.learning_rate,
         lr_scheduler_type="cosine",
-        # the first step of a warm-up has the rate 0, so a single step must have none
+        # the first warm-up step has learning rate 0, so a run of a single step must not warm up
         warmup_steps=min(math.ceil(training.warmup_ratio * steps_of(training, rows)), steps_of(training, rows) - 1),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_gradient_norm,
@@ -182,7 +191,7 @@ def arguments(
 
 def _checkpoint(model: Any, wanted: bool) -> None:
     with warnings.catch_warnings():
-        # transformers 5.23 renames these; the releases before it know the old names alone
+        # transformers 5.23 renames these methods; earlier releases only have the old names
         warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
         if wanted:
             model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -191,10 +200,10 @@ def _checkpoint(model: Any, wanted: bool) -> None:
 
 
 def _find_bases(model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig) -> float:
-    """Of an adapter whose fixed ones are not there yet; on a resumed run they come with the checkpoint.
+    """Find the missing fixed bases of an adapter; a resumed run gets them from its checkpoint.
 
     Returns:
-        The seconds it took; 0 where none were missing.
+        Wall time in seconds; 0 if no bases were missing.
     """
     missing = without_bases(model)
     if not missing:
@@ -216,19 +225,22 @@ def fit(
     label: str = "training",
     beside: RunCallbacks = ALONE,
 ) -> Fit:
-    """Train what requires gradients in the model.
+    """Train the model's parameters that require gradients.
 
     Args:
-        model: A causal language model with an adapter attached; trained in place, left in evaluation mode.
+        model: A causal language model with an adapter; trained in place, left in evaluation mode.
         rows: The training rows.
-        pad_token_id: Fills rows of a batch up to the longest.
-        training: The budget.
-        label: What the progress bar says.
-        beside: What is done beside the steps: checkpoints, validation, curves elsewhere.
+        pad_token_id: Token that pads shorter rows of a batch.
+        training: Training settings.
+        label: Text of the progress bar.
+        beside: Checkpointing, validation and reporting.
+
+    Returns:
+        The losses, steps, times and memory of the run.
 
     Raises:
-        DivergedError: If the loss stops being a number: the learning rate is too high for this method.
-        QweftError: If rows are to be packed and the model does not keep them apart.
+        DivergedError: If the loss becomes NaN or infinite: the learning rate is too high for this method.
+        QweftError: If packed rows attend to each other in this model, or the device cannot run its circuits.
     """
     circuits = circuits_on_device(model, training)
     recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
@@ -236,17 +248,17 @@ def fit(
     if training.packing:
         check_apart(model, places, pad_token_id)
     cached = model.config.use_cache
-    model.config.use_cache = False  # keys and values are kept for generation alone
+    model.config.use_cache = False  # training does not need cached keys and values
     if training.gradient_checkpointing:
         _checkpoint(model, True)
     try:
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
             settle_sharding()
-            # before the bases: they are given to all processes by the first, and this makes them know each other
+            # before the bases: creating the arguments sets up the process group that broadcasts the bases
             args = arguments(training, len(places), beside.staging or folder, model.device, beside)
             basis_seconds = _find_bases(model, rows, pad_token_id, training) if beside.found is None else 0.0
             if getattr(model, "peft_type", None) == "QWTHN":
-                args.ddp_find_unused_parameters = False  # every one has a gradient; looking for others costs each step
+                args.ddp_find_unused_parameters = False  # all parameters get gradients; the search slows each step
             trainer = RunTrainer(
                 training.learning_rates,
                 watch,
@@ -287,13 +299,13 @@ def fit(
 def _finite_curve(
     logged: Sequence[tuple[int, float]], last: int, training: TrainingConfig
 ) -> tuple[tuple[int, float], ...]:
-    """The losses up to the last step.
+    """Return the losses up to the last step.
 
-    A run that was stopped after its last step, in the middle of an epoch, is given one more by transformers, at the
-    rate to which the schedule has fallen, zero: it changes nothing and is not counted.
+    If a run was stopped after its last step but within an epoch, transformers makes one more step on resuming. The
+    schedule's learning rate is zero by then, so that step changes nothing and is not counted.
 
     Raises:
-        DivergedError: If one is not a number.
+        DivergedError: If a loss is NaN or infinite.
     """
     curve = tuple((step, loss) for step, loss in logged if step <= last)
     broken = [step for step, loss in curve if not math.isfinite(loss)]
@@ -307,7 +319,7 @@ def _finite_curve(
 
 
 def _mean(curve: Sequence[tuple[int, float]]) -> float:
-    """Over all steps of a curve, each of whose losses is the mean since the one before it."""
+    """Return the mean over all steps of a curve whose losses are means since the previous entry."""
     steps = [0, *(step for step, _ in curve)]
     return (
         sum((now - before) * loss for before, now, (_, loss) in zip(steps, steps[1:], curve, strict=False)) / steps[-1]

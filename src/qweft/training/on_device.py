@@ -1,4 +1,4 @@
-"""Training with circuits measured on a device, or under a noise model."""
+"""Training with circuits that run on a device or under a noise model."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -15,10 +15,10 @@ _DEFAULT = TrainingConfig()
 
 
 def check_device(training: TrainingConfig) -> None:
-    """See that the device exists and can train, before anything is loaded.
+    """Check that the device exists and can train, before anything is loaded.
 
     Raises:
-        QweftError: Naming the key, the value, and what it may be.
+        QweftError: If it does not or cannot; names the key, the value and the allowed values.
     """
     if training.measures:
         _device(training)
@@ -43,21 +43,21 @@ def check_device(training: TrainingConfig) -> None:
 
 
 def describe(training: TrainingConfig) -> str:
-    """What runs the circuits, for the terminal."""
+    """Describe device, shots and gradients for the terminal."""
     shots = "exact probabilities" if training.shots is None else f"{training.shots:,} shots a circuit"
     how = "by parameter shift" if training.gradient == "parameter_shift" else "exact"
     return f"circuits on device {_device(training).identity()}, {shots}, gradients {how}"
 
 
 def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextManager[None]:
-    """Inside, the model's circuits run on the device of the config; where it has none, nothing changes.
+    """Run the model's circuits on the config's device inside a `with` block; a model without circuits is unchanged.
 
     Args:
         model: The adapted model.
-        training: The training.
+        training: Training settings.
 
     Raises:
-        QweftError: If a circuit has more qubits than the device takes.
+        QweftError: If a circuit has more qubits than the device supports.
     """
     if not training.measures:
         return nullcontext()
@@ -65,7 +65,7 @@ def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextM
     from qweft.evaluation.on_device import circuit_layers, on_device
 
     if not any(isinstance(part, FunctionCore) and part.circuit is not None for part in model.modules()):
-        return nullcontext()  # one of the methods of a comparison
+        return nullcontext()  # a comparison also trains methods without circuits
     most = _device(training).limits.qubits
     for name, core in circuit_layers(model).items():
         assert core.circuit is not None

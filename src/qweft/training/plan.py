@@ -1,4 +1,4 @@
-"""What a run would train and need, from shapes alone: no weights are loaded."""
+"""Parameters, steps and memory of a run, computed from shapes without loading weights."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -24,7 +24,7 @@ from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint
 from qweft.training.loop import steps_of, units
 
 PAPER_SAVING = 1 - 772_800 / 3_153_920
-"""75.5%: what the configuration that reproduces the paper's claim saves (configs/paper-7b.yaml)."""
+"""75.5%: the saving of the config that reproduces the paper's claim (configs/paper-7b.yaml)."""
 
 WIDTHS = (256, 192, 128, 96, 64, 48, 32, 24, 16, 8)
 BONDS = (16, 12, 8, 6, 4, 3, 2, 1)
@@ -32,14 +32,14 @@ BONDS = (16, 12, 8, 6, 4, 3, 2, 1)
 
 @dataclass(frozen=True)
 class Proposal:
-    """Sizes of the tensor network for this model.
+    """Proposed sizes of the tensor network for a model.
 
     Args:
         width: Inner width.
         bond_dimension: Bond dimension.
-        circuit_layers: Layers of the circuit, where the default (r) would not leave room.
-        trainable_parameters: What they train.
-        difference_to_lora: Relative to LoRA of the same rank, as "-76.1%".
+        circuit_layers: Layers of the circuit; `None` keeps the config's.
+        trainable_parameters: Trained parameters with these sizes.
+        difference_to_lora: Parameters relative to LoRA of the same rank, such as "-76.1%".
     """
 
     width: int
@@ -49,7 +49,7 @@ class Proposal:
     difference_to_lora: str
 
     def to_json(self) -> dict[str, Any]:
-        """The proposal as JSON can hold it."""
+        """Return the proposal as JSON can hold it."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -61,14 +61,17 @@ class Proposal:
 
 
 def propose(config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Proposal | None:
-    """The largest network that still saves at least `PAPER_SAVING` against LoRA of the same rank, or none.
+    """Return the largest network that saves at least `PAPER_SAVING` relative to LoRA of the same rank.
 
-    Largest in parameters; of equally large ones the stronger bond. The circuit keeps its layers where that leaves room,
-    else it gets fewer.
+    The largest network has the most parameters; ties go to the larger bond dimension. The circuit gets fewer layers
+    only if no network is small enough with its own number.
 
     Args:
-        config: The adapter as the user has it.
+        config: The user's adapter config.
         shapes: (d_in, d_out, rank) of each adapted layer.
+
+    Returns:
+        The proposal; `None` if no network is small enough.
     """
     lora = sum(r * (into + out) for into, out, r in shapes)
     full = config.resolved().circuit_layers
@@ -89,25 +92,25 @@ def propose(config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Proposal
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it is made.
+    """The plan of a run.
 
     Args:
-        model: Where the base model comes from.
-        adapter: The adapter's specification.
-        layers: Adapted layers.
-        trainable: Parameters that would be trained.
-        fixed: Numbers of the adapter that would not: directions of a basis, angles of a frozen circuit.
-        parts: The same by part (tensor network, linear, circuit); empty for another method than QWTHN.
-        twin: Of a twin: its name, the numbers that it trains in each layer of the config's rank, and the angles of the
-            circuit that it stands in for.
-        lora: Parameters of a LoRA of the same rank on the same layers; none for another method.
-        modes: How each size is factorised.
-        steps: Optimizer steps; none where the data were not read.
-        data: What was read of the data, in words.
+        model: Origin of the base model.
+        adapter: The adapter section of the config.
+        layers: Number of adapted layers.
+        trainable: Number of trained parameters.
+        fixed: Number of untrained values in the adapter's file: directions of a basis, angles of a frozen circuit.
+        parts: Trained parameters by part (tensor network, linear, circuit or control); empty for other methods.
+        twin: For a classical control: its name, its trained parameters in a layer of the config's rank, and the number
+            of angles in the circuit that it replaces.
+        lora: Parameters of LoRA of the same rank on the same layers; `None` for methods other than QWTHN.
+        modes: The factorization of each size.
+        steps: Optimizer steps; `None` if the data were not read.
+        data: Summary of the data.
         memory: Estimated memory.
-        warnings: What the user should know before training.
-        timing: What a few steps took; none where they were not asked for.
-        proposal: A width and bond dimension that save as much as the paper says, where the given ones do not.
+        warnings: Warnings to read before training.
+        proposal: Sizes that save as much as the paper claims; `None` if the given ones do, or no such sizes exist.
+        timing: Measured times of a few steps; `None` if not requested.
     """
 
     model: str
@@ -128,11 +131,11 @@ class Plan:
 
     @property
     def difference(self) -> float | None:
-        """Trainable parameters relative to LoRA's, in percent: -75.5 is 75.5% fewer."""
+        """Trained parameters relative to LoRA's in percent: -75.5 means 75.5% fewer."""
         return None if not self.lora else 100 * (self.trainable / self.lora - 1)
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON can hold it."""
+        """Return the plan as JSON can hold it."""
         return {
             "model": self.model,
             "adapter": self.adapter,
@@ -153,7 +156,7 @@ class Plan:
         }
 
     def describe(self) -> Group:
-        """The plan for the terminal."""
+        """Return the plan as a table for the terminal."""
         table = Table(show_header=False, title=f"{self.model}")
         table.add_column()
         table.add_column(justify="right")
@@ -184,19 +187,19 @@ class Plan:
 
 
 def plan(config: RunConfig, timed: bool = False) -> Plan:
-    """Count and estimate a run on the meta device.
+    """Plan a run: attach the adapter on the meta device, count its parameters, and estimate memory.
 
     Args:
-        config: The run.
-        timed: Load the weights too, and time a few steps.
+        config: The run's config.
+        timed: Also load the weights and time a few steps.
 
     Raises:
-        QweftError: If anything in the config is wrong.
+        QweftError: If the config is wrong, or the model or the data cannot be loaded.
     """
     check_run(config)
     peft_config = adapter_config(config.adapter)
     check_evaluation(config.evaluation, config.data)
-    # the type that the run itself would choose on its device
+    # the dtype that the run would choose on its own device, not on meta
     dtype: Any = str(choose_dtype(config.model.dtype, choose_device(config.model.device))).removeprefix("torch.")
     loaded = load_model(replace(config.model, device="meta", dtype=dtype))
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None

@@ -1,4 +1,4 @@
-"""Progress and memory of a run, step by step."""
+"""Progress bar, step times and peak memory of a run."""
 
 import ctypes
 import gc
@@ -17,10 +17,13 @@ from transformers import TrainerCallback
 
 
 class PeakMemory:
-    """Measures a `with` block: the device's own count on CUDA, else the largest resident size of this process.
+    """Measures the peak memory of a `with` block, in bytes, as the attribute `bytes`.
 
-    The resident size is read every 10 ms by a thread, so a peak that is shorter may be missed; it holds everything in
-    the process, the base model included.
+    On CUDA it is PyTorch's peak of allocated memory. Elsewhere it is the peak resident size of this process, which
+    includes the base model. A thread reads that size every 10 ms, so shorter peaks may be missed.
+
+    Args:
+        device: The model's device.
     """
 
     def __init__(self, device: torch.device):
@@ -56,7 +59,7 @@ class PeakMemory:
 
 
 def _release() -> None:
-    """Give freed memory back to the system, so that an earlier run's peak is not counted again (glibc alone can)."""
+    """Return freed memory to the system (glibc only), so that an earlier run's peak is not counted again."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
     if trim is not None:
@@ -64,11 +67,11 @@ def _release() -> None:
 
 
 class StepRecorder(TrainerCallback):
-    """Keeps loss and wall time of each step and shows them as a bar that moves.
+    """Records logged losses and the wall time of each step, and shows a progress bar.
 
     Args:
-        label: What is being trained, at the left of the bar.
-        console: Where the bar goes; on anything but a terminal it is left out.
+        label: Text at the left of the bar.
+        console: Console of the bar, by default standard error; the bar is hidden if it is not a terminal.
     """
 
     def __init__(self, label: str, console: Console | None = None):
@@ -90,29 +93,29 @@ class StepRecorder(TrainerCallback):
         self._begun = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Show the bar; of a run that goes on, take over what it logged before."""
+        """Show the bar, and restore the losses that a resumed run logged before."""
         self.curve = [(each["step"], each["loss"]) for each in state.log_history if "loss" in each]
         self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
         self._bar.start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the step's clock."""
+        """Start timing the step."""
         self._begun = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stop the step's clock."""
+        """Record the time of the step."""
         self.seconds.append(time.perf_counter() - self._begun)
         self._bar.update(self._task, completed=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Keep the loss."""
+        """Record the loss, and stop training if it is NaN or infinite."""
         if logs and "loss" in logs:
             loss = float(logs["loss"])
             self.curve.append((state.global_step, loss))
             if not math.isfinite(loss):
-                control.should_training_stop = True  # what is not a number stays so
+                control.should_training_stop = True  # the loss will not recover
             self._bar.update(self._task, loss=f"{loss:.3f}")
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()

@@ -1,4 +1,4 @@
-"""One run: load, attach, train, judge, save."""
+"""One run: load, attach, train, evaluate, save."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -28,17 +28,17 @@ from qweft.training.run_folder import curves_in, decides, finished, kept_beside,
 
 WEIGHTS = "adapter_model.safetensors"
 RECORD = "run.json"
-"""Beside the adapter: the effective config of the run and what came out."""
+"""File next to the adapter's folder with the run's full config and results."""
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run leaves.
+    """Results of a run.
 
     Args:
-        adapter_folder: The adapter, as PEFT saves it.
-        trainable_parameters: Parameters that were trained.
-        fit: The training.
+        adapter_folder: Folder of the adapter, in PEFT's format.
+        trainable_parameters: Number of trained parameters.
+        fit: Results of the training.
         base: The base model's held-out loss.
         adapted: The adapted model's held-out loss on the same rows.
     """
@@ -51,7 +51,7 @@ class TrainedRun:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], output: Path) -> "TrainedRun":
-        """What an earlier process left."""
+        """Return the results of a finished run from its record."""
         base, adapted = (HeldOutLoss(**record[name]) for name in ("base", "adapted"))
         return cls(output / "adapter", record["trainable_parameters"], Fit(**record["training"]), base, adapted)
 
@@ -59,13 +59,13 @@ class TrainedRun:
 def save_adapter(
     model: Any, folder: Path, record: dict[str, Any] | None = None, state: dict[str, Any] | None = None
 ) -> None:
-    """Write the adapter as PEFT does, whole or not at all; of a run's record its model card is made.
+    """Save the adapter in PEFT's format, atomically.
 
     Args:
         model: The adapted model.
-        folder: Where.
-        record: Of the run.
-        state: What `whole_state` gives, where tensors are spread over processes.
+        folder: Folder to write; an existing one is replaced.
+        record: The run's record, from which the model card is written; `None` keeps PEFT's card.
+        state: What `whole_state` returned, if tensors are sharded over processes.
     """
     with folder_beside(folder) as beside:
         model.save_pretrained(beside, **(state or {}))
@@ -76,13 +76,13 @@ def save_adapter(
 
 
 def weights_bytes(folder: Path) -> int | None:
-    """Size of the file of weights in an adapter's folder; none where it has another name than PEFT's."""
+    """Return the size of an adapter's safetensors file in bytes; `None` if there is no file of PEFT's name."""
     file = folder / WEIGHTS
     return file.stat().st_size if file.is_file() else None
 
 
 def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None:
-    """Move a run of another configuration out of the way: nothing that was trained is overwritten."""
+    """Rename the output folder of a run with another config, so that no trained adapter is overwritten."""
     if not (output / RECORD).is_file() or finished(output / RECORD, config) is not None:
         return
     number = 1
@@ -93,12 +93,19 @@ def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None
 
 
 def train(config: RunConfig) -> TrainedRun:
-    """Train one adapter and write it to `config.output`/adapter, with a record of the run beside it.
+    """Train one adapter and save it to `config.output`/adapter, with the run's record in `config.output`/run.json.
 
-    Started in several processes (accelerate launch), all of them train and the first one writes.
+    In several processes (accelerate launch), all of them train and the first one writes.
+
+    Args:
+        config: The run's config, which is checked before training starts.
+
+    Returns:
+        The run's results; those on record if `config.resume` is "auto" and the run has finished before.
 
     Raises:
-        QweftError: If anything in the config is wrong; all of it is checked before training starts.
+        QweftError: If the config is wrong, the model or the data cannot be loaded, the training loss becomes NaN or
+            infinite, or the adapter cannot be written.
     """
     is_first = is_first_process()
     console = Console(quiet=not is_first)
@@ -119,7 +126,7 @@ def train(config: RunConfig) -> TrainedRun:
     set_seed(config.training.seed)
     model = attach(loaded.model, peft_config)
     if config.training.measures:
-        circuit_layers(model)  # which says so where there is no circuit
+        circuit_layers(model)  # raises if the adapter has no circuit
         console.print(describe(config.training), highlight=False)
     trainable, total = model.get_nb_trainable_parameters()
     console.print(f"training {trainable:,} of {total:,} parameters", highlight=False)
@@ -153,7 +160,7 @@ def train(config: RunConfig) -> TrainedRun:
     try:
         save_adapter(model, output / "adapter", record, state)
         write_json(output / RECORD, record | {"adapter_bytes": weights_bytes(output / "adapter")})
-    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk is any of them
+    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
         again = (
             "with --resume auto" if beside.checkpoints else "again; with checkpoints.every it would go on from there"
         )

@@ -1,4 +1,4 @@
-"""The output folder of a run: what it holds while it trains, and how a run resumes from it."""
+"""The output folder of a run: checkpoints, best adapter, curves, and resuming from them."""
 
 import json
 import os
@@ -20,7 +20,7 @@ CHECKPOINTS, BEST, CURVES = "checkpoints", "best", "logs"
 
 
 def decides(config: RunConfig) -> dict[str, Any]:
-    """All of a config that decides what comes out: two runs that agree in it give the same adapter."""
+    """Return the settings that determine the result: two runs with equal settings give the same adapter."""
     return {
         "model": {key: value for key, value in asdict(config.model).items() if key != "device"},
         "data": config.data.decides(),
@@ -33,10 +33,17 @@ def decides(config: RunConfig) -> dict[str, Any]:
 def kept_beside(
     config: RunConfig, output: Path, loaded: LoadedModel, data: Data, tell: Callable[[str], None]
 ) -> RunCallbacks:
-    """What the run does beside its steps, as its config says, and where it goes on.
+    """Set up a run's checkpoints, validation and reporting, and find the checkpoint to resume from.
+
+    Args:
+        config: The run's config.
+        output: Output folder of the run.
+        loaded: The base model.
+        data: The run's data.
+        tell: Receives lines for the terminal.
 
     Raises:
-        QweftError: If the folder holds checkpoints that are of another run, or that nobody said to go on from.
+        QweftError: If the folder holds checkpoints of another run, or of an unfinished run that is not to be resumed.
     """
     validation = None
     if config.validation.every is not None:
@@ -64,7 +71,7 @@ def kept_beside(
 
 
 def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The record of the run, if this very run is finished already."""
+    """Return the record if a run with the same settings has finished, else `None`."""
     try:
         saved: dict[str, Any] = json.loads(record.read_text("utf-8"))
         is_same = saved["decides"] == json.loads(json.dumps(decides(config)))
@@ -75,7 +82,7 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
 
 @contextmanager
 def curves_in(output: Path) -> Iterator[None]:
-    """Inside, TensorBoard's files go to the output folder, unless the user has said where they go."""
+    """Direct TensorBoard's files to the output folder inside a `with` block, unless the user set another folder."""
     name = "TENSORBOARD_LOGGING_DIR"
     if name in os.environ:
         yield
@@ -88,7 +95,7 @@ def curves_in(output: Path) -> Iterator[None]:
 
 
 def remove_what_is_done(output: Path) -> None:
-    """Of a finished run the adapter is left: checkpoints, the best so far, and what a killed process left."""
+    """Remove checkpoints, the copy of the best adapter and temporary files from a finished run's folder."""
     for path in (output / CHECKPOINTS, output / BEST, *output.glob(".*.tmp")):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A `Trainer` with learning rates by part, a watch of gradients, and atomic checkpoints."""
+"""A `Trainer` with per-part learning rates, gradient monitoring and atomic checkpoints."""
 
 import math
 from collections import Counter
@@ -18,10 +18,10 @@ RATED = (*PARTS, OTHER)
 
 
 def check_rates(rates: Mapping[str, float]) -> None:
-    """See that each rate is of a part, and a rate.
+    """Check the names and values of per-part learning rates.
 
     Raises:
-        QweftError: Naming the key, the value, and what it may be.
+        QweftError: If a part is unknown, or a rate is negative, NaN or infinite; names the key and the allowed values.
     """
     for part, rate in rates.items():
         if part not in RATED:
@@ -31,17 +31,18 @@ def check_rates(rates: Mapping[str, float]) -> None:
 
 
 def split_by_part(optimizer: torch.optim.Optimizer, model: Any, rates: Mapping[str, float]) -> None:
-    """Split the optimizer's groups by part, each with its rate; parts without one keep that of their group.
+    """Split the optimizer's parameter groups by part and set each part's learning rate.
 
-    To be called before a schedule is laid over the rates, and before the first step.
+    Parts without a rate keep the rate of their group. Call it before creating the learning rate scheduler and before
+    the first step.
 
     Args:
-        optimizer: Its groups are replaced.
-        model: The model whose parameters are in it.
+        optimizer: The optimizer; its groups are replaced.
+        model: The model whose parameters it holds.
         rates: Peak learning rate by part.
 
     Raises:
-        QweftError: If a rate is given for a part that the model does not train.
+        QweftError: If the model does not train a part that has a rate.
     """
     parts = {id(parameter): part_of(name) for name, parameter in model.named_parameters()}
     groups = []
@@ -61,20 +62,21 @@ def split_by_part(optimizer: torch.optim.Optimizer, model: Any, rates: Mapping[s
 
 
 VANISHED = 1e-5
-"""The circuit's gradients have vanished where their root mean square is below that share of the other parts'."""
+"""Circuit gradients vanish if their root mean square is below this fraction of the other parts'."""
 EXPLODED = 1e3
-"""They explode above so many times their own median so far."""
+"""Circuit gradients explode if their root mean square exceeds this multiple of its median so far."""
 IN_A_ROW = 5
-"""Steps in a row that it takes."""
+"""Consecutive steps before the warning that gradients vanish, and earlier steps that the median needs."""
 
 
 class GradientWatch(TrainerCallback):
-    """Measures the norm of the gradient of each part before each optimizer step.
+    """Measures each part's gradient norm before an optimizer step, and warns if circuit gradients vanish or explode.
 
-    The trainer has shortened the gradient by then; `scaled` undoes that with the norm that the trainer logs.
+    The trainer has already clipped the gradient by then; `scaled` undoes the clipping with the norm that the trainer
+    logs.
 
     Args:
-        every: Only each so-many-th step is measured.
+        every: Measure every this many steps.
     """
 
     def __init__(self, every: int = 1) -> None:
@@ -86,7 +88,7 @@ class GradientWatch(TrainerCallback):
         self._earlier: list[float] = []
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Measure, and look at the circuit."""
+        """Measure the norms and check the circuit's."""
         step = state.global_step + 1
         if step % self._every:
             return
@@ -96,10 +98,10 @@ class GradientWatch(TrainerCallback):
             self._look(step, squares, sizes)
 
     def scaled(self, total: float) -> dict[str, float]:
-        """The norms before the gradient was shortened.
+        """Return the norms by part before clipping.
 
         Args:
-            total: The norm of the whole gradient then.
+            total: The norm of the full gradient before clipping.
         """
         now = math.sqrt(sum(norm**2 for norm in self.norms.values()))
         return {part: norm * total / now if now else norm for part, norm in self.norms.items()}
@@ -120,7 +122,7 @@ class GradientWatch(TrainerCallback):
 
     def _look(self, step: int, squares: dict[str, float], sizes: Counter[str]) -> None:
         if not all(map(math.isfinite, squares.values())):
-            return  # the loss is not a number, which is told elsewhere
+            return  # the loss is NaN or infinite; `fit` reports that
         others = sum(square for part, square in squares.items() if part != "circuit")
         circuit = math.sqrt(squares["circuit"] / max(1, sizes["circuit"]))
         rest = math.sqrt(others / max(1, sum(size for part, size in sizes.items() if part != "circuit")))
@@ -140,20 +142,20 @@ class GradientWatch(TrainerCallback):
         self._earlier.append(circuit)
 
     def _warn(self, sentence: str) -> None:
-        """Once for each kind: the words before the first figure tell the kind."""
+        """Add the warning unless there is one of its kind; the text between the first two colons is the kind."""
         kind = sentence.split(":")[1]
         if not any(kind in earlier for earlier in self.warnings):
             self.warnings.append(sentence)
 
 
 class RunTrainer(SavingTrainer):
-    """Rates by part, norms by part in the log, checkpoints that are whole or not there.
+    """A `Trainer` with per-part learning rates, per-part gradient norms in the log, and atomic checkpoints.
 
     Args:
-        rates: Peak learning rate by part; empty for one rate.
-        watch: It measures the parts' gradients.
-        checkpoints: Where checkpoints go; none where there are none.
-        kwargs: As for transformers' trainer.
+        rates: Peak learning rate by part; empty means one rate for all.
+        watch: Measures the parts' gradient norms.
+        checkpoints: The run's checkpoints; `None` writes none.
+        kwargs: As for `transformers.Trainer`.
     """
 
     def __init__(
@@ -166,7 +168,7 @@ class RunTrainer(SavingTrainer):
         self.add_callback(watch)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The trainer's own, its groups split by part where parts have rates of their own."""
+        """Create the trainer's optimizer, and split its groups by part if there are per-part rates."""
         is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if is_new and self._rates:
@@ -174,7 +176,7 @@ class RunTrainer(SavingTrainer):
         return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the norms by part, and their rates, too."""
+        """Add gradient norms and learning rates by part to the log."""
         if "grad_norm" in logs:
             norms = self._watch.scaled(float(logs["grad_norm"]))
             if len(norms) > 1:
@@ -185,9 +187,9 @@ class RunTrainer(SavingTrainer):
         super().log(logs, start_time)
 
     def save_checkpoint(self, save: Callable[[], object]) -> None:
-        """Beside the others first, and renamed when all of it is on the disk.
+        """Save a checkpoint to the staging folder, and move it to its place once it is on the disk.
 
-        A disk that is full costs this checkpoint, and not the run.
+        A full disk costs this checkpoint, but not the run.
         """
         if self._checkpoints is None:
             return
@@ -198,7 +200,7 @@ class RunTrainer(SavingTrainer):
                 kept.clear_staging()
             self.accelerator.wait_for_everyone()
             save()
-        except Exception as error:  # safetensors, torch and the system each have their own for a full disk
+        except Exception as error:  # safetensors, torch and the system raise different errors for a full disk
             failed = error
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
