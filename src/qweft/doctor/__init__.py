@@ -1,1 +1,1 @@
-"""Whether this machine is ready: versions, devices, caches, and a self-test that trains, saves, loads and compares."""
+"""Checks of this machine: versions, devices, caches, and a self-test that trains, saves and loads an adapter."""

@@ -1,4 +1,4 @@
-"""What is on this machine: versions, devices, caches, packages of the extras."""
+"""Checks of versions, devices, caches and the extras' packages."""
 
 import importlib.metadata
 import os
@@ -18,12 +18,12 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found.
+    """Result of one check.
 
     Args:
-        name: What was looked at.
-        said: What it is, in a few words; of a fault also the way out.
-        state: "fault" is what makes qweft useless here, "note" what a user may want to know.
+        name: Name of the check.
+        said: Result in a few words, with a remedy for some faults.
+        state: "fault" if qweft cannot work here, "note" for something worth knowing, else "ok".
     """
 
     name: str
@@ -31,16 +31,16 @@ class Finding:
     state: Literal["ok", "note", "fault"] = "ok"
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the finding as JSON can hold it."""
         return asdict(self)
 
 
 ROOM = 2 * 2**30
-"""Bytes: less room than that is told."""
+"""Free disk space in bytes below which the finding is a note."""
 
 
 def machine() -> Iterator[Finding]:
-    """Look at everything that needs no computation."""
+    """Yield the findings on versions, devices, the circuit engine and caches."""
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
     yield from _packages()
     yield from _devices()
@@ -49,7 +49,7 @@ def machine() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """What qweft asks for, with the versions that are there."""
+    """Yield the installed version of each required package."""
     for text in importlib.metadata.requires("qweft") or []:
         wanted = Requirement(text)
         if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
@@ -90,8 +90,8 @@ def _vectors() -> str:
 
 
 def _engine() -> Iterator[Finding]:
-    """Which engine runs circuits here."""
-    from qweft.circuit import compiled  # here: numba takes a second
+    """Yield which engine runs circuits on this machine."""
+    from qweft.circuit import compiled  # imported here, since numba takes a second
 
     if compiled.available():
         yield Finding("circuit engine", "compiled")
@@ -115,7 +115,7 @@ FOR_DEVELOPERS = {"test", "lint", "docs"}
 
 
 def extras() -> Iterator[Finding]:
-    """One finding for each extra that users install."""
+    """Yield one finding for each extra, except those for developers."""
     asked: dict[str, list[Requirement]] = {}
     for text in importlib.metadata.requires("qweft") or []:
         wanted = Requirement(text)

@@ -1,4 +1,4 @@
-"""`qweft doctor`: the machine, and a self-test of every part."""
+"""All checks of `qweft doctor`, and its self-test."""
 
 import tempfile
 import warnings
@@ -16,21 +16,21 @@ ROWS = 8
 
 
 def self_test() -> Iterator[Finding]:
-    """Run each part; one that fails ends the test, since the next ones build on it."""
+    """Run each part of the self-test; a failure ends it, since later parts build on earlier ones."""
     for name, part in PARTS.items():
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # of one library about another
+                warnings.simplefilter("ignore", FutureWarning)  # raised by libraries about each other
                 said = part()
             yield Finding(name, said)
-        except Exception as error:  # whatever it is, it is what the user came for
+        except Exception as error:  # report any failure as a finding
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             yield Finding(name, f"{type(error).__name__}: {reason[:300]}", "fault")
             return
 
 
 def _engine() -> str:
-    """The engine against every gate by itself, values and gradients."""
+    """Compare the engine's values and gradients with gate-by-gate simulation."""
     from qweft.circuit import crz_ring_ansatz, expectation_values
     from qweft.circuit.reference import gate_by_gate as by_gates
 
@@ -71,7 +71,7 @@ def _rows() -> list[Any]:
 
 
 def _train_save_load() -> str:
-    """Train, save, load onto a fresh base model, compare."""
+    """Train and save an adapter, load it onto a fresh base model, and compare losses."""
     from peft import PeftModel
 
     from qweft.adapter.attach import adapter_config, attach
@@ -99,7 +99,7 @@ def _train_save_load() -> str:
 
 
 def _on_gpu() -> str:
-    """The engine on the GPU against the CPU's."""
+    """Compare the engine's values on the GPU and the CPU."""
     from qweft.circuit import crz_ring_ansatz, expectation_values
 
     if not torch.cuda.is_available():
@@ -122,10 +122,13 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def examine(tell: Callable[[Finding], None] = lambda finding: None) -> list[Finding]:
-    """Look at the machine, the extras, and run the self-test.
+    """Check the machine and the extras, and run the self-test.
 
     Args:
-        tell: Gets each finding when it is there.
+        tell: Called with each finding as soon as it is known.
+
+    Returns:
+        All findings.
     """
     found = []
     for finding in chain(machine(), extras(), self_test()):

@@ -1,1 +1,1 @@
-"""How a model is judged: held-out loss and perplexity, generated answers."""
+"""Evaluation of models: held-out loss and perplexity, generated answers, forgetting."""

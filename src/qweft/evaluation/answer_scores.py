@@ -1,4 +1,4 @@
-"""Generated answers scored: two models' answers to the same prompts, by the metrics of the folder `metrics`."""
+"""Scores of two models' answers to the same prompts, by the metrics of `qweft.evaluation.metrics`."""
 
 import importlib
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from qweft.evaluation.scores import Compared
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """What came of scoring.
+    """Scores of generated answers.
 
     Args:
-        scores: Each metric.
-        rows: For each row what each metric that judges single rows found, by the metric's name.
+        scores: The scores of all metrics.
+        rows: One dict per row, from a metric's name to its result for that row, for metrics that score single rows.
     """
 
     scores: list[Compared]
@@ -26,15 +26,15 @@ class AnswerScores:
 
 
 def metric_of(name: str) -> AnswerMetric:
-    """The metric of that name, one of `metrics.names()`."""
+    """Return a metric by its name, one of `metrics.names()`."""
     return importlib.import_module(f"{folder.__name__}.{name}").METRIC  # type: ignore[no-any-return]
 
 
 def check_packages(metrics: Sequence[str]) -> None:
-    """See that the packages of these metrics are there, before a model is loaded.
+    """Check that the packages of these metrics are installed, before a model is loaded.
 
     Raises:
-        QweftError: If one is not.
+        QweftError: If a package is missing.
     """
     for name in metrics:
         metric = metric_of(name)
@@ -45,16 +45,16 @@ def check_packages(metrics: Sequence[str]) -> None:
 def score_answers(
     metrics: Sequence[str], source: str, conversations: Sequence[Conversation], both: Both
 ) -> AnswerScores:
-    """Score answers by the metrics that are asked for.
+    """Score both models' answers by the requested metrics.
 
     Args:
-        metrics: Their names.
-        source: Of the data, whose verifier it may be.
-        conversations: What was asked, with the answers on record.
-        both: The answers.
+        metrics: Names of the metrics.
+        source: Source of the data, which may have a verifier.
+        conversations: The conversations with their reference answers.
+        both: The generated answers.
 
     Raises:
-        QweftError: A package is missing, or a metric has nothing to go by in these rows.
+        QweftError: If a package is missing, or a metric cannot score any of these rows.
     """
     found: list[Compared] = []
     rows: list[dict[str, Any]] = [{} for _ in conversations]

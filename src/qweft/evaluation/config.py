@@ -1,4 +1,4 @@
-"""How a model is judged, and the checks of that section."""
+"""Config dataclass of an evaluation, and its range checks."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,30 +12,30 @@ if TYPE_CHECKING:
     Metric = str
 else:
     Metric = Literal[names()]
-"""A module of `qweft.evaluation.metrics`, by its name."""
+"""Name of a module of `qweft.evaluation.metrics`."""
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """The judging of a model on rows that it was not trained on.
+    """Evaluation of a model on held-out rows.
 
     Args:
-        split: Rows to judge on: "test" for reported numbers, "validation" for choosing.
-        batch_size: Rows at a time; the loss does not depend on it.
-        answers: So many answers are generated and shown beside the reference.
-        max_new_tokens: Longest generated answer in tokens.
-        metrics: What generated answers are scored by: text (BLEU-4, ROUGE), reasoning (final answer and chain of
-            thought), verifier (the task's own, for data of reasoning-gym). Only `qweft evaluate` does.
-        generated: So many rows are answered for the metrics; none means all of the split.
-        generation_batch: Answers that are generated at a time; they do not depend on it.
-        forgetting: Other data, as data.source takes it, on which the rise of the loss is measured.
-        forgetting_rows: Rows of it.
-        lm_eval: Tasks of lm-evaluation-harness, by name or as the path of a .yaml file.
-        lm_eval_limit: Examples of each such task at most; none means all.
-        forgetting_length: Tokens to which rows of the other data are cut: the run's own limit may be too short for
-            them.
-        forgetting_first: Take the first rows of the other data, each whole up to that length, instead of drawing them
-            from all; of a hub's data set no more than these are fetched.
+        split: Held-out rows to evaluate on: "test" for reported numbers, "validation" for choosing settings.
+        batch_size: Rows per batch; the loss does not depend on it.
+        answers: Number of answers to generate and show with the reference.
+        max_new_tokens: Maximum length of a generated answer in tokens.
+        metrics: Metrics of generated answers: text (BLEU-4, ROUGE), reasoning (final answer and chain of thought),
+            verifier (of the task, for reasoning-gym data). Only `qweft evaluate` computes them.
+        generated: Number of rows to answer for the metrics; `None` means all rows of the split.
+        generation_batch: Answers to generate at a time; the answers do not depend on it.
+        forgetting: Other data, in the form of data.source, on which to measure the rise of the loss.
+        forgetting_rows: Number of rows of the other data.
+        lm_eval: Tasks of lm-evaluation-harness, as names or paths of .yaml files.
+        lm_eval_limit: Maximum number of examples per task; `None` means all.
+        forgetting_length: Maximum length in tokens of the other data's rows, whose texts may be longer than the run's
+            own limit.
+        forgetting_first: Take the first rows of the other data instead of drawing rows from all. No further rows of a
+            data set on the hub are fetched.
     """
 
     split: Literal["validation", "test"] = "test"
@@ -53,11 +53,11 @@ class EvaluationConfig:
     forgetting_first: bool = False
 
     def everywhere(self) -> dict[str, Any]:
-        """What every command that judges heeds; of the other keys each command has its own."""
+        """Return the settings that every command with an evaluation uses; each command uses its own further ones."""
         return {name: getattr(self, name) for name in EVERYWHERE}
 
     def compared(self) -> dict[str, Any]:
-        """What a comparison heeds, too: `everywhere`, and where it measures forgetting, how."""
+        """Return the settings that a comparison uses: `everywhere`, and those of forgetting if it is measured."""
         asked = FORGETTING if self.forgetting is not None else ()
         return self.everywhere() | {name: getattr(self, name) for name in asked}
 
@@ -74,10 +74,14 @@ LEAST_IF_GIVEN = {"generated": 1, "lm_eval_limit": 1}
 
 
 def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
-    """Check the ranges that types do not tell.
+    """Check the ranges that types cannot express.
+
+    Args:
+        evaluation: The settings to check.
+        data: The data section, whose rows limit the evaluation.
 
     Raises:
-        QweftError: Naming the key, the value, and what it may be.
+        QweftError: If a value is out of range; names the key, the value and the allowed range.
     """
     for name, least in {**LEAST, **LEAST_IF_GIVEN}.items():
         value = getattr(evaluation, name)
@@ -101,10 +105,10 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
 
 
 def check_judged_by_loss(evaluation: EvaluationConfig) -> None:
-    """See that nothing is asked for that a comparison does not measure; of the rest it takes the loss elsewhere.
+    """Check that only settings that a comparison uses differ from their defaults.
 
     Raises:
-        QweftError: Naming the key.
+        QweftError: If another setting does; names the key.
     """
     plain, heeded = EvaluationConfig(), (*EVERYWHERE, *FORGETTING)
     others = (name for name in vars(plain) if name not in heeded)

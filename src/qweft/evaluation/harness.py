@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness, through its own API, on a model that is loaded."""
+"""Tasks of lm-evaluation-harness, run through its Python API on a loaded model."""
 
 import contextlib
 import logging
@@ -15,10 +15,10 @@ RELEVANT = ("results", "samples", "n-samples", "versions", "configs")
 
 
 def check_harness(tasks: Sequence[str]) -> None:
-    """See that the package is there, and the tasks that are files.
+    """Check that the package is installed and that the tasks' .yaml files exist.
 
     Raises:
-        QweftError: If they are not.
+        QweftError: If the package or a file is missing.
     """
     require("lm_eval", EXTRA, WHAT)
     for task in tasks:
@@ -27,17 +27,20 @@ def check_harness(tasks: Sequence[str]) -> None:
 
 
 def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | None, batch_size: int) -> dict[str, Any]:
-    """The harness's own results, with its record of each example.
+    """Run tasks on a model.
 
     Args:
-        model: A transformers model, bare or with an adapter.
+        model: A transformers model, with or without an adapter.
         tokenizer: Its tokenizer.
         tasks: Names, or paths of .yaml files.
-        limit: Examples of each task at most.
-        batch_size: Examples at a time.
+        limit: Maximum number of examples per task; `None` means all.
+        batch_size: Examples per batch.
+
+    Returns:
+        The harness's results, with its record of each example.
 
     Raises:
-        QweftError: The package is missing, or a task cannot be had or run.
+        QweftError: If the package is missing, or a task cannot be found or fails.
     """
     lm_eval = require("lm_eval", EXTRA, WHAT)
     wrapped = require("lm_eval.models.huggingface", EXTRA, WHAT).HFLM
@@ -56,7 +59,11 @@ def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | N
 
 
 def compare_harness(base: dict[str, Any], adapted: dict[str, Any]) -> list[Compared]:
-    """Each metric of each task, with the harness's errors; a difference's is paired where examples have values."""
+    """Compare two models' results by task and metric.
+
+    Standard errors of the models are the harness's. That of a difference is paired by examples; it is `None` if the
+    metric is not a mean of values on record.
+    """
     return [
         _compare(base, adapted, task, key)
         for task, values in base["results"].items()
@@ -75,14 +82,14 @@ def _compare(base: dict[str, Any], adapted: dict[str, Any], task: str, key: str)
     paired = compare_means(name, values[0], values[1]) if values[0] and len(values[0]) == len(values[1]) else None
     scores = [_score(found, task, metric, kept, len(values[0])) for found in (base, adapted)]
     value = scores[1].value - scores[0].value
-    # the harness may sum a metric up by another rule than the mean; an error of means is then no error of it
+    # the harness may aggregate a metric in another way than by its mean; the error of a mean does not apply then
     is_mean = paired is not None and abs(paired.difference.value - value) < 1e-9
     error = paired.difference.standard_error if paired is not None and is_mean else None
     return Compared(name, scores[0], scores[1], Score(value, error, len(values[0])), note="lm-evaluation-harness")
 
 
 def _counts(sample: dict[str, Any], metric: str, kept: str) -> bool:
-    """Whether an example's record holds a number for that metric; there is one record for each filter."""
+    """Whether an example's record has a number for the metric; there is one record per filter."""
     return isinstance(sample.get(metric), int | float) and sample.get("filter", kept) == kept
 
 
@@ -99,7 +106,7 @@ def _is_file(task: str) -> bool:
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-    """The harness tells much of what it does; errors are left."""
+    """Silence the harness's log below errors."""
     logger = logging.getLogger("lm_eval")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -111,7 +118,7 @@ def _hushed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _padding_kept(tokenizer: Any) -> Iterator[None]:
-    """The harness sets the tokenizer's side of padding for itself."""
+    """Restore the tokenizer's padding side, which the harness sets."""
     side = tokenizer.padding_side
     try:
         yield

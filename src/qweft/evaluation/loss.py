@@ -1,4 +1,4 @@
-"""The loss on held-out rows with its standard error."""
+"""Loss on held-out rows, with its standard error."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,10 @@ from qweft.errors import QweftError
 
 @contextmanager
 def judged(model: torch.nn.Module) -> Iterator[None]:
-    """Puts a model into evaluation mode without gradients, and each of its modules back into its own mode afterwards.
+    """Put a model into evaluation mode without gradients, and restore each module's mode afterwards.
 
     Args:
-        model: Any module. Some of its parts may be in evaluation mode while it trains; they stay so.
+        model: Any module; its submodules may be in different modes.
     """
     before = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -27,22 +27,22 @@ def judged(model: torch.nn.Module) -> Iterator[None]:
         with torch.no_grad():
             yield
     finally:
-        # train() first: adapters drop what they cached for evaluation in it. The flags of parts that differ come after.
+        # train() first: adapters drop their evaluation caches in it. Then the flags of modules that differ.
         model.train(before[0][1])
         for module, training in before:
             module.training = training
 
 
 def device_of(model: torch.nn.Module) -> torch.device:
-    """The device on which a model takes its token ids.
+    """Return the device for a model's input ids: that of its first parameter.
 
     Args:
-        model: A transformers model, bare or with an adapter.
+        model: A transformers model, with or without an adapter.
     """
     return next(model.parameters()).device
 
 
-# Logits that are turned into float32 at a time: at 49,152 words 256 positions take 50 MB.
+# Positions whose logits are converted to float32 at a time: 256 take 50 MB for a vocabulary of 49,152.
 POSITIONS_AT_A_TIME = 256
 
 
@@ -53,10 +53,10 @@ class HeldOutLoss:
     Args:
         loss: Mean of -log p(token | tokens before it) over all target tokens, in nats.
         perplexity: exp(loss).
-        tokens: Target tokens, the denominator.
-        standard_error: Of the loss over rows, in nats; none with fewer than two rows that hold targets.
-        rows: (sum of -log p in nats, target tokens) of each row, in the order in which the rows were given. A row
-            without targets keeps its place as (0, 0), so that two models' rows can be held against each other.
+        tokens: Number of target tokens, the denominator of the mean.
+        standard_error: Standard error of the loss over rows, in nats; `None` for fewer than two rows with targets.
+        rows: (sum of -log p in nats, target tokens) of each row, in the given order. A row without targets is (0, 0),
+            so that two models' rows can be paired.
     """
 
     loss: float
@@ -68,11 +68,11 @@ class HeldOutLoss:
 
 @dataclass(frozen=True)
 class RowScore:
-    """One row as a model judges it.
+    """A model's predictions on one row.
 
     Args:
-        total: Sum of -log p over its targets, in nats.
-        predicted: For each target the most probable token.
+        total: Sum of -log p over the row's targets, in nats.
+        predicted: The most probable token at each target.
     """
 
     total: float
@@ -80,29 +80,30 @@ class RowScore:
 
     @property
     def targets(self) -> int:
-        """Number of its targets."""
+        """Number of targets in the row."""
         return len(self.predicted)
 
 
 def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> HeldOutLoss:
-    """The loss of a causal language model over all target tokens of the rows.
+    """Return the loss of a causal language model over all target tokens of the rows.
 
         loss = sum_i S_i / sum_i n_i,   S_i = sum over targets t of row i of -log p(t | tokens before t)
 
-    The mean is over tokens of the whole set, so neither the batch size nor the order of the rows changes it. The
-    first token of a row has nothing before it and never counts. Its standard error is that of `ratio`.
+    Here n_i is the number of targets of row i. The mean is over all tokens of the set, so it depends on neither the
+    batch size nor the order of rows. The first token of a row has no context and never counts. The standard error is
+    that of `ratio`.
 
     Args:
-        model: A transformers causal language model, bare or with an adapter. Its mode is restored afterwards.
+        model: A transformers causal language model, with or without an adapter. Its mode is restored afterwards.
         rows: Each {"input_ids": T token ids, "labels": T token ids, -100 where a token is not a target}.
-        pad_token_id: Fills shorter rows of a batch on the right.
-        batch_size: Rows at a time.
+        pad_token_id: Token that pads shorter rows of a batch on the right.
+        batch_size: Rows per batch.
 
     Returns:
-        The loss; log-probabilities are computed in float32 and added up in float64.
+        The loss. Log-probabilities are computed in float32 and summed in float64.
 
     Raises:
-        QweftError: No row holds a target token, or the batch size is below one.
+        QweftError: If no row has a target token, or the batch size is below 1.
     """
     return loss_of(score_rows(model, rows, pad_token_id, batch_size))
 
@@ -110,7 +111,7 @@ def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id:
 def score_rows(
     model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int
 ) -> tuple[RowScore, ...]:
-    """The same row by row, with the tokens that the model holds most probable; arguments and errors as above."""
+    """Score each row, as `held_out_loss` does, and return its loss and most probable tokens."""
     if batch_size < 1:
         raise QweftError(f"evaluation.batch_size is {batch_size}: it must be at least 1")
     order = [index for index, row in enumerate(rows) if target_tokens(row) > 0]
@@ -119,7 +120,7 @@ def score_rows(
             f"none of the {len(rows)} evaluation rows holds a target token: every label is -100 (or is a row's first "
             "token); are the answers longer than data.max_length leaves room for?"
         )
-    # The longest rows first: little padding, and a batch that does not fit in memory fails at once.
+    # Longest rows first: little padding, and a batch that does not fit in memory fails at once.
     order.sort(key=lambda index: len(rows[index]["input_ids"]), reverse=True)
     collate = Collator(pad_token_id)
     found = [RowScore(0.0, ())] * len(rows)
@@ -132,11 +133,11 @@ def score_rows(
 
 
 def _scores(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[RowScore]:
-    """The score of each row of one batch."""
+    """Yield the score of each row of a batch."""
     device = device_of(model)
     logits = model(
         input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False
-    ).logits  # (rows, T, words), in the model's type
+    ).logits  # (rows, T, vocabulary), in the model's dtype
     labels = batch["labels"].to(logits.device)
     for row_logits, row_labels in zip(logits[:, :-1], labels[:, 1:], strict=True):
         positions = (row_labels != IGNORED).nonzero().squeeze(1)
@@ -150,20 +151,26 @@ def _scores(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[RowScore]
 
 
 def loss_of(scores: Sequence[RowScore]) -> HeldOutLoss:
-    """The loss over rows that were scored."""
+    """Return the loss over scored rows."""
     rows = tuple((score.total, score.targets) for score in scores)
     loss, error = ratio(rows)
-    # exp overflows above 709; a loss like that is a diverged run, and its perplexity is infinite for every purpose.
+    # exp overflows above 709. Only a diverged run has such a loss, and its perplexity may as well be infinite.
     perplexity = math.exp(loss) if loss < 700 else math.inf
     return HeldOutLoss(loss, perplexity, sum(count for _, count in rows), error, rows)
 
 
 def ratio(rows: Sequence[tuple[float, int]]) -> tuple[float, float | None]:
-    """sum_i S_i / sum_i n_i over rows (S_i, n_i), and its standard error; none with fewer than two rows of n_i > 0.
+    """Return sum_i S_i / sum_i n_i and its standard error.
 
-    The error is that of a ratio estimator over the m rows with n_i > 0:
+    The standard error is that of a ratio estimator over the m rows with n_i > 0:
 
         se = sqrt( m / (m - 1) * sum_i (S_i - ratio * n_i)^2 ) / sum_i n_i
+
+    Args:
+        rows: (S_i, n_i) of each row.
+
+    Returns:
+        The ratio and its standard error; the error is `None` if m < 2.
     """
     scored = [(total, count) for total, count in rows if count]
     tokens, m = sum(count for _, count in scored), len(scored)

@@ -1,4 +1,4 @@
-"""What a metric of generated answers declares, and the answers that it gets."""
+"""Interface of a metric of generated answers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from qweft.evaluation.scores import Compared
 
 @dataclass(frozen=True)
 class Both:
-    """The answers of both models to the same prompts.
+    """Both models' answers to the same prompts.
 
     Args:
-        base: The base model's.
-        adapted: The adapted model's.
+        base: The base model's answers.
+        adapted: The adapted model's answers.
     """
 
     base: Sequence[Answer]
@@ -23,21 +23,21 @@ class Both:
 
     @property
     def pairs(self) -> list[tuple[Answer, Answer]]:
-        """By row: the base model's answer and the adapted one's."""
+        """Pairs of the base model's and the adapted model's answers, by row."""
         return list(zip(self.base, self.adapted, strict=True))
 
 
 @dataclass(frozen=True)
 class AnswerMetric:
-    """What a module of `metrics` declares.
+    """A metric of generated answers, declared by a module of `metrics`.
 
     Args:
-        score: From (source of the data, what was asked, answers) to scores, which are the lines of the table, and to
-            what was found of each row as JSON holds it, `None` for a row that was not judged; no list where it judges
-            no single rows. Raises `QweftError` where it has nothing to go by.
-        check: Sees that data of this source can be scored; raises `QweftError`.
-        packages: Packages that it needs.
-        extra: Our extra that installs them.
+        score: Takes the data's source, the conversations and both models' answers. Returns the scores, one per line of
+            the table, and a list with each row's result as JSON can hold it, or `None` for a row that was not scored.
+            The list is empty if the metric does not score single rows. Raises `QweftError` if no row can be scored.
+        check: Takes the data's source; raises `QweftError` if its data cannot be scored.
+        packages: Packages that the metric needs.
+        extra: Extra of qweft that installs them.
     """
 
     score: Callable[[str, Sequence[Conversation], Both], tuple[list[Compared], list[Any]]]

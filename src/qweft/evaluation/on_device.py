@@ -1,4 +1,4 @@
-"""A model whose circuits are measured on a device while the rest runs as ever."""
+"""Models whose circuits run on a device, while everything else runs as usual."""
 
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,26 +15,29 @@ from qweft.errors import QweftError
 
 
 def met_by(pattern: str, names: Iterable[str]) -> list[str]:
-    """The names that a pattern meets: a whole name, its end after a dot, or either with * and ?."""
+    """Return the names that match a pattern: a full name, its end after a dot, or either with * and ?."""
     return [name for name in names if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*.{pattern}")]
 
 
 def some(names: Iterable[str]) -> str:
-    """The names for a sentence, the middle ones left out where there are more than four."""
+    """Join names for a sentence; more than four are shortened to the first three, the last and the count."""
     found = list(names)
     return ", ".join(found if len(found) <= 4 else [*found[:3], f"... {found[-1]} ({len(found)} in all)"])
 
 
 def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each token of x, in a row: the number of its row, and whether it is no padding.
+    """Return each token's row number, and whether it is kept, that is not masked.
 
-    Some models put the tokens of all rows into one dimension before a layer; with a mask their rows are known. Where
-    nothing tells, each token stands for itself.
+    Some models flatten the tokens of all rows into one dimension before a layer; the mask then tells their rows.
+    Without a matching mask, rows are the first dimension of x and all tokens are kept.
 
     Args:
-        x: (..., d), what a layer is given.
-        mask: (rows, tokens), false where a row is padded; none where nothing is known.
-        before: Rows of earlier batches.
+        x: Input of a layer, (..., d).
+        mask: False at padding, (rows, tokens); `None` if unknown.
+        before: Number of rows in earlier batches, added to the row numbers.
+
+    Returns:
+        Row numbers and kept flags, both (tokens of all rows,), on the device of x.
     """
     tokens = x.numel() // x.shape[-1]
     if mask is not None and mask.numel() == tokens:
@@ -48,7 +51,7 @@ def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -
 
 
 def beyond_the_mask(model: Any) -> set[nn.Module]:
-    """The modules of a decoder that has an encoder: the mask is the encoder's, and says nothing of their tokens."""
+    """Return the decoder modules of an encoder-decoder model; the attention mask only covers the encoder's tokens."""
     if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
         return set()
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -56,18 +59,18 @@ def beyond_the_mask(model: Any) -> set[nn.Module]:
 
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
-"""From token ids (rows, tokens) to what of them goes to the device, bool of that shape."""
+"""From token ids, (rows, tokens), to whether each token goes to the device, a bool tensor of the same shape."""
 
 
 def circuit_layers(model: nn.Module, patterns: Sequence[str] | None = None) -> dict[str, FunctionCore]:
-    """The cores with a circuit of the active adapter, by the name of their layer.
+    """Return the active adapter's cores with a circuit, by layer name in the model's order.
 
     Args:
         model: The adapted model.
-        patterns: Names of layers, ends of names after a dot, or either with * and ?; none means all.
+        patterns: Names of layers, ends of names after a dot, or either with * and ?; `None` means all layers.
 
     Raises:
-        QweftError: If no layer has a circuit, or a pattern meets none that has.
+        QweftError: If no layer has a circuit, or a pattern matches no layer with one.
     """
     found = {}
     for name, layer in model.named_modules():
@@ -86,22 +89,23 @@ def circuit_layers(model: nn.Module, patterns: Sequence[str] | None = None) -> d
         if not met:
             raise QweftError(f"layers: {pattern} meets no layer with a circuit; there are {some(found)}")
         chosen |= {name: found[name] for name in met}
-    return {name: core for name, core in found.items() if name in chosen}  # in the order of the model
+    return {name: core for name, core in found.items() if name in chosen}  # the model's order
 
 
 @contextmanager
 def on_device(
     model: nn.Module, measure: Measure, layers: Sequence[str] | None = None, choose: Choose | None = None
 ) -> Iterator[None]:
-    """Inside, the circuits of these layers are measured; what is not measured is computed exactly.
+    """Measure the circuits of these layers on a device inside a `with` block.
 
-    Tokens that are padding are never measured.
+    Circuits of padding and of tokens that are not chosen run on the exact engine.
 
     Args:
-        model: The adapted model, to be called with keyword arguments, as transformers' models are.
-        measure: Circuit, c (tokens, n) and angles to the expectation values (tokens, n); a `Measurer`, for example.
-        layers: As in `circuit_layers`.
-        choose: Which tokens are measured; none means all.
+        model: The adapted model; call it with keyword arguments.
+        measure: From circuit, inputs c (tokens, n) and angles to expectation values (tokens, n); for example a
+            `Measurer`.
+        layers: Patterns as in `circuit_layers`.
+        choose: Chooses the tokens to measure; `None` means all.
 
     Raises:
         QweftError: As `circuit_layers`.
@@ -143,7 +147,7 @@ def _cores(layer: QwthnLinear) -> list[nn.Module]:
 
 
 def _kept(kwargs: dict[str, Any], choose: Choose | None) -> torch.Tensor | None:
-    """(rows, tokens) of a call, true where a token is measured; none where nothing is known of its tokens."""
+    """Return which tokens of a call are measured, (rows, tokens); `None` if it has no mask and no choice."""
     ids, mask = kwargs.get("input_ids"), kwargs.get("attention_mask")
     kept = None
     if isinstance(mask, torch.Tensor) and mask.dim() == 2:

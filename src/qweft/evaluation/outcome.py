@@ -1,4 +1,4 @@
-"""What came of judging an adapter beside its base model, as JSON and as a table."""
+"""Results of evaluating an adapter and its base model, as JSON and as a table."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,25 +18,25 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Base model and adapter on the same rows.
+    """Results of the base model and the adapted model on the same rows.
 
     Args:
         adapter: The adapter's folder.
-        model: Where the base model came from.
-        dtype: Type of its weights, in which it computed.
-        device: Where.
-        data: The data's source.
-        split: The rows: validation or test.
+        model: Origin of the base model.
+        dtype: Dtype of the base model's weights.
+        device: Device of the evaluation.
+        data: Source of the data.
+        split: The held-out rows, "validation" or "test".
         base: The base model's loss.
         adapted: The adapted model's loss.
-        scores: Everything that was measured, the loss first.
-        base_answers: Answers of the base model.
-        adapted_answers: Answers of the adapted model to the same prompts.
-        judged: For each of these rows what metrics found of it alone.
-        shown: How many of the answers are shown.
-        max_new_tokens: Longest answer.
-        forgetting: Both models' losses on the other data; none where it was not asked for.
-        harness: The harness's own results, of both models; none where it was not asked for.
+        scores: All scores, the loss first.
+        base_answers: The base model's answers.
+        adapted_answers: The adapted model's answers to the same prompts.
+        judged: Results of the metrics for each answered row, by metric.
+        shown: Number of answers to show in the terminal.
+        max_new_tokens: Maximum length of an answer in tokens.
+        forgetting: Both models' losses on the other data; `None` if not requested.
+        harness: Both models' results of lm-evaluation-harness; `None` if not requested.
     """
 
     adapter: Path
@@ -57,7 +57,7 @@ class Evaluation:
     harness: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers and answers as JSON can hold them."""
+        """Return scores and answers as JSON can hold them."""
         answers = [
             {
                 **base.to_json(),
@@ -85,7 +85,7 @@ class Evaluation:
         }
 
     def describe(self) -> Group:
-        """A table of the scores, what there is to know of them, and answers side by side, for the terminal."""
+        """Return a table of scores, their notes, and the answers of both models, for the terminal."""
         rows, tokens = many(len(self.base.rows), "row"), many(self.base.tokens, "target token")
         table = Table(title=f"{self.data}, {self.split}: {rows}, {tokens}; {self.dtype} on {self.device}")
         for column in ("", "base", "adapted", "difference", "rows"):
@@ -106,7 +106,7 @@ class Evaluation:
         return Group(table, *(Text(note) for note in self._notes()), *panels)
 
     def _notes(self) -> list[str]:
-        """What names of scores do not say, each once, and how many answers were cut where that decides a score."""
+        """Return each note on scores once, and the number of cut answers if metrics scored single rows."""
         told: dict[str, list[str]] = {}
         for each in self.scores:
             if each.note:

@@ -1,4 +1,4 @@
-"""What a command would do with a trained adapter, said before any weights are loaded: `--dry-run`."""
+"""`--dry-run` of commands on a trained adapter: their work, described without loading weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,28 +23,35 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Preview:
-    """What would be done.
+    """Description of the work that a command would do.
 
     Args:
-        lines: In words, a line each.
+        lines: Lines of text.
     """
 
     lines: tuple[str, ...]
 
     def describe(self) -> Group:
-        """For the terminal."""
+        """Return the lines for the terminal."""
         return Group(*map(Text, self.lines))
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the lines as JSON can hold them."""
         return {"dry_run": list(self.lines)}
 
 
 def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str]]:
-    """The base model's shapes and tokenizer, and what there is to say of it and of the adapter.
+    """Load the base model on the meta device and check the adapter's file against it.
+
+    Args:
+        adapter: The adapter's folder.
+        config: The base model.
+
+    Returns:
+        The model with its tokenizer, and lines that describe the adapter and the model.
 
     Raises:
-        QweftError: If the model or the adapter's config cannot be had, or the adapter's file does not fit the model.
+        QweftError: If the model or the adapter's config cannot be loaded, or the adapter's file does not fit the model.
     """
     saved, found = read_config(adapter), read_header(find_weights(adapter))
     loaded = load_model(replace(config, device="meta"))
@@ -60,14 +67,14 @@ def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str
 
 
 def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -> Preview:
-    """What `qweft evaluate` would compute.
+    """Describe the work of `qweft evaluate`.
 
     Args:
         adapter: A folder with adapter_config.json and adapter_model.safetensors.
-        overrides: Keys of the sections model, data and evaluation that differ from the run that trained it.
+        overrides: Settings of the sections model, data and evaluation that replace those of the training run.
 
     Raises:
-        QweftError: If the evaluation itself could not begin.
+        QweftError: If the evaluation could not start.
     """
     model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded, lines = shapes_of(adapter, model_config)
@@ -81,7 +88,7 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
 
 
 def _asked(judging: EvaluationConfig, rows: int) -> list[str]:
-    """What is generated, and the tasks of others."""
+    """Describe the answers to generate and the tasks of lm-evaluation-harness."""
     scored = (judging.generated or rows) if judging.metrics else 0
     answers = max(scored, min(judging.answers, rows))
     lines = []

@@ -1,4 +1,4 @@
-"""Worked solutions judged: the final answer, and whether chain and answer are complete."""
+"""Scoring of worked solutions: the final answer, and completeness of chain of thought and answer."""
 
 import re
 import unicodedata
@@ -7,20 +7,20 @@ from fractions import Fraction
 from functools import cached_property
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-# A number with what may stand around it: a currency, a fraction (1 1/2 or 3/4), a percent sign, ten thousands.
+# A number with an optional sign, currency, fraction (1 1/2 or 3/4), percent sign, or scale (万: 10^4, 亿: 10^8).
 _NUMBER = (
     rf"(?P<sign>[-+]?)\s*(?:US)?[$€£¥]?\s*(?P<sign2>-?)(?P<number>{_DIGITS})"
     r"(?:\s+(?P<top>\d+)\s*/\s*(?P<bottom>\d+)|\s*/\s*(?P<under>\d+(?:\.\d+)?))?\s*(?P<percent>%)?(?P<scale>[万亿])?"
 )
 _ANYWHERE = re.compile(rf"(?<![A-Za-z0-9_.,/]){_NUMBER}")
-# Words, not symbols of an expression, and no further number; "km/h", "°", "m²" (which NFKC writes m2) are units too.
+# A unit is words, "km/h", "°" or "m²" (m2 after NFKC), without symbols of an expression or a further number.
 _ALONE = re.compile(rf"{_NUMBER}\s*(?P<unit>[^\W\d_°]?[^\d=+*^(){{}}\\<>:/-]*(?:/\s*[^\W\d_]+)?(?<=[^\W\d_])[23]?|°|)")
 _SCALES = {"万": 10**4, "亿": 10**8}
 
 _MARKED = {
     "####": re.compile(r"####[ \t]*(?P<text>(?=.*\d).+|\S+)"),
     "<answer>": re.compile(r"<answer>\s*(?P<text>.*?)\s*</answer>", re.DOTALL),
-    # from the words that lead to it, so that "so the answer is 3" holds nothing before its answer
+    # includes the words that lead to it, so that "so the answer is 3" has no chain before its answer
     "said": re.compile(
         r"(?:\b(?:so|thus|hence|therefore|the|my|our|final|correct)\b[\s,:]*)*\banswer\s*(?:is|was|=|:)\s*:?\s*"
         r"(?P<text>.+?)(?=[.!;](?:\s|$)|[。!;\n]|$)"
@@ -34,11 +34,11 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it was written.
+    """A number in a text.
 
     Args:
-        value: Exactly.
-        is_percent: Whether a percent sign follows it.
+        value: Exact value, without the percent sign.
+        is_percent: Whether a percent sign or "percent" follows it.
     """
 
     value: Fraction
@@ -50,12 +50,12 @@ Value = Number | str
 
 @dataclass(frozen=True)
 class FinalAnswer:
-    """An answer in a text.
+    """A final answer in a text.
 
     Args:
-        mark: How it is marked: "####", "boxed", "<answer>", "said" ("the answer is"), or "" for the last number.
-        text: What is marked.
-        start: Where the mark begins.
+        mark: Kind of mark: "####", "boxed", "<answer>", "said" ("the answer is"), or "" for the last number.
+        text: The marked text.
+        start: Position of the mark.
     """
 
     mark: str
@@ -64,12 +64,15 @@ class FinalAnswer:
 
     @property
     def strict_value(self) -> Value:
-        """The same, but after #### the value must stand alone: "#### 84 / 2 = 42" may be right by luck."""
+        """Like `value`, but after #### the value must stand alone: "#### 84 / 2 = 42" may be right by luck."""
         return value_of(self.text) if self.mark == "####" else self.value
 
     @cached_property
     def value(self) -> Value:
-        """What it is worth; in a sentence the number that is told there."""
+        """The answer's value.
+
+        In a sentence it is the first number after the last "=", if any. Texts in a box or in <answer> are taken whole.
+        """
         exact = value_of(self.text)
         if isinstance(exact, Number) or self.mark in ("boxed", "<answer>"):
             return exact
@@ -78,14 +81,14 @@ class FinalAnswer:
 
 
 def plain(text: str) -> str:
-    r"""A text with one spelling for each sign: full-width forms, minus signs, LaTeX's spaces, fractions and dollars.
+    r"""Normalize the spelling of a text: full-width forms, minus signs, bold, LaTeX's spaces, fractions and dollars.
 
     >>> plain("\\frac{3}{4}，４２％")
     ' 3/4,42%'
     """
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 1½ is not 11/2
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
-    text = re.sub(r"(?<!\w)\*\*|\*\*(?![\w(-])", "", text)  # bold, and no power
+    text = re.sub(r"(?<!\w)\*\*|\*\*(?![\w(-])", "", text)  # bold, but not powers
     text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r" \1/\2", text)
     text = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\(?:left|right)\b|\\[,!;: ]|\\[()\[\]]", "", text).replace("{,}", ",")
@@ -93,10 +96,13 @@ def plain(text: str) -> str:
 
 
 def final_answers(text: str) -> dict[str, FinalAnswer]:
-    """The last answer of each mark that the text has, in the order in which they stand; the last number if none.
+    """Return the last answer of each kind of mark, in the order of the text; the last number if there is no mark.
 
     Args:
-        text: What follows the chain of thought, or a whole solution; places are those in `plain` of it.
+        text: The text after the chain of thought, or a whole solution.
+
+    Returns:
+        Answers by their marks; positions are in `plain(text)`.
     """
     text = plain(text)
     found = _marked(text)
@@ -108,7 +114,7 @@ def final_answers(text: str) -> dict[str, FinalAnswer]:
 
 
 def marked_text(text: str) -> str | None:
-    """The last marked answer letter by letter, as a verifier wants it; none where nothing is marked.
+    """Return the last marked answer verbatim, for a verifier; `None` if nothing is marked.
 
     >>> marked_text("It is <answer>x**2 </answer>")
     'x**2'
@@ -118,7 +124,7 @@ def marked_text(text: str) -> str | None:
 
 
 def _marked(text: str) -> list[FinalAnswer]:
-    """Every marked answer, in order."""
+    """Return all marked answers in the order of the text."""
     found = []
     for mark, pattern in _MARKED.items():
         for match in pattern.finditer(text):
@@ -131,7 +137,7 @@ def _marked(text: str) -> list[FinalAnswer]:
 
 
 def _braced(text: str, start: int) -> str:
-    """What stands before the brace that closes; empty where none does."""
+    """Return the text up to the matching closing brace; empty if there is none."""
     depth = 1
     for place in range(start, len(text)):
         depth += {"{": 1, "}": -1}.get(text[place], 0)
@@ -141,7 +147,7 @@ def _braced(text: str, start: int) -> str:
 
 
 def value_of(text: str) -> Value:
-    """A number where the text is one with at most a currency or a unit, else the text without case and outer signs.
+    """Return a number, if the text is one with at most a currency or a unit, else the text casefolded and stripped.
 
     >>> value_of("$1,200.50"), value_of("3/4 cups"), value_of("50%"), value_of("3:30 pm.")
     (Number(value=Fraction(2401, 2), is_percent=False), Number(value=Fraction(3, 4), is_percent=False), \
@@ -157,7 +163,7 @@ Number(value=Fraction(50, 1), is_percent=True), '3:30 pm')
 
 
 def _number(match: re.Match[str]) -> Number | None:
-    """None for a division by zero."""
+    """Return the matched number; `None` for a division by zero."""
     part = match.groupdict()
     value = Fraction(part["number"].replace(",", ""))
     below = Fraction(part["bottom"] or part["under"] or 1)
@@ -170,7 +176,7 @@ def _number(match: re.Match[str]) -> Number | None:
 
 
 def same_value(one: Value, other: Value) -> bool:
-    """Whether two values are equal, exactly; 50% equals 50 as well as 1/2, units are not compared."""
+    """Whether two values are exactly equal. 50% equals both 50 and 1/2; units are not compared."""
     if isinstance(one, str) or isinstance(other, str):
         return one == other
     if one.value == other.value:
@@ -186,13 +192,13 @@ OPENS, CLOSES = "<think>", "</think>"
 
 @dataclass(frozen=True)
 class Solution:
-    """A text taken apart.
+    """A solution, split into its chain of thought and its final answers.
 
     Args:
-        chain: What leads to the answer.
-        has_thought: Whether the chain stands between <think> and </think>.
-        is_open: Whether a thought is not closed; there is no answer then.
-        answers: The final answers by their marks, the last one last; empty where there is none.
+        chain: The text before the final answer.
+        has_thought: Whether the chain is inside <think> and </think>.
+        is_open: Whether the last <think> is not closed; there is no answer then.
+        answers: The final answers by their marks, in the order of the text.
     """
 
     chain: str
@@ -202,31 +208,34 @@ class Solution:
 
     @property
     def answer(self) -> FinalAnswer | None:
-        """The last of the answers."""
+        """The last answer; `None` without answers."""
         return list(self.answers.values())[-1] if self.answers else None
 
     @property
     def mark(self) -> str:
-        """How the answer is marked; empty where it is not, or where there is none."""
+        """The mark of the last answer; empty if it has no mark or there is no answer."""
         return self.answer.mark if self.answer else ""
 
     @property
     def steps(self) -> int:
-        """Lines and sentences of the chain that hold a letter or a digit."""
+        """Number of lines and sentences of the chain that contain a letter or a digit."""
         parts = re.split(r"\n|(?<=[.!?])\s|(?<=[。！？；])", self.chain)
         return sum(re.search(r"[^\W_]", part) is not None for part in parts)
 
 
 @dataclass(frozen=True)
 class Reasoned:
-    """One answer judged.
+    """Scores of one answer.
+
+    Only an answer that was not cut can be strict or complete. If it or the reference has a thought, its own must be
+    closed.
 
     Args:
-        is_accurate: The final answer has the reference's value.
-        is_strict: That, in the form of the reference, and ended by the model itself.
-        has_whole_chain: A chain with a step, closed, and ended by the model itself.
-        has_whole_answer: A final answer after the chain, and ended by the model itself.
-        found: The final answer; none where there is none.
+        is_accurate: Whether the final answer has the reference's value.
+        is_strict: Whether it also has the reference's mark, with the value alone after ####.
+        has_whole_chain: Whether the chain has at least one step and, without a thought, a final answer ends it.
+        has_whole_answer: Whether there is a final answer, marked if the reference's is.
+        found: Text of the final answer; `None` without one.
     """
 
     is_accurate: bool
@@ -237,10 +246,10 @@ class Reasoned:
 
 
 def take_apart(text: str, opened: bool = False) -> Solution:
-    """A solution's chain and its final answers.
+    """Split a solution into its chain of thought and its final answers.
 
     Args:
-        text: As it was written.
+        text: The solution.
         opened: Whether the prompt ended inside a thought, so that the text begins in one.
     """
     if opened and not text.lstrip().startswith(OPENS):
@@ -254,7 +263,7 @@ def take_apart(text: str, opened: bool = False) -> Solution:
     answers = final_answers(text)
     if not answers:
         return Solution(text, False, False, answers)
-    # "The answer is \boxed{3}" is marked twice; the chain ends before the first mark of that line.
+    # "The answer is \boxed{3}" has two marks; the chain ends before the first mark of the last line with one.
     same, last = plain(text), max(each.start for each in answers.values())
     line = same.rfind("\n", 0, last) + 1
     end = min(each.start for each in answers.values() if each.start >= line)
@@ -262,13 +271,16 @@ def take_apart(text: str, opened: bool = False) -> Solution:
 
 
 def judge_reasoning(reference: str, generated: str, is_cut: bool, opened: bool = False) -> Reasoned | None:
-    """An answer held against the one on record; none where that one has no final answer to compare.
+    """Score a generated solution against the reference.
 
     Args:
-        reference: The solution on record.
-        generated: The model's.
-        is_cut: Whether it was cut for its length, before the model ended it.
+        reference: The reference solution.
+        generated: The model's solution.
+        is_cut: Whether it was cut at the maximum length.
         opened: Whether the prompt ended inside a thought.
+
+    Returns:
+        The scores; `None` if the reference has no final answer.
     """
     asked, got = take_apart(reference), take_apart(generated, opened)
     if asked.answer is None:

@@ -1,4 +1,4 @@
-"""A trained adapter judged beside its base model, on its own data and on other data (forgetting)."""
+"""Evaluation of an adapter and its base model, on the run's data and on other data (forgetting)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +26,18 @@ KEY = "evaluation.forgetting"
 
 
 def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> list[Encoded]:
-    """Rows of other data, drawn as the test rows of a run on them are, or the first ones; none where none are asked.
+    """Return the rows on which forgetting is measured; empty if it is not requested.
+
+    They are drawn like the test rows of a run on that data, or are its first rows.
 
     Args:
-        judging: `forgetting` names the data, as data.source does; `forgetting_rows`, `forgetting_length` and
-            `forgetting_first` say which rows of them.
-        data: That of the adapter's run; the seed of the split is taken from it.
-        tokenizer: The model's, with its own chat template.
+        judging: Its `forgetting` names the data; `forgetting_rows`, `forgetting_length` and `forgetting_first` choose
+            the rows.
+        data: The data section of the adapter's run, which gives the seed of the split.
+        tokenizer: The model's tokenizer with its own chat template.
 
     Raises:
-        QweftError: The data cannot be read, or are too few.
+        QweftError: If the data cannot be read, or have too few rows.
     """
     if judging.forgetting is None:
         return []
@@ -52,7 +54,7 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
 
 
 def _first(source: str, judging: EvaluationConfig, tokenizer: Any) -> list[Encoded]:
-    """The first rows, each cut at the length; a long plain text does not become several."""
+    """Return the first rows, cut to the maximum length; a long plain text is not split into several rows."""
     found = [
         encode(to_conversation(row, where), tokenizer, judging.forgetting_length)
         for where, row in read_rows(source, judging.forgetting_rows, key=KEY)
@@ -69,7 +71,7 @@ def _first(source: str, judging: EvaluationConfig, tokenizer: Any) -> list[Encod
 
 @dataclass(frozen=True)
 class _Judged:
-    """One model on everything that is asked for; of what is not there is none."""
+    """Results of one model; those that were not requested are empty or `None`."""
 
     loss: HeldOutLoss
     elsewhere: HeldOutLoss | None
@@ -78,7 +80,11 @@ class _Judged:
 
 
 def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
-    """As `sections_of`, when what they ask for can be measured and the packages for it are there.
+    """Return the sections of `sections_of` after checking their ranges and the packages they need.
+
+    Args:
+        adapter: The adapter's folder.
+        overrides: Settings by section.
 
     Raises:
         QweftError: If the folder holds no adapter, a value is wrong, or a package is missing.
@@ -92,14 +98,18 @@ def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelCon
 
 
 def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluation:
-    """Judge an adapter and its base model on rows that were not trained on.
+    """Evaluate an adapter and its base model on held-out rows.
 
     Args:
         adapter: A folder with adapter_config.json and adapter_model.safetensors.
-        overrides: Keys of the sections model, data and evaluation that differ from the run that trained it.
+        overrides: Settings of the sections model, data and evaluation that replace those of the training run.
+
+    Returns:
+        Losses, scores and answers of both models.
 
     Raises:
-        QweftError: If the folder holds no adapter, its file does not fit, or model, data or a package cannot be had.
+        QweftError: If the folder holds no adapter, its file does not fit the model, a setting is wrong, or the model,
+            the data or a package is missing.
     """
     model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded = load_model(model_config)

@@ -1,4 +1,4 @@
-"""An adapter's folder opened again: what it was trained on, and the model with it."""
+"""Loading a saved adapter: the config of its training run, and the base model with the adapter."""
 
 import json
 import warnings
@@ -18,10 +18,16 @@ from qweft.models.load import LoadedModel
 
 
 def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
-    """The run's own sections with the overrides on top; what no run left behind is taken from the adapter's config.
+    """Return the training run's model, data and evaluation sections, with overrides.
+
+    Without a run's record, the model's name comes from the adapter's config.
+
+    Args:
+        adapter: The adapter's folder.
+        overrides: Settings by section.
 
     Raises:
-        QweftError: If the folder holds no adapter, or nothing says which model or data to use.
+        QweftError: If the folder holds no adapter, the model or the data are unknown, or the record cannot be read.
     """
     check_folder(adapter)
     saved = run_config(adapter)
@@ -39,10 +45,10 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
 
 
 def check_folder(adapter: Path) -> None:
-    """See that an adapter was saved to this folder.
+    """Check that the folder holds an adapter.
 
     Raises:
-        QweftError: If a file is missing.
+        QweftError: If the adapter's config or weights are missing.
     """
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (adapter / name).is_file():
@@ -50,10 +56,14 @@ def check_folder(adapter: Path) -> None:
 
 
 def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
-    """The run's base model with the overrides on top, for what needs no data.
+    """Return the training run's model section, with overrides, for commands without data.
+
+    Args:
+        adapter: The adapter's folder.
+        overrides: Settings by section.
 
     Raises:
-        QweftError: If nothing says which model to use, or the record of the run is of another version.
+        QweftError: If the model is unknown, or the run's record cannot be read or was written by another version.
     """
     model = _model_section(adapter, run_config(adapter), overrides)
     try:
@@ -75,7 +85,7 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
 
 
 def run_config(adapter: Path) -> dict[str, Any]:
-    """The sections of the run that trained the adapter, from the record beside it; empty where there is none.
+    """Return the config of the run that trained the adapter, from run.json in the parent folder; empty without one.
 
     Raises:
         QweftError: If the record cannot be read.
@@ -93,7 +103,11 @@ def _record(adapter: Path) -> Path:
 
 
 def put_on(loaded: LoadedModel, adapter: Path) -> Any:
-    """The base model with the adapter of that folder on it, in evaluation mode.
+    """Load an adapter onto the base model and return the model in evaluation mode.
+
+    Args:
+        loaded: The base model.
+        adapter: The adapter's folder.
 
     Raises:
         QweftError: If the folder holds no adapter, or its file does not fit the model.
@@ -102,7 +116,7 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     read_config(adapter)
     try:
         with quiet_peft():
-            # of other methods than ours PEFT itself only warns, and the adapter then does nothing
+            # for other methods PEFT only warns about missing keys, and the adapter would have no effect
             warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
             return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
     except QweftError:

@@ -1,4 +1,4 @@
-"""Numbers with their standard errors, and the difference between two models judged on the same rows."""
+"""Scores with standard errors, and their differences between two models on the same rows."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,12 +16,12 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Score:
-    """One number of one model.
+    """A score of one model.
 
     Args:
-        value: The number.
-        standard_error: Over rows; none with fewer than two, or where there is no telling.
-        rows: How many rows it is of.
+        value: The score.
+        standard_error: Standard error over rows; `None` for fewer than two rows, or if it is unknown.
+        rows: Number of rows.
     """
 
     value: float
@@ -31,15 +31,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Compared:
-    """One score of the base model and of the adapted one.
+    """One score of the base model and the adapted model.
 
     Args:
-        name: What is scored.
-        base: The base model's.
-        adapted: The adapted model's.
-        difference: Adapted less base, its error paired by rows.
-        unit: "%" where values are shares or lie between 0 and 100, else what they are counted in, or empty.
-        note: In words: what the name does not say.
+        name: Name of the score.
+        base: The base model's score.
+        adapted: The adapted model's score.
+        difference: Adapted minus base, with a standard error paired by rows.
+        unit: "%" for shares and other values from 0 to 100, else the unit, or empty.
+        note: Details that the name leaves out.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Compared:
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it."""
+        """Return all fields as JSON can hold them."""
         return asdict(self)
 
 
 def mean(values: Sequence[float]) -> Score:
-    """The mean over rows and s / sqrt(n), with s their standard deviation (n - 1)."""
+    """Return the mean over n rows and its standard error s / sqrt(n), where s has n - 1 in the denominator."""
     n = len(values)
     found = math.fsum(values) / n
     if n < 2:
@@ -66,7 +66,7 @@ def mean(values: Sequence[float]) -> Score:
 def compare_means(
     name: str, base: Sequence[float], adapted: Sequence[float], unit: str = "", note: str = ""
 ) -> Compared:
-    """Two models' means over the same rows; the difference is that of the rows' differences."""
+    """Compare two models' means over the same rows; the difference is the mean of the rows' differences."""
     differences = [mine - theirs for mine, theirs in zip(adapted, base, strict=True)]
     return Compared(name, mean(base), mean(adapted), mean(differences), unit, note)
 
@@ -74,16 +74,16 @@ def compare_means(
 def compare_statistics(
     name: str, base: Array, adapted: Array, score: Callable[[Array], float], unit: str = "", note: str = ""
 ) -> Compared:
-    """Two models' scores of all rows together, with errors by the bootstrap.
+    """Compare two models by a score of all rows together, with bootstrap standard errors.
 
-    The rows are drawn `DRAWS` times with replacement, the same for both models; an error is the standard deviation of
-    what the score is over the draws. The draws are the same at every call.
+    Rows are drawn with replacement `DRAWS` times, the same for both models and at every call. The standard error is the
+    standard deviation of the score over the draws.
 
     Args:
-        name: What is scored.
-        base: What each row adds to the base model's score, (rows, numbers).
-        adapted: The same of the adapted model.
-        score: From the sum of the rows' numbers to the score.
+        name: Name of the score.
+        base: Statistics of each row for the base model, (rows, statistics).
+        adapted: The same for the adapted model.
+        score: From the sums of the statistics over rows, (statistics,), to the score.
         unit: As in `Compared`.
         note: As in `Compared`.
     """
@@ -100,7 +100,7 @@ def compare_statistics(
 
 
 def compare_losses(base: HeldOutLoss, adapted: HeldOutLoss, name: str = "loss", note: str = "") -> Compared:
-    """Two models' losses on the same rows; the difference with the error of `ratio` over the rows' differences."""
+    """Compare two models' losses on the same rows; `ratio` over the rows' differences gives the error."""
     pairs = zip(adapted.rows, base.rows, strict=True)
     value, error = ratio([(mine - theirs, tokens) for (mine, tokens), (theirs, _) in pairs])
     rows = sum(tokens > 0 for _, tokens in base.rows)
@@ -109,13 +109,13 @@ def compare_losses(base: HeldOutLoss, adapted: HeldOutLoss, name: str = "loss", 
 
 
 def compare_perplexities(base: HeldOutLoss, adapted: HeldOutLoss) -> Compared:
-    """Two models' perplexities, whose errors are those of the losses times exp(loss), to first order."""
+    """Compare two models' perplexities; standard errors are to first order: exp(loss) times that of the loss."""
     rows = sum(tokens > 0 for _, tokens in base.rows)
     scores = [
         Score(each.perplexity, None if each.standard_error is None else each.perplexity * each.standard_error, rows)
         for each in (base, adapted)
     ]
-    # what a row adds to the difference: its loss beyond the mean, times the perplexity, of one less that of the other
+    # each row's share of the difference to first order: perplexity times deviation from the mean loss
     pairs = zip(adapted.rows, base.rows, strict=True)
     deviations = [
         (adapted.perplexity * (mine - adapted.loss * tokens) - base.perplexity * (theirs - base.loss * tokens), tokens)

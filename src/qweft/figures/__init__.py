@@ -1,1 +1,1 @@
-"""What every figure has in common: its size, its text, its colours."""
+"""Shared size, text and style of all figures."""

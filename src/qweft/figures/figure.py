@@ -1,4 +1,4 @@
-"""One figure of the report: quiet axes, drawn once, written as SVG and as PNG."""
+"""A figure of a report, drawn with matplotlib and written as SVG or PNG."""
 
 import io
 import re
@@ -18,11 +18,17 @@ from qweft.figures.styles import COLOURS, INK, PAPER, Style, fitting
 from qweft.files import write_bytes
 
 SMALL, NORMAL = 9.5, 10.5
-"""Sizes of text in points."""
+"""Font sizes in points."""
 
 
 class End(NamedTuple):
-    """The end of a line, or a point, whose name stands at the right."""
+    """The end of a method's line, or a point, to label at the right.
+
+    Args:
+        value: Its y value.
+        method: Name of the method.
+        look: Style of the method.
+    """
 
     value: float
     method: str
@@ -30,11 +36,11 @@ class End(NamedTuple):
 
 
 def dress(axes: Axes, grid: str = "y") -> None:
-    """Take away from the axes what says nothing.
+    """Apply the shared look: light gridlines, few spines and ticks, transparent background.
 
     Args:
-        axes: Drawn already.
-        grid: Which gridlines there are: "x", "y" or "both".
+        axes: Axes with their content drawn.
+        grid: Axis of the gridlines, "x", "y" or "both".
     """
     axes.patch.set_alpha(0)
     axes.grid(axis=grid, color=INK, alpha=0.13, linewidth=0.8)  # type: ignore[arg-type]
@@ -49,11 +55,11 @@ def dress(axes: Axes, grid: str = "y") -> None:
 
 
 def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
-    """Each method's name beside its end, moved up or down just so far that names do not overlap.
+    """Label each method's end at the right of the axes, shifted just enough to avoid overlaps.
 
     Args:
-        axes: With its final limits; the names stand outside of them.
-        ends: One for each method.
+        axes: Axes with their final limits; the names are drawn outside.
+        ends: One end per method.
     """
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
@@ -67,7 +73,7 @@ def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
         )
         axes.plot([1.065], [place], color=end.look.hex, marker=end.look.marker, markersize=5.5, markeredgewidth=0,
                   transform=axes.transAxes, clip_on=False)  # fmt: skip
-        # The name in the colour of the text: a series' colour need not be readable as text.
+        # Names use the text colour, since a series' colour may be hard to read as text.
         axes.text(
             1.095, place, fitting(end.method), transform=axes.transAxes, color=INK, fontsize=size,
             verticalalignment="center", parse_math=False,
@@ -75,7 +81,12 @@ def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Ascending places moved as little as it takes to lie at least `gap` apart, keeping the centre of each crowd."""
+    """Move positions as little as needed to be at least `gap` apart; crowded groups keep their centre.
+
+    Args:
+        places: Positions in ascending order.
+        gap: Least distance, in the same unit.
+    """
     groups = [[place, 1] for place in places]  # centre, members
     merged = True
     while merged:
@@ -90,7 +101,7 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
 
 
 def short(value: float) -> str:
-    """50k, 1M."""
+    """Format a number with a suffix: 50k, 1M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:g}{letter}"
@@ -98,15 +109,15 @@ def short(value: float) -> str:
 
 
 WIDTH = 4.7
-"""Inches of a figure; a phone shows it at its own size."""
+"""Width of a figure in inches, which fits a phone's screen unscaled."""
 
 UNITS = 72 * WIDTH
-"""The same in the units of its SVG."""
+"""Width of a figure in SVG units (points)."""
 
 DPI = 160
 
 Notes = dict[str, str]
-"""Texts that appear over parts of a figure, by the part's gid."""
+"""Tooltips of a figure's parts, by the part's gid."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +125,12 @@ class ReportFigure:
     """One figure.
 
     Args:
-        name: Names its file and begins its ids: "loss_curves".
-        title: What it shows, in a few words; the figure itself has no title.
-        caption: How to read it.
-        description: What can be seen in it, in words, for those who cannot see it.
-        height: In inches.
-        draw: Draws into an empty figure, and returns the notes on its parts.
+        name: Name of its file and prefix of its ids, such as "loss_curves".
+        title: Short title; it is not drawn in the figure.
+        caption: How to read the figure.
+        description: Text alternative for readers who cannot see the figure.
+        height: Height in inches.
+        draw: Draws into an empty figure and returns tooltips of its parts.
     """
 
     name: str
@@ -130,10 +141,10 @@ class ReportFigure:
     draw: Callable[[Figure], Notes]
 
     def svg(self, prefix: str = "") -> str:
-        """The figure as an element for a page: it refers to nothing outside itself, its text is text, in its colours.
+        """Return the figure as a self-contained <svg> element, with real text and the page's font and colours.
 
         Args:
-            prefix: Goes before every id, where a page has this figure more than once.
+            prefix: Prefix of every id, for a page that contains the figure more than once.
         """
         with matplotlib.rc_context({"svg.fonttype": "none"}):
             figure, notes = self._drawn()
@@ -145,11 +156,11 @@ class ReportFigure:
 
     @property
     def file(self) -> str:
-        """What `write` calls its file."""
+        """Name of the file that `write` creates."""
         return f"{self.name}.png"
 
     def write(self, folder: Path) -> Path:
-        """Write the figure beside its place and rename it; returns its path."""
+        """Write the figure as PNG atomically, and return its path."""
         figure, _ = self._drawn()
         FigureCanvasAgg(figure)
         figure.patch.set_facecolor("white")
@@ -165,12 +176,12 @@ class ReportFigure:
 
 
 def _element(text: str, name: str, title: str, description: str, notes: Notes) -> str:
-    """Matplotlib's file as an element: no prolog, no metadata, ids of its own, the page's font and colours."""
+    """Turn matplotlib's SVG file into an element: no prolog or metadata, stable ids, the page's font and colours."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     for part, note in notes.items():
         text = text.replace(f'<g id="{part}">', f'<g id="{part}"><title>{escape(note)}</title>', 1)
-    # matplotlib names parts at random; a page that is made again should be the same, and hold each name once.
+    # matplotlib's ids are random; a page should be reproducible, and its ids unique.
     names: dict[str, str] = {}
     for found in re.findall(r'\bid="([^"]+)"', text):
         names.setdefault(found, f"{name}-{len(names)}")

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 COLOURS = ("#0072B2", "#E8471C", "#15A068", "#B95F8F", "#9C8F2C", "#2594F1")
-"""Near Okabe and Ito's, moved apart until they are told apart with any colour vision and seen on white."""
+"""Variants of Okabe and Ito's colours, distinguishable with any colour vision and visible on white."""
 
 DASHES = ((), (6, 2.5), (6, 2, 1.5, 2), (1.5, 1.8), (4, 1.5, 1, 1.5, 1, 1.5), (9, 2.5))
-"""Lengths of dashes and gaps, in line widths; none is a solid line."""
+"""Lengths of dashes and gaps in line widths; an empty tuple is a solid line."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""As matplotlib calls them."""
+"""Names of markers in matplotlib."""
 
 SHAPES = {
     "o": '<circle cx="20" cy="8" r="4.5"/>',
@@ -21,26 +21,26 @@ SHAPES = {
     "P": '<path d="M18 2.5h4v3.5h3.5v4h-3.5v3.5h-4v-3.5h-3.5v-4h3.5z"/>',
     "X": '<path d="M16 2l4 3.2L24 2l2 2-3.2 4L26 12l-2 2-4-3.2L16 14l-2-2 3.2-4L14 4z"/>',
 }
-"""The markers as SVG, around (20, 8)."""
+"""The markers as SVG, centred at (20, 8)."""
 
 INK = "#222324"
-"""Everything in a figure that is not a series; on a page it becomes the colour of the text."""
+"""Colour of everything but the series; a page replaces it by its text colour."""
 
 PAPER = "#FDFEFE"
-"""What is empty inside; on a page it becomes the colour of the page."""
+"""Fill of hollow shapes; a page replaces it by its background colour."""
 
 LONGEST_NAME = 16
-"""Longer names of methods are shortened in the figures; the key has them whole."""
+"""Longest method name in a figure; longer ones are shortened, and the legend shows them in full."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """The look of one method.
+    """The style of one method.
 
     Args:
-        colour: Its number among `COLOURS`.
-        dash: Its number among `DASHES`; no two of the first 36 methods share colour and dash.
-        marker: A key of `SHAPES`; no two of the first 42 share colour and marker.
+        colour: Index into `COLOURS`.
+        dash: Index into `DASHES`; no two of the first 36 methods share colour and dash.
+        marker: Key of `SHAPES`; no two of the first 42 methods share colour and marker.
     """
 
     colour: int
@@ -49,16 +49,16 @@ class Style:
 
     @property
     def hex(self) -> str:
-        """The colour on white."""
+        """The colour as a hex code."""
         return COLOURS[self.colour]
 
     @property
     def line(self) -> object:
-        """The line style as matplotlib takes it."""
+        """The line style for matplotlib."""
         return (0, DASHES[self.dash]) if DASHES[self.dash] else "-"
 
     def swatch(self) -> str:
-        """The line with its marker as a small <svg> for a key."""
+        """Return a small <svg> of the line and its marker, for a legend."""
         pattern = " ".join(f"{2 * length:g}" for length in DASHES[self.dash])
         dashes = f' stroke-dasharray="{pattern}"' if pattern else ""
         colour = f"var(--series-{self.colour}, {self.hex})"
@@ -71,10 +71,10 @@ class Style:
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """The look of each method, by its place.
+    """Return the style of each method, by its position.
 
     Args:
-        methods: Names in their order; two reports on one page have one list, so that a method looks the same in both.
+        methods: Names in order. Reports on one page share the list, so that a method looks the same in all of them.
     """
     colours = len(COLOURS)
     return {
@@ -84,7 +84,7 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
 
 
 def fitting(name: str) -> str:
-    """A name shortened in its middle to what leaves room for the figure: names often differ at their end alone."""
+    """Shorten a name to `LONGEST_NAME` characters in its middle, since names often differ only at their end."""
     if len(name) <= LONGEST_NAME:
         return name
     half = (LONGEST_NAME - 1) // 2

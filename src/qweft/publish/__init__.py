@@ -1,1 +1,1 @@
-"""Adapters shared: a model card that says what was trained and what came out, and the way to the hub."""
+"""Publishing adapters: the model card of a trained adapter, and the upload to the hub."""

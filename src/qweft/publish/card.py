@@ -1,4 +1,4 @@
-"""The model card of an adapter that `qweft train` made, and the names it may tell."""
+"""Model card of an adapter from `qweft train`, with names that reveal no local paths."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from qweft.adapter.saving import END, START, method_section
 
 
 def public_name(source: str) -> str:
-    """A data source or model as a card names it: of a local path its last part alone.
+    """Return the name of a data source or model for a card: for a local path only its last part.
 
     >>> public_name("embedded:chitchat"), public_name("/")
     ('embedded:chitchat', '/')
@@ -27,12 +27,12 @@ model = PeftModel.from_pretrained(base_model, "this folder or repository")
 
 
 def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[int, ...]]) -> str:
-    """The README.md of an adapter's folder.
+    """Return the text of README.md for an adapter's folder.
 
     Args:
-        record: The run's record, as run.json holds it.
+        record: The run's record, with the keys of run.json.
         adapter: The adapter's PEFT config.
-        shapes: The shapes of its tensors by their keys in the file.
+        shapes: Shapes of its tensors by their keys in the file.
     """
     config, data, training = record["config"], record["data"], record["config"]["training"]
     base, adapted, fit = record["base"], record["adapted"], record["training"]
@@ -83,7 +83,7 @@ The rows were not trained on. The error is the standard error over rows; one run
 
 
 def _base_model(record: Mapping[str, Any]) -> str:
-    """The line of the front matter that links to the base model; nothing where it is on no hub."""
+    """Return the front matter's line with the base model; empty if the model is not on the hub."""
     hub_id = record.get("model_hub_id")
     return f"base_model: {hub_id}\n" if hub_id else ""
 

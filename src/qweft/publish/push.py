@@ -1,4 +1,4 @@
-"""An adapter's folder to the hub: private unless said otherwise, and nothing but the adapter."""
+"""Upload of an adapter's files to the hub, private by default."""
 
 import json
 import tempfile
@@ -19,14 +19,14 @@ OPTIONAL = ("README.md", "export.json")
 
 @dataclass(frozen=True)
 class Push:
-    """What is sent where.
+    """A planned upload.
 
     Args:
-        folder: The adapter.
-        repository: OWNER/NAME.
+        folder: The adapter's folder.
+        repository: OWNER/NAME, or NAME in your own account.
         private: Whether only its owner sees the repository.
-        files: The files, by their names in the repository.
-        base_model: The base model that the uploaded config names.
+        files: Names of the files to upload.
+        base_model: Hub id of the base model for the uploaded config.
     """
 
     folder: Path
@@ -36,22 +36,24 @@ class Push:
     base_model: str
 
     def describe(self) -> str:
-        """One sentence for the terminal."""
+        """Describe the upload in one line for the terminal."""
         seen = "private" if self.private else "public"
         return f"{', '.join(self.files)} of {self.folder} to {self.repository} ({seen}), base model {self.base_model}"
 
 
 def plan_push(folder: Path, repository: str, private: bool = True, base_model: str | None = None) -> Push:
-    """Check what would be sent, without a connection.
+    """Plan an upload and check it offline.
 
     Args:
-        folder: An adapter as `qweft train`, `qweft export` or PEFT wrote it.
-        repository: OWNER/NAME, or NAME of your own.
-        private: Whether only you see it.
-        base_model: Hub id of the base model, where the adapter names a folder of this machine.
+        folder: Folder of an adapter from `qweft train`, `qweft export` or PEFT.
+        repository: OWNER/NAME, or NAME in your own account.
+        private: Whether only you see the repository.
+        base_model: Hub id of the base model; `None` takes it from the adapter's config, unless that names a local
+            folder.
 
     Raises:
-        QweftError: If the folder holds no adapter, a name is no hub id, or the base model is a folder of this machine.
+        QweftError: If the folder holds no adapter, a name is not a hub id, or the base model is a local folder or
+            unknown.
     """
     for name in REQUIRED:
         if not (folder / name).is_file():
@@ -64,7 +66,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
         named = base_model or config.get("base_model_name_or_path")
     except (ValueError, AttributeError) as error:
         raise QweftError(f"{folder / REQUIRED[0]} cannot be read ({error}); save the adapter again") from error
-    # a name that could be both is taken for the folder: better asked for once more than a path made public
+    # an existing path counts as a local folder even if it could be a hub id: never publish a local path
     if not named or not _is_hub_id(named) or (base_model is None and Path(named).exists()):
         raise QweftError(
             f"{folder}: its adapter_config.json names {named or 'no base model'}, which nobody else can load; give the "
@@ -83,18 +85,18 @@ def _is_hub_id(name: str) -> bool:
 
 
 def push(wanted: Push, token: str | None = None) -> str:
-    """Make the repository where it does not exist and upload the files in one commit.
+    """Create the repository if it does not exist, and upload the files in one commit.
 
     Args:
-        wanted: From `plan_push`.
-        token: An access token; none means the one that `hf auth login` or HF_TOKEN gave.
+        wanted: The upload, from `plan_push`.
+        token: Access token; `None` means that of `hf auth login` or HF_TOKEN.
 
     Returns:
-        The address of the repository.
+        URL of the repository.
 
     Raises:
-        QweftError: Without a connection or a token, if the hub refuses, or if the repository exists and is public
-            where a private one is wanted.
+        QweftError: If there is no connection or token, HF_HUB_OFFLINE is set, the hub refuses the upload, or a private
+            upload meets an existing public repository.
     """
     if constants.HF_HUB_OFFLINE:
         raise QweftError("HF_HUB_OFFLINE is set, so nothing is sent; unset it to push")
@@ -116,7 +118,7 @@ def push(wanted: Push, token: str | None = None) -> str:
             "may write there"
         ) from error
     except Exception as error:
-        # the hub client's own HTTP library, whose errors have no common class, has been replaced twice
+        # the hub client has replaced its HTTP library twice, and their errors have no common base class
         if not isinstance(error, OSError) and not type(error).__module__.startswith(("httpx", "requests")):
             raise
         raise QweftError(f"the hub cannot be reached ({_first_line(error)}); check the connection") from error
@@ -124,7 +126,7 @@ def push(wanted: Push, token: str | None = None) -> str:
 
 
 def _stage(wanted: Push, folder: Path) -> None:
-    """Copy the files; the config and the card name the base model by its hub id."""
+    """Copy the files to upload; config and card get the base model's hub id."""
     for name in wanted.files:
         content = (wanted.folder / name).read_bytes()
         if name == REQUIRED[0]:
@@ -133,14 +135,14 @@ def _stage(wanted: Push, folder: Path) -> None:
             content = json.dumps({**config, "base_model_name_or_path": wanted.base_model}, indent=2).encode()
         elif name == "README.md":
             text = content.decode(errors="replace")
-            # PEFT's card has the path of a local base model in more than one place
+            # PEFT's card contains the path of a local base model in several places
             text = text.replace(named, wanted.base_model) if named else text
             content = _name_base_model(text, wanted.base_model).encode()
         (folder / name).write_bytes(content)
 
 
 def _name_base_model(card: str, base_model: str) -> str:
-    """The card with this base model in its front matter; as it is where it has none that can be read."""
+    """Set the base model in a card's front matter; return the card unchanged if that cannot be parsed."""
     try:
         found: Any = ModelCard(card, ignore_metadata_errors=True)
         found.data.base_model = base_model

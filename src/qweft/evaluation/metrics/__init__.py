@@ -1,15 +1,15 @@
-"""Metrics of generated answers, a module for each: its name is what `evaluation.metrics` takes.
+"""Metrics of generated answers, one module each; `evaluation.metrics` takes the module's name.
 
-A module holds an `AnswerMetric` as METRIC. This one imports none of them, since the config asks for their names.
+Each module defines an `AnswerMetric` as METRIC. This one imports none of them, since the config needs only their names.
 """
 
 import pkgutil
 
 FIRST = ("text", "reasoning", "verifier")
-"""In lists and tables these come first, further ones by name."""
+"""Metrics that come first in lists and tables; others follow by name."""
 
 
 def names() -> tuple[str, ...]:
-    """The metrics that a user may name, in the order in which they are shown."""
+    """Return the names of all metrics, in the order of lists and tables."""
     there = sorted(module.name for module in pkgutil.iter_modules(__path__))
     return (*(name for name in FIRST if name in there), *(name for name in there if name not in FIRST))

@@ -1,4 +1,4 @@
-"""Whether answers reason their way to the right final answer: four shares of rows."""
+"""Metric of worked solutions: shares of rows with the right final answer and a complete chain of thought."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +17,7 @@ SHARES = {
     "chain-of-thought completeness": "has_whole_chain",
     "answer completeness": "has_whole_answer",
 }
-"""Names in tables, and what of a judged answer they are the share of."""
+"""Names in tables, and the field of `Reasoned` whose share they are."""
 
 
 def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tuple[list[Compared], list[Any]]:

@@ -1,4 +1,4 @@
-"""How much of the answers on record the generated ones repeat: BLEU-4, ROUGE-1, -2 and -L."""
+"""Metric of text overlap with the reference answers: BLEU-4, ROUGE-1, ROUGE-2 and ROUGE-L."""
 
 import logging
 import re
@@ -14,13 +14,13 @@ from qweft.evaluation.scores import Array, Compared, compare_means, compare_stat
 
 EXTRA, WHAT = "metrics", "evaluation.metrics text"
 HAN_SHARE = 0.2
-"""Of a text's letters, from which on it is Chinese: a word has five letters or one or two characters."""
+"""Least share of Han characters among a Chinese text's letters; Latin words have more (five, not one or two)."""
 ROUGE = ("rouge1", "rouge2", "rougeL")
 NGRAMS = 4
 
 
 def is_chinese(texts: Sequence[str]) -> bool:
-    """Whether the texts, all together, are written in Chinese, by their letters.
+    """Whether the joined texts are Chinese, by their share of Han characters.
 
     >>> is_chinese(["你好，我是 Tom。"]), is_chinese(["How does one write 你好?"])
     (True, False)
@@ -31,10 +31,10 @@ def is_chinese(texts: Sequence[str]) -> bool:
 
 
 def tokenizer_for(chinese: bool) -> Callable[[str], list[str]]:
-    """What ROUGE counts: the words of jieba, or runs of letters and digits in lower case.
+    """Return ROUGE's tokenizer: jieba for Chinese, else lowercased runs of letters and digits.
 
     Raises:
-        QweftError: jieba is not installed.
+        QweftError: If jieba is needed and not installed.
     """
     if not chinese:
         return lambda text: re.findall(r"[^\W_]+", text.lower())
@@ -44,15 +44,15 @@ def tokenizer_for(chinese: bool) -> Callable[[str], list[str]]:
 
 
 def compare_texts(references: Sequence[str], base: Sequence[str], adapted: Sequence[str]) -> list[Compared]:
-    """BLEU-4 and ROUGE of two models' answers to the same prompts, from 0 to 100.
+    """Compare two models' answers to the same prompts by BLEU-4 and ROUGE, from 0 to 100.
 
     Args:
-        references: The answers on record; their script decides how words are told apart.
+        references: The reference answers; their script decides how texts are tokenized.
         base: The base model's answers.
-        adapted: The adapted model's.
+        adapted: The adapted model's answers.
 
     Raises:
-        QweftError: A package is missing.
+        QweftError: If a package is missing.
     """
     chinese = is_chinese(references)
     return [_compare_bleu(references, base, adapted, chinese), *_compare_rouge(references, base, adapted, chinese)]
@@ -60,10 +60,10 @@ def compare_texts(references: Sequence[str], base: Sequence[str], adapted: Seque
 
 def _compare_bleu(references: Sequence[str], base: Sequence[str], adapted: Sequence[str], chinese: bool) -> Compared:
     kind = require("sacrebleu.metrics", EXTRA, WHAT).BLEU
-    bleu = kind(tokenize="zh" if chinese else "13a", effective_order=True)  # the order concerns single rows alone
+    bleu = kind(tokenize="zh" if chinese else "13a", effective_order=True)  # only affects single rows
 
     def counts(answers: Sequence[str]) -> Array:
-        """For each row: n-grams that agree, n-grams, and both lengths. Of all rows added up they make the score."""
+        """Return each row's matching n-grams, n-grams and both lengths; their sums over rows give the score."""
         scores = [bleu.sentence_score(mine, [told]) for mine, told in zip(answers, references, strict=True)]
         return np.array([[*each.counts, *each.totals, each.sys_len, each.ref_len] for each in scores], dtype=float)
 
@@ -100,7 +100,7 @@ def _compare_rouge(
 
 
 class _Tokenizer:
-    """As rouge-score takes one."""
+    """Tokenizer in the form that rouge-score takes."""
 
     def __init__(self, tokenize: Callable[[str], list[str]]) -> None:
         self.tokenize = tokenize

@@ -1,4 +1,4 @@
-"""What the verifier of a task of reasoning-gym says of answers."""
+"""Metric that scores answers by the verifier of a reasoning-gym task."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +48,11 @@ def _compare(scores: Sequence[tuple[float, float]]) -> list[Compared]:
 
 
 def answer_alone(answer: Answer) -> str:
-    """What a verifier is given: the marked answer, or the whole reply where the one on record has no mark either."""
+    """Return the part of an answer that a verifier scores.
+
+    It is the marked answer, or the reply after the chain of thought if the reference has no mark either. Failing both,
+    it is the last number. It is empty without an answer, or if the chain of thought is not closed.
+    """
     solution = take_apart(answer.generated, answer.in_thought)
     if solution.is_open:
         return ""
