@@ -62,7 +62,7 @@ def compare_harness(base: dict[str, Any], adapted: dict[str, Any]) -> list[Compa
     """Compare two models' results by task and metric.
 
     Standard errors of the models are the harness's. That of a difference is paired by examples; it is `None` if the
-    metric is not a mean of values on record.
+    metric is not the mean of recorded values.
     """
     return [
         _compare(base, adapted, task, key)

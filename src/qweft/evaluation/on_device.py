@@ -26,7 +26,7 @@ def some(names: Iterable[str]) -> str:
 
 
 def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return each token's row number, and whether it is kept, that is not masked.
+    """Return each token's row number, and whether the mask keeps it.
 
     Some models flatten the tokens of all rows into one dimension before a layer; the mask then tells their rows.
     Without a matching mask, rows are the first dimension of x and all tokens are kept.

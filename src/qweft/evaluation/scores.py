@@ -55,7 +55,7 @@ class Compared:
 
 
 def mean(values: Sequence[float]) -> Score:
-    """Return the mean over n rows and its standard error s / sqrt(n), where s has n - 1 in the denominator."""
+    """Return the mean over n rows and its standard error s / sqrt(n); s is the sample standard deviation (n - 1)."""
     n = len(values)
     found = math.fsum(values) / n
     if n < 2:

@@ -32,7 +32,7 @@ class TrainingConfig:
         logging_steps: Log the loss every this many steps.
         seed: Seed of the adapter's initialization, the data order, dropout and simulated shots.
         device: What runs the circuits in training: exact (the engine), noisy, or any device without a job queue.
-        noise: The device's noise model, a name or a YAML file; `None` means the device's default.
+        noise: The device's noise model, a name or a YAML file; `None` means the device's own.
         noise_scale: Factor on every error probability of the noise model.
         shots: Measurements per circuit; `None` means exact probabilities.
         gradient: How circuit gradients are computed: exact (by the engine, or by the noisy simulator without shots), or

@@ -64,7 +64,7 @@ def save_adapter(
     Args:
         model: The adapted model.
         folder: Folder to write; an existing one is replaced.
-        record: The run's record, from which the model card is written; `None` keeps PEFT's card.
+        record: The run's record, from which the model card is written; `None` keeps that of `save_pretrained`.
         state: What `whole_state` returned, if tensors are sharded over processes.
     """
     with folder_beside(folder) as beside:
