@@ -1,4 +1,4 @@
-"""The same circuit elsewhere: shots, noise, other simulators, quantum chips. Knows `circuit`, and no adapters."""
+"""Run circuits elsewhere: shots, noise, other simulators, quantum chips. Depends on `circuit`, not on adapters."""
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import (

@@ -1,4 +1,4 @@
-"""Circuits as a device gets them: gates, wires, and a number for every angle."""
+"""Circuits as a device receives them: gates, wires, and a number for every angle."""
 
 import hashlib
 import json
@@ -14,21 +14,21 @@ from qweft.circuit import Circuit, Gate
 
 @dataclass(frozen=True, eq=False)
 class BoundCircuits:
-    """Many circuits of one form: the same gates on the same wires, each with angles of its own.
+    """Circuits with the same gates on the same wires, each with its own angles.
 
     All qubits start in |0> and are measured in the Z basis after the last gate.
 
     Args:
-        qubits: n.
-        gates: (name, wires) in the order in which they act; names and conventions of `qweft.circuit.gates.GATES`.
+        qubits: Number of qubits n.
+        gates: (name, wires) in the order of execution. Names and conventions are those of `qweft.circuit.gates.GATES`.
         angles: (circuits, gates), float64, in radians.
-        barriers: Numbers of gates before which a compiler must not reach across: gates that undo each other on purpose
-            (noise that is amplified by folding) would be taken out.
-        placed_like: Gates and barriers of other circuits of as many qubits, whose errors in reading out these are to
-            measure: a compiler must end them on the same qubits of its chip.
+        barriers: Indices of gates. A compiler must not optimize across the point before such a gate, or it would remove
+            gates that cancel on purpose (folding for zero-noise extrapolation).
+        placed_like: Gates and barriers of other circuits with as many qubits, whose readout errors these circuits
+            calibrate. A compiler must end both on the same physical qubits.
 
     Raises:
-        ValueError: If the angles are no table of finite numbers with a column for each gate.
+        ValueError: The angles are not a finite table with one column per gate.
     """
 
     qubits: int
@@ -46,7 +46,7 @@ class BoundCircuits:
 
     @classmethod
     def of(cls, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> "BoundCircuits":
-        """The circuit with the data of some tokens.
+        """Bind a circuit to the data of each token.
 
         Args:
             circuit: The circuit.
@@ -64,18 +64,18 @@ class BoundCircuits:
         return len(self.angles)
 
     def pick(self, rows: np.ndarray | Sequence[int] | slice) -> "BoundCircuits":
-        """Some of the circuits, in the order given."""
+        """Return the selected circuits, in the given order."""
         return replace(self, angles=self.angles[rows])
 
     def template(self) -> Circuit:
-        """The circuit they share, its inputs being the angles of all gates in their order."""
+        """Return the common circuit, with the angles of all gates, in order, as its inputs."""
         gates = tuple(Gate(name, wires, "input", place) for place, (name, wires) in enumerate(self.gates))
         return Circuit(self.qubits, len(gates), 0, gates)
 
     def keys(self) -> list[str]:
-        """For each circuit a hash of all that it is: equal keys are equal circuits.
+        """Return a SHA-256 hash of each circuit; equal circuits have equal keys.
 
-        Angles enter as their 64 bits, with -0.0 as 0.0.
+        Angles are hashed as 64-bit floats, with -0.0 replaced by 0.0.
         """
         what = (self.qubits, self.gates, self.barriers)
         form = hashlib.sha256(repr(what if self.placed_like is None else (*what, self.placed_like)).encode()).digest()
@@ -83,25 +83,25 @@ class BoundCircuits:
         return [hashlib.sha256(form + row.tobytes()).hexdigest() for row in plain]
 
     def unique(self) -> tuple["BoundCircuits", np.ndarray]:
-        """Each circuit once, and for each of the given ones its place among them."""
+        """Return the distinct circuits in order of first appearance, and each circuit's index among them."""
         _, first, inverse = np.unique(self.angles + 0.0, axis=0, return_index=True, return_inverse=True)
-        order = np.argsort(first)  # as they came
+        order = np.argsort(first)  # np.unique sorts: restore the order of first appearance
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         return self.pick(first[order]), place[inverse.reshape(-1)]
 
 
 def pack_circuits(circuits: BoundCircuits) -> bytes:
-    """Circuits as bytes: their form as JSON, a zero, and the angles as little-endian doubles, compressed."""
+    """Serialize circuits: gates as JSON, a zero byte, angles as little-endian doubles, all compressed."""
     form = json.dumps([circuits.qubits, circuits.gates, circuits.barriers, circuits.placed_like]).encode()
     return zlib.compress(form + b"\0" + np.ascontiguousarray(circuits.angles).astype("<f8").tobytes())
 
 
 def unpack_circuits(packed: bytes) -> BoundCircuits:
-    """The same circuits, with the same keys."""
+    """Deserialize circuits; their keys are unchanged."""
     form, _, angles = zlib.decompress(packed).partition(b"\0")
     qubits, gates, barriers, like = json.loads(form)
-    table = np.frombuffer(angles, "<f8").reshape(-1, len(gates)).copy()  # which may be written to
+    table = np.frombuffer(angles, "<f8").reshape(-1, len(gates)).copy()  # frombuffer gives a read-only array
     placed_like = None if like is None else (_gates(like[0]), tuple(like[1]))
     return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), placed_like)
 

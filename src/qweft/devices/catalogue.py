@@ -1,4 +1,4 @@
-"""What devices there are, for a user who chooses one."""
+"""The list of available devices, with prices."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PricedEntry(Entry):
-    """A line of the list of devices."""
+    """An `Entry` with its price."""
 
     def price(self) -> str:
-        """What the price list says, in words."""
+        """Return the price as text."""
         price = PriceList.load().of(self.name)
         if price.free:
             return "nothing"
@@ -31,7 +31,7 @@ class PricedEntry(Entry):
         return f"{price.currency} {', '.join(parts)} ({price.date})"
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """Return all fields, missing packages, the install command and the price."""
         return asdict(self) | {"missing": list(self.missing), "install": self.install, "price": self.price()}
 
 
@@ -40,11 +40,11 @@ OWN = (
     Entry("shots", "counts drawn from the exact probabilities"),
     Entry("noisy", "counts or probabilities under a noise model"),
 )
-"""The devices of this package."""
+"""The built-in devices."""
 
 
 def catalogue() -> Sequence[PricedEntry]:
-    """The devices that a user may name, those first that need no package."""
+    """Return all devices that a user can name, those without required packages first."""
     of_families = [entry for provider in families().values() for entry in provider.entries]
     return [
         PricedEntry(**vars(entry)) for entry in sorted([*OWN, *of_families], key=lambda entry: bool(entry.packages))
@@ -52,10 +52,10 @@ def catalogue() -> Sequence[PricedEntry]:
 
 
 def describe(entries: Sequence[PricedEntry]) -> "Group":
-    """As a table for a terminal, and below it how what is missing is installed.
+    """Return a table for a terminal, followed by the install commands of missing packages.
 
-    Names are typed, so they stay whole; the other columns fold at words. The commands to install stand below, since
-    they would leave no room for the rest.
+    The column of names is not narrowed, because users type them; the others wrap. The commands follow the table because
+    they would take too much of its width.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Group

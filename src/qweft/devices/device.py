@@ -1,4 +1,4 @@
-"""The protocol of a device: what it offers, its settings and its errors."""
+"""The device protocol: what a device offers, its settings and its errors."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,33 +12,33 @@ from qweft.errors import QweftError
 
 
 class DeviceError(QweftError):
-    """A device cannot do what it was asked for; one sentence with the way out."""
+    """A device cannot do what was requested. The message is one sentence with the way out."""
 
 
 class RefusedError(DeviceError):
-    """The provider will not take this: trying again would not help (no credentials, no such chip, a faulty circuit)."""
+    """The provider rejects the request and a retry will not help: no credentials, unknown chip, faulty circuit."""
 
 
 class UnavailableError(DeviceError):
-    """The provider did not answer, or asks to come later: trying again may help."""
+    """The provider did not answer or asked to try later. A retry may help."""
 
 
 class NotTakenError(UnavailableError):
-    """The provider did not answer when a job was sent, and certainly did not take it: it may be sent again."""
+    """The provider certainly did not accept a submitted job, so it can be sent again."""
 
 
 class OutOfBudgetError(DeviceError):
-    """Going on would cost more than the user allowed; nothing further was sent."""
+    """Continuing would exceed the user's budget. Nothing more was sent."""
 
 
 @dataclass(frozen=True)
 class DeviceSettings:
-    """How a device is to work; a device takes of it what concerns it.
+    """Settings of a device. Each device uses those that apply to it.
 
     Args:
-        seed: Of simulated shots.
-        noise: Name of a noise model, or path of its YAML file; none means the device's own.
-        noise_scale: Every probability of error of the noise model times this.
+        seed: Seed of simulated shots.
+        noise: Name of a noise model, or path of its YAML file. `None` means the device's own noise.
+        noise_scale: Factor on every error probability of the noise model.
     """
 
     seed: int = 0
@@ -47,10 +47,10 @@ class DeviceSettings:
 
 
 def require(module: str, extra: str, what: str) -> Any:
-    """As `qweft.errors.require`.
+    """Import a package as `qweft.errors.require` does.
 
     Raises:
-        DeviceError: If the module is not installed, or does not load.
+        DeviceError: The module is not installed or does not load.
     """
     try:
         return errors.require(module, extra, what)
@@ -60,13 +60,13 @@ def require(module: str, extra: str, what: str) -> Any:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a device takes at most.
+    """Upper limits of a device.
 
     Args:
-        qubits: Qubits of a circuit; none means that memory is the limit.
-        circuits: Circuits of one job; none means any number.
-        shots: Shots of a circuit; none means any number.
-        executions: Circuits of one job times their shots; none means any number.
+        qubits: Qubits of a circuit. `None` means that memory is the limit.
+        circuits: Circuits of one job. `None` means no limit.
+        shots: Shots of a circuit. `None` means no limit.
+        executions: Shots of all circuits of one job together. `None` means no limit.
     """
 
     qubits: int | None = None
@@ -75,7 +75,7 @@ class Limits:
     executions: int | None = None
 
     def circuits_at(self, shots: int | None) -> int | None:
-        """Circuits of one job with so many shots each; none means any number."""
+        """Return how many circuits with this many shots fit in one job. `None` means no limit."""
         if self.executions is None or not shots:
             return self.circuits
         most = max(1, self.executions // shots)
@@ -83,7 +83,7 @@ class Limits:
 
 
 class Named:
-    """What devices of both kinds say of themselves.
+    """What all devices have in common: a name, an identity and limits.
 
     Args:
         name: As the user gave it ("shots", "qiskit:aer", "origin:WK_C180").
@@ -91,51 +91,51 @@ class Named:
 
     limits = Limits()
     keeps_results = True
-    """Whether results are worth keeping on disk: not where computing them again is as quick and gives the same."""
+    """Whether to store results on disk. False where recomputing is as fast and gives the same result."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def identity(self) -> str:
-        """All that its results depend on beside circuit and shots: its settings, a seed, a noise model.
+        """Return everything but circuit and shots that results depend on: name, seed, noise model, settings.
 
-        Two devices with equal identities may use each other's results.
+        Devices with equal identities may reuse each other's results.
         """
         return self.name
 
     def calibration(self) -> str:
-        """When the chip was calibrated last, as its provider says it; empty for a simulator."""
+        """Return an identifier of the chip's latest calibration, often its date. Empty for a simulator."""
         return ""
 
     def check(self, shots: int | None) -> None:
-        """See that the device can do it, before anything is run.
+        """Check before a run that the device can execute it.
 
         Raises:
-            DeviceError: If a package or credentials are missing, or it takes no such number of shots.
+            DeviceError: A package or credentials are missing, or the device does not support this number of shots.
         """
 
 
 class Device(Named, ABC):
-    """Runs circuits and answers at once."""
+    """A device that runs circuits and returns results directly."""
 
     @abstractmethod
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Measure every circuit.
 
-        The same circuit gives the same frequencies on a simulator with a seed, whatever is run beside it.
+        On a simulator with a seed, equal circuits give equal frequencies, whichever other circuits the call has.
 
         Args:
             circuits: At most `limits.circuits` of them.
-            shots: Measurements of each; none asks for exact probabilities, which only simulators have.
+            shots: Measurements of each circuit. `None` requests exact probabilities, which only simulators have.
 
         Raises:
-            RefusedError: If the device will never do it.
-            UnavailableError: If it may do it later.
+            RefusedError: A retry will not help.
+            UnavailableError: A retry may help.
         """
 
 
 class JobState(Enum):
-    """Where a job stands at its provider."""
+    """State of a job at its provider."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -145,55 +145,59 @@ class JobState(Enum):
 
 
 class RemoteDevice(Named, ABC):
-    """Takes jobs, which cost money and outlive this process."""
+    """A device that takes jobs. They cost money and outlive this process."""
 
     can_find = False
-    """Whether `find` can tell for certain that a job with a token does not exist."""
+    """Whether `find` can establish that no job with a given token exists."""
 
     @abstractmethod
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
-        """Send a job and return its provider's id for it.
+        """Submit a job and return the provider's id.
 
         Args:
-            circuits: At most `limits.circuits_at(shots)`.
-            shots: Measurements of each.
-            token: Ours for this job, unique; sent along where the provider keeps tags.
+            circuits: At most `limits.circuits_at(shots)` of them.
+            shots: Measurements of each circuit.
+            token: Our unique token of the job, sent along where the provider supports tags.
 
         Raises:
-            RefusedError: If nothing was taken and nothing ever will be.
-            NotTakenError: If nothing was taken, for certain, and it may be sent again later.
-            UnavailableError: If nobody knows whether it was taken: `find` tells, where `can_find`, else the user.
+            RefusedError: The provider did not accept the job and never will.
+            NotTakenError: The provider certainly did not accept the job. It can be sent again later.
+            UnavailableError: It is unknown whether the provider accepted the job. If `can_find`, `find` tells;
+                otherwise the user has to look it up.
         """
 
     @abstractmethod
     def state(self, job: str) -> JobState:
-        """Where the job stands.
+        """Return the job's state at the provider.
 
         Raises:
-            UnavailableError: If the provider does not answer.
-            RefusedError: If it knows no such job.
+            UnavailableError: The provider does not answer.
+            RefusedError: The provider does not know the job.
         """
 
     @abstractmethod
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
-        """The counts of a finished job by bit string, qubit 0 first, for each circuit's place; some may be missing.
+        """Return the counts of a finished job.
+
+        Returns:
+            For each circuit's index in the job, counts by bit string with qubit 0 first. Circuits may be missing.
 
         Raises:
-            UnavailableError: If the provider does not answer.
-            RefusedError: If the job failed; the sentence says why, in the provider's words.
+            UnavailableError: The provider does not answer.
+            RefusedError: The job failed. The message gives the provider's reason.
         """
 
     def find(self, token: str) -> str | None:
-        """The id of the job that was sent with this token, if the provider has one."""
+        """Return the id of the job that was submitted with this token, or `None`."""
         return None
 
     @abstractmethod
     def cancel(self, job: str) -> None:
-        """Ask the provider to stop a job; one that is over stays as it is."""
+        """Ask the provider to stop a job. A job that has ended is left unchanged."""
 
 
 class Runner(Protocol):
-    """A device that answers at once, or an executor in front of one that takes jobs."""
+    """Anything that measures circuits: a `Device`, or an `Executor` in front of any device."""
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Measure every circuit."""

@@ -1,4 +1,4 @@
-"""What an error of another package becomes: one of ours, in one line and without credentials."""
+"""Turn errors of other packages into ours, on one line and without credentials."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from qweft.internals.providers import settings_in
 
 
 class Fate(Enum):
-    """What became of a request."""
+    """Outcome of a request to a provider."""
 
     REFUSED = "not done, and asking again changes nothing"
     LATER = "not done, for certain, and it may be asked again"
@@ -20,7 +20,7 @@ class Fate(Enum):
 
 
 class Step(Enum):
-    """What was being done; only a job that is being sent can be taken without our knowing it."""
+    """Stage of a request. Only while a job is sent can it be accepted without our knowledge."""
 
     ASKING = "a question, which changes nothing at the provider"
     PREPARING = "a job is made and has not left this machine"
@@ -28,7 +28,7 @@ class Step(Enum):
 
 
 def error_of(fate: Fate, step: Step, sentence: str) -> DeviceError:
-    """Our error, of the kind that tells the ledger whether the job may be sent again."""
+    """Return the `DeviceError` that tells the ledger whether the job may be sent again."""
     if fate is Fate.REFUSED:
         return RefusedError(sentence)
     if step is Step.PREPARING or (step is Step.SENDING and fate is Fate.LATER):
@@ -37,9 +37,9 @@ def error_of(fate: Fate, step: Step, sentence: str) -> DeviceError:
 
 
 MARKS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
-"""An environment variable, or a key of a package's settings, with one of these in its name may hold a credential."""
+"""Parts of names of environment variables and settings that may hold a credential."""
 SHORTEST = 6
-"""Shorter values are no credentials, and stand in too many words."""
+"""Minimum length of a credential. Shorter values occur in too many ordinary words."""
 REMOVED = "[credential removed]"
 
 SHOWN = re.compile(
@@ -51,39 +51,39 @@ SHOWN = re.compile(
     | \b eyJ [\w-]{8,} \. [\w-]+ (?: \. [\w-]+ )?    # a signed token, wherever it stands
     """
 )
-"""A long word behind one that says what it is: of a header, an address, a message."""
+"""Matches a long word that follows a credential's label in a header, URL or message, and signed tokens anywhere."""
 
 
 def names_credential(name: str) -> bool:
-    """Whether what is kept under this name may be a credential."""
+    """Whether a variable or setting with this name may hold a credential."""
     return any(mark in name.upper() for mark in MARKS)
 
 
 def without_secrets(text: str, more: Iterable[str] = ()) -> str:
-    """The text with every credential in it replaced.
+    """Return the text with every credential replaced.
 
-    Credentials are the values of environment variables whose name says so, those that PennyLane's settings and IBM's
-    store hold, those given, and what looks like one.
+    Credentials are values of environment variables with a telling name, those in PennyLane's settings and IBM's saved
+    accounts, those in `more`, and anything that looks like one.
 
     Args:
-        text: What a package said.
-        more: Credentials from elsewhere.
+        text: A message of another package.
+        more: Further credentials.
     """
     found = {value for name, value in os.environ.items() if names_credential(name)}
     found.update(_of_pennylane(), _of_ibm(), more)
-    for value in sorted(found, key=len, reverse=True):  # one may be part of another
+    for value in sorted(found, key=len, reverse=True):  # longest first: one may contain another
         if len(value.strip()) >= SHORTEST:
             text = text.replace(value.strip(), REMOVED)
     return SHOWN.sub(lambda match: (match[1] or "") + REMOVED, text)
 
 
 def one_line(error: BaseException, more: Iterable[str] = ()) -> str:
-    """What an exception says, on one line and without credentials; its type where it says nothing."""
+    """Return an exception's message on one line without credentials, or its type if the message is empty."""
     return " ".join(without_secrets(str(error), more).split()) or type(error).__name__
 
 
 def settings_of_pennylane() -> dict[str, Any]:
-    """What PennyLane read from its configuration file; nothing where PennyLane was not imported."""
+    """Return the settings in PennyLane's configuration file; empty if PennyLane is not imported."""
     return settings_in(getattr(sys.modules.get("pennylane"), "default_config", None))
 
 
@@ -103,5 +103,5 @@ def _of_ibm() -> list[str]:
     try:
         accounts = sys.modules["qiskit_ibm_runtime"].QiskitRuntimeService.saved_accounts().values()
         return [str(account["token"]) for account in accounts if account.get("token")]
-    except Exception:  # the package is not there, or its store is not as it should be
+    except Exception:  # the package is missing, or its file of accounts is damaged
         return []

@@ -1,4 +1,4 @@
-"""Expectation values measured on a device, and their gradients by shifted circuits."""
+"""Expectation values measured on a device, and their gradients by parameter shifts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,12 +15,12 @@ from qweft.devices.mitigation.estimate import AsMeasured, Mitigation
 
 
 class Measurer:
-    """Stands in the place of the exact engine: the same arguments, measured values.
+    """Measures expectation values on a device. It has the call signature of the exact engine.
 
     Args:
         runner: Device or executor.
-        shots: Measurements of each circuit; none for exact probabilities.
-        mitigation: What is done about errors.
+        shots: Measurements of each circuit. `None` for exact probabilities.
+        mitigation: Error mitigation. `None` means no mitigation.
     """
 
     def __init__(self, runner: Runner, shots: int | None = None, mitigation: Mitigation | None = None) -> None:
@@ -29,7 +29,7 @@ class Measurer:
         self.mitigation = mitigation or AsMeasured()
 
     def __call__(self, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-        """z_i for every token, each different circuit measured once.
+        """Measure z_i for every token; equal circuits are measured once.
 
         Args:
             circuit: The circuit.
@@ -37,21 +37,21 @@ class Measurer:
             parameters: (circuit.parameters,), in radians.
 
         Returns:
-            (..., n) in the type and on the device of the inputs; no gradients.
+            (..., n), with the dtype and device of `inputs`, without gradients.
         """
         values = self.expectations(BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters))
         return torch.from_numpy(values).to(inputs).reshape(*inputs.shape[:-1], circuit.qubits)
 
     def expectations(self, circuits: BoundCircuits) -> np.ndarray:
-        """(circuits, n): z_i of each, equal circuits measured once."""
+        """Measure z_i of each circuit, shape (circuits, n); equal circuits are measured once."""
         once, places = circuits.unique()
         return self.mitigation.expectations(self.runner, once, self.shots)[places]
 
 
 def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """What the measurer gives, with gradients measured on the same device when a backward pass asks for them.
+    """Measure z_i for every token, with gradients measured on the same device.
 
-    Tokens whose values get no gradient are not measured again. Differentiable once.
+    The backward pass measures shifted circuits only for tokens with a nonzero incoming gradient. Differentiable once.
 
     Args:
         measurer: Runner, shots and mitigation.
@@ -60,39 +60,41 @@ def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, paramet
         parameters: (circuit.parameters,), in radians.
 
     Returns:
-        (..., n) in the type and on the device of the inputs.
+        (..., n), with the dtype and device of `inputs`.
     """
     return _Measured.apply(measurer, circuit, inputs, parameters)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def gradient_circuits(circuit: Circuit, tokens: int, inputs: bool = True, parameters: bool = True) -> int:
-    """How many circuits a backward pass measures at most, beside the `tokens` of the forward pass.
+    """Return the maximum number of circuits in a backward pass, excluding those of the forward pass.
 
-    tokens (2 g_RY + 4 g_CRZ), with g the gates whose angle is asked for: at r = 4 and L = 2 of the method's circuit
-    112 a token.
+    This is tokens (2 g_RY + 4 g_CRZ), where g counts the gates that need a gradient. The method's circuit with r = 4
+    and L = 2 takes 112 circuits per token.
 
     Args:
         circuit: The circuit.
         tokens: Tokens that get a gradient.
-        inputs: Whether the inputs are asked for.
-        parameters: Whether the trained angles are.
+        inputs: Whether the inputs need a gradient.
+        parameters: Whether the trained angles need one.
     """
     return tokens * sum(len(GATES[circuit.gates[place].name].shifts) for place in _asked(circuit, inputs, parameters))
 
 
 def _asked(circuit: Circuit, inputs: bool, parameters: bool) -> list[int]:
-    """The places of the gates whose angle is asked for."""
+    """Return the indices of the gates whose angle needs a gradient."""
     wanted = {"input": inputs, "parameter": parameters}
     return [place for place, gate in enumerate(circuit.gates) if wanted[gate.source]]
 
 
 def derivatives(measurer: Measurer, circuits: BoundCircuits, gates: Sequence[int]) -> np.ndarray:
-    """The derivative of every z_i with respect to the angles of some gates; all shifted circuits are one request.
+    """Measure the derivative of every z_i with respect to the angles of some gates.
+
+    All shifted circuits go into one call.
 
     Args:
-        measurer: What measures.
-        circuits: The circuits at which.
-        gates: Places of the gates, g of them.
+        measurer: Runner, shots and mitigation.
+        circuits: The circuits, bound to the angles at which to differentiate.
+        gates: Indices of the g gates.
 
     Returns:
         (g, circuits, n).

@@ -1,4 +1,4 @@
-"""Outcomes of a measurement: frequencies, shots drawn from probabilities, and readout errors."""
+"""Measurement outcomes: frequencies, shots sampled from probabilities, and readout errors."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Frequencies:
-    """Relative frequencies of the outcomes of some circuits, or their probabilities.
+    """Relative frequencies of outcomes, or exact probabilities.
 
     Args:
-        values: (circuits, 2^n), each row sums to one; qubit 0 is the most significant bit of an outcome's number. A
-            mitigated row may have entries below zero.
-        shots: How often each circuit was measured; none where these are probabilities.
+        values: (circuits, 2^n); each row sums to 1. Qubit 0 is the most significant bit of an outcome's index.
+            Mitigated rows may have negative entries.
+        shots: Measurements of each circuit. `None` for exact probabilities.
     """
 
     values: np.ndarray
@@ -26,26 +26,26 @@ class Frequencies:
         return int(self.values.shape[1]).bit_length() - 1
 
     def expectations(self) -> np.ndarray:
-        """(circuits, n): z_i = sum over outcomes b of frequency(b) (-1)^(b_i)."""
+        """Return z_i = sum over outcomes b of frequency(b) (-1)^(b_i), shape (circuits, n)."""
         return self.values @ signs(self.qubits)
 
     def standard_errors(self) -> np.ndarray:
-        """(circuits, n): sqrt((1 - z_i^2) / shots) of frequencies, zero of probabilities."""
+        """Return sqrt((1 - z_i^2) / shots), shape (circuits, n); zero for exact probabilities."""
         z = self.expectations()
         return np.zeros_like(z) if self.shots is None else np.sqrt(np.clip(1 - z**2, 0, None) / self.shots)
 
 
 def signs(qubits: int) -> np.ndarray:
-    """(2^n, n): (-1)^(b_i) for outcome b and qubit i."""
+    """Return (-1)^(b_i) for outcome b and qubit i, shape (2^n, n)."""
     outcomes = np.arange(2**qubits)[:, None]
     return 1.0 - 2.0 * (outcomes >> np.arange(qubits)[::-1] & 1)
 
 
 def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
-    """One row of frequencies from counts by bit string, qubit 0 first.
+    """Convert counts by bit string, qubit 0 first, to one row of frequencies.
 
     Raises:
-        ValueError: If a key is no string of n bits, or the counts do not add up to the shots.
+        ValueError: A key is not a string of n bits, or the counts do not sum to the shots.
     """
     row = np.zeros(2**qubits)
     for bits, count in counts.items():
@@ -58,16 +58,16 @@ def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
 
 
 def sample(probabilities: np.ndarray, shots: int, keys: Sequence[str], seed: int) -> np.ndarray:
-    """Relative frequencies of so many shots of each circuit.
+    """Sample shots of each circuit and return relative frequencies.
 
-    A circuit's numbers follow from its key, the shots and the seed alone: neither its neighbours nor the size of a
-    batch change them, and the same circuit measured twice gives the same.
+    The result for a circuit depends only on its key, the shots and the seed. Other circuits and the batch size do not
+    change it.
 
     Args:
         probabilities: (circuits, 2^n).
         shots: Measurements of each circuit.
         keys: From `BoundCircuits.keys`.
-        seed: Another seed gives other numbers.
+        seed: Seed of the random numbers.
 
     Returns:
         (circuits, 2^n), float64.
@@ -82,14 +82,14 @@ def sample(probabilities: np.ndarray, shots: int, keys: Sequence[str], seed: int
 
 
 def on_each_qubit(values: np.ndarray, matrices: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """Rows times the Kronecker product of the qubits' matrices, without building it.
+    """Multiply rows by the Kronecker product of one matrix per qubit, without building the product.
 
-    With p(a|b) in row b and column a of a matrix, true probabilities become those of the reported outcomes; with the
-    inverses it is the way back.
+    With p(a|b) in row b and column a of each matrix, this turns true probabilities into reported ones. The inverse
+    matrices reverse it.
 
     Args:
         values: (rows, 2^n), qubit 0 the most significant bit.
-        matrices: n of (2, 2), qubit 0 first.
+        matrices: n matrices of shape (2, 2), qubit 0 first.
 
     Returns:
         (rows, 2^n).

@@ -1,4 +1,4 @@
-"""What a family of devices declares: a module of `providers`, named as the family, holds a `Provider` as PROVIDER."""
+"""The declaration of a device family. Each module of `providers`, named as its family, defines `PROVIDER`."""
 
 import importlib.util
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from qweft.devices.device import Device, DeviceSettings, RemoteDevice
 
 @dataclass(frozen=True)
 class Entry:
-    """A device, or a family of devices with one price.
+    """A device, or a group of devices with one price.
 
     Args:
-        name: As it is typed; capitals stand for what is to be filled in.
-        what: What it does.
-        packages: Packages that it needs.
-        extra: Our extra that installs them; empty where nothing is needed.
+        name: As the user types it. Capitals mark what the user fills in.
+        what: Short description.
+        packages: Required packages.
+        extra: The extra of Qweft that installs them. Empty if nothing is required.
     """
 
     name: str
@@ -26,12 +26,12 @@ class Entry:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Packages that are not installed."""
+        """Required packages that are not installed."""
         return tuple(package for package in self.packages if importlib.util.find_spec(package) is None)
 
     @property
     def install(self) -> str:
-        """How what is missing is installed; empty where nothing is."""
+        """Command that installs the missing packages. Empty if none is missing."""
         return f"pip install 'qweft[{self.extra}]'" if self.missing else ""
 
 
@@ -40,11 +40,11 @@ class Provider:
     """A family of devices, named "FAMILY:TARGET".
 
     Args:
-        make: From (name as the user gave it, target, settings) to the device; raises `DeviceError`. Imports the
-            packages that the family needs: the module itself is imported for every list of devices.
-        entries: Its lines of `qweft devices`.
-        prices: What `jobs/prices.yaml` does not say of them; each in the form of an entry of that file.
-        order: Of families in lists, the lowest first.
+        make: Creates a device from (name as the user gave it, target, settings); raises `DeviceError`. It has to import
+            the family's packages itself, because every list of devices imports the module.
+        entries: The family's rows in `qweft devices`.
+        prices: Prices that `jobs/prices.yaml` lacks, each in the form of an entry of that file.
+        order: Sort key of families in lists, lowest first.
     """
 
     make: Callable[[str, str, DeviceSettings], Device | RemoteDevice]

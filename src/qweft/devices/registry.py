@@ -1,4 +1,4 @@
-"""Devices by name: "shots", or "FAMILY:TARGET" as in "qiskit:aer"."""
+"""Create devices by name: "shots", or "FAMILY:TARGET" as in "qiskit:aer"."""
 
 import importlib
 import pkgutil
@@ -15,15 +15,15 @@ OWN = {
     "shots": "qweft.devices.simulators:ShotsDevice",
     "noisy": "qweft.devices.noise.device:NoisyDevice",
 }
-"""Devices of this package: name to class."""
+"""Built-in devices: name to class."""
 
 NOISELESS = ("exact", "shots")
-"""Those of them that have no noise."""
+"""Built-in devices without noise."""
 
 
 @lru_cache(maxsize=1)
 def families() -> dict[str, Provider]:
-    """Families by name: the modules of `devices/providers`, by their `Provider.order`, and the rehearsal."""
+    """Return all families by name, sorted by `Provider.order`: the modules of `devices/providers`, and `rehearsal`."""
     names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
     found = {name: importlib.import_module(f"{folder.__name__}.{name}").PROVIDER for name in names}
     found["rehearsal"] = Provider(_rehearsal, ENTRIES, order=4)
@@ -31,16 +31,15 @@ def families() -> dict[str, Provider]:
 
 
 def make_device(name: str, settings: DeviceSettings | None = None) -> Device | RemoteDevice:
-    """The device of that name.
+    """Create the device with this name.
 
     Args:
-        name: "exact", "shots", "noisy", or "pennylane:DEVICE", "qiskit:BACKEND", "origin:CHIP",
-            "rehearsal:DEVICE".
-        settings: What it is told; the defaults where none.
+        name: "exact", "shots", "noisy", or "pennylane:DEVICE", "qiskit:BACKEND", "origin:CHIP", "rehearsal:DEVICE".
+        settings: Settings of the device. `None` means the defaults.
 
     Raises:
-        DeviceError: If there is no such device, the package it needs is not installed, or it takes no noise model and
-            one is named.
+        DeviceError: The device is unknown, a package is missing, or the settings name a noise model that the device
+            does not support.
     """
     settings = settings or DeviceSettings()
     family, colon, target = name.partition(":")
@@ -65,10 +64,10 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
 
 
 def _rehearsal(name: str, target: str, settings: DeviceSettings) -> RehearsalDevice:
-    """The device that rehearses another.
+    """Create a rehearsal of another device.
 
     Raises:
-        DeviceError: If the other one does not answer at once.
+        DeviceError: The other device takes jobs itself.
     """
     inner = make_device(target, settings)
     if not isinstance(inner, Device):
