@@ -1,4 +1,4 @@
-"""Chips by name, and a circuit compiled for one by Qiskit."""
+"""Chips by name, and compilation for them with Qiskit."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,12 +15,12 @@ Edges = tuple[tuple[int, int], ...]
 
 
 def line(qubits: int) -> Edges:
-    """Each qubit beside the next."""
+    """Return the edges of a line, each qubit coupled to the next."""
     return tuple((place, place + 1) for place in range(qubits - 1))
 
 
 def lattice(rows: int, columns: int) -> Edges:
-    """A square lattice, its qubits numbered row by row."""
+    """Return the edges of a square lattice, with qubits numbered row by row."""
     along = ((row * columns + i, row * columns + i + 1) for row in range(rows) for i in range(columns - 1))
     across = ((row * columns + i, (row + 1) * columns + i) for row in range(rows - 1) for i in range(columns))
     return (*along, *across)
@@ -31,11 +31,11 @@ class Chip:
     """A chip.
 
     Args:
-        name: As the user gives it.
-        gates: What it can do, by Qiskit's names of gates.
-        qubits: How many it has; none means as many as a circuit takes.
-        edges: From the number of qubits to the pairs that can take a gate together, in either order; none means all.
-        source: Where this is from, and what of it is ours.
+        name: As the user types it.
+        gates: Native gates, by Qiskit's names.
+        qubits: Number of qubits. `None` means as many as the circuit needs.
+        edges: Maps the number of qubits to the coupled pairs, in either order. `None` means that all pairs are coupled.
+        source: Where the description comes from, and which parts are our assumptions.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Chip:
     source: str
 
     def size_for(self, qubits: int) -> int:
-        """How many qubits it has for a circuit of so many."""
+        """Return the number of qubits for a circuit of this many qubits."""
         return qubits if self.qubits is None else self.qubits
 
 
@@ -74,22 +74,22 @@ CHIPS = {
 
 
 OPTIMIZATION, SEED = 3, 0
-"""Of Qiskit's preset pass manager: its highest level, and one seed, so that a circuit compiles the same way again."""
+"""Highest level of Qiskit's preset pass manager, and a fixed seed for reproducible compilation."""
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """What a circuit takes on a chip.
+    """Result of compiling a circuit for a chip.
 
     Args:
         chip: As the user named it.
-        source: Where the chip's description is from.
-        native: Its gates.
-        chip_qubits: How many qubits it has.
-        counts: The size of the compiled circuit.
-        start: The chip's qubit on which each of ours starts.
-        end: ... and on which it is measured; routing may have moved it.
-        compiler: Name and version, level and seed.
+        source: Where the chip's description comes from.
+        native: Native gates.
+        chip_qubits: Number of the chip's qubits.
+        counts: Size of the compiled circuit.
+        start: Physical qubit on which each circuit qubit starts.
+        end: Physical qubit on which it is measured. Routing can move it.
+        compiler: Name, version, optimization level and seed.
     """
 
     chip: str
@@ -102,20 +102,20 @@ class Compilation:
     compiler: str
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """Return all fields."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A chip as Qiskit's compiler takes it.
+    """A chip in the form that Qiskit's compiler accepts.
 
     Args:
         name: As the user named it.
-        source: Where it is from.
-        native: Its gates on qubits.
-        qubits: How many it has.
-        options: Of `generate_preset_pass_manager`.
+        source: Where the description comes from.
+        native: Native gates that act on qubits.
+        qubits: Number of qubits.
+        options: Arguments of `generate_preset_pass_manager`.
     """
 
     name: str
@@ -126,14 +126,14 @@ class Place:
 
 
 def find_chip(name: str, qubits: int) -> Place:
-    """The chip of that name: of `CHIPS`, or `qiskit:fake_NAME`.
+    """Return the chip with this name: one of `CHIPS`, or `qiskit:fake_NAME`.
 
     Args:
         name: As the user gave it.
-        qubits: Of the circuit.
+        qubits: Number of the circuit's qubits.
 
     Raises:
-        DeviceError: If there is none, it has too few qubits, or Qiskit is not installed.
+        DeviceError: The chip is unknown or has too few qubits, or Qiskit is not installed.
     """
     require("qiskit", "qiskit", f"chip {name}")
     place = _fake(name) if name.startswith("qiskit:fake_") else _named(name, qubits)
@@ -147,16 +147,18 @@ def find_chip(name: str, qubits: int) -> Place:
 def compiled_for(
     place: Place, circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
 ) -> tuple[Any, Compilation]:
-    """The circuit compiled, as a unitary: what no measurement could tell is kept.
+    """Compile a circuit for a chip.
+
+    The circuit is compiled without measurements, so the compiler keeps gates that no measurement could detect.
 
     Args:
         place: From `find_chip`.
         circuit: The circuit.
-        inputs: (circuit.inputs,) in radians; none leaves them open, for one compilation of all tokens.
-        parameters: (circuit.parameters,) in radians, or none.
+        inputs: (circuit.inputs,) in radians. `None` leaves them symbolic, so one compilation serves all tokens.
+        parameters: (circuit.parameters,) in radians. `None` leaves them symbolic.
 
     Returns:
-        Qiskit's circuit on all qubits of the chip, and what it takes.
+        Qiskit's circuit on all physical qubits, and its `Compilation`.
     """
     import qiskit
     from qiskit.transpiler import generate_preset_pass_manager

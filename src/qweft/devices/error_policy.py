@@ -51,7 +51,7 @@ SHOWN = re.compile(
     | \b eyJ [\w-]{8,} \. [\w-]+ (?: \. [\w-]+ )?    # a signed token, wherever it stands
     """
 )
-"""Matches a long word that follows a credential's label in a header, URL or message, and signed tokens anywhere."""
+"""Matches a long word with a digit after a credential's label in a header, URL or message, and any signed token."""
 
 
 def names_credential(name: str) -> bool:
@@ -62,8 +62,8 @@ def names_credential(name: str) -> bool:
 def without_secrets(text: str, more: Iterable[str] = ()) -> str:
     """Return the text with every credential replaced.
 
-    Credentials are values of environment variables with a telling name, those in PennyLane's settings and IBM's saved
-    accounts, those in `more`, and anything that looks like one.
+    Credentials are values of environment variables whose names contain one of `MARKS`, those in PennyLane's settings
+    and IBM's saved accounts, those in `more`, and anything that looks like one.
 
     Args:
         text: A message of another package.

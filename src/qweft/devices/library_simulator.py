@@ -1,4 +1,4 @@
-"""What the simulators of other packages share: shots drawn here, and our noise models."""
+"""Base class of other packages' simulators: samples shots, applies our noise models."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from qweft.devices.outcomes import Frequencies, sample
 class LibrarySimulator(Device):
     """A simulator of another package.
 
-    The probabilities are the package's. Shots are drawn from them here: the packages seed a whole batch, so a circuit's
-    counts would depend on its neighbours, or cannot be seeded at all; and one call for all circuits is 10 to 100 times
-    as fast as one call for each.
+    The package computes the probabilities, and Qweft samples the shots. The packages either cannot be seeded or seed a
+    whole batch, so that a circuit's counts would depend on the other circuits. One call for all circuits is also 10 to
+    100 times as fast as one call per circuit.
 
     Args:
         name: As the user gave it.
-        settings: `seed` of the shots; `noise` and `noise_scale` where it takes a noise model.
+        settings: `seed` of the shots; `noise` and `noise_scale` if the simulator supports noise models.
     """
 
     keeps_results = False
@@ -32,30 +32,33 @@ class LibrarySimulator(Device):
         self._settings = settings
 
     def identity(self) -> str:
-        """Its name, its noise and the seed."""
+        """Return name, noise and seed."""
         return f"{self.name} {self._noise_identity()} seed {self._settings.seed}"
 
     def check(self, shots: int | None) -> None:
-        """Shots are optional.
+        """Check the number of shots, which is optional.
 
         Raises:
-            DeviceError: If a number below 1 is given.
+            DeviceError: Shots are below 1.
         """
         if shots is not None and shots < 1:
             raise DeviceError(f"device {self.name} takes a number of shots of at least 1, or none, got {shots}")
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """The probabilities, or frequencies of so many shots: the same for the same circuit, shots and settings."""
+        """Return the probabilities, or sampled frequencies.
+
+        Equal circuits, shots and settings give equal frequencies.
+        """
         self.check(shots)
         found = self.probabilities(circuits)
         if shots is None:
             return Frequencies(found, None)
-        keys = [f"{self.name} {key}" for key in list(circuits.keys())]  # another simulator draws other numbers
+        keys = [f"{self.name} {key}" for key in list(circuits.keys())]  # each simulator samples its own numbers
         return Frequencies(sample(found, shots, keys, self._settings.seed), shots)
 
     @abstractmethod
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """The probability of every outcome as the package computes it, (circuits, 2^n), qubit 0 first."""
+        """Return the probability of every outcome, shape (circuits, 2^n), qubit 0 first."""
 
     def _noise_identity(self) -> str:
         return ""
@@ -63,12 +66,13 @@ class LibrarySimulator(Device):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a circuit in the gates of a chip.
+    """One step of a circuit in native gates.
 
     Args:
-        name: A rotation or CZ without error, or "error": a one-qubit gate, which may be several rotations, ends here.
-        wires: The qubits, the control first.
-        column: Of a rotation, its column in the table of angles.
+        name: A rotation or CZ without its error, or "error", which ends a one-qubit gate. A one-qubit gate may consist
+            of several rotations.
+        wires: The qubits, control first.
+        column: For a rotation, its column in the table of angles.
     """
 
     name: Literal["rx", "ry", "rz", "cz", "error"]
@@ -77,19 +81,19 @@ class Step:
 
 
 def named_noise(settings: DeviceSettings) -> NoiseModel | None:
-    """The noise model that the settings name, or none.
+    """Return the noise model in the settings, scaled, or `None` if they name none.
 
     Raises:
-        DeviceError: If there is no such model, or it cannot be scaled so far.
+        DeviceError: The noise model is unknown or cannot be scaled that far.
     """
     return None if settings.noise is None else noise_model(settings.noise).scaled(settings.noise_scale)
 
 
 def noisy_steps(circuits: BoundCircuits) -> tuple[tuple[Step, ...], np.ndarray]:
-    """The circuits in native gates, and what their rotations turn by.
+    """Convert circuits to native gates.
 
     Returns:
-        The steps that all circuits share, and the angles, (circuits, rotations), in radians.
+        The steps that all circuits share, and their rotation angles, (circuits, rotations), in radians.
     """
     steps: list[Step] = []
     columns: list[np.ndarray] = []

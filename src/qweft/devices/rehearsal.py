@@ -1,8 +1,7 @@
-"""A device of this machine that behaves like a provider: it takes jobs, lets them wait, and outlives the process.
+"""A local device that behaves like a provider: it takes jobs, queues them, and outlives the process.
 
-The way of a hardware experiment (estimate, consent, jobs, waiting, fetching the next day) can be gone through with it
-at no cost: `rehearsal:noisy`, `rehearsal:shots`. The queue is pretended; what is measured is what the inner device
-measures.
+It rehearses a hardware experiment at no cost: estimate, consent, jobs, waiting, fetching the next day. Examples are
+`rehearsal:noisy` and `rehearsal:shots`. The queue is simulated, and the inner device does the measurement.
 """
 
 import time
@@ -17,44 +16,44 @@ SECONDS_IN_QUEUE = 5.0
 
 
 class RehearsalDevice(RemoteDevice):
-    """Keeps a file for each job in `devices/rehearsal` of the cache; a job is done when the file is some seconds old.
+    """Stores one file per job in `devices/rehearsal` of the cache. A job is done after `SECONDS_IN_QUEUE`.
 
     Args:
         name: As the user gave it.
-        inner: What measures; the same circuit gives the same counts whenever it is asked.
+        inner: Device that does the measurement. Equal circuits have to give equal counts at any time.
     """
 
     can_find = True
-    limits = Limits(circuits=200)  # what the record says of a batch on Wukong
+    limits = Limits(circuits=200)  # batch size on record for Origin's Wukong
 
     def __init__(self, name: str, inner: Device) -> None:
         super().__init__(name)
         self._inner = inner
 
     def identity(self) -> str:
-        """That of the inner device."""
+        """Return the inner device's identity, prefixed with `rehearsal:`."""
         return f"rehearsal:{self._inner.identity()}"
 
     def check(self, shots: int | None) -> None:
-        """What the inner device says, and that there are shots.
+        """Check that shots are given and that the inner device accepts them.
 
         Raises:
-            DeviceError: If there are none, or too many.
+            DeviceError: Shots are `None`, or the inner device rejects them.
         """
         if shots is None:
             raise DeviceError(f"device {self.name} needs a number of shots, got none")
         self._inner.check(shots)
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
-        """Write the job's file."""
+        """Write the job's file and return its id."""
         write_bytes(_file(_number(token)), pack_circuits(circuits))
         return _number(token)
 
     def state(self, job: str) -> JobState:
-        """Queued while the file is young, then done.
+        """Return `QUEUED` while the file is recent, then `DONE`; `CANCELLED` after `cancel`.
 
         Raises:
-            RefusedError: If there is no such file.
+            RefusedError: The job has no file.
         """
         if _file(f"{job}.cancelled").exists():
             return JobState.CANCELLED
@@ -74,11 +73,11 @@ class RehearsalDevice(RemoteDevice):
         }
 
     def find(self, token: str) -> str | None:
-        """The job's number, if there is a file."""
+        """Return the job's id if its file exists."""
         return _number(token) if _file(_number(token)).exists() else None
 
     def cancel(self, job: str) -> None:
-        """Mark a job that is still queued."""
+        """Cancel a job that is still queued."""
         if self.state(job) is JobState.QUEUED:
             write_bytes(_file(f"{job}.cancelled"), b"")
 
@@ -92,4 +91,4 @@ def _file(name: str) -> Path:
 
 
 ENTRIES = (Entry("rehearsal:DEVICE", "a device of this machine as if it were a provider's: jobs, a queue, ids"),)
-"""Its line of `qweft devices`."""
+"""The device's row in `qweft devices`."""

@@ -1,4 +1,4 @@
-"""The exact circuit, and the same with a finite number of shots."""
+"""Noiseless simulators: exact probabilities, and sampled shots."""
 
 import numpy as np
 import torch
@@ -9,11 +9,11 @@ from qweft.devices.device import Device, DeviceError, DeviceSettings
 from qweft.devices.outcomes import Frequencies, sample
 
 AMPLITUDES_AT_A_TIME = 2**22
-"""64 MB in complex128."""
+"""Amplitudes per batch: 64 MiB in complex128."""
 
 
 def probabilities(circuits: BoundCircuits) -> np.ndarray:
-    """|amplitude|^2 of every outcome in float64, (circuits, 2^n)."""
+    """Return |amplitude|^2 of every outcome in float64, shape (circuits, 2^n)."""
     template = circuits.template()
     at_a_time = max(1, AMPLITUDES_AT_A_TIME >> circuits.qubits)
     none = torch.zeros(0, dtype=torch.float64)
@@ -25,7 +25,7 @@ def probabilities(circuits: BoundCircuits) -> np.ndarray:
 
 
 class ExactDevice(Device):
-    """Probabilities from the state vector: no shots, no noise."""
+    """Exact probabilities from the state vector, without shots or noise."""
 
     keeps_results = False
 
@@ -33,21 +33,21 @@ class ExactDevice(Device):
         super().__init__(name)
 
     def check(self, shots: int | None) -> None:
-        """It takes no shots.
+        """Check that no shots are given.
 
         Raises:
-            DeviceError: If a number of shots is given.
+            DeviceError: A number of shots is given.
         """
         if shots is not None:
             raise DeviceError(f"device {self.name} has no shots, got {shots}; use device shots, or leave them out")
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """The probabilities."""
+        """Return the exact probabilities."""
         return Frequencies(probabilities(circuits), None)
 
 
 class ShotsDevice(Device):
-    """Outcomes drawn from the exact probabilities: the noise of counting, and no other."""
+    """Outcomes sampled from the exact probabilities: shot noise only."""
 
     keeps_results = False
 
@@ -56,14 +56,14 @@ class ShotsDevice(Device):
         self._seed = settings.seed
 
     def identity(self) -> str:
-        """Its seed."""
+        """Return name and seed."""
         return f"{self.name} seed {self._seed}"
 
     def check(self, shots: int | None) -> None:
-        """It needs shots.
+        """Check that a number of shots is given.
 
         Raises:
-            DeviceError: If there are none.
+            DeviceError: Shots are `None` or below 1.
         """
         if shots is None or shots < 1:
             raise DeviceError(
@@ -71,7 +71,7 @@ class ShotsDevice(Device):
             )
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Frequencies of so many shots; the same for the same circuit, shots and seed."""
+        """Return sampled frequencies. Equal circuits, shots and seed give equal frequencies."""
         self.check(shots)
         assert shots is not None
         return Frequencies(sample(probabilities(circuits), shots, circuits.keys(), self._seed), shots)

@@ -1,4 +1,4 @@
-"""Error mitigation by name: readout errors inverted, noise extrapolated to zero."""
+"""Error mitigation by name: readout mitigation and zero-noise extrapolation."""
 
 from typing import get_args
 
@@ -11,15 +11,15 @@ from qweft.devices.mitigation.zero_noise import ZeroNoise
 def make_mitigation(
     readout: str | None = None, zne: tuple[int, ...] | None = None, extrapolation: str = "richardson"
 ) -> AsMeasured | ReadoutMitigation | ZeroNoise:
-    """What is to be done about errors; readout comes first, then zero-noise extrapolation.
+    """Create a mitigation. Readout errors are corrected first, then the noise is extrapolated to zero.
 
     Args:
-        readout: "inverse" or "m3"; none leaves errors in reading out in.
-        zne: Factors of folding, such as (1, 3, 5); none leaves the noise of gates in.
+        readout: "inverse" or "m3". `None` leaves readout errors uncorrected.
+        zne: Folding factors for zero-noise extrapolation, such as (1, 3, 5). `None` leaves gate noise uncorrected.
         extrapolation: "richardson", "linear", "quadratic" or "exponential".
 
     Raises:
-        DeviceError: If there is no such part, or the package it needs is not installed.
+        DeviceError: An argument is invalid, or a required package is not installed.
     """
     if readout is not None and readout not in get_args(Method):
         raise DeviceError(f"there is no readout mitigation {readout}; there are {' and '.join(get_args(Method))}")

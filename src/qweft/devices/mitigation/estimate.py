@@ -1,4 +1,4 @@
-"""Expectation values with their standard errors, as one mitigation hands them to the next."""
+"""Expectation values with standard errors, and the protocol of a mitigation."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,12 +11,12 @@ from qweft.devices.device import Runner
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Expectation values of Z, and how far chance may have moved them.
+    """Expectation values of Z with their standard errors.
 
     Args:
         values: (circuits, n).
-        standard_errors: (circuits, n), from the shots alone, to first order; zero without shots. What a mitigation
-            leaves of the device's errors is not in them.
+        standard_errors: (circuits, n), from shot noise alone, to first order; zero without shots. They exclude device
+            errors that the mitigation leaves.
     """
 
     values: np.ndarray
@@ -24,18 +24,18 @@ class Estimate:
 
 
 class Mitigation(Protocol):
-    """A way from circuits to expectation values, which may run other circuits too and compute on what was measured."""
+    """Estimates expectation values of circuits. It may run further circuits and process the results."""
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
-        """Run what it needs, and compute."""
+        """Run all required circuits and compute the expectation values."""
         ...
 
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
-        """All that it will ask a runner for, so that it can be counted before."""
+        """Return all circuits that `estimate` will run, so that they can be counted beforehand."""
         ...
 
     def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """(circuits, n): the values alone."""
+        """Return the values alone, shape (circuits, n)."""
         ...
 
 
@@ -43,14 +43,14 @@ class AsMeasured:
     """No mitigation."""
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
-        """What was measured."""
+        """Return the values as measured."""
         frequencies = runner.run(circuits, shots)
         return Estimate(frequencies.expectations(), frequencies.standard_errors())
 
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
-        """The circuits."""
+        """Return the circuits themselves."""
         return [circuits]
 
     def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """(circuits, n)."""
+        """Return the values as measured, shape (circuits, n)."""
         return self.estimate(runner, circuits, shots).values

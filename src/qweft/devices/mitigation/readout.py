@@ -1,4 +1,4 @@
-"""Errors in reading out, measured on |0...0> and |1...1> and taken back."""
+"""Readout errors, calibrated on |0...0> and |1...1> and corrected."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from qweft.devices.outcomes import Frequencies, on_each_qubit
 
 Method = Literal["inverse", "m3"]
 LEAST = 0.05
-"""A qubit whose p(0|0) + p(1|1) - 1 is smaller tells too little of its state."""
+"""Minimum of p(0|0) + p(1|1) - 1. Below it a qubit's outcome says too little about its state."""
 
 
 class ReadoutMitigation:
-    """Takes back errors in reading out that are independent by qubit.
+    """Corrects readout errors that are independent between qubits.
 
-    Two more circuits tell p(a|b) of each qubit. They run through the same runner as the others, which keeps what it has
-    measured for a chip and its calibration, so that they cost something once.
+    Two calibration circuits measure p(a|b) of each qubit. They go through the same runner as the other circuits. An
+    `Executor` stores their results per chip and calibration, so they are paid for once.
 
-    Preparing |1> takes one gate of a qubit, whose error is counted as an error in reading out.
+    Preparing |1> takes one gate per qubit, so its error counts as readout error.
 
     Args:
-        method: "inverse" multiplies by the inverse of each qubit's matrix; "m3" is mthree's solution among the outcomes
-            that came, which needs shots and takes a hundred times as long (1 ms a circuit of 4 qubits, 5 ms of 8): for
-            many qubits on a chip.
+        method: "inverse" multiplies by the inverse of each qubit's matrix. "m3" is mthree's solution on the observed
+            outcomes, meant for many qubits on a chip. It needs shots and takes 100 times as long: 1 ms for a circuit of
+            4 qubits, 5 ms for 8.
     """
 
     def __init__(self, method: Method = "inverse") -> None:
@@ -37,18 +37,18 @@ class ReadoutMitigation:
             require("mthree", "mitigation", "readout mitigation m3")
 
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
-        """The two circuits that calibrate, and the circuits; nothing where there are none."""
+        """Return the two calibration circuits and the circuits; empty without circuits."""
         return [calibration_circuits(circuits), circuits] if len(circuits) else []
 
     def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """(circuits, n)."""
+        """Return the corrected values, shape (circuits, n)."""
         return self.estimate(runner, circuits, shots).values
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
-        """Values z = (z' - a) / b for each qubit, b = 1 - p(1|0) - p(0|1) and a = p(0|1) - p(1|0).
+        """Return z = (z' - a) / b for each qubit, with b = 1 - p(1|0) - p(0|1) and a = p(0|1) - p(1|0).
 
         Raises:
-            DeviceError: If a qubit's outcomes tell too little, or m3 is asked for without shots.
+            DeviceError: A qubit's outcomes say too little about its state, or m3 is used without shots.
         """
         if self._method == "m3" and shots is None:
             raise DeviceError("readout mitigation m3 works on counts; give a number of shots, or use inverse")
@@ -62,7 +62,10 @@ class ReadoutMitigation:
 
 
 def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
-    """|0...0> and |1...1>, by RY(0) and RY(pi) on each qubit, on the chip's qubits that the circuits end on."""
+    """Return the circuits that prepare |0...0> and |1...1>, by RY(0) and RY(pi) on each qubit.
+
+    They are placed on the physical qubits where the given circuits end.
+    """
     qubits = circuits.qubits
     gates = tuple(("ry", (qubit,)) for qubit in range(qubits))
     angles = np.array([[0.0], [math.pi]]) * np.ones(qubits)
@@ -70,10 +73,13 @@ def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
 
 
 def confusion_matrices(calibration: Frequencies) -> np.ndarray:
-    """(n, 2, 2): p(a|b) in row b and column a of each qubit, from what came of |0...0> and |1...1>.
+    """Return p(a|b) of each qubit in row b and column a, shape (n, 2, 2).
+
+    Args:
+        calibration: Frequencies of `calibration_circuits`.
 
     Raises:
-        DeviceError: If both give nearly the same.
+        DeviceError: A qubit gives nearly the same outcomes for both states.
     """
     zero, one = calibration.expectations()
     up, down = (1 - zero) / 2, (1 + one) / 2
@@ -94,13 +100,13 @@ def _inverse(frequencies: Frequencies, matrices: np.ndarray) -> np.ndarray:
 def _m3(frequencies: Frequencies, matrices: np.ndarray) -> np.ndarray:
     mthree = require("mthree", "mitigation", "readout mitigation m3")
     mitigator = mthree.M3Mitigation(None)
-    mitigator.cals_from_matrices([matrix.T for matrix in matrices])  # mthree has a column for each true outcome
+    mitigator.cals_from_matrices([matrix.T for matrix in matrices])  # mthree has one column per true outcome
     n, shots = frequencies.qubits, frequencies.shots
     assert shots is not None
     rows = np.zeros_like(frequencies.values)
     for place, row in enumerate(frequencies.values):
         outcomes = np.flatnonzero(row)
-        # mthree's first qubit is the last letter
+        # in mthree's bit strings qubit 0 is the last character
         counts = {format(outcome, f"0{n}b")[::-1]: round(row[outcome] * shots) for outcome in outcomes}
         for bits, value in mitigator.apply_correction(counts, range(n)).items():
             rows[place, int(bits[::-1], 2)] = value
@@ -108,9 +114,13 @@ def _m3(frequencies: Frequencies, matrices: np.ndarray) -> np.ndarray:
 
 
 def _standard_errors(values: np.ndarray, frequencies: Frequencies, matrices: np.ndarray) -> np.ndarray:
-    """Of z = (z' - a) / b, with u = p(1|0) and d = p(0|1) measured by as many shots as z'.
+    """Return the standard errors of z = (z' - a) / b.
 
-    var z = [var z' + (1 + z)^2 var u + (1 - z)^2 var d] / b^2: shots for the same error grow by 1 / b^2 and more.
+    u = p(1|0) and d = p(0|1) are measured with as many shots as z':
+
+        var z = [var z' + (1 + z)^2 var u + (1 - z)^2 var d] / b^2
+
+    For the same standard error, the shots grow by at least 1 / b^2.
     """
     if frequencies.shots is None:
         return np.zeros_like(values)

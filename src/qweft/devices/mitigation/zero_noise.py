@@ -1,4 +1,4 @@
-"""Zero-noise extrapolation: gates folded, values extrapolated."""
+"""Zero-noise extrapolation: fold gates, then extrapolate the values."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from qweft.devices.mitigation.estimate import Estimate, Mitigation
 
 
 def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
-    """U (U^dagger U)^k with factor = 1 + 2 k: the same unitary, with so many times the gates.
+    """Return U (U^dagger U)^k with factor = 1 + 2 k: the same unitary with `factor` times as many gates.
 
-    The inverse of RY(t) and CRZ(t) is the gate with -t. Barriers stand between the parts, or a compiler would take them
-    out.
+    The inverse of a gate with angle t is the same gate with angle -t. Barriers separate the parts, because a compiler
+    would cancel them.
 
     Args:
-        circuits: U.
+        circuits: The circuits U.
         factor: Odd, at least 1.
     """
     count = len(circuits.gates)
@@ -38,23 +38,22 @@ def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
 
 
 def _barriers(circuits: BoundCircuits, part: int) -> list[int]:
-    """Where the circuits' own barriers come to stand in a part; every other one runs backwards."""
+    """Return where the circuits' own barriers go in a part. Every second part runs backwards."""
     count = len(circuits.gates)
     return [part * count + (count - place if part % 2 else place) for place in circuits.barriers]
 
 
 ORDERS = {"linear": 1, "quadratic": 2}
 EXTRAPOLATIONS = ("richardson", *ORDERS, "exponential")
-"""Richardson: the polynomial through all points. Linear, quadratic: least squares. Exponential: to zero, a line through
-the logarithms."""
+"""richardson interpolates all points; linear, quadratic: least squares; exponential: log-linear decay to zero."""
 SMALL = 1e-6
 
 
 def check_extrapolation(name: str, factors: Sequence[int]) -> None:
-    """See that there is one of that name, and enough factors for it.
+    """Check the extrapolation's name and that it has enough factors.
 
     Raises:
-        DeviceError: If not, or PennyLane is missing.
+        DeviceError: The name is unknown, there are too few factors, or PennyLane is not installed.
     """
     if name not in EXTRAPOLATIONS:
         raise DeviceError(f"there is no extrapolation {name}; there are {', '.join(EXTRAPOLATIONS)}")
@@ -67,15 +66,15 @@ def check_extrapolation(name: str, factors: Sequence[int]) -> None:
 
 
 def extrapolate(name: str, factors: Sequence[int], measured: Sequence[Estimate]) -> Estimate:
-    """The values at factor zero.
+    """Extrapolate the values to factor zero.
 
-    All but the exponential one are linear, z = sum over k of w_k z_k, and var z = sum of w_k^2 var z_k. The
-    exponential one has these weights to first order, by differences.
+    All extrapolations except the exponential one are linear: z = sum over k of w_k z_k, and var z = sum of w_k^2 var
+    z_k. For the exponential one, the weights are first-order finite differences.
 
     Args:
         name: One of `EXTRAPOLATIONS`.
-        factors: Strengths of the noise.
-        measured: Of each factor, (circuits, n).
+        factors: Noise factors.
+        measured: The estimate for each factor, (circuits, n).
     """
     values = np.stack([one.values for one in measured])
     errors = np.stack([one.standard_errors for one in measured])
@@ -95,7 +94,11 @@ def _linear_function(name: str) -> Callable[[np.ndarray, np.ndarray], Any]:
 
 
 def _exponential(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(many,) values at zero and (factors, many) derivatives; a value whose sign changes has no fit."""
+    """Return (values,) extrapolations to zero and (factors, values) derivatives.
+
+    PennyLane takes the sign from the slope and replaces points of the other sign by 1e-6. So a value that changes sign
+    has no meaningful fit, and one whose magnitude grows with the noise gives about zero.
+    """
     function = require("pennylane", "mitigation", "zero-noise extrapolation").noise.exponential_extrapolate
     found = np.array([float(function(points, column)) for column in values.T])
     weights = np.empty_like(values)
@@ -106,15 +109,16 @@ def _exponential(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np
 
 
 class ZeroNoise:
-    """Every circuit is measured folded by each factor.
+    """Measures every circuit folded by each factor and extrapolates to zero noise.
 
     Args:
-        factors: Odd numbers of at least 1, each once; a circuit has so many times its gates.
+        factors: Distinct odd numbers of at least 1. A factor multiplies the number of gates.
         extrapolation: One of `EXTRAPOLATIONS`.
-        inner: What is done to each measurement first.
+        inner: Mitigation of each measurement before the extrapolation.
 
     Raises:
-        DeviceError: If the factors are none, or the extrapolation is none or needs more factors.
+        DeviceError: The factors are invalid, the extrapolation is unknown or needs more factors, or PennyLane is not
+            installed.
     """
 
     def __init__(self, factors: Sequence[int], extrapolation: str, inner: Mitigation) -> None:
@@ -129,14 +133,14 @@ class ZeroNoise:
         self._inner = inner
 
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
-        """What each factor needs."""
+        """Return all circuits that the inner mitigation runs, for every factor."""
         return [run for factor in self._factors for run in self._inner.runs(folded(circuits, factor))]
 
     def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
-        """(circuits, n); not confined to -1 to 1."""
+        """Return the extrapolated values, shape (circuits, n). They may leave the range -1 to 1."""
         return self.estimate(runner, circuits, shots).values
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
-        """The extrapolated values, each factor measured by itself."""
+        """Measure each factor and return the extrapolated values."""
         measured = [self._inner.estimate(runner, folded(circuits, factor), shots) for factor in self._factors]
         return extrapolate(self._extrapolation, self._factors, measured)

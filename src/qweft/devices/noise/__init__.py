@@ -1,4 +1,4 @@
-"""Noise models, and the circuit under them."""
+"""Noise models and simulation with them."""
 
 from qweft.devices.noise.model import NoiseModel, noise_model
 

@@ -1,4 +1,4 @@
-"""The circuit under a noise model, exactly or with shots."""
+"""The `noisy` device: circuits under a noise model, exactly or with shots."""
 
 import numpy as np
 import torch
@@ -12,15 +12,15 @@ from qweft.devices.outcomes import Frequencies, sample
 
 
 class NoisyDevice(Device):
-    """Native gates with errors after each, and errors in reading out; exact probabilities, or outcomes drawn from them.
+    """Runs native gates with an error after each, and readout errors.
 
     Args:
         name: "noisy".
-        target: Has no meaning here.
-        settings: `noise` (the paper's where none is named), `noise_scale`, and `seed` of the shots.
+        target: Unused.
+        settings: `noise` (default: the paper's), `noise_scale`, and `seed` of the shots.
 
     Raises:
-        DeviceError: If there is no such noise model, or it cannot be scaled so far.
+        DeviceError: The noise model is unknown or cannot be scaled that far.
     """
 
     keeps_results = False
@@ -32,23 +32,23 @@ class NoisyDevice(Device):
         self._seed = settings.seed
 
     def identity(self) -> str:
-        """The noise model's numbers, and the seed."""
+        """Return name, the noise model's numbers and seed."""
         return f"{self.name} {self.model.identity()} seed {self._seed}"
 
     def check(self, shots: int | None) -> None:
-        """Shots are optional.
+        """Check the number of shots, which is optional.
 
         Raises:
-            DeviceError: If a number below 1 is given.
+            DeviceError: Shots are below 1.
         """
         if shots is not None and shots < 1:
             raise DeviceError(f"device {self.name} takes a number of shots of at least 1, or none, got {shots}")
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """The probabilities, or frequencies of so many shots.
+        """Return exact probabilities, or sampled frequencies.
 
         Raises:
-            RefusedError: If there are too many qubits.
+            RefusedError: The circuits have too many qubits.
         """
         self.check(shots)
         found = probabilities(circuits, self.model)
@@ -59,7 +59,7 @@ class NoisyDevice(Device):
 
 @torch.no_grad()
 def probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
-    """The probability of every reported outcome in float64, (circuits, 2^n)."""
+    """Return the probability of every reported outcome in float64, shape (circuits, 2^n)."""
     angles = torch.from_numpy(np.ascontiguousarray(circuits.angles.T))
     shared = (angles == angles[:, :1]).all(1) if len(circuits) else [True] * len(angles)
     columns = [angle[0] if same and len(circuits) else angle for angle, same in zip(angles, shared, strict=True)]

@@ -1,4 +1,4 @@
-"""Noise models: gate and readout errors, as numbers or by name."""
+"""Noise models: gate and readout errors, given by numbers or by name."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,27 +14,27 @@ Channel = Literal["each", "pair"]
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """Depolarizing errors after every native gate, and errors in reading out, the same on all qubits.
+    """Depolarizing errors after every native gate, and readout errors, the same on all qubits.
 
-    With D_p(rho) = (1 - p) rho + p I/2 on one qubit, which multiplies the expectation of X, Y and Z by 1 - p:
+    With D_p(rho) = (1 - p) rho + p I/2 on one qubit, which multiplies the expectations of X, Y and Z by 1 - p:
 
     - after a one-qubit gate: D_p on its qubit, p = `one_qubit`
-    - after a CZ, channel "each": D_p on either qubit by itself, p = `two_qubit`
-    - after a CZ, channel "pair": (1 - p) rho + p I/4 on both, which multiplies every Pauli product but I I by 1 - p
-    - reading out: outcome b of a qubit is reported as a with probability p(a|b)
+    - after a CZ, channel "each": D_p on each of the two qubits, p = `two_qubit`
+    - after a CZ, channel "pair": (1 - p) rho + p I/4 on both, which multiplies every Pauli product except I I by 1 - p
+    - readout: outcome b of a qubit is reported as a with probability p(a|b)
 
-    In terms of random Paulis D_p is X, Y or Z with probability p/4 each, so a gate fails with probability 3p/4.
+    D_p applies X, Y or Z with probability p/4 each, so a one-qubit gate fails with probability 3p/4.
 
     Args:
-        name: What it is called.
-        source: Where its numbers are from, one sentence.
+        name: Name of the model.
+        source: Origin of the numbers, one sentence.
         one_qubit: p of one-qubit gates.
         two_qubit: p of CZ.
-        readout: ((p(0|0), p(1|0)), (p(0|1), p(1|1))): a row for each true outcome, which sums to one.
+        readout: ((p(0|0), p(1|0)), (p(0|1), p(1|1))), one row per true outcome; each row sums to 1.
         channel: "each" or "pair".
 
     Raises:
-        DeviceError: If a number is no probability, or a row of `readout` does not sum to one.
+        DeviceError: A number is not a probability, a row of `readout` does not sum to 1, or the channel is unknown.
     """
 
     name: str
@@ -62,13 +62,13 @@ class NoiseModel:
             )
 
     def scaled(self, factor: float) -> "NoiseModel":
-        """Every probability of error times the factor; 0 is no noise.
+        """Return the model with every error probability multiplied by the factor; 0 removes all noise.
 
         Args:
             factor: At least 0.
 
         Raises:
-            DeviceError: If a probability leaves what is possible.
+            DeviceError: The factor is negative or not finite, or a probability exceeds 1.
         """
         if not 0 <= factor < math.inf:
             raise DeviceError(f"noise {self.name} cannot be scaled by {factor:g}; give a number of at least 0")
@@ -90,11 +90,11 @@ class NoiseModel:
         )
 
     def identity(self) -> str:
-        """All that results depend on; two models of equal numbers are the same whatever they are called."""
+        """Return all numbers that results depend on. Models with equal numbers are equal, whatever their names."""
         return f"one_qubit {self.one_qubit!r} two_qubit {self.two_qubit!r} {self.channel} readout {self.readout!r}"
 
     def read_out(self) -> tuple[float, float]:
-        """(a, b) of z' = a + b z, what reading out makes of a qubit's expectation of Z.
+        """Return (a, b) of z' = a + b z, the reported expectation of Z for a true one z.
 
         b = 1 - p(1|0) - p(0|1) and a = p(0|1) - p(1|0).
         """
@@ -117,13 +117,13 @@ OPTIONAL = {"channel", "source"}
 
 
 def noise_model(name: str | None) -> NoiseModel:
-    """The model of that name, or of a YAML file at that path; the paper's where none is named.
+    """Return the noise model with this name or in the YAML file at this path. `None` means the paper's.
 
-    A file holds the fields of `NoiseModel` but for its name, which is the file's; `channel` and `source` may be left
-    out.
+    A file contains the fields of `NoiseModel` except the name, which is the file's stem. `channel` and `source` are
+    optional.
 
     Raises:
-        DeviceError: If there is neither, or the file holds something else.
+        DeviceError: There is no such model or file, or the file is not a valid noise model.
     """
     if name is None:
         return PAPER

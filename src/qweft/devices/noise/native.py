@@ -1,12 +1,12 @@
-"""Our gates in those of a chip: any one-qubit gate (U3), and CZ.
+"""Compilation of our gates to native gates: any one-qubit gate (U3), and CZ.
 
-A controlled phase is two CZ gates with rotations of the target around them, for every angle t (first factor last):
+A controlled rotation takes two CZ gates and rotations of the target, for every angle t (the rightmost acts first):
 
     CRZ(t) = RZ(t/2) RY(pi/2) . CZ . RX(t/2) . CZ . RY(-pi/2)
 
-because RY(pi/2) CZ RY(-pi/2) is CNOT, and CRZ(t) = RZ(t/2) CNOT RZ(-t/2) CNOT. Rotations of a qubit that follow each
-other are one U3. What comes out depends on gates and wires alone, never on angles: no gate is left out because an angle
-happens to be zero. Any two qubits can be neighbours.
+because RY(pi/2) CZ RY(-pi/2) is CNOT, and CRZ(t) = RZ(t/2) CNOT RZ(-t/2) CNOT. Consecutive rotations of a qubit form
+one U3. The result depends only on gates and wires, never on angles: no gate is dropped because an angle is zero. Any
+two qubits can be coupled.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Turn:
     Args:
         axis: "x", "y" or "z".
         constant: In radians.
-        terms: (number of the gate whose angle it is, factor).
+        terms: (index of the gate that has the angle, factor).
     """
 
     axis: Literal["x", "y", "z"]
@@ -34,17 +34,17 @@ class Turn:
     terms: tuple[tuple[int, float], ...] = ()
 
     def after(self, other: "Turn") -> "Turn":
-        """Both in one, where they share an axis."""
+        """Return the rotation that applies `other` first, then this one. Both must have the same axis."""
         return Turn(self.axis, self.constant + other.constant, other.terms + self.terms)
 
 
 @dataclass(frozen=True)
 class NativeGate:
-    """A gate of the chip.
+    """A native gate.
 
     Args:
         wires: One for a U3, two for a CZ.
-        turns: Of a U3, in the order in which they act.
+        turns: Rotations of a U3, in the order of execution.
     """
 
     wires: tuple[int, ...]
@@ -53,7 +53,7 @@ class NativeGate:
 
 @dataclass
 class _Waiting:
-    """The rotations of each qubit that no native gate holds yet."""
+    """Collects each qubit's rotations until a CZ or barrier turns them into a native gate."""
 
     turns: dict[int, list[Turn]] = field(default_factory=dict)
     gates: list[NativeGate] = field(default_factory=list)
@@ -76,11 +76,11 @@ class _Waiting:
 
 @lru_cache(maxsize=256)
 def native_gates(gates: Gates, barriers: tuple[int, ...] = ()) -> tuple[NativeGate, ...]:
-    """The native gates of a circuit, in the order in which they act.
+    """Return a circuit's native gates in the order of execution.
 
     Args:
         gates: As in `BoundCircuits.gates`.
-        barriers: As in `BoundCircuits.barriers`: rotations before and after one are not merged.
+        barriers: As in `BoundCircuits.barriers`. Rotations before and after a barrier are not merged.
     """
     waiting = _Waiting()
     for place, (name, wires) in enumerate(gates):
@@ -98,7 +98,7 @@ def native_gates(gates: Gates, barriers: tuple[int, ...] = ()) -> tuple[NativeGa
 
 
 def native_counts(gates: Gates, barriers: tuple[int, ...] = ()) -> dict[str, int]:
-    """How many U3 and how many CZ gates the circuit takes."""
+    """Return the numbers of U3 and CZ gates."""
     found = native_gates(gates, barriers)
     two = sum(len(gate.wires) == 2 for gate in found)
     return {"u3": len(found) - two, "cz": two}

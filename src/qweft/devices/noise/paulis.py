@@ -1,4 +1,4 @@
-"""The exact noisy simulator, in the Pauli basis, and expectation values from it."""
+"""Exact noisy simulation in the Pauli basis, with expectation values and probabilities."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -13,38 +13,38 @@ from qweft.devices.noise.model import Channel, NoiseModel
 from qweft.devices.noise.native import NativeGate, Turn, native_gates
 
 MOST_QUBITS = 10
-"""4^10 numbers of float64 are 8 MiB; a few such vectors are needed at a time, and 12 MiB of tables for each pair."""
+"""A state of 4^10 float64 numbers has 8 MiB. A few are needed at a time, plus 12 MiB of tables per CZ pair."""
 NUMBERS_AT_A_TIME = 2**17
-"""Entries of the states that are worked on at a time: 1 MiB in float64, so that a block stays in cache."""
+"""State entries per block: 1 MiB in float64, so that a block stays in cache."""
 ENTRIES_A_GATE = 20
-"""A gate takes as long as a product with a matrix takes for so many entries of a row."""
+"""Cost of one gate, as entries per row in a matrix product of equal duration."""
 
 PLANES = {"x": (2, 3), "y": (3, 1), "z": (1, 2)}
-"""A rotation by t about an axis: a' = cos(t) a - sin(t) b, b' = sin(t) a + cos(t) b, with (I, X, Y, Z) numbered."""
+"""Rotation by t about an axis: a' = cos(t) a - sin(t) b, b' = sin(t) a + cos(t) b, with I, X, Y, Z numbered 0 to 3."""
 
 Angles = Sequence[torch.Tensor]
-"""One for each gate of the circuit: () where all tokens share it, else (tokens,)."""
+"""One tensor per gate: shape () if all tokens share the angle, else (tokens,)."""
 Read = Callable[[torch.Tensor], torch.Tensor]
 
 
 def simulate(
     qubits: int, gates: Sequence[NativeGate], angles: Angles, tokens: int, model: NoiseModel, read: Read
 ) -> torch.Tensor:
-    """The noisy circuit for every token, block by block; what blocks need is computed again in a backward pass.
+    """Simulate the noisy circuit for every token, block by block. A backward pass recomputes each block.
 
     Args:
-        qubits: n.
+        qubits: Number of qubits n.
         gates: From `native_gates`.
         angles: In radians, float32 or float64.
-        tokens: How many.
-        model: The errors after each gate.
-        read: From states (4^n, some tokens) to what is wanted of them, (rows, some tokens).
+        tokens: Number of tokens.
+        model: Errors after each gate.
+        read: Maps states, (4^n, tokens of a block), to results, (rows, tokens of a block).
 
     Returns:
         (rows, tokens).
 
     Raises:
-        RefusedError: If there are too many qubits.
+        RefusedError: The circuit has too many qubits.
     """
     if qubits > MOST_QUBITS:
         raise RefusedError(
@@ -67,7 +67,7 @@ def simulate(
 
 
 def _computed_again(function: Callable[..., torch.Tensor], *arguments: object) -> torch.Tensor:
-    """The function's value, without its intermediates: a backward pass runs it again."""
+    """Return the function's value without saving intermediates; a backward pass recomputes them."""
     if not torch.is_grad_enabled():
         return function(*arguments)
     return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
@@ -76,9 +76,12 @@ def _computed_again(function: Callable[..., torch.Tensor], *arguments: object) -
 def _parts(
     qubits: int, gates: Sequence[NativeGate], angles: Angles, tokens: int, model: NoiseModel
 ) -> list[torch.Tensor | list[NativeGate]]:
-    """The gates, those in a row that are the same for all tokens as one matrix where that is less work."""
-    runs: list[list[NativeGate]] = [[]]  # in turn one that is the same for all tokens, and one that is not
-    latest = [0] * qubits  # the run of each wire's last gate
+    """Group the gates into runs that all tokens share and runs that depend on the token.
+
+    A shared run becomes one matrix if that is cheaper.
+    """
+    runs: list[list[NativeGate]] = [[]]  # even indices: shared by all tokens; odd: not
+    latest = [0] * qubits  # index of the run with each wire's last gate
     for gate in gates:
         place = max(latest[wire] for wire in gate.wires)
         own = any(angles[number].dim() for turn in gate.turns for number, _ in turn.terms)
@@ -99,7 +102,7 @@ def _parts(
 
 
 def _start(qubits: int, tokens: int, like: torch.Tensor) -> torch.Tensor:
-    """|0...0>, (4^n, tokens)."""
+    """Return |0...0> for every token, shape (4^n, tokens)."""
     state = torch.ones(1, dtype=like.dtype, device=like.device)
     zero = torch.tensor([1, 0, 0, 1], dtype=like.dtype, device=like.device)
     for _ in range(qubits):
@@ -119,7 +122,7 @@ def _evolve(state: torch.Tensor, gates: Sequence[NativeGate], angles: Angles, mo
 
 
 def _turned(state: torch.Tensor, wire: int, turns: Sequence[Turn], angles: Angles, kept: float) -> torch.Tensor:
-    """Rotations of one wire, and its X, Y and Z times `kept`."""
+    """Apply rotations of one wire, then multiply its X, Y and Z by `kept`."""
     shape = (4**wire, 4, state.shape[0] // 4 ** (wire + 1), state.shape[1])
     rows = list(state.reshape(shape).unbind(1))
     for turn in turns:
@@ -136,10 +139,10 @@ def _turned(state: torch.Tensor, wire: int, turns: Sequence[Turn], angles: Angle
 
 @lru_cache(maxsize=256)
 def _controlled(size: int, wires: tuple[int, ...], error: float, channel: Channel) -> tuple[torch.Tensor, torch.Tensor]:
-    """A CZ with its noise: which entry comes where, (4^n,), and times what.
+    """Return a noisy CZ as source indices and factors, (4^n,) each.
 
-    CZ P CZ: a factor X or Y on one wire puts a Z beside the factor of the other (I and Z, X and Y change places); X Y
-    and Y X change sign.
+    CZ P CZ: an X or Y on one wire multiplies the other wire's factor by Z (I and Z swap, X and Y swap). X Y and Y X
+    change sign.
     """
     index = torch.arange(size)
     qubits = (size.bit_length() - 1) // 2
@@ -156,17 +159,17 @@ def _controlled(size: int, wires: tuple[int, ...], error: float, channel: Channe
 
 
 def read_expectations(qubits: int, model: NoiseModel) -> Read:
-    """(n, tokens): the expectations of Z that reading out reports, a + b z_i."""
+    """Return a reader that maps states to the reported expectations a + b z_i, shape (n, tokens)."""
     rows = [3 * 4 ** (qubits - 1 - wire) for wire in range(qubits)]
     shift, factor = model.read_out()
     return lambda state: shift + factor * state[rows]
 
 
 def read_probabilities(qubits: int, model: NoiseModel) -> Read:
-    """(2^n, tokens): the probabilities of the reported outcomes.
+    """Return a reader that maps states to the probabilities of reported outcomes, shape (2^n, tokens).
 
-    p(b) = 2^-n sum over s in {I, Z}^n of the product over qubits of +-1, which reading out changes on every qubit by
-    itself: p(0) = (1 + a)/2 <I> + b/2 <Z>, p(1) = (1 - a)/2 <I> - b/2 <Z>.
+    p(b) = 2^-n sum over s in {I, Z}^n of <s>, with a sign of -1 for each Z on a qubit where b is 1. Readout changes
+    each qubit on its own: p(0) = (1 + a)/2 <I> + b/2 <Z>, p(1) = (1 - a)/2 <I> - b/2 <Z>.
     """
     shift, factor = model.read_out()
 
@@ -185,19 +188,19 @@ def read_probabilities(qubits: int, model: NoiseModel) -> Read:
 def noisy_expectations(
     circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor, model: NoiseModel
 ) -> torch.Tensor:
-    """What `expectation_values` gives, under the noise model and with its errors of reading out; without shots.
+    """Compute `expectation_values` under the noise model, including readout errors, without shots.
 
     Args:
         circuit: The circuit.
         inputs: (..., circuit.inputs), in radians.
         parameters: (circuit.parameters,), in radians.
-        model: The noise.
+        model: The noise model.
 
     Returns:
-        (..., n), computed in float32 or better; differentiable in inputs and parameters.
+        (..., n), computed in float32 or better; differentiable in `inputs` and `parameters`.
 
     Raises:
-        RefusedError: If there are too many qubits.
+        RefusedError: The circuit has too many qubits.
     """
     with exact_products(inputs.device):
         dtype = circuit_dtype(inputs, parameters)
