@@ -1,4 +1,4 @@
-"""Circuits on devices that cost money: what was measured is kept, and no circuit is sent twice."""
+"""Run circuits on paid devices: results are stored, and no circuit is sent twice."""
 
 from qweft.devices.jobs.budget import Budget, Caps, Estimate, confirm, estimate, together
 from qweft.devices.jobs.executor import Executor

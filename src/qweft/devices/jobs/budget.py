@@ -1,4 +1,4 @@
-"""What a run may cost: its estimate, the caps on it, and the question before it."""
+"""Cost of a run: estimate, caps, and the user's consent."""
 
 import sys
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What some circuits will take on a device.
+    """Estimated cost of circuits on a device.
 
     Args:
-        device: Its name.
-        takes_jobs: Whether it takes jobs, which outlive this process.
-        circuits: Circuits that are asked for, each different one once.
-        cached: How many of them have results already; none where that is not known beforehand.
-        other_calibrations: How many have results of other calibrations only.
-        shots: Of each circuit, one number after the other; none asks for exact probabilities.
+        device: Name of the device.
+        takes_jobs: Whether the device takes jobs, which outlive this process.
+        circuits: Number of distinct circuits requested.
+        cached: Number of them with stored results. `None` if that is not known beforehand.
+        other_calibrations: Number of circuits with results from other calibrations only.
+        shots: Distinct shots per circuit. `None` requests exact probabilities.
         jobs: Number of jobs.
-        seconds: On the device, without queues; none where nothing is known of its speed.
-        money: None where no price is known.
-        currency: Of the money.
+        seconds: Time on the device, without queues. `None` if its speed is not known.
+        money: In the currency. `None` if no price is known.
+        currency: Currency of the money.
         free: Whether the device is known to cost nothing.
-        source: Where the price was read, and when.
+        source: Where and when the price was read.
     """
 
     device: str
@@ -47,15 +47,15 @@ class Estimate:
 
     @property
     def needs_consent(self) -> bool:
-        """Whether the user is to be asked: something would be sent as a job, or costs money, or may cost some."""
+        """Whether to ask the user: circuits would be sent as jobs, or cost or may cost money."""
         return self.circuits > (self.cached or 0) and (self.takes_jobs or not self.free)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """Return all fields."""
         return asdict(self)
 
     def describe(self) -> "Table":
-        """As a table for a terminal."""
+        """Return a table for a terminal."""
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
@@ -102,16 +102,16 @@ def estimate(
     other_calibrations: int = 0,
     jobs: int | None = None,
 ) -> Estimate:
-    """What so many circuits will take.
+    """Estimate the cost of this many circuits.
 
     Args:
         device: The device.
-        price: What it costs.
-        circuits: Different circuits; an upper bound serves where they are not known yet (tokens times layers).
-        shots: Of each.
-        cached: How many have results already.
-        other_calibrations: How many have results of other calibrations only.
-        jobs: How many jobs it takes, where circuits wait for each other; by default as few as the device allows.
+        price: Price of the device.
+        circuits: Distinct circuits, or an upper bound such as tokens times layers if they are not known yet.
+        shots: Shots of each circuit.
+        cached: Number of circuits with stored results.
+        other_calibrations: Number of circuits with results from other calibrations only.
+        jobs: Number of jobs, if circuits wait for each other. `None` means the fewest that the device allows.
     """
     left = circuits - (cached or 0)
     if jobs is None:
@@ -125,10 +125,10 @@ def estimate(
 
 
 def together(parts: Sequence[Estimate]) -> Estimate:
-    """What some runs of one device take, one after the other.
+    """Sum the estimates of consecutive runs on one device.
 
     Args:
-        parts: At least one; of none of them is known what has results already.
+        parts: At least one estimate; `cached` must be `None` in all of them.
     """
     first = parts[0]
     seconds = [part.seconds for part in parts if part.seconds is not None]
@@ -145,15 +145,15 @@ def together(parts: Sequence[Estimate]) -> Estimate:
 
 @dataclass(frozen=True)
 class Caps:
-    """The most that a run may send; none means no cap.
+    """Limits on what a run may send. `None` means no cap.
 
     Args:
-        circuits: Circuits, whatever their shots; repeats and those of a mitigation count too.
+        circuits: Circuits, whatever their shots. Repeats and the circuits of a mitigation count too.
         money: In the currency of the device's price.
-        seconds: On the device.
+        seconds: Time on the device.
 
     Raises:
-        DeviceError: If one is no number, or below 0.
+        DeviceError: A cap is NaN or negative.
     """
 
     circuits: int | None = None
@@ -162,22 +162,22 @@ class Caps:
 
     def __post_init__(self) -> None:
         for what, cap in vars(self).items():
-            if cap is not None and not cap >= 0:  # nan compares with nothing, and would cap nothing
+            if cap is not None and not cap >= 0:  # every comparison with NaN is false, so NaN would cap nothing
                 raise DeviceError(f"a cap on {what} is a number of at least 0, got {cap:g}; leave it out for no cap")
 
 
 class Budget:
-    """Caps, and what has been spent of them by this process.
+    """Caps, and what this process has spent.
 
-    What an earlier process sent is not counted again: its results are there, or its jobs are waited for.
+    Jobs of earlier processes are not counted again: their results are stored, or the run waits for them.
 
     Args:
-        device: Name of the device, for sentences.
-        price: What it costs.
-        caps: The most that may be sent.
+        device: Name of the device, for messages.
+        price: Price of the device.
+        caps: Limits on what may be sent. `None` means no caps.
 
     Raises:
-        DeviceError: If money or time is capped, and nobody knows what the device takes of it.
+        DeviceError: Money or time is capped, but the device's price or speed is not known.
     """
 
     def __init__(self, device: str, price: Price, caps: Caps | None = None) -> None:
@@ -200,14 +200,14 @@ class Budget:
         """Count a job before it is sent.
 
         Args:
-            circuits: Of the job.
-            shots: Of each circuit.
+            circuits: Number of circuits in the job.
+            shots: Shots of each circuit.
 
         Returns:
-            What it takes.
+            The cost of the job.
 
         Raises:
-            OutOfBudgetError: If that is more than is left; nothing was counted.
+            OutOfBudgetError: The job exceeds the rest of the budget. Nothing was counted.
         """
         charge = self.price.charge(1, circuits, shots)
         for what, spent, more, cap in (
@@ -215,7 +215,7 @@ class Budget:
             (charge.currency or "money", self.money, charge.money or 0.0, self.caps.money),
             ("seconds", self.seconds, charge.seconds or 0.0, self.caps.seconds),
         ):
-            if cap is not None and spent + more > cap * (1 + 1e-9):  # sums of prices round
+            if cap is not None and spent + more > cap * (1 + 1e-9):  # sums of prices have rounding errors
                 job = f"the next job of {many(circuits, 'circuit')} with {many(shots, 'shot')}"
                 raise OutOfBudgetError(
                     f"device {self.device}: {job} would bring this run to {spent + more:.6g} {what}, and the cap is "
@@ -225,7 +225,7 @@ class Budget:
         return charge
 
     def refund(self, circuits: int, shots: int) -> None:
-        """Take a job back that was certainly not taken by the provider."""
+        """Uncount a job that the provider certainly did not accept."""
         self._count(-1, circuits, self.price.charge(1, circuits, shots))
 
     def _count(self, sign: int, circuits: int, charge: Charge) -> None:
@@ -236,16 +236,16 @@ class Budget:
 
 
 def confirm(estimate: Estimate, yes: bool) -> None:
-    """Show the estimate and ask, on standard error; ask nothing where nothing is sent and nothing costs.
+    """Print the estimate to standard error and ask for consent, if circuits would be sent or may cost money.
 
-    Simulators on this machine send nothing, so they never ask, however long they take.
+    Local simulators send nothing, so they never ask, however long they take.
 
     Args:
-        estimate: What the run will take.
-        yes: Whether the user has agreed already; the estimate is shown all the same.
+        estimate: Estimate of the run.
+        yes: Whether the user has already agreed. The estimate is printed anyway.
 
     Raises:
-        DeviceError: If the user does not agree, or cannot be asked because there is no terminal.
+        DeviceError: The user does not agree, or there is no terminal to ask at.
     """
     if not estimate.needs_consent:
         return

@@ -1,4 +1,4 @@
-"""What becomes of a job that was written down: whether the provider took it, and its results."""
+"""Settle whether the provider accepted a recorded job, and collect its results."""
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, JobState, RefusedError, RemoteDevice
@@ -8,16 +8,16 @@ from qweft.devices.jobs.store import Store
 
 
 def settle(device: RemoteDevice, store: Store, job: Job) -> bool | None:
-    """Ask the provider for a job of which nobody knows whether it was taken.
+    """Ask the provider whether it accepted a job in state `SENDING`.
 
-    The caller holds `store.sole(job.token)`.
+    The caller must hold `store.sole(job.token)`.
 
     Returns:
-        Whether it was taken; none where that was known already.
+        Whether the provider accepted the job. `None` if that was known already.
 
     Raises:
-        DeviceError: If the provider cannot be asked; the sentence says what the user has to do.
-        UnavailableError: If it does not answer.
+        DeviceError: The provider offers no way to ask. The message says what the user has to do.
+        UnavailableError: The provider does not answer.
     """
     if store.job(job.token).state != SENDING:
         return None
@@ -31,7 +31,7 @@ def settle(device: RemoteDevice, store: Store, job: Job) -> bool | None:
 
 
 def undecided(job: Job) -> DeviceError:
-    """The sentence for a job whose fate only the user can look up."""
+    """Return the error for a job whose outcome only the user can look up."""
     words = f" ({job.reason})" if job.reason else ""
     return DeviceError(
         f"device {job.name}: nobody knows whether job {job.token} of {job.size} was taken{words}; look it up "
@@ -40,23 +40,23 @@ def undecided(job: Job) -> DeviceError:
 
 
 def collect(device: RemoteDevice, store: Store, job: Job, patience: Retry) -> bool:
-    """Ask for a job that was sent; store its results if it is over.
+    """Query a job that was sent, and store its results if it has ended.
 
-    Results that do not fit are asked for a second time, which costs nothing.
+    Invalid results are fetched a second time, which costs nothing.
 
     Args:
-        device: Where it was sent.
-        store: The ledger.
-        job: With its provider's id.
-        patience: How often to ask for the device's calibration.
+        device: Device that the job was sent to.
+        store: Results and ledger.
+        job: A job with the provider's id.
+        patience: Retries of the question for the device's calibration.
 
     Returns:
-        Whether it is over.
+        Whether the job has ended.
 
     Raises:
-        RefusedError: If it failed or was stopped; or if the provider does not give its results, and then it stays open:
-            no job is given up, and paid again, because of an answer that may be a mistake.
-        UnavailableError: If the provider does not answer.
+        RefusedError: The job failed or was stopped. Also raised if the provider does not return its results; then the
+            job stays open, so that a mistaken answer does not cause its circuits to be paid for again.
+        UnavailableError: The provider does not answer.
     """
     assert job.job is not None
     try:
@@ -88,11 +88,11 @@ def collect(device: RemoteDevice, store: Store, job: Job, patience: Retry) -> bo
 
 
 class EndedError(RefusedError):
-    """A job is over without all its results, and the ledger says so."""
+    """A job ended without all its results, and the ledger records it."""
 
 
 def ended(job: Job) -> EndedError:
-    """The sentence for a job that is over and did not bring what it should, whoever ended it."""
+    """Return the error for a job that ended badly, whichever process ended it."""
     number = f"job {job.job} ({job.token})" if job.job else f"job {job.token}"
     what = {
         FAILED: f"failed: {job.reason}",
@@ -108,14 +108,14 @@ def ended(job: Job) -> EndedError:
 def _end(
     store: Store, job: Job, state: str, reason: str, found: dict[int, Counts] | None = None, now: str = ""
 ) -> bool:
-    """End a job in a bad way; true where another process has ended it meanwhile, perhaps in a better one."""
+    """End a job with an error. Return `True` if another process has ended it already, perhaps successfully."""
     if store.close(job.token, state, reason, found, now):
         raise ended(store.job(job.token))
     return True
 
 
 def _calibration(device: RemoteDevice, job: Job, patience: Retry) -> str:
-    """The device's at present; the job's own where the provider does not tell any more, as of a chip that is gone."""
+    """Return the device's current calibration, or the job's if the provider no longer reports one (retired chip)."""
     try:
         return patience.ask(device.calibration)
     except DeviceError:
@@ -123,7 +123,7 @@ def _calibration(device: RemoteDevice, job: Job, patience: Retry) -> str:
 
 
 def fetch_twice(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
-    """The counts that fit, and what is wrong with the rest; asked for again where something is."""
+    """Return the valid counts and what is wrong with the rest. Fetch again if something is wrong."""
     good, fault = _fetch(device, job, circuits)
     return _fetch(device, job, circuits) if fault else (good, fault)
 
@@ -135,7 +135,7 @@ def _fetch(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dic
 
 
 def _remains(device: RemoteDevice, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
-    """What a failed job has all the same, and why it failed."""
+    """Return the counts that a failed job has, and why it failed."""
     try:
         return _fetch(device, job, circuits)[0], "the provider gives no reason"
     except RefusedError as error:

@@ -1,4 +1,4 @@
-"""The ledger's SQLite file: its tables, and ledgers of earlier versions."""
+"""The ledger's SQLite file: tables, transactions, and migration from version 1."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -16,14 +16,14 @@ TABLES = {
 
 
 def from_version_1(connection: sqlite3.Connection, schema: Sequence[str]) -> None:
-    """Move everything into tables of the present form, within the transaction that is open.
+    """Move all rows to the current tables, within the open transaction.
 
-    Shots that had been written as the bytes of a NumPy integer become the number that they are, so that the jobs they
-    were paid with can be fetched.
+    Version 1 could store shots as the bytes of a NumPy integer. They become integers, so that paid jobs can still be
+    fetched.
 
     Args:
-        connection: To the file.
-        schema: What makes the present tables.
+        connection: Connection to the file.
+        schema: Statements that create the current tables.
     """
     connection.create_function("whole", 1, _whole)
     connection.execute("DROP INDEX claims_of_a_job")
@@ -31,7 +31,7 @@ def from_version_1(connection: sqlite3.Connection, schema: Sequence[str]) -> Non
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
     for statement in schema:
         connection.execute(statement)
-    for table, columns in TABLES.items():  # a circuit with shots of both types was in two jobs: the first has it now
+    for table, columns in TABLES.items():  # a circuit with shots of both types was in two jobs: keep the first
         connection.execute(f"INSERT OR IGNORE INTO {table} SELECT {columns} FROM old_{table}")
     for table in reversed(TABLES):
         connection.execute(f"DROP TABLE old_{table}")
@@ -42,19 +42,19 @@ def _whole(shots: int | bytes) -> int:
 
 
 APPLICATION = 0x71776A6F
-"""In the header of the file, so that another program's database is told apart: "qwjo"."""
+"""SQLite application id ("qwjo"), which distinguishes the file from other programs' databases."""
 
 VERSION = 2
-"""1 had no losses, and shots of any type."""
+"""Version of the schema. Version 1 had no losses, and allowed shots of any type."""
 
 SYNCHRONOUS = "EXTRA"
-"""What is over is on the disk, the end of its journal too."""
+"""A finished transaction is on the disk, including the removal of its journal."""
 
 SECONDS_FOR_OTHERS = 60
-"""How long one process waits for the other's transaction."""
+"""How long a process waits for another's transaction."""
 
 SHOTS = "shots INTEGER NOT NULL CHECK (typeof(shots) = 'integer')"
-"""SQLite would take other types, NumPy's integers as bytes, and such rows are never found again."""
+"""SQLite would store NumPy integers as bytes, and queries would never find such rows."""
 
 SCHEMA = (
     f"""CREATE TABLE results (
@@ -75,17 +75,17 @@ SCHEMA = (
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {VERSION}",
 )
-"""`claims` holds the circuits of open jobs: its primary key is what keeps a circuit from being in two of them. `losses`
-holds the circuits that a job which is over has no result for, in the order in which that happened: by its numbers every
-run knows which of them came after it began, whichever process ended the job."""
+"""`claims` has the circuits of open jobs; its primary key prevents a circuit from being in two of them. `losses` has the
+circuits without a result from an ended job, in order of time. From its numbers a run knows which losses came after its
+start, whichever process ended the job."""
 
 
 class Database:
-    """Transactions on the file, which is made at the first one.
+    """Transactions on the file, which the first one creates.
 
-    A transaction that is over is on the disk, before anything that follows from it is sent.
-    The rollback journal is used rather than a write-ahead log, which asks for shared memory that network file systems
-    lack. A connection lives as long as its transaction: processes and threads share nothing but the file.
+    A finished transaction is on the disk before anything that depends on it is sent. SQLite uses the rollback journal,
+    because a write-ahead log needs shared memory, which network file systems lack. Each transaction has its own
+    connection, so processes and threads share only the file.
 
     Args:
         path: The file.
@@ -96,10 +96,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of the block, or nothing of it.
+        """Run the block as one atomic transaction.
 
         Raises:
-            DeviceError: If the file cannot be made, read or written, is damaged, or is of another version.
+            DeviceError: The file cannot be created, read or written, is damaged, or has another version.
         """
         with self._in_words():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ class Database:
 
     @property
     def _being_made(self) -> Path:
-        """Is there while the file may rightly be empty: until the first transaction of all is over."""
+        """A marker file. It exists while the database may be empty, until the first transaction has finished."""
         return self.path.with_name(f"{self.path.name}.new")
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
@@ -163,7 +163,7 @@ class Database:
                 "cache (QWEFT_CACHE)"
             ) from error
         except sqlite3.IntegrityError:
-            raise  # a mistake of this package's, and no damage
+            raise  # a bug in Qweft, not damage
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
         except OSError as error:

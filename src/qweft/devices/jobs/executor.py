@@ -1,4 +1,4 @@
-"""Runs circuits on any device: each once, from the store where it can, within a budget."""
+"""Runs circuits on any device: each once, reusing stored results, within a budget."""
 
 import operator
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from qweft.devices.outcomes import Frequencies, from_counts
 from qweft.text import many
 
 MOST_NUMBERS = 2**24
-"""128 MiB in float64."""
+"""Maximum size of `Memory`: 128 MiB in float64."""
 
 
 class Memory:
-    """Rows of frequencies by circuit and shots; empty again when it is full.
+    """In-memory cache of frequencies by circuit and shots. It is cleared when it is full.
 
     Args:
-        most_numbers: So many numbers are kept at most.
+        most_numbers: Maximum number of cached values.
     """
 
     def __init__(self, most_numbers: int = MOST_NUMBERS) -> None:
@@ -35,7 +35,7 @@ class Memory:
         self._numbers = 0
 
     def recall(self, circuits: BoundCircuits, shots: int | None) -> tuple[np.ndarray, list[int]]:
-        """(circuits, 2^n) with the rows that are known, and the places of those that are not."""
+        """Return a (circuits, 2^n) table with the cached rows filled in, and the indices of the others."""
         found = np.empty((len(circuits), 2**circuits.qubits))
         unknown = []
         for place, key in enumerate(circuits.keys()):
@@ -47,7 +47,7 @@ class Memory:
         return found, unknown
 
     def keep(self, circuits: BoundCircuits, shots: int | None, rows: np.ndarray) -> None:
-        """Remember what was measured."""
+        """Cache measured rows."""
         if self._numbers + rows.size > self._most:
             self._rows, self._numbers = {}, 0
         if rows.size <= self._most:
@@ -60,16 +60,16 @@ JOBS_AT_ONCE = 4
 
 
 class Executor:
-    """Stands in front of a device: the `Runner` that pays for nothing twice.
+    """A `Runner` in front of a device that pays for nothing twice.
 
     Args:
-        device: Answers at once, or takes jobs.
-        store: Results and ledger; those of the cache by default.
-        budget: What may be sent; without caps, at the price of the price list, by default.
-        patience: How long to wait for a provider.
-        jobs_at_once: Jobs that may be open at the provider.
-        any_calibration: Use results that were measured under another calibration of the chip too.
-        tell: Gets a line for each job that is sent or over.
+        device: Device that answers directly, or one that takes jobs.
+        store: Results and ledger. `None` means the store in the cache folder.
+        budget: Limits on what is sent. `None` means no caps, with the device's price from the price list.
+        patience: Waiting times. `None` means the defaults.
+        jobs_at_once: Maximum number of open jobs at the provider.
+        any_calibration: Whether to accept results from other calibrations of the chip.
+        tell: Receives a line for each job that is sent or has ended.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class Executor:
         self._memory = Memory()
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Measure every circuit, equal ones once.
+        """Measure every circuit; equal circuits are measured once.
 
         Args:
-            circuits: Any number of them.
-            shots: Measurements of each; none asks for exact probabilities, which only simulators have.
+            circuits: Any number of circuits.
+            shots: Measurements of each circuit. `None` requests exact probabilities, which only simulators have.
 
         Raises:
-            DeviceError: If the device, the budget or the store says no; results so far are kept.
+            DeviceError: The device, the budget or the store reports an error. Results so far are stored.
         """
         shots = _whole(self.device, shots)
         self._check(circuits, shots)
@@ -121,7 +121,7 @@ class Executor:
         return Frequencies(values[places], shots)
 
     def estimate(self, circuits: BoundCircuits, shots: int | None) -> Estimate:
-        """What `run` would take, before anything is sent."""
+        """Estimate what `run` would take, without sending anything."""
         shots = _whole(self.device, shots)
         once, _ = circuits.unique()
         cached = others = 0
@@ -132,7 +132,7 @@ class Executor:
         return estimate(self.device, self.budget.price, len(once), shots, cached, others)
 
     def _check(self, circuits: BoundCircuits, shots: int | None) -> None:
-        """What can be said without asking anybody: what has results needs no device that answers."""
+        """Check limits without contacting the provider, because stored results need no answer from it."""
         limits = self.device.limits
         if isinstance(self.device, RemoteDevice) and (shots is None or shots < 1):
             raise DeviceError(f"device {self.device.name} needs a number of shots of at least 1, got {shots}")
@@ -184,7 +184,7 @@ class Executor:
         shots: int | None,
         keep: Callable[[BoundCircuits, np.ndarray], None],
     ) -> np.ndarray:
-        """(circuits, 2^n), in batches that the device takes; each is kept as soon as it is there."""
+        """Measure in batches that the device accepts, shape (circuits, 2^n). `keep` gets each batch at once."""
         values = np.empty((len(circuits), 2**circuits.qubits))
         if len(circuits):
             self.patience.ask(lambda: device.check(shots))
@@ -197,11 +197,11 @@ class Executor:
         return values
 
     def _measure_batch(self, device: Device, batch: BoundCircuits, shots: int | None) -> np.ndarray:
-        """One attempt, which counts.
+        """Measure one batch once, and count it in the budget.
 
         Raises:
-            UnavailableError: If another one costs nothing: the device is free, or it certainly took nothing.
-            DeviceError: If it gave no answer, and may have measured all the same.
+            UnavailableError: A retry costs nothing: the device is free, or it certainly did not accept the batch.
+            DeviceError: The device did not answer but may have measured the batch.
         """
         self.budget.spend(len(batch), shots or 0)
         try:
@@ -219,10 +219,10 @@ class Executor:
 
 
 def _whole(device: Device | RemoteDevice, shots: object) -> int | None:
-    """Shots as Python's own integer: others, NumPy's, compare equal and are stored as something else.
+    """Return the shots as a Python integer. NumPy integers compare equal but are stored differently.
 
     Raises:
-        DeviceError: If they are no whole number.
+        DeviceError: The shots are not an integer.
     """
     if shots is None:
         return None
@@ -233,17 +233,17 @@ def _whole(device: Device | RemoteDevice, shots: object) -> int | None:
 
 
 def _rows(found: dict[str, Counts], circuits: BoundCircuits, shots: int) -> np.ndarray:
-    """(circuits, 2^n) frequencies from counts by key."""
+    """Convert counts by key to frequencies, shape (circuits, 2^n)."""
     keys = circuits.keys()
     rows = [from_counts(found[key], circuits.qubits, shots) for key in keys]
     return np.stack(rows) if rows else np.empty((0, 2**circuits.qubits))
 
 
 def _counts(frequencies: np.ndarray, shots: int, device: str) -> list[Counts]:
-    """Each row as counts.
+    """Convert each row of frequencies to counts.
 
     Raises:
-        DeviceError: If they are no counts of so many shots.
+        DeviceError: The frequencies are not counts of this many shots.
     """
     numbers = np.rint(frequencies * shots).astype(int)
     if not np.allclose(numbers, frequencies * shots, rtol=0, atol=1e-6) or (numbers.sum(1) != shots).any():

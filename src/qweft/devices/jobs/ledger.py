@@ -1,4 +1,4 @@
-"""Reading the ledger: queries, and jobs as a table."""
+"""Ledger queries, and tables of jobs for the terminal."""
 
 import sqlite3
 import time
@@ -13,18 +13,18 @@ from qweft.devices.jobs.record import OPEN, Counts, Job, Loss, Where, pack_count
 from qweft.text import many
 
 AT_A_TIME = 500
-"""Keys of one query."""
+"""Keys per query."""
 
 COLUMNS = "token, name, device, calibration, shots, circuits, state, job, reason, cost, currency, created, changed"
 
 
 def marks(number: int) -> str:
-    """So many question marks."""
+    """Return this many SQL placeholders."""
     return ", ".join("?" * number)
 
 
 def select(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> Iterator[tuple[str, int, bytes]]:
-    """Key, qubits and packed counts of results that will do, the newest last."""
+    """Yield key, qubits and packed counts of accepted results, newest last."""
     for first in range(0, len(keys), AT_A_TIME):
         some = keys[first : first + AT_A_TIME]
         for key, qubits, counts, calibration, fetched_under, token in db.execute(
@@ -37,13 +37,13 @@ def select(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> Iterato
 
 
 def unclaimed(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> list[int]:
-    """Places of circuits that have no result and are in no open job."""
+    """Return the indices of circuits without a result that are in no open job."""
     known = {key for key, _, _ in select(db, keys, where)} | set(claims_of(db, keys, where))
     return [row for row, key in enumerate(keys) if key not in known]
 
 
 def losses(db: sqlite3.Connection, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
-    """What was lost of these circuits after a loss of that number, the first first."""
+    """Return losses of these circuits with numbers above `seen`, oldest first."""
     rows = db.execute(
         "SELECT number, key, token FROM losses WHERE number > ? AND device = ? AND shots = ? ORDER BY number",
         (seen, where.device, where.shots),
@@ -53,7 +53,7 @@ def losses(db: sqlite3.Connection, keys: Sequence[str], where: Where, seen: int)
 
 
 def claims_of(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> dict[str, str]:
-    """The token of the open job that has a circuit, by key."""
+    """Return the token of the open job that contains each circuit, by key."""
     found: dict[str, str] = {}
     for first in range(0, len(keys), AT_A_TIME):
         some = keys[first : first + AT_A_TIME]
@@ -76,7 +76,7 @@ def insert(
     qubits: int,
     token: str | None,
 ) -> None:
-    """Results that are not there yet."""
+    """Insert results. Existing ones are not overwritten."""
     db.executemany(
         f"INSERT OR IGNORE INTO results VALUES ({marks(9)})",
         [
@@ -87,16 +87,16 @@ def insert(
 
 
 def job_of(db: sqlite3.Connection, token: str) -> Job | None:
-    """One line of the ledger."""
+    """Return one row of the ledger, or `None`."""
     row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE token = ?", (token,)).fetchone()
     return Job(*row) if row else None
 
 
 def circuits_in(db: sqlite3.Connection, token: str) -> BoundCircuits:
-    """The circuits of a job.
+    """Return a job's circuits.
 
     Raises:
-        DeviceError: If they are damaged.
+        DeviceError: The stored circuits are damaged.
     """
     try:
         return unpack_circuits(db.execute("SELECT content FROM jobs WHERE token = ?", (token,)).fetchone()[0])
@@ -112,17 +112,17 @@ if TYPE_CHECKING:
 
 
 NARROW = 100
-"""Columns of a terminal below which a line of the table tells less."""
+"""Terminal width in columns below which the table omits shots and time."""
 WHOLE = 130
-"""And from which on it has the provider's id whole; `describe_one` has it anyhow."""
+"""Terminal width from which the table shows the provider's id in full; `describe_one` always does."""
 
 
 def describe(jobs: Sequence[Job], width: int = WHOLE) -> "Table | str":
-    """A line for each job, and their sums below.
+    """Return a table with one row per job and totals below.
 
     Args:
-        jobs: Of the ledger.
-        width: Columns of the terminal. The tokens stay whole: the commands take them.
+        jobs: Rows of the ledger.
+        width: Terminal width in columns. Tokens are never shortened, because commands take them.
     """
     if not jobs:
         return "no job was sent"
@@ -153,12 +153,12 @@ def describe(jobs: Sequence[Job], width: int = WHOLE) -> "Table | str":
             cost_of(job),
             *([_when(job.created)] if width >= NARROW else []),
         ]
-        table.add_row(*(Text(cell) for cell in cells))  # what a provider says may hold brackets
+        table.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
     return table
 
 
 def describe_one(job: Job) -> "Table":
-    """All that the ledger holds of a job."""
+    """Return a table of everything that the ledger holds about a job."""
     from rich.table import Table
     from rich.text import Text
 
@@ -179,14 +179,14 @@ def describe_one(job: Job) -> "Table":
 
 
 def cost_of(job: Job) -> str:
-    """The estimated money of a job."""
+    """Return a job's estimated cost as text."""
     if job.cost is None:
         return "not known"
     return f"{job.cost:,.2f} {job.currency}" if job.cost else "nothing"
 
 
 def _costs(jobs: Sequence[Job]) -> list[str]:
-    """The sum of what the provider took, for each currency."""
+    """Return the total cost of accepted jobs, per currency."""
     sums: dict[str, float] = {}
     for job in jobs:
         if job.job and job.cost:
@@ -195,7 +195,7 @@ def _costs(jobs: Sequence[Job]) -> list[str]:
 
 
 def _shortened(number: str) -> str:
-    """The beginning and the end, where it is long."""
+    """Return a long id's beginning and end."""
     return number if len(number) <= 10 else f"{number[:4]}…{number[-5:]}"
 
 

@@ -1,4 +1,4 @@
-"""What a user does with single jobs of the ledger."""
+"""User commands for jobs of the ledger: fetch, adopt, forget, cancel."""
 
 from dataclasses import replace
 
@@ -11,10 +11,14 @@ from qweft.devices.registry import make_device
 
 
 def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
-    """Ask once for every open job, or for one, and store what is there.
+    """Query open jobs, or one job, once, and store available results.
+
+    Args:
+        store: Results and ledger.
+        token: Token of the one job to query. `None` means all open jobs.
 
     Returns:
-        Each job as the ledger has it now, with a sentence where there is something to say.
+        Each job's current row, with a message that may be empty.
     """
     asked = [store.job(token)] if token else [job for job in store.jobs() if job.state in OPEN]
     told = []
@@ -28,14 +32,19 @@ def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
 
 
 def adopt(store: Store, token: str, number: str) -> tuple[Job, str]:
-    """Tell the ledger the provider's id of a job that was being sent.
+    """Record the provider's id of a job in state `SENDING`.
+
+    Args:
+        store: Results and ledger.
+        token: Our token of the job.
+        number: The provider's id.
 
     Returns:
-        The job, with a sentence where nobody checked that the provider's job is this one.
+        The job, with a message if the match could not be fully verified.
 
     Raises:
-        DeviceError: If the job's fate is known, another process is sending it, or the provider has no such job, or one
-            that is another.
+        DeviceError: The job is in another state, another process is sending it, the id belongs to another job, or the
+            provider's job does not exist or does not match.
     """
     job = store.job(token)
     if job.state != SENDING:
@@ -52,10 +61,10 @@ def adopt(store: Store, token: str, number: str) -> tuple[Job, str]:
 
 
 def _compare(device: RemoteDevice, store: Store, job: Job, number: str) -> str:
-    """See whether the provider's job may be ours, as far as it tells; what could not be seen.
+    """Check as far as possible that the provider's job is ours, and return a message about what could not be verified.
 
     Raises:
-        DeviceError: If there is no such job, or it is another.
+        DeviceError: The provider has no such job, or it does not match.
     """
     state = device.state(number)
     if device.can_find:
@@ -77,10 +86,12 @@ def _compare(device: RemoteDevice, store: Store, job: Job, number: str) -> str:
 
 
 def forget(store: Store, token: str) -> Job:
-    """Give a job up: its circuits are sent again when they are asked for, and are paid again if it was taken.
+    """Give up a job. Its circuits are sent again when they are next requested.
+
+    If the provider accepted the job, they are paid for again.
 
     Raises:
-        DeviceError: If it is over, or another process is sending it.
+        DeviceError: The job has ended, or another process is sending it.
     """
     job = store.job(token)
     with store.sole(token) as alone:
@@ -92,11 +103,11 @@ def forget(store: Store, token: str) -> Job:
 
 
 def cancel(store: Store, token: str) -> Job:
-    """Ask the provider to stop a job; one that is done is fetched instead.
+    """Ask the provider to stop a job. The results of a finished job are fetched instead.
 
     Raises:
-        DeviceError: If it is over, not known to the provider, cannot be stopped, or was sent with other settings of the
-            device than its defaults.
+        DeviceError: The job has ended, is unknown to the provider or cannot be stopped, or was sent with other device
+            settings than the defaults.
     """
     job = store.job(token)
     if job.state != SENT or job.job is None:
@@ -112,12 +123,12 @@ def cancel(store: Store, token: str) -> Job:
 
 
 def _ask(store: Store, job: Job) -> str:
-    """Settle and collect; what there is to say."""
+    """Settle and collect a job. Return a message that may be empty."""
     device = _same_device(job) if job.state in OPEN else None
     with store.sole(job.token) as alone:
         if not alone:
             return "another process is sending it"
-        job = store.job(job.token)  # which another process may have ended since it was listed
+        job = store.job(job.token)  # another process may have ended it since it was listed
         if job.state not in OPEN or device is None:
             return f"job {job.token} is {job.state} and over"
         if settle(device, store, job) is False:
@@ -129,7 +140,13 @@ def _ask(store: Store, job: Job) -> str:
 
 
 def _same_device(job: Job) -> RemoteDevice:
-    """The device as it was when it measured: counts of another seed or noise model must not be stored for its own."""
+    """Return the device, with the settings under which the job was sent.
+
+    Counts from another seed or noise model must not be stored as the device's own.
+
+    Raises:
+        DeviceError: The job was sent with other settings than the defaults.
+    """
     device = _device(job)
     if device.identity() != job.device:
         raise DeviceError(

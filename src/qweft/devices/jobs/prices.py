@@ -1,4 +1,4 @@
-"""What devices cost: a list that comes with this package, what providers add to it, and the user's own on top."""
+"""Prices of devices: the user's list, the shipped list, and entries of providers."""
 
 import fnmatch
 import os
@@ -18,12 +18,12 @@ PRICED = ("job", "circuit", "shot", "second")
 
 @dataclass(frozen=True)
 class Charge:
-    """What some circuits take, estimated.
+    """Estimated cost of some circuits.
 
     Args:
-        money: In the currency; none where no price is known.
-        seconds: On the device; none where nothing is known of its speed.
-        currency: Empty where there is no price, or none is asked.
+        money: In the currency. `None` if no price is known.
+        seconds: Time on the device. `None` if its speed is not known.
+        currency: Empty if no price is known or the device is free.
     """
 
     money: float | None = 0.0
@@ -33,20 +33,20 @@ class Charge:
 
 @dataclass(frozen=True)
 class Price:
-    """What a device costs; `prices.yaml` says what each number means.
+    """Price of a device. `prices.yaml` explains each number.
 
     Args:
         match: Patterns for the device's name.
-        currency: Of the prices.
+        currency: Currency of the prices.
         job: Price of a job.
         circuit: Price of a circuit.
         shot: Price of a shot of a circuit.
         second: Price of a second on the device.
-        seconds_a_job: Time of a job beside its shots.
-        seconds_a_shot: Time of a shot of a circuit.
+        seconds_a_job: Seconds of a job in addition to its shots.
+        seconds_a_shot: Seconds of a shot of a circuit.
         source: Where the numbers were read.
-        date: When.
-        like: A name whose price counts instead.
+        date: When they were read.
+        like: Another name whose price applies instead.
     """
 
     match: tuple[str, ...] = ()
@@ -63,21 +63,24 @@ class Price:
 
     @property
     def known(self) -> bool:
-        """Whether it says what something costs."""
+        """Whether any price is given."""
         return any(getattr(self, name) is not None for name in PRICED)
 
     @property
     def free(self) -> bool:
-        """Whether it says that nothing costs anything."""
+        """Whether all given prices are zero."""
         return self.known and not any(getattr(self, name) for name in PRICED)
 
     def charge(self, jobs: int, circuits: int, shots: int) -> Charge:
-        """Job * jobs + circuit * circuits + shot * circuits * shots + second * seconds.
+        """Compute the cost of some jobs.
+
+            money = job * jobs + circuit * circuits + shot * circuits * shots + second * seconds
+            seconds = seconds_a_job * jobs + seconds_a_shot * circuits * shots
 
         Args:
             jobs: Number of jobs.
-            circuits: Number of circuits in all of them.
-            shots: Of each circuit.
+            circuits: Number of circuits in all jobs together.
+            shots: Shots of each circuit.
         """
         seconds = None
         if self.seconds_a_job is not None or self.seconds_a_shot is not None:
@@ -89,10 +92,10 @@ class Price:
 
 
 class PriceList:
-    """Prices by the device's name; the first that fits counts.
+    """Prices by device name. The first match applies.
 
     Args:
-        prices: In the order in which they are asked.
+        prices: In order of precedence.
     """
 
     def __init__(self, prices: Sequence[Price]) -> None:
@@ -100,13 +103,13 @@ class PriceList:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "PriceList":
-        """The user's list, after it the one that comes with this package, and last what providers declare.
+        """Load the user's list, followed by the shipped list and the entries of providers.
 
         Args:
-            path: The user's; by default `$QWEFT_PRICES`, else `~/.config/qweft/prices.yaml`, where there is one.
+            path: The user's file. `None` means `$QWEFT_PRICES`, or `~/.config/qweft/prices.yaml` if it exists.
 
         Raises:
-            DeviceError: If a file that was named is not there, or something in it is no price.
+            DeviceError: A named file is missing or unreadable, or an entry is invalid.
         """
         named = path or (Path(os.environ["QWEFT_PRICES"]).expanduser() if os.environ.get("QWEFT_PRICES") else None)
         own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
@@ -122,10 +125,10 @@ class PriceList:
         return cls([*_read(text, str(own)), *ours])
 
     def of(self, device: str) -> Price:
-        """The price of a device; an unknown one where no pattern fits its name.
+        """Return the price of a device, or an unknown price if no pattern matches its name.
 
         Raises:
-            DeviceError: If its price is said to be like one that there is not, or like itself in the end.
+            DeviceError: A `like` refers to a missing price, or the references form a cycle.
         """
         price = self._first(device)
         passed: list[Price] = []
@@ -185,7 +188,7 @@ def _value(name: str, value: Any, where: str) -> Any:
     if name in ("currency", "source", "date", "like"):
         return str(value)
     try:
-        number = float(value)  # YAML 1.1 reads 1e-3 as text
+        number = float(value)  # YAML 1.1 parses 1e-3 as a string
     except (TypeError, ValueError):
         number = -1.0
     if isinstance(value, bool) or not 0 <= number < float("inf"):

@@ -1,4 +1,4 @@
-"""A job as the ledger holds it, and circuits and counts as bytes."""
+"""A job of the ledger, its states, and counts as bytes."""
 
 import zlib
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from qweft.devices.outcomes import from_counts
 from qweft.text import many
 
 SENDING = "sending"
-"""Recorded, and nobody knows yet whether the provider took it."""
+"""Recorded; whether the provider accepted it is not known yet."""
 SENT = "sent"
-"""Taken by the provider, whose id for it is known."""
+"""Accepted by the provider, whose id for it is known."""
 DONE = "done"
-"""Its results are stored; the reason names those that did not come."""
+"""Finished with its results stored; `reason` says how many are missing."""
 UNSENT = "unsent"
-"""Certainly not taken by the provider."""
+"""Certainly not accepted by the provider."""
 REFUSED = "refused"
-"""The provider would not take it."""
+"""Rejected by the provider."""
 FAILED = "failed"
-"""The provider took it and gave no usable results for it."""
+"""Accepted by the provider, but without usable results."""
 CANCELLED = "cancelled"
 """Stopped at the provider."""
 FORGOTTEN = "forgotten"
@@ -29,30 +29,30 @@ FORGOTTEN = "forgotten"
 OPEN = (SENDING, SENT)
 """States of a job whose circuits must not be sent again."""
 PAID = (DONE, FAILED, CANCELLED, FORGOTTEN)
-"""Last states of a job that was, or may have been, paid for."""
+"""Final states of a job that was, or may have been, paid for."""
 
 Counts = dict[str, int]
-"""How often each outcome came, by bit string, qubit 0 first."""
+"""Number of times each outcome occurred, by bit string with qubit 0 first."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One line of the ledger.
+    """One row of the ledger.
 
     Args:
-        token: Ours, unique.
+        token: Our unique token.
         name: Name of the device, as the user gave it.
         device: `identity()` of the device.
-        calibration: Of the device when the job was written down; empty for a simulator.
+        calibration: The device's calibration when the job was recorded. Empty for a simulator.
         shots: Measurements of each circuit.
         circuits: Number of circuits.
         state: One of the states above.
-        job: The provider's id; none until it is known.
-        reason: Why it ended as it did, in the provider's words where it has some.
-        cost: Estimated money; none where no price is known.
-        currency: Of the cost.
-        created: When it was written down, seconds since 1970.
-        changed: When its state changed last.
+        job: The provider's id. `None` until it is known.
+        reason: Why the job ended as it did, in the provider's words if available.
+        cost: Estimated money. `None` if no price is known.
+        currency: Currency of the cost.
+        created: Time of recording, in seconds since 1970.
+        changed: Time of the last change of state, in seconds since 1970.
     """
 
     token: str
@@ -71,23 +71,23 @@ class Job:
 
     @property
     def size(self) -> str:
-        """How many circuits it has, in words."""
+        """Number of circuits, as text."""
         return many(self.circuits, "circuit")
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """Return all fields."""
         return dict(vars(self))
 
 
 @dataclass(frozen=True)
 class Where:
-    """What a circuit is measured on: with the circuit's key, the key of a result.
+    """Conditions of a measurement. Together with a circuit's key they identify a result.
 
     Args:
         device: `identity()` of the device.
         shots: Measurements of each circuit.
-        calibration: Of the device; none where results of any calibration will do.
-        jobs: Tokens of jobs whose results will do whatever their calibration: a run takes what it waited for.
+        calibration: Calibration of the device. `None` accepts results of any calibration.
+        jobs: Tokens of jobs whose results are accepted under any calibration. A run accepts the jobs it waited for.
     """
 
     device: str
@@ -96,18 +96,24 @@ class Where:
     jobs: frozenset[str] = frozenset()
 
     def accepts(self, calibration: str, fetched_under: str, token: str | None) -> bool:
-        """Whether a result will do: of which job it is, and what the calibration was before and after."""
+        """Whether these conditions accept a result.
+
+        Args:
+            calibration: Calibration when the result's job was recorded.
+            fetched_under: Calibration when the result was fetched.
+            token: Token of the result's job. `None` without a job.
+        """
         return self.calibration is None or self.calibration in (calibration, fetched_under) or token in self.jobs
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A circuit for which a job that is over has no result.
+    """A circuit without a result from a job that has ended.
 
     Args:
-        number: Later losses have higher ones.
-        key: Of the circuit.
-        token: Of the job.
+        number: Increases with every loss.
+        key: Key of the circuit.
+        token: Token of the job.
     """
 
     number: int
@@ -116,29 +122,29 @@ class Loss:
 
 
 def pack_counts(counts: Counts) -> bytes:
-    """Counts as bytes: (outcome, count) of the outcomes that came, 32 bits each, compressed; n may be 32."""
+    """Serialize counts: pairs (outcome, count), 32 bits each, compressed. Supports up to 32 qubits."""
     pairs = sorted((int(bits, 2), count) for bits, count in counts.items() if count)
     return zlib.compress(np.array(pairs, "<u4").tobytes())
 
 
 def unpack_counts(packed: bytes, qubits: int) -> Counts:
-    """The same counts, without the outcomes that did not come."""
+    """Deserialize counts. Outcomes that did not occur are absent."""
     pairs = np.frombuffer(zlib.decompress(packed), "<u4").reshape(-1, 2)
     return {f"{outcome:0{qubits}b}": int(count) for outcome, count in pairs.tolist()}
 
 
 def fault_of(answer: dict[int, Counts], circuits: int, qubits: int, shots: int) -> tuple[dict[int, Counts], str]:
-    """What of a provider's answer can be believed, and what is wrong with the rest.
+    """Split a provider's answer into valid counts and a description of the rest.
 
     Args:
-        answer: Counts by place in the job.
-        circuits: How many the job has.
-        qubits: Of a circuit.
-        shots: Of each circuit.
+        answer: Counts by index in the job.
+        circuits: Number of circuits in the job.
+        qubits: Qubits of a circuit.
+        shots: Shots of each circuit.
 
     Returns:
-        The counts that fit by place, and a sentence without full stop, empty where all fit. Where the answer has
-        places that the job has not, nobody knows what belongs where, and nothing is believed.
+        The valid counts by index, and a sentence without full stop; empty if all are valid. If the answer contains an
+        index outside the job, the assignment is unknown and no counts are valid.
     """
     strangers = sorted(set(answer) - set(range(circuits)))
     if strangers:

@@ -1,4 +1,4 @@
-"""One run on a device that takes jobs: what is missing is sent, what is open is waited for."""
+"""One run on a device that takes jobs: send missing circuits, wait for open jobs."""
 
 import secrets
 from collections import Counter
@@ -15,25 +15,25 @@ from qweft.devices.jobs.store import Store
 from qweft.text import many
 
 REPEATS = 2
-"""How often a circuit is asked for again in one run that a finished job has no result for."""
+"""How often one run sends a circuit again after a finished job returned no result for it."""
 
 
 @dataclass
 class RemoteRun:
-    """Brings results of some circuits into the store.
+    """Obtains results of circuits and stores them.
 
-    Nothing that decides on what is paid for lives in this object: every step reads the store. So a run that is killed
-    at any moment goes on when the same is asked for again, and several processes may run the same.
+    This object holds no state that decides what is paid for: every step reads the store. So a killed run continues when
+    the same circuits are requested again, and several processes can run the same circuits.
 
     Args:
-        device: Takes jobs.
+        device: Device that takes jobs.
         store: Results and ledger.
         budget: Counts what is sent.
-        patience: How long to wait.
-        jobs_at_once: Jobs of this device that may be open.
-        circuits: Different ones.
-        where: On what, and which results will do.
-        tell: Gets a line for each job that is sent or over.
+        patience: Waiting times.
+        jobs_at_once: Maximum number of the device's open jobs.
+        circuits: Distinct circuits.
+        where: Conditions of the measurement, which decide what results are accepted.
+        tell: Receives a line for each job that is sent or has ended.
     """
 
     device: RemoteDevice
@@ -57,13 +57,13 @@ class RemoteRun:
     _silence: str = ""
 
     def finish(self) -> dict[str, Counts]:
-        """The counts of all circuits by key, sent and waited for as needed.
+        """Send and wait as needed, and return the counts of all circuits by key.
 
         Raises:
-            RefusedError: If the provider refuses a job, or one failed.
-            UnavailableError: If nothing came for too long; the jobs live on.
-            OutOfBudgetError: If going on would cost too much.
-            DeviceError: If the user has to look a job up, or the store cannot be used.
+            RefusedError: The provider rejected a job, or a job failed.
+            UnavailableError: No progress until the timeout. Open jobs continue at the provider.
+            OutOfBudgetError: Continuing would exceed the budget.
+            DeviceError: The user has to look a job up, or the store cannot be used.
         """
         self._keys = self.circuits.keys()
         self._losses = self.store.last_loss()
@@ -79,7 +79,7 @@ class RemoteRun:
         return self.found
 
     def _missing(self) -> list[int]:
-        """Places of circuits without a result."""
+        """Return the indices of circuits without a result."""
         self.found |= self.store.results([key for key in self._keys if key not in self.found], self.where)
         return [row for row, key in enumerate(self._keys) if key not in self.found]
 
@@ -87,11 +87,11 @@ class RemoteRun:
         return [self._keys[row] for row in missing]
 
     def _ours(self, missing: list[int]) -> set[str]:
-        """Tokens of open jobs with some of these circuits."""
+        """Return the tokens of open jobs that contain some of these circuits."""
         return {job.token for job in self.store.open_jobs(self.where.device, self._keys_of(missing), self.where.shots)}
 
     def _advance(self, missing: list[int]) -> bool:
-        """Look after what is open, then send what may be sent; whether anything happened."""
+        """Check open jobs, then send new ones. Return whether anything changed."""
         self._may_go_on, self._silence = True, ""
         news = self._look(missing)
         self._count_losses()
@@ -99,10 +99,13 @@ class RemoteRun:
             news = True
         return news
 
-    # What is open
+    # Open jobs
 
     def _look(self, missing: list[int]) -> bool:
-        """Ask for every open job of the device, as others take places that we may be waiting for."""
+        """Ask for every open job of the device and return whether one of ours changed.
+
+        Jobs of other runs count too, because this run may wait for the places they take.
+        """
         news, ours = False, self._ours(missing)
         self.where = replace(self.where, jobs=self.where.jobs | ours)
         self._without_place = set()
@@ -114,13 +117,17 @@ class RemoteRun:
             except DeviceError:
                 if job.token in ours:
                     raise
-                self._without_place.add(job.token)  # it is for its own run, and stands in the ledger
+                self._without_place.add(job.token)  # its own run reports the error; the job stays in the ledger
             else:
                 news |= over and job.token in ours
         return news
 
     def _settle(self, job: Job) -> bool:
-        """Find out whether a job was taken that nobody is sending any more; whether that is known now."""
+        """Find out whether the provider accepted a job that no process is still sending.
+
+        Returns:
+            Whether that is known now.
+        """
         with self.store.sole(job.token) as alone:
             taken = settle(self.device, self.store, job) if alone else None
             if taken is None:
@@ -134,7 +141,7 @@ class RemoteRun:
         return True
 
     def _is_settling(self) -> bool:
-        """Whether a job is not listed, and was not for too short a time to say that it was not taken."""
+        """Whether an unlisted job is still within the time that the provider may take to list it."""
         now = self.patience.clock()
         return any(now - since < self.patience.settle for since in self._not_listed.values())
 
@@ -146,7 +153,14 @@ class RemoteRun:
         return True
 
     def _count_losses(self) -> None:
-        """See to circuits that a job has no result for, whichever process ended it: they are paid for again."""
+        """Count circuits that ended jobs have no result for, whichever process ended the job.
+
+        They will be paid for again.
+
+        Raises:
+            EndedError: A job did not finish normally.
+            RefusedError: A circuit was lost too often.
+        """
         missing = set(self._keys_of(self._missing()))
         for loss in self.store.losses(self._keys, self.where, self._losses):
             self._losses = loss.number
@@ -164,16 +178,16 @@ class RemoteRun:
                 "again"
             )
 
-    # What is sent
+    # New jobs
 
     def _may_send(self) -> bool:
-        """Whether there is a place, and nothing of ours of which nobody knows whether it takes one."""
+        """Whether a place is free and none of our jobs has an unknown outcome, since it may take one."""
         taken = [job for job in self.store.open_jobs(self.where.device) if job.token not in self._without_place]
         unanswered = any(job.state == SENDING and job.token in self._spent for job in taken)
         return self._may_go_on and not unanswered and len(taken) < self.jobs_at_once
 
     def _send(self, missing: list[int]) -> bool:
-        """Write a job down, then send it; whether the provider took one."""
+        """Record a job, then send it. Return whether the provider accepted it."""
         keys = self._keys_of(missing)
         if not self.store.unclaimed(keys, self.where):
             return False
@@ -182,7 +196,7 @@ class RemoteRun:
         except UnavailableError as error:
             if not self._ours(missing):
                 raise
-            self._silence = str(error)  # what is open may come all the same
+            self._silence = str(error)  # open jobs may still finish
             return False
         token = f"qweft-{secrets.token_hex(8)}"
         with self.store.sole(token):
@@ -204,7 +218,7 @@ class RemoteRun:
             return self._submit(job)
 
     def _prepare(self) -> str:
-        """See that the device can do it, once; its calibration, which may have changed since the last job."""
+        """Check the device once, and return its calibration, which may have changed since the last job."""
         if not self._checked:
             self.patience.ask(lambda: self.device.check(self.where.shots))
             self._checked = True
@@ -244,7 +258,7 @@ class RemoteRun:
 
     def _not_taken(self, job: Job, reason: str) -> None:
         self._give_back(job, UNSENT, reason)
-        self._may_go_on = False  # before the next look
+        self._may_go_on = False  # until open jobs have been checked again
         if job.token not in self.where.jobs:
             return
         self._unsent += 1

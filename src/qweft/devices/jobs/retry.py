@@ -1,4 +1,4 @@
-"""How long a run waits for a provider."""
+"""Waiting times and retries for a provider."""
 
 import time
 from collections.abc import Callable
@@ -12,18 +12,18 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Retry:
-    """Waiting times in seconds; each wait is longer than the one before by a factor.
+    """Waiting times in seconds, with exponential backoff.
 
     Args:
         first: The first wait.
-        factor: How much longer each further wait is.
-        longest: No wait is longer.
-        timeout: A run ends after so long without any job finishing; the jobs live on. It goes on for `settle` where it
-            has a job to settle, which else would never be known, run after run.
-        attempts: How often a job is sent again that was certainly not taken, or a question asked again.
-        settle: How long a provider may take to list a job that it took; before that, that it lists none means nothing.
-        sleep: Waits.
-        clock: Seconds since any moment, which nobody sets: the time of day jumps.
+        factor: Ratio of consecutive waits.
+        longest: Maximum wait.
+        timeout: A run ends after this long without progress: no job was sent, settled or finished. Its jobs continue.
+            If a job is still unsettled, the run goes on for `settle`, or else no run would ever settle it.
+        attempts: Consecutive attempts to send a job that was not accepted, or to ask a question.
+        settle: How long a provider may take to list an accepted job. Until then, a missing entry proves nothing.
+        sleep: Function that waits.
+        clock: Monotonic clock in seconds. The time of day can jump.
     """
 
     first: float = 2.0
@@ -36,14 +36,14 @@ class Retry:
     clock: Callable[[], float] = time.monotonic
 
     def wait(self, number: int) -> None:
-        """Wait for the number-th time in a row, from 0."""
+        """Wait for the number-th time in a row, counted from 0."""
         self.sleep(min(self.longest, self.first * self.factor ** min(number, 50)))
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """The answer, asked for again after longer and longer waits where there is none; for what costs nothing.
+        """Ask a question that costs nothing and return the answer. Retry after increasing waits.
 
         Raises:
-            UnavailableError: If there is none at last.
+            UnavailableError: The provider was unavailable at every attempt.
         """
         for number in range(self.attempts - 1):
             try:

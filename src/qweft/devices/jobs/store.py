@@ -1,4 +1,4 @@
-"""Results by circuit, and the ledger of all that was sent."""
+"""Stored results by circuit, and the ledger of all jobs."""
 
 import time
 import zlib
@@ -18,10 +18,10 @@ from qweft.files import cache_folder, locked
 
 
 class Store:
-    """Results and ledger in one file, `devices/jobs.sqlite` of the cache. It holds no credentials.
+    """Results and ledger in one file, `devices/jobs.sqlite` of the cache. It contains no credentials.
 
     Args:
-        folder: Another folder for it.
+        folder: Folder of the file. `None` means `devices` of the cache.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -30,19 +30,19 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The database file."""
         return self._database.path
 
     # Results
 
     def results(self, keys: Sequence[str], where: Where) -> dict[str, Counts]:
-        """The counts of those circuits that have some.
+        """Return the counts of circuits that have a result, by key.
 
-        A result whose device was calibrated between sending and fetching counts for both calibrations: which of them it
-        was measured under is not known.
+        If the device was calibrated between sending and fetching, the result counts for both calibrations, because it
+        is not known under which of them it was measured.
 
         Raises:
-            DeviceError: If the file cannot be used, or a result is damaged.
+            DeviceError: The file cannot be used, or a result is damaged.
         """
         found: dict[str, Counts] = {}
         with self._database.transaction() as db:
@@ -57,14 +57,14 @@ class Store:
         return found
 
     def other_calibrations(self, keys: Sequence[str], where: Where) -> int:
-        """How many of the circuits have a result, but under other calibrations only."""
+        """Return how many circuits have results from other calibrations only."""
         with self._database.transaction() as db:
             anywhere = {key for key, _, _ in ledger.select(db, keys, replace(where, calibration=None))}
             here = {key for key, _, _ in ledger.select(db, keys, where)}
         return len(anywhere - here)
 
     def keep(self, found: dict[str, Counts], where: Where, qubits: int) -> None:
-        """Store what a device measured that answers at once."""
+        """Store results of a device that answers directly."""
         with self._database.transaction() as db:
             ledger.insert(
                 db, found, where.device, where.shots, where.calibration or "", where.calibration or "", qubits, None
@@ -84,24 +84,24 @@ class Store:
         approve: Callable[[int], Charge],
         seen: int | None = None,
     ) -> Job | None:
-        """Write down that some circuits are about to be sent, on the disk before this returns.
+        """Record a job that is about to be sent. It is on the disk when this returns.
 
-        Taken are those that have no result and are in no open job, which is looked up in the same transaction; and none
-        at all while the caller has not seen every loss of one of them: a circuit that was lost is paid again.
+        The job takes circuits that have no result and are in no open job, checked in the same transaction. It takes
+        none if the caller has not seen all losses of these circuits, because lost circuits are paid for again.
 
         Args:
-            token: Of the new job.
-            name: Of the device.
-            circuits: Different ones.
-            keys: Theirs.
-            where: On what, and which results will do.
-            now: The device's calibration.
-            most: Circuits of one job.
-            approve: Gives what so many circuits cost, or raises; then nothing was written.
-            seen: Number of the last loss that the caller knows of; none where losses do not matter.
+            token: Token of the new job.
+            name: Name of the device.
+            circuits: Distinct circuits.
+            keys: Their keys.
+            where: Conditions of the measurement, which decide what results are accepted.
+            now: The device's current calibration.
+            most: Maximum circuits of one job. `None` means no limit.
+            approve: Returns the cost of this many circuits, or raises; then nothing is recorded.
+            seen: Number of the last loss that the caller knows of. `None` ignores losses.
 
         Returns:
-            The job; none where nothing is left to be sent, or there is a loss to be seen.
+            The job. `None` if no circuit is left to send, or the caller has to look at a loss first.
         """
         with self._database.transaction() as db:
             free = ledger.unclaimed(db, keys, where)[:most]
@@ -123,28 +123,28 @@ class Store:
         return job
 
     def unclaimed(self, keys: Sequence[str], where: Where) -> int:
-        """How many circuits have no result and are in no open job."""
+        """Return how many circuits have no result and are in no open job."""
         with self._database.transaction() as db:
             return len(ledger.unclaimed(db, keys, where))
 
     def losses(self, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
-        """What was lost of these circuits, the first first.
+        """Return losses of these circuits, oldest first.
 
         Args:
-            keys: Of the circuits.
-            where: On what.
-            seen: Number of the last loss that is known.
+            keys: Keys of the circuits.
+            where: Conditions of the measurement.
+            seen: Number of the last known loss. Only later ones are returned.
         """
         with self._database.transaction() as db:
             return ledger.losses(db, keys, where, seen)
 
     def last_loss(self) -> int:
-        """The number of the last loss of all; 0 where there was none."""
+        """Return the number of the latest loss, or 0."""
         with self._database.transaction() as db:
             return int(db.execute("SELECT coalesce(max(number), 0) FROM losses").fetchone()[0])
 
     def note(self, token: str, reason: str) -> None:
-        """Write the provider's words beside a job."""
+        """Record the provider's message as a job's reason."""
         with self._database.transaction() as db:
             db.execute(
                 "UPDATE jobs SET reason = ?, changed = ? WHERE token = ?",
@@ -152,7 +152,7 @@ class Store:
             )
 
     def sent(self, token: str, job: str) -> bool:
-        """Record the provider's id of a job; whether it was still about to be sent."""
+        """Record the provider's id of a job. Return whether the job was still in state `SENDING`."""
         with self._database.transaction() as db:
             changed = db.execute(
                 "UPDATE jobs SET state = ?, job = ?, reason = '', changed = ? WHERE token = ? AND state = ?",
@@ -163,24 +163,24 @@ class Store:
     def close(
         self, token: str, state: str, reason: str = "", found: dict[int, Counts] | None = None, now: str = ""
     ) -> bool:
-        """Store what came of an open job and end it, in one transaction; its other circuits may be sent again.
+        """Store an open job's results and end it, in one transaction. Its other circuits may then be sent again.
 
         Args:
-            token: Of the job.
-            state: Its last.
-            reason: Why.
-            found: Counts by place in the job.
-            now: The device's calibration.
+            token: Token of the job.
+            state: Final state.
+            reason: Why it ended.
+            found: Counts by index in the job.
+            now: The device's current calibration. Empty means the job's.
 
         Returns:
-            Whether it was open.
+            Whether the job was open.
         """
         with self._database.transaction() as db:
             job = ledger.job_of(db, token)
             if job is None or job.state not in OPEN:
                 return False
             came: set[str] = set()
-            if found:  # else it ends although its circuits may be damaged
+            if found:  # otherwise not read: a job with damaged circuits can still be ended
                 circuits = ledger.circuits_in(db, token)
                 keys = circuits.keys()
                 results = {keys[place]: counts for place, counts in found.items()}
@@ -198,20 +198,20 @@ class Store:
                 "UPDATE jobs SET state = ?, reason = ?, changed = ? WHERE token = ?",
                 (state, without_secrets(reason), time.time(), token),
             )
-            if state == DONE:  # nobody asks for its circuits again
+            if state == DONE:  # its circuits are no longer needed
                 db.execute("UPDATE jobs SET content = x'' WHERE token = ?", (token,))
         return True
 
     def jobs(self) -> list[Job]:
-        """The whole ledger, oldest first."""
+        """Return the whole ledger, oldest first."""
         with self._database.transaction() as db:
             return [Job(*row) for row in db.execute(f"SELECT {ledger.COLUMNS} FROM jobs ORDER BY created, token")]
 
     def job(self, token: str) -> Job:
-        """One line of the ledger.
+        """Return one row of the ledger.
 
         Raises:
-            DeviceError: If there is no such job.
+            DeviceError: There is no such job.
         """
         with self._database.transaction() as db:
             job = ledger.job_of(db, token)
@@ -220,13 +220,13 @@ class Store:
         return job
 
     def circuits_of(self, token: str) -> BoundCircuits | None:
-        """The circuits of an open job; none where another process has ended it meanwhile."""
+        """Return an open job's circuits, or `None` if another process has ended it meanwhile."""
         with self._database.transaction() as db:
             job = ledger.job_of(db, token)
             return ledger.circuits_in(db, token) if job and job.state in OPEN else None
 
     def open_jobs(self, device: str, keys: Sequence[str] | None = None, shots: int = 0) -> list[Job]:
-        """Open jobs of a device, oldest first: all, or those with some of these circuits."""
+        """Return a device's open jobs, oldest first: all, or those that contain some of these circuits."""
         with self._database.transaction() as db:
             rows = db.execute(
                 f"SELECT {ledger.COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
@@ -242,11 +242,11 @@ class Store:
     def sole(self, token: str) -> Iterator[bool]:
         """Whether this process alone decides about a job that is being sent, until the block ends.
 
-        A process holds this from before the job is written down until its fate is known. So a job that is about to be
-        sent and is held by nobody was left behind by a process that is gone.
+        A process holds this lock from before the job is recorded until its outcome is known. So a job in state
+        `SENDING` whose lock is free was left behind by a process that has ended.
 
         Raises:
-            DeviceError: If the file system has no locks, or cannot be written.
+            DeviceError: The file system has no locks or cannot be written.
         """
         folder = self.folder / "sending"
         with ExitStack() as stack:
