@@ -75,7 +75,7 @@ SCHEMA = (
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {VERSION}",
 )
-"""`claims` has the circuits of open jobs; its primary key prevents a circuit from being in two of them. `losses` has the
+"""`claims` has the circuits of open jobs; its primary key keeps a circuit from being in two of them. `losses` has the
 circuits without a result from an ended job, in order of time. From its numbers a run knows which losses came after its
 start, whichever process ended the job."""
 

@@ -1,1 +1,1 @@
-"""Families of devices, a module for each: what stands in this folder can be named, is listed and has a price."""
+"""Device families, one module each. A module in this folder makes its devices available, listed and priced."""

@@ -1,4 +1,4 @@
-"""Origin Quantum's devices by pyqpanda3: the simulator on this machine, and those of its cloud."""
+"""Origin Quantum's devices through pyqpanda3: its local simulator and its cloud."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from qweft.devices.provider import Entry, Provider
 from qweft.text import near
 
 SIMULATORS = ("single_amplitude", "partial_amplitude")
-"""Simulators of the cloud that give amplitudes and no counts."""
+"""Cloud simulators that return amplitudes, not counts."""
 
 
 class OriginCPUDevice(LibrarySimulator):
-    """Circuit by circuit: pyqpanda3 has no batches here, and needs about 1 ms for a circuit.
+    """The local simulator. It runs one circuit at a time, about 1 ms each, because pyqpanda3 has no batches here.
 
     Raises:
-        DeviceError: If pyqpanda3 is not installed, or the noise model is none that it has.
+        DeviceError: pyqpanda3 is not installed, or it does not support the noise model.
     """
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
@@ -54,8 +54,8 @@ class OriginCPUDevice(LibrarySimulator):
             )
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Of every outcome, under the noise model where there is one."""
-        order = list(range(circuits.qubits))[::-1]  # of pyqpanda3's outcomes the first qubit is the least significant
+        """Return the probability of every outcome, under the noise model if there is one."""
+        order = list(range(circuits.qubits))[::-1]  # pyqpanda3's qubit 0 is the least significant bit
         found = np.empty((len(circuits), 2**circuits.qubits))
         if self._noise is None:
             machine = self._core.CPUQVM()
@@ -71,7 +71,7 @@ class OriginCPUDevice(LibrarySimulator):
         return on_each_qubit(found, [np.array(self._noise.readout)] * circuits.qubits)
 
     def _native_program(self, qubits: int, steps: tuple[Any, ...], row: list[float]) -> Any:
-        """Native gates: rotations have no error, and the identity that ends a one-qubit gate has it."""
+        """Build native gates. Rotations have no error; an identity after each one-qubit gate carries it."""
         core = self._core
         rotations = {"rx": core.RX, "ry": core.RY, "rz": core.RZ}
         found = core.QProg(qubits)
@@ -83,7 +83,10 @@ class OriginCPUDevice(LibrarySimulator):
         return found
 
     def _gate_errors(self, noise: NoiseModel) -> Any:
-        """pyqpanda3's depolarizing error is (1 - p) rho + p I/2, on either qubit of a CZ by itself: channel "each"."""
+        """Build the gate errors. pyqpanda3's depolarizing error is (1 - p) rho + p I/2.
+
+        It acts on each qubit of a CZ separately, as in channel "each".
+        """
         core = self._core
         model = core.NoiseModel()
         model.add_all_qubit_quantum_error(core.depolarizing_error(noise.one_qubit), core.GateType.I)
@@ -115,17 +118,17 @@ CLIENTS_OWN = (
     "task_id is null",
     "taskstate",
 )
-"""In what pyqpanda3 0.5 itself says when the cloud was not reached, or sent something else than an answer."""
+"""Messages of pyqpanda3 0.5 itself: it did not reach the cloud, or could not read the response."""
 TRY_AGAIN = {"408", "425"}
-"""Codes of HTTP that begin with 4 and do not mean that the request is wrong."""
+"""4xx HTTP status codes that do not mean that the request is wrong."""
 NOT_REACHED = re.compile(r"(failed to|could ?n[o']t) connect|could ?n[o']t resolve", re.IGNORECASE)
-"""In what curl says when nothing has left this machine."""
+"""Messages of curl when nothing has left this machine."""
 LATER = ("busy", "maintenance", "too many", "later", "offline", "繁忙", "维护", "稍后")
-"""In what the cloud says when it would take the same job at another time."""
+"""Messages of the cloud when it would accept the same job at another time."""
 TIMED_OUT = ("timeout", "timed out", "time out", "超时")
-"""In what the cloud says when it does not know itself what became of the job."""
+"""Messages of the cloud when it does not know the outcome itself."""
 NO = (
-    "unknown error.",  # pyqpanda3's word for success: false without a reason
+    "unknown error.",  # pyqpanda3's text for "success": false without a reason
     "insufficient",
     "permission",
     "not allowed",
@@ -145,18 +148,18 @@ NO = (
     "invalid token",
     "invalid param",
 )
-"""In what the cloud says when it takes no such job."""
+"""Messages of the cloud when it rejects a job."""
 
 
 def fate_of(text: str, step: Step) -> Fate:
-    """What pyqpanda3's words say of a request.
+    """Return the outcome of a request from pyqpanda3's message.
 
-    pyqpanda3 raises the same for what the cloud says and for what it cannot read itself. So of a job that is being sent
-    only what is known for a refusal is one: a job that is held for refused is sent, and paid, again.
+    pyqpanda3 raises the same exception for the cloud's messages and for responses that it cannot read. A job taken for
+    refused would be sent, and paid for, again. So while a job is sent, only known refusals count as refused.
 
     Args:
-        text: What it said.
-        step: What was being done.
+        text: The message.
+        step: Stage of the request.
     """
     code, words = re.search(r"failed with status (\d{3})", text), text.lower()
     if code is not None:
@@ -169,7 +172,7 @@ def fate_of(text: str, step: Step) -> Fate:
         return Fate.UNKNOWN
     if any(word in words for word in LATER):
         return Fate.LATER
-    from_the_cloud = any(word in words for word in NO) or not text.isascii()  # pyqpanda3 itself writes English
+    from_the_cloud = any(word in words for word in NO) or not text.isascii()  # pyqpanda3's own messages are English
     return Fate.REFUSED if from_the_cloud or step is not Step.SENDING else Fate.UNKNOWN
 
 
@@ -188,11 +191,11 @@ STATES = {
 class OriginCloudDevice(RemoteDevice):
     """A device of Origin Quantum's cloud.
 
-    The key comes from the environment variable ORIGIN_API_KEY. ORIGIN_API_URL is needed for a private deployment only;
-    for keys of the old kind pyqpanda3's own address is plain http.
+    The environment variable ORIGIN_API_KEY contains the key. ORIGIN_API_URL is needed only for a private deployment.
+    For keys of the old kind, pyqpanda3's default address is plain HTTP.
 
-    The cloud maps a circuit to the chip and compiles it, without optimization where a circuit has barriers; its own
-    correction of reading out ("amend") is off, so that counts are counts.
+    The cloud maps circuits to the chip and compiles them, without optimization if a circuit has barriers. The cloud's
+    own readout correction ("amend") is off, so counts are raw.
 
     Args:
         name: As the user gave it.
@@ -203,11 +206,11 @@ class OriginCloudDevice(RemoteDevice):
         super().__init__(name)
         self._cloud = require("pyqpanda3.qcloud", "origin", f"device {name}")
         self._target = target
-        # on record for the paper and in pyqpanda3's documentation: 200 circuits a batch; the simulator takes one
+        # the paper's record and pyqpanda3's documentation: 200 circuits per batch; the simulator takes one
         self.limits = Limits(qubits=33, circuits=1) if target == SIMULATOR else Limits(circuits=200)
 
     def calibration(self) -> str:
-        """A hash of the chip's fidelities: pyqpanda3 tells them and no date."""
+        """Return a hash of the chip's fidelities, because pyqpanda3 gives no calibration date."""
         if self._target == SIMULATOR:
             return ""
         with self._told():
@@ -220,11 +223,11 @@ class OriginCloudDevice(RemoteDevice):
         return "fidelities " + hashlib.sha256(repr((single, double)).encode()).hexdigest()[:16]
 
     def check(self, shots: int | None) -> None:
-        """Key, device and shots.
+        """Check key, device and shots.
 
         Raises:
-            DeviceError: If there is no key, or no such device, or no number of shots.
-            UnavailableError: If the device is switched off, or the cloud does not answer.
+            DeviceError: The key, the device or the number of shots is missing.
+            UnavailableError: The device is switched off, or the cloud does not answer.
         """
         if shots is None or shots < 1:
             raise DeviceError(f"device {self.name} needs a number of shots of at least 1, got {shots}")
@@ -237,7 +240,7 @@ class OriginCloudDevice(RemoteDevice):
             raise UnavailableError(f"device {self.name} is switched off at present")
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
-        """One job of all circuits; the token goes along as the batch's number, by which the cloud cannot be asked."""
+        """Submit all circuits as one job. The token is its batch id, but the cloud has no lookup by batch id."""
         if circuits.placed_like is not None and self._target != SIMULATOR:
             raise RefusedError(
                 f"device {self.name} does not tell on which qubits it puts a circuit, so errors in reading out cannot "
@@ -257,12 +260,12 @@ class OriginCloudDevice(RemoteDevice):
             return str(backend.run(programs, shots, options, batch_id=token).job_id())
 
     def state(self, job: str) -> JobState:
-        """Where the job stands."""
+        """Return the job's state."""
         with self._told():
             return STATES[self._asked(job).job_status().name]
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
-        """Counts of every circuit; a row without any stands for one that did not come back."""
+        """Return the counts of every circuit. Circuits with empty counts did not come back and are left out."""
         with self._told():
             result = self._asked(job)
             state = STATES[result.job_status().name]
@@ -279,12 +282,12 @@ class OriginCloudDevice(RemoteDevice):
         return {place: _by_bits(row, circuits.qubits) for place, row in enumerate(counts) if row}
 
     def cancel(self, job: str) -> None:
-        """Ask the cloud to stop it."""
+        """Ask the cloud to stop the job."""
         with self._told():
             self._job(job).cancel()
 
     def _asked(self, job: str) -> Any:
-        """What the cloud knows of a job; pyqpanda3 calls it failed, too, where the question itself failed."""
+        """Query a job. pyqpanda3 also reports it as failed when the query itself failed."""
         result = self._job(job).query()
         said = result.error_message()
         if said.startswith("query qcloud task") or "unsupported taskState" in said:
@@ -292,8 +295,8 @@ class OriginCloudDevice(RemoteDevice):
         return result
 
     def _job(self, job: str) -> Any:
-        """A job by its id, with the key and address of the service that was made last."""
-        assert self._service is not None  # there is one now
+        """Return a job by its id. pyqpanda3 uses the key and address of the service that was created last."""
+        assert self._service is not None  # creates the service
         return self._cloud.QCloudJob(job)
 
     @cached_property
@@ -310,7 +313,7 @@ class OriginCloudDevice(RemoteDevice):
 
     @contextmanager
     def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
-        """Turns what pyqpanda3 raises into one of our errors, without the key."""
+        """Convert exceptions of pyqpanda3 into ours, without the key."""
         try:
             yield
         except DeviceError:
@@ -318,11 +321,11 @@ class OriginCloudDevice(RemoteDevice):
         except Exception as error:
             text = one_line(error)
             sentence = f"device {self.name}: {text}"
-            raise error_of(fate_of(text, step), step, sentence) from None  # what it was raised from may show the key
+            raise error_of(fate_of(text, step), step, sentence) from None  # the cause may show the key
 
 
 def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
-    """Counts by bit string, qubit 0 first; the cloud writes numbers, hexadecimal or binary, whose bit i is qubit i."""
+    """Convert counts to bit strings with qubit 0 first. The cloud's keys are hex or binary, and bit i is qubit i."""
     found: dict[str, int] = {}
     for key, count in counts.items():
         outcome = int(key, 16) if key.lower().startswith("0x") else int(key, 2)
@@ -332,10 +335,11 @@ def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
-    """The device `target`: "cpu", "full_amplitude", or a chip such as "WK_C180".
+    """Create the device `target`: "cpu", "full_amplitude", or a chip such as "WK_C180".
 
     Raises:
-        DeviceError: If pyqpanda3 is not installed, or a noise model is named for a chip.
+        DeviceError: pyqpanda3 is not installed, the simulator returns no counts, or a cloud device is given a noise
+            model.
     """
     if target == "cpu":
         return OriginCPUDevice(name, settings)

@@ -1,4 +1,4 @@
-"""PennyLane's devices: its own simulators, and whatever plugins are installed."""
+"""PennyLane's devices: its own simulators, and installed plugins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qweft.devices.provider import Entry, Provider
 from qweft.text import near
 
 SIMULATORS = {"default.qubit": 1, "default.mixed": 2, "lightning.qubit": 1, "lightning.gpu": 1, "lightning.kokkos": 1}
-"""Devices that take many circuits in one call; one of n qubits is 2^(n times this) numbers."""
+"""Devices that take many circuits in one call: name to k, where n qubits take 2^(k n) numbers."""
 
 PLUGINS = {
     "aqt": "pennylane-aqt",
@@ -34,15 +34,15 @@ PLUGINS = {
     "quantinuum": "pennylane-quantinuum",
     "rigetti": "pennylane-rigetti",
 }
-"""Packages that bring devices along, by the first part of the devices' names."""
+"""Package that provides devices, by the first part of their names."""
 
 
 def operations(circuits: BoundCircuits, angles: Sequence[Any]) -> list[Any]:
-    """The gates as PennyLane's operations.
+    """Convert circuits to PennyLane operations.
 
     Args:
-        circuits: Whose gates and barriers.
-        angles: For each gate a number, or (circuits,) numbers.
+        circuits: Circuits that provide gates and barriers.
+        angles: For each gate a number, or an array of shape (circuits,).
     """
     import pennylane as qml
 
@@ -60,11 +60,11 @@ def _way_out(target: str, there: set[str]) -> str:
 
 
 NUMBERS_AT_A_TIME = 2**22
-"""64 MB in complex128."""
+"""Numbers per batch: 64 MiB in complex128."""
 
 
 class PennyLaneSimulator(LibrarySimulator):
-    """The circuits as one tape whose angles are arrays ("parameter broadcasting")."""
+    """A simulator that runs all circuits as one tape with arrays of angles (parameter broadcasting)."""
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
@@ -73,7 +73,7 @@ class PennyLaneSimulator(LibrarySimulator):
         self._noise = named_noise(settings)
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Of every outcome, under the noise model where there is one."""
+        """Return the probability of every outcome, under the noise model if there is one."""
         wires = range(circuits.qubits)
         device = self._library.device(self._target, wires=circuits.qubits)
         at_a_time = max(1, NUMBERS_AT_A_TIME >> circuits.qubits * SIMULATORS[self._target])
@@ -93,7 +93,10 @@ class PennyLaneSimulator(LibrarySimulator):
         yield from operations(circuits, list(circuits.angles.T))
 
     def _noisy_operations(self, circuits: BoundCircuits) -> Iterator[Any]:
-        """Native gates with PennyLane's channels; its depolarizing probability is that of any of X, Y and Z: 3p/4."""
+        """Yield native gates with PennyLane's channels.
+
+        PennyLane's depolarizing probability is the total of X, Y and Z: 3p/4.
+        """
         qml, noise = self._library, self._noise
         assert noise is not None
         rotations = {"rx": qml.RX, "ry": qml.RY, "rz": qml.RZ}
@@ -115,7 +118,10 @@ class PennyLaneSimulator(LibrarySimulator):
 
 
 def _pair(p: float) -> list[np.ndarray]:
-    """Kraus operators of (1 - p) rho + p I/4 on two qubits: the sixteen products of Paulis, I I with the rest."""
+    """Return Kraus operators of (1 - p) rho + p I/4 on two qubits.
+
+    These are 16 Pauli products, each with weight p/16, and the remaining 1 - p on I I.
+    """
     paulis = [np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])]
     weights = np.full(16, p / 16)
     weights[0] += 1 - p
@@ -137,16 +143,16 @@ TRANSIENT_WORDS = (
 
 
 class PennyLanePlugin(Device):
-    """A device of a plugin. It answers when all is measured: a job that is under way when the process ends is lost.
+    """A device of a plugin.
 
-    So it gets few circuits at a time, and what it measured is kept after each time.
-
-    Its options and credentials come from PennyLane's configuration file or from the environment, as its plugin says.
+    It blocks until all circuits are measured, and a job is lost if the process ends. So it gets few circuits per call,
+    and results are stored after each call. Options and credentials come from PennyLane's configuration file or the
+    environment, as the plugin specifies.
 
     Args:
         name: As the user gave it.
-        target: PennyLane's name of it.
-        settings: Has no bearing on it.
+        target: PennyLane's name of the device.
+        settings: Unused.
     """
 
     limits = Limits(circuits=10)
@@ -157,9 +163,12 @@ class PennyLanePlugin(Device):
         self._target = target
 
     def identity(self) -> str:
-        """Its name, and a hash of its settings in PennyLane's configuration file: they may say which chip it is."""
+        """Return the name, and a hash of the device's settings in PennyLane's configuration file.
+
+        The settings may select the chip. Credentials are excluded.
+        """
         config = self._library.default_config
-        places = ("main", f"{self._target.partition('.')[0]}.global", self._target)  # where PennyLane looks
+        places = ("main", f"{self._target.partition('.')[0]}.global", self._target)  # the sections that PennyLane reads
         options = _without_credentials({place: config[place] for place in places}) if settings_of_pennylane() else {}
         if not any(options.values()):
             return self.name
@@ -167,23 +176,23 @@ class PennyLanePlugin(Device):
         return f"{self.name} settings {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
     def check(self, shots: int | None) -> None:
-        """See that the device can be made, which is where plugins ask for credentials.
+        """Check that the device can be created, which is when plugins ask for credentials.
 
         Raises:
-            DeviceError: If it cannot, in the plugin's words, or shots are below 1.
+            DeviceError: The device cannot be created, or shots are below 1.
         """
         if shots is not None and shots < 1:
             raise DeviceError(f"device {self.name} takes a number of shots of at least 1, got {shots}")
         self._device(1, Step.ASKING)
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """Counts, or probabilities where no shots are asked for and the device has them.
+        """Return frequencies, or probabilities if no shots are given and the device supports it.
 
         Raises:
-            RefusedError: If the plugin will not do it, in its words.
-            NotTakenError: If not even the device could be made.
-            UnavailableError: If it did not get through. Nobody knows what of it was measured: a plugin sends one
-                circuit after the other, and asks for their results, in the same call.
+            RefusedError: The plugin rejects the circuits.
+            NotTakenError: The device could not be created.
+            UnavailableError: The connection failed. It is unknown which circuits were measured, because a plugin
+                submits circuits one by one and fetches their results in the same call.
         """
         if circuits.placed_like is not None:
             raise RefusedError(
@@ -199,7 +208,7 @@ class PennyLanePlugin(Device):
         try:
             results = qml.execute(tapes, device, diff_method=None)
         except Exception as error:
-            raise self._told(error, Step.SENDING) from None  # what it was raised from may show a credential
+            raise self._told(error, Step.SENDING) from None  # the cause may show a credential
         if len(results) != len(tapes):
             raise RefusedError(f"device {self.name} gave {len(results)} results for {len(tapes)} circuits")
         try:
@@ -241,10 +250,10 @@ def _without_credentials(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device:
-    """The device that PennyLane calls `target`.
+    """Create the device that PennyLane calls `target`.
 
     Raises:
-        DeviceError: If PennyLane or the device's plugin is not installed, or it takes no noise model and one is named.
+        DeviceError: PennyLane or the plugin is not installed, or the device does not support noise models and gets one.
     """
     require("pennylane", "pennylane", f"device {name}")
     there = {point.name for point in entry_points(group="pennylane.plugins")}

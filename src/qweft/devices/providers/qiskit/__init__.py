@@ -1,4 +1,4 @@
-"""Qiskit's devices: Aer, Aer with the noise of a real chip's calibration, and IBM's chips."""
+"""Qiskit's devices: Aer, Aer with a real chip's noise, and IBM's chips."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from qweft.text import near
 
 
 def fake_backends(what: str) -> dict[str, Any]:
-    """The records of chips that IBM's package keeps, by name.
+    """Return the snapshots of chips in IBM's package, by name.
 
     Args:
-        what: Begins the sentence where the package is missing: "device qiskit:fake_torino".
+        what: Start of the error message, such as "device qiskit:fake_torino".
 
     Raises:
-        DeviceError: If the package is not installed.
+        DeviceError: The package is not installed.
     """
     fakes = require("qiskit_ibm_runtime.fake_provider", "qiskit", what)
-    with warnings.catch_warnings(action="ignore"):  # one of them warns of itself when the list is made
+    with warnings.catch_warnings(action="ignore"):  # one backend raises a warning when it is created
         return {backend.name: backend for backend in fakes.FakeProviderForBackendV2().backends()}
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
-    """The device `target`: "aer", "fake_NAME" or "ibm_NAME".
+    """Create the device `target`: "aer", "fake_NAME" or "ibm_NAME".
 
     Raises:
-        DeviceError: If a package is not installed, there is no such fake backend, or a noise model is named for a
-            device that has its own.
+        DeviceError: A package is not installed, the fake backend is unknown, or a device with its own noise gets a
+            noise model.
     """
     if target == "aer":
         return AerSimulatorDevice(name, settings)

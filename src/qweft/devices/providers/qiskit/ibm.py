@@ -1,4 +1,4 @@
-"""IBM's chips, by jobs of Qiskit Runtime's sampler."""
+"""IBM's chips, through jobs of Qiskit Runtime's sampler."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ NO_ACCOUNT = (
     "QiskitRuntimeService.save_account(token=...)"
 )
 TRY_AGAIN = {408, 425}
-"""Codes of HTTP that begin with 4 and do not mean that the request is wrong."""
+"""4xx HTTP status codes that do not mean that the request is wrong."""
 REFUSALS = ("Account", "NotAuthorized", "InputValue", "ProgramNotFound")
-"""In the names of exceptions that trying again would not change, of a job that is being sent too."""
+"""Parts of names of exceptions for which a retry does not help, even while a job is sent."""
 NOT_THERE = ("BackendNotFound", "JobNotFound", "JobFailure", "JobMaxTimeout", "InvalidState")
-"""The same of a question. Of a job that is being sent they are raised when it was taken, and looked up after that."""
+"""The same for questions only. While a job is sent, these are raised after it was accepted, on looking it up."""
 NOT_REACHED = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
-"""In what urllib3 says when nothing has left this machine."""
+"""Messages of urllib3 when nothing has left this machine."""
 OF_THE_NETWORK = ("qiskit_ibm_runtime", "ibm_", "requests", "urllib3", "json")
-"""Packages whose exceptions are about asking IBM, not about a circuit."""
+"""Packages whose exceptions concern the request to IBM, not a circuit."""
 
 
 def fate_of(error: Exception, step: Step) -> Fate:
-    """What an exception says of a request.
+    """Return the outcome of a request from an exception of IBM's package.
 
-    IBM's package sends a request again by itself where the answer is a code from 500: IBM says that it was not taken
-    then. Where the last answer was such a one, `find` tells.
+    IBM's package itself repeats a request after a 5xx status, because IBM says that the request was not accepted. If
+    the last answer was a 5xx status, `find` tells whether it was.
 
     Args:
-        error: What IBM's package raised.
-        step: What was being done.
+        error: The exception.
+        step: Stage of the request.
     """
     kind, text = type(error).__name__, str(error)
     if any(mark in kind for mark in (REFUSALS if step is Step.SENDING else REFUSALS + NOT_THERE)):
@@ -56,7 +56,7 @@ def fate_of(error: Exception, step: Step) -> Fate:
 
 
 def _code(error: Exception, text: str) -> int:
-    """The code of HTTP, zero where there is none."""
+    """Return the HTTP status code, or 0 without one."""
     code = getattr(error, "status_code", None)
     if isinstance(code, int) and code > 0:
         return code
@@ -75,10 +75,10 @@ STATES = {
 
 
 class IBMDevice(RemoteDevice):
-    """A chip of IBM: circuits of one form are compiled once, and a job is one circuit with an array of angles.
+    """A chip of IBM. Circuits of one form are compiled once, and a job is one circuit with an array of angles.
 
-    The account is the one that `qiskit_ibm_runtime` finds: QISKIT_IBM_TOKEN (and QISKIT_IBM_INSTANCE) in the
-    environment, or saved by `QiskitRuntimeService.save_account`.
+    `qiskit_ibm_runtime` finds the account: QISKIT_IBM_TOKEN (and QISKIT_IBM_INSTANCE) in the environment, or the one
+    saved by `QiskitRuntimeService.save_account`.
 
     Args:
         name: As the user gave it.
@@ -86,7 +86,7 @@ class IBMDevice(RemoteDevice):
     """
 
     can_find = True
-    limits = Limits(circuits=1000, shots=100_000, executions=10_000_000)  # 10 million: IBM's for a job of its sampler
+    limits = Limits(circuits=1000, shots=100_000, executions=10_000_000)  # 10 million: IBM's limit of a sampler job
 
     def __init__(self, name: str, target: str) -> None:
         super().__init__(name)
@@ -96,10 +96,10 @@ class IBMDevice(RemoteDevice):
         self._calibrated: Any = None
 
     def calibration(self) -> str:
-        """When the backend's properties were updated last, in universal time: IBM's package gives it in local time.
+        """Return the time in UTC when the backend's properties were last updated. IBM's package gives local time.
 
-        With another one, circuits are compiled again: on which qubits they stand depends on it, and so what is kept of
-        a calibration must be of one compilation.
+        After a new calibration, circuits are compiled again, because the calibration determines their physical qubits.
+        So all stored results of one calibration belong to one compilation.
         """
         with self._told():
             properties = self._backend.properties(refresh=True)
@@ -112,11 +112,11 @@ class IBMDevice(RemoteDevice):
         return str(self._calibrated.astimezone(UTC).isoformat())
 
     def check(self, shots: int | None) -> None:
-        """Account, backend and shots.
+        """Check account, backend and shots.
 
         Raises:
-            DeviceError: If there is no account, or no such backend, or not so many shots.
-            UnavailableError: If the backend is switched off, or IBM does not answer.
+            DeviceError: The account or backend is missing, or the number of shots is out of range.
+            UnavailableError: The backend is switched off, or IBM does not answer.
         """
         most = self.limits.shots
         if shots is None or not 1 <= shots <= most:  # type: ignore[operator]
@@ -127,7 +127,7 @@ class IBMDevice(RemoteDevice):
             raise UnavailableError(f"device {self.name} is switched off: {status.status_msg}")
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
-        """One job, tagged with the token."""
+        """Submit one job, tagged with the token."""
         from qiskit.primitives.containers.sampler_pub import SamplerPub
 
         with self._told(Step.PREPARING):
@@ -135,18 +135,18 @@ class IBMDevice(RemoteDevice):
             self._backend.check_faulty(compiled)
             pub = SamplerPub.coerce((compiled, values_of(compiled, circuits.angles)), shots)
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-                # of the class that bears this name at present: the name stays when IBM puts another in its place
+                # the present class of this name is deprecated; IBM will replace it and keep the name
                 sampler = self._runtime.Sampler(mode=self._backend, options={"environment": {"job_tags": [token]}})
         with self._told(Step.SENDING):
             return str(sampler.run([pub]).job_id())
 
     def state(self, job: str) -> JobState:
-        """Where the job stands."""
+        """Return the job's state."""
         with self._told():
             return STATES[str(self._service.job(job).status())]
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
-        """Counts of every circuit; Qiskit writes qubit 0 last."""
+        """Return the counts of every circuit. Qiskit's bit strings end with qubit 0, so they are reversed."""
         with self._told():
             bits = self._service.job(job).result()[0].data.meas
             if bits.shape != (len(circuits),):
@@ -159,9 +159,9 @@ class IBMDevice(RemoteDevice):
         }
 
     def find(self, token: str) -> str | None:
-        """The job that has this token as a tag, in any instance of the account.
+        """Return the id of the job with this token as a tag, from any instance of the account.
 
-        IBM's service asks one instance at a time: the last that was used, which need not be the chip's.
+        By default IBM's service searches only the instance used last, which may not be the chip's.
         """
         home = self._home()
         for instance in [home, *(other for other in self._instances() if other != home)]:
@@ -171,13 +171,13 @@ class IBMDevice(RemoteDevice):
             except RefusedError:
                 if instance == home:
                     raise
-                continue  # no job was sent where this account is not let in
+                continue  # no access, so no job was sent there
             if jobs:
                 return str(jobs[0].job_id())
         return None
 
     def cancel(self, job: str) -> None:
-        """Ask IBM to stop it."""
+        """Ask IBM to stop the job."""
         try:
             with self._told():
                 self._service.job(job).cancel()
@@ -195,7 +195,7 @@ class IBMDevice(RemoteDevice):
         return self._forms[form]
 
     def _home(self) -> str:
-        """The instance that jobs are sent to."""
+        """Return the instance that jobs are sent to."""
         with self._told():
             return instance_of(self._backend)
 
@@ -222,7 +222,7 @@ class IBMDevice(RemoteDevice):
 
     @contextmanager
     def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
-        """Turns what IBM's package raises into one of our errors, without credentials."""
+        """Convert exceptions of IBM's package into ours, without credentials."""
         try:
             yield
         except DeviceError:
@@ -230,6 +230,4 @@ class IBMDevice(RemoteDevice):
         except Exception as error:
             text = NO_ACCOUNT if "AccountNotFound" in type(error).__name__ else one_line(error)
             sentence = f"device {self.name}: {text}"
-            raise error_of(
-                fate_of(error, step), step, sentence
-            ) from None  # what it was raised from may show a credential
+            raise error_of(fate_of(error, step), step, sentence) from None  # the cause may show a credential

@@ -1,4 +1,4 @@
-"""Qiskit's simulator Aer: exact, under a named noise model, or with the noise of a real chip's calibration."""
+"""Aer, Qiskit's simulator: exact, with a noise model, or with a real chip's noise."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from qweft.devices.outcomes import on_each_qubit
 from qweft.text import many
 
 SEED = 0
-"""Of the transpiler: the same circuit is compiled the same way in every process."""
+"""Seed of the transpiler: a circuit compiles the same way in every process."""
 CIRCUITS_AT_A_TIME = 1000
 
 
 @dataclass(frozen=True)
 class Form:
-    """What circuits of one form have in common; hashable, so that a form is compiled once."""
+    """What circuits of one form share: qubits, gates and barriers. Hashable, so that a form is compiled once."""
 
     qubits: int
     gates: tuple[tuple[str, tuple[int, ...]], ...]
@@ -32,33 +32,34 @@ class Form:
 
     @classmethod
     def of(cls, circuits: BoundCircuits) -> Form:
-        """The form of these circuits."""
+        """Return the form of these circuits."""
         like = None if circuits.placed_like is None else cls(circuits.qubits, *circuits.placed_like)
         return cls(circuits.qubits, circuits.gates, circuits.barriers, like)
 
 
 def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
-    """The columns of a table of angles that a circuit still has parameters for, in the order of `circuit.parameters`.
+    """Return the columns of angles for a compiled circuit's parameters, in the order of `circuit.parameters`.
 
-    A compiler leaves out what cannot change a measurement.
+    A compiler removes gates that cannot change a measurement, and their parameters with them.
     """
     return angles[:, [parameter.index for parameter in circuit.parameters]]
 
 
 def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.ndarray:
-    """What `save_probabilities` of a circuit saves, for every row of angles, in few runs.
+    """Return what `save_probabilities` of a circuit saves, for every row of angles, in few runs.
 
     Args:
-        simulator: An AerSimulator.
-        circuit: It may hold no controlled rotations: Aer 0.18 leaves a parameter bound in a run at zero in those
-            (github.com/Qiskit/qiskit-aer, issues 2323, 2391, 2403), and says nothing.
-        angles: (circuits, gates), in radians; the circuit's parameters are of one vector, numbered as its columns.
+        simulator: An `AerSimulator`.
+        circuit: A circuit without controlled rotations. Aer 0.18 silently sets parameters bound in a run to zero in
+            these (github.com/Qiskit/qiskit-aer, issues 2323, 2391, 2403).
+        angles: (circuits, gates), in radians. The circuit's parameters are elements of one vector, numbered as the
+            columns.
 
     Returns:
         (circuits, 2^n).
 
     Raises:
-        RefusedError: If Aer fails; most often it has too little memory.
+        RefusedError: Aer fails, most often for lack of memory.
     """
     values = values_of(circuit, angles)
     rows: list[np.ndarray] = []
@@ -75,9 +76,9 @@ def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.nda
 
 
 def compile_for(backend: Any, form: Form) -> Any:
-    """The form in a backend's gates, with the parameters left open, and a measurement of every qubit.
+    """Compile a form to a backend's gates, with symbolic parameters and a measurement of every qubit.
 
-    The same in every process, for the same calibration of the backend.
+    The result is the same in every process, for the same calibration of the backend.
     """
     from qiskit.transpiler import generate_preset_pass_manager
 
@@ -91,14 +92,14 @@ def compile_for(backend: Any, form: Form) -> Any:
 
 
 def measured_places(circuit: Any) -> list[int]:
-    """The chip's qubit on which each of ours is measured in a compiled circuit; routing may have moved it there."""
+    """Return the physical qubit on which each circuit qubit is measured. Routing can move it there."""
     measured = [step for step in circuit.data if step.operation.name == "measure"]
     qubits = {circuit.find_bit(step.clbits[0]).index: circuit.find_bit(step.qubits[0]).index for step in measured}
     return [qubits[qubit] for qubit in range(len(qubits))]
 
 
 class AerSimulatorDevice(LibrarySimulator):
-    """State vectors without noise, density matrices with it; the circuits as one, with an array of angles."""
+    """Aer with state vectors, or density matrices under noise. It runs one circuit with an array of angles."""
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
@@ -107,7 +108,7 @@ class AerSimulatorDevice(LibrarySimulator):
         self._noise = named_noise(settings)
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Of every outcome, under the noise model where there is one."""
+        """Return the probability of every outcome, under the noise model if there is one."""
         from qiskit_aer import AerSimulator
 
         if not len(circuits):
@@ -128,7 +129,7 @@ def _exact(circuits: BoundCircuits) -> tuple[Any, np.ndarray]:
 
 @lru_cache(maxsize=16)
 def _decomposed(form: Form) -> Any:
-    """Without controlled rotations, which Aer would run at angle zero; nothing else is changed."""
+    """Decompose controlled rotations, which Aer would run at angle zero. Everything else is unchanged."""
     from qiskit.transpiler import generate_preset_pass_manager
 
     plain = template(form.qubits, form.gates, form.barriers)
@@ -136,12 +137,12 @@ def _decomposed(form: Form) -> Any:
         optimization_level=0, basis_gates=["rx", "ry", "rz", "cx"], seed_transpiler=SEED
     )
     found = manager.run(plain)
-    found.save_probabilities(range(form.qubits)[::-1])  # Qiskit's first qubit is the least significant bit
+    found.save_probabilities(range(form.qubits)[::-1])  # Qiskit's qubit 0 is the least significant bit
     return found
 
 
 def _noisy(circuits: BoundCircuits) -> tuple[Any, np.ndarray]:
-    """Native gates: rotations have no error, and the identity that ends a one-qubit gate has it."""
+    """Build native gates. Rotations have no error; an identity after each one-qubit gate carries it."""
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
@@ -160,7 +161,7 @@ def _noisy(circuits: BoundCircuits) -> tuple[Any, np.ndarray]:
 
 
 def aer_noise(noise: NoiseModel) -> Any:
-    """The errors of gates as Aer has them; its depolarizing error is (1 - p) rho + p I / 2^n, as ours."""
+    """Convert gate errors to Aer's noise model. Its depolarizing error is ours: (1 - p) rho + p I / 2^n."""
     from qiskit_aer.noise import NoiseModel as AerNoise
     from qiskit_aer.noise import depolarizing_error
 
@@ -173,14 +174,14 @@ def aer_noise(noise: NoiseModel) -> Any:
 
 
 MOST_QUBITS = 12
-"""A density matrix of 12 qubits has 256 MiB."""
+"""A density matrix of 12 qubits takes 256 MiB."""
 
 
 class FakeBackendDevice(LibrarySimulator):
-    """A form is compiled to the chip's gates and wires once; probabilities are those of Aer's density matrix.
+    """Aer with the noise of a chip's recorded calibration. A form is compiled once to the chip's gates and wires.
 
-    The errors are Aer's reading of the calibration: depolarizing errors and relaxation of every gate, and each qubit's
-    errors in reading out. They are the same whenever it runs: it is a record of a chip, not the chip.
+    Aer derives the errors from the calibration: depolarizing errors and relaxation of every gate, and each qubit's
+    readout errors. They never change, because they come from a recorded snapshot.
 
     Args:
         name: As the user gave it.
@@ -198,10 +199,10 @@ class FakeBackendDevice(LibrarySimulator):
         self.limits = Limits(qubits=min(backend.num_qubits, MOST_QUBITS))
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        """Of every outcome, errors in reading out among them.
+        """Return the probability of every outcome, including readout errors.
 
         Raises:
-            RefusedError: If the chip or the simulator has too few qubits.
+            RefusedError: The chip or the simulator has too few qubits.
         """
         if not len(circuits):
             return np.zeros((0, 2**circuits.qubits))
@@ -213,7 +214,7 @@ class FakeBackendDevice(LibrarySimulator):
         return on_each_qubit(found, compiled.readout)
 
     def compiled(self, circuits: BoundCircuits) -> Any:
-        """The circuits' form in the chip's gates, on its wires, measured at the end."""
+        """Return the circuits' form in the chip's gates, on its wires, measured at the end."""
         return compile_for(self._backend, Form.of(circuits))
 
     def _compile(self, form: Form) -> Compiled:
@@ -232,14 +233,14 @@ class FakeBackendDevice(LibrarySimulator):
 
 @dataclass
 class Compiled:
-    """A compiled form, and Aer with the errors of those qubits that it uses.
+    """A compiled form, and Aer with the errors of the qubits that it uses.
 
     The errors of all qubits of a large chip take 12 seconds to build and make every circuit 20 times slower, for the
     same probabilities.
 
     Args:
         circuit: From `compile_for`.
-        target: The backend's.
+        target: The backend's target.
     """
 
     circuit: Any
@@ -247,7 +248,7 @@ class Compiled:
 
     @cached_property
     def active(self) -> set[int]:
-        """The chip's qubits that a gate acts on."""
+        """Physical qubits that an operation acts on."""
         return {
             self.circuit.find_bit(qubit).index
             for step in self.circuit.data
@@ -257,19 +258,19 @@ class Compiled:
 
     @cached_property
     def places(self) -> list[int]:
-        """The chip's qubit for each of ours."""
+        """Physical qubit on which each circuit qubit is measured."""
         return measured_places(self.circuit)
 
     @cached_property
     def saved(self) -> Any:
-        """The circuit that saves probabilities, our qubit 0 first, instead of measuring."""
+        """The circuit with its measurements replaced by saved probabilities, circuit qubit 0 first."""
         found = self.circuit.remove_final_measurements(inplace=False)
         found.save_probabilities(self.places[::-1])
         return found
 
     @cached_property
     def readout(self) -> list[np.ndarray]:
-        """Of each of our qubits, p(reported | true) in row true."""
+        """p(reported | true) of each circuit qubit, with one row per true outcome."""
         from qiskit_aer.noise.device import basic_device_readout_errors
 
         found = {
@@ -280,7 +281,7 @@ class Compiled:
 
     @cached_property
     def simulator(self) -> Any:
-        """Aer with the gates' errors."""
+        """Aer with the gate errors."""
         from qiskit_aer import AerSimulator
         from qiskit_aer.noise import NoiseModel
         from qiskit_aer.noise.device import basic_device_gate_errors
