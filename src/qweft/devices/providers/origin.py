@@ -118,15 +118,15 @@ CLIENTS_OWN = (
     "task_id is null",
     "taskstate",
 )
-"""Messages of pyqpanda3 0.5 itself: it did not reach the cloud, or could not read the response."""
+"""Parts of pyqpanda3 0.5's own messages: it did not reach the cloud, or could not read the response."""
 TRY_AGAIN = {"408", "425"}
 """4xx HTTP status codes that do not mean that the request is wrong."""
 NOT_REACHED = re.compile(r"(failed to|could ?n[o']t) connect|could ?n[o']t resolve", re.IGNORECASE)
-"""Messages of curl when nothing has left this machine."""
+"""Matches curl's messages when nothing has left this machine."""
 LATER = ("busy", "maintenance", "too many", "later", "offline", "繁忙", "维护", "稍后")
-"""Messages of the cloud when it would accept the same job at another time."""
+"""Parts of the cloud's messages when it would accept the same job at another time."""
 TIMED_OUT = ("timeout", "timed out", "time out", "超时")
-"""Messages of the cloud when it does not know the outcome itself."""
+"""Parts of the cloud's messages when it does not know the outcome itself."""
 NO = (
     "unknown error.",  # pyqpanda3's text for "success": false without a reason
     "insufficient",
@@ -148,14 +148,15 @@ NO = (
     "invalid token",
     "invalid param",
 )
-"""Messages of the cloud when it rejects a job."""
+"""Parts of the cloud's messages when it rejects a job."""
 
 
 def fate_of(text: str, step: Step) -> Fate:
     """Return the outcome of a request from pyqpanda3's message.
 
-    pyqpanda3 raises the same exception for the cloud's messages and for responses that it cannot read. A job taken for
-    refused would be sent, and paid for, again. So while a job is sent, only known refusals count as refused.
+    pyqpanda3 raises the same exception for the cloud's messages and for responses that it cannot read. A job wrongly
+    classified as refused would be sent, and paid for, again. So while a job is sent, only known refusals count as
+    refused.
 
     Args:
         text: The message.
@@ -206,7 +207,7 @@ class OriginCloudDevice(RemoteDevice):
         super().__init__(name)
         self._cloud = require("pyqpanda3.qcloud", "origin", f"device {name}")
         self._target = target
-        # the paper's record and pyqpanda3's documentation: 200 circuits per batch; the simulator takes one
+        # on record for the paper and in pyqpanda3's documentation: 200 circuits per batch; the simulator takes 1
         self.limits = Limits(qubits=33, circuits=1) if target == SIMULATOR else Limits(circuits=200)
 
     def calibration(self) -> str:
@@ -226,7 +227,7 @@ class OriginCloudDevice(RemoteDevice):
         """Check key, device and shots.
 
         Raises:
-            DeviceError: The key, the device or the number of shots is missing.
+            DeviceError: The key is missing, the cloud has no such device, or shots are `None` or below 1.
             UnavailableError: The device is switched off, or the cloud does not answer.
         """
         if shots is None or shots < 1:

@@ -22,7 +22,7 @@ def fake_backends(what: str) -> dict[str, Any]:
         DeviceError: The package is not installed.
     """
     fakes = require("qiskit_ibm_runtime.fake_provider", "qiskit", what)
-    with warnings.catch_warnings(action="ignore"):  # one backend raises a warning when it is created
+    with warnings.catch_warnings(action="ignore"):  # one backend emits a warning when it is created
         return {backend.name: backend for backend in fakes.FakeProviderForBackendV2().backends()}
 
 

@@ -28,7 +28,7 @@ REFUSALS = ("Account", "NotAuthorized", "InputValue", "ProgramNotFound")
 NOT_THERE = ("BackendNotFound", "JobNotFound", "JobFailure", "JobMaxTimeout", "InvalidState")
 """The same for questions only. While a job is sent, these are raised after it was accepted, on looking it up."""
 NOT_REACHED = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
-"""Messages of urllib3 when nothing has left this machine."""
+"""Parts of urllib3's messages when nothing has left this machine."""
 OF_THE_NETWORK = ("qiskit_ibm_runtime", "ibm_", "requests", "urllib3", "json")
 """Packages whose exceptions concern the request to IBM, not a circuit."""
 
@@ -115,7 +115,7 @@ class IBMDevice(RemoteDevice):
         """Check account, backend and shots.
 
         Raises:
-            DeviceError: The account or backend is missing, or the number of shots is out of range.
+            DeviceError: There is no account or no such backend, or the number of shots is out of range.
             UnavailableError: The backend is switched off, or IBM does not answer.
         """
         most = self.limits.shots

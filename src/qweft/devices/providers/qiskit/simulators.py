@@ -23,7 +23,7 @@ CIRCUITS_AT_A_TIME = 1000
 
 @dataclass(frozen=True)
 class Form:
-    """What circuits of one form share: qubits, gates and barriers. Hashable, so that a form is compiled once."""
+    """What circuits of one form share: gates, wires, barriers and placement. Hashable, so that it is compiled once."""
 
     qubits: int
     gates: tuple[tuple[str, tuple[int, ...]], ...]
@@ -233,7 +233,7 @@ class FakeBackendDevice(LibrarySimulator):
 
 @dataclass
 class Compiled:
-    """A compiled form, and Aer with the errors of the qubits that it uses.
+    """A compiled form, and Aer with the errors of only the qubits that it uses.
 
     The errors of all qubits of a large chip take 12 seconds to build and make every circuit 20 times slower, for the
     same probabilities.
