@@ -104,7 +104,7 @@ class RemoteRun:
     def _look(self, missing: list[int]) -> bool:
         """Ask for every open job of the device and return whether one of ours changed.
 
-        Jobs of other runs count too, because this run may wait for the places they take.
+        Jobs of other runs are queried too, because this run may wait for the places they take.
         """
         news, ours = False, self._ours(missing)
         self.where = replace(self.where, jobs=self.where.jobs | ours)
