@@ -1,4 +1,4 @@
-"""Checks of single values and names, said in one sentence: what is wrong, the value, and the way out."""
+"""Checks of single values and names; each error states what is wrong, the value, and the way out."""
 
 import re
 import sys
@@ -26,36 +26,36 @@ INSTEAD = {
     "lora_bias": "the branch has no bias; train the layer's own with bias",
     "ensure_weight_tying": "a branch beside a tied layer is its own; what is trained whole stays tied as PEFT ties it",
 }
-"""What a user of LoRA is told who gives a name that LoRA has, and this method has not."""
+"""For each name of LoRA's that this method lacks, what its user is told to do instead."""
 Config = TypeVar("Config", bound=type)
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean ...?' where a known name is near, else nothing."""
+    """Return "; did you mean ...?" if a known name is close, else an empty string."""
     found = near(name, known)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def shown(value: Any) -> str:
-    """A value in a sentence: as Python writes it, and not longer than one reads."""
+    """Return the repr of a value, cut to 120 characters."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def check_whole(name: str, value: Any) -> None:
-    """Accept whole numbers of at least 1."""
+    """Raise unless the value is an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise QweftError(f"{name} must be a whole number of at least 1, got {shown(value)}")
 
 
 def check_number(name: str, value: Any) -> None:
-    """Accept finite numbers."""
+    """Raise unless the value is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise QweftError(f"{name} must be a number, got {shown(value)}")
 
 
 def check_expression(name: str, value: Any) -> None:
-    """Accept regular expressions."""
+    """Raise unless the value is a regular expression."""
     try:
         re.compile(value)
     except (re.error, TypeError, OverflowError, RecursionError) as error:
@@ -63,7 +63,7 @@ def check_expression(name: str, value: Any) -> None:
 
 
 def instead_of(name: str) -> str | None:
-    """The way out for a name of `LoraConfig`; `None` for a name that LoRA has not either."""
+    """Return the way out for a name of `LoraConfig`, or `None` if LoRA has no such name."""
     if name in INSTEAD:
         return INSTEAD[name]
     known = {entry.name for entry in fields(LoraConfig)}
@@ -73,7 +73,7 @@ def instead_of(name: str) -> str | None:
 
 
 def answers_lora_names(config_class: Config) -> Config:
-    """Let a config dataclass refuse names of `LoraConfig` with the way out; its signature stays."""
+    """Make a config dataclass reject names of `LoraConfig` with the way out; the signature stays the same."""
     made: Callable[..., None] = config_class.__init__  # type: ignore[misc]
     own = {entry.name for entry in fields(config_class)}
 

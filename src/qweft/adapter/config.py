@@ -24,7 +24,7 @@ from qweft.internals.peft import add_peft_type
 
 
 def peft_type() -> Any:
-    """The member `PeftType.QWTHN`, made on the first call."""
+    """Return the enum member `PeftType.QWTHN`; the first call creates it."""
     return add_peft_type("QWTHN")
 
 
@@ -40,75 +40,88 @@ CHOICES = {
     "bias": get_args(Bias),
 }
 LARGEST_RANK = 12
-"""More qubits take 2^r amplitudes for every token, and the engine's tables for one circuit would take gigabytes."""
+"""Largest number of qubits: a token takes 2^qubits amplitudes, and more would need tables of gigabytes per circuit."""
 LARGEST_WIDTH = 2**16
-"""Far beyond any layer's size; larger ones take long to factorise."""
+"""Far beyond any layer's size; larger widths take long to factorise."""
 MOST_LAYERS = 1024
-"""Of a circuit, whose gates are listed one by one; r are on record."""
+"""Largest number of circuit layers, whose gates are listed one by one; the recorded method has r layers."""
 MOST_PADDING = 16
-"""Times a size that the product of the config's own modes may be: matrices of the padded size are built."""
+"""Largest ratio of a padded size to the size, or to 4096 if larger: matrices of the padded size are built."""
 
 
 @answers_lora_names
 @dataclass
 class QwthnConfig(PeftConfig):
-    """A frozen linear layer W0 gets a branch that compresses, weights with a circuit, and expands.
+    """Configuration of a QWTHN adapter: a frozen linear layer W0 gets a branch of three maps C, core and E.
 
         c = C(dropout(x)),   h = core(c),   y = W0 x + (alpha / r) E(h)
 
-    Every derived structure (modes, padding, circuit) is a pure function of these fields and the layer's sizes.
+    x has d_in entries, c and h have r, y has d_out. The cores are
+
+        identity            h = c
+        linear              h = K c
+        quantum             h = Q q(c)
+        quantum_linear      h = Q q(c) + K c
+        quantum_weighted    h = q(c) * c
+        quantum_gated       h = (1 + Q q(t)) * c,   t = c / (sqrt(U) rms(c)),   Q = 0 at the start
+
+    K is r x r and Q r x qubits. q is the circuit's expectation of Z on each qubit, from the first `qubits` entries of
+    c; rms(c) is over these entries. U is the number of uploads: L with `reupload`, else 1.
+
+    A classical control replaces q where "quantum" in a name becomes "mlp" (a small perceptron), "fourier" (a classical
+    function with the circuit's frequencies), "frozen" (the circuit with untrained random angles) or "product" (the
+    circuit without its CRZ gates), as in "mlp_linear". See `qweft.adapter.functions`.
+
+    The scaled start gives c an rms of 1 / sqrt(U) for an x of rms 1 (U = 1 without a circuit). Circuit angles lie
+    within pi/4 of zero. Q is the identity, and K the identity over the rms of c. A change of E's last core then changes
+    E as much as a change of LoRA's second matrix does.
+
+    The fields and the layer's sizes determine the modes, the padding and the circuit.
 
     Args:
-        r: Rank: width of c and h, and number of qubits unless `qubits` says otherwise.
-        compress: C, d_in -> r. "mpo": a matrix product operator d_in -> width and a linear map width -> r; "dense": one
-            linear map; "basis": a fixed orthonormal basis of r directions, which is not trained; "subspace": such a
-            basis of `width` directions (of all, where a layer has fewer) and a linear map between them and r. None has
-            a bias.
-        core: "identity": h = c; "linear": h = K c; "quantum": h = Q q(c); "quantum_linear": h = Q q(c) + K c;
-            "quantum_weighted": h = q(c) * c; "quantum_gated": h = (1 + Q q(t)) * c with Q zero at the start and t the
-            entries of c that the circuit reads over sqrt(U) times their rms, U uploads. K is r x r, Q is r x qubits, q
-            is the circuit's expectation of Z on each qubit. With "mlp", "fourier", "frozen" or "product" in the place
-            of "quantum" ("mlp_linear") a twin stands in the place of q: a small perceptron, a classical function with
-            the circuit's frequencies, the circuit with its random angles not trained, the circuit without its CRZ gates
-            (`qweft.adapter.functions`).
-        expand: E, r -> d_out, as compress; or "sparse": a linear map to `share` of the layer's outputs, chosen before
-            the training. With "basis" E is not zero, so K and Q start at zero instead; the core must have one of them.
-        basis: The directions of a "basis" or "subspace", and the outputs of "sparse". `None` means "gradient": the
-            leading singular directions, and the longest rows, of the loss's gradient with respect to W0, found on
-            training rows by `qweft.find_bases` before the first step; "weight": those of W0 itself; "random": random
-            ones, as a control.
-        qubits: The circuit reads the first so many entries of c. `None` means all r. A twin in its place as well.
+        r: Rank: size of c and h, and number of qubits unless `qubits` is given.
+        compress: Map C, d_in -> r, without bias. "mpo": a matrix product operator d_in -> `width` and a linear map to
+            r; "dense": one linear map; "basis": r fixed orthonormal directions; "subspace": `width` of them and a
+            trained linear map to r.
+        core: Map r -> r: "identity", "linear", "quantum", "quantum_linear", "quantum_weighted" or "quantum_gated".
+            "mlp", "fourier", "frozen" or "product" in place of "quantum" chooses a classical control.
+        expand: Map E, r -> d_out, with the choices of `compress`, or "sparse": a linear map to a `share` of the
+            outputs. With "basis" E is not zero at the start, so K and Q are; the core must have K, or a Q that is not a
+            gate's.
+        basis: How fixed directions, and the outputs of "sparse", are chosen. `None` means "gradient": leading singular
+            directions and longest rows of the loss's gradient with respect to W0, found by `qweft.find_bases` before
+            the first step; "weight": those of W0; "random": random ones, as a control.
+        qubits: Number of leading entries of c that the circuit, or its classical control, reads. `None` means r.
         alpha: The branch is scaled by alpha / r. `None` means 2 r.
         dropout: Probability of zeroing an entry of x in training.
-        width: Inner width of the matrix product operators; directions of a subspace.
-        share: Of a layer's outputs, those that a sparse map writes to.
+        width: Inner width of the matrix product operators. Number of directions of a subspace, at most min(d_in,
+            d_out).
+        share: Fraction of a layer's outputs that "sparse" writes to, above 0 and at most 1.
         bond_dimension: Bond dimension of the matrix product operators.
-        modes: The factors of a size, where yours should replace the rule's: {"576": [6, 6, 4, 4]}.
-        circuit_layers: Layers L of the circuit. `None` means as many as qubits.
-        reupload: Upload the input before every layer of the circuit, or once.
-        fourier_terms: Products that each output of the fourier twin adds up. `None` means as many as bring its
-            coefficients nearest in number to the circuit's angles. (2 L + 1)^(r - 1) of them are every series.
-        start: "recorded": as in the method's public record; "scaled": c of rms 1 / sqrt(L) for an x of rms 1 (1 without
-            a circuit, or with one upload), circuit angles within pi/4 of zero, Q = identity and K = identity over the
-            rms of c, and a last core of E whose changes change E as those of LoRA's second matrix do. Either leaves the
-            base model exactly as it is.
-        init_weights: False starts E at random too, so that the branch is not zero (for tests).
+        modes: Factors of a size that replace the default ones: {"576": [6, 6, 4, 4]}.
+        circuit_layers: Number of circuit layers L. `None` means the number of qubits.
+        reupload: Whether the circuit uploads its input before every layer, or once.
+        fourier_terms: Number of products that each output of the Fourier control sums; (2 U + 1)^(qubits - 1) represent
+            every series. `None` brings its number of coefficients nearest to the circuit's number of angles.
+        start: "recorded": as in the method's public record; "scaled": values of order 1 (see above). Neither changes
+            the model's output at the start.
+        init_weights: False also starts E at random, so that the branch is not zero (for tests).
         target_modules: Names, or a regular expression, of the layers to adapt. `None` means PEFT's default for LoRA on
-            this kind of model (q_proj and v_proj on most).
+            this model type (q_proj and v_proj on most).
         exclude_modules: Names, or a regular expression, of layers to leave alone.
         layers_to_transform: Indices of the model's blocks to adapt. `None` means all.
-        layers_pattern: Name of the list of blocks, where it is unusual.
-        rank_pattern: Ranks of layers that differ: {"v_proj": 4}.
-        alpha_pattern: Alphas of layers that differ.
+        layers_pattern: Name of the model's list of blocks, if it is unusual.
+        rank_pattern: Ranks of layers that differ from r: {"v_proj": 4}.
+        alpha_pattern: Alphas of layers that differ from alpha: {"v_proj": 8}.
         modules_to_save: Names of further modules to train and save whole.
-        bias: Which biases of the base model are trained with the adapter: "none", "all", or those of the adapted layers
-            ("qwthn_only"). They are the base model's own: disabling the adapter does not bring the old ones back.
+        bias: Biases of the base model to train: "none", "all", or "qwthn_only" (those of the adapted layers). Disabling
+            the adapter does not restore them.
         trainable_token_indices: Tokens whose embeddings are trained, as a list, or by module: {"embed_tokens": [5, 6]}.
 
     Raises:
-        QweftError: If a value is of the wrong type or out of range, or fields contradict each other.
+        QweftError: If a value has the wrong type or is out of range, or fields contradict each other.
 
-    Source: arXiv 2503.12790, read as docs/method.md says; presets by `QwthnConfig.preset`.
+    Source: arXiv 2503.12790, as read in docs/method.md; presets by `QwthnConfig.preset`.
     """
 
     r: int = field(default=8, metadata={"help": "Rank: width of the core, and of its circuit."})
@@ -150,7 +163,7 @@ class QwthnConfig(PeftConfig):
         self.peft_type = peft_type()
         _check(self)
         self.rank_pattern, self.alpha_pattern = self.rank_pattern or {}, self.alpha_pattern or {}
-        # PEFT matches module names in a set, and saves it as a list
+        # PEFT matches names against a set, and saves it as a list
         if isinstance(self.target_modules, list | tuple):
             self.target_modules = set(self.target_modules)  # type: ignore[assignment]
         if isinstance(self.exclude_modules, list | tuple):
@@ -158,12 +171,16 @@ class QwthnConfig(PeftConfig):
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "QwthnConfig":
-        """A named member of the family, with any fields changed.
+        """Return the config of a preset, with any fields changed.
 
             QwthnConfig.preset("qtha", r=8, target_modules=["q_proj", "v_proj"])
 
+        Args:
+            name: A key of `qweft.presets()`.
+            **changes: Fields that replace those of the preset.
+
         Raises:
-            QweftError: If there is no such preset or field, or a value is wrong.
+            QweftError: If the preset or a field does not exist, or a value is wrong.
         """
         if name not in PRESETS:
             raise QweftError(f"there is no preset {name!r}{closest(name, PRESETS)}; presets: {', '.join(PRESETS)}")
@@ -176,21 +193,26 @@ class QwthnConfig(PeftConfig):
         return cls(**{**PRESETS[name], **changes})
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
-        """As PEFT's, to a private repository unless `private` says otherwise."""
+        """Push as PEFT does, but to a private repository unless `private` is False."""
         return super().push_to_hub(repo_id, **{**kwargs, "private": kwargs.get("private") is not False})
 
     def resolved(self, r: int | None = None, alpha: float | None = None) -> ResolvedConfig:
-        """What every `None` means on a layer of rank r and this alpha. `None` here means the config's own."""
+        """Return the config with a value for every `None` that has a default.
+
+        Args:
+            r: Rank of the layer. `None` means the config's r.
+            alpha: Alpha of the layer. `None` means the config's alpha.
+        """
         return resolve(vars(self), r, alpha)
 
     @property
     def is_linear(self) -> bool:
-        """Whether the branch is a linear map of x, so that there is a weight to merge."""
+        """Whether the branch is linear in x, so that it can be merged into a weight."""
         return function_of(self.core) is None
 
     @property
     def has_fixed_map(self) -> bool:
-        """Whether directions or outputs of C or E are found before training, and not trained."""
+        """Whether C or E has untrained directions or outputs that are found before training."""
         return issubclass(COMPRESS[self.compress], BasisMap) or issubclass(EXPAND[self.expand], BasisMap)
 
 
@@ -225,10 +247,10 @@ def _check_types(config: QwthnConfig) -> None:
 
 
 def _check(config: QwthnConfig) -> None:
-    """Every field by itself, then the fields together.
+    """Check each field, then the fields together.
 
     Raises:
-        QweftError: Naming the field, the value, and what it may be.
+        QweftError: Naming the field, its value, and the allowed values.
     """
     _check_types(config)
     for name, allowed in CHOICES.items():

@@ -1,8 +1,8 @@
-"""The cores, r -> r: what stands between compress and expand.
+"""The cores: maps r -> r between compress and expand.
 
-A core is a few features of c, made for every token, and a matrix that E takes up once a step:
+A core consists of features f(c), computed for every token, and a matrix M that is multiplied into E once a step:
 
-    E(core(c)) = (E M) f(c),   f(c) one of c, q(c), w(c) * c, or q(c) and c one below the other
+    E(core(c)) = (E M) f(c),   f(c) one of c, q(c), w(c) * c, or q(c) and c concatenated
 """
 
 import math
@@ -17,7 +17,7 @@ from qweft.circuit import Circuit
 
 Measure = Callable[[Circuit, torch.Tensor, torch.Tensor], torch.Tensor]
 SMALLEST = 1e-24
-"""Added to the mean square of what a gate reads: it keeps the direction of zero from being none."""
+"""Added to the mean square of the gate's input, so that a zero input does not give NaN."""
 Observe = Callable[[torch.Tensor], None]
 
 FORMS = {
@@ -26,7 +26,9 @@ FORMS = {
     "weighted": "h = {f}(c) * c",
     "gated": "h = (1 + Q {f}(c / |c|)) * c",
 }
-"""How a function f enters, with the formula; |c| is the rms of what it reads, times sqrt(U) of its uploads."""
+"""Formulas of the forms in which a function f enters; |c| is sqrt(U) times the rms of the entries that f reads, U
+uploads.
+"""
 WITHOUT_FUNCTION = {"identity": "h = c", "linear": "h = K c"}
 
 
@@ -35,36 +37,40 @@ def _name(function: str, form: str) -> str:
 
 
 CORES = (*WITHOUT_FUNCTION, *(_name(function, form) for function in FUNCTIONS for form in FORMS))
-"""The names of the cores: "quantum_linear" is the function "quantum" in the form "linear", h = Q q(c) + K c."""
+"""Names of the cores: "quantum_linear" is the function "quantum" in the form "linear", h = Q q(c) + K c."""
 
 
 def function_of(core: str) -> str | None:
-    """The function in a core: "quantum_linear" has "quantum"; `None` in "identity" and "linear"."""
+    """Return the function of a core, as "quantum" of "quantum_linear"; `None` for "identity" and "linear"."""
     return None if core in WITHOUT_FUNCTION else core.partition("_")[0]
 
 
 def form_of(core: str) -> str:
-    """How the function enters: "", "linear", "weighted" or "gated"; for "identity" and "linear" their own names."""
+    """Return the form of a core: "", "linear", "weighted" or "gated"; for "identity" and "linear" their own names."""
     return core if core in WITHOUT_FUNCTION else core.partition("_")[2]
 
 
 def has_circuit(core: str) -> bool:
-    """Whether the core holds a circuit, trained or not."""
+    """Whether the core runs a circuit, trained or not."""
     return function_of(core) in CIRCUITS
 
 
 def formula(core: str) -> str:
-    """The core as a formula, with q for the circuit and t for what stands in its place."""
+    """Return the core's formula, with q for the circuit and t for a classical control in its place."""
     if core in WITHOUT_FUNCTION:
         return WITHOUT_FUNCTION[core]
     return FORMS[form_of(core)].format(f="q" if function_of(core) == "quantum" else "t")
 
 
 class Core(nn.Module):
-    """A map r -> r; `reads_angles` tells that it takes its input as angles, which need full precision.
+    """A map r -> r.
 
-    `input_scale` is the rms of c for which the scaled start is made, `output_scale` about that of h then. The first
-    `circuit_features` of the features are what a circuit, or a twin in its place, makes of c; the others are c itself.
+    Attributes:
+        reads_angles: Whether the input is used as angles, which need full precision.
+        circuit_features: Number of leading features that the circuit or its classical control contributes to; the
+            others are entries of c.
+        input_scale: The rms of c that the scaled start is made for.
+        output_scale: The approximate rms of h at that start.
     """
 
     reads_angles = False
@@ -73,30 +79,30 @@ class Core(nn.Module):
     output_scale = 1.0
 
     def tensors(self) -> list[torch.Tensor]:
-        """The parameters, or what stands in their place in a replica of the module."""
+        """Return the parameters and buffers, or those of a replica of the module."""
         return []
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """The circuit's angles (or what a twin has for them) from such tensors, with any leading dimensions."""
+        """Return what the function needs of such tensors: rotations and diagonals of a circuit. Leading axes stay."""
         return ()
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """E M, (..., out, features), from E (..., out, r)."""
+        """Return E M, (..., out, features), for E (..., out, r)."""
         return expand
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """f(c), (..., r) to (..., features)."""
+        """Return f(c), (..., r) to (..., features)."""
         return c
 
     def form(self) -> Hashable:
-        """What two cores must agree in to be prepared together."""
+        """Return a key that two cores must share to be built in one batch."""
         return type(self).__name__
 
     def reset(self, start: str, zero: bool = False) -> None:
-        """Start the parameters by the named start; with `zero` K and Q are zero, and so is h."""
+        """Initialise the parameters by the named start; `zero` makes K and Q zero, and so h."""
 
     def randomise(self) -> None:
-        """Let what starts at zero by itself be random, where nothing is to start at zero."""
+        """Draw parameters that start at zero by design, for a branch that must not be zero."""
 
 
 class IdentityCore(Core):
@@ -111,30 +117,30 @@ class LinearCore(Core):
         self.linear_weight = nn.Parameter(torch.zeros(r, r))
 
     def tensors(self) -> list[torch.Tensor]:
-        """K."""
+        """Return K."""
         return [self.linear_weight]
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """E K."""
+        """Return E K."""
         return expand @ tensors[0]
 
     def reset(self, start: str, zero: bool = False) -> None:
-        """K kaiming-uniform, or the identity with the scaled start, or zero."""
+        """Set K to kaiming-uniform values, to the identity with the scaled start, or to zero."""
         _reset_matrix(self.linear_weight, start, zero)
 
 
 class FunctionCore(Core):
-    """h = Q q(c), with the circuit q or a twin in its place.
+    """h = Q q(c), with the circuit q or a classical control in its place.
 
-    The function reads the first entries of c, as many as it has qubits. The core holds the function's tensors under the
-    function's own names.
+    The function reads the first entries of c, one for each qubit. The core registers the function's tensors under the
+    names that the function gives.
     """
 
     reads_angles = True
     measured_by: Measure | None = None
-    """Stands in the place of the exact engine while it is set: circuit, c (..., r) and the trained angles to q(c)."""
+    """If set, replaces the exact engine: maps the circuit, c (..., r) and the trained angles to q(c)."""
     observed_by: Observe | None = None
-    """Is told q(c), (..., r), of every call while it is set, and changes nothing."""
+    """If set, is called with q(c), (..., r), of every call, and changes nothing."""
 
     def __init__(self, r: int, function: Function):
         super().__init__()
@@ -153,48 +159,51 @@ class FunctionCore(Core):
 
     @property
     def circuit(self) -> Circuit | None:
-        """The circuit, where the function is one."""
+        """The circuit, or `None` if the function is not one."""
         return self.function.circuit
 
     def _function_tensors(self) -> list[torch.Tensor]:
         return [getattr(self, name) for name in (*self.function.trained, *self.function.fixed)]
 
     def tensors(self) -> list[torch.Tensor]:
-        """The function's, and Q."""
+        """Return the function's tensors and Q."""
         return [*self._function_tensors(), self.quantum_weight]
 
     def _matrices(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         return tensors[len(self.function.trained) + len(self.function.fixed) :]
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """What the function needs of its tensors: of a circuit, rotations and diagonals."""
+        """Return what the function needs of its tensors: of a circuit, rotations and diagonals."""
         return self.function.prepare(tensors[: len(self.function.trained) + len(self.function.fixed)])
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """E Q."""
+        """Return E Q."""
         return expand @ self._matrices(tensors)[0]
 
     def form(self) -> Hashable:
-        """The function's, and how it enters."""
+        """Return the class and the function's key."""
         return type(self).__name__, self.function.form()
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool = False) -> None:
-        """The circuit's angles are drawn whatever the function is, so that all that is drawn after them is equal."""
+        """Initialise the function, then its matrices.
+
+        The circuit's angles are drawn for every function, so that the random numbers after them are the same.
+        """
         angles = self.function.draw()
         bound = ANGLE_BOUND if start == "scaled" else math.pi
         nn.init.uniform_(angles, -bound, bound)
-        if not angles.is_meta:  # a model without memory is given its tensors later
+        if not angles.is_meta:  # on the meta device the tensors are assigned later
             for name, tensor in self.function.start(angles, start).items():
                 getattr(self, name).copy_(tensor)
         self._reset_matrices(start, zero)
 
     def _reset_matrices(self, start: str, zero: bool) -> None:
-        """Q kaiming-uniform, or the identity with the scaled start, or zero."""
+        """Set Q to kaiming-uniform values, to the identity with the scaled start, or to zero."""
         _reset_matrix(self.quantum_weight, start, zero)
 
     def function_values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
-        """q(c), or the twin's t(c): (..., r) to (..., qubits) in c's type."""
+        """Return q(c), or t(c) of a classical control: (..., r) to (..., qubits) in c's dtype."""
         c = c[..., : self.function.r]
         if self.measured_by is not None:
             assert self.circuit is not None
@@ -206,7 +215,7 @@ class FunctionCore(Core):
         return values
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """q(c)."""
+        """Return q(c), (..., qubits)."""
         return self.function_values(c, *angles)
 
 
@@ -218,56 +227,58 @@ class LinearFunctionCore(FunctionCore):
         self.linear_weight = nn.Parameter(torch.zeros(r, r))
 
     def tensors(self) -> list[torch.Tensor]:
-        """The function's, Q and K."""
+        """Return the function's tensors, Q and K."""
         return [*super().tensors(), self.linear_weight]
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """E Q and E K side by side, (..., out, qubits + r)."""
+        """Return E Q and E K concatenated, (..., out, qubits + r)."""
         return expand @ torch.cat(list(self._matrices(tensors)), -1)
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """q(c) and c, (..., qubits + r)."""
+        """Return q(c) and c concatenated, (..., qubits + r)."""
         return torch.cat([self.function_values(c, *angles), c], -1)
 
     def _reset_matrices(self, start: str, zero: bool) -> None:
-        """K as Q; with the scaled start K = identity / input_scale, so that K c is of order one."""
+        """Initialise K as Q; with the scaled start K is the identity over input_scale, so that K c is of order 1."""
         super()._reset_matrices(start, zero)
         _reset_matrix(self.linear_weight, start, zero, 1 / self.input_scale)
 
 
 class WeightedFunctionCore(FunctionCore):
-    """h = q(c) * c, element by element: the weighting of QWTHN; entries that no qubit reads stay as they are."""
+    """h = q(c) * c, element by element: the weighting of QWTHN. Entries that no qubit reads stay as they are."""
 
     def __init__(self, r: int, function: Function):
         super().__init__(r, function)
         self.output_scale = self.input_scale
 
     def _add_matrices(self, r: int) -> None:
-        """No Q, no K."""
+        """Add nothing: this form has neither Q nor K."""
 
     def tensors(self) -> list[torch.Tensor]:
-        """The function's."""
+        """Return the function's tensors."""
         return self._function_tensors()
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """E."""
+        """Return E."""
         return expand
 
     def _reset_matrices(self, start: str, zero: bool) -> None:
-        """There is none."""
+        """Do nothing: this form has neither Q nor K."""
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """q(c) * c."""
+        """Return q(c) * c, (..., r)."""
         own = self.function.r
         weighted = self.function_values(c, *angles) * c[..., :own]
         return weighted if own == c.shape[-1] else torch.cat([weighted, c[..., own:]], -1)
 
 
 class GatedFunctionCore(FunctionCore):
-    """h = (1 + Q q(t)) * c, element by element: Q starts at zero, so the core starts as h = c and learns where to bend.
+    """h = (1 + Q q(t)) * c, element by element. Q starts at zero, so the core starts as h = c.
 
-    t is what the function reads of c, over sqrt(U) times the rms of these entries, token by token: how large c is
-    differs from layer to layer by orders of magnitude, and an angle must not.
+        t = c_read / (sqrt(U) rms(c_read))
+
+    c_read are the entries of c that the function reads, U the number of uploads; the rms is taken for each token. The
+    normalisation keeps the angles of order 1, since the size of c differs by orders of magnitude between layers.
     """
 
     def __init__(self, r: int, function: Function):
@@ -276,23 +287,23 @@ class GatedFunctionCore(FunctionCore):
         self.circuit_features = r
 
     def combine(self, expand: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """E."""
+        """Return E."""
         return expand
 
     def angles_of(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """What the function needs of its tensors, and Q, which every token needs here."""
+        """Return what the function needs of its tensors, and Q, which here acts on every token."""
         return *super().angles_of(tensors), self._matrices(tensors)[0].clone()
 
     def _reset_matrices(self, start: str, zero: bool) -> None:
-        """Q zero, whatever the start."""
+        """Set Q to zero, whatever the start."""
         nn.init.zeros_(self.quantum_weight)
 
     def randomise(self) -> None:
-        """Q kaiming-uniform."""
+        """Set Q to kaiming-uniform values."""
         nn.init.kaiming_uniform_(self.quantum_weight)
 
     def factors(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """1 + Q q(t)."""
+        """Return 1 + Q q(t), (..., r)."""
         *prepared, q = angles
         read = c[..., : self.function.r]
         size = read.square().mean(-1, keepdim=True).add(SMALLEST).sqrt()
@@ -300,7 +311,7 @@ class GatedFunctionCore(FunctionCore):
         return 1 + values @ q.to(values.dtype).mT
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """(1 + Q q(t)) * c."""
+        """Return (1 + Q q(t)) * c, (..., r)."""
         return self.factors(c, *angles) * c
 
 
@@ -313,7 +324,16 @@ FORM_CLASSES: dict[str, type[FunctionCore]] = {
 
 
 def make_core(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None, *, qubits: int) -> Core:
-    """The core of that name (a value of `QwthnConfig.core`); its function reads the first `qubits` entries of c."""
+    """Return the core of this name; its function reads the first `qubits` entries of c.
+
+    Args:
+        name: One of `CORES`.
+        r: Rank.
+        layers: Layers L of the circuit.
+        reupload: Whether the circuit uploads its input before every layer.
+        fourier_terms: As in `QwthnConfig`.
+        qubits: Qubits of the circuit, at most r.
+    """
     function = function_of(name)
     if function is None:
         return LinearCore(r) if name == "linear" else IdentityCore()
@@ -321,7 +341,7 @@ def make_core(name: str, r: int, layers: int, reupload: bool, fourier_terms: int
 
 
 def count_matrices(name: str, r: int, qubits: int) -> int:
-    """Trained parameters of the core's matrices: r^2 for K, and r qubits for Q."""
+    """Return the number of trained parameters in the core's matrices: r^2 for K plus r qubits for Q."""
     form = form_of(name)
     has_q = function_of(name) is not None and form != "weighted"
     return r * r * (form == "linear") + r * qubits * has_q

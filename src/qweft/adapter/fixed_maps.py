@@ -1,4 +1,4 @@
-"""Maps with fixed parts: directions, or chosen outputs, of a layer that are found before training starts."""
+"""Maps with fixed parts: directions or outputs of a layer that are found before training."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -13,17 +13,18 @@ from qweft.adapter.resolved import ResolvedConfig
 from qweft.errors import QweftError
 
 DIRECTIONS = torch.bfloat16
-"""The type of directions."""
+"""The dtype of directions."""
 LEAST_FOR_OUTPUTS = 32
-"""Directions that are looked for where outputs are chosen: the sketch then knows the lengths of rows to within 6%."""
+"""Directions that the sketch computes to choose outputs: it then estimates the lengths of rows to within 6%."""
 
 
 class Side(NamedTuple):
-    """What fixed maps on one side of a layer are made of.
+    """Directions and norms on one side of a layer.
 
     Args:
         directions: Orthonormal columns, (size, r).
-        norms: How much each input, or output, counts, (size,): of G the norms of columns, or of rows.
+        norms: Importance of each input or output, (size,): norms of the columns (inputs) or rows (outputs) of the
+            gradient G, or of W0.
     """
 
     directions: torch.Tensor
@@ -31,19 +32,19 @@ class Side(NamedTuple):
 
 
 Directions = tuple[Side, Side]
-"""On the side of a layer's input, and of its output."""
+"""The input side and the output side of a layer."""
 
 
 class BasisMap(LinearMap):
-    """A fixed matrix, zero until its directions are found; it belongs to the adapter and is saved with it.
+    """A fixed matrix that is zero until its directions are found; it is saved with the adapter.
 
-    The signs of singular vectors, and the order of equal ones, differ from machine to machine, so they cannot be
-    computed again where the adapter is loaded. Most of the adapter's file are directions: they are rounded to bfloat16
-    when they are found, and what is trained learns with the rounded ones.
+    Signs of singular vectors, and the order of equal ones, differ between machines, so they cannot be recomputed when
+    the adapter is loaded. Directions make up most of the adapter's file, so they are rounded to bfloat16 when they are
+    found, and training uses the rounded ones.
 
     Args:
-        shape: Of the matrix.
-        kind: Whose directions they are, as `QwthnConfig.basis`.
+        shape: Shape of the matrix.
+        kind: How directions are chosen: `QwthnConfig.basis`.
     """
 
     words = "an orthonormal basis that was not trained"
@@ -51,7 +52,7 @@ class BasisMap(LinearMap):
     is_fixed = True
     weight: torch.Tensor
     found_in_backward = False
-    """Whether a backward pass found the directions, and the branch was not called outside of one since."""
+    """Whether a backward pass found the directions and the branch has not been called outside of one since."""
 
     def __init__(self, shape: tuple[int, ...], kind: str):
         super().__init__()
@@ -62,76 +63,76 @@ class BasisMap(LinearMap):
 
     @property
     def is_found(self) -> bool:
-        """Whether there are directions: found here, read from a file, or written by whatever else."""
+        """Whether directions are set, whether found here, loaded, or written by other code."""
         if not self._is_found and not torch.compiler.is_compiling():
-            self.look_again()  # not everything that loads goes through a module's own functions: transformers does not
+            self.look_again()  # transformers loads without calling the module's own functions
         return self._is_found
 
     @property
     def is_settled(self) -> bool:
-        """Whether its directions are known, and were before the backward pass that may be running."""
-        return (self._is_found or self.is_found) and not self.found_in_backward  # a property less for each token
+        """Whether the directions were known before any backward pass that is now running."""
+        return (self._is_found or self.is_found) and not self.found_in_backward  # skips a property for each token
 
     def tensors(self) -> list[torch.Tensor]:
-        """The directions."""
+        """Return the directions."""
         return [self.weight]
 
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The directions themselves."""
+        """Return the directions themselves."""
         return tensors[0]
 
     def matrix(self) -> torch.Tensor:
-        """The dense matrix (out, in) in float32 or better."""
+        """Return the dense matrix (out, in) in float32 or better."""
         return self.contract(alike(self.tensors(), torch.float32))
 
     def form(self) -> Hashable:
-        """Its shape says all."""
+        """Return a constant: the shape determines the rest."""
         return "basis"
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """No directions yet, whatever the start."""
+        """Clear the directions, whatever the start."""
         self.weight.zero_()
         self._is_found = False
 
     @property
     def count(self) -> int:
-        """Number of directions that it holds."""
+        """Number of directions in the map."""
         raise NotImplementedError
 
     @property
     def wanted(self) -> int:
-        """Number of directions that have to be found for it."""
+        """Number of directions that must be computed for it."""
         return self.count
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
-        """The matrix of directions (size, count)."""
+        """Return the map's matrix for directions (size, count)."""
         raise NotImplementedError
 
     def randomise(self) -> None:
-        """Random directions."""
+        """Set random directions."""
         size = max(self.weight.shape)
         self.set(Side(torch.linalg.qr(torch.randn(size, min(self.weight.shape))).Q, torch.ones(size)))
 
     @torch.no_grad()
     def set(self, side: Side) -> None:
-        """Take the first of these orthonormal directions, of `count` or more, rounded as they will be saved."""
+        """Set the first `count` of these orthonormal directions, rounded as they will be saved."""
         self.weight.copy_(self.directions(side.directions[:, : self.count]).to(DIRECTIONS))
         self._is_found = True
 
     def look_again(self) -> None:
-        """See whether there are directions now, after something else wrote to the matrix."""
+        """Check whether directions are set after something else wrote to the matrix."""
         self._is_found = not self.weight.is_meta and bool(self.weight.any())
 
 
 def _look_again(module: nn.Module, _: Any) -> None:
-    """Hook for after a state dict was loaded."""
+    """Hook after a state dict was loaded."""
     if isinstance(module, BasisMap):
         module.look_again()
 
 
 class _Reads(BasisMap):
-    """A direction in each row."""
+    """A map with one direction in each row."""
 
     @property
     def count(self) -> int:
@@ -139,12 +140,12 @@ class _Reads(BasisMap):
         return self.weight.shape[0]
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
-        """One in each row."""
+        """Return the directions as rows."""
         return found.T
 
 
 class _Writes(BasisMap):
-    """A direction in each column."""
+    """A map with one direction in each column."""
 
     @property
     def count(self) -> int:
@@ -152,12 +153,12 @@ class _Writes(BasisMap):
         return self.weight.shape[1]
 
     def directions(self, found: torch.Tensor) -> torch.Tensor:
-        """One in each column."""
+        """Return the directions as columns."""
         return found
 
 
 class _Subspace(BasisMap):
-    """The directions are fixed, and a linear map between them and r is trained."""
+    """Fixed directions, and a trained linear map between them and r."""
 
     words = "an orthonormal basis that was not trained and a linear map"
     is_fixed = False
@@ -166,20 +167,20 @@ class _Subspace(BasisMap):
 
     @classmethod
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """The linear map, k r for k directions."""
+        """Count k r parameters of the linear map, k directions."""
         return Count(linear=config.r * config.directions(d_in, d_out))
 
     def tensors(self) -> list[torch.Tensor]:
-        """The linear map and the directions."""
+        """Return the linear map and the directions."""
         return [self.linear_weight, self.weight]
 
     def form(self) -> Hashable:
-        """Its shapes say all."""
+        """Return the class name: the shapes determine the rest."""
         return type(self).__name__
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """No directions yet; the linear map zero, or kaiming-uniform with a = sqrt(5) as LoRA's first matrix.
+        """Clear the directions; set the linear map to zero, or to kaiming-uniform values with LoRA's a = sqrt(5).
 
         Scaled: entries of variance scale^2 / in.
         """
@@ -193,11 +194,11 @@ class _Subspace(BasisMap):
 
 
 class _OneByOne(torch.autograd.Function):
-    """The products of many branches: what is trained in a stack, the directions one by one and in their own type."""
+    """The products of several branches: trained maps in a stack, directions one by one and in their own dtype."""
 
     @staticmethod
     def forward(ctx: Any, trained: torch.Tensor, reads: bool, *directions: torch.Tensor) -> torch.Tensor:
-        """A V^T or U B of each, stacked."""
+        """Return A V^T or U B of each branch, stacked."""
         ctx.reads, ctx.directions = reads, directions
         pairs = zip(trained.unbind(), (each.to(trained.dtype) for each in directions), strict=True)
         return torch.stack([own @ fixed if reads else fixed @ own for own, fixed in pairs])
@@ -205,14 +206,14 @@ class _OneByOne(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Of what is trained."""
+        """Return the gradient of the trained maps."""
         pairs = zip(gradient.unbind(), (each.to(gradient.dtype) for each in ctx.directions), strict=True)
         found = torch.stack([g @ fixed.mT if ctx.reads else fixed.mT @ g for g, fixed in pairs])
         return found, None, *(None for _ in ctx.directions)
 
 
 def _product(trained: torch.Tensor, directions: Given, reads: bool) -> torch.Tensor:
-    """What is trained times the directions, or the directions times it, of one branch or of many."""
+    """Return trained @ directions if `reads`, else directions @ trained, for one branch or several."""
     if isinstance(directions, tuple):
         product: torch.Tensor = _OneByOne.apply(trained, reads, *directions)
         return product
@@ -220,7 +221,7 @@ def _product(trained: torch.Tensor, directions: Given, reads: bool) -> torch.Ten
 
 
 class SubspaceCompress(_Subspace, _Reads):
-    """d_in -> k by k fixed directions V, k -> r by a linear map A: matrix A V^T, (r, d_in)."""
+    """The map d_in -> k by k fixed directions V, k -> r by a trained linear map A: matrix A V^T, (r, d_in)."""
 
     def __init__(self, into: int, count: int, r: int, kind: str):
         super().__init__((count, into), kind)
@@ -228,16 +229,16 @@ class SubspaceCompress(_Subspace, _Reads):
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """As many directions as the config's width, or as the layer has."""
+        """Return the map with min(width, d_in, d_out) directions."""
         return cls(d_in, config.directions(d_in, d_out), config.r, config.basis)
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
-        """A V^T."""
+        """Return A V^T."""
         return _product(tensors[0], tensors[1], reads=True)
 
 
 class SubspaceExpand(_Subspace, _Writes):
-    """r -> k by a linear map B, k -> d_out by k fixed directions U: matrix U B, (d_out, r)."""
+    """The map r -> k by a trained linear map B, k -> d_out by k fixed directions U: matrix U B, (d_out, r)."""
 
     def __init__(self, r: int, count: int, out: int, kind: str):
         super().__init__((out, count), kind)
@@ -245,18 +246,18 @@ class SubspaceExpand(_Subspace, _Writes):
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """As many directions as the config's width, or as the layer has."""
+        """Return the map with min(width, d_in, d_out) directions."""
         return cls(config.r, config.directions(d_in, d_out), d_out, config.basis)
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
-        """U B."""
+        """Return U B."""
         return _product(tensors[0], tensors[1], reads=False)
 
 
 class SparseExpand(_Subspace):
-    """r -> count by a linear map B, whose entries go to so many of the d_out outputs: (d_out, r), other rows zero.
+    """The map r -> d_out by a trained B (count, r) that writes to `count` chosen outputs: (d_out, r), other rows zero.
 
-    `weight` is 1 at these outputs and 0 at others, (d_out,); B has their order.
+    `weight` (d_out,) is 1 at the chosen outputs and 0 elsewhere; the rows of B are in the order of the outputs.
     """
 
     words = "a linear map to some outputs, which were chosen before the training"
@@ -268,12 +269,12 @@ class SparseExpand(_Subspace):
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """A share of the outputs."""
+        """Return the map with round(share d_out) outputs, at least 1."""
         return cls(config.r, config.outputs(d_out), d_out, config.basis)
 
     @classmethod
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """The share of d_out, times r."""
+        """Count round(share d_out) r parameters."""
         return Count(linear=config.r * config.outputs(d_out))
 
     @property
@@ -283,31 +284,31 @@ class SparseExpand(_Subspace):
 
     @property
     def wanted(self) -> int:
-        """Enough to know the lengths of the gradient's rows."""
+        """Number of directions from which the sketch estimates the lengths of the gradient's rows well enough."""
         return LEAST_FOR_OUTPUTS
 
     @property
     def is_whole(self) -> bool:
-        """Whether as many outputs are chosen as are trained, or none yet, and others not at all."""
+        """Whether `weight` holds only zeros and ones, and either no ones or `count` of them."""
         if self.weight.is_meta:
             return True
         ones = int((self.weight == 1).sum())
         return ones + int((self.weight == 0).sum()) == len(self.weight) and ones in (0, self.count)
 
     def randomise(self) -> None:
-        """Random outputs."""
+        """Choose random outputs."""
         norms = torch.rand(len(self.weight))
         self.set(Side(norms[:, None], norms))
 
     @torch.no_grad()
     def set(self, side: Side) -> None:
-        """Take the outputs that count most."""
+        """Choose the outputs with the largest norms."""
         self.weight.zero_()
         self.weight[side.norms.topk(self.count).indices.to(self.weight.device)] = 1
         self._is_found = True
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
-        """Each row of B in its place: the place of an output is the number of chosen ones before it."""
+        """Scatter the rows of B: a chosen output takes the row numbered by the chosen outputs before it."""
         trained, chosen = tensors
         places = ((chosen != 0).long().cumsum(-1) - 1).clamp(0, trained.shape[-2] - 1)
         rows = trained.gather(-2, places[..., None].expand(*places.shape, trained.shape[-1]))
@@ -315,11 +316,11 @@ class SparseExpand(_Subspace):
 
 
 class _Basis(BasisMap):
-    """As many fixed directions as the rank, and nothing that is trained."""
+    """As many fixed directions as the rank, and nothing trained."""
 
     @classmethod
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """None."""
+        """Count nothing: no part is trained."""
         return Count()
 
 
@@ -332,27 +333,35 @@ def _check_rank(r: int, size: int, side: str) -> None:
 
 
 class BasisCompress(_Basis, _Reads):
-    """d_in -> r: c_i is the component of x along direction i; matrix (r, d_in)."""
+    """The map d_in -> r where c_i is the component of x along direction i: matrix (r, d_in)."""
 
     def __init__(self, into: int, r: int, kind: str):
         super().__init__((r, into), kind)
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """R directions of the input."""
+        """Return the map with r directions of the input.
+
+        Raises:
+            QweftError: If r exceeds d_in.
+        """
         _check_rank(config.r, d_in, "d_in")
         return cls(d_in, config.r, config.basis)
 
 
 class BasisExpand(_Basis, _Writes):
-    """r -> d_out: the sum of h_i times direction i; matrix (d_out, r)."""
+    """The map r -> d_out to the sum of h_i times direction i: matrix (d_out, r)."""
 
     def __init__(self, r: int, out: int, kind: str):
         super().__init__((out, r), kind)
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """R directions of the output."""
+        """Return the map with r directions of the output.
+
+        Raises:
+            QweftError: If r exceeds d_out.
+        """
         _check_rank(config.r, d_out, "d_out")
         return cls(config.r, d_out, config.basis)
 
@@ -364,4 +373,4 @@ EXPAND: dict[str, type[LinearMap]] = {
     "subspace": SubspaceExpand,
     "sparse": SparseExpand,
 }
-"""Every kind of map, fixed or not, by the name that a config gives it."""
+"""Every kind of map E, fixed or not, by its name in a config."""

@@ -1,8 +1,8 @@
 """The trained maps C (compress, d_in -> r) and E (expand, r -> d_out): dense, or a matrix product operator.
 
-Every map is contracted into one small dense matrix once a step, so a token costs what it costs in LoRA.
+Every map is contracted into one small dense matrix once a step, so a token costs as much as in LoRA.
 
-To add a kind of map, write its class here (or in `fixed_maps.py` where it is not trained whole) and name it in the
+To add a kind of map, write its class here, or in `fixed_maps.py` if part of it is not trained, and add it to that
 file's `COMPRESS` or `EXPAND`. The names that a config accepts, the counts, the checks and the model card follow.
 """
 
@@ -19,13 +19,13 @@ from qweft.tensornet import MatrixProductOperator, Modes, parameter_count
 from qweft.tensornet.mpo import kaiming_start, scaled_start, zero_last
 
 Given = torch.Tensor | tuple[torch.Tensor, ...]
-"""A tensor, or a stack of those of many branches; or those of many branches one by one: a stack may cost more."""
+"""A tensor, a stack of one for each branch, or a tuple of one for each branch where a stack would cost more."""
 
 
 def alike(tensors: Sequence[Any], least: torch.dtype = torch.bfloat16) -> list[Any]:
-    """Tensors of one type, that of the most precise of them and at least this: directions are kept in bfloat16.
+    """Convert tensors to one dtype: the most precise among them, but at least `least`.
 
-    Those that come one by one stay as they are.
+    Fixed directions are stored in bfloat16. Tuples of tensors stay as they are.
     """
     kind = reduce(torch.promote_types, (tensor.dtype for tensor in tensors if isinstance(tensor, torch.Tensor)))
     if kind.itemsize < least.itemsize:
@@ -41,20 +41,20 @@ class Count(NamedTuple):
 
 
 class LinearMap(nn.Module):
-    """A linear map without bias, made of parameters; a branch contracts it before it is applied."""
+    """A linear map without bias; a branch contracts it to a matrix before applying it."""
 
     words: ClassVar[str]
-    """What it is, in a sentence of the model card."""
+    """Description for the model card."""
     fixed_tensors: ClassVar[tuple[str, ...]] = ()
-    """Names of its tensors that are not trained but saved."""
+    """Names of tensors that are saved but not trained."""
     is_fixed = False
-    """Whether none of it is trained."""
+    """Whether nothing of the map is trained."""
     one_by_one: tuple[int, ...] = ()
-    """Places in `tensors` of what is too large to be stacked with those of other branches on a CPU."""
+    """Indices in `tensors` of tensors that are too large to stack with those of other branches on a CPU."""
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """The map of a config on a layer d_in -> d_out, its parameters not yet started.
+        """Return the map of a config on a layer d_in -> d_out, before initialisation.
 
         Raises:
             QweftError: If it does not fit the layer.
@@ -63,51 +63,51 @@ class LinearMap(nn.Module):
 
     @classmethod
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """Its trained parameters on a layer d_in -> d_out, from shapes alone."""
+        """Count the trained parameters on a layer d_in -> d_out, from shapes alone."""
         raise NotImplementedError
 
     @property
     def is_found(self) -> bool:
-        """Whether its directions are known; a map without fixed directions always is."""
+        """Whether the directions are known; always true of a map without fixed directions."""
         return True
 
     @property
     def is_settled(self) -> bool:
-        """Whether its directions are known, and were before the backward pass that may be running."""
+        """Whether the directions were known before any backward pass that is now running."""
         return True
 
     def tensors(self) -> list[torch.Tensor]:
-        """The parameters, or what stands in their place in a replica of the module."""
+        """Return the parameters and buffers, or those of a replica of the module."""
         raise NotImplementedError
 
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The dense matrix (..., out, in) for such tensors; leading dimensions stand for many maps of this shape."""
+        """Return the dense matrix (..., out, in) for such tensors; leading dimensions stand for several maps."""
         raise NotImplementedError
 
     def form(self) -> Hashable:
-        """What two maps must agree in to be contracted together."""
+        """Return a key that two maps must share to be contracted in one batch."""
         raise NotImplementedError
 
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Start the parameters by the named start; with `zero` such that the matrix is zero.
+        """Initialise the parameters by the named start; `zero` makes the matrix zero.
 
-        The scaled start gives an output of rms `scale` to an input of rms 1.
+        The scaled start gives an output of rms `scale` for an input of rms 1.
         """
         raise NotImplementedError
 
     def randomise(self) -> None:
-        """Give a fixed map something to do where nothing is to start at zero; trained maps have been started."""
+        """Give a fixed map random directions, for a branch that must not be zero; trained maps are already random."""
 
     def look_again(self) -> None:
-        """See what is there after something else wrote to it; of what is trained nothing is kept aside."""
+        """Update cached state after something else wrote to the tensors; trained maps cache nothing."""
 
     def matrix(self) -> torch.Tensor:
-        """The dense matrix (out, in), differentiable in the parameters."""
+        """Return the dense matrix (out, in), differentiable in the parameters."""
         return self.contract(alike(self.tensors()))
 
 
 class DenseMap(LinearMap):
-    """One matrix (out, in), as LoRA has."""
+    """One matrix (out, in), as in LoRA."""
 
     words = "a linear map"
 
@@ -116,20 +116,20 @@ class DenseMap(LinearMap):
         self.weight = nn.Parameter(torch.zeros(out, into))
 
     def tensors(self) -> list[torch.Tensor]:
-        """The weight."""
+        """Return the weight."""
         return [self.weight]
 
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The weight itself."""
+        """Return the weight itself."""
         return tensors[0]
 
     def form(self) -> Hashable:
-        """Its shape says all."""
+        """Return a constant: the shape determines the rest."""
         return "dense"
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Zero, or kaiming-uniform with a = 0; the scaled start has entries of variance scale^2 / in."""
+        """Set the weight to zero, to kaiming-uniform values (a = 0), or scaled to entries of variance scale^2 / in."""
         if zero:
             nn.init.zeros_(self.weight)
         elif start == "scaled":
@@ -139,51 +139,51 @@ class DenseMap(LinearMap):
 
 
 class DenseCompress(DenseMap):
-    """d_in -> r by one matrix (r, d_in)."""
+    """The map d_in -> r by one matrix (r, d_in)."""
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """The matrix (r, d_in)."""
+        """Return the map with a matrix (r, d_in)."""
         return cls(d_in, config.r)
 
     @classmethod
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """R d_in."""
+        """Count r d_in parameters."""
         return Count(linear=config.r * d_in)
 
 
 class DenseExpand(DenseMap):
-    """r -> d_out by one matrix (d_out, r)."""
+    """The map r -> d_out by one matrix (d_out, r)."""
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """The matrix (d_out, r)."""
+        """Return the map with a matrix (d_out, r)."""
         return cls(config.r, d_out)
 
     @classmethod
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """R d_out."""
+        """Count r d_out parameters."""
         return Count(linear=config.r * d_out)
 
 
 class _MpoMap(LinearMap):
-    """A matrix product operator on the side of the large size, and a linear map between its width and r."""
+    """A matrix product operator at the layer's size, and a linear map between its width and r."""
 
     words = "a matrix product operator and a linear map"
     operator: MatrixProductOperator
     weight: nn.Parameter
 
     def tensors(self) -> list[torch.Tensor]:
-        """The linear map and the cores."""
+        """Return the linear map and the cores."""
         return [self.weight, *self.operator.cores]
 
     def form(self) -> Hashable:
-        """Modes and padding, which the shapes of the cores do not tell."""
+        """Return modes and padding, which the shapes of the cores do not determine."""
         return type(self).__name__, self.operator.out, self.operator.into
 
 
 class MpoCompress(_MpoMap):
-    """d_in -> width by a matrix product operator, width -> r by a linear map: matrix A W, (r, d_in)."""
+    """The map d_in -> width by a matrix product operator W, width -> r by a linear map A: matrix A W, (r, d_in)."""
 
     def __init__(self, into: Modes, width: Modes, r: int, bond: int):
         super().__init__()
@@ -192,10 +192,10 @@ class MpoCompress(_MpoMap):
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """The operator d_in -> width and the map width -> r.
+        """Return the operator d_in -> width and the linear map width -> r.
 
         Raises:
-            QweftError: If the factors of the two sizes do not fit each other.
+            QweftError: If the two sizes have different numbers of factors.
         """
         try:
             return cls(config.modes_of(d_in), config.modes_of(config.width), config.r, config.bond_dimension)
@@ -204,19 +204,20 @@ class MpoCompress(_MpoMap):
 
     @classmethod
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """sum_k B_{k-1} j_k i_k B_k of the operator, and width r."""
+        """Count sum_k B_{k-1} j_k i_k B_k parameters of the operator and width r of the linear map."""
         width, into = config.modes_of(config.width), config.modes_of(d_in)
         return Count(parameter_count(width.modes, into.modes, config.bond_dimension), config.r * config.width)
 
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """A W, by r applications of the network."""
+        """Return A W, by r applications of the network."""
         return self.operator.left_multiply(tensors[0], tensors[1:])
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Cores and linear map by the named start; `zero` zeroes the operator's last core.
+        """Initialise cores and linear map by the named start; `zero` zeroes the operator's last core.
 
-        Scaled: W has entries of variance 1 / d_in and A of scale^2 / width, so that A W x has the rms of x times scale.
+        Scaled: entries of W have variance 1 / d_in and those of A scale^2 / width, so A W x has rms `scale` for x of
+        rms 1.
         """
         if start == "scaled":
             scaled_start(self.operator, 1 / self.operator.into.size)
@@ -229,7 +230,7 @@ class MpoCompress(_MpoMap):
 
 
 class MpoExpand(_MpoMap):
-    """r -> width by a linear map, width -> d_out by a matrix product operator: matrix W B, (d_out, r)."""
+    """The map r -> width by a linear map B, width -> d_out by a matrix product operator W: matrix W B, (d_out, r)."""
 
     def __init__(self, r: int, width: Modes, out: Modes, bond: int):
         super().__init__()
@@ -238,10 +239,10 @@ class MpoExpand(_MpoMap):
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
-        """The map r -> width and the operator width -> d_out.
+        """Return the linear map r -> width and the operator width -> d_out.
 
         Raises:
-            QweftError: If the factors of the two sizes do not fit each other.
+            QweftError: If the two sizes have different numbers of factors.
         """
         try:
             return cls(config.r, config.modes_of(config.width), config.modes_of(d_out), config.bond_dimension)
@@ -250,21 +251,21 @@ class MpoExpand(_MpoMap):
 
     @classmethod
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
-        """sum_k B_{k-1} j_k i_k B_k of the operator, and width r."""
+        """Count sum_k B_{k-1} j_k i_k B_k parameters of the operator and width r of the linear map."""
         width, out = config.modes_of(config.width), config.modes_of(d_out)
         return Count(parameter_count(out.modes, width.modes, config.bond_dimension), config.r * config.width)
 
     def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """W B, by r applications of the network."""
+        """Return W B, by r applications of the network."""
         return self.operator.right_multiply(tensors[0], tensors[1:])
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
-        """Cores and linear map by the named start; `zero` zeroes the operator's last core.
+        """Initialise cores and linear map by the named start; `zero` zeroes the operator's last core.
 
-        Scaled: B has entries of variance scale^2 / r, W of 1 / width, its last core of 1 / r. Then, at scale 1, a
-        change of the last core by entries of any deviation changes W B by entries of the same deviation, and the last
-        core's gradient has the norm of the gradient of a dense W B: what LoRA's second matrix has.
+        Scaled: entries of B have variance scale^2 / r, those of W 1 / width, those of its last core 1 / r. At scale 1 a
+        random change of the last core then changes W B by entries of the same standard deviation. The last core's
+        gradient then has the norm of the gradient of a dense W B, which is that of LoRA's second matrix.
         """
         if start == "scaled":
             r = self.weight.shape[1]

@@ -1,4 +1,4 @@
-"""The named members of the family."""
+"""The presets: named configurations of the method."""
 
 from typing import Any
 
@@ -27,5 +27,5 @@ DESCRIPTIONS = {
 
 
 def presets() -> dict[str, str]:
-    """The presets, each with a line that says what it is; make one with `QwthnConfig.preset(name, **changes)`."""
+    """Return the presets by name, each with a one-line description; `QwthnConfig.preset(name, **changes)` makes one."""
     return dict(DESCRIPTIONS)

@@ -1,4 +1,4 @@
-"""The one home of defaults: what every `None` of a config means on a layer of rank r."""
+"""Defaults of a config: the value of every `None` on a layer of rank r."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,29 +11,30 @@ DEFAULT_BASIS = "gradient"
 
 
 def default_alpha(r: int) -> int:
-    """Alpha where none is given: 2 r, so that a branch is scaled by 2, as LoRA is by convention."""
+    """Return 2 r, the default alpha: the branch is then scaled by 2, as is the convention for LoRA."""
     return 2 * r
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedConfig:
-    """The structure of a branch of rank r, without a `None` that has a default.
+    """The structure of a branch of rank r, with defaults filled in.
 
     Args:
-        compress: The kind of C.
-        core: The name of the core.
-        expand: The kind of E.
+        compress: Name of the map C.
+        core: Name of the core.
+        expand: Name of the map E.
         r: Rank of the layer.
-        alpha: Of the scaling s = alpha / r. `None` became 2 r.
-        basis: Directions of fixed maps. `None` became "gradient".
-        qubits: Entries of c that the circuit reads, at most r. `None` became r.
+        alpha: Numerator of the scaling s = alpha / r. `None` became 2 r.
+        basis: How fixed directions are chosen. `None` became "gradient".
+        qubits: Number of entries of c that the circuit reads, at most r. `None` became r.
         circuit_layers: L. `None` became the number of qubits.
         reupload: Whether the circuit uploads its input before every layer.
-        fourier_terms: Terms of the Fourier control. `None` is left to it, since its default needs the circuit's size.
-        width: Inner width of operators, and directions of a subspace.
-        share: Share of a layer's outputs that a sparse map writes to.
-        bond_dimension: Of the operators.
-        modes: Factors of sizes that replace the rule's.
+        fourier_terms: Number of products in the Fourier control. `None` stays, since its default depends on the
+            circuit's size.
+        width: Inner width of operators; number of directions of a subspace before the layer's sizes limit it.
+        share: Fraction of a layer's outputs that a sparse map writes to.
+        bond_dimension: Bond dimension of the operators.
+        modes: Factors of sizes that replace the default ones.
     """
 
     compress: str
@@ -57,10 +58,10 @@ class ResolvedConfig:
         return self.alpha / self.r
 
     def modes_of(self, size: int) -> Modes:
-        """Factors of a size: the config's own, the recorded ones, or by rule.
+        """Return the factors of a size: the config's own, the recorded ones, or those by rule.
 
         Raises:
-            QweftError: If the config's own factors do not cover the size.
+            QweftError: If the product of the config's own factors is below the size.
         """
         given = self.modes.get(str(size))
         try:
@@ -69,21 +70,21 @@ class ResolvedConfig:
             raise QweftError(str(error)) from error
 
     def directions(self, d_in: int, d_out: int) -> int:
-        """Directions of a subspace on a layer: the width, or as many as the layer has."""
+        """Return the number of directions of a subspace on a layer, min(width, d_in, d_out)."""
         return min(self.width, d_in, d_out)
 
     def outputs(self, d_out: int) -> int:
-        """Outputs of a layer that a sparse map writes to: the share of them, at least one."""
+        """Return the number of outputs that a sparse map writes to, round(share d_out) but at least 1."""
         return max(1, round(self.share * d_out))
 
 
 def resolve(fields: Mapping[str, Any], r: int | None = None, alpha: float | None = None) -> ResolvedConfig:
-    """Say what every `None` of a config means on a layer.
+    """Fill in the default of every `None` of a config.
 
     Args:
-        fields: The config's fields by name; extra ones are ignored.
-        r: Rank of the layer, where `rank_pattern` names another. `None` means the config's.
-        alpha: Alpha of the layer, where `alpha_pattern` names another. `None` means the config's.
+        fields: The config's fields by name; others are ignored.
+        r: Rank of the layer. `None` means the config's r.
+        alpha: Alpha of the layer. `None` means the config's alpha.
     """
     r = fields["r"] if r is None else r
     alpha = fields["alpha"] if alpha is None else alpha

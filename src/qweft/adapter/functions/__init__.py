@@ -1,6 +1,6 @@
-"""What a core may make of c, R^r -> R^r: the circuit, and the classical controls ("twins") that take its place.
+"""Functions of c in a core, R^r -> R^r: the circuit, and the classical controls ("twins") that replace it.
 
-To add one, write its class in a file of its own and name it in `FUNCTIONS`.
+To add one, write its class in a file of its own and add it to `FUNCTIONS`.
 """
 
 from qweft.adapter.functions.base import Function
@@ -18,19 +18,19 @@ FUNCTIONS: dict[str, type[Function]] = {
     "frozen": FrozenCircuit,
     "product": ProductCircuit,
 }
-"""The circuit, and its twins: what stands in its place to tell what the circuit does."""
+"""The circuit and its classical controls, which show what the circuit contributes."""
 TWINS = tuple(FUNCTIONS)[1:]
 CIRCUITS = tuple(name for name, kind in FUNCTIONS.items() if issubclass(kind, CircuitFunction))
-"""Functions that are circuits themselves."""
+"""Functions that run a circuit."""
 
 
 def make_function(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None) -> Function:
-    """The function of that name.
+    """Return the function of this name.
 
     Args:
-        name: "quantum", or a twin: "mlp", "fourier", "frozen", "product".
-        r: Width of c, and qubits of the circuit.
-        layers: Layers L of the circuit, or of the one that is stood in for.
+        name: "quantum", or a classical control: "mlp", "fourier", "frozen", "product".
+        r: Number of entries of c that it reads, and of qubits.
+        layers: Layers L of the circuit, or of the circuit that it replaces.
         reupload: Whether that circuit uploads its input before every layer.
         fourier_terms: As in `QwthnConfig`.
     """

@@ -1,4 +1,4 @@
-"""What every function in a core has in common."""
+"""The base class of the functions in a core."""
 
 import hashlib
 import math
@@ -11,29 +11,29 @@ from qweft.circuit import Circuit
 
 Shapes = Mapping[str, tuple[int, ...]]
 ANGLE_BOUND = math.pi / 4
-"""Largest angle of the scaled start."""
+"""Largest absolute angle of the scaled start, in radians."""
 
 
 class Function:
-    """A function R^r -> R^r in a core: the circuit q(c), or a twin t(c) in its place.
+    """A function R^r -> R^r in a core: the circuit q(c), or a classical control t(c) in its place.
 
-    It holds no tensors: a core keeps them under the names given here, and hands them over. All of them start from the
-    angles that the circuit would have drawn, so that everything else in an adapter starts equal whatever stands here.
+    It holds no tensors: the core registers them under the names given here and passes them in. All functions start from
+    the angles that the circuit would have drawn, so the rest of an adapter starts the same for each of them.
 
     Args:
-        ansatz: The circuit of the method, of r qubits.
-        uploads: How often the circuit uploads its input, U.
+        ansatz: The circuit of the method, on r qubits.
+        uploads: Number U of times that the circuit uploads its input.
     """
 
     name: ClassVar[str]
     words: ClassVar[str]
-    """What it is, in a sentence of the model card."""
+    """Description for the model card."""
     trained: Shapes
-    """Names and shapes of what is trained."""
+    """Names and shapes of trained tensors."""
     fixed: Shapes
-    """... and of what is not, but belongs to the adapter and is saved with it."""
+    """Names and shapes of tensors that are saved with the adapter but not trained."""
     circuit: Circuit | None = None
-    """The circuit that is run, if one is."""
+    """The circuit that is run, or `None`."""
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
         self.fixed = {}
@@ -43,38 +43,38 @@ class Function:
 
     @property
     def input_scale(self) -> float:
-        """The rms of c for which the scaled start is made, 1 / sqrt(U)."""
+        """The rms of c that the scaled start is made for, 1 / sqrt(U)."""
         return self.uploads**-0.5
 
     def make_ready(self) -> None:
-        """Derive what `values` needs beyond tensors; a function that is only counted is spared it."""
+        """Derive what `values` needs beyond tensors; skipped when only parameters are counted."""
 
     def form(self) -> Hashable:
-        """What two functions must agree in to be prepared together."""
+        """Return a key that two functions must share to be prepared in one batch."""
         return self.name, self.ansatz
 
     def draw(self) -> torch.Tensor:
-        """An empty tensor for the angles of the circuit."""
+        """Return a zero tensor of the shape of the circuit's angles."""
         return torch.zeros(self.ansatz.parameters)
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
-        """The tensors at the start, from the circuit's angles at the named start."""
+        """Return the initial tensors, given the circuit's angles under the named start."""
         raise NotImplementedError
 
     def prepare(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """What `values` needs, made once a step; any leading dimensions stand for several functions at once.
+        """Return what `values` needs, computed once a step; leading dimensions stand for several functions.
 
         Args:
-            tensors: Those of `trained` and then of `fixed`, in their order.
+            tensors: Those of `trained`, then those of `fixed`, in their order.
         """
         return tuple(tensors)
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
-        """The function for every token, (..., r) to (..., r), computed in float32 or better, in c's type."""
+        """Return the function of every token, (..., r) to (..., r), computed in float32 or better, in c's dtype."""
         raise NotImplementedError
 
     def phases(self, angles: torch.Tensor) -> torch.Tensor:
-        """(r,): what the trained RY gates on each qubit add up to: without CRZ gates, q_i = cos(U c_i + phase_i)."""
+        """Return (r,): the sum of the trained RY angles on each qubit. Without CRZ gates q_i = cos(U c_i + phase_i)."""
         found = angles.new_zeros(self.r)
         for gate in self.ansatz.gates:
             if gate.name == "ry" and gate.source == "parameter":
@@ -83,6 +83,6 @@ class Function:
 
     @staticmethod
     def generator(angles: torch.Tensor) -> torch.Generator:
-        """A source of further random numbers that follows from the angles and leaves the global one alone."""
+        """Return a generator that is seeded by the angles, which leaves the global one untouched."""
         digest = hashlib.sha256(angles.detach().double().cpu().numpy().tobytes()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

@@ -1,4 +1,4 @@
-"""The circuit, with its angles trained or not, with its CRZ gates or without."""
+"""The circuit: with trained angles, with frozen angles, or without its CRZ gates."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from qweft.circuit.engine import expectations
 
 
 class CircuitFunction(Function):
-    """q(c): the expectation of Z on each qubit of the method's circuit, exact.
+    """q(c): the exact expectation of Z on each qubit of the method's circuit.
 
-    Angles uniform in (-pi, pi), as on record; the scaled start has them in (-pi/4, pi/4). With angles that small q_i is
-    about cos(U c_i + a phase) for U uploads: its spread stays near 0.5 for any number of qubits, where that of uniform
-    angles falls to 0.1 (10 qubits, 10 layers), and with c of rms 1 / sqrt(U) a change of c by a tenth leaves it
-    correlated by 0.95. At zero the CRZ gates have no gradient.
+    The recorded start draws angles uniformly from (-pi, pi), the scaled start from (-pi/4, pi/4). With small angles q_i
+    is about cos(U c_i + a phase) for U uploads. Its standard deviation then stays near 0.5 for any number of qubits,
+    while under the recorded start it falls to 0.1 (10 qubits, 10 layers). For c of rms 1 / sqrt(U) a change of c by a
+    tenth leaves q correlated by 0.95. Angles of zero would leave the CRZ gates without gradient.
     """
 
     name = "quantum"
@@ -29,29 +29,29 @@ class CircuitFunction(Function):
         self.trained = {"angles": (ansatz.parameters,)}
 
     def make_ready(self) -> None:
-        """The form in which engines run the circuit, with its tables of 2^r phases."""
+        """Derive the form that the engines run, with its tables of 2^r phases."""
         form = alternating_form(self.circuit)
-        assert form is not None  # every ansatz of this package is of that form
+        assert form is not None  # every ansatz of this package has that form
         self._form: Alternating = form
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
-        """The angles themselves."""
+        """Return the angles themselves."""
         return {"angles": angles}
 
     def prepare(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Rotations and diagonals, as `Alternating.angles` gives them, in float32 or better."""
+        """Return rotations and diagonals, as `Alternating.angles` does, in float32 or better."""
         (angles,) = tensors
         return self._form.angles(angles if angles.dtype == torch.float64 else angles.float())
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
-        """q(c)."""
+        """Return q(c), (..., r)."""
         return expectations(self._form, c, *prepared).to(c.dtype)
 
 
 class FrozenCircuit(CircuitFunction):
-    """The circuit with its random angles, which are not trained.
+    """The circuit with random angles that are not trained.
 
-    It tells whether training the angles does anything. The angles are kept in the adapter's file, not drawn again.
+    It shows whether training the angles matters. The angles are saved in the adapter's file, not drawn again.
     """
 
     name = "frozen"
@@ -63,9 +63,9 @@ class FrozenCircuit(CircuitFunction):
 
 
 class ProductCircuit(CircuitFunction):
-    """The circuit without its CRZ gates: q_i = cos(U c_i + sum of the angles on qubit i), no entanglement.
+    """The circuit without its CRZ gates: q_i = cos(U c_i + sum of the angles on qubit i), without entanglement.
 
-    It keeps every RY of the circuit, 2 r L angles, of which only the sums on each qubit matter.
+    It keeps every RY of the circuit, 2 r L angles, of which only the sum on each qubit matters.
     """
 
     name = "product"
@@ -77,5 +77,5 @@ class ProductCircuit(CircuitFunction):
         self.trained = {"angles": (self.circuit.parameters,)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
-        """Those of the circuit's angles that turn its RY gates."""
+        """Return those of the circuit's angles that belong to RY gates."""
         return {"angles": angles[list(self._kept)]}

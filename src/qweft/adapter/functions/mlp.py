@@ -1,4 +1,4 @@
-"""A small perceptron in the place of the circuit."""
+"""A small perceptron in place of the circuit."""
 
 import torch
 from torch import nn
@@ -12,13 +12,14 @@ SILU_GAIN = 1.68
 
 
 class Perceptron(Function):
-    """t(c) = W_k silu(... silu(W_1 c + b_1) ...) + b_k, W_j r x r.
+    """t(c) = W_k silu(... silu(W_1 c + b_1) ...) + b_k, with W_j of shape (r, r) and b_j of shape (r,).
 
-    k is the number of linear layers, at least two, that brings k (r^2 + r) nearest to the circuit's number of angles.
-    The layers have a bias because a circuit's output at c = 0 is one too.
+    k is the number of linear layers, at least 2, that brings k (r^2 + r) nearest to the circuit's number of angles. The
+    layers have biases because a circuit's output at c = 0 is not zero.
 
-    Start: W_j kaiming-uniform, or with the scaled start W_1 = sqrt(U) I and the others 1.68 I (which keeps the rms
-    through a SiLU); b_k = cos(phase), the value at c = 0 of the circuit without its CRZ gates; the other biases zero.
+    Start: W_j kaiming-uniform, or with the scaled start W_1 = sqrt(U) I and the others 1.68 I, which keeps the rms
+    through a SiLU. b_k = cos(phase), the value at c = 0 of the circuit without its CRZ gates; the other biases are
+    zero.
     """
 
     name = "mlp"
@@ -31,7 +32,7 @@ class Perceptron(Function):
         self.trained = {"mlp_weights": (self.depth, r, r), "mlp_biases": (self.depth, r)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
-        """Weights and biases."""
+        """Return weights (k, r, r) and biases (k, r)."""
         weights = angles.new_zeros(self.trained["mlp_weights"])
         biases = angles.new_zeros(self.trained["mlp_biases"])
         biases[-1] = self.phases(angles).cos()
@@ -45,7 +46,7 @@ class Perceptron(Function):
         return {"mlp_weights": weights, "mlp_biases": biases}
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
-        """t(c)."""
+        """Return t(c), (..., r)."""
         weights, biases = prepared
         x = c.to(weights.dtype)
         for place in range(self.depth):
