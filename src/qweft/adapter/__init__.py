@@ -1,4 +1,4 @@
-"""The PEFT method QWTHN: config, layer, model, and its registration with PEFT."""
+"""The PEFT method QWTHN: config, layer, model, and registration with PEFT."""
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.find_bases import find_bases

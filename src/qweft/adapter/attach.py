@@ -1,4 +1,4 @@
-"""From what a config file says of an adapter to a PEFT config, and to the adapter on a base model and off again."""
+"""From a specification in a config file to a PEFT config; attaching and detaching the adapter."""
 
 import re
 import sys
@@ -21,14 +21,14 @@ from qweft.internals.transformers import HAS_ADAPTERS
 
 
 def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
-    """The PEFT config that a specification describes.
+    """Return the PEFT config that a specification describes.
 
         {preset: qtha, r: 8}            QwthnConfig.preset("qtha", r=8)
         {peft_type: LORA, r: 8}         LoraConfig(r=8, lora_alpha=16)
 
     Raises:
         QweftError: If neither or both of `preset` and `peft_type` are given, if the method or a field is unknown, or if
-            a value is refused by the config.
+            the config rejects a value.
     """
     given = dict(specification)
     preset, method = given.pop("preset", None), given.pop("peft_type", None)
@@ -54,7 +54,7 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
     if name == "LORA" and (isinstance(alpha, bool) or not isinstance(alpha, int | float)):
         raise QweftError(f"lora_alpha must be a number, got {alpha!r}")
     if name == "LORA":
-        given.setdefault("lora_alpha", default_alpha(rank))  # both methods then start with one scale
+        given.setdefault("lora_alpha", default_alpha(rank))  # both methods then start with the same scale
     try:
         return config_class(**given)
     except (TypeError, ValueError, ImportError) as error:
@@ -62,7 +62,7 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether all numbers in a value are numbers that a float can be."""
+    """Whether all numbers in a value are finite floats."""
     if isinstance(value, Mapping):
         return all(map(_is_finite, value.values()))
     if isinstance(value, list | tuple):
@@ -71,7 +71,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def peft_config_class(method: str) -> type[PeftConfig]:
-    """The config class of one of PEFT's methods.
+    """Return the config class of one of PEFT's methods.
 
     Raises:
         QweftError: If PEFT has no method of that name.
@@ -87,14 +87,14 @@ def peft_config_class(method: str) -> type[PeftConfig]:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """PEFT asks transformers for a property under its old name; that is nothing to warn our users of."""
+    """Silence the warning that PEFT reads a property of transformers by its old name, which users cannot change."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         yield
 
 
 def linear_names(model: nn.Module) -> list[str]:
-    """The last parts of the names of the model's linear layers, each once, in the order of the model."""
+    """Return the last parts of the names of the model's linear layers, each once, in the model's order."""
     names = (
         name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)
     )
@@ -102,10 +102,10 @@ def linear_names(model: nn.Module) -> list[str]:
 
 
 def check_targets(model: nn.Module, config: PeftConfig) -> None:
-    """Find every name of the config's target modules in the model; PEFT is content when one of them is there.
+    """Check that the model has every module that the config names; PEFT is satisfied with one of them.
 
     Raises:
-        QweftError: Naming a module that is not there, and those that are.
+        QweftError: Naming a missing module and those that exist.
     """
     present = [name for name, _ in model.named_modules()]
     targets = getattr(config, "target_modules", None)
@@ -135,7 +135,7 @@ def _matches(expression: str, name: str) -> bool:
 
 
 def attach(model: nn.Module, config: PeftConfig) -> Any:
-    """The model with the adapter on it, as `peft.get_peft_model` makes it.
+    """Return the model with the adapter, as `peft.get_peft_model` makes it.
 
     Raises:
         QweftError: If a target module does not exist, or PEFT refuses the config on this model.
@@ -149,10 +149,10 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
 
 
 def detach(adapted: Any) -> Any:
-    """The base model without the adapter.
+    """Return the base model without the adapter.
 
     Raises:
-        QweftError: If the method cannot be taken off (prompt learning).
+        QweftError: If the method cannot be detached (prompt learning).
     """
     try:
         base = adapted.unload()

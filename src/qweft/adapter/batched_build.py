@@ -14,13 +14,13 @@ from qweft.adapter.layer import QwthnLinear
 from qweft.internals.torch import tensor_places, version
 
 SESSION, HOOKS = "_qwthn_session", "_qwthn_hooks"
-"""What is kept on the model: what its last call was prepared from, and how its hooks are taken off."""
+"""Attributes on the model: the state of its last call, and the handles of its hooks."""
 
 
 class Taken:
-    """What one call of a model was prepared from: which adapters, and their parameters as they were.
+    """What one call of a model was prepared from: the active adapters and their parameters.
 
-    While the model runs, `open`, its layers need not look whether a parameter changed: all were checked at once.
+    While the model runs (`open`), its layers need not check whether a parameter changed: all were checked at once.
     """
 
     def __init__(self, layers: Sequence[QwthnLinear], branches: Iterable[Branch], graph: bool) -> None:
@@ -35,14 +35,15 @@ class Taken:
             for held, name in tensor_places(module)
         ]
         self._tensors: list[Any] = [place[name] for place, name in self._places]
-        # a replica's modules have no parameters, and an inference tensor counts no writes
+        # a replica's modules have no parameters, and an inference tensor has no version counter
         self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
         self._counts = [(version(t), t.data_ptr()) for t in self._tensors] if self.complete else []
 
     def still_holds(self, layers: Sequence[QwthnLinear]) -> bool:
-        """Whether the same adapters are active, and every parameter is the one taken and was not written to since.
+        """Whether the same adapters are active, with the same parameters, none of them written to since.
 
-        What was built with a graph is not trusted: an optimizer follows it, and not all of them let writes be counted.
+        What was built with a graph is not reused: an optimizer step follows it, and not all optimizers update the
+        version counters.
         """
         return (
             self.complete
@@ -67,14 +68,14 @@ class Session:
 
 def watch(root: nn.Module) -> None:
     """Build all branches together whenever the model is called; calling this again changes nothing."""
-    root.__dict__[SESSION] = Session()  # an adapter was added: look for layers again
+    root.__dict__[SESSION] = Session()  # an adapter was added: search for layers again
     if HOOKS not in root.__dict__:
         after = root.register_forward_hook(_after_call, always_call=True)
         root.__dict__[HOOKS] = (root.register_forward_pre_hook(_before_call), after)
 
 
 def unwatch(root: nn.Module) -> None:
-    """Leave the model as it was."""
+    """Remove what `watch` added."""
     for handle in root.__dict__.pop(HOOKS, ()):
         handle.remove()
     root.__dict__.pop(SESSION, None)
@@ -97,16 +98,16 @@ def _after_call(root: nn.Module, *_: Any) -> None:
 def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
     """Build the active branches of all layers, one batch for each form.
 
-    A layer that is passed over here, because its parameters are sharded or on no device yet, or that is called by
-    itself, builds its own. So does every layer where gradients are wanted in several processes: there each parameter's
-    gradient is to arrive as soon as it can, and once.
+    A layer builds its own branch if it is called by itself, or if its parameters are sharded or on the meta device. So
+    does every layer that needs gradients in several processes: each parameter's gradient must arrive there as early as
+    possible, and once.
     """
     groups: dict[tuple[object, object, bool], list[tuple[QwthnLinear, str, Branch]]] = defaultdict(list)
     for layer, name, branch in _active(layers):
         tensors = branch.tensors()
         layer.forget_prepared(name)
         graph = needs_graph(tensors)
-        # what is random is drawn here, before checkpoints, which would draw it in the first of two passes alone
+        # random directions are drawn here: a checkpoint would draw them in the first of its two passes only
         if graph and not branch.is_found and (branch.bases[0].kind != "random" or layer.is_searching(name)):
             continue  # it adds nothing yet, see `lazy_basis`
         plain = all(type(t) in (nn.Parameter, torch.Tensor) and t.device.type != "meta" for t in tensors)
@@ -136,12 +137,12 @@ def _active(layers: Iterable[QwthnLinear]) -> Iterable[tuple[QwthnLinear, str, B
 
 
 def _active_adapters(layers: Iterable[QwthnLinear]) -> list[object]:
-    """What decides which branches run."""
+    """Return what decides which branches run."""
     return [(str(layer.active_adapter), layer.disable_adapters, len(layer.merged_adapters)) for layer in layers]
 
 
 def _session_of(root: nn.Module) -> Session:
-    """The model's own; a copy or replica of the model looks for its own layers."""
+    """Return the model's own session; a copy or replica of the model searches for its own layers."""
     session: Session | None = root.__dict__.get(SESSION)
     if session is None or session.owner != id(root):
         session = root.__dict__[SESSION] = Session()

@@ -1,7 +1,7 @@
 """One branch, x (d_in,) to s E(core(C x)) (d_out,): its three parts, from a config and a layer's sizes.
 
-`make_branch` builds the parts, `count_parameters` counts them from shapes alone, and `check_size` refuses absurd sizes
-before memory is taken. `part_of` tells from a parameter's name which part it belongs to.
+`make_branch` builds the parts, `count_parameters` counts them from shapes alone, and `check_size` rejects absurd sizes
+before memory is allocated. `part_of` maps the name of a parameter to its part.
 """
 
 import math
@@ -21,21 +21,21 @@ from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
 
 ALWAYS_ALLOWED = 2**24
-"""Parameters of one branch, 64 MiB; small layers may well have a branch larger than themselves."""
+"""Parameters that any branch may have, 64 MiB in float32: the branch of a small layer may be larger than the layer."""
 TIMES_THE_LAYER = 4
-"""Beyond that, a branch may have so many times its layer's parameters: what is in memory already bounds the rest."""
+"""Above that, parameters of a branch for each weight of its layer, whose memory bounds the branch."""
 SMALL = 2**16
-"""A branch of so few parameters is built whatever the file holds; what does not fit is then named tensor by tensor."""
+"""A branch of so few parameters is built whatever the file holds; misfits are then reported tensor by tensor."""
 
 PARTS = ("circuit", "tensor_network", "linear")
 OTHER = "other"
-"""What belongs to none of them: another method's parameters, biases, embeddings, heads."""
+"""The part of all other parameters: another method's, biases, embeddings, heads."""
 LINEAR = {"weight", "linear_weight", "quantum_weight"}
-"""Names of the matrices in a branch: of C and E beside their network (or alone), K and Q."""
+"""Names of the linear maps in a branch: those of C and E, K and Q."""
 HOLDER = re.compile(r"(?:^|\.)qwthn_(?:compress|core|expand)\.(?:[^.]+)\.(?P<inside>.+)$")
 
 file_elements: ContextVar[int | None] = ContextVar("file_elements", default=None)
-"""Numbers in the file that an adapter is about to be loaded from: no branch of it has more."""
+"""Number of elements in the file that an adapter is being loaded from: no branch of it has more."""
 
 
 class Branch(NamedTuple):
@@ -46,13 +46,13 @@ class Branch(NamedTuple):
     expand: LinearMap
 
     def tensors(self) -> list[torch.Tensor]:
-        """All parameters."""
+        """Return all parameters and fixed tensors."""
         return [*self.compress.tensors(), *self.core.tensors(), *self.expand.tensors()]
 
     def one_by_one(self) -> set[int]:
-        """Places in `tensors` of what is not stacked with that of other branches: on a CPU the large directions.
+        """Return the indices in `tensors` that are not stacked with those of other branches: large directions on a CPU.
 
-        On a GPU they are stacked, since each small product would be a launch of its own; that has not been timed.
+        On a GPU they are stacked, since each small product would need its own launch; this has not been timed.
         """
         found = set(self.compress.one_by_one)
         first = len(self.compress.tensors()) + len(self.core.tensors())
@@ -61,12 +61,17 @@ class Branch(NamedTuple):
         return {place for place in found if tensors[place].device.type == "cpu"}
 
     def build(self, tensors: Sequence[Any]) -> tuple[torch.Tensor, ...]:
-        """C (..., r, d_in), E M (..., d_out, features) and a circuit's angles for such tensors, or stacks of them.
+        """Contract such tensors, or stacks of them, to the matrices and angles that a token needs.
 
-        Of the places of `one_by_one` a stack may come as a tuple.
-        With a circuit all of it is in float32 or better; fixed directions take the type of what is trained.
+        With a circuit everything is in float32 or better; fixed directions take the dtype of the trained tensors.
+
+        Args:
+            tensors: As `tensors` returns them. A stack at an index of `one_by_one` may be a tuple.
+
+        Returns:
+            C (..., r, d_in), E M (..., d_out, features), and the angles of a circuit, if there is one.
         """
-        # of half precision, the matrix that makes angles would round them to it, too
+        # in half precision the matrix that produces the angles would round them, too
         tensors = alike(tensors, torch.float32 if self.core.reads_angles else torch.bfloat16)
         first = len(self.compress.tensors())
         last = first + len(self.core.tensors())
@@ -79,30 +84,30 @@ class Branch(NamedTuple):
             )
 
     def look_again(self) -> None:
-        """See what is there after something else wrote to its fixed maps."""
+        """Update cached state of the fixed maps after something else wrote to them."""
         self.compress.look_again()
         self.expand.look_again()
 
     @property
     def is_found(self) -> bool:
-        """Whether there is something to learn with: of fixed bases the directions must be there."""
+        """Whether the directions of all fixed maps are known."""
         return self.compress.is_found and self.expand.is_found
 
     def form(self) -> Hashable:
-        """Branches that agree in this, and in the shapes, types and devices of their tensors, are built together."""
+        """Return a key: branches of one key, whose tensors agree in shape, dtype and device, are built in one batch."""
         return self.compress.form(), self.core.form(), self.expand.form()
 
     @property
     def bases(self) -> list[BasisMap]:
-        """The maps that are fixed, or have a fixed part."""
+        """The maps that are fixed or have a fixed part."""
         return [part for part in (self.compress, self.expand) if isinstance(part, BasisMap)]
 
 
 def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
-    """The branch into -> r -> out, its parameters not yet started.
+    """Return the branch into -> r -> out, before initialisation.
 
     Raises:
-        QweftError: If the config's modes do not fit the layer, or it has fewer directions than the basis.
+        QweftError: If the config's modes do not fit the layer, or the layer has fewer directions than the basis.
     """
     at = config.resolved(r)
     core = make_core(at.core, r, at.circuit_layers, at.reupload, at.fourier_terms, qubits=at.qubits)
@@ -118,21 +123,21 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
 
 
 def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = None) -> dict[str, int]:
-    """Trained parameters of one branch into -> out, by part.
+    """Count the trained parameters of one branch into -> out, by part.
 
         tensor network   sum_k B_{k-1} j_k i_k B_k of each operator
-        linear maps      width r for each operator and subspace, size r for each dense map, the share of size r for
-                         a sparse one, r^2 for K, r qubits for Q
-        circuit          4 qubits L (a single qubit: 2 L), or what a twin in its place trains
+        linear maps      width r for each operator, k r for each subspace with k = min(width, d_in, d_out),
+                         size r for each dense map, round(share d_out) r for a sparse one, r^2 for K, r qubits for Q
+        circuit          4 qubits L (a single qubit: 2 L), or the trained parameters of a classical control
 
     Args:
-        config: The adapter.
+        config: Config of the adapter.
         into: d_in.
         out: d_out.
-        r: The layer's rank where it differs from the config's.
+        r: Rank of the layer. `None` means the config's r.
 
     Returns:
-        {"tensor_network", "linear", "circuit"}, with "twin" for "circuit" where a twin stands in its place.
+        {"tensor_network", "linear", "circuit"}; "twin" instead of "circuit" for a core with a classical control.
 
     Raises:
         QweftError: If the config's modes do not cover a size.
@@ -146,7 +151,7 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
 
 
 def function_parameters(config: QwthnConfig, r: int) -> int:
-    """What the circuit of a layer of rank r trains, or a twin in its place; 0 where there is neither."""
+    """Count the trained parameters of the circuit of a layer of rank r, or of its classical control; 0 for neither."""
     at = config.resolved(r)
     name = function_of(at.core)
     if name is None:
@@ -156,14 +161,14 @@ def function_parameters(config: QwthnConfig, r: int) -> int:
 
 
 def check_size(config: QwthnConfig, into: int, out: int, r: int) -> None:
-    """Count the parameters of a branch into -> r -> out.
+    """Check the number of parameters of a branch into -> r -> out.
 
     Raises:
-        QweftError: If there are absurdly many.
+        QweftError: If it is absurdly large, or exceeds the number of elements in the file being loaded.
     """
     try:
         count = sum(count_parameters(config, into, out, r).values())
-    except ValueError:  # modes that do not fit: building the branch says which
+    except ValueError:  # modes that do not fit: building the branch reports them
         return
     most = max(ALWAYS_ALLOWED, TIMES_THE_LAYER * into * out)
     if count > most:
@@ -181,10 +186,10 @@ def check_size(config: QwthnConfig, into: int, out: int, r: int) -> None:
 
 
 def part_of(name: str) -> str:
-    """The part that a parameter of an adapted model belongs to; a twin in the circuit's place counts as "circuit".
+    """Return the part that a parameter of an adapted model belongs to; a classical control counts as "circuit".
 
     Args:
-        name: As `named_parameters` gives it, whatever it is wrapped in.
+        name: As in `named_parameters`, with or without the prefixes of wrappers.
 
     >>> part_of("base_model.model.q_proj.qwthn_core.default.angles"), part_of("q_proj.lora_A.default.weight")
     ('circuit', 'other')
@@ -194,7 +199,7 @@ def part_of(name: str) -> str:
 
 
 def part_inside(name: str) -> str:
-    """The same of a parameter by its name inside a branch's operator or core."""
+    """Return the part of a parameter, given its name inside a map or core of a branch."""
     if name.startswith("operator."):
         return "tensor_network"
     return "linear" if name.rpartition(".")[2] in LINEAR else "circuit"

@@ -1,7 +1,7 @@
 """Build what a branch applies to tokens from its parameters, once a step: the matrices C and E M, and angles.
 
-One differentiable function stacks all branches of one form and builds them together. Its backward pass keeps no
-intermediates: it builds again those branches that got a gradient. So it can run more than once, as re-entrant gradient
+One differentiable function stacks all branches of one form and builds them together. Its backward pass stores no
+intermediates: it rebuilds the branches that received a gradient. So it can run more than once, as re-entrant gradient
 checkpointing does for each block, and accumulation for each step.
 """
 
@@ -19,16 +19,16 @@ from qweft.internals.torch import version
 
 @dataclass(slots=True, eq=False)
 class Prepared:
-    """One branch's matrices and angles, and the state of the parameters that they were built from.
+    """The matrices and angles of one branch, and the state of the parameters that they were built from.
 
     Args:
         tensors: The parameters.
-        counts: `counts_of` them.
+        counts: Result of `counts_of` for them.
         compress: C, (r, d_in).
         expand: E M, (d_out, features).
-        angles: The circuit's rotations and diagonals, if it has one.
+        angles: The circuit's rotations and diagonals, or what a classical control uses instead; may be empty.
         has_graph: Whether gradients flow from here to the parameters.
-        taken: What the model's call was prepared from; while it is open, the parameters are known to be unchanged.
+        taken: The model call that it was built for; while that is open, the parameters are known to be unchanged.
     """
 
     tensors: Sequence[torch.Tensor]
@@ -40,19 +40,19 @@ class Prepared:
     taken: Any = None
 
     def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether it was built from these parameters, and no counted write has changed them since."""
+        """Whether it was built from these parameters, and none has changed since as far as version counters show."""
         return bool(self.counts) and all(map(is_, tensors, self.tensors)) and counts_of(tensors) == self.counts
 
 
 def counts_of(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
-    """Versions and addresses, which change when a tensor is written to or moved; empty for inference tensors."""
+    """Return versions and addresses, which change when a tensor is written to or moved; empty for inference tensors."""
     if any(tensor.is_inference() for tensor in tensors):
         return []
     return [(version(tensor), tensor.data_ptr()) for tensor in tensors]
 
 
 def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
-    """Whether gradients to any of them are wanted now."""
+    """Whether any of the tensors needs a gradient now."""
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
@@ -60,11 +60,11 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     """Build branches of one form together.
 
     Args:
-        branches: At least one; all of one form, with tensors of equal shapes, on one device and of one type.
-        graph: Whether gradients to the parameters are wanted.
+        branches: At least one, all of one form, with tensors of equal shapes and dtypes on one device.
+        graph: Whether gradients to the parameters are needed.
     """
     tensors = [branch.tensors() for branch in branches]
-    # what is made in inference mode could not take part in a graph later on
+    # inference tensors could not take part in a graph later
     with torch.inference_mode(False), torch.set_grad_enabled(graph):
         flat = _Together.apply(branches[0], len(branches), *(t for found in tensors for t in found))
     each = len(flat) // len(branches)
@@ -75,18 +75,18 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
 
 
 def _stacks(tensors: Sequence[torch.Tensor], count: int, one_by_one: set[int]) -> list[Any]:
-    """The tensors of `count` branches, branch by branch, to one stack, or tuple, for each place in a branch."""
+    """Turn the tensors of `count` branches, branch by branch, into one stack or tuple for each index in a branch."""
     each = len(tensors) // count
     rows = [tuple(tensors[branch * each + place] for branch in range(count)) for place in range(each)]
     return [row if place in one_by_one else torch.stack(row) for place, row in enumerate(rows)]
 
 
 class _Together(torch.autograd.Function):
-    """Branch.build for many branches: their tensors in a row to their matrices and angles in a row."""
+    """`Branch.build` for several branches: from their tensors in a row to their matrices and angles in a row."""
 
     @staticmethod
     def forward(ctx: Any, branch: Branch, count: int, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Built in stacks; the parameters are kept on the side, so that backward may run again."""
+        """Build in stacks; the parameters are stored outside of autograd, so that backward may run again."""
         ctx.set_materialize_grads(False)
         ctx.branch, ctx.count, ctx.tensors = branch, count, tensors
         ctx.versions = [0 if tensor.is_inference() else version(tensor) for tensor in tensors]
@@ -98,7 +98,7 @@ class _Together(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        """Gradients to the tensors of the branches that got one."""
+        """Return gradients to the tensors of the branches that received one."""
         tensors, count = ctx.tensors, ctx.count
         each, parts = len(tensors) // count, len(gradients) // count
         reached = [b for b in range(count) if any(g is not None for g in gradients[b * parts : (b + 1) * parts])]
@@ -114,7 +114,7 @@ class _Together(torch.autograd.Function):
         if reached:
             rows = [tensors[at].detach() for at in places]
             stacks = _stacks(rows, len(reached), ctx.branch.one_by_one())
-            # what is fixed, as the directions of a basis, gets none: it can be as large as all that is trained
+            # fixed tensors get none: the directions of a basis can be as large as all that is trained
             wanted = [p for p in range(each) if any(ctx.needs_input_grad[2 + b * each + p] for b in reached)]
             for place in wanted:
                 stacks[place].requires_grad_()
@@ -133,6 +133,6 @@ class _Together(torch.autograd.Function):
 
 
 def _row(gradients: Sequence[torch.Tensor | None], reached: Sequence[int], like: torch.Tensor) -> torch.Tensor:
-    """The gradients of one output of the branches reached, zero where a branch got none of this output."""
+    """Stack the gradients of one output over the branches reached, zero where a branch received none."""
     rows = [gradients[branch] for branch in reached]
     return torch.stack([torch.zeros_like(like[0]) if row is None else row for row in rows])

@@ -1,4 +1,4 @@
-"""Find the fixed directions of an adapter before training, from some batches of what it is to learn."""
+"""Find the fixed directions of an adapter before training, from some batches of training data."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def find_bases(
     adapter_name: str = "default",
     again: bool = False,
 ) -> None:
-    """Find the directions of an adapter's fixed bases; an adapter without any is left as it is.
+    """Find the directions of an adapter's fixed bases; an adapter without any is left unchanged.
 
     Call it once, after `get_peft_model` and before the first step, in every process with the same batches. `qweft
     train` and `qweft compare` do. Without this call the first backward pass finds the gradient's directions from its
@@ -35,15 +35,15 @@ def find_bases(
         find_bases(model, [collate(rows[:32])])
 
     Args:
-        model: The adapted model; its weights stay as they are.
-        batches: What the model is called with, labels among it, so that it returns a mean loss over them; for the
-            gradient's basis. A batch counts by its tokens with a label, so it does not matter how rows are batched.
-        adapter_name: The adapter, and any other that shares its config object.
-        again: Take new directions where there are some; what was trained in the old ones then means something else.
+        model: The adapted model; its weights do not change.
+        batches: Keyword arguments for the model, with labels, so that it returns a mean loss; needed for the gradient's
+            basis. A batch counts by its labelled tokens, so the split of rows into batches does not matter.
+        adapter_name: Name of the adapter; other adapters with the same config object get the same directions.
+        again: Whether to replace existing directions; parameters trained with the old ones then lose their meaning.
 
     Raises:
-        QweftError: If there is no such adapter, if it has its directions, if the gradient is wanted and there is no
-            batch, or if the loss is not a number or does not depend on a layer.
+        QweftError: If the adapter does not exist or already has directions, if the gradient is needed and there is no
+            batch, or if the loss is not finite or does not depend on a layer.
     """
     configs = getattr(model, "peft_config", {})
     if adapter_name not in configs:
@@ -75,7 +75,7 @@ def find_bases(
 
 
 def without_bases(model: nn.Module) -> list[str]:
-    """Names of the adapters that are to be trained and have a fixed basis whose directions are not there yet."""
+    """Return the names of trained adapters with a fixed basis whose directions are still missing."""
     found: dict[str, None] = {}
     for layer in model.modules():
         if not isinstance(layer, QwthnLinear):
@@ -121,9 +121,10 @@ def _of_gradients(
 
 
 def _labelled(batch: Mapping[str, Any]) -> int:
-    """What the loss is the mean over: of a causal model the tokens with a label, the first of a row has none.
+    """Return the number that the loss is a mean over.
 
-    Of a classifier, with one label a row, the rows.
+    For a causal model that is the number of labelled tokens, without the first of a row, and for a classifier with one
+    label a row the number of rows.
     """
     labels = batch.get("labels")
     if not isinstance(labels, torch.Tensor):
@@ -134,7 +135,7 @@ def _labelled(batch: Mapping[str, Any]) -> int:
 
 @contextmanager
 def _as_the_base_model(model: nn.Module) -> Iterator[None]:
-    """Without adapters and without dropout; afterwards as it was, module by module."""
+    """Disable adapters and dropout; restore the state of every module and parameter at the end."""
     training = [(module, module.training) for module in model.modules()]
     tuned = [m for m in model.modules() if isinstance(m, BaseTunerLayer | AuxiliaryTrainingWrapper)]
     enabled = [module for module in tuned if not module.disable_adapters]
@@ -150,7 +151,7 @@ def _as_the_base_model(model: nn.Module) -> Iterator[None]:
 
 
 def _enable(modules: Iterable[Any], enabled: bool, trained: Iterable[tuple[nn.Parameter, bool]]) -> None:
-    """Switch adapters on or off; PEFT would also have other parameters trained than before."""
+    """Switch adapters on or off, and restore `requires_grad`, which PEFT would change for other parameters."""
     for module in modules:
         module.enable_adapters(enabled)
     for parameter, was in trained:
@@ -158,7 +159,7 @@ def _enable(modules: Iterable[Any], enabled: bool, trained: Iterable[tuple[nn.Pa
 
 
 class _Watch:
-    """Hands inputs and output gradients of base layers to their sketches while a model runs forward and backward."""
+    """Passes inputs and output gradients of base layers to their sketches while a model runs forward and backward."""
 
     def __init__(self) -> None:
         self._handles: list[Any] = []
@@ -171,7 +172,7 @@ class _Watch:
             if y.device not in self._leaves:
                 self._leaves[y.device] = torch.zeros((), device=y.device, dtype=torch.float32, requires_grad=True)
             x = args[0].detach()
-            # nothing is trained yet, and there may be no graph: a zero that wants a gradient makes one
+            # there may be no graph, since nothing is trained: a zero that requires a gradient creates one
             y = y + self._leaves[y.device].to(y.dtype)
             y.register_hook(lambda dy: sketch.add(x, dy))
             return y
@@ -179,7 +180,11 @@ class _Watch:
         self._handles.append(base.register_forward_hook(after))
 
     def backward(self, loss: torch.Tensor | None, weight: int) -> None:
-        """Run back from a loss times a weight, leaving no gradient in any parameter."""
+        """Run backward from the loss times a weight, without leaving a gradient in any parameter.
+
+        Raises:
+            QweftError: If there is no loss, or it does not depend on any watched layer.
+        """
         if loss is None:
             raise QweftError("the model returned no loss for a batch; a batch needs labels")
         leaves = list(self._leaves.values())
@@ -188,6 +193,6 @@ class _Watch:
         torch.autograd.grad(loss * weight, leaves, allow_unused=True)
 
     def stop(self) -> None:
-        """Leave the layers as they were."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""An adapter's folder: its config, its safetensors file, and what two configs must agree in to share tensors."""
+"""An adapter's folder: its config, its safetensors file, and the fields that adapters must share to swap tensors."""
 
 import os
 from inspect import signature
@@ -16,7 +16,7 @@ from qweft.adapter.config import QwthnConfig
 from qweft.errors import QweftError
 
 HUB_ARGUMENTS = tuple(name for name in signature(hf_hub_download).parameters if name not in ("repo_id", "filename"))
-"""What decides where a file is fetched from, as PEFT tells it from its other arguments."""
+"""Arguments that decide where a file is fetched from, selected as PEFT selects them."""
 STRUCTURE = (
     "compress",
     "core",
@@ -35,17 +35,17 @@ STRUCTURE = (
     "bias",
     "trainable_token_indices",
 )
-"""What stands in the model already when tensors come; equal shapes do not tell all of it."""
+"""Fields that the model already has built when tensors arrive; equal shapes do not imply equal fields."""
 
 
 def read_config(folder: Path) -> PeftConfig:
-    """The config of an adapter of any of PEFT's methods.
+    """Return the config of an adapter of any of PEFT's methods.
 
     Args:
         folder: A local folder.
 
     Raises:
-        QweftError: If there is no config, it is no JSON, or it holds what no config of its method may.
+        QweftError: If the config is missing, is not JSON, or has a value that its method does not allow.
     """
     path = folder / CONFIG_NAME
     try:
@@ -66,15 +66,17 @@ def read_config(folder: Path) -> PeftConfig:
 
 
 def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, **hub: Any) -> Path:
-    """The adapter's safetensors file, in a local folder or on the hub (then in the cache, where loading looks for it).
+    """Return the path of the adapter's safetensors file, in a local folder or in the hub's cache.
+
+    Loading looks for the file in the same cache.
 
     Args:
         adapter: A folder or hub id.
-        subfolder: Where in it the adapter is.
-        **hub: What goes to `hf_hub_download`.
+        subfolder: Folder of the adapter in it.
+        **hub: Arguments of `hf_hub_download`.
 
     Raises:
-        QweftError: If there is no such file. A pickled one is not read: it could run code.
+        QweftError: If the file is missing. A pickle is not read: it could run code.
     """
     folder = Path(adapter, subfolder or "")
     local = folder.is_dir()
@@ -105,22 +107,22 @@ def find_weights(adapter: str | os.PathLike[str], subfolder: str | None = None, 
 
 
 def find_config(adapter: str | os.PathLike[str], subfolder: str | None = None, **hub: Any) -> Path:
-    """The adapter's config, in a local folder or on the hub, as PEFT looks for it.
+    """Return the path of the adapter's config, in a local folder or in the hub's cache, as PEFT looks for it.
 
     Args:
         adapter: A folder or hub id.
-        subfolder: Where in it the adapter is.
-        **hub: What goes to `hf_hub_download`.
+        subfolder: Folder of the adapter in it.
+        **hub: Arguments of `hf_hub_download`.
 
     Raises:
-        ValueError: If there is none, or the hub did not answer.
+        ValueError: If the config is missing, or the hub did not answer.
     """
     path = Path(adapter, subfolder or "", CONFIG_NAME)
     if path.is_file():
         return path
     try:
         return Path(hf_hub_download(str(adapter), CONFIG_NAME, subfolder=subfolder, **hub))
-    except Exception as error:  # what is no hub id, no connection, no such file: PEFT makes no difference
+    except Exception as error:  # not a hub id, no connection, no such file: PEFT does not distinguish them
         raise ValueError(f"there is no {CONFIG_NAME} in {adapter}") from error
 
 
@@ -132,14 +134,16 @@ FLOATS = {
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
 }
-"""Types of real numbers, as safetensors calls them; all others stand here for whole ones."""
+"""Floating-point types by their names in safetensors; all others count as integers here."""
 
 
 def read_header(path: Path) -> dict[str, torch.Tensor]:
-    """The file's tensors by name, as shapes and types without memory; what are no real numbers are whole ones.
+    """Return the file's tensors by name, as shapes and dtypes on the meta device.
+
+    Types that are not floating-point become int64.
 
     Raises:
-        QweftError: If the file is cut short or not safetensors.
+        QweftError: If the file is truncated or not safetensors.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -157,7 +161,12 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
 
 
 def check_same_structure(new: QwthnConfig, old: QwthnConfig, what: str) -> None:
-    """Compare the config of an adapter with that of the one whose place its tensors are to take.
+    """Compare the config of an adapter with that of the adapter whose place its tensors are to take.
+
+    Args:
+        new: Config of the adapter that is loaded.
+        old: Config of the adapter on the model.
+        what: The new adapter, for the error.
 
     Raises:
         QweftError: Naming the first field that differs.

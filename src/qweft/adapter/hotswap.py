@@ -1,4 +1,4 @@
-"""One adapter's weights replaced by another's while the model stays as it is, compiled or not."""
+"""Replaces an adapter's weights by another's while the model stays as it is, compiled or not."""
 
 import os
 from typing import Any
@@ -16,7 +16,7 @@ from qweft.adapter.strict_loading import adapter_tensors, check_tensors, file_ke
 from qweft.errors import QweftError
 
 PLACES = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")
-"""Fields that may be written differently, as long as they mean the same layers."""
+"""Fields that may be written differently, as long as they select the same layers."""
 
 
 @torch.no_grad()
@@ -29,9 +29,8 @@ def hotswap_adapter(
 ) -> None:
     """Replace the weights of an adapter on the model by those of a saved one, in place.
 
-    It takes no second adapter's memory, and a model that went through `torch.compile` is not compiled again, unless
-    alpha differs, which is a constant in it. Either the whole adapter is replaced, or an error is raised and nothing
-    is changed.
+    It needs no memory for a second adapter. A model compiled by `torch.compile` is recompiled only if alpha differs,
+    which is a constant in it. On an error nothing is changed.
 
         model = torch.compile(PeftModel.from_pretrained(base, "adapters/a"))
         qweft.hotswap_adapter(model, "adapters/b")
@@ -40,8 +39,8 @@ def hotswap_adapter(
         model: A model with a QWTHN adapter: from PEFT or transformers' `load_adapter`, compiled or not.
         folder: The saved adapter: a folder or hub id. Its config may differ from the present one in alpha and
             alpha_pattern, and in how the weights started.
-        adapter_name: The adapter on the model that is replaced; it keeps its name.
-        torch_device: Where the file is read to before it is copied; none means the CPU.
+        adapter_name: Name of the adapter to replace; it stays the same.
+        torch_device: Device that the file is read to before it is copied. `None` means the CPU.
         **hub: `subfolder`, `revision`, `cache_dir`, `token`, `local_files_only`.
 
     Raises:
@@ -63,7 +62,7 @@ def hotswap_adapter(
     _check_file(model, adapter_name, read_header(path), old, new)
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
     for key, tensor in adapter_tensors(model, adapter_name, old).items():
-        tensor.copy_(tensors[key])  # a write that is counted, so that what was built from the old weights is not used
+        tensor.copy_(tensors[key])  # a counted write, so that results built from the old weights are not reused
     for name, layer in layers.items():
         alpha = new.alpha_pattern.get(get_pattern_key(list(new.alpha_pattern), name), new.alpha)
         layer.set_alpha(adapter_name, alpha)

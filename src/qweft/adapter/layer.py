@@ -1,11 +1,11 @@
-"""The adapted layer, x (..., d_in) to y (..., d_out): a frozen W0 and, beside it, one branch for each adapter.
+"""The adapted layer, x (..., d_in) to y (..., d_out): a frozen W0 and one branch for each adapter.
 
     c = C dropout(x)        compress, d_in -> r
     h = core(c)             a circuit, a linear map, or both, r -> r
     y = W0 x + s E h        expand, r -> d_out;  s = alpha / r
 
-Once a step `build.py` contracts C and E to dense matrices. A core is a matrix M and features f(c) of every token, and E
-takes M up beforehand: E h = (E M) f(c).
+Once a step `build.py` contracts C and E to dense matrices. A core consists of a matrix M and features f(c) of every
+token. M is multiplied into E beforehand: E h = (E M) f(c).
 """
 
 from typing import Any
@@ -34,14 +34,14 @@ def branch_forward(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Core
     """Return y + s E(core(C x)) for y (..., d_out) and x (..., d_in)."""
     autocast = autocast_enabled(x.device)
     if core.reads_angles and (autocast or (x.device.type == "cuda" and not torch.compiler.is_compiling())):
-        with exact_products(x.device):  # an angle rounded to bfloat16 is off by up to 0.007, by TF32 to 0.001
+        with exact_products(x.device):  # an angle near pi is off by up to 0.008 in bfloat16, by 0.001 in TF32
             c = linear(x.to(built.compress.dtype), built.compress)
     else:
         c = linear(x, built.compress)  # C x, (..., r)
     features = core.features(c, *built.angles)  # f(c), with h = M f(c)
     if autocast or y.dtype != features.dtype:
         return y + linear(features * scaling, built.expand)  # y + s (E M) f(c)
-    # the same in one pass over the output instead of three: product, scaling and sum at once
+    # the same in one pass over the output: product, scaling and sum at once
     rows = torch.addmm(
         y.reshape(-1, y.shape[-1]), features.reshape(-1, features.shape[-1]), built.expand.t(), alpha=scaling
     )
@@ -51,18 +51,19 @@ def branch_forward(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Core
 class QwthnLinear(nn.Module, BaseTunerLayer):
     """y = W0 x + sum over active adapters of (alpha / r) E(core(C(dropout(x)))).
 
-    Serves `nn.Linear`, transformers' `Conv1D`, and PEFT's quantized linear layers. PEFT knows by "Linear" in a class's
-    name that it may put another adapter on what it adapted before (`target_modules="all-linear"`).
+    Wraps `nn.Linear`, transformers' `Conv1D`, and PEFT's quantized linear layers. The class name contains "Linear"
+    because `target_modules="all-linear"` selects adapted layers by it.
 
     Args:
         base_layer: The frozen layer, d_in -> d_out.
-        adapter_name: The first adapter's name.
-        config: Its config.
+        adapter_name: Name of the first adapter.
+        config: Config of that adapter.
         r: Its rank on this layer.
         alpha: Its alpha on this layer. `None` means 2 r.
 
     Raises:
-        TypeError: If the base layer's sizes cannot be told.
+        TypeError: If the sizes of the base layer are not known.
+        QweftError: If the adapter does not fit the layer.
     """
 
     adapter_layer_names: tuple[str, ...] = ("qwthn_compress", "qwthn_core", "qwthn_expand")
@@ -95,7 +96,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.qwthn_shapes: dict[str, list[torch.Size]] = {}
         self.qwthn_prepared: dict[str, Prepared] = {}
         self.qwthn_configs: dict[str, QwthnConfig] = {}
-        self.qwthn_fixed: dict[str, bool] = {}  # whether a map of the branch has fixed parts, to be found first
+        self.qwthn_fixed: dict[str, bool] = {}  # whether a map of the branch has fixed parts
         self.merged_adapters: list[str] = []
         self.cast_input_dtype_enabled = True
         into, out = sizes_of(self.get_base_layer())
@@ -106,7 +107,16 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.update_layer(adapter_name, config, r, alpha)
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """The base layer's output plus the active adapters' branches, in the base layer's output type."""
+        """Return the base layer's output plus the active adapters' branches, in the dtype of the base layer's output.
+
+        Args:
+            x: (..., d_in).
+            *args: Further arguments of the base layer.
+            **kwargs: Further arguments of the base layer, and `adapter_names`, an adapter for each row of the batch.
+
+        Returns:
+            (..., d_out).
+        """
         adapter_names = kwargs.pop("adapter_names", None)
         if self.disable_adapters:
             if self.merged:
@@ -142,7 +152,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
     def _mixed_batch_forward(
         self, x: torch.Tensor, adapter_names: list[str], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """Each row of the batch with the adapter it names; "__base__" means no adapter."""
+        """Apply to each row of the batch the adapter that it names; "__base__" means no adapter."""
         if len(adapter_names) != len(x):
             raise ValueError(
                 "Length of `adapter_names` should be the same as the number of inputs, but got "
@@ -160,7 +170,11 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         return result
 
     def update_layer(self, adapter_name: str, config: QwthnConfig, r: int, alpha: float | None, **kwargs: Any) -> None:
-        """Add an adapter of this name, or replace it."""
+        """Add an adapter under this name, or replace it.
+
+        Raises:
+            QweftError: If the adapter does not fit the layer.
+        """
         check_size(config, self.in_features, self.out_features, r)
         self.qwthn_r[adapter_name] = r
         self.qwthn_configs[adapter_name] = config
@@ -187,21 +201,21 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.scaling[adapter_name] = self.qwthn_alpha[adapter_name] / r
 
     def branch_of(self, adapter_name: str) -> Branch:
-        """The parts of the adapter's branch."""
+        """Return the three parts of the adapter's branch."""
         compress: Any = self.qwthn_compress[adapter_name]
         core: Any = self.qwthn_core[adapter_name]
         expand: Any = self.qwthn_expand[adapter_name]
         return Branch(compress, core, expand)
 
     def directions(self, kind: str, r: int) -> Directions:
-        """Directions of the layer that need no gradient: r of W0 ("weight"), or random ones ("random")."""
+        """Return r directions of the layer that need no gradient: those of W0 ("weight"), or random ones ("random")."""
         if kind == "random":
             return of_chance(self.in_features, self.out_features, r)
         weight = self.get_base_weight()
         return of_weight(weight.T if isinstance(self.get_base_layer(), Conv1D) else weight, r)
 
     def is_searching(self, adapter_name: str) -> bool:
-        """Whether the adapter's branch adds nothing yet, since the gradient is still to give it directions."""
+        """Whether the adapter's branch adds nothing yet because its directions come from the next gradient."""
         return self._lazy_basis(adapter_name).is_searching()
 
     def _lazy_basis(self, adapter_name: str) -> LazyBasis:
@@ -211,8 +225,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         return LazyBasis(adapter_name, branch, scaling, sharing, self.directions)
 
     def prepared(self, adapter_name: str) -> Prepared:
-        """The branch's matrices and angles: those built for the whole model, or its own where they do not fit."""
-        if torch.compiler.is_compiling():  # the compiler is to see plain operations
+        """Return the branch's matrices and angles: those built for the whole model, or its own if those do not fit."""
+        if torch.compiler.is_compiling():  # the compiler must see plain operations
             branch = self.branch_of(adapter_name)
             compress, expand, *angles = branch.build(branch.tensors())
             return Prepared((), (), compress, expand, tuple(angles), torch.is_grad_enabled())
@@ -223,7 +237,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         branch = self.branch_of(adapter_name)
         tensors = branch.tensors()
         graph = needs_graph(tensors)
-        # outside of the model's call a graph is built anew, but for a checkpoint that is computed again in a backward
+        # outside the model's call a graph is rebuilt, except for a checkpoint recomputed in a backward pass
         usable = found is not None and (not graph or (found.has_graph and in_backward()))
         if found is None or not usable or not found.is_of(tensors):
             (found,) = prepare([branch], graph)
@@ -231,16 +245,16 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         return found
 
     def keep_prepared(self, adapter_name: str, prepared: Prepared) -> None:
-        """Take these matrices and angles until a parameter changes."""
-        # a new dictionary, for replicas of this layer share the old one
+        """Store these matrices and angles until a parameter changes."""
+        # a new dictionary, since replicas of this layer share the old one
         self.qwthn_prepared = {**self.qwthn_prepared, adapter_name: prepared}
 
     def forget_prepared(self, adapter_name: str) -> None:
-        """Build anew at the next call."""
+        """Rebuild the branch at the next call."""
         self.qwthn_prepared = {name: kept for name, kept in self.qwthn_prepared.items() if name != adapter_name}
 
     def train(self, mode: bool = True) -> "QwthnLinear":
-        """Also builds anew, for code that writes to `parameter.data`, which no counter of writes sees."""
+        """Also rebuild at the next call, for code that writes to `parameter.data`, which no version counter sees."""
         self.qwthn_prepared = {}
         return super().train(mode)
 
@@ -251,10 +265,11 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         return not self.qwthn_core[adapter_name].reads_angles
 
     def get_delta_weight(self, adapter_name: str) -> torch.Tensor:
-        """The weight (d_out, d_in), or Conv1D's transpose, that a branch without circuit adds.
+        """Return the weight that a branch without circuit adds, (d_out, d_in), or its transpose for Conv1D.
 
         Raises:
-            NotImplementedError: If the branch has a circuit: it then depends on the input, and there is no weight.
+            NotImplementedError: If the branch has a circuit: it then depends on the input, and no single weight equals
+                it.
         """
         if not self._is_linear(adapter_name):
             raise NotImplementedError(
@@ -268,20 +283,24 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         return delta.t() if isinstance(self.get_base_layer(), Conv1D) else delta
 
     def get_base_weight(self) -> torch.Tensor:
-        """The base layer's weight, dequantized where it is quantized."""
+        """Return the base layer's weight, dequantized if it is quantized."""
         base = self.get_base_layer()
         if getattr(getattr(getattr(base, "weight", None), "quant_state", None), "packing_format_for_cpu", False):
-            base.state_dict()  # bitsandbytes unpacks there what it packed for this CPU; PEFT would misread it
+            base.state_dict()  # this makes bitsandbytes unpack its CPU format, which PEFT would misread
         weight: torch.Tensor = super().get_base_weight()
         return weight
 
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Add the branches' weights to the base weight; with `safe_merge` only if the result is finite.
+        """Add the branches' weights to the base weight.
+
+        Args:
+            safe_merge: Whether to check that each result is finite before it is set.
+            adapter_names: Adapters to merge. `None` means the active ones.
 
         Raises:
             NotImplementedError: If a branch has a circuit; no weight is touched then.
-            ValueError: With `safe_merge`, if the merged weight would hold NaN or infinity.
+            ValueError: With `safe_merge`, if the merged weight would contain NaN or infinity.
         """
         names = [name for name in check_adapters_to_merge(self, adapter_names) or [] if name in self.qwthn_compress]
         deltas = {name: self.get_delta_weight(name) for name in names}
@@ -295,7 +314,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
     @torch.no_grad()
     def unmerge(self) -> None:
-        """Take the merged branches' weights out of the base weight again."""
+        """Subtract the merged branches' weights from the base weight."""
         while self.merged_adapters:
             name = self.merged_adapters.pop()
             if name in self.qwthn_compress:
@@ -307,7 +326,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         return adapter_name not in self.qwthn_core or self._is_linear(adapter_name)
 
     def extra_repr(self) -> str:
-        """PEFT's note on a quantized base layer."""
+        """Return PEFT's note on a quantized base layer."""
         return quantization_extra_repr(self)
 
     def __repr__(self) -> str:

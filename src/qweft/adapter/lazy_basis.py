@@ -1,9 +1,9 @@
-"""Fixed directions that nobody asked for before training are found by the first backward pass.
+"""Finds fixed directions in the first backward pass if `qweft.find_bases` was not called before training.
 
-A branch with such directions adds nothing at first, so the first forward pass does not need them. When the gradient dy
-of the loss with respect to the layer's output comes back, the branch takes the leading directions of G = sum over
-tokens of dy x^T. What is trained gets the gradient that it has with these. `qweft.find_bases` takes more rows than one
-batch.
+A branch without directions adds nothing, so the first forward pass does not need them. When the gradient dy of the loss
+with respect to the layer's output arrives, the branch takes the leading directions of G = sum over tokens of dy x^T.
+Its trained parameters then get the gradient that they have with these directions. `qweft.find_bases` uses more rows
+than one batch.
 """
 
 import warnings
@@ -24,14 +24,14 @@ from qweft.internals.torch import in_backward, is_replica
 
 @dataclass(slots=True, eq=False)
 class LazyBasis:
-    """The search for the directions of one branch, made where it is called before they are known.
+    """The search for the directions of one branch that is called before they are known.
 
     Args:
-        adapter_name: The adapter, for what the user is told.
-        branch: Its parts.
+        adapter_name: Name of the adapter, for messages.
+        branch: Its parts on this layer.
         scaling: s = alpha / r.
-        sharing: All branches on the layer of the same config object, which have the same directions.
-        without_data: Gives directions that need no gradient: of a kind, so many.
+        sharing: All branches on the layer with the same config object, which get the same directions.
+        without_data: Returns directions that need no gradient, given their kind and number.
     """
 
     adapter_name: str
@@ -41,14 +41,14 @@ class LazyBasis:
     without_data: Callable[[str, int], Directions]
 
     def is_searching(self) -> bool:
-        """Whether the branch adds nothing, since the gradient is still to give it directions; others are given now.
+        """Whether the branch adds nothing because its directions come from the next gradient; other kinds are set now.
 
-        A checkpoint is computed again as it was the first time, whatever was found since. Re-entrant checkpoints are
-        computed without a graph the first time, and nothing is drawn for dropout then either.
+        A recomputed checkpoint behaves as it did the first time, whatever was found since. Re-entrant checkpoints run
+        without a graph the first time; dropout draws nothing then either.
 
         Raises:
-            QweftError: If it is to be trained and directions cannot be found here: the layer is compiled, or a replica
-                for another device.
+            QweftError: If the branch is trained but directions cannot be found here: the layer is compiled, or a
+                replica on another device.
         """
         branch = self.branch
         if any(part.found_in_backward for part in branch.bases):
@@ -73,11 +73,11 @@ class LazyBasis:
         return kind == "gradient" and (is_trained or branch.compress.training)
 
     def search(self, result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output as it is; its gradient gives the branch its directions, if it is trained.
+        """Return the layer's output unchanged; its gradient gives the branch its directions, if the branch is trained.
 
         Args:
             result: Output of the layer so far, (..., d_out).
-            x: Its input, (..., d_in).
+            x: Input of the layer, (..., d_in).
         """
         tensors = self.branch.tensors()
         if not needs_graph(tensors):
@@ -86,9 +86,13 @@ class LazyBasis:
         return searched
 
     def find(self, x: torch.Tensor, dy: torch.Tensor) -> bool | None:
-        """Whether the branch has its directions now; `None` where the gradient is not a number.
+        """Return whether the branch has its directions now, or `None` if the gradient contains NaN or infinity.
 
-        In several processes they are those of what all of them see, so that all have the same.
+        Several processes sum their gradients, so that all get the same directions.
+
+        Args:
+            x: Input of the layer, (..., d_in).
+            dy: Gradient of the loss with respect to its output, (..., d_out).
         """
         if self.branch.is_found:
             return True
@@ -112,7 +116,7 @@ class LazyBasis:
         return True
 
     def _give(self, directions: Directions) -> list[Branch]:
-        """Give directions to the branches that share them; returns those that had none."""
+        """Set directions in the branches that share them; return those that had none."""
         missing = [branch for branch in self.sharing if not branch.is_found]
         for branch in missing:
             give(branch, directions)
@@ -120,21 +124,21 @@ class LazyBasis:
 
 
 class _Search(torch.autograd.Function):
-    """Nothing is added on the way there; on the way back the branch gets its directions and its gradients."""
+    """The identity forward; backward it finds the branch's directions and computes its gradients."""
 
     @staticmethod
     def forward(
         ctx: Any, result: torch.Tensor, x: torch.Tensor, basis: LazyBasis, *tensors: torch.Tensor
     ) -> torch.Tensor:
-        """The result."""
+        """Return the result."""
         ctx.save_for_backward(x)
         ctx.basis, ctx.tensors = basis, tensors
-        return result.clone()  # whatever follows may write to it, which it may not to a view that is made here
+        return result.clone()  # later code may write to it in place, which a view made here would not allow
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Of the result dy, of what is trained its gradient with the directions of dy, of the input none: E(h) is 0."""
+        """Return dy for the result, gradients with dy's directions for trained tensors, none for x, since E(h) is 0."""
         (x,) = ctx.saved_tensors
         # not the parameters themselves, whose hooks would run here, too
         tensors = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in ctx.tensors]
@@ -142,7 +146,7 @@ class _Search(torch.autograd.Function):
         inner: Sequence[torch.Tensor]
         there = ctx.basis.find(x, dy)
         if there is None:
-            inner = [torch.full_like(tensor, torch.nan) for tensor in trained]  # so that a scaler leaves the step out
+            inner = [torch.full_like(tensor, torch.nan) for tensor in trained]  # a gradient scaler then skips the step
         elif not there:
             inner = [torch.zeros_like(tensor) for tensor in trained]
         else:

@@ -1,8 +1,7 @@
-"""Loading an adapter, by PEFT's calls and transformers': its file is checked first, and a failure leaves no trace.
+"""Checks an adapter's file before PEFT or transformers load it; a failed load leaves the model unchanged.
 
-PEFT and transformers read files in functions of their own, with no hook that a method could take before a pickle is
-opened or weights of the base model are overwritten. So the three functions through which every load of a file goes are
-wrapped in memory, once; for adapters of other methods they do what they did.
+PEFT and transformers offer no hook before a pickle is opened or weights of the base model are overwritten. So the three
+functions that every load of a file goes through are wrapped in memory, once. Adapters of other methods load as before.
 """
 
 import inspect
@@ -28,18 +27,17 @@ from qweft.internals.torch import COMPILED, is_compiled
 from qweft.internals.transformers import HAS_ADAPTERS, renames_keys
 
 KEYS_CHANGE: Mapping[str, torch.Tensor] = {}
-"""Announced where the keys are renamed while the file is read, so that they can be checked only then."""
+"""Announced if keys are renamed while the file is read, so that they can only be checked then."""
 UNSEEN: Mapping[str, torch.Tensor] = {}
-"""Announced where the file could not be looked at, for its config was not to be had: an adapter of another method, or
-none, or a hub that did not answer just then."""
+"""Announced if a file could not be checked for lack of a config: another method's adapter, or a hub that is down."""
 _announced: ContextVar[Mapping[str, torch.Tensor] | None] = ContextVar("announced", default=None)
 
 
 def check_announced(model: nn.Module, adapter_name: str, config: Any) -> None:
-    """Hold an adapter that was just put on the model against the file that is about to be loaded into it, if any.
+    """Check an adapter that was just attached against the file that is about to be loaded into it, if any.
 
     Raises:
-        QweftError: If the file does not fit.
+        QweftError: If the file does not fit, or could not be checked.
     """
     found = _announced.get()
     if found is UNSEEN:
@@ -52,7 +50,7 @@ def check_announced(model: nn.Module, adapter_name: str, config: Any) -> None:
 
 
 def reads_a_file() -> bool:
-    """Whether an adapter is being loaded from a file, rather than from tensors that the caller holds."""
+    """Whether an adapter is being loaded from a file rather than from tensors of the caller."""
     return _announced.get() is not None
 
 
@@ -69,11 +67,11 @@ def _announcing(found: Mapping[str, torch.Tensor]) -> Iterator[None]:
 
 @contextmanager
 def untouched_on_error(root: nn.Module, adapter_name: str) -> Iterator[None]:
-    """If what happens inside fails, take the adapter off again: modules, gradients and PEFT's notes are as before."""
+    """If the body fails, detach the adapter and restore modules, `requires_grad` and PEFT's attributes."""
     modules = set(root.modules())
     gradients = [(parameter, parameter.requires_grad) for parameter in root.parameters()]
     modes = [(module, module.training) for module in modules]
-    # PEFT notes the config before the adapter is put on, so only the layers tell whether it was there
+    # PEFT stores the config before it attaches the adapter, so only the layers show whether it was there
     known = {module for module in modules if _has(module, adapter_name)}
     configs = dict(getattr(root, "peft_config", None) or {})
     notes = {name: root.__dict__.get(name) for name in ("peft_config", HAS_ADAPTERS)}
@@ -85,7 +83,7 @@ def untouched_on_error(root: nn.Module, adapter_name: str) -> Iterator[None]:
                 continue
             if module not in modules:
                 parent, _, name = path.rpartition(".")
-                # one level: below may be another method's layer
+                # one level: below it may be another method's layer
                 inner = module.base_layer if isinstance(module, QwthnLinear) else module.original_module
                 setattr(root.get_submodule(parent), name, inner)
             elif module not in known:
@@ -116,24 +114,24 @@ def _has(module: Any, adapter_name: str) -> bool:
 
 
 def _drop(module: Any, adapter_name: str) -> None:
-    """Take an adapter off a layer that has others, if it is there at all."""
+    """Remove an adapter from a layer that has others, if it is there."""
     active = [name for name in module.active_adapters if name != adapter_name]
     module.delete_adapter(adapter_name, *([active] if isinstance(module, AuxiliaryTrainingWrapper) else []))
 
 
 def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool | None:
-    """Whether the config, or the folder or hub id where there is none, is of this method; none if that is not known."""
+    """Whether the config, or that of the folder or hub id, is of this method; `None` if no config can be read."""
     found = config.get("peft_type") if isinstance(config, dict) else getattr(config, "peft_type", None)
     if found is None and adapter is not None:
         try:
             found = PeftConfig.from_json_file(str(find_config(adapter, **hub)))["peft_type"]
-        except (ValueError, KeyError):  # no config, or none of PEFT: the wrapped function says so in its own words
+        except (ValueError, KeyError):  # no config, or none of PEFT's: the wrapped function reports it in its own words
             return None
     return found is not None and found == peft_type()
 
 
 def _as_it_was(of_this_method: bool | None) -> AbstractContextManager[None]:
-    """Around a wrapped function left to itself: should it find an adapter of this method after all, it fails."""
+    """Return a context for an unchanged call of the wrapped function; loading an adapter of this method fails in it."""
     return nullcontext() if of_this_method is False else _announcing(UNSEEN)
 
 
@@ -142,18 +140,18 @@ def _config_of(adapter: Any, hub: Mapping[str, Any]) -> Any:
 
 
 def _hub_arguments(*sources: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides where a file is fetched from; later sources go first, and what is none is left out."""
+    """Return the arguments that decide where a file is fetched from; later sources win, and `None` is dropped."""
     merged = {name: value for source in sources for name, value in source.items() if value is not None}
     return {name: merged[name] for name in HUB_ARGUMENTS if name in merged}
 
 
 def check_files_in_peft() -> None:
-    """From now on, in PEFT's calls; `AutoPeftModel` goes through them, too."""
+    """Wrap PEFT's loading calls; `AutoPeftModel` uses them, too."""
     replace_peft_loading(_peft_from_pretrained, _peft_load_adapter)
 
 
 def check_files_in_transformers() -> None:
-    """From now on, in transformers' call; `from_pretrained` of an adapter goes through it, too."""
+    """Wrap transformers' loading call; `from_pretrained` of an adapter uses it, too."""
     replace_transformers_loading(_transformers_load_adapter)
 
 
@@ -190,7 +188,7 @@ def _peft_load_adapter(original: Any) -> Any:
         renamed = bound.arguments.get("key_mapping")
         if not renamed and is_compiled(self.get_base_model()):
             kwargs["key_mapping"] = {"^": COMPILED}  # PEFT looks for modules_to_save by their names in the model
-        if _announced.get() is not None:  # called by from_pretrained, which has looked at the file
+        if _announced.get() is not None:  # called by from_pretrained, which has checked the file
             return original(self, model_id, adapter_name, *args, **kwargs)
         found: Mapping[str, torch.Tensor] = read_header(find_weights(model_id, **hub))
         if renamed:
@@ -221,11 +219,11 @@ def _transformers_load_adapter(original: Any) -> Any:
         found = given.get("adapter_state_dict")
         if found is None and adapter is not None:
             found = read_header(find_weights(adapter, **hub))
-            kwargs["use_safetensors"] = True  # else a pickle beside the file would be read first
+            kwargs["use_safetensors"] = True  # else a pickle next to the file would be read first
         name = given.get("adapter_name") or "default"
         with untouched_on_error(self, name), _announcing(found or {}):
             loaded = original(self, *args, **kwargs)
-            for layer in self.modules():  # transformers sets tensors past the modules that hold them
+            for layer in self.modules():  # transformers sets tensors without calling the modules that hold them
                 if isinstance(layer, QwthnLinear) and name in layer.qwthn_core:
                     layer.branch_of(name).look_again()
             check_finite(self, name, self.peft_config[name])

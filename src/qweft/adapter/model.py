@@ -31,20 +31,20 @@ from qweft.internals.torch import COMPILED
 
 
 def _name_rows(_module: nn.Module, args: Any, kwargs: Any, adapter_names: list[str]) -> tuple[Any, Any]:
-    """Forward pre-hook that tells a layer which adapter each row of a mixed batch wants."""
+    """Forward pre-hook that passes a layer the adapter of each row of a mixed batch."""
     kwargs["adapter_names"] = adapter_names
     return args, kwargs
 
 
 class QwthnModel(BaseTuner):
-    """A model whose chosen linear layers have QWTHN branches; made by `peft.get_peft_model`."""
+    """A model whose chosen linear layers have QWTHN branches; `peft.get_peft_model` makes it."""
 
     prefix: str = "qwthn_"
     tuner_layer_cls = QwthnLinear
     target_module_mapping: Any = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
-        """Put the adapter's branches on the model, or leave it as it was where one of them cannot be."""
+        """Attach the adapter's branches to the model; if one fails, the model is left unchanged."""
         _warn_of_dead_angles(self.peft_config[adapter_name])
         with untouched_on_error(model, adapter_name):
             super().inject_adapter(model, adapter_name, *args, **kwargs)
@@ -53,7 +53,7 @@ class QwthnModel(BaseTuner):
         watch(model)
 
     def unload(self) -> Any:
-        """The base model without the branches."""
+        """Return the base model without the branches."""
         model: Any = super().unload()
         unwatch(model)
         return model
@@ -61,11 +61,12 @@ class QwthnModel(BaseTuner):
     def merge_and_unload(
         self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
     ) -> Any:
-        """The base model with the branches' weights added to its own, or an error before any weight is touched.
+        """Return the base model with the branches' weights added to its own; an error leaves every weight untouched.
 
         Raises:
             NotImplementedError: If a branch has a circuit.
-            ValueError: If a weight is quantized for good, or is the input embedding's, too.
+            ValueError: If a weight is quantized in a format that cannot be merged, or is shared with the input
+                embedding.
         """
         self._check_mergeable(adapter_names)
         model: Any = super().merge_and_unload(progressbar, safe_merge, adapter_names)
@@ -73,24 +74,25 @@ class QwthnModel(BaseTuner):
         return model
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Add the branches' weights to the base weights, as PEFT does, or refuse before any weight is touched.
+        """Add the branches' weights to the base weights, as PEFT does; an error leaves every weight untouched.
 
         Raises:
             NotImplementedError: If a branch has a circuit.
-            ValueError: If a weight is quantized for good, or is the input embedding's, too.
+            ValueError: If a weight is quantized in a format that cannot be merged, or is shared with the input
+                embedding.
         """
         self._check_mergeable(adapter_names)
         super().merge_adapter(adapter_names, safe_merge)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        # PEFT would also hand the old layer's weight on, which the new one has; trained tokens have none to hand on
+        # PEFT would also copy the old layer's weight, which the new layer has, and trained tokens lack
         setattr(parent, child_name, new_module)
 
     def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
         super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
         if not autocast_adapter_dtype:
             return
-        for layer in self.model.modules():  # PEFT casts parameters
+        for layer in self.model.modules():  # PEFT casts parameters, but not buffers
             if isinstance(layer, QwthnLinear) and adapter_name in layer.qwthn_core:
                 compress, core, expand = layer.branch_of(adapter_name)
                 for held in core.buffers():
@@ -107,7 +109,7 @@ class QwthnModel(BaseTuner):
         find = getattr(self.model, "get_input_embeddings", None)
         try:
             shared = getattr(find() if find else None, "weight", None)
-        except NotImplementedError:  # some models of transformers have no such thing
+        except NotImplementedError:  # some of transformers' models do not implement it
             shared = None
         for name, layer in self.model.named_modules():
             if not isinstance(layer, QwthnLinear):
@@ -153,7 +155,7 @@ class QwthnModel(BaseTuner):
             )
         layer = QwthnLinear(target, adapter_name, peft_config, r, alpha, **get_quantization_kwargs(self))
         if adapter_name not in self.active_adapters:
-            layer.requires_grad_(False)  # an additional adapter is trained only once it is made active
+            layer.requires_grad_(False)  # an additional adapter is trained only after it is made active
         setattr(parent, target_name, layer)
 
     @contextmanager
@@ -188,7 +190,7 @@ class QwthnModel(BaseTuner):
                 handle.remove()
 
     def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> None:
-        """PEFT combines adapters of its own LoRA only.
+        """Not supported: PEFT combines adapters of its own LoRA only.
 
         Raises:
             NotImplementedError: Always; it names the way out.
@@ -207,7 +209,7 @@ class QwthnModel(BaseTuner):
         state_dict: dict[str, torch.Tensor],
         unwanted_adapter_names: list[str],
     ) -> dict[str, torch.Tensor]:
-        # PEFT has left out all that has another adapter's name in its key, also where a module is called so
+        # PEFT drops every key that contains another adapter's name, even if a module has that name
         whole = dict(state_dict)
         for path, layer in model.named_modules():
             if isinstance(layer, QwthnLinear) and set(path.split(".")) & set(unwanted_adapter_names):
@@ -230,7 +232,7 @@ class QwthnModel(BaseTuner):
 
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
-        key = key.replace(COMPILED, "")  # a file is to load on a model that is not compiled
+        key = key.replace(COMPILED, "")  # the file must load on a model that is not compiled
         containers = "|".join(QwthnLinear.adapter_layer_names)
         pattern = rf"^(.*\.)?({containers}|modules_to_save)\.{re.escape(adapter_name)}\."
         key = re.sub(pattern, lambda match: f"{match.group(1) or ''}{match.group(2)}.", key)
@@ -240,9 +242,9 @@ class QwthnModel(BaseTuner):
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: Any, adapter_name: str, state_dict: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        # whoever has tensors in hand may set biases too; a file may not, unless its config says so
+        # a caller that passes tensors may set biases too; a file may only if its config says so
         check_tensors(model, adapter_name, config, state_dict, biases=not reads_a_file())
-        # PEFT has given the keys of modules_to_save the names that they have in the model already
+        # PEFT has already renamed the keys of modules_to_save to those in the model
         plain = {k if ".modules_to_save." in k else k.replace(COMPILED, ""): v for k, v in state_dict.items()}
         for place, key in trained_biases(model, adapter_name, config).items():
             if place != key and key in plain:
@@ -252,9 +254,9 @@ class QwthnModel(BaseTuner):
 
 @torch.no_grad()
 def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -> None:
-    """Adapters of one config object have the same untrained angles and bases.
+    """Copy the untrained angles and bases between adapters of one config object.
 
-    TRL makes its reference model so: a second adapter of the first one's config, and a copy of what is trained.
+    TRL makes its reference model this way: a second adapter with the first one's config, and a copy of what is trained.
     """
     config = configs[adapter_name]
     if function_of(config.core) != "frozen" and not config.has_fixed_map:

@@ -1,4 +1,4 @@
-"""QWTHN made known to PEFT."""
+"""Registration of QWTHN with PEFT."""
 
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils import register_peft_method
@@ -14,7 +14,7 @@ def register() -> None:
     """Add the method to PEFT's tables; calling it again changes nothing.
 
     From then on `get_peft_model`, `PeftModel.from_pretrained`, `AutoPeftModel` and transformers' `load_adapter` know
-    it. An adapter folder that is loaded before this raises PEFT's `KeyError: 'QWTHN'`: import qweft first.
+    it. Loading an adapter folder before this raises PEFT's `KeyError: 'QWTHN'`: import qweft first.
     """
     if peft_type() not in PEFT_TYPE_TO_CONFIG_MAPPING:
         register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")

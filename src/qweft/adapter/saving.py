@@ -1,4 +1,4 @@
-"""PEFT's saving and sharing calls for this method, and what its model card says of an adapter."""
+"""Saving and sharing of adapters, and the section of the model card that describes them."""
 
 import math
 import re
@@ -18,7 +18,7 @@ from qweft.internals.replaced import replace_saving
 
 HEADING = "## QWTHN adapter"
 START, END = "<!-- from qweft -->", "<!-- so far from qweft -->"
-"""Around what a later save replaces."""
+"""Markers around the text that a later save replaces."""
 LOADING = """```python
 import qweft  # has to be installed; makes the method known to PEFT
 from peft import PeftModel
@@ -31,11 +31,11 @@ METHOD = " The method is arXiv 2503.12790's, as qweft reads it."
 
 
 def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> str:
-    """What the adapter computes, how many parameters it has, and how it is loaded, as Markdown.
+    """Return the section of the model card, as Markdown: what the adapter computes, its parameters, how to load it.
 
     Args:
-        config: Its config.
-        shapes: The shapes of its tensors by their keys in the file.
+        config: Config of the adapter.
+        shapes: Shapes of its tensors by their keys in the file.
     """
     fixed = sum(math.prod(shape) for key, shape in shapes.items() if is_fixed(config, key))
     counts = count_by_part({key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
@@ -73,7 +73,7 @@ Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({at.a
 
 
 def is_fixed(config: QwthnConfig, key: str) -> bool:
-    """Whether a tensor of an adapter's file is not trained: directions of a basis, angles of a frozen circuit."""
+    """Whether a tensor of an adapter's file is not trained: directions of a basis, or angles of a frozen circuit."""
     maps = {"compress": COMPRESS[config.compress], "expand": EXPAND[config.expand]}
     if any(key.endswith(f"qwthn_{side}.{name}") for side, kind in maps.items() for name in kind.fixed_tensors):
         return True
@@ -81,7 +81,7 @@ def is_fixed(config: QwthnConfig, key: str) -> bool:
 
 
 def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
-    """Parameters of a file's tensors: those of the branches, and heads, embeddings or biases that go along."""
+    """Count the parameters of a file's tensors by part; heads, embeddings and biases count as the base model's."""
     counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "twin": 0, "of the base model": 0}
     for key, shape in shapes.items():
         if "qwthn_" not in key:
@@ -97,16 +97,16 @@ def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
 
 
 def _layers(shapes: Iterable[str]) -> str:
-    """The names of the adapted layers, each last part once, and how many layers they are."""
+    """Return the last parts of the names of the adapted layers, each once, and the number of layers."""
     found = {match[1] for key in shapes if (match := re.match(r"(.+)\.qwthn_", key))}
     return f"{', '.join(sorted({name.rpartition('.')[2] for name in found}))} ({len(found)} in all)"
 
 
 def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -> None:
-    """Say in a README.md of PEFT which adapters were saved beside or below it, in the place of what it said before.
+    """Describe the saved adapters in PEFT's README.md, replacing an earlier description.
 
     Args:
-        card: The README.md; where there is none, none is made.
+        card: The README.md; nothing is done if it does not exist.
         adapters: Folder and config by name.
     """
     if not card.is_file():
@@ -119,7 +119,7 @@ def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -
     text = card.read_text(encoding="utf-8")
     if START in text and END in text:
         text = text.split(START, 1)[0] + block + text.split(END, 1)[1]
-    else:  # behind the front matter, before what PEFT's template leaves to be filled in
+    else:  # after the front matter, before the part of PEFT's template that is left to fill in
         front = re.match(r"---\n.*?\n---\n", text, re.DOTALL)
         at = front.end() if front else 0
         text = f"{text[:at]}\n{block}\n\n{text[at:].lstrip()}"
@@ -132,9 +132,9 @@ def _section_of(weights: Path, config: QwthnConfig, name: str) -> str:
 
 
 def complete_saving() -> None:
-    """From now on, in `save_pretrained` and `push_to_hub` of PEFT's and transformers' models.
+    """Wrap `save_pretrained` and `push_to_hub` of PEFT's and transformers' models.
 
-    For models without a QWTHN adapter they do what they did.
+    For models without a QWTHN adapter they do what they did before.
     """
     replace_saving(_peft_save_pretrained, _transformers_save_pretrained, _push_to_hub)
 
@@ -146,7 +146,7 @@ def _qwthn_configs(model: Any) -> dict[str, QwthnConfig]:
 
 
 def _peft_save_pretrained(original: Any) -> Any:
-    """Whoever asks for a pickle gets it, and beside it the file that loading reads; the card says what was saved."""
+    """Also save safetensors, which loading reads, if a pickle was requested, and describe the adapters in the card."""
 
     def save_pretrained(self: Any, save_directory: str, safe_serialization: bool = True, *args: Any, **kw: Any) -> None:
         configs = _qwthn_configs(self)
@@ -162,7 +162,7 @@ def _peft_save_pretrained(original: Any) -> Any:
 
 
 def _transformers_save_pretrained(original: Any) -> Any:
-    """The card, where one is there, is of this save; and what is pushed along goes to a private repository."""
+    """Describe this save in the card, if there is one, and push to a private repository by default."""
 
     def save_pretrained(self: Any, save_directory: Any, *args: Any, **kw: Any) -> Any:
         configs = _qwthn_configs(self)
@@ -178,14 +178,14 @@ def _transformers_save_pretrained(original: Any) -> Any:
 
 
 def _refresh(root: Path, adapters: dict[str, tuple[Path, QwthnConfig]]) -> None:
-    """Of adapters that were not saved this time, or are saved by another process, there is no file to speak of."""
+    """Update the card, leaving out adapters without a file: those not saved this time or saved by another process."""
     there = {name: found for name, found in adapters.items() if (found[0] / SAFETENSORS_WEIGHTS_NAME).is_file()}
     if there:
         refresh_card(root / "README.md", there)
 
 
 def _push_to_hub(original: Any) -> Any:
-    """A new repository is private where nothing is said of it."""
+    """Make a new repository private by default."""
 
     def push_to_hub(self: Any, repo_id: str, *args: Any, **kw: Any) -> Any:
         if _qwthn_configs(self) and kw.get("private") is None:

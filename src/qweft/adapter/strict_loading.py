@@ -1,4 +1,4 @@
-"""An adapter's file must hold exactly the adapter: PEFT itself only warns, and the adapter then does nothing."""
+"""Checks that a file holds exactly the adapter: PEFT only warns if it does not, and the adapter then does nothing."""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ DELTA = "trainable_tokens_delta"
 
 
 def adapter_tensors(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, torch.Tensor]:
-    """The adapter's tensors, by the keys that they have in a file without PEFT's prefix."""
+    """Return the adapter's tensors by their keys in a file, without PEFT's prefix."""
     found: dict[str, torch.Tensor] = {}
     tensors = model.state_dict(keep_vars=True) if config.bias != "none" else {}
     found |= {file_key(key): tensors[place] for place, key in trained_biases(model, adapter_name, config).items()}
@@ -48,10 +48,10 @@ def has_copy(wrapper: AuxiliaryTrainingWrapper, adapter_name: str) -> bool:
 
 
 def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> dict[str, str]:
-    """The base model's biases that the config trains: their keys in the model, and what a file calls them.
+    """Return the base model's biases that the config trains: keys in the model to keys in a file.
 
-    Those of layers that other adapters alone have put something around go by their plain names, and are left out where
-    only this adapter's layers are meant. A head's bias is saved with the head.
+    A layer that only other adapters wrap has its plain name in the file, and is left out if `bias` is "qwthn_only". A
+    head's bias is saved with the head.
     """
     parts = {name.replace(SHARDED, ""): part for name, part in model.named_modules()}  # as the keys of a state dict are
     layers = {f"{name}.base_layer.bias": part for name, part in parts.items() if isinstance(part, QwthnLinear)}
@@ -65,7 +65,7 @@ def trained_biases(model: nn.Module, adapter_name: str, config: QwthnConfig) -> 
 
 
 def _bias_keys(parts: Mapping[str, nn.Module], present: Iterable[str], bias: str) -> list[str]:
-    """Keys, among those present, of all biases that PEFT trains for this choice."""
+    """Return the keys, among those present, of all biases that PEFT trains for this value of `bias`."""
     if bias == "none":
         return []
     if bias == "all":
@@ -76,7 +76,7 @@ def _bias_keys(parts: Mapping[str, nn.Module], present: Iterable[str], bias: str
 
 
 def file_key(key: str) -> str:
-    """The key without what wrapping the model adds: PEFT's prefix, torch.compile's, and FSDP's."""
+    """Return the key without the prefixes of wrappers: PEFT's, `torch.compile`'s, and FSDP's."""
     return f"{key}.".replace(COMPILED, "").replace(SHARDED, "")[:-1].removeprefix(PEFT_PREFIX)
 
 
@@ -88,19 +88,19 @@ def check_tensors(
     embeddings: bool = True,
     biases: bool = False,
 ) -> None:
-    """Compare the tensors of a file, by their keys there, with what the adapter needs.
+    """Compare the tensors of a file with those that the adapter needs.
 
     Args:
-        model: The model with the adapter on it.
-        adapter_name: The adapter.
-        config: Its config.
-        found: The file's tensors.
-        embeddings: Whether the base model's embeddings may be there too, as PEFT saves them after a resize; a warning
-            says that they take the place of the model's.
-        biases: Whether the base model's biases may be there although the config trains none.
+        model: The model with the adapter.
+        adapter_name: Name of the adapter.
+        config: Config of the adapter.
+        found: The file's tensors by key.
+        embeddings: Whether the file may hold the base model's embeddings, which PEFT saves after a resize; a warning
+            then says that they replace the model's.
+        biases: Whether the file may hold biases of the base model although the config trains none.
 
     Raises:
-        QweftError: If a tensor is missing, not known, empty, or of another shape or kind of numbers.
+        QweftError: If a tensor is missing, unknown or empty, or differs in shape or in being floating-point.
     """
     needed = adapter_tensors(model, adapter_name, config)
     replaced = _embeddings(model) if embeddings else {}
@@ -146,10 +146,10 @@ def check_tensors(
 
 
 def check_finite(model: nn.Module, adapter_name: str, config: QwthnConfig) -> None:
-    """See that all numbers of an adapter that was just loaded are numbers, and that chosen outputs are as many as rows.
+    """Check that a loaded adapter has no NaN or infinity, and that a sparse map chooses as many outputs as it has rows.
 
     Raises:
-        QweftError: Naming the first tensor that holds others.
+        QweftError: Naming the first tensor that is wrong.
     """
     for key, tensor in sorted(adapter_tensors(model, adapter_name, config).items()):
         if not tensor.is_meta and not bool(torch.isfinite(tensor.detach().float()).all()):
@@ -166,7 +166,7 @@ def check_finite(model: nn.Module, adapter_name: str, config: QwthnConfig) -> No
 
 
 def _is_left_over(key: str, embeddings: set[str]) -> bool:
-    """Whether a key is what PEFT writes of a trained embedding a second time, after a change of the vocabulary."""
+    """Whether a key is a second copy of a trained embedding, which PEFT writes after a resize of the vocabulary."""
     return any(
         part in key and key.split(part)[0] in embeddings
         for part in (".modules_to_save.", ".original_module.", ".token_adapter.")
@@ -174,7 +174,7 @@ def _is_left_over(key: str, embeddings: set[str]) -> bool:
 
 
 def _without_name(key: str, adapter_name: str) -> str:
-    """The key as in a file: into those of heads and tokens PEFT has put the name where it read the file by itself."""
+    """Return the key as in a file: PEFT inserts the adapter's name into keys of heads and tokens."""
     key = key.removesuffix(f".{adapter_name}") if key.endswith(f".{DELTA}.{adapter_name}") else key
     return key.replace(f".modules_to_save.{adapter_name}.", ".")
 
@@ -184,7 +184,7 @@ def _by(tensor: torch.Tensor) -> str:
 
 
 def _embeddings(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights of the embeddings, which PEFT saves along where the vocabulary was resized."""
+    """Return the weights of the embeddings, which PEFT also saves after a resize of the vocabulary."""
     found: dict[str, torch.Tensor] = {}
     for get in ("get_input_embeddings", "get_output_embeddings"):
         try:
@@ -193,7 +193,7 @@ def _embeddings(model: nn.Module) -> dict[str, torch.Tensor]:
             continue
         for path, module in model.named_modules():
             if embedding is not None and module is embedding:
-                # under a wrapper, what it wraps; the file may come from a model without one
+                # inside a wrapper, since the file may come from a model without one
                 inner = getattr(module, "original_module", module)
                 found |= {f"{file_key(path)}.{key}": tensor for key, tensor in inner.state_dict().items()}
     return found

@@ -1,1 +1,1 @@
-"""Private parts of other packages, a module for each: nothing else in Qweft reaches into them."""
+"""Access to private parts of other packages, one module for each; the rest of Qweft does not touch them."""

@@ -1,6 +1,6 @@
-"""Private parts of PEFT, each with the reason why no public one serves. Checked with PEFT 0.21.2.
+"""Private parts of PEFT, each with the reason why no public one suffices. Checked with PEFT 0.21.2.
 
-The hooks that PEFT's `BaseTuner` asks its subclasses to override have underscores too; they are in `adapter/model.py`.
+PEFT's `BaseTuner` also has hooks with underscores that subclasses must override; they are in `adapter/model.py`.
 """
 
 from typing import Any
@@ -11,11 +11,11 @@ from torch import nn
 
 
 def add_peft_type(name: str) -> Any:
-    """The member of PEFT's enum of methods with this name and value, made on the first call.
+    """Return the member of PEFT's enum of methods with this name and value; the first call creates it.
 
-    PEFT has no way in for methods from outside: `register_peft_method` refuses names that are not in the enum, and
-    plain strings in their place break `get_model_status`, `load_adapter` and `delete_adapter`. So the enum in memory
-    gets a real member, in the tables that Python 3.11 to 3.14 look members up in; PEFT's files stay as they are.
+    PEFT cannot register methods of other packages. `register_peft_method` refuses names that are not in the enum, and
+    plain strings break `get_model_status`, `load_adapter` and `delete_adapter`. So the enum in memory gets a real
+    member, in the tables that Python 3.11 to 3.14 look members up in. PEFT's files are not changed.
     """
     existing: Any = PeftType.__members__.get(name)
     if existing is not None:
@@ -35,9 +35,9 @@ def add_peft_type(name: str) -> Any:
 
 
 def sizes_of(layer: nn.Module) -> tuple[int | None, int | None]:
-    """Input and output size of a linear layer of any kind that PEFT knows; `None` where they cannot be told.
+    """Return the input and output size of a linear layer of any kind that PEFT knows; `None` for unknown sizes.
 
-    Quantized and sharded layers keep their sizes under other names, and PEFT alone has the list.
+    Quantized and sharded layers store their sizes under other names, and only PEFT has the list.
     """
     into, out = _get_in_out_features(layer)
     return into, out

@@ -1,8 +1,8 @@
-"""The functions of PEFT and transformers that are replaced in memory, for everyone, and why each has to be.
+"""The functions of PEFT and transformers that are replaced in memory, and the reason for each.
 
 PEFT and transformers have no hook before a pickle is opened, before weights of the base model are overwritten, or
-before a repository is made. Each replacement calls the original, and for models without a QWTHN adapter does nothing
-more. Checked with PEFT 0.21.2 and transformers 5.23.
+before a repository is created. Each replacement calls the original, and does nothing else for models without a QWTHN
+adapter. Checked with PEFT 0.21.2 and transformers 5.23.
 """
 
 import inspect
@@ -15,14 +15,14 @@ from transformers import PreTrainedModel
 from transformers.utils import PushToHubMixin
 
 Make = Callable[[Any], Any]
-"""From a function to the one in its place."""
+"""Takes a function and returns its replacement."""
 WRAPPED = "_qwthn_wrapped"
 
 
 def replace_peft_loading(from_pretrained: Make, load_adapter: Make) -> None:
-    """`PeftModel`: `AutoPeftModel` goes through the first, and the first through the second.
+    """Replace two functions of `PeftModel`: `AutoPeftModel` calls the first, and the first calls the second.
 
-    Only the first sees the base model before the adapter changes it, so that a failed load leaves no trace. Only the
+    Only the first sees the base model before the adapter changes it, so that a failed load can be undone. Only the
     second sees a file that is loaded on a model with adapters.
     """
     wrap(PeftModel, "from_pretrained", from_pretrained)
@@ -30,17 +30,17 @@ def replace_peft_loading(from_pretrained: Make, load_adapter: Make) -> None:
 
 
 def replace_transformers_loading(load_adapter: Make) -> None:
-    """For models of transformers, which read adapters themselves; their `from_pretrained` goes through this, too."""
-    from transformers.integrations.peft import PeftAdapterMixin  # once it has been imported, and no earlier
+    """Replace `load_adapter` of transformers' models, which read adapters themselves in `from_pretrained`, too."""
+    from transformers.integrations.peft import PeftAdapterMixin  # only after transformers has imported it
 
     wrap(PeftAdapterMixin, "load_adapter", load_adapter)
 
 
 def replace_saving(peft: Make, transformers: Make, push_to_hub: Make) -> None:
-    """Saving on disk and to the hub.
+    """Replace the calls that save to disk and to the hub.
 
-    PEFT saves a pickle on request, which no load of ours reads, and writes the card before the weights that it is to
-    speak of. transformers' `save_pretrained` can make a repository by itself. `push_to_hub` of both is one function.
+    PEFT saves a pickle on request, which our loading does not read, and writes the card before the weights that it
+    describes. transformers' `save_pretrained` can create a repository. PEFT and transformers share one `push_to_hub`.
     """
     wrap(PeftModel, "save_pretrained", peft)
     wrap(PreTrainedModel, "save_pretrained", transformers)
@@ -48,7 +48,7 @@ def replace_saving(peft: Make, transformers: Make, push_to_hub: Make) -> None:
 
 
 def wrap(owner: type, name: str, make: Make) -> None:
-    """Put make(function) in the place of a class's function; calling this again changes nothing."""
+    """Replace a class's function by make(function); calling this again changes nothing."""
     present = inspect.getattr_static(owner, name)
     original = present.__func__ if isinstance(present, classmethod) else present
     if getattr(original, WRAPPED, False):

@@ -1,4 +1,4 @@
-"""Private parts of PyTorch, each with the reason why no public one serves. Checked with torch 2.13."""
+"""Private parts of PyTorch, each with the reason why no public one suffices. Checked with torch 2.13."""
 
 from collections.abc import Callable, Iterator
 from operator import attrgetter
@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 COMPILED = "_orig_mod."
-"""In the names of all that `torch.compile` has wrapped. PyTorch names it nowhere."""
+"""Part of the names of everything that `torch.compile` has wrapped. PyTorch defines no constant for it."""
 SHARDED = "_fsdp_wrapped_module."
-"""In the names of all that FSDP has wrapped. PyTorch names it in a private module only."""
+"""Part of the names of everything that FSDP has wrapped. PyTorch defines it in a private module only."""
 
 version: Callable[[torch.Tensor], int] = attrgetter("_version")
-"""How often a tensor was written to in place. Autograd's own check reads it; an inference tensor has none."""
+"""Number of in-place writes to a tensor, which autograd's own check reads. An inference tensor has none."""
 
 
 def is_compiled(model: nn.Module) -> bool:
@@ -22,22 +22,22 @@ def is_compiled(model: nn.Module) -> bool:
 
 
 def is_replica(module: nn.Module) -> bool:
-    """Whether the module is a copy that `nn.DataParallel` made for another device; nothing else tells them apart."""
+    """Whether the module is a copy that `nn.DataParallel` made for another device; no public attribute shows it."""
     return bool(getattr(module, "_is_replica", False))
 
 
 def in_backward() -> bool:
-    """Whether a backward pass is running, as it is where a checkpoint is computed again.
+    """Whether a backward pass is running, as while a checkpoint is recomputed.
 
-    The public hooks tell of one graph's node, and not whether any pass is running.
+    The public hooks report a node of one graph, but not whether any pass is running.
     """
     return bool(torch._C._current_graph_task_id() != -1)
 
 
 def tensor_places(module: nn.Module) -> Iterator[tuple[dict[str, Any], str]]:
-    """Where a module keeps its own parameters and buffers: a dictionary and a name for each.
+    """Yield where a module stores its own parameters and buffers: a dictionary and a name for each.
 
-    Looking one up there is ten times as fast as through `getattr`, and every generated token looks up all of them.
+    A lookup there is ten times as fast as `getattr`, and every generated token looks up all of them.
     """
     for held in (module._parameters, module._buffers):
         for name in held:

@@ -1,6 +1,6 @@
 """Saving checkpoints in transformers' trainer. Checked with transformers 5.23.
 
-It has a module of its own, since importing the trainer takes seconds, which an adapter need not wait for.
+It is a module of its own because importing the trainer takes seconds, and an adapter does not need it.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,15 @@ from transformers import Trainer
 class SavingTrainer(Trainer):
     """A trainer whose subclasses decide how a checkpoint is saved.
 
-    No event comes before a checkpoint, and after one a failure is not known, so callbacks do not serve.
+    Callbacks do not suffice: no event precedes a checkpoint, and the event after it does not report a failure.
     """
 
     def save_checkpoint(self, save: Callable[[], object]) -> None:
-        """Save a checkpoint; `save` does what transformers does."""
+        """Save a checkpoint.
+
+        Args:
+            save: Saves it as transformers does.
+        """
         save()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
