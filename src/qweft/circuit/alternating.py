@@ -2,9 +2,9 @@
 
     psi = R_k D_k R_(k-1) ... D_1 R_0 |0...0>
 
-Exact identities only: RY gates on one qubit that follow each other add their angles (a layer's last RY and the next
-layer's upload become one), CRZ gates commute, so that a ring is one diagonal of 2^n phases, and a diagonal that stands
-first or last changes nothing that is measured.
+It uses exact identities only. Consecutive RY gates on one qubit add their angles, so a layer's last RY and the next
+layer's upload become one. CRZ gates commute, so a ring is one diagonal of 2^n phases. A diagonal at the beginning or
+the end does not change any measured value.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ class Alternating:
     Args:
         qubits: n.
         uploads: For each rotation block, whether the inputs are added to its angles.
-        wires: For each qubit, the entry of the input that an upload puts on it.
-        repeats: How many uploads follow each other in each of them (more than 1 on a single qubit only: no ring stands
-            between them); the inputs count so many times.
-        selection: ((k + 1) n + k p, parameters): the trained part of each rotation's angle, block by block, and below
-            it the trained angle of each of the p wire pairs, diagonal by diagonal.
-        pair_phases: (p, 2^n): by how much each basis state turns for a unit of a pair's angle: CRZ turns |1 0> by -1/2
-            and |1 1> by +1/2.
+        wires: For each qubit, the index of the input that an upload adds to it.
+        repeats: Number of consecutive uploads in each of these blocks, by which the inputs are multiplied. In
+            `crz_ring_ansatz` more than 1 only for a single qubit, which has no ring between uploads.
+        selection: ((k + 1) n + k p, parameters): first the trained part of each rotation's angle, block by block, then
+            the trained angle of each of the p wire pairs, diagonal by diagonal.
+        pair_phases: (p, 2^n): phase of each basis state for a unit angle of a pair: CRZ gives |1 0> -1/2 and |1 1>
+            +1/2.
     """
 
     qubits: int
@@ -43,22 +43,23 @@ class Alternating:
 
     @property
     def diagonals(self) -> int:
-        """How many there are, k."""
+        """Number of diagonals, k."""
         return len(self.uploads) - 1
 
-    @property  # not cached: a compiler that has not seen the first call would stop at a cached one
+    @property  # not cached: torch.compile would stop at a cached property on its first call
     def is_straight(self) -> bool:
-        """Whether entry q of the input stands on qubit q, once."""
+        """Whether an upload adds entry q of the input to qubit q, once."""
         return self.repeats == 1 and self.wires == tuple(range(self.qubits))
 
     def angles(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The trained parts of all angles, differentiable; any leading dimensions stand for several circuits at once.
+        """Return the trained parts of all angles, differentiable; leading dimensions stand for several circuits.
 
         Args:
-            parameters: (..., parameters).
+            parameters: (..., parameters), in radians.
 
         Returns:
-            Rotations (..., k + 1, n) and diagonals (..., k, 2^n), in radians: basis state d turns by exp(i angle_d).
+            Rotations (..., k + 1, n) and diagonals (..., k, 2^n), in radians; basis state d is multiplied by exp(i
+            angle_d).
         """
         if torch.compiler.is_compiling():
             return self._angles(parameters)
@@ -73,13 +74,13 @@ class Alternating:
         return rotations, turns
 
     def _to_parameters(self, rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
-        """The transpose of `_angles`: gradients of angles to the gradient of the parameters."""
+        """Return the transpose of `_angles`: from gradients of angles to the gradient of the parameters."""
         pairs = diagonals @ constant(self.pair_phases, diagonals).t()
         return torch.cat([rotations.flatten(-2), pairs.flatten(-2)], -1) @ constant(self.selection, diagonals)
 
 
 class _Angles(torch.autograd.Function):
-    """`Alternating._angles` as one step of the graph instead of ten."""
+    """`Alternating._angles` as one node of the graph instead of ten."""
 
     @staticmethod
     def forward(ctx: Any, form: Alternating, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,14 +94,14 @@ class _Angles(torch.autograd.Function):
 
 
 def basis_signs(qubits: int) -> torch.Tensor:
-    """(2^n, n): +1 where the bit of the qubit is 0, -1 where it is 1; qubit 0 is the most significant bit."""
+    """Return (2^n, n): +1 where the qubit's bit is 0, -1 where it is 1; qubit 0 is the most significant bit."""
     index = torch.arange(2**qubits, device="cpu")[:, None]  # whatever the default device is
     shift = torch.arange(qubits - 1, -1, -1, device="cpu")[None, :]
     return (1 - 2 * ((index >> shift) & 1)).to(torch.float64)
 
 
 def _runs(gates: Sequence[Gate]) -> list[tuple[str, list[Gate]]]:
-    """Consecutive gates of one kind, without diagonals at either end; at least one (perhaps empty) rotation block."""
+    """Return runs of gates of one kind, without diagonals at either end; at least one rotation block, perhaps empty."""
     runs: list[tuple[str, list[Gate]]] = []
     for gate in gates:
         if not runs or runs[-1][0] != gate.name:
@@ -112,7 +113,7 @@ def _runs(gates: Sequence[Gate]) -> list[tuple[str, list[Gate]]]:
 
 
 def _upload(gates: list[Gate], qubits: int) -> tuple[tuple[int, ...], int] | None:
-    """The input entry on each qubit and how often it stands there, or none where qubits differ in that."""
+    """Return the input's index on each qubit and the number of its uploads; `None` if qubits differ in the number."""
     wires: list[list[int]] = [[] for _ in range(qubits)]
     for gate in gates:
         if gate.source == "input":
@@ -125,7 +126,10 @@ def _upload(gates: list[Gate], qubits: int) -> tuple[tuple[int, ...], int] | Non
 
 @lru_cache(maxsize=64)
 def alternating_form(circuit: Circuit) -> Alternating | None:
-    """The circuit in this form; `None` if it has other gates, no inputs, some that feed phases, or uneven uploads."""
+    """Return the circuit in this form, or `None` if it does not have it.
+
+    That is a circuit with other gates, without inputs, with inputs that feed phases, or with uneven uploads.
+    """
     if not circuit.inputs or any(gate.name not in ("ry", "crz") for gate in circuit.gates):
         return None
     runs = _runs(circuit.gates)

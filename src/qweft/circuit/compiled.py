@@ -1,4 +1,4 @@
-"""The compiled engine for tensors on a CPU, their tokens shared out to threads."""
+"""The compiled engine for tensors on a CPU, with tokens split over threads."""
 
 import os
 import warnings
@@ -17,11 +17,11 @@ WORK_OF_A_THREAD = 2**19
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether the kernels compile and run here; one token is tried, and a failure is said once."""
+    """Whether the kernels compile and run here; this tries one token, and warns once on failure."""
     try:
         one, none = torch.zeros(1, 1, device="cpu"), torch.zeros(0, 2, device="cpu")
         gradients_of(values_of(one, one, none, (True,)), one, one, none, (True,))
-    except Exception as error:  # no Numba, one that does not fit NumPy or the processor, no place for its cache
+    except Exception as error:  # no Numba, one that does not fit NumPy or the processor, or no place for its cache
         warnings.warn(
             f"Numba cannot compile the circuit here ({type(error).__name__}: {error}); circuits run on PyTorch's own "
             "operations, which is several times slower",
@@ -32,7 +32,7 @@ def available() -> bool:
 
 
 @lru_cache(maxsize=4)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # a fork does not take threads along
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # threads do not survive a fork
     return ThreadPoolExecutor(threads, thread_name_prefix="qweft-circuit")
 
 
@@ -54,7 +54,7 @@ def _cosines_and_sines(angles: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
-    """Cosines and sines of trained angles, kept on the tensor itself: a generation asks for them token by token."""
+    """Return cosines and sines of trained angles, cached on the tensor: generation needs them for every token."""
     written = None if angles.is_inference() else version(angles)
     kept: tuple[int, np.ndarray] | None = getattr(angles, "_cosines_and_sines", None)
     if kept is None or kept[0] != written or written is None:
@@ -64,7 +64,7 @@ def _table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
 
 
 def _tables(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor) -> tuple[np.ndarray, ...]:
-    """What the kernels read: rotations, diagonals, and inputs (2, n, padded tokens)."""
+    """Return what the kernels read: tables of rotations, of diagonals, and of inputs (2, n, padded tokens)."""
     from qweft.circuit.vector import LANES
 
     tokens, n = inputs.shape
@@ -78,7 +78,7 @@ def _tables(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tens
 
 
 def _shares(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
-    """Parts of the tokens, one a thread, in whole vectors."""
+    """Return parts of the tokens, one per thread, in whole vectors."""
     from qweft.circuit.vector import LANES
 
     work = (tokens << qubits) * blocks
@@ -90,7 +90,7 @@ def _shares(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
 
 
 def _share_out(task: Callable[[int, int, int], None], shares: list[tuple[int, int]]) -> None:
-    """task(share, start, stop) for every share, the first on this thread."""
+    """Call task(share, start, stop) for every share, the first on this thread."""
     if len(shares) == 1:
         return task(0, *shares[0])
     pool = _pool(os.getpid(), torch.get_num_threads())
@@ -103,7 +103,7 @@ def _share_out(task: Callable[[int, int, int], None], shares: list[tuple[int, in
 def values_of(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
-    """Expectations (tokens, n) without a graph."""
+    """Return expectations (tokens, n) without a graph."""
     from qweft.circuit import kernels
 
     tokens, n = inputs.shape
@@ -124,7 +124,7 @@ def gradients_of(
     diagonals: torch.Tensor,
     uploads: tuple[bool, ...],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
+    """Return gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
     from qweft.circuit import kernels
 
     tokens, n = inputs.shape

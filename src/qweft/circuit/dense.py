@@ -1,4 +1,4 @@
-"""PyTorch paths: small matrices between two uploads, or rotations over the halves of the register."""
+"""PyTorch paths: one dense matrix between two uploads, or rotations over the halves of the register."""
 
 from functools import lru_cache
 from typing import Any
@@ -9,20 +9,20 @@ from qweft.circuit.alternating import basis_signs
 from qweft.circuit.precision import constant, exact_products
 
 HALVES_CHUNK = 2**16
-"""Amplitudes that are worked on at a time on a CPU: 512 KiB of complex64."""
+"""Amplitudes per chunk on a CPU: 512 KiB of complex64."""
 
 Halves = tuple[torch.Tensor, torch.Tensor]
 
 
 @lru_cache(maxsize=16)
 def basis_signs_of(qubits: int) -> torch.Tensor:
-    """`basis_signs`, one tensor a number of qubits."""
+    """Return `basis_signs`, cached by number of qubits."""
     return basis_signs(qubits)
 
 
 @lru_cache(maxsize=16)
 def eigenbasis(qubits: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """W of n qubits, (2^n, 2^n): its columns are the eigenvectors of Y on every qubit."""
+    """Return W of n qubits, (2^n, 2^n): its columns are the eigenvectors of Y on every qubit."""
     one = torch.tensor([[1, 1], [1j, -1j]], dtype=torch.complex128, device="cpu") / 2**0.5
     matrix = torch.ones(1, 1, dtype=torch.complex128, device="cpu")
     for _ in range(qubits):
@@ -33,7 +33,7 @@ def eigenbasis(qubits: int, dtype: torch.dtype, device: torch.device) -> torch.T
 
 @lru_cache(maxsize=16)
 def _generators(qubits: int) -> torch.Tensor:
-    """(n, 2^n, 2^n): dRY/d angle = 1/2 J RY, with J = [0 -1; 1 0] on one qubit."""
+    """Return (n, 2^n, 2^n): dRY/d angle = 1/2 J RY, with J = [0 -1; 1 0] on one qubit."""
     turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64, device="cpu")
     found = torch.zeros(qubits, 2**qubits, 2**qubits, dtype=torch.float64, device="cpu")
     for q in range(qubits):
@@ -43,7 +43,7 @@ def _generators(qubits: int) -> torch.Tensor:
 
 
 def rotation_matrices(angles: torch.Tensor) -> torch.Tensor:
-    """(..., n) angles to the (..., 2^n, 2^n) products of RY on all qubits; (..., 1, 1) for n = 0."""
+    """Return the products of RY on all qubits, (..., 2^n, 2^n), for angles (..., n); (..., 1, 1) for n = 0."""
     cos, sin = (angles / 2).cos(), (angles / 2).sin()
     small = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)  # (..., n, 2, 2)
     matrix = angles.new_ones(*angles.shape[:-1], 1, 1)
@@ -55,16 +55,16 @@ def rotation_matrices(angles: torch.Tensor) -> torch.Tensor:
 
 
 def _turns(angles: torch.Tensor) -> torch.Tensor:
-    """(n, tokens) angles to the (n, 2, tokens) phases exp(-+i angle / 2)."""
+    """Return the phases exp(-+i angle / 2), (n, 2, tokens), for angles (n, tokens)."""
     half = angles / 2
     up = torch.complex(half.cos(), half.sin())
     return torch.stack([up.conj().resolve_conj(), up], 1)
 
 
 def upload_phases(inputs: torch.Tensor, trained: torch.Tensor | None = None) -> torch.Tensor:
-    """exp(-i/2 sum_q s_q (x_q + t_q)), (2^n, tokens), for inputs (n, tokens) and trained parts (n, 1).
+    """Return exp(-i/2 sum_q s_q (x_q + t_q)), (2^n, tokens), for inputs x (n, tokens) and trained angles t (n, 1).
 
-    The two parts are added as phases: their sum as a number would round a small trained part on a large input.
+    The phases are multiplied rather than the angles added: a sum would round a small trained angle on a large input.
     """
     turns = _turns(inputs) if trained is None else _turns(inputs) * _turns(trained)
     phases = turns[0]
@@ -74,7 +74,7 @@ def upload_phases(inputs: torch.Tensor, trained: torch.Tensor | None = None) -> 
 
 
 def _apply(halves: Halves, state: torch.Tensor) -> torch.Tensor:
-    """(A (x) B) psi for psi (2^n, tokens), whatever mixture of real and complex they are."""
+    """Return (A (x) B) psi for psi (2^n, tokens); each of them may be real or complex."""
     left, right = halves
     pairs = state.is_complex() and not left.is_complex()
     numbers = torch.view_as_real(state) if pairs else state
@@ -85,7 +85,7 @@ def _apply(halves: Halves, state: torch.Tensor) -> torch.Tensor:
 
 
 class _Circuit:
-    """The blocks of one call: matrices and phases of the trained angles, and how to run through them."""
+    """The blocks of one call: matrices and phases of the trained angles, and passes through them."""
 
     def __init__(self, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]):
         n = rotations.shape[1]
@@ -103,7 +103,7 @@ class _Circuit:
         return upload_phases(inputs, self.rotations[block, :, None])
 
     def run(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The last state, (2^n, tokens); inputs (n, tokens)."""
+        """Return the final state, (2^n, tokens), for inputs (n, tokens)."""
         state = torch.zeros(2**self.qubits, inputs.shape[1], dtype=self.phases.dtype, device=inputs.device)
         state[0] = 1
         for block, uploads in enumerate(self.uploads):
@@ -118,7 +118,10 @@ class _Circuit:
     def undo_rotation(
         self, block: int, inputs: torch.Tensor, state: torch.Tensor, gradient: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """dL/d angle, (n, tokens) or for a block without upload (n, 1), and the state and gradient before the block."""
+        """Return dL/d angle and the state and gradient before the block.
+
+        dL/d angle is (n, tokens), or (n, 1) for a block without upload; state and gradient are (2^n, tokens).
+        """
         if self.uploads[block]:
             phases = self._uploaded(inputs, block).conj()
             state, gradient = _apply(self.into_y, state), _apply(self.into_y, gradient)
@@ -130,7 +133,7 @@ class _Circuit:
         return angles, _apply(back, state), _apply(back, gradient)
 
     def _shared_angles(self, state: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        """1/2 sum J_ij Re(g_i conj psi_j), the other half of the register and the tokens summed over."""
+        """Return 1/2 sum J_ij Re(g_i conj psi_j), summed over the other half of the register and the tokens."""
         rows, columns = 2**self.left, 2 ** (self.qubits - self.left)
         psi, g = torch.view_as_real(state), torch.view_as_real(gradient)
         left = g.reshape(rows, -1) @ psi.reshape(rows, -1).t()
@@ -145,7 +148,7 @@ class _Circuit:
 def values_of(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
-    """Expectations (tokens, n) without a graph, chunk by chunk of tokens."""
+    """Return expectations (tokens, n) without a graph, chunk by chunk of tokens."""
     signs = constant(basis_signs_of(inputs.shape[1]), inputs)
     values = torch.empty_like(inputs, memory_format=torch.contiguous_format)
     with exact_products(inputs.device):
@@ -163,7 +166,7 @@ def gradients_of(
     diagonals: torch.Tensor,
     uploads: tuple[bool, ...],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
+    """Return gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
     signs = constant(basis_signs_of(inputs.shape[1]), inputs)
     to_inputs = torch.zeros_like(inputs, memory_format=torch.contiguous_format)
     to_rotations, to_diagonals = torch.zeros_like(rotations), torch.zeros_like(diagonals)
@@ -186,18 +189,18 @@ def gradients_of(
 
 
 def chunks(inputs: torch.Tensor, amplitudes: int) -> list[slice]:
-    """Parts of the tokens: on a CPU as many as fit a cache, elsewhere large enough to fill the device."""
+    """Return parts of the tokens: on a CPU as many as fit the cache, elsewhere enough to fill the device."""
     tokens, qubits = inputs.shape
     step = max(1, amplitudes >> qubits) if inputs.device.type == "cpu" else max(1, 2**24 >> qubits)
     return [slice(start, min(start + step, tokens)) for start in range(0, tokens, step)]
 
 
 SEGMENTS_CHUNK = 2**17
-"""Amplitudes that are worked on at a time on a CPU: 1 MiB of complex64, so that a chunk's states stay in cache."""
+"""Amplitudes per chunk on a CPU: 1 MiB of complex64, so that a chunk's states stay in cache."""
 
 
 def segment_length(uploads: tuple[bool, ...]) -> int | None:
-    """Rotation blocks from one upload to the next, or none where uploads are uneven (this path then does not serve)."""
+    """Return the number of rotation blocks from one upload to the next, or `None` if uploads are uneven."""
     places = [block for block, here in enumerate(uploads) if here]
     gaps = {after - before for before, after in zip(places, [*places[1:], len(uploads) - 1], strict=True)}
     # the last segment ends with the last block; a circuit that is all upload has no segment
@@ -205,14 +208,19 @@ def segment_length(uploads: tuple[bool, ...]) -> int | None:
 
 
 def segment_matrices(rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]) -> torch.Tensor:
-    """The matrices A_l, (L, 2^n, 2^n) complex, differentiable in the angles; built for all layers at once."""
+    """Return the matrices A_l, (L, 2^n, 2^n) complex, differentiable in the angles; built for all layers at once.
+
+        psi = A_L P A_(L-1) P ... A_1 P W^+ |0...0>
+
+    P are the phases of an upload, which is diagonal in the eigenbasis W of Y on every qubit.
+    """
     length, size = segment_length(uploads), diagonals.shape[-1]
     assert length is not None
     kind = torch.complex128 if rotations.dtype == torch.float64 else torch.complex64
     basis = eigenbasis(rotations.shape[-1], kind, rotations.device)
     turns = rotation_matrices(rotations)
     phases = torch.complex(diagonals.cos(), diagonals.sin()).unflatten(0, (-1, length))[..., None]
-    # RY gates commute, so an upload's trained part may stand after it (the first) or before it (the others)
+    # RY gates commute, so an upload's trained part may be put after it (the first) or before it (the others)
     first = _real_times_complex(turns[:1], basis[None])
     count = phases.shape[0]
     product = torch.cat([first, basis.expand(count - 1, size, size)])
@@ -225,22 +233,22 @@ def segment_matrices(rotations: torch.Tensor, diagonals: torch.Tensor, uploads: 
 
 
 def _real_times_complex(real: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Two real products side by side: half of the multiplications of a complex one."""
+    """Multiply by real and imaginary part separately: half of the multiplications of a complex product."""
     count, size, _ = matrix.shape
     pairs = torch.view_as_real(matrix.resolve_conj().contiguous()).reshape(count, size, 2 * size)
     return torch.view_as_complex(torch.bmm(real, pairs).view(count, size, size, 2))
 
 
 class SegmentExpectation(torch.autograd.Function):
-    """Expectations of Z from uploaded inputs and segment matrices; the backward computes the states again.
+    """Expectations of Z from uploaded inputs and segment matrices; the backward pass recomputes the states.
 
-    inputs (tokens, n) real and matrices (L, 2^n, 2^n) complex give (tokens, n). Nothing that grows with tokens times
-    2^n is kept between forward and backward.
+    Inputs (tokens, n) real and matrices (L, 2^n, 2^n) complex give (tokens, n). Nothing that grows with tokens times
+    2^n is stored between forward and backward.
     """
 
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-        """Expectations, chunk by chunk of tokens."""
+        """Return expectations, chunk by chunk of tokens."""
         ctx.save_for_backward(inputs, matrices)
         signs = constant(basis_signs_of(inputs.shape[1]), inputs)
         values = torch.empty_like(inputs, memory_format=torch.contiguous_format)
@@ -253,7 +261,7 @@ class SegmentExpectation(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gradients to inputs and matrices: with G the gradient of a state, dL/dx = -1/2 s^T Im(conj(phi) G)."""
+        """Return gradients to inputs and matrices: dL/dx = -1/2 s^T Im(conj(phi) G) for a state phi with gradient G."""
         inputs, matrices = ctx.saved_tensors
         (gradient,) = gradients
         signs = constant(basis_signs_of(inputs.shape[1]), inputs)
@@ -276,7 +284,7 @@ class SegmentExpectation(torch.autograd.Function):
 
 
 def _states(inputs: torch.Tensor, matrices: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
-    """The state before each matrix, the last state, and the upload's phases; inputs (n, tokens)."""
+    """Return the state before each matrix, the final state, and the upload's phases, for inputs (n, tokens)."""
     phases = upload_phases(inputs)
     start = eigenbasis(inputs.shape[0], matrices.dtype, matrices.device)[0].conj()[:, None]  # W^+ |0...0>
     before = [phases * start]

@@ -15,9 +15,9 @@ class Gate:
 
     Args:
         name: A key of `qweft.circuit.gates.GATES`.
-        wires: The qubits it acts on, the control first. Qubit 0 is the most significant bit of the basis index.
-        source: What feeds the angle: "input" (the token's data) or "parameter" (trained).
-        index: Which entry of the source.
+        wires: The qubits it acts on, controls first. Qubit 0 is the most significant bit of the basis index.
+        source: Where the angle comes from: "input" (the token's data) or "parameter" (trained).
+        index: Index of the angle in its source.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Circuit:
         qubits: Number of qubits n; the output has n entries.
         inputs: Number of entries of a token's data.
         parameters: Number of trained angles.
-        gates: In the order in which they act.
+        gates: The gates in the order in which they act.
 
     Raises:
         ValueError: If a gate is unknown, or names a wire, input or parameter that does not exist.
@@ -61,17 +61,18 @@ class Circuit:
 
     @cached_property
     def _hash(self) -> int:
-        """Kept: a circuit is looked up at every call, and has hundreds of gates."""
+        """The hash, cached: circuits are looked up at every call and have hundreds of gates."""
         return hash((self.qubits, self.inputs, self.parameters, self.gates))
 
-    def __getstate__(self) -> dict[str, object]:  # another process hashes its strings differently
+    def __getstate__(self) -> dict[str, object]:  # another process hashes strings differently
         return {name: value for name, value in self.__dict__.items() if name != "_hash"}
 
     def dead_parameters(self) -> tuple[int, ...]:
-        """Parameters whose gradient is zero for every input and every angle.
+        """Return parameters whose gradient is zero for every input and angle, as their gates only add phases before Z.
 
-        Carried backwards through the gates, a measured Z stays diagonal on every wire that is no target of a gate that
-        is not. So a diagonal gate is dead where none of its wires is such a target later on.
+        Taken backwards through the gates, a measured Z stays diagonal on every wire that is not a target of a gate that
+        is not diagonal. So a diagonal gate is dead if none of its wires is such a target later on. Diagonal gates on
+        the initial |0...0> are not searched for.
         """
         living_wires: set[int] = set()  # targets of later gates that are not diagonal
         dead = set()
@@ -86,7 +87,7 @@ class Circuit:
 
 @lru_cache(maxsize=64)
 def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
-    """RY rotations between two rings of controlled phases: R^n -> R^n with n = qubits.
+    """RY rotations alternating with two rings of controlled phases: R^n -> R^n with n = qubits.
 
     With re-upload each of the L layers is, in this order (t: trained angles, c: the input)
 
@@ -96,15 +97,18 @@ def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
     4. CRZ(t_i), control i, target (i - 1) mod n
     5. RY(t_i) on qubit i
 
-    Without it, step 1 stands once before the first layer and a layer is RY, CRZ, RY, CRZ (steps 3, 2, 5, 4): the last
-    ring then stands before the measurement and its angles are dead (`Circuit.dead_parameters`).
+    Without it, step 1 runs once before the first layer and a layer is RY, CRZ, RY, CRZ (steps 3, 2, 5, 4). The last
+    ring is then right before the measurement, and its angles are dead (`Circuit.dead_parameters`).
 
-    Either has 4 n L parameters in the order layer, step, qubit. A single qubit has no ring, and 2 L parameters.
+    Both have 4 n L parameters in the order layer, step, qubit. A single qubit has no ring, and 2 L parameters.
 
     Args:
-        qubits: n >= 1.
-        layers: L >= 1.
-        reupload: Upload the input before every layer, or once.
+        qubits: n, at least 1.
+        layers: L, at least 1.
+        reupload: Whether the input is uploaded before every layer, or once.
+
+    Raises:
+        ValueError: If there is no qubit or no layer.
 
     Source: docs/method.md, The circuit (on record in the authors' later public code).
     """
@@ -136,13 +140,13 @@ def crz_ring_ansatz(qubits: int, layers: int, reupload: bool = True) -> Circuit:
 
 @lru_cache(maxsize=64)
 def without_crz(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
-    """The circuit without its CRZ gates: no entanglement, each qubit by itself.
+    """Return the circuit without its CRZ gates, in which no qubits are entangled.
 
     Args:
         circuit: A circuit of RY and CRZ gates.
 
     Returns:
-        The circuit of the RY gates, its parameters numbered anew, and for each of them its number in the old one.
+        The circuit of the RY gates with renumbered parameters, and the old number of each of them.
     """
     kept = [gate for gate in circuit.gates if gate.name != "crz"]
     numbers = tuple(sorted({gate.index for gate in kept if gate.source == "parameter"}))
@@ -154,14 +158,14 @@ def without_crz(circuit: Circuit) -> tuple[Circuit, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class Counts:
-    """The size of a circuit in some set of gates.
+    """The size of a circuit in some gate set.
 
     Args:
-        gates: Gates by name, the most frequent first.
-        one_qubit: Gates on one qubit.
-        two_qubit: Gates on two.
-        depth: Steps that it takes where gates on different qubits act at the same time.
-        two_qubit_depth: The same, where only gates on two qubits take time.
+        gates: Number of gates by name, the most frequent first.
+        one_qubit: Number of gates on one qubit.
+        two_qubit: Number of gates on two qubits.
+        depth: Number of steps if gates on different qubits act at the same time.
+        two_qubit_depth: The depth if only gates on two qubits count.
     """
 
     gates: dict[str, int]
@@ -171,17 +175,17 @@ class Counts:
     two_qubit_depth: int
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """Return the fields as a JSON object."""
         return asdict(self)
 
 
 def counts(circuit: Circuit) -> Counts:
-    """The size of the circuit as it is written."""
+    """Return the size of the circuit as it is written."""
     return counts_of([(gate.name, gate.wires) for gate in circuit.gates])
 
 
 def counts_of(gates: Sequence[tuple[str, Sequence[int]]]) -> Counts:
-    """The size of gates given as (name, wires), in the order in which they act."""
+    """Return the size of gates given as (name, wires), in the order in which they act."""
     two = [wires for _, wires in gates if len(wires) == 2]
     return Counts(
         dict(Counter(name for name, _ in gates).most_common()),
@@ -193,7 +197,7 @@ def counts_of(gates: Sequence[tuple[str, Sequence[int]]]) -> Counts:
 
 
 def _depth(steps: Iterable[Sequence[int]]) -> int:
-    """The longest chain of steps that wait for each other."""
+    """Return the length of the longest chain of steps that depend on each other."""
     reached: dict[int, int] = {}
     for wires in steps:
         time = 1 + max(reached.get(wire, 0) for wire in wires)
@@ -203,13 +207,13 @@ def _depth(steps: Iterable[Sequence[int]]) -> int:
 
 @dataclass(frozen=True)
 class Step:
-    """Trained gates of one kind, one for each qubit at most.
+    """Trained gates of one kind, at most one for each qubit.
 
     Args:
-        layer: Which layer of the circuit, from 1.
-        name: Of the gates: "ry" or "crz".
-        hop: From control to target, modulo the number of qubits; 0 for gates on one qubit.
-        gates: By the qubit that they turn, or that controls them.
+        layer: Layer of the circuit, from 1.
+        name: Name of the gates: "ry" or "crz".
+        hop: Distance from control to target, modulo the number of qubits; 0 for gates on one qubit.
+        gates: The gates by their qubit, or by their control.
     """
 
     layer: int
@@ -218,7 +222,7 @@ class Step:
     gates: dict[int, Gate]
 
     def label(self, qubits: int) -> str:
-        """What the gates do, with i for the qubit of a column."""
+        """Return what the gates do, with i for the qubit."""
         if not self.hop:
             return f"{self.name.upper()} on i"
         target = f"i+{self.hop}" if self.hop <= qubits - self.hop else f"i-{qubits - self.hop}"
@@ -226,11 +230,11 @@ class Step:
 
 
 def trained_steps(circuit: Circuit, layers: int) -> list[Step]:
-    """The trained gates, a step for each run of gates of one kind and hop.
+    """Return the trained gates, one step for each run of gates of one kind and hop.
 
     Args:
         circuit: A circuit of an ansatz: its trained angles are numbered layer by layer.
-        layers: How many layers it has.
+        layers: Number of its layers.
     """
     of_layer = max(circuit.parameters // layers, 1)
     found: list[Step] = []

@@ -1,4 +1,4 @@
-"""A circuit drawn: as text for a terminal, and as SVG for a page."""
+"""Drawings of a circuit: text for a terminal, and SVG for a page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from qweft.circuit.gates import GATES
 from qweft.text import many
 
 Column = list[Gate]
-"""Gates that stand below each other."""
+"""Gates that are drawn below each other."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Gates that act once or several times in a row.
+    """Gates that act once, or several times in a row.
 
     Args:
-        gates: Those of the first time.
-        times: How often they act.
-        stride: What is added to the number of each trained angle from one time to the next.
+        gates: The gates of the first time.
+        times: Number of times.
+        stride: Increase of each trained angle's index from one time to the next.
     """
 
     gates: tuple[Gate, ...]
@@ -28,7 +28,7 @@ class Part:
 
     @property
     def heading(self) -> str:
-        """The repetition in words; empty where the gates act once."""
+        """The repetition in words; empty if the gates act once."""
         if self.times == 1:
             return ""
         grown = "angle" if self.stride == 1 else many(self.stride, "angle")
@@ -41,9 +41,9 @@ class Frame:
     """Columns of a line that act several times.
 
     Args:
-        heading: How often, in words.
-        first: Place of the first of them in the line.
-        columns: How many they are.
+        heading: The repetition in words.
+        first: Index of the first of them in the line.
+        columns: Number of columns.
     """
 
     heading: str
@@ -53,18 +53,18 @@ class Frame:
 
 @dataclass(frozen=True)
 class Line:
-    """Columns beside each other, with the frames around those that repeat."""
+    """Columns next to each other, with frames around those that repeat."""
 
     columns: tuple[Column, ...]
     frames: tuple[Frame, ...] = ()
 
 
 def lines(circuit: Circuit, longest: int) -> tuple[Line, ...]:
-    """The circuit cut into lines of a picture; one without gates is one line without columns.
+    """Return the circuit cut into lines; a circuit without gates is one line without columns.
 
     Args:
         circuit: Any circuit.
-        longest: Columns of gates in a line; a longer circuit goes on in the next.
+        longest: Largest number of columns in a line; a longer circuit continues in the next.
     """
     placed = [(part, column) for part in parts(circuit) for column in columns(part.gates, circuit.qubits)]
     found = []
@@ -80,9 +80,9 @@ def lines(circuit: Circuit, longest: int) -> tuple[Line, ...]:
 
 
 def parts(circuit: Circuit) -> tuple[Part, ...]:
-    """The circuit as what acts once at its beginning (an upload of the input) and a layer that repeats.
+    """Split the circuit into what acts once at its beginning (an upload of the input) and a layer that repeats.
 
-    The gates of all times are equal but for the numbers of trained angles, which all grow by the same amount.
+    The repetitions are equal except for the indices of trained angles, which all grow by the same amount.
 
     Args:
         circuit: Any circuit; one without equal layers is one part.
@@ -97,15 +97,15 @@ def parts(circuit: Circuit) -> tuple[Part, ...]:
 
 
 def columns(gates: Sequence[Gate], qubits: int) -> list[Column]:
-    """The gates in columns, each as far to the left as those before it on its wires allow.
+    """Return the gates in columns, each as far left as the gates before it on its wires allow.
 
-    A gate on two wires takes the wires between them too, so that nothing is drawn across it.
+    A gate on two wires also takes the wires between them, so that nothing is drawn across it.
 
     Args:
         gates: In the order in which they act.
         qubits: Number of wires.
     """
-    free = [0] * qubits  # the first column with room on each wire
+    free = [0] * qubits  # the first free column on each wire
     found: list[Column] = []
     for gate in gates:
         wires = range(min(gate.wires), max(gate.wires) + 1)
@@ -119,23 +119,23 @@ def columns(gates: Sequence[Gate], qubits: int) -> list[Column]:
 
 
 def angle(gate: Gate) -> str:
-    """What feeds the gate's angle: c0 is an entry of the input, t0 a trained angle."""
+    """Return the name of the gate's angle: c0 is an entry of the input, t0 a trained angle."""
     return f"{'c' if gate.source == 'input' else 't'}{gate.index}"
 
 
 def label(gate: Gate) -> str:
-    """The text in the gate's boxes; a CRZ is an RZ with a control dot."""
+    """Return the text in the gate's boxes; a CRZ is an RZ with a control dot."""
     return f"{GATES[gate.name].box}({angle(gate)})"
 
 
 def controls_and_targets(gate: Gate) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The wires that get a dot, and those that get a box."""
+    """Return the wires that get a dot, and those that get a box."""
     controls = GATES[gate.name].controls
     return gate.wires[:controls], gate.wires[controls:]
 
 
 def _repeated(gates: tuple[Gate, ...]) -> Part | None:
-    """The shortest layer that these gates are repetitions of; none where they are not."""
+    """Return the shortest layer that these gates repeat, or `None` if they do not repeat."""
     for times in range(len(gates), 1, -1):
         if len(gates) % times:
             continue
@@ -147,7 +147,7 @@ def _repeated(gates: tuple[Gate, ...]) -> Part | None:
 
 
 def _step(first: Gate, later: Gate) -> int | None:
-    """By how much the number of the trained angle grew; none for equal gates on an input, -1 for different gates."""
+    """Return the increase of the trained angle's index; `None` for equal gates on an input, -1 for different gates."""
     if (first.name, first.wires, first.source) != (later.name, later.wires, later.source):
         return -1
     if first.source == "input":
@@ -156,17 +156,17 @@ def _step(first: Gate, later: Gate) -> int | None:
 
 
 ROW, BOX, GAP, TOP = 44, 28, 14, 30
-"""SVG: height of a wire's row, height of a box, space between columns, room above the first wire for a heading."""
+"""SVG: height of a wire's row, height of a box, space between columns, space above the first wire for a heading."""
 
 MARGIN, LEFT, RIGHT = 10, 44, 42
-"""SVG: room at the edges, room before the gates (the names of the wires) and behind them (⟨Z⟩)."""
+"""SVG: space at the edges, before the gates (the names of the wires), and after them (⟨Z⟩)."""
 
 CHARACTER = 7.4
 """SVG: width of a character of a label in the fixed-width font of 12 units."""
 
 
 def circuit_text(circuit: Circuit, width: int = 100) -> str:
-    """The circuit in box-drawing characters.
+    """Return the circuit in box-drawing characters.
 
         q0 ─┤RY(c0)├────●──────┤RZ(t1)├─ ⟨Z⟩
                         │         │
@@ -174,7 +174,7 @@ def circuit_text(circuit: Circuit, width: int = 100) -> str:
 
     Args:
         circuit: Any circuit.
-        width: Columns of text; a longer circuit goes on below, and one column of gates always stands.
+        width: Characters in a line; a longer circuit continues below. A line has at least one column of gates.
 
     Returns:
         Lines without trailing spaces, joined by newlines.
@@ -192,12 +192,12 @@ def circuit_text(circuit: Circuit, width: int = 100) -> str:
 
 
 def circuit_svg(circuit: Circuit, name: str, longest: int = 12) -> str:
-    """The circuit as an <svg> element that refers to nothing outside itself, in the colour of the text around it.
+    """Return the circuit as a self-contained <svg> element in the colour of the surrounding text.
 
     Args:
         circuit: Any circuit.
-        name: Begins the ids of its title and description; unique on the page.
-        longest: Columns of gates in a line; a longer circuit goes on below.
+        name: Prefix of the ids of its title and description; unique on the page.
+        longest: Largest number of columns in a line; a longer circuit continues below.
     """
     found = lines(circuit, longest)
     box = _box(circuit)
@@ -221,17 +221,17 @@ def circuit_svg(circuit: Circuit, name: str, longest: int = 12) -> str:
 
 
 def fitting(circuit: Circuit, width: float) -> int:
-    """Columns of gates in a line of the SVG that is no wider than this; one at least.
+    """Return the number of columns of gates that fit into a line of the SVG, at least 1.
 
     Args:
         circuit: Any circuit.
-        width: In the SVG's units; headings are not counted, they may be wider.
+        width: Width of the line in the SVG's units; headings are not counted and may be wider.
     """
     return max(1, int((width - LEFT - RIGHT) // (_box(circuit) + GAP)))
 
 
 def in_words(circuit: Circuit) -> str:
-    """The circuit in a sentence or two, gate by gate for one layer."""
+    """Return the circuit in one or two sentences, gate by gate for one layer."""
     said = []
     for part in parts(circuit):
         names = "; ".join(f"{gate.name.upper()} by {angle(gate)} on {_wires_in_words(gate)}" for gate in part.gates)
@@ -240,13 +240,13 @@ def in_words(circuit: Circuit) -> str:
 
 
 def _wires_in_words(gate: Gate) -> str:
-    """Name controls and targets: "qubit 0 controlling qubit 1"."""
+    """Return controls and targets: "qubit 0 controlling qubit 1"."""
     roles = (" and ".join(f"qubit {wire}" for wire in wires) for wires in controls_and_targets(gate))
     return " controlling ".join(role for role in roles if role)
 
 
 def _wrapped(found: list[Column], width: int) -> list[list[Column]]:
-    """Columns cut into pieces that fit into a width of text, at least one column each."""
+    """Cut columns into pieces that fit into a width of text, at least one column each."""
     pieces: list[list[Column]] = [[]]
     used = 0
     for column in found:
@@ -260,12 +260,12 @@ def _wrapped(found: list[Column], width: int) -> list[list[Column]]:
 
 
 def _cell(column: Sequence[Gate]) -> int:
-    """Characters that a column takes."""
+    """Return the width of a column in characters."""
     return max(len(label(gate)) for gate in column) + 2
 
 
 def _text_rows(found: list[Column], qubits: int, ends: bool) -> list[str]:
-    """One piece as lines: a line a wire, and between two wires one for what links them."""
+    """Return one piece as lines: one for each wire, and one between two wires for their links."""
     margin = len(f"q{qubits - 1}")
     rows = [f"{f'q{wire}':<{margin}} ─" for wire in range(qubits)]
     gaps = [" " * (margin + 2) for _ in range(qubits)]
@@ -292,7 +292,7 @@ def _text_rows(found: list[Column], qubits: int, ends: bool) -> list[str]:
 
 
 def _centred(text: str, size: int, fill: str) -> str:
-    """The text with as much fill on its left as on its right, or one less; a link falls into the middle of a box."""
+    """Return the text padded evenly, or with one less on the left; a link falls into the middle of a box."""
     left = (size - 1) // 2 - (len(text) - 1) // 2
     return fill * left + text + fill * (size - left - len(text))
 
@@ -303,13 +303,13 @@ def _box(circuit: Circuit) -> float:
 
 
 def _width(line: Line, pitch: float) -> float:
-    """What a line takes from edge to edge: its gates, or a heading that is longer than its frame."""
+    """Return the width of a line from edge to edge: its gates, or a heading that is longer than its frame."""
     headings = (LEFT + pitch * frame.first + 4 + CHARACTER * len(frame.heading) + MARGIN for frame in line.frames)
     return max((LEFT + pitch * len(line.columns) + RIGHT, *headings))
 
 
 def _svg_line(line: Line, qubits: int, box: float, ends: bool) -> str:
-    """One line of columns with its wires, and a frame around those that repeat."""
+    """Return one line of columns with its wires, and a frame around those that repeat."""
     pitch = box + GAP
     right = LEFT + pitch * len(line.columns)
     drawn = []
@@ -326,7 +326,7 @@ def _svg_line(line: Line, qubits: int, box: float, ends: bool) -> str:
 
 
 def _svg_frame(frame: Frame, left: float, width: float, qubits: int) -> str:
-    """A dashed frame around the columns that repeat."""
+    """Return a dashed frame around the columns that repeat."""
     return (
         f'<rect x="{left + 2:.0f}" y="{TOP - 8}" width="{width - 4:.0f}" height="{ROW * qubits + 6}" rx="6" '
         f'fill="none" stroke="currentColor" stroke-dasharray="4 4" opacity=".5"/>'
@@ -336,7 +336,7 @@ def _svg_frame(frame: Frame, left: float, width: float, qubits: int) -> str:
 
 
 def _svg_gate(gate: Gate, middle: float, box: float) -> str:
-    """A gate: a box on each target, a dot on each control, and the line between them."""
+    """Return a gate: a box on each target, a dot on each control, and the line between them."""
     controls, targets = (list(map(_height, wires)) for wires in controls_and_targets(gate))
     inside = f"<title>{label(gate)} on {' → '.join(f'q{wire}' for wire in gate.wires)}</title>"
     if len(gate.wires) > 1:
@@ -356,5 +356,5 @@ def _svg_gate(gate: Gate, middle: float, box: float) -> str:
 
 
 def _height(wire: int) -> float:
-    """The wire's place from the top of its line."""
+    """Return the distance of a wire from the top of its line."""
     return TOP + ROW * wire + ROW / 2 - 5

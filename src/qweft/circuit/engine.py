@@ -1,4 +1,4 @@
-"""The exact engine: one function for a circuit of any form, by the fastest path that serves it."""
+"""The exact engine: computes a circuit of any form by the fastest available path."""
 
 from types import ModuleType
 from typing import Any
@@ -13,11 +13,11 @@ from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.circuit.reference import gate_by_gate
 
 DENSE_QUBITS = 6
-"""PyTorch paths: up to so many qubits a layer as one dense matrix is cheaper, above that rotations over halves."""
+"""PyTorch paths: up to so many qubits one dense matrix per layer is faster, above that rotations over halves."""
 
 
 def kernels_for(qubits: int, device: torch.device) -> ModuleType:
-    """The fastest `values_of` and `gradients_of`: compiled on a CPU, fused on a GPU, PyTorch's where neither runs."""
+    """Return the fastest module with `values_of` and `gradients_of`: compiled on a CPU, fused on a GPU, or PyTorch."""
     if device.type == "cpu":
         return compiled if compiled.available() else dense
     return fused if qubits <= fused.MAX_QUBITS and fused.available(device) else dense
@@ -26,7 +26,17 @@ def kernels_for(qubits: int, device: torch.device) -> ModuleType:
 def run(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
-    """Expectations by the fastest path for this number of qubits on this device."""
+    """Return expectations by the fastest path for this number of qubits on this device.
+
+    Args:
+        inputs: (tokens, n), in radians.
+        rotations: (k + 1, n), the trained part of the angles of the rotation blocks, in radians.
+        diagonals: (k, 2^n), the angles of the diagonals, in radians.
+        uploads: For each rotation block, whether the inputs are added to its angles.
+
+    Returns:
+        (tokens, n).
+    """
     qubits = inputs.shape[1]
     kernels = kernels_for(qubits, inputs.device)
     if kernels is dense and qubits <= DENSE_QUBITS and segment_length(uploads) is not None:
@@ -41,7 +51,7 @@ def by_kernels(
     diagonals: torch.Tensor,
     uploads: tuple[bool, ...],
 ) -> torch.Tensor:
-    """Expectations by a module's `values_of`, and gradients by its `gradients_of`."""
+    """Return expectations by a module's `values_of`, with gradients by its `gradients_of`; shapes as in `run`."""
     if torch.is_grad_enabled() and (inputs.requires_grad or rotations.requires_grad or diagonals.requires_grad):
         return _Expectations.apply(kernels, inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
     return kernels.values_of(inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
@@ -50,14 +60,14 @@ def by_kernels(
 def by_segments(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
-    """PyTorch, one dense matrix a layer."""
+    """Return expectations by PyTorch, one dense matrix per layer; shapes as in `run`."""
     with exact_products(inputs.device):
         matrices = segment_matrices(rotations, diagonals, uploads)
     return SegmentExpectation.apply(inputs, matrices)  # type: ignore[no-any-return]
 
 
 class _Expectations(torch.autograd.Function):
-    """Differentiable once; only the arguments are kept between forward and backward."""
+    """Differentiable once; only the arguments are stored between forward and backward."""
 
     @staticmethod
     def forward(
@@ -135,15 +145,15 @@ _expectations.register_autograd(_differentiate, setup_context=_keep)
 def opaque_expectations(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
-    """The engine inside of a compiled model."""
+    """Return expectations by the engine inside a compiled model; shapes as in `run`."""
     return _expectations(inputs, rotations, diagonals, list(map(int, uploads)))  # type: ignore[no-any-return]
 
 
 def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """The circuit's output z_i = <psi(x, t)| Z_i |psi(x, t)> for every token, exact and differentiable.
+    """Return the circuit's output z_i = <psi(x, t)| Z_i |psi(x, t)> for every token, exact and differentiable.
 
     Equal to `gate_by_gate` up to rounding, in values and in gradients to inputs and parameters. Computes in float32, or
-    in float64 where an argument is float64, with autocast off. Differentiable once.
+    in float64 if an argument is float64, with autocast off. Differentiable once.
 
     Args:
         circuit: The circuit.
@@ -151,7 +161,7 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
         parameters: (circuit.parameters,), the trained angles t, in radians.
 
     Returns:
-        (..., circuit.qubits), each entry in [-1, 1], in the type it was computed in.
+        (..., circuit.qubits), each entry in [-1, 1], float32 or float64 as computed.
 
     Raises:
         ValueError: If a shape does not fit the circuit.
@@ -173,16 +183,18 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
 def expectations(
     form: Alternating, inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor
 ) -> torch.Tensor:
-    """The same from the angles of the circuit's blocks, for callers that build those of many circuits at once.
+    """Return `expectation_values` from the angles of the circuit's blocks.
+
+    Callers can compute these angles for many circuits at once.
 
     Args:
         form: The circuit.
         inputs: (..., inputs), in radians.
-        rotations: (k + 1, n) from `Alternating.angles`, float32 or float64.
+        rotations: (k + 1, n) from `Alternating.angles`, float32 or float64, in radians.
         diagonals: (k, 2^n) likewise.
 
     Returns:
-        (..., n), float64 where inputs or angles are, else float32.
+        (..., n), float64 if inputs or rotations are, else float32.
     """
     dtype = circuit_dtype(inputs, rotations)
     n = form.qubits

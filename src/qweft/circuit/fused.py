@@ -10,19 +10,19 @@ from functools import lru_cache
 import torch
 
 MAX_QUBITS = 12
-"""Up to so many qubits there is a tile for a token's state and its gradient in registers."""
+"""Largest number of qubits for which a tile holds a token's state and its gradient in registers."""
 
 
 def _interpreted() -> bool:
-    """Whether kernels run in Triton's interpreter, for which the variable must have been set before its import."""
+    """Whether kernels run in Triton's interpreter, for which the variable must be set before Triton is imported."""
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes", "y")
 
 
 @lru_cache(maxsize=16)
 def available(device: torch.device) -> bool:
-    """Whether the kernels run there: CUDA with Triton, or the CPU in Triton's interpreter (for tests).
+    """Whether the kernels run there: on CUDA with Triton, or on a CPU in Triton's interpreter (for tests).
 
-    A launch on one token is tried once, for Triton needs a C compiler, which a machine may lack.
+    This tries a launch on one token, since Triton needs a C compiler, which a machine may lack.
     """
     if (device.type == "cpu") != _interpreted() or device.type not in ("cpu", "cuda"):
         return False
@@ -33,7 +33,7 @@ def available(device: torch.device) -> bool:
         values_of(one, one, one.new_zeros(0, 2), (True,))
     except ImportError:
         return False
-    except Exception as error:  # whatever a toolchain may raise: the PyTorch path serves as well, only slower
+    except Exception as error:  # a toolchain may raise anything; the PyTorch path also works, only slower
         warnings.warn(
             f"Triton is installed but cannot compile or run a kernel on {device} ({error}); circuits run on PyTorch's "
             "own operations there, which is slower",
@@ -46,7 +46,7 @@ def available(device: torch.device) -> bool:
 def values_of(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
-    """Expectations (tokens, n) without a graph."""
+    """Return expectations (tokens, n) without a graph."""
     from qweft.circuit.fused_kernels import launch_forward
 
     return launch_forward(inputs.contiguous(), _table(rotations, diagonals), uploads)
@@ -59,7 +59,7 @@ def gradients_of(
     diagonals: torch.Tensor,
     uploads: tuple[bool, ...],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
+    """Return gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
     from qweft.circuit.fused_kernels import launch_backward
 
     table = _table(rotations, diagonals)
@@ -69,6 +69,6 @@ def gradients_of(
 
 
 def _table(rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
-    """Cosine and sine of each half angle of the rotations and, below, of each angle of the diagonals."""
+    """Return cosine and sine of each half angle of the rotations, then of each angle of the diagonals."""
     angles = torch.cat([rotations.flatten() / 2, diagonals.flatten()])
     return torch.stack([angles.cos(), angles.sin()], 1)

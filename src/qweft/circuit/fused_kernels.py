@@ -1,11 +1,11 @@
 """The circuit's expectations in one Triton kernel each way: a token's amplitudes stay in registers throughout.
 
 A program works on a tile of BLOCK tokens, whose amplitudes are two tensors (2^n, BLOCK), real and imaginary parts. With
-one warp to a program the compiler spreads a tile over the lanes from its last dimension on: tokens first, then the
-last qubits, and what is left stays in the registers of one thread. A rotation of one of the first qubits then pairs up
-registers, one of the last qubits costs a shuffle, and no amplitude goes through shared memory.
+one warp per program the compiler spreads a tile over the lanes from its last dimension on: tokens first, then the last
+qubits. The rest stays in the registers of one thread. A rotation of one of the first qubits then pairs registers, one
+of the last qubits costs a shuffle, and no amplitude goes through shared memory.
 
-This module imports Triton; `qweft.circuit.fused` imports it where that is installed.
+This module imports Triton; `qweft.circuit.fused` imports it only where Triton is installed.
 """
 
 from contextlib import nullcontext
@@ -18,12 +18,12 @@ import triton.language as tl
 
 
 class Tile(NamedTuple):
-    """How a circuit's tokens are dealt out.
+    """How tokens are split over programs.
 
     Args:
         tokens: BLOCK, the tokens in a tile.
-        warps: Warps to a program.
-        programs: Backward programs on a multiprocessor: as many as its registers hold.
+        warps: Warps per program.
+        programs: Backward programs per multiprocessor: as many as its registers hold.
     """
 
     tokens: int
@@ -37,20 +37,19 @@ TILES = {
     **{qubits: Tile(2 ** (9 - qubits), 1, 8) for qubits in (6, 7, 8, 9)},
     **{qubits: Tile(1, 2 ** (qubits - 10), 8 // 2 ** (qubits - 10)) for qubits in (10, 11, 12)},
 }
-"""By number of qubits, for float32: up to 8 amplitudes a thread, then 16, then 32.
+"""Tiles by number of qubits, for float32: up to 8 amplitudes per thread, then 16, then 32.
 
-The backward pass holds 4 numbers for each, state and gradient: 32, 64 or 128 of the 255 registers of a thread. More
-amplitudes a thread mean fewer shuffles, but fewer warps to share out where tokens are few; from 11 qubits on a token
-takes more than one warp, and the qubits in between go through shared memory.
+The backward pass holds 4 numbers for each amplitude, state and gradient: 32, 64 or 128 of the 255 registers of a
+thread. More amplitudes per thread mean fewer shuffles, but fewer warps if tokens are few. From 11 qubits on a token
+takes more than one warp, and the qubits between them go through shared memory.
 """
 
 PARTIAL_BYTES = 2**26
-"""What the backward's partial sums may take, one row a program, but one a multiprocessor at least: about what an H100's
-second-level cache keeps."""
+"""Bytes for the backward pass's partial sums, about an H100's L2 cache; at least one row per multiprocessor."""
 
 
 def tile_for(qubits: int, dtype: torch.dtype) -> Tile:
-    """The tile, halved for float64, whose numbers take two registers each: fewer tokens, or more warps to a token."""
+    """Return the tile, halved for float64, whose numbers take two registers: fewer tokens, or more warps per token."""
     tile = TILES[qubits]
     if dtype != torch.float64:
         return tile
@@ -61,16 +60,16 @@ def tile_for(qubits: int, dtype: torch.dtype) -> Tile:
 
 @triton.jit
 def _lean(q: tl.constexpr, n: tl.constexpr) -> tl.tensor:
-    """(2^n, 1) integers: -1 where the bit of qubit q is 0, +1 where it is 1."""
+    """Return (2^n, 1) integers: -1 where the bit of qubit q is 0, +1 where it is 1."""
     return (2 * ((tl.arange(0, 2**n) >> (n - 1 - q)) & 1) - 1)[:, None]
 
 
 @triton.jit
 def _partner(amplitudes: tl.tensor, q: tl.constexpr, n: tl.constexpr, BLOCK: tl.constexpr) -> tl.tensor:
-    """(2^n, BLOCK): for each amplitude the one whose basis state differs in qubit q.
+    """Return (2^n, BLOCK): for each amplitude the one whose basis state differs in qubit q.
 
-    Taken as the sum of both less the amplitude itself, on the bits read as integers, where that is exact. The compiler
-    sees through it: what is left is other names for registers, or a shuffle.
+    It is the sum of both minus the amplitude itself, on the bits read as integers, where that is exact. The compiler
+    reduces it to a renaming of registers, or a shuffle.
     """
     if amplitudes.dtype == tl.float64:
         bits = tl.reshape(amplitudes.to(tl.int64, bitcast=True), (2**q, 2, 2 ** (n - 1 - q), BLOCK))
@@ -78,13 +77,13 @@ def _partner(amplitudes: tl.tensor, q: tl.constexpr, n: tl.constexpr, BLOCK: tl.
     else:
         bits = tl.reshape(amplitudes.to(tl.int32, bitcast=True), (2**q, 2, 2 ** (n - 1 - q), BLOCK))
         other = tl.sum(bits, axis=1, keep_dims=True) - bits
-        other = other.to(tl.int64).to(tl.int32)  # for the interpreter, where NumPy makes int64 of a sum of int32
+        other = other.to(tl.int64).to(tl.int32)  # for the interpreter, where NumPy turns a sum of int32 into int64
     return tl.reshape(other, (2**n, BLOCK)).to(amplitudes.dtype, bitcast=True)
 
 
 @triton.jit
 def _half_turns(inputs: tl.tensor, token: tl.tensor, tokens: tl.tensor, n: tl.constexpr) -> tuple[tl.tuple, tl.tuple]:
-    """For each qubit (BLOCK,) cosines, and sines, of half of the inputs; once a tile, because they are dear."""
+    """Return cosines and sines (BLOCK,) of half the inputs of each qubit; once per tile, since they are expensive."""
     cosines = ()  # grown by addition, because Triton does not unpack
     sines = ()
     for q in tl.static_range(n):
@@ -98,7 +97,7 @@ def _half_turns(inputs: tl.tensor, token: tl.tensor, tokens: tl.tensor, n: tl.co
 def _half_angle(
     table: tl.tensor, place: tl.tensor, upload: tl.tensor, cosine: tl.tensor, sine: tl.tensor
 ) -> tuple[tl.tensor, tl.tensor]:
-    """(1, BLOCK) cosine and sine of half of a rotation's angle: the trained part, plus the input where uploaded."""
+    """Return (1, BLOCK) cosine and sine of half a rotation's angle: the trained part, plus the input if uploaded."""
     trained_cosine = tl.load(table + 2 * place)
     trained_sine = tl.load(table + 2 * place + 1)
     cosine = tl.where(upload, cosine, 1.0)[None, :]
@@ -108,10 +107,10 @@ def _half_angle(
 
 @triton.jit
 def _phases(table: tl.tensor, place: tl.tensor, n: tl.constexpr, BLOCK: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
-    """(2^n, BLOCK) cosines and sines of a diagonal.
+    """Return (2^n, BLOCK) cosines and sines of a diagonal.
 
-    The addresses are spread over the tile first, and cosines stand a step of two apart in the table, because Triton
-    lays out a tile as suits its loads: one of 2^n neighbours would put the tokens of a tile in one thread.
+    The addresses are broadcast to the tile first, and cosines have a stride of two in the table, because Triton chooses
+    a tile's layout for its loads: one of 2^n neighbours would put the tokens of a tile in one thread.
     """
     place = table + 2 * (place + tl.broadcast_to(tl.arange(0, 2**n)[:, None], (2**n, BLOCK)))
     return tl.load(place), tl.load(place + 1)
@@ -127,10 +126,10 @@ def _final_state(
     n: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor]:
-    """R_k D_k ... D_1 R_0 |0...0>: real and imaginary parts, each (2^n, BLOCK)."""
+    """Return R_k D_k ... D_1 R_0 |0...0>: real and imaginary parts, each (2^n, BLOCK)."""
     upload = tl.load(uploads) != 0
     real = tl.full((2**n, BLOCK), 1.0, table.dtype.element_ty)
-    for q in tl.static_range(n):  # the first block makes a product of single qubits
+    for q in tl.static_range(n):  # the first block gives a product of single-qubit states
         cosine, sine = _half_angle(table, q, upload, cosines[q], sines[q])
         real *= tl.where(_lean(q, n) > 0, sine, cosine)
     imaginary = tl.zeros_like(real)
@@ -148,7 +147,7 @@ def _final_state(
 
 @triton.jit
 def _accumulate(sums: tl.tensor, amount: tl.tensor, index: tl.tensor, size: tl.tensor, again: tl.tensor) -> None:
-    """Add to the first `size` partial sums; a first tile sets them, so that nobody has to fill them with zeros."""
+    """Add to the first `size` partial sums; the first tile sets them, so they need not be filled with zeros."""
     before = tl.load(sums + index, mask=index < tl.where(again, size, 0), other=0.0)
     tl.store(sums + index, before + amount, mask=index < size)
 
@@ -170,17 +169,17 @@ def forward_kernel(
     n: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Expectations.
+    """Compute the expectations.
 
     Args:
-        inputs: (tokens, n).
+        inputs: (tokens, n), in radians.
         table: ((k + 1) n + k 2^n, 2): cosine and sine of half of each trained rotation, then of each phase.
-        uploads: (k + 1,) int32: 1 where the block takes the inputs.
-        values: (tokens, n), to be filled.
-        tokens: Their number.
+        uploads: (k + 1,) int32: 1 for blocks that take the inputs.
+        values: (tokens, n), output.
+        tokens: Number of tokens.
         layers: k.
         tiles: ceil(tokens / BLOCK).
-        n: Qubits.
+        n: Number of qubits.
         BLOCK: Tokens in a tile.
     """
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
@@ -211,23 +210,23 @@ def backward_kernel(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Gradients: the state is computed again, then state and its gradient G are taken back block by block.
+    """Compute gradients: recompute the state, then take state and its gradient G back block by block.
 
-    G = 2 (sum_q w_q Z_q) psi at the end. Rotating by dt moves psi by -i/2 Y psi dt, so a rotation's gradient is
-    1/2 Re <G| -iY psi> = 1/2 sum_d lean_d Re(conj(G_d) psi_partner(d)), and a phase's is Im G Re psi - Re G Im psi.
+    At the end G = 2 (sum_q w_q Z_q) psi. Rotating by dt moves psi by -i/2 Y psi dt, so a rotation's gradient is 1/2 Re
+    <G| -iY psi> = 1/2 sum_d lean_d Re(conj(G_d) psi_partner(d)), and a phase's is Im G Re psi - Re G Im psi.
 
     Args:
-        inputs: (tokens, n).
+        inputs: (tokens, n), in radians.
         table: As in the forward kernel.
         uploads: As in the forward kernel.
         weights: (tokens, n), the gradient w of the values.
-        to_inputs: (tokens, n), to be filled.
-        partial: (programs, (k + 1) n + k 2^n): each program's sums over its tokens, in the order of the table.
-        tokens: Their number.
+        to_inputs: (tokens, n), output.
+        partial: (programs, (k + 1) n + k 2^n), output: each program's sums over its tokens, in the table's order.
+        tokens: Number of tokens.
         layers: k.
-        tiles: ceil(tokens / BLOCK), at least as many as programs.
-        n: Qubits.
-        ROWS: The power of two that is not below n.
+        tiles: ceil(tokens / BLOCK), at least the number of programs.
+        n: Number of qubits.
+        ROWS: The smallest power of two that is at least n.
         BLOCK: Tokens in a tile.
     """
     state = tl.arange(0, 2**n)
@@ -240,7 +239,7 @@ def backward_kernel(
         cosines, sines = _half_turns(inputs, token, tokens, n)
         real, imaginary = _final_state(table, uploads, layers, cosines, sines, n, BLOCK)
         slope = tl.zeros_like(real)
-        for q in tl.static_range(n):  # tokens past the end weigh nothing, and so add nothing to any sum
+        for q in tl.static_range(n):  # tokens past the end have weight 0, so they add nothing to any sum
             weight = tl.load(weights + token * n + q, mask=token < tokens, other=0.0)
             slope -= _lean(q, n) * (2 * weight)[None, :]
         slope_real = slope * real
@@ -277,31 +276,31 @@ def backward_kernel(
                 slope_imaginary * turn_real - slope_real * turn_imaginary,
             )
         to_block = tl.zeros((ROWS, BLOCK), real.dtype)
-        for q in tl.static_range(n):  # the first block's rotations need no undoing, and its state is real
+        for q in tl.static_range(n):  # the first block need not be undone, and its state is real
             overlap = tl.sum(_lean(q, n) * slope_real * _partner(real, q, n, BLOCK), axis=0)[None, :]
             to_block += tl.where(row[:, None] == q, 0.5 * overlap, 0.0)
         to_input += tl.where(tl.load(uploads) != 0, to_block, 0.0)
         _accumulate(partial, tl.sum(to_block, axis=1), row, n, again)
         place = to_inputs + token[None, :] * n + row[:, None]
         tl.store(place, to_input, mask=(token < tokens)[None, :] & (row < n)[:, None])
-        tl.debug_barrier()  # one lane may read next what another has written
+        tl.debug_barrier()  # one lane may next read what another has written
 
 
 @lru_cache(maxsize=64)
 def _flags(uploads: tuple[bool, ...], device: torch.device) -> torch.Tensor:
-    """(k + 1,) int32, copied to a device once."""
+    """Return (k + 1,) int32, copied to a device once."""
     with torch.inference_mode(False):
         return torch.tensor(uploads, dtype=torch.int32, device=device)
 
 
 @lru_cache(maxsize=16)
 def _multiprocessors(device: torch.device) -> int:
-    """Their number; 1 stands for the interpreter's CPU."""
+    """Return the number of multiprocessors; 1 for the interpreter's CPU."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
 def launch_forward(inputs: torch.Tensor, table: torch.Tensor, uploads: tuple[bool, ...]) -> torch.Tensor:
-    """The expectations (tokens, n) for contiguous inputs (tokens, n) and the table that `forward_kernel` describes."""
+    """Return the expectations (tokens, n) for contiguous inputs (tokens, n) and the table of `forward_kernel`."""
     tokens, n = inputs.shape
     values = torch.empty_like(inputs)
     tile = tile_for(n, inputs.dtype)
@@ -327,9 +326,9 @@ def launch_forward(inputs: torch.Tensor, table: torch.Tensor, uploads: tuple[boo
 def launch_backward(
     inputs: torch.Tensor, table: torch.Tensor, uploads: tuple[bool, ...], weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients to the inputs (tokens, n), and to all entries' angles in the order of the table, for weights w.
+    """Return gradients to the inputs (tokens, n) and to all angles in the table's order, for weights w (tokens, n).
 
-    Sums over tokens come out the same on every run: each program writes a row of its own, and rows are added up after.
+    Sums over tokens are the same on every run: each program writes a row of its own, and the rows are added afterwards.
     """
     tokens, n = inputs.shape
     to_inputs = torch.empty_like(inputs)

@@ -1,7 +1,7 @@
-"""The gates: all that is known of each. Another gate is another entry of `GATES`, and no other file changes.
+"""The gates and their properties. A new gate is a new entry of `GATES`, and no other file changes.
 
-Descriptions, the reference simulation, drawings, the formats of others, noise models and gradients read this table. The
-fast engines know `ry` and `crz` alone; a circuit with another gate runs gate by gate.
+Descriptions, the reference simulation, drawings, exports, noise models and gradients read this table. The fast engines
+support only `ry` and `crz`; a circuit with another gate runs gate by gate.
 """
 
 import math
@@ -12,15 +12,17 @@ from typing import Literal
 import torch
 
 Matrix = list[list[torch.Tensor | None]]
-"""Rows of entries, each of the angle's shape; `None` where an entry is zero at every angle."""
+"""Rows of entries, each of the angle's shape; `None` for entries that are zero at every angle."""
 
 Shifts = tuple[tuple[float, float], ...]
-"""(shift, coefficient): the derivative by the angle is the sum of coefficient times value at angle + shift."""
+"""(shift, coefficient): the derivative with respect to the angle is the sum of coefficient times value at angle +
+shift.
+"""
 
 _MORE, _LESS = ((math.sqrt(2) + sign) / (4 * math.sqrt(2)) for sign in (1, -1))
 
 TWO_SHIFTS: Shifts = ((math.pi / 2, 0.5), (-math.pi / 2, -0.5))
-"""Of a gate whose generator's eigenvalues differ by 0 and 1: exp(-i t P / 2) for a product P of Paulis."""
+"""For a gate whose generator's eigenvalues differ by 0 or 1: exp(-i t P / 2) for a product P of Paulis."""
 
 FOUR_SHIFTS: Shifts = (
     (math.pi / 2, _MORE),
@@ -28,18 +30,18 @@ FOUR_SHIFTS: Shifts = (
     (3 * math.pi / 2, -_LESS),
     (-3 * math.pi / 2, _LESS),
 )
-"""Of a gate whose generator's eigenvalues differ by 0, 1/2 and 1: the same with a control."""
+"""For a gate whose generator's eigenvalues differ by 0, 1/2 or 1: exp(-i t P / 2) with a control."""
 
 
 @dataclass(frozen=True)
 class NativeStep:
-    """A rotation by constant + factor times the gate's angle, or a CZ: what the chips of the noise models have.
+    """A rotation by constant + factor times the gate's angle, or a CZ: the gates of the chips in the noise models.
 
     Args:
-        name: The rotation's axis, or "cz".
-        places: Which of the gate's wires, by their place among them.
-        constant: In radians.
-        factor: Of the gate's angle.
+        name: Axis of the rotation, or "cz".
+        places: Indices into the gate's wires.
+        constant: Constant part of the angle, in radians.
+        factor: Multiple of the gate's angle.
     """
 
     name: Literal["x", "y", "z", "cz"]
@@ -50,18 +52,18 @@ class NativeStep:
 
 @dataclass(frozen=True)
 class GateKind:
-    """A gate G(t) of one angle t, with G(0) = 1 and G(-t) the inverse of G(t).
+    """A gate G(t) of one angle t in radians, with G(0) = 1 and G(-t) the inverse of G(t).
 
     Args:
-        controls: So many of its wires, the first ones, control it: it acts where all of them are |1>.
-        targets: Wires behind them, on which `matrix` acts.
-        matrix: From angles to the matrix on the targets, the first target the most significant bit.
+        controls: Number of leading wires that control it: it acts where all of them are |1>.
+        targets: Number of wires after them, on which `matrix` acts.
+        matrix: Maps angles to the matrix on the targets, the first target being the most significant bit.
         is_diagonal: Whether that matrix is diagonal at every angle.
-        shifts: How gradients are measured.
-        native: The same up to a global phase, in the order in which the steps act.
-        box: What a drawing writes into the boxes on the targets, before the angle.
-        openqasm2: A statement, with {0} for the first wire and {angle}; its gates are those of qelib1.inc.
-        openqasm3: The same with the gates of stdgates.inc.
+        shifts: Parameter-shift rule of the gate.
+        native: The gate in native steps, up to a global phase, in the order in which they act.
+        box: Text of a drawing's boxes on the targets, before the angle.
+        openqasm2: Statement with {0} for the first wire and {angle}, in the gates of qelib1.inc.
+        openqasm3: The same in the gates of stdgates.inc.
         originir: The same in OriginIR; may have several lines.
         qiskit: Name of the method of `QuantumCircuit` that takes (angle, *wires).
         pennylane: Name of PennyLane's operation, which takes (angle, wires=...).
@@ -84,18 +86,18 @@ class GateKind:
 
     @property
     def wires(self) -> int:
-        """How many qubits it takes."""
+        """Number of qubits that the gate acts on."""
         return self.controls + self.targets
 
 
 def _ry(angle: torch.Tensor) -> Matrix:
-    """Compute exp(-i t Y / 2)."""
+    """Return exp(-i t Y / 2)."""
     cos, sin = (angle / 2).cos(), (angle / 2).sin()
     return [[cos, -sin], [sin, cos]]
 
 
 def _rz(angle: torch.Tensor) -> Matrix:
-    """Compute exp(-i t Z / 2)."""
+    """Return exp(-i t Z / 2)."""
     phase = torch.complex((angle / 2).cos(), (angle / 2).sin())
     return [[phase.conj(), None], [None, phase]]
 
@@ -146,11 +148,11 @@ GATES: dict[str, GateKind] = {
 
 
 def spelled(template: str, wires: tuple[int, ...], angle: str) -> str:
-    """A statement of a text format, its qubits written q[i].
+    """Return a statement of a text format, its qubits written q[i].
 
     Args:
         template: `GateKind.openqasm2`, `openqasm3` or `originir`.
-        wires: The gate's.
-        angle: A number, or a name.
+        wires: Wires of the gate.
+        angle: A number or a name.
     """
     return template.format(*(f"q[{wire}]" for wire in wires), angle=angle)

@@ -1,4 +1,7 @@
-"""CPU kernels: the circuit on as many tokens at a time as a vector register has lanes, all in cache."""
+"""CPU kernels: the circuit on as many tokens at a time as a vector register has lanes, all in cache.
+
+A state is an array of 2^n rows of `width` vectors: real and imaginary part, then (width 4) those of its gradient.
+"""
 
 from typing import Any
 
@@ -21,7 +24,7 @@ from qweft.circuit.vector import (
 )
 
 ROWS_IN_CACHE = 64
-"""Rows that go through all their qubits before the next ones: 16 KiB with a gradient, a third of a first cache."""
+"""Rows that pass through all their qubits before the next ones: 16 KiB with a gradient, a third of an L1 cache."""
 
 compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _apart = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, inline="never")
@@ -29,7 +32,7 @@ _apart = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, in
 
 @_apart
 def _turn_one(state: Any, start: int, stop: int, step: int, width: int, shears: Any, q: int) -> None:
-    """Qubit q, whose bit is worth `step` rows."""
+    """Rotate qubit q, whose bit has a stride of `step` rows."""
     u, s = load(shears, 2 * q * LANES), load(shears, (2 * q + 1) * LANES)
     hop = step * width * LANES
     for base in range(start, stop, 2 * step):
@@ -46,7 +49,7 @@ def _turn_one(state: Any, start: int, stop: int, step: int, width: int, shears: 
 
 @_apart
 def _turn_two(state: Any, start: int, stop: int, step: int, width: int, shears: Any, q: int) -> None:
-    """Qubits q and q + 1, whose bits are worth 2 `step` and `step` rows."""
+    """Rotate qubits q and q + 1, whose bits have strides of 2 `step` and `step` rows."""
     u, s = load(shears, 2 * q * LANES), load(shears, (2 * q + 1) * LANES)
     v, t = load(shears, (2 * q + 2) * LANES), load(shears, (2 * q + 3) * LANES)
     hop = step * width * LANES
@@ -70,7 +73,7 @@ def _turn_two(state: Any, start: int, stop: int, step: int, width: int, shears: 
 
 @compiled
 def turn(state: Any, n: int, width: int, shears: Any) -> None:
-    """RY on every qubit; shears hold u and s of each, a vector each."""
+    """Apply RY to every qubit; shears hold u and s of each qubit, one vector each."""
     size = 1 << n
     rows, first = size, 0
     while rows > ROWS_IN_CACHE:
@@ -93,7 +96,7 @@ def turn(state: Any, n: int, width: int, shears: Any) -> None:
 
 @_apart
 def _undo_one(state: Any, start: int, stop: int, step: int, shears: Any, q: int, sums: Any) -> None:
-    """Qubit q undone on state and gradient, after its pairs' psi_0 g_1 - psi_1 g_0 are added to sums."""
+    """Undo the rotation of qubit q on state and gradient, after adding its pairs' psi_0 g_1 - psi_1 g_0 to sums."""
     u, s = negative(load(shears, 2 * q * LANES)), negative(load(shears, (2 * q + 1) * LANES))
     total = load(sums, q * LANES)
     hop = step * 4 * LANES
@@ -118,7 +121,7 @@ def _undo_one(state: Any, start: int, stop: int, step: int, shears: Any, q: int,
 
 @_apart
 def _undo_two(state: Any, start: int, stop: int, step: int, shears: Any, q: int, sums: Any) -> None:
-    """Qubits q and q + 1 undone on state and gradient; the order does not matter to their sums, for they commute."""
+    """Undo the rotations of qubits q and q + 1 on state and gradient; they commute, so their sums need no order."""
     u, s = negative(load(shears, 2 * q * LANES)), negative(load(shears, (2 * q + 1) * LANES))
     v, t = negative(load(shears, (2 * q + 2) * LANES)), negative(load(shears, (2 * q + 3) * LANES))
     total, other = load(sums, q * LANES), load(sums, (q + 1) * LANES)
@@ -166,7 +169,7 @@ def _undo_two(state: Any, start: int, stop: int, step: int, shears: Any, q: int,
 
 @compiled
 def undo(state: Any, n: int, shears: Any, sums: Any) -> None:
-    """RY on every qubit undone on state and gradient (width 4); sums take a vector a qubit."""
+    """Undo RY on every qubit of state and gradient (width 4); sums take one vector per qubit."""
     sums[: n * LANES] = 0
     size = 1 << n
     rows, first = size, 0
@@ -192,9 +195,10 @@ def undo(state: Any, n: int, shears: Any, sums: Any) -> None:
 def _find_shears(
     shears: Any, n: int, block: int, rotations: Any, inputs: Any, tile: int, padded: int, uploads: bool
 ) -> None:
-    """S = sin p and u = -tan(p / 2) = -s / (1 + cos p) of each qubit, p taken modulo pi into [-pi/2, pi/2].
+    """Compute s = sin p and u = -tan(p / 2) = -s / (1 + cos p) of each qubit, where p is half the angle modulo pi.
 
-    A rotation by p + pi differs in the sign of a token's whole state, which no expectation value sees; so |u| <= 1.
+    p lies in [-pi/2, pi/2], so |u| <= 1. A rotation by p + pi differs in the sign of a token's whole state, which no
+    expectation value shows.
     """
     one = splat(rotations.dtype.type(1))
     sines = rotations.size // 2
@@ -224,7 +228,7 @@ def _turn_phases(state: Any, size: int, width: int, diagonals: Any, block: int) 
 
 @compiled
 def _undo_phases(state: Any, size: int, diagonals: Any, block: int, sums: Any) -> None:
-    """One diagonal undone on state and gradient, after its angles' gradients are added to sums."""
+    """Undo one diagonal on state and gradient, after adding its angles' gradients to sums."""
     sines = diagonals.size // 2 + block * size
     for row in range(size):
         c, s = splat(diagonals[block * size + row]), splat(diagonals[sines + row])
@@ -243,7 +247,7 @@ def _run(
     state: Any, n: int, width: int, uploads: Any, rotations: Any, diagonals: Any, inputs: Any, tile: int, padded: int,
     shears: Any,
 ) -> None:  # fmt: skip
-    """The last state of the tokens from `tile` on."""
+    """Compute the final state of the tokens from `tile` on."""
     size = 1 << n
     for row in range(size):
         for lane in range(2 * LANES):
@@ -259,12 +263,12 @@ def _run(
 
 @compiled
 def _write_values(state: Any, n: int, values: Any, tile: int, lanes: Any) -> None:
-    """<Z_q> = sum of the probabilities where q's bit is 0 less those where it is 1; the state is used up."""
+    """Write <Z_q>, the sum of probabilities where q's bit is 0 minus those where it is 1; this overwrites the state."""
     rows = 1 << n
     for row in range(rows):
         re, im = load(state, 2 * row * LANES), load(state, (2 * row + 1) * LANES)
         store(state, row * LANES, multiply_add(re, re, multiply(im, im)))
-    for q in range(n - 1, -1, -1):  # neighbours differ in the last qubit: their sum leaves a register without it
+    for q in range(n - 1, -1, -1):  # neighbours differ in the last qubit: their sum is a register without it
         rows >>= 1
         total = splat(values.dtype.type(0))
         for row in range(rows):
@@ -278,7 +282,7 @@ def _write_values(state: Any, n: int, values: Any, tile: int, lanes: Any) -> Non
 
 @compiled
 def _start_gradient(state: Any, n: int, gradient: Any, tile: int, lanes: Any, weights: Any) -> None:
-    """dL/d psi_d = 2 (sum over q of +-g_q) psi_d, the sign that of bit q of row d; zero for lanes beyond the tokens."""
+    """Set dL/d psi_d = 2 (sum over q of +-g_q) psi_d with the sign of bit q of row d; zero for padding lanes."""
     size = 1 << n
     count = min(LANES, gradient.shape[0] - tile)
     for lane in range(LANES):
@@ -312,7 +316,7 @@ def _add_lanes(sums: Any, result: Any, factor: float) -> None:
 def forward(
     values: Any, n: int, uploads: Any, rotations: Any, diagonals: Any, inputs: Any, start: int, stop: int
 ) -> None:
-    """Expectations of the tokens from start to stop into values (tokens, n)."""
+    """Write the expectations of the tokens from start to stop into values (tokens, n)."""
     state = np.empty((2 << n) * LANES, values.dtype)
     shears = np.empty(2 * n * LANES, values.dtype)
     padded = inputs.size // (2 * n)
@@ -326,7 +330,7 @@ def backward(
     to_inputs: Any, to_rotations: Any, to_diagonals: Any, gradient: Any, n: int, uploads: Any, rotations: Any,
     diagonals: Any, inputs: Any, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Gradients of the tokens from start to stop: to_inputs (tokens, n) theirs, the others summed over them."""
+    """Compute gradients of the tokens from start to stop: to_inputs (tokens, n), the others summed over tokens."""
     size, blocks = 1 << n, uploads.size
     state = np.empty(4 * size * LANES, gradient.dtype)
     weights = np.empty(size * LANES, gradient.dtype)

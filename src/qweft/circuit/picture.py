@@ -1,4 +1,4 @@
-"""A circuit as a picture in a file: SVG that stands alone, and PNG or PDF by matplotlib."""
+"""A circuit as a picture file: stand-alone SVG, or PNG and PDF by matplotlib."""
 
 import io
 from typing import Any
@@ -7,23 +7,23 @@ from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.drawing import Frame, Line, circuit_svg, controls_and_targets, label, lines
 
 INK, INPUT, TRAINED = "#222324", "#D6E8F5", "#FFFFFF"
-"""Lines and text, boxes fed by a token's data, boxes fed by trained angles."""
+"""Colours of lines and text, of boxes fed by a token's data, and of boxes fed by trained angles."""
 COLUMN, ROW, BOX = 0.82, 0.46, 0.30
 """Inches: width of a column of gates, height of a wire's row, height of a box."""
 LEFT, RIGHT, TOP, BOTTOM, EDGE = 0.65, 0.5, 0.5, 0.15, 0.15
-"""Inches around the gates of a line: names of wires, ⟨Z⟩, heading, space below; behind a heading."""
+"""Inches around the gates of a line: names of wires, ⟨Z⟩, heading, space below; after a heading."""
 CHARACTER = 0.09
-"""Inches that a character of a heading takes."""
+"""Inches per character of a heading."""
 SIZE = 9.0
-"""Points of a label."""
+"""Font size of a label, in points."""
 DPI = 200
 LONGEST = 14
-"""Columns of gates in a line; a longer circuit goes on below."""
+"""Largest number of columns of gates in a line; a longer circuit continues below."""
 KINDS = ("svg", "png", "pdf")
 
 
 def circuit_picture(circuit: Circuit, kind: str) -> bytes:
-    """The circuit as the content of a file; layers that are equal are drawn once.
+    """Return the content of a picture file; equal layers are drawn once.
 
     Args:
         circuit: Any circuit.
@@ -36,13 +36,13 @@ def circuit_picture(circuit: Circuit, kind: str) -> bytes:
     figure = _drawn(circuit)
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    dates: Any = {"CreationDate": None} if kind == "pdf" else None  # the same circuit is the same file
+    dates: Any = {"CreationDate": None} if kind == "pdf" else None  # the same circuit gives the same file
     figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white", metadata=dates)
     return buffer.getvalue()
 
 
 def _svg_file(circuit: Circuit) -> str:
-    """The element of a page as a file: on white, in its own font and colours, without what browsers alone know."""
+    """Return the SVG as a file: on white, with its own font and colours, without CSS that only browsers know."""
     text = circuit_svg(circuit, "circuit", LONGEST)
     start = '<svg xmlns="http://www.w3.org/2000/svg" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" '
     text = text.replace("<svg ", start, 1).replace("currentColor", INK)
@@ -52,7 +52,7 @@ def _svg_file(circuit: Circuit) -> str:
 
 
 def _drawn(circuit: Circuit) -> Any:
-    """The figure, in whose axes a unit is an inch and y grows downwards."""
+    """Return the figure, in whose axes a unit is an inch and y grows downwards."""
     from matplotlib.figure import Figure
 
     found = lines(circuit, LONGEST)
@@ -68,13 +68,13 @@ def _drawn(circuit: Circuit) -> Any:
 
 
 def _width(line: Line) -> float:
-    """What a line takes from edge to edge: its gates, or a heading that is longer than its frame."""
+    """Return the width of a line from edge to edge: its gates, or a heading that is longer than its frame."""
     headings = (LEFT + COLUMN * frame.first + CHARACTER * len(frame.heading) + EDGE for frame in line.frames)
     return max((LEFT + COLUMN * max(1, len(line.columns)) + RIGHT, *headings))
 
 
 def _line(axes: Any, line: Line, qubits: int, top: float, ends: bool) -> None:
-    """One line of columns, with its wires and the frames around what repeats."""
+    """Draw one line of columns, with its wires and the frames around what repeats."""
     right = LEFT + COLUMN * len(line.columns)
     for wire in range(qubits):
         y = _height(wire, top)
@@ -90,7 +90,7 @@ def _line(axes: Any, line: Line, qubits: int, top: float, ends: bool) -> None:
 
 
 def _frame(axes: Any, frame: Frame, left: float, width: float, top: float, height: float) -> None:
-    """A dashed frame around the columns that repeat, with how often."""
+    """Draw a dashed frame around the columns that repeat, with the number of repetitions."""
     from matplotlib.patches import Rectangle
 
     axes.add_patch(
@@ -104,7 +104,7 @@ def _frame(axes: Any, frame: Frame, left: float, width: float, top: float, heigh
 
 
 def _gate(axes: Any, gate: Gate, middle: float, top: float) -> None:
-    """A gate: a box on each target, a dot on each control, and the line between them."""
+    """Draw a gate: a box on each target, a dot on each control, and the line between them."""
     from matplotlib.patches import Rectangle
 
     controls, targets = ([_height(wire, top) for wire in wires] for wires in controls_and_targets(gate))
@@ -125,5 +125,5 @@ def _gate(axes: Any, gate: Gate, middle: float, top: float) -> None:
 
 
 def _height(wire: int, top: float) -> float:
-    """The wire's place from the top of the figure."""
+    """Return the distance of a wire from the top of the figure."""
     return top + ROW * (wire + 0.5)

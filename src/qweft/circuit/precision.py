@@ -9,7 +9,7 @@ import torch
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    """TF32 off for products on CUDA, by the new flag where there is one: the old one cannot be read beside it."""
+    """Disable TF32 for products on CUDA, by the new flag if there is one: reading the old flag next to it fails."""
     matmul = torch.backends.cuda.matmul
     name, off = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
     before = getattr(matmul, name)
@@ -21,27 +21,27 @@ def _without_tf32() -> Iterator[None]:
 
 
 def autocast_enabled(device: torch.device) -> bool:
-    """Whether autocast is on for the device's kind; some kinds (meta) have none."""
+    """Whether autocast is on for the device's type; some types (meta) have none."""
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Autocast and TF32 off: bfloat16 or TF32 products would cost an expectation three of its seven digits."""
+    """Disable autocast and TF32: bfloat16 or TF32 products would cost an expectation three of its seven digits."""
     if device.type != "cuda" and not autocast_enabled(device):
-        yield  # nothing to switch off, and switching is not free
+        yield  # nothing to switch off, and switching costs time
         return
     with torch.autocast(device.type, enabled=False), _without_tf32() if device.type == "cuda" else nullcontext():
         yield
 
 
 def circuit_dtype(*tensors: torch.Tensor) -> torch.dtype:
-    """float64 if any tensor is, else float32: the type a circuit computes in."""
+    """Return the dtype a circuit computes in: float64 if any tensor has it, else float32."""
     return torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
 
 
 class _Key:
-    """Hashes a constant matrix by identity, and keeps it alive."""
+    """Hashes a constant matrix by identity and keeps a reference to it."""
 
     def __init__(self, matrix: torch.Tensor):
         self.matrix = matrix
@@ -60,7 +60,7 @@ def _moved(key: _Key, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
 
 
 def constant(matrix: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """The matrix in the type and on the device of `like`, copied there once."""
-    if torch.compiler.is_compiling():  # which keeps constants by itself, and does not look into caches
+    """Return the matrix in the dtype and on the device of `like`, copied there once."""
+    if torch.compiler.is_compiling():  # the compiler stores constants itself and cannot trace a cache
         return matrix.to(device=like.device, dtype=like.dtype)
     return _moved(_Key(matrix), like.dtype, like.device)

@@ -1,4 +1,4 @@
-"""The reference: every gate by itself, as written. Every fast path is held equal to it."""
+"""The reference simulation, gate by gate; every faster engine is tested against it."""
 
 import torch
 
@@ -7,15 +7,15 @@ from qweft.circuit.gates import GATES, Matrix
 
 
 def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """|psi> = (last gate) ... (first gate) |0...0>, one gate after the other.
+    """Return |psi> = (last gate) ... (first gate) |0...0>, one gate after the other.
 
     Args:
         circuit: The circuit.
-        inputs: (tokens, circuit.inputs), float32 or float64.
-        parameters: (circuit.parameters,) for all tokens, or (tokens, circuit.parameters), same type.
+        inputs: (tokens, circuit.inputs), in radians, float32 or float64.
+        parameters: (circuit.parameters,) for all tokens, or (tokens, circuit.parameters), in radians, same dtype.
 
     Returns:
-        (tokens, 2^n) amplitudes in the complex type of that precision; qubit 0 is the most significant bit.
+        (tokens, 2^n) amplitudes, complex64 or complex128; qubit 0 is the most significant bit.
     """
     tokens, n = inputs.shape[0], circuit.qubits
     dtype = torch.complex128 if inputs.dtype == torch.float64 else torch.complex64
@@ -32,13 +32,13 @@ def final_states(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tenso
 
 
 def _acted_on(state: torch.Tensor, matrix: Matrix, axes: tuple[int, ...], controls: int) -> torch.Tensor:
-    """The state after a matrix on the last of these axes, where the first ones control it.
+    """Return the state after a matrix acted on the last of these axes, controlled by the first ones.
 
     Args:
         state: (tokens, 2, ..., 2).
         matrix: Entries that broadcast against the state without the axes.
-        axes: Of the gate's wires.
-        controls: How many of them.
+        axes: Axes of the gate's wires.
+        controls: Number of leading axes that control it.
     """
     if controls:
         rest, active = state.unbind(axes[0])
@@ -55,14 +55,14 @@ def _acted_on(state: torch.Tensor, matrix: Matrix, axes: tuple[int, ...], contro
 
 
 def _split(state: torch.Tensor, axes: tuple[int, ...]) -> list[torch.Tensor]:
-    """The state at each value of the axes' bits, the first axis the most significant."""
+    """Return the state at each value of the axes' bits, the first axis being the most significant."""
     if not axes:
         return [state]
     return [part for half in state.unbind(axes[0]) for part in _split(half, _without_first(axes))]
 
 
 def _joined(parts: list[torch.Tensor], axes: tuple[int, ...]) -> torch.Tensor:
-    """The inverse of `_split`."""
+    """Return the inverse of `_split`."""
     if not axes:
         return parts[0]
     half, inner = len(parts) // 2, _without_first(axes)
@@ -70,17 +70,17 @@ def _joined(parts: list[torch.Tensor], axes: tuple[int, ...]) -> torch.Tensor:
 
 
 def _without_first(axes: tuple[int, ...]) -> tuple[int, ...]:
-    """The other axes, as they are numbered when the first is gone."""
+    """Return the other axes, renumbered for the removal of the first."""
     return tuple(axis - (axis > axes[0]) for axis in axes[1:])
 
 
 def gate_by_gate(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Expectation of Z on each qubit, one gate after the other.
+    """Return the expectation of Z on each qubit, one gate after the other.
 
     Args:
         circuit: The circuit.
-        inputs: (tokens, circuit.inputs), float32 or float64.
-        parameters: (circuit.parameters,), same type.
+        inputs: (tokens, circuit.inputs), in radians, float32 or float64.
+        parameters: (circuit.parameters,) for all tokens, or (tokens, circuit.parameters), in radians, same dtype.
 
     Returns:
         (tokens, circuit.qubits), each entry in [-1, 1].

@@ -1,6 +1,6 @@
-"""A vector register as a type of Numba, so that a kernel says what the processor does: one lane a token.
+"""A vector register as a Numba type, with one token per lane, so that kernels name the processor's instructions.
 
-Left to itself the compiler would have to prove, row by row, that two rows of a state do not overlap.
+Otherwise the compiler would have to prove, row by row, that two rows of a state do not overlap.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 LANES = 16 if llvm.get_host_cpu_features().get("avx512f") else 8
-"""Tokens a vector. In float32 one register of AVX-512 or AVX2, two of NEON or SSE; in float64 twice as many."""
+"""Tokens per vector: in float32 one register of AVX-512 or AVX2, two of NEON or SSE; in float64 twice as many."""
 
 
 class Vector(types.Type):
@@ -42,7 +42,7 @@ def _vector_address(context: Any, builder: Any, vector: Vector, array_type: Any,
 
 @intrinsic
 def load(_: Any, array: Any, index: Any) -> Any:
-    """array[index : index + LANES]."""
+    """Return array[index : index + LANES]."""
     vector = Vector(array.dtype)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -55,7 +55,7 @@ def load(_: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(_: Any, array: Any, index: Any, value: Any) -> Any:
-    """array[index : index + LANES] = value."""
+    """Set array[index : index + LANES] = value."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = _vector_address(context, builder, value, signature.args[0], *arguments[:2])
@@ -67,7 +67,7 @@ def store(_: Any, array: Any, index: Any, value: Any) -> Any:
 
 @intrinsic
 def splat(_: Any, number: Any) -> Any:
-    """The number in every lane."""
+    """Return the number in every lane."""
     vector = Vector(number)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -91,7 +91,7 @@ def _instruction(name: str) -> Callable[..., Any]:
 
 
 def _library(name: str, count: int) -> Callable[..., Any]:
-    """An operation that LLVM has as an intrinsic function of `count` vectors."""
+    """Return an operation that LLVM provides as an intrinsic function of `count` vectors."""
 
     def describe(*vectors: Any) -> Any:
         vector = vectors[0]
@@ -115,7 +115,7 @@ def _library(name: str, count: int) -> Callable[..., Any]:
 
 add, subtract, multiply, divide = (_instruction(name) for name in ("fadd", "fsub", "fmul", "fdiv"))
 multiply_add = _library("fmuladd", 3)
-"""a b + c, in one instruction where there is one."""
+"""a b + c, in one instruction if the processor has it."""
 magnitude = _library("fabs", 1)
 with_sign = _library("copysign", 2)
 """The magnitude of a with the sign of b."""
@@ -123,7 +123,7 @@ with_sign = _library("copysign", 2)
 
 @intrinsic
 def negative(_: Any, a: Any) -> Any:
-    """-a."""
+    """Return -a."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fneg(arguments[0])

@@ -1,4 +1,4 @@
-"""How a size is written as a product of modes, for every size."""
+"""Factors of a size as a product of modes, for every size."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ RECORDED = {
     20480: (40, 8, 8, 8),
     27648: (27, 16, 8, 8),
 }
-"""Factorisations on record for the method (docs/method.md, The operator), kept exactly."""
+"""Factorisations on record for the method (docs/method.md, The operator), used unchanged."""
 
 TOLERATED = 1.5
-"""A size is padded only where its own factors cost over 1.5 times the parameters of equal ones."""
+"""A size is padded only if the sum of its own factors exceeds 1.5 times that of equal factors."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Modes:
     """A size as a product of modes, perhaps of a slightly larger padded size.
 
     Args:
-        size: The size that was asked for.
+        size: The size to represent.
         modes: The factors, the most significant first (row-major); their product is `padded`.
     """
 
@@ -45,7 +45,7 @@ class Modes:
 
     @property
     def padding(self) -> int:
-        """Entries that are cut off."""
+        """Number of entries that are cut off."""
         return self.padded - self.size
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Modes:
 
 
 def _factorisations(size: int, parts: int, largest: int) -> Iterator[tuple[int, ...]]:
-    """All ways to write size as `parts` factors in falling order, none above `largest`."""
+    """Yield all ways to write size as `parts` factors in falling order, none above `largest`."""
     if parts == 1:
         if size <= largest:
             yield (size,)
@@ -68,22 +68,22 @@ def _factorisations(size: int, parts: int, largest: int) -> Iterator[tuple[int, 
 
 
 def _best(size: int) -> tuple[int, ...]:
-    """The factorisation with the smallest sum, which is the number of parameters at a fixed bond and other side."""
+    """Return the factorisation with the smallest sum, which estimates the parameters at a fixed bond and other side."""
     return min(_factorisations(size, CORES, size), key=lambda modes: (sum(modes), modes))
 
 
 @lru_cache(maxsize=1024)
 def choose_modes(size: int, given: Sequence[int] | None = None) -> Modes:
-    """Modes of a size: the given ones, the recorded ones, or by rule.
+    """Return the modes of a size: the given ones, the recorded ones, or those by rule.
 
     The rule: of the ways to write the size as four factors in falling order, take the one with the smallest sum. If
-    that sum is over 1.5 times that of four equal real factors, 4 size^(1/4) (a prime, or twice a prime), pad to the
-    next larger size whose sum is within it. A pure function of the size, so that a saved adapter always means the same.
+    that sum exceeds 1.5 times that of four equal real factors, 4 size^(1/4) (a prime, or twice a prime), pad to the
+    next larger size whose sum does not. The result depends on the size only, so a saved adapter always means the same.
 
     Args:
         size: At least 1.
-        given: The user's own factors (a tuple), any number of them but one for each core; their product may exceed
-            the size (padding), not fall below it.
+        given: The user's own factors (a tuple), one for each core; their product may exceed the size (padding), but not
+            fall below it. `None` means the recorded ones or the rule.
 
     Raises:
         ValueError: If the size or a factor is below 1, or the given factors' product is below the size.

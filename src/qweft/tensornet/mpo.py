@@ -1,4 +1,4 @@
-"""The matrix product operator: its cores, their start, and its product with a dense matrix."""
+"""The matrix product operator: its cores, their initialisation, and its product with a dense matrix."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from qweft.tensornet.modes import Modes
 
 
 def core_shapes(out_modes: Sequence[int], in_modes: Sequence[int], bond: int) -> list[tuple[int, int, int, int]]:
-    """Shapes (B_{k-1}, j_k, i_k, B_k) of the cores, with open boundaries B_0 = B_n = 1 and all other bonds `bond`.
+    """Return the shapes (B_{k-1}, j_k, i_k, B_k) of the cores: B_0 = B_n = 1, and all other bonds are `bond`.
 
     Raises:
         ValueError: If the two sides have different numbers of modes, or the bond is below 1.
@@ -28,17 +28,17 @@ def core_shapes(out_modes: Sequence[int], in_modes: Sequence[int], bond: int) ->
 
 
 def parameter_count(out_modes: Sequence[int], in_modes: Sequence[int], bond: int) -> int:
-    """sum_k B_{k-1} j_k i_k B_k."""
+    """Return sum_k B_{k-1} j_k i_k B_k."""
     return sum(math.prod(shape) for shape in core_shapes(out_modes, in_modes, bond))
 
 
 def left_multiply(matrix: torch.Tensor, cores: Sequence[torch.Tensor]) -> torch.Tensor:
-    """M W for a dense M and the operator W that the cores stand for, without ever forming W.
+    """Return M W for a dense M and the operator W of the cores, without forming W.
 
         W[j1..jn, i1..in] = sum over bonds of prod_k  w_k[b_{k-1}, j_k, i_k, b_k]
 
-    One core after the other takes its output mode out of M's columns and puts its input mode there, so that r rows
-    cost r applications of the network. Many operators of one shape are contracted together by leading dimensions.
+    Each core in turn contracts its output mode in M's columns and puts its input mode there, so r rows cost r
+    applications of the network. Leading dimensions contract several operators of one shape together.
 
     Args:
         matrix: M, (..., rows, prod j).
@@ -65,7 +65,7 @@ def left_multiply(matrix: torch.Tensor, cores: Sequence[torch.Tensor]) -> torch.
 
 
 def right_multiply(cores: Sequence[torch.Tensor], matrix: torch.Tensor) -> torch.Tensor:
-    """W M for the operator W that the cores stand for: the transpose of `left_multiply` with the modes exchanged.
+    """Return W M for the operator W of the cores: the transpose of `left_multiply` with the modes exchanged.
 
     Args:
         cores: w_k, each (..., B_{k-1}, j_k, i_k, B_k).
@@ -80,7 +80,7 @@ def right_multiply(cores: Sequence[torch.Tensor], matrix: torch.Tensor) -> torch
 class Cores(nn.Module):
     """The cores of an operator, named "0", "1" and so on.
 
-    `nn.ParameterList` would do, but that `nn.DataParallel` leaves it empty in its replicas.
+    `nn.ParameterList` does not serve: `nn.DataParallel` leaves it empty in its replicas.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, ...]]):
@@ -101,12 +101,15 @@ class Cores(nn.Module):
 
 
 class MatrixProductOperator(nn.Module):
-    """A matrix (out x in) as a chain of cores, with padding where a size has no useful factors.
+    """A matrix (out x in) as a chain of cores, with padding if a size has no useful factors.
 
     Args:
         out: Modes of the output size.
         into: Modes of the input size.
         bond: Bond dimension.
+
+    Raises:
+        ValueError: If the two sides have different numbers of modes, or the bond is below 1.
 
     Source: docs/method.md, The operator (arXiv 2503.12790 names it; open boundaries are on record in later code).
     """
@@ -117,43 +120,46 @@ class MatrixProductOperator(nn.Module):
         self.cores = Cores(core_shapes(out.modes, into.modes, bond))
 
     def left_multiply(self, matrix: torch.Tensor, cores: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-        """M W, (..., rows, out) to (..., rows, in); with `cores` for operators of this shape that hold those."""
+        """Return M W, (..., rows, out) to (..., rows, in); `cores` replaces the operator's own by others."""
         padded = nn.functional.pad(matrix, (0, self.out.padding))
         return left_multiply(padded, cores or list(self.cores))[..., : self.into.size]
 
     def right_multiply(self, matrix: torch.Tensor, cores: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-        """W M, (..., in, columns) to (..., out, columns); with `cores` for operators of this shape that hold those."""
+        """Return W M, (..., in, columns) to (..., out, columns); `cores` replaces the operator's own by others."""
         padded = nn.functional.pad(matrix, (0, 0, 0, self.into.padding))
         return right_multiply(cores or list(self.cores), padded)[..., : self.out.size, :]
 
     def dense(self) -> torch.Tensor:
-        """The matrix itself, (out, in)."""
+        """Return the matrix itself, (out, in)."""
         identity = torch.eye(self.out.size, dtype=self.cores[0].dtype, device=self.cores[0].device)
         return self.left_multiply(identity)
 
     def extra_repr(self) -> str:
-        """Sizes with their modes, and the bond."""
+        """Return the sizes with their modes, and the bond."""
         return f"out: {self.out}, in: {self.into}, bond={self.bond}"
 
 
 @torch.no_grad()
 def kaiming_start(operator: MatrixProductOperator) -> None:
-    """Every core kaiming-normal, as on record: standard deviation sqrt(2 / (j_k i_k B_k)), PyTorch's fan-in."""
+    """Initialise every core kaiming-normal, as on record: standard deviation sqrt(2 / (j_k i_k B_k)).
+
+    j_k i_k B_k is PyTorch's fan-in of a core.
+    """
     for core in operator.cores:
         nn.init.kaiming_normal_(core)
 
 
 @torch.no_grad()
 def scaled_start(operator: MatrixProductOperator, variance: float, last: float | None = None) -> None:
-    """Normal cores for which every entry of the contracted matrix has the given variance.
+    """Draw normal cores such that every entry of the contracted matrix has the given variance.
 
-    An entry is a sum over prod_k B_k paths of products of n independent entries, so with cores of the standard
-    deviations s_k it has the variance prod_k s_k^2 B_k. All s_k are equal, or all but a given last one.
+    An entry is a sum over prod_k B_k paths of products of n independent entries. With standard deviations s_k of the
+    cores its variance is therefore prod_k s_k^2 B_k. All s_k are equal, except for a given last one.
 
     Args:
-        operator: The operator; a single core has no other to make up for it, so there `last` is not used.
+        operator: The operator. With a single core `last` is ignored, since no other core could compensate.
         variance: Variance of the entries of the contracted matrix.
-        last: Standard deviation of the last core; none means that of the others.
+        last: Standard deviation of the last core. `None` means that of the others.
     """
     cores = list(operator.cores)
     paths = math.prod(core.shape[-1] for core in cores)
@@ -168,5 +174,5 @@ def scaled_start(operator: MatrixProductOperator, variance: float, last: float |
 
 @torch.no_grad()
 def zero_last(operator: MatrixProductOperator) -> None:
-    """The last core zero: the operator is exactly zero, and its last core alone has a gradient."""
+    """Zero the last core: the operator is then exactly zero, and only its last core has a gradient."""
     nn.init.zeros_(operator.cores[-1])

@@ -1,4 +1,4 @@
-"""A circuit in the languages and libraries of others, one file for each."""
+"""A circuit in the languages and libraries of others, one module for each."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,6 @@ FORMATS: dict[str, Callable[..., str]] = {
     "qasm2": to_openqasm2,
     "originir": to_originir,
 }
-"""The formats of text by name, which is also the ending of a file; each function takes (circuit, inputs, parameters,
-measured, about)."""
+"""Text formats by file ending; each function takes (circuit, inputs, parameters, measured, about)."""
 
 __all__ = ["FORMATS", "to_openqasm2", "to_openqasm3", "to_originir", "to_pennylane", "to_qiskit"]

@@ -1,4 +1,4 @@
-"""What all formats share: the heading of a text, and the angles of gates as numbers or names."""
+"""Shared by all formats: the heading of a text, and the angles of gates as numbers or names."""
 
 import sys
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from qweft.errors import QweftError
 
 
 def heading(circuit: Circuit, about: str = "") -> str:
-    """Comment lines, each with its newline, in the form that OpenQASM and OriginIR share.
+    """Return comment lines, each with its newline, in the syntax that OpenQASM and OriginIR share.
 
     Args:
         circuit: The circuit.
-        about: Where it is from, as a line of its own.
+        about: Its origin, as a line of its own.
     """
-    # a comment ends with its line, and names of folders and tokens may hold what ends one
+    # a comment ends with its line, and names of folders and tokens may contain line breaks
     line = "".join(letter if letter.isprintable() else " " for letter in about)
     return (
         f"// A quantum circuit written by qweft{_version()}. Qubits: {circuit.qubits}, gates: {len(circuit.gates)}.\n"
@@ -29,7 +29,7 @@ def heading(circuit: Circuit, about: str = "") -> str:
 
 
 def _version() -> str:
-    """The version of this package, after a space; empty where it runs without being installed."""
+    """Return the version of this package after a space, or an empty string if it is not installed."""
     try:
         return f" {version('qweft')}"
     except PackageNotFoundError:
@@ -39,31 +39,31 @@ def _version() -> str:
 Numbers = torch.Tensor | np.ndarray | Sequence[float]
 """A row of angles in radians."""
 Gates = Sequence[tuple[str, tuple[int, ...]]]
-"""(name, wires) in the order in which they act; names of `qweft.circuit.gates.GATES`, the control first."""
+"""(name, wires) in the order in which they act; names as in `qweft.circuit.gates.GATES`, controls first."""
 
 
 def given_numbers(
     circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Both rows in float64, or none where a row is not given; a row of length zero counts as given.
+    """Return both rows in float64, or `None` for a row that is not given; a row of length 0 counts as given.
 
     Raises:
-        QweftError: If a row has not the length that the circuit takes, or an entry is no finite number.
+        QweftError: If a row does not have the circuit's length, or contains NaN or infinity.
     """
     return _row("inputs", inputs, circuit.inputs), _row("parameters", parameters, circuit.parameters)
 
 
 def numbers_of_gates(circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None, language: str) -> list[str]:
-    """Every gate's angle written out, for a language that knows no parameters.
+    """Return every gate's angle as a decimal, for a language without parameters.
 
     Args:
         circuit: The circuit.
         inputs: (circuit.inputs,), in radians.
         parameters: (circuit.parameters,), in radians.
-        language: Names it in the error.
+        language: Name of the language, for the error.
 
     Raises:
-        QweftError: If a row is missing that the circuit needs, or does not fit.
+        QweftError: If a row that the circuit needs is missing or does not fit.
     """
     rows = dict(zip(("inputs", "parameters"), given_numbers(circuit, inputs, parameters), strict=True))
     missing = [name for name, row in rows.items() if row is None]
@@ -76,7 +76,7 @@ def numbers_of_gates(circuit: Circuit, inputs: Numbers | None, parameters: Numbe
 
 
 def texts_of_gates(circuit: Circuit, inputs: np.ndarray | None, parameters: np.ndarray | None) -> list[str]:
-    """For every gate its number, or the name (c0 or t0) of what feeds its angle where there is no number."""
+    """Return every gate's angle as a decimal, or as a name (c0 or t0) if there is no number."""
     found = []
     for gate in circuit.gates:
         row = inputs if gate.source == "input" else parameters
@@ -85,10 +85,10 @@ def texts_of_gates(circuit: Circuit, inputs: np.ndarray | None, parameters: np.n
 
 
 def number(value: float) -> str:
-    """The shortest decimal that reads back as the same float64, always with a point.
+    """Return the shortest decimal that reads back as the same float64, always with a point.
 
-    OpenQASM 2's grammar knows no number with an exponent and without a point: 1e-17 is written 1.0e-17. A number too
-    small for full precision (below 2.3e-308) is written as zero, since pyqpanda3 refuses it.
+    OpenQASM 2's grammar has no number with an exponent but no point: 1e-17 is written 1.0e-17. Numbers below 2.3e-308
+    are written as zero, since pyqpanda3 refuses them.
     """
     value = 0.0 if abs(value) < sys.float_info.min else float(value)
     digits, e, exponent = repr(value).partition("e")
@@ -96,7 +96,7 @@ def number(value: float) -> str:
 
 
 def _row(name: str, values: Numbers | None, length: int) -> np.ndarray | None:
-    """The values in float64, their length and every entry checked."""
+    """Return the values in float64, after checking their length and every entry."""
     if values is None:
         return np.zeros(0) if length == 0 else None
     if isinstance(values, torch.Tensor):

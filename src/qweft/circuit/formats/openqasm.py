@@ -12,14 +12,14 @@ def to_openqasm2(
     measured: bool = True,
     about: str = "",
 ) -> str:
-    """The circuit of one token in OpenQASM 2.0, its gates those of qelib1.inc.
+    """Return the circuit of one token in OpenQASM 2.0, in the gates of qelib1.inc.
 
     Args:
         circuit: The circuit.
         inputs: (circuit.inputs,), in radians.
         parameters: (circuit.parameters,), in radians.
         measured: Whether every q[i] is measured into b[i] at the end.
-        about: A line of the heading that says where the circuit is from.
+        about: Origin of the circuit, as a line of the heading.
 
     Raises:
         QweftError: If numbers are missing, do not fit the circuit, or are not finite.
@@ -44,17 +44,17 @@ def to_openqasm3(
     measured: bool = True,
     about: str = "",
 ) -> str:
-    """The circuit in OpenQASM 3.0, its gates those of stdgates.inc.
+    """Return the circuit in OpenQASM 3.0, in the gates of stdgates.inc.
 
-    What is not given becomes an input of the program: c0, c1, ... for the circuit's inputs, t0, t1, ... for its trained
-    angles. They are of type float[64], not angle: an angle is kept modulo 2 pi, and a CRZ has period 4 pi.
+    Missing numbers become inputs of the program: c0, c1, ... for the circuit's inputs, t0, t1, ... for its trained
+    angles. They have type float[64] because an angle is stored modulo 2 pi, while a CRZ has period 4 pi.
 
     Args:
         circuit: The circuit.
-        inputs: (circuit.inputs,), in radians.
-        parameters: (circuit.parameters,), in radians.
+        inputs: (circuit.inputs,), in radians. `None` leaves them open.
+        parameters: (circuit.parameters,), in radians. `None` leaves them open.
         measured: Whether every q[i] is measured into b[i] at the end.
-        about: A line of the heading that says where the circuit is from.
+        about: Origin of the circuit, as a line of the heading.
 
     Raises:
         QweftError: If numbers do not fit the circuit, or are not finite.

@@ -16,22 +16,22 @@ def to_originir(
     measured: bool = True,
     about: str = "",
 ) -> str:
-    """The circuit of one token in OriginIR.
+    """Return the circuit of one token in OriginIR.
 
-    A CRZ is an RZ between CONTROL and ENDCONTROL, as pyqpanda3 writes it. OriginIR's own CR is another gate,
-    diag(1, 1, 1, exp(i t)).
+    A CRZ is an RZ between CONTROL and ENDCONTROL, as pyqpanda3 writes it. OriginIR's own CR is another gate, diag(1, 1,
+    1, exp(i t)).
 
     Args:
         circuit: The circuit.
         inputs: (circuit.inputs,), in radians.
         parameters: (circuit.parameters,), in radians.
         measured: Whether every q[i] is measured into c[i] at the end.
-        about: A line of the heading that says where the circuit is from.
+        about: Origin of the circuit, as a line of the heading.
 
     Raises:
         QweftError: If numbers are missing, do not fit the circuit, or are not finite.
 
-    Source: what pyqpanda3 0.5.1 writes and reads; that its gates are ours was found by running them.
+    Source: what pyqpanda3 0.5.1 writes and reads; that its gates equal ours was checked by running them.
     """
     n = circuit.qubits
     lines = [f"QINIT {n}", f"CREG {n}"]
@@ -45,14 +45,14 @@ def to_originir(
 def program(
     qubits: int, gates: Gates, angles: Sequence[float], barriers: Collection[int] = (), measured: bool = True
 ) -> Any:
-    """Gates with such angles as a `pyqpanda3.core.QProg`, which writes outcomes with qubit 0 last.
+    """Return gates with such angles as a `pyqpanda3.core.QProg`, which writes outcomes with qubit 0 last.
 
     Args:
         qubits: n.
         gates: The gates.
-        angles: One for each of them, in radians.
-        barriers: Numbers of gates that a barrier over all qubits stands before.
-        measured: Measure qubit i into classical bit i at the end.
+        angles: One angle for each gate, in radians.
+        barriers: Indices of gates that a barrier over all qubits precedes.
+        measured: Whether qubit i is measured into classical bit i at the end.
 
     Raises:
         QweftError: If pyqpanda3 is not installed.

@@ -12,23 +12,22 @@ from qweft.errors import QweftError, require
 def to_pennylane(
     circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
 ) -> Callable[..., list[Any] | None]:
-    """A quantum function f(inputs, parameters) on wires 0..n-1, wire i being our qubit i.
+    """Return a quantum function f(inputs, parameters) on wires 0..n-1, where wire i is qubit i.
 
-    `pennylane.QNode(f, device)` makes it run, `pennylane.tape.make_qscript(f)(...)` makes a QuantumScript of it.
-    Numbers given here are those it takes where it is called without. It may be called with tensors of any library that
-    PennyLane differentiates, the inputs then of shape (circuit.inputs,) or, for many tokens at once, (tokens,
-    circuit.inputs).
+    `pennylane.QNode(f, device)` makes it executable, `pennylane.tape.make_qscript(f)(...)` makes it a QuantumScript.
+    The numbers given here are the function's defaults. It accepts tensors of any library that PennyLane differentiates,
+    with inputs of shape (circuit.inputs,) or, for several tokens, (tokens, circuit.inputs).
 
     Args:
         circuit: The circuit.
         inputs: (circuit.inputs,), in radians.
         parameters: (circuit.parameters,), in radians.
-        measured: Whether it returns the n expectation values of Z; else it returns nothing, and stands inside a
-            quantum function that measures what it likes.
+        measured: Whether it returns the n expectation values of Z. If not it returns `None`, for use inside a quantum
+            function with measurements of its own.
 
     Raises:
-        QweftError: If PennyLane is not installed, or numbers do not fit the circuit or are not finite; from the
-            function itself, if it is called without numbers that were not given here either.
+        QweftError: If PennyLane is not installed, or numbers do not fit the circuit or are not finite. The function
+            itself raises it if it is called without numbers and has no defaults.
     """
     pennylane = require("pennylane", "pennylane", "a PennyLane function")
     make = {gate.name: getattr(pennylane, GATES[gate.name].pennylane) for gate in circuit.gates}
@@ -52,13 +51,13 @@ def to_pennylane(
 
 
 def apply_gates(qubits: int, gates: Gates, angles: Sequence[Any], barriers: Collection[int] = ()) -> None:
-    """Queue gates inside of a quantum function.
+    """Queue gates inside a quantum function.
 
     Args:
         qubits: n.
         gates: The gates.
-        angles: For each of them a number, or (circuits,) numbers where the device broadcasts, in radians.
-        barriers: Numbers of gates that a barrier over all qubits stands before.
+        angles: A number for each gate, or (circuits,) numbers if the device broadcasts, in radians.
+        barriers: Indices of gates that a barrier over all qubits precedes.
 
     Raises:
         QweftError: If PennyLane is not installed.

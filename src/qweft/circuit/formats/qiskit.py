@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def to_qiskit(
     circuit: Circuit, inputs: Numbers | None = None, parameters: Numbers | None = None, measured: bool = True
 ) -> "QuantumCircuit":
-    """A QuantumCircuit whose qubit i is ours; Qiskit counts it as the bit of weight 2^i of a basis state's number.
+    """Return a QuantumCircuit with the same qubits; in Qiskit qubit i is the bit of weight 2^i of a basis state.
 
-    What is not given stays open: a ParameterVector c for the circuit's inputs, t for its trained angles.
+    Missing numbers stay open: a ParameterVector c for the circuit's inputs, t for its trained angles.
 
     Args:
         circuit: The circuit.
-        inputs: (circuit.inputs,), in radians.
-        parameters: (circuit.parameters,), in radians.
+        inputs: (circuit.inputs,), in radians. `None` leaves them open.
+        parameters: (circuit.parameters,), in radians. `None` leaves them open.
         measured: Whether every qubit i is measured into bit i of a register b at the end: for samplers, not for
             estimators and state vectors.
 
@@ -45,14 +45,14 @@ def to_qiskit(
 
 
 def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "QuantumCircuit":
-    """Gates with a parameter of its own for each, angle[0], angle[1], ... in their order, and no measurements.
+    """Return gates with one parameter each, angle[0], angle[1], ... in their order, and no measurements.
 
-    `template.assign_parameters(row)` takes the angles of one circuit.
+    `template.assign_parameters(row)` sets the angles of one circuit.
 
     Args:
         qubits: n.
         gates: The gates.
-        barriers: Numbers of gates that a barrier over all qubits stands before.
+        barriers: Indices of gates that a barrier over all qubits precedes.
 
     Raises:
         QweftError: If Qiskit is not installed.
