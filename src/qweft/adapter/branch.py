@@ -25,7 +25,7 @@ ALWAYS_ALLOWED = 2**24
 TIMES_THE_LAYER = 4
 """Above that, parameters of a branch for each weight of its layer, whose memory bounds the branch."""
 SMALL = 2**16
-"""A branch of so few parameters is built whatever the file holds; misfits are then reported tensor by tensor."""
+"""A branch with at most this many parameters is always built; misfits are then reported tensor by tensor."""
 
 PARTS = ("circuit", "tensor_network", "linear")
 OTHER = "other"

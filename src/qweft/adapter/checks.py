@@ -26,7 +26,7 @@ INSTEAD = {
     "lora_bias": "the branch has no bias; train the layer's own with bias",
     "ensure_weight_tying": "a branch beside a tied layer is its own; what is trained whole stays tied as PEFT ties it",
 }
-"""For each name of LoRA's that this method lacks, what its user is told to do instead."""
+"""What to do instead, for each name of LoRA's that this method lacks."""
 Config = TypeVar("Config", bound=type)
 
 

@@ -66,7 +66,8 @@ class QwthnConfig(PeftConfig):
         quantum_gated       h = (1 + Q q(t)) * c,   t = c / (sqrt(U) rms(c)),   Q = 0 at the start
 
     K is r x r and Q r x qubits. q is the circuit's expectation of Z on each qubit, from the first `qubits` entries of
-    c; rms(c) is over these entries. U is the number of uploads: L with `reupload`, else 1.
+    c. t and rms(c) are of these entries, and quantum_weighted leaves the other entries of c as they are. U is the
+    number of uploads: L with `reupload`, else 1.
 
     A classical control replaces q where "quantum" in a name becomes "mlp" (a small perceptron), "fourier" (a classical
     function with the circuit's frequencies), "frozen" (the circuit with untrained random angles) or "product" (the
@@ -86,8 +87,8 @@ class QwthnConfig(PeftConfig):
         core: Map r -> r: "identity", "linear", "quantum", "quantum_linear", "quantum_weighted" or "quantum_gated".
             "mlp", "fourier", "frozen" or "product" in place of "quantum" chooses a classical control.
         expand: Map E, r -> d_out, with the choices of `compress`, or "sparse": a linear map to a `share` of the
-            outputs. With "basis" E is not zero at the start, so K and Q are; the core must have K, or a Q that is not a
-            gate's.
+            outputs. With "basis" E is not zero at the start, so K and Q are; identity, weighted and gated cores, which
+            do not start at zero then, are refused.
         basis: How fixed directions, and the outputs of "sparse", are chosen. `None` means "gradient": leading singular
             directions and longest rows of the loss's gradient with respect to W0, found by `qweft.find_bases` before
             the first step; "weight": those of W0; "random": random ones, as a control.

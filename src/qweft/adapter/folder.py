@@ -161,7 +161,7 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
 
 
 def check_same_structure(new: QwthnConfig, old: QwthnConfig, what: str) -> None:
-    """Compare the config of an adapter with that of the adapter whose place its tensors are to take.
+    """Compare the config of an adapter with that of the adapter that its tensors will replace.
 
     Args:
         new: Config of the adapter that is loaded.

@@ -107,7 +107,7 @@ def refresh_card(card: Path, adapters: Mapping[str, tuple[Path, QwthnConfig]]) -
 
     Args:
         card: The README.md; nothing is done if it does not exist.
-        adapters: Folder and config by name.
+        adapters: Folder and config by adapter name.
     """
     if not card.is_file():
         return

@@ -68,11 +68,11 @@ class Circuit:
         return {name: value for name, value in self.__dict__.items() if name != "_hash"}
 
     def dead_parameters(self) -> tuple[int, ...]:
-        """Return parameters whose gradient is zero for every input and angle, as their gates only add phases before Z.
+        """Return parameters of gates that are diagonal up to the measurement: no input or angle gives them a gradient.
 
-        Taken backwards through the gates, a measured Z stays diagonal on every wire that is not a target of a gate that
-        is not diagonal. So a diagonal gate is dead if none of its wires is such a target later on. Diagonal gates on
-        the initial |0...0> are not searched for.
+        Taken backwards through the gates, a measured Z stays diagonal on every wire that is not the target of a gate
+        that is not diagonal. So a diagonal gate is dead if none of its wires is such a target later on. Diagonal gates
+        that act on the initial |0...0> are not searched for.
         """
         living_wires: set[int] = set()  # targets of later gates that are not diagonal
         dead = set()

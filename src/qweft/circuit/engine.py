@@ -13,7 +13,7 @@ from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.circuit.reference import gate_by_gate
 
 DENSE_QUBITS = 6
-"""PyTorch paths: up to so many qubits one dense matrix per layer is faster, above that rotations over halves."""
+"""PyTorch paths: up to this many qubits one dense matrix per layer is faster, above it rotations over halves."""
 
 
 def kernels_for(qubits: int, device: torch.device) -> ModuleType:

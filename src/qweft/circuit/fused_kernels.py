@@ -318,7 +318,7 @@ def launch_forward(inputs: torch.Tensor, table: torch.Tensor, uploads: tuple[boo
                 n=n,
                 BLOCK=tile.tokens,
                 num_warps=tile.warps,
-                enable_fp_fusion=True,  # from Triton 3.10 on no longer by itself
+                enable_fp_fusion=True,  # off by default from Triton 3.10 on
             )
     return values
 
@@ -356,6 +356,6 @@ def launch_backward(
             ROWS=triton.next_power_of_2(n),
             BLOCK=tile.tokens,
             num_warps=tile.warps,
-            enable_fp_fusion=True,  # from Triton 3.10 on no longer by itself
+            enable_fp_fusion=True,  # off by default from Triton 3.10 on
         )
     return to_inputs, partial.sum(0)

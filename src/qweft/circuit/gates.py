@@ -1,4 +1,4 @@
-"""The gates and their properties. A new gate is a new entry of `GATES`, and no other file changes.
+"""All gates and their properties. A new gate is a new entry of `GATES`, and no other file changes.
 
 Descriptions, the reference simulation, drawings, exports, noise models and gradients read this table. The fast engines
 support only `ry` and `crz`; a circuit with another gate runs gate by gate.

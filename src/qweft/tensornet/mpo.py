@@ -80,7 +80,7 @@ def right_multiply(cores: Sequence[torch.Tensor], matrix: torch.Tensor) -> torch
 class Cores(nn.Module):
     """The cores of an operator, named "0", "1" and so on.
 
-    `nn.ParameterList` does not serve: `nn.DataParallel` leaves it empty in its replicas.
+    `nn.ParameterList` does not work: `nn.DataParallel` leaves it empty in its replicas.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, ...]]):

@@ -15,9 +15,9 @@ class Perceptron(Function):
     """t(c) = W_k silu(... silu(W_1 c + b_1) ...) + b_k, with W_j of shape (r, r) and b_j of shape (r,).
 
     k is the number of linear layers, at least 2, that brings k (r^2 + r) nearest to the circuit's number of angles. The
-    layers have biases because a circuit's output at c = 0 is not zero.
+    layers have biases because a circuit's output at c = 0 depends on its angles, too.
 
-    Start: W_j kaiming-uniform, or with the scaled start W_1 = sqrt(U) I and the others 1.68 I, which keeps the rms
+    Start: W_j kaiming-uniform, or with the scaled start W_1 = sqrt(U) I and the others 1.68 I, which preserves the rms
     through a SiLU. b_k = cos(phase), the value at c = 0 of the circuit without its CRZ gates; the other biases are
     zero.
     """
