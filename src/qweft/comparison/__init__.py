@@ -1,1 +1,1 @@
-"""Methods times seeds under one budget: records, statistics, table, curves, page."""
+"""Comparisons of methods times seeds under one budget: runs, statistics, tables, curves and report."""

@@ -1,4 +1,4 @@
-"""The adapter of a method on the shared base model and off again: this package's, PEFT's, or another package's."""
+"""Attach and detach the adapter of a method: this package's, PEFT's, or another package's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from qweft.adapter.checks import closest
 from qweft.errors import QweftError
 
 LONG = 10**9
-"""Steps of an adapter that is put on a model to be counted alone."""
+"""Number of steps of an adapter that is attached only to count its parameters."""
 
 REFUSED = {
     "ADAPTION_PROMPT": "PEFT cannot take it off a model again, and the runs of a comparison share one",
@@ -24,7 +24,7 @@ REFUSED = {
     "SHIRA": "which entries it trains is drawn on the base model's weights, and a comparison counts on shapes alone",
     "XLORA": "it mixes LoRA adapters that were trained before, and a comparison starts from none",
 }
-"""PEFT's other methods that are not compared, and why."""
+"""PEFT methods that cannot be compared, and why."""
 
 PROMPT = (
     "it puts trained tokens before the text (prompt learning), which the held-out loss and the generation of a "
@@ -39,16 +39,16 @@ REFUSED_STARTS = {
     "corda": "it needs activations collected before, and rewrites base weights",
     "eva": "it needs activations collected before, and is LoRA's usual start without them",
 }
-"""LoRA's starts that are not compared, and why."""
+"""Initialisations of LoRA that cannot be compared, and why."""
 
 
 def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None) -> Any:
-    """The model with the adapter on it, which trains it alone.
+    """Attaches an adapter to the model, so that only the adapter is trainable.
 
     Args:
         model: The base model.
         specification: As in a method of a comparison.
-        steps: Optimizer steps that the adapter is trained for; `None` where it is not trained.
+        steps: Optimizer steps of the training; `None` if it is not trained.
 
     Raises:
         QweftError: If the adapter is refused, by a comparison or by its package.
@@ -61,12 +61,12 @@ def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None
 
 
 def take_off(adapted: Any, specification: Mapping[str, Any]) -> Any:
-    """The base model without the adapter."""
+    """Detaches the adapter and returns the base model."""
     return rival_of(specification).detach(adapted) if "rival" in specification else detach(adapted)
 
 
 def _with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
-    """The specification; of AdaLoRA, whose ranks follow a schedule over the training, with the number of steps."""
+    """Returns the specification. AdaLoRA, whose ranks follow a schedule over training, gets the number of steps."""
     given = dict(specification)
     if str(given.get("peft_type")).upper() == "ADALORA":
         if "total_step" in given:
@@ -76,13 +76,13 @@ def _with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str
 
 
 def trained(adapted: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that are trained, by name."""
-    # AdaLoRA's count of ranks asks for gradients on the meta device, and only there
+    """Returns the trainable parameters by name."""
+    # AdaLoRA's rank counter requires gradients on the meta device, and only there
     return {name: p for name, p in adapted.named_parameters() if p.requires_grad and ".ranknum." not in name}
 
 
 def check_comparable(config: PeftConfig) -> None:
-    """Hold a config against the lists.
+    """Checks a config against the lists of methods that cannot be compared.
 
     Raises:
         QweftError: Naming the method and why it is not compared.
@@ -114,7 +114,7 @@ def _quantum_adapter(model: nn.Module, fields: Mapping[str, Any]) -> Any:
 
 
 def _without_quantum_adapter(adapted: Any) -> Any:
-    """The package merges into the base weights or leaves its layers; so each layer that it wrapped is put back."""
+    """Restores each wrapped layer: the package itself can only merge into the base weights or leave its layers in."""
     for name, layer in adapted.adapter_layers():
         parent, _, child = name.rpartition(".")
         setattr(adapted.base_model.get_submodule(parent), child, layer.base)
@@ -123,13 +123,14 @@ def _without_quantum_adapter(adapted: Any) -> Any:
 
 @dataclass(frozen=True)
 class Rival:
-    """A package whose adapters can be compared.
+    """Another package whose adapters can be compared.
 
     Args:
-        package: What is installed.
-        size: The field that a number of parameters is matched with.
-        attach: Base model and fields of the package's config to an adapted model, which has `save_pretrained`.
-        detach: That model to the base model as it was.
+        package: Name of the package to install.
+        size: The field that sets the number of parameters, for `match_parameters`.
+        attach: Takes the base model and the fields of the package's config. Returns an adapted model with
+            `save_pretrained`.
+        detach: Takes that model and returns the original base model.
     """
 
     package: str
@@ -139,16 +140,16 @@ class Rival:
 
 
 RIVALS = {
-    # circuit states as the factors of a LoRA; their width follows from the layer, so the depth sets the size
+    # circuit states as LoRA factors; the layer fixes their width, so depth sets the size
     "quantum-adapter": Rival("quantum-adapter", "depth", _quantum_adapter, _without_quantum_adapter),
 }
 
 
 def rival_of(specification: Mapping[str, Any]) -> Rival:
-    """The package that a specification names.
+    """Returns the package that a specification names.
 
     Raises:
-        QweftError: If it is not known.
+        QweftError: If the name is unknown.
     """
     name = str(specification["rival"])
     if name not in RIVALS:
@@ -157,10 +158,10 @@ def rival_of(specification: Mapping[str, Any]) -> Rival:
 
 
 def attach_rival(model: nn.Module, specification: Mapping[str, Any]) -> Any:
-    """The model with a rival's adapter on it.
+    """Attaches another package's adapter to the model.
 
     Raises:
-        QweftError: If the package is not known or not installed, or refuses the fields or the model.
+        QweftError: If the package is unknown or not installed, or refuses the fields or the model.
     """
     rival = rival_of(specification)
     try:

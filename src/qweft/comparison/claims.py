@@ -1,4 +1,4 @@
-"""Work that several processes share: each piece is done by one of them, and the others find it done."""
+"""Work that several processes share: one of them does each task, and the others read its result."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 LOCK = ".lock"
 SECONDS_BETWEEN_LOOKS = 2.0
-"""How long a process waits before it looks again for what another one is making."""
+"""Polling interval, in seconds, while another process works on a task."""
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[bool]:
     """Whether this process has the folder to itself until the block ends.
 
-    A file system without locks serves one process at a time.
+    On a file system without locks this is always true, so only one process at a time may use the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / LOCK) as held:
@@ -27,16 +27,16 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 
 def sleep() -> None:
-    """Wait for other processes to make something."""
+    """Sleeps for one polling interval."""
     time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def done_by_any(tasks: Sequence[Callable[[], T | None]], wait: Callable[[], None] = sleep) -> Iterator[tuple[int, T]]:
-    """The outcome of every task with its place, in the order in which they are there.
+    """Yields (index, result) of every task, in order of completion.
 
     Args:
-        tasks: Each gives its outcome, or none where something else is at it: it is asked again later.
-        wait: Is called after a whole look that brought nothing.
+        tasks: Each returns its result, or `None` while another process works on it; it is then called again later.
+        wait: Called after a whole pass without a result.
     """
     waiting = list(enumerate(tasks))
     while waiting:

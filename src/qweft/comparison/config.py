@@ -1,4 +1,4 @@
-"""Which methods are compared, and under which budget."""
+"""Config dataclasses of `qweft compare` and `qweft tune`."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,15 +14,15 @@ class MethodConfig:
     """One method of a comparison.
 
     Args:
-        adapter: As in a run: `preset` with fields of `QwthnConfig`, or `peft_type` with fields of that method's config;
-            or `rival: quantum-adapter` with fields of its config.
-        learning_rate: This method's own peak learning rate; none means the one that `search` finds, or else the
+        adapter: As in a run: `preset` with fields of `QwthnConfig`, or `peft_type` with fields of that method's config.
+            `rival: quantum-adapter` takes the fields of that package's config.
+        learning_rate: Peak learning rate of this method. `None` means the rate that `search` finds, or else the
             training section's.
-        match_parameters: Name of another method of the comparison: the rank is chosen so that the number of trainable
-            parameters is nearest to that method's.
-        match_time: Name of another method of the comparison: as many steps as take the time of that method's training;
-            the times of a step are measured in turn before the runs.
-        rate_of: Name of another method of the comparison, whose learning rate this one takes over.
+        match_parameters: Name of another method. The rank is chosen so that the number of trainable parameters is
+            nearest to that method's.
+        match_time: Name of another method. Trains for as many steps as fit into that method's training time. Step times
+            are measured before the runs, the methods in turn.
+        rate_of: Name of another method whose learning rate this one uses.
     """
 
     adapter: dict[str, Any]
@@ -37,22 +37,22 @@ class ComparisonConfig:
     """Methods times seeds on one model and one data set: `qweft compare`, `qweft tune`.
 
     Args:
-        model: The base model, the same for all.
+        model: The base model, the same for all methods.
         data: The text, in the same order for all methods at each seed.
-        training: The budget, the same for all but for the learning rate.
-        evaluation: The judging.
-        methods: The methods by name; the untouched base model is always added.
-        seeds: One run a method and seed.
-        reference: The method that the others are measured against.
-        search: Before the runs, choose the learning rate of each method that has none of its own on the validation
-            rows.
+        training: The budget, the same for all methods except for the learning rate.
+        evaluation: How runs are evaluated.
+        methods: The methods by name. The untouched base model is always added.
+        seeds: Each method runs once per seed.
+        reference: The method that the others are compared with.
+        search: Before the runs, choose learning rates on the validation rows, for each method that sets none itself.
         rates: Learning rates that the search and `qweft tune` try for each method.
-        search_steps: Steps of each training of the search; none means those of the training section.
-        search_seeds: The search judges a rate by the mean loss over so many of the seeds, the first ones.
-        inspect: After training at the first seed, measure what each adapter of this package does, on validation rows.
-        executor: local is this machine, ray a Ray cluster (RAY_ADDRESS; without one, of this machine).
-        workers: Processes of this machine, or actors of the cluster; none means one, or on a cluster one for each GPU
-            (for each machine, where there are none).
+        search_steps: Steps of each training in the search. `None` means those of the training section.
+        search_seeds: Number of seeds, from the first on, over which the search averages the loss of a rate.
+        inspect: After training at the first seed, measure what each adapter of this package does on validation rows.
+        executor: `local` runs on this machine. `ray` runs on the Ray cluster at RAY_ADDRESS; without that variable, on
+            a cluster of this machine.
+        workers: Processes on this machine, or actors on the cluster. `None` means 1, or on a cluster one per GPU (one
+            per machine without GPUs).
         output: Folder of the comparison.
     """
 

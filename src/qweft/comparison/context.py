@@ -1,4 +1,4 @@
-"""What the runs of a comparison share, and what makes them: `Context` and `Executor`."""
+"""`Context`, which all runs of a comparison share, and `Executor`, which makes them."""
 
 import hashlib
 import json
@@ -24,15 +24,15 @@ from qweft.training.config import TrainingConfig
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run follows from besides its method and its seed.
+    """Everything that determines a run, except its method and its seed.
 
     Args:
         model: The base model.
         data: The text.
-        training: The budget; a method's learning rate and steps, and the seed, replace its own.
-        evaluation: The rows that a run is judged on, and how.
-        first_seed: The runs at this seed show answers and are inspected.
-        inspect: Whether adapters are measured after training.
+        training: The budget. The method's learning rate and steps, and the seed, replace those here.
+        evaluation: The held-out rows, and how a run is evaluated on them.
+        first_seed: The runs at this seed generate answers and are inspected.
+        inspect: Whether adapters are inspected after training.
         output: Folder of the runs.
     """
 
@@ -49,16 +49,16 @@ class RunSettings:
 class Context:
     """What all runs share: one base model, one data set, one budget.
 
-    The base model is loaded once; each run puts its adapter on it and takes it off again.
+    The base model is loaded once. Each run attaches its adapter to it and detaches it again.
 
     Args:
-        settings: What a run follows from besides its method and its seed.
+        settings: Everything that determines a run, except its method and its seed.
         loaded: The base model.
         data: The rows.
-        console: Where progress is told.
-        base_checksum: Of the base model's weights, before any run.
-        executor: What makes the runs.
-        elsewhere: Rows of other data, on which forgetting is measured; empty where it is not.
+        console: Where progress is printed.
+        base_checksum: Checksum of the base model's weights before any run.
+        executor: Makes the runs.
+        elsewhere: Rows of other data, on which forgetting is measured; empty if it is not.
     """
 
     settings: RunSettings
@@ -75,7 +75,7 @@ class Context:
         return Path(self.settings.output)
 
     def environment(self, command: str) -> dict[str, Any]:
-        """What the results were computed with, as results.json keeps it."""
+        """Returns the environment record of results.json."""
         return environment(
             model_origin=self.loaded.source.origin,
             data_fingerprint=self.data.report.fingerprint,
@@ -86,27 +86,30 @@ class Context:
 
 
 class Executor(Protocol):
-    """Makes runs somewhere; all that they leave is in the output folder of the process that asked."""
+    """Makes runs, here or elsewhere. All files end up in the output folder of the calling process."""
 
     def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """As `run_trial`: the run's record, or `None` while it is being made, to be asked again later."""
+        """Returns the run's record as `run_trial`, or `None` while it is being made, to be called again."""
         ...
 
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What function(context, *arguments) gives where the weights of the base model are."""
+        """Returns function(context, *arguments), called in a process that holds the base model's weights."""
         ...
 
     def wait(self) -> None:
-        """Wait until it may be worth asking again."""
+        """Waits until another call of `run` may succeed."""
         ...
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Releases all resources."""
         ...
 
 
 def checksum(model: Any) -> str:
-    """A hash of the names and the exact sums of a model's weights, read as whole numbers: what differs, shows."""
+    """Returns a hash of the names of a model's weights and the sums of their bits, read as integers.
+
+    Integer sums are exact, so a change cannot vanish by rounding.
+    """
     whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     sums = [
         (name, int(tensor.detach().view(whole[tensor.element_size()]).sum(dtype=torch.int64)))
@@ -116,7 +119,7 @@ def checksum(model: Any) -> str:
 
 
 def fingerprint(context: Context, decides: dict[str, Any]) -> str:
-    """A hash of the model, the data, and what else decides what a run gives."""
+    """Returns a hash of the model, the data, and whatever else determines a run's result."""
     shared = {
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
         "data": context.data.report.fingerprint,

@@ -1,4 +1,4 @@
-"""Does the circuit help? A hybrid against its controls: no circuit, a classical function, an altered circuit."""
+"""Does the circuit help? Compares a hybrid with its controls: no circuit, a classical function, an altered circuit."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,19 @@ CALLED = {
     "product": "{} (its circuit without entanglement)",
     None: "{} (the same maps, no circuit)",
 }
-"""A control in a sentence, by its function; `None` is the network without a function."""
+"""A control in a sentence, by its function; `None` means the network without a function."""
 
 
 def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Finding]:
-    """The answer for one hybrid, and after it the comparison with each control.
+    """Returns the answer for one hybrid, followed by the comparison with each control.
 
-    A control has the hybrid's steps (or was given the same method's time) and its adapter but for the core; a stand-in
-    also the form of its core. Where there is more than one of a kind, the nearest in size counts.
+    A control shares the hybrid's steps (or is matched to the same method's time), and its adapter except for the core.
+    A control with a function in place of the circuit also shares the form of the core. Of several candidates, the
+    nearest in size counts. For the network without a circuit, a linear core comes before the identity.
 
     Args:
         hybrid: A method with a circuit.
-        methods: All methods but the base model.
+        methods: All methods except the base model.
     """
     found, unlike = {}, {}
     for function, candidates in _candidates(hybrid, methods).items():
@@ -36,15 +37,15 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Findin
             nearest = min(candidates, key=lambda method: len(_unlike(method, hybrid)))
             unlike[function] = f"{_name(nearest)} was run, but {', '.join(_unlike(nearest, hybrid))}"
     if not found and not unlike and hybrid.matches_time is not None:
-        return []  # the same method at equal steps has the answer
+        return []  # the run of this method at equal steps has the answer
     return [_answer(hybrid, found, unlike), *found.values()]
 
 
 def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None, list[Summary]]:
-    """What has the maps and the form of a control, by function, the best first; `None` is the network without one."""
+    """Returns methods with the maps and core form of a control, by function, best first. `None` means no circuit."""
     alike = [m for m in methods if m.maps == hybrid.maps and m.matches_time == hybrid.matches_time]
     alike.sort(key=lambda method: distance(method, hybrid))
-    # K c is what is left of Q q(c) + K c without the circuit; the identity has less than that.
+    # Without the circuit, Q q(c) + K c reduces to K c: a linear core. The identity has fewer parameters.
     plain = sorted((m for m in alike if m.kind == "no_circuit"), key=lambda method: method.core != "linear")
     found: dict[str | None, list[Summary]] = {None: plain}
     form = form_of(hybrid.core or "")
@@ -54,7 +55,7 @@ def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None,
 
 
 def _unlike(method: Summary, hybrid: Summary) -> list[str]:
-    """In what a method differs from the hybrid, besides its core; empty for a control."""
+    """Returns how a method differs from the hybrid besides its core; empty for a control."""
     if method.adapter is None or hybrid.adapter is None:
         return ["its adapter was not recorded"]
     found = differences(method.adapter, hybrid.adapter)
@@ -66,11 +67,11 @@ def _unlike(method: Summary, hybrid: Summary) -> list[str]:
 
 
 def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str | None, str]) -> Finding:
-    """All controls together.
+    """Returns the answer over all controls.
 
-    No where the hybrid is shown worse than no circuit or than a classical control. Else open where no circuit or
-    every such control is missing. Yes where it is shown better than all of these. What training the angles and
-    entanglement do is said beside it.
+    No: the hybrid is shown to be worse than no circuit or than a classical control. Otherwise open: the run without a
+    circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these. The text adds
+    the effects of training the angles and of entanglement.
     """
     asked = [found[function] for function in (None, *CLASSICAL_CONTROLS) if function in found]
     lacking = None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS)
@@ -90,7 +91,7 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
 
 
 def _reasons(found: dict[str | None, Finding], unlike: dict[str | None, str]) -> str:
-    """The single answers in one clause, what was not run, and what was run but is no control."""
+    """Returns one clause with the single answers, the missing controls, and the runs that differ too much to be one."""
     said = []
     for function in (None, *CLASSICAL_CONTROLS):
         if function in found:
@@ -107,7 +108,7 @@ def _reasons(found: dict[str | None, Finding], unlike: dict[str | None, str]) ->
 
 
 def _name(control: Summary) -> str:
-    """Its name, with its core's where the name does not tell."""
+    """Returns the control's name, with its core if the name does not show it."""
     core = control.core or ""
     tells = core in control.method or function_of(core) is None
     return control.method if tells else f"{control.method} ({core})"

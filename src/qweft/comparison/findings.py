@@ -1,4 +1,4 @@
-"""What a comparison shows, in plain sentences, and what it does not show."""
+"""The findings of a comparison as sentences, and the warnings on what it did not control."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,20 +7,20 @@ from qweft.comparison.summary import Summary
 from qweft.comparison.text import Finding, distance, equal_budget, held_against, label, percent_more
 
 SAME_SIZE = 10.0
-"""Two methods whose numbers of parameters differ by at most so many percent count as equal in size."""
+"""Largest difference in number of parameters, in percent, at which two methods count as equal in size."""
 
 FEW = 5
-"""Up to so many differences the reader can weigh without a word on how many were tested."""
+"""Up to this many tested differences there is no warning on multiple comparisons."""
 
 IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairness")
-"""The order of topics, single controls of the circuit by themselves: a reader sees first what matters most."""
+"""Topics in report order, the most important first. "control" is a single control of the circuit."""
 
 
 def verdicts(summary: Mapping[str, Summary]) -> list[str]:
-    """The findings as plain sentences.
+    """Returns the findings as sentences.
 
-    They begin with yes, no or not shown, by the rule in `Pairing`; the mean difference has its interval, every seed's
-    difference and p in the sentence. docs/statistics.md has what they mean and what they cannot tell.
+    Each comparison says yes, no or not shown, by the rule of `Pairing`. The mean difference follows with its interval,
+    the difference at every seed, and p. docs/statistics.md explains what they mean and what they cannot tell.
 
     Args:
         summary: From `summarise`.
@@ -29,7 +29,7 @@ def verdicts(summary: Mapping[str, Summary]) -> list[str]:
 
 
 def findings(summary: Mapping[str, Summary]) -> list[Finding]:
-    """The answers, most important first: does the circuit help, the hybrids against LoRA, the other methods, fairness.
+    """Returns the findings, most important first: the circuit, hybrids against LoRA, other methods, fairness.
 
     Args:
         summary: From `summarise`.
@@ -53,7 +53,10 @@ def findings(summary: Mapping[str, Summary]) -> list[Finding]:
 
 
 def in_short(found: Sequence[Finding]) -> list[str]:
-    """The answers for a terminal: on the circuit as a whole, on LoRA, and what was not controlled; the rest counted."""
+    """Returns the sentences for a terminal.
+
+    Single controls of the circuit and other methods are only counted.
+    """
     shown = [f for f in found if f.topic not in ("other", "circuit") or (f.topic == "circuit" and not f.other)]
     left = len(found) - len(shown)
     rest = [f"{left} more answers, on single controls and other methods, are in the report."] if left else []
@@ -61,22 +64,22 @@ def in_short(found: Sequence[Finding]) -> list[str]:
 
 
 def _importance(finding: Finding) -> int:
-    """The place of a finding's topic; one control is a detail of what all of them say together."""
+    """Returns the rank of a finding's topic; a single control ranks below the answer over all controls."""
     return IMPORTANCE.index("control" if finding.topic == "circuit" and finding.other else finding.topic)
 
 
 def _on_reference(entry: Summary, reference: Summary | None) -> list[Finding]:
-    """A method against the reference, where both have the same budget."""
+    """Compares a method with the reference, if both have the same budget."""
     if reference is None:
         text = f"{entry.method}: nothing to compare with, as the reference {entry.reference} has no run."
         return [Finding("reference", entry.method, entry.reference, "open", text)]
     if entry.matches_time not in (reference.matches_time, reference.method):
-        return []  # given the time of a third method: its steps are not the reference's
+        return []  # matched to a third method's time: its steps differ from the reference's
     return [held_against("reference" if entry.kind == "hybrid" else "other", entry, reference)]
 
 
 def _on_time(entry: Summary, other: Summary | None) -> list[Finding]:
-    """A method that was given another one's time, against that one; the hybrid is the one in question."""
+    """Compares a method with the one whose time it was given; the hybrid of the two is the subject."""
     if other is None:
         text = f"{entry.method}: nothing to compare with, as {entry.matches_time}, whose time it was given, has no run."
         return [Finding("time", entry.method, str(entry.matches_time), "open", text)]
@@ -86,7 +89,7 @@ def _on_time(entry: Summary, other: Summary | None) -> list[Finding]:
 
 
 def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | None) -> list[Finding]:
-    """A hybrid against the LoRA whose number of parameters is nearest to its own, at the same budget."""
+    """Compares a hybrid with the LoRA nearest in number of parameters, at the same budget."""
     loras = [
         entry
         for entry in methods
@@ -100,14 +103,14 @@ def _on_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | N
         text = f"No LoRA of {hybrid.method}'s size was run: how the two compare at equal parameters is open."
         return [Finding("size", hybrid.method, "", "open", text)]
     if nearest is reference:
-        return []  # said already: the reference is of equal size
+        return []  # the comparison with the reference covers it
     name = label(nearest) if equal else f"{label(nearest)}, the LoRA nearest in size,"
     budget = equal_budget(hybrid, nearest)
     return [held_against("size", hybrid, nearest, name, f"{budget} and size" if equal else budget)]
 
 
 def _on_spoiled(methods: Sequence[Summary], base: Summary | None) -> list[Finding]:
-    """A warning for each method that training made worse than the base model: the rate may be at fault."""
+    """Warns of each method that ended above the base model's loss: its learning rate may be at fault."""
     untouched = None if base is None else base.eval_loss
     if untouched is None:
         return []
@@ -128,7 +131,7 @@ def _on_spoiled(methods: Sequence[Summary], base: Summary | None) -> list[Findin
 
 
 def _on_number(found: Sequence[Finding]) -> list[Finding]:
-    """A warning where so many differences were tested that some are shown by chance."""
+    """Warns if so many differences were tested that some look significant by chance."""
     tested = sum(finding.difference is not None for finding in found)
     if tested <= FEW:
         return []
@@ -140,7 +143,7 @@ def _on_number(found: Sequence[Finding]) -> list[Finding]:
 
 
 def _on_rows(methods: Sequence[Summary]) -> list[Finding]:
-    """A warning where the chance of the test rows is not in the intervals."""
+    """Warns if the intervals do not cover the sampling error of the test rows."""
     if all(all(entry.eval_row_losses) for entry in methods if not entry.diverged):
         return []
     text = (
@@ -151,7 +154,7 @@ def _on_rows(methods: Sequence[Summary]) -> list[Finding]:
 
 
 def _on_rates(methods: Sequence[Summary]) -> list[Finding]:
-    """A warning where one learning rate served methods that may need different ones."""
+    """Warns if all methods share one learning rate although they may need different ones."""
     rates = {entry.learning_rate for entry in methods}
     if len(methods) < 2 or len(rates) > 1 or rates == {None}:
         return []

@@ -1,4 +1,4 @@
-"""What a method is: a LoRA, a hybrid with a circuit, a control without one."""
+"""Kinds of methods: LoRA, hybrids with a circuit, controls without one."""
 
 from dataclasses import MISSING, fields
 from typing import Any, Literal
@@ -11,28 +11,29 @@ from qweft.adapter.resolved import resolve
 Kind = Literal["base", "lora", "hybrid", "no_circuit", "twin", "other"]
 
 CLASSICAL_CONTROLS = ("mlp", "fourier")
-"""Classical functions in the place of the circuit; saved and typed as "twin"."""
+"""Classical functions in place of the circuit. Their kind is "twin", also in saved results."""
 
 ALTERED_CIRCUITS = ("frozen", "product")
-"""The circuit with its random angles not trained, and without entanglement."""
+"""Circuits whose random angles stay untrained, and circuits without entanglement."""
 
 NOT_COMPARED = ("core", "preset", "peft_type", "task_type", "fourier_terms")
-"""Fields in which a control may differ: the core by intention, terms as only the Fourier control has them."""
+"""Fields in which a control may differ. `fourier_terms` exists only in the Fourier control."""
 
 OF_FUNCTIONS = ("circuit_layers", "reupload", "qubits")
-"""Fields that mean nothing where a core has no function."""
+"""Fields without effect in a core that has no function."""
 
 
 def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
-    """The kind of a method, from its adapter's specification, or from its name where there is none.
+    """Returns the kind of a method, from its adapter's specification, or from its name without one.
 
     Args:
         method: Name of the method in the comparison.
         adapter: The specification as in the configuration ({"preset": "qtha", "r": 8}); `None` for the base model.
 
     Returns:
-        "hybrid" has a circuit, "no_circuit" is such a network without it, "twin" has a control in the circuit's place.
-        A LoRA that is more than LoRA (`use_dora`) is "other", and so is another package's adapter (`rival`).
+        "hybrid" has a circuit. "no_circuit" is the same kind of network without the circuit. "twin" has a classical
+        control or an altered circuit in its place. "lora" is PEFT's LoRA, or dense maps around the identity core.
+        "other" is a LoRA with additions (`use_dora`), another PEFT method, or another package's adapter (`rival`).
     """
     if method == "base":
         return "base"
@@ -50,7 +51,7 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
 
 
 def core_of(method: str, adapter: dict[str, Any] | None) -> str | None:
-    """The name of the core between the maps ("quantum_linear"); `None` where the method is not of this family.
+    """Returns the name of the core between the maps ("quantum_linear"); `None` for adapters of other kinds.
 
     Args:
         method: Name of the method in the comparison.
@@ -61,7 +62,7 @@ def core_of(method: str, adapter: dict[str, Any] | None) -> str | None:
 
 
 def maps_of(method: str, adapter: dict[str, Any] | None) -> tuple[str, str] | None:
-    """The kinds of map around the core ("mpo" or "dense"); `None` where the method is not of this family.
+    """Returns the kinds of the maps around the core ("mpo" or "dense"); `None` for adapters of other kinds.
 
     Args:
         method: Name of the method in the comparison.
@@ -74,9 +75,9 @@ def maps_of(method: str, adapter: dict[str, Any] | None) -> tuple[str, str] | No
 
 
 def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """In what an adapter of this family differs from another one besides its core: ["r (1, not 8)"].
+    """Returns the differences between two adapters of this package besides the core: ["r (1, not 8)"].
 
-    A field that is left out has its default. The circuit's fields count where both cores have a function.
+    A missing field has its default. The circuit's fields count only if both cores have a function.
 
     Args:
         adapter: A specification.
@@ -94,7 +95,7 @@ def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def _complete(adapter: dict[str, Any]) -> dict[str, Any]:
-    """The specification with its preset's fields and the defaults of all others."""
+    """Returns the specification with its preset's fields and all defaults."""
     defaults = {
         entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()
         for entry in fields(QwthnConfig)
@@ -103,7 +104,7 @@ def _complete(adapter: dict[str, Any]) -> dict[str, Any]:
 
 
 def _meant(spec: dict[str, Any], key: str) -> Any:
-    """What a field comes to: the number that none stands for, modules in any order."""
+    """Returns a field's effective value: `None` resolved to its number, modules sorted."""
     value = spec.get(key)
     if key in ("alpha", "qubits", "circuit_layers", "basis"):
         return getattr(resolve(spec), key)
@@ -111,12 +112,12 @@ def _meant(spec: dict[str, Any], key: str) -> Any:
 
 
 def _said(value: Any) -> str:
-    """A field's value in a sentence."""
+    """Returns a field's value as text."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _resolved(method: str, adapter: dict[str, Any] | None) -> dict[str, Any]:
-    """The specification with its preset's fields; without one, those of the preset that the name begins with."""
+    """Returns the specification with its preset's fields. Without one, the preset that begins the method's name."""
     if adapter:
         named = str(adapter["preset"]) if "preset" in adapter else None
     else:
@@ -126,5 +127,5 @@ def _resolved(method: str, adapter: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _peft_type(spec: dict[str, Any]) -> str | None:
-    """The kind of adapter, in capitals as PEFT has it; `None` for another package's."""
+    """Returns the PEFT type in capitals; `None` for another package's adapter."""
     return str(spec["peft_type"]).upper() if "peft_type" in spec else None

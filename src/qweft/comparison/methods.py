@@ -1,4 +1,4 @@
-"""The methods of a comparison, resolved and checked before the first of them is trained."""
+"""`Method`: a method of a comparison, resolved and checked before any training."""
 
 import math
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ class Method:
     Args:
         name: Its name in the comparison.
         adapter: Its specification, with the rank that `match_parameters` chose.
-        learning_rate: Its own, or the training section's.
-        trainable_parameters: What it trains on this model.
-        steps: Optimizer steps that `match_time` gave it; `None` means those of the training section.
-        budget: What was matched, as `Run.budget`; `None` where nothing was.
-        rate_of: The method whose learning rate it takes over.
+        learning_rate: Its own, or that of `rate_of`, or the training section's.
+        trainable_parameters: Number of parameters that it trains on this model.
+        steps: Optimizer steps that `match_time` chose; `None` means those of the training section.
+        budget: What was matched, as `Run.budget`; `None` if nothing was.
+        rate_of: The method whose learning rate it uses.
         searched: Whether the search chooses its learning rate.
     """
 
@@ -41,15 +41,15 @@ class Method:
 
     @property
     def matches_time(self) -> str | None:
-        """The method whose time its training is to take."""
+        """The method whose training time it is given."""
         return (self.budget or {}).get("matches_time")
 
 
 def check_comparison(config: ComparisonConfig) -> None:
-    """Check the sections, the seeds and the search.
+    """Checks the sections, the seeds and the search.
 
     Raises:
-        QweftError: Naming the key, the value, and what it may be.
+        QweftError: With the key, its value, and the allowed values.
     """
     check_training(config.training)
     check_evaluation(config.evaluation, config.data)
@@ -80,7 +80,7 @@ def check_comparison(config: ComparisonConfig) -> None:
 
 
 def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
-    """Check every method on the model (on the meta device) and choose the ranks that are to match others.
+    """Checks every method on the model (on the meta device) and chooses the ranks that match other methods.
 
     Raises:
         QweftError: If there is no method, a name is reserved or refers to nothing, or an adapter is refused.
@@ -97,7 +97,7 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
     adapters: dict[str, dict[str, Any]] = {}
     counts: dict[str, int] = {}
     for name in sorted(config.methods, key=lambda name: config.methods[name].match_parameters is not None):
-        wanted = config.methods[name].match_parameters  # those that match others come after the others
+        wanted = config.methods[name].match_parameters  # methods that match another come after it
         try:
             adapter = dict(config.methods[name].adapter)
             adapters[name] = adapter if wanted is None else matched(model, adapter, counts[wanted])

@@ -1,4 +1,4 @@
-"""A comparison resolved and checked before anything is trained: `Plan`, with a part for each stage."""
+"""`Plan`: a comparison resolved and checked before any training."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,8 @@ class Grid:
     """What the search for learning rates tries.
 
     Args:
-        rates: Different learning rates, rising.
-        seeds: A rate is judged by the mean loss over these.
+        rates: Distinct learning rates, ascending.
+        seeds: A rate is scored by the mean loss over these.
         steps: Steps of each training; `None` means those of the whole training, known once the data are read.
     """
 
@@ -29,17 +29,17 @@ class Grid:
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison as it is made: what each `None` of its config became.
+    """A comparison with every `None` of its config resolved.
 
     Args:
         settings: What the runs share.
-        methods: With the ranks and learning rates that they are to have, as far as no search or timing chooses them.
-        seeds: One run a method and seed.
-        reference: The method that the others are measured against.
-        search: Whether the runs begin with a search for learning rates.
-        grid: What such a search tries.
+        methods: The methods with their ranks and learning rates, except those that the search or the timing chooses.
+        seeds: Each method runs once per seed.
+        reference: The method that the others are compared with.
+        search: Whether a search for learning rates precedes the runs.
+        grid: What the search tries.
         executor: "local" or "ray".
-        workers: Processes or actors; `None` only on a cluster, which tells how many it has.
+        workers: Processes or actors; `None` only on a cluster, which determines the number.
         shapes: The base model without its weights.
     """
 
@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The model and the data in words: where they were learned, and where judged if elsewhere."""
+        """The model and the data in words, with the evaluation data if they differ."""
         data = self.settings.data
         judged = data.source_of(self.settings.evaluation.split)
         there = f", judged on {judged}" if judged != data.source else ""
@@ -63,11 +63,11 @@ class Plan:
 
 
 def resolve(config: ComparisonConfig, dry: bool = False) -> Plan:
-    """Check a comparison and say what it comes to; of the model only shapes are loaded.
+    """Checks a comparison and returns its plan; only the shapes of the model are loaded.
 
     Args:
-        config: As it was given.
-        dry: Whether nothing may be written, the output folder included.
+        config: The config as given.
+        dry: Whether to write nothing, not even the output folder.
 
     Raises:
         QweftError: If anything in the config is wrong.
@@ -94,13 +94,12 @@ def resolve(config: ComparisonConfig, dry: bool = False) -> Plan:
 
 
 def resolve_search(config: ComparisonConfig, dry: bool = False) -> Plan:
-    """The same of a search alone: judged on the validation rows, without the runs of a comparison.
+    """Returns the plan of a search alone: evaluated on the validation rows, without the runs of a comparison.
 
-    Methods that take over another's learning rate have no part in it.
+    Forgetting and inspection belong to those runs and are turned off.
 
     Raises:
         QweftError: If anything in the config is wrong.
     """
     judging: EvaluationConfig = replace(config.evaluation, split="validation", forgetting=None)
-    # `search` and `inspect` belong to those runs
     return resolve(replace(config, evaluation=judging, search=False, inspect=False), dry)

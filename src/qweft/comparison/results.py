@@ -1,4 +1,4 @@
-"""One run of a comparison as a record, and its JSON form."""
+"""`Run`: the record of one run of a comparison, and its JSON form."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ BASE = "base"
 """Name of the untouched base model among the methods."""
 
 RowLosses = tuple[tuple[float, int], ...]
-"""(sum of -log p in nats, target tokens) of each test row, in the order of the test rows."""
+"""(sum of -log p in nats, number of target tokens) of each test row, in row order."""
 
 FIELD_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("model", "data", "method"), (str,)),
@@ -24,7 +24,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("adapter", "budget", "inspection", "forgetting"), (dict, type(None))),
     "adapter_bytes": (int, type(None)),
 }
-"""What a record may hold in the fields that are read as they stand."""
+"""Allowed types of the record fields that are read without conversion."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +36,29 @@ class Run:
         data: The data's source.
         method: Name of the method in the comparison; "base" is the untouched model.
         seed: Seed of the run.
-        trainable_parameters: Numbers that the method trains.
+        trainable_parameters: Number of trainable parameters.
         steps: Optimizer steps.
-        train_loss: Training loss in nats a token; `None` for the base model, or where it is not a finite number.
+        train_loss: Training loss in nats per token; `None` for the base model, or if it is NaN or infinity.
         train_loss_curve: (step, loss) in the order of the steps.
-        eval_loss: Held-out loss in nats a token; `None` where it is not a finite number (the run diverged).
+        eval_loss: Held-out loss in nats per token; `None` if it is NaN or infinity (the run diverged).
         eval_perplexity: exp(eval_loss).
-        step_seconds_median: Median wall time of a step; `None` for the base model.
-        peak_memory_bytes: Largest memory of the run; `None` where it was not measured.
+        step_seconds_median: Median wall time of a step in seconds; `None` for the base model.
+        peak_memory_bytes: Peak memory of the run; `None` if it was not measured.
         learning_rate: Peak learning rate; `None` for the base model.
-        eval_standard_error: Of eval_loss over the held-out rows, in nats.
+        eval_standard_error: Standard error of eval_loss over the held-out rows, in nats.
         adapter: The adapter's specification, as in the configuration.
         answers: Each {"prompt", "reference", "generated"}.
-        started: When the run began, ISO 8601 with time zone.
+        started: Start time, ISO 8601 with time zone.
         seconds: Wall time of the whole run.
-        eval_row_losses: What eval_loss is made of, test row by test row; empty where it was not recorded.
-        eval_row_groups: Which of the rows belong together (the windows of one conversation, the problems of one
-            template), as numbers; empty where each stands for itself.
-        budget: What the run was made equal to: {"matches_time", "matches_parameters"}, each a method or `None`, and
-            {"step_seconds", "basis_seconds"}, each [own, other] or `None`; `None` where nothing was matched.
-        inspection: What was measured on the trained adapter; `None` where it was not.
-        adapter_bytes: Size of the adapter's file of weights; `None` for the base model, or where none was kept.
-        forgetting: The loss on other data, that it did not learn from: {"source", "loss", "row_losses" as
-            eval_row_losses}; `None` where it was not measured. Its rise over the base model's is what was forgotten.
+        eval_row_losses: Held-out loss of each test row; empty if not recorded.
+        eval_row_groups: Group number of each row. Rows of a group are dependent: the windows of one conversation, the
+            problems of one template. Empty if all rows are independent.
+        budget: What the run was matched to: {"matches_time", "matches_parameters"}, each a method or `None`, and
+            {"step_seconds", "basis_seconds"}, each [own, other] or `None`. `None` if nothing was matched.
+        inspection: Measurements of the trained adapter; `None` without an inspection.
+        adapter_bytes: Size of the adapter's weights file; `None` for the base model, or if no file was saved.
+        forgetting: Loss on other data, which the run did not train on: {"source", "loss", "row_losses" as
+            eval_row_losses}. `None` if it was not measured. Forgetting is its rise over the base model's loss.
     """
 
     model: str
@@ -94,7 +94,7 @@ class Run:
 
     @property
     def independent_losses(self) -> RowLosses:
-        """`eval_row_losses` added up over the rows that belong together: what may be drawn anew one by one."""
+        """`eval_row_losses` summed over each group of dependent rows; a bootstrap may resample them one by one."""
         if not self.eval_row_groups or not self.eval_row_losses:
             return self.eval_row_losses
         sums: dict[int, tuple[float, int]] = {}
@@ -104,13 +104,13 @@ class Run:
         return tuple(sums.values())
 
     def to_json(self) -> dict[str, Any]:
-        """The run as a dict that JSON can hold; numbers that are not finite become null."""
+        """Returns the run as a JSON-compatible dict; NaN and infinity become null."""
         plain: dict[str, Any] = finite(asdict(self))
         return plain
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Run":
-        """The run that a dict from `to_json` holds; keys that this version does not know are left out.
+        """Returns the run that a dict from `to_json` holds. Unknown keys are ignored.
 
         Args:
             record: One entry of "runs" in results.json.
@@ -124,7 +124,7 @@ class Run:
         values = {key: value for key, value in record.items() if key in known}
         try:
             _check_types(values)
-            # The curve keeps the step of a loss that was not finite and shows a gap there.
+            # NaN keeps the step of a non-finite loss, so that the curve shows a gap there.
             values["train_loss_curve"] = tuple((int(step), _number(loss)) for step, loss in values["train_loss_curve"])
             rows = values.get("eval_row_losses") or ()
             values["eval_row_losses"] = tuple((_number(total), int(tokens)) for total, tokens in rows)
@@ -143,12 +143,12 @@ def _check_types(values: dict[str, Any]) -> None:
 
 
 def one_at_a_time(runs: Sequence[Run]) -> bool:
-    """Whether no two of the runs were made at once: only then are their times of a step those of a machine for itself.
+    """Whether no two runs overlapped in time. Only then are their step times those of an otherwise idle machine.
 
-    Their beginnings are known to the second, so less than a second in common does not count.
+    Start times are known to the second, so an overlap of less than a second does not count.
 
     Args:
-        runs: Those of a comparison; what is not known to have taken time is left out.
+        runs: Runs of one comparison. Runs without a recorded start or duration are ignored.
     """
     spans = sorted((datetime.fromisoformat(run.started), run.seconds) for run in runs if run.started and run.seconds)
     ends = [begun + timedelta(seconds=taken - 1) for begun, taken in spans]
@@ -156,5 +156,5 @@ def one_at_a_time(runs: Sequence[Run]) -> bool:
 
 
 def _number(value: float | None) -> float:
-    """A number as it was before it was written: one that was not finite was written as null."""
+    """Returns a number from JSON, where null stands for NaN or infinity."""
     return math.nan if value is None else float(value)

@@ -1,4 +1,4 @@
-"""A whole comparison: every method at every seed, then the table, the plot and the page."""
+"""`compare`: runs every method at every seed and writes the report."""
 
 import time
 from collections.abc import Sequence
@@ -27,7 +27,9 @@ from qweft.training.loop import steps_of, units
 
 
 def describe(config: ComparisonConfig) -> Table:
-    """The runs that `compare` would make, for the terminal; of the model only shapes are loaded, the data are read.
+    """Returns the runs that `compare` would make, for the terminal.
+
+    It loads only the shapes of the model, and reads the data.
 
     Raises:
         QweftError: If anything in the config is wrong.
@@ -41,12 +43,17 @@ def describe(config: ComparisonConfig) -> Table:
 
 
 def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
-    """Run what is not finished yet and write the results.
+    """Makes the missing runs and writes the results.
 
-    In `config.output`: a folder `<method>-<seed>` for each run with its adapter and record, results.json, report.html,
-    report.md and its pictures; of `search`, a folder of that name with its runs; of `match_time`, step_times.json.
-    All methods have the same rows in the same order at each seed, and the same steps unless `match_time` gives
-    others. Several processes with one output share the runs; each writes the same results when the last one is there.
+    `config.output` gets:
+
+    - a folder `<method>-<seed>` per run with its adapter and record, and `base` for the untouched model,
+    - results.json, report.html, report.md and its pictures,
+    - with `search`, a folder of that name with its runs,
+    - with `match_time`, step_times.json.
+
+    At each seed all methods get the same rows in the same order, and the same number of steps unless `match_time`
+    changes it. Several processes with one output folder share the runs; each writes the same results after the last run.
 
     Returns:
         The path of report.html.
@@ -77,7 +84,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
 
 
 def _make_runs(context: Context, methods: Sequence[Method], seeds: Sequence[int]) -> list[Run]:
-    """The untouched model's run, then every method's at every seed, in this order whoever is done first."""
+    """Returns the untouched model's run, then every method's at every seed, in this order whichever finishes first."""
     plan = [(None, min(seeds)), *((method, seed) for seed in seeds for method in methods)]
     tasks = [partial(_make_run, context, method, seed) for method, seed in plan]
     runs: dict[int, Run] = {}

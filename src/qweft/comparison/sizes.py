@@ -1,4 +1,4 @@
-"""How many parameters a method trains, and the rank at which it trains as many as another."""
+"""Parameter counts of adapters, and the rank that matches a given count."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -17,17 +17,19 @@ SIZES = {
     "UNILORA": "theta_d_length",
     "WAVEFT": "n_frequency",
 }
-"""The field that sets the number of parameters, where it is not r."""
+"""The field that sets the number of parameters, for PEFT methods where it is not r."""
 
 NONE = ("OFT", "RANDLORA", "SUPERTUNING")
-"""They have an r, but their number of parameters does not grow with it."""
+"""Methods with an r that does not increase their number of parameters."""
 
 
 def count(model: nn.Module, specification: Mapping[str, Any]) -> int:
-    """Trainable parameters of an adapter on a model; the model (best on the meta device) is left as it was.
+    """Returns the number of trainable parameters of an adapter on a model.
+
+    The model, best on the meta device, is left unchanged.
 
     Raises:
-        QweftError: If the adapter is refused, trains the base model's own parameters, or does not come off it.
+        QweftError: If the adapter is refused, trains the base model's own parameters, or cannot be detached.
     """
     own = dict(model.named_parameters(remove_duplicate=False))
     of_base = {id(parameter) for parameter in own.values()}
@@ -47,10 +49,10 @@ def count(model: nn.Module, specification: Mapping[str, Any]) -> int:
 
 
 def size_field(specification: Mapping[str, Any]) -> str:
-    """The field of an adapter that its number of parameters grows with.
+    """Returns the field of an adapter that increases its number of parameters.
 
     Raises:
-        QweftError: If there is none.
+        QweftError: If it has no such field.
     """
     if "rival" in specification:
         return rival_of(specification).size
@@ -64,12 +66,12 @@ def size_field(specification: Mapping[str, Any]) -> str:
 
 
 def matched(model: nn.Module, specification: Mapping[str, Any], wanted: int) -> dict[str, Any]:
-    """The specification with that rank (or other field) whose number of trainable parameters is nearest to the wanted.
+    """Returns the specification with the rank (or other field) whose parameter count is nearest to the wanted one.
 
-    The smaller of two equally near. The search doubles until the number is above and then halves the interval.
+    Of two equally near ranks, it chooses the smaller. The search doubles until the count is reached and then bisects.
 
     Raises:
-        QweftError: If the number does not grow so far, or a rank on the way is refused.
+        QweftError: If the count does not grow that far, or a rank on the way is refused.
     """
     field = size_field(specification)
     found: dict[int, int] = {}

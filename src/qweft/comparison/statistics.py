@@ -1,7 +1,4 @@
-"""When a difference between two methods is shown: paired intervals, Student's t, the sign-flip test.
-
-How well the intervals cover, and what else was tried: docs/statistics.md; `python -m benchmarks.coverage` measures it.
-"""
+"""Paired comparison of two methods: bootstrap intervals, Student's t and the sign-flip test."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,10 +13,10 @@ from numpy.typing import NDArray
 from qweft.comparison.results import RowLosses
 
 SEEDS_NEEDED = 3
-"""Fewer seeds than this show nothing, whatever their differences are."""
+"""With fewer paired seeds than this, no difference is shown."""
 
 LARGEST_P = 0.05
-"""Where the sign-flip test can give this p or a smaller one (six seeds or more), it must."""
+"""Largest sign-flip p of a difference that is shown, enforced from six seeds on, where the test can reach it."""
 
 LEVEL = 0.95
 DRAWS = 10_000
@@ -28,33 +25,40 @@ BLOCKS = 10
 Array = NDArray[np.float64]
 
 MOST_EXACT = 20
-"""Differences up to which all sign patterns are counted: 2^20 sums."""
+"""Largest number of differences for which all sign patterns are counted: 2^20 sums."""
 
 
 @dataclass(frozen=True)
 class Pairing:
     """The paired differences of two methods' held-out losses.
 
-    With loss a_k of the method and b_k of the other one at seed k, the same data order for both:
+    With loss a_k of the method and b_k of the other one at seed k, both on the same data order:
 
-        difference_k = 100 * (a_k - b_k) / mean(b),   mean over the seeds that both have
+        difference_k = 100 * (a_k - b_k) / mean(b),   mean over the paired seeds
 
-    The rule, in docs/statistics.md with its reasons: a difference is shown where at least three seeds are paired, no
-    run of them diverged, the interval excludes zero, and, from six seeds on, the sign-flip p is at most 0.05.
+    A difference is shown if all of these hold:
+
+    - at least three seeds are paired,
+    - no run at these seeds diverged,
+    - the interval excludes zero,
+    - from six seeds on, the sign-flip p is at most 0.05.
+
+    docs/statistics.md has the reasons, the coverage of the intervals and the alternatives that were tried.
+    `python -m benchmarks.coverage` measures the coverage.
 
     Args:
-        seeds: The seeds that both have.
-        differences: In percent, one a seed; below zero where the method's loss is lower.
-        mean: Their mean, in percent; `None` without a pair.
-        spread: Their sample standard deviation, in percentage points; `None` with fewer than two.
-        interval: Both ends of the 95% interval of the mean, in percent; `None` with fewer than three seeds, where a run
-            diverged, or where the loss of a test row is not a number.
-        rows: Test rows whose chance the interval holds; 0 where their losses were not recorded: then it holds the
-            chance of the seeds alone.
-        p_value: Of the two-sided sign-flip test over seeds; `None` without a pair, or with more than 20 seeds.
-        smallest_p: The smallest p that so many seeds can give; `None` without a pair.
-        direction: "lower" or "higher" where a difference is shown, otherwise "not shown".
-        reason: Why a difference is not shown; empty where it is.
+        seeds: Seeds at which both methods have a finite loss.
+        differences: In percent, one per seed; below zero where the method's loss is lower.
+        mean: Mean of the differences in percent; `None` without a pair.
+        spread: Sample standard deviation in percentage points; `None` with fewer than two differences.
+        interval: Both ends of the 95% interval of the mean, in percent. `None` with fewer than three seeds, if a run
+            diverged, or if the loss of a test row is NaN or infinity.
+        rows: Number of test rows whose sampling error the interval covers. 0 if their losses were not recorded; the
+            interval then covers the seeds alone.
+        p_value: p of the two-sided sign-flip test over seeds; `None` without a pair, or with more than 20.
+        smallest_p: Smallest p possible with this number of seeds; `None` without a pair.
+        direction: "lower" or "higher" if a difference is shown, otherwise "not shown".
+        reason: Why a difference is not shown; empty if it is.
     """
 
     seeds: tuple[int, ...]
@@ -75,17 +79,17 @@ def pair(
     rows: Mapping[int, RowLosses] | None = None,
     other_rows: Mapping[int, RowLosses] | None = None,
 ) -> Pairing:
-    """Holds one method against another at the seeds that both have.
+    """Compares two methods at the seeds that both have.
 
     Args:
-        losses: Held-out loss of the method by seed; `None` where the run diverged.
-        others: The same of the other method.
-        rows: The method's losses on each test row by seed; a seed may be missing, or its losses empty.
-        other_rows: The same of the other method, on the same rows.
+        losses: Held-out loss of the method by seed; `None` if the run diverged.
+        others: The same for the other method.
+        rows: The method's losses on each test row by seed. A seed may be missing, or its losses empty.
+        other_rows: The same for the other method, on the same rows.
 
     Returns:
-        The differences, their interval and p, and their direction. A diverged run on either side leaves the direction
-        "not shown": leaving it out would flatter the method that diverges.
+        The differences, their interval and p, and their direction. If a run of either method diverged, the direction is
+        "not shown": omitting that seed would favour the method that diverges.
     """
     shared = sorted(set(losses) & set(others))
     values = [(seed, losses[seed], others[seed]) for seed in shared]
@@ -114,23 +118,23 @@ def pair(
 
 
 class Judged(Protocol):
-    """A method's held-out losses at its seeds, and what they are made of."""
+    """A method's held-out losses at its seeds, in total and by test row."""
 
     @property
     def seeds(self) -> Sequence[int]:
-        """Its seeds."""
+        """The method's seeds."""
 
     @property
     def eval_losses(self) -> Sequence[float | None]:
-        """Held-out loss at each of them; `None` where the run diverged."""
+        """Held-out loss at each seed; `None` if the run diverged."""
 
     @property
     def eval_row_losses(self) -> Sequence[RowLosses]:
-        """The losses on each test row at each of them; empty where they were not recorded."""
+        """Losses on each test row at each seed; empty if not recorded."""
 
 
 def paired(method: Judged, other: Judged) -> Pairing:
-    """Two methods held against each other, as `pair` has it."""
+    """Compares two methods with `pair`."""
     return pair(
         dict(zip(method.seeds, method.eval_losses, strict=True)),
         dict(zip(other.seeds, other.eval_losses, strict=True)),
@@ -140,12 +144,12 @@ def paired(method: Judged, other: Judged) -> Pairing:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """Arithmetic mean; `None` of nothing."""
+    """Returns the arithmetic mean, or `None` without values."""
     return math.fsum(values) / len(values) if values else None
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """Sample standard deviation (denominator one less than the number); `None` of fewer than two values."""
+    """Returns the sample standard deviation (denominator n - 1), or `None` with fewer than two values."""
     if len(values) < 2:
         return None
     middle = math.fsum(values) / len(values)
@@ -155,7 +159,7 @@ def deviation(values: Sequence[float]) -> float | None:
 def _reason(
     differences: tuple[float, ...], diverged: int, pairs: int, interval: tuple[float, float] | None, p: float | None
 ) -> str:
-    """Why a difference is not shown: the rule; empty where it is shown."""
+    """Returns why a difference is not shown under the rule of `Pairing`; empty if it is shown."""
     if diverged:
         return f"{diverged} of {pairs} pairs diverged"
     if not differences:
@@ -175,7 +179,7 @@ def _reason(
 
 
 def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None:
-    """Summed losses, (seeds, rows that hold targets); `None` where a seed's are missing or there is but one row."""
+    """Returns summed losses, (seeds, rows with targets); `None` if a seed has fewer than two such rows."""
     found = [[total for total, tokens in rows.get(seed, ()) if tokens] for seed in seeds]
     return np.array(found) if min(map(len, found)) > 1 else None
 
@@ -183,18 +187,18 @@ def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None
 def paired_interval(
     differences: Sequence[float], losses: Array | None = None, others: Array | None = None
 ) -> tuple[float, float]:
-    """The bootstrap interval of the mean of paired differences.
+    """Returns the bootstrap interval of the mean of paired differences.
 
         low, high = d + the 2.5% and 97.5% quantiles of (seed deviation + row deviation),   d = mean of differences
 
     Args:
-        differences: 100 * (a_k - b_k) / mean(b), one a seed, at least two.
-        losses: The method's summed losses, (seeds, rows), at least two rows; `None` where they were not recorded: then
-            the interval holds the chance of the seeds alone.
-        others: The same of the other method.
+        differences: 100 * (a_k - b_k) / mean(b), one per seed, at least two.
+        losses: The method's summed losses, (seeds, rows), at least two rows. `None` if they were not recorded; the
+            interval then covers the seeds alone.
+        others: The same for the other method.
 
     Returns:
-        Both ends, in percent; the same at every call.
+        Both ends, in percent. Draws are seeded, so every call gives the same interval.
     """
     d = np.asarray(differences, dtype=np.float64)
     deviations = seed_deviations(d)
@@ -205,13 +209,14 @@ def paired_interval(
 
 
 def seed_deviations(differences: Array) -> Array:
-    """How far other seeds would have moved the mean.
+    """Returns bootstrap deviations of the mean over seeds, one per draw.
 
         t / z * sqrt(n / (n - 1)) * 1/n sum_k g_k (d_k - d),   g_k standard normal
 
-    This is the bootstrap with random multipliers (Wu 1986). Resampling three seeds has ten outcomes, the multipliers
-    have no such lumps; the variance is the same. sqrt(n / (n - 1)) and Student's t with n - 1 degrees of freedom
-    widen it as few values need (Hesterberg, arXiv:1411.5279, expands the percentile interval likewise).
+    This is the bootstrap with random multipliers (Wu 1986). Resampling three seeds has only ten outcomes; the
+    multipliers give a continuous distribution with the same variance. sqrt(n / (n - 1)) and Student's t with n - 1
+    degrees of freedom widen it to suit few values. Hesterberg (arXiv:1411.5279) expands the percentile interval
+    likewise.
     """
     n = len(differences)
     factor = widening(LEVEL, n - 1) * math.sqrt(n / (n - 1)) / n
@@ -220,21 +225,21 @@ def seed_deviations(differences: Array) -> Array:
 
 
 def row_deviations(losses: Array, others: Array) -> Array:
-    """How far other test rows would have moved the mean.
+    """Returns bootstrap deviations of the mean over test rows, one per draw.
 
         100 * (sum_i w_i D_i / sum_i w_i B_i - sum_i D_i / sum_i B_i),   w_i: how often row i was drawn
 
-    with D_i the difference and B_i the other method's loss, summed over the tokens of row i and averaged over seeds;
-    so a row weighs as its tokens do. Widened as the seeds' part is, with m - 1 degrees of freedom.
+    D_i is the difference and B_i the other method's loss, summed over the tokens of row i and averaged over seeds. So a
+    row weighs as much as its tokens. The deviations are widened as in `seed_deviations`, with m - 1 degrees of freedom.
 
-    What a row does at one seed alone is in the spread of the seeds already and would count twice. So the deviations
-    are scaled by sqrt(1 - I / T), with T the variance over rows of what is averaged and I the part of it that such
-    row-by-seed chance makes: the residuals' variance over seeds, divided by their number.
+    The spread over seeds already contains the row-by-seed interaction, which would count twice. So the deviations are
+    scaled by sqrt(1 - I / T). T is the variance over rows of the seed average. I is the part of T that comes from the
+    interaction: the residuals' variance over seeds, divided by the number of seeds.
     """
     n, m = losses.shape
     difference, scale = (losses - others).mean(0), others.mean(0)
     total = scale.sum()
-    residuals = (losses - others) - (losses - others).sum(1, keepdims=True) / total * scale  # each seed's sum to zero
+    residuals = (losses - others) - (losses - others).sum(1, keepdims=True) / total * scale  # sum to zero for each seed
     both = np.square(residuals.mean(0)).sum()
     interaction = residuals.var(0, ddof=1).sum() / n
     own = math.sqrt(max(0.0, 1 - interaction / both)) if both > 0 else 0.0
@@ -247,21 +252,21 @@ def row_deviations(losses: Array, others: Array) -> Array:
 
 @lru_cache(maxsize=4)
 def _normals(seeds: int) -> Array:
-    """The multipliers, (draws, seeds)."""
+    """Returns standard normal multipliers, (draws, seeds)."""
     return np.random.default_rng(0).standard_normal((DRAWS, seeds))
 
 
 @lru_cache(maxsize=1)
 def _resamples(rows: int) -> NDArray[np.uint8]:
-    """How often each row was drawn, (draws, rows)."""
-    # In bytes and by blocks for the memory's sake: a row is drawn once on average, and never 256 times.
+    """Returns how often each row was drawn, (draws, rows)."""
+    # Bytes and blocks save memory. A row is drawn once on average, so its count never reaches 256.
     draw, chances = np.random.default_rng(1), np.full(rows, 1 / rows)
     blocks = [draw.multinomial(rows, chances, size=DRAWS // BLOCKS).astype(np.uint8) for _ in range(BLOCKS)]
     return np.concatenate(blocks)
 
 
 def within(t: float, freedom: int) -> float:
-    """P(|T| <= t) for Student's t with a whole number of degrees of freedom.
+    """Returns P(|T| <= t) for Student's t with a whole number of degrees of freedom.
 
     The finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4, with a = atan(t / sqrt(freedom)):
 
@@ -281,10 +286,10 @@ def within(t: float, freedom: int) -> float:
 
 @lru_cache(maxsize=64)
 def widening(level: float, freedom: int) -> float:
-    """The ratio t / z of the quantiles of Student's t and of the normal that hold a share `level` between -+.
+    """Returns the ratio t / z of the central quantiles of Student's t and of the normal distribution.
 
     Args:
-        level: Between 0 and 1.
+        level: Probability between the quantiles -q and +q, from 0 to 1.
         freedom: Degrees of freedom, at least 1.
     """
     low, high = 0.0, 1e6
@@ -295,30 +300,30 @@ def widening(level: float, freedom: int) -> float:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float | None:
-    """The two-sided p of the paired permutation (sign-flip) test.
+    """Returns the two-sided p of the paired permutation (sign-flip) test.
 
-    If the two methods are alike, a seed's difference is as likely as its negative. Of the 2^n sign patterns
+    If the two methods are alike, a seed's difference is as likely as its negative. Over the 2^n sign patterns
 
         p = the share with |sum_k (+-)_k d_k| >= |sum_k d_k|
 
-    counted one by one, so that nothing is assumed of the distribution but that symmetry.
+    All patterns are counted, so this symmetry is the only assumption on the distribution.
 
     Args:
-        differences: One a seed.
+        differences: One per seed.
 
     Returns:
-        p; `None` without a difference, or with more than 20.
+        p; `None` without differences, or with more than 20.
     """
     if not 0 < len(differences) <= MOST_EXACT:
         return None
-    sums = np.array(differences[:1])  # the first sign may stay: |.| is the same with all signs turned
+    sums = np.array(differences[:1])  # the first sign can stay fixed: flipping all signs leaves |.| unchanged
     for difference in differences[1:]:
         sums = np.concatenate([sums + difference, sums - difference])
-    # Sums that are equal on paper differ in the last digits by the order of their terms.
+    # Sums that are equal in exact arithmetic differ by rounding.
     rounding = 1e-9 * float(np.abs(differences).sum())
     return float(np.mean(np.abs(sums) >= abs(sum(differences)) - rounding))
 
 
 def smallest_p(seeds: int) -> float:
-    """The smallest p that the test can give: 2 / 2^n, where all n signs are alike."""
+    """Returns the smallest p that the sign-flip test can give: 2 / 2^n, if all n signs agree."""
     return float(2.0 ** (1 - seeds))

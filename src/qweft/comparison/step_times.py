@@ -1,4 +1,4 @@
-"""Equal wall-clock: how many steps of one method take the time of another's training, its bases among it."""
+"""Step times of methods, and the number of steps that matches another method's training time."""
 
 import json
 import statistics
@@ -20,29 +20,29 @@ from qweft.training.config import FIRST_BASIS_ROWS
 from qweft.training.loop import Fit, fit, steps_of
 
 Pair = tuple[float, float]
-"""Seconds, own and the other's."""
+"""Seconds of the method and of the one that it matches."""
 FILE = "step_times.json"
 ROUNDS = 3
-"""Each method is measured once a round, in turn, so that what slows the machine for a while slows all of them."""
+"""Rounds of measurement. Each round measures every method once, so that a slow phase of the machine slows all alike."""
 STEPS = 4
-"""Steps a round, on the same rows for all; the median of them counts."""
+"""Steps per round, on the same rows for all methods; their median counts."""
 HARMLESS = 1e-6
-"""A learning rate at which no method diverges; the time of a step does not depend on it."""
+"""A learning rate at which no method diverges. Step time does not depend on it."""
 
 
 def with_matched_time(context: Context, methods: Sequence[Method], seed: int) -> list[Method]:
-    """The methods, those with `match_time` with their number of steps.
+    """Returns the methods, with the number of steps filled in for those with `match_time`.
 
-        steps = max(1, round((steps of the other * its seconds a step + those of its bases - those of own bases)
-                             / own seconds a step))
+        steps = max(1, round((steps of the other * its seconds per step + seconds of its bases - seconds of own bases)
+                             / own seconds per step))
 
-    Measured once and kept in the output folder, so that a comparison that goes on later has the same steps, and a
-    method that is added to it leaves those of the others as they are.
+    Times are measured once and saved in the output folder. So a resumed comparison uses the same steps, and a method
+    that is added later leaves the steps of the others unchanged.
 
     Args:
         context: What the runs share.
         methods: All methods of the comparison.
-        seed: Of the trainings that are measured.
+        seed: Seed of the measured trainings.
 
     Raises:
         QweftError: If the folder's file of times cannot be read.
@@ -65,15 +65,15 @@ def _matched(method: Method, steps: int, step: Pair, bases: Pair) -> Method:
 def _seconds(
     context: Context, methods: Sequence[Method], pairs: Mapping[str, str], seed: int
 ) -> dict[str, tuple[Pair, Pair]] | None:
-    """Seconds of a step and of the bases, own and the other's, of each method with `match_time`.
+    """Returns the seconds of a step and of the bases, own and the other's, of each method with `match_time`.
 
-    None while another process measures.
+    `None` while another process measures.
 
     Args:
         context: What the runs share.
         methods: All methods of the comparison.
         pairs: The method whose time is matched, by the method that matches it.
-        seed: Of the trainings that are measured.
+        seed: Seed of the measured trainings.
     """
     by_name = {method.name: method for method in methods}
     keys = {name: _key(context, by_name[name], by_name[other]) for name, other in pairs.items()}
@@ -96,25 +96,25 @@ def _seconds(
 
 
 def _pairs(entry: Mapping[str, Any]) -> tuple[Pair, Pair]:
-    """Of a step and of the bases, which times from before there were any do not have."""
+    """Returns the times of a step and of the bases; files of earlier versions lack the latter."""
     (step, its_step), (bases, its_bases) = entry["seconds"], entry.get("basis_seconds", (0.0, 0.0))
     return (float(step), float(its_step)), (float(bases), float(its_bases))
 
 
 def _key(context: Context, own: Method, other: Method) -> str:
-    """A hash of what the time of a step depends on: not of rates, seeds, numbers of steps or other methods."""
+    """Returns a hash of what a step time depends on: not rates, seeds, numbers of steps or other methods."""
     training = context.settings.training
     work: list[Any] = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
     if training.basis_rows != FIRST_BASIS_ROWS:
         work.append(training.basis_rows)
-    # entries that are newer than some files of times, and left out where they are not used
+    # newer entries are omitted at their defaults, so that older files of times stay valid
     what_more = ("packing", "device", "noise", "noise_scale", "shots", "gradient")
     work += [{name: value} for name, value in training.decides().items() if name in what_more]
     return fingerprint(context, {"work": work, "adapters": [own.adapter, other.adapter]})
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """The times that were measured before, by their keys: those of `_pairs`, and whose they are."""
+    """Returns the saved times by key: the entries that `_pairs` reads, with the names of both methods."""
     if not path.is_file():
         return {}
     try:

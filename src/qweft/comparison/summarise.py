@@ -1,4 +1,4 @@
-"""The runs of a comparison summed up, method by method."""
+"""Summaries of the runs of a comparison, method by method."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from qweft.evaluation.loss import ratio
 
 
 def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary]:
-    """Sums the runs up by method, in the order in which the methods first appear, the base model first.
+    """Returns a summary of each method, in the order in which the methods first appear, the base model first.
 
-    The base model's loss has no seed: it is held against the reference at each of the reference's seeds.
+    The base model's loss has no seed, so it is compared with the reference at each of the reference's seeds.
 
     Args:
         runs: All runs of one comparison: one base model, one data set.
-        reference: The method that the others are held against. Where it has no run (yet), what is relative is none.
+        reference: The method that the others are compared with. If it has no run (yet), relative values are `None`.
 
     Raises:
         QweftError: There are no runs, they mix base models, data sets or test rows, a method and seed occurs twice,
@@ -35,7 +35,7 @@ def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary
 
 
 def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by method, seeds ascending; raises where they do not belong together."""
+    """Returns runs by method, seeds ascending; raises if they do not belong together."""
     if not runs:
         raise QweftError("there is no run to sum up")
     for what in ("model", "data"):
@@ -61,7 +61,7 @@ def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _with_groups(runs: Sequence[Run]) -> Sequence[Run]:
-    """The runs, each with the groups of rows that some of them name: an earlier version wrote none."""
+    """Returns the runs, all with the row groups that some of them record: earlier versions recorded none."""
     found = {run.eval_row_groups for run in runs if run.eval_row_groups}
     if not found:
         return runs
@@ -74,7 +74,7 @@ def _with_groups(runs: Sequence[Run]) -> Sequence[Run]:
 
 
 def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | None, untouched: Run | None) -> Summary:
-    """One method's runs held against the reference's, and what it forgot against the untouched model."""
+    """Returns one method's summary, with differences from the reference and forgetting against the base model."""
     first, against = runs[0], others[0] if others else None
     losses = _losses(runs)
     finite = [loss for loss in losses.eval_losses if loss is not None]
@@ -125,7 +125,7 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
 
 @dataclass(frozen=True)
 class _Losses:
-    """What `paired` reads of a method's runs."""
+    """The fields of a method's runs that `paired` reads."""
 
     seeds: tuple[int, ...]
     eval_losses: tuple[float | None, ...]
@@ -141,25 +141,25 @@ def _losses(runs: Sequence[Run]) -> _Losses:
 
 
 def _middle(runs: list[Run] | None, name: str) -> float | None:
-    """Median over the runs of what was measured in each."""
+    """Returns the median of a field over the runs that measured it."""
     values = [value for value in (getattr(run, name) for run in runs or []) if value is not None]
     return float(median(values)) if values else None
 
 
 def _ratio(value: float | None, other: float | None) -> float | None:
-    """Their quotient, where both were measured."""
+    """Returns the quotient, or `None` if either value is missing or the divisor is zero."""
     return value / other if value is not None and other else None
 
 
 def forgotten(runs: Sequence[Run], base: Run | None) -> Forgotten | None:
-    """What a method has forgotten; `None` where it was not measured in all of its runs.
+    """Returns a method's forgetting; `None` if it was not measured in all of its runs.
 
     Args:
-        runs: Those of one method.
-        base: The untouched model's; `None` where there is none, or where the runs are it.
+        runs: The runs of one method.
+        base: The base model's run; `None` if it is missing, or if `runs` are the base model's.
 
     Raises:
-        QweftError: The runs were judged on different other data.
+        QweftError: The runs measured forgetting on different rows.
     """
     found = [run.forgetting for run in runs if run.forgetting is not None]
     losses = [entry["loss"] for entry in found if entry["loss"] is not None]

@@ -1,4 +1,4 @@
-"""What a comparison says of one method, over its seeds."""
+"""`Summary`: the results of one method over its seeds."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,14 +9,14 @@ from qweft.comparison.results import RowLosses
 
 @dataclass(frozen=True)
 class Forgotten:
-    """One method on the other data.
+    """One method's forgetting, measured on other data.
 
     Args:
-        source: These data.
-        loss: Mean over seeds, nats a token.
-        rise: The same less the base model's: what was forgotten; `None` for the base model, or without its run.
-        standard_error: Of the rise over rows, which are the same for both models; `None` of a single row.
-        deviation: Sample standard deviation of the loss over seeds; `None` of one seed.
+        source: The other data.
+        loss: Mean over seeds, nats per token.
+        rise: Loss minus the base model's, which is the forgetting; `None` for the base model, or without its run.
+        standard_error: Standard error of the rise over rows, paired with the base model's rows; `None` with one row.
+        deviation: Sample standard deviation of the loss over seeds; `None` with one seed.
     """
 
     source: str
@@ -30,43 +30,43 @@ class Forgotten:
 class Summary:
     """One method over its seeds.
 
-    Losses are nats a token, differences percent, ratios method / reference. None stands for what cannot be said:
-    a spread of one seed, a loss of a run that diverged, a difference without the reference.
+    Losses are in nats per token, differences in percent, ratios are method / reference. `None` stands for a missing
+    value: a spread of one seed, a loss of a diverged run, a difference without the reference.
 
     Args:
         method: Name of the method.
-        kind: What it is: "base", "lora", "hybrid", "no_circuit", "twin" or "other".
-        core: The core between its maps ("quantum_linear"); `None` where it is not of this family.
-        maps: The maps around its core, "mpo" or "dense"; `None` where it is not of this family.
-        adapter: Its specification, with the rank that was chosen for it; `None` where it was not recorded.
-        reference: The method that it is held against.
+        kind: "base", "lora", "hybrid", "no_circuit", "twin" or "other", as in `kind_of`.
+        core: The core between its maps ("quantum_linear"); `None` for adapters of other kinds.
+        maps: The maps around its core, "mpo" or "dense"; `None` for adapters of other kinds.
+        adapter: Its specification, with the rank that was chosen for it; `None` if not recorded.
+        reference: The method that it is compared with.
         seeds: Its seeds, ascending.
-        rank: The adapter's rank, where its specification says it.
+        rank: The adapter's rank, if its specification has one.
         learning_rate: Peak learning rate.
-        steps: Optimizer steps, of the longest run where one diverged and stopped.
-        matches_time: The method whose wall-clock time its runs were given; `None` where steps are what is equal.
-        trainable_parameters: Numbers that it trains.
+        steps: Optimizer steps; the longest run's if one diverged and stopped.
+        matches_time: The method whose wall-clock time its runs were given; `None` for equal steps.
+        trainable_parameters: Number of trainable parameters.
         parameter_difference: 100 * (its parameters - the reference's) / the reference's.
         train_loss: Mean over seeds.
         train_loss_deviation: Sample standard deviation over seeds.
         eval_losses: Held-out loss at each seed, in the order of `seeds`.
-        eval_row_losses: What they are made of, added up over test rows that belong together; empty where it was not
+        eval_row_losses: Losses of the test rows at each seed, summed over groups of dependent rows; empty if not
             recorded.
-        eval_loss: Mean over seeds; `None` where a run diverged.
+        eval_loss: Mean over seeds; `None` if a run diverged.
         eval_loss_deviation: Sample standard deviation over seeds.
         perplexity: exp(eval_loss), of the mean loss.
-        diverged: Seeds whose held-out loss is not a finite number.
+        diverged: Number of seeds whose held-out loss is NaN or infinity.
         eval_loss_differences: 100 * (loss - reference's at the same seed) / reference's mean, by paired seed.
-        eval_loss_difference: Their mean.
-        eval_loss_difference_deviation: Their sample standard deviation.
-        eval_loss_difference_interval: Both ends of its 95% interval, as `Pairing` has it.
-        eval_loss_difference_p_value: Of the sign-flip test.
-        step_seconds: Median over seeds of the median step.
-        step_time_ratio: To the reference's.
+        eval_loss_difference: Mean of these differences.
+        eval_loss_difference_deviation: Sample standard deviation of these differences.
+        eval_loss_difference_interval: Both ends of the 95% interval of the mean, as in `Pairing`.
+        eval_loss_difference_p_value: p of the sign-flip test.
+        step_seconds: Median over seeds of the median step time, in seconds.
+        step_time_ratio: Ratio to the reference's step time.
         peak_memory_bytes: Median over seeds.
-        memory_ratio: To the reference's.
-        adapter_bytes: Size of the adapter's file of weights, median over seeds.
-        forgetting: The loss on other data and its rise; `None` where it was not measured.
+        memory_ratio: Ratio to the reference's peak memory.
+        adapter_bytes: Size of the adapter's weights file, median over seeds.
+        forgetting: Loss on other data and its rise; `None` if not measured.
     """
 
     method: str
@@ -103,5 +103,5 @@ class Summary:
     forgetting: Forgotten | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as a dict that JSON can hold, without the losses of single rows: they stand in the runs."""
+        """Returns the summary as a JSON-compatible dict, without row losses: the runs hold them."""
         return {key: value for key, value in asdict(self).items() if key != "eval_row_losses"}

@@ -1,4 +1,4 @@
-"""The comparison as one table: for the terminal, as Markdown, and as cells for the page."""
+"""The results table of a comparison: for the terminal, as Markdown, and as cells for the page."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,15 +21,15 @@ HEADERS = (
     "s/step",
     "peak memory",
 )
-"""Titles of the columns. Losses in nats a token, mean and sample standard deviation over seeds."""
+"""Column titles. Losses are in nats per token, as mean and sample standard deviation over seeds."""
 
 PLAIN_WIDTH = 100
-"""Columns of text where the output is not a terminal."""
+"""Minimum width in characters if the output is not a terminal."""
 
 EMPTY = "–"
 
 LEFT_OUT_FIRST = ("peak memory", "s/step", "perplexity", "train loss", "learning rate", "vs ref.")
-"""Columns in the order in which a narrow terminal goes without them."""
+"""Columns that a narrow terminal drops, in this order."""
 
 FORGETTING = (
     "Forgetting is the rise of the loss over the base model's on data that was not learned from, nats a token. ± "
@@ -38,7 +38,7 @@ FORGETTING = (
 
 
 def cells(entry: Summary) -> tuple[str, ...]:
-    """One method's row, a text for each of `HEADERS`; a dash stands for what cannot be said.
+    """Returns one method's row, one text per entry of `HEADERS`; a dash stands for a missing value.
 
     Args:
         entry: One method of `summarise`.
@@ -59,17 +59,17 @@ def cells(entry: Summary) -> tuple[str, ...]:
 
 
 def rich_table(summary: Mapping[str, Summary], width: int = PLAIN_WIDTH) -> Table:
-    """The table for a terminal; the reference is bold, the base model dim.
+    """Returns the table for a terminal; the reference is bold, the base model dim.
 
     Args:
         summary: From `summarise`.
-        width: Columns of text that it may take: where it is wider, the costs and then the lesser numbers are left out.
+        width: Available width in characters. A wider table drops columns: costs first, then less important numbers.
     """
     rows = [cells(entry) for entry in summary.values()]
     shown = _that_fit(rows, width)
     table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
     for column in shown:
-        # The name may be folded where there is little room; numbers never are.
+        # Names may wrap in little space; numbers never do.
         table.add_column(
             HEADERS[column].replace(" ", "\n", 1),
             justify="left" if column == 0 else "right",
@@ -79,17 +79,17 @@ def rich_table(summary: Mapping[str, Summary], width: int = PLAIN_WIDTH) -> Tabl
         )
     for entry, row in zip(summary.values(), rows, strict=True):
         style = "bold" if entry.method == entry.reference else ("dim" if entry.kind == "base" else "")
-        # Text, not str: a method's name may hold what rich would take for markup.
+        # Text, not str: rich would read brackets in a method's name as markup.
         table.add_row(*(Text(row[column], style=style) for column in shown))
     return table
 
 
 def print_table(summary: Mapping[str, Summary], console: Console | None = None) -> None:
-    """Prints the table; where the output is not a terminal, as plain text of 100 columns whatever its width.
+    """Prints the table; if the output is not a terminal, as plain text at least 100 characters wide.
 
     Args:
         summary: From `summarise`.
-        console: Where to; `None` means the standard output.
+        console: Where to print; `None` means standard output.
     """
     console = console or Console()
     if not console.is_terminal:
@@ -98,7 +98,7 @@ def print_table(summary: Mapping[str, Summary], console: Console | None = None) 
 
 
 def markdown_table(summary: Mapping[str, Summary]) -> str:
-    """The table as Markdown, one line a method, numbers aligned to the right.
+    """Returns the table as Markdown, one line per method, numbers aligned to the right.
 
     Args:
         summary: From `summarise`.
@@ -110,10 +110,10 @@ def markdown_table(summary: Mapping[str, Summary]) -> str:
 
 
 def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of escaped text as a Markdown table, all columns but the first aligned to the right.
+    """Returns rows of escaped text as a Markdown table, all columns except the first aligned to the right.
 
     Args:
-        rows: The titles of the columns, then one row a line.
+        rows: The column titles, then one row per line.
     """
     lines = [f"| {' | '.join(row)} |" for row in rows]
     rule = "|".join("---" if column == 0 else "---:" for column in range(len(rows[0])))
@@ -121,10 +121,12 @@ def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
 
 
 def forgetting_rows(summary: Mapping[str, Summary]) -> list[tuple[str, ...]]:
-    """A table of it, its titles first: each method's loss on the other data, its rise, and the size of its file.
+    """Returns the forgetting table, titles first: loss on the other data, rise, and size of the adapter's file.
+
+    Empty if forgetting was not measured for any method.
 
     Args:
-        summary: From `summarise`; empty where no method was measured.
+        summary: From `summarise`.
     """
     measured = [(entry, entry.forgetting) for entry in summary.values() if entry.forgetting is not None]
     if not measured:
@@ -140,10 +142,10 @@ def forgetting_rows(summary: Mapping[str, Summary]) -> list[tuple[str, ...]]:
 
 
 def _that_fit(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
-    """The columns that fit into a width, in their order."""
+    """Returns the columns that fit into a width, in table order."""
     shown = list(range(len(HEADERS)))
     for name in LEFT_OUT_FIRST:
-        # One space between columns; a header may take two lines.
+        # One space separates columns; a header may take two lines.
         widths = [max(len(text) for text in (*HEADERS[c].split(" ", 1), *(row[c] for row in rows))) for c in shown]
         if sum(widths) + len(widths) - 1 <= width:
             break
@@ -152,7 +154,7 @@ def _that_fit(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
 
 
 def _loss(entry: Summary) -> str:
-    """Mean and standard deviation, or how many seeds diverged."""
+    """Returns mean and standard deviation, or how many seeds diverged."""
     if entry.eval_loss is None:
         return f"{entry.diverged} of {len(entry.seeds)} diverged"
     if entry.eval_loss_deviation is None:
@@ -161,24 +163,24 @@ def _loss(entry: Summary) -> str:
 
 
 def _number(value: float | None, form: str) -> str:
-    """A number, or the dash."""
+    """Returns a formatted number, or the dash."""
     return EMPTY if value is None else format(value, form)
 
 
 def _percent(value: float | None, digits: int) -> str:
-    """A signed difference in percent, or the dash."""
+    """Returns a signed difference in percent, or the dash."""
     return EMPTY if value is None else f"{value:+.{digits}f}%"
 
 
 def _perplexity(value: float | None) -> str:
-    """Two decimals where they mean something."""
+    """Returns a perplexity with two decimals, or with three significant digits from 1000 on."""
     if value is None:
         return EMPTY
     return f"{value:.2f}" if value < 1000 else f"{value:.3g}"
 
 
 def _bytes(value: float | None) -> str:
-    """Bytes in the unit that leaves one to four digits before the point."""
+    """Returns bytes in the unit that leaves one to four digits before the point."""
     if value is None:
         return EMPTY
     for unit in ("B", "KiB", "MiB"):

@@ -1,4 +1,4 @@
-"""The tables of a comparison and of a search for learning rates, for the terminal."""
+"""Terminal tables of a comparison and of a search for learning rates."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,13 +18,13 @@ from qweft.text import many
 
 
 def runs_plan(title: str, methods: Sequence[Method], seeds: Sequence[int], steps: int | None) -> Table:
-    """The runs that a comparison would make.
+    """Returns the planned runs of a comparison as a table.
 
     Args:
         title: The model and the data.
         methods: All methods.
-        seeds: One run a method and seed.
-        steps: Of each training; `None` where the data could not be read.
+        seeds: Each method runs once per seed.
+        steps: Steps of each training; `None` if the data were not read.
     """
     runs = many(len(methods) * len(seeds), "run")
     table = Table(title=f"{title}, seeds {', '.join(map(str, seeds))}: {runs}", box=SIMPLE_HEAD,
@@ -50,13 +50,13 @@ def runs_plan(title: str, methods: Sequence[Method], seeds: Sequence[int], steps
 
 
 def search_plan(title: str, methods: Sequence[Method], grid: Grid, extensions: int) -> Group:
-    """The trainings that a search would make.
+    """Returns the planned trainings of a search.
 
     Args:
         title: The model and the data.
-        methods: Those whose rate is looked for.
+        methods: Methods whose rate is searched.
         grid: What is tried.
-        extensions: So many rates may be added to the grid of a method.
+        extensions: Number of rates that may be added to the grid of a method.
     """
     table = Table(title=title)
     table.add_column("method")
@@ -76,7 +76,7 @@ def search_plan(title: str, methods: Sequence[Method], grid: Grid, extensions: i
 
 
 def search_table(found: dict[str, Any]) -> Table:
-    """What a search found, for the terminal."""
+    """Returns the result of a search as a table."""
     rates = sorted({float(rate) for entry in found.values() for rate in entry["validation_loss"]})
     table = Table(title="validation loss by learning rate")
     table.add_column("method")
@@ -91,14 +91,14 @@ def search_table(found: dict[str, Any]) -> Table:
 
 
 def print_run(run: Run, split: str, count: str, seconds: float, console: Console) -> None:
-    """A line on a run that is there: how many there are, its loss, the time so far."""
+    """Prints a line on a finished run: its count, its loss, and the time so far."""
     loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
     told = f"[{count}] {run.method}, seed {run.seed}: {split} loss {loss} ({seconds:.0f} s)"
     console.print(told, highlight=False, markup=False)
 
 
 def print_summary(summary: Mapping[str, Summary], console: Console) -> None:
-    """The table of results, what was forgotten where it was measured, and the answers in short."""
+    """Prints the results table, forgetting if measured, and the main findings."""
     print_table(summary, console)
     if rows := forgetting_rows(summary):
         console.print(_plain_table(rows))
@@ -107,7 +107,7 @@ def print_summary(summary: Mapping[str, Summary], console: Console) -> None:
 
 
 def _plain_table(rows: list[tuple[str, ...]]) -> Table:
-    """Rows of text, their titles first."""
+    """Returns a table from rows of text, titles first."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
     for place, title in enumerate(rows[0]):
         table.add_column(Text(title), justify="left" if place == 0 else "right", overflow="fold")
@@ -117,7 +117,7 @@ def _plain_table(rows: list[tuple[str, ...]]) -> Table:
 
 
 def _shared(adapters: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all specifications say alike."""
+    """Returns the fields that all specifications have with the same value."""
     return {
         key: value
         for key, value in adapters[0].items()
@@ -126,6 +126,6 @@ def _shared(adapters: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _said(adapter: dict[str, Any]) -> str:
-    """A specification in words: preset qtha, r 4."""
+    """Returns a specification as text: preset qtha, r 4."""
     texts = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in adapter.items()}
     return ", ".join(f"{key} {text}" for key, text in texts.items())

@@ -1,4 +1,4 @@
-"""A finding of a comparison, and how a paired difference is said: yes, no or not shown, then the numbers."""
+"""`Finding`: one answer of a comparison, and the sentences for paired differences."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Topic = Literal["circuit", "reference", "time", "size", "other", "fairness"]
 Direction = Literal["lower", "higher", "not shown", "open"]
 
 ANSWERS = {"lower": "yes", "higher": "no", "not shown": "not shown", "open": "open"}
-"""To "is it better?", by the direction of its loss."""
+"""Answer to "is it better?" by the direction of its loss."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Finding:
     """One question of the comparison and its answer.
 
     Args:
-        topic: "circuit" (does it help: all controls together, and with `other` each of them), "reference" (a hybrid
+        topic: "circuit" (does it help: all controls together, or one of them if `other` is set), "reference" (a hybrid
             against it), "time" (at equal wall-clock), "size" (against the LoRA of equal size), "other" (another method
             against the reference) or "fairness" (what the comparison did not control).
-        method: The method in question; empty where the finding is on all.
-        other: What it is held against; empty where that is nothing or more than one.
-        direction: The method's held-out loss is "lower" or "higher"; "not shown"; or "open": there is no such run.
-        text: The answer as a sentence or two.
-        difference: Mean paired difference in percent, where the finding is on one.
+        method: The method in question; empty if the finding is on all methods.
+        other: The method that it is compared with; empty if there is none or more than one.
+        direction: "lower" or "higher" held-out loss of the method, "not shown", or "open" if a run is missing.
+        text: The answer as one or two sentences.
+        difference: Mean paired difference in percent, if the finding has one.
         interval: Its 95% interval.
-        p_value: Of the sign-flip test over seeds.
+        p_value: p of the sign-flip test over seeds.
     """
 
     topic: Topic
@@ -44,16 +44,16 @@ class Finding:
 def held_against(
     topic: Topic, entry: Summary, other: Summary, name: str | None = None, budget: str | None = None
 ) -> Finding:
-    """One method against another one, as a finding.
+    """Compares one method with another and returns the finding.
 
         qtha better than lora (LoRA, rank 4) at equal steps: no, +1.8% [+0.6, +3.0] (3 seeds: +2.0, +0.4, +3.0; ...)
 
     Args:
         topic: The question that it answers.
         entry: The method.
-        other: What it is held against.
-        name: What the sentence calls the other one; `None` means its name and, for a LoRA, its rank.
-        budget: What was equal; `None` means the steps or the time, whichever it was.
+        other: The method that it is compared with.
+        name: The other method in the sentence; `None` means its name and, for a LoRA, its rank.
+        budget: What was equal; `None` means steps or time, as recorded.
     """
     pairing = paired(entry, other)
     question = f"{entry.method} better than {name or label(other)} {budget or equal_budget(entry, other)}"
@@ -64,14 +64,14 @@ def held_against(
 
 
 def label(entry: Summary) -> str:
-    """A method's name and, for a LoRA, that it is one and of which rank."""
+    """Returns a method's name, for a LoRA with the word LoRA and its rank."""
     if entry.kind != "lora":
         return entry.method
     return f"{entry.method} (LoRA{'' if entry.rank is None else f', rank {entry.rank}'})"
 
 
 def equal_budget(entry: Summary, other: Summary) -> str:
-    """What two methods had the same of: time where one was given the other's, else steps."""
+    """Returns what two methods had equal: time if one was given the other's or both a third's, else steps."""
     same_clock = entry.matches_time is not None and entry.matches_time == other.matches_time
     if same_clock or entry.matches_time == other.method or other.matches_time == entry.method:
         return "at equal wall-clock"
@@ -81,7 +81,10 @@ def equal_budget(entry: Summary, other: Summary) -> str:
 
 
 def numbers(pairing: Pairing) -> str:
-    """The mean with its interval, and in brackets each seed's difference and the test; or why there are none."""
+    """Returns the mean with its interval, and in brackets each seed's difference and the test.
+
+    Without differences it returns the reason.
+    """
     if not any(pairing.differences) or pairing.mean is None:
         return pairing.reason
     digits = _digits(pairing)
@@ -95,13 +98,13 @@ def numbers(pairing: Pairing) -> str:
 
 
 def size(entry: Summary, other: Summary) -> str:
-    """How a method compares in size: with 82% fewer parameters."""
+    """Returns a size comparison as text: with 82% fewer parameters."""
     percent = percent_more(entry, other)
     if entry.trainable_parameters == other.trainable_parameters:
         return "with as many parameters"
     if math.isinf(percent):
         return "which trains none"
-    # Near zero a whole percent would read "0% more", and beyond a few hundred a factor reads better.
+    # Near zero whole percents would read "0% more"; above 300% a factor reads better.
     if percent > 300:
         return f"with {1 + percent / 100:.1f} times the parameters"
     amount = f"{abs(percent):.0f}%" if abs(percent) >= 2 else f"{abs(percent):.1f}%"
@@ -109,19 +112,19 @@ def size(entry: Summary, other: Summary) -> str:
 
 
 def percent_more(entry: Summary, other: Summary) -> float:
-    """By how many percent a method has more parameters than another one."""
+    """Returns by how many percent a method has more parameters than another; infinity if the other trains none."""
     if not other.trainable_parameters:
         return math.inf
     return 100 * (entry.trainable_parameters / other.trainable_parameters - 1)
 
 
 def distance(entry: Summary, other: Summary) -> float:
-    """How far apart two sizes are, as a ratio."""
+    """Returns the absolute logarithm of the ratio of two parameter counts."""
     return abs(math.log(max(entry.trainable_parameters, 1) / max(other.trainable_parameters, 1)))
 
 
 def _doubts(pairing: Pairing) -> list[str]:
-    """What the test says, or why there is no answer where the interval does not say it."""
+    """Returns the sign-flip p as text; without an interval, the reason for that."""
     if pairing.interval is None:
         return [pairing.reason]
     if pairing.p_value is None or pairing.smallest_p is None:
@@ -135,17 +138,17 @@ def _doubts(pairing: Pairing) -> list[str]:
 
 
 def _digits(pairing: Pairing) -> int:
-    """One digit after the point, or two where one would make a zero of what is not."""
+    """Returns 1 decimal, or 2 if small values would round to zero with 1."""
     ends = pairing.interval or ()
     large = max(map(abs, pairing.differences)) >= 1
     return 1 if large and all(abs(end) >= 0.05 for end in ends) else 2
 
 
 def _signed(value: float, digits: int) -> str:
-    """A number with its sign; zero never has a minus."""
+    """Returns a number with its sign; zero never has a minus."""
     return f"{value:+z.{digits}f}"
 
 
 def _p(value: float) -> str:
-    """Two digits that count."""
+    """Returns p with two decimals, or with two significant digits below 0.1."""
     return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"

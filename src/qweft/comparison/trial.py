@@ -1,4 +1,4 @@
-"""One method at one seed: trained, judged, recorded."""
+"""One run of a comparison: trains a method at one seed, evaluates it and writes its record."""
 
 import json
 import time
@@ -32,27 +32,27 @@ from qweft.training.run import save_adapter, weights_bytes
 RECORD = "run.json"
 ADAPTER = "adapter"
 INSPECTED_ROWS = 4
-"""So many validation rows are read for an inspection, in one batch."""
+"""Number of validation rows in an inspection, read as one batch."""
 
 
 def run_folder(output: Path, method: str, seed: int) -> Path:
-    """Where one run's adapter and record are kept."""
+    """Returns the folder of one run's adapter and record."""
     return output / (BASE if method == BASE else f"{method}-{seed}")
 
 
 def run_trial(
     context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool = True
 ) -> Run | None:
-    """The run's record: read where it is finished, else made; `None` while another process makes it.
+    """Returns the run's record, read if the run is finished, else made; `None` while another process makes it.
 
-    What does not decide the outcome may be asked for later: a finished run gets the budget that its method has now, and
-    with `inspect` the inspection that it lacks, of its saved adapter.
+    Settings that do not affect the outcome may change later. A finished run gets the budget that its method has now.
+    With `inspect`, it gets the missing inspection of its saved adapter.
 
     Args:
         context: What the runs share, with the executor that makes them.
-        method: None is the untouched base model.
+        method: `None` means the untouched base model.
         seed: The run's seed.
-        folder: The run's own.
+        folder: The run's own folder.
         keep_adapter: Whether the trained adapter is saved there.
 
     Raises:
@@ -62,7 +62,7 @@ def run_trial(
 
 
 def finished_trial(context: Context, method: Method | None, seed: int, folder: Path) -> Run | None:
-    """The record of a run that is finished with all that is asked of it; else `None`. As `run_trial`."""
+    """Returns the record of a finished run that lacks nothing, else `None`. Arguments as in `run_trial`."""
     finished = _finished(folder, _fingerprint(context, method, seed), method)
     if finished is None or _lacks_inspection(context, method, finished, folder):
         return None
@@ -70,7 +70,7 @@ def finished_trial(context: Context, method: Method | None, seed: int, folder: P
 
 
 def trial_here(context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-    """As `run_trial`, in this process."""
+    """Does what `run_trial` does, in this process."""
     finished = finished_trial(context, method, seed, folder)
     if finished is not None:
         return finished
@@ -78,7 +78,7 @@ def trial_here(context: Context, method: Method | None, seed: int, folder: Path,
     with claimed(folder) as ours:
         if not ours:
             return None
-        finished = _finished(folder, key, method)  # another process may have finished it since the first look
+        finished = _finished(folder, key, method)  # another process may have finished it meanwhile
         if finished is None:
             return _make(context, method, seed, folder, keep_adapter, key)
         if method is not None and _lacks_inspection(context, method, finished, folder):
@@ -99,7 +99,11 @@ def _finished(folder: Path, key: str, method: Method | None) -> Run | None:
 
 
 def read_record(record: Path) -> tuple[dict[str, Any], Run]:
-    """What a run left: the record whole, and the run in it."""
+    """Returns the whole record of a run, and the run in it.
+
+    Raises:
+        QweftError: If the file is damaged or not the record of a run.
+    """
     try:
         saved: dict[str, Any] = json.loads(record.read_text("utf-8"))
         saved["fingerprint"]
@@ -111,7 +115,7 @@ def read_record(record: Path) -> tuple[dict[str, Any], Run]:
 
 
 def _lacks_inspection(context: Context, method: Method | None, run: Run, folder: Path) -> bool:
-    """Whether `inspect` asks for what this finished run has not, and its adapter is there to be measured."""
+    """Whether `inspect` requires an inspection that this finished run lacks, and its adapter was saved."""
     wanted = context.settings.inspect and run.seed == context.settings.first_seed and run.inspection is None
     if not wanted or method is None or not _can_be_inspected(method.adapter):
         return False
@@ -119,7 +123,7 @@ def _lacks_inspection(context: Context, method: Method | None, run: Run, folder:
 
 
 def _with_inspection(context: Context, method: Method, run: Run, folder: Path) -> Run:
-    """The finished run with the inspection of its saved adapter, also written to its record."""
+    """Inspects the saved adapter of a finished run, and adds the result to its record."""
     run = replace(run, inspection=_inspected_from(folder / ADAPTER, context.loaded, method, context.data.validation))
     write_json(folder / RECORD, {**read_record(folder / RECORD)[0], "run": run.to_json()})
     return run
@@ -136,7 +140,7 @@ def _make(
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     try:
         run = _judged(context, method, seed, folder if keep_adapter else None)
-    except DivergedError as error:  # an outcome like any other: the method failed at this rate and seed
+    except DivergedError as error:  # a valid outcome: the method failed at this rate and seed
         run = _record(context, method, seed, None, None, [], error.curve)
     if checksum(context.loaded.model) != context.base_checksum:
         raise QweftError(
@@ -150,7 +154,7 @@ def _make(
 
 
 def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
-    """The run as `qweft train` would be told it, so that `qweft evaluate` finds its model and data."""
+    """Returns the config with which `qweft train` would make this run. `qweft evaluate` finds model and data in it."""
     settings = context.settings
     training = _budget(context, method, seed)
     return RunConfig(
@@ -159,7 +163,7 @@ def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
 
 
 def _fingerprint(context: Context, method: Method | None, seed: int) -> str:
-    """A hash of everything that decides what the run gives."""
+    """Returns a hash of everything that determines the run's result."""
     decides = {
         "judging": context.settings.evaluation.compared() | _elsewhere(context),
         "training": None if method is None else _budget(context, method, seed).decides(),
@@ -169,7 +173,7 @@ def _fingerprint(context: Context, method: Method | None, seed: int) -> str:
 
 
 def _elsewhere(context: Context) -> dict[str, Any]:
-    """What the other rows are, where the loss on them is asked for."""
+    """Returns a hash of the rows of other data, if forgetting is measured; else an empty dict."""
     if not context.settings.evaluation.forgetting:
         return {}
     return {"elsewhere": fingerprint_of({"elsewhere": list(context.elsewhere)})}
@@ -224,7 +228,7 @@ def _rows(found: HeldOutLoss) -> tuple[tuple[float, int], ...]:
 
 
 def _groups(texts: Sequence[Conversation]) -> tuple[int, ...]:
-    """The group of each row as a number; empty where no two rows share one."""
+    """Returns the group of each row as a number; empty if no two rows share one."""
     numbers = {group: number for number, group in enumerate(dict.fromkeys(text.group for text in texts))}
     return tuple(numbers[text.group] for text in texts) if len(numbers) < len(texts) else ()
 
@@ -261,21 +265,21 @@ def _record(
 
 
 def _can_be_inspected(adapter: Mapping[str, Any]) -> bool:
-    """Whether a specification is this package's or a plain LoRA's, as far as it tells by itself."""
+    """Whether a specification is this package's or a plain LoRA's, as far as the specification tells."""
     kind = str(adapter.get("peft_type")).upper()
     plain_lora = kind == "LORA" and not adapter.get("use_dora") and not adapter.get("lora_bias")
     return "preset" in adapter or kind == "QWTHN" or plain_lora
 
 
 def _inspected(model: Any, method: Method, rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Any] | None:
-    """The inspection as JSON holds it; `None` where nothing of the adapter can be measured.
+    """Returns the inspection as JSON; `None` if nothing of the adapter can be measured.
 
-    That is an adapter of another kind, one without a linear layer that is this package's or a plain LoRA's (LoRA on
-    embeddings), and one whose layers none of the rows reaches: all of these are runs like any other.
+    There are three such cases: an adapter of another kind, an adapter without a linear layer of this package or of
+    plain LoRA (LoRA on embeddings), and an adapter whose layers no row reaches. Such runs are otherwise normal.
     """
     if not _can_be_inspected(method.adapter):
         return None
-    from qweft.analysis.run import inspect_adapter  # here: few comparisons ask for it
+    from qweft.analysis.run import inspect_adapter  # here: few comparisons need it
 
     try:
         found: dict[str, Any] = inspect_adapter(
@@ -289,7 +293,7 @@ def _inspected(model: Any, method: Method, rows: Sequence[Encoded], pad_token_id
 def _inspected_from(
     folder: Path, loaded: LoadedModel, method: Method, rows: Sequence[Encoded]
 ) -> dict[str, Any] | None:
-    """The inspection of an adapter that was saved, put on the shared base model and taken off again.
+    """Attaches a saved adapter to the shared base model, inspects it and detaches it.
 
     Raises:
         QweftError: If the folder holds no adapter that fits the model.

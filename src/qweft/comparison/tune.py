@@ -1,4 +1,4 @@
-"""Each method's learning rate, chosen on the validation rows: `qweft tune`, and before the runs of `qweft compare`."""
+"""Search for each method's learning rate on the validation rows: `qweft tune`, and `search` in `qweft compare`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,14 +24,16 @@ from qweft.training.loop import steps_of
 
 FILE = "learning_rates.json"
 FOLDER = "search"
-"""In a comparison's output: the runs of its search."""
+"""Folder of the search runs, in the output folder of a comparison."""
 
 EXTENSIONS = 3
-"""So often the grid grows beyond an end at which the best rate lies."""
+"""How many times the grid may grow beyond an end at which the best rate lies."""
 
 
 def describe(config: ComparisonConfig) -> Group:
-    """The trainings that `tune` would make, for the terminal; of the model only shapes are loaded, the data are read.
+    """Returns the trainings that `tune` would run, for the terminal.
+
+    It loads only the shapes of the model, and reads the data.
 
     Raises:
         QweftError: If anything in the config is wrong.
@@ -46,7 +48,7 @@ def describe(config: ComparisonConfig) -> Group:
 
 
 def tune(config: ComparisonConfig, command: str) -> Path:
-    """Search the learning rate of every method but those that take over another's (`rate_of`).
+    """Searches the learning rate of every method, except those that use another method's (`rate_of`).
 
     Returns:
         The path of learning_rates.json.
@@ -72,15 +74,15 @@ def _with_own_rate(methods: Sequence[Method]) -> list[Method]:
 
 
 def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid) -> tuple[list[Method], dict[str, Any]]:
-    """The methods with the learning rates of the search, and what `results["search"]` says.
+    """Returns the methods with the learning rates of the search, and the record for `results["search"]`.
 
-    A method with a learning rate of its own keeps it: {"given": rate}. One that takes over another's says whose:
+    In the record a method with a learning rate of its own has {"given": rate}. One that uses another method's has
     {"rate_of": name}.
 
     Args:
-        context: What the runs share; the search has a folder of its own in the output.
-        methods: All of the comparison.
-        grid: What is tried.
+        context: What the runs share. The search gets its own folder in the output.
+        methods: All methods of the comparison.
+        grid: Rates, seeds and steps to try.
     """
     output = context.output / FOLDER
     apart = replace(context, settings=replace(context.settings, output=str(output)))
@@ -101,21 +103,21 @@ def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid)
 def search(
     context: Context, methods: Sequence[Method], grid: Grid, kept: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Train methods at every rate, judge on the validation rows, choose the lowest loss.
+    """Trains the methods at every rate and chooses the rate with the lowest validation loss.
 
-    The test rows are not looked at. Where the best rate lies at an end of the grid, the grid grows beyond it by its own
-    ratio, up to three times, so that a method is not held back by the grid. Finished runs are kept and not repeated;
-    several processes with one output share them.
+    The test rows stay unseen. If the best rate lies at an end of the grid, the grid grows there by its own ratio, up to
+    three times, so that the grid does not limit a method. Finished runs are saved and not repeated. Several processes
+    with one output folder share the runs.
 
     Args:
-        context: What the runs share; its output is the search's own folder.
-        methods: Those whose rate is looked for.
-        grid: What is tried.
-        kept: Is given all that is found so far, whenever a method is finished.
+        context: What the runs share. Its output is the search's own folder.
+        methods: Methods whose rate is searched.
+        grid: Rates, seeds and steps to try.
+        kept: Callback that gets all results so far whenever a method is finished.
 
     Returns:
-        {method: {"best", "at_end_of_grid", "validation_loss": {rate: loss}, "steps", "seeds", "trainable_parameters"}};
-        the loss of a rate at which the training diverged is infinite.
+        {method: {"best", "at_end_of_grid", "validation_loss": {rate: loss}, "steps", "seeds", "trainable_parameters"}}.
+        The loss is infinity at a rate at which training diverged.
     """
     settings = context.settings
     judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
@@ -129,7 +131,7 @@ def search(
 
 
 def _shortened(context: Context, method: Method, wanted: int | None) -> Method:
-    """The method with the steps of the search: more or fewer by the same ratio where `match_time` gave it its own."""
+    """Returns the method with the steps of the search, scaled if `match_time` set its own number of steps."""
     whole = steps_of(context.settings.training, len(context.data.train))
     own = whole if method.steps is None else method.steps
     return replace(method, steps=own if wanted is None else max(1, round(wanted * own / whole)))
@@ -137,14 +139,14 @@ def _shortened(context: Context, method: Method, wanted: int | None) -> Method:
 
 @dataclass
 class Search:
-    """One method's way through the rates.
+    """The search for one method's rate.
 
     Args:
         context: What the runs share.
         method: The method, with the steps of the search.
-        grid: What is tried at first.
-        losses: Validation loss by rate, as far as it is known.
-        beyond: The rates by which the grid has grown.
+        grid: What is tried first.
+        losses: Validation loss by rate, as far as known.
+        beyond: Rates added to the grid.
     """
 
     context: Context
@@ -154,7 +156,7 @@ class Search:
     beyond: list[float] = field(default_factory=list)
 
     def advance(self) -> dict[str, Any] | None:
-        """What was found; `None` while other processes are at rates that it needs."""
+        """Returns the result; `None` while other processes run rates that it needs."""
         while waiting := self._waiting():
             before = len(self.losses)
             for rate in waiting:
@@ -165,7 +167,7 @@ class Search:
         return {
             "best": best,
             "at_end_of_grid": best in (min(self.losses), max(self.losses)),
-            # all digits: rates may differ in the last of them
+            # all digits: rates may differ in the last one
             "validation_loss": {repr(rate): self.losses[rate] for rate in sorted(self.losses)},
             "steps": self.method.steps,
             "seeds": list(self.grid.seeds),
@@ -173,7 +175,7 @@ class Search:
         }
 
     def _waiting(self) -> list[float]:
-        """The rates of the grid that have no loss yet; where all have one, the next beyond the end that is best."""
+        """Returns the rates without a loss. If all have one, returns the next rate beyond the end that is best."""
         untried = [rate for rate in (*self.grid.rates, *self.beyond) if rate not in self.losses]
         if untried or len(self.beyond) == EXTENSIONS:
             return untried

@@ -1,1 +1,1 @@
-"""The search for the best configuration of one adapter: `qweft sweep`."""
+"""Search for the best configuration of one adapter: `qweft sweep`."""

@@ -1,4 +1,4 @@
-"""What is searched, and within which budget."""
+"""Config dataclasses of `qweft sweep`."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -28,21 +28,22 @@ class SweepConfig:
 
     Args:
         model: The base model, the same for all trials.
-        data: The text; trials are judged on validation rows, the best one on test rows.
-        training: What the space leaves fixed of the training.
-        evaluation: The judging; its split is the validation rows, and no answers are generated.
-        adapter: What the space leaves fixed of the adapter: `preset` or `peft_type` with any fields.
+        data: The text. Trials are evaluated on validation rows, the best one also on test rows.
+        training: The training, except for what the space varies.
+        evaluation: How trials are evaluated. The split is always the validation rows, and no answers are generated.
+        adapter: The adapter, except for what the space varies: `preset` or `peft_type` with any fields.
         space: What varies.
-        trials: So many configurations are trained in all; a higher number later goes on.
-        seconds: No further trial begins once the finished ones took so long together; none sets no limit.
-        max_parameters: A configuration that trains more is not drawn; none sets no limit.
-        sampler: tpe learns from the trials before, random does not, grid takes all combinations in their order.
-        at_once: So many trials may be made at once: tpe looks at those only that are at least so far back, and so
-            proposes the same ones whoever makes them.
-        seed: Seeds the draws; the training's own seed is training.seed.
-        executor: local is this machine, ray a Ray cluster (RAY_ADDRESS; without one, of this machine).
-        workers: Processes of this machine, or actors of the cluster; none means one, or on a cluster one for each GPU
-            (for each machine, where there are none).
+        trials: Number of configurations to train in total. A larger number later continues the sweep.
+        seconds: No trial starts once the finished trials took this many seconds in total. `None` means no limit.
+        max_parameters: Largest number of trained parameters of a configuration. `None` means no limit.
+        sampler: `tpe` learns from earlier trials, `random` does not, `grid` takes all combinations in order.
+        at_once: Number of trials that may run at once. `tpe` learns only from trials at least this far back, so its
+            proposals do not depend on who runs them.
+        seed: Seeds the draws. The training has its own seed, training.seed.
+        executor: `local` runs on this machine. `ray` runs on the Ray cluster at RAY_ADDRESS; without that variable, on
+            a cluster of this machine.
+        workers: Processes on this machine, or actors on the cluster. `None` means 1, or on a cluster one per GPU (one
+            per machine without GPUs).
         output: Folder of the sweep.
     """
 

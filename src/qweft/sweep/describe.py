@@ -1,4 +1,4 @@
-"""What a sweep would do, for the terminal."""
+"""The plan of a sweep, for the terminal."""
 
 import statistics
 from dataclasses import replace
@@ -18,11 +18,13 @@ from qweft.sweep.run import check_something_fits
 from qweft.sweep.space import Point, Space, check_sweep, key_of, space_of
 
 DRAWN = 200
-"""So many configurations are drawn to see how many fit; all of a smaller grid are."""
+"""Number of configurations drawn to estimate how many fit; a space of at most this size is checked whole."""
 
 
 def describe(config: SweepConfig) -> Group:
-    """The space, how much of it fits the budget, and the time; of the model only shapes are loaded, the data are read.
+    """Returns the space, how much of it fits the budget, and the time.
+
+    It loads only the shapes of the model, and reads the data.
 
     Raises:
         QweftError: If anything in the config is wrong, or nothing fits.
@@ -66,7 +68,7 @@ def _fitting(fitting: Fitting, seed: int) -> list[str]:
 
 
 def _drawn(space: Space, seed: int) -> list[Point]:
-    """Different points: all of a space that is small."""
+    """Returns distinct points: all of a small space, else a random sample."""
     if space.size <= DRAWN:
         return list(space.grid())
     drawn = [draw(space.axes, seed, [], attempt, learning=False) for attempt in range(DRAWN)]
@@ -74,7 +76,7 @@ def _drawn(space: Space, seed: int) -> list[Point]:
 
 
 def _time(config: SweepConfig) -> str:
-    """From the trials that the folder holds."""
+    """Returns the remaining time, estimated from the finished trials in the folder."""
     records = sorted(Path(config.output).glob(f"trial-*/{RECORD}"))
     seconds = [taken for record in records if (taken := read_record(record)[1].seconds)]
     if not seconds:

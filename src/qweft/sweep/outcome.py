@@ -1,4 +1,4 @@
-"""What a sweep found."""
+"""`Outcome`: the results of a sweep."""
 
 import math
 import warnings
@@ -13,17 +13,17 @@ from qweft.sweep.proposals import frozen, optuna
 from qweft.sweep.space import Axis, Point
 
 IMPORTANCE_FROM = 10
-"""Fewer finished trials say nothing of what matters."""
+"""With fewer finished trials than this, no importance is reported."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration, trained and judged.
+    """One configuration, trained and evaluated.
 
     Args:
         number: From 0 on, in the order of the proposals.
         point: Its values on the axes.
-        run: What it gave on the validation rows.
+        run: Its run, evaluated on the validation rows.
     """
 
     number: int
@@ -31,7 +31,7 @@ class Trial:
     run: Run
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns the trial as a JSON-compatible dict."""
         run = self.run
         return {
             "number": self.number,
@@ -52,18 +52,18 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A whole sweep.
+    """The results of a whole sweep.
 
     Args:
-        title: What was searched on what.
-        axes: Of the space.
+        title: The model, the data and the number of trials.
+        axes: Axes of the space.
         trials: By number.
         base_loss: The untouched model's validation loss.
-        test: Test losses of the untouched model and of the best trial; `None` where nothing was judged.
-        refused: So many draws were not trained: too many parameters, or not to be built.
+        test: Test losses of the untouched model and of the best trial; `None` if neither was evaluated.
+        refused: Number of draws that were not trained: too many parameters, or impossible to build.
         ended: Why there are no more trials.
-        config_yaml: The configuration.
-        environment: What it was computed with.
+        config_yaml: The configuration as YAML text.
+        environment: Versions, machine and command.
     """
 
     title: str
@@ -83,18 +83,18 @@ class Outcome:
 
     @property
     def best(self) -> Trial | None:
-        """The lowest validation loss, of equal ones the first; `None` where all diverged."""
+        """The trial with the lowest validation loss, the first among equals; `None` if all diverged."""
         return best_of(self.trials)
 
     @property
     def front(self) -> list[Trial]:
-        """The trials that no other one beats in loss and in parameters, smallest first."""
+        """The trials that no other beats in both loss and parameters, smallest first."""
         places = [Place(str(t.number), float(t.run.trainable_parameters), loss, ()) for t, loss in self.finished]
         by_number = {str(trial.number): trial for trial in self.trials}
         return [by_number[place.method] for place in front(places)]
 
     def importance(self) -> dict[str, float]:
-        """How much of what good trials have in common lies on each axis, in shares of 1; empty of too few trials."""
+        """Returns the PED-ANOVA importance of each axis as a share of 1; empty with too few trials or a single axis."""
         if len(self.finished) < IMPORTANCE_FROM or len(self.axes) < 2:
             return {}
         package = optuna()
@@ -107,7 +107,7 @@ class Outcome:
         return {name: share for name, share in found.items() if math.isfinite(share)}
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns the outcome as a JSON-compatible dict."""
         return {
             "title": self.title,
             "space": {axis.name: axis.describe() for axis in self.axes},
@@ -125,6 +125,6 @@ class Outcome:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The lowest validation loss, of equal ones the first; `None` where all diverged."""
+    """Returns the trial with the lowest validation loss, the first among equals; `None` if all diverged."""
     finished = [(trial.run.eval_loss, trial.number, trial) for trial in trials if trial.run.eval_loss is not None]
     return min(finished)[2] if finished else None

@@ -1,8 +1,4 @@
-"""The configuration of the next trial: drawn by Optuna's samplers, among those that fit the budget.
-
-What is proposed follows from the configuration, the trial's number and the outcomes of the trials that are at least
-`at_once` back, and from nothing else. So it does not matter how many processes make the trials, nor where.
-"""
+"""Proposals of a sweep: configurations that fit the budget, drawn by Optuna's samplers."""
 
 import hashlib
 import math
@@ -18,13 +14,13 @@ from qweft.errors import QweftError, require
 from qweft.sweep.space import Axis, Point, Space, key_of
 
 STARTUP = 5
-"""So many trials are drawn at random before tpe has something to learn from."""
+"""Number of random trials before tpe starts to learn."""
 
 LEARNED, DRAWS = 20, 200
-"""So often the sampler is asked for a configuration that fits and is new, and then chance, in all."""
+"""Draws per trial by tpe, and draws per trial in total; the rest are random."""
 
 COUNTED = 20_000
-"""A space of no more points is looked through to its end before it is said to be exhausted."""
+"""Up to this size, a space is searched completely before it counts as exhausted."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Sampling:
 
     Args:
         sampler: "tpe", "random" or "grid".
-        at_once: tpe looks at those trials only that are at least so far back.
+        at_once: tpe learns only from trials at least this far back.
         seed: Seeds the draws.
     """
 
@@ -44,11 +40,11 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Known:
-    """A trial that was proposed before.
+    """An earlier trial.
 
     Args:
         point: Its configuration.
-        loss: Its validation loss, infinite where it diverged; `None` where the proposal may not look at it.
+        loss: Its validation loss, infinity if it diverged; `None` if the proposal must not use it.
     """
 
     point: Point
@@ -57,14 +53,14 @@ class Known:
 
 @dataclass
 class Fitting:
-    """Counts configurations from shapes alone, each once.
+    """Counts the parameters of configurations from shapes alone, each configuration once.
 
     Args:
         space: What varies, and what is fixed.
-        max_parameters: A point that trains more does not fit; `None` sets no limit.
+        max_parameters: Largest number of trained parameters of a point that fits; `None` means no limit.
         model: The base model on the meta device.
-        counts: Trained parameters of what was counted; the reason where it cannot be built.
-        refused: So many points did not fit, a point counted as often as it was asked for.
+        counts: Trained parameters by configuration, or the reason why it cannot be built.
+        refused: Number of checks that failed; a point counts at every check.
     """
 
     space: Space
@@ -82,7 +78,7 @@ class Fitting:
         return False
 
     def parameters(self, point: Point) -> int:
-        """What the point trains.
+        """Returns the number of parameters that the point trains.
 
         Raises:
             QweftError: If it cannot be built.
@@ -93,7 +89,7 @@ class Fitting:
         return found
 
     def reason(self, point: Point) -> str:
-        """Why the point does not fit."""
+        """Returns why the point does not fit."""
         found = self._count(self.space.resolved(point)[0])
         return found if isinstance(found, str) else f"{found:,} parameters, more than max_parameters"
 
@@ -108,7 +104,7 @@ class Fitting:
 
 
 def optuna() -> Any:
-    """The package, which reports errors alone.
+    """Returns the optuna package, set to log only errors.
 
     Raises:
         QweftError: If it is not installed.
@@ -119,7 +115,7 @@ def optuna() -> Any:
 
 
 def distribution(axis: Axis) -> Any:
-    """The axis as Optuna knows it."""
+    """Returns the axis as an Optuna distribution."""
     kinds = optuna().distributions
     if axis.values:
         return kinds.CategoricalDistribution([axis.encoded(value) for value in axis.values])
@@ -129,7 +125,7 @@ def distribution(axis: Axis) -> Any:
 
 
 def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
-    """A trial as Optuna keeps it: running without a loss, pruned with an infinite one."""
+    """Returns an Optuna trial: running without a loss, pruned if the loss is infinite."""
     package = optuna()
     states = package.trial.TrialState
     state = states.RUNNING if loss is None else states.COMPLETE if math.isfinite(loss) else states.PRUNED
@@ -142,7 +138,11 @@ def frozen(axes: Sequence[Axis], point: Point, loss: float | None) -> Any:
 
 
 def propose(sampling: Sampling, fitting: Fitting, known: Sequence[Known]) -> Point | None:
-    """The configuration of trial number len(known); `None` where the space has no further one that fits."""
+    """Returns the configuration of trial number len(known); `None` if no further point of the space fits.
+
+    It depends only on the config, the trial's number, and the results of trials at least `at_once` back. So the number
+    and the place of the processes that run the trials do not matter.
+    """
     space, seen = fitting.space, {key_of(each.point) for each in known}
     if sampling.sampler != "grid":
         for attempt in range(DRAWS):
@@ -156,14 +156,14 @@ def propose(sampling: Sampling, fitting: Fitting, known: Sequence[Known]) -> Poi
 
 
 def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, learning: bool) -> Point:
-    """A point of the space.
+    """Returns a point of the space.
 
     Args:
-        axes: Of the space.
-        seed: Of all draws of the sweep.
-        known: The trials before.
-        attempt: Draws of the same trial differ by it.
-        learning: Whether it is drawn where the trials before were good.
+        axes: Axes of the space.
+        seed: Seed of all draws of the sweep.
+        known: The earlier trials.
+        attempt: Number of the draw for this trial; changes the seed.
+        learning: Whether tpe draws it, near good earlier trials; otherwise it is random.
     """
     package = optuna()
     own_seed = int.from_bytes(hashlib.sha256(f"{seed} {len(known)} {attempt}".encode()).digest()[:4])
@@ -172,7 +172,7 @@ def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, 
     else:
         sampler = package.samplers.RandomSampler(seed=own_seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # choices that are not numbers or texts, and what is experimental
+        warnings.simplefilter("ignore")  # warns of choices that are not numbers or strings, and of experimental features
         study = package.create_study(sampler=sampler)
         if learning:
             study.add_trials([frozen(axes, each.point, each.loss) for each in known])

@@ -1,4 +1,4 @@
-"""The report of a sweep: numbers, a page of Markdown, and validation loss against trained parameters."""
+"""The report of a sweep: JSON, a Markdown page, and a plot of validation loss against trained parameters."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ FIGURE = "loss_by_size"
 
 
 def write(found: Outcome, folder: Path) -> Path:
-    """Write everything; returns the page's path."""
+    """Writes all files and returns the page's path."""
     write_json(folder / NUMBERS, found.to_json())
     plate = size_plate(found)
     blocks = [f"# {escaped(found.title)}", *(f"- {escaped(line)}" for line in lines(found))]
@@ -42,7 +42,7 @@ def write(found: Outcome, folder: Path) -> Path:
 
 
 def lines(found: Outcome) -> list[str]:
-    """The outcome in sentences."""
+    """Returns the outcome as sentences."""
     told = [found.ended]
     if found.refused:
         told.append(f"{many(found.refused, 'draw')} not trained: too many parameters, or not to be built.")
@@ -66,7 +66,7 @@ def lines(found: Outcome) -> list[str]:
 
 
 def table(found: Outcome) -> str:
-    """The trials as Markdown, the best loss first, diverged ones last."""
+    """Returns the trials as a Markdown table, the lowest loss first, diverged ones last."""
     names = [axis.name.partition(".")[2] for axis in found.axes]
     rows = [["trial", *map(escaped, names), "parameters", "train loss", "validation loss"]]
     on_front = {trial.number for trial in found.front}
@@ -89,14 +89,14 @@ def table(found: Outcome) -> str:
 
 
 def _loss(loss: float | None, error: float | None = None) -> str:
-    """A loss with its standard error, which a single row does not give."""
+    """Returns a loss as text, with its standard error if it has one: a single row has none."""
     if loss is None:
         return "not a number"
     return f"{loss:.4f}" if error is None else f"{loss:.4f} ± {error:.4f}"
 
 
 def size_plate(found: Outcome) -> ReportFigure | None:
-    """The figure, or none where every trial diverged."""
+    """Returns the figure, or `None` if every trial diverged."""
     if not found.finished:
         return None
     front = ", ".join(str(trial.number) for trial in found.front)

@@ -1,4 +1,4 @@
-"""A whole sweep: trials proposed, made by whoever is free, and written down."""
+"""`sweep`: proposes trials, runs them and writes the results."""
 
 import hashlib
 import json
@@ -34,19 +34,21 @@ from qweft.sweep.space import Point, check_sweep, key_of, said, space_of
 from qweft.sweep.store import Store
 
 RECORD = "test.json"
-"""In the trial's folder."""
+"""File of the test losses, in the trial's folder."""
 
 
 def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str, float | None] | None:
-    """Test losses of the untouched model and of the adapter of a trial, judged once; `None` while another process does.
+    """Returns the test losses of the untouched model and of a trial's adapter; `None` while another process evaluates.
+
+    They are evaluated once and saved in the trial's folder.
 
     Args:
         context: What the trials share.
         adapter: The trial's specification.
-        folder: The trial's own.
+        folder: The trial's own folder.
 
     Returns:
-        {"base", "adapted", "standard_error"} in nats a token.
+        {"base", "adapted", "standard_error"} in nats per token.
     """
     with claimed(folder) as ours:
         if not ours:
@@ -59,12 +61,15 @@ def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str,
 
 
 def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -> dict[str, float | None]:
-    """The losses, where the weights of the base model are.
+    """Evaluates the test losses in a process that holds the base model's weights.
 
     Args:
         context: What the trials share.
         adapter: The specification.
-        files: The adapter as it was saved, by name.
+        files: The saved adapter's files, by name.
+
+    Returns:
+        {"base", "adapted", "standard_error"} in nats per token.
     """
     rows, pad, batch = context.data.test, context.loaded.tokenizer.pad_token_id, context.settings.evaluation.batch_size
     base = held_out_loss(context.loaded.model, rows, pad, batch)
@@ -78,7 +83,7 @@ def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -
 
 
 class Ended(Enum):
-    """Why a trial is not made."""
+    """Why no further trial starts."""
 
     SPENT = "The time was spent after {trials}."
     EXHAUSTED = "The space has no further configuration within the budget after {trials}."
@@ -86,17 +91,17 @@ class Ended(Enum):
 
 @dataclass
 class Sweep:
-    """One process's way through the trials.
+    """The trials of a sweep, as one process works through them.
 
     Args:
-        wanted: So many trials are made in all.
-        seconds: No further trial begins once the finished ones took so long together; `None` sets no limit.
+        wanted: Total number of trials.
+        seconds: No trial starts once the finished trials took this many seconds in total; `None` means no limit.
         sampling: How configurations are drawn.
         fitting: Which configurations may be trained.
         context: What the trials share.
         store: What was proposed.
-        trials: Those that this process has seen finished, by number.
-        ended: Why there are no more trials, where that is so.
+        trials: The trials that this process has seen finished, by number.
+        ended: Why there are no more trials; `None` until then.
     """
 
     wanted: int
@@ -109,11 +114,11 @@ class Sweep:
     ended: Ended | None = None
 
     def base(self) -> Run | None:
-        """The untouched model's run; `None` while another process makes it."""
+        """Returns the untouched model's run; `None` while another process makes it."""
         return run_trial(self.context, None, self.context.settings.first_seed, self._folder(None))
 
     def advance(self, number: int) -> Trial | Ended | None:
-        """The finished trial; `None` while it, or one that its proposal waits for, is being made."""
+        """Returns the finished trial; `None` while it, or a trial that its proposal depends on, is running."""
         point = self._point(number)
         if point is None or isinstance(point, Ended):
             return point
@@ -165,10 +170,10 @@ class Sweep:
 
 
 def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
-    """Make the trials that are not finished yet and write the results.
+    """Makes the missing trials and writes the results.
 
-    In `config.output`: study.db, a folder for each trial with its adapter and record, sweep.json, sweep.md and its
-    plot. Several processes with one output share the trials.
+    `config.output` gets study.db, a folder per trial with its adapter and record, `base` for the untouched model,
+    sweep.json, sweep.md and its plot. Several processes with one output folder share the trials.
 
     Returns:
         The path of sweep.md.
@@ -216,7 +221,7 @@ def _said(ended: Ended | None, trials: int) -> str:
 
 
 def _made(here: Sweep, console: Console) -> Run:
-    """Make everything; the untouched model's run."""
+    """Makes all trials; returns the untouched model's run."""
     base, begun = None, time.perf_counter()
     tasks: list[Any] = [here.base, *(partial(here.advance, number) for number in range(here.wanted))]
     for _, found in done_by_any(tasks, here.context.executor.wait):
@@ -239,7 +244,7 @@ def _made(here: Sweep, console: Console) -> Run:
 
 
 def shared(config: SweepConfig) -> RunSettings:
-    """What the trials share, as the runs of a comparison do: they are judged on the validation rows."""
+    """Returns what the trials share, as the runs of a comparison do; they are evaluated on the validation rows."""
     return RunSettings(
         model=config.model,
         data=config.data,
@@ -252,10 +257,10 @@ def shared(config: SweepConfig) -> RunSettings:
 
 
 def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
-    """See that the space has a configuration within the budget.
+    """Checks that the space has a configuration within the budget.
 
     Raises:
-        QweftError: Saying why one of them does not fit.
+        QweftError: With the reason why one configuration does not fit.
     """
     if propose(sampling, fitting, []) is None:
         some = draw(fitting.space.axes, sampling.seed, [], 0, learning=False)
@@ -266,7 +271,7 @@ def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
 
 
 def _decides(context: Context, config: SweepConfig) -> str:
-    """A hash of all that the outcome of a trial follows from, but not of how many there are and who makes them."""
+    """Returns a hash of everything that determines a trial's result, but not the number of trials or their processes."""
     decides = {
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
         "data": context.data.report.fingerprint,

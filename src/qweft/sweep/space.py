@@ -1,4 +1,4 @@
-"""The space of a sweep as axes, a point of it as a trial's adapter and training, and the checks of both."""
+"""The space of a sweep: its axes, its points, and their checks."""
 
 import itertools
 import json
@@ -26,21 +26,21 @@ TRAINING: dict[str, type] = {
 """Fields of the training section that may vary, with the type of their values."""
 
 DIGITS = 3
-"""Drawn numbers are rounded to so many, so that a result can be typed again."""
+"""Significant digits of drawn numbers: few enough to type a result again."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What one field may be.
+    """The values that one field may take.
 
     Args:
         section: "adapter" or "training".
         key: The field.
         values: Any values; empty for a range.
-        low: The least number of a range.
-        high: The greatest.
-        log: Whether equal ratios are equally likely.
-        step: From one number to the next; `None` for all of them, or of whole numbers every one.
+        low: Lowest number of a range.
+        high: Highest number of a range.
+        log: Whether the draw is uniform in the logarithm.
+        step: Step of a range; `None` means any number, or every integer of an integer range.
     """
 
     section: str
@@ -53,17 +53,17 @@ class Axis:
 
     @property
     def name(self) -> str:
-        """As in a configuration file: adapter.r."""
+        """The name as in a configuration file: adapter.r."""
         return f"{self.section}.{self.key}"
 
     @property
     def whole(self) -> bool:
-        """Whether a range holds whole numbers alone."""
+        """Whether a range holds only integers."""
         return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int | None)
 
     @property
     def choices(self) -> list[Any] | None:
-        """All values in their order; `None` for a range without steps."""
+        """All values in order; `None` for a range without steps."""
         if self.values:
             return list(self.values)
         step = self.step or (1 if self.whole and not self.log else None)
@@ -72,18 +72,18 @@ class Axis:
         return [self.low + number * step for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
 
     def describe(self) -> str:
-        """In words."""
+        """Returns the axis as text."""
         if self.values:
             return ", ".join(said(value) for value in self.values)
         how = ", logarithmic" if self.log else f", in steps of {self.step:g}" if self.step else ""
         return f"{self.low:g} to {self.high:g}{how}"
 
     def encoded(self, value: Any) -> Any:
-        """A value as Optuna keeps it, which knows no lists."""
+        """Returns a value in Optuna's form, which has no lists."""
         return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
 
     def decoded(self, value: Any) -> Any:
-        """The value that Optuna kept or drew."""
+        """Returns the value for one in Optuna's form."""
         if self.values:
             return next(each for each in self.values if self.encoded(each) == value)
         if self.whole or self.step:
@@ -93,12 +93,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Space:
-    """What varies, and what is fixed beside it.
+    """What varies and what is fixed.
 
     Args:
         axes: What varies.
         adapter: Fixed fields of the adapter.
-        training: The training, of which a point replaces some fields.
+        training: The training; a point replaces some of its fields.
     """
 
     axes: tuple[Axis, ...]
@@ -107,16 +107,16 @@ class Space:
 
     @property
     def size(self) -> float:
-        """How many points there are; infinite where a range has no steps."""
+        """Number of points; infinity if a range has no steps."""
         return math.prod(math.inf if axis.choices is None else len(axis.choices) for axis in self.axes)
 
     def grid(self) -> Iterator[Point]:
-        """All points in their order, the last axis moving first; every axis has choices."""
+        """Yields all points in order, the last axis varying fastest. Every axis must have choices."""
         for combination in itertools.product(*(axis.choices or () for axis in self.axes)):
             yield dict(zip((axis.name for axis in self.axes), combination, strict=True))
 
     def resolved(self, point: Point) -> tuple[dict[str, Any], TrainingConfig]:
-        """The adapter's specification and the training of a trial."""
+        """Returns the adapter's specification and the training of a point."""
         own: dict[str, dict[str, Any]] = {"adapter": {}, "training": {}}
         for name, value in point.items():
             section, _, key = name.partition(".")
@@ -125,7 +125,7 @@ class Space:
 
 
 def space_of(config: SweepConfig) -> Space:
-    """The space of a sweep, each axis checked.
+    """Returns the space of a sweep, each axis checked.
 
     Raises:
         QweftError: If nothing varies, or an axis is not well formed.
@@ -134,10 +134,10 @@ def space_of(config: SweepConfig) -> Space:
 
 
 def check_sweep(config: SweepConfig) -> None:
-    """Check the sections, the numbers and the space.
+    """Checks the sections, the numbers and the space.
 
     Raises:
-        QweftError: Naming the key, the value, and what it may be.
+        QweftError: With the key, its value, and the allowed values.
     """
     check_training(config.training)
     check_evaluation(replace(config.evaluation, split="validation"), config.data)
@@ -165,7 +165,7 @@ def check_sweep(config: SweepConfig) -> None:
 
 
 def axes_of(config: SweepConfig) -> list[Axis]:
-    """The axes of the space, each checked.
+    """Returns the axes of the space, each checked.
 
     Raises:
         QweftError: If there is none, or one is not well formed.
@@ -186,12 +186,12 @@ def axes_of(config: SweepConfig) -> list[Axis]:
 
 
 def key_of(value: Any) -> str:
-    """A point or a specification as text that is the same for equal ones."""
+    """Returns a point or a specification as text; equal ones give equal text."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
 def said(value: Any) -> str:
-    """A value in a sentence or a table."""
+    """Returns a value as text for a sentence or a table."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)[:200]

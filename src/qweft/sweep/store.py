@@ -1,4 +1,4 @@
-"""The sweep's Optuna study: a SQLite file in its folder, which its processes share."""
+"""`Store`: a sweep's Optuna study, a SQLite file in its folder, shared by its processes."""
 
 import math
 import time
@@ -22,15 +22,18 @@ SECONDS_BETWEEN_LOOKS = 0.05
 
 
 class Store:
-    """What was proposed, and what came of it.
+    """The proposed trials and their results.
 
-    A trial is written down before it is made, so that all processes make the same ones. What a run gave is in its own
-    folder; the study holds it for Optuna's tools (optuna-dashboard sqlite:///FOLDER/study.db).
+    A trial is recorded before it runs, so that all processes run the same trials. A run's result is in the trial's own
+    folder. The study also holds it, for Optuna's tools (optuna-dashboard sqlite:///FOLDER/study.db).
 
     Args:
-        folder: The sweep's.
-        axes: Of the space.
-        configuration: A hash of what decides the outcome of trials.
+        folder: The sweep's folder.
+        axes: Axes of the space.
+        configuration: A hash of everything that determines the trials' results.
+
+    Raises:
+        QweftError: If the study cannot be read, or belongs to another configuration.
     """
 
     def __init__(self, folder: Path, axes: Sequence[Axis], configuration: str):
@@ -38,7 +41,7 @@ class Store:
         with self.alone():
             try:
                 self.study = self._open()
-            except Exception as error:  # of Optuna, of SQLAlchemy, of SQLite
+            except Exception as error:  # from Optuna, SQLAlchemy or SQLite
                 raise QweftError(
                     f"{folder / FILE} cannot be read as the study of a sweep ({str(error).splitlines()[0][:200]}); "
                     "remove that file: finished trials are kept in their folders"
@@ -59,7 +62,7 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While the block runs, no other process of the sweep is in such a block."""
+        """Lets only one process of the sweep at a time run such a block."""
         while True:
             with locked(self.folder / LOCK) as held:
                 if held is not False:
@@ -68,19 +71,19 @@ class Store:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def points(self) -> list[Point]:
-        """The configurations of all trials, by number."""
+        """Returns the configurations of all trials, by number."""
         return [
             {axis.name: axis.decoded(trial.params[axis.name]) for axis in self.axes}
             for trial in self.study.get_trials(deepcopy=False)
         ]
 
     def add(self, point: Point, parameters: int, refused: int) -> None:
-        """Write down the next trial.
+        """Records the next trial.
 
         Args:
             point: Its configuration.
-            parameters: What it trains.
-            refused: So many draws did not fit before it was drawn.
+            parameters: Number of parameters that it trains.
+            refused: Number of draws that did not fit before this one.
         """
         trial = frozen(self.axes, point, None)
         trial.set_user_attr("trainable_parameters", parameters)
@@ -88,11 +91,11 @@ class Store:
         self.study.add_trial(trial)
 
     def refused(self, trials: int) -> int:
-        """So many draws did not fit before the first so many trials were drawn."""
+        """Returns the number of draws that did not fit, over the first `trials` trials."""
         return sum(trial.user_attrs.get(REFUSED, 0) for trial in self.study.get_trials(deepcopy=False)[:trials])
 
     def finish(self, number: int, run: Run) -> None:
-        """Write down what a trial gave, once; a diverged one is pruned, with the losses that it had."""
+        """Records a trial's result once. A diverged trial is pruned and keeps its training losses."""
         trial = self.study.get_trials(deepcopy=False)[number]
         if trial.state.is_finished():
             return

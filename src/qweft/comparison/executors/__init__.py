@@ -1,1 +1,1 @@
-"""Where the runs of a comparison or a sweep are made: in this process, or on a Ray cluster."""
+"""Executors, which make the runs of a comparison or a sweep: in this process, or on a Ray cluster."""

@@ -1,4 +1,4 @@
-"""Runs made on this machine: in this process, one after the other, or in several worker processes."""
+"""Runs on this machine: in this process one after the other, or in several worker processes."""
 
 import os
 import subprocess
@@ -19,36 +19,36 @@ from qweft.files import check_writable
 
 
 class Local:
-    """The process itself; others with the same output make what it is not at (`claims`)."""
+    """Makes runs in this process; other processes with the same output folder can share them (`claims`)."""
 
     def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """Make the run here, or read it; `None` while another process makes it."""
+        """Makes or reads the run here; `None` while another process makes it."""
         return trial_here(context, method, seed, folder, keep_adapter)
 
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call the function here."""
+        """Calls the function in this process."""
         return function(context, *arguments)
 
     def wait(self) -> None:
-        """Wait for other processes."""
+        """Waits for other processes."""
         claims.sleep()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: no resources are held."""
 
 
 @contextmanager
 def local_workers(words: Sequence[str], executor: str, workers: int | None, output: Path) -> Iterator[None]:
-    """While the block runs, so many less one more processes of this machine work on the same command.
+    """Runs `workers - 1` further processes with the same command while the block runs.
 
-    To be entered before anything imports PyTorch: the machine's cores are shared out, and each process, this one too,
-    reads its number of threads once.
+    Enter it before anything imports PyTorch. It divides the cores among the processes, and each process, this one
+    included, reads its number of threads only once.
 
     Args:
-        words: The command's, without "qweft".
-        executor: Other executors than local have their workers elsewhere.
-        workers: Processes in all; `None` means one.
-        output: The command's folder, which takes what the others say: worker-2.log and so on.
+        words: Arguments of the command, without "qweft".
+        executor: Does nothing unless "local": other executors have their workers elsewhere.
+        workers: Number of processes, this one included; `None` means 1.
+        output: The command's folder, which gets the workers' output as worker-2.log and so on.
     """
     if executor != "local" or workers is None or workers == 1:
         yield

@@ -1,4 +1,4 @@
-"""Runs made by actors of a Ray cluster, each of which loads the base model once."""
+"""Runs in actors of a Ray cluster, each of which loads the base model once."""
 
 import os
 import socket
@@ -19,20 +19,20 @@ from qweft.data.tokens import Encoded
 from qweft.errors import QweftError, require
 
 SECONDS_TO_ANSWER = 20
-"""A cluster that does not take a connection for so long is not there."""
+"""Timeout in seconds for a connection to the cluster."""
 
 LOST = 3
-"""So often in all an actor may be lost, with its machine or its memory, before that is an error."""
+"""Number of lost actors (machine failure, out of memory) that is tolerated; one more is an error."""
 
 
 @dataclass
 class Task:
-    """A run that is being made.
+    """A run in progress.
 
     Args:
         worker: The actor.
-        reference: What it will give.
-        claim: Keeps other processes off the run's folder.
+        reference: Ray's reference to the result.
+        claim: Keeps other processes out of the run's folder.
     """
 
     worker: Any
@@ -41,20 +41,21 @@ class Task:
 
 
 class OnRay:
-    """Actors of the cluster that RAY_ADDRESS names; without one, of a cluster of this machine that ends with it.
+    """Makes runs in actors of a Ray cluster.
 
-    The process that asks has all files: rows go to the actors, records and adapters come back.
+    It uses the cluster at RAY_ADDRESS. Without that variable, it starts a cluster on this machine and shuts it down at
+    the end. The calling process holds all files: it sends rows to the actors, and gets records and adapters back.
 
     Args:
-        device: The base model's, as in its config.
-        workers: The actors; `None` means one for each GPU, or for each machine where there are none.
+        device: The base model's device, as in its config.
+        workers: Number of actors; `None` means one per GPU, or one per machine if no GPU is used.
 
     Raises:
-        QweftError: If Ray is not installed, the cluster does not answer, or it has not enough for so many actors.
+        QweftError: If Ray is not installed, the cluster does not answer, or it is too small for that many actors.
     """
 
     def __init__(self, device: str, workers: int | None):
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray's makers
         self.ray = require("ray", "ray", "--executor ray")
         self.ours = not self.ray.is_initialized()
         if self.ours:
@@ -82,7 +83,7 @@ class OnRay:
             ) from error
 
     def _share(self, device: str, wanted: int | None) -> tuple[int, dict[str, Any]]:
-        """How many actors there are, and what each of them takes."""
+        """Returns the number of actors, and the resources of each."""
         machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         cores = sum(int(machine.get("CPU", 0)) for machine in machines)
         gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
@@ -92,12 +93,12 @@ class OnRay:
         if workers > places:
             raise QweftError(f"--workers {workers}: the Ray cluster has {places} {what}; give at most so many")
         each = min(int(machine.get("CPU", 0)) for machine in machines) // -(-workers // len(machines))
-        # Ray gives an actor as many threads as it takes cores
+        # Ray gives an actor as many threads as cores
         threads = min(max(1, each), int(os.environ.get("OMP_NUM_THREADS") or each or 1))
         return workers, {"num_cpus": threads, "num_gpus": 1 if on_gpus else 0}
 
     def start(self, settings: RunSettings, data: Data, elsewhere: list[Encoded]) -> Any:
-        """Start the actors; type, device and checksum of the base model, as soon as the first has loaded it."""
+        """Starts the actors; returns dtype, device and checksum of the base model once the first has loaded it."""
         self.shared = (settings, self.ray.put(data), self.ray.put(elsewhere))
         for _ in range(self.workers):
             self._begin()
@@ -115,7 +116,7 @@ class OnRay:
         self.starting[worker.load.remote(*self.shared)] = worker
 
     def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """Read the run where it is finished; else have an actor make it, and ask again."""
+        """Reads the run if it is finished; otherwise has an actor make it and returns `None` until it is done."""
         if folder in self.tasks:
             return self._collected(folder)
         found = finished_trial(context, method, seed, folder)
@@ -124,7 +125,7 @@ class OnRay:
         with ExitStack() as stack:
             if not stack.enter_context(claimed(folder)):
                 return None
-            found = finished_trial(context, method, seed, folder)  # perhaps since the first look
+            found = finished_trial(context, method, seed, folder)  # perhaps finished meanwhile
             if found is not None:
                 return found
             worker = self.idle.pop()
@@ -145,7 +146,7 @@ class OnRay:
                 self._replace(error)
                 return None
             self.idle.append(task.worker)
-            # the record last: a folder without one is a run that was not finished
+            # the record last: a folder without a record is an unfinished run
             for name in sorted(files, key=lambda name: name == RECORD):
                 write_files(folder, {name: files[name]})
         made: Run = run
@@ -161,7 +162,7 @@ class OnRay:
         self._begin()
 
     def _free(self) -> bool:
-        """Whether an actor waits for work."""
+        """Whether an actor is idle."""
         if self.starting:
             for reference in self.ray.wait(list(self.starting), num_returns=len(self.starting), timeout=0)[0]:
                 worker = self.starting.pop(reference)
@@ -173,7 +174,7 @@ class OnRay:
         return bool(self.idle)
 
     def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call the function in an actor."""
+        """Calls the function in an actor."""
         while not self._free():
             self.wait()
         return self._told(self.idle[-1].call.remote(context.settings, function, *arguments))
@@ -187,8 +188,8 @@ class OnRay:
             raise
 
     def wait(self) -> None:
-        """Wait for an actor, or a while for other processes."""
-        self._free()  # takes in those that are ready, which would end the wait at once
+        """Waits for an actor, or one polling interval for other processes."""
+        self._free()  # collects actors that are ready, which would end the wait at once
         waiting = [*self.starting, *(task.reference for task in self.tasks.values())]
         if waiting:
             self.ray.wait(waiting, timeout=SECONDS_BETWEEN_LOOKS)
@@ -196,7 +197,7 @@ class OnRay:
             sleep()
 
     def close(self) -> None:
-        """Let go of the actors, and of the cluster where it was started here."""
+        """Releases the actors, and shuts down the cluster if it was started here."""
         for task in self.tasks.values():
             task.claim.close()
         if self.ours:
@@ -207,10 +208,10 @@ class OnRay:
 
 
 def _reach(address: str) -> None:
-    """Knock where an address names a port: Ray itself tries for minutes, and then ends the process.
+    """Tests the connection if an address has a port: Ray itself retries for minutes and then exits the process.
 
     Raises:
-        OSError: If nobody answers.
+        OSError: If the connection fails.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():

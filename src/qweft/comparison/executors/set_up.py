@@ -1,4 +1,4 @@
-"""The set-up of runs: the base model, the data, and the executor that makes them."""
+"""Set-up of runs: loads the base model and the data, and starts the executor."""
 
 from dataclasses import replace
 
@@ -14,19 +14,19 @@ from qweft.models.load import LoadedModel, load_model
 
 
 def set_up(settings: RunSettings, executor: str, workers: int | None, console: Console) -> Context:
-    """Load the base model and the data, and start what makes the runs.
+    """Loads the base model and the data, and starts the executor.
 
     Args:
         settings: What the runs share, checked.
         executor: "local" or "ray".
-        workers: Actors of the cluster, as in `ComparisonConfig`.
-        console: Where progress is told.
+        workers: Number of actors on the cluster, as in `ComparisonConfig`.
+        console: Where progress is printed.
 
     Raises:
-        QweftError: If model or data cannot be loaded, or runs are to be made on a cluster that is not there.
+        QweftError: If model or data cannot be loaded, or the cluster does not answer.
     """
     on_ray = executor == "ray"
-    # a process that makes no run itself needs shapes and tokenizer alone
+    # a process that makes no run itself needs only shapes and tokenizer
     loaded = load_model(replace(settings.model, device="meta") if on_ray else settings.model)
     if not on_ray:
         _say_model(loaded, "", console)

@@ -1,4 +1,4 @@
-"""What an actor does: one base model, and the runs that it is told to make on it."""
+"""`Worker`: a Ray actor, which holds one base model and makes runs on it."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -23,12 +23,12 @@ from qweft.models.load import load_model
 
 
 class Worker:
-    """Knows nothing of the output folder: files come with the work, and go back with what it gave."""
+    """Makes runs without access to the output folder: files arrive with each task and go back with its result."""
 
     def load(
         self, settings: RunSettings, data: Data, elsewhere: list[Encoded]
     ) -> tuple[torch.dtype, torch.device, str]:
-        """Load the base model; its type, its device and its checksum."""
+        """Loads the base model; returns its dtype, device and checksum."""
         loaded = load_model(settings.model)
         console = Console(quiet=True)
         self.context = Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere)
@@ -37,7 +37,7 @@ class Worker:
     def run(
         self, settings: RunSettings, method: Method | None, seed: int, files: Mapping[str, bytes], keep_adapter: bool
     ) -> tuple[Run, dict[str, bytes]]:
-        """Make the run, or add to a finished one what it lacks; its record, and all files of its folder."""
+        """Makes the run, or adds what a finished one lacks. Returns its record and all files of its folder."""
         context = replace(self.context, settings=settings)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -50,17 +50,17 @@ class Worker:
             return run, read_files(folder)
 
     def call(self, settings: RunSettings, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What function(context, *arguments) gives."""
+        """Returns function(context, *arguments)."""
         return function(replace(self.context, settings=settings), *arguments)
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """All files below a folder by their names in it, but for its lock; empty where there is no folder."""
+    """Returns all files below a folder by relative name, except the lock; empty if there is no such folder."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write them."""
+    """Writes files by relative name into a folder."""
     for name, content in files.items():
         write_bytes(folder / name, content)
