@@ -21,7 +21,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse and talk."""
+    """Parses the arguments and chats."""
     folder, options, flags = parse_folder(ChatConfig, argv, COMMAND)
     overrides = {"model": options.pop("model")} if "model" in options else {}
     from qweft.chat.loop import chat

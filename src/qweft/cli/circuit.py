@@ -23,7 +23,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, look and print."""
+    """Parses the arguments, computes the circuit's view and prints it."""
     folder, options, flags = parse_folder(CircuitConfig, argv, COMMAND)
     wants_json = "json" in flags
     with only_json(wants_json):

@@ -1,4 +1,4 @@
-"""What a command says about itself, and its argument list taken apart."""
+"""`Command`, the description of a command, and `split`, which takes its argument list apart."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ class Command:
         name: As typed: `qweft NAME`.
         description: One paragraph.
         example: One line that can be typed as it stands.
-        target: The arguments without dashes, as the usage line calls them; empty where there is none.
-        target_help: What the target is.
+        target: The positional arguments in the usage line; empty without any.
+        target_help: Help of the target.
         target_required: Whether the command needs its target.
         flags: Options without a value, each with its help.
         shows_defaults: Whether the defaults of the config class are the defaults of the command.
-        options: The config dataclass whose fields are the options with values; `None` where there are none.
-        verbs: What the first target can be, where it is one of a few words.
-        unused: Options that only other commands with the same config files heed; they are taken, and not offered.
+        options: The config dataclass whose fields are the options with values; `None` without options.
+        verbs: Allowed words for the first target, if it is one of a few.
+        unused: Options that only other commands with the same config files use; accepted, but not offered.
     """
 
     name: str
@@ -40,17 +40,17 @@ class Command:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """The config class of a command without options that take a value."""
+    """Config class of a command without options that take a value."""
 
 
 @dataclass
 class Arguments:
-    """What stood on the command line.
+    """The arguments of a command line.
 
     Args:
-        targets: The arguments without dashes (a config file, an adapter folder), in order.
+        targets: The positional arguments (a config file, an adapter folder), in order.
         flags: Options without a value that were given.
-        options: Dotted names with the text that followed, in order; `None` where nothing followed.
+        options: Dotted names with the text that followed, in order; `None` without text.
         wants_help: Whether `-h` or `--help` was given.
     """
 
@@ -61,26 +61,26 @@ class Arguments:
 
     @property
     def target(self) -> str | None:
-        """The first argument without dashes, if any."""
+        """The first positional argument, or `None`."""
         return self.targets[0] if self.targets else None
 
 
 def split(argv: Sequence[str], flags: Collection[str] = (), targets: int = 1) -> Arguments:
-    """Take an argument list apart, without judging names or values.
+    """Takes an argument list apart, without checking names or values.
 
     Args:
         argv: The arguments after the command's name.
         flags: Names, without dashes, of the options that take no value.
-        targets: How many arguments without dashes there may be.
+        targets: Maximum number of positional arguments.
 
     Raises:
-        QweftError: If there are more arguments, or an option is none, or has a value that it does not take.
+        QweftError: If there are more positional arguments, an option is malformed, or a flag has a value.
 
     >>> split(["a.yaml", "--adapter.r", "8", "--training.seed=1", "--json"], ["json"]).options
     [('adapter.r', '8'), ('training.seed', '1')]
     """
     found = Arguments()
-    flag_of = {name.replace("_", "-"): name for name in flags}  # a flag is the same with hyphens and with underscores
+    flag_of = {name.replace("_", "-"): name for name in flags}  # flags may be typed with hyphens or underscores
     waiting = list(argv)
     while waiting:
         word = waiting.pop(0)

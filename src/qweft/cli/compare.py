@@ -24,7 +24,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, compare (or list the runs), and print where the report is."""
+    """Parses the arguments, compares (or lists the runs), and prints the report's path."""
     config = parse(ComparisonConfig, argv, COMMAND)
     flags = flags_of(argv, COMMAND)
     if "dry-run" in flags:

@@ -15,9 +15,9 @@ from qweft.errors import QweftError
 SHELLS = ("bash", "zsh", "fish")
 MACHINES = ("auto", "cpu", "cuda", "mps", "meta")
 DEVICES = ("exact", "shots", "noisy")
-"""Where circuits run. Other packages' devices (`FAMILY:NAME`) are left out: bash takes words apart at a colon."""
+"""Devices for circuits. Other packages' devices (`FAMILY:NAME`) are omitted: bash splits words at a colon."""
 SUGGESTED = {"model.device": MACHINES, "device": DEVICES, "training.device": DEVICES}
-"""Words for options whose form is open, so that no type has them."""
+"""Words for options whose type allows any text."""
 BASH = """
 _qweft() { # bash takes --key=value apart at its =, and behind a point goes a key without a space
     local -a typed=("${COMP_WORDS[@]}")
@@ -35,7 +35,7 @@ complete -F _qweft qweft
 """
 
 ZSH = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }"
-"""For a shell whose start-up file has not loaded its completion."""
+"""Loads zsh's completion if the start-up file has not."""
 
 COMMAND = Command(
     name="completion",
@@ -51,7 +51,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Print the script, which shtab writes."""
+    """Prints the script, which shtab generates."""
     arguments = read_arguments(argv, COMMAND)
     apply_options(NoOptions, {}, arguments, COMMAND)
     shell = str(arguments.target)
@@ -64,7 +64,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def all_words(shell: str) -> argparse.ArgumentParser:
-    """Return a parser that has all that can stand after `qweft`, from the same dataclasses as the help."""
+    """Returns a parser of everything that can follow `qweft`, from the same dataclasses as the help."""
     parser = argparse.ArgumentParser("qweft", add_help=False)
     for name in ("--help", "--version"):
         parser.add_argument(name, action="store_true")
@@ -85,12 +85,12 @@ def _add_targets(parser: argparse.ArgumentParser, command: Command) -> None:
 
     if command.verbs:
         parser.add_argument("verb", choices=command.verbs)
-    if command.target and command.name not in ("jobs", "completion"):  # whose arguments are no files
+    if command.target and command.name not in ("jobs", "completion"):  # their arguments are no files
         parser.add_argument("target", nargs="*").complete = shtab.FILE  # type: ignore[attr-defined]
 
 
 def _add_options(parser: argparse.ArgumentParser, command: Command, shell: str) -> None:
-    """Add the options of a config class; below a key that the user chooses nothing is known before it is typed."""
+    """Adds the options of a config class. Below a key that the user chooses, nothing can be completed."""
     import shtab
 
     seen = set(command.unused)
@@ -100,10 +100,10 @@ def _add_options(parser: argparse.ArgumentParser, command: Command, shell: str) 
             continue
         seen.add(name)
         more = name != option.name or is_mapping(option.kind)
-        point = "" if not more else ".-" if shell == "zsh" else "."  # zsh: what follows "-" is in the same word
+        point = "" if not more else ".-" if shell == "zsh" else "."  # zsh: "-" continues the same word
         words = () if more else choices(option.kind) or SUGGESTED.get(name, ())
         action: Any = parser.add_argument(
             f"--{shown(name)}{point}", help=option.text.replace("%", "%%"), choices=words or None
         )
         if "TEXT" in placeholder(option.kind) and not words:
-            action.complete = shtab.FILE  # a text may name a file
+            action.complete = shtab.FILE  # text may be a file name

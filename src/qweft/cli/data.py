@@ -16,11 +16,11 @@ VERBS = ("check", "list")
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """What is looked at.
+    """What `qweft data check` reads.
 
     Args:
-        data: The data; `source` is the one that stands after check.
-        model: The model whose tokenizer and chat template are used; its weights are not loaded.
+        data: The data; `source` comes from the argument after check.
+        model: The model whose tokenizer and chat template are used. Its weights are not loaded.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -43,7 +43,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, look and print."""
+    """Parses the arguments, checks or lists the data, and prints the result."""
     arguments = read_arguments(argv, COMMAND)
     verb, *sources = arguments.targets
     _check(verb, sources)

@@ -16,7 +16,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse and print."""
+    """Parses the arguments and prints the devices."""
     arguments = read_arguments(argv, COMMAND)
     apply_options(NoOptions, {}, arguments, COMMAND)
     wants_json = "json" in arguments.flags

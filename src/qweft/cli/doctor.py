@@ -19,7 +19,7 @@ MARKS = {"ok": "ok   ", "note": "note ", "fault": "FAULT"}
 
 
 def run(argv: Sequence[str]) -> None:
-    """Look, tell, and fail where there is a fault."""
+    """Runs the checks, prints the findings, and fails if there is a fault."""
     arguments = read_arguments(argv, COMMAND)
     apply_options(NoOptions, {}, arguments, COMMAND)
     wants_json = "json" in arguments.flags

@@ -20,12 +20,12 @@ SECTIONS = ("model", "data", "evaluation")
 
 @dataclass(frozen=True)
 class Overrides(RobustnessConfig):
-    """What may differ from the run that trained the adapter, and the device that its circuits are measured on.
+    """Keys that may differ from the training run, and the device on which the circuits are measured.
 
     Args:
         model: The base model.
         data: The text.
-        evaluation: The judging.
+        evaluation: How the adapter is evaluated.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -54,7 +54,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, evaluate and print."""
+    """Parses the arguments, evaluates and prints."""
     folder, options, flags = parse_folder(Overrides, argv, COMMAND)
     sections = {name: options.pop(name) for name in SECTIONS if name in options}
     wanted = sorted({*options, *flags} - {"json", "dry-run"})

@@ -28,7 +28,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, export and print what it came to."""
+    """Parses the arguments, exports and prints the report."""
     folder, options, flags = parse_folder(ExportConfig, argv, COMMAND)
     wants_json, force = "json" in flags, "force" in flags
     if "dry-run" in flags:

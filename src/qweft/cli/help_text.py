@@ -1,4 +1,4 @@
-"""The help of a command: texts from the docstrings of its config class, laid out by argparse."""
+"""The help of a command: texts from the docstrings of its config class, formatted by argparse."""
 
 import argparse
 import dataclasses
@@ -24,7 +24,7 @@ class Option:
 
 
 def options_of(config_class: Any, prefix: str = "", section: str = "general") -> Iterator[Option]:
-    """Yield every option below a config dataclass: those of no section, of its sections, of its dicts of sections."""
+    """Yields every option below a config dataclass: plain options, then sections, then dicts of sections."""
     from docstring_parser import parse
 
     told = [each for owner in config_class.__mro__ for each in parse(owner.__doc__ or "").params]
@@ -45,11 +45,11 @@ def _depth(kind: Any) -> int:
 
 
 def help_text(command: Command) -> str:
-    """Return the help of a command: usage, description, example, then every option by section."""
+    """Returns the help of a command: usage, description, example, then every option by section."""
     width = min(100, shutil.get_terminal_size().columns - 2)
 
     class Layout(argparse.RawDescriptionHelpFormatter):
-        """argparse's layout, in which a name with hyphens stays on one line, so that it can be copied."""
+        """argparse's layout, except that a name with hyphens stays on one line and can be copied."""
 
         def _split_lines(self, text: str, width: int) -> list[str]:
             return _fill(text, width).splitlines()
@@ -85,7 +85,7 @@ def help_text(command: Command) -> str:
 
 
 def _typed(default: Any) -> str:
-    """Return a default as it would be typed behind its option; "none" for what is empty."""
+    """Returns a default as typed on the command line; "none" for `None` and an empty list."""
     if default is None or default == []:
         return "none"
     if isinstance(default, list):
@@ -94,10 +94,10 @@ def _typed(default: Any) -> str:
 
 
 def _fill(text: str, width: int) -> str:
-    """Return a text in lines of at most this width, broken between words alone."""
+    """Returns a text in lines of at most this width, broken only between words."""
     return textwrap.fill(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def _escape(text: str) -> str:
-    """Return a text in which argparse finds nothing to fill in."""
+    """Returns a text with its percent signs escaped for argparse."""
     return text.replace("%", "%%")

@@ -27,7 +27,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, inspect and print."""
+    """Parses the arguments, inspects the adapter and prints."""
     folder, options, flags = parse_folder(InspectionConfig, argv, COMMAND)
     wants_json = "json" in flags
     if "dry-run" in flags:

@@ -10,7 +10,7 @@ from qweft.errors import QweftError
 from qweft.text import near
 
 VERBS = {"list": 0, "show": 1, "fetch": 1, "adopt": 2, "forget": 1, "cancel": 1}
-"""What can be done, and how many words follow; `fetch` does without its token, too."""
+"""The actions, with the number of words that follow each; `fetch` also works without a token."""
 
 COMMAND = Command(
     name="jobs",
@@ -27,7 +27,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, do it, and print the jobs concerned."""
+    """Parses the arguments, runs the action, and prints the jobs concerned."""
     arguments = read_arguments(argv, COMMAND)
     apply_options(NoOptions, {}, arguments, COMMAND)
     verb, *words = arguments.targets or ["list"]
@@ -62,7 +62,7 @@ def _check(verb: str, words: list[str]) -> None:
 
 
 def _do(store: Any, verb: str, words: list[str]) -> list[tuple[Any, str]]:
-    """The jobs concerned, each with what there is to say of it."""
+    """Runs the action; returns the jobs concerned, each with a message or ""."""
     from qweft.devices.jobs import manage
 
     if verb == "list":

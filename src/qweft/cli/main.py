@@ -1,4 +1,4 @@
-"""`qweft`: finds the command, runs it, and turns its errors into one sentence and an exit status."""
+"""Entry point of `qweft`: finds and runs the command, and turns errors into one sentence and an exit status."""
 
 import importlib
 import os
@@ -48,13 +48,13 @@ options:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `qweft` and return its exit status.
+    """Runs `qweft` and returns its exit status.
 
-    Bad input (`QweftError`) is one sentence and status 2; an interrupt is one sentence and status 130. Any other
-    exception is our bug and keeps its traceback.
+    Bad input (`QweftError`) prints one sentence and gives status 2. An interrupt prints one sentence and gives status
+    130. A reader that closed the pipe gives status 1. Any other exception is a bug in qweft and keeps its traceback.
 
     Args:
-        argv: The words after `qweft`; those of the process by default.
+        argv: The arguments after `qweft`; `None` means those of the process.
     """
     hush_libraries()
     try:
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("interrupted; finished runs of a comparison are kept")
         return 130
     except BrokenPipeError:
-        # The reader (head, less) has gone. Python would complain once more when it flushes at exit.
+        # The reader (head, less) has gone. Without this, Python would report the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -1,8 +1,4 @@
-"""`parse`: a YAML file and dotted options into a config dataclass; `dump_yaml`: the dataclass back into YAML.
-
-A tree is the nested dict that YAML gives. It is checked where it was written, so that an error can name the file or
-the option. Options are set in the file's checked tree, and the dataclass is built last.
-"""
+"""`parse` reads a YAML file and dotted options into a config dataclass; `dump_yaml` writes it back."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -22,24 +18,27 @@ from qweft.text import near
 Config = TypeVar("Config")
 
 ROWS = (".jsonl", ".csv", ".parquet")
-"""Endings of rows, which no config has."""
+"""Suffixes of data files; no config file has them."""
 OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
-"""By these a config is known to be another command's, the first that it has."""
+"""Keys that identify another command's config file; the first match counts."""
 EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset"}
-"""An adapter is named by one of these; naming one by an option drops the other."""
+"""Alternative keys that name an adapter. Setting one by an option removes the other."""
 
 
 def parse(config_class: type[Config], argv: Sequence[str], command: Command | None = None) -> Config:
-    """Return the config that a command's arguments describe.
+    """Returns the config that a command's arguments describe.
+
+    A tree is the nested dict that YAML gives. Each value is checked at its source, so that an error can name the file
+    or the option. Options are set in the file's checked tree, and the dataclass is built last.
 
     Args:
-        config_class: `RunConfig` or `ComparisonConfig`.
-        argv: The arguments after the command's name: at most one YAML file, dotted options on top.
-        command: Its flags are allowed, its help is printed for `--help`, its config file may be required.
+        config_class: `RunConfig` or another config dataclass.
+        argv: The arguments after the command's name: at most one YAML file, and dotted options, which win over it.
+        command: Provides the allowed flags, the text for `--help`, and whether a config file is required.
 
     Raises:
-        QweftError: Something is wrong with the file or with an option, said in one sentence.
-        SystemExit: With status 0, after printing the help that was asked for.
+        QweftError: If the file or an option is wrong, in one sentence.
+        SystemExit: With status 0, after printing the help.
 
     >>> from qweft.training.config import RunConfig
     >>> parse(RunConfig, ["--adapter.r", "8", "--training.learning_rate", "1e-3"]).adapter
@@ -55,10 +54,11 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command | No
 
 
 def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tuple[Path, dict[str, Any], set[str]]:
-    """Return the folder that a command takes, the keys that were given and no others, and the flags.
+    """Returns the folder that a command takes, only the keys that were given, and the flags.
 
     Raises:
-        QweftError: There is no such folder, or something is wrong with an option.
+        QweftError: If there is no such folder, or an option is wrong.
+        SystemExit: With status 0, after printing the help.
     """
     arguments = read_arguments(argv, command)
     folder = Path(arguments.target or "")
@@ -70,15 +70,15 @@ def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tu
 
 
 def flags_of(argv: Sequence[str], command: Command) -> set[str]:
-    """The command's flags that were given, by their names, however they were spelled (--dry-run, --dry_run)."""
+    """Returns the command's flags that were given, by name, whether spelled --dry-run or --dry_run."""
     return split(argv, command.flags, len(argv)).flags
 
 
 def read_arguments(argv: Sequence[str], command: Command | None) -> Arguments:
-    """Take the arguments apart; print the help and exit where it was asked for.
+    """Takes the arguments apart; with `--help`, prints the help and exits.
 
     Raises:
-        QweftError: The target that the command needs is not there, or there is one that it does not take.
+        QweftError: If a required target is missing, or a target is given to a command that takes none.
         SystemExit: With status 0, after the help.
     """
     if command is None:
@@ -97,23 +97,23 @@ def read_arguments(argv: Sequence[str], command: Command | None) -> Arguments:
 
 
 def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command | None) -> None:
-    """Check each dotted option and set it in a checked tree; hyphens in the names of fields may be typed."""
+    """Checks each dotted option and sets it in a checked tree; field names may be typed with hyphens."""
     reader = _Reader(config_class, flags=command.flags if command else ())
     for typed, text in arguments.options:
         reader.put(tree, typed, text)
 
 
 def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
-    """Return the dataclass that a checked tree describes.
+    """Returns the dataclass that a checked tree describes.
 
     Args:
         kind: The dataclass or a field's type.
         tree: The checked tree or leaf.
-        where: Begins the sentence about a missing key: the file, or the command.
+        where: The file or the command, which begins the sentence about a missing key.
         name: Dotted name of `tree`.
 
     Raises:
-        QweftError: A key without a default is missing.
+        QweftError: If a key without a default is missing.
     """
     if is_mapping(kind):
         return {key: build(get_args(kind)[1], inner, where, f"{name}.{key}") for key, inner in tree.items()}
@@ -130,14 +130,14 @@ def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
 
 
 def dump_yaml(config: Any) -> str:
-    """Return the YAML of a config dataclass, with every key; `parse` reads it back to an equal config."""
+    """Returns the YAML of a config dataclass, with every key; `parse` reads it back to an equal config."""
     return yaml_file.dump(asdict(config))
 
 
 def suggest(name: str, known: Sequence[str]) -> str | None:
-    """Return the known dotted name that the user most likely meant, or `None`.
+    """Returns the known dotted name that the user most likely meant, or `None`.
 
-    A name that only lacks its section (`batch_size` for `training.batch_size`) is recognised by its last part.
+    A name that only lacks its section (`batch_size` for `training.batch_size`) is found by its last part.
 
     >>> suggest("lerning_rate", ["training.learning_rate", "output"])
     'training.learning_rate'
@@ -151,7 +151,7 @@ def suggest(name: str, known: Sequence[str]) -> str | None:
 
 
 def _config_file(config_class: Any, file: str, command: Command | None) -> dict[str, Any]:
-    """Return a config file's checked tree; a file of rows, and another command's config, are told by what they are."""
+    """Returns a config file's checked tree; rejects data files and other commands' configs with a specific error."""
     name = f"qweft {command.name}" if command else "this"
     if Path(file).suffix.lower() in ROWS and Path(file).is_file():
         raise QweftError(f"{file}: {name} takes a config file (YAML) there; give the data as --data.source {file}")
@@ -164,23 +164,23 @@ def _config_file(config_class: Any, file: str, command: Command | None) -> dict[
 
 
 class _Typed(str):
-    """A value as typed on the command line: how it is read depends on the type that it meets."""
+    """A value typed on the command line; the type of its field determines how it is read."""
 
 
 class _Reader:
-    """Checks values against a config class; its errors name where they were written.
+    """Checks values against a config class; errors name the source of the value.
 
     Args:
         root: The config class.
         file: The YAML file as the user typed it; `None` means the command line.
-        flags: Options of the command that take no value, suggested too.
+        flags: Options of the command that take no value, also suggested.
     """
 
     def __init__(self, root: Any, file: str | None = None, flags: Iterable[str] = ()) -> None:
         self.root, self.file, self.flags = root, file, flags
 
     def check(self, kind: Any, value: Any, name: str) -> Any:
-        """Return a value converted to a type; inside sections only keys that exist, each checked."""
+        """Returns a value converted to a type. In sections, it checks every key and value."""
         structured = kind is Any or is_section(kind) or is_mapping(kind)
         if structured and isinstance(value, _Typed):
             try:
@@ -202,10 +202,10 @@ class _Reader:
         return checked
 
     def put(self, tree: dict[str, Any], typed: str, text: str | None) -> None:
-        """Set one option in a checked tree; keys beside it stay.
+        """Sets one option in a checked tree and leaves its other keys unchanged.
 
-        A dict of dataclasses (`methods`) only takes options for entries that it has, so that a mistyped method is an
-        error and not one more method. A dict that is not in the tree starts from its default.
+        A dict of dataclasses (`methods`) accepts options only for entries that it has, so that a mistyped method is an
+        error and not a new method. A dict that is not in the tree starts from its default.
         """
         path = spelled(self.root, typed).split(".")
         so_far = [".".join(path[: depth + 1]) for depth in range(len(path))]
@@ -229,28 +229,28 @@ class _Reader:
         tree[path[-1]] = value
 
     def _leaf(self, kind: Any, value: Any, name: str) -> Any:
-        import jsonargparse  # here: it costs 0.1 s, which `qweft --help` need not pay
+        import jsonargparse  # here: the import takes 0.1 s, which `qweft --help` avoids
 
-        # A list may be typed with nothing but commas (100,1000).
+        # A list may be typed without brackets (100,1000).
         readings = [str(value), [part.strip() for part in value.split(",")]] if isinstance(value, _Typed) else [value]
         for reading in readings:
             try:
                 converted = _converter(kind).parse_object({"value": reading}).value
             except (jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
                 continue
-            if converted is None and type(None) not in get_args(kind):  # jsonargparse lets null pass for every type
+            if converted is None and type(None) not in get_args(kind):  # jsonargparse accepts null for every type
                 break
             return converted
         raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
 
     def _inner(self, kind: Any, key: str, name: str) -> Any:
-        """Return the type of a key below a type, or raise that there is no such key."""
+        """Returns the type of a key below a type; raises if there is no such key."""
         if kind is Any or is_mapping(kind):
             return Any if kind is Any else get_args(kind)[1]
         if key in kinds_of(kind):
             return kinds_of(kind)[key]
         known = names(kind, name.rpartition(".")[0]) | names(self.root)
-        # A section that the name is already in is no suggestion: training.foo does not mean training.
+        # The name's own section is no suggestion: training.foo does not mean training.
         offered = [each for each, inner in known.items() if not (is_section(inner) and name.startswith(f"{each}."))]
         raise self._unknown(name, offered, kinds_of(kind))
 
@@ -258,7 +258,7 @@ class _Reader:
         return QweftError(f"{self.file}: {name}: {what}" if self.file else f"--{shown(name)}: {what}")
 
     def _unknown(self, name: str, known: Iterable[str], here: Iterable[str]) -> QweftError:
-        """Return the error for a name that does not exist; the names `here` are listed where no known one is near."""
+        """Returns the error for an unknown name; without a close match, it lists the names `here`."""
         what = f"{self.file}: unknown key {name}" if self.file else f"unknown option --{name}"
         close = suggest(name, [*known, *self.flags])
         if close:
@@ -269,7 +269,7 @@ class _Reader:
 
 @cache
 def _converter(kind: Any) -> Any:
-    """Return a jsonargparse parser for one value of a type."""
+    """Returns a jsonargparse parser for one value of a type."""
     import jsonargparse
 
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
@@ -278,6 +278,6 @@ def _converter(kind: Any) -> Any:
 
 
 def _shown_value(value: Any) -> str:
-    """Return a value as it would stand in YAML, short enough for a sentence."""
+    """Returns a value as JSON, shortened to 60 characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -23,7 +23,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, plan and print."""
+    """Parses the arguments, plans and prints."""
     config = parse(RunConfig, argv, COMMAND)
     flags = flags_of(argv, COMMAND)
     wants_json = "json" in flags

@@ -14,7 +14,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Print one line a preset."""
+    """Prints one line per preset."""
     apply_options(NoOptions, {}, read_arguments(argv, COMMAND), COMMAND)
     from rich.table import Table
 

@@ -14,8 +14,8 @@ class PushConfig:
     """Where an adapter is sent.
 
     Args:
-        repository: OWNER/NAME on the hub, or NAME of your own; it has to be named.
-        base_model: Hub id of the base model, where the adapter names a folder of this machine.
+        repository: OWNER/NAME on the hub, or NAME of your own; required.
+        base_model: Hub id of the base model, if the adapter names a folder on this machine.
     """
 
     repository: str = ""
@@ -37,7 +37,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, check, upload and print the address."""
+    """Parses the arguments, checks, uploads and prints the address."""
     folder, options, flags = parse_folder(PushConfig, argv, COMMAND)
     config = PushConfig(**options)
     if not config.repository:

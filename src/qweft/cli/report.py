@@ -12,11 +12,11 @@ from qweft.cli.terminal import show
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """What the report is made beside, and where to.
+    """The output of the report, and a second comparison.
 
     Args:
         beside: Folder or results.json of another comparison, to show side by side.
-        output: Folder for what is written; none means the comparison's own.
+        output: Output folder. `None` means the comparison's own.
     """
 
     beside: str | None = None
@@ -36,7 +36,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, write, and print where the report is."""
+    """Parses the arguments, writes, and prints the report's path."""
     arguments = read_arguments(argv, COMMAND)
     given: dict[str, Any] = {}
     apply_options(ReportConfig, given, arguments, COMMAND)

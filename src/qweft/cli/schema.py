@@ -1,4 +1,4 @@
-"""What a config dataclass allows: its names, their types, and what a type is called."""
+"""The schema of a config dataclass: its dotted names, their types, and how types are written in text."""
 
 import dataclasses
 from functools import cache
@@ -6,12 +6,12 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 NAME = "NAME"
-"""Stands in names for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
+"""Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
 
 
 @cache
 def kinds_of(config_class: Any) -> dict[str, Any]:
-    """Return the type of each field of a dataclass; of any other type there is no field."""
+    """Returns the type of each field of a dataclass; empty for any other type."""
     if not is_section(config_class):
         return {}
     hints = get_type_hints(config_class)
@@ -19,13 +19,13 @@ def kinds_of(config_class: Any) -> dict[str, Any]:
 
 
 def default_of(config_class: Any, key: str) -> Any:
-    """Return a fresh default of a dataclass's field, or `dataclasses.MISSING` where there is none."""
+    """Returns a fresh default of a dataclass's field, or `dataclasses.MISSING` without one."""
     field = next(field for field in dataclasses.fields(config_class) if field.name == key)
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def joined(name: str, key: str) -> str:
-    """Return the dotted name of a key below a dotted name, which is empty for the whole config."""
+    """Returns the dotted name of a key below a dotted name, which is empty for the whole config."""
     return f"{name}.{key}" if name else key
 
 
@@ -40,12 +40,12 @@ def is_mapping(kind: Any) -> bool:
 
 
 def is_leaf(kind: Any) -> bool:
-    """Whether a type is one option: no section, and no dict of sections."""
+    """Whether a type is one option: neither a section nor a dict of sections."""
     return not is_section(get_args(kind)[1] if is_mapping(kind) else kind)
 
 
 def names(kind: Any, prefix: str = "") -> dict[str, Any]:
-    """Return every dotted name below a type with its own type, sections included."""
+    """Returns every dotted name below a type with its own type, sections included."""
     if is_mapping(kind):
         return names(get_args(kind)[1], f"{prefix}.{NAME}")
     found: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def names(kind: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def spelled(kind: Any, name: str) -> str:
-    """Return a dotted name as the fields of a dataclass are spelled: `max-circuits` is `max_circuits`.
+    """Returns a dotted name as the fields of a dataclass are spelled: `max-circuits` is `max_circuits`.
 
     Keys that the user chooses stay as they are.
     """
@@ -68,7 +68,7 @@ def spelled(kind: Any, name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """Return a dotted name as help and errors show its option: with hyphens where it stands alone.
+    """Returns a dotted name as help and errors show its option: with hyphens if it has no dots.
 
     >>> shown("max_circuits"), shown("training.learning_rate")
     ('max-circuits', 'training.learning_rate')
@@ -77,7 +77,7 @@ def shown(name: str) -> str:
 
 
 def call(kind: Any) -> str:
-    """Return what a type is called in a sentence.
+    """Returns the name of a type for a sentence.
 
     >>> call(int | None), call(list[float])
     ('int or null', 'list of float')
@@ -95,7 +95,7 @@ def call(kind: Any) -> str:
 
 
 def placeholder(kind: Any) -> str:
-    """Return what stands for a value of a type in the help.
+    """Returns the placeholder for a value of a type in the help.
 
     >>> placeholder(int | None), placeholder(list[int]), placeholder(bool)
     ('INT', 'INT,...', '{true,false}')
@@ -113,7 +113,7 @@ def placeholder(kind: Any) -> str:
 
 
 def choices(kind: Any) -> tuple[str, ...]:
-    """Return the words that a type allows, where they are few; of a list, those of its entries.
+    """Returns the words that a type allows; for a list, those of its entries. Empty if any text is allowed.
 
     >>> choices(bool), choices(list[Literal["a", "b"]] | None), choices(int)
     (('true', 'false'), ('a', 'b'), ())

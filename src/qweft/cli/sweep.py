@@ -24,7 +24,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, sweep (or describe), and print where the page is."""
+    """Parses the arguments, sweeps (or describes the sweep), and prints the page's path."""
     config = parse(SweepConfig, argv, COMMAND)
     flags = flags_of(argv, COMMAND)
     if "dry-run" in flags:

@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, sentences about errors on standard error."""
+"""Output of commands: results on standard output, errors on standard error."""
 
 import contextlib
 import json
@@ -11,41 +11,41 @@ from qweft.files import finite
 
 
 def show(renderable: Any) -> None:
-    """Print text or anything that rich can render; brackets are brackets: names, paths, providers' words have some."""
+    """Prints text or anything that rich can render, with brackets unchanged: names, paths and messages contain some."""
     from rich.console import Console
 
     Console(markup=False, emoji=False).print(renderable)
 
 
 def width() -> int:
-    """Columns of the terminal."""
+    """Returns the width of the terminal in characters."""
     from rich.console import Console
 
     return Console().width
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value on standard output; numbers that are not finite become null, as JSON has none."""
+    """Prints one JSON value on standard output; NaN and infinity become null, as JSON has neither."""
     print(json.dumps(finite(value), indent=2, ensure_ascii=False))
 
 
 @contextlib.contextmanager
 def only_json(wanted: bool) -> Iterator[None]:
-    """Send what a library prints meanwhile to standard error, so that standard output holds only the JSON.
+    """Redirects a library's output to standard error, so that standard output holds only the JSON.
 
     Args:
-        wanted: Whether the user asked for JSON; otherwise nothing changes.
+        wanted: Whether the user requested JSON; otherwise nothing changes.
     """
     with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
         yield
 
 
 def hush_libraries() -> None:
-    """Keep what quantization libraries say of themselves, whenever PEFT finds them installed, off the terminal."""
+    """Silences the warnings of quantization libraries, which appear whenever PEFT finds them installed."""
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def complain(sentence: str) -> None:
-    """Print a sentence on standard error."""
+    """Prints a sentence on standard error."""
     print(f"qweft: {sentence}", file=sys.stderr)

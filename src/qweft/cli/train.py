@@ -21,7 +21,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, train (or plan), and print where the adapter is."""
+    """Parses the arguments, trains (or plans), and prints the adapter's path."""
     config = parse(RunConfig, argv, COMMAND)
     flags = flags_of(argv, COMMAND)
     if "dry-run" in flags:

@@ -25,7 +25,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, tune (or list the trainings), and print where the result is."""
+    """Parses the arguments, tunes (or lists the trainings), and prints the path of the rates."""
     config = parse(ComparisonConfig, argv, COMMAND)
     if "dry-run" in flags_of(argv, COMMAND):
         from qweft.comparison.tune import describe

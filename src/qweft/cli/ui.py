@@ -20,7 +20,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parse, and serve."""
+    """Parses the arguments and serves the page."""
     folder, options, _ = parse_folder(PageConfig, argv, COMMAND)
     overrides = {"model": options.pop("model")} if "model" in options else {}
     from qweft.chat.page.server import serve

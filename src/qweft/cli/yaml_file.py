@@ -1,8 +1,4 @@
-"""Strict YAML in, YAML that reads back the same out.
-
-Two differences from PyYAML: `5e-4` is a number (YAML 1.2; PyYAML's YAML 1.1 reads it as text), and a key written
-twice is an error instead of a silent overwrite.
-"""
+"""Strict YAML input, and YAML output that reads back to the same value."""
 
 import re
 from pathlib import Path
@@ -14,10 +10,10 @@ from qweft.errors import QweftError
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2 floats, refusing duplicate keys."""
+    """PyYAML's safe loader with YAML 1.2 floats; it rejects duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a dict, raising on a key that stands twice."""
+        """Builds a dict; raises on a duplicate key."""
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -29,10 +25,10 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper that quotes text which `_Loader` would read as a number."""
+    """PyYAML's safe dumper; it quotes text that `_Loader` would read as a number."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write shared values out in full: a reader should not have to follow anchors."""
+        """Writes shared values in full, so that a reader need not follow anchors."""
         return True
 
 
@@ -42,10 +38,13 @@ for _each in (_Loader, _Dumper):  # a float without a dot but with an exponent: 
 
 
 def load(text: str) -> Any:
-    """Return the value that a YAML text holds.
+    """Returns the value that a YAML text holds.
+
+    It differs from PyYAML in two ways. `5e-4` is a number, as in YAML 1.2; PyYAML follows YAML 1.1 and gives text.
+    A duplicate key is an error, not a silent overwrite.
 
     Raises:
-        yaml.YAMLError: The text is not YAML, or a key stands twice; `say` tells it.
+        yaml.YAMLError: The text is not YAML, or has a duplicate key; `say` describes it.
 
     >>> load("{r: 8, rate: 5e-4}")
     {'r': 8, 'rate': 0.0005}
@@ -54,14 +53,14 @@ def load(text: str) -> Any:
 
 
 def dump(value: Any, flow: bool = False) -> str:
-    """Return YAML that `load` reads back to the same value; in flow style it stands on one line."""
+    """Returns YAML that `load` reads back to the same value; in flow style, on one line."""
     return str(
         yaml.dump(value, None, _Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=1_000_000)
     )
 
 
 def dump_line(value: Any) -> str:
-    """Return a value as YAML on one line, as one would type it.
+    """Returns a value as YAML on one line, as a user would type it.
 
     >>> dump_line([1, 2]), dump_line(False), dump_line({"preset": "qtha"})
     ('[1, 2]', 'false', '{preset: qtha}')
@@ -70,10 +69,10 @@ def dump_line(value: Any) -> str:
 
 
 def read(path: str) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds; an empty file is an empty mapping.
+    """Returns the mapping that a YAML file holds; empty for an empty file.
 
     Raises:
-        QweftError: There is no such file, or it cannot be read, or is not YAML, or is not a mapping.
+        QweftError: The file does not exist, cannot be read, is not YAML, or is not a mapping.
     """
     try:
         value = load(Path(path).read_text(encoding="utf-8"))
@@ -94,7 +93,7 @@ def read(path: str) -> dict[str, Any]:
 
 
 def say(error: yaml.YAMLError) -> str:
-    """Return what is wrong with a YAML text, on one line."""
+    """Returns the problem of a YAML text, on one line."""
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     problem = " ".join(str(problem).split())
     return problem if problem.startswith("duplicate key") else f"not valid YAML: {problem}"

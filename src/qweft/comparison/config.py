@@ -41,7 +41,7 @@ class ComparisonConfig:
         data: The text, in the same order for all methods at each seed.
         training: The budget, the same for all methods except for the learning rate.
         evaluation: How runs are evaluated.
-        methods: The methods by name. The untouched base model is always added.
+        methods: The methods by name; the untouched base model is always added.
         seeds: Each method runs once per seed.
         reference: The method that the others are compared with.
         search: Before the runs, choose learning rates on the validation rows, for each method that sets none itself.

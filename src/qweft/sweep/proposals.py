@@ -172,7 +172,7 @@ def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, 
     else:
         sampler = package.samplers.RandomSampler(seed=own_seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # warns of choices that are not numbers or strings, and of experimental features
+        warnings.simplefilter("ignore")  # on choices that are no numbers or strings, and experimental features
         study = package.create_study(sampler=sampler)
         if learning:
             study.add_trials([frozen(axes, each.point, each.loss) for each in known])

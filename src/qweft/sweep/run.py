@@ -271,7 +271,7 @@ def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
 
 
 def _decides(context: Context, config: SweepConfig) -> str:
-    """Returns a hash of everything that determines a trial's result, but not the number of trials or their processes."""
+    """Returns a hash of everything that determines a trial's result, but not the number of trials or processes."""
     decides = {
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
         "data": context.data.report.fingerprint,
