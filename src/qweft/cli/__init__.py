@@ -1,1 +1,1 @@
-"""The command line: one module per command, none of which imports torch before its command runs."""
+"""The command line: one module per command, which imports heavy libraries only inside its `run`."""

@@ -1,1 +1,1 @@
-"""The report of a comparison: as a page, as Markdown, and beside another one; all from results.json alone."""
+"""Reports of comparisons, made from results.json alone: a page, Markdown, and two reports side by side."""

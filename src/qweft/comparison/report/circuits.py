@@ -1,4 +1,4 @@
-"""Figures of circuits: their drawings, and spectra of the updates."""
+"""Circuit drawings and spectra of the updates."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ class Drawn(NamedTuple):
 
 
 def circuits(runs: Sequence[Run]) -> list[Drawn]:
-    """Every distinct circuit with the names of its methods.
+    """Returns every distinct circuit with the names of its methods.
 
     Args:
         runs: All runs of one comparison.
@@ -41,10 +41,10 @@ def circuits(runs: Sequence[Run]) -> list[Drawn]:
 
 
 def circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
-    """The circuits of an adapter's layers, one for each rank, and whether they are trained; empty where it has none.
+    """Returns the circuits of an adapter's layers, one per rank, and whether they are trained; empty without circuits.
 
     Args:
-        adapter: Its specification, as in the configuration. One that this version does not know has no drawing.
+        adapter: Its specification, as in the configuration. A specification unknown to this version has no circuits.
     """
     try:
         config = adapter_config(adapter)
@@ -63,12 +63,12 @@ def spectra_plate(
     found: Mapping[str, Inspection], look: Mapping[str, Style], named: Collection[str],
     beside: Sequence[Mapping[str, Inspection]],
 ) -> ReportFigure | None:  # fmt: skip
-    """The figure, or none where no method has a spectrum.
+    """Returns the figure of singular values, or `None` if no method has a spectrum.
 
     Args:
         found: From `inspections`.
-        look: Of each method.
-        named: The methods that are named beside their ends; the others stand back.
+        look: Style of each method.
+        named: Methods that are labelled at the end of their line.
         beside: The inspections of all comparisons on the page, which share their scales.
     """
     own = [entry for entry in found.values() if entry.spectrum]

@@ -1,4 +1,4 @@
-"""What a report is made of: everything that results.json holds, read once."""
+"""`Content`, the parsed results.json of a comparison, and `Plates`, the figures of its report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,18 +26,18 @@ from qweft.figures.styles import Style, styles
 
 @dataclass(frozen=True)
 class Content:
-    """One comparison as a report shows it.
+    """One comparison, as a report shows it.
 
     Args:
-        title: What was compared on what.
+        title: The model and the data, or another title.
         runs: All runs.
-        summary: They, summed up by method.
-        reference: The method that the others were held against.
-        environment: What it was computed with, without the command and without what is not known.
-        command: The command line; `None` where it is not known.
-        config_yaml: The configuration as YAML text; empty where it is not known.
+        summary: The summary of each method.
+        reference: The method that the others are compared with.
+        environment: Versions and machine, without the command and unknown values.
+        command: The command line; `None` if unknown.
+        config_yaml: The configuration as YAML text; empty if unknown.
         search: The search for learning rates.
-        inspected: What was measured inside the adapters, by method.
+        inspected: Measurements inside the adapters, by method.
     """
 
     title: str
@@ -52,16 +52,16 @@ class Content:
 
     @classmethod
     def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
-        """The content of results.json.
+        """Parses results.json.
 
         Args:
-            results: "runs" and, where they are known, "summary" (which names the reference), "environment", "search",
+            results: "runs" and, if known, "summary" (which names the reference), "environment", "search" and
                 "config_yaml".
-            config_yaml: The configuration, where the results do not hold it.
-            title: Empty for the model and the data by their names.
+            config_yaml: The configuration, if the results do not hold it.
+            title: Empty means the names of the model and the data.
 
         Raises:
-            QweftError: There are no runs, or they or what stands beside them are not well formed.
+            QweftError: There are no runs, or the results are malformed.
         """
         try:
             return cls._read(results, config_yaml, title)
@@ -93,7 +93,7 @@ class Content:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """What the comparison shows and does not show."""
+        """The findings of the comparison."""
         return findings(self.summary)
 
     @cached_property
@@ -108,17 +108,17 @@ class Content:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of its methods."""
+        """Seeds of the methods."""
         return sorted({run.seed for run in self.runs if run.method != BASE})
 
     @property
     def steps(self) -> list[int]:
-        """The steps of its methods."""
+        """Distinct numbers of steps of the methods' runs."""
         return sorted({run.steps for run in self.runs if run.method != BASE})
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration; empty where it is not known or not a comparison's."""
+        """The configuration; empty if it is unknown or not a mapping."""
         try:
             read = yaml.safe_load(self.config_yaml)
         except yaml.YAMLError:
@@ -128,17 +128,17 @@ class Content:
 
 @dataclass(frozen=True)
 class Plates:
-    """The figures of one report; `None` stands for one that has nothing to show.
+    """The figures of one report; `None` stands for a figure with nothing to show.
 
     Args:
-        forests: Differences with their intervals: of the hybrids, and of the others.
+        forests: Differences with their intervals: of the hybrids, and of the other methods.
         curves: Training loss by step.
-        apart: The same less the reference's.
+        apart: Training loss minus the reference's.
         by_size: Held-out loss by parameters.
-        by_time: Held-out loss by the time of a step.
+        by_time: Held-out loss by step time.
         search: Validation loss by learning rate.
         spectra: Singular values of the branches.
-        maps: Layer by layer, one a measure.
+        maps: One heat map per measure, layer by layer.
     """
 
     forests: tuple[ReportFigure, ...]
@@ -152,25 +152,25 @@ class Plates:
 
     @property
     def every(self) -> list[ReportFigure | HeatMap]:
-        """Those that there are, in the order of the report."""
+        """All figures that exist, in report order."""
         single = (self.curves, self.apart, self.by_size, self.by_time, self.search, self.spectra)
         return [plate for plate in (*self.forests, *single, *self.maps) if plate is not None]
 
 
 def look_of(contents: Sequence[Content]) -> dict[str, Style]:
-    """The look of every method of the comparisons on one page."""
+    """Returns the style of every method of the comparisons on one page."""
     methods = [(content, method) for content in contents for method in content.methods]
-    # Those that figures name come first: there are more looks than colours, and they should not share one
+    # Labelled methods come first: there are more styles than colours, and they should not share a colour
     ordered = sorted(methods, key=lambda entry: entry[1] not in emphasised(entry[0].summary))
     return styles(method for _, method in ordered)
 
 
 def plates(content: Content, contents: Sequence[Content] = ()) -> Plates:
-    """The figures of a report.
+    """Returns the figures of a report.
 
     Args:
         content: The comparison.
-        contents: All comparisons on the page: a method looks the same in each, and equal figures have equal scales.
+        contents: All comparisons on the page. A method has the same style in each, and equal figures share scales.
     """
     look, named = look_of([*contents, content]), emphasised(content.summary)
     summaries = [other.summary for other in contents]
@@ -179,7 +179,7 @@ def plates(content: Content, contents: Sequence[Content] = ()) -> Plates:
     parts: tuple[Part, ...] = ("hybrids", "others")
     forests = (forest_plate(content.findings, part, look, told) for part in parts)
     maps = (heat_map(measure, content.inspected, inside) for measure in mapped(content.inspected))
-    # Inspected methods are few, and were chosen to be looked at
+    # Inspected methods are few, and the user chose them
     inspected = content.inspected if len(content.inspected) <= MOST else named
     return Plates(
         forests=tuple(plate for plate in forests if plate is not None),

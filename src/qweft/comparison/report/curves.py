@@ -1,4 +1,4 @@
-"""How each method learned: training loss by step, with a band over the seeds."""
+"""Training loss by step, with a band over the seeds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,17 +13,17 @@ from qweft.figures.figure import End, Notes, ReportFigure, dress, name_at_right
 from qweft.figures.styles import INK, Style, fitting
 
 MOST = 8
-"""So many names fit beside the ends of lines and are still found at a glance."""
+"""Largest number of labels that stay readable at the ends of lines."""
 
 BEST = 3
-"""So many places are kept for the lowest held-out losses, whatever the methods are."""
+"""Number of labels reserved for the lowest held-out losses, whatever the methods are."""
 
 
 def emphasised(summary: Mapping[str, Summary]) -> frozenset[str]:
-    """The methods that figures name directly; the others are told by the key alone.
+    """Returns the methods that figures label directly; the others appear only in the legend.
 
-    Up to `MOST` methods all of them. Of more: the reference, the `BEST` lowest held-out losses, then hybrids, LoRAs and
-    networks without a circuit, each by their loss, then others by theirs.
+    Up to `MOST` methods, all are labelled. Beyond that the order is: the reference, the `BEST` lowest held-out losses,
+    then hybrids, LoRAs and networks without a circuit, each by loss, then the others by loss.
 
     Args:
         summary: From `summarise`.
@@ -39,10 +39,10 @@ def emphasised(summary: Mapping[str, Summary]) -> frozenset[str]:
 
 
 SMOOTHED_SHARE, APART_SHARE = 20, 6
-"""Training losses are averaged over the last 1/20 of all steps, differences of them over the last 1/6."""
+"""Losses are averaged over the last 1/20 of all logged steps, differences of losses over the last 1/6."""
 
 CUT = 1.5
-"""A loss above so many times the largest first one is cut off: a run that diverges would flatten all others."""
+"""Losses above this multiple of the largest first loss are cut off: a diverging run would flatten all others."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class Line:
 
 
 def lines(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> list[Line]:
-    """A line for each method that logged a loss.
+    """Returns a line for each method that logged a loss.
 
     Args:
         runs: All runs of one comparison.
-        share: Averaged over the last 1/share of all steps.
+        share: Losses are averaged over the last 1/share of all logged steps.
     """
     window = smoothed_over(runs, share)
     found = []
@@ -75,18 +75,18 @@ def lines(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> list[Line]:
 
 
 def smoothed_over(runs: Sequence[Run], share: int = SMOOTHED_SHARE) -> int:
-    """Over how many logged steps a loss is averaged."""
+    """Returns the number of logged steps over which a loss is averaged."""
     return max(1, max((len(run.train_loss_curve) for run in runs), default=0) // share)
 
 
 def apart(runs: Sequence[Run], reference: str) -> list[Line]:
-    """What each method's loss lies above the reference's at the same step and seed, less the ups and downs of the data.
+    """Returns each method's loss minus the reference's at the same step and seed.
 
-    All methods see the same batches in the same order, so what a batch does to all of them drops out.
+    All methods see the same batches in the same order, so the fluctuations that a batch causes in all of them cancel.
 
     Args:
         runs: All runs of one comparison.
-        reference: The method that is subtracted; where it has no run there are no lines.
+        reference: The method that is subtracted. Without a run of it there are no lines.
     """
     curves = {run.seed: dict(run.train_loss_curve) for run in runs if run.method == reference}
     less = []
@@ -101,12 +101,12 @@ def apart(runs: Sequence[Run], reference: str) -> list[Line]:
 def curves_plate(
     runs: Sequence[Run], look: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
 ) -> ReportFigure | None:
-    """The figure, or none where nothing was trained.
+    """Returns the figure, or `None` if nothing was trained.
 
     Args:
         runs: All runs of the comparison.
-        look: Of each method.
-        named: The methods that are named beside their ends; the others stand back.
+        look: Style of each method.
+        named: Methods that are labelled at the end of their line; the others are drawn fainter.
         beside: The lines of all comparisons on the page, which share their scales.
     """
     own = lines(runs)
@@ -135,14 +135,14 @@ def curves_plate(
 def apart_plate(
     runs: Sequence[Run], reference: str, look: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
 ) -> ReportFigure | None:
-    """The figure of `apart`, or none where there is no such line.
+    """Returns the figure of `apart`, or `None` without such lines.
 
     Args:
         runs: All runs of the comparison.
         reference: The method that is subtracted.
-        look: Of each method.
-        named: The methods that are named beside their ends; the others stand back.
-        beside: The lines of all comparisons on the page, this one's too, which share their scales.
+        look: Style of each method.
+        named: Methods that are labelled at the end of their line; the others are drawn fainter.
+        beside: The lines of all comparisons on the page, this one included, which share their scales.
     """
     own = apart(runs, reference)
     if not own:
@@ -156,7 +156,7 @@ def apart_plate(
         f"Nats a token, on the same batch{average}; below zero the method is ahead. Mean over seeds.",
         f"Difference to {reference} at the last step: {told}.",
         3.9,
-        lambda figure: _draw_apart(figure, own, look, named, beside or own),  # its quantiles count a line once
+        lambda figure: _draw_apart(figure, own, look, named, beside or own),  # no duplicate lines in its quantiles
     )
 
 
@@ -184,21 +184,21 @@ def _draw_apart(
     values = np.concatenate([line.middle for line in every])
     values = values[np.isfinite(values)]
     if values.size:
-        low, high = np.quantile(values, [0.02, 0.98])  # a run that diverges lies far out
+        low, high = np.quantile(values, [0.02, 0.98])  # a diverging run is an outlier
         _limit(axes, min(max(values.min(), 2 * low - high), 0.0), max(min(values.max(), 2 * high - low), 0.0))
     _lines(axes, own, look, named, every)
     return {}
 
 
 def _limit(axes: Axes, low: float, high: float) -> None:
-    """The scale from low to high with some room."""
+    """Sets the y axis from low to high with a margin."""
     axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))
 
 
 def _lines(
     axes: Axes, own: Sequence[Line], look: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
 ) -> None:
-    """Each method's line; those that are named stand out."""
+    """Draws each method's line; labelled methods stand out."""
     for line in own:
         style, front = look[line.method], line.method in named
         marked = max(1, len(line.steps) // 6)
@@ -209,13 +209,13 @@ def _lines(
     axes.set_xlim(steps.min(), max(steps.max(), steps.min() + 1))
     axes.set_xlabel("step")
     dress(axes)
-    # A line that broke off is named by its last value
+    # The label of a line that broke off is at its last finite value
     finite = [(line.method, line.middle[np.isfinite(line.middle)]) for line in own if line.method in named]
     name_at_right(axes, [End(float(values[-1]), method, look[method]) for method, values in finite if values.size])
 
 
 def _stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
-    """The steps that all seeds logged, and their losses (seeds x steps); where a loss is not finite the line breaks."""
+    """Returns the steps that all seeds logged, and their losses (seeds, steps); NaN breaks the line."""
     curves = [dict(run.train_loss_curve) for run in runs if run.train_loss_curve]
     if not curves:
         return np.array([]), np.array([])
@@ -224,7 +224,7 @@ def _stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trailing_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Each value's average with those up to window - 1 before it."""
+    """Returns the mean of each value with up to window - 1 values before it."""
     return np.array([values[max(0, i + 1 - window) : i + 1].mean() for i in range(len(values))])
 
 

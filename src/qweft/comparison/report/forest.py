@@ -1,4 +1,4 @@
-"""The differences that the verdicts rest on, with their intervals, as forest plots."""
+"""Forest plots of the paired differences and their intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -25,14 +25,14 @@ class Difference(NamedTuple):
     """One paired difference of held-out losses in percent, with its interval.
 
     Args:
-        group: The heading that it stands under.
-        name: What it is called there.
+        group: The heading above its row.
+        name: The label of its row.
         method: The method in question.
-        other: What it is held against.
+        other: The method that it is compared with.
         mean: The difference.
         low: The interval's lower end.
-        high: Its upper end.
-        shown: Whether the rule of the verdicts calls it shown.
+        high: The interval's upper end.
+        shown: Whether the difference is shown by the rule of `Pairing`.
     """
 
     group: str
@@ -46,11 +46,11 @@ class Difference(NamedTuple):
 
 
 def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
-    """The findings that have an interval, each pair of methods once, those under one heading after each other.
+    """Returns the findings that have an interval, each pair of methods once, grouped by heading.
 
     Args:
         findings: From `findings`.
-        part: Those on the hybrids, or all others.
+        part: "hybrids" or "others".
     """
     found: dict[tuple[str, str], Difference] = {}
     for finding in findings:
@@ -68,12 +68,12 @@ def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
 def forest_plate(
     findings: Sequence[Finding], part: Part, look: Mapping[str, Style], beside: Sequence[Sequence[Finding]]
 ) -> ReportFigure | None:
-    """The figure, or none where no finding has an interval.
+    """Returns the figure, or `None` if no finding has an interval.
 
     Args:
         findings: Of this comparison.
-        part: Those on the hybrids, or all others.
-        look: Of each method.
+        part: "hybrids" or "others".
+        look: Style of each method.
         beside: The findings of all comparisons on the page, which share their scales.
     """
     own = differences(findings, part)
@@ -119,7 +119,7 @@ def _draw(figure: Figure, own: Sequence[Difference], every: Sequence[Difference]
 
 
 def _heading(axes: Axes, place: float, text: str) -> None:
-    """Over the names, from the figure's left edge on."""
+    """Writes a heading above the names, from the figure's left edge."""
     heading = axes.annotate(
         text, (0, place), xycoords=("figure fraction", "data"), xytext=(4, 0), textcoords="offset points", color=INK,
         fontsize=SMALL, fontweight="bold", verticalalignment="center", annotation_clip=False, parse_math=False,
@@ -128,7 +128,7 @@ def _heading(axes: Axes, place: float, text: str) -> None:
 
 
 def _row(axes: Axes, place: float, entry: Difference, look: Mapping[str, Style], gid: str) -> None:
-    """One difference: its interval, its mean in the look of the method that the row is named by, and both as text."""
+    """Draws a difference: interval and mean in the style of the method that labels the row, and both as text."""
     style = look[entry.name] if entry.name in look else look[entry.method]
     axes.plot([entry.low, entry.high], [place, place], color=style.hex, linewidth=1.8)
     (drawn,) = axes.plot([entry.mean], [place], color=style.hex, marker=style.marker, markersize=6.5,
@@ -139,7 +139,7 @@ def _row(axes: Axes, place: float, entry: Difference, look: Mapping[str, Style],
 
 
 def _said(entry: Difference) -> str:
-    """The difference with its interval, with true minus signs."""
+    """Returns the difference with its interval as text, with true minus signs."""
     digits = 2 if max(abs(entry.low), abs(entry.high)) < 10 else 1
     mean, low, high = (f"{value:+z.{digits}f}".replace("-", "−") for value in (entry.mean, entry.low, entry.high))
     return f"{mean} [{low}, {high}]"

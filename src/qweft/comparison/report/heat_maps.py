@@ -1,7 +1,4 @@
-"""Layer by layer: for each measure a map of blocks and modules, one scale for all methods, written as SVG by hand.
-
-A report has thousands of cells; as an object each, a plotting library takes half a minute for them.
-"""
+"""Heat maps of blocks and modules, one figure per measure, written directly as SVG."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,32 +16,32 @@ from qweft.figures.styles import INK, fitting
 from qweft.files import write_bytes
 
 COLOUR_MAP = "cividis"
-"""Even steps of it look even, and it reads the same with any colour vision and in grey."""
+"""Perceptually uniform, and readable with any colour vision and in grey."""
 
 ROW, HEAD, GAP, FOOT = 15.0, 17.0, 8.0, 74.0
-"""Heights of a module's row, of a method's name, of the space between methods, and of axis and scale, in units."""
+"""Heights of a module's row, a method's name, the gap between methods, and axis plus scale, in units."""
 
 LETTER = 5.6
-"""Width of a letter, in units, at the size of the small text."""
+"""Width of a letter of small text, in units."""
 
 STOPS = 16
-"""Colours of the scale; between them it is interpolated."""
+"""Number of colours of the scale; the gradient interpolates between them."""
 
 CRISP = 'shape-rendering="crispEdges"'
-"""Smoothed edges leave seams between cells of one colour."""
+"""Smoothed edges would leave seams between cells of one colour."""
 
 ALONE = f"color:{INK};background:#fff;font-family:sans-serif"
-"""Style of the SVG as a file; on a page it has the page's."""
+"""Style of the SVG as a file; on a page it inherits the page's style."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Numbers to colours.
+    """Maps numbers to colours.
 
     Args:
-        low: What has the first colour, and all below it.
-        high: What has the last colour, and all above it.
-        cut: Whether some numbers lie above.
+        low: Numbers up to this get the first colour.
+        high: Numbers from this on get the last colour.
+        cut: Whether some numbers lie above `high`.
     """
 
     low: float
@@ -53,9 +50,9 @@ class Scale:
 
     @classmethod
     def over(cls, numbers: Sequence[float]) -> "Scale":
-        """From the least to the largest number, unless a few would make all others look alike.
+        """Returns a scale from the smallest to the largest number, unless outliers would make all others look alike.
 
-        Where the largest is more than twice the 98th percentile's distance from the least, the percentile is the end.
+        If the largest is more than twice as far from the smallest as the 98th percentile is, the percentile is the end.
         """
         ordered = sorted(numbers)
         low, high, most = ordered[0], ordered[math.ceil(0.98 * len(ordered)) - 1], ordered[-1]
@@ -63,28 +60,31 @@ class Scale:
         return cls(low, high if cut else most, cut)
 
     def share(self, number: float) -> float:
-        """Where between the ends, from 0 to 1."""
+        """Returns the position of a number between the ends, from 0 to 1."""
         return min(max((number - self.low) / ((self.high - self.low) or 1), 0.0), 1.0)
 
     def colour(self, number: float) -> str:
-        """As #rrggbb."""
+        """Returns the colour of a number as #rrggbb."""
         return str(to_hex(matplotlib.colormaps[COLOUR_MAP](self.share(number))))
 
     def ticks(self) -> list[float]:
-        """Round numbers within."""
+        """Returns round numbers between the ends."""
         found = MaxNLocator(5).tick_values(self.low, self.high)
         return [float(tick) for tick in found if self.low <= tick <= self.high]
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """The figure of one measure: below each other the maps of all methods that have it.
+    """The figure of one measure: the maps of all methods that have it, one above the other.
+
+    It is written as SVG directly. A report has thousands of cells, and a plotting library, with one object per cell,
+    would take half a minute for them.
 
     Args:
-        measure: What is shown.
+        measure: The measure.
         shown: The methods that have it.
-        scale: Of all methods on the page.
-        blocks: How many the largest of these models has.
+        scale: Shared by all methods on the page.
+        blocks: Number of blocks in the largest of these models.
     """
 
     measure: Measure
@@ -94,12 +94,12 @@ class HeatMap:
 
     @property
     def name(self) -> str:
-        """Names its file and begins its ids."""
+        """Name of its file and prefix of its ids."""
         return f"map_{self.measure.key.replace('.', '_')}"
 
     @property
     def file(self) -> str:
-        """What `write` calls its file."""
+        """File name that `write` uses."""
         return f"{self.name}.svg"
 
     @property
@@ -115,7 +115,7 @@ class HeatMap:
 
     @property
     def description(self) -> str:
-        """What can be seen in it, in words."""
+        """Its content in words, for readers who cannot see it."""
         told = []
         for entry in self.shown:
             mean, least, most = (self.measure.said(number) for number in entry.over_layers(self.measure.key))
@@ -123,15 +123,15 @@ class HeatMap:
         return f"{'; '.join(told)}."
 
     def svg(self, prefix: str = "") -> str:
-        """The figure as an element for a page.
+        """Returns the figure as an element for a page.
 
         Args:
-            prefix: Goes before every id, where a page has this figure more than once.
+            prefix: Prepended to every id, in case a page has this figure more than once.
         """
         return self._element(f"{prefix}{self.name}", "")
 
     def write(self, folder: Path) -> Path:
-        """Write the figure as a file beside its place and rename it; returns its path."""
+        """Writes the figure atomically and returns its path."""
         path = folder / self.file
         write_bytes(path, self._element(self.name, f' xmlns="http://www.w3.org/2000/svg" style="{ALONE}"').encode())
         return path
@@ -160,7 +160,7 @@ class HeatMap:
         )
 
     def _row(self, entry: Inspection, module: str, cell: float) -> str:
-        """A module's cells; each says its number when it is pointed at."""
+        """Returns a module's cells; each shows its number on hover."""
         size = f'width="{cell + 0.1:.1f}" height="{ROW:g}"'
         name, part = escape(entry.method), escape(module)
         return "".join(
@@ -170,14 +170,14 @@ class HeatMap:
         )
 
     def _axis(self, left: float, top: float, cell: float) -> Iterator[str]:
-        """The numbers of blocks."""
+        """Yields the block numbers."""
         for tick in MaxNLocator(7, integer=True).tick_values(0, self.blocks - 1):
             if 0 <= tick < self.blocks:
                 yield _label(left + (tick + 0.5) * cell, top + 5, f"{tick:g}", "middle")
         yield _label(left + self.blocks * cell / 2, top + 19, "block", "middle")
 
     def _bar(self, name: str, left: float, top: float) -> Iterator[str]:
-        """The scale below the maps."""
+        """Yields the colour scale below the maps."""
         width, low, high = UNITS - left - 6, self.scale.low, self.scale.high
         shares = [i / (STOPS - 1) for i in range(STOPS)]
         stops = "".join(
@@ -195,10 +195,10 @@ class HeatMap:
 def heat_map(
     measure: Measure, found: Mapping[str, Inspection], beside: Sequence[Mapping[str, Inspection]]
 ) -> HeatMap | None:
-    """The figure of one measure, or none where no method has it.
+    """Returns the figure of one measure, or `None` if no method has it.
 
     Args:
-        measure: What is shown.
+        measure: The measure.
         found: From `inspections`.
         beside: The inspections of all comparisons on the page, which share their scale.
     """

@@ -1,4 +1,4 @@
-"""What was measured inside each method's adapters, layer by layer, as results.json holds it."""
+"""Measurements inside each method's adapters, layer by layer, as results.json holds them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from qweft.comparison.table import EMPTY
 
 ROUNDING = 1e-7
-"""Numbers nearer to zero than this come from rounding: a share that is zero in exact arithmetic."""
+"""Numbers nearer to zero than this are rounding errors: such a share is zero in exact arithmetic."""
 
 Place = Literal["open", "folded", "table"]
 
@@ -23,7 +23,7 @@ class Measure:
         key: Its name in the record of a layer; with a dot, an entry of a mapping there.
         title: In a few words.
         meaning: What a reader must know to read its numbers.
-        place: Whether the report shows its map openly or folded away, or its means in the table alone.
+        place: "open" or "folded" for its heat map in the report, "table" for its means alone.
         percent: Whether its numbers are shares.
     """
 
@@ -34,7 +34,7 @@ class Measure:
     percent: bool = False
 
     def said(self, number: float | None) -> str:
-        """A number for a table, or the dash; what is rounding alone is zero."""
+        """Returns a number for a table, or the dash; rounding errors become zero."""
         if number is None:
             return EMPTY
         value = 100 * number if self.percent else number
@@ -47,13 +47,13 @@ class Measure:
         return text + self.unit
 
     def exactly(self, number: float, digits: int = 4) -> str:
-        """A number with so many digits that count."""
+        """Returns a number with the given number of significant digits."""
         value = 100 * number if self.percent else number
         return f"{0 if abs(value) < ROUNDING else value:.{digits}g}{self.unit}"
 
     @property
     def unit(self) -> str:
-        """What follows a number."""
+        """The unit after a number."""
         return "%" if self.percent else ""
 
 
@@ -173,20 +173,20 @@ MEASURES = (
     Measure("gradient_norms.tensor_network", "Gradient of the tensor networks", "Norm of the loss's gradient."),
     Measure("gradient_norms.linear", "Gradient of the linear maps", "Norm of the loss's gradient."),
 )
-"""What a report shows, in this order."""
+"""The measures of a report, in this order."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """One method's layers, each number the mean over the seeds that have it.
+    """One method's layers; each number is the mean over the seeds that have it.
 
     Args:
         method: Its name.
-        layers: Names of the modules in their order, with their block.
-        values: For each measure's key and (module, block) the number.
-        spectrum: Singular values of the Jacobian, largest first, the mean over layers and seeds of what each is as a
-            share of the layer's largest; empty where there is none.
-        rows, tokens: What it was measured on, at the first seed.
+        layers: Names of the modules in order, with their block.
+        values: For each measure's key, the number by (module, block).
+        spectrum: Singular values of the Jacobian, largest first, each as a share of the layer's largest; mean over
+            layers and seeds. Empty if none was recorded.
+        rows, tokens: Numbers of rows and tokens that were measured, at the first seed.
     """
 
     method: str
@@ -202,22 +202,22 @@ class Inspection:
         return list(dict.fromkeys(module for module, _ in self.layers))
 
     def over_layers(self, key: str) -> tuple[float, float, float] | tuple[None, None, None]:
-        """A measure's mean, least and largest number over layers; `None` where no layer has it."""
+        """Returns a measure's mean, minimum and maximum over layers; `None` if no layer has it."""
         found = list(self.values.get(key, {}).values())
         return (sum(found) / len(found), min(found), max(found)) if found else (None, None, None)
 
     def modules_with(self, key: str) -> list[str]:
-        """The modules that have a measure, in their order."""
+        """Returns the modules that have a measure, in order."""
         having = {module for module, _ in self.values.get(key, {})}
         return [module for module in self.modules if module in having]
 
     def row(self, key: str, module: str) -> list[tuple[int, float]]:
-        """A module's blocks with their numbers."""
+        """Returns a module's blocks with their numbers."""
         return [(block, number) for (name, block), number in self.values[key].items() if name == module]
 
 
 def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
-    """What the runs of a results.json hold, by method; empty where nothing was inspected.
+    """Returns the inspections of a results.json by method; empty if nothing was inspected.
 
     Args:
         records: The content of "runs".
@@ -230,7 +230,7 @@ def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
 
 
 def shown(found: Mapping[str, Inspection]) -> list[Measure]:
-    """The measures that some method has.
+    """Returns the measures that some method has.
 
     Args:
         found: From `inspections`.
@@ -239,7 +239,7 @@ def shown(found: Mapping[str, Inspection]) -> list[Measure]:
 
 
 def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
-    """Those of them that are drawn layer by layer.
+    """Returns the measures that are drawn as heat maps.
 
     Args:
         found: From `inspections`.
@@ -248,7 +248,7 @@ def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
 
 
 def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
-    """One method's inspections at its seeds as one."""
+    """Merges one method's inspections over its seeds."""
     layers = [layer for inspection in found for layer in inspection["layers"]]
     places = {_place(layer): None for layer in layers}
     values: dict[str, dict[tuple[str, int], float]] = {}
@@ -264,11 +264,11 @@ def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
 
 
 def _place(layer: Mapping[str, Any]) -> tuple[str, int]:
-    return str(layer["module"]), int(layer["block"] or 0)  # a layer outside of the blocks has no number
+    return str(layer["module"]), int(layer["block"] or 0)  # a layer outside the blocks has no block number
 
 
 def _number(layer: Mapping[str, Any], key: str) -> float | None:
-    """The number of a (dotted) key, where there is a finite one."""
+    """Returns the number at a (dotted) key, or `None` if it is missing, NaN or infinity."""
     value: Any = layer
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -276,7 +276,7 @@ def _number(layer: Mapping[str, Any], key: str) -> float | None:
 
 
 def _spectrum(layers: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
-    """Mean over layers of the spectra, each a share of its largest value, as long as the longest."""
+    """Returns the mean of the layers' spectra, each as shares of its largest value, with the length of the longest."""
     shares = []
     for layer in layers:
         spectrum = [float(value) for value in layer.get("spectrum") or [] if value is not None]

@@ -1,4 +1,4 @@
-"""The comparison as Markdown: the page's content, as far as Markdown can hold it."""
+"""The report of a comparison as Markdown."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ from qweft.figures.figure import ReportFigure
 
 
 def render_markdown(content: Content, plates: Plates) -> str:
-    """The text of report.md; its pictures are the plates' files beside it.
+    """Returns the text of report.md; its pictures are the figures' files in the same folder.
 
     Args:
         content: The comparison.
@@ -44,14 +44,14 @@ def render_markdown(content: Content, plates: Plates) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text of models, data or the configuration so that Markdown takes it for what it is."""
+    """Returns text of models, data or the configuration, escaped for Markdown."""
     for sign in "\\`*_[]<>#|":
         text = text.replace(sign, f"\\{sign}")
     return " ".join(text.split())
 
 
 def fenced(text: str, language: str = "") -> str:
-    """Text that stands as it is, in a fence longer than any in it."""
+    """Returns text unchanged in a code fence longer than any in it."""
     fence = "```"
     while fence in text:
         fence += "`"
@@ -81,7 +81,7 @@ def _verdicts(content: Content, forests: Sequence[ReportFigure]) -> list[str]:
 
 
 def _answer(answer: Answer, indent: str) -> list[str]:
-    """A line, and below it, indented, one for each comparison that it sums up."""
+    """Returns a line for an answer, with indented lines for the comparisons that it summarises."""
     head = f"**{escaped(answer.head)}** " if answer.head else f"**{answer.word}**: "
     line = f"{indent}- {head}{escaped(answer.text)}"
     return [line, *(inner for detail in answer.details for inner in _answer(detail, f"{indent}  "))]
@@ -109,7 +109,7 @@ def _picture(plate: ReportFigure | HeatMap | None) -> list[str]:
 
 
 def _inside(content: Content, plates: Plates) -> list[str]:
-    """Means over layers; the maps say what layers differ in."""
+    """Returns the means over layers; the heat maps show how layers differ."""
     measures = shown(content.inspected)
     if not measures:
         return []
@@ -162,7 +162,7 @@ def _how(content: Content, search: ReportFigure | None) -> list[str]:
 
 
 def _searched(content: Content) -> str:
-    """Validation losses by method and rate, the chosen one bold."""
+    """Returns validation losses by method and rate, the chosen rate in bold."""
     tried: Sequence[float] = sorted({rate for entry in content.search for rate in entry.losses})
     rows = [["method", *(f"{rate:g}" for rate in tried)]]
     for entry in content.search:

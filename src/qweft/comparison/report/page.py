@@ -1,4 +1,4 @@
-"""The comparison as one HTML file that needs nothing else: no network, no scripts."""
+"""The report of a comparison as one self-contained HTML file: no network, no scripts."""
 
 import re
 from collections.abc import Mapping
@@ -33,32 +33,32 @@ from qweft.figures.styles import Style
 TEMPLATES = ("page.html.j2", "sections.html.j2", "beside.html.j2", "style.css")
 
 MARKS = {"yes": "✓", "no": "✗", "not shown": "≈", "open": "?"}
-"""Beside the word of a verdict, so that it is not told by colour alone."""
+"""Symbols shown with the answers, so that colour is not the only cue."""
 
 
 def render_page(results: dict[str, Any], config_yaml: str = "", title: str = "") -> str:
-    """The report of a comparison as the text of report.html.
+    """Returns the report of a comparison as the text of report.html.
 
-    Everything that comes from models, data or the configuration is escaped.
+    All text from models, data or the configuration is escaped.
 
     Args:
-        results: The content of results.json: "runs", "summary" (which names the reference), "environment", and where
-            there are such "search", "config_yaml" and each run's "inspection".
-        config_yaml: The comparison's configuration as YAML text; empty for what the results hold.
-        title: What was compared on what; empty for the model and the data by their names.
+        results: The content of results.json: "runs", "summary" (which names the reference), "environment", and
+            optionally "search", "config_yaml" and each run's "inspection".
+        config_yaml: The comparison's configuration as YAML text; empty means the one in the results.
+        title: Empty means the names of the model and the data.
 
     Returns:
         A whole HTML document with its styles and figures inside.
 
     Raises:
-        QweftError: There are no runs, or they are not well formed.
+        QweftError: There are no runs, or they are malformed.
     """
     content = Content.read(results, config_yaml, title)
     return page_of(content, plates(content, [content]))
 
 
 def page_of(content: Content, drawn: Plates) -> str:
-    """The text of report.html from what was read and drawn.
+    """Returns the text of report.html from parsed results and their figures.
 
     Args:
         content: The comparison.
@@ -68,12 +68,12 @@ def page_of(content: Content, drawn: Plates) -> str:
 
 
 def render_beside(left: Content, right: Content, names: tuple[str, str]) -> str:
-    """Two reports on one page, section by section, in the same scales; first of all what differs between them.
+    """Returns a page with two reports, section by section, on the same scales; it begins with their differences.
 
     Args:
         left: The first comparison.
-        right: The second one.
-        names: What they are called on the page: their folders or files.
+        right: The second comparison.
+        names: Their names on the page: folders or files.
     """
     contents = [left, right]
     return _template("beside.html.j2").render(
@@ -103,7 +103,7 @@ def _template(name: str) -> Any:
 
 
 def _view(content: Content, drawn: Plates, look: Mapping[str, Style], prefix: str) -> dict[str, Any]:
-    """All that the templates show of one comparison; its figures have their final form."""
+    """Returns everything that the templates show of one comparison, with finished figures."""
 
     def figure(plate: ReportFigure | HeatMap | None) -> dict[str, Any] | None:
         if plate is None:
@@ -144,7 +144,7 @@ def _view(content: Content, drawn: Plates, look: Mapping[str, Style], prefix: st
 
 
 def _row(entry: Summary) -> dict[str, Any]:
-    """One method's line: for each column a number and, smaller, its spread or its relation to the reference."""
+    """Returns one method's row: per column a number and, smaller, its spread or its relation to the reference."""
     name, size, more, rate, _, _, perplexity, difference, seconds, memory = cells(entry)
     is_reference = entry.method == entry.reference
     loss = f"{entry.eval_loss:.4f}" if entry.eval_loss is not None else f"{entry.diverged} of {len(entry.seeds)}"
@@ -166,7 +166,7 @@ def _row(entry: Summary) -> dict[str, Any]:
 
 
 def _means(content: Content) -> list[dict[str, Any]]:
-    """For each measure its mean over layers with the least and the largest number, method by method."""
+    """Returns each measure's mean over layers with minimum and maximum, method by method."""
     rows = []
     for measure in shown(content.inspected):
         numbers = [entry.over_layers(measure.key) for entry in content.inspected.values()]
@@ -177,12 +177,12 @@ def _means(content: Content) -> list[dict[str, Any]]:
 
 
 def _range(least: str, most: str) -> str:
-    """Both ends, where they differ in what is shown of them."""
+    """Returns both ends, or nothing if they look the same."""
     return "" if least == most else f"{least.removesuffix('%')} to {most}"
 
 
 def _measured(content: Content) -> list[dict[str, Any]]:
-    """For each measure of layers a table: a row for each method and module, a column for each block."""
+    """Returns a table per measure: one row per method and module, one column per block."""
     tables = []
     for measure in mapped(content.inspected):
         rows = []
@@ -197,20 +197,20 @@ def _measured(content: Content) -> list[dict[str, Any]]:
 
 
 def _spread(value: float | None, digits: int) -> str:
-    """A standard deviation over seeds."""
+    """Returns a standard deviation over seeds as text."""
     return "" if value is None else f"± {value:.{digits}f}"
 
 
 def _times(ratio: float | None) -> str:
-    """A ratio to the reference."""
+    """Returns a ratio to the reference as text."""
     return "" if ratio is None else f"{ratio:.2f} ×"
 
 
 def breakable(name: str) -> Markup:
-    """The name, escaped, that may be broken after an underscore."""
+    """Returns the escaped name, with line breaks allowed after underscores."""
     return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def minus(text: str) -> str:
-    """The text with a minus sign as wide as the plus before its negative numbers; names keep their hyphens."""
+    """Returns the text with true minus signs before negative numbers; names keep their hyphens."""
     return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)

@@ -1,4 +1,4 @@
-"""What each method reached for what it costs: held-out loss against parameters and against the time of a step."""
+"""Held-out loss against cost: number of parameters, or step time."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -34,11 +34,11 @@ class Point(NamedTuple):
 
 
 def points(summary: Mapping[str, Summary], cost: Cost) -> list[Point]:
-    """The methods that have both a cost and a loss.
+    """Returns the methods that have both a cost and a loss.
 
     Args:
         summary: From `summarise`.
-        cost: Which cost.
+        cost: "parameters" or "time".
     """
     found = []
     for entry in summary.values():
@@ -50,9 +50,9 @@ def points(summary: Mapping[str, Summary], cost: Cost) -> list[Point]:
 
 
 def front(found: Sequence[Point]) -> list[Point]:
-    """The Pareto front, cheapest first.
+    """Returns the Pareto front, cheapest first.
 
-    A point is on it if no other one is better in cost or loss and at least as good in the other.
+    A point is on it if no other point is better in cost or loss and at least as good in the other.
 
     Args:
         found: Any points.
@@ -68,13 +68,13 @@ def pareto_plate(
     summary: Mapping[str, Summary], cost: Cost, look: Mapping[str, Style], named: Collection[str],
     beside: Sequence[Mapping[str, Summary]],
 ) -> ReportFigure | None:  # fmt: skip
-    """The figure, or none where no method has both.
+    """Returns the figure, or `None` if no method has both a cost and a loss.
 
     Args:
         summary: From `summarise`.
-        cost: Which cost.
-        look: Of each method.
-        named: The methods that are named beside their ends; the others stand back.
+        cost: "parameters" or "time".
+        look: Style of each method.
+        named: Methods that are labelled; the others have smaller markers.
         beside: The summaries of all comparisons on the page, which share their scales.
     """
     own = points(summary, cost)
@@ -115,7 +115,7 @@ def _draw(
         notes[f"point-{number}"] = f"{point.method}: {point.cost:,.4g}, loss {point.loss:.4f}"
     best = front(own)
     low, high = _limits(axes, every, base)
-    # From the cheapest down to the best, and on to the right: whoever pays more gets at least that
+    # From the cheapest down to the best, then right to the edge: a higher cost buys at least that loss
     costs = [point.cost for point in best] + [axes.get_xlim()[1]]
     losses = [point.loss for point in best] + [best[-1].loss]
     axes.step(costs, losses, where="post", color=INK, linewidth=1.2, linestyle=(0, (1, 2)), alpha=0.8, zorder=1)
@@ -131,7 +131,7 @@ def _draw(
 
 
 def _limits(axes: Axes, every: Sequence[Point], base: float | None) -> tuple[float, float]:
-    """Sets the scale of the cost, and returns the limits of the loss with some room."""
+    """Sets the cost axis, and returns the limits of the loss with a margin."""
     cost_axis(axes, [point.cost for point in every])
     losses = [loss for point in every for loss in point.seeds] + ([base] if base is not None else [])
     room = 0.08 * (max(losses) - min(losses) or 0.1)
@@ -139,11 +139,11 @@ def _limits(axes: Axes, every: Sequence[Point], base: float | None) -> tuple[flo
 
 
 def cost_axis(axes: Axes, costs: Sequence[float]) -> None:
-    """Give a logarithmic axis of costs its limits, with some room, and few numbers that are easily read.
+    """Gives a logarithmic cost axis its limits, with a margin, and a few readable ticks.
 
     Args:
-        axes: Its x axis is logarithmic already.
-        costs: All that are drawn.
+        axes: Its x axis must already be logarithmic.
+        costs: All costs that are drawn.
     """
     room = max(1.15, (max(costs) / min(costs)) ** 0.08)
     axes.set_xlim(min(costs) / room, max(costs) * room)
@@ -153,14 +153,14 @@ def cost_axis(axes: Axes, costs: Sequence[float]) -> None:
 
 
 def _ticks(ratio: float) -> tuple[float, ...]:
-    """Where the axis has numbers in each decade: more of them where it spans less."""
+    """Returns the ticks per decade: more if the axis spans less."""
     if ratio < 4:
         return (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
     return (1, 2, 5) if ratio < 100 else (1,)
 
 
 def _off_scale(base: float | None, every: Sequence[Point]) -> bool:
-    """Whether the untouched model's loss would squash the rest."""
+    """Whether the untouched model's loss would compress the rest of the axis."""
     losses = [point.loss for point in every]
     low, high = min(losses), max(losses)
     return base is not None and not low - (high - low) <= base <= high + (high - low)

@@ -18,9 +18,9 @@ class Search:
 
     Args:
         method: Its name.
-        best: The rate that was chosen.
-        at_end: Whether it is the largest or smallest that was tried, so that a better one may lie beyond.
-        losses: Validation loss by rate, ascending; `None` where the run diverged.
+        best: The chosen rate.
+        at_end: Whether it is the largest or smallest rate that was tried, so that a better one may lie beyond.
+        losses: Validation loss by rate, ascending; `None` if the run diverged.
     """
 
     method: str
@@ -30,7 +30,7 @@ class Search:
 
 
 def searches(record: Mapping[str, Any] | None) -> list[Search]:
-    """What results.json holds of the search; empty where there was none.
+    """Returns the searches in results.json; empty without a search.
 
     Args:
         record: The content of "search".
@@ -43,19 +43,19 @@ def searches(record: Mapping[str, Any] | None) -> list[Search]:
             dict(sorted((float(rate), loss) for rate, loss in entry["validation_loss"].items())),
         )
         for method, entry in (record or {}).items()
-        if entry["validation_loss"]  # empty where the rate was given, or is another method's
+        if entry["validation_loss"]  # empty if the rate was given, or is another method's
     ]
 
 
 def search_plate(
     found: Sequence[Search], look: Mapping[str, Style], named: Collection[str], beside: Sequence[Sequence[Search]]
 ) -> ReportFigure | None:
-    """The figure, or none where there was no search.
+    """Returns the figure, or `None` if no method was searched.
 
     Args:
-        found: Of this comparison.
-        look: Of each method.
-        named: The methods that are named beside their ends; the others stand back.
+        found: The searches of this comparison.
+        look: Style of each method.
+        named: Methods that are labelled at the end of their line; the others are drawn fainter.
         beside: The searches of all comparisons on the page, which share their scales.
     """
     own = [entry for entry in found if _finite(entry)]
@@ -89,7 +89,7 @@ def _draw(
     rates = [rate for entry in every for rate in _finite(entry)]
     losses = [loss for entry in every for loss in _finite(entry).values()]
     least = min(losses)
-    # The worst best loss decides, not a run that went astray at a rate far too large
+    # The worst of the best losses sets the limit, not a run that failed at a rate far too large
     most = min(max(losses), least + 3 * (max(min(_finite(e).values()) for e in every) - least) + 0.06 * abs(least))
     axes.set_ylim(least - 0.06 * (most - least or 1), most + 0.06 * (most - least or 1))
     axes.set_xlim(min(rates) / 1.4, max(rates) * 1.4)
@@ -104,5 +104,5 @@ def _draw(
 
 
 def _finite(entry: Search) -> dict[float, float]:
-    """The rates whose run did not diverge."""
+    """Returns the rates whose run did not diverge, with their losses."""
     return {rate: loss for rate, loss in entry.losses.items() if loss is not None and math.isfinite(loss)}

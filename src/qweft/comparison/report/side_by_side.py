@@ -1,4 +1,4 @@
-"""What differs between two comparisons, before their results are held against each other."""
+"""Differences between the configurations and environments of two comparisons."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
@@ -7,11 +7,11 @@ from qweft.comparison.report.content import Content
 from qweft.comparison.report.text import environment
 
 INCIDENTAL = ("date", "output")
-"""What differs between any two comparisons and says nothing."""
+"""Keys that differ between any two comparisons and mean nothing."""
 
 
 class Differing(NamedTuple):
-    """One thing that two comparisons do not share; a dash stands for what one of them does not have."""
+    """One difference between two comparisons; a dash stands for a missing value."""
 
     name: str
     left: str
@@ -19,13 +19,13 @@ class Differing(NamedTuple):
 
 
 def differing(left: Content, right: Content) -> list[Differing]:
-    """What differs in what was asked for and in what it was computed with, in that order.
+    """Returns the differences in configuration, then in the runs and the environment.
 
-    Where both have their configuration it is held against each other key by key, otherwise what the runs tell of it.
+    If both have their configuration, it is compared key by key; otherwise only what the runs record is compared.
 
     Args:
         left: The first comparison.
-        right: The second one.
+        right: The second comparison.
     """
     both = bool(left.config and right.config)
     shared = _methods(left) & _methods(right)
@@ -38,13 +38,13 @@ def differing(left: Content, right: Content) -> list[Differing]:
 
 
 def _methods(content: Content) -> set[str]:
-    """The methods that ran or were asked for."""
+    """Returns the methods that ran or are configured."""
     asked = content.config.get("methods")
     return {*content.methods, *(asked if isinstance(asked, Mapping) else ())}
 
 
 def _facts(content: Content, with_config: bool, shared: Collection[str]) -> dict[str, str]:
-    """All that may differ, by its dotted name; of a method that only one has, no more than that it was compared."""
+    """Returns everything that may differ, by dotted name; a method that only one has is listed without details."""
     asked = {
         "base model": content.runs[0].model,
         "text": content.runs[0].data,
@@ -62,12 +62,12 @@ def _facts(content: Content, with_config: bool, shared: Collection[str]) -> dict
     if isinstance(methods, Mapping):
         kept = {name: fields if name in shared else "compared" for name, fields in methods.items()}
         more = {**more, "methods": kept}
-    # What was run comes after what was asked for: a comparison may have been stopped early
+    # What ran comes after what was configured: a comparison may have stopped early
     return {**_flat(more), **_flat(asked), **_flat(environment(content))}
 
 
 def _flat(value: Any, name: str = "") -> dict[str, str]:
-    """A tree as dotted names with their values as text."""
+    """Returns a tree as dotted names with their values as text."""
     if isinstance(value, Mapping) and value:
         found: dict[str, str] = {}
         for key, inner in value.items():

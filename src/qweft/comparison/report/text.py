@@ -1,4 +1,4 @@
-"""The sentences of a report, the same on the page and in Markdown: answers, rates, and notes on its numbers."""
+"""The text of a report, shared by the page and the Markdown: answers, rates, and notes on the numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ KINDS: dict[Kind, str] = {
     "twin": "stand-in for the circuit",
     "other": "other adapter",
 }
-"""What a method is, below its name."""
+"""What a method is, printed below its name."""
 
 GROUPS = {
     "circuit": "Does the circuit help?",
@@ -27,7 +27,7 @@ GROUPS = {
     "other": "Other methods better than {reference}?",
     "fairness": "What was not controlled",
 }
-"""The questions of the verdicts by their topic, in the order in which findings bring them up."""
+"""Questions by topic, in report order."""
 
 ENVIRONMENT_NAMES = {
     "model_origin": "weights",
@@ -46,10 +46,10 @@ SEARCHED = "The rates were chosen by the loss on the validation rows. The held-o
 
 
 OPEN = 4
-"""More answers than so many to one question are folded away below how often each was given."""
+"""Above this number, the answers to one question are collapsed below a tally."""
 
 NAMED = 5
-"""Up to so many methods are named where answers are counted."""
+"""Largest number of methods that a tally lists by name."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Answer:
 
     Args:
         word: A value of `ANSWERS`.
-        head: What stands out at its beginning; empty where nothing does.
+        head: The emphasised beginning; empty without emphasis.
         text: The rest of its sentences.
-        details: The single comparisons that it sums up.
-        tally: What these say.
+        details: The single comparisons that it summarises.
+        tally: How often each answer occurs in the details.
     """
 
     word: str
@@ -73,13 +73,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """One topic of the verdicts.
+    """One topic of the findings.
 
     Args:
         topic: A key of `GROUPS`.
         text: The question.
-        tally: How often each answer was given, and to which methods: "1 yes (qtha), 2 not shown".
-        answers: What was found.
+        tally: How often each answer was given, and for which methods: "1 yes (qtha), 2 not shown".
+        answers: The answers.
     """
 
     topic: str
@@ -89,12 +89,12 @@ class Question:
 
     @property
     def folded(self) -> bool:
-        """Whether the answers are too many to be shown at once; those on the circuit sum up others and are shown."""
+        """Whether the answers are too many to show at once. Those on the circuit are summaries and always shown."""
         return self.topic != "circuit" and len(self.answers) > OPEN
 
 
 def questions(content: Content) -> list[Question]:
-    """The verdicts, put together by what they answer, the circuit first.
+    """Returns the findings grouped by question, the circuit first.
 
     Args:
         content: The comparison.
@@ -118,7 +118,7 @@ def _single(finding: Finding) -> Answer:
 
 
 def _summed_up(finding: Finding, group: Sequence[Finding]) -> Answer:
-    """Whether the circuit helps a hybrid, with the comparison with each control."""
+    """Returns whether the circuit helps a hybrid, with the comparison with each control as details."""
     single = [other for other in group if other.other and other.method == finding.method]
     head, mark, rest = finding.text.partition("?")
     tally = _tally([(ANSWERS[other.direction], other.other) for other in single])
@@ -127,7 +127,7 @@ def _summed_up(finding: Finding, group: Sequence[Finding]) -> Answer:
 
 
 def _tally(given: Sequence[tuple[str, str]]) -> str:
-    """How often each answer was given; "yes" and "no", where they are few, with the methods."""
+    """Returns how often each answer was given; "yes" and "no" list the methods if they are few."""
     said = []
     for word in ANSWERS.values():
         names = [name for answer, name in given if answer == word]
@@ -138,7 +138,7 @@ def _tally(given: Sequence[tuple[str, str]]) -> str:
 
 
 def rates(content: Content) -> list[tuple[str, str, str]]:
-    """Each method's learning rate and where it comes from."""
+    """Returns each method's learning rate and its source."""
     methods = content.config.get("methods")
     searched = {entry.method: entry.best for entry in content.search}
     rows = []
@@ -161,12 +161,12 @@ def rates(content: Content) -> list[tuple[str, str, str]]:
 
 
 def environment(content: Content) -> dict[str, str]:
-    """Versions and machine under the names that a reader knows."""
+    """Returns versions and machine under names that a reader knows."""
     return {ENVIRONMENT_NAMES.get(key, key): str(value) for key, value in content.environment.items()}
 
 
 def answers(content: Content) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """For each prompt the reference answer and what each method at its first seed made of it."""
+    """Returns, for each prompt, the reference answer and what each method generated at its first seed."""
     prompts: dict[str, tuple[str, str, list[tuple[str, str]]]] = {}
     for method in content.summary:
         first = min((run for run in content.runs if run.method == method), key=lambda run: run.seed)
@@ -179,7 +179,7 @@ def answers(content: Content) -> list[tuple[str, str, list[tuple[str, str]]]]:
 
 
 def inspected_on(content: Content) -> str:
-    """What the measures of layers were taken on; empty where it is not known."""
+    """Returns a sentence on the rows and tokens of the layer measurements; empty if they are unknown."""
     known: Sequence[tuple[int | None, int | None]] = [(e.rows, e.tokens) for e in content.inspected.values()]
     if not known or None in known[0]:
         return ""
@@ -193,11 +193,11 @@ CONTROLS = {
     "frozen": "the same circuit with its angles left as they were drawn, untrained",
     "product": "the same circuit without its CRZ gates, so without entanglement",
 }
-"""What stands in the circuit's place, by the function in the name of the core."""
+"""What replaces the circuit, by the function in the name of the core."""
 
 
 class Note(NamedTuple):
-    """A sentence or two, with what is bold at their beginning."""
+    """One or two sentences, with an optional bold beginning."""
 
     text: str
     bold: str = ""
@@ -228,7 +228,7 @@ CIRCUITS = Note(
 
 
 def notes(content: Content) -> list[Note]:
-    """The notes of a comparison, those on its controls last.
+    """Returns the notes of a comparison, those on its controls last.
 
     Args:
         content: The comparison.
@@ -248,7 +248,7 @@ def notes(content: Content) -> list[Note]:
 
 
 def controls(content: Content) -> list[tuple[str, str]]:
-    """The methods that are controls, with a stand-in for the circuit, each with what it is.
+    """Returns the methods that are controls with a replacement for the circuit, each with its description.
 
     Args:
         content: The comparison.

@@ -1,4 +1,4 @@
-"""The files of a report, from a results.json."""
+"""Writes and remakes the files of a report."""
 
 import json
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ RESULTS = "results.json"
 
 
 def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: Path) -> Path:
-    """Write results.json, report.html, report.md and the figures as PNG or SVG, each beside its place and renamed.
+    """Writes results.json, report.html, report.md and the figures as PNG or SVG, each file atomically.
 
     Args:
         results: The content of results.json.
-        config_yaml: The comparison's configuration as YAML text, kept in results.json so that the report can be made
-            again; empty for what the results hold already.
-        title: What was compared on what; empty for the model and the data by their names.
-        folder: Where to; it is made where it does not exist.
+        config_yaml: The comparison's configuration as YAML text, saved in results.json so that the report can be
+            remade; empty means the one in the results.
+        title: Empty means the names of the model and the data.
+        folder: Output folder; created if missing.
 
     Returns:
         The path of report.html.
 
     Raises:
-        QweftError: There are no runs, or they are not well formed.
+        QweftError: There are no runs, or they are malformed.
     """
     record = {**results, "config_yaml": config_yaml} if config_yaml else results
     content = Content.read(record, title=title)
@@ -43,11 +43,11 @@ def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: 
 
 
 def remake_report(source: Path, output: Path | None = None) -> Path:
-    """Make the report anew from what a comparison left.
+    """Writes the report again from saved results.
 
     Args:
         source: A results.json, or the folder that holds it.
-        output: Where to; `None` for the same folder.
+        output: Output folder; `None` means the folder of `source`.
 
     Returns:
         The path of report.html.
@@ -63,12 +63,12 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
 
 
 def beside(source: Path, other: Path, output: Path | None = None) -> Path:
-    """Write one page with two reports side by side.
+    """Writes one page with two reports side by side.
 
     Args:
         source: A results.json, or the folder that holds it.
         other: Another one.
-        output: Where to; `None` for the first one's folder.
+        output: Output folder; `None` means the folder of `source`.
 
     Returns:
         The path of beside.html.
@@ -90,7 +90,7 @@ def beside(source: Path, other: Path, output: Path | None = None) -> Path:
 
 
 def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
-    """The file of a comparison's results, and its content.
+    """Returns the path of a comparison's results file, and its content.
 
     Args:
         path: The file, or the folder that `qweft compare` wrote.
@@ -112,5 +112,5 @@ def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _named(file: Path, error: QweftError) -> QweftError:
-    """The error with its file, and the way out: records of an older version lack fields of today's."""
+    """Returns the error with its file and a remedy: records of an older version may lack fields."""
     return QweftError(f"{file}: {error}; if an older qweft wrote it, run its comparison again")
