@@ -70,7 +70,7 @@ def finished_trial(context: Context, method: Method | None, seed: int, folder: P
 
 
 def trial_here(context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-    """Does what `run_trial` does, in this process."""
+    """Makes or reads the run in this process; arguments and result as in `run_trial`."""
     finished = finished_trial(context, method, seed, folder)
     if finished is not None:
         return finished

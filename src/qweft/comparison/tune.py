@@ -144,7 +144,7 @@ class Search:
     Args:
         context: What the runs share.
         method: The method, with the steps of the search.
-        grid: What is tried first.
+        grid: Rates, seeds and steps of the first trainings.
         losses: Validation loss by rate, as far as known.
         beyond: Rates added to the grid.
     """

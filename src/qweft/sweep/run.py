@@ -118,7 +118,10 @@ class Sweep:
         return run_trial(self.context, None, self.context.settings.first_seed, self._folder(None))
 
     def advance(self, number: int) -> Trial | Ended | None:
-        """Returns the finished trial; `None` while it, or a trial that its proposal depends on, is running."""
+        """Returns the finished trial, or the reason why it is not run.
+
+        `None` while it, or a trial that its proposal depends on, is running.
+        """
         point = self._point(number)
         if point is None or isinstance(point, Ended):
             return point
