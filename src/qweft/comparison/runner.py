@@ -53,7 +53,8 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     - with `match_time`, step_times.json.
 
     At each seed all methods get the same rows in the same order, and the same number of steps except under
-    `match_time`. Several processes with one output folder share the runs; each writes the results after the last run.
+    `match_time`. Several processes with one output folder share the runs. Each writes the same results after the
+    last run.
 
     Returns:
         The path of report.html.
