@@ -1,1 +1,1 @@
-"""What a trained adapter does: ranks, non-linearity, the circuit's share, its states and gradients, layer by layer."""
+"""Measures a trained adapter layer by layer: ranks, non-linearity, circuit share, states, and gradients."""

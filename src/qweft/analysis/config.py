@@ -1,4 +1,4 @@
-"""What an inspection may be told."""
+"""Options of `qweft inspect`."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,13 +9,13 @@ from qweft.models.config import ModelConfig
 
 @dataclass(frozen=True)
 class InspectionConfig:
-    """The inspection of an adapter. Options change single keys of the run that trained it.
+    """The inspection of an adapter. Options override single keys of the training run.
 
     Args:
-        rows: So many rows of text run through the model; 8 unless given.
-        split: Where they are from: "validation" or "test"; validation unless given.
-        tokens: At most so many tokens of a layer are looked at, evenly spread over the rows; 256 unless given.
-        output: A JSON file that all numbers of all layers are written to; none writes no file.
+        rows: Rows of text to run through the model; 8 unless given.
+        split: Split of the rows: "validation" or "test"; validation unless given.
+        tokens: Most tokens to measure in a layer, evenly spread over the rows; 256 unless given.
+        output: JSON file for all numbers of all layers; without it no file is written.
         model: The base model.
         data: The text.
     """

@@ -1,4 +1,4 @@
-"""An inspection for the terminal: tables by kind of module and by block, and what they say in plain words."""
+"""Terminal output of an inspection: tables by module name and by block, and sentences on the means."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,16 +22,16 @@ COLUMNS = {
     "entanglement": "entan-\ngled",
     "expressibility": "from\nHaar",
 }
-"""Scalars that are shown, with the head of their column: together with a name of ten characters they fit into 80."""
+"""Displayed scalars and their column heads; with a ten-character name they fit into 80 columns."""
 IN_PERCENT = {"relative_size", "non_affinity", "circuit_share", "circuit_share_varying"}
 AFFINE = 0.01
-"""Below this share of variance beyond an affine map, a core is called affine in effect."""
+"""A core counts as affine below this share of variance that no affine map explains."""
 ONE_MAP = 1e-9
-"""Below this varying share, which is rounding, a branch is one linear map."""
+"""A branch counts as one linear map below this varying share, which is rounding error."""
 
 
 def describe(inspection: Inspection) -> Group:
-    """Tables and sentences."""
+    """Returns tables by module and, with several blocks, by block, followed by `sentences`."""
     title = f"{inspection.adapter}: {inspection.rows} rows, {inspection.tokens} tokens a layer"
     tables = [_table(title, "module", {layer.module: layer.module for layer in inspection.layers}, inspection.layers)]
     blocks = {layer.block: str(layer.block) for layer in inspection.layers if layer.block is not None}
@@ -41,7 +41,7 @@ def describe(inspection: Inspection) -> Group:
 
 
 def _table(title: str, kind: str, groups: Mapping[Any, str], layers: Sequence[LayerInspection]) -> Table:
-    """A line for each group of layers, their means in it; columns that are empty everywhere are left out."""
+    """Returns a table of the means of each group of layers, without columns that are empty everywhere."""
     overall = means(layers)
     shown = {name: head for name, head in COLUMNS.items() if overall[name] is not None}
     table = Table(title=title or None, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
@@ -62,7 +62,7 @@ def _cell(name: str, value: float | None) -> str:
 
 
 def sentences(inspection: Inspection) -> list[str]:
-    """What the means over layers say, and what they do not."""
+    """Returns the findings from the means over layers, and the layers that were not measured."""
     found = means(inspection.layers)
     rank = max(layer.rank for layer in inspection.layers)
     lines = [*_on_ranks(found, rank), *_on_the_core(found), *_on_states(found), *_on_gradients(inspection.layers)]
@@ -106,7 +106,7 @@ def _on_the_core(found: dict[str, float | None]) -> list[str]:
     if share is None or varying is None:
         return lines
     what = "circuit" if found["entanglement"] is not None else "function in the circuit's place"
-    if share == 1:  # all of it passes through, which says nothing
+    if share == 1:  # a weighted core: the share is 1 by definition
         lines.append(f"{what}: {varying:.1%} of the update's mean square is due to its changes from token to token")
     else:
         lines.append(

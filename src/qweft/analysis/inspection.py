@@ -1,4 +1,4 @@
-"""What an inspection found: numbers of each layer, their means, and both as JSON."""
+"""Results of an inspection: numbers of each layer, their means, and their JSON form."""
 
 import re
 from collections.abc import Sequence
@@ -13,21 +13,23 @@ from qweft.analysis.tokens import Norms
 
 @dataclass(frozen=True)
 class LayerInspection:
-    """One adapted layer. What does not apply is none.
+    """Measurements of one adapted layer. Those that do not apply are `None`.
 
     Args:
-        layer: Its name in the base model.
+        layer: Name of the layer in the base model.
         rank: r.
-        spread: Its Jacobians.
-        relative_size: rms of the branch's output over rms of the base layer's, on the same tokens.
+        spread: Ranks and spread of the Jacobians over tokens.
+        relative_size: rms of the branch's output over rms of the base layer's output, on the same tokens. `None` if
+            the base layer's output is zero.
         non_affinity: Share of the variance of h = core(c) that no affine map of c explains.
-        non_affinity_output: The same of E h.
-        shares: The shares of the update, with a circuit or a twin in its place.
-        entanglement: Mean over tokens of the circuit's Meyer-Wallach entanglement.
-        entanglement_sd: Its standard deviation over tokens.
-        expressibility: KL divergence to Haar of the trained circuit's states over the tokens.
-        expressibility_ansatz: The same of the untrained circuit over random angles.
-        gradient_norms: Of the loss, by part.
+        non_affinity_output: The same share for E h.
+        shares: Shares of the update, for a core with a circuit or a classical control in its place.
+        entanglement: Mean Meyer-Wallach entanglement of the circuit's states over tokens.
+        entanglement_sd: Standard deviation of the entanglement over tokens.
+        expressibility: KL divergence in nats between the trained circuit's states over the tokens and Haar-random
+            states.
+        expressibility_ansatz: The same divergence for the untrained circuit over random angles.
+        gradient_norms: Gradient norms of the loss by part.
     """
 
     layer: str
@@ -45,17 +47,17 @@ class LayerInspection:
 
     @property
     def module(self) -> str:
-        """The last part of the name: q_proj."""
+        """Last part of the name, such as q_proj."""
         return self.layer.rpartition(".")[2]
 
     @property
     def block(self) -> int | None:
-        """The first number in the name: 3 in model.layers.3.self_attn.q_proj."""
+        """First number in the name, such as 3 in model.layers.3.self_attn.q_proj; `None` without a number."""
         found = re.search(r"(?:^|\.)(\d+)(?:\.|$)", self.layer)
         return int(found[1]) if found else None
 
     def scalars(self) -> dict[str, float | None]:
-        """Every number but the spectrum and the gradients, by name."""
+        """Returns all numbers by name, except the spectrum and the gradient norms."""
         spread = asdict(self.spread)
         del spread["spectrum"]
         shares = self.shares
@@ -75,7 +77,7 @@ class LayerInspection:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON can hold it."""
+        """Returns all fields as JSON-compatible values."""
         return {
             "layer": self.layer,
             "module": self.module,
@@ -88,7 +90,7 @@ class LayerInspection:
 
 
 def means(layers: Sequence[LayerInspection]) -> dict[str, float | None]:
-    """Each scalar's mean over the layers where it is a number; none where it is one nowhere."""
+    """Returns the mean of each scalar over the layers that have it; `None` if no layer has it."""
     found: dict[str, float | None] = {}
     scalars = [layer.scalars() for layer in layers]
     for name in scalars[0]:
@@ -98,7 +100,7 @@ def means(layers: Sequence[LayerInspection]) -> dict[str, float | None]:
 
 
 def _rounded(value: Any) -> Any:
-    """Six digits that count: more would only fill files."""
+    """Rounds all floats in a JSON value to six significant digits."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
@@ -108,15 +110,15 @@ def _rounded(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one adapter does on some text.
+    """Measurements of one adapter on some text.
 
     Args:
-        adapter: Its name on the model.
+        adapter: Name of the adapter on the model, or its folder.
         kind: "qwthn" or "lora".
         rows: Rows of text that ran through the model.
-        tokens: Tokens that were looked at in a layer, at most.
-        layers: The layers, in the order of the model.
-        left_out: Names of layers that have the adapter and are not measured.
+        tokens: Largest number of tokens that was measured in a layer.
+        layers: Measured layers in the order of the model.
+        left_out: Names of adapted layers of a kind that is not measured.
         unreached: Names of layers that no token reached.
     """
 
@@ -129,7 +131,7 @@ class Inspection:
     unreached: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON can hold it, numbers to six digits."""
+        """Returns all fields and the means as JSON-compatible values with six significant digits."""
         found: dict[str, Any] = _rounded(self._as_dict())
         return found
 

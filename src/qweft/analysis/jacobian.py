@@ -1,4 +1,4 @@
-"""The Jacobian of a branch over real tokens: its rank at a token, over all tokens, and how many maps it is."""
+"""Jacobians of a branch over real tokens: ranks at a token, ranks over all tokens, and number of different maps."""
 
 from dataclasses import dataclass
 
@@ -7,25 +7,28 @@ import torch
 from qweft.analysis.layers import LayerMap
 
 TOLERANCE = 1e-6
-"""A singular value counts towards a numerical rank where it is above this share of the largest."""
+"""Share of the largest singular value above which a singular value counts towards the numerical rank."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The Jacobians of one layer; ranks are zero, and shares none, where the branch is zero.
+    """Ranks and spread of the Jacobians of one layer over tokens.
+
+    For a branch that is zero, ranks are zero and `varying_share` is `None`.
 
     Args:
-        effective_rank_token: Mean over tokens of the effective rank of J(x).
-        stable_rank_token: ... of the stable rank |J|_F^2 / |J|_2^2.
-        rank_token: ... of the numerical rank.
-        effective_rank_input: Effective rank of the mean of J^T J.
-        effective_rank_output: Effective rank of the mean of J J^T.
-        rank_input: Numerical rank of all Jacobians below each other: dimensions of the input that any token reads.
-        rank_output: ... beside each other: dimensions of the output that any token writes.
-        different_maps: Effective rank of the Jacobians as vectors, one for each token; 1 for a linear branch.
-        rank_maps: Their numerical rank.
-        varying_share: mean |J - mean J|_F^2 / mean |J|_F^2: 0 for a linear branch.
-        spectrum: Square roots of the eigenvalues of the mean of J^T J, largest first, over the largest.
+        effective_rank_token: Mean effective rank of J(x) over tokens.
+        stable_rank_token: Mean stable rank |J|_F^2 / |J|_2^2 over tokens.
+        rank_token: Mean numerical rank over tokens.
+        effective_rank_input: Effective rank of all Jacobians stacked vertically, from the spectrum of mean J^T J.
+        effective_rank_output: Effective rank of all Jacobians stacked horizontally, from the spectrum of mean J J^T.
+        rank_input: Numerical rank of the vertical stack: dimensions of the input that any token reads.
+        rank_output: Numerical rank of the horizontal stack: dimensions of the output that any token writes.
+        different_maps: Effective rank of the matrix of flattened Jacobians, one row for each token; 1 for a linear
+            branch.
+        rank_maps: Numerical rank of that matrix.
+        varying_share: mean |J - mean J|_F^2 / mean |J|_F^2; 0 for a linear branch.
+        spectrum: Square roots of the eigenvalues of mean J^T J over the largest of them, in descending order.
     """
 
     effective_rank_token: float
@@ -42,15 +45,18 @@ class Spread:
 
 
 def effective_rank(singular: torch.Tensor) -> torch.Tensor:
-    """exp(- sum_k p_k ln p_k), p_k = s_k^2 / sum_j s_j^2: how many directions share the energy. 0 for a zero matrix.
+    """Returns the effective rank, exp(- sum_k p_k ln p_k) with p_k = s_k^2 / sum_j s_j^2.
 
-    Between 1 and the number of singular values that are not zero; equal shares give just that number.
+    It lies between 1 and the number of nonzero singular values, which it reaches if all are equal.
 
     Args:
         singular: (..., k) singular values.
 
-    Source: Roy & Vetterli, The effective rank, EUSIPCO 2007, who take p_k = s_k / sum_j s_j; with squares it is never
-    larger, and the shares are those of the mean square of what the map puts out for white input.
+    Returns:
+        (...,) effective ranks; 0 for a zero matrix.
+
+    Source: Roy & Vetterli, The effective rank, EUSIPCO 2007, with p_k = s_k / sum_j s_j. The squares used here never
+    give a larger rank. They are the shares of the mean square of the map's output for white input.
     """
     energy = singular.square()
     total = energy.sum(-1, keepdim=True)
@@ -60,12 +66,17 @@ def effective_rank(singular: torch.Tensor) -> torch.Tensor:
 
 
 def numerical_rank(singular: torch.Tensor) -> torch.Tensor:
-    """How many singular values are above `TOLERANCE` times the largest of them."""
+    """Returns how many of the singular values (..., k) are above `TOLERANCE` times the largest one."""
     return (singular > TOLERANCE * singular.amax(-1, keepdim=True)).sum(-1)
 
 
 def feature_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
-    """f'(c), (tokens, features, r), one backward pass for each feature."""
+    """Returns f'(c), (tokens, features, r), with one backward pass for each feature.
+
+    Args:
+        layer_map: The branch.
+        c: (tokens, r).
+    """
     with torch.enable_grad():
         leaf = c.detach().clone().requires_grad_()
         features = layer_map.features(leaf)
@@ -75,19 +86,26 @@ def feature_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
 
 
 def small_jacobians(layer_map: LayerMap, c: torch.Tensor) -> torch.Tensor:
-    """S (tokens, f', r') with J(x) = X f'(c) C = Q_X S Q_C, Q_X of orthonormal columns, Q_C of orthonormal rows."""
+    """Returns the small factors S, (tokens, f', r'), of J(x) = X f'(c) C = Q_X S Q_C.
+
+    Q_X has orthonormal columns and Q_C orthonormal rows, so S has the singular values of J.
+
+    Args:
+        layer_map: The branch.
+        c: (tokens, r).
+    """
     return layer_map.out @ feature_jacobians(layer_map, c) @ layer_map.into
 
 
 def spread_of(jacobians: torch.Tensor) -> Spread:
-    """All numbers, from the small factors of the Jacobians at some tokens.
+    """Returns ranks and spread of Jacobians over tokens.
 
     Args:
-        jacobians: (tokens, f', r') of `small_jacobians`.
+        jacobians: (tokens, f', r') from `small_jacobians`.
     """
     per_token = torch.linalg.svdvals(jacobians)
     energy, largest = per_token.square().sum(-1), per_token.amax(-1).square()
-    read = torch.linalg.svdvals(jacobians.flatten(0, 1))  # all below each other: sum of J^T J
+    read = torch.linalg.svdvals(jacobians.flatten(0, 1))  # their squares are the eigenvalues of sum J^T J
     written = torch.linalg.svdvals(jacobians.mT.flatten(0, 1))
     maps = torch.linalg.svdvals(jacobians.flatten(1))
     total = float(energy.mean())

@@ -1,4 +1,4 @@
-"""The branch of one adapted layer in small factors, the circuit's share of it, and its distance from affine."""
+"""The branch of one adapted layer in small factors, the circuit's share of it, and its non-affinity."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,21 +19,22 @@ from qweft.errors import QweftError
 class LayerMap:
     """The branch s E core(C x) = X f(c) of one layer, c = C x and X = s E M, in float64 on the CPU.
 
-    X = Q_X `out` and C = `into` Q_C with orthonormal columns of Q_X and rows of Q_C: norms, singular values and inner
-    products of what the branch does are those of the small factors, so nothing of d_out x d_in is formed.
+    X = Q_X `out` and C = `into` Q_C, where Q_X has orthonormal columns and Q_C orthonormal rows. Norms, singular values
+    and inner products of the branch equal those of the small factors. So no matrix of d_out x d_in is formed.
 
     Args:
         compress: C, (r, d_in).
-        into: Its small factor, (r, r'), r' = min(r, d_in).
-        out: The small factor of X, (f', features), f' = min(features, d_out).
-        core_out: The small factor of s E, (r'', r): |s E h| = |core_out h|.
-        mix: M, (r, features), h = core(c) = M f(c).
-        features: f, (tokens, r) to (tokens, features).
-        function_features: The first so many features are what a circuit, or a twin in its place, makes of c.
-        weighs: Whether those are w(c) * c instead of q(c): "weighted" by w = q(c), "gated" by w = 1 + Q q(c / |c|).
-        circuit: The circuit, if there is one.
-        angles: Its angles.
-        is_lora: Whether it is PEFT's own LoRA.
+        into: Small factor of C, (r, r'), r' = min(r, d_in).
+        out: Small factor of X, (f', features), f' = min(features, d_out).
+        core_out: Small factor of s E, (r'', r), with |s E h| = |core_out h|.
+        mix: M, (r, features), with h = core(c) = M f(c).
+        features: f, from (tokens, r) to (tokens, features).
+        function_features: Number of leading features that the circuit, or a classical control in its place, computes.
+        weighs: How those features depend on c: "" for q(c), otherwise w(c) * c, "weighted" by w = q(c) or "gated" by
+            w = 1 + Q q(c / |c|).
+        circuit: The circuit; `None` without one.
+        angles: Angles of the circuit in radians; `None` without a circuit.
+        is_lora: Whether the branch is PEFT's own LoRA.
     """
 
     compress: torch.Tensor
@@ -50,12 +51,12 @@ class LayerMap:
 
     @property
     def rank(self) -> int:
-        """The rank r."""
+        """Rank r."""
         return len(self.compress)
 
 
 def _right_factor(matrix: torch.Tensor) -> torch.Tensor:
-    """R of matrix = Q R."""
+    """Returns R of the QR decomposition matrix = Q R."""
     factor: torch.Tensor = torch.linalg.qr(matrix, mode="r").R
     return factor
 
@@ -98,25 +99,25 @@ def _of_lora(layer: LoraLayer, adapter_name: str) -> LayerMap:
 
 
 def _is_plain_lora(layer: LoraLayer, adapter_name: str) -> bool:
-    """Whether the branch is s B A x and nothing else: no DoRA, no bias, a linear layer."""
+    """Whether the branch is exactly s B A x on a linear layer, without DoRA or a bias."""
     parts = [getattr(layer, name)[adapter_name] for name in ("lora_A", "lora_B") if adapter_name in layer.lora_A]
     plain = adapter_name not in layer.lora_variant and not layer.lora_bias.get(adapter_name, False)
     return bool(parts) and plain and all(isinstance(part, nn.Linear) for part in parts)
 
 
 def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module, LayerMap]], list[str]]:
-    """The layers that have this adapter, by their names in the base model, each with its branch.
+    """Returns the layers with this adapter and their branches.
 
     Args:
         model: A PEFT model.
-        adapter_name: The adapter.
+        adapter_name: Name of the adapter.
 
     Returns:
-        The layers, and the names of those that are left out: LoRA on embeddings or convolutions, DoRA, LoRA with a
-        bias.
+        Module and branch of each layer by its name in the base model, and the names of layers that are left out. Those
+        are LoRA on embeddings or convolutions, DoRA, and LoRA with a bias.
 
     Raises:
-        QweftError: If there is no such adapter, it is of another method, it is merged, or no layer is left.
+        QweftError: If the adapter is missing, merged or of another method, or if all its layers are left out.
     """
     config = getattr(model, "peft_config", {}).get(adapter_name)
     if config is None:
@@ -143,16 +144,19 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
 
 @dataclass(frozen=True)
 class Shares:
-    """The mean square of the update u = a + b over tokens, by where it comes from.
+    """Shares of the mean square of the update u = a + b over tokens.
 
         circuit + linear + cross = 1,   mean |a|^2, mean |b|^2 and 2 mean <a, b> over mean |u|^2
 
+    a passes through the circuit, and b is linear in the input. `shares_of` has the definitions for weighted and gated
+    cores, whose shares satisfy varying + linear + cross = 1 instead.
+
     Args:
-        circuit: a is what passes through the circuit. Above 1 where a and b cancel.
-        varying: That part of it which differs from token to token: mean |a - mean a|^2 over mean |u|^2. The rest of it,
+        circuit: mean |a|^2 over mean |u|^2. It exceeds 1 where a and b cancel.
+        varying: mean |a - mean a|^2 over mean |u|^2, the part that differs from token to token. The remainder,
             circuit - varying, is a bias.
-        linear: b is linear in the input.
-        cross: Negative where the two cancel.
+        linear: mean |b|^2 over mean |u|^2.
+        cross: 2 mean <a, b> over mean |u|^2, negative where a and b cancel.
     """
 
     circuit: float
@@ -162,20 +166,22 @@ class Shares:
 
 
 def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
-    """The shares at some tokens.
+    """Returns the shares of the update over tokens.
 
-    h = Q q(c) + K c: a = s E Q q(c), b = s E K c. h = Q q(c): a is all there is.
+    For h = Q q(c) + K c: a = s E Q q(c) and b = s E K c. For h = Q q(c): b = 0.
 
-    h = q(c) * c: all of it passes through the circuit, so `circuit` is 1. Here a circuit that does not vary is no bias
-    but a weight, so the update is taken apart as s E (mean q * c), `linear`, and s E ((q(c) - mean q) * c), `varying`.
-    h = w * c with w = 1 + Q q(c / |c|): in the same way, and a = s E ((w - 1) * c).
+    For h = q(c) * c the whole update passes through the circuit, so `circuit` is 1. A constant q is a weight here and
+    not a bias. So the update is split into s E (mean q * c) for `linear` and s E ((q(c) - mean q) * c) for `varying`.
+    `cross` is the cross term of these two.
+
+    For h = w * c with w = 1 + Q q(c / |c|) the split is the same with w for q, and a = s E ((w - 1) * c).
 
     Args:
         layer_map: The branch.
         c: (tokens, r).
 
     Returns:
-        The shares; none where there is no circuit and no twin, or the update is zero.
+        The shares; `None` if the core has neither a circuit nor a classical control, or if the update is zero.
     """
     own = layer_map.function_features
     if not own:
@@ -198,23 +204,23 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
 
 
 def _mean_square(vectors: torch.Tensor) -> float:
-    """Mean over tokens of the squared length."""
+    """Returns the mean squared length of vectors (tokens, d)."""
     return float(vectors.square().sum(-1).mean())
 
 
 def non_affinity(c: torch.Tensor, h: torch.Tensor) -> float | None:
-    """Share of the variance of h that the best affine map of c does not explain, on tokens it was not fitted to.
+    """Returns the share of the variance of h that the best affine map of c does not explain on unseen tokens.
 
         sum_t |h_t - (L c_t + b)|^2 / sum_t |h_t - mean h|^2,   clipped to [0, 1]
 
-    L and b are the least squares fit to the first half of the tokens; the sums and the mean are over the second.
+    L and b are the least-squares fit to the first half of the tokens. The sums and the mean are over the second half.
 
     Args:
         c: (tokens, r), in the order of the text, so that at most one row has tokens in both halves.
         h: (tokens, k), float64 like c.
 
     Returns:
-        The share; 0 where h does not vary; none with fewer than 4 (r + 1) tokens, where the fit would mean nothing.
+        The share; 0 if h does not vary; `None` with fewer than 4 (r + 1) tokens, too few for a meaningful fit.
     """
     half = len(c) // 2
     if half < 2 * (c.shape[1] + 1):
@@ -222,8 +228,8 @@ def non_affinity(c: torch.Tensor, h: torch.Tensor) -> float | None:
     with_constant = torch.cat([c, torch.ones_like(c[:, :1])], 1)
     # "gelsd": c may lie in fewer than r dimensions
     fit = torch.linalg.lstsq(with_constant[:half], h[:half], driver="gelsd").solution
-    judged = h[half:]
-    variance = (judged - judged.mean(0)).square().sum()
-    missed = (judged - with_constant[half:] @ fit).square().sum()
-    floor = (len(judged) * torch.finfo(h.dtype).eps) ** 2 * judged.square().sum()  # rounding of the mean alone
+    unseen = h[half:]
+    variance = (unseen - unseen.mean(0)).square().sum()
+    missed = (unseen - with_constant[half:] @ fit).square().sum()
+    floor = (len(unseen) * torch.finfo(h.dtype).eps) ** 2 * unseen.square().sum()  # rounding error of the mean
     return float((missed / variance).clamp(0, 1)) if variance > floor else 0.0

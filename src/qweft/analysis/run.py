@@ -1,4 +1,4 @@
-"""`qweft inspect`: an adapter opened again and measured, layer by layer, on rows it was not trained on."""
+"""`qweft inspect`: measures a saved adapter layer by layer on held-out rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,26 +30,30 @@ from qweft.models.load import load_model
 from qweft.text import many
 
 TOKENS = 256
-"""Tokens of a layer that its branch is differentiated at."""
+"""Default number of tokens at which the branch of a layer is differentiated."""
 AMPLITUDES = 2**16
-"""Amplitudes of states at a time: all 256 tokens up to 8 qubits, 64 at 10."""
+"""Most amplitudes in memory at a time: 256 tokens fit up to 8 qubits, 64 tokens at 10 qubits."""
 
 
 @torch.no_grad()
 def inspect_adapter(
     model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default", tokens: int = TOKENS
 ) -> Inspection:
-    """Measure what an adapter does on the tokens of some batches; docs/analysis.md says what each number means.
+    """Measures an adapter on the tokens of some batches. docs/analysis.md explains each number.
 
     Args:
-        model: A PEFT model with the adapter: QWTHN, or PEFT's own LoRA. Modes, active adapter, gradients and random
-            state are afterwards as they were.
-        batches: Inputs of the model; `labels` in the first one give the gradients, which are none without them.
-        adapter_name: The adapter.
-        tokens: At most so many tokens of a layer are looked at, evenly spread over the text.
+        model: A PEFT model with a QWTHN adapter or PEFT's own LoRA. Its modes, active adapter, gradients and random
+            state are restored.
+        batches: Inputs of the model. Gradients are taken on the first batch; without `labels` there they are `None`.
+        adapter_name: Name of the adapter.
+        tokens: Most tokens to measure in a layer, evenly spread over the text.
+
+    Returns:
+        The measurements of all layers.
 
     Raises:
-        QweftError: If there is no such adapter, it is of another method or merged, or no token reaches a layer.
+        QweftError: If `tokens` is below 1, the adapter is missing, merged or of another method, or no token reaches
+            any of its layers.
     """
     if tokens < 1:
         raise QweftError(f"tokens is {tokens}: an adapter is measured on at least one token a layer; 256 are usual")
@@ -77,7 +81,7 @@ def inspect_adapter(
 
 @contextmanager
 def _only_active(model: Any, adapter_name: str) -> Iterator[None]:
-    """The adapter as the one active; afterwards those that were, with the parameters trainable that were."""
+    """Makes the adapter the only active one; restores active adapters and `requires_grad` on exit."""
     active, one = list(model.active_adapters), model.active_adapter
     if active == [adapter_name]:
         yield
@@ -115,7 +119,7 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
 
 
 def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
-    """Entanglement and expressibility of a circuit; nothing without one."""
+    """Returns entanglement and expressibility of the circuit; an empty dict without one."""
     circuit, angles = layer_map.circuit, layer_map.angles
     if circuit is None or angles is None:
         return {}
@@ -132,14 +136,18 @@ def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
 
 SECTIONS = ("model", "data")
 BATCH = 8
-"""Rows at a time; nothing depends on it."""
+"""Rows in a batch; results do not depend on it."""
 
 
 def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
-    """What `inspect` would measure; no weights are loaded.
+    """Returns a summary of what `inspect` would measure, without loading weights.
+
+    Args:
+        adapter: Folder of the adapter.
+        options: Options as for `inspect`.
 
     Raises:
-        QweftError: If it could not begin.
+        QweftError: If `inspect` could not start.
     """
     config, model_config, data_config = _options(adapter, options)
     loaded, lines = shapes_of(adapter, model_config)
@@ -151,17 +159,17 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
 
 
 def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspection:
-    """Measure an adapter that lies in a folder.
+    """Measures a saved adapter.
 
     Args:
-        adapter: A folder with adapter_config.json and adapter_model.safetensors: QWTHN, or PEFT's own LoRA.
-        options: Fields of `InspectionConfig`; of its sections only what differs from the run that trained the adapter.
+        adapter: A folder with adapter_config.json and adapter_model.safetensors, of a QWTHN adapter or PEFT's own LoRA.
+        options: Fields of `InspectionConfig`. Its sections hold only keys that differ from the training run.
 
     Returns:
-        What was found, also written to `output` where that is given; the adapter is called by its folder.
+        The measurements, with the folder as the adapter's name. They are also written to `output` if that is set.
 
     Raises:
-        QweftError: If the folder holds no such adapter, an option is wrong, or model or data cannot be had.
+        QweftError: If the folder has no such adapter, an option is invalid, or model or data cannot be loaded.
     """
     config, model_config, data_config = _options(adapter, options)
     if config.output is not None:
@@ -188,7 +196,7 @@ def _options(adapter: Path, options: Mapping[str, Any] | None) -> tuple[Inspecti
 
 
 def _check(config: InspectionConfig, available: int) -> None:
-    """Ranges that types do not tell, before a model is loaded."""
+    """Checks value ranges before a model is loaded."""
     for name in ("rows", "tokens"):
         if getattr(config, name) < 1:
             raise QweftError(f"{name} must be at least 1, got {getattr(config, name)}")

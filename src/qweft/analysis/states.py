@@ -1,4 +1,4 @@
-"""States of circuits: entanglement, expressibility, and the variance of gradients (barren plateaus)."""
+"""States of circuits: entanglement, expressibility, and gradient variance (barren plateaus)."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,9 @@ from qweft.circuit import Circuit, crz_ring_ansatz, expectation_values, final_st
 
 
 def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
-    """Q = 2 (1 - 1/n sum_k tr rho_k^2), rho_k the state of qubit k alone: 0 for a product state, 1 for GHZ.
+    """Returns the Meyer-Wallach entanglement Q = 2 (1 - 1/n sum_k tr rho_k^2), rho_k the reduced state of qubit k.
+
+    Q is 0 for a product state and 1 for a GHZ state.
 
     Args:
         states: (tokens, 2^n) amplitudes of norm 1; qubit 0 is the most significant bit.
@@ -28,15 +30,15 @@ def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
         split = states.reshape(tokens, 2**qubit, 2, -1).transpose(1, 2).flatten(2)  # (tokens, 2, 2^(n - 1))
         reduced = split @ split.mH
         purities.append(reduced.abs().square().sum((1, 2)))
-    return (2 * (1 - torch.stack(purities, 1).mean(1))).clamp(0, 1)  # rounding alone leads out of it
+    return (2 * (1 - torch.stack(purities, 1).mean(1))).clamp(0, 1)  # rounding error can leave the interval
 
 
 BINS = 75
-"""Bins of the histogram of fidelities, as in the source."""
+"""Bins of the fidelity histogram, as in the source of `divergence_from_haar`."""
 
 
 def fidelities(states: torch.Tensor) -> torch.Tensor:
-    """|<a|b>|^2 of all pairs of different rows.
+    """Returns the fidelities |<a|b>|^2 of all pairs of different rows.
 
     Args:
         states: (m, 2^n) amplitudes.
@@ -49,11 +51,18 @@ def fidelities(states: torch.Tensor) -> torch.Tensor:
 
 
 def haar_log_shares(dimension: int, bins: int = BINS) -> torch.Tensor:
-    """Logarithm of the share of each bin [l, u) under Haar's density of fidelities.
+    """Returns the logarithm of the probability of each bin [l, u) for fidelities of Haar-random states.
 
         P(F) = (N - 1) (1 - F)^(N - 2),   share = (1 - l)^(N - 1) - (1 - u)^(N - 1)
 
-    In logarithms, for at 10 qubits the last bin's share is below the smallest number of float64.
+    Logarithms avoid underflow: at 10 qubits the last bin's probability is below the smallest float64.
+
+    Args:
+        dimension: N = 2^n.
+        bins: Number of equal bins over [0, 1].
+
+    Returns:
+        (bins,), float64.
     """
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     below, above = torch.log1p(-edges[:-1]) * (dimension - 1), torch.log1p(-edges[1:]) * (dimension - 1)
@@ -61,17 +70,18 @@ def haar_log_shares(dimension: int, bins: int = BINS) -> torch.Tensor:
 
 
 def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) -> float:
-    """KL(P || Haar) in nats, P the histogram of fidelities: 0 where states are spread as random ones are.
+    """Returns KL(P || Haar) in nats for the histogram P of fidelities.
 
-        sum over bins of P_b ln(P_b / Haar_b);   (N - 1) ln(bins) where all states are one
+        sum over bins of P_b ln(P_b / Haar_b)
 
-    A histogram of m independent pairs lies too high by about (occupied bins - 1) / (2 m) nats; pairs among few states
-    are not independent, and lie higher.
+    It is 0 for states spread like Haar-random ones, and (N - 1) ln(bins) if all states are equal. With m independent
+    pairs the estimate is too high by about (occupied bins - 1) / (2 m) nats. Pairs among few states are not
+    independent, which raises it further.
 
     Args:
         found: Fidelities.
         dimension: N = 2^n.
-        bins: Equal bins over [0, 1].
+        bins: Number of equal bins over [0, 1].
 
     Source: Sim, Johnson, Aspuru-Guzik, Adv. Quantum Technol. 2, 1900070 (2019), arXiv:1905.10876.
     """
@@ -83,7 +93,7 @@ def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) 
 
 
 def expressibility(states: torch.Tensor) -> float | None:
-    """`divergence_from_haar` of all pairs among states (m, 2^n); none with fewer than two."""
+    """Returns `divergence_from_haar` of all pairs of states (m, 2^n); `None` with fewer than two states."""
     if len(states) < 2:
         return None
     return divergence_from_haar(fidelities(states), states.shape[1])
@@ -91,12 +101,12 @@ def expressibility(states: torch.Tensor) -> float | None:
 
 @lru_cache(maxsize=16)
 def ansatz_expressibility(circuit: Circuit, states: int, seed: int = 0) -> float | None:
-    """The same of the circuit itself: angles uniform in (-pi, pi), inputs zero.
+    """Returns the expressibility of the untrained circuit, with angles uniform in (-pi, pi) and zero inputs.
 
     Args:
         circuit: The circuit.
-        states: How many random angles; all pairs among them are taken.
-        seed: Of the angles; the global random state is left alone.
+        states: Number of random sets of angles; all pairs of their states are compared.
+        seed: Seed of the angles. The global random state does not change.
     """
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.rand(states, circuit.parameters, dtype=torch.float64, generator=generator)
@@ -105,18 +115,18 @@ def ansatz_expressibility(circuit: Circuit, states: int, seed: int = 0) -> float
 
 
 BOUNDS = {"recorded": math.pi, "scaled": ANGLE_BOUND}
-"""Largest angle at the start, by the start's name."""
+"""Bound in radians of the initial angles, by the name of the initialization."""
 
 
 @dataclass(frozen=True)
 class GradientVariance:
-    """Variances of d<Z_0>/d angle over random starts of one circuit.
+    """Variances of d<Z_0>/d angle over random initializations of one circuit.
 
     Args:
-        first_rotation: Of the first trained RY on qubit 0.
-        first_phase: Of the first CRZ.
-        last_rotation: Of the last RY on qubit 0.
-        mean: Mean over all angles, those that <Z_0> does not depend on among them.
+        first_rotation: Variance for the first trained RY on qubit 0.
+        first_phase: Variance for the first trained CRZ; `None` without one.
+        last_rotation: Variance for the last trained RY on qubit 0.
+        mean: Mean over all angles, including those that do not affect <Z_0>.
     """
 
     first_rotation: float
@@ -126,21 +136,21 @@ class GradientVariance:
 
 
 def gradient_variance(circuit: Circuit, start: str, uploads: int, draws: int, seed: int = 0) -> GradientVariance:
-    """Var over draws of d<psi(c, t)|Z_0|psi(c, t)> / d t_j.
+    """Returns variances over draws of d<psi(c, t)|Z_0|psi(c, t)> / d t_j.
 
-    Angles t uniform in (-pi, pi) with the recorded start, in (-pi/4, pi/4) with the scaled one; inputs c standard
-    normal, with the scaled start over sqrt(uploads), as that start gives them.
+    Angles t are uniform, in (-pi, pi) for the recorded initialization and in (-pi/4, pi/4) for the scaled one. Inputs c
+    are standard normal; the scaled initialization divides them by sqrt(uploads).
 
     Args:
         circuit: The circuit.
-        start: "recorded" or "scaled".
+        start: Initialization, "recorded" or "scaled".
         uploads: How often the circuit uploads its input.
-        draws: Pairs of angles and inputs; the relative standard error of a variance is about sqrt(2 / draws), and more
-            where gradients have heavy tails.
-        seed: Of the draws; the global random state is left alone.
+        draws: Pairs of angles and inputs. The relative standard error of a variance is about sqrt(2 / draws), and more
+            for gradients with heavy tails.
+        seed: Seed of the draws. The global random state does not change.
 
-    Source: McClean et al., Nat. Commun. 9, 4812 (2018), for the question; Cerezo et al., Nat. Commun. 12, 1791 (2021),
-    for a cost on one qubit and its dependence on depth.
+    Source: McClean et al., Nat. Commun. 9, 4812 (2018), on barren plateaus; Cerezo et al., Nat. Commun. 12, 1791
+    (2021), on a cost on one qubit and its dependence on depth.
     """
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.rand(draws, circuit.parameters, dtype=torch.float64, generator=generator)
@@ -163,7 +173,7 @@ def gradient_variance(circuit: Circuit, start: str, uploads: int, draws: int, se
 
 
 def _places(circuit: Circuit) -> tuple[list[int], list[int]]:
-    """The angles of trained RY gates on qubit 0, and those of CRZ gates, in the order of the circuit."""
+    """Returns the angle indices of trained RY gates on qubit 0 and of trained CRZ gates, in circuit order."""
     trained = [gate for gate in circuit.gates if gate.source == "parameter"]
     return (
         [gate.index for gate in trained if gate.name == "ry" and gate.wires == (0,)],
@@ -172,7 +182,7 @@ def _places(circuit: Circuit) -> tuple[list[int], list[int]]:
 
 
 def decay(qubits: Sequence[int], variances: Sequence[float]) -> float:
-    """The factor by which a variance changes for each qubit more: exp of the slope of ln variance against qubits."""
+    """Returns the factor by which the variance changes per added qubit: exp(slope of ln variance against qubits)."""
     xs = torch.tensor(qubits, dtype=torch.float64)
     ys = torch.tensor(variances, dtype=torch.float64).log()
     xs, ys = xs - xs.mean(), ys - ys.mean()
@@ -180,5 +190,5 @@ def decay(qubits: Sequence[int], variances: Sequence[float]) -> float:
 
 
 def ansatz_variance(qubits: int, layers: int, start: str, draws: int) -> GradientVariance:
-    """`gradient_variance` of the method's circuit, its input uploaded before every layer."""
+    """Returns `gradient_variance` of the CRZ ring ansatz, with its input uploaded before every layer."""
     return gradient_variance(crz_ring_ansatz(qubits, layers), start, layers, draws)

@@ -1,4 +1,4 @@
-"""What adapted layers see of real tokens, and how large their gradients are."""
+"""Inputs of adapted layers on real tokens, and gradient norms of their branches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,31 +16,31 @@ Layers = Mapping[str, tuple[nn.Module, LayerMap]]
 
 
 class Seen:
-    """What one layer saw: c of every token that is no padding, and the sum of squares of the base layer's outputs."""
+    """Records c of every token that is not padding, and the sum of squares of the base layer's outputs."""
 
     def __init__(self) -> None:
         self._parts: list[torch.Tensor] = []
         self.base_square = 0.0
 
     def add_inputs(self, c: torch.Tensor) -> None:
-        """Add tokens (tokens, r)."""
+        """Adds c of some tokens, (tokens, r)."""
         self._parts.append(c)
 
     @property
     def c(self) -> torch.Tensor:
-        """All tokens in the order in which they came, (tokens, r); (0, 0) where there was none."""
+        """Returns c of all tokens in the order they were added, (tokens, r); (0, 0) without tokens."""
         return torch.cat(self._parts) if self._parts else torch.empty(0, 0, dtype=torch.float64)
 
 
 def evenly(values: torch.Tensor, count: int) -> torch.Tensor:
-    """At most `count` rows, evenly spread, the same ones every time."""
+    """Returns at most `count` rows of the values, evenly spread; the choice is deterministic."""
     total = len(values)
     return values if total <= count else values[torch.arange(count) * total // count]
 
 
 @contextmanager
 def _watching(layers: Layers, seen: Mapping[str, Seen], kept_of: Callable[..., torch.Tensor]) -> Iterator[None]:
-    """Hooks on the layers and on their base layers, taken off again."""
+    """Registers hooks on the layers and their base layers; removes them on exit."""
 
     def watch_inputs(name: str, compress: torch.Tensor) -> Any:
         def before(layer: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
@@ -65,20 +65,23 @@ def _watching(layers: Layers, seen: Mapping[str, Seen], kept_of: Callable[..., t
 
 
 def as_inputs(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A batch on the model's device."""
+    """Returns the batch with its tensors on the model's device."""
     device = device_of(model)
     return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
 
 
 @torch.no_grad()
 def collect(model: nn.Module, layers: Layers, batches: Iterable[Mapping[str, Any]]) -> dict[str, Seen]:
-    """Run the model on batches and take down what these layers see.
+    """Runs the model on batches and records the inputs of layers.
 
     Args:
-        model: The adapted model, the adapter active.
-        layers: The layers, by name.
-        batches: Inputs of the model, `labels` or not; where they hold an `attention_mask`, padding is left out (but in
-            the decoder of a model that has an encoder, too).
+        model: The adapted model, with the adapter active.
+        layers: Modules and branches by layer name.
+        batches: Inputs of the model; `labels` are ignored. Padding is left out by `attention_mask`, except in the
+            decoder of an encoder-decoder model, which the mask does not describe.
+
+    Returns:
+        The record of each layer by name.
     """
     seen = {name: Seen() for name in layers}
     decoders = beyond_the_mask(model)
@@ -96,18 +99,18 @@ def collect(model: nn.Module, layers: Layers, batches: Iterable[Mapping[str, Any
 
 
 def rows_of(batches: Sequence[Mapping[str, Any]]) -> int:
-    """How many rows batches hold."""
+    """Returns the number of rows in batches."""
     return sum(len(next(iter(batch.values()))) for batch in batches)
 
 
 ROWS = 2
-"""Rows of text that the loss is taken on: a backward pass through the model is the slowest step of all."""
+"""Rows of text for the gradients; few, since the backward pass through the model is the slowest step."""
 
 Norms = dict[str, float | None]
 
 
 def _parts(layer: Any, adapter_name: str) -> Iterator[tuple[str, nn.Parameter]]:
-    """Every parameter of the layer's branch, with the part that it belongs to."""
+    """Yields each parameter of the layer's branch with the name of its part."""
     for holder in layer.adapter_layer_names:
         holders = getattr(layer, holder)
         if not isinstance(holders, nn.ModuleDict) or adapter_name not in holders:
@@ -119,18 +122,18 @@ def _parts(layer: Any, adapter_name: str) -> Iterator[tuple[str, nn.Parameter]]:
 def gradient_norms(
     model: Any, layers: Mapping[str, nn.Module], adapter_name: str, batch: Mapping[str, Any]
 ) -> dict[str, Norms] | None:
-    """Norm of the gradient of the model's loss to each part of each layer's branch.
+    """Returns the norm of the loss gradient for each part of each layer's branch.
 
     Args:
-        model: The adapted model in evaluation mode, the adapter active; its parameters' `grad` and `requires_grad` are
-            left as they are.
-        layers: The adapted layers by name.
-        adapter_name: The adapter.
-        batch: Inputs of the model with `labels`; the first `ROWS` rows are taken.
+        model: The adapted model in evaluation mode, with the adapter active. `grad` and `requires_grad` of its
+            parameters do not change.
+        layers: Adapted layers by name.
+        adapter_name: Name of the adapter.
+        batch: Inputs of the model with `labels`; only the first `ROWS` rows are used.
 
     Returns:
-        For each layer {"circuit", "tensor_network", "linear"}, "circuit" also for a twin in its place, none where there
-        is no such part; or none for all, where the batch holds no labels.
+        Norms by layer and part: "circuit" (also for a classical control in its place), "tensor_network" and "linear".
+        A part that the branch lacks is `None`. Without `labels` in the batch the result is `None`.
     """
     if "labels" not in batch:
         return None
