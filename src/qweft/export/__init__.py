@@ -1,1 +1,1 @@
-"""Adapters for programs that do not know them: `linearise` makes a plain LoRA, `qweft.export.run` measures it."""
+"""Exports adapters as plain LoRA: `linearise` converts them, `qweft.export.run` also measures and writes them."""

@@ -1,4 +1,4 @@
-"""How an adapter is exported."""
+"""Options of `qweft export` and their checks."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,24 +11,21 @@ from qweft.models.config import ModelConfig
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """An export: to what, made from which text, where to.
-
-    The three sections hold what differs from the run that trained the adapter; keys that are not given stay as there.
+    """The export of an adapter. Options of the three sections override single keys of the training run.
 
     Args:
-        to: What is made: "lora", for every program that loads LoRA.
-        calibration: Text that the circuit is fitted on, as data.source takes it; none means the training rows of the
-            run. The report is on the run's held-out rows, or, where no run.json is beside the adapter, on rows of this
-            text that are not fitted on.
-        calibration_tokens: At most so many tokens of it; 16384 unless given.
-        distill_steps: So many training steps against the hybrid model follow the fit; 0 unless given.
-        distill_learning_rate: Their learning rate, falling to zero; 0.001 unless given.
-        largest_lost_share: The export is refused if it loses more than this share of what the adapter gains over the
-            base model, in held-out loss; 0.1 unless given.
-        output: Folder of the exported adapter; none means the folder "lora" beside the adapter's.
+        to: Format of the export: "lora", for all programs that load LoRA.
+        calibration: Text to fit the circuits on, in the form of data.source; by default the training rows of the run.
+            Losses are reported on held-out rows of the run. Without its run.json, rows of this text are held out.
+        calibration_tokens: Most calibration tokens; 16384 unless given.
+        distill_steps: Training steps against the hybrid model after the fit; 0 unless given.
+        distill_learning_rate: Learning rate of these steps, which decays to zero; 0.001 unless given.
+        largest_lost_share: Refuse the export if it loses more than this share of the adapter's gain over the base model
+            in held-out loss; 0.1 unless given.
+        output: Folder of the exported adapter; by default "lora" in the parent of the adapter's folder.
         model: The base model.
-        data: The text, where it differs from the run that trained the adapter.
-        evaluation: The judging.
+        data: The text.
+        evaluation: The evaluation.
     """
 
     to: Literal["lora"] = "lora"
@@ -44,10 +41,10 @@ class ExportConfig:
 
 
 def check_export(config: ExportConfig) -> None:
-    """Check the ranges that types do not tell.
+    """Checks value ranges.
 
     Raises:
-        QweftError: Naming the key, the value, and what it may be.
+        QweftError: If a value is out of range.
     """
     if config.calibration_tokens < 1:
         raise QweftError(

@@ -1,4 +1,4 @@
-"""The best linear map from a layer's input to what its circuit makes of it, from second moments."""
+"""Fits the best linear map from a layer's input to its circuit's features, from second moments."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from qweft.circuit.precision import exact_products
 from qweft.evaluation.on_device import beyond_the_mask, rows_and_kept
 
 HALVES = 2
-"""Even and odd rows apart: what one half fits, the other one checks."""
+"""Even and odd rows, for cross-validation: a fit to one half is checked on the other."""
 
 
 class Moments:
-    """Sums over tokens: of x x^T, f x^T, f f^T, x and f, in float64, and the number of tokens.
+    """Sums over tokens of x x^T, f x^T, f f^T, x and f in float64, and the number of tokens.
 
     Args:
         inputs: d, the length of x.
@@ -40,7 +40,13 @@ class Moments:
         return total
 
     def add(self, x: torch.Tensor, f: torch.Tensor, xx: torch.Tensor) -> None:
-        """Add tokens: x (tokens, d), f (tokens, features), and x^T x, which layers with the same input share."""
+        """Adds tokens.
+
+        Args:
+            x: Inputs of the layer, (tokens, d).
+            f: Features, (tokens, features).
+            xx: x^T x, (d, d), float64 on the CPU; passed in since layers with the same input share it.
+        """
         self.tokens += len(x)
         self.xx += xx
         self.fx += (f.T @ x).cpu().double()
@@ -50,12 +56,12 @@ class Moments:
 
 
 class _Watcher:
-    """Takes down the moments of some layers while the model runs."""
+    """Records the moments of some layers while the model runs."""
 
     def __init__(self, layers: Mapping[str, QwthnLinear], adapter_name: str, decoders: set[nn.Module]) -> None:
         self.adapter_name = adapter_name
         self.decoders = decoders
-        self.mask: torch.Tensor | None = None  # (rows, tokens), false where a row is padded
+        self.mask: torch.Tensor | None = None  # (rows, tokens), False at padding
         self.rows_before = 0
         self.moments = {
             name: [Moments(layer.in_features, _circuit_features(layer, adapter_name)) for _ in range(HALVES)]
@@ -64,7 +70,7 @@ class _Watcher:
         self._seen: tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]] | None = None
 
     def hook(self, name: str) -> Any:
-        """A forward pre-hook for the layer of that name."""
+        """Returns a forward pre-hook for the named layer."""
 
         def before(layer: QwthnLinear, args: tuple[torch.Tensor, ...]) -> None:
             mask = None if layer in self.decoders else self.mask
@@ -74,7 +80,7 @@ class _Watcher:
         return before
 
     def _halves(self, x: torch.Tensor, mask: torch.Tensor | None) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The tokens of even and of odd rows with their x^T x; made once where layers share their input."""
+        """Returns (x, x^T x) for even and for odd rows; cached for layers that share their input."""
         if self._seen is None or self._seen[0] is not x:
             rows, kept = rows_and_kept(x, mask, self.rows_before)
             odd = rows % 2 == 1
@@ -91,7 +97,7 @@ def _circuit_features(layer: QwthnLinear, adapter_name: str) -> int:
 
 
 def _features(layer: QwthnLinear, adapter_name: str, x: torch.Tensor) -> torch.Tensor:
-    """What the circuit makes of inputs (tokens, d): (tokens, features) in float32."""
+    """Returns the circuit's features (tokens, features) in float32 for inputs (tokens, d)."""
     prepared = layer.prepared(adapter_name)
     core: Any = layer.qwthn_core[adapter_name]
     with exact_products(x.device):
@@ -114,14 +120,17 @@ def _watching(layers: Mapping[str, QwthnLinear], watcher: _Watcher) -> Iterator[
 def collect(
     model: nn.Module, layers: Mapping[str, QwthnLinear], adapter_name: str, batches: Iterable[Mapping[str, Any]]
 ) -> dict[str, Sequence[Moments]]:
-    """Run the model on batches and take down the moments of these layers, for even and for odd rows.
+    """Runs the model on batches and records the moments of layers.
 
     Args:
-        model: The adapted model, the adapter active.
-        layers: The layers, by name.
-        adapter_name: The adapter whose circuit is looked at.
-        batches: Inputs of the model; where they hold an `attention_mask`, padding is left out (but in the decoder of a
-            model that has an encoder, too).
+        model: The adapted model, with the adapter active.
+        layers: Layers by name.
+        adapter_name: The adapter whose circuits are recorded.
+        batches: Inputs of the model. Padding is left out by `attention_mask`, except in the decoder of an
+            encoder-decoder model, which the mask does not describe.
+
+    Returns:
+        Moments of even and of odd rows by layer name.
     """
     watcher = _Watcher(layers, adapter_name, beyond_the_mask(model))
     with _watching(layers, watcher):
@@ -134,21 +143,21 @@ def collect(
 
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Candidates for the ridge, in units of an input's mean square."""
+"""Candidates for the ridge, relative to the sum of squares of each input."""
 CHOICES = (None, *RIDGES) * 2
-"""None: the part in c alone. First with the affine fit in c, then with the linear one."""
+"""Ridges of all candidate maps, first with the affine fit in c, then with the linear one; `None` means R = 0."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A linear map in the place of a circuit.
+    """A linear map that replaces a circuit.
 
     Args:
-        matrix: G (features, d), such that f(x) is about G x.
-        explained: Share of the features' mean square, weighted by what the branch makes of them, that maps fitted to
-            one half of the rows explain on the other half, where the ridges were chosen too. Below zero it is worse
-            than nothing.
-        ridges: The ridge that did best there, for each feature; none means that the fit in c alone did.
+        matrix: G (features, d), with f(x) approximately G x.
+        explained: Share of the features' mean square that maps fitted to one half of the rows explain on the other
+            half. Features are weighted by their effect on the branch. The ridges were chosen on the same halves.
+            A share below zero is worse than no map.
+        ridges: Best ridge for each feature; `None` means R = 0, the fit in c alone.
     """
 
     matrix: torch.Tensor
@@ -157,22 +166,22 @@ class Fit:
 
 
 def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torch.Tensor) -> Fit:
-    """Fit f(x), the circuit's features, by G x.
+    """Fits the circuit's features f(x) by G x.
 
         G = L C + R,   L, b = argmin sum |f - L C x - b|^2,   R = argmin sum |f - L C x - R x|^2 + ridge tr(R D R^T)
 
-    L is the affine fit in the r numbers that the circuit reads. Its constant b has no place in a LoRA, nor has what
-    else x says of f; R takes up of both what a linear map of the whole x can. D is the diagonal of sum x x^T. Where R
-    cannot make up for b, L of the linear fit, without b, does better. So each feature chooses its L, its ridge, and
-    whether it has R at all, by fitting one half of the rows and measuring on the other, both ways.
+    L is the affine fit in the r numbers that the circuit reads. A LoRA cannot express its constant b. R recovers what a
+    linear map of the whole x can, both of b and of what else x says about f. D is the diagonal of sum x x^T. Where R
+    cannot replace b, the linear fit without b gives a better L. So L, the ridge, and whether R is used are chosen for
+    each feature by two-fold cross-validation over the halves.
 
     Args:
-        halves: Moments of even and odd rows.
+        halves: Moments of even and of odd rows.
         compress: C, (r, d).
         weight: W (features, features), symmetric: an error e of the features costs e^T W e.
 
     Returns:
-        The fit to all rows.
+        The fit to all rows, with the choices of the cross-validation.
     """
     compress, weight = compress.double().cpu(), weight.double().cpu()
     folds = [(_candidates(fitted, compress), checked) for fitted, checked in (halves, halves[::-1])]
@@ -186,12 +195,12 @@ def fit_features(halves: Sequence[Moments], compress: torch.Tensor, weight: torc
 
 
 def _pick(maps: Sequence[torch.Tensor], best: torch.Tensor) -> torch.Tensor:
-    """Each feature's row from the map of its choice."""
+    """Returns the matrix with each feature's row taken from its best map."""
     return torch.stack([maps[at][feature] for feature, at in enumerate(best.tolist())])
 
 
 def _candidates(moments: Moments, compress: torch.Tensor) -> list[torch.Tensor]:
-    """G for each of the choices."""
+    """Returns G for each of `CHOICES`."""
     diagonal = moments.xx.diagonal()
     scale = diagonal.clamp_min(diagonal.max() * 1e-12 + torch.finfo(torch.float64).tiny).rsqrt()
     bases = [_fit_in_c(moments, compress, affine) @ compress for affine in (True, False)]
@@ -202,13 +211,13 @@ def _candidates(moments: Moments, compress: torch.Tensor) -> list[torch.Tensor]:
         normal.diagonal().add_(ridge - before)
         factor, failed = torch.linalg.cholesky_ex(normal)
         for base, rest, maps in zip(bases, rests, found, strict=True):
-            # rounding can leave the matrix of a long x below zero by more than a small ridge
+            # rounding can make the eigenvalues of a large matrix negative by more than a small ridge
             maps.append(base if failed else base + torch.cholesky_solve(rest, factor).T * scale)
     return [one for maps in found for one in maps]
 
 
 def _fit_in_c(moments: Moments, compress: torch.Tensor, affine: bool) -> torch.Tensor:
-    """L of f = L c + b in c = C x, or of f = L c."""
+    """Returns L of the fit f = L c + b with c = C x, or of f = L c if not `affine`."""
     tokens = moments.tokens if affine else float("inf")
     square = compress @ (moments.xx - torch.outer(moments.x, moments.x) / tokens) @ compress.T
     cross = (moments.fx - torch.outer(moments.f, moments.x) / tokens) @ compress.T
@@ -216,6 +225,6 @@ def _fit_in_c(moments: Moments, compress: torch.Tensor, affine: bool) -> torch.T
 
 
 def _errors(moments: Moments, matrix: torch.Tensor) -> torch.Tensor:
-    """Sum of (f - G x) (f - G x)^T."""
+    """Returns the sum over tokens of (f - G x) (f - G x)^T."""
     mixed = matrix @ moments.fx.T
     return moments.ff - mixed - mixed.T + matrix @ moments.xx @ matrix.T

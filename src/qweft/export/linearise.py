@@ -1,4 +1,4 @@
-"""From an adapter with circuits to a LoRA: what is linear is taken over exactly, what is not is fitted."""
+"""Converts an adapter with circuits to a LoRA: the linear part exactly, the circuits by a linear fit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from qweft.export.fit import HALVES, Fit, Moments, collect, fit_features
 from qweft.export.lora import Lora, padded
 
 MEMORY = 2**31
-"""Bytes of second moments kept at a time; more layers than fit in it take another pass over the batches."""
+"""Most bytes of second moments in memory; layers that do not fit take further passes over the batches."""
 
 
 @dataclass(frozen=True)
 class LayerFit:
-    """How well one layer's circuit was met; see `Fit`.
+    """Quality of the fit to one layer's circuit.
 
     Args:
-        layer: The layer's name.
-        explained: Share of the mean square, on rows that were not fitted.
+        layer: Name of the layer.
+        explained: Share of the features' mean square that is explained; see `Fit`.
     """
 
     layer: str
@@ -33,10 +33,14 @@ class LayerFit:
 
 
 def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLinear]:
-    """The layers that have this adapter, by their names in the base model.
+    """Returns the layers with this adapter by their names in the base model.
+
+    Args:
+        model: A PEFT model, or its base model.
+        adapter_name: Name of the adapter.
 
     Raises:
-        QweftError: If there are none.
+        QweftError: If no layer has the adapter.
     """
     base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
     found = {
@@ -52,23 +56,24 @@ def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLinear]:
 def linearise(
     model: Any, batches: Sequence[Mapping[str, Any]], adapter_name: str = "default"
 ) -> tuple[Lora, list[LayerFit]]:
-    """The LoRA nearest to an adapter on the tokens of some batches.
+    """Returns the LoRA closest to an adapter on the tokens of some batches.
 
         y = W0 x + s E (Q q(C x) + K C x)   becomes   y = W0 x + B A x,   B = s E,   A = Q G + K C
 
-    G is the linear map that does best in the place of q(C x) (or of q(c) * c) on these tokens: `fit_features`. The
-    rank is that of the adapter, the largest of them where its layers differ. Without a circuit nothing is fitted.
+    G is the best linear map for q(C x), or for q(c) * c, on these tokens; see `fit_features`. The rank of the LoRA is
+    the largest rank of the adapter's layers. Without a circuit nothing is fitted.
 
     Args:
-        model: A PEFT model with the adapter, which is made the active one.
-        batches: Inputs of the model, on its device; at least two rows. Not looked at without a circuit.
-        adapter_name: The adapter.
+        model: A PEFT model with the adapter, which becomes the active one.
+        batches: Inputs of the model, on its device, with at least two rows. Unused without a circuit.
+        adapter_name: Name of the adapter.
 
     Returns:
-        The LoRA, and a note on each layer that was fitted.
+        The LoRA, and the quality of the fit of each fitted layer.
 
     Raises:
-        QweftError: If there is no such adapter, it is merged, or there is nothing to fit it to.
+        QweftError: If the adapter is missing or merged, biases or single tokens of the base model were trained with
+            it, there are fewer than two rows, or no token reaches a layer.
     """
     layers = layers_of(model, adapter_name)
     if any(layer.merged for layer in layers.values()):
@@ -96,14 +101,14 @@ def linearise(
 
 
 def fan_in_fan_out(layers: Mapping[str, QwthnLinear]) -> bool:
-    """Whether the layers are of the kind that keeps its weight as (d_in, d_out)."""
+    """Whether the layers store their weights as (d_in, d_out), as GPT-2's do."""
     return any(isinstance(layer.get_base_layer(), Conv1D) for layer in layers.values())
 
 
 def _with_moments(
     model: Any, layers: Mapping[str, QwthnLinear], batches: Sequence[Mapping[str, Any]], adapter_name: str
 ) -> Iterator[tuple[str, QwthnLinear, Sequence[Moments] | None]]:
-    """Every layer, with its moments where it has a circuit; as many layers a pass as fit in memory."""
+    """Yields each layer with its moments, or `None` without a circuit; a pass records as many layers as fit."""
     fitted = {name: layer for name, layer in layers.items() if _core(layer, adapter_name).circuit_features}
     yield from ((name, layer, None) for name, layer in layers.items() if name not in fitted)
     if fitted and sum(len(next(iter(batch.values()))) for batch in batches) < HALVES:
@@ -131,7 +136,7 @@ def _core(layer: QwthnLinear, adapter_name: str) -> Any:
 def _linearise_layer(
     layer: QwthnLinear, adapter_name: str, halves: Sequence[Moments] | None
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], Fit | None]:
-    """(A, B) of one layer, on the CPU in float64."""
+    """Returns (A, B) of one layer in float64 on the CPU, and the fit of its circuit."""
     branch = layer.branch_of(adapter_name)
     compress = branch.compress.matrix().double().cpu()  # C (r, d_in)
     expand = branch.expand.matrix().double().cpu()  # E (d_out, r)
@@ -140,7 +145,7 @@ def _linearise_layer(
     own = branch.core.circuit_features
     fit, features = None, compress
     if own:
-        assert halves is not None  # a layer with a circuit was watched
+        assert halves is not None  # moments of every layer with a circuit were recorded
         effect = expand @ mix[:, :own]
         fit = fit_features(halves, compress, effect.T @ effect)
         features = torch.cat([fit.matrix, compress]) if mix.shape[1] > own else fit.matrix
@@ -148,7 +153,7 @@ def _linearise_layer(
 
 
 def _whole(model: Any, adapter_name: str) -> dict[str, torch.Tensor]:
-    """What was trained whole (`modules_to_save`), by the names of the tensors in the base model."""
+    """Returns the tensors of fully trained modules (`modules_to_save`) by their names in the base model."""
     base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
     return {
         f"{name}.{key}": tensor

@@ -1,4 +1,4 @@
-"""A LoRA as tensors, and as the folder that every program which knows LoRA can load."""
+"""A LoRA as tensors, and its folder in PEFT's format."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,21 +15,21 @@ from qweft.files import write_json
 
 PREFIX = "base_model.model."
 FILES = {"adapter_config.json", "adapter_model.safetensors", "README.md", "export.json"}
-"""All that a folder holds."""
+"""Files of an exported folder."""
 
 
 @dataclass(frozen=True)
 class Lora:
-    """y = W0 x + B A x on each layer, of one rank everywhere.
+    """A LoRA, y = W0 x + B A x on each layer, with the same rank in all layers.
 
-    The scaling is inside B, so lora_alpha is the rank: programs that read one rank and one alpha for all layers, and
-    programs that read the rank off each tensor, come to the same.
+    B contains the scaling, so lora_alpha equals the rank. Programs that read one rank and alpha for all layers, and
+    programs that read the rank off each tensor, then agree.
 
     Args:
         rank: r.
         down: A (r, d_in) by layer name.
         up: B (d_out, r) by layer name.
-        whole: Further trained tensors, by the names they have in the model (`modules_to_save`).
+        whole: Tensors of fully trained modules (`modules_to_save`) by their names in the model.
     """
 
     rank: int
@@ -38,7 +38,7 @@ class Lora:
     whole: Mapping[str, torch.Tensor]
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """By the keys of PEFT's files, float32."""
+        """Returns all tensors in float32 on the CPU, by the keys of PEFT's files."""
         found = {f"{PREFIX}{name}.lora_A.weight": tensor for name, tensor in self.down.items()}
         found |= {f"{PREFIX}{name}.lora_B.weight": tensor for name, tensor in self.up.items()}
         found |= {f"{PREFIX}{name}": tensor for name, tensor in self.whole.items()}
@@ -46,19 +46,19 @@ class Lora:
 
 
 def padded(down: torch.Tensor, up: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A and B with zero rows and columns up to the rank."""
+    """Returns A and B padded to the rank, A with zero rows and B with zero columns."""
     missing = rank - len(down)
     return torch.nn.functional.pad(down, (0, 0, 0, missing)), torch.nn.functional.pad(up, (0, missing))
 
 
 def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_out: bool) -> LoraConfig:
-    """The config of the exported adapter.
+    """Returns the PEFT config of an exported LoRA.
 
     Args:
-        lora: The adapter.
-        model: The base model with the exported layers in it, by the names of `lora`.
-        adapter: The config of the adapter that it stands for.
-        fan_in_fan_out: Whether the layers keep their weights as (d_in, d_out), as GPT-2's do.
+        lora: The LoRA.
+        model: The base model, with the exported layers under the names of `lora`.
+        adapter: Config of the original adapter.
+        fan_in_fan_out: Whether the layers store their weights as (d_in, d_out), as GPT-2's do.
     """
     return LoraConfig(
         r=lora.rank,
@@ -75,9 +75,14 @@ def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_ou
 
 
 def target_names(layers: Iterable[str], present: Iterable[str]) -> list[str] | str:
-    """The shortest way to say these layers of a model and no others: last parts of names, else whole names.
+    """Returns the shortest value of `target_modules` that matches exactly these layers.
 
-    Whole names are suffixes to PEFT; where that would mean another layer too, they come as an expression.
+    That is the last parts of the names or, if these match other layers, the whole names. PEFT treats whole names as
+    suffixes; if these match other layers too, the result is a regular expression.
+
+    Args:
+        layers: Names of the layers.
+        present: Names of all modules of the model.
 
     >>> target_names(["a.0.q", "a.1.q"], ["a.0.q", "a.0.k", "a.1.q"])
     ['q']
@@ -95,12 +100,20 @@ def target_names(layers: Iterable[str], present: Iterable[str]) -> list[str] | s
 
 
 def exactly(layers: Iterable[str]) -> str:
-    """An expression that matches these names and no others."""
+    """Returns a regular expression that matches exactly these names."""
     return "|".join(map(re.escape, sorted(layers)))
 
 
 def write_lora(folder: Path, lora: Lora, config: LoraConfig, card: str, report: Mapping[str, Any]) -> None:
-    """Write `FILES` into a folder that exists."""
+    """Writes `FILES` to an existing folder.
+
+    Args:
+        folder: The folder.
+        lora: The LoRA.
+        config: Its PEFT config.
+        card: Text of README.md.
+        report: Contents of export.json.
+    """
     config.save_pretrained(str(folder))
     save_file(lora.tensors(), folder / "adapter_model.safetensors", metadata={"format": "pt"})
     (folder / "README.md").write_text(card, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What an export costs on held-out text, measured beside the adapter; a few steps that lower it."""
+"""Compares an exported LoRA with its adapter on held-out text, and improves it by distillation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,9 +21,17 @@ from qweft.export.lora import Lora, exactly
 
 @contextmanager
 def second_adapter(model: Any, lora: Lora, adapter_name: str) -> Iterator[str]:
-    """Put the LoRA beside the adapter, under the name that is given; afterwards it is gone.
+    """Adds the LoRA to the model as a second adapter, and deletes it on exit.
 
-    The preset "lora" computes what PEFT's LoRA does, and may stand in one model with the others.
+    It uses the preset "lora", which computes the same as PEFT's LoRA and can be combined with other QWTHN adapters.
+
+    Args:
+        model: The PEFT model with the original adapter, which is active again on exit.
+        lora: The LoRA.
+        adapter_name: Name of the original adapter.
+
+    Yields:
+        The name of the second adapter.
     """
     name = "exported"
     while name in model.peft_config:
@@ -47,7 +55,7 @@ def second_adapter(model: Any, lora: Lora, adapter_name: str) -> Iterator[str]:
 
 @torch.no_grad()
 def _write(model: Any, lora: Lora, name: str, adapter_name: str) -> None:
-    """Give the twin the tensors of the LoRA, and what the adapter trained whole."""
+    """Copies the LoRA's tensors and the adapter's fully trained modules to the second adapter."""
     for layer_name, layer in layers_of(model, name).items():
         branch = layer.branch_of(name)
         (down,), (up,) = branch.compress.tensors(), branch.expand.tensors()
@@ -59,7 +67,13 @@ def _write(model: Any, lora: Lora, name: str, adapter_name: str) -> None:
 
 
 def read_second_adapter(model: Any, lora: Lora, name: str) -> Lora:
-    """The LoRA with the tensors that the twin has now."""
+    """Returns the LoRA with the current tensors of the second adapter.
+
+    Args:
+        model: The PEFT model with the second adapter.
+        lora: The LoRA that the second adapter was created from.
+        name: Name of the second adapter.
+    """
     branches = {layer_name: layer.branch_of(name) for layer_name, layer in layers_of(model, name).items()}
     return Lora(
         lora.rank,
@@ -71,15 +85,15 @@ def read_second_adapter(model: Any, lora: Lora, name: str) -> Lora:
 
 @dataclass(frozen=True)
 class Measured:
-    """Base model, hybrid and exported LoRA on the same held-out rows; see `measure`.
+    """Base model, hybrid model and exported LoRA on the same held-out rows; see `measure`.
 
     Args:
-        base_loss: Loss of the base model, nats a target token.
+        base_loss: Loss of the base model in nats per target token.
         hybrid_loss: Loss with the adapter.
         exported_loss: Loss with the LoRA.
-        largest_logit_change: Largest absolute difference between a logit of the hybrid and of the LoRA.
+        largest_logit_change: Largest absolute difference between logits of the hybrid model and the LoRA.
         equal_greedy_share: Share of the positions where both have the same most likely token.
-        tokens: Target tokens that all of this was measured on.
+        tokens: Number of target tokens.
     """
 
     base_loss: float
@@ -91,30 +105,30 @@ class Measured:
 
     @property
     def gain(self) -> float:
-        """How much lower the hybrid's loss is than the base model's."""
+        """Loss of the base model minus loss of the hybrid model, in nats per target token."""
         return self.base_loss - self.hybrid_loss
 
     @property
     def kept_share(self) -> float | None:
-        """Share of the gain that the LoRA keeps; none where there is no gain."""
+        """Share of the gain that the LoRA keeps; `None` if the gain is not positive."""
         return (self.base_loss - self.exported_loss) / self.gain if self.gain > 0 else None
 
 
 def measure(
     model: Any, adapter_name: str, exported: str, rows: Sequence[Encoded], pad_token_id: int, batch_size: int
 ) -> Measured:
-    """Compare the two adapters and the base model at every position that is followed by a target token.
+    """Compares two adapters and the base model at all positions followed by a target token.
 
     Args:
         model: The model with both adapters.
-        adapter_name: The hybrid.
-        exported: The LoRA.
+        adapter_name: Name of the original adapter.
+        exported: Name of the LoRA.
         rows: Held-out rows.
-        pad_token_id: Fills shorter rows.
-        batch_size: Rows at a time.
+        pad_token_id: Token that pads shorter rows.
+        batch_size: Rows in a batch.
 
     Raises:
-        QweftError: If no row holds a target token.
+        QweftError: If no row has a target token.
     """
     with model.disable_adapter():
         base = held_out_loss(model, rows, pad_token_id, batch_size)
@@ -135,12 +149,18 @@ def measure(
 
 
 def on_device(batch: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """The batch where the model is."""
+    """Returns the batch with its tensors on the device."""
     return {key: tensor.to(device) for key, tensor in batch.items()}
 
 
 def target_logits(model: Any, name: str, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Logits (positions, words) at the positions that are followed by a target token, in float32."""
+    """Returns float32 logits (positions, vocabulary) at the positions followed by a target token.
+
+    Args:
+        model: The model.
+        name: The adapter, which becomes the active one.
+        batch: input_ids, attention_mask and labels.
+    """
     model.set_adapter(name)
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     return logits[:, :-1][batch["labels"][:, 1:] != IGNORED].float()
@@ -155,24 +175,26 @@ def distil(
     learning_rate: float,
     progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> list[float]:
-    """Train the exported adapter to give the tokens the probabilities that the hybrid gives them.
+    """Trains the exported LoRA to match the hybrid model's token probabilities.
 
-        loss = mean over the positions before target tokens of KL(hybrid || exported), AdamW, rate falling to zero
+        loss = mean of KL(hybrid || exported) over the positions before target tokens
+
+    The optimizer is AdamW with a learning rate that decays linearly to zero.
 
     Args:
         model: The model with both adapters.
-        adapter_name: The hybrid, left as it is.
-        exported: The LoRA, trained in place.
-        batches: input_ids, attention_mask and labels; gone through in turn.
-        steps: Optimizer steps.
-        learning_rate: Of the first step.
-        progress: Called after each step with its number and loss.
+        adapter_name: Name of the original adapter, which does not change.
+        exported: Name of the LoRA, which is trained in place.
+        batches: input_ids, attention_mask and labels; used cyclically.
+        steps: Number of optimizer steps.
+        learning_rate: Learning rate of the first step.
+        progress: Called after each step with its number, from 1, and its loss.
 
     Returns:
         The loss of each step, in nats.
 
     Raises:
-        QweftError: If the loss stops being a number.
+        QweftError: If the loss becomes NaN or infinite.
     """
     parameters = [t for layer in layers_of(model, exported).values() for t in layer.branch_of(exported).tensors()]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)

@@ -1,4 +1,4 @@
-"""What an export came to: for the terminal, as JSON, and as the card of the folder."""
+"""The report of an export: terminal output, JSON, and the model card of its folder."""
 
 import math
 from collections.abc import Sequence
@@ -15,27 +15,27 @@ from qweft.export.measure import Measured
 from qweft.publish.card import public_name
 
 ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
-"""A loss may differ by so many nats, and by so much of the gain, between two ways to compute one model in float32."""
+"""Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """An exported adapter and what it cost.
+    """An exported adapter and the change in its loss.
 
     Args:
-        adapter: The folder that was exported.
-        output: The folder of the LoRA.
-        model: Where the base model came from.
-        calibration: The text that the circuits were fitted on; none where there is no circuit.
-        calibration_tokens: Tokens of it.
+        adapter: Folder of the original adapter.
+        output: Folder of the LoRA.
+        model: Origin of the base model.
+        calibration: Text that the circuits were fitted on; `None` without a circuit.
+        calibration_tokens: Number of its tokens; 0 without a circuit.
         distill_steps: Training steps after the fit.
-        held_out: The text that was measured on.
-        measured: Losses and differences there.
+        held_out: Source and split of the held-out rows.
+        measured: Losses and differences on these rows.
         rank: Rank of the LoRA.
-        parameters: Its parameters.
-        whole: Modules that were trained whole, which go along.
-        layers: How well each layer's circuit was met.
-        largest_lost_share: The share of the gain that may be lost.
+        parameters: Number of parameters of the LoRA, including fully trained modules.
+        whole: Fully trained modules, which are part of the export.
+        layers: Quality of the fit to each layer's circuit.
+        largest_lost_share: Largest share of the gain that the export may lose.
     """
 
     adapter: Path
@@ -54,7 +54,7 @@ class ExportReport:
 
     @property
     def refusal(self) -> str | None:
-        """Why the export is not good enough, in one sentence; none where it is."""
+        """Reason to refuse the export, as a clause; `None` if it is good enough."""
         found, share = self.measured, self.largest_lost_share
         losses = f"{found.base_loss:.4f} base, {found.hybrid_loss:.4f} hybrid, {found.exported_loss:.4f} exported"
         if not math.isfinite(found.base_loss + found.hybrid_loss + found.exported_loss):
@@ -70,7 +70,7 @@ class ExportReport:
         return f"the export loses {lost / found.gain:.1%} of the adapter's gain, more than {share:.1%} ({losses})"
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON can hold it; the losses and differences at the top."""
+        """Returns all fields as JSON-compatible values, with the losses and differences at the top level."""
         return {
             **asdict(self.measured),
             "kept_share": self.measured.kept_share,
@@ -90,14 +90,14 @@ class ExportReport:
         }
 
     def public(self) -> dict[str, Any]:
-        """The same for the exported folder, without paths of this machine."""
+        """Returns `to_json` without local paths, for publication in the exported folder."""
         kept = {key: value for key, value in self.to_json().items() if key not in ("adapter", "output", "held_out")}
         for key in ("calibration", "model"):
             kept[key] = kept[key] and public_name(kept[key].removeprefix("local folder "))
         return kept
 
     def describe(self) -> Group:
-        """Tables for the terminal."""
+        """Returns the report for the terminal."""
         found = self.measured
         table = Table(title=f"{self.held_out}, {found.tokens:,} target tokens")
         for column in ("", "loss", "gain over base"):
@@ -120,7 +120,7 @@ class ExportReport:
         return Group(table, *lines)
 
     def card(self) -> str:
-        """The README of the exported folder."""
+        """Returns the README.md of the exported folder."""
         found, public = self.measured, self.public()
         kept = "" if found.kept_share is None else f" It keeps {found.kept_share:.1%} of the gain."
         how = (

@@ -1,4 +1,4 @@
-"""`qweft export`: an adapter made into a plain LoRA, measured, written, and read back."""
+"""`qweft export`: converts an adapter to a plain LoRA, measures it, writes it, and checks the written files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,13 +32,14 @@ from qweft.text import many
 SECTIONS = ("model", "data", "evaluation")
 NAME = "default"
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
-"""Largest difference of a logit between the measured and the written LoRA, as a share of the largest logit: in float32,
-and where the base model is of half that precision, which the two compute in another order."""
+"""Largest logit difference between measured and written LoRA, over the largest logit, in float32 and in half precision.
+
+Both compute in a different order, so half precision needs a larger tolerance."""
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """Everything that an export works with."""
+    """Model, adapter, evaluation settings and text of an export."""
 
     loaded: LoadedModel
     model: Any
@@ -50,17 +51,21 @@ class _Bench:
         return int(self.loaded.tokenizer.pad_token_id)
 
     def batches(self, rows: Sequence[Encoded]) -> list[dict[str, torch.Tensor]]:
-        """The rows as the model takes them."""
+        """Returns the rows as batches on the model's device."""
         collate, size = Collator(self.pad), self.judging.batch_size
         parts = (collate(rows[start : start + size]) for start in range(0, len(rows), size))
         return [on_device(part, device_of(self.model)) for part in parts]
 
 
 def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
-    """What `export` would do; no weights are loaded.
+    """Returns a summary of what `export` would do, without loading weights.
+
+    Args:
+        adapter: Folder of the adapter.
+        options: Options as for `export`.
 
     Raises:
-        QweftError: If it could not begin.
+        QweftError: If `export` could not start.
     """
     config, overrides, output = _options(adapter, options)
     model_config, plan, judging = plan_text(adapter, config.calibration, overrides)
@@ -87,19 +92,19 @@ def _options(adapter: Path, options: Mapping[str, Any] | None) -> tuple[ExportCo
 
 
 def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool = False) -> ExportReport:
-    """Make a plain LoRA of an adapter, unless it loses too much of what the adapter gains.
+    """Exports an adapter as a plain LoRA, unless it loses too much of the adapter's gain.
 
     Args:
         adapter: A folder with adapter_config.json and adapter_model.safetensors.
-        options: Fields of `ExportConfig`; of its sections only what differs from the run that trained the adapter.
-        force: Write the export whatever it loses.
+        options: Fields of `ExportConfig`. Its sections hold only keys that differ from the training run.
+        force: Write the export even if it loses too much.
 
     Returns:
-        What it came to. Where `refusal` says why it is not good enough and `force` is false, nothing was written.
+        The report. If its `refusal` is not `None` and `force` is false, nothing was written.
 
     Raises:
-        QweftError: If the folder holds no QWTHN adapter, an option is wrong, model or data cannot be had, or the
-            output folder holds something that is no export.
+        QweftError: If the folder has no QWTHN adapter, an option is invalid, model or data cannot be loaded, the output
+            folder contains anything but an export, or the written LoRA does not reproduce the measured logits.
     """
     config, overrides, output = _options(adapter, options)
     check_writable(output.parent)
@@ -131,7 +136,7 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
 def _made(
     bench: _Bench, config: ExportConfig, has_circuit: bool
 ) -> tuple[Lora, list[LayerFit], Measured, dict[str, torch.Tensor], torch.Tensor]:
-    """The LoRA, how well its layers fit, what it costs, and its logits for a first row."""
+    """Returns the LoRA, its fits and measurements, and a batch of one held-out row with the LoRA's logits."""
     console = Console(stderr=True)
     batches = bench.batches(bench.text.calibration) if has_circuit else []
     if has_circuit:
@@ -152,7 +157,7 @@ def _made(
 
 
 def _check_output(output: Path, adapter: Path) -> None:
-    """Refuse to write over anything but an earlier export."""
+    """Raises unless the output folder is new, empty or an earlier export."""
     if output == adapter.resolve():
         raise QweftError(f"output {output} is the adapter itself; choose another --output")
     held = {path.name for path in output.iterdir()} if output.is_dir() else set()
@@ -162,7 +167,7 @@ def _check_output(output: Path, adapter: Path) -> None:
 
 
 def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _Bench:
-    """Load model, text and adapter."""
+    """Loads model, text and adapter."""
     model_config, plan, judging = plan_text(adapter, config.calibration, overrides)
     _check_method(adapter)
     loaded = load_model(model_config)
@@ -171,7 +176,7 @@ def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _
 
 
 def _check_method(adapter: Path) -> None:
-    """Only an adapter of this method is exported."""
+    """Raises unless the adapter is a QWTHN adapter."""
     kind = read_config(adapter).peft_type
     if kind != peft_type():
         loads = "it is a LoRA already" if kind == PeftType.LORA else f"it is of PEFT's method {kind}"
@@ -187,7 +192,7 @@ def _logits(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
 def _write(
     bench: _Bench, lora: Lora, report: ExportReport, probe: Mapping[str, torch.Tensor], wanted: torch.Tensor
 ) -> None:
-    """Write the folder, read it back with PEFT's own LoRA, and put it in its place if that gives the same logits."""
+    """Writes the folder atomically, if PEFT's own LoRA loads it and reproduces the measured logits."""
     layers = layers_of(bench.model, NAME)
     config = lora_config(lora, bench.model.get_base_model(), bench.model.peft_config[NAME], fan_in_fan_out(layers))
     base = detach(bench.model)

@@ -1,4 +1,4 @@
-"""The text of an export: rows that circuits are fitted to, and rows that the outcome is judged on."""
+"""The text of an export: calibration rows for the fit, and held-out rows for the evaluation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +15,16 @@ from qweft.evaluation.saved import run_config, sections_of
 from qweft.models.config import ModelConfig
 
 HELD_OUT_SHARE = 4
-"""Of text that brings no split of its own, every so many-th row is held out, up to the usual number."""
+"""Inverse share of rows to hold out of text without a run's split, up to the default number of rows."""
 
 
 @dataclass(frozen=True)
 class TextPlan:
-    """Which text is read.
+    """The text to read.
 
     Args:
-        judged: The data whose held-out rows are judged on, and whose training rows are fitted on.
-        calibration: Other text that is fitted on instead.
+        judged: Data with the held-out rows and, by default, the calibration rows: its training rows.
+        calibration: Other text for the calibration rows; `None` without any.
     """
 
     judged: DataConfig
@@ -33,13 +33,13 @@ class TextPlan:
 
 @dataclass(frozen=True)
 class Text:
-    """The rows.
+    """Held-out rows and calibration rows.
 
     Args:
-        judged_on: The source of the held-out rows.
-        held_out: Rows that were neither trained on nor are fitted on.
-        fitted_on: The source of the calibration rows.
-        calibration: Rows that circuits are fitted to.
+        judged_on: Source of the held-out rows.
+        held_out: Rows used neither for training nor for the fit.
+        fitted_on: Source of the calibration rows.
+        calibration: Rows for the fit of the circuits.
     """
 
     judged_on: str
@@ -51,16 +51,19 @@ class Text:
 def plan_text(
     adapter: Path, calibration: str | None, overrides: Mapping[str, Any]
 ) -> tuple[ModelConfig, TextPlan, EvaluationConfig]:
-    """Decide on the text: judged on is what the adapter was trained for, where a run says what that was.
+    """Chooses the text of an export: the data of the training run, if it is recorded, and the calibration text.
 
     Args:
-        adapter: The adapter's folder; its run is recorded beside it, or not.
-        calibration: Text to fit on; none means the run's training rows.
+        adapter: Folder of the adapter, with or without the record of its run.
+        calibration: Text to fit on; `None` means the run's training rows.
         overrides: Keys of the sections model, data and evaluation that differ from the run.
 
+    Returns:
+        The base model, the text, and the evaluation settings.
+
     Raises:
-        QweftError: If there is no text, or another split of the run's text is asked for, which would hold out rows that
-            the adapter was trained on.
+        QweftError: If no text is given, or the overrides change the split of the run's text. Another split would hold
+            out rows that the adapter was trained on.
     """
     own, given = run_config(adapter).get("data", {}), overrides.get("data", {})
     if own and _same(given.get("source", own["source"]), own["source"]):
@@ -77,10 +80,16 @@ def plan_text(
 
 
 def load_text(plan: TextPlan, tokenizer: Any, split: str, tokens: int) -> Text:
-    """Read the text; of the calibration rows the first, up to so many tokens, but two at least.
+    """Reads the text.
+
+    Args:
+        plan: The text to read.
+        tokenizer: The base model's tokenizer.
+        split: Split of the held-out rows, "validation" or "test".
+        tokens: Most calibration tokens. The first rows within this limit are taken, but at least two.
 
     Raises:
-        QweftError: If a source cannot be read, or has too few rows.
+        QweftError: If a source cannot be read or has too few rows.
     """
     data = load_data(plan.judged, tokenizer)
     fitted = data if plan.calibration is None else load_data(plan.calibration, tokenizer)
@@ -89,13 +98,13 @@ def load_text(plan: TextPlan, tokenizer: Any, split: str, tokens: int) -> Text:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two sources are one, however a path is written."""
+    """Whether two sources are equal or paths of the same file."""
     paths = [Path(source).expanduser() for source in (one, other)]
     return one == other or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))
 
 
 def _check_split(own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Another split of the run's data would hold out rows that the adapter was trained on."""
+    """Raises if the split differs from the run's, since it would hold out rows that the adapter was trained on."""
     for key in ("test_rows", "validation_rows", "split_seed", "max_length", "overlong"):
         if given.get(key, own.get(key)) != own.get(key):
             raise QweftError(
@@ -105,7 +114,7 @@ def _check_split(own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _sized(config: DataConfig, given: Mapping[str, Any]) -> DataConfig:
-    """Held-out rows in proportion, where no run says how many there are to be."""
+    """Returns the config with a share of the rows held out, unless their numbers are given."""
     if "test_rows" in given or "validation_rows" in given:
         return config
     held_out = min(DataConfig().test_rows, max(1, sum(1 for _ in read_rows(config.source)) // HELD_OUT_SHARE))
@@ -113,7 +122,7 @@ def _sized(config: DataConfig, given: Mapping[str, Any]) -> DataConfig:
 
 
 def _first(rows: Sequence[Encoded], tokens: int) -> list[Encoded]:
-    """The first rows, up to so many tokens, but two at least."""
+    """Returns the first rows with at most `tokens` tokens, but at least two rows."""
     taken: list[Encoded] = []
     for row in rows:
         tokens -= len(row["input_ids"])
