@@ -1,1 +1,1 @@
-"""A trained circuit looked at: drawn, counted, compiled, its angles, and what it makes of each token of a text."""
+"""Shows a trained circuit: drawing, gate counts, compilation, angles, and its values for each token of a text."""

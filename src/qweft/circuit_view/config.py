@@ -1,4 +1,4 @@
-"""What of a trained circuit is to be shown, and what is to be written."""
+"""Options of `qweft circuit`."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,18 +11,18 @@ class CircuitConfig:
     """The circuit of one layer of a trained adapter.
 
     Args:
-        layer: The layer, which has to be named: its name, an end of its name (layers.3.self_attn.q_proj), or either
-            with *, so that one layer is met.
-        tokens: A text that runs through the base model with the adapter; for each token the circuit's inputs c and its
-            expectation values q are shown. Without it no base model is loaded.
-        token: Only this token of the text, counted from 0; its c go into what is compiled and exported.
-        chip: Compile the circuit for this chip (all-to-all, line, lattice, ion-trap, or qiskit:fake_NAME) and count
-            again.
-        picture: A file for the drawing, ending in .svg, .png or .pdf.
-        export: Write the circuit in this language to --output, with the trained angles as numbers; qasm3 leaves the
-            inputs open where no --token is chosen, the others need one.
-        output: The file of the export.
-        model: The base model, where it differs from that of the run that trained the adapter.
+        layer: The layer (required): its name, an end of its name (layers.3.self_attn.q_proj), or either with *. It must
+            match exactly one layer.
+        tokens: Text to run through the base model with the adapter. The circuit's inputs c and expectation values q
+            are shown for each token. Without it no base model is loaded.
+        token: Show only this token of the text, counted from 0; its c are used for --chip and --export.
+        chip: Compile the circuit for this chip (all-to-all, line, lattice, ion-trap, or qiskit:fake_NAME), and count
+            the compiled gates too.
+        picture: File for the drawing, ending in .svg, .png or .pdf.
+        export: Write the circuit in this language to --output, with the trained angles as numbers. Without --token,
+            qasm3 keeps the inputs as parameters; the other languages need --token.
+        output: File of the export.
+        model: The base model, where it differs from the training run.
     """
 
     layer: str = ""

@@ -1,4 +1,4 @@
-"""A circuit for the terminal: drawing, numbers, angles, tokens."""
+"""Terminal output of a circuit: drawing, gate counts, angles, and values by token."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,16 +20,16 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class CircuitView:
-    """A circuit looked at.
+    """A circuit with its values, compilation and files.
 
     Args:
         adapter: Folder of the adapter.
-        saved: The circuit with its angles.
-        text: The text whose tokens were run.
-        tokens: What the circuit makes of them.
-        bound: The token whose c went into what was compiled and exported; none leaves c open.
-        compilation: What it takes on a chip.
-        files: What was written.
+        saved: The circuit and its angles.
+        text: The text that was run; `None` without any.
+        tokens: Inputs and expectation values of the displayed tokens.
+        bound: The token whose c were used for the compilation and the export; `None` leaves c as parameters.
+        compilation: Result of the compilation for a chip; `None` without a chip.
+        files: Written files.
     """
 
     adapter: str
@@ -42,11 +42,11 @@ class CircuitView:
 
     @property
     def written(self) -> Counts:
-        """The size of the circuit as it is written."""
+        """Gate counts of the circuit before compilation."""
         return counts(self.saved.circuit)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it; numbers with all their digits."""
+        """Returns everything as JSON-compatible values, with numbers in full precision."""
         saved, circuit = self.saved, self.saved.circuit
         return {
             "adapter": self.adapter,
@@ -71,18 +71,18 @@ class CircuitView:
 
 
 CELL = 9
-"""Columns of text that one number takes in a table."""
+"""Width of a number in a table, in characters."""
 LABELS = 26
-"""... and the columns that stand before the numbers."""
+"""Width of the label columns before the numbers, in characters."""
 LONGEST_TOKEN = 14
 
 
 def describe(found: CircuitView, width: int) -> Group:
-    """All of it.
+    """Returns drawing, sizes, angles and tokens for the terminal.
 
     Args:
-        found: The look.
-        width: Columns of text of the terminal.
+        found: The circuit.
+        width: Width of the terminal in characters.
     """
     return Group(
         Text(_title(found)),
@@ -112,7 +112,7 @@ def _title(found: CircuitView) -> str:
 
 
 def _sizes(found: CircuitView) -> Table:
-    """The circuit as written, and beside it as compiled."""
+    """Returns a table of gate counts before and, with a chip, after compilation."""
     sizes = {"as written": found.written}
     if found.compilation is not None:
         sizes[f"on {found.compilation.chip}"] = found.compilation.counts
@@ -133,7 +133,7 @@ def _sizes(found: CircuitView) -> Table:
 
 
 def _sentences(found: CircuitView) -> list[str]:
-    """Where the compiled circuit stands, and how it was compiled."""
+    """Returns sentences on the chip, the compiler and the placement of qubits; empty without a compilation."""
     made = found.compilation
     if made is None:
         return []
@@ -148,7 +148,7 @@ def _sentences(found: CircuitView) -> list[str]:
 
 
 def _angles(found: CircuitView, width: int) -> list[Any]:
-    """The trained angles by layer, gate and qubit."""
+    """Returns tables of the angles by layer, gate and qubit."""
     saved, circuit = found.saved, found.saved.circuit
     dead = set(circuit.dead_parameters())
     rows = []
@@ -167,7 +167,7 @@ def _angles(found: CircuitView, width: int) -> list[Any]:
 
 
 def _tokens(found: CircuitView, width: int) -> list[Any]:
-    """Inputs and expectation values by token."""
+    """Returns tables of inputs and expectation values by token."""
     circuit = found.saved.circuit
     rows = [
         ([str(token.place), _shown(token.text)], [f"{value:.4f}" for value in (*token.c, *token.q)])
@@ -179,7 +179,7 @@ def _tokens(found: CircuitView, width: int) -> list[Any]:
 
 
 def _shown(text: str) -> str:
-    """A token's text in quotes, so that spaces and line ends can be seen."""
+    """Returns a token's text in quotes, which shows spaces and line ends; long text is shortened."""
     quoted = repr(text)
     return quoted if len(quoted) <= LONGEST_TOKEN else quoted[: LONGEST_TOKEN - 1] + "…"
 
@@ -187,9 +187,9 @@ def _shown(text: str) -> str:
 def _tables(
     title: str, labels: Sequence[str], heads: Sequence[str], rows: Sequence[tuple[list[str], list[str]]], width: int
 ) -> list[Table]:
-    """A table, in several pieces where its numbers are too many for the width."""
+    """Returns a table, split into several if its number columns do not fit the width."""
     fitting = max(1, (width - LABELS) // CELL)
-    if fitting < len(heads):  # as many columns in every piece
+    if fitting < len(heads):  # balances the number of columns
         pieces = -(-len(heads) // fitting)
         fitting = -(-len(heads) // pieces)
     made = []

@@ -1,4 +1,4 @@
-"""`qweft circuit`: the circuit of one layer of a trained adapter, looked at and written out."""
+"""`qweft circuit`: shows, compiles and exports the circuit of one layer of a trained adapter."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,15 +19,15 @@ from qweft.text import many
 
 
 def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> CircuitView:
-    """Look at a circuit, and write the files that were asked for.
+    """Returns the circuit of one layer, and writes the requested files.
 
     Args:
         adapter: A folder with adapter_config.json and adapter_model.safetensors.
-        options: Fields of `CircuitConfig`; of `model` only what differs from the run that trained the adapter.
+        options: Fields of `CircuitConfig`. Its section `model` holds only keys that differ from the training run.
 
     Raises:
-        QweftError: If the adapter has no circuit, an option is wrong, or a package or the base model cannot be had;
-            options are checked before a model is loaded.
+        QweftError: If the adapter has no circuit, an option is invalid, or a package or the base model is unavailable.
+            Options are checked before a model is loaded, except the range of `token`.
     """
     given = dict(options or {})
     overrides = {"model": given.pop("model")} if "model" in given else {}
@@ -48,7 +48,7 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
 
 
 def _check(config: CircuitConfig) -> None:
-    """What types do not tell, before anything is opened."""
+    """Checks combinations of options and file names before anything is opened."""
     if config.token is not None and config.tokens is None:
         raise QweftError(f"--token {config.token}: there is no text to take it from; give one with --tokens")
     if config.export is not None and config.output is None:
@@ -81,7 +81,7 @@ def _chosen(tokens: Sequence[TokenValues], token: int) -> TokenValues:
 
 
 def _origin(adapter: Path, saved: SavedCircuit, bound: TokenValues | None) -> str:
-    """Where the circuit is from, for the head of a file that may be passed on: no more of the path than its end."""
+    """Returns the origin of the circuit for the header of an export, with only the last two parts of the path."""
     path = Path(os.path.abspath(adapter))
     folder = "/".join(path.relative_to(path.anchor).parts[-2:])
     inputs = "its inputs open" if bound is None else f"its inputs those of token {bound.place} ({bound.text!r})"
@@ -89,7 +89,7 @@ def _origin(adapter: Path, saved: SavedCircuit, bound: TokenValues | None) -> st
 
 
 def _write(config: CircuitConfig, saved: SavedCircuit, bound: TokenValues | None, origin: str) -> tuple[str, ...]:
-    """The files, each written beside its place and renamed."""
+    """Writes the files atomically; returns their names."""
     written = []
     if config.picture is not None:
         write_bytes(config.picture, circuit_picture(saved.circuit, Path(config.picture).suffix.lower()[1:]))

@@ -1,4 +1,4 @@
-"""The circuits of an adapter's folder, from its config and its file alone; one layer by name."""
+"""Reads circuits from an adapter's folder without a base model, and finds a layer by name."""
 
 import re
 from collections.abc import Collection
@@ -21,18 +21,18 @@ from qweft.evaluation.saved import check_folder
 from qweft.text import near
 
 ANGLES = ".qwthn_core.angles"
-"""Ends the key of a circuit's angles in an adapter's file; the layer's name stands before it."""
+"""Suffix of the key of a circuit's angles in an adapter's file, after the layer's name."""
 
 
 @dataclass(frozen=True)
 class SavedCircuit:
-    """The circuit of one layer.
+    """The circuit of one layer and its angles.
 
     Args:
         layer: Name of the layer in the base model.
-        core: The core that it is in, as the config names it.
+        core: Name of the core in the config.
         circuit: The circuit.
-        layers: Its layers L.
+        layers: Number L of circuit layers.
         angles: (circuit.parameters,), float64, in radians.
     """
 
@@ -44,18 +44,18 @@ class SavedCircuit:
 
     @property
     def is_trained(self) -> bool:
-        """Whether its angles were trained: not those of the twin `frozen`."""
+        """Whether the angles were trained; those of the control `frozen` are not."""
         return function_of(self.core) != "frozen"
 
 
 @dataclass(frozen=True)
 class SavedAdapter:
-    """An adapter whose core has a circuit.
+    """A saved adapter whose core has a circuit.
 
     Args:
-        folder: Where it lies.
-        config: Its config.
-        keys: The key of the angles in its file, for every layer with a circuit, in the model's order.
+        folder: Folder of the adapter.
+        config: Config of the adapter.
+        keys: Key of the angles in the adapter's file by layer name, in natural order of the names.
     """
 
     folder: Path
@@ -64,10 +64,10 @@ class SavedAdapter:
 
     @classmethod
     def open(cls, folder: Path) -> "SavedAdapter":
-        """Read the config, and the header of the file.
+        """Reads the config and the header of the adapter's file.
 
         Raises:
-            QweftError: If there is no adapter in the folder, or it has no circuit.
+            QweftError: If the folder has no adapter, or the adapter has no circuit.
         """
         check_folder(folder)
         config = read_config(folder)
@@ -86,10 +86,10 @@ class SavedAdapter:
         return cls(folder, config, {layer: keys[layer] for layer in sorted(keys, key=_natural)})
 
     def circuit_of(self, layer: str) -> SavedCircuit:
-        """The circuit of a layer, with its angles.
+        """Returns the circuit of a layer with its angles.
 
         Raises:
-            QweftError: If the file holds another number of angles than the config's circuit has.
+            QweftError: If the number of angles in the file does not match the config's circuit.
         """
         ranks = self.config.rank_pattern
         r = ranks.get(get_pattern_key(list(ranks), layer), self.config.r)
@@ -114,19 +114,19 @@ def _why_none(core: str) -> str:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts layers.2 before layers.10."""
+    """Returns a sort key that puts layers.2 before layers.10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def one_layer(pattern: str, layers: Collection[str]) -> str:
-    """The layer that is meant.
+    """Returns the one layer that matches a pattern.
 
     Args:
-        pattern: A whole name, the end of one after a dot, or either with * and ?.
-        layers: The layers with a circuit.
+        pattern: A whole name, the end of a name after a dot, or either with * and ?.
+        layers: Names of the layers with a circuit.
 
     Raises:
-        QweftError: If none is named, or none or several are met.
+        QweftError: If the pattern is empty or does not match exactly one layer.
     """
     if not pattern:
         raise QweftError(f"--layer is missing; the layers with a circuit are {some(layers)}")
@@ -143,7 +143,7 @@ def one_layer(pattern: str, layers: Collection[str]) -> str:
 
 
 def _nearest(pattern: str, layers: Collection[str]) -> str | None:
-    """The layer whose end of as many parts is nearest to what was typed."""
+    """Returns the layer whose name's end, of as many parts as the pattern, is closest to it; `None` without any."""
     parts = pattern.count(".") + 1
     ends: dict[str, str] = {}
     for layer in layers:

@@ -1,4 +1,4 @@
-"""What a layer's circuit is given, and what it makes of it, for every token of a text."""
+"""Inputs and expectation values of a layer's circuit for each token of a text."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,14 +18,14 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class TokenValues:
-    """One token at the circuit of a layer.
+    """Inputs and expectation values of a circuit for one token.
 
     Args:
-        place: Its number in the text, from 0.
-        id: Its number in the vocabulary.
-        text: Its text.
-        c: The circuit's inputs, in radians.
-        q: The circuit's expectation values for these inputs, exact, computed in float64.
+        place: Index of the token in the text, from 0.
+        id: Index of the token in the vocabulary.
+        text: Text of the token.
+        c: Inputs of the circuit, in radians.
+        q: Exact expectation values for these inputs, computed in float64.
     """
 
     place: int
@@ -35,24 +35,24 @@ class TokenValues:
     q: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """Returns all fields as JSON-compatible values."""
         return asdict(self)
 
 
 def token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> list[TokenValues]:
-    """Run a text through the base model with the adapter, and note what one circuit is given.
+    """Runs a text through the base model with the adapter, and returns the values of one circuit for each token.
 
-    The text is taken as it stands, with the special tokens that the tokenizer puts around a text by itself.
+    The text is used without a chat template, with the tokenizer's default special tokens.
 
     Args:
-        adapter: Its folder.
+        adapter: Folder of the adapter.
         model: The base model.
-        layer: The layer's name.
+        layer: Name of the layer.
         text: The text.
 
     Raises:
-        QweftError: If the model cannot be had, the text has no token or more than the model takes, or the layer does
-            not see one row for each token.
+        QweftError: If the model cannot be loaded or has no weights, the text has no tokens or more than the model
+            accepts, or the layer is not called exactly once for each token.
     """
     if model.device == "meta":
         raise QweftError("--model.device meta has shapes and no numbers; --tokens needs auto, cpu or cuda")

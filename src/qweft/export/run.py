@@ -38,12 +38,12 @@ Both compute in a different order, so half precision needs a larger tolerance.""
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _Context:
     """Model, adapter, evaluation settings and text of an export."""
 
     loaded: LoadedModel
     model: Any
-    judging: EvaluationConfig
+    evaluation: EvaluationConfig
     text: Text
 
     @property
@@ -52,7 +52,7 @@ class _Bench:
 
     def batches(self, rows: Sequence[Encoded]) -> list[dict[str, torch.Tensor]]:
         """Returns the rows as batches on the model's device."""
-        collate, size = Collator(self.pad), self.judging.batch_size
+        collate, size = Collator(self.pad), self.evaluation.batch_size
         parts = (collate(rows[start : start + size]) for start in range(0, len(rows), size))
         return [on_device(part, device_of(self.model)) for part in parts]
 
@@ -68,16 +68,16 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
         QweftError: If `export` could not start.
     """
     config, overrides, output = _options(adapter, options)
-    model_config, plan, judging = plan_text(adapter, config.calibration, overrides)
+    model_config, plan, evaluation = plan_text(adapter, config.calibration, overrides)
     _check_method(adapter)
     loaded, lines = shapes_of(adapter, model_config)
-    text = load_text(plan, loaded.tokenizer, judging.split, config.calibration_tokens)
+    text = load_text(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
     saved = read_config(adapter)
     if isinstance(saved, QwthnConfig) and not saved.is_linear:
-        lines.append(f"circuits fitted on {total_tokens(text.calibration):,} tokens of {text.fitted_on}")
+        lines.append(f"circuits fitted on {total_tokens(text.calibration):,} tokens of {text.calibration_source}")
     if config.distill_steps:
         lines.append(f"{many(config.distill_steps, 'step')} of distillation after it")
-    lines.append(f"judged on {many(len(text.held_out), 'row')} of {text.judged_on} ({judging.split})")
+    lines.append(f"judged on {many(len(text.held_out), 'row')} of {text.held_out_source} ({evaluation.split})")
     return Preview((*lines, f"written to {output}"))
 
 
@@ -108,52 +108,54 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
     """
     config, overrides, output = _options(adapter, options)
     check_writable(output.parent)
-    bench = _set_up(adapter, config, overrides)
-    has_circuit = any(layer.qwthn_core[NAME].circuit_features for layer in layers_of(bench.model, NAME).values())
+    context = _set_up(adapter, config, overrides)
+    has_circuit = any(layer.qwthn_core[NAME].circuit_features for layer in layers_of(context.model, NAME).values())
     if config.distill_steps and not has_circuit:
         raise QweftError("distill_steps: the adapter has no circuit, so its LoRA is exact; leave distill_steps out")
-    lora, fits, measured, probe, wanted = _made(bench, config, has_circuit)
+    lora, fits, measured, probe, wanted = _made(context, config, has_circuit)
     report = ExportReport(
         adapter=adapter,
         output=output,
-        model=bench.loaded.source.origin,
-        calibration=bench.text.fitted_on if has_circuit else None,
-        calibration_tokens=total_tokens(bench.text.calibration) if has_circuit else 0,
+        model=context.loaded.source.origin,
+        calibration=context.text.calibration_source if has_circuit else None,
+        calibration_tokens=total_tokens(context.text.calibration) if has_circuit else 0,
         distill_steps=config.distill_steps,
-        held_out=f"{bench.text.judged_on}, {bench.judging.split} rows",
+        held_out=f"{context.text.held_out_source}, {context.evaluation.split} rows",
         measured=measured,
         rank=lora.rank,
         parameters=sum(tensor.numel() for tensor in lora.tensors().values()),
-        whole=sorted(bench.model.peft_config[NAME].modules_to_save or []),
+        whole=sorted(context.model.peft_config[NAME].modules_to_save or []),
         layers=fits,
         largest_lost_share=config.largest_lost_share,
     )
     if report.refusal is None or force:
-        _write(bench, lora, report, probe, wanted)
+        _write(context, lora, report, probe, wanted)
     return report
 
 
 def _made(
-    bench: _Bench, config: ExportConfig, has_circuit: bool
+    context: _Context, config: ExportConfig, has_circuit: bool
 ) -> tuple[Lora, list[LayerFit], Measured, dict[str, torch.Tensor], torch.Tensor]:
     """Returns the LoRA, its fits and measurements, and a batch of one held-out row with the LoRA's logits."""
     console = Console(stderr=True)
-    batches = bench.batches(bench.text.calibration) if has_circuit else []
+    batches = context.batches(context.text.calibration) if has_circuit else []
     if has_circuit:
         console.print(
-            f"fitting the circuits on {total_tokens(bench.text.calibration):,} tokens of {bench.text.fitted_on}"
+            f"fitting the circuits on {total_tokens(context.text.calibration):,} tokens of {context.text.calibration_source}"
         )
     inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
-    lora, fits = linearise(bench.model, inputs, NAME)
-    with second_adapter(bench.model, lora, NAME) as exported:
+    lora, fits = linearise(context.model, inputs, NAME)
+    with second_adapter(context.model, lora, NAME) as exported:
         if config.distill_steps:
-            losses = distil(bench.model, NAME, exported, batches, config.distill_steps, config.distill_learning_rate)
+            losses = distil(context.model, NAME, exported, batches, config.distill_steps, config.distill_learning_rate)
             console.print(f"distillation: KL {losses[0]:.5f} -> {losses[-1]:.5f} nats a token")
-            lora = read_second_adapter(bench.model, lora, exported)
-        measured = measure(bench.model, NAME, exported, bench.text.held_out, bench.pad, bench.judging.batch_size)
-        probe = bench.batches(bench.text.held_out[:1])[0]
-        bench.model.set_adapter(exported)
-        return lora, fits, measured, probe, _logits(bench.model, probe)
+            lora = read_second_adapter(context.model, lora, exported)
+        measured = measure(
+            context.model, NAME, exported, context.text.held_out, context.pad, context.evaluation.batch_size
+        )
+        probe = context.batches(context.text.held_out[:1])[0]
+        context.model.set_adapter(exported)
+        return lora, fits, measured, probe, _logits(context.model, probe)
 
 
 def _check_output(output: Path, adapter: Path) -> None:
@@ -166,13 +168,13 @@ def _check_output(output: Path, adapter: Path) -> None:
     check_can_be_written(output.parent)
 
 
-def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _Bench:
+def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _Context:
     """Loads model, text and adapter."""
-    model_config, plan, judging = plan_text(adapter, config.calibration, overrides)
+    model_config, plan, evaluation = plan_text(adapter, config.calibration, overrides)
     _check_method(adapter)
     loaded = load_model(model_config)
-    text = load_text(plan, loaded.tokenizer, judging.split, config.calibration_tokens)
-    return _Bench(loaded, put_on(loaded, adapter), judging, text)
+    text = load_text(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
+    return _Context(loaded, put_on(loaded, adapter), evaluation, text)
 
 
 def _check_method(adapter: Path) -> None:
@@ -190,18 +192,18 @@ def _logits(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 
 def _write(
-    bench: _Bench, lora: Lora, report: ExportReport, probe: Mapping[str, torch.Tensor], wanted: torch.Tensor
+    context: _Context, lora: Lora, report: ExportReport, probe: Mapping[str, torch.Tensor], wanted: torch.Tensor
 ) -> None:
     """Writes the folder atomically, if PEFT's own LoRA loads it and reproduces the measured logits."""
-    layers = layers_of(bench.model, NAME)
-    config = lora_config(lora, bench.model.get_base_model(), bench.model.peft_config[NAME], fan_in_fan_out(layers))
-    base = detach(bench.model)
-    with folder_beside(report.output) as beside:
-        write_lora(beside, lora, config, report.card(), report.public())
+    layers = layers_of(context.model, NAME)
+    config = lora_config(lora, context.model.get_base_model(), context.model.peft_config[NAME], fan_in_fan_out(layers))
+    base = detach(context.model)
+    with folder_beside(report.output) as temporary:
+        write_lora(temporary, lora, config, report.card(), report.public())
         with quiet_peft():
-            again = PeftModel.from_pretrained(base, str(beside)).eval()
-        difference = (_logits(again, probe) - wanted).abs().max().item()
-        tolerance = TOLERANCE if bench.loaded.dtype == torch.float32 else HALF_TOLERANCE
+            loaded = PeftModel.from_pretrained(base, str(temporary)).eval()
+        difference = (_logits(loaded, probe) - wanted).abs().max().item()
+        tolerance = TOLERANCE if context.loaded.dtype == torch.float32 else HALF_TOLERANCE
         if not difference <= tolerance * wanted.abs().max().item():
             raise QweftError(
                 f"the exported LoRA, read back, differs from what was measured by {difference:.3g} in a logit; nothing "

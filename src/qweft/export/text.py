@@ -23,11 +23,11 @@ class TextPlan:
     """The text to read.
 
     Args:
-        judged: Data with the held-out rows and, by default, the calibration rows: its training rows.
+        held_out: Data with the held-out rows and, by default, the calibration rows: its training rows.
         calibration: Other text for the calibration rows; `None` without any.
     """
 
-    judged: DataConfig
+    held_out: DataConfig
     calibration: DataConfig | None
 
 
@@ -36,15 +36,15 @@ class Text:
     """Held-out rows and calibration rows.
 
     Args:
-        judged_on: Source of the held-out rows.
+        held_out_source: Source of the held-out rows.
         held_out: Rows used neither for training nor for the fit.
-        fitted_on: Source of the calibration rows.
+        calibration_source: Source of the calibration rows.
         calibration: Rows for the fit of the circuits.
     """
 
-    judged_on: str
+    held_out_source: str
     held_out: list[Encoded]
-    fitted_on: str
+    calibration_source: str
     calibration: list[Encoded]
 
 
@@ -68,15 +68,15 @@ def plan_text(
     own, given = run_config(adapter).get("data", {}), overrides.get("data", {})
     if own and _same(given.get("source", own["source"]), own["source"]):
         _check_split(own, given)
-    judged = given if own or calibration is None else {**given, "source": calibration}
-    model, data, judging = sections_of(adapter, {**overrides, "data": judged})
+    section = given if own or calibration is None else {**given, "source": calibration}
+    model, data, evaluation = sections_of(adapter, {**overrides, "data": section})
     if not own:
         data = _sized(data, given)
-    check_evaluation(judging, data)
+    check_evaluation(evaluation, data)
     other = None
     if calibration is not None and not _same(calibration, data.source):
         other = replace(data, source=calibration, test_rows=0, validation_rows=0, train_rows=None)
-    return model, TextPlan(data, other), judging
+    return model, TextPlan(data, other), evaluation
 
 
 def load_text(plan: TextPlan, tokenizer: Any, split: str, tokens: int) -> Text:
@@ -91,10 +91,12 @@ def load_text(plan: TextPlan, tokenizer: Any, split: str, tokens: int) -> Text:
     Raises:
         QweftError: If a source cannot be read or has too few rows.
     """
-    data = load_data(plan.judged, tokenizer)
+    data = load_data(plan.held_out, tokenizer)
     fitted = data if plan.calibration is None else load_data(plan.calibration, tokenizer)
     held_out = data.test if split == "test" else data.validation
-    return Text(plan.judged.source, held_out, (plan.calibration or plan.judged).source, _first(fitted.train, tokens))
+    return Text(
+        plan.held_out.source, held_out, (plan.calibration or plan.held_out).source, _first(fitted.train, tokens)
+    )
 
 
 def _same(one: str, other: str) -> bool:

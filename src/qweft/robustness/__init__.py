@@ -1,1 +1,1 @@
-"""A trained adapter's circuits on a device: what is measured, what it costs, and the loss that results."""
+"""Measures a trained adapter's circuits on a device: sample, cost, and resulting loss."""

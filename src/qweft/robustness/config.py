@@ -1,4 +1,4 @@
-"""How a trained adapter's circuits are to be measured on a device."""
+"""Options for measuring a trained adapter's circuits on a device."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,32 +7,31 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class RobustnessConfig:
-    """The measuring of an adapter's circuits on a device, at several numbers of shots and strengths of noise.
+    """The measurement of an adapter's circuits on a device, at one or more numbers of shots and noise scales.
 
     Args:
-        device: "exact" computes as ever; "shots", "noisy", or "FAMILY:NAME" as `qweft devices` lists them.
-        shots: Measurements of each circuit; several numbers are tried one after the other. None asks for exact
-            probabilities, which only simulators have.
-        noise: Noise model: "paper", or path of a YAML file; none means the device's own.
-        noise_scale: Every probability of error of the noise model times this, 1 unless given; several are tried one
-            after the other.
-        readout: Readout errors are undone by "inverse" (qubit by qubit), or by the package mthree ("m3").
-        zne: Zero-noise extrapolation from circuits that are folded to so many times their length (1,3,5).
-        extrapolation: What is laid through the values at these lengths; richardson unless given.
-        layers: Only circuits of these layers are measured: names, ends of names (q_proj), or either with *.
-        tokens: Which tokens are measured: all, or only those that predict a target (of a prompt that is answered, the
-            last one); the others are computed exactly. All unless given.
-        max_circuits: At most so many circuits at each number of shots and strength of noise; fewer rows are judged, or
-            single tokens of a few rows measured, so that they suffice.
-        max_cost: The whole of it may cost so much, in the currency of the device's price list.
-        max_seconds: The whole of it may take the device so many seconds, as estimated.
-        prices: A price list beside the built-in one (YAML).
-        any_calibration: Results that were measured under another calibration of the chip serve too, so that a run goes
-            on the next day with what it has.
-        timeout: A run ends after so many seconds without any job finishing, 3600 unless given; its jobs live on, and
-            the same command goes on with them.
-        seed: Of simulated shots, and of the choice of rows or tokens; 0 unless given.
-        output: Folder for numbers and plots; by default robustness-DEVICE beside the adapter.
+        device: "exact" for exact simulation, "shots", "noisy", or "FAMILY:NAME" from `qweft devices`.
+        shots: Shots of each circuit; several numbers are measured in turn. Without it probabilities are exact, which
+            only simulators provide.
+        noise: Noise model: "paper" or the path of a YAML file; by default the device's own.
+        noise_scale: Factor for all error probabilities of the noise model, 1 unless given; several are measured in
+            turn.
+        readout: Mitigation of readout errors: "inverse" inverts them qubit by qubit, "m3" uses the package mthree.
+        zne: Zero-noise extrapolation from circuits folded to these multiples of their length (1,3,5).
+        extrapolation: Function fitted to the values at these lengths; richardson unless given.
+        layers: Measure only circuits of these layers: names, ends of names (q_proj), or either with *.
+        tokens: Tokens to measure: all, or only those that predict a target. Of a prompt to answer, that is the last
+            token. Other tokens are computed exactly. All unless given.
+        max_circuits: Most circuits at each number of shots and noise scale. To stay within it, fewer rows are
+            evaluated, or only single tokens of a few rows are measured.
+        max_cost: Largest total cost, in the currency of the device's price list.
+        max_seconds: Longest total time on the device in seconds, as estimated.
+        prices: YAML file of prices in addition to the built-in list.
+        any_calibration: Reuse results from other calibrations of the chip, so that a run can continue on another day.
+        timeout: Stop after this many seconds in which no job finishes, 3600 unless given. Jobs keep running, and the
+            same command continues with them.
+        seed: Seed of simulated shots and of the choice of rows or tokens; 0 unless given.
+        output: Folder for numbers and plots; by default robustness-DEVICE in the parent of the adapter's folder.
     """
 
     device: str = "exact"
@@ -55,7 +54,7 @@ class RobustnessConfig:
 
     @property
     def mitigation(self) -> str:
-        """What is done about errors, in words; empty for nothing."""
+        """Description of the error mitigation; empty without any."""
         said = [f"readout errors undone ({self.readout})"] if self.readout else []
         if self.zne:
             factors = ", ".join(f"x {factor}" for factor in self.zne)
@@ -64,10 +63,10 @@ class RobustnessConfig:
 
     @property
     def needs_counts(self) -> bool:
-        """Whether what is done about errors cannot do with exact probabilities."""
+        """Whether the error mitigation needs counts and does not work on exact probabilities."""
         return self.readout == "m3"
 
     @property
     def price_file(self) -> Path | None:
-        """The price list's path."""
+        """Path of the price list; `None` for the built-in one alone."""
         return None if self.prices is None else Path(self.prices).expanduser()

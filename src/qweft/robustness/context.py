@@ -1,4 +1,4 @@
-"""The model, the sample, and how both are judged at a setting."""
+"""The model, the sample, and their evaluation at a setting."""
 
 import time
 from collections.abc import Sequence
@@ -35,40 +35,40 @@ def score(
     batch_size: int,
     max_new_tokens: int,
 ) -> Judged:
-    """Scores of the rows, and greedy answers to the conversations' prompts."""
+    """Returns the scores of rows, and greedy answers to the prompts of conversations."""
     scores = score_rows(model, rows, tokenizer.pad_token_id, batch_size)
     answers = generate_answers(model, tokenizer, conversations, max_new_tokens)
     return Judged(scores, tuple(answer.generated for answer in answers))
 
 
 class Counted:
-    """A runner that counts the circuits that are asked of it."""
+    """A runner that counts its circuits and passes them on to another runner."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self.circuits = 0
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
-        """As the other."""
+        """Counts the circuits and runs them on the wrapped runner."""
         self.circuits += len(circuits)
         return self._runner.run(circuits, shots)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What is the same at every setting.
+    """What all settings have in common.
 
     Args:
-        tokenizer: It makes the prompts.
-        model: The base model with the adapter on it.
-        rows: Those of the sample.
-        conversations: Those that are answered.
-        sample: What of them is measured.
-        measures: The same in words.
-        judging: Sizes of batches and answers.
+        tokenizer: The base model's tokenizer.
+        model: The base model with the adapter.
+        rows: Rows of the sample.
+        conversations: Conversations to answer.
+        sample: Rows and tokens to measure.
+        measures: Description of the sample and the layers.
+        judging: Evaluation settings, such as the sizes of batches and answers.
         layers: Layers whose circuits are measured.
-        mitigation: What is done about errors.
-        rate: The circuits that it makes of one.
+        mitigation: Error mitigation.
+        rate: Number of circuits that the mitigation runs for each circuit.
     """
 
     tokenizer: Any
@@ -83,18 +83,24 @@ class Context:
     rate: Rate
 
     def judge(self) -> Judged:
-        """The model as it is now."""
+        """Scores the model in its current state."""
         return score(
             self.model, self.tokenizer, self.rows, self.conversations, self.judging.batch_size,
             self.judging.max_new_tokens,
         )  # fmt: skip
 
     def judge_exactly(self) -> Judged:
-        """The model with its circuits computed in float64, as a device's are, whatever the type of the model."""
+        """Scores the model with circuits computed exactly in float64, like those of a device, for any model dtype."""
         return self._judge_by(in_float64)
 
     def measure(self, executor: Executor, setting: Setting, exact: Judged) -> Point:
-        """The model with its circuits measured."""
+        """Scores the model with its circuits measured.
+
+        Args:
+            executor: Runs the circuits.
+            setting: Shots and noise scale.
+            exact: Scores with the circuits computed exactly, for comparison.
+        """
         counted = Counted(executor)
         sent_before = executor.budget.circuits
         began = time.perf_counter()
@@ -110,7 +116,7 @@ class Context:
 
 
 def in_float64(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-    """Expectation values in the type of c, as `Measurer` gives them, computed exactly in float64."""
+    """Returns exact expectation values, computed in float64 and cast to the dtype of c, as `Measurer` does."""
     return expectation_values(circuit, c.double(), angles.double()).to(c)
 
 
@@ -121,10 +127,17 @@ def make_context(
     config: RobustnessConfig,
     mitigation: Mitigation,
 ) -> Context:
-    """Draw the sample.
+    """Draws the sample and returns the context of the run.
+
+    Args:
+        model: The base model with the adapter.
+        data: The data.
+        judging: Evaluation settings: split, number of answers, and sizes of batches and answers.
+        config: Options of the measurement.
+        mitigation: Error mitigation.
 
     Raises:
-        QweftError: If no layer has a circuit, or not even one token fits.
+        QweftError: If no layer has a circuit, no row has a target, or the cap on circuits is too low for one token.
     """
     cores = circuit_layers(model, config.layers)
     counted = rate(mitigation, [core.circuit for core in cores.values() if core.circuit is not None])

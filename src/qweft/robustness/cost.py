@@ -1,4 +1,4 @@
-"""What measuring a sample will take, before anything is sent."""
+"""Estimated cost of measuring a sample, and its caps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Rate:
-    """Circuits that mitigation makes of one.
+    """Numbers of circuits that error mitigation runs.
 
     Args:
         circuit: Circuits for each circuit of a token.
-        once: Circuits beside those, whatever the number of tokens: they tell the device's errors.
+        once: Additional circuits that characterize the device's errors, for any number of tokens.
     """
 
     circuit: int
@@ -33,11 +33,11 @@ class Rate:
 
 
 def rate(mitigation: Mitigation, circuits: Sequence[Circuit]) -> Rate:
-    """Counted on what the mitigation asks for, for one and for two tokens.
+    """Returns the numbers of circuits, derived from the mitigation's runs for one and for two tokens.
 
     Args:
-        mitigation: What is done about errors.
-        circuits: Those of the layers; circuits of one form share what tells errors.
+        mitigation: Error mitigation.
+        circuits: Circuits of the layers. Equal circuits share the circuits that characterize errors.
     """
     forms = set(circuits)
     one, two = (
@@ -58,10 +58,11 @@ def rate(mitigation: Mitigation, circuits: Sequence[Circuit]) -> Rate:
 
 
 def make_budget(config: RobustnessConfig, grid: Grid) -> Budget:
-    """The caps of the whole run, at the device's price.
+    """Returns the caps of the whole run and the device's price.
 
     Raises:
-        QweftError: If a cap cannot be kept because nobody knows what the device takes, or the price list is faulty.
+        QweftError: If a cap cannot be enforced because the device's price or speed is unknown, or the price list is
+            invalid.
     """
     device = next(iter(grid.devices.values()))
     circuits = None if config.max_circuits is None else config.max_circuits * len(grid.settings)
@@ -70,17 +71,17 @@ def make_budget(config: RobustnessConfig, grid: Grid) -> Budget:
 
 
 def estimate_run(grid: Grid, budget: Budget, sample: Sample, layers: int, counted: Rate) -> Estimate:
-    """All settings together, at most.
+    """Returns an upper estimate for all settings together.
 
     Args:
-        grid: The settings.
-        budget: It knows the price.
+        grid: The settings and their devices.
+        budget: Price and caps.
         sample: What is measured at each setting.
-        layers: Layers that are measured.
-        counted: The circuits that mitigation makes of one.
+        layers: Number of measured layers.
+        counted: Numbers of circuits that the mitigation runs.
 
     Raises:
-        QweftError: If it is above a cap.
+        QweftError: If the estimate exceeds the cap on cost or on seconds.
     """
     parts = []
     for setting in grid.settings:
@@ -103,13 +104,13 @@ def estimate_run(grid: Grid, budget: Budget, sample: Sample, layers: int, counte
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it is made.
+    """The plan of a run.
 
     Args:
-        measures: In words: what of the rows is measured, in which layers.
-        dtype: Type of the model's numbers.
-        settings: Numbers of shots times strengths of noise.
-        estimate: What all of it takes at most.
+        measures: Description of the sample and the layers.
+        dtype: dtype of the model.
+        settings: Number of settings (shots and noise scale).
+        estimate: Upper estimate of circuits, cost and time.
     """
 
     measures: str
@@ -118,18 +119,18 @@ class Plan:
     estimate: Estimate
 
     def headline(self) -> str:
-        """In one sentence."""
+        """Returns a summary in one line."""
         return (
             f"{self.measures}, model in {self.dtype}; {many(self.settings, 'setting')}, at most "
             f"{many(self.estimate.circuits, 'circuit')}"
         )
 
     def describe(self) -> Group:
-        """For the terminal."""
+        """Returns the plan for the terminal."""
         return Group(Text(self.headline()), self.estimate.describe())
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
+        """Returns all fields as JSON-compatible values."""
         return {
             "measures": self.measures, "dtype": self.dtype, "settings": self.settings,
             "estimate": self.estimate.to_json(),

@@ -1,4 +1,4 @@
-"""A robustness run in words and tables."""
+"""Text and tables on the results of a robustness run."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,7 +16,7 @@ NOTHING = 5e-5
 
 
 def describe(found: Robustness) -> Group:
-    """A table of the settings, and what it says, for the terminal."""
+    """Returns the table of settings, its legend, and the findings, for the terminal."""
     head, *rows = table(found)
     drawn = Table(title=title(found), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in head:
@@ -27,14 +27,14 @@ def describe(found: Robustness) -> Group:
 
 
 def title(found: Robustness) -> str:
-    """What was done, in a line."""
+    """Returns a summary of the measurement in one line."""
     dtype = found.environment.get("dtype")
     said = f"{found.device} on {found.data}: {found.measures}" + (f", model in {dtype}" if dtype else "")
     return f"{said}; {found.mitigation}" if found.mitigation else said
 
 
 def table(found: Robustness) -> list[tuple[str, ...]]:
-    """Its rows as text, the head first; the strength of noise has a column where there is noise."""
+    """Returns the rows of the table as text, head first; without a noise model the noise column is left out."""
     computed = found.computed
     rows = [
         ("noise", "shots", "loss", "above exact", "same next token", "same answers", "circuits", "run"),
@@ -64,7 +64,7 @@ def _rise(each: Point) -> str:
 
 
 def legend(found: Robustness) -> str:
-    """How to read the table."""
+    """Returns the legend of the table."""
     of = "of the targets that a measured token predicts" if found.sample.kind == "drawn" else "of the targets"
     return (
         "loss: nats a target token; ±: one standard error over rows, paired; same next token: share "
@@ -74,7 +74,7 @@ def legend(found: Robustness) -> str:
 
 
 def one_line(found: Robustness, each: Point) -> str:
-    """A point when it is there."""
+    """Returns the result at one setting in one line, for progress output."""
     return (
         f"{setting_name(found, each.setting)}: loss {each.loss:.4f}, {many(each.circuits, 'circuit')} "
         f"({each.sent:,} run), {each.seconds:.0f} s"
@@ -82,13 +82,13 @@ def one_line(found: Robustness, each: Point) -> str:
 
 
 def setting_name(found: Robustness, setting: Setting) -> str:
-    """A setting in a few words."""
+    """Returns a short name of a setting."""
     shots = "exact probabilities" if setting.shots is None else many(setting.shots, "shot")
     return f"noise x {setting.noise_scale:g}, {shots}" if found.has_noise else shots
 
 
 def words(found: Robustness) -> list[str]:
-    """For each strength of noise what becomes of the adapter's gain, and which shots are needed."""
+    """Returns for each noise scale how much of the adapter's gain is left, and how many shots are needed."""
     said = []
     if len(found.points) < found.planned:
         said.append(f"{len(found.points)} of {many(found.planned, 'setting')} measured so far.")
@@ -108,7 +108,7 @@ def words(found: Robustness) -> list[str]:
 
 
 def _kept(found: Robustness, last: Point) -> str:
-    """What is left of what training brought."""
+    """Returns a sentence on the share of the adapter's gain that is left at a point."""
     shots = "without the noise of counting" if last.setting.shots is None else f"at {many(last.setting.shots, 'shot')}"
     said = f"{shots} the loss is {_rise(last)} from the exact one"
     if found.gain <= 0:
@@ -138,7 +138,7 @@ def _needed(points: Sequence[Point]) -> str:
 
 
 def _from(points: Sequence[Point], holds: Callable[[Point], bool]) -> str:
-    """From which number of shots on something holds, in words."""
+    """Returns a phrase for the number of shots from which a condition holds."""
     tried = [point.setting.shots for point in points if point.setting.shots is not None]
     enough = enough_shots(points, holds)
     if enough is None:
@@ -151,7 +151,7 @@ def _from(points: Sequence[Point], holds: Callable[[Point], bool]) -> str:
 
 
 def _if_near(points: Sequence[Point]) -> str:
-    """Says so where the share that decides lies within its error of the limit."""
+    """Returns a note on points whose agreement is within one standard error of the limit; empty without any."""
     near = [
         point
         for point in points

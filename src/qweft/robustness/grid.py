@@ -1,4 +1,4 @@
-"""The devices and settings that a config asks for."""
+"""The devices and settings of a robustness run."""
 
 import math
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from qweft.robustness.outcome import Setting
 
 @dataclass(frozen=True)
 class Grid:
-    """What is to be measured.
+    """Devices and settings of a run.
 
     Args:
-        devices: A device for each strength of noise.
-        settings: In the order in which they are run.
-        identity: What the device says of itself at strength 1.
-        has_noise: Whether there is a noise model, whose strength means something.
+        devices: Device by noise scale.
+        settings: Settings in the order in which they run.
+        identity: Identity of the device at noise scale 1.
+        has_noise: Whether the device has a noise model, so that the noise scale matters.
     """
 
     devices: dict[float, Device | RemoteDevice]
@@ -28,12 +28,13 @@ class Grid:
 
 
 def make_grid(config: RobustnessConfig) -> Grid:
-    """The devices, each checked, and every number of shots at every strength of noise.
+    """Returns a setting for each number of shots at each noise scale, with checked devices.
 
-    A device that can give exact probabilities is also asked for those: they are what more shots lead to.
+    If the device can compute exact probabilities, they are added as a setting: the limit of many shots. Mitigation
+    that needs counts rules this out.
 
     Raises:
-        QweftError: If a number is out of range, or the device or its shots cannot be had.
+        QweftError: If a number is out of range, or the device is unavailable or does not support the shots.
     """
     _check(config)
     devices = {scale: _device(config, scale) for scale in sorted(set(config.noise_scale))}

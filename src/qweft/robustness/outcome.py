@@ -1,4 +1,4 @@
-"""What came out of measuring an adapter's circuits on a device."""
+"""Results of measuring an adapter's circuits on a device."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,11 +11,11 @@ from qweft.robustness.sample import Sample
 
 @dataclass(frozen=True)
 class Judged:
-    """A model on the rows and prompts of a sample.
+    """Scores and answers of a model on a sample.
 
     Args:
-        scores: Of each row.
-        answers: Generated, one for each prompt.
+        scores: Score of each row.
+        answers: Generated answer to each prompt.
     """
 
     scores: tuple[RowScore, ...]
@@ -23,17 +23,17 @@ class Judged:
 
     @property
     def loss(self) -> HeldOutLoss:
-        """Over all rows."""
+        """Loss over all rows."""
         return loss_of(self.scores)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One way of measuring.
+    """Shots and noise scale of a measurement.
 
     Args:
-        shots: Measurements of each circuit; none for exact probabilities.
-        noise_scale: Factor of the noise model's probabilities.
+        shots: Shots of each circuit; `None` means exact probabilities.
+        noise_scale: Factor for the error probabilities of the noise model.
     """
 
     shots: int | None
@@ -42,23 +42,23 @@ class Setting:
 
 @dataclass(frozen=True)
 class Point:
-    """The adapter at one setting, beside itself computed exactly on the same rows and prompts.
+    """The adapter measured at one setting, compared with exact computation on the same rows and prompts.
 
     Args:
         setting: The setting.
-        loss: Held-out loss in nats a token.
-        loss_error: Its standard error over rows; none with one row.
-        row_totals: The sum of -log p over the targets of each row, in nats.
-        rise: Loss less the exact one.
-        rise_error: Its standard error over rows, paired; none with one row.
-        agreement: Share of targets whose most probable token is the one it is when computed exactly, of those that a
-            measured token predicts; none where there is no such target.
-        agreement_error: Its standard error over rows.
-        answers: Generated.
-        same_answers: How many of them are what they are when computed exactly.
-        circuits: Circuits that were asked for, mitigation's among them; equal ones of one call once.
-        sent: How many of them had no result yet, and were run.
-        seconds: Wall-clock.
+        loss: Held-out loss in nats per target token.
+        loss_error: Standard error of the loss over rows; `None` with one row.
+        row_totals: Sum of -log p over the targets of each row, in nats.
+        rise: Loss minus the exact loss.
+        rise_error: Paired standard error of the rise over rows; `None` with one row.
+        agreement: Share of targets with the same most probable token as in exact computation, among targets that a
+            measured token predicts; `None` without such targets.
+        agreement_error: Standard error of the agreement over rows; `None` if it cannot be computed.
+        answers: Generated answers.
+        same_answers: Number of answers that equal those of exact computation.
+        circuits: Requested circuits, including those of mitigation; equal circuits of one call count once.
+        sent: Circuits without an earlier result, which were run.
+        seconds: Wall-clock time.
     """
 
     setting: Setting
@@ -78,7 +78,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Effort:
-    """What measuring took: as in `Point`."""
+    """Circuits, sent circuits and seconds of a measurement, as in `Point`."""
 
     circuits: int
     sent: int
@@ -88,14 +88,14 @@ class Effort:
 def point(
     setting: Setting, measured: Judged, exact: Judged, is_measured: Sequence[Sequence[bool]], effort: Effort
 ) -> Point:
-    """The adapter as measured, held against the same computed exactly.
+    """Compares the measured adapter with exact computation.
 
     Args:
         setting: The setting.
-        measured: The adapter with its circuits measured.
-        exact: The same computed exactly.
-        is_measured: For each target of each row whether a measured token predicts it.
-        effort: What it took.
+        measured: Scores with the circuits measured.
+        exact: Scores with the circuits computed exactly.
+        is_measured: For each target of each row, whether a measured token predicts it.
+        effort: Circuits and time of the measurement.
     """
     loss = measured.loss
     pairs = list(zip(measured.scores, exact.scores, strict=True))
@@ -120,14 +120,15 @@ def _agreement(
 
 @dataclass(frozen=True)
 class Computed:
-    """What the measured adapter is held against, on the same rows.
+    """Baselines of the measured adapter on the same rows: the base model, and the adapter computed exactly.
 
     Args:
-        base: The base model's loss.
-        exact: The adapter's, its circuits computed exactly.
-        base_totals, exact_totals: Both by row: the sum of -log p over its targets, in nats.
-        targets: Targets of each row.
-        answers: Generated with the circuits computed exactly.
+        base: Loss of the base model in nats per target token.
+        exact: Loss of the adapter with its circuits computed exactly.
+        base_totals: Sum of -log p of the base model over the targets of each row, in nats.
+        exact_totals: The same sums of the adapter.
+        targets: Number of targets of each row.
+        answers: Answers generated with the circuits computed exactly.
     """
 
     base: float
@@ -139,7 +140,7 @@ class Computed:
 
     @classmethod
     def of(cls, base: Judged, exact: Judged) -> "Computed":
-        """From what the two scored."""
+        """Returns the baselines from the scores of the base model and of the adapter computed exactly."""
         base_totals, exact_totals = (tuple(score.total for score in each.scores) for each in (base, exact))
         targets = tuple(score.targets for score in exact.scores)
         return cls(base.loss.loss, exact.loss.loss, base_totals, exact_totals, targets, exact.answers)
@@ -147,24 +148,24 @@ class Computed:
 
 @dataclass(frozen=True)
 class Robustness:
-    """A trained adapter on a device.
+    """Results of a trained adapter on a device.
 
     Args:
-        adapter: Its folder.
-        data: The data's source and the split.
-        device: The device's name.
-        identity: All that its results depend on, at strength 1 of its noise.
-        has_noise: Whether there is a noise model, whose strength means something.
-        mitigation: In words: what was done about errors; empty for nothing.
-        measures: In words: what of the rows is measured, in which layers.
-        sample: Which rows and tokens.
-        layers: Layers with a circuit that is measured.
-        computed: The base model and the adapter computed exactly.
-        prompts: What was to be answered.
-        points: At each setting, as far as they are there.
-        planned: How many settings there are to be.
-        config: How it was to be measured.
-        environment: Command, versions, machine, type of the numbers.
+        adapter: Folder of the adapter.
+        data: Source and split of the data.
+        device: Name of the device.
+        identity: Identity of the device at noise scale 1: all that its results depend on.
+        has_noise: Whether the device has a noise model, so that the noise scale matters.
+        mitigation: Description of the error mitigation; empty without any.
+        measures: Description of the sample and the layers.
+        sample: Measured rows and tokens.
+        layers: Layers whose circuits are measured.
+        computed: Baselines on the same rows.
+        prompts: Prompts to answer.
+        points: Results at the settings measured so far.
+        planned: Number of settings in the complete run.
+        config: Options of the measurement.
+        environment: Command, versions, machine, and dtype.
     """
 
     adapter: str
@@ -184,39 +185,39 @@ class Robustness:
     environment: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON can hold it."""
+        """Returns all fields as JSON-compatible values."""
         return asdict(self) | {"sample": self.sample.to_json()}
 
     @property
     def is_diluted(self) -> bool:
-        """Whether the loss says little: tokens were drawn, and most of what it depends on was computed exactly."""
+        """Whether single tokens were drawn, so that the loss depends mostly on exactly computed tokens."""
         return self.sample.kind == "drawn"
 
     @property
     def gain(self) -> float:
-        """By how much the adapter, computed exactly, lowers the base model's loss."""
+        """Loss of the base model minus loss of the adapter computed exactly."""
         return self.computed.base - self.computed.exact
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """The strengths of noise, ascending."""
+        """Noise scales in ascending order."""
         return tuple(sorted({point.setting.noise_scale for point in self.points}))
 
     def at(self, scale: float) -> tuple[Point, ...]:
-        """The points of one strength of noise by shots; exact probabilities come last."""
+        """Returns the points of one noise scale by ascending shots, with exact probabilities last."""
         found = [point for point in self.points if point.setting.noise_scale == scale]
         return tuple(sorted(found, key=lambda point: point.setting.shots or math.inf))
 
 
 def enough_shots(points: Sequence[Point], holds: Callable[[Point], bool]) -> Point | None:
-    """The point of least shots from which on something holds, up to exact probabilities where there are such.
+    """Returns the point with the fewest shots from which a condition holds at all further points.
 
     Args:
-        points: Of one strength of noise, by shots; exact probabilities, where they are among them, come last.
-        holds: From a point to true or false.
+        points: Points of one noise scale by ascending shots, with exact probabilities last.
+        holds: The condition.
 
     Returns:
-        None where it never does.
+        The point; `None` if there is none, or if the condition holds only for exact probabilities.
     """
     found = None
     for each in reversed(points):

@@ -1,4 +1,4 @@
-"""The folder that a robustness run leaves: numbers, plots, and a page of Markdown."""
+"""The output folder of a robustness run: JSON, figures, and a Markdown page."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ from qweft.text import many
 Value = Callable[[Point], tuple[float | None, float | None]]
 
 APART = 1.05
-"""Points of different strengths of noise stand side by side: each further to the right by this factor."""
+"""Horizontal offset, as a factor, between points of successive noise scales, so that they do not overlap."""
 COMPUTED, BASE, OFF = "computed", "base model", "base model ↑"
-"""Names of the two losses that the others lie between; the last where it lies above the picture."""
+"""Labels of the two baseline losses; the last one replaces "base model" if that lies above the axes."""
 BARS = "Bars: one standard error over rows, of the difference to the exact loss."
 
 
 def plates(found: Robustness) -> list[ReportFigure]:
-    """The figures that the points give: by shots where several were tried, by noise where several strengths were."""
+    """Returns the figures: by shots with several numbers of shots, by noise with several noise scales."""
     made = []
     if len({point.setting.shots for point in found.points} - {None}) > 1:
         made.append(_by_shots(found))
@@ -115,7 +115,7 @@ def _shots_line(axes: Axes, found: Robustness, scale: float, apart: float, end: 
 
 
 def _bars(axes: Axes, at: Sequence[float], points: Sequence[Point], end: End, value: Value) -> list[End]:
-    """Draws a line with bars; returns where its name stands."""
+    """Draws a line with error bars; returns the position of its label."""
     drawn = [
         (x, middle, error) for x, (middle, error) in zip(at, map(value, points), strict=True) if middle is not None
     ]
@@ -130,7 +130,7 @@ def _bars(axes: Axes, at: Sequence[float], points: Sequence[Point], end: End, va
 
 
 def _finish(axes: Axes, found: Robustness, style: dict[str, Style], ends: list[End], with_losses: bool) -> None:
-    """Lines for what the loss lies between, names beside the ends of all lines, quiet axes."""
+    """Draws lines at the baseline losses, labels all lines at their right ends, and styles the axes."""
     if with_losses:
         low, high = axes.get_ylim()
         margin = 0.05 * (high - low)
@@ -156,7 +156,7 @@ def _titles(upper: Axes, lower: Axes, found: Robustness) -> None:
 
 
 def _is_off_scale(found: Robustness) -> bool:
-    """Whether the base model's loss would press everything else together."""
+    """Whether the base model's loss is so high that including it would compress all other values."""
     losses = [found.computed.exact, *(point.loss for point in found.points)]
     return found.computed.base - max(losses) > max(losses) - min(losses)
 
@@ -182,7 +182,7 @@ PAGE = "robustness.md"
 
 
 def write(found: Robustness, folder: Path) -> Path:
-    """Write everything; returns the page's path."""
+    """Writes numbers, figures and page to the folder; returns the path of the page."""
     write_json(folder / NUMBERS, found.to_json())
     made = plates(found)
     for plate in made:
@@ -214,7 +214,7 @@ def _table(found: Robustness) -> list[str]:
 
 
 def _answers(found: Robustness) -> list[str]:
-    """Each prompt with its different answers, and the settings that gave them."""
+    """Returns Markdown lines for each prompt, its distinct answers, and the settings that gave them."""
     lines = []
     for number, (prompt, exact) in enumerate(zip(found.prompts, found.computed.answers, strict=True)):
         given: dict[str, list[str]] = {exact: ["computed"]}
@@ -232,5 +232,5 @@ def _one_line(text: str) -> str:
 
 
 def _standing_alone(svg: str) -> str:
-    """An element of a page as a file of its own."""
+    """Returns an inline SVG element as a standalone SVG file."""
     return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" style="color: #222324" ', 1)

@@ -1,4 +1,4 @@
-"""`qweft evaluate ADAPTER --device ...`: a trained adapter with its circuits measured on a device."""
+"""`qweft evaluate ADAPTER --device ...`: evaluates a trained adapter with its circuits measured on a device."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -36,24 +36,24 @@ def evaluate_on_device(
     yes: bool = False,
     dry_run: bool = False,
 ) -> Robustness | Plan:
-    """Judge an adapter at every number of shots and strength of noise, beside itself computed exactly.
+    """Evaluates an adapter at each number of shots and noise scale, compared with exact computation.
 
     Args:
         adapter: A folder with adapter_config.json and adapter_model.safetensors.
-        overrides: Keys of the sections model, data and evaluation that differ from the run that trained it.
-        config: How its circuits are measured.
-        command: The command line, for the record.
-        console: Where progress is told.
-        yes: Whether the user agrees already to what is sent to a device that takes jobs or costs money.
+        overrides: Keys of the sections model, data and evaluation that differ from the training run.
+        config: Options of the measurement.
+        command: The command line, which is recorded.
+        console: Where progress is printed; `None` means standard output.
+        yes: Skip the confirmation for devices that take jobs or cost money.
         dry_run: Stop before anything is measured.
 
     Returns:
-        What was found; it is also written to the output folder, anew after each setting, so that a run that ends early
-        leaves what it has. Of a dry run what would be measured and what it takes.
+        The results, or the plan for a dry run. The output folder is rewritten after each setting, so an interrupted run
+        leaves its results.
 
     Raises:
-        QweftError: If anything in the config is wrong, or the user does not agree, before anything is measured; or the
-            device gives up.
+        QweftError: Before any measurement, if an option is invalid, a cap is exceeded or the user declines; later, if
+            the device fails.
     """
     console = console or Console()
     model_config, data_config, judging = sections_of(adapter, dict(overrides))
@@ -105,8 +105,8 @@ def evaluate_on_device(
 def _points(
     grid: Grid, budget: Budget, bench: Context, exact: Judged, config: RobustnessConfig, console: Console
 ) -> Iterator[Point]:
-    """Every setting measured, one after the other."""
-    tell = partial(console.print, emoji=False, highlight=False, markup=False, soft_wrap=True)  # a provider's words
+    """Yields the point of each setting in turn."""
+    tell = partial(console.print, emoji=False, highlight=False, markup=False, soft_wrap=True)  # text from a provider
     for setting in grid.settings:
         executor = Executor(
             grid.devices[setting.noise_scale], budget=budget, patience=Retry(timeout=config.timeout),

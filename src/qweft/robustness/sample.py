@@ -1,4 +1,4 @@
-"""Which rows, tokens and answers are measured, so that a number of circuits suffices."""
+"""Chooses the rows, tokens and answers to measure within a number of circuits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,23 +12,24 @@ from qweft.errors import QweftError
 from qweft.text import many
 
 ROWS_OF_TOKENS = 8
-"""Where no two rows fit, tokens are drawn from so many."""
+"""Number of rows to draw single tokens from, if fewer than two whole rows fit."""
 
 Which = Literal["all", "targets"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is measured at each number of shots and strength of noise.
+    """What is measured at each setting.
 
     Args:
-        kind: "all" that a row's loss depends on, only the tokens that predict "targets", or tokens "drawn" one by one.
-        rows: Numbers of the rows whose loss is taken.
-        answers: So many of the first conversations are answered.
-        tokens: For each of the rows the places of the tokens that are measured.
-        circuits: Circuits at most, all together.
-        calls: Tokens that each call of a layer measures at most; one call's circuits can go into one job, those of two
-            cannot, since a layer reads what came of the one before it.
+        kind: "all" tokens that the loss of a row depends on, only the tokens that predict "targets", or single tokens
+            "drawn" at random.
+        rows: Indices of the rows.
+        answers: Number of conversations to answer, from the first.
+        tokens: Positions of the measured tokens in each row.
+        circuits: Upper bound on the total number of circuits.
+        calls: Most tokens that each call of a layer measures. Circuits of one call can share a job. Those of two calls
+            cannot, since a layer reads the results of the previous one.
     """
 
     kind: Literal["all", "targets", "drawn"]
@@ -39,7 +40,11 @@ class Sample:
     calls: tuple[int, ...]
 
     def describe(self, rows: Sequence[Encoded]) -> str:
-        """In words: what of the rows is measured."""
+        """Returns a description of the sample.
+
+        Args:
+            rows: All rows that the sample was drawn from.
+        """
         measured = sum(map(len, self.tokens))
         total = sum(len(rows[i]["input_ids"]) for i in self.rows)
         part = "all" if len(self.rows) == len(rows) else f"{len(self.rows)} of"
@@ -53,21 +58,21 @@ class Sample:
         return said if self.kind == "drawn" else f"{said}, {many(self.answers, 'answer')}"
 
     def to_json(self) -> dict[str, Any]:
-        """Which rows and tokens, as JSON holds it; of whole rows the tokens need not be named."""
+        """Returns the choice as JSON-compatible values; tokens are left out if whole rows are measured."""
         chosen = {} if self.kind == "all" else {"tokens": self.tokens}
         return {"kind": self.kind, "rows": self.rows, "answers": self.answers, **chosen}
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What could be measured.
+    """Everything that a sample can be drawn from.
 
     Args:
-        rows: The rows that could be judged.
-        which: Which of their tokens; of a prompt that is answered, "targets" is its last one.
-        prompts: For each conversation that could be answered, the tokens of its prompt.
-        new_tokens: Most tokens of an answer; the last one is read by nothing, and not measured.
-        batch_size: Rows that are judged at a time.
+        rows: All rows.
+        which: Tokens to measure: "all" or "targets". Of a prompt to answer, "targets" means the last token.
+        prompts: Number of prompt tokens of each conversation.
+        new_tokens: Most tokens of an answer. The last one is not measured, since no later token reads it.
+        batch_size: Rows in a batch.
     """
 
     rows: Sequence[Encoded]
@@ -78,38 +83,38 @@ class Wanted:
 
     @property
     def places(self) -> list[list[int]]:
-        """For each row the places of the tokens to measure; its last one predicts nothing, and nothing reads it."""
+        """Positions of the tokens to measure in each row, without the last token, which predicts nothing."""
         if self.which == "all":
             return [list(range(len(row["input_ids"]) - 1)) for row in self.rows]
         return [[i for i, label in enumerate(row["labels"][1:]) if label != IGNORED] for row in self.rows]
 
     @property
     def prompt_tokens(self) -> list[int]:
-        """Tokens to measure of each prompt."""
+        """Number of tokens to measure in each prompt."""
         return [*self.prompts] if self.which == "all" else [1] * len(self.prompts)
 
     @property
     def answers(self) -> list[int]:
-        """Tokens to measure for each answer, at most."""
+        """Most tokens to measure for each answer, including its prompt."""
         return [prompt + self.new_tokens - 1 for prompt in self.prompt_tokens]
 
 
 def choose_sample(
     wanted: Wanted, circuits_a_token: int, circuits_once: int, max_circuits: int | None, seed: int
 ) -> Sample:
-    """As many rows as fit, drawn at random; where not even two fit, as many tokens of a few rows.
+    """Draws as many random rows as fit; if fewer than two fit, draws single tokens of a few rows.
 
-    Answers get half of the circuits at most, and only as many as fit into that.
+    If not everything fits, answers take at most half of the circuits. With single tokens nothing is answered.
 
     Args:
-        wanted: What could be measured.
-        circuits_a_token: Circuits that one token takes: layers, times what mitigation repeats.
-        circuits_once: Circuits beside those of tokens.
-        max_circuits: The cap; none means no cap.
-        seed: Of the draw.
+        wanted: Everything that the sample can be drawn from.
+        circuits_a_token: Circuits of one token: number of layers times circuits of the mitigation.
+        circuits_once: Additional circuits for any number of tokens.
+        max_circuits: Largest number of circuits; `None` means no cap.
+        seed: Seed of the draw.
 
     Raises:
-        QweftError: If one token takes more than the cap, or no row has a target.
+        QweftError: If one token needs more circuits than the cap, or no row has a target.
     """
     usable = [i for i, row in enumerate(wanted.rows) if target_tokens(row)]
     if not usable:
@@ -139,7 +144,7 @@ def choose_sample(
 
 
 def _calls(wanted: Wanted, chosen: Sequence[int], tokens: Sequence[Sequence[int]], answers: int) -> tuple[int, ...]:
-    """Tokens that each call of a layer measures: batches of rows as they are judged, then prompts and new tokens."""
+    """Returns the tokens that each call of a layer measures: batches of rows, then prompts and new tokens."""
     order = sorted(range(len(chosen)), key=lambda k: -len(wanted.rows[chosen[k]]["input_ids"]))
     size = wanted.batch_size
     calls = [sum(len(tokens[k]) for k in order[first : first + size]) for first in range(0, len(order), size)]
@@ -149,28 +154,28 @@ def _calls(wanted: Wanted, chosen: Sequence[int], tokens: Sequence[Sequence[int]
 
 
 def fitting(costs: Sequence[int], most: int) -> int:
-    """How many of the first add up to no more than that."""
+    """Returns how many leading costs add up to at most `most`."""
     return int(np.searchsorted(np.cumsum(costs), most, side="right"))
 
 
 def measured_targets(row: Encoded, tokens: Sequence[int]) -> tuple[bool, ...]:
-    """For each target of a row whether the token that predicts it is among these places."""
+    """Returns for each target of a row whether the token that predicts it is at one of these positions."""
     measured = set(tokens)
     return tuple(i in measured for i, label in enumerate(row["labels"][1:]) if label != IGNORED)
 
 
 class ChosenTokens:
-    """Tells the tokens that are measured by the rows that they stand in; to be given to `on_device`.
+    """Selects the tokens to measure in a batch by matching its rows to those of the sample; for `on_device`.
 
     Args:
-        rows: The rows of the sample.
-        tokens: For each of them the places of the tokens.
-        of_others: What is measured of other rows, which are prompts that are answered and new tokens: "all", or only
-            the last token, which predicts the next one ("targets").
+        rows: Rows of the sample.
+        tokens: Positions of the tokens to measure in each row.
+        of_others: Tokens to measure in other rows, which are prompts and new tokens: "all", or "targets" for only the
+            last token, which predicts the next one.
     """
 
     def __init__(self, rows: Sequence[Encoded], tokens: Sequence[Sequence[int]], of_others: Which) -> None:
-        # the longest first: one row may be the beginning of another
+        # longest first, since one row may be a prefix of another
         self._rows = sorted(
             ((row["input_ids"], list(places)) for row, places in zip(rows, tokens, strict=True)),
             key=lambda pair: -len(pair[0]),
@@ -178,7 +183,7 @@ class ChosenTokens:
         self._of_others = slice(None) if of_others == "all" else [-1]
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
-        """(rows, tokens) of ids, padded on the right, to what of them is measured."""
+        """Returns a bool mask of the tokens to measure for right-padded ids (rows, tokens)."""
         found = torch.zeros(ids.shape, dtype=torch.bool)
         for number, row in enumerate(ids.tolist()):
             places = next((places for known, places in self._rows if row[: len(known)] == known), self._of_others)
