@@ -6,11 +6,11 @@ import pytest
 
 from qweft.evaluation.loss import RowScore
 from qweft.robustness.describe import table, words
-from qweft.robustness.outcome import Computed, Effort, Judged, Robustness, Setting, enough_shots, point
-from qweft.robustness.report import plates, write
+from qweft.robustness.outcome import Computed, Effort, Robustness, Scored, Setting, enough_shots, point
+from qweft.robustness.report import figures, write
 from qweft.robustness.sample import Sample
 
-EXACT = Judged((RowScore(4.0, (1, 2)), RowScore(9.0, (3, 4, 5))), ("yes", "no"))
+EXACT = Scored((RowScore(4.0, (1, 2)), RowScore(9.0, (3, 4, 5))), ("yes", "no"))
 
 
 def measured(rise, changed=0, answers=("yes", "no")):
@@ -20,10 +20,10 @@ def measured(rise, changed=0, answers=("yes", "no")):
         )
         for score in EXACT.scores
     )
-    return Judged(scores, answers)
+    return Scored(scores, answers)
 
 
-BASE = Judged((RowScore(6.0, (1, 2)), RowScore(12.0, (3, 4, 5))), ("", ""))
+BASE = Scored((RowScore(6.0, (1, 2)), RowScore(12.0, (3, 4, 5))), ("", ""))
 MEASURED = ((True, True), (True, True, True))
 SAMPLE = Sample("all", (0, 1), 2, ((0, 1), (0, 1, 2)), 10, (5,))
 EFFORT = Effort(100, 40, 1.0)
@@ -54,7 +54,7 @@ def test_a_point_by_hand():
 
 def test_the_error_of_the_rise_is_paired():
     scores = (RowScore(5.0, (1, 2)), RowScore(9.0, (3, 4, 5)))  # the first row is worse by 0.5 a token
-    found = point(Setting(10, 1.0), Judged(scores, ()), replace(EXACT, answers=()), MEASURED, EFFORT)
+    found = point(Setting(10, 1.0), Scored(scores, ()), replace(EXACT, answers=()), MEASURED, EFFORT)
     rise = 1 / 5
     squares = (1 - rise * 2) ** 2 + (0 - rise * 3) ** 2
     assert found.rise == pytest.approx(rise)
@@ -123,7 +123,7 @@ def test_drawn_tokens_say_nothing_of_the_whole():
     assert none.agreement is None and none.agreement_error is None
     row = next(row for row in table(robustness([none], sample=drawn)) if row[1] == "10")
     assert row[4] == "-"
-    assert plates(robustness([none, replace(none, setting=Setting(20, 1.0))], sample=drawn))
+    assert figures(robustness([none, replace(none, setting=Setting(20, 1.0))], sample=drawn))
 
 
 def test_points_stand_by_noise_and_shots_with_exact_probabilities_last():
@@ -153,4 +153,4 @@ def test_the_folder_holds_numbers_a_page_and_the_plots(tmp_path):
 
 
 def test_a_single_setting_has_no_plot():
-    assert plates(robustness([at(None, 0.0)])) == []
+    assert figures(robustness([at(None, 0.0)])) == []

@@ -63,9 +63,9 @@ def test_a_providers_words_are_told_as_they_are(monkeypatch):
     said = []
     monkeypatch.setattr(run, "Executor", lambda *_, tell, **__: tell("[q3] is off at [/circuit] arn:us:x"))
     grid = types.SimpleNamespace(settings=[Setting(10, 1.0)], devices={1.0: None})
-    bench = types.SimpleNamespace(measure=lambda *_: said.append("measured"))
+    context = types.SimpleNamespace(measure=lambda *_: said.append("measured"))
     console = Console(file=io.StringIO())
-    list(run._points(grid, None, bench, None, RobustnessConfig(), console))
+    list(run._points(grid, None, context, None, RobustnessConfig(), console))
     assert console.file.getvalue() == "[q3] is off at [/circuit] arn:us:x\n" and said
 
 

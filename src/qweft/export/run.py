@@ -138,11 +138,11 @@ def _made(
 ) -> tuple[Lora, list[LayerFit], Measured, dict[str, torch.Tensor], torch.Tensor]:
     """Returns the LoRA, its fits and measurements, and a batch of one held-out row with the LoRA's logits."""
     console = Console(stderr=True)
-    batches = context.batches(context.text.calibration) if has_circuit else []
+    text = context.text
+    batches = context.batches(text.calibration) if has_circuit else []
     if has_circuit:
-        console.print(
-            f"fitting the circuits on {total_tokens(context.text.calibration):,} tokens of {context.text.calibration_source}"
-        )
+        tokens = total_tokens(text.calibration)
+        console.print(f"fitting the circuits on {tokens:,} tokens of {text.calibration_source}")
     inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
     lora, fits = linearise(context.model, inputs, NAME)
     with second_adapter(context.model, lora, NAME) as exported:
@@ -150,10 +150,8 @@ def _made(
             losses = distil(context.model, NAME, exported, batches, config.distill_steps, config.distill_learning_rate)
             console.print(f"distillation: KL {losses[0]:.5f} -> {losses[-1]:.5f} nats a token")
             lora = read_second_adapter(context.model, lora, exported)
-        measured = measure(
-            context.model, NAME, exported, context.text.held_out, context.pad, context.evaluation.batch_size
-        )
-        probe = context.batches(context.text.held_out[:1])[0]
+        measured = measure(context.model, NAME, exported, text.held_out, context.pad, context.evaluation.batch_size)
+        probe = context.batches(text.held_out[:1])[0]
         context.model.set_adapter(exported)
         return lora, fits, measured, probe, _logits(context.model, probe)
 

@@ -22,23 +22,23 @@ from qweft.evaluation.loss import score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.cost import Rate, rate
-from qweft.robustness.outcome import Effort, Judged, Point, Setting, point
+from qweft.robustness.outcome import Effort, Point, Scored, Setting, point
 from qweft.robustness.sample import ChosenTokens, Sample, Wanted, choose_sample, measured_targets
 from qweft.text import many
 
 
-def score(
+def score_sample(
     model: Any,
     tokenizer: Any,
     rows: Sequence[Encoded],
     conversations: Sequence[Conversation],
     batch_size: int,
     max_new_tokens: int,
-) -> Judged:
+) -> Scored:
     """Returns the scores of rows, and greedy answers to the prompts of conversations."""
     scores = score_rows(model, rows, tokenizer.pad_token_id, batch_size)
     answers = generate_answers(model, tokenizer, conversations, max_new_tokens)
-    return Judged(scores, tuple(answer.generated for answer in answers))
+    return Scored(scores, tuple(answer.generated for answer in answers))
 
 
 class Counted:
@@ -65,7 +65,7 @@ class Context:
         conversations: Conversations to answer.
         sample: Rows and tokens to measure.
         measures: Description of the sample and the layers.
-        judging: Evaluation settings, such as the sizes of batches and answers.
+        evaluation: Evaluation settings, such as the sizes of batches and answers.
         layers: Layers whose circuits are measured.
         mitigation: Error mitigation.
         rate: Number of circuits that the mitigation runs for each circuit.
@@ -77,23 +77,23 @@ class Context:
     conversations: Sequence[Conversation]
     sample: Sample
     measures: str
-    judging: EvaluationConfig
+    evaluation: EvaluationConfig
     layers: Sequence[str]
     mitigation: Mitigation
     rate: Rate
 
-    def judge(self) -> Judged:
+    def score(self) -> Scored:
         """Scores the model in its current state."""
-        return score(
-            self.model, self.tokenizer, self.rows, self.conversations, self.judging.batch_size,
-            self.judging.max_new_tokens,
+        return score_sample(
+            self.model, self.tokenizer, self.rows, self.conversations, self.evaluation.batch_size,
+            self.evaluation.max_new_tokens,
         )  # fmt: skip
 
-    def judge_exactly(self) -> Judged:
+    def score_exactly(self) -> Scored:
         """Scores the model with circuits computed exactly in float64, like those of a device, for any model dtype."""
-        return self._judge_by(in_float64)
+        return self._score_with(in_float64)
 
-    def measure(self, executor: Executor, setting: Setting, exact: Judged) -> Point:
+    def measure(self, executor: Executor, setting: Setting, exact: Scored) -> Point:
         """Scores the model with its circuits measured.
 
         Args:
@@ -104,15 +104,15 @@ class Context:
         counted = Counted(executor)
         sent_before = executor.budget.circuits
         began = time.perf_counter()
-        measured = self._judge_by(Measurer(counted, setting.shots, self.mitigation))
+        measured = self._score_with(Measurer(counted, setting.shots, self.mitigation))
         effort = Effort(counted.circuits, executor.budget.circuits - sent_before, time.perf_counter() - began)
         is_measured = [measured_targets(row, some) for row, some in zip(self.rows, self.sample.tokens, strict=True)]
         return point(setting, measured, exact, is_measured, effort)
 
-    def _judge_by(self, measure: Measure) -> Judged:
+    def _score_with(self, measure: Measure) -> Scored:
         chosen = ChosenTokens(self.rows, self.sample.tokens, "all" if self.sample.kind == "all" else "targets")
         with on_device(self.model, measure, self.layers, chosen):
-            return self.judge()
+            return self.score()
 
 
 def in_float64(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
@@ -123,7 +123,7 @@ def in_float64(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch
 def make_context(
     model: Any,
     data: Data,
-    judging: EvaluationConfig,
+    evaluation: EvaluationConfig,
     config: RobustnessConfig,
     mitigation: Mitigation,
 ) -> Context:
@@ -132,7 +132,7 @@ def make_context(
     Args:
         model: The base model with the adapter.
         data: The data.
-        judging: Evaluation settings: split, number of answers, and sizes of batches and answers.
+        evaluation: Evaluation settings: split, number of answers, and sizes of batches and answers.
         config: Options of the measurement.
         mitigation: Error mitigation.
 
@@ -141,13 +141,13 @@ def make_context(
     """
     cores = circuit_layers(model, config.layers)
     counted = rate(mitigation, [core.circuit for core in cores.values() if core.circuit is not None])
-    is_test = judging.split == "test"
+    is_test = evaluation.split == "test"
     rows = data.test if is_test else data.validation
-    shown = (data.test_conversations if is_test else data.validation_conversations)[: judging.answers]
+    shown = (data.test_conversations if is_test else data.validation_conversations)[: evaluation.answers]
     prompts = [len(prompt_of(each, data.tokenizer).ids) for each in shown]
-    wanted = Wanted(rows, config.tokens, prompts, judging.max_new_tokens, judging.batch_size)
+    wanted = Wanted(rows, config.tokens, prompts, evaluation.max_new_tokens, evaluation.batch_size)
     sample = choose_sample(wanted, len(cores) * counted.circuit, counted.once, config.max_circuits, config.seed)
     return Context(
         data.tokenizer, model, [rows[i] for i in sample.rows], shown[: sample.answers], sample,
-        f"{sample.describe(rows)}, {many(len(cores), 'layer')}", judging, list(cores), mitigation, counted,
+        f"{sample.describe(rows)}, {many(len(cores), 'layer')}", evaluation, list(cores), mitigation, counted,
     )  # fmt: skip

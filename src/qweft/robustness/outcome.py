@@ -10,7 +10,7 @@ from qweft.robustness.sample import Sample
 
 
 @dataclass(frozen=True)
-class Judged:
+class Scored:
     """Scores and answers of a model on a sample.
 
     Args:
@@ -47,13 +47,14 @@ class Point:
     Args:
         setting: The setting.
         loss: Held-out loss in nats per target token.
-        loss_error: Standard error of the loss over rows; `None` with one row.
+        loss_error: Standard error of the loss over rows; `None` with fewer than two rows that have targets.
         row_totals: Sum of -log p over the targets of each row, in nats.
         rise: Loss minus the exact loss.
-        rise_error: Paired standard error of the rise over rows; `None` with one row.
+        rise_error: Paired standard error of the rise over rows; `None` with fewer than two rows that have targets.
         agreement: Share of targets with the same most probable token as in exact computation, among targets that a
             measured token predicts; `None` without such targets.
-        agreement_error: Standard error of the agreement over rows; `None` if it cannot be computed.
+        agreement_error: Standard error of the agreement over rows; `None` with fewer than two rows that have such
+            targets.
         answers: Generated answers.
         same_answers: Number of answers that equal those of exact computation.
         circuits: Requested circuits, including those of mitigation; equal circuits of one call count once.
@@ -86,7 +87,7 @@ class Effort:
 
 
 def point(
-    setting: Setting, measured: Judged, exact: Judged, is_measured: Sequence[Sequence[bool]], effort: Effort
+    setting: Setting, measured: Scored, exact: Scored, is_measured: Sequence[Sequence[bool]], effort: Effort
 ) -> Point:
     """Compares the measured adapter with exact computation.
 
@@ -139,7 +140,7 @@ class Computed:
     answers: tuple[str, ...]
 
     @classmethod
-    def of(cls, base: Judged, exact: Judged) -> "Computed":
+    def of(cls, base: Scored, exact: Scored) -> "Computed":
         """Returns the baselines from the scores of the base model and of the adapter computed exactly."""
         base_totals, exact_totals = (tuple(score.total for score in each.scores) for each in (base, exact))
         targets = tuple(score.targets for score in exact.scores)

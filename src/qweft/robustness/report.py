@@ -23,7 +23,7 @@ COMPUTED, BASE, OFF = "computed", "base model", "base model ↑"
 BARS = "Bars: one standard error over rows, of the difference to the exact loss."
 
 
-def plates(found: Robustness) -> list[ReportFigure]:
+def figures(found: Robustness) -> list[ReportFigure]:
     """Returns the figures: by shots with several numbers of shots, by noise with several noise scales."""
     made = []
     if len({point.setting.shots for point in found.points} - {None}) > 1:
@@ -184,10 +184,10 @@ PAGE = "robustness.md"
 def write(found: Robustness, folder: Path) -> Path:
     """Writes numbers, figures and page to the folder; returns the path of the page."""
     write_json(folder / NUMBERS, found.to_json())
-    made = plates(found)
-    for plate in made:
-        plate.write(folder)
-        write_bytes(folder / f"{plate.name}.svg", _standing_alone(plate.svg()).encode())
+    made = figures(found)
+    for figure in made:
+        figure.write(folder)
+        write_bytes(folder / f"{figure.name}.svg", _standing_alone(figure.svg()).encode())
     lines = [
         f"# {title(found)}",
         "",
@@ -199,7 +199,7 @@ def write(found: Robustness, folder: Path) -> Path:
         "",
         legend(found),
         "",
-        *(line for plate in made for line in (f"![{plate.title}]({plate.file})", "", plate.caption, "")),
+        *(line for figure in made for line in (f"![{figure.title}]({figure.file})", "", figure.caption, "")),
         *_answers(found),
         f"    {found.environment.get('command', '')}",
         "",

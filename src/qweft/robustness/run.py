@@ -23,7 +23,7 @@ from qweft.robustness.context import Context, make_context
 from qweft.robustness.cost import Plan, estimate_run, make_budget
 from qweft.robustness.describe import one_line
 from qweft.robustness.grid import Grid, make_grid
-from qweft.robustness.outcome import Computed, Judged, Point, Robustness
+from qweft.robustness.outcome import Computed, Point, Robustness, Scored
 from qweft.robustness.report import write
 
 
@@ -56,8 +56,8 @@ def evaluate_on_device(
             the device fails.
     """
     console = console or Console()
-    model_config, data_config, judging = sections_of(adapter, dict(overrides))
-    check_evaluation(judging, data_config)
+    model_config, data_config, evaluation = sections_of(adapter, dict(overrides))
+    check_evaluation(evaluation, data_config)
     grid = make_grid(config)
     budget = make_budget(config, grid)
     mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
@@ -66,31 +66,31 @@ def evaluate_on_device(
         check_writable(output)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
-    bench = make_context(put_on(loaded, adapter), data, judging, config, mitigation)
+    context = make_context(put_on(loaded, adapter), data, evaluation, config, mitigation)
     dtype = str(loaded.dtype).removeprefix("torch.")
     plan = Plan(
-        bench.measures,
+        context.measures,
         dtype,
         len(grid.settings),
-        estimate_run(grid, budget, bench.sample, len(bench.layers), bench.rate),
+        estimate_run(grid, budget, context.sample, len(context.layers), context.rate),
     )
     if dry_run:
         return plan
     console.print(plan.headline(), highlight=False, markup=False)
     confirm(plan.estimate, yes)
-    with bench.model.disable_adapter():
-        base = bench.judge()
-    exact = bench.judge_exactly()
-    prompts = tuple(prompt_of(each, data.tokenizer).shown for each in bench.conversations)
+    with context.model.disable_adapter():
+        base = context.score()
+    exact = context.score_exactly()
+    prompts = tuple(prompt_of(each, data.tokenizer).shown for each in context.conversations)
     found = Robustness(
-        str(adapter), f"{data_config.source_of(judging.split)} ({judging.split})", config.device, grid.identity,
+        str(adapter), f"{data_config.source_of(evaluation.split)} ({evaluation.split})", config.device, grid.identity,
         grid.has_noise,
-        config.mitigation, bench.measures, bench.sample, tuple(bench.layers), Computed.of(base, exact),
+        config.mitigation, context.measures, context.sample, tuple(context.layers), Computed.of(base, exact),
         prompts, (), len(grid.settings), asdict(config),
         environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),
     )  # fmt: skip
     try:
-        for point in _points(grid, budget, bench, exact, config, console):
+        for point in _points(grid, budget, context, exact, config, console):
             found = replace(found, points=(*found.points, point))
             page = write(found, output)
             console.print(one_line(found, point), highlight=False, markup=False)
@@ -103,7 +103,7 @@ def evaluate_on_device(
 
 
 def _points(
-    grid: Grid, budget: Budget, bench: Context, exact: Judged, config: RobustnessConfig, console: Console
+    grid: Grid, budget: Budget, context: Context, exact: Scored, config: RobustnessConfig, console: Console
 ) -> Iterator[Point]:
     """Yields the point of each setting in turn."""
     tell = partial(console.print, emoji=False, highlight=False, markup=False, soft_wrap=True)  # text from a provider
@@ -112,4 +112,4 @@ def _points(
             grid.devices[setting.noise_scale], budget=budget, patience=Retry(timeout=config.timeout),
             any_calibration=config.any_calibration, tell=tell,
         )  # fmt: skip
-        yield bench.measure(executor, setting, exact)
+        yield context.measure(executor, setting, exact)
