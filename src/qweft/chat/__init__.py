@@ -1,1 +1,1 @@
-"""A trained adapter talked to, alone or beside its base model or another adapter: in a terminal, or on a local page."""
+"""Chat with a trained adapter in a terminal or on a local page, side by side with another model if desired."""

@@ -1,4 +1,4 @@
-"""An answer while it is generated: sampled token by token, shown in whole characters."""
+"""Generation of an answer: sampling token by token, and streaming in whole characters."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -13,30 +13,31 @@ from qweft.text import many
 
 
 class Sampler:
-    """The most probable token, or one drawn.
+    """Chooses the next token, greedily or at random.
 
     Args:
-        temperature: 0 takes the most probable token; above it p^(1 / temperature), normalised, is drawn from.
-        top_p: Drawn among the fewest tokens that have at least this probability together.
-        seed: Of the draws.
+        temperature: 0 chooses the most probable token. Above 0, tokens are sampled in proportion to
+            p^(1 / temperature).
+        top_p: Sample from the smallest set of tokens with at least this total probability.
+        seed: Seed of the samples.
     """
 
     def __init__(self, temperature: float, top_p: float, seed: int):
         self._temperature = temperature
         self._top_p = top_p
-        # Drawn on the CPU, so that a seed gives the same answer wherever the model is.
+        # on the CPU, so that a seed gives the same samples on every device
         self._generator = torch.Generator().manual_seed(seed)
 
     def choose(self, logits: torch.Tensor) -> int:
-        """The next token.
+        """Returns the next token.
 
         Args:
-            logits: (vocabulary,), of any type.
+            logits: (vocabulary,), of any dtype.
         """
         if self._temperature == 0:
             return int(logits.argmax())
         values = logits.detach().cpu().double()
-        # The largest is 0 before it is divided: a tiny temperature then leaves 0 and -inf, and no inf - inf.
+        # subtracting the maximum first avoids inf - inf at a tiny temperature
         shares, tokens = torch.softmax((values - values.max()) / self._temperature, -1).sort(descending=True)
         before = shares.cumsum(-1) - shares
         shares = shares.where(before < self._top_p, 0.0)
@@ -44,14 +45,14 @@ class Sampler:
 
 
 HALF = "\ufffd"
-"""What a decoder writes in the place of bytes that are no character, or not yet."""
+"""Replacement character that a decoder writes for bytes of an invalid or incomplete character."""
 
 
 class Pieces:
-    """Takes tokens, gives text; the pieces joined are the answer.
+    """Decodes tokens to pieces of text, whose concatenation is the answer.
 
-    A token of a byte-level vocabulary may be a part of a character: a Chinese one has three bytes and often as many
-    tokens. Such parts wait for the rest.
+    A token of a byte-level vocabulary may be part of a character. A Chinese character has three bytes and often three
+    tokens. Incomplete characters are held back.
 
     Args:
         tokenizer: A transformers tokenizer.
@@ -60,29 +61,29 @@ class Pieces:
     def __init__(self, tokenizer: Any):
         self._tokenizer = tokenizer
         self._tokens: list[int] = []
-        self._text = ""  # what was given, with the white space that an answer begins with
+        self._text = ""  # text returned so far, including leading white space
 
     @property
     def text(self) -> str:
-        """All that was given, without outer white space."""
+        """Text returned so far, without leading and trailing white space."""
         return self._text.strip()
 
     def add(self, token: int) -> str:
-        """The text that is whole with this token and was not before; often none."""
+        """Adds a token; returns the newly completed text, which may be empty."""
         self._tokens.append(token)
         return self._give(self._decoded().rstrip(HALF))
 
     def end(self) -> str:
-        """What is left, bytes that never became a character included."""
+        """Returns the remaining text, including incomplete characters."""
         return self._give(self._decoded())
 
     def _decoded(self) -> str:
-        # All of it each time: a token's text depends on those before it, and an answer is short.
+        # decodes all tokens, since the text of a token depends on those before it
         text: str = self._tokenizer.decode(self._tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
     def _give(self, text: str) -> str:
-        # Some decoders take characters back while the bytes after them are not whole; what was told stays told.
+        # some decoders retract characters while the bytes after them are incomplete; returned text cannot be retracted
         if not text.startswith(self._text):
             return ""
         before = self._text
@@ -95,15 +96,15 @@ End = Literal["end token", "max_new_tokens", "context", "stopped"]
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer.
+    """A complete answer.
 
     Args:
-        text: Without outer white space.
-        prompt: The tokens that the model was shown.
-        tokens: The tokens of the answer, without its end token.
-        seconds: From the question to the last token.
-        end: Why it ended: the model's end token, the limit of tokens, the model's context, or someone stopped it.
-        left_out: So many of the oldest turns did not fit, and the model was not shown them.
+        text: Text of the answer, without leading and trailing white space.
+        prompt: Tokens of the prompt.
+        tokens: Tokens of the answer, without its end token.
+        seconds: Time from the start of the generation to the last token.
+        end: Why it ended: the model's end token, the limit on new tokens, the model's context, or a stop by the user.
+        left_out: Number of the oldest turns that did not fit into the prompt.
     """
 
     text: str
@@ -115,11 +116,11 @@ class Answer:
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens of the answer by all the time it took, the reading of the prompt included."""
+        """Tokens of the answer per second, including the time to process the prompt."""
         return len(self.tokens) / self.seconds if self.seconds else 0.0
 
     def note(self) -> str:
-        """How long it is, how fast it came, and why it ended where it did not end by itself."""
+        """Returns the length and speed of the answer, and why it ended if not by its end token."""
         cut = {
             "end token": "", "stopped": "; stopped", "max_new_tokens": "; cut by --max-new-tokens",
             "context": "; cut: the model takes no more tokens",
@@ -128,16 +129,16 @@ class Answer:
 
 
 class Answering:
-    """Iterate over it for the text, piece by piece; then `answer` is there.
+    """An iterator over the text of an answer in pieces; `answer` is available at its end.
 
     Args:
         model: A causal language model in evaluation mode.
-        tokenizer: Its tokenizer.
-        prompt: The tokens that it is shown.
+        tokenizer: The model's tokenizer.
+        prompt: Tokens of the prompt.
         sampler: Chooses each token.
-        most: The answer is cut after so many tokens.
-        room: ... or after so many, since the model takes no more; none where it knows no limit.
-        left_out: Turns that are not in the prompt.
+        most: Most tokens of the answer.
+        room: Tokens left in the model's context; `None` means no limit.
+        left_out: Number of turns that are not in the prompt.
     """
 
     def __init__(
@@ -157,26 +158,26 @@ class Answering:
 
     @property
     def answer(self) -> Answer:
-        """The whole answer, once it has been given."""
+        """The complete answer; available only after the iteration."""
         assert self._answer is not None, "it has not been given to its end"
         return self._answer
 
     @property
     def is_done(self) -> bool:
-        """Whether the answer has been given."""
+        """Whether the answer is complete."""
         return self._answer is not None
 
     @property
     def is_stopped(self) -> bool:
-        """Whether somebody asked it to stop."""
+        """Whether `stop` was called."""
         return self._stopped
 
     def stop(self) -> None:
-        """End the answer after the token that is being computed."""
+        """Ends the answer after the token that is being computed."""
         self._stopped = True
 
     def __iter__(self) -> Iterator[str]:
-        """The pieces; each is a few whole characters."""
+        """Yields pieces of text in whole characters."""
         began = time.perf_counter()
         tokens: list[int] = []
         end: End = self._cut
@@ -201,9 +202,9 @@ class Answering:
         seconds = time.perf_counter() - began
         self._answer = Answer(self._pieces.text, self._prompt, tuple(tokens), seconds, end, self._left_out)
 
-    @torch.no_grad()  # on each call: around a yield it would hold for whoever iterates, too
+    @torch.no_grad()  # here and not in __iter__, where it would also apply to the caller between two pieces
     def _read(self, ids: list[int], cache: Any) -> tuple[torch.Tensor, Any]:
-        """What comes next after these tokens, (vocabulary,), and the cache with them in it."""
+        """Returns the logits (vocabulary,) after these tokens, and the updated cache."""
         given = torch.tensor([ids], device=device_of(self._model))
         output = self._model(input_ids=given, past_key_values=cache, use_cache=True)
         return output.logits[0, -1], output.past_key_values

@@ -1,4 +1,4 @@
-"""Who answers: the base model, and adapters on it, over one copy of its weights."""
+"""The chat models: the base model and adapters on it, which share one copy of its weights."""
 
 import copy
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class ChatModel:
-    """One that answers.
+    """A model that answers.
 
     Args:
-        name: What it is called: base, or the adapter's folder in short.
-        model: The bare base model, or a `PeftModel` of it, in evaluation mode.
+        name: Displayed name: base, or the short name of the adapter's folder.
+        model: The base model, or a `PeftModel` of it, in evaluation mode.
     """
 
     name: str
@@ -40,13 +40,13 @@ class ChatModel:
 
 @dataclass(frozen=True)
 class ChatModels:
-    """Those that answer, with what they share.
+    """The models that answer, and what they share.
 
     Args:
-        all: The adapter's first, then the one beside it, if any.
-        tokenizer: The tokenizer, with the template of the adapter's run where that had its own.
-        origin: Where the base model came from.
-        context: How many tokens the model takes; none where it names no limit.
+        all: The adapter, followed by the second model, if any.
+        tokenizer: The tokenizer, with the chat template of the adapter's run if that set its own.
+        origin: Origin of the base model.
+        context: Context length of the model in tokens; `None` means no known limit.
     """
 
     all: tuple[ChatModel, ...]
@@ -56,16 +56,21 @@ class ChatModels:
 
     @property
     def names(self) -> list[str]:
-        """What they are called."""
+        """Names of the models."""
         return [voice.name for voice in self.all]
 
     def ask(self, dialogue: Dialogue, question: str, config: ChatConfig) -> list[Answering]:
-        """An answer of each, to be iterated over one after the other.
+        """Returns an answer of each model, to be iterated over one after the other.
 
-        All draw from the same random numbers, so that two answers differ by the weights alone.
+        All models use the same random numbers, so answers differ only because of the weights.
+
+        Args:
+            dialogue: The conversation before the question.
+            question: The question.
+            config: Options of the generation.
 
         Raises:
-            QweftError: If the question alone is longer than what the model takes, or the chat template refuses it.
+            QweftError: If the question alone exceeds the model's context, or the chat template rejects it.
         """
         found = []
         for number, voice in enumerate(self.all):
@@ -76,8 +81,8 @@ class ChatModels:
         return found
 
     def _prompt(self, dialogue: Dialogue, voice: int, question: str, wanted: int) -> tuple[list[int], int]:
-        """The tokens that a voice is shown, and how many of the oldest turns are not among them."""
-        # Room for the answer is kept where it can be; an answer that may be long does not cost the whole conversation.
+        """Returns the prompt of a model, and how many of the oldest turns were left out of it."""
+        # reserves room for the answer, but at most half of the context, so that the conversation still fits
         most = None if self.context is None else self.context - min(wanted, self.context // 2)
         for left_out in range(len(dialogue.turns) + 1):
             messages = [*dialogue.messages(voice, left_out), Message("user", question)]
@@ -94,15 +99,16 @@ class ChatModels:
 
 
 def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any]) -> ChatModels:
-    """Load the base model once, with the adapter on it, and whoever stands beside it.
+    """Loads the base model once, with the adapter and the second model, if any.
 
     Args:
-        adapter: The adapter's folder.
-        config: Who stands beside it.
-        overrides: Keys of the section model that differ from the run that trained the adapter.
+        adapter: Folder of the adapter.
+        config: Options; `beside` names the second model.
+        overrides: Keys of the section model that differ from the training run.
 
     Raises:
-        QweftError: If a folder holds no adapter or one of another base model, or a model cannot be had.
+        QweftError: If a folder has no adapter, an adapter is unsuitable or belongs to another base model, or a model
+            cannot be loaded.
     """
     check_folder(adapter)
     model = model_of(adapter, overrides)
@@ -123,20 +129,20 @@ def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any
     if config.beside == BASE:
         found.append(ChatModel(BASE, trees[1]))
     context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    # the adapter knows the template that it learned with; whoever stands beside it is asked in the same words
+    # the template that the adapter was trained with; the second model gets the same prompts
     tokenizer = with_template(loaded.tokenizer, run_config(adapter).get("data", {}).get("template"))
     return ChatModels(tuple(found), tokenizer, loaded.source.origin, context)
 
 
 def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> None:
-    """See that the other adapter is one of the same base model."""
+    """Raises unless the second adapter belongs to the same base model."""
     if not beside.is_dir():
         raise QweftError(f"--beside {beside}: no such folder; give base, or the folder of another adapter")
     check_folder(beside)
     if beside.resolve() == adapter.resolve():
         raise QweftError(f"--beside {beside} is the adapter itself; give base, or the folder of another one")
     if "name" in overrides.get("model", {}):
-        return  # the user says which model; an adapter that does not fit does not load
+        return  # the user chose the model; an adapter that does not fit fails to load
     here, there = (model_of(folder, overrides) for folder in (adapter, beside))
     if here.name != there.name and resolve(here).location != resolve(there).location:
         raise QweftError(
@@ -146,7 +152,7 @@ def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> Non
 
 
 def _check_kind(folder: Path) -> None:
-    """Virtual tokens stand before every call of a model, so before every single token of an answer."""
+    """Raises for prompt learning, whose virtual tokens would be inserted before each single token of an answer."""
     config = read_config(folder)
     if config.is_prompt_learning:
         method = getattr(config.peft_type, "value", config.peft_type)
@@ -154,20 +160,20 @@ def _check_kind(folder: Path) -> None:
 
 
 def _same_weights(model: nn.Module) -> nn.Module:
-    """A second tree of modules over the same tensors.
+    """Returns a copy of the module tree that shares all parameters and buffers.
 
-    An adapter changes the tree and leaves the weights alone. So adapters of different methods, which PEFT does not put
-    on one model, stand beside each other, none is switched on and off, and the weights are in memory once.
+    An adapter changes the tree and not the weights. So adapters of different methods, which PEFT does not combine on
+    one model, can be used side by side. No adapter has to be switched, and the weights are in memory once.
     """
     shared: dict[int, Any] = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     return copy.deepcopy(model, shared)
 
 
 def _put_on(loaded: LoadedModel, tree: nn.Module, folder: Path, alone: bool) -> PeftModel:
-    """The tree with the adapter on it.
+    """Attaches the adapter to the tree.
 
     Raises:
-        QweftError: If it does not load, or has changed the weights that another voice speaks with.
+        QweftError: If the adapter does not load, or its loading changed weights that another chat model shares.
     """
     weights = list(tree.parameters())
     before = [(tensor.data_ptr(), version(tensor)) for tensor in weights]
@@ -181,7 +187,10 @@ def _put_on(loaded: LoadedModel, tree: nn.Module, folder: Path, alone: bool) -> 
 
 
 def _names(folders: list[Path]) -> list[str]:
-    """The folders in short: as `qweft compare` and `qweft train` write them, the last part is adapter for all."""
+    """Returns short names of folders: the last part, or its parent for the folders named adapter that runs write.
+
+    If these are not unique or equal the base model's name, the full paths are returned.
+    """
     found = []
     for folder in folders:
         path = folder.resolve()

@@ -1,4 +1,4 @@
-"""The circuits of a voice while it answers: what each of them gave for the tokens that were read last."""
+"""Records expectation values of a chat model's circuits for the latest tokens while it answers."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,17 +15,17 @@ from qweft.errors import QweftError
 from qweft.evaluation.on_device import circuit_layers
 
 NEWEST = 24
-"""Tokens whose values are kept."""
+"""Number of latest tokens whose values are kept."""
 
 
 @dataclass(frozen=True)
 class TokenExpectations:
-    """One token at the circuit of a layer.
+    """Expectation values of a layer's circuit for one token.
 
     Args:
-        place: Its number in all that the model has read for this answer, from 0.
-        text: Its text.
-        expectations: <Z_i> for each qubit i, as the answer was made with them.
+        place: Index of the token, from 0, in the prompt and the answer.
+        text: Text of the token.
+        expectations: <Z_i> for each qubit i, as used for the answer.
     """
 
     place: int
@@ -34,14 +34,14 @@ class TokenExpectations:
 
 
 class Circuits:
-    """The circuits of one voice.
+    """The circuits of one chat model and their recorded values.
 
-    The values are those that the answer itself is made with: nothing is computed twice, and nothing changes.
+    The values are those that the answer uses. So nothing is computed twice, and the answer does not change.
 
     Args:
         model: The base model, or a `PeftModel` of it.
-        tokenizer: Its tokenizer.
-        newest: So many of the last tokens are kept.
+        tokenizer: The model's tokenizer.
+        newest: Number of latest tokens whose values are kept.
     """
 
     def __init__(self, model: Any, tokenizer: Any, newest: int = NEWEST):
@@ -49,29 +49,29 @@ class Circuits:
         self._tokenizer = tokenizer
         self._newest = newest
         self._cores = _cores(model)
-        self._lock = Lock()  # one thread has the answer made, others look
+        self._lock = Lock()  # one thread generates the answer while others read the values
         self._forget()
 
     @property
     def layers(self) -> list[str]:
-        """The layers with a circuit, in the model's order; none where the adapter has none."""
+        """Layers with a circuit, in the model's order; empty without circuits."""
         return list(self._cores)
 
     def circuit_of(self, layer: str) -> Circuit:
-        """The circuit of a layer.
+        """Returns the circuit of a layer.
 
         Raises:
-            QweftError: If there is no such layer with a circuit.
+            QweftError: If no layer of this name has a circuit.
         """
         circuit = self._core(layer).circuit
         assert circuit is not None  # circuit_layers
         return circuit
 
     def expectations_of(self, layer: str) -> list[TokenExpectations]:
-        """What a layer's circuit gave for the last tokens, in the order of the text; nothing before the first answer.
+        """Returns the values of a layer's circuit for the latest tokens, in text order; empty before the first answer.
 
         Raises:
-            QweftError: If there is no such layer, or it does not see one row for each token.
+            QweftError: If no layer of this name has a circuit, or the layer does not process each token exactly once.
         """
         self._core(layer)
         with self._lock:
@@ -89,7 +89,7 @@ class Circuits:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Inside, an answer is given, and what the circuits give is noted; what was noted before is forgotten."""
+        """Clears the recorded values, and records those of an answer that is generated in this context."""
         with ExitStack() as stack:
             self._forget()
             stack.callback(self._model.register_forward_pre_hook(self._read, with_kwargs=True).remove)
@@ -111,7 +111,7 @@ class Circuits:
             self._uneven: set[str] = set()
 
     def _read(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """The tokens of a call, before the layers see them."""
+        """Records the tokens of a model call; a forward pre-hook."""
         with self._lock:
             self._ids += kwargs["input_ids"].reshape(-1).tolist()
 
@@ -120,7 +120,7 @@ class Circuits:
             rows = values.detach().reshape(-1, values.shape[-1])
             with self._lock:
                 self._seen[layer] += len(rows)
-                if self._seen[layer] != len(self._ids):  # an expert sees some tokens, a shared layer each of them twice
+                if self._seen[layer] != len(self._ids):  # an expert gets some tokens, a shared layer each twice
                     self._uneven.add(layer)
                 self._kept[layer].append(rows[-self._newest :].clone())  # a view would keep all rows of a long prompt
 

@@ -1,4 +1,4 @@
-"""How a trained adapter is talked to."""
+"""Options of `qweft chat` and `qweft ui`."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ from qweft.models.config import ModelConfig
 
 @dataclass(frozen=True)
 class ChatConfig:
-    """Who answers, and how.
+    """The chat models and their generation.
 
     Args:
-        beside: Who answers next to the adapter: base, its base model without it; or the folder of another adapter of
-            the same base model.
-        system: The system message; none leaves it to the model's chat template.
-        max_new_tokens: An answer is cut after so many tokens.
-        temperature: 0 takes the most probable token each time; above 0 tokens are drawn, more evenly the higher it is.
-        top_p: Draw among the fewest tokens that have this probability together; 1 draws among all.
-        seed: Of the draws; the same questions in the same order get the same answers.
-        model: The base model, where it differs from that of the run that trained the adapter.
+        beside: Second model to answer side by side with the adapter: base for the base model alone, or the folder of
+            another adapter of the same base model.
+        system: The system message; by default that of the model's chat template.
+        max_new_tokens: Most tokens of an answer.
+        temperature: 0 always chooses the most probable token; above 0 tokens are sampled, more evenly the higher it is.
+        top_p: Sample from the smallest set of tokens with at least this total probability; 1 samples from all.
+        seed: Seed of the samples. The same questions in the same order get the same answers.
+        model: The base model, where it differs from the training run.
     """
 
     beside: str | None = None
@@ -31,10 +31,10 @@ class ChatConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def check(self) -> None:
-        """See that the numbers can be.
+        """Checks value ranges.
 
         Raises:
-            QweftError: If one of them cannot.
+            QweftError: If a value is out of range.
         """
         if self.max_new_tokens < 1:
             raise QweftError(f"--max-new-tokens {self.max_new_tokens}: an answer has at least 1 token")
@@ -48,19 +48,19 @@ class ChatConfig:
 
 @dataclass(frozen=True)
 class PageConfig(ChatConfig):
-    """The same on a page.
+    """The options of `ChatConfig`, and the port of the page.
 
     Args:
-        port: Port of this machine that the page is served on; 0 takes one that is free.
+        port: Local port of the page; 0 chooses a free one.
     """
 
     port: int = 7860
 
     def check(self) -> None:
-        """As `ChatConfig.check`, and the port.
+        """Checks value ranges as `ChatConfig.check`, and the port.
 
         Raises:
-            QweftError: If a number cannot be.
+            QweftError: If a value is out of range.
         """
         super().check()
         if not 0 <= self.port < 65536:

@@ -1,4 +1,4 @@
-"""What was said so far, and the commands that can be typed besides questions."""
+"""The conversation so far, and the commands of the chat."""
 
 import json
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Turn:
-    """One question and what each voice answered.
+    """One question and its answers.
 
     Args:
         question: The question.
-        answers: An answer for each voice, in their order.
+        answers: Answer of each chat model, in their order.
     """
 
     question: str
@@ -26,12 +26,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A conversation with all voices at once; each of them remembers its own answers and not the others'.
+    """A conversation with all chat models at once, each of which sees only its own answers.
 
     Args:
-        system: The system message, if any.
-        turns: What was said.
-        asked: Questions since the start, those before a reset too, so that none draws the same numbers twice.
+        system: The system message; `None` without one.
+        turns: Questions and answers.
+        asked: Number of questions, including those before a reset, so that no two use the same random numbers.
     """
 
     system: str | None = None
@@ -39,11 +39,11 @@ class Dialogue:
     asked: int = 0
 
     def messages(self, voice: int, left_out: int = 0) -> list[Message]:
-        """The conversation as one voice knows it.
+        """Returns the conversation as one chat model sees it.
 
         Args:
-            voice: Its number.
-            left_out: So many of the oldest turns are left out; the system message stays.
+            voice: Index of the chat model.
+            left_out: Number of the oldest turns to leave out. The system message is always included.
         """
         found = [] if self.system is None else [Message("system", self.system)]
         for turn in self.turns[left_out:]:
@@ -51,20 +51,20 @@ class Dialogue:
         return found
 
     def and_then(self, question: str, answers: Sequence[str]) -> "Dialogue":
-        """The conversation with one more turn; one that nobody answered with a word is not kept."""
+        """Returns the conversation with one more turn; a turn with only empty answers is counted but not added."""
         kept = (Turn(question, tuple(answers)),) if any(answers) else ()
         return replace(self, turns=self.turns + kept, asked=self.asked + 1)
 
     def from_the_start(self) -> "Dialogue":
-        """The same system message, and nothing said."""
+        """Returns the conversation without its turns, with the same system message."""
         return replace(self, turns=())
 
     def with_system(self, system: str | None) -> "Dialogue":
-        """The same turns under another system message."""
+        """Returns the conversation with another system message."""
         return replace(self, system=system)
 
     def as_rows(self, names: Sequence[str]) -> str:
-        """A row of messages for each voice in JSON lines, which `qweft data check` and training read."""
+        """Returns JSON lines with a row of messages for each chat model, as `qweft data check` and training read."""
         rows = []
         for voice, name in enumerate(names):
             said = [{"role": message.role, "content": message.content} for message in self.messages(voice)]
@@ -87,23 +87,23 @@ HELP = "\n".join(f"{name:<14}{text}" for name, text in COMMANDS.items()) + (
 
 
 def is_command(line: str) -> bool:
-    """Whether a line is a command and no question."""
+    """Whether a line is a command."""
     return line.startswith("/")
 
 
 def obey(line: str, dialogue: Dialogue, names: list[str]) -> tuple[Dialogue | None, str]:
-    """Do what a command says.
+    """Executes a command.
 
     Args:
-        line: The line.
+        line: The line with the command.
         dialogue: The conversation so far.
-        names: What the voices are called.
+        names: Names of the chat models.
 
     Returns:
-        The conversation after it, none where it ends, and what there is to say.
+        The new conversation, or `None` to end the chat; and the text to display.
 
     Raises:
-        QweftError: If there is no such command, or it lacks what it needs.
+        QweftError: If the command is unknown, its argument is invalid, or the conversation cannot be saved.
     """
     name, _, rest = line.strip().partition(" ")
     rest = rest.strip()

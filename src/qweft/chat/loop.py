@@ -1,4 +1,4 @@
-"""Questions in, answers out, until the questions end."""
+"""The loop of the chat: reads questions and commands, and shows answers."""
 
 import signal
 import sys
@@ -18,16 +18,17 @@ from qweft.errors import QweftError
 
 
 def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: bool = False) -> None:
-    """Talk with an adapter: at a terminal until Ctrl-D, else a line of standard input a question.
+    """Chats with an adapter in a terminal until Ctrl-D, or reads one question per line of standard input.
 
     Args:
-        adapter: Its folder.
-        config: Who answers, and how.
-        overrides: Keys of the section model that differ from the run that trained the adapter.
-        as_json: A JSON object a question, on standard output.
+        adapter: Folder of the adapter.
+        config: Options of the chat.
+        overrides: Keys of the section model that differ from the training run.
+        as_json: Read standard input, and print one JSON object per question.
 
     Raises:
-        QweftError: If the voices cannot be opened; without a terminal also where one of the lines is wrong.
+        QweftError: If an option is invalid or the chat models cannot be loaded; without a terminal also for an invalid
+            line.
     """
     config.check()
     voices = open_chat_models(adapter, config, overrides)
@@ -44,18 +45,21 @@ def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: 
 def converse(
     voices: ChatModels, config: ChatConfig, screen: Screen, lines: Iterable[str], at_terminal: bool
 ) -> Dialogue:
-    """Answer line after line.
+    """Answers questions and executes commands line by line.
 
     Args:
-        voices: Those that answer.
-        config: How.
-        screen: Shows it.
+        voices: The chat models.
+        config: Options of the generation.
+        screen: Shows answers and messages.
         lines: Questions and commands.
-        at_terminal: Someone types: a wrong line is told and the next one taken, and Ctrl-C ends the answers; a program
-            is to be told by an error, and to be ended.
+        at_terminal: Whether a user types the lines. Errors are then shown and do not end the chat, and Ctrl-C ends only
+            the current answers. Otherwise errors are raised, and Ctrl-C ends the program.
+
+    Returns:
+        The conversation at its end.
 
     Raises:
-        QweftError: If a line is wrong.
+        QweftError: If a line is invalid and `at_terminal` is false.
     """
     dialogue = Dialogue(config.system)
     for line in lines:
@@ -89,7 +93,7 @@ def _answered(
 
 @contextmanager
 def stoppable(asked: Sequence[Answering]) -> Iterator[None]:
-    """Inside, Ctrl-C ends the answers that are being given; again before they have ended, it interrupts as ever."""
+    """Makes Ctrl-C end the current answers; pressed again before they end, it raises `KeyboardInterrupt`."""
 
     def stop(*_: Any) -> None:
         answering = [each for each in asked if not each.is_done]
@@ -106,9 +110,9 @@ def stoppable(asked: Sequence[Answering]) -> Iterator[None]:
 
 
 def typed() -> Iterator[str]:
-    """What is typed at a terminal, line by line; Ctrl-C drops a line, Ctrl-D ends."""
+    """Yields lines typed in a terminal; Ctrl-C discards a line, Ctrl-D ends the input."""
     with suppress(ImportError):
-        import readline  # noqa: F401  # that it is there lets input() edit lines and recall them
+        import readline  # noqa: F401  # its import adds line editing and history to input()
     while True:
         try:
             line = input("> ")
@@ -118,14 +122,14 @@ def typed() -> Iterator[str]:
         except KeyboardInterrupt:
             print()
             continue
-        yield line.encode(errors="replace").decode()  # bytes that are no character stand in it as half ones
+        yield line.encode(errors="replace").decode()  # input() returns invalid bytes as surrogates
 
 
 def piped() -> Iterator[str]:
-    """The lines of standard input.
+    """Yields the lines of standard input.
 
     Raises:
-        QweftError: If it is not UTF-8.
+        QweftError: If a line is not UTF-8.
     """
     try:
         for line in sys.stdin.buffer:

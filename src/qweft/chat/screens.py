@@ -1,4 +1,4 @@
-"""Where answers are shown: lines for a pipe, JSON for a program, a terminal."""
+"""Output of the chat: plain lines for a pipe, JSON lines for a program, and a terminal."""
 
 import json
 import sys
@@ -16,33 +16,33 @@ from qweft.chat.answering import Answering
 from qweft.text import many
 
 WIDE = 80
-"""Columns of text from which on two answers stand beside each other."""
+"""Minimum width of the terminal in characters for answers in two columns."""
 REDRAWN = 0.08
-"""Seconds between two drawings of columns that grow."""
+"""Minimum time between two redraws of the columns, in seconds."""
 
 Asked = Sequence[tuple[str, Answering]]
-"""Who answers, and the answer to be given."""
+"""Names of the chat models, each with its pending answer."""
 
 
 class Screen(Protocol):
-    """Shows what the program and the voices say."""
+    """Shows answers and messages of the program."""
 
     def say(self, sentence: str) -> None:
-        """Show what the program has to say."""
+        """Shows a message of the program."""
 
     def show(self, question: str, asked: Asked) -> None:
-        """Have all answers given, and show them."""
+        """Generates all answers and shows them."""
 
 
 class Lines:
-    """Plain text on standard output, each answer behind its name where there are two; the rest on standard error."""
+    """Prints answers as plain text to standard output, with names if there are two, and messages to standard error."""
 
     def say(self, sentence: str) -> None:
-        """On standard error."""
+        """Prints a message to standard error."""
         print(sentence, file=sys.stderr, flush=True)
 
     def show(self, question: str, asked: Asked) -> None:
-        """Each answer as it comes, and a line's end."""
+        """Streams each answer, followed by a line end."""
         for name, answering in asked:
             if len(asked) > 1:
                 print(f"{name}: ", end="", flush=True)
@@ -54,14 +54,14 @@ class Lines:
 
 
 class JsonLines:
-    """A JSON object a question on standard output; the rest on standard error."""
+    """Prints one JSON object per question to standard output, and messages to standard error."""
 
     def say(self, sentence: str) -> None:
-        """On standard error."""
+        """Prints a message to standard error."""
         print(sentence, file=sys.stderr, flush=True)
 
     def show(self, question: str, asked: Asked) -> None:
-        """All answers to one question in a line."""
+        """Prints all answers to one question in one line."""
         answers: dict[str, Any] = {}
         for name, answering in asked:
             for _ in answering:
@@ -75,21 +75,21 @@ class JsonLines:
 
 
 class Terminal:
-    """Two answers in two columns where there is room, else one below the other.
+    """Shows two answers in two columns in a wide terminal, otherwise one below the other.
 
     Args:
-        console: Where to write.
+        console: The console.
     """
 
     def __init__(self, console: Console):
         self._console = console
 
     def say(self, sentence: str) -> None:
-        """Dimmed."""
+        """Prints a message in dim text."""
         self._console.print(Text(sentence, style="dim"))
 
     def show(self, question: str, asked: Asked) -> None:
-        """Each answer as it comes, and below it how fast it came."""
+        """Streams each answer, followed by its length and speed."""
         if len(asked) > 1 and self._console.width >= WIDE:
             self._show_columns(asked)
         else:
@@ -109,7 +109,7 @@ class Terminal:
 
     def _show_columns(self, asked: Asked) -> None:
         texts = ["" for _ in asked]
-        # Drawn away at its end and printed anew: what is longer than the screen can be drawn but not scrolled back to.
+        # transient, and printed again at the end: a live display cannot scroll back to text longer than the screen
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             drawn = 0.0
             for number, (_, answering) in enumerate(asked):
@@ -122,7 +122,7 @@ class Terminal:
 
 
 def columns(asked: Asked, texts: Sequence[str]) -> Table:
-    """Answers beside each other: names, texts, and of those that are done how fast they came."""
+    """Returns the answers side by side: names, texts, and length and speed of complete answers."""
     table = Table.grid(padding=(0, 3), expand=True)
     for _ in asked:
         table.add_column(ratio=1, overflow="fold")
@@ -133,13 +133,13 @@ def columns(asked: Asked, texts: Sequence[str]) -> Table:
 
 
 class Tail:
-    """The last lines of something that may be longer than the screen."""
+    """Renders the last lines of a table that may be longer than the screen."""
 
     def __init__(self, inner: Table):
         self._inner = inner
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """As many lines as the screen has, but for the one with the cursor."""
+        """Yields the last lines that fit the screen, without the line of the cursor."""
         lines = console.render_lines(self._inner, options.update(height=None), pad=False)
         for line in lines[-max(1, console.height - 1) :]:
             yield from line
@@ -147,7 +147,7 @@ class Tail:
 
 
 def notes(name: str, answering: Answering) -> Iterator[str]:
-    """What has to be said of an answer."""
+    """Yields a warning if turns were left out of the prompt."""
     left_out = answering.answer.left_out
     if left_out:
         verb = "was" if left_out == 1 else "were"
@@ -155,5 +155,5 @@ def notes(name: str, answering: Answering) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """The text without what would command a terminal: a model may write any character."""
+    """Returns the text without control characters, which could otherwise control the terminal."""
     return "".join(sign for sign in text if sign in "\n\t" or not (ord(sign) < 32 or 127 <= ord(sign) < 160))

@@ -1,1 +1,1 @@
-"""Chat on a page of this machine: what it knows (session), what a browser may ask (server), the page's own files."""
+"""Chat on a local page: its state (session), its HTTP server (server), and its static files."""

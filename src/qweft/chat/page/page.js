@@ -1,12 +1,12 @@
-// The page of `qweft ui`. What a model wrote is put in as text, never as markup.
+// The page of `qweft ui`. Model output is inserted as text, never as markup.
 "use strict";
 
 const byId = id => document.getElementById(id);
-const LOOK = 350; // milliseconds between two looks at the values while an answer is given
+const LOOK = 350; // milliseconds between two updates of the values during an answer
 
 const page = { voices: [], isBusy: false, system: "" };
 
-/** An element with a class and a text. */
+/** Returns an element with a class and text. */
 function made(tag, className = "", text = "") {
   const element = document.createElement(tag);
   if (className) element.className = className;
@@ -28,7 +28,7 @@ async function look(path) {
 
 // The conversation
 
-/** Does something that adds to the conversation, and keeps its end in view where it was. */
+/** Runs a function that extends the conversation, and scrolls to its end if the end was in view. */
 function growing(change) {
   const turns = byId("turns");
   const atEnd = turns.scrollHeight - turns.scrollTop - turns.clientHeight < 60;
@@ -71,7 +71,7 @@ function addHint() {
   byId("turns").append(hint);
 }
 
-/** Shows all that the program knows. */
+/** Shows the state of the server. */
 async function show() {
   const state = await look("state");
   page.voices = state.voices;
@@ -109,7 +109,7 @@ function setBusy(isBusy) {
   byId("anew").disabled = byId("system").disabled = isBusy;
 }
 
-/** Sends a line and shows what comes of it. */
+/** Sends a line and shows its events. */
 async function take(line) {
   if (page.isBusy) return;
   setBusy(true);
@@ -145,7 +145,7 @@ async function heed(event, parts, line) {
   }
 }
 
-/** The events that a line leads to, one JSON object a line. */
+/** Yields the events for a line, which arrive as JSON lines. */
 async function* events(line) {
   let response;
   try {
@@ -197,7 +197,7 @@ function setUpCircuits() {
   setUpLayers();
 }
 
-/** Pixels for a line of gates; a phone shows the circuit later, in all its width. */
+/** Returns the width for the circuit in pixels; a phone shows the circuit later, in full width. */
 function roomForDrawing() {
   return (byId("circuit").clientWidth || document.documentElement.clientWidth) - 56;
 }
@@ -210,7 +210,7 @@ function setUpLayers() {
 async function showCircuit() {
   try {
     const { svg, size } = await look(`drawing?${query()}&width=${Math.round(roomForDrawing())}`);
-    byId("drawing").innerHTML = svg; // our own drawing: gates and numbers
+    byId("drawing").innerHTML = svg; // safe: the server's own drawing, without model output
     byId("size").textContent = size;
   } catch (error) {
     say(error.message, "failed");
@@ -230,7 +230,7 @@ async function showValues() {
   } catch (error) {
     byId("when").textContent = error.message;
   }
-  if (asked !== query()) return; // another layer was chosen meanwhile
+  if (asked !== query()) return; // another layer was selected in the meantime
   byId("values").hidden = byId("scale").hidden = !tokens.length;
   if (!tokens.length) return;
   const head = made("tr");
@@ -255,7 +255,7 @@ function row(token) {
 const sub = number => [...String(number)].map(digit => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
 const visible = text => text.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";
 
-// What is clicked and typed
+// Event handlers
 
 byId("ask").addEventListener("submit", event => {
   event.preventDefault();
@@ -266,7 +266,7 @@ byId("ask").addEventListener("submit", event => {
   take(line);
 });
 byId("line").addEventListener("keydown", event => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter may choose a Chinese word
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter may confirm a word of an input method
   event.preventDefault();
   byId("ask").requestSubmit();
 });
@@ -291,18 +291,18 @@ for (const button of document.querySelectorAll("[data-shows]")) {
   button.addEventListener("click", () => {
     document.body.dataset.view = button.dataset.shows;
     for (const each of document.querySelectorAll("[data-shows]")) each.setAttribute("aria-pressed", each === button);
-    showValues(); // a list that is not shown cannot be scrolled to its end
+    showValues(); // a hidden list cannot be scrolled to its end
   });
 }
 
-/** Lets the field grow with its text. */
+/** Resizes the field to fit its text. */
 function fit() {
   const line = byId("line");
   line.style.height = "auto";
   line.style.height = `${line.scrollHeight + 2}px`;
 }
 
-/** Waits for the end of an answer that another window, or this one before it was loaded anew, had asked for. */
+/** Waits for the end of an answer that another window, or this one before a reload, requested. */
 async function begin() {
   try {
     let state = await show();

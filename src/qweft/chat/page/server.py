@@ -1,4 +1,4 @@
-"""`qweft ui`: the page's files, the conversation, and an answer to a question, on this machine."""
+"""`qweft ui`: a local HTTP server for the page's files, the conversation and streamed answers."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ from qweft.errors import QweftError
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
-"""What this machine is called in a request's Host, with any port: a tunnel may begin at another one."""
+"""Accepted host names in a request's Host header; any port is accepted, since a tunnel may use another one."""
 FILES = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
 LONGEST = 2**20
-"""Bytes of a request."""
+"""Maximum size of a request body in bytes."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -37,16 +37,16 @@ HEADERS = {
 
 
 class Server(ThreadingHTTPServer):
-    """The server of one conversation.
+    """The HTTP server of one conversation.
 
-    The port is taken before the model is loaded, so that a port that is taken by another program is said at once;
-    whoever asks meanwhile waits.
+    The port is bound before the model is loaded, so that an unavailable port is reported at once. Requests wait until
+    the model is loaded.
 
     Args:
-        port: Port of this machine; 0 takes one that is free.
+        port: Local port; 0 chooses a free one.
 
     Raises:
-        QweftError: If the port cannot be had.
+        QweftError: If the port is unavailable.
     """
 
     daemon_threads = True
@@ -65,13 +65,14 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """What to open in a browser."""
+        """URL of the page."""
         return f"http://{HOST}:{self.server_port}/"
 
     def is_asked(self) -> bool:
-        """Whether there are still answers; then the thread that calls is remembered as one that gives one.
+        """Whether requests are still answered; registers the calling thread as busy if so.
 
-        A browser's idle connections are none, and what comes over them once the program ends is not answered.
+        Threads are registered per request, so `wait` does not wait for idle connections of a browser. Requests that
+        arrive over them during shutdown are not answered.
         """
         with self._lock:
             if not self._is_over:
@@ -79,12 +80,12 @@ class Server(ThreadingHTTPServer):
             return not self._is_over
 
     def wait(self, patience: float = 10.0) -> None:
-        """Take no more requests, and wait until all that were taken are answered.
+        """Rejects new requests, and waits for the threads of earlier ones to end.
 
-        A thread that still computes when the interpreter ends would be ended within PyTorch, which aborts the program.
+        A thread that still computes at interpreter exit would be ended inside PyTorch, which aborts the process.
 
         Args:
-            patience: Seconds.
+            patience: Maximum waiting time in seconds.
         """
         end = monotonic() + patience
         with self._lock:
@@ -95,22 +96,22 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """Handles HTTP requests."""
 
     server: Server
     server_version = "qweft"
     sys_version = ""
-    timeout = 60  # seconds for a request to be read
+    timeout = 60  # seconds for reading a request
 
     def parse_request(self) -> bool:
-        """As the standard library's, told to the server first."""
+        """Parses the request unless the server shuts down."""
         if self.server.is_asked():
             return super().parse_request()
         self.close_connection = True
         return False
 
     def do_GET(self) -> None:
-        """A file of the page, or something to look at."""
+        """Sends a file of the page, the conversation, the state, or data of a circuit."""
         session = self.server.session
         path = urlsplit(self.path).path
         looks: dict[str, Callable[[], Any]] = {
@@ -134,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, f"there is no {path}")
 
     def do_POST(self) -> None:
-        """A line that was typed, answered by a JSON object a line as they come; or a wish to stop."""
+        """Streams the events for a typed line as JSON lines, or stops the current answers."""
         if not self._is_for_us() or not self._is_from_the_page():
             return
         path = urlsplit(self.path).path
@@ -152,7 +153,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, f"there is no {path}")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are not told: the terminal is for what is wrong."""
+        """Does nothing: the terminal shows errors and no requests."""
 
     def _is_for_us(self) -> bool:
         name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
@@ -192,10 +193,10 @@ class Handler(BaseHTTPRequestHandler):
             raise QweftError('expected a JSON object with a "line"') from error
         if not isinstance(line, str) or not isinstance(settings, dict):
             raise QweftError('expected a text as "line", and an object as "settings"')
-        return line.encode(errors="replace").decode(), settings  # JSON may hold half characters
+        return line.encode(errors="replace").decode(), settings  # JSON may contain lone surrogates
 
     def _stream(self, events: Iterator[Event]) -> None:
-        """Send each event as it comes; whoever has gone stops the answer, and what was given of it is kept."""
+        """Sends each event as it comes; a lost connection stops the answer, whose text so far is kept."""
         is_there = True
         for number, event in enumerate(events):
             if not is_there:
@@ -221,7 +222,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._begin(status, kind, {"Content-Length": f"{len(body)}", **(more or {})})
             self.wfile.write(body)
-        except OSError:  # whoever asked has gone
+        except OSError:  # the client disconnected
             self.close_connection = True
 
     def _begin(self, status: HTTPStatus, kind: str, more: dict[str, str] | None = None) -> None:
@@ -232,16 +233,16 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve(adapter: Path, config: PageConfig, overrides: dict[str, Any], tell: Callable[[str], None]) -> None:
-    """Serve the page on this machine until Ctrl-C.
+    """Serves the page on this machine until Ctrl-C.
 
     Args:
-        adapter: The adapter's folder.
-        config: Who answers, how, and on which port.
-        overrides: Keys of the section model that differ from the run that trained the adapter.
-        tell: Is told the address, once the page is there.
+        adapter: Folder of the adapter.
+        config: Options of the chat, and the port.
+        overrides: Keys of the section model that differ from the training run.
+        tell: Called with the URL of the page once the chat models are loaded.
 
     Raises:
-        QweftError: If the port cannot be had, or the voices cannot be opened.
+        QweftError: If an option is invalid, the port is unavailable, or the chat models cannot be loaded.
     """
     config.check()
     with Server(config.port) as server:

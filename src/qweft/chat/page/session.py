@@ -1,4 +1,4 @@
-"""The conversation that a page shows, and its settings: one for the program, whoever looks."""
+"""The conversation and settings of the page, shared by all its windows."""
 
 import traceback
 from collections.abc import Iterator, Mapping
@@ -18,23 +18,23 @@ from qweft.errors import QweftError
 from qweft.text import many
 
 SETTINGS: dict[str, type] = {"max_new_tokens": int, "temperature": float, "top_p": float, "seed": int}
-"""Fields of `ChatConfig` that the page changes from question to question, and what they are."""
+"""Fields of `ChatConfig` that the page can change for each question, with their types."""
 
 
 def settings_of(config: ChatConfig) -> dict[str, Any]:
-    """The fields that the page shows."""
+    """Returns the values of the fields in `SETTINGS`."""
     return {name: getattr(config, name) for name in SETTINGS}
 
 
 def with_settings(config: ChatConfig, given: Mapping[str, Any]) -> ChatConfig:
-    """The config with what the page's fields say, checked.
+    """Returns the config with checked settings from the page.
 
     Args:
-        config: As the command was given it.
-        given: Names of `SETTINGS` and their values; an empty field is null.
+        config: Options of the command.
+        given: Values by name in `SETTINGS`; an empty field is `None`.
 
     Raises:
-        QweftError: If a field is unknown, no number, or a number that cannot be.
+        QweftError: If a name is unknown, or a value is not a number, not whole where required, or out of range.
     """
     changes = {}
     for name, value in given.items():
@@ -52,19 +52,19 @@ def with_settings(config: ChatConfig, given: Mapping[str, Any]) -> ChatConfig:
 
 
 Event = dict[str, Any]
-"""What a page is told while an answer is given: its `kind`, and what belongs to it."""
+"""A message to the page: its `kind`, and the fields of that kind."""
 
 BUSY = "an answer is being given; wait for its end, or stop it"
 
 
 class Session:
-    """Questions in, events out; and what there is to see beside the conversation.
+    """The state of the page: conversation, settings and circuits.
 
-    Several threads may call: an answer is given in one of them, the others look, or stop it.
+    It is thread-safe: one thread generates an answer while others read the state or stop the answer.
 
     Args:
-        voices: Those that answer.
-        config: How, where the page does not say otherwise.
+        voices: The chat models.
+        config: Options of the generation, which the page can override.
     """
 
     def __init__(self, voices: ChatModels, config: ChatConfig):
@@ -76,7 +76,7 @@ class Session:
         self._turn = Lock()
 
     def state(self) -> dict[str, Any]:
-        """Who answers, what was said, and how questions are answered."""
+        """Returns chat models, conversation and settings as JSON-compatible values."""
         dialogue = self._dialogue
         return {
             "voices": [
@@ -91,67 +91,72 @@ class Session:
         }
 
     def take(self, line: str, settings: Mapping[str, Any]) -> Iterator[Event]:
-        """Answer a question, or do what a command says; what is wrong is an event, too.
+        """Answers a question or executes a command; errors are events too.
 
-        The events: `piece` (voice, text), `done` (voice, note), `said` (text: what the program has to say), `failed`
-        (text). To be iterated to its end.
+        The events are `piece` (voice, text), `done` (voice, note), `said` (text, a message of the program) and `failed`
+        (text), where voice is the index of the chat model. The caller must iterate to the end.
 
         Args:
-            line: What was typed.
-            settings: What the page's fields say.
+            line: The typed line.
+            settings: Settings from the page; see `with_settings`.
         """
         try:
             with self._alone():
                 yield from self._obeyed(line) if is_command(line) else self._answered(line.strip(), settings)
         except QweftError as error:
             yield {"kind": "failed", "text": f"{error}"}
-        except Exception as error:  # the page must not wait for ever for the end of an answer
+        except Exception as error:  # otherwise the page would wait forever for the end of the answer
             traceback.print_exc()
             yield {"kind": "failed", "text": f"the program failed ({error}); its terminal says where"}
 
     def stop(self) -> None:
-        """End the answers that are being given, each after the token that is being computed."""
+        """Ends the current answers, each after the token that is being computed."""
         for answering in list(self._answering):
             answering.stop()
 
     def end(self, patience: float = 10.0) -> None:
-        """Stop, wait for the end of the answer, and let no other begin.
+        """Stops the current answers, waits for their end, and prevents new ones.
 
         Args:
-            patience: Seconds.
+            patience: Maximum waiting time in seconds.
         """
         self.stop()
         self._turn.acquire(timeout=patience)
 
     def rows(self) -> str:
-        """The conversation as `/save` writes it."""
+        """Returns the conversation in the format of `/save`."""
         return self._dialogue.as_rows(self._voices.names)
 
     def drawing(self, voice: int, layer: str, width: int) -> dict[str, str]:
-        """The circuit of a layer: an <svg> element, and its size in words.
+        """Returns the drawing of a layer's circuit: `svg`, an <svg> element, and `size`, a description of its size.
 
         Args:
-            voice: Number of the voice.
+            voice: Index of the chat model.
             layer: Name of the layer.
-            width: Pixels that there are for it; a longer circuit goes on below.
+            width: Available width in pixels; a longer circuit wraps.
 
         Raises:
-            QweftError: If there is none.
+            QweftError: If there is no such chat model, or no layer of this name has a circuit.
         """
         circuit = self._circuits_of(voice).circuit_of(layer)
         sizes = ((circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle"))
         svg = circuit_svg(circuit, "drawing", fitting(circuit, width))
-        # The page allows no style but that of its own file, which has the boxes' colour.
+        # the page's security policy forbids inline styles; page.css has the boxes' colour
         return {
             "svg": svg.replace(' style="fill: var(--page, white)"', ""),
             "size": ", ".join(many(*size) for size in sizes),
         }
 
     def expectations(self, voice: int, layer: str) -> list[dict[str, Any]]:
-        """The last tokens of the last answer, each with what the layer's circuit gave for it.
+        """Returns place, text and expectation values of a layer's circuit for the latest tokens.
+
+        Args:
+            voice: Index of the chat model.
+            layer: Name of the layer.
 
         Raises:
-            QweftError: If there is no such circuit, or its values belong to no token.
+            QweftError: If there is no such chat model or circuit, or the layer does not process each token exactly
+                once.
         """
         found = self._circuits_of(voice).expectations_of(layer)
         return [{"place": token.place, "text": token.text, "expectations": token.expectations} for token in found]
