@@ -302,7 +302,7 @@ def test_it_listens_on_this_machine_alone():
 
 
 def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(hybrid, capsys, monkeypatch):
-    monkeypatch.setattr("qweft.chat.page.server.open_voices", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("qweft.chat.page.server.open_chat_models", lambda *_: pytest.fail("loaded"))
     with Server(0) as server:
         assert main(["ui", str(hybrid), "--port", f"{server.server_port}"]) == 2
     err = capsys.readouterr().err

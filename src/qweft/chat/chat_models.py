@@ -57,7 +57,7 @@ class ChatModels:
     @property
     def names(self) -> list[str]:
         """Names of the models."""
-        return [voice.name for voice in self.all]
+        return [chat_model.name for chat_model in self.all]
 
     def ask(self, dialogue: Dialogue, question: str, config: ChatConfig) -> list[Answering]:
         """Returns an answer of each model, to be iterated over one after the other.
@@ -73,19 +73,21 @@ class ChatModels:
             QweftError: If the question alone exceeds the model's context, or the chat template rejects it.
         """
         found = []
-        for number, voice in enumerate(self.all):
+        for number, chat_model in enumerate(self.all):
             prompt, left_out = self._prompt(dialogue, number, question, config.max_new_tokens)
             room = None if self.context is None else self.context - len(prompt)
             sampler = Sampler(config.temperature, config.top_p, config.seed + dialogue.asked)
-            found.append(Answering(voice.model, self.tokenizer, prompt, sampler, config.max_new_tokens, room, left_out))
+            found.append(
+                Answering(chat_model.model, self.tokenizer, prompt, sampler, config.max_new_tokens, room, left_out)
+            )
         return found
 
-    def _prompt(self, dialogue: Dialogue, voice: int, question: str, wanted: int) -> tuple[list[int], int]:
+    def _prompt(self, dialogue: Dialogue, number: int, question: str, wanted: int) -> tuple[list[int], int]:
         """Returns the prompt of a model, and how many of the oldest turns were left out of it."""
         # reserves room for the answer, but at most half of the context, so that the conversation still fits
         most = None if self.context is None else self.context - min(wanted, self.context // 2)
         for left_out in range(len(dialogue.turns) + 1):
-            messages = [*dialogue.messages(voice, left_out), Message("user", question)]
+            messages = [*dialogue.messages(number, left_out), Message("user", question)]
             text = render(messages, self.tokenizer, answer_next=True)
             ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
             if most is None or len(ids) <= most:

@@ -120,7 +120,8 @@ class Circuits:
             rows = values.detach().reshape(-1, values.shape[-1])
             with self._lock:
                 self._seen[layer] += len(rows)
-                if self._seen[layer] != len(self._ids):  # an expert gets some tokens, a shared layer each twice
+                # an expert gets some of the tokens, and a shared layer gets each token twice
+                if self._seen[layer] != len(self._ids):
                     self._uneven.add(layer)
                 self._kept[layer].append(rows[-self._newest :].clone())  # a view would keep all rows of a long prompt
 

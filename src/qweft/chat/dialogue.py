@@ -38,16 +38,16 @@ class Dialogue:
     turns: tuple[Turn, ...] = ()
     asked: int = 0
 
-    def messages(self, voice: int, left_out: int = 0) -> list[Message]:
+    def messages(self, number: int, left_out: int = 0) -> list[Message]:
         """Returns the conversation as one chat model sees it.
 
         Args:
-            voice: Index of the chat model.
+            number: Index of the chat model.
             left_out: Number of the oldest turns to leave out. The system message is always included.
         """
         found = [] if self.system is None else [Message("system", self.system)]
         for turn in self.turns[left_out:]:
-            found += [Message("user", turn.question), Message("assistant", turn.answers[voice])]
+            found += [Message("user", turn.question), Message("assistant", turn.answers[number])]
         return found
 
     def and_then(self, question: str, answers: Sequence[str]) -> "Dialogue":
@@ -66,8 +66,8 @@ class Dialogue:
     def as_rows(self, names: Sequence[str]) -> str:
         """Returns JSON lines with a row of messages for each chat model, as `qweft data check` and training read."""
         rows = []
-        for voice, name in enumerate(names):
-            said = [{"role": message.role, "content": message.content} for message in self.messages(voice)]
+        for number, name in enumerate(names):
+            said = [{"role": message.role, "content": message.content} for message in self.messages(number)]
             rows.append(json.dumps({"messages": said, "answered_by": name}, ensure_ascii=False) + "\n")
         return "".join(rows)
 

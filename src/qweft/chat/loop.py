@@ -31,24 +31,24 @@ def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: 
             line.
     """
     config.check()
-    voices = open_chat_models(adapter, config, overrides)
+    chat_models = open_chat_models(adapter, config, overrides)
     if as_json:
-        converse(voices, config, JsonLines(), piped(), at_terminal=False)
+        converse(chat_models, config, JsonLines(), piped(), at_terminal=False)
     elif not (sys.stdin.isatty() and sys.stdout.isatty()):
-        converse(voices, config, Lines(), piped(), at_terminal=False)
+        converse(chat_models, config, Lines(), piped(), at_terminal=False)
     else:
         screen = Terminal(Console(highlight=False))
-        screen.say(f"{' beside '.join(voices.names)}; {voices.origin}; /help says what else can be typed")
-        converse(voices, config, screen, typed(), at_terminal=True)
+        screen.say(f"{' beside '.join(chat_models.names)}; {chat_models.origin}; /help says what else can be typed")
+        converse(chat_models, config, screen, typed(), at_terminal=True)
 
 
 def converse(
-    voices: ChatModels, config: ChatConfig, screen: Screen, lines: Iterable[str], at_terminal: bool
+    chat_models: ChatModels, config: ChatConfig, screen: Screen, lines: Iterable[str], at_terminal: bool
 ) -> Dialogue:
     """Answers questions and executes commands line by line.
 
     Args:
-        voices: The chat models.
+        chat_models: The chat models.
         config: Options of the generation.
         screen: Shows answers and messages.
         lines: Questions and commands.
@@ -67,14 +67,14 @@ def converse(
             continue
         try:
             if is_command(line):
-                after, said = obey(line, dialogue, voices.names)
+                after, said = obey(line, dialogue, chat_models.names)
                 if said:
                     screen.say(said)
                 if after is None:
                     break
                 dialogue = after
             else:
-                dialogue = _answered(voices, config, screen, dialogue, line.strip(), at_terminal)
+                dialogue = _answered(chat_models, config, screen, dialogue, line.strip(), at_terminal)
         except QweftError as error:
             if not at_terminal:
                 raise
@@ -83,11 +83,11 @@ def converse(
 
 
 def _answered(
-    voices: ChatModels, config: ChatConfig, screen: Screen, dialogue: Dialogue, question: str, at_terminal: bool
+    chat_models: ChatModels, config: ChatConfig, screen: Screen, dialogue: Dialogue, question: str, at_terminal: bool
 ) -> Dialogue:
-    asked = voices.ask(dialogue, question, config)
+    asked = chat_models.ask(dialogue, question, config)
     with stoppable(asked) if at_terminal else nullcontext():
-        screen.show(question, list(zip(voices.names, asked, strict=True)))
+        screen.show(question, list(zip(chat_models.names, asked, strict=True)))
     return dialogue.and_then(question, [each.answer.text for each in asked])
 
 

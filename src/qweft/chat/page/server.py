@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         """Sends a file of the page, the conversation, the state, or data of a circuit."""
         session = self.server.session
         path = urlsplit(self.path).path
-        looks: dict[str, Callable[[], Any]] = {
+        views: dict[str, Callable[[], Any]] = {
             "/state": session.state,
             "/drawing": lambda: session.drawing(*self._layer(), self._number("width")),
             "/expectations": lambda: session.expectations(*self._layer()),
@@ -126,9 +126,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(files("qweft.chat.page").joinpath(name).read_bytes(), kind)
         elif path == "/conversation.jsonl":
             self._send(session.rows().encode(), "application/jsonl", {"Content-Disposition": "attachment"})
-        elif path in looks:
+        elif path in views:
             try:
-                self._send_json(looks[path]())
+                self._send_json(views[path]())
             except QweftError as error:
                 self._refuse(HTTPStatus.BAD_REQUEST, f"{error}")
         else:

@@ -63,15 +63,15 @@ class Session:
     It is thread-safe: one thread generates an answer while others read the state or stop the answer.
 
     Args:
-        voices: The chat models.
+        chat_models: The chat models.
         config: Options of the generation, which the page can override.
     """
 
-    def __init__(self, voices: ChatModels, config: ChatConfig):
-        self._voices = voices
+    def __init__(self, chat_models: ChatModels, config: ChatConfig):
+        self._chat_models = chat_models
         self._config = config
         self._dialogue = Dialogue(config.system)
-        self._circuits = [Circuits(voice.model, voices.tokenizer) for voice in voices.all]
+        self._circuits = [Circuits(chat_model.model, chat_models.tokenizer) for chat_model in chat_models.all]
         self._answering: list[Answering] = []
         self._turn = Lock()
 
@@ -81,9 +81,9 @@ class Session:
         return {
             "voices": [
                 {"name": name, "layers": circuits.layers}
-                for name, circuits in zip(self._voices.names, self._circuits, strict=True)
+                for name, circuits in zip(self._chat_models.names, self._circuits, strict=True)
             ],
-            "origin": self._voices.origin,
+            "origin": self._chat_models.origin,
             "system": dialogue.system,
             "turns": [{"question": turn.question, "answers": turn.answers} for turn in dialogue.turns],
             "settings": settings_of(self._config),
@@ -125,20 +125,20 @@ class Session:
 
     def rows(self) -> str:
         """Returns the conversation in the format of `/save`."""
-        return self._dialogue.as_rows(self._voices.names)
+        return self._dialogue.as_rows(self._chat_models.names)
 
-    def drawing(self, voice: int, layer: str, width: int) -> dict[str, str]:
+    def drawing(self, number: int, layer: str, width: int) -> dict[str, str]:
         """Returns the drawing of a layer's circuit: `svg`, an <svg> element, and `size`, a description of its size.
 
         Args:
-            voice: Index of the chat model.
+            number: Index of the chat model.
             layer: Name of the layer.
             width: Available width in pixels; a longer circuit wraps.
 
         Raises:
             QweftError: If there is no such chat model, or no layer of this name has a circuit.
         """
-        circuit = self._circuits_of(voice).circuit_of(layer)
+        circuit = self._circuits_of(number).circuit_of(layer)
         sizes = ((circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle"))
         svg = circuit_svg(circuit, "drawing", fitting(circuit, width))
         # the page's security policy forbids inline styles; page.css has the boxes' colour
@@ -147,24 +147,24 @@ class Session:
             "size": ", ".join(many(*size) for size in sizes),
         }
 
-    def expectations(self, voice: int, layer: str) -> list[dict[str, Any]]:
+    def expectations(self, number: int, layer: str) -> list[dict[str, Any]]:
         """Returns place, text and expectation values of a layer's circuit for the latest tokens.
 
         Args:
-            voice: Index of the chat model.
+            number: Index of the chat model.
             layer: Name of the layer.
 
         Raises:
             QweftError: If there is no such chat model or circuit, or the layer does not process each token exactly
                 once.
         """
-        found = self._circuits_of(voice).expectations_of(layer)
+        found = self._circuits_of(number).expectations_of(layer)
         return [{"place": token.place, "text": token.text, "expectations": token.expectations} for token in found]
 
-    def _circuits_of(self, voice: int) -> Circuits:
-        if not 0 <= voice < len(self._circuits):
-            raise QweftError(f"there is no voice {voice}; there are {len(self._circuits)}, counted from 0")
-        return self._circuits[voice]
+    def _circuits_of(self, number: int) -> Circuits:
+        if not 0 <= number < len(self._circuits):
+            raise QweftError(f"there is no voice {number}; there are {len(self._circuits)}, counted from 0")
+        return self._circuits[number]
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -177,7 +177,7 @@ class Session:
             self._turn.release()
 
     def _obeyed(self, line: str) -> Iterator[Event]:
-        after, said = obey(line, self._dialogue, self._voices.names)
+        after, said = obey(line, self._dialogue, self._chat_models.names)
         if after is None:
             said = "the page ends with its program: Ctrl-C in the terminal"
         else:
@@ -187,13 +187,13 @@ class Session:
     def _answered(self, question: str, settings: Mapping[str, Any]) -> Iterator[Event]:
         if not question:
             raise QweftError("nothing was asked")
-        asked = self._voices.ask(self._dialogue, question, with_settings(self._config, settings))
+        asked = self._chat_models.ask(self._dialogue, question, with_settings(self._config, settings))
         self._answering = asked
-        for voice, (name, answering) in enumerate(zip(self._voices.names, asked, strict=True)):
-            with self._circuits[voice].noted():
+        for number, (name, answering) in enumerate(zip(self._chat_models.names, asked, strict=True)):
+            with self._circuits[number].noted():
                 for piece in answering:
-                    yield {"kind": "piece", "voice": voice, "text": piece}
-            yield {"kind": "done", "voice": voice, "note": answering.answer.note()}
+                    yield {"kind": "piece", "voice": number, "text": piece}
+            yield {"kind": "done", "voice": number, "note": answering.answer.note()}
             for sentence in notes(name, answering):
                 yield {"kind": "said", "text": sentence}
         self._dialogue = self._dialogue.and_then(question, [each.answer.text for each in asked])
