@@ -13,7 +13,7 @@ from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import check_comparison, resolve_methods
 from qweft.data.load import check_data_config
-from qweft.evaluation.config import check_evaluation
+from qweft.evaluation.checks import check_evaluation
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.sweep.config import SweepConfig

@@ -20,7 +20,7 @@ from qweft.comparison.methods import check_comparison
 from qweft.devices import BoundCircuits
 from qweft.devices.jobs import PriceList
 from qweft.devices.noise.model import noise_model
-from qweft.evaluation.config import check_evaluation
+from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run

@@ -12,7 +12,7 @@ from qweft.cli.command import NoOptions
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.parser import apply_options, parse, read_arguments
 from qweft.comparison.methods import check_comparison
-from qweft.evaluation.config import check_evaluation
+from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
 from tests.docs.blocks import BLOCKS, COMMAND, ROOT

@@ -12,7 +12,8 @@ from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.methods import check_comparison
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
-from qweft.evaluation.config import EVERYWHERE, EvaluationConfig, check_evaluation
+from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.config import EVERYWHERE, EvaluationConfig
 from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model

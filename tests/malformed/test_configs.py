@@ -14,7 +14,7 @@ from qweft.cli.train import COMMAND as TRAIN
 from qweft.cli.tune import COMMAND as TUNE
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import check_comparison
-from qweft.evaluation.config import check_evaluation
+from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run

@@ -11,7 +11,7 @@ from qweft.adapter.checks import closest
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
-from qweft.evaluation.config import check_evaluation, check_judged_by_loss
+from qweft.evaluation.checks import check_evaluation, check_judged_by_loss
 from qweft.training.checks import check_training
 
 

@@ -1,11 +1,8 @@
-"""Config dataclass of an evaluation, and its range checks."""
+"""How a model is evaluated. Importing this is light, as of every config section."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from qweft.data.config import DataConfig
-from qweft.errors import QweftError
-from qweft.evaluation.answer_scores import metric_of
 from qweft.evaluation.metrics import names
 
 if TYPE_CHECKING:
@@ -64,57 +61,3 @@ class EvaluationConfig:
 
 EVERYWHERE = ("split", "batch_size", "answers", "max_new_tokens")
 FORGETTING = ("forgetting", "forgetting_rows", "forgetting_length", "forgetting_first")
-
-
-LEAST = {
-    "batch_size": 1, "answers": 0, "max_new_tokens": 1, "generation_batch": 1, "forgetting_rows": 1,
-    "forgetting_length": 2,
-}  # fmt: skip
-LEAST_IF_GIVEN = {"generated": 1, "lm_eval_limit": 1}
-
-
-def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
-    """Check the ranges that types cannot express.
-
-    Args:
-        evaluation: The settings to check.
-        data: The data section, whose rows limit the evaluation.
-
-    Raises:
-        QweftError: If a value is out of range; names the key, the value and the allowed range.
-    """
-    for name, least in {**LEAST, **LEAST_IF_GIVEN}.items():
-        value = getattr(evaluation, name)
-        if value is not None and value < least:
-            raise QweftError(f"evaluation.{name} must be at least {least}, got {value}")
-    rows = data.test_rows if evaluation.split == "test" else data.validation_rows
-    if rows < 1:
-        raise QweftError(f"data.{evaluation.split}_rows must be at least 1 to judge on the {evaluation.split} rows")
-    if evaluation.generated is not None and evaluation.generated > rows:
-        raise QweftError(
-            f"evaluation.generated is {evaluation.generated}, and there are {rows} {evaluation.split} rows; raise "
-            f"data.{evaluation.split}_rows, or leave evaluation.generated out to answer all"
-        )
-    source = data.source_of(evaluation.split)
-    for name in evaluation.metrics:
-        metric_of(name).check(source)
-    if evaluation.forgetting == data.source:
-        raise QweftError(
-            f"evaluation.forgetting {evaluation.forgetting} is what the adapter learned from; give other data"
-        )
-
-
-def check_judged_by_loss(evaluation: EvaluationConfig) -> None:
-    """Check that only settings that a comparison uses differ from their defaults.
-
-    Raises:
-        QweftError: If another setting does; names the key.
-    """
-    plain, heeded = EvaluationConfig(), (*EVERYWHERE, *FORGETTING)
-    others = (name for name in vars(plain) if name not in heeded)
-    name = next((name for name in others if getattr(plain, name) != getattr(evaluation, name)), None)
-    if name is not None:
-        raise QweftError(
-            f"evaluation.{name}: a comparison judges by loss and shows answers; leave it out, and score an adapter "
-            f"of the comparison by qweft evaluate OUTPUT/METHOD-SEED/adapter --evaluation.{name}"
-        )

@@ -11,7 +11,8 @@ from qweft.data.read import read_rows
 from qweft.data.tokens import Encoded, encode
 from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import AnswerScores, check_packages, score_answers
-from qweft.evaluation.config import EvaluationConfig, check_evaluation
+from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import Answer, generate_answers
 from qweft.evaluation.harness import check_harness, compare_harness, run_harness
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss

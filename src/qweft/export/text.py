@@ -10,7 +10,8 @@ from qweft.data.load import load_data
 from qweft.data.read import read_rows
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.config import EvaluationConfig, check_evaluation
+from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.saved import run_config, sections_of
 from qweft.models.config import ModelConfig
 

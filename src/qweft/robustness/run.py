@@ -13,7 +13,7 @@ from qweft.devices.jobs import Budget, Executor, Retry, confirm
 from qweft.devices.mitigation import make_mitigation
 from qweft.environment import environment
 from qweft.errors import QweftError
-from qweft.evaluation.config import check_evaluation
+from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.generation import prompt_of
 from qweft.evaluation.saved import put_on, sections_of
 from qweft.files import check_writable

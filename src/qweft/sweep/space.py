@@ -10,7 +10,7 @@ from typing import Any
 
 from qweft.adapter.checks import closest
 from qweft.errors import QweftError
-from qweft.evaluation.config import check_evaluation
+from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig

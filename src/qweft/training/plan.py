@@ -16,7 +16,7 @@ from qweft.adapter.functions import TWINS
 from qweft.adapter.layer import QwthnLinear
 from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
-from qweft.evaluation.config import check_evaluation
+from qweft.evaluation.checks import check_evaluation
 from qweft.models.load import choose_device, choose_dtype, load_model
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig

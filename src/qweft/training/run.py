@@ -13,7 +13,7 @@ from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.adapter.folder import read_header
 from qweft.data.load import check_places, load_data
 from qweft.errors import QweftError
-from qweft.evaluation.config import check_evaluation
+from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.files import check_writable, folder_beside, write_json
