@@ -10,6 +10,7 @@ from qweft.models.resolve import resolve
 
 # The package exports the function of the same name, which hides the module.
 resolving = importlib.import_module("qweft.models.resolve")
+cached_snapshot = resolving.cached_snapshot  # before the fixture replaces it
 
 SMOL = EMBEDDED_MODELS["smollm2-135m-instruct"]
 QWEN = EMBEDDED_MODELS["qwen2.5-coder-0.5b-instruct"]
@@ -95,10 +96,10 @@ def test_a_real_hub_cache_is_found_without_asking(tmp_path, monkeypatch):
     (folder / "config.json").write_text("{}")
     real = hub.snapshot_download
     monkeypatch.setattr(hub, "snapshot_download", lambda name, **how: real(name, cache_dir=tmp_path, **how))
-    assert hub.cached_snapshot("owner/model") is None  # no weights
+    assert cached_snapshot("owner/model") is None  # no weights
     (folder / "model.safetensors").write_bytes(b"x")
-    assert hub.cached_snapshot("owner/model") == folder
-    assert hub.cached_snapshot("owner/other") is None
+    assert cached_snapshot("owner/model") == folder
+    assert cached_snapshot("owner/other") is None
 
 
 def test_the_hub_is_never_asked_when_offline(answers, monkeypatch):
