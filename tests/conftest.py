@@ -33,12 +33,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("embedded"))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What was imported and collected stays until the end: the garbage collector need not look through it.
 
     Every training collects garbage a few times, as accelerate does; through all modules and all tests that takes longer
     than the training of a tiny model.
     """
+    grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+    if getattr(session.config.option, "loadgroup", False) and not all("@" in item.nodeid for item in grouped):
+        raise pytest.UsageError(
+            "this pytest hides the groups of pytest-xdist, which load what they share once a worker"
+        )
     gc.collect()
     gc.freeze()
 
