@@ -32,7 +32,7 @@ def run(argv: Sequence[str]) -> None:
 
         show(describe(config))
         return
-    from qweft.comparison.executors.local import local_workers
+    from qweft.comparison.executors.local_workers import local_workers
 
     with local_workers(["compare", *argv], config.executor, config.workers, Path(config.output)):
         from qweft.comparison.runner import compare

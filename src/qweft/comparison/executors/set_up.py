@@ -5,8 +5,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from qweft.comparison.context import Context, RunSettings, checksum
-from qweft.comparison.executors.local import Local
 from qweft.comparison.executors.on_ray import OnRay
+from qweft.comparison.executors.worker import Local
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.run import other_rows

@@ -1,4 +1,4 @@
-"""`Worker`: a Ray actor, which holds one base model and makes runs on it."""
+"""What makes the runs: `Local` in this process, `Worker` in a Ray actor."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from qweft.comparison.claims import LOCK
+from qweft.comparison import claims
 from qweft.comparison.context import Context, RunSettings, checksum
-from qweft.comparison.executors.local import Local
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import trial_here
@@ -22,8 +21,30 @@ from qweft.files import write_bytes
 from qweft.models.load import load_model
 
 
+class Local:
+    """Makes runs in this process; other processes with the same output folder can share them (`claims`)."""
+
+    def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
+        """Makes or reads the run here; `None` while another process makes it."""
+        return trial_here(context, method, seed, folder, keep_adapter)
+
+    def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls the function in this process."""
+        return function(context, *arguments)
+
+    def wait(self) -> None:
+        """Waits for other processes."""
+        claims.sleep()
+
+    def close(self) -> None:
+        """Does nothing: no resources are held."""
+
+
 class Worker:
-    """Makes runs without access to the output folder: files arrive with each task and go back with its result."""
+    """Makes runs in a Ray actor, on one base model.
+
+    It has no access to the output folder: files arrive with each task and go back with its result.
+    """
 
     def load(
         self, settings: RunSettings, data: Data, elsewhere: list[Encoded]
@@ -56,7 +77,7 @@ class Worker:
 
 def read_files(folder: Path) -> dict[str, bytes]:
     """Returns all files below a folder by relative name, except the lock; empty if there is no such folder."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK)
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != claims.LOCK)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 

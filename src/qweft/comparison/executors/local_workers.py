@@ -1,40 +1,15 @@
-"""Runs on this machine: in this process one after the other, or in several worker processes."""
+"""Worker processes on this machine. The module leaves PyTorch out, so that it can set the number of threads first."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from qweft.comparison import claims
-from qweft.comparison.context import Context
-from qweft.comparison.methods import Method
-from qweft.comparison.results import Run
-from qweft.comparison.trial import trial_here
 from qweft.files import check_writable
-
-
-class Local:
-    """Makes runs in this process; other processes with the same output folder can share them (`claims`)."""
-
-    def run(self, context: Context, method: Method | None, seed: int, folder: Path, keep_adapter: bool) -> Run | None:
-        """Makes or reads the run here; `None` while another process makes it."""
-        return trial_here(context, method, seed, folder, keep_adapter)
-
-    def call(self, context: Context, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls the function in this process."""
-        return function(context, *arguments)
-
-    def wait(self) -> None:
-        """Waits for other processes."""
-        claims.sleep()
-
-    def close(self) -> None:
-        """Does nothing: no resources are held."""
 
 
 @contextmanager

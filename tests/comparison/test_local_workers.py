@@ -1,0 +1,46 @@
+"""Worker processes on this machine: the cores are shared out before PyTorch counts them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
+
+
+def fresh(code):
+    """Standard output of the code in a new process in which no number of threads is set."""
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True, env=env)
+    return ran.stdout.split()
+
+
+@pytest.mark.parametrize("command", ["compare", "tune", "sweep"])
+def test_importing_local_workers_leaves_torch_out(command):
+    code = (
+        f"import sys, qweft.cli.{command}, qweft.comparison.executors.local_workers\n"
+        "print([name for name in ('torch', 'transformers', 'numba') if name in sys.modules])"
+    )
+    assert fresh(code) == ["[]"]
+
+
+def test_the_first_process_takes_its_share_of_the_cores(tmp_path):
+    # The runs are replaced by a look at the threads, and the other worker by the program `true`.
+    code = f"""
+import os, sys, types
+from qweft.cli.main import main
+
+def compare(*_, **__):
+    import torch
+    print(torch.get_num_threads(), os.environ["OMP_NUM_THREADS"], os.environ["NUMBA_NUM_THREADS"])
+    return "none"
+
+sys.modules["qweft.comparison.runner"] = types.SimpleNamespace(compare=compare)
+sys.executable = "true"
+os.cpu_count = lambda: 2
+main(["compare", {str(DEMO)!r}, "--workers", "2", "--output", {str(tmp_path / "out")!r}])
+"""
+    assert fresh(code)[:3] == ["1", "1", "1"]
+    assert (tmp_path / "out" / "worker-2.log").is_file()
