@@ -11,13 +11,13 @@ from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.adapter.folder import read_header
-from qweft.data.load import check_places, load_data
+from qweft.data.load import Data, check_places, load_data
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.files import check_writable, folder_beside, write_json
-from qweft.models.load import load_model
+from qweft.models.load import LoadedModel, load_model
 from qweft.publish.card import run_card
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
@@ -92,6 +92,40 @@ def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None
     console.print(f"the earlier run in {output} had another configuration and is now {kept}", highlight=False)
 
 
+def _record(config: RunConfig, loaded: LoadedModel, data: Data, found: TrainedRun) -> dict[str, Any]:
+    """Return what `run.json` holds of a run, except the adapter's size."""
+    return {
+        "config": asdict(config),
+        "decides": decides(config),
+        "model_origin": loaded.source.origin,
+        "model_hub_id": loaded.source.hub_id,
+        "data": asdict(data.report),
+        "trainable_parameters": found.trainable_parameters,
+        "training": asdict(found.fit),
+        "base": asdict(found.base),
+        "adapted": asdict(found.adapted),
+    }
+
+
+def _save(
+    model: Any, found: TrainedRun, record: dict[str, Any], output: Path, state: dict[str, Any] | None, resumes: bool
+) -> None:
+    """Save the adapter, then the run's record; `resumes` says whether the run has checkpoints to go on from.
+
+    Raises:
+        QweftError: A file cannot be written.
+    """
+    try:
+        save_adapter(model, found.adapter_folder, record, state)
+        write_json(output / RECORD, record | {"adapter_bytes": weights_bytes(found.adapter_folder)})
+    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
+        again = "with --resume auto" if resumes else "again; with checkpoints.every it would go on from there"
+        raise QweftError(
+            f"the adapter could not be written to {output} ({str(error).splitlines()[0][:200]}); make room, and run "
+            f"{again}"
+        ) from error
+
+
 def train(config: RunConfig) -> TrainedRun:
     """Train one adapter and save it to `config.output`/adapter, with the run's record in `config.output`/run.json.
 
@@ -146,28 +180,7 @@ def train(config: RunConfig) -> TrainedRun:
     state = whole_state(model)
     if not is_first:
         return found
-    record = {
-        "config": asdict(config),
-        "decides": decides(config),
-        "model_origin": loaded.source.origin,
-        "model_hub_id": loaded.source.hub_id,
-        "data": asdict(data.report),
-        "trainable_parameters": trainable,
-        "training": asdict(trained),
-        "base": asdict(base),
-        "adapted": asdict(adapted),
-    }
-    try:
-        save_adapter(model, output / "adapter", record, state)
-        write_json(output / RECORD, record | {"adapter_bytes": weights_bytes(output / "adapter")})
-    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
-        again = (
-            "with --resume auto" if beside.checkpoints else "again; with checkpoints.every it would go on from there"
-        )
-        raise QweftError(
-            f"the adapter could not be written to {output} ({str(error).splitlines()[0][:200]}); make room, and run "
-            f"{again}"
-        ) from error
+    _save(model, found, _record(config, loaded, data, found), output, state, resumes=beside.checkpoints is not None)
     remove_what_is_done(output)
     seconds = trained.step_seconds_median
     each = "" if seconds is None else f", {seconds:.2f} s each"
