@@ -25,16 +25,15 @@ INTERNALS = {
         "_value2member_map_": 1,
         "_hashable_values_": 1,
         "PeftType.*": 1,
-    },
-    "internals/replaced.py": {
         "PeftModel.from_pretrained": 1,
         "PeftModel.load_adapter": 1,
         "PeftModel.save_pretrained": 1,
         "PeftAdapterMixin.load_adapter": 1,
         "PreTrainedModel.save_pretrained": 1,
         "PushToHubMixin.push_to_hub": 1,
+        "_hf_peft_config_loaded": 1,
+        "_checkpoint_conversion_mapping": 1,
     },
-    "internals/transformers.py": {"_hf_peft_config_loaded": 1, "_checkpoint_conversion_mapping": 1},
     "internals/trainer.py": {"_save_checkpoint": 1},
     "internals/providers.py": {"_config": 1, "_instance": 1},
 }

@@ -99,7 +99,7 @@ def test_a_layer_that_is_not_linear_is_named():
 
 
 def test_registered_once_as_a_real_member():
-    from qweft.adapter.registration import register
+    from qweft.adapter import register
 
     register()
     assert PeftType("QWTHN") is PeftType.QWTHN

@@ -214,7 +214,7 @@ def test_other_methods_load_as_before(tmp_path, load):
 def test_wrapping_twice_changes_nothing():
     from transformers.integrations.peft import PeftAdapterMixin
 
-    from qweft.adapter.registration import register
+    from qweft.adapter import register
 
     places = [(PeftModel, "load_adapter"), (PeftModel, "from_pretrained"), (PeftAdapterMixin, "load_adapter")]
     before = [vars(owner)[name] for owner, name in places]

@@ -1,13 +1,32 @@
 """The PEFT method QWTHN: config, layer, model, and registration with PEFT."""
 
-from qweft.adapter.config import QwthnConfig
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.utils import register_peft_method
+from wrapt import register_post_import_hook
+
+from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.find_bases import find_bases
 from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
+from qweft.adapter.loading import check_files_in_peft, check_files_in_transformers
 from qweft.adapter.model import QwthnModel
 from qweft.adapter.presets import presets
-from qweft.adapter.registration import register
-
-register()
+from qweft.adapter.saving import complete_saving
 
 __all__ = ["QwthnConfig", "QwthnLinear", "QwthnModel", "find_bases", "hotswap_adapter", "presets"]
+
+
+def register() -> None:
+    """Add the method to PEFT's tables; calling it again changes nothing.
+
+    From then on `get_peft_model`, `PeftModel.from_pretrained`, `AutoPeftModel` and transformers' `load_adapter` know
+    it. Loading an adapter folder before this raises PEFT's `KeyError: 'QWTHN'`: import qweft first.
+    """
+    if peft_type() not in PEFT_TYPE_TO_CONFIG_MAPPING:
+        register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
+    check_files_in_peft()
+    complete_saving()
+    register_post_import_hook(lambda _: check_files_in_transformers(), "transformers.integrations.peft")
+
+
+register()

@@ -17,7 +17,7 @@ from qweft.adapter.checks import closest
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.resolved import default_alpha
 from qweft.errors import QweftError
-from qweft.internals.transformers import HAS_ADAPTERS
+from qweft.internals.peft import HAS_ADAPTERS
 
 
 def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:

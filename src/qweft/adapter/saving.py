@@ -14,7 +14,7 @@ from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.folder import read_header
 from qweft.adapter.functions import CIRCUITS, FUNCTIONS, TWINS
 from qweft.files import write_bytes
-from qweft.internals.replaced import replace_saving
+from qweft.internals.peft import replace_saving
 
 HEADING = "## QWTHN adapter"
 START, END = "<!-- from qweft -->", "<!-- so far from qweft -->"

@@ -1,13 +1,28 @@
-"""Private parts of PEFT, each with the reason why no public one suffices. Checked with PEFT 0.21.2.
+"""Private parts of PEFT and transformers, each with the reason why no public one suffices.
 
 PEFT's `BaseTuner` also has hooks with underscores that subclasses must override; they are in `adapter/model.py`.
+
+Some functions are replaced in memory. PEFT and transformers have no hook before a pickle is opened, before weights of
+the base model are overwritten, or before a repository is created. Each replacement calls the original, and does nothing
+else for models without a QWTHN adapter. Checked with PEFT 0.21.2 and transformers 5.23.
 """
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from peft import PeftType
+from peft import PeftModel, PeftType
 from peft.tuners.tuners_utils import _get_in_out_features
 from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import PushToHubMixin
+
+HAS_ADAPTERS = "_hf_peft_config_loaded"
+"""A model's flag that it has adapters. It is set before a load is tried, and no public function resets it."""
+Make = Callable[[Any], Any]
+"""Takes a function and returns its replacement."""
+WRAPPED = "_qwthn_wrapped"
 
 
 def add_peft_type(name: str) -> Any:
@@ -41,3 +56,47 @@ def sizes_of(layer: nn.Module) -> tuple[int | None, int | None]:
     """
     into, out = _get_in_out_features(layer)
     return into, out
+
+
+def renames_keys(model: nn.Module) -> bool:
+    """Whether the model's class renames the keys of files as they are read; PEFT checks the same attribute."""
+    return bool(getattr(model, "_checkpoint_conversion_mapping", None))
+
+
+def replace_peft_loading(from_pretrained: Make, load_adapter: Make) -> None:
+    """Replace two functions of `PeftModel`: `AutoPeftModel` calls the first, and the first calls the second.
+
+    Only the first sees the base model before the adapter changes it, so that a failed load can be undone. Only the
+    second sees a file that is loaded on a model with adapters.
+    """
+    wrap(PeftModel, "from_pretrained", from_pretrained)
+    wrap(PeftModel, "load_adapter", load_adapter)
+
+
+def replace_transformers_loading(load_adapter: Make) -> None:
+    """Replace `load_adapter` of transformers' models, which read adapters themselves in `from_pretrained`, too."""
+    from transformers.integrations.peft import PeftAdapterMixin  # only after transformers has imported it
+
+    wrap(PeftAdapterMixin, "load_adapter", load_adapter)
+
+
+def replace_saving(peft: Make, transformers: Make, push_to_hub: Make) -> None:
+    """Replace the calls that save to disk and to the hub.
+
+    PEFT saves a pickle on request, which our loading does not read, and writes the card before the weights that it
+    describes. transformers' `save_pretrained` can create a repository. PEFT and transformers share one `push_to_hub`.
+    """
+    wrap(PeftModel, "save_pretrained", peft)
+    wrap(PreTrainedModel, "save_pretrained", transformers)
+    wrap(PushToHubMixin, "push_to_hub", push_to_hub)
+
+
+def wrap(owner: type, name: str, make: Make) -> None:
+    """Replace a class's function by make(function); calling this again changes nothing."""
+    present = inspect.getattr_static(owner, name)
+    original = present.__func__ if isinstance(present, classmethod) else present
+    if getattr(original, WRAPPED, False):
+        return
+    wrapper = wraps(original)(make(original))
+    setattr(wrapper, WRAPPED, True)
+    setattr(owner, name, classmethod(wrapper) if isinstance(present, classmethod) else wrapper)
