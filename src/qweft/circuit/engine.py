@@ -53,8 +53,8 @@ def by_kernels(
 ) -> torch.Tensor:
     """Return expectations by a module's `values_of`, with gradients by its `gradients_of`; shapes as in `run`."""
     if torch.is_grad_enabled() and (inputs.requires_grad or rotations.requires_grad or diagonals.requires_grad):
-        return _Expectations.apply(kernels, inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
-    return kernels.values_of(inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
+        return _Expectations.apply(kernels, inputs, rotations, diagonals, uploads)
+    return kernels.values_of(inputs, rotations, diagonals, uploads)
 
 
 def by_segments(
@@ -63,7 +63,7 @@ def by_segments(
     """Return expectations by PyTorch, one dense matrix per layer; shapes as in `run`."""
     with exact_products(inputs.device):
         matrices = segment_matrices(rotations, diagonals, uploads)
-    return SegmentExpectation.apply(inputs, matrices)  # type: ignore[no-any-return]
+    return SegmentExpectation.apply(inputs, matrices)
 
 
 class _Expectations(torch.autograd.Function):
@@ -80,7 +80,7 @@ class _Expectations(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(inputs, rotations, diagonals)
         ctx.kernels, ctx.uploads = kernels, uploads
-        return kernels.values_of(inputs, rotations, diagonals, uploads)  # type: ignore[no-any-return]
+        return kernels.values_of(inputs, rotations, diagonals, uploads)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -95,7 +95,7 @@ def _expectations(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: list[int]
 ) -> torch.Tensor:
     kernels = kernels_for(inputs.shape[1], inputs.device)
-    return kernels.values_of(inputs, rotations, diagonals, tuple(map(bool, uploads)))  # type: ignore[no-any-return]
+    return kernels.values_of(inputs, rotations, diagonals, tuple(map(bool, uploads)))
 
 
 @torch.library.custom_op("qweft::expectations_backward", mutates_args=())
@@ -146,7 +146,7 @@ def opaque_expectations(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
     """Return expectations by the engine inside a compiled model; shapes as in `run`."""
-    return _expectations(inputs, rotations, diagonals, list(map(int, uploads)))  # type: ignore[no-any-return]
+    return _expectations(inputs, rotations, diagonals, list(map(int, uploads)))
 
 
 def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:

@@ -87,7 +87,7 @@ def _instruction(name: str) -> Callable[..., Any]:
 
         return a(a, b), emit
 
-    return operation  # type: ignore[no-any-return]
+    return operation
 
 
 def _library(name: str, count: int) -> Callable[..., Any]:
@@ -107,10 +107,10 @@ def _library(name: str, count: int) -> Callable[..., Any]:
         return vector(*vectors), emit
 
     if count == 1:
-        return intrinsic(lambda _, a: describe(a))  # type: ignore[no-any-return]
+        return intrinsic(lambda _, a: describe(a))
     if count == 2:
-        return intrinsic(lambda _, a, b: describe(a, b))  # type: ignore[no-any-return]
-    return intrinsic(lambda _, a, b, c: describe(a, b, c))  # type: ignore[no-any-return]
+        return intrinsic(lambda _, a, b: describe(a, b))
+    return intrinsic(lambda _, a, b, c: describe(a, b, c))
 
 
 add, subtract, multiply, divide = (_instruction(name) for name in ("fadd", "fsub", "fmul", "fdiv"))

@@ -282,7 +282,7 @@ def _read_csv(path: Path) -> Iterator[Any]:
             if twice is not None:
                 raise QweftError(f"data {path}: the column {twice!r} stands twice in the first line; rename one")
             for row in reader:
-                beyond = [field for field in row.pop(None, None) or () if field]  # type: ignore[call-overload]
+                beyond = [field for field in row.pop(None, None) or () if field]
                 if beyond:
                     raise QweftError(
                         f"{path.name}, line {reader.line_num}: more fields than the {len(columns)} columns of the "

@@ -62,7 +62,7 @@ def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, paramet
     Returns:
         (..., n), with the dtype and device of `inputs`.
     """
-    return _Measured.apply(measurer, circuit, inputs, parameters)  # type: ignore[no-any-return,no-untyped-call]
+    return _Measured.apply(measurer, circuit, inputs, parameters)
 
 
 def gradient_circuits(circuit: Circuit, tokens: int, inputs: bool = True, parameters: bool = True) -> int:

@@ -46,7 +46,7 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
     if name in NOISELESS and settings.noise is not None:
         raise DeviceError(f"device {name} takes no noise model, got {settings.noise}; use noisy, or leave noise out")
     if not colon and name in OWN:
-        return _load(OWN[name])(name, "", settings)  # type: ignore[no-any-return]
+        return _load(OWN[name])(name, "", settings)
     there = families()
     if colon and family in there and target:
         return there[family].make(name, target, settings)
@@ -75,6 +75,6 @@ def _rehearsal(name: str, target: str, settings: DeviceSettings) -> RehearsalDev
     return RehearsalDevice(name, inner)
 
 
-def _load(place: str):  # type: ignore[no-untyped-def]
+def _load(place: str):
     module, _, attribute = place.partition(":")
     return getattr(importlib.import_module(module), attribute)

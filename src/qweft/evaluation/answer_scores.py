@@ -27,7 +27,7 @@ class AnswerScores:
 
 def metric_of(name: str) -> AnswerMetric:
     """Return a metric by its name, one of `metrics.names()`."""
-    return importlib.import_module(f"{folder.__name__}.{name}").METRIC  # type: ignore[no-any-return]
+    return importlib.import_module(f"{folder.__name__}.{name}").METRIC
 
 
 def check_packages(metrics: Sequence[str]) -> None:

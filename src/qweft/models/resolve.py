@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from huggingface_hub import constants, get_session, snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from huggingface_hub.utils import build_hf_headers
 
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig

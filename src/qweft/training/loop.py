@@ -265,7 +265,7 @@ def fit(
                 beside.checkpoints,
                 model=model,
                 args=args,
-                train_dataset=places,  # type: ignore[arg-type]
+                train_dataset=places,
                 data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
             )
             for callback in (recorder, *allocations(model), *beside.callbacks(trainer)):

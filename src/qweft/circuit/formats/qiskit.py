@@ -41,7 +41,7 @@ def to_qiskit(
         bits = qiskit.ClassicalRegister(circuit.qubits, "b")
         found.add_register(bits)
         found.measure(found.qubits, bits)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "QuantumCircuit":
@@ -64,4 +64,4 @@ def template(qubits: int, gates: Gates, barriers: Collection[int] = ()) -> "Quan
         if place in barriers:
             found.barrier()
         getattr(found, GATES[name].qiskit)(angles[place], *wires)
-    return found  # type: ignore[no-any-return]
+    return found

@@ -90,7 +90,7 @@ def extrapolate(name: str, factors: Sequence[int], measured: Sequence[Estimate])
 
 def _linear_function(name: str) -> Callable[[np.ndarray, np.ndarray], Any]:
     noise = require("pennylane", "mitigation", "zero-noise extrapolation").noise
-    return noise.richardson_extrapolate if name == "richardson" else partial(noise.poly_extrapolate, order=ORDERS[name])  # type: ignore[no-any-return]
+    return noise.richardson_extrapolate if name == "richardson" else partial(noise.poly_extrapolate, order=ORDERS[name])
 
 
 def _exponential(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -70,7 +70,7 @@ def _computed_again(function: Callable[..., torch.Tensor], *arguments: object) -
     """Return the function's value without saving intermediates; a backward pass recomputes them."""
     if not torch.is_grad_enabled():
         return function(*arguments)
-    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
 
 
 def _parts(
