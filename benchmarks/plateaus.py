@@ -6,17 +6,35 @@ Writes benchmarks/results/plateaus.json. Exact expectation values: shots add noi
 """
 
 import argparse
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import product
 from typing import Any
 
-from qweft.analysis.states import BOUNDS, ansatz_variance, decay
+import torch
+
+from qweft.analysis.states import BOUNDS, GradientVariance, gradient_variance
+from qweft.circuit import crz_ring_ansatz
 from qweft.files import write_json
 
 QUBITS = range(2, 11)
 LAYERS = {"1": lambda n: 1, "2": lambda n: 2, "4": lambda n: 4, "n": lambda n: n}
 SHOWN = ("first_rotation", "first_phase", "last_rotation", "mean")
+
+
+def decay(qubits: Sequence[int], variances: Sequence[float]) -> float:
+    """Returns the factor by which the variance changes per added qubit: exp(slope of ln variance against qubits)."""
+    xs = torch.tensor(qubits, dtype=torch.float64)
+    ys = torch.tensor(variances, dtype=torch.float64).log()
+    xs, ys = xs - xs.mean(), ys - ys.mean()
+    return math.exp(float((xs * ys).sum() / xs.square().sum()))
+
+
+def ansatz_variance(qubits: int, layers: int, start: str, draws: int) -> GradientVariance:
+    """Returns `gradient_variance` of the CRZ ring ansatz, with its input uploaded before every layer."""
+    return gradient_variance(crz_ring_ansatz(qubits, layers), start, layers, draws)
 
 
 def rounded(value: float) -> float:

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from benchmarks.plateaus import ansatz_variance, decay
 
 from qweft.analysis import states
-from qweft.analysis.states import ansatz_variance, decay, gradient_variance
+from qweft.analysis.states import gradient_variance
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, gate_by_gate
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
 
 ADAPTERS = {
@@ -46,3 +47,8 @@ def run(method, seed=0, loss=1.0, **changes):
 def runs(**losses):
     """Runs of several methods: `runs(lora=[1.0, 1.1], qtha=[0.9, 1.0])`, one loss a seed."""
     return [run(method, seed, loss) for method, found in losses.items() for seed, loss in enumerate(found)]
+
+
+def verdicts(summary):
+    """The sentences of all findings."""
+    return [finding.text for finding in findings(summary)]

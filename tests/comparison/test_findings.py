@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qweft.comparison.findings import findings, in_short, verdicts
+from qweft.comparison.findings import findings, in_short
 from qweft.comparison.results import Run
 from qweft.comparison.summarise import summarise
-from tests.comparison.comparison_examples import ADAPTERS, run, runs
+from tests.comparison.comparison_examples import ADAPTERS, run, runs, verdicts
 
 WORSE = [1.018, 1.020, 1.024]
 ROWS = ((40.0, 10), (30.0, 8), (50.0, 12))

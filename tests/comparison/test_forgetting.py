@@ -10,7 +10,6 @@ from qweft.comparison import runner, tune
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.markdown import render_markdown
-from qweft.comparison.report.page import render_page
 from qweft.comparison.summarise import forgotten, summarise
 from qweft.comparison.table import forgetting_rows
 from qweft.data.config import DataConfig
@@ -20,6 +19,7 @@ from qweft.evaluation.run import evaluate
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
 from tests.comparison.comparison_examples import run
+from tests.comparison.report.report_examples import render_page
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
 

@@ -5,8 +5,8 @@ import pytest
 
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.data.tokens import learned_text
 from qweft.errors import QweftError
+from tests.data.tiny_tokenizer import learned_text
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from qweft.data.config import DataConfig
 from qweft.data.conversation import Message
 from qweft.data.load import load_data
 from qweft.data.template import render, with_template
-from qweft.data.tokens import learned_text, tokenise
+from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.generation import prompt_of
-from tests.data.tiny_tokenizer import CHATML
+from tests.data.tiny_tokenizer import CHATML, learned_text
 
 QUESTION = "Question: {query} Think step by step.\nAnswer:"
 

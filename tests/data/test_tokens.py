@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import render
-from qweft.data.tokens import IGNORED, answer_count, encode, fit, learned_text, target_tokens, tokenise
+from qweft.data.tokens import IGNORED, answer_count, encode, fit, target_tokens, tokenise
 from qweft.errors import QweftError
-from tests.data.tiny_tokenizer import CHATML, make_tokenizer
+from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
 
 CHAT, PLAIN = make_tokenizer(CHATML), make_tokenizer(None)
 

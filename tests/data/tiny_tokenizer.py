@@ -3,6 +3,8 @@
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from qweft.data.tokens import IGNORED
+
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -30,3 +32,18 @@ def make_tokenizer(template):
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|im_end|>")
     fast.chat_template = template
     return fast
+
+
+def learned_text(row, tokenizer):
+    """The learned spans of a row as text."""
+    stretches = []
+    open_stretch = False
+    for label in row["labels"]:
+        if label == IGNORED:
+            open_stretch = False
+            continue
+        if not open_stretch:
+            stretches.append([])
+        stretches[-1].append(label)
+        open_stretch = True
+    return [tokenizer.decode(ids) for ids in stretches]

@@ -1,14 +1,13 @@
 """States of circuits: entanglement, expressibility, and gradient variance (barren plateaus)."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
 from qweft.adapter.functions.base import ANGLE_BOUND
-from qweft.circuit import Circuit, crz_ring_ansatz, expectation_values, final_states
+from qweft.circuit import Circuit, expectation_values, final_states
 
 
 def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
@@ -179,16 +178,3 @@ def _places(circuit: Circuit) -> tuple[list[int], list[int]]:
         [gate.index for gate in trained if gate.name == "ry" and gate.wires == (0,)],
         [gate.index for gate in trained if gate.name == "crz"],
     )
-
-
-def decay(qubits: Sequence[int], variances: Sequence[float]) -> float:
-    """Returns the factor by which the variance changes per added qubit: exp(slope of ln variance against qubits)."""
-    xs = torch.tensor(qubits, dtype=torch.float64)
-    ys = torch.tensor(variances, dtype=torch.float64).log()
-    xs, ys = xs - xs.mean(), ys - ys.mean()
-    return math.exp(float((xs * ys).sum() / xs.square().sum()))
-
-
-def ansatz_variance(qubits: int, layers: int, start: str, draws: int) -> GradientVariance:
-    """Returns `gradient_variance` of the CRZ ring ansatz, with its input uploaded before every layer."""
-    return gradient_variance(crz_ring_ansatz(qubits, layers), start, layers, draws)

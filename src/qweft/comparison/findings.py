@@ -16,20 +16,11 @@ IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairn
 """Topics in report order, the most important first. "control" is a single control of the circuit."""
 
 
-def verdicts(summary: Mapping[str, Summary]) -> list[str]:
-    """Returns the findings as sentences.
+def findings(summary: Mapping[str, Summary]) -> list[Finding]:
+    """Returns the findings, most important first: the circuit, hybrids against LoRA, other methods, fairness.
 
     Each comparison says yes, no or not shown, by the rule of `Pairing`. The mean difference follows with its interval,
     the difference at every seed, and p. docs/statistics.md explains what they mean and what they cannot tell.
-
-    Args:
-        summary: From `summarise`.
-    """
-    return [finding.text for finding in findings(summary)]
-
-
-def findings(summary: Mapping[str, Summary]) -> list[Finding]:
-    """Returns the findings, most important first: the circuit, hybrids against LoRA, other methods, fairness.
 
     Args:
         summary: From `summarise`.

@@ -139,21 +139,6 @@ def _broken(text: str, before: str) -> str:
     )
 
 
-def learned_text(row: Encoded, tokenizer: Any) -> list[str]:
-    """Return the learned spans of a row as text, for display and tests."""
-    stretches: list[list[int]] = []
-    open_stretch = False
-    for label in row["labels"]:
-        if label == IGNORED:
-            open_stretch = False
-            continue
-        if not open_stretch:
-            stretches.append([])
-        stretches[-1].append(label)
-        open_stretch = True
-    return [str(tokenizer.decode(ids)) for ids in stretches]
-
-
 def answer_count(row: Encoded) -> int:
     """Return the number of learned spans of a row: one per answer."""
     learned = [label != IGNORED for label in row["labels"]]

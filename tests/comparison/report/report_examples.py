@@ -2,6 +2,8 @@
 
 import math
 
+from qweft.comparison.report.content import Content, plates
+from qweft.comparison.report.page import page_of
 from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import run
 
@@ -137,3 +139,9 @@ def layer(name, block, has_circuit, is_lora, value):
             "linear": 2e-2 * value,
         },
     }
+
+
+def render_page(results, config_yaml="", title=""):
+    """The text of report.html for the content of results.json."""
+    content = Content.read(results, config_yaml, title)
+    return page_of(content, plates(content))

@@ -5,15 +5,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from qweft.comparison.findings import verdicts
 from qweft.comparison.report.content import Content
-from qweft.comparison.report.page import render_page
 from qweft.comparison.report.text import rates
 from qweft.comparison.summarise import summarise
 from qweft.environment import environment
 from qweft.errors import QweftError
-from tests.comparison.comparison_examples import run, runs
+from tests.comparison.comparison_examples import run, runs, verdicts
 from tests.comparison.report import report_examples
+from tests.comparison.report.report_examples import render_page
 
 EVIL = "<script>alert('x')</script><img src=http://x.org/a.png onerror=alert(1)>"
 CONFIG = "methods:\n  lora: {adapter: {peft_type: LORA}, learning_rate: 0.001}\n  qtha: {adapter: {preset: qtha}}\n"

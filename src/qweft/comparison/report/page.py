@@ -36,29 +36,10 @@ MARKS = {"yes": "✓", "no": "✗", "not shown": "≈", "open": "?"}
 """Symbols shown with the answers, so that colour is not the only cue."""
 
 
-def render_page(results: dict[str, Any], config_yaml: str = "", title: str = "") -> str:
-    """Returns the report of a comparison as the text of report.html.
+def page_of(content: Content, drawn: Plates) -> str:
+    """Returns the text of report.html: a whole HTML document with its styles and figures inside.
 
     All text from models, data or the configuration is escaped.
-
-    Args:
-        results: The content of results.json: "runs", "summary" (which names the reference), "environment", and
-            optionally "search", "config_yaml" and each run's "inspection".
-        config_yaml: The comparison's configuration as YAML text; empty means the one in the results.
-        title: Empty means the names of the model and the data.
-
-    Returns:
-        A whole HTML document with its styles and figures inside.
-
-    Raises:
-        QweftError: There are no runs, or they are malformed.
-    """
-    content = Content.read(results, config_yaml, title)
-    return page_of(content, plates(content, [content]))
-
-
-def page_of(content: Content, drawn: Plates) -> str:
-    """Returns the text of report.html from parsed results and their figures.
 
     Args:
         content: The comparison.

@@ -95,10 +95,3 @@ def native_gates(gates: Gates, barriers: tuple[int, ...] = ()) -> tuple[NativeGa
                 waiting.turn(on[0], Turn(step.name, step.constant, terms))
     waiting.flush(sorted(waiting.turns))
     return tuple(waiting.gates)
-
-
-def native_counts(gates: Gates, barriers: tuple[int, ...] = ()) -> dict[str, int]:
-    """Return the numbers of U3 and CZ gates."""
-    found = native_gates(gates, barriers)
-    two = sum(len(gate.wires) == 2 for gate in found)
-    return {"u3": len(found) - two, "cz": two}
