@@ -1,7 +1,9 @@
 """Every gate of the table keeps what the table says of it; and a gate that is added there alone works everywhere."""
 
 import math
+import re
 from functools import reduce
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -13,8 +15,8 @@ from qweft.circuit.description import counts
 from qweft.circuit.drawing import circuit_svg, circuit_text, in_words
 from qweft.circuit.formats import FORMATS, to_pennylane, to_qiskit
 from qweft.circuit.formats.origin import program
-from qweft.circuit.gates import GATES, TWO_SHIFTS, GateKind, NativeStep
-from qweft.circuit.picture import circuit_picture
+from qweft.circuit.gates import FOUR_SHIFTS, GATES, TWO_SHIFTS, GateKind, NativeStep
+from qweft.circuit.picture import _drawn, circuit_picture
 from qweft.devices import BoundCircuits, DeviceSettings, Measurer, make_device
 from qweft.devices.measure import measured
 from qweft.devices.mitigation.zero_noise import folded
@@ -49,6 +51,17 @@ TOYS = {
         "CNOT {0},{1}\nRZ {1},({angle})\nCNOT {0},{1}", "rzz", "IsingZZ", "RZZ",
     ),
 }  # fmt: skip
+
+CONTROLLED = GateKind(
+    1, 2, _rzz, True, FOUR_SHIFTS,
+    (
+        NativeStep("y", (2,), constant=-math.pi / 2), NativeStep("cz", (0, 2)), NativeStep("cz", (1, 2)),
+        NativeStep("x", (2,), factor=0.5), NativeStep("cz", (0, 2)), NativeStep("x", (2,), factor=-0.5),
+        NativeStep("cz", (1, 2)), NativeStep("y", (2,), constant=math.pi / 2),
+    ),
+    "ZZ", "", "", "", "", "", "",
+)  # fmt: skip
+"""Two targets and a control, for drawings; the other packages have no such gate."""
 
 with pytest.MonkeyPatch.context() as patch:
     for name, kind in TOYS.items():
@@ -181,6 +194,21 @@ def test_a_new_gate_is_checked_and_counted():
     diagonal = Gate("rzz", (0, 1), "parameter", 0)
     assert Circuit(2, 0, 1, (diagonal,)).dead_parameters() == (0,)
     assert Circuit(2, 1, 1, (diagonal, Gate("rx", (1,), "input", 0))).dead_parameters() == ()
+
+
+@pytest.mark.parametrize("wires", list(permutations(range(3))))
+def test_a_line_connects_everything_of_a_gate(monkeypatch, wires):
+    monkeypatch.setitem(GATES, "crzz", CONTROLLED)
+    circuit = Circuit(3, 1, 0, (Gate("crzz", wires, "input", 0),))
+    svg = circuit_svg(circuit, "c")
+    (ends,) = re.findall(r'd="M[\d.]+ ([\d.]+)V([\d.]+)"', svg)
+    drawn = re.findall(r'<circle [^>]*cy="([\d.]+)"|<text [^>]*y="([\d.]+)" text-anchor', svg)
+    heights = [float(dot) if dot else float(box) - 4 for dot, box in drawn]  # a box's text is 4 below its middle
+    assert len(heights) == 3 and sorted(map(float, ends)) == [min(heights), max(heights)]
+    axes = _drawn(circuit).axes[0]
+    (vertical,) = (line.get_ydata() for line in axes.lines if len(set(line.get_xdata())) == 1 < len(line.get_xdata()))
+    wired = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_xdata())) == 2]
+    assert sorted(vertical) == [min(wired), max(wired)]
 
 
 def test_a_new_gate_is_drawn():

@@ -134,6 +134,16 @@ def controls_and_targets(gate: Gate) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return gate.wires[:controls], gate.wires[controls:]
 
 
+def span(heights: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of the line that connects a gate's dots and boxes.
+
+    Args:
+        heights: Heights of the gate's wires; the line goes up if the last is above the first.
+    """
+    ends = min(heights), max(heights)
+    return ends if heights[0] <= heights[-1] else ends[::-1]
+
+
 def _repeated(gates: tuple[Gate, ...]) -> Part | None:
     """Return the shortest layer that these gates repeat, or `None` if they do not repeat."""
     for times in range(len(gates), 1, -1):
@@ -340,7 +350,7 @@ def _svg_gate(gate: Gate, middle: float, box: float) -> str:
     controls, targets = (list(map(_height, wires)) for wires in controls_and_targets(gate))
     inside = f"<title>{label(gate)} on {' → '.join(f'q{wire}' for wire in gate.wires)}</title>"
     if len(gate.wires) > 1:
-        first, *_, last = controls + targets
+        first, last = span(controls + targets)
         inside += f'<path d="M{middle:.1f} {first}V{last}" stroke="currentColor"/>'
     for control in controls:
         inside += f'<circle cx="{middle:.1f}" cy="{control}" r="4.5" fill="currentColor"/>'

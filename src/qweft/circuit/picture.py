@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.drawing import Frame, Line, circuit_svg, controls_and_targets, label, lines
+from qweft.circuit.drawing import Frame, Line, circuit_svg, controls_and_targets, label, lines, span
 
 INK, INPUT, TRAINED = "#222324", "#D6E8F5", "#FFFFFF"
 """Colours of lines and text, of boxes fed by a token's data, and of boxes fed by trained angles."""
@@ -109,8 +109,7 @@ def _gate(axes: Any, gate: Gate, middle: float, top: float) -> None:
 
     controls, targets = ([_height(wire, top) for wire in wires] for wires in controls_and_targets(gate))
     if len(gate.wires) > 1:
-        first, *_, last = controls + targets
-        axes.plot((middle, middle), (first, last), color=INK, linewidth=1.1, zorder=2)
+        axes.plot((middle, middle), span(controls + targets), color=INK, linewidth=1.1, zorder=2)
     for control in controls:
         axes.plot((middle,), (control,), "o", color=INK, markersize=5.5, markeredgewidth=0, zorder=3)
     width = COLUMN - 0.12
