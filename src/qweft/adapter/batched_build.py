@@ -10,6 +10,7 @@ from torch import nn
 
 from qweft.adapter.branch import Branch
 from qweft.adapter.build import needs_graph, prepare
+from qweft.adapter.directions import is_distributed
 from qweft.adapter.layer import QwthnLinear
 from qweft.internals.torch import tensor_places, version
 
@@ -111,7 +112,7 @@ def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
         if graph and not branch.is_found and (branch.bases[0].kind != "random" or layer.is_searching(name)):
             continue  # it adds nothing yet, see `lazy_basis`
         plain = all(type(t) in (nn.Parameter, torch.Tensor) and t.device.type != "meta" for t in tensors)
-        if plain and [t.shape for t in tensors] == layer.qwthn_shapes[name] and not (graph and _distributed()):
+        if plain and [t.shape for t in tensors] == layer.qwthn_shapes[name] and not (graph and is_distributed()):
             shapes = tuple((t.shape, t.dtype, t.device) for t in tensors)
             groups[branch.form(), shapes, graph].append((layer, name, branch))
     members = [member for group in groups.values() for member in group]
@@ -122,10 +123,6 @@ def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
             prepared.taken = taken
             layer.keep_prepared(name, prepared)
     return taken
-
-
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _active(layers: Iterable[QwthnLinear]) -> Iterable[tuple[QwthnLinear, str, Branch]]:

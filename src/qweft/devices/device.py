@@ -134,6 +134,21 @@ class Device(Named, ABC):
         """
 
 
+class Simulator(Device, ABC):
+    """A device that gives exact probabilities if no shots are given, and samples if they are."""
+
+    keeps_results = False
+
+    def check(self, shots: int | None) -> None:
+        """Check the number of shots, which is optional.
+
+        Raises:
+            DeviceError: Shots are below 1.
+        """
+        if shots is not None and shots < 1:
+            raise DeviceError(f"device {self.name} takes a number of shots of at least 1, or none, got {shots}")
+
+
 class JobState(Enum):
     """State of a job at its provider."""
 

@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device, DeviceError, DeviceSettings
+from qweft.devices.device import DeviceSettings, Simulator
 from qweft.devices.noise.model import NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
 from qweft.devices.outcomes import Frequencies, sample
 
 
-class LibrarySimulator(Device):
+class LibrarySimulator(Simulator):
     """A simulator of another package.
 
     The package computes the probabilities, and Qweft samples the shots. The packages either cannot be seeded or seed a
@@ -25,7 +25,8 @@ class LibrarySimulator(Device):
         settings: `seed` of the shots; `noise` and `noise_scale` if the simulator supports noise models.
     """
 
-    keeps_results = False
+    _noise: NoiseModel | None = None
+    """The simulator's noise model, which a subclass sets; `None` means no noise."""
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name)
@@ -33,16 +34,8 @@ class LibrarySimulator(Device):
 
     def identity(self) -> str:
         """Return name, noise and seed."""
-        return f"{self.name} {self._noise_identity()} seed {self._settings.seed}"
-
-    def check(self, shots: int | None) -> None:
-        """Check the number of shots, which is optional.
-
-        Raises:
-            DeviceError: Shots are below 1.
-        """
-        if shots is not None and shots < 1:
-            raise DeviceError(f"device {self.name} takes a number of shots of at least 1, or none, got {shots}")
+        noise = "" if self._noise is None else self._noise.identity()
+        return f"{self.name} {noise} seed {self._settings.seed}"
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Return the probabilities, or sampled frequencies.
@@ -59,9 +52,6 @@ class LibrarySimulator(Device):
     @abstractmethod
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         """Return the probability of every outcome, shape (circuits, 2^n), qubit 0 first."""
-
-    def _noise_identity(self) -> str:
-        return ""
 
 
 @dataclass(frozen=True)

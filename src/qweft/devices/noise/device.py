@@ -4,14 +4,14 @@ import numpy as np
 import torch
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits
+from qweft.devices.device import DeviceSettings, Limits, Simulator
 from qweft.devices.noise.model import NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
 from qweft.devices.noise.paulis import MOST_QUBITS, read_probabilities, simulate
 from qweft.devices.outcomes import Frequencies, sample
 
 
-class NoisyDevice(Device):
+class NoisyDevice(Simulator):
     """Runs native gates with an error after each, and readout errors.
 
     Args:
@@ -23,7 +23,6 @@ class NoisyDevice(Device):
         DeviceError: The noise model is unknown or cannot be scaled that far.
     """
 
-    keeps_results = False
     limits = Limits(qubits=MOST_QUBITS)
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
@@ -34,15 +33,6 @@ class NoisyDevice(Device):
     def identity(self) -> str:
         """Return name, the noise model's numbers and seed."""
         return f"{self.name} {self.model.identity()} seed {self._seed}"
-
-    def check(self, shots: int | None) -> None:
-        """Check the number of shots, which is optional.
-
-        Raises:
-            DeviceError: Shots are below 1.
-        """
-        if shots is not None and shots < 1:
-            raise DeviceError(f"device {self.name} takes a number of shots of at least 1, or none, got {shots}")
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Return exact probabilities, or sampled frequencies.

@@ -93,9 +93,6 @@ class OriginCPUDevice(LibrarySimulator):
         model.add_all_qubit_quantum_error(core.depolarizing_error(noise.two_qubit), core.GateType.CZ)
         return model
 
-    def _noise_identity(self) -> str:
-        return "" if self._noise is None else self._noise.identity()
-
 
 CLIENTS_OWN = (
     "curl_",

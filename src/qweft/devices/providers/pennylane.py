@@ -113,9 +113,6 @@ class PennyLaneSimulator(LibrarySimulator):
                 else:
                     yield from (qml.DepolarizingChannel(0.75 * noise.two_qubit, wires=wire) for wire in step.wires)
 
-    def _noise_identity(self) -> str:
-        return "" if self._noise is None else self._noise.identity()
-
 
 def _pair(p: float) -> list[np.ndarray]:
     """Return Kraus operators of (1 - p) rho + p I/4 on two qubits.

@@ -119,9 +119,6 @@ class AerSimulatorDevice(LibrarySimulator):
         found = probabilities_of(simulator, *_noisy(circuits))
         return on_each_qubit(found, [np.array(self._noise.readout)] * circuits.qubits)
 
-    def _noise_identity(self) -> str:
-        return "" if self._noise is None else self._noise.identity()
-
 
 def _exact(circuits: BoundCircuits) -> tuple[Any, np.ndarray]:
     return _decomposed(Form.of(circuits)), circuits.angles
