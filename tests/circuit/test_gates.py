@@ -234,7 +234,7 @@ def test_a_new_gate_is_drawn():
 )
 def test_a_new_gate_is_written_so_that_others_read_it(module, read):
     needs(module)
-    texts = {name: write(MIXED, INPUTS, ANGLES, measured=False) for name, write in FORMATS.items()}
+    texts = {name: form.write(MIXED, INPUTS, ANGLES, measured=False) for name, form in FORMATS.items()}
     np.testing.assert_allclose(read(texts), wanted_values(), atol=1e-9)
 
 

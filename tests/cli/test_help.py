@@ -157,7 +157,15 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["--version"], ["train", "--help"], ["compare", "--help"], ["inspect", "--help"]]
+    "argv",
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "--help"],
+        ["compare", "--help"],
+        ["inspect", "--help"],
+        ["circuit", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(argv):
     heavy = ["torch", "transformers", "peft", "datasets", "matplotlib", "pandas", "numpy"]

@@ -1,8 +1,15 @@
-"""The quantum neural network: the circuit as data, and exact engines that compute its expectation values."""
+"""The quantum neural network: the circuit as data, and exact engines that compute its expectation values.
 
-from qweft.circuit.description import Circuit, Gate, crz_ring_ansatz, without_crz
-from qweft.circuit.engine import expectation_values
-from qweft.circuit.reference import final_states, gate_by_gate
+Importing this package imports no module of it, because the names in `formats` are read without PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qweft.circuit.description import Circuit, Gate, crz_ring_ansatz, without_crz
+    from qweft.circuit.engine import expectation_values
+    from qweft.circuit.reference import final_states, gate_by_gate
 
 __all__ = [
     "Circuit",
@@ -13,3 +20,19 @@ __all__ = [
     "gate_by_gate",
     "without_crz",
 ]
+
+_HOMES = {
+    "Circuit": "description",
+    "Gate": "description",
+    "crz_ring_ansatz": "description",
+    "expectation_values": "engine",
+    "final_states": "reference",
+    "gate_by_gate": "reference",
+    "without_crz": "description",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

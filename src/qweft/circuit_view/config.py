@@ -1,9 +1,16 @@
 """Options of `qweft circuit`."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from qweft.circuit.formats import names
 from qweft.models.config import ModelConfig
+
+if TYPE_CHECKING:
+    Language = str
+else:
+    Language = Literal[names()]
+"""Name of a text format in `qweft.circuit.formats`."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,6 @@ class CircuitConfig:
     token: int | None = None
     chip: str | None = None
     picture: str | None = None
-    export: Literal["qasm3", "qasm2", "originir"] | None = None
+    export: Language | None = None
     output: str | None = None
     model: ModelConfig = field(default_factory=ModelConfig)

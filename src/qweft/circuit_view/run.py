@@ -52,13 +52,15 @@ def _check(config: CircuitConfig) -> None:
     if config.token is not None and config.tokens is None:
         raise QweftError(f"--token {config.token}: there is no text to take it from; give one with --tokens")
     if config.export is not None and config.output is None:
-        raise QweftError(f"--export {config.export} needs a file to write to; give --output FILE")
+        ending = FORMATS[config.export].ending
+        raise QweftError(f"--export {config.export} needs a file to write to; give --output FILE.{ending}")
     if config.output is not None and config.export is None:
         raise QweftError(f"--output {config.output}: nothing is exported; choose --export {', '.join(FORMATS)}")
-    if config.export not in (None, "qasm3") and config.token is None:
+    if config.export is not None and config.token is None and not FORMATS[config.export].can_stay_open:
+        open_ones = " or ".join(name for name, form in FORMATS.items() if form.can_stay_open)
         raise QweftError(
             f"--export {config.export} has no parameters, so it needs the numbers of a token; give "
-            "--tokens TEXT --token INDEX, or --export qasm3"
+            f"--tokens TEXT --token INDEX, or --export {open_ones}"
         )
     if config.picture is not None and Path(config.picture).suffix.lower() not in {f".{kind}" for kind in KINDS}:
         raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
@@ -96,7 +98,7 @@ def _write(config: CircuitConfig, saved: SavedCircuit, bound: TokenValues | None
         written.append(config.picture)
     if config.export is not None and config.output is not None:
         inputs = None if bound is None else bound.c
-        text = FORMATS[config.export](saved.circuit, inputs, saved.angles, about=origin)
+        text = FORMATS[config.export].write(saved.circuit, inputs, saved.angles, about=origin)
         write_bytes(config.output, text.encode())
         written.append(config.output)
     return tuple(written)

@@ -12,7 +12,7 @@ from qweft.circuit.formats import FORMATS, to_openqasm2, to_openqasm3, to_origin
 from qweft.devices.device import DeviceError, require
 
 CIRCUIT = crz_ring_ansatz(2, 1)
-ALL = [*FORMATS.values(), to_qiskit, to_pennylane]
+ALL = [*(form.write for form in FORMATS.values()), to_qiskit, to_pennylane]
 
 
 def needs(write):

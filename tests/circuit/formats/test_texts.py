@@ -97,7 +97,7 @@ def test_readers_get_all_64_bits(name):
 @pytest.mark.parametrize("measured", [True, False])
 @pytest.mark.parametrize("name", FORMATS)
 def test_measurements_are_there_if_asked_for(name, measured):
-    text = FORMATS[name](*with_angles(crz_ring_ansatz(3, 1)), measured=measured)
+    text = FORMATS[name].write(*with_angles(crz_ring_ansatz(3, 1)), measured=measured)
     assert ("measure" in text.lower().split("\n", 3)[3]) == measured
 
 

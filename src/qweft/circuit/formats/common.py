@@ -1,7 +1,8 @@
 """Shared by all formats: the heading of a text, and the angles of gates as numbers or names."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -34,6 +35,21 @@ def _version() -> str:
         return f" {version('qweft')}"
     except PackageNotFoundError:
         return ""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A text format of circuits.
+
+    Args:
+        write: Returns the text, from (circuit, inputs, parameters, measured, about); see `to_openqasm3`.
+        ending: Ending of a file's name, without the point.
+        can_stay_open: Whether inputs that are not given become parameters of the text. If not, `write` needs them.
+    """
+
+    write: Callable[..., str]
+    ending: str
+    can_stay_open: bool = False
 
 
 Numbers = torch.Tensor | np.ndarray | Sequence[float]

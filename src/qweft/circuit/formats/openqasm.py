@@ -1,7 +1,7 @@
 """OpenQASM 2, which most tools read, and OpenQASM 3, which can leave angles open."""
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.common import Numbers, given_numbers, heading, numbers_of_gates, texts_of_gates
+from qweft.circuit.formats.common import Format, Numbers, given_numbers, heading, numbers_of_gates, texts_of_gates
 from qweft.circuit.gates import GATES, spelled
 
 
@@ -76,3 +76,7 @@ def to_openqasm3(
     if measured:
         lines.append("b = measure q;")
     return heading(circuit, about) + "\n".join(lines) + "\n"
+
+
+QASM2 = Format(to_openqasm2, "qasm")
+QASM3 = Format(to_openqasm3, "qasm", can_stay_open=True)

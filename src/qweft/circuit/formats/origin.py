@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from qweft.circuit.description import Circuit
-from qweft.circuit.formats.common import Gates, Numbers, heading, numbers_of_gates
+from qweft.circuit.formats.common import Format, Gates, Numbers, heading, numbers_of_gates
 from qweft.circuit.gates import GATES, spelled
 from qweft.errors import require
 
@@ -40,6 +40,9 @@ def to_originir(
     if measured:
         lines += [f"MEASURE q[{wire}],c[{wire}]" for wire in range(n)]
     return heading(circuit, about) + "\n".join(lines) + "\n"
+
+
+ORIGINIR = Format(to_originir, "originir")
 
 
 def program(
