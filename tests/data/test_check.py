@@ -5,7 +5,7 @@ import json
 import pytest
 
 from qweft.cli.main import main
-from qweft.data import check, load
+from qweft.data import check, conversation, load
 from qweft.data.check import Lengths, check_data, overlap, stretches
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
@@ -42,6 +42,25 @@ def test_formats_lengths_and_what_would_be_cut(source, chatml):
     assert "train: 16 rows" in found.split and len(found.shown) == 3
     dropped = check_data(config(source([*ROWS, long]), overlong="drop"), chatml, "tiny")
     assert dropped.longer == 1 and "longer than 64 tokens" in dropped.split
+
+
+def test_a_format_is_one_entry(source, tmp_path, monkeypatch, capsys):
+    def read(row, where):
+        return [Message("user", row["call"]), Message("assistant", row["echo"])]
+
+    monkeypatch.setattr(conversation, "READERS", (*conversation.READERS, ("call", "call and echo", read)))
+    monkeypatch.setattr(conversation, "PAIRS", (*conversation.PAIRS, conversation.Pair("left", "right")))
+    rows = [{"call": f"Call {n}", "echo": f"echo {n}"} for n in range(12)]
+    rows += [{"left": f"Left {n}", "right": f"right {n}"} for n in range(8)]
+    save_tiny_model(tmp_path / "model")
+    options = ["--model.name", str(tmp_path / "model"), "--data.max_length", "64", "--data.test_rows", "2"]
+    capsys.readouterr()
+    assert main(["data", "check", source(rows), *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["formats"] == {"call and echo": 12, "left + right": 8}
+    assert main(["data", "check", source([*rows, {"left": "Left 9"}]), *options]) == 2
+    told = capsys.readouterr().err
+    assert "row 21: there is a left but no answer (right is missing)" in told
+    assert "; call and echo; question + answer; " in told and "; left + right; text" in told
 
 
 @pytest.mark.parametrize("learn", ["answers", "all"])

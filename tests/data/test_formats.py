@@ -1,6 +1,6 @@
 import pytest
 
-from qweft.data.conversation import KNOWN, format_of, to_conversation
+from qweft.data.conversation import format_of, known, to_conversation
 from qweft.errors import QweftError
 
 
@@ -149,4 +149,4 @@ def test_a_plain_text():
     ],
 )
 def test_what_a_format_is_called(row, name):
-    assert format_of(row) == name and (name in KNOWN or name == "unknown")
+    assert format_of(row) == name and (name in known() or name == "unknown")

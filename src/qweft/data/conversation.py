@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from qweft.errors import QweftError
 
@@ -87,20 +87,7 @@ def text_group(message: Message) -> str:
 
 Row = Mapping[str, Any]
 
-MESSAGES, SHAREGPT, COMPLETION = "messages (role, content)", "conversations (from, value)", "prompt + completion"
-ALPACA, REASONING = "instruction [+ input, history] + output", "input + reasoning_content + content"
 PLAIN = "text"
-KNOWN = (
-    MESSAGES,
-    SHAREGPT,
-    COMPLETION,
-    ALPACA,
-    REASONING,
-    "question + answer",
-    "query + response",
-    "problem + solution",
-    PLAIN,
-)
 THOUGHT = "<think>\n{}\n</think>\n\n{}"
 """Format of a chain of thought and the answer after it, as in DeepSeek-R1."""
 ROLE_NAMES = {
@@ -113,29 +100,32 @@ ROLE_NAMES = {
 }
 HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 """A lone UTF-16 surrogate, which Python's JSON parser lets through; no tokenizer accepts it."""
+
+
+class Pair(NamedTuple):
+    """A format with a column for the question and one for the answer; its name is "asks + answers"."""
+
+    asks: str
+    answers: str
+    is_listed: bool = True
+    """Whether the list of known formats has it."""
+
+
 PAIRS = (
-    ("question", "answer"),
-    ("query", "response"),
+    Pair("question", "answer"),
+    Pair("query", "response"),  # MetaMathQA
     # R1-Distill-SFT: prefer the checked chain of thought.
-    ("problem", "reannotated_assistant_content"),
-    ("problem", "solution"),
+    Pair("problem", "reannotated_assistant_content", is_listed=False),
+    Pair("problem", "solution"),
 )
+"""Formats of two columns; the first with both is used. A new one is an entry here."""
 
 
 def to_conversation(row: Row, where: str) -> Conversation:
     """Turn a row into a conversation.
 
-    The columns of a row tell its format; the first one in this list that fits is used:
-
-    - `reannotated_messages` (R1-Distill-SFT) or `messages`: a list of (role, content);
-    - `conversations` (ShareGPT): a list of (from, value);
-    - `prompt` and `completion` (or `response`), each a text or a list of messages;
-    - `instruction`, `output`, and optionally `input` and `history` (Alpaca);
-    - `input`, `reasoning_content` and `content` (Chinese-DeepSeek-R1-Distill);
-    - `question` and `answer`;
-    - `query` and `response` (MetaMathQA);
-    - `problem` with `reannotated_assistant_content` or `solution` (R1-Distill-SFT);
-    - `text` alone: a plain text.
+    The columns of a row tell its format. The first of `READERS` that fits is used, then the first of `PAIRS`. A row
+    with `text` alone is a plain text.
 
     A chain of thought in a separate column or key (`reasoning_content`) is put in <think> tags before its answer. A
     `system` column becomes the first message, unless there is a system message already. Turns after the last answer
@@ -199,15 +189,15 @@ def _read(row: Row, where: str) -> list[Message]:
     for key, _, reader in READERS:
         if row.get(key) is not None:
             return reader(row, where)
-    pairs = [pair for pair in PAIRS if row.get(pair[0]) is not None]
-    for asks, answers in pairs:
-        if row.get(answers) is not None:
-            return [Message("user", _text(row, asks, where)), *_answer(row, answers, where)]
+    pairs = [pair for pair in PAIRS if row.get(pair.asks) is not None]
+    for pair in pairs:
+        if row.get(pair.answers) is not None:
+            return [Message("user", _text(row, pair.asks, where)), *_answer(row, pair.answers, where)]
     if row.get("text") is not None:
         return _plain(row, where)
     if pairs:
-        missing = " or ".join(dict.fromkeys(answers for _, answers in pairs))
-        raise _fault(row, where, f"there is a {pairs[0][0]} but no answer ({missing} is missing)")
+        missing = " or ".join(dict.fromkeys(pair.answers for pair in pairs))
+        raise _fault(row, where, f"there is a {pairs[0].asks} but no answer ({missing} is missing)")
     raise _fault(row, where, "the format is not known")
 
 
@@ -306,31 +296,43 @@ def _plain_text(value: Any, name: str, row: Row, where: str) -> str:
     raise _fault(row, where, f"{name} is {type(value).__name__}, not text")
 
 
+MESSAGES = "messages (role, content)"
 READERS: tuple[tuple[str, str, Callable[[Row, str], list[Message]]], ...] = (
+    # R1-Distill-SFT
     ("reannotated_messages", MESSAGES, lambda row, where: _turns(row["reannotated_messages"], row, where)),
     ("messages", MESSAGES, lambda row, where: _turns(row["messages"], row, where)),
-    ("conversations", SHAREGPT, lambda row, where: _turns(row["conversations"], row, where)),
-    ("prompt", COMPLETION, _prompt_completion),
-    ("instruction", ALPACA, _alpaca),
-    ("reasoning_content", REASONING, _reasoned),
+    # ShareGPT
+    ("conversations", "conversations (from, value)", lambda row, where: _turns(row["conversations"], row, where)),
+    ("prompt", "prompt + completion", _prompt_completion),
+    ("instruction", "instruction [+ input, history] + output", _alpaca),
+    # Chinese-DeepSeek-R1-Distill
+    ("reasoning_content", "input + reasoning_content + content", _reasoned),
 )
-"""(column, name of the format, reader) of each format; the first whose column is present is used."""
+"""(column, name of the format, reader) of each format; the first whose column is present is used. A new one is an entry
+here.
+"""
+
+
+def known() -> tuple[str, ...]:
+    """Return the names of the formats for people: readers, pairs, plain text."""
+    pairs = [f"{pair.asks} + {pair.answers}" for pair in PAIRS if pair.is_listed]
+    return tuple(dict.fromkeys([name for _, name, _ in READERS] + pairs + [PLAIN]))
 
 
 def format_of(row: Row) -> str:
     """Return the name of a row's format; "unknown" if no reader takes it.
 
-    The name is one of `KNOWN`, or "problem + reannotated_assistant_content".
+    The name is one of `known()`, or that of a pair that is not listed.
     """
     for key, name, _ in READERS:
         if row.get(key) is not None:
             return name
-    for asks, answers in PAIRS:
-        if row.get(asks) is not None and row.get(answers) is not None:
-            return f"{asks} + {answers}"
+    for pair in PAIRS:
+        if row.get(pair.asks) is not None and row.get(pair.answers) is not None:
+            return f"{pair.asks} + {pair.answers}"
     return PLAIN if row.get("text") is not None else "unknown"
 
 
 def _fault(row: Row, where: str, what: str) -> QweftError:
     keys = ", ".join(str(key)[:40] for key in list(row)[:12]) or "none"
-    return QweftError(f"{where}: {what}; its keys are {keys}; understood are {'; '.join(KNOWN)}")
+    return QweftError(f"{where}: {what}; its keys are {keys}; understood are {'; '.join(known())}")
