@@ -1,7 +1,11 @@
-"""A family of devices is one file: a module put into the folder of providers is named, listed, priced and run."""
+"""A family of devices is one file: a module put into the folder of providers is named, listed, priced and run.
+
+What it has saved is shown nowhere.
+"""
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ import qweft.devices.providers as folder
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.cli.main import main
 from qweft.devices import DeviceError, Measurer, make_device
+from qweft.devices.error_policy import without_secrets
 from qweft.devices.jobs import Budget, Caps, Executor, PriceList, Store
 from qweft.devices.registry import families
 
@@ -55,6 +60,11 @@ class Later(RemoteDevice):
         pass
 
 
+def credentials():
+    yield "word of the toy"
+    raise OSError("its file of accounts is damaged")
+
+
 def make(name, target, settings):
     global SETTINGS
     SETTINGS = settings
@@ -67,6 +77,7 @@ PROVIDER = Provider(
     make,
     (Entry("toy:now", "a toy that answers"), Entry("toy:later", "a toy that takes jobs", ("no_such_package",), "toys")),
     ({"match": "toy:now", "job": 0}, {"match": ["toy:l*"], "circuit": 0.5, "currency": "EUR", "date": "today"}),
+    credentials=lambda: credentials(),
 )
 '''
 
@@ -94,6 +105,13 @@ def test_it_is_listed_with_its_price_and_what_it_needs(capsys):
     now, later = (entry for entry in json.loads(capsys.readouterr().out) if entry["name"].startswith("toy:"))
     assert (now["what"], now["missing"], now["price"]) == ("a toy that answers", [], "nothing")
     assert (later["install"], later["price"]) == ("pip install 'qweft[toys]'", "EUR 0.5 a circuit (today)")
+
+
+def test_its_saved_credentials_are_taken_out(monkeypatch):
+    assert without_secrets("refused: word of the toy") == "refused: [credential removed]"
+    runtime = SimpleNamespace(saved_accounts=lambda: {"default": {"token": "word of ibm"}})
+    monkeypatch.setitem(sys.modules, "qiskit_ibm_runtime", SimpleNamespace(QiskitRuntimeService=runtime))
+    assert without_secrets("word of ibm, word of the toy") == ", ".join(["[credential removed]"] * 2)
 
 
 def test_it_is_suggested():

@@ -2,13 +2,10 @@
 
 import os
 import re
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any
 
 from qweft.devices.device import DeviceError, NotTakenError, RefusedError, UnavailableError
-from qweft.internals.providers import settings_in
 
 
 class Fate(Enum):
@@ -41,6 +38,8 @@ MARKS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
 SHORTEST = 6
 """Minimum length of a credential. Shorter values occur in too many ordinary words."""
 REMOVED = "[credential removed]"
+SAVED: list[Callable[[], Iterable[str]]] = []
+"""Return saved credentials. The registry, which stands above this module, adds its question to all families."""
 
 SHOWN = re.compile(
     r"""(?ix)
@@ -62,15 +61,15 @@ def names_credential(name: str) -> bool:
 def without_secrets(text: str, more: Iterable[str] = ()) -> str:
     """Return the text with every credential replaced.
 
-    Credentials are values of environment variables whose names contain one of `MARKS`, those in PennyLane's settings
-    and IBM's saved accounts, those in `more`, and anything that looks like one.
+    Credentials are values of environment variables whose names contain one of `MARKS`, those that the families of
+    devices have saved, those in `more`, and anything that looks like one.
 
     Args:
         text: A message of another package.
         more: Further credentials.
     """
     found = {value for name, value in os.environ.items() if names_credential(name)}
-    found.update(_of_pennylane(), _of_ibm(), more)
+    found.update(*(saved() for saved in SAVED), more)
     for value in sorted(found, key=len, reverse=True):  # longest first: one may contain another
         if len(value.strip()) >= SHORTEST:
             text = text.replace(value.strip(), REMOVED)
@@ -80,28 +79,3 @@ def without_secrets(text: str, more: Iterable[str] = ()) -> str:
 def one_line(error: BaseException, more: Iterable[str] = ()) -> str:
     """Return an exception's message on one line without credentials, or its type if the message is empty."""
     return " ".join(without_secrets(str(error), more).split()) or type(error).__name__
-
-
-def settings_of_pennylane() -> dict[str, Any]:
-    """Return the settings in PennyLane's configuration file; empty if PennyLane is not imported."""
-    return settings_in(getattr(sys.modules.get("pennylane"), "default_config", None))
-
-
-def _of_pennylane() -> Iterator[str]:
-    yield from _kept(settings_of_pennylane())
-
-
-def _kept(settings: dict[str, Any]) -> Iterator[str]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _kept(value)
-        elif isinstance(value, str) and names_credential(name):
-            yield value
-
-
-def _of_ibm() -> list[str]:
-    try:
-        accounts = sys.modules["qiskit_ibm_runtime"].QiskitRuntimeService.saved_accounts().values()
-        return [str(account["token"]) for account in accounts if account.get("token")]
-    except Exception:  # the package is missing, or its file of accounts is damaged
-        return []

@@ -1,7 +1,7 @@
 """The declaration of a device family. Each module of `providers`, named as its family, defines `PROVIDER`."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +45,12 @@ class Provider:
         entries: The family's rows in `qweft devices`.
         prices: Prices that `jobs/prices.yaml` lacks, each in the form of an entry of that file.
         order: Sort key of families in lists, lowest first.
+        credentials: Returns the credentials that the family's packages have saved, which no message may show. It is
+            cheap and imports nothing, because every message asks for them. What it raises counts as no credential.
     """
 
     make: Callable[[str, str, DeviceSettings], Device | RemoteDevice]
     entries: tuple[Entry, ...] = ()
     prices: tuple[dict[str, Any], ...] = ()
     order: int = 100
+    credentials: Callable[[], Iterable[str]] = tuple

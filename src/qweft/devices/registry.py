@@ -2,10 +2,12 @@
 
 import importlib
 import pkgutil
+from contextlib import suppress
 from functools import lru_cache
 
 import qweft.devices.providers as folder
 from qweft.devices.device import Device, DeviceError, DeviceSettings, RemoteDevice
+from qweft.devices.error_policy import SAVED
 from qweft.devices.provider import Provider
 from qweft.devices.rehearsal import ENTRIES, RehearsalDevice
 from qweft.text import near
@@ -28,6 +30,18 @@ def families() -> dict[str, Provider]:
     found = {name: importlib.import_module(f"{folder.__name__}.{name}").PROVIDER for name in names}
     found["rehearsal"] = Provider(_rehearsal, ENTRIES, order=4)
     return dict(sorted(found.items(), key=lambda item: item[1].order))
+
+
+def saved_credentials() -> set[str]:
+    """Return the credentials that the packages of all families have saved."""
+    found: set[str] = set()
+    for provider in families().values():
+        with suppress(Exception):  # such as a damaged file of accounts; the message is told all the same
+            found.update(provider.credentials())
+    return found
+
+
+SAVED.append(saved_credentials)
 
 
 def make_device(name: str, settings: DeviceSettings | None = None) -> Device | RemoteDevice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from typing import Any
@@ -13,10 +14,11 @@ import numpy as np
 from qweft.circuit.formats.pennylane import apply_gates
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits, RefusedError, require
-from qweft.devices.error_policy import Fate, Step, error_of, names_credential, one_line, settings_of_pennylane
+from qweft.devices.error_policy import Fate, Step, error_of, names_credential, one_line
 from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
 from qweft.devices.outcomes import Frequencies, from_counts, on_each_qubit
 from qweft.devices.provider import Entry, Provider
+from qweft.internals.providers import settings_in
 from qweft.text import near
 
 SIMULATORS = {"default.qubit": 1, "default.mixed": 2, "lightning.qubit": 1, "lightning.gpu": 1, "lightning.kokkos": 1}
@@ -166,7 +168,7 @@ class PennyLanePlugin(Device):
         """
         config = self._library.default_config
         places = ("main", f"{self._target.partition('.')[0]}.global", self._target)  # the sections that PennyLane reads
-        options = _without_credentials({place: config[place] for place in places}) if settings_of_pennylane() else {}
+        options = _without_credentials({place: config[place] for place in places}) if _settings() else {}
         if not any(options.values()):
             return self.name
         said = json.dumps(options, sort_keys=True, default=str)
@@ -246,6 +248,19 @@ def _without_credentials(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _settings() -> dict[str, Any]:
+    """Return the settings in PennyLane's configuration file; empty if PennyLane is not imported."""
+    return settings_in(getattr(sys.modules.get("pennylane"), "default_config", None))
+
+
+def _credentials(settings: dict[str, Any]) -> Iterator[str]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _credentials(value)
+        elif isinstance(value, str) and names_credential(name):
+            yield value
+
+
 def make(name: str, target: str, settings: DeviceSettings) -> Device:
     """Create the device that PennyLane calls `target`.
 
@@ -277,4 +292,5 @@ PROVIDER = Provider(
         ),
     ),
     order=1,
+    credentials=lambda: _credentials(_settings()),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from qweft.devices.device import Device, DeviceError, DeviceSettings, RemoteDevice, require
 from qweft.devices.provider import Entry, Provider
-from qweft.devices.providers.qiskit.ibm import IBMDevice
+from qweft.devices.providers.qiskit.ibm import IBMDevice, saved_tokens
 from qweft.devices.providers.qiskit.simulators import AerSimulatorDevice, FakeBackendDevice
 from qweft.text import near
 
@@ -63,4 +63,5 @@ PROVIDER = Provider(
         Entry("qiskit:ibm_NAME", "IBM's chips; takes jobs", ("qiskit", "qiskit_ibm_runtime"), "qiskit"),
     ),
     order=2,
+    credentials=saved_tokens,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,15 @@ NOT_REACHED = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError
 """Parts of urllib3's messages when nothing has left this machine."""
 OF_THE_NETWORK = ("qiskit_ibm_runtime", "ibm_", "requests", "urllib3", "json")
 """Packages whose exceptions concern the request to IBM, not a circuit."""
+
+
+def saved_tokens() -> Iterator[str]:
+    """Yield the tokens of IBM's saved accounts, if its package is imported."""
+    runtime = sys.modules.get("qiskit_ibm_runtime")
+    if runtime is not None:
+        for account in runtime.QiskitRuntimeService.saved_accounts().values():
+            if account.get("token"):
+                yield str(account["token"])
 
 
 def fate_of(error: Exception, step: Step) -> Fate:
