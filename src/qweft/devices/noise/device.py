@@ -38,6 +38,7 @@ class NoisyDevice(Simulator):
         """Return exact probabilities, or sampled frequencies.
 
         Raises:
+            DeviceError: Shots are below 1.
             RefusedError: The circuits have too many qubits.
         """
         self.check(shots)
@@ -49,7 +50,11 @@ class NoisyDevice(Simulator):
 
 @torch.no_grad()
 def probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
-    """Return the probability of every reported outcome in float64, shape (circuits, 2^n)."""
+    """Return the probability of every reported outcome in float64, shape (circuits, 2^n).
+
+    Raises:
+        RefusedError: The circuits have too many qubits.
+    """
     angles = torch.from_numpy(np.ascontiguousarray(circuits.angles.T))
     shared = (angles == angles[:, :1]).all(1) if len(circuits) else [True] * len(angles)
     columns = [angle[0] if same and len(circuits) else angle for angle, same in zip(angles, shared, strict=True)]
