@@ -60,9 +60,9 @@ def test_table_and_reports_show_it_where_it_was_measured():
     results = {"runs": [each.to_json() for each in RUNS], "summary": {k: v.to_json() for k, v in summary.items()}}
     results = json.loads(json.dumps(results))
     content = Content.read(results)
-    from qweft.comparison.report.content import plates
+    from qweft.comparison.report.content import figures
 
-    text, page = render_markdown(content, plates(content)), render_page(results, "", "")
+    text, page = render_markdown(content, figures(content)), render_page(results, "", "")
     assert "### Forgetting" in text and "| lora | 2.6000 ± 0.2828 | +0.4000 ± 0.2800 | 1.00 MiB |" in text
     assert "+0.4000 ± 0.2800" in page and "<h3>Forgetting</h3>" in page
     plain = [replace(each, forgetting=None) for each in RUNS]

@@ -32,7 +32,7 @@ def later(cache):
 
 def test_a_rehearsal_is_a_run_that_ends_the_next_day(cache):
     device = make_device("rehearsal:shots")
-    runner = Executor(device, patience=Retry(first=0.0, timeout=0.0))
+    runner = Executor(device, retry=Retry(first=0.0, timeout=0.0))
     with pytest.raises(UnavailableError, match=r"live on \(1, 2 circuits are missing"):
         runner.run(circuits(0, 1), 30)
     later(cache)
@@ -47,7 +47,7 @@ def test_a_rehearsal_is_a_run_that_ends_the_next_day(cache):
 def test_what_was_sent_with_other_settings_is_not_fetched_with_the_default_ones(cache):
     device = make_device("rehearsal:shots", DeviceSettings(seed=3))
     with pytest.raises(UnavailableError):
-        Executor(device, patience=Retry(first=0.0, timeout=0.0)).run(circuits(0), 30)
+        Executor(device, retry=Retry(first=0.0, timeout=0.0)).run(circuits(0), 30)
     later(cache)
     ((job, said),) = fetch(Store())
     assert job.state == "sent" and "other settings of the device (rehearsal:shots seed 3)" in said

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qweft.evaluation.loss import RowScore
-from qweft.robustness.describe import table, words
+from qweft.robustness.describe import table, text
 from qweft.robustness.outcome import Computed, Effort, Robustness, Scored, Setting, enough_shots, point
 from qweft.robustness.report import figures, write
 from qweft.robustness.sample import Sample
@@ -74,22 +74,22 @@ def test_shots_that_are_enough_are_enough_ever_after():
 
 def test_words_say_what_is_left_and_what_it_takes():
     points = [at(10, 0.9, changed=1, answers=("a", "b")), at(100, 0.1), at(None, 0.05, error=0.02)]
-    assert words(robustness(points)) == [
+    assert text(robustness(points)) == [
         "noise x 1: without the noise of counting the loss is +0.0500 ± 0.0200 from the exact one; of the 1.0000 by "
         "which the adapter lowers the base model's loss 95.0% ± 2.0% are left.",
         "noise x 1: 99% of the next tokens stay the same from 100 shots on, all answers from 100 shots on.",
     ]
-    lost, never = words(robustness([at(10, 1.5, changed=1), at(20, 1.5)]))
+    lost, never = text(robustness([at(10, 1.5, changed=1), at(20, 1.5)]))
     assert "at 20 shots the loss is +1.5000" in lost and ": nothing is left of" in lost
     assert "stay the same from 20 shots on, all answers at all of these numbers of shots" in never
-    assert "not at 10 shots, all answers at 10 shots" in words(robustness([at(10, 0.1, changed=1)]))[1]
+    assert "not at 10 shots, all answers at 10 shots" in text(robustness([at(10, 0.1, changed=1)]))[1]
     worse = replace(Computed.of(BASE, EXACT), base=2.0)
-    assert "does not lower" in words(robustness([at(10, 0.1)], computed=worse))[0]
+    assert "does not lower" in text(robustness([at(10, 0.1)], computed=worse))[0]
 
 
 def test_what_lies_within_its_error_is_not_said_to_be_lost_or_won():
     def said(rise):
-        return words(robustness([at(None, rise, error=0.05)]))[0]
+        return text(robustness([at(None, rise, error=0.05)]))[0]
 
     assert said(0.04).endswith("within its error: that anything is lost of the 1.0000 by which the adapter lowers the "
                                "base model's loss is not shown.")  # fmt: skip
@@ -100,13 +100,13 @@ def test_what_lies_within_its_error_is_not_said_to_be_lost_or_won():
 
 def test_shots_cannot_be_enough_where_exact_probabilities_are_not():
     points = [at(10, 0.0), at(None, 0.0, changed=1, answers=("yes", "No"))]
-    (_, needed) = words(robustness(points))
+    (_, needed) = text(robustness(points))
     assert needed.count("at no number of shots, for they do not with exact probabilities") == 2
 
 
 def test_a_share_near_the_limit_is_not_settled():
     points = [at(10, 0.0, agreement_error=0.02), at(100, 0.0)]
-    assert "(within one standard error of 99%, so not settled: 10)" in words(robustness(points))[1]
+    assert "(within one standard error of 99%, so not settled: 10)" in text(robustness(points))[1]
 
 
 def test_drawn_tokens_say_nothing_of_the_whole():
@@ -116,7 +116,7 @@ def test_drawn_tokens_say_nothing_of_the_whole():
         ((False, True), (False, False, False)), EFFORT,
     )  # fmt: skip
     assert found.agreement == 1.0  # of the one target that was measured; the changed ones were not
-    told = words(robustness([found], sample=drawn, planned=3))
+    told = text(robustness([found], sample=drawn, planned=3))
     assert told[0] == "1 of 3 settings measured so far."
     assert len(told) == 2 and "cannot be told" in told[1] and "left" not in told[1]
     none = point(Setting(10, 1.0), measured(0.3), EXACT, ((False,) * 2, (False,) * 3), EFFORT)

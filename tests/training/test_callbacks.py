@@ -1,4 +1,4 @@
-"""What a run does beside its steps: validation, rates and norms by part, curves elsewhere, warnings."""
+"""Checkpointing and validation callbacks."""
 
 import json
 import math
@@ -25,7 +25,7 @@ def validated(tmp_path, every=1, patience=None, rate=1e-2, steps=12):
     model, held_out = adapted(), rows(8)
     judge = Validation(every, patience, held_out, 0, 4, tmp_path / "best")
     budget = replace(TRAINING, learning_rate=rate, max_steps=steps)
-    return model, held_out, fit(model, rows(), 0, budget, beside=RunCallbacks(validation=judge))
+    return model, held_out, fit(model, rows(), 0, budget, callbacks=RunCallbacks(validation=judge))
 
 
 def test_the_best_adapter_is_what_is_left(tmp_path):

@@ -66,7 +66,7 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
     tensors = [branch.tensors() for branch in branches]
     # inference tensors could not take part in a graph later
     with torch.inference_mode(False), torch.set_grad_enabled(graph):
-        flat = _Together.apply(branches[0], len(branches), *(t for found in tensors for t in found))
+        flat = _BatchedBuild.apply(branches[0], len(branches), *(t for found in tensors for t in found))
     each = len(flat) // len(branches)
     return [
         Prepared(found, counts_of(found), flat[start], flat[start + 1], flat[start + 2 : start + each], graph)
@@ -81,7 +81,7 @@ def _stacks(tensors: Sequence[torch.Tensor], count: int, one_by_one: set[int]) -
     return [row if place in one_by_one else torch.stack(row) for place, row in enumerate(rows)]
 
 
-class _Together(torch.autograd.Function):
+class _BatchedBuild(torch.autograd.Function):
     """`Branch.build` for several branches: from their tensors in a row to their matrices and angles in a row."""
 
     @staticmethod

@@ -117,7 +117,7 @@ def pair(
     return Pairing(seeds, differences, middle, spread, interval, count, p, least, direction, reason)
 
 
-class Judged(Protocol):
+class Scored(Protocol):
     """A method's held-out losses at its seeds, in total and by test row."""
 
     @property
@@ -133,7 +133,7 @@ class Judged(Protocol):
         """Losses on each test row at each seed; empty if not recorded."""
 
 
-def paired(method: Judged, other: Judged) -> Pairing:
+def paired(method: Scored, other: Scored) -> Pairing:
     """Compares two methods with `pair`."""
     return pair(
         dict(zip(method.seeds, method.eval_losses, strict=True)),

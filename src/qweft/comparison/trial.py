@@ -139,7 +139,7 @@ def _make(
 ) -> Run:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     try:
-        run = _judged(context, method, seed, folder if keep_adapter else None)
+        run = _scored(context, method, seed, folder if keep_adapter else None)
     except DivergedError as error:  # a valid outcome: the method failed at this rate and seed
         run = _record(context, method, seed, None, None, [], error.curve)
     if checksum(context.loaded.model) != context.base_checksum:
@@ -185,7 +185,7 @@ def _budget(context: Context, method: Method, seed: int) -> TrainingConfig:
     return replace(training, learning_rate=method.learning_rate, seed=seed, max_steps=steps)
 
 
-def _judged(context: Context, method: Method | None, seed: int, keep: Path | None) -> Run:
+def _scored(context: Context, method: Method | None, seed: int, keep: Path | None) -> Run:
     loaded, data, judging = context.loaded, context.data, context.settings.evaluation
     pad = loaded.tokenizer.pad_token_id
     rows, texts = data.test, data.test_conversations

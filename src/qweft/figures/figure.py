@@ -27,16 +27,16 @@ class End(NamedTuple):
     Args:
         value: Its y value.
         method: Name of the method.
-        look: Style of the method.
+        style: Style of the method.
     """
 
     value: float
     method: str
-    look: Style
+    style: Style
 
 
 def dress(axes: Axes, grid: str = "y") -> None:
-    """Apply the shared look: light gridlines, few spines and ticks, transparent background.
+    """Apply the shared style: light gridlines, few spines and ticks, transparent background.
 
     Args:
         axes: Axes with their content drawn.
@@ -68,10 +68,11 @@ def name_at_right(axes: Axes, ends: Sequence[End]) -> None:
     size = NORMAL if len(ordered) <= 10 else SMALL - 1
     height = size / 72 * 1.12 / (axes.get_position().height * axes.figure.get_figheight())  # type: ignore[union-attr]
     for place, at, end in zip(spread(inside, gap=height), inside, ordered, strict=True):
+        style = end.style
         axes.plot(
-            [1.0, 1.04], [at, place], color=end.look.hex, linewidth=1, transform=axes.transAxes, clip_on=False, zorder=1
+            [1.0, 1.04], [at, place], color=style.hex, linewidth=1, transform=axes.transAxes, clip_on=False, zorder=1
         )
-        axes.plot([1.065], [place], color=end.look.hex, marker=end.look.marker, markersize=5.5, markeredgewidth=0,
+        axes.plot([1.065], [place], color=style.hex, marker=style.marker, markersize=5.5, markeredgewidth=0,
                   transform=axes.transAxes, clip_on=False)  # fmt: skip
         # Names use the text colour, since a series' colour may be hard to read as text.
         axes.text(

@@ -23,7 +23,7 @@ def describe(found: Robustness) -> Group:
         drawn.add_column(column, justify="right")
     for row in rows:
         drawn.add_row(*row)
-    return Group(drawn, Text(legend(found)), Text(""), *(Text(line) for line in words(found)))
+    return Group(drawn, Text(legend(found)), Text(""), *(Text(line) for line in text(found)))
 
 
 def title(found: Robustness) -> str:
@@ -87,7 +87,7 @@ def setting_name(found: Robustness, setting: Setting) -> str:
     return f"noise x {setting.noise_scale:g}, {shots}" if found.has_noise else shots
 
 
-def words(found: Robustness) -> list[str]:
+def text(found: Robustness) -> list[str]:
     """Returns for each noise scale how much of the adapter's gain is left, and how many shots are needed."""
     said = []
     if len(found.points) < found.planned:

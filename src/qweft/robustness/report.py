@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from qweft.figures.figure import SMALL, End, Notes, ReportFigure, dress, name_at_right, short
 from qweft.figures.styles import INK, Style, styles
 from qweft.files import write_bytes, write_json
-from qweft.robustness.describe import legend, setting_name, table, title, words
+from qweft.robustness.describe import legend, setting_name, table, text, title
 from qweft.robustness.outcome import Point, Robustness
 from qweft.text import many
 
@@ -110,7 +110,7 @@ def _shots_line(axes: Axes, found: Robustness, scale: float, apart: float, end: 
     for limit in (point for point in found.at(scale) if point.setting.shots is None):
         middle, _ = value(limit)
         if middle is not None:
-            axes.axhline(middle, color=end.look.hex, linewidth=1, linestyle=":")
+            axes.axhline(middle, color=end.style.hex, linewidth=1, linestyle=":")
     return ends
 
 
@@ -123,7 +123,7 @@ def _bars(axes: Axes, at: Sequence[float], points: Sequence[Point], end: End, va
         return []
     axes.errorbar(
         [x for x, _, _ in drawn], [middle for _, middle, _ in drawn], yerr=[error or math.nan for _, _, error in drawn],
-        color=end.look.hex, linestyle=end.look.line, marker=end.look.marker, markersize=5, markeredgewidth=0,
+        color=end.style.hex, linestyle=end.style.line, marker=end.style.marker, markersize=5, markeredgewidth=0,
         linewidth=1.4, capsize=2,
     )  # fmt: skip
     return [end._replace(value=drawn[-1][1])]
@@ -193,7 +193,7 @@ def write(found: Robustness, folder: Path) -> Path:
         "",
         f"Adapter: {found.adapter}. Device: {found.identity}.",
         "",
-        *(f"- {line}" for line in words(found)),
+        *(f"- {line}" for line in text(found)),
         "",
         *_table(found),
         "",

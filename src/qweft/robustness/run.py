@@ -109,7 +109,7 @@ def _points(
     tell = partial(console.print, emoji=False, highlight=False, markup=False, soft_wrap=True)  # text from a provider
     for setting in grid.settings:
         executor = Executor(
-            grid.devices[setting.noise_scale], budget=budget, patience=Retry(timeout=config.timeout),
+            grid.devices[setting.noise_scale], budget=budget, retry=Retry(timeout=config.timeout),
             any_calibration=config.any_calibration, tell=tell,
         )  # fmt: skip
         yield context.measure(executor, setting, exact)

@@ -22,12 +22,12 @@ FIGURE = "loss_by_size"
 def write(found: Outcome, folder: Path) -> Path:
     """Writes all files and returns the page's path."""
     write_json(folder / NUMBERS, found.to_json())
-    plate = size_plate(found)
+    figure = size_figure(found)
     blocks = [f"# {escaped(found.title)}", *(f"- {escaped(line)}" for line in lines(found))]
-    if plate is not None:
-        plate.write(folder)
-        picture = f"![{escaped(plate.title)}. {escaped(plate.description)}]({plate.file})"
-        blocks += ["", picture, "", f"*{plate.title}.* {plate.caption}"]
+    if figure is not None:
+        figure.write(folder)
+        picture = f"![{escaped(figure.title)}. {escaped(figure.description)}]({figure.file})"
+        blocks += ["", picture, "", f"*{figure.title}.* {figure.caption}"]
     blocks += ["", table(found).rstrip(), "", "Losses in nats a token on the validation rows; * is the front."]
     shares = found.importance()
     if shares:
@@ -95,7 +95,7 @@ def _loss(loss: float | None, error: float | None = None) -> str:
     return f"{loss:.4f}" if error is None else f"{loss:.4f} ± {error:.4f}"
 
 
-def size_plate(found: Outcome) -> ReportFigure | None:
+def size_figure(found: Outcome) -> ReportFigure | None:
     """Returns the figure, or `None` if every trial diverged."""
     if not found.finished:
         return None

@@ -78,8 +78,8 @@ class Validation(TrainerCallback):
             self.best_step, self.best_loss, self.waited = step, loss, 0
             whole = whole_state(model)
             if state.is_world_process_zero:
-                with folder_beside(self.folder) as beside:
-                    model.save_pretrained(beside, **whole)
+                with folder_beside(self.folder) as temporary:
+                    model.save_pretrained(temporary, **whole)
             return
         self.waited += 1
         if self.patience is not None and self.waited >= self.patience:

@@ -146,7 +146,7 @@ class _OneDevice(TrainingArguments):
 
 
 def arguments(
-    training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU, beside: RunCallbacks = ALONE
+    training: TrainingConfig, rows: int, folder: str, device: torch.device = CPU, callbacks: RunCallbacks = ALONE
 ) -> TrainingArguments:
     """Return the trainer's arguments: AdamW with a cosine schedule and warm-up.
 
@@ -158,7 +158,7 @@ def arguments(
         rows: Number of rows or packs.
         folder: The trainer's output folder.
         device: The model's device.
-        beside: Checkpointing and reporting.
+        callbacks: Checkpointing and reporting.
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -177,9 +177,9 @@ def arguments(
         optim="adamw_torch",
         logging_steps=training.logging_steps,
         logging_nan_inf_filter=False,
-        save_strategy="steps" if beside.checkpoint_steps else "no",
-        save_steps=beside.checkpoint_steps or 500,
-        report_to=list(beside.report_to) or "none",
+        save_strategy="steps" if callbacks.checkpoint_steps else "no",
+        save_steps=callbacks.checkpoint_steps or 500,
+        report_to=list(callbacks.report_to) or "none",
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=["labels"],
@@ -223,7 +223,7 @@ def fit(
     pad_token_id: int,
     training: TrainingConfig,
     label: str = "training",
-    beside: RunCallbacks = ALONE,
+    callbacks: RunCallbacks = ALONE,
 ) -> Fit:
     """Train the model's parameters that require gradients.
 
@@ -233,7 +233,7 @@ def fit(
         pad_token_id: Token that pads shorter rows of a batch.
         training: Training settings.
         label: Text of the progress bar.
-        beside: Checkpointing, validation and reporting.
+        callbacks: Checkpointing, validation and reporting.
 
     Returns:
         The losses, steps, times and memory of the run.
@@ -255,23 +255,23 @@ def fit(
         with tempfile.TemporaryDirectory() as folder, PeakMemory(model.device) as memory, circuits:
             settle_sharding()
             # before the bases: creating the arguments sets up the process group that broadcasts the bases
-            args = arguments(training, len(places), beside.staging or folder, model.device, beside)
-            basis_seconds = _find_bases(model, rows, pad_token_id, training) if beside.found is None else 0.0
+            args = arguments(training, len(places), callbacks.staging or folder, model.device, callbacks)
+            basis_seconds = _find_bases(model, rows, pad_token_id, training) if callbacks.found is None else 0.0
             if getattr(model, "peft_type", None) == "QWTHN":
                 args.ddp_find_unused_parameters = False  # all parameters get gradients; the search slows each step
             trainer = RunTrainer(
                 training.learning_rates,
                 watch,
-                beside.checkpoints,
+                callbacks.checkpoints,
                 model=model,
                 args=args,
                 train_dataset=places,
                 data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
             )
-            for callback in (recorder, *allocations(model), *beside.callbacks(trainer)):
+            for callback in (recorder, *allocations(model), *callbacks.callbacks(trainer)):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
-            outcome = trainer.train(resume_from_checkpoint=str(beside.found.folder) if beside.found else None)
+            outcome = trainer.train(resume_from_checkpoint=str(callbacks.found.folder) if callbacks.found else None)
     finally:
         recorder.stop()
         model.config.use_cache = cached
@@ -280,11 +280,11 @@ def fit(
         model.eval()
     last = trainer.state.max_steps
     curve = _finite_curve(recorder.curve, last, training)
-    validation = beside.validation
+    validation = callbacks.validation
     if validation is not None:
         validation.bring_back(model)
     return Fit(
-        _mean(curve) if beside.found else outcome.training_loss,
+        _mean(curve) if callbacks.found else outcome.training_loss,
         curve,
         min(outcome.global_step, last),
         median(recorder.seconds) if recorder.seconds else None,

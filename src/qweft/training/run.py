@@ -24,7 +24,7 @@ from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, whole_state
 from qweft.training.loop import Fit, fit
 from qweft.training.on_device import describe
-from qweft.training.run_folder import curves_in, decides, finished, kept_beside, remove_what_is_done
+from qweft.training.run_folder import curves_in, decides, finished, remove_what_is_done, run_callbacks
 
 WEIGHTS = "adapter_model.safetensors"
 RECORD = "run.json"
@@ -67,12 +67,12 @@ def save_adapter(
         record: The run's record, from which the model card is written; `None` keeps that of `save_pretrained`.
         state: What `whole_state` returned, if tensors are sharded over processes.
     """
-    with folder_beside(folder) as beside:
-        model.save_pretrained(beside, **(state or {}))
+    with folder_beside(folder) as temporary:
+        model.save_pretrained(temporary, **(state or {}))
         if record is not None:
-            shapes = {key: tuple(tensor.shape) for key, tensor in read_header(beside / WEIGHTS).items()}
+            shapes = {key: tuple(tensor.shape) for key, tensor in read_header(temporary / WEIGHTS).items()}
             card = run_card(record, model.active_peft_config, shapes)
-            (beside / "README.md").write_text(card, encoding="utf-8")
+            (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
 def weights_bytes(folder: Path) -> int | None:
@@ -164,15 +164,15 @@ def train(config: RunConfig) -> TrainedRun:
         console.print(describe(config.training), highlight=False)
     trainable, total = model.get_nb_trainable_parameters()
     console.print(f"training {trainable:,} of {total:,} parameters", highlight=False)
-    beside = kept_beside(config, output, loaded, data, lambda line: console.print(line, highlight=False))
+    callbacks = run_callbacks(config, output, loaded, data, lambda line: console.print(line, highlight=False))
     rows = data.test if config.evaluation.split == "test" else data.validation
     pad, batch = loaded.tokenizer.pad_token_id, config.evaluation.batch_size
     with model.disable_adapter():
         base = held_out_loss(model, rows, pad, batch)
-    if is_first and beside.found is None:
+    if is_first and callbacks.found is None:
         _keep_earlier_run(output, config, console)
     with curves_in(output):
-        trained = fit(model, data.train, pad, config.training, beside=beside)
+        trained = fit(model, data.train, pad, config.training, callbacks=callbacks)
     for warning in trained.warnings:
         console.print(f"warning: {warning}", highlight=False)
     adapted = held_out_loss(model, rows, pad, batch)
@@ -180,7 +180,7 @@ def train(config: RunConfig) -> TrainedRun:
     state = whole_state(model)
     if not is_first:
         return found
-    _save(model, found, _record(config, loaded, data, found), output, state, resumes=beside.checkpoints is not None)
+    _save(model, found, _record(config, loaded, data, found), output, state, resumes=callbacks.checkpoints is not None)
     remove_what_is_done(output)
     seconds = trained.step_seconds_median
     each = "" if seconds is None else f", {seconds:.2f} s each"

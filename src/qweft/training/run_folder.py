@@ -30,7 +30,7 @@ def decides(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def kept_beside(
+def run_callbacks(
     config: RunConfig, output: Path, loaded: LoadedModel, data: Data, tell: Callable[[str], None]
 ) -> RunCallbacks:
     """Set up a run's checkpoints, validation and reporting, and find the checkpoint to resume from.

@@ -17,16 +17,16 @@ from qweft.analysis.inspection import LayerInspection
 from qweft.analysis.jacobian import spread_of
 from qweft.comparison.findings import findings
 from qweft.comparison.report import curves
-from qweft.comparison.report.content import Content, look_of, plates
+from qweft.comparison.report.content import Content, figures, styles_of
 from qweft.comparison.report.curves import apart, emphasised, lines
-from qweft.comparison.report.forest import differences, forest_plate
+from qweft.comparison.report.forest import differences, forest_figure
 from qweft.comparison.report.heat_maps import Scale
 from qweft.comparison.report.inspection import MEASURES
 from qweft.comparison.report.pareto import Point, front, points
 from qweft.comparison.report.search import searches
 from qweft.comparison.summarise import summarise
 from qweft.comparison.text import Finding
-from qweft.figures import figure
+from qweft.figures.figure import spread
 from qweft.figures.styles import COLOURS, DASHES, SHAPES, fitting, styles
 from tests.comparison.comparison_examples import run, runs
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
@@ -45,48 +45,48 @@ def full():
 
 
 def test_every_figure_is_there_and_written_whole_as_png(full, tmp_path):
-    drawn = plates(full)
-    names = [plate.name for plate in drawn.every]
+    drawn = figures(full)
+    names = [figure.name for figure in drawn.every]
     assert names[:8] == ["differences", "differences_others", "loss_curves", "loss_curves_apart", "loss_by_size",
                          "loss_by_time", "learning_rates", "spectra"]  # fmt: skip
     assert len(drawn.maps) == 15 and len(set(names)) == len(names)
-    for plate in drawn.every[:8]:
-        content = plate.write(tmp_path).read_bytes()
+    for figure in drawn.every[:8]:
+        content = figure.write(tmp_path).read_bytes()
         assert content.startswith(b"\x89PNG") and content.rstrip().endswith(b"IEND\xaeB`\x82")
     assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.png" for name in names[:8])
 
 
 def test_a_map_is_written_as_an_svg_that_stands_alone(full, tmp_path):
-    path = plates(full).maps[0].write(tmp_path)
+    path = figures(full).maps[0].write(tmp_path)
     assert path.name == "map_effective_rank_token.svg"
     root = ET.parse(path).getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg" and "background:#fff" in root.get("style")
 
 
 def test_an_svg_is_well_formed_refers_only_to_itself_and_says_what_it_shows(full):
-    for plate in [*plates(full).every[:8:2], *plates(full).maps[:1]]:
-        text = plate.svg("a-")
+    for figure in [*figures(full).every[:8:2], *figures(full).maps[:1]]:
+        text = figure.svg("a-")
         root = ET.fromstring(text)
         ids = [element.get("id") for element in root.iter() if element.get("id")]
-        assert len(ids) == len(set(ids)) and all(name.startswith(f"a-{plate.name}-") for name in ids)
+        assert len(ids) == len(set(ids)) and all(name.startswith(f"a-{figure.name}-") for name in ids)
         used = {e.get("href") for e in root.iter() if e.get("href")} | set(re.findall(r"url\((#[^)]+)\)", text))
         assert used and all(reference[0] == "#" and reference[1:] in ids for reference in used)
         assert "http" not in text and "<script" not in text and "<!--" not in text
         assert root.get("aria-labelledby").split() == [root.find("title").get("id"), root.find("desc").get("id")]
-        assert root.find("title").text == plate.title and root.find("desc").text == plate.description
+        assert root.find("title").text == figure.title and root.find("desc").text == figure.description
         assert list(root.iter("text")), "text is text, not outlines"
-        assert text == plate.svg("a-")
+        assert text == figure.svg("a-")
 
 
 def test_two_figures_on_one_page_share_no_id(full):
-    ids = [set(re.findall(r' id="([^"]+)"', plate.svg())) for plate in plates(full).every[4:10:2]]
+    ids = [set(re.findall(r' id="([^"]+)"', figure.svg())) for figure in figures(full).every[4:10:2]]
     assert all(found and not found & other for found, other in itertools.combinations(ids, 2))
 
 
 def test_global_settings_are_left_alone(full, tmp_path):
     before, backend = dict(matplotlib.rcParams), matplotlib.get_backend(auto_select=False)
-    plates(full).every[0].write(tmp_path)
-    plates(full).every[0].svg()
+    figures(full).every[0].write(tmp_path)
+    figures(full).every[0].svg()
     assert dict(matplotlib.rcParams) == before and matplotlib.get_backend(auto_select=False) == backend
 
 
@@ -107,9 +107,9 @@ def test_global_settings_are_left_alone(full, tmp_path):
          "no times", "many"],
 )  # fmt: skip
 def test_odd_comparisons_are_drawn(made, tmp_path):
-    for plate in plates(content_of(made)).every:
-        ET.fromstring(plate.svg())
-        plate.write(tmp_path)
+    for figure in figures(content_of(made)).every:
+        ET.fromstring(figure.svg())
+        figure.write(tmp_path)
 
 
 def test_the_trailing_mean_by_hand():
@@ -124,7 +124,7 @@ def test_a_line_is_the_mean_over_seeds_between_the_lowest_and_the_highest():
 
 
 def test_names_are_spread_just_so_far_that_they_do_not_overlap():
-    places = figure.spread([0.1, 0.5, 0.5, 0.52], gap=0.05)
+    places = spread([0.1, 0.5, 0.5, 0.52], gap=0.05)
     assert places[0] == 0.1
     assert all(b - a >= 0.05 - 1e-9 for a, b in itertools.pairwise(places))
     assert sum(places[1:]) == pytest.approx(0.5 + 0.5 + 0.52)
@@ -136,14 +136,14 @@ def test_of_many_methods_the_reference_the_best_and_the_hybrids_are_named():
     made = [run(m, 0, loss[0], adapter=adapters.get(m, {"peft_type": "IA3"})) for m, loss in losses.items()]
     assert emphasised(summarise(made)) == {"lora", "m0", "m1", "m2", "m3", "m4", "qwthn", "qtha"}
     assert emphasised(summarise(made[:8])) == {f"m{i}" for i in range(8)}
-    look = look_of([content_of(made)])
-    assert len({look[name].colour for name in ("m0", "m1", "m2", "m3", "m4", "lora")}) == 6
+    method_styles = styles_of([content_of(made)])
+    assert len({method_styles[name].colour for name in ("m0", "m1", "m2", "m3", "m4", "lora")}) == 6
 
 
 def test_the_names_in_a_figure_do_not_overlap():
-    plate = plates(Content.read(results(many_adapters(16), seeds=1, inspected=False))).curves
+    figure = figures(Content.read(results(many_adapters(16), seeds=1, inspected=False))).curves
     ends = [
-        e for e in ET.fromstring(plate.svg()).iter("text") if re.fullmatch(r"lora|method_\d+|.*…d_start", e.text or "")
+        e for e in ET.fromstring(figure.svg()).iter("text") if re.fullmatch(r"lora|method_\d+|.*…d_start", e.text or "")
     ]
     assert len(ends) == 8
     heights = sorted(float(e.get("y") or re.search(r" (-?[\d.]+)\)", e.get("transform"))[1]) for e in ends)
@@ -153,15 +153,15 @@ def test_the_names_in_a_figure_do_not_overlap():
 
 def test_no_two_methods_look_alike():
     found = list(styles(f"method {i}" for i in range(36)).values())
-    assert len({(look.colour, look.dash) for look in found}) == 36
-    assert len({(look.colour, look.marker) for look in found}) == 36
+    assert len({(style.colour, style.dash) for style in found}) == 36
+    assert len({(style.colour, style.marker) for style in found}) == 36
     first = found[:6]
-    assert len({look.colour for look in first}) == len({look.dash for look in first}) == 6
-    assert len({look.marker for look in first}) == 6 and len(COLOURS) == len(DASHES) == 6
-    for look in found[:7]:
-        swatch = ET.fromstring(look.swatch())
-        assert (swatch.find("path").get("stroke-dasharray") is None) == (not DASHES[look.dash])
-        assert SHAPES[look.marker] in look.swatch()
+    assert len({style.colour for style in first}) == len({style.dash for style in first}) == 6
+    assert len({style.marker for style in first}) == 6 and len(COLOURS) == len(DASHES) == 6
+    for style in found[:7]:
+        swatch = ET.fromstring(style.swatch())
+        assert (swatch.find("path").get("stroke-dasharray") is None) == (not DASHES[style.dash])
+        assert SHAPES[style.marker] in style.swatch()
 
 
 def test_long_names_keep_their_beginning_and_their_end():
@@ -214,11 +214,11 @@ def test_the_forests_have_each_difference_once_under_its_heading_and_fill_those_
         ("qwthn against", "lora", 1, -1, 3, False),
     ]
     assert [(d.group, d.name, d.shown) for d in differences(found, "others")] == [("against lora", "mpo", False)]
-    look = styles(["qtha", "qwthn", "mpo", "mlp", "lora"])
-    text = forest_plate(found, "hybrids", look, []).svg()
+    method_styles = styles(["qtha", "qwthn", "mpo", "mlp", "lora"])
+    text = forest_figure(found, "hybrids", method_styles, []).svg()
     assert "qtha against lora: +2.00 [+1.00, +3.00]" in text and "−0.50 [−2.00, +1.00]" in text
     assert text.count("fill: var(--page") == 2 and text.count(">qtha against<") == 1
-    assert forest_plate([], "hybrids", {}, []) is None
+    assert forest_figure([], "hybrids", {}, []) is None
 
 
 def test_a_summary_of_findings_has_the_intervals_of_the_verdicts():
@@ -236,10 +236,10 @@ def test_what_lies_apart_is_the_mean_difference_on_the_same_batches():
     assert apart(made, "mpo") == []
 
 
-def limits(plate):
-    """The limits of a plate's first axes."""
-    figure, _ = plate._drawn()
-    return figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+def limits(figure):
+    """The limits of a figure's first axes."""
+    drawn, _ = figure._drawn()
+    return drawn.axes[0].get_xlim(), drawn.axes[0].get_ylim()
 
 
 def test_beside_each_other_figures_share_scales_and_looks():
@@ -247,17 +247,17 @@ def test_beside_each_other_figures_share_scales_and_looks():
         Content.read(results(SOME, inspected=False)),
         Content.read(results(ADAPTERS, shift=1.0, inspected=False)),
     )
-    look = look_of([low, high])
-    for left, right in zip(plates(low, [low, high]).every, plates(high, [low, high]).every, strict=True):
+    method_styles = styles_of([low, high])
+    for left, right in zip(figures(low, [low, high]).every, figures(high, [low, high]).every, strict=True):
         (width, height), (other_width, other_height) = limits(left), limits(right)
         assert left.name == right.name and width == other_width
         assert height == other_height or left.name.startswith("differences"), "a forest is as high as it has rows"
-    assert limits(plates(low, [low, high]).curves)[1] != limits(plates(low).curves)[1]
-    assert set(look) == set(ADAPTERS) and list(look)[:3] == list(SOME)
+    assert limits(figures(low, [low, high]).curves)[1] != limits(figures(low).curves)[1]
+    assert set(method_styles) == set(ADAPTERS) and list(method_styles)[:3] == list(SOME)
 
 
 def test_a_map_has_a_cell_for_each_layer_that_says_its_number(full):
-    by_name = {plate.name: plate for plate in plates(full).maps}
+    by_name = {figure.name: figure for figure in figures(full).maps}
     text = by_name["map_entanglement"].svg()
     assert text.count("<title>qtha, block ") == 60 and "<title>lora, block" not in text
     layer = full.inspected["qtha"].values["entanglement"][("v_proj", 7)]
@@ -309,5 +309,5 @@ def test_the_search_is_read_in_the_order_of_the_rates():
 
 def test_a_run_that_explodes_does_not_flatten_the_others():
     made = [run("lora", 0), run("qtha", 0, None, train_loss_curve=((1, 2.0), (2, 1e6), (3, math.nan)))]
-    plate = plates(content_of(made)).curves
-    assert limits(plate)[1][1] < 2 * curves.CUT * 1.1
+    figure = figures(content_of(made)).curves
+    assert limits(figure)[1][1] < 2 * curves.CUT * 1.1

@@ -29,11 +29,11 @@ class Time:
         return self.now
 
 
-def patience(**given):
+def retry(**given):
     time = Time()
     return Retry(**{"timeout": 1000.0, "settle": 0.0, "sleep": time.sleep, "clock": time} | given)
 
 
 def executor(device, store, caps=None, **given):
-    given = {"patience": patience()} | given
+    given = {"retry": retry()} | given
     return Executor(device, store, Budget(device.name, PRICE, caps), **given)

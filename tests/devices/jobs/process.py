@@ -15,5 +15,5 @@ def send(folder, cloud, kill_at, numbers):
     clock = Clockwork(kill_at, lambda: os.kill(os.getpid(), signal.SIGKILL))
     device = killing_device(FakeDevice(Cloud(cloud), most=2), clock)
     waiting = Retry(first=0.01, longest=0.05, settle=0.5, timeout=60)
-    runner = executor(device, KillingStore(Path(folder), clock), jobs_at_once=2, patience=waiting)
+    runner = executor(device, KillingStore(Path(folder), clock), jobs_at_once=2, retry=waiting)
     runner.run(circuits(*numbers), SHOTS)

@@ -27,7 +27,7 @@ from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import Where
 from qweft.devices.jobs.store import Store
 from qweft.devices.outcomes import from_counts
-from tests.devices.jobs.circuits import SHOTS, Time, circuits, executor, patience
+from tests.devices.jobs.circuits import SHOTS, Time, circuits, executor, retry
 from tests.devices.jobs.fake_provider import API_KEY, Cloud, FakeDevice, true_counts
 
 
@@ -109,7 +109,7 @@ def test_a_job_that_is_not_listed_yet_is_not_sent_again(cloud, store):
     device = FakeDevice(cloud)
     find, looks = device.find, []
     device.find = lambda token: looks.append(token) or (find(token) if len(looks) > 3 else None)
-    executor(device, store, patience=patience(settle=60.0)).run(circuits(1), SHOTS)
+    executor(device, store, retry=retry(settle=60.0)).run(circuits(1), SHOTS)
     assert states(store) == ["done"] and len(looks) == 4
 
 
@@ -215,7 +215,7 @@ def test_a_lost_job_stays_in_the_ledger_until_the_user_gives_it_up(cloud, store)
 
 def test_a_slow_queue_ends_the_run_and_not_the_job(cloud, store):
     cloud.script("job", ["slow"])
-    runner = executor(FakeDevice(cloud), store, patience=patience(timeout=4.0))
+    runner = executor(FakeDevice(cloud), store, retry=retry(timeout=4.0))
     with pytest.raises(
         UnavailableError, match=r"nothing came for 4 s; open jobs live on \(1, 2 circuits .*qweft jobs fetch"
     ):
@@ -238,7 +238,7 @@ def test_a_silent_provider_is_waited_for(cloud, store):
 
 def test_a_job_that_was_cancelled(cloud, store):
     cloud.script("job", ["slow"])
-    runner = executor(FakeDevice(cloud), store, patience=patience(timeout=0.0))
+    runner = executor(FakeDevice(cloud), store, retry=retry(timeout=0.0))
     cloud.script("state", ["silent"])
     with pytest.raises(UnavailableError):
         runner.run(circuits(0), SHOTS)
@@ -263,7 +263,7 @@ def test_a_new_calibration_is_a_new_measurement_unless_any_will_do(cloud, store)
 def test_a_job_that_is_fetched_under_another_calibration_serves_both(cloud, store):
     cloud.script("job", ["slow"])
     with pytest.raises(UnavailableError):
-        executor(FakeDevice(cloud), store, patience=patience(timeout=0.0)).run(circuits(0), SHOTS)
+        executor(FakeDevice(cloud), store, retry=retry(timeout=0.0)).run(circuits(0), SHOTS)
     cloud.script("calibration", ["new"])
     for _ in range(2):
         executor(FakeDevice(cloud), store).run(circuits(0), SHOTS)
@@ -276,7 +276,7 @@ def test_an_interrupt_leaves_a_ledger_to_go_on_from(cloud, store):
 
     cloud.script("job", ["slow"])
     with pytest.raises(KeyboardInterrupt):
-        executor(FakeDevice(cloud), store, patience=patience(sleep=interrupt)).run(circuits(0), SHOTS)
+        executor(FakeDevice(cloud), store, retry=retry(sleep=interrupt)).run(circuits(0), SHOTS)
     executor(FakeDevice(cloud), store).run(circuits(0), SHOTS)
     assert states(store) == ["done"]
 
@@ -446,7 +446,7 @@ def test_a_device_that_may_have_billed_what_it_did_not_answer_is_not_asked_again
     free = Slow()
     budget = Budget(free.name, Price(("shots",), job=0.0), Caps(circuits=6))
     with pytest.raises(OutOfBudgetError, match="to 7 circuits"):  # every attempt counts
-        Executor(free, Store(store.folder / "free"), budget, patience()).run(circuits(0, 1, 2, 3, 4), SHOTS)
+        Executor(free, Store(store.folder / "free"), budget, retry()).run(circuits(0, 1, 2, 3, 4), SHOTS)
     assert free.ran == [2, 2, 2]
 
 
@@ -461,7 +461,7 @@ def test_shots_are_whole_numbers_of_any_kind(cloud, store):
 
 
 def meanwhile(cloud, happen, first_state=JobState.QUEUED):
-    """A device whose jobs queue until the first wait, and a patience that lets something happen then."""
+    """A device whose jobs queue until the first wait, and a `Retry` that lets something happen then."""
     device, time = FakeDevice(cloud), Time()
     state, happened = device.state, []
     device.state = lambda job: state(job) if happened else first_state
@@ -472,7 +472,7 @@ def meanwhile(cloud, happen, first_state=JobState.QUEUED):
             happened.append(True)
             happen()
 
-    return device, patience(sleep=sleep, clock=time)
+    return device, retry(sleep=sleep, clock=time)
 
 
 @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ def test_a_job_that_another_process_ended_is_not_sent_again_in_silence(cloud, st
     cloud.script("job", [fault])
     device, waiting = meanwhile(cloud, lambda: happen(store))
     with pytest.raises(RefusedError, match=words):
-        executor(device, store, patience=waiting).run(circuits(0, 1), SHOTS)
+        executor(device, store, retry=waiting).run(circuits(0, 1), SHOTS)
     assert states(store) == [last] and len(cloud.jobs()) == 1
 
 
@@ -505,10 +505,10 @@ def test_what_another_process_lost_counts_as_lost(cloud, store):
 
     def end_all(seconds):
         for job in store.open_jobs(device.identity()):
-            collect(other, store, job, patience())
+            collect(other, store, job, retry())
 
     with pytest.raises(RefusedError, match="no result for 2 circuits after 3 jobs, the last job-3"):
-        executor(device, store, patience=patience(sleep=end_all)).run(circuits(0, 1), SHOTS)
+        executor(device, store, retry=retry(sleep=end_all)).run(circuits(0, 1), SHOTS)
     assert set(cloud.bill().values()) == {3}
 
 
@@ -522,7 +522,7 @@ def test_several_waiting_for_a_job_that_fails_pay_for_nothing(cloud, store):
         device.state = lambda job: state(job) if gate.is_set() else JobState.QUEUED
         waiting = Retry(first=0.01, longest=0.01, timeout=300)
         with pytest.raises(RefusedError, match="chip was warm") as error:
-            executor(device, Store(store.folder), patience=waiting).run(circuits(0, 1), SHOTS)
+            executor(device, Store(store.folder), retry=waiting).run(circuits(0, 1), SHOTS)
         told.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -547,7 +547,7 @@ def test_jobs_that_the_provider_does_not_know_take_no_place(cloud, store):
 
 def test_who_holds_the_places_is_told(cloud, store):
     cloud.script("job", ["slow"])
-    runner = executor(FakeDevice(cloud), store, jobs_at_once=1, patience=patience(timeout=0.0))
+    runner = executor(FakeDevice(cloud), store, jobs_at_once=1, retry=retry(timeout=0.0))
     with pytest.raises(UnavailableError):
         runner.run(circuits(0), SHOTS)
     with pytest.raises(UnavailableError, match=f"1 circuit could not be sent.*taken by {store.jobs()[0].token}; open"):
@@ -584,20 +584,20 @@ def test_the_time_of_day_has_no_say(cloud, store, monkeypatch):
 
     monkeypatch.setattr("time.time", now)
     waiting = Retry(first=0.01, longest=0.01, settle=5.0)
-    executor(device, store, patience=waiting).run(circuits(1), SHOTS)
+    executor(device, store, retry=waiting).run(circuits(1), SHOTS)
     assert states(store) == ["done"] and len(cloud.jobs()) == 1
 
 
 def test_a_run_that_waits_for_less_than_it_takes_to_settle_settles_all_the_same(cloud, store):
     cloud.script("submit", ["lost before"])
-    executor(FakeDevice(cloud), store, patience=patience(timeout=30.0, settle=60.0)).run(circuits(0), SHOTS)
+    executor(FakeDevice(cloud), store, retry=retry(timeout=30.0, settle=60.0)).run(circuits(0), SHOTS)
     assert states(store) == ["unsent", "done"]
 
 
 def test_a_busy_provider_is_given_time(cloud, store):
     waits = []
     cloud.script("submit", ["busy"] * 3)
-    executor(FakeDevice(cloud), store, patience=patience(sleep=waits.append)).run(circuits(0), SHOTS)
+    executor(FakeDevice(cloud), store, retry=retry(sleep=waits.append)).run(circuits(0), SHOTS)
     assert waits[:3] == [2.0, 3.0, 4.5]
 
 
@@ -618,7 +618,7 @@ def test_a_device_that_cannot_be_asked_whether_it_is_there(cloud, store):
     assert asked == [SHOTS] * 2
     cloud.script("job", ["slow"])
     with pytest.raises(UnavailableError, match="nothing came"):
-        executor(device, store, patience=patience(timeout=0.0)).run(circuits(1), SHOTS)
+        executor(device, store, retry=retry(timeout=0.0)).run(circuits(1), SHOTS)
     device.check = device.calibration = refuse(silent)
     found = executor(device, store, any_calibration=True).run(circuits(0, 1), SHOTS)
     assert len(found.values) == 2
@@ -637,7 +637,7 @@ def test_what_is_open_comes_although_nothing_can_be_sent(cloud, store):
     cloud.script("job", ["slow"])
     device = FakeDevice(cloud)
     with pytest.raises(UnavailableError):
-        executor(device, store, patience=patience(timeout=0.0)).run(circuits(0), SHOTS)
+        executor(device, store, retry=retry(timeout=0.0)).run(circuits(0), SHOTS)
     device.check = refuse(UnavailableError("switched off"))
     with pytest.raises(UnavailableError, match="switched off"):
         executor(device, store).run(circuits(0, 1), SHOTS)
@@ -647,7 +647,7 @@ def test_what_is_open_comes_although_nothing_can_be_sent(cloud, store):
 def test_results_of_a_chip_that_is_gone_can_be_had(cloud, store, monkeypatch):
     cloud.script("job", ["slow"])
     with pytest.raises(UnavailableError):
-        executor(FakeDevice(cloud), store, patience=patience(timeout=0.0)).run(circuits(0), SHOTS)
+        executor(FakeDevice(cloud), store, retry=retry(timeout=0.0)).run(circuits(0), SHOTS)
     device = FakeDevice(cloud)
     device.calibration = refuse(RefusedError("this account has no such chip"))
     monkeypatch.setattr("qweft.devices.jobs.manage.make_device", lambda name: device)
@@ -680,7 +680,7 @@ def test_a_calibration_during_a_run_is_seen(cloud, store):
 def test_counts_of_a_device_with_settings_are_not_stored_by_cancel_either(cloud, store, monkeypatch):
     cloud.script("job", ["slow"])
     with pytest.raises(UnavailableError):
-        executor(FakeDevice(cloud), store, patience=patience(timeout=0.0)).run(circuits(0), SHOTS)
+        executor(FakeDevice(cloud), store, retry=retry(timeout=0.0)).run(circuits(0), SHOTS)
     other = FakeDevice(cloud)
     other.identity = lambda: "fake:chip seed 9"
     monkeypatch.setattr("qweft.devices.jobs.manage.make_device", lambda name: other)
@@ -703,7 +703,7 @@ def test_a_job_that_is_ended_while_it_is_fetched(cloud, store, monkeypatch):
 def test_a_job_whose_circuits_are_damaged(cloud, store):
     cloud.script("job", ["slow"])
     with pytest.raises(UnavailableError):
-        executor(FakeDevice(cloud), store, patience=patience(timeout=0.0)).run(circuits(0), SHOTS)
+        executor(FakeDevice(cloud), store, retry=retry(timeout=0.0)).run(circuits(0), SHOTS)
     with sqlite3.connect(store.path) as db:
         db.execute("UPDATE jobs SET content = x'789c0001'")
     with pytest.raises(DeviceError, match=r"are damaged, .* qweft jobs forget"):

@@ -15,7 +15,7 @@ from qweft.devices.jobs.manage import adopt, cancel, fetch, forget
 from qweft.devices.jobs.record import DONE, FORGOTTEN, OPEN, Where
 from qweft.devices.jobs.store import Store
 from qweft.devices.outcomes import from_counts
-from tests.devices.jobs.circuits import SHOTS, circuits, executor, patience
+from tests.devices.jobs.circuits import SHOTS, circuits, executor, retry
 from tests.devices.jobs.fake_provider import Cloud, FakeDevice, spoilt_places, true_counts
 from tests.devices.jobs.killing import Clockwork, Killed, KillingStore, kill, killing_device
 from tests.devices.jobs.turns import Turns
@@ -76,7 +76,7 @@ class Schedule:
         if self.draw.random() < 0.3:
             wanted += wanted[:2]  # the same twice in one call
         runner = executor(
-            device, store, jobs_at_once=self.draw.randint(1, 3), any_calibration=True, patience=patience(settle=60.0)
+            device, store, jobs_at_once=self.draw.randint(1, 3), any_calibration=True, retry=retry(settle=60.0)
         )
         try:
             found = runner.run(circuits(*wanted), SHOTS)

@@ -39,7 +39,7 @@ def test_what_was_measured_before_a_failure_is_kept(device, monkeypatch, tmp_pat
     monkeypatch.setattr(pennylane, "execute", fail_at_last)
     store, some = Store(tmp_path), circuits(25)
     with pytest.raises(RefusedError, match="task 7 FAILED"):
-        Executor(device, store, patience=Retry(sleep=lambda seconds: None)).run(some, 10)
+        Executor(device, store, retry=Retry(sleep=lambda seconds: None)).run(some, 10)
     assert calls == [10, 10, 5]
     assert len(store.results(some.keys(), Where(device.identity(), 10, None))) == 20
 

@@ -59,15 +59,15 @@ def circuits_of(adapter: Mapping[str, Any]) -> list[tuple[Circuit, bool]]:
     return [(function.circuit, bool(function.trained)) for function in functions if function.circuit is not None]
 
 
-def spectra_plate(
-    found: Mapping[str, Inspection], look: Mapping[str, Style], named: Collection[str],
+def spectra_figure(
+    found: Mapping[str, Inspection], styles: Mapping[str, Style], named: Collection[str],
     beside: Sequence[Mapping[str, Inspection]],
 ) -> ReportFigure | None:  # fmt: skip
     """Returns the figure of singular values, or `None` if no method has a spectrum.
 
     Args:
         found: From `inspections`.
-        look: Style of each method.
+        styles: Style of each method.
         named: Methods that are labelled at the end of their line.
         beside: The inspections of all comparisons on the page, which share their scales.
     """
@@ -82,17 +82,17 @@ def spectra_plate(
         "Of the Jacobians over all tokens, each as a share of the layer's largest; mean over layers.",
         f"{told}.",
         3.9,
-        lambda figure: _draw(figure, own, every, look, named),
+        lambda figure: _draw(figure, own, every, styles, named),
     )
 
 
 def _draw(
-    figure: Figure, own: Sequence[Inspection], every: Sequence[Inspection], look: Mapping[str, Style],
+    figure: Figure, own: Sequence[Inspection], every: Sequence[Inspection], styles: Mapping[str, Style],
     named: Collection[str],
 ) -> Notes:  # fmt: skip
     axes = figure.subplots()
     for entry in own:
-        style = look[entry.method]
+        style = styles[entry.method]
         values = entry.spectrum
         axes.plot(range(1, len(values) + 1), values, color=style.hex, linestyle=style.line, linewidth=1.6,
                   marker=style.marker, markersize=4.5, markeredgewidth=0)  # fmt: skip
@@ -101,6 +101,6 @@ def _draw(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("singular value, largest first")
     dress(axes)
-    ends = [End(entry.spectrum[-1], entry.method, look[entry.method]) for entry in own if entry.method in named]
+    ends = [End(entry.spectrum[-1], entry.method, styles[entry.method]) for entry in own if entry.method in named]
     name_at_right(axes, ends)
     return {}

@@ -1,4 +1,4 @@
-"""`Content`, the parsed results.json of a comparison, and `Plates`, the figures of its report."""
+"""`Content`, the parsed results.json of a comparison, and `Figures`, the figures of its report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Any
 import yaml
 
 from qweft.comparison.findings import findings
-from qweft.comparison.report.circuits import Drawn, circuits, spectra_plate
-from qweft.comparison.report.curves import MOST, apart, apart_plate, curves_plate, emphasised, lines
-from qweft.comparison.report.forest import Part, forest_plate
+from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
+from qweft.comparison.report.curves import MOST, apart, apart_figure, curves_figure, emphasised, lines
+from qweft.comparison.report.forest import Part, forest_figure
 from qweft.comparison.report.heat_maps import HeatMap, heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped
-from qweft.comparison.report.pareto import pareto_plate
-from qweft.comparison.report.search import Search, search_plate, searches
+from qweft.comparison.report.pareto import pareto_figure
+from qweft.comparison.report.search import Search, search_figure, searches
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
@@ -127,7 +127,7 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Plates:
+class Figures:
     """The figures of one report; `None` stands for a figure with nothing to show.
 
     Args:
@@ -154,10 +154,10 @@ class Plates:
     def every(self) -> list[ReportFigure | HeatMap]:
         """All figures that exist, in report order."""
         single = (self.curves, self.apart, self.by_size, self.by_time, self.search, self.spectra)
-        return [plate for plate in (*self.forests, *single, *self.maps) if plate is not None]
+        return [figure for figure in (*self.forests, *single, *self.maps) if figure is not None]
 
 
-def look_of(contents: Sequence[Content]) -> dict[str, Style]:
+def styles_of(contents: Sequence[Content]) -> dict[str, Style]:
     """Returns the style of every method of the comparisons on one page."""
     methods = [(content, method) for content in contents for method in content.methods]
     # Labelled methods come first: there are more styles than colours, and they should not share a colour
@@ -165,35 +165,36 @@ def look_of(contents: Sequence[Content]) -> dict[str, Style]:
     return styles(method for _, method in ordered)
 
 
-def plates(content: Content, contents: Sequence[Content] = ()) -> Plates:
+def figures(content: Content, contents: Sequence[Content] = ()) -> Figures:
     """Returns the figures of a report.
 
     Args:
         content: The comparison.
         contents: All comparisons on the page. A method has the same style in each, and equal figures share scales.
     """
-    look, named = look_of([*contents, content]), emphasised(content.summary)
+    method_styles, named = styles_of([*contents, content]), emphasised(content.summary)
     summaries = [other.summary for other in contents]
     inside = [other.inspected for other in contents]
     told = [other.findings for other in contents]
+    shared = [line for other in contents for line in lines(other.runs)]
     parts: tuple[Part, ...] = ("hybrids", "others")
-    forests = (forest_plate(content.findings, part, look, told) for part in parts)
+    forests = (forest_figure(content.findings, part, method_styles, told) for part in parts)
     maps = (heat_map(measure, content.inspected, inside) for measure in mapped(content.inspected))
     # Inspected methods are few, and the user chose them
     inspected = content.inspected if len(content.inspected) <= MOST else named
-    return Plates(
-        forests=tuple(plate for plate in forests if plate is not None),
-        curves=curves_plate(content.runs, look, named, [line for other in contents for line in lines(other.runs)]),
-        apart=apart_plate(
+    return Figures(
+        forests=tuple(figure for figure in forests if figure is not None),
+        curves=curves_figure(content.runs, method_styles, named, shared),
+        apart=apart_figure(
             content.runs,
             content.reference,
-            look,
+            method_styles,
             named,
             [line for other in contents for line in apart(other.runs, other.reference)],
         ),
-        by_size=pareto_plate(content.summary, "parameters", look, named, summaries),
-        by_time=pareto_plate(content.summary, "time", look, named, summaries),
-        search=search_plate(content.search, look, named, [other.search for other in contents]),
-        spectra=spectra_plate(content.inspected, look, inspected, inside),
-        maps=tuple(plate for plate in maps if plate is not None),
+        by_size=pareto_figure(content.summary, "parameters", method_styles, named, summaries),
+        by_time=pareto_figure(content.summary, "time", method_styles, named, summaries),
+        search=search_figure(content.search, method_styles, named, [other.search for other in contents]),
+        spectra=spectra_figure(content.inspected, method_styles, inspected, inside),
+        maps=tuple(figure for figure in maps if figure is not None),
     )

@@ -98,14 +98,14 @@ def apart(runs: Sequence[Run], reference: str) -> list[Line]:
     return lines(less, APART_SHARE)
 
 
-def curves_plate(
-    runs: Sequence[Run], look: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
+def curves_figure(
+    runs: Sequence[Run], styles: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
 ) -> ReportFigure | None:
     """Returns the figure, or `None` if nothing was trained.
 
     Args:
         runs: All runs of the comparison.
-        look: Style of each method.
+        styles: Style of each method.
         named: Methods that are labelled at the end of their line; the others are drawn fainter.
         beside: The lines of all comparisons on the page, which share their scales.
     """
@@ -120,7 +120,7 @@ def curves_plate(
     told = ", ".join(f"{line.method} {_said(line.middle[0])} to {_said(line.middle[-1])}" for line in own)
 
     def draw(figure: Figure) -> Notes:
-        return _draw(figure, own, look, named, [*own, *beside])
+        return _draw(figure, own, styles, named, [*own, *beside])
 
     return ReportFigure(
         "loss_curves",
@@ -132,15 +132,15 @@ def curves_plate(
     )
 
 
-def apart_plate(
-    runs: Sequence[Run], reference: str, look: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
+def apart_figure(
+    runs: Sequence[Run], reference: str, styles: Mapping[str, Style], named: Collection[str], beside: Sequence[Line]
 ) -> ReportFigure | None:
     """Returns the figure of `apart`, or `None` without such lines.
 
     Args:
         runs: All runs of the comparison.
         reference: The method that is subtracted.
-        look: Style of each method.
+        styles: Style of each method.
         named: Methods that are labelled at the end of their line; the others are drawn fainter.
         beside: The lines of all comparisons on the page, this one included, which share their scales.
     """
@@ -156,28 +156,28 @@ def apart_plate(
         f"Nats a token, on the same batch{average}; below zero the method is ahead. Mean over seeds.",
         f"Difference to {reference} at the last step: {told}.",
         3.9,
-        lambda figure: _draw_apart(figure, own, look, named, beside or own),  # no duplicate lines in its quantiles
+        lambda figure: _draw_apart(figure, own, styles, named, beside or own),  # no duplicate lines in its quantiles
     )
 
 
 def _draw(
-    figure: Figure, own: Sequence[Line], look: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
+    figure: Figure, own: Sequence[Line], styles: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
 ) -> Notes:
     axes = figure.subplots()
     if len(own) <= MOST:
         for line in (line for line in own if line.seeds > 1):
-            axes.fill_between(line.steps, line.low, line.high, color=look[line.method].hex, alpha=0.12, linewidth=0)
+            axes.fill_between(line.steps, line.low, line.high, color=styles[line.method].hex, alpha=0.12, linewidth=0)
     values = np.concatenate([array for line in every for array in (line.low, line.high)])
     values = values[np.isfinite(values)]
     if values.size:
         first = [line.high[0] for line in every if np.isfinite(line.high[0])]
         _limit(axes, values.min(), min(values.max(), CUT * max(first, default=np.inf)))
-    _lines(axes, own, look, named, every)
+    _lines(axes, own, styles, named, every)
     return {}
 
 
 def _draw_apart(
-    figure: Figure, own: Sequence[Line], look: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
+    figure: Figure, own: Sequence[Line], styles: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
 ) -> Notes:
     axes = figure.subplots()
     axes.axhline(0, color=INK, linewidth=1)
@@ -186,7 +186,7 @@ def _draw_apart(
     if values.size:
         low, high = np.quantile(values, [0.02, 0.98])  # a diverging run is an outlier
         _limit(axes, min(max(values.min(), 2 * low - high), 0.0), max(min(values.max(), 2 * high - low), 0.0))
-    _lines(axes, own, look, named, every)
+    _lines(axes, own, styles, named, every)
     return {}
 
 
@@ -196,11 +196,11 @@ def _limit(axes: Axes, low: float, high: float) -> None:
 
 
 def _lines(
-    axes: Axes, own: Sequence[Line], look: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
+    axes: Axes, own: Sequence[Line], styles: Mapping[str, Style], named: Collection[str], every: Sequence[Line]
 ) -> None:
     """Draws each method's line; labelled methods stand out."""
     for line in own:
-        style, front = look[line.method], line.method in named
+        style, front = styles[line.method], line.method in named
         marked = max(1, len(line.steps) // 6)
         axes.plot(line.steps, line.middle, color=style.hex, linestyle=style.line, linewidth=1.6 if front else 0.8,
                   marker=style.marker, markersize=4.5 if front else 2.5, markeredgewidth=0, zorder=3 if front else 2,
@@ -211,7 +211,7 @@ def _lines(
     dress(axes)
     # The label of a line that broke off is at its last finite value
     finite = [(line.method, line.middle[np.isfinite(line.middle)]) for line in own if line.method in named]
-    name_at_right(axes, [End(float(values[-1]), method, look[method]) for method, values in finite if values.size])
+    name_at_right(axes, [End(float(values[-1]), method, styles[method]) for method, values in finite if values.size])
 
 
 def _stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:

@@ -65,15 +65,15 @@ def differences(findings: Sequence[Finding], part: Part) -> list[Difference]:
     return sorted(found.values(), key=lambda entry: groups.index(entry.group))
 
 
-def forest_plate(
-    findings: Sequence[Finding], part: Part, look: Mapping[str, Style], beside: Sequence[Sequence[Finding]]
+def forest_figure(
+    findings: Sequence[Finding], part: Part, styles: Mapping[str, Style], beside: Sequence[Sequence[Finding]]
 ) -> ReportFigure | None:
     """Returns the figure, or `None` if no finding has an interval.
 
     Args:
         findings: Of this comparison.
         part: "hybrids" or "others".
-        look: Style of each method.
+        styles: Style of each method.
         beside: The findings of all comparisons on the page, which share their scales.
     """
     own = differences(findings, part)
@@ -89,11 +89,11 @@ def forest_plate(
         "Difference in held-out loss, in percent of the other method's, with its 95% interval. Filled: shown.",
         f"{told}.",
         0.75 + ROW * (len(own) + len({entry.group for entry in own})),
-        lambda figure: _draw(figure, own, every, look),
+        lambda figure: _draw(figure, own, every, styles),
     )
 
 
-def _draw(figure: Figure, own: Sequence[Difference], every: Sequence[Difference], look: Mapping[str, Style]) -> Notes:
+def _draw(figure: Figure, own: Sequence[Difference], every: Sequence[Difference], styles: Mapping[str, Style]) -> Notes:
     axes = figure.subplots()
     notes: Notes = {}
     low, high = min(0.0, *(entry.low for entry in every)), max(0.0, *(entry.high for entry in every))
@@ -106,7 +106,7 @@ def _draw(figure: Figure, own: Sequence[Difference], every: Sequence[Difference]
             group = entry.group
             _heading(axes, place - 1, group)
         notes[f"difference-{number}"] = f"{entry.method} against {entry.other}: {_said(entry)}"
-        _row(axes, place, entry, look, f"difference-{number}")
+        _row(axes, place, entry, styles, f"difference-{number}")
         places.append(place)
     axes.set_ylim(place + 0.7, -0.6)
     axes.set_yticks(places, [fitting(entry.name) for entry in own])
@@ -127,9 +127,9 @@ def _heading(axes: Axes, place: float, text: str) -> None:
     heading.set_in_layout(False)
 
 
-def _row(axes: Axes, place: float, entry: Difference, look: Mapping[str, Style], gid: str) -> None:
+def _row(axes: Axes, place: float, entry: Difference, styles: Mapping[str, Style], gid: str) -> None:
     """Draws a difference: interval and mean in the style of the method that labels the row, and both as text."""
-    style = look[entry.name] if entry.name in look else look[entry.method]
+    style = styles[entry.name] if entry.name in styles else styles[entry.method]
     axes.plot([entry.low, entry.high], [place, place], color=style.hex, linewidth=1.8)
     (drawn,) = axes.plot([entry.mean], [place], color=style.hex, marker=style.marker, markersize=6.5,
                          markerfacecolor=style.hex if entry.shown else PAPER, markeredgewidth=1.5)  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qweft.circuit.drawing import circuit_text
-from qweft.comparison.report.content import Content, Plates
+from qweft.comparison.report.content import Content, Figures
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import shown
 from qweft.comparison.report.text import (
@@ -21,23 +21,23 @@ from qweft.comparison.table import EMPTY, FORGETTING, forgetting_rows, markdown_
 from qweft.figures.figure import ReportFigure
 
 
-def render_markdown(content: Content, plates: Plates) -> str:
+def render_markdown(content: Content, figures: Figures) -> str:
     """Returns the text of report.md; its pictures are the figures' files in the same folder.
 
     Args:
         content: The comparison.
-        plates: Its figures.
+        figures: Its figures.
     """
     sections = [
         _head(content),
-        _verdicts(content, plates.forests),
+        _findings(content, figures.forests),
         ["## The numbers", markdown_table(content.summary).rstrip(), _spread_said(content)],
         _forgetting(content),
-        *(_picture(plate) for plate in (plates.curves, plates.apart, plates.by_size, plates.by_time)),
-        _inside(content, plates),
+        *(_picture(figure) for figure in (figures.curves, figures.apart, figures.by_size, figures.by_time)),
+        _inside(content, figures),
         _circuits(content),
         _answers(content),
-        _how(content, plates.search),
+        _how(content, figures.search),
         ["## Notes", "\n".join(f"- {_bold(bold)}{escaped(text)}" for text, bold in notes(content))],
     ]
     return "\n\n".join(block for section in sections for block in section) + "\n"
@@ -72,7 +72,7 @@ def _head(content: Content) -> list[str]:
     ]
 
 
-def _verdicts(content: Content, forests: Sequence[ReportFigure]) -> list[str]:
+def _findings(content: Content, forests: Sequence[ReportFigure]) -> list[str]:
     blocks = ["## What it shows", RULE]
     for question in questions(content):
         blocks.append(f"### {escaped(question.text)}")
@@ -99,16 +99,16 @@ def _forgetting(content: Content) -> list[str]:
     return ["### Forgetting", markdown_rows(rows).rstrip(), FORGETTING] if rows else []
 
 
-def _picture(plate: ReportFigure | HeatMap | None) -> list[str]:
-    if plate is None:
+def _picture(figure: ReportFigure | HeatMap | None) -> list[str]:
+    if figure is None:
         return []
     return [
-        f"![{escaped(plate.title)}. {escaped(plate.description)}]({plate.file})",
-        f"*{plate.title}.* {plate.caption}",
+        f"![{escaped(figure.title)}. {escaped(figure.description)}]({figure.file})",
+        f"*{figure.title}.* {figure.caption}",
     ]
 
 
-def _inside(content: Content, plates: Plates) -> list[str]:
+def _inside(content: Content, figures: Figures) -> list[str]:
     """Returns the means over layers; the heat maps show how layers differ."""
     measures = shown(content.inspected)
     if not measures:
@@ -120,7 +120,7 @@ def _inside(content: Content, plates: Plates) -> list[str]:
     blocks = ["## Inside the adapters", markdown_rows(rows).rstrip()]
     if inspected_on(content):
         blocks.append(inspected_on(content).strip())
-    return blocks + [block for plate in (plates.spectra, *plates.maps) for block in _picture(plate)]
+    return blocks + [block for figure in (figures.spectra, *figures.maps) for block in _picture(figure)]
 
 
 def _circuits(content: Content) -> list[str]:

@@ -9,7 +9,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from qweft.circuit.drawing import circuit_svg
-from qweft.comparison.report.content import Content, Plates, look_of, plates
+from qweft.comparison.report.content import Content, Figures, figures, styles_of
 from qweft.comparison.report.curves import MOST
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import mapped, shown
@@ -36,7 +36,7 @@ MARKS = {"yes": "✓", "no": "✗", "not shown": "≈", "open": "?"}
 """Symbols shown with the answers, so that colour is not the only cue."""
 
 
-def page_of(content: Content, drawn: Plates) -> str:
+def page_of(content: Content, drawn: Figures) -> str:
     """Returns the text of report.html: a whole HTML document with its styles and figures inside.
 
     All text from models, data or the configuration is escaped.
@@ -45,7 +45,7 @@ def page_of(content: Content, drawn: Plates) -> str:
         content: The comparison.
         drawn: Its figures.
     """
-    return str(_template("page.html.j2").render(r=_view(content, drawn, look_of([content]), "")))
+    return str(_template("page.html.j2").render(r=_view(content, drawn, styles_of([content]), "")))
 
 
 def render_beside(left: Content, right: Content, names: tuple[str, str]) -> str:
@@ -62,7 +62,7 @@ def render_beside(left: Content, right: Content, names: tuple[str, str]) -> str:
             {
                 "name": name,
                 "letter": letter,
-                "view": _view(content, plates(content, contents), look_of(contents), f"{letter.lower()}-"),
+                "view": _view(content, figures(content, contents), styles_of(contents), f"{letter.lower()}-"),
             }
             for content, name, letter in zip(contents, names, "AB", strict=True)
         ],
@@ -83,13 +83,13 @@ def _template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def _view(content: Content, drawn: Plates, look: Mapping[str, Style], prefix: str) -> dict[str, Any]:
+def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix: str) -> dict[str, Any]:
     """Returns everything that the templates show of one comparison, with finished figures."""
 
-    def figure(plate: ReportFigure | HeatMap | None) -> dict[str, Any] | None:
-        if plate is None:
+    def element(figure: ReportFigure | HeatMap | None) -> dict[str, Any] | None:
+        if figure is None:
             return None
-        return {"svg": Markup(plate.svg(prefix)), "title": plate.title, "caption": plate.caption}
+        return {"svg": Markup(figure.svg(prefix)), "title": figure.title, "caption": figure.caption}
 
     return {
         "prefix": prefix,
@@ -98,18 +98,18 @@ def _view(content: Content, drawn: Plates, look: Mapping[str, Style], prefix: st
         "data": content.runs[0].data,
         "questions": questions(content),
         "rule": RULE,
-        "forests": [figure(plate) for plate in drawn.forests],
+        "forests": [element(figure) for figure in drawn.forests],
         "rows": [_row(entry) for entry in content.summary.values()],
         "forgetting": forgetting_rows(content.summary),
         "forgetting_said": FORGETTING,
-        "key": [(name, Markup(look[name].swatch())) for name in content.methods],
+        "key": [(name, Markup(styles[name].swatch())) for name in content.methods],
         "crowded": len(content.methods) > MOST,
-        "figures": [figure(plate) for plate in (drawn.curves, drawn.apart, drawn.by_size, drawn.by_time) if plate],
-        "search": figure(drawn.search),
+        "figures": [element(figure) for figure in (drawn.curves, drawn.apart, drawn.by_size, drawn.by_time) if figure],
+        "search": element(drawn.search),
         "searched": SEARCHED,
-        "spectra": figure(drawn.spectra),
-        "maps": [figure(plate) for plate in drawn.maps if plate.measure.place == "open"],
-        "more_maps": [figure(plate) for plate in drawn.maps if plate.measure.place == "folded"],
+        "spectra": element(drawn.spectra),
+        "maps": [element(figure) for figure in drawn.maps if figure.measure.place == "open"],
+        "more_maps": [element(figure) for figure in drawn.maps if figure.measure.place == "folded"],
         "means": _means(content),
         "inspected_on": inspected_on(content),
         "measured": _measured(content),

@@ -64,8 +64,8 @@ def front(found: Sequence[Point]) -> list[Point]:
     return best
 
 
-def pareto_plate(
-    summary: Mapping[str, Summary], cost: Cost, look: Mapping[str, Style], named: Collection[str],
+def pareto_figure(
+    summary: Mapping[str, Summary], cost: Cost, styles: Mapping[str, Style], named: Collection[str],
     beside: Sequence[Mapping[str, Summary]],
 ) -> ReportFigure | None:  # fmt: skip
     """Returns the figure, or `None` if no method has both a cost and a loss.
@@ -73,7 +73,7 @@ def pareto_plate(
     Args:
         summary: From `summarise`.
         cost: "parameters" or "time".
-        look: Style of each method.
+        styles: Style of each method.
         named: Methods that are labelled; the others have smaller markers.
         beside: The summaries of all comparisons on the page, which share their scales.
     """
@@ -94,19 +94,19 @@ def pareto_plate(
         + (f" Off the scale: untouched model, {base:.3f}." if base is not None and off else ""),
         f"On the front: {names}. {told}.",
         3.9,
-        lambda figure: _draw(figure, own, every, cost, look, named, None if off else base),
+        lambda figure: _draw(figure, own, every, cost, styles, named, None if off else base),
     )
 
 
 def _draw(
-    figure: Figure, own: Sequence[Point], every: Sequence[Point], cost: Cost, look: Mapping[str, Style],
+    figure: Figure, own: Sequence[Point], every: Sequence[Point], cost: Cost, styles: Mapping[str, Style],
     named: Collection[str], base: float | None,
 ) -> Notes:  # fmt: skip
     axes = figure.subplots()
     axes.set_xscale("log")
     notes: Notes = {}
     for number, point in enumerate(own):
-        style, front_row = look[point.method], point.method in named
+        style, front_row = styles[point.method], point.method in named
         axes.plot([point.cost] * len(point.seeds), point.seeds, color=style.hex, marker=style.marker, linestyle="",
                   markersize=3.5, alpha=0.5, markeredgewidth=0)  # fmt: skip
         (drawn,) = axes.plot([point.cost], [point.loss], color=style.hex, marker=style.marker, linestyle="",
@@ -126,7 +126,7 @@ def _draw(
     axes.set_ylim(low, high)
     dress(axes, "both")
     axes.set_xlabel(AXES[cost])
-    name_at_right(axes, [End(point.loss, point.method, look[point.method]) for point in own if point.method in named])
+    name_at_right(axes, [End(point.loss, point.method, styles[point.method]) for point in own if point.method in named])
     return notes
 
 

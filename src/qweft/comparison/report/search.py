@@ -47,14 +47,14 @@ def searches(record: Mapping[str, Any] | None) -> list[Search]:
     ]
 
 
-def search_plate(
-    found: Sequence[Search], look: Mapping[str, Style], named: Collection[str], beside: Sequence[Sequence[Search]]
+def search_figure(
+    found: Sequence[Search], styles: Mapping[str, Style], named: Collection[str], beside: Sequence[Sequence[Search]]
 ) -> ReportFigure | None:
     """Returns the figure, or `None` if no method was searched.
 
     Args:
         found: The searches of this comparison.
-        look: Style of each method.
+        styles: Style of each method.
         named: Methods that are labelled at the end of their line; the others are drawn fainter.
         beside: The searches of all comparisons on the page, which share their scales.
     """
@@ -69,17 +69,17 @@ def search_plate(
         "Nats a token on the validation rows. Ringed: the rate that was chosen.",
         f"{told}.",
         3.9,
-        lambda figure: _draw(figure, own, every, look, named),
+        lambda figure: _draw(figure, own, every, styles, named),
     )
 
 
 def _draw(
-    figure: Figure, own: Sequence[Search], every: Sequence[Search], look: Mapping[str, Style], named: Collection[str]
+    figure: Figure, own: Sequence[Search], every: Sequence[Search], styles: Mapping[str, Style], named: Collection[str]
 ) -> Notes:
     axes = figure.subplots()
     axes.set_xscale("log")
     for entry in own:
-        style, tried, front = look[entry.method], _finite(entry), entry.method in named
+        style, tried, front = styles[entry.method], _finite(entry), entry.method in named
         axes.plot(list(tried), list(tried.values()), color=style.hex, linestyle=style.line, markeredgewidth=0,
                   linewidth=1.6 if front else 0.8, marker=style.marker, markersize=5 if front else 3,
                   alpha=1 if front else 0.6)  # fmt: skip
@@ -99,7 +99,7 @@ def _draw(
     axes.set_xlabel("peak learning rate (logarithmic)")
     dress(axes)
     told = [entry for entry in own if entry.method in named]
-    name_at_right(axes, [End(list(_finite(e).values())[-1], e.method, look[e.method]) for e in told])
+    name_at_right(axes, [End(list(_finite(e).values())[-1], e.method, styles[e.method]) for e in told])
     return {}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.report.content import Content, plates
+from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
 from qweft.errors import QweftError
@@ -32,11 +32,11 @@ def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: 
     """
     record = {**results, "config_yaml": config_yaml} if config_yaml else results
     content = Content.read(record, title=title)
-    drawn = plates(content)
+    drawn = figures(content)
     page, text = page_of(content, drawn), render_markdown(content, drawn)
     write_json(folder / RESULTS, record)
-    for plate in drawn.every:
-        plate.write(folder)
+    for figure in drawn.every:
+        figure.write(folder)
     write_bytes(folder / "report.md", text.encode())
     write_bytes(folder / "report.html", page.encode())
     return folder / "report.html"

@@ -39,7 +39,7 @@ def undecided(job: Job) -> DeviceError:
     )
 
 
-def collect(device: RemoteDevice, store: Store, job: Job, patience: Retry) -> bool:
+def collect(device: RemoteDevice, store: Store, job: Job, retry: Retry) -> bool:
     """Query a job that was sent, and store its results if it has ended.
 
     Invalid results are fetched a second time, which costs nothing.
@@ -48,7 +48,7 @@ def collect(device: RemoteDevice, store: Store, job: Job, patience: Retry) -> bo
         device: Device that the job was sent to.
         store: Results and ledger.
         job: A job with the provider's id.
-        patience: Retries of the question for the device's calibration.
+        retry: Retries of the question for the device's calibration.
 
     Returns:
         Whether the job has ended.
@@ -70,7 +70,7 @@ def collect(device: RemoteDevice, store: Store, job: Job, patience: Retry) -> bo
             return _end(store, job, CANCELLED, "stopped at the provider")
         if state is JobState.FAILED:
             good, reason = _remains(device, job, circuits)
-            return _end(store, job, FAILED, reason, good, _calibration(device, job, patience))
+            return _end(store, job, FAILED, reason, good, _calibration(device, job, retry))
         good, fault = fetch_twice(device, job, circuits)
     except EndedError:
         raise
@@ -79,7 +79,7 @@ def collect(device: RemoteDevice, store: Store, job: Job, patience: Retry) -> bo
             f"device {job.name} does not give job {job.job} ({job.token}): {error}; run the same command later, or, if "
             f"it is gone for good, qweft jobs forget {job.token}: its {job.size} would then be paid again"
         ) from error
-    now = _calibration(device, job, patience)
+    now = _calibration(device, job, retry)
     if fault:
         return _end(store, job, FAILED, f"its results do not fit, {fault}", good, now)
     left = job.circuits - len(good)
@@ -114,10 +114,10 @@ def _end(
     return True
 
 
-def _calibration(device: RemoteDevice, job: Job, patience: Retry) -> str:
+def _calibration(device: RemoteDevice, job: Job, retry: Retry) -> str:
     """Return the device's current calibration, or the job's if the provider no longer reports one (retired chip)."""
     try:
-        return patience.ask(device.calibration)
+        return retry.ask(device.calibration)
     except DeviceError:
         return job.calibration
 

@@ -66,7 +66,7 @@ class Executor:
         device: Device that answers directly, or one that takes jobs.
         store: Results and ledger. `None` means the store in the cache folder.
         budget: Limits on what is sent. `None` means no caps, with the device's price from the price list.
-        patience: Waiting times. `None` means the defaults.
+        retry: Waiting times. `None` means the defaults.
         jobs_at_once: Maximum number of open jobs at the provider.
         any_calibration: Whether to accept results from other calibrations of the chip.
         tell: Receives a line for each job that is sent or has ended.
@@ -77,7 +77,7 @@ class Executor:
         device: Device | RemoteDevice,
         store: Store | None = None,
         budget: Budget | None = None,
-        patience: Retry | None = None,
+        retry: Retry | None = None,
         jobs_at_once: int = JOBS_AT_ONCE,
         any_calibration: bool = False,
         tell: Callable[[str], None] = lambda line: None,
@@ -85,7 +85,7 @@ class Executor:
         self.device = device
         self.store = store or Store()
         self.budget = budget or Budget(device.name, PriceList.load().of(device.name))
-        self.patience = patience or Retry()
+        self.retry = retry or Retry()
         self.jobs_at_once = jobs_at_once
         self.any_calibration = any_calibration
         self.tell = tell
@@ -107,7 +107,7 @@ class Executor:
         if isinstance(self.device, RemoteDevice):
             assert shots is not None
             job_run = RemoteRun(
-                self.device, self.store, self.budget, self.patience, self.jobs_at_once, once,
+                self.device, self.store, self.budget, self.retry, self.jobs_at_once, once,
                 self._where(once.keys(), shots), self.tell,
             )  # fmt: skip
             values = _rows(job_run.finish(), once, shots)
@@ -150,7 +150,7 @@ class Executor:
         if self.any_calibration:
             return anywhere
         try:
-            return replace(anywhere, calibration=self.patience.ask(self.device.calibration))
+            return replace(anywhere, calibration=self.retry.ask(self.device.calibration))
         except DeviceError as error:
             kept = len(self.store.results(keys, anywhere))
             if not kept:
@@ -167,7 +167,7 @@ class Executor:
         found = self.store.results(keys, where)
         missing = circuits.pick([row for row, key in enumerate(keys) if key not in found])
         if len(missing) and where.calibration is None:
-            where = replace(where, calibration=self.patience.ask(device.calibration))
+            where = replace(where, calibration=self.retry.ask(device.calibration))
 
         def keep(batch: BoundCircuits, frequencies: np.ndarray) -> None:
             counts = dict(zip(batch.keys(), _counts(frequencies, shots, device.name), strict=True))
@@ -187,11 +187,11 @@ class Executor:
         """Measure in batches that the device accepts, shape (circuits, 2^n). `keep` gets each batch at once."""
         values = np.empty((len(circuits), 2**circuits.qubits))
         if len(circuits):
-            self.patience.ask(lambda: device.check(shots))
+            self.retry.ask(lambda: device.check(shots))
         at_a_time = device.limits.circuits or max(len(circuits), 1)
         for first in range(0, len(circuits), at_a_time):
             batch = circuits.pick(slice(first, first + at_a_time))
-            found = self.patience.ask(partial(self._measure_batch, device, batch, shots))
+            found = self.retry.ask(partial(self._measure_batch, device, batch, shots))
             values[first : first + at_a_time] = found
             keep(batch, found)
         return values

@@ -29,7 +29,7 @@ class RemoteRun:
         device: Device that takes jobs.
         store: Results and ledger.
         budget: Counts what is sent.
-        patience: Waiting times.
+        retry: Waiting times.
         jobs_at_once: Maximum number of the device's open jobs.
         circuits: Distinct circuits.
         where: Conditions of the measurement, which decide what results are accepted.
@@ -39,7 +39,7 @@ class RemoteRun:
     device: RemoteDevice
     store: Store
     budget: Budget
-    patience: Retry
+    retry: Retry
     jobs_at_once: int
     circuits: BoundCircuits
     where: Where
@@ -67,14 +67,14 @@ class RemoteRun:
         """
         self._keys = self.circuits.keys()
         self._losses = self.store.last_loss()
-        waits, since = 0, self.patience.clock()
+        waits, since = 0, self.retry.clock()
         while missing := self._missing():
             if self._advance(missing):
-                waits, since = 0, self.patience.clock()
+                waits, since = 0, self.retry.clock()
                 continue
-            if self.patience.clock() - since >= self.patience.timeout and not self._is_settling():
+            if self.retry.clock() - since >= self.retry.timeout and not self._is_settling():
                 raise self._timed_out(missing)
-            self.patience.wait(waits)
+            self.retry.wait(waits)
             waits += 1
         return self.found
 
@@ -133,8 +133,8 @@ class RemoteRun:
             if taken is None:
                 return False
             if not taken:
-                since = self._not_listed.setdefault(job.token, self.patience.clock())
-                if self.patience.clock() - since < self.patience.settle:
+                since = self._not_listed.setdefault(job.token, self.retry.clock())
+                if self.retry.clock() - since < self.retry.settle:
                     return False
                 self._not_taken(job, job.reason or "the provider has no such job")
             self._not_listed.pop(job.token, None)
@@ -142,11 +142,11 @@ class RemoteRun:
 
     def _is_settling(self) -> bool:
         """Whether an unlisted job is still within the time that the provider may take to list it."""
-        now = self.patience.clock()
-        return any(now - since < self.patience.settle for since in self._not_listed.values())
+        now = self.retry.clock()
+        return any(now - since < self.retry.settle for since in self._not_listed.values())
 
     def _collect(self, job: Job) -> bool:
-        if not collect(self.device, self.store, job, self.patience):
+        if not collect(self.device, self.store, job, self.retry):
             return False
         if job.token in self.where.jobs:
             self.tell(f"job {job.job} ({job.token}) is over")
@@ -220,9 +220,9 @@ class RemoteRun:
     def _prepare(self) -> str:
         """Check the device once, and return its calibration, which may have changed since the last job."""
         if not self._checked:
-            self.patience.ask(lambda: self.device.check(self.where.shots))
+            self.retry.ask(lambda: self.device.check(self.where.shots))
             self._checked = True
-        now = self.patience.ask(self.device.calibration)
+        now = self.retry.ask(self.device.calibration)
         if self.where.calibration is not None:
             self.where = replace(self.where, calibration=now)
         return now
@@ -262,7 +262,7 @@ class RemoteRun:
         if job.token not in self.where.jobs:
             return
         self._unsent += 1
-        if self._unsent >= self.patience.attempts:
+        if self._unsent >= self.retry.attempts:
             raise NotTakenError(
                 f"device {job.name} did not take a job in {self._unsent} attempts ({reason}); results so far are kept: "
                 "run the same command later"
@@ -284,6 +284,6 @@ class RemoteRun:
                 else ""
             )
         return UnavailableError(
-            f"device {self.device.name}: nothing came for {self.patience.timeout:,.6g} s{words}; open jobs live on "
+            f"device {self.device.name}: nothing came for {self.retry.timeout:,.6g} s{words}; open jobs live on "
             f"({len(self._ours(missing))}, {lacking}): run the same command again, tomorrow too, or qweft jobs fetch"
         )
