@@ -12,15 +12,14 @@ from typing import Any
 
 from qweft.errors import QweftError
 
+NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
+"""Error numbers that mean the file system does not support locks."""
+
 
 def cache_folder() -> Path:
     """Return the cache folder: `$QWEFT_CACHE`, else `~/.cache/qweft`."""
     chosen = os.environ.get("QWEFT_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "qweft"
-
-
-NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
-"""Error numbers that mean the file system does not support locks."""
 
 
 @contextmanager

@@ -37,6 +37,16 @@ STRUCTURE = (
 )
 """Fields that the model already has built when tensors arrive; equal shapes do not imply equal fields."""
 
+FLOATS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+"""Floating-point types by their names in safetensors; all others count as integers here."""
+
 
 def read_config(folder: Path) -> PeftConfig:
     """Return the config of an adapter of any of PEFT's methods.
@@ -124,17 +134,6 @@ def find_config(adapter: str | os.PathLike[str], subfolder: str | None = None, *
         return Path(hf_hub_download(str(adapter), CONFIG_NAME, subfolder=subfolder, **hub))
     except Exception as error:  # not a hub id, no connection, no such file: PEFT does not distinguish them
         raise ValueError(f"there is no {CONFIG_NAME} in {adapter}") from error
-
-
-FLOATS = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-}
-"""Floating-point types by their names in safetensors; all others count as integers here."""
 
 
 def read_header(path: Path) -> dict[str, torch.Tensor]:

@@ -34,6 +34,10 @@ TOKENS = 256
 AMPLITUDES = 2**16
 """Most amplitudes in memory at a time: 256 tokens fit up to 8 qubits, 64 tokens at 10 qubits."""
 
+SECTIONS = ("model", "data")
+BATCH = 8
+"""Rows in a batch; results do not depend on it."""
+
 
 @torch.no_grad()
 def inspect_adapter(
@@ -132,11 +136,6 @@ def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
         "expressibility": expressibility(states),
         "expressibility_ansatz": ansatz_expressibility(circuit, max(2, min(TOKENS, AMPLITUDES >> circuit.qubits))),
     }
-
-
-SECTIONS = ("model", "data")
-BATCH = 8
-"""Rows in a batch; results do not depend on it."""
 
 
 def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:

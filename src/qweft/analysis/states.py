@@ -9,6 +9,12 @@ import torch
 from qweft.adapter.functions.base import ANGLE_BOUND
 from qweft.circuit import Circuit, expectation_values, final_states
 
+BINS = 75
+"""Bins of the fidelity histogram, as in the source of `divergence_from_haar`."""
+
+BOUNDS = {"recorded": math.pi, "scaled": ANGLE_BOUND}
+"""Bound in radians of the initial angles, by the name of the initialization."""
+
 
 def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
     """Returns the Meyer-Wallach entanglement Q = 2 (1 - 1/n sum_k tr rho_k^2), rho_k the reduced state of qubit k.
@@ -30,10 +36,6 @@ def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
         reduced = split @ split.mH
         purities.append(reduced.abs().square().sum((1, 2)))
     return (2 * (1 - torch.stack(purities, 1).mean(1))).clamp(0, 1)  # rounding error can leave the interval
-
-
-BINS = 75
-"""Bins of the fidelity histogram, as in the source of `divergence_from_haar`."""
 
 
 def fidelities(states: torch.Tensor) -> torch.Tensor:
@@ -111,10 +113,6 @@ def ansatz_expressibility(circuit: Circuit, states: int, seed: int = 0) -> float
     drawn = torch.rand(states, circuit.parameters, dtype=torch.float64, generator=generator)
     inputs = torch.zeros(states, circuit.inputs, dtype=torch.float64)
     return expressibility(final_states(circuit, inputs, (2 * drawn - 1) * math.pi))
-
-
-BOUNDS = {"recorded": math.pi, "scaled": ANGLE_BOUND}
-"""Bound in radians of the initial angles, by the name of the initialization."""
 
 
 @dataclass(frozen=True)

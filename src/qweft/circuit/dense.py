@@ -13,6 +13,9 @@ HALVES_CHUNK = 2**16
 
 Halves = tuple[torch.Tensor, torch.Tensor]
 
+SEGMENTS_CHUNK = 2**17
+"""Amplitudes per chunk on a CPU: 1 MiB of complex64, so that a chunk's states stay in cache."""
+
 
 @lru_cache(maxsize=16)
 def basis_signs_of(qubits: int) -> torch.Tensor:
@@ -193,10 +196,6 @@ def chunks(inputs: torch.Tensor, amplitudes: int) -> list[slice]:
     tokens, qubits = inputs.shape
     step = max(1, amplitudes >> qubits) if inputs.device.type == "cpu" else max(1, 2**24 >> qubits)
     return [slice(start, min(start + step, tokens)) for start in range(0, tokens, step)]
-
-
-SEGMENTS_CHUNK = 2**17
-"""Amplitudes per chunk on a CPU: 1 MiB of complex64, so that a chunk's states stay in cache."""
 
 
 def segment_length(uploads: tuple[bool, ...]) -> int | None:

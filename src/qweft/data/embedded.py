@@ -24,6 +24,24 @@ _STEP = re.compile(
 )
 _LAST = re.compile(r"####\s*(-?[\d,]+(?:\.\d+)?)\s*$")
 
+PREFIX = "reasoning_gym:"
+SEED = 1
+"""Seed of the generators; fixed, so that all runs see the same rows."""
+GENERATED = 2000
+"""Entries generated per task, including repeated questions and entries without a text answer."""
+TRIED = 50
+"""Number of first entries without a text answer after which a task is rejected."""
+
+WINDOW = 6
+"""Maximum length of a window of a chitchat conversation, in turns."""
+SETTING = "Small talk between two people."
+"""System message of all chitchat rows, in place of the chat template's longer default."""
+
+CHITCHAT = "chitchat-dataset==0.9.0"
+CHITCHAT_SHA256 = "d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a"
+
+Rows = Iterator[tuple[str, dict[str, Any]]]
+
 
 def tidy(text: str) -> str:
     """Write whole numbers without ".0".
@@ -62,15 +80,6 @@ def false_step(text: str) -> str | None:
         if abs((left / right if value is None else value) - result) > 0.01:
             return found.group(0)
     return None
-
-
-PREFIX = "reasoning_gym:"
-SEED = 1
-"""Seed of the generators; fixed, so that all runs see the same rows."""
-GENERATED = 2000
-"""Entries generated per task, including repeated questions and entries without a text answer."""
-TRIED = 50
-"""Number of first entries without a text answer after which a task is rejected."""
 
 
 def gym_task(source: str) -> str | None:
@@ -164,17 +173,6 @@ class Verifier:
             return float(self._dataset.score_answer(answer, self._entries[question]))
         except Exception:  # verifiers parse model output, and some raise on nonsense
             return 0.0
-
-
-WINDOW = 6
-"""Maximum length of a window of a chitchat conversation, in turns."""
-SETTING = "Small talk between two people."
-"""System message of all chitchat rows, in place of the chat template's longer default."""
-
-CHITCHAT = "chitchat-dataset==0.9.0"
-CHITCHAT_SHA256 = "d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a"
-
-Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
 def embedded_rows(name: str) -> Rows:

@@ -7,6 +7,25 @@ from enum import Enum
 
 from qweft.devices.device import DeviceError, NotTakenError, RefusedError, UnavailableError
 
+MARKS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
+"""Parts of names of environment variables and settings that may hold a credential."""
+SHORTEST = 6
+"""Minimum length of a credential. Shorter values occur in too many ordinary words."""
+REMOVED = "[credential removed]"
+SAVED: list[Callable[[], Iterable[str]]] = []
+"""Return saved credentials. The registry, which stands above this module, adds its question to all families."""
+
+SHOWN = re.compile(
+    r"""(?ix)
+    ( (?: api[-_ ]?key | token | bearer | basic | authorization | secret | password )
+      ["']? \s* [:=]? \s* ["']? (?: (?:bearer|basic|apikey) \s+ )? (?: \w+= )? )
+    (?! qweft- )                              # the token of a job is no credential
+    (?= [\w.~+/=-]* \d ) [\w.~+/=-]{16,}      # a word without a digit is a word
+    | \b eyJ [\w-]{8,} \. [\w-]+ (?: \. [\w-]+ )?    # a signed token, wherever it stands
+    """
+)
+"""Matches a long word with a digit after a credential's label in a header, URL or message, and any signed token."""
+
 
 class Fate(Enum):
     """Outcome of a request to a provider."""
@@ -31,26 +50,6 @@ def error_of(fate: Fate, step: Step, sentence: str) -> DeviceError:
     if step is Step.PREPARING or (step is Step.SENDING and fate is Fate.LATER):
         return NotTakenError(sentence)
     return UnavailableError(sentence)
-
-
-MARKS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
-"""Parts of names of environment variables and settings that may hold a credential."""
-SHORTEST = 6
-"""Minimum length of a credential. Shorter values occur in too many ordinary words."""
-REMOVED = "[credential removed]"
-SAVED: list[Callable[[], Iterable[str]]] = []
-"""Return saved credentials. The registry, which stands above this module, adds its question to all families."""
-
-SHOWN = re.compile(
-    r"""(?ix)
-    ( (?: api[-_ ]?key | token | bearer | basic | authorization | secret | password )
-      ["']? \s* [:=]? \s* ["']? (?: (?:bearer|basic|apikey) \s+ )? (?: \w+= )? )
-    (?! qweft- )                              # the token of a job is no credential
-    (?= [\w.~+/=-]* \d ) [\w.~+/=-]{16,}      # a word without a digit is a word
-    | \b eyJ [\w-]{8,} \. [\w-]+ (?: \. [\w-]+ )?    # a signed token, wherever it stands
-    """
-)
-"""Matches a long word with a digit after a credential's label in a header, URL or message, and any signed token."""
 
 
 def names_credential(name: str) -> bool:

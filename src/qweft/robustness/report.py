@@ -22,6 +22,9 @@ COMPUTED, BASE, OFF = "computed", "base model", "base model ↑"
 """Labels of the two baseline losses; the last one replaces "base model" if that lies above the axes."""
 BARS = "Bars: one standard error over rows, of the difference to the exact loss."
 
+NUMBERS = "robustness.json"
+PAGE = "robustness.md"
+
 
 def figures(found: Robustness) -> list[ReportFigure]:
     """Returns the figures: by shots with several numbers of shots, by noise with several noise scales."""
@@ -175,10 +178,6 @@ def _name(found: Robustness, scale: float) -> str:
 
 def _shots(point: Point) -> str:
     return "exact probabilities" if point.setting.shots is None else many(point.setting.shots, "shot")
-
-
-NUMBERS = "robustness.json"
-PAGE = "robustness.md"
 
 
 def write(found: Robustness, folder: Path) -> Path:

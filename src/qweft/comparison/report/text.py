@@ -51,6 +51,15 @@ OPEN = 4
 NAMED = 5
 """Largest number of methods that a tally lists by name."""
 
+CONTROLS = {
+    "mlp": "a small neural network (linear maps with SiLU between them), as near to the circuit in size as it can be",
+    "fourier": "products of sums of sines and cosines of the circuit's inputs with trained coefficients: a classical "
+    "function of the same frequencies",
+    "frozen": "the same circuit with its angles left as they were drawn, untrained",
+    "product": "the same circuit without its CRZ gates, so without entanglement",
+}
+"""What replaces the circuit, by the function in the name of the core."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -184,16 +193,6 @@ def inspected_on(content: Content) -> str:
     if not known or None in known[0]:
         return ""
     return f" Measured on {known[0][0]:,} rows, {known[0][1]:,} tokens."
-
-
-CONTROLS = {
-    "mlp": "a small neural network (linear maps with SiLU between them), as near to the circuit in size as it can be",
-    "fourier": "products of sums of sines and cosines of the circuit's inputs with trained coefficients: a classical "
-    "function of the same frequencies",
-    "frozen": "the same circuit with its angles left as they were drawn, untrained",
-    "product": "the same circuit without its CRZ gates, so without entanglement",
-}
-"""What replaces the circuit, by the function in the name of the core."""
 
 
 class Note(NamedTuple):

@@ -12,6 +12,11 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, Runner, require
 from qweft.devices.mitigation.estimate import Estimate, Mitigation
 
+ORDERS = {"linear": 1, "quadratic": 2}
+EXTRAPOLATIONS = ("richardson", *ORDERS, "exponential")
+"""richardson interpolates all points; linear, quadratic: least squares; exponential: log-linear decay to zero."""
+SMALL = 1e-6
+
 
 def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
     """Return U (U^dagger U)^k with factor = 1 + 2 k: the same unitary with `factor` times as many gates.
@@ -41,12 +46,6 @@ def _barriers(circuits: BoundCircuits, part: int) -> list[int]:
     """Return where the circuits' own barriers go in a part. Every second part runs backwards."""
     count = len(circuits.gates)
     return [part * count + (count - place if part % 2 else place) for place in circuits.barriers]
-
-
-ORDERS = {"linear": 1, "quadratic": 2}
-EXTRAPOLATIONS = ("richardson", *ORDERS, "exponential")
-"""richardson interpolates all points; linear, quadratic: least squares; exponential: log-linear decay to zero."""
-SMALL = 1e-6
 
 
 def check_extrapolation(name: str, factors: Sequence[int]) -> None:

@@ -35,6 +35,70 @@ from qweft.text import near
 SIMULATORS = ("single_amplitude", "partial_amplitude")
 """Cloud simulators that return amplitudes, not counts."""
 
+CLIENTS_OWN = (
+    "curl_",
+    "value is not",
+    "the document",
+    "invalid value",
+    "invalid encoding",
+    "invalid escape",
+    "unspecific syntax",
+    "terminate parsing",
+    "surrogate pair",
+    "hex digit",
+    "number too big",
+    "miss fraction",
+    "miss exponent",
+    "missing a",
+    "response",
+    "obj is null",
+    "job_id is null",
+    "task_id is null",
+    "taskstate",
+)
+"""Parts of pyqpanda3 0.5's own messages: it did not reach the cloud, or could not read the response."""
+TRY_AGAIN = {"408", "425"}
+"""4xx HTTP status codes that do not mean that the request is wrong."""
+NOT_REACHED = re.compile(r"(failed to|could ?n[o']t) connect|could ?n[o']t resolve", re.IGNORECASE)
+"""Matches curl's messages when nothing has left this machine."""
+LATER = ("busy", "maintenance", "too many", "later", "offline", "繁忙", "维护", "稍后")
+"""Parts of the cloud's messages when it would accept the same job at another time."""
+TIMED_OUT = ("timeout", "timed out", "time out", "超时")
+"""Parts of the cloud's messages when it does not know the outcome itself."""
+NO = (
+    "unknown error.",  # pyqpanda3's text for "success": false without a reason
+    "insufficient",
+    "permission",
+    "not allowed",
+    "denied",
+    "unauthorized",
+    "forbidden",
+    "expired",
+    "exceed",
+    "quota",
+    "balance",
+    "not support",
+    "not exist",
+    "not found",
+    "illegal",
+    "invalid api",
+    "invalid key",
+    "invalid token",
+    "invalid param",
+)
+"""Parts of the cloud's messages when it rejects a job."""
+
+KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"
+SIMULATOR = "full_amplitude"
+
+STATES = {
+    "WAITING": JobState.QUEUED,
+    "QUEUING": JobState.QUEUED,
+    "COMPUTING": JobState.RUNNING,
+    "FINISHED": JobState.DONE,
+    "FAILED": JobState.FAILED,
+}
+
 
 class OriginCPUDevice(LibrarySimulator):
     """The local simulator. It runs one circuit at a time, about 1 ms each, because pyqpanda3 has no batches here.
@@ -94,60 +158,6 @@ class OriginCPUDevice(LibrarySimulator):
         return model
 
 
-CLIENTS_OWN = (
-    "curl_",
-    "value is not",
-    "the document",
-    "invalid value",
-    "invalid encoding",
-    "invalid escape",
-    "unspecific syntax",
-    "terminate parsing",
-    "surrogate pair",
-    "hex digit",
-    "number too big",
-    "miss fraction",
-    "miss exponent",
-    "missing a",
-    "response",
-    "obj is null",
-    "job_id is null",
-    "task_id is null",
-    "taskstate",
-)
-"""Parts of pyqpanda3 0.5's own messages: it did not reach the cloud, or could not read the response."""
-TRY_AGAIN = {"408", "425"}
-"""4xx HTTP status codes that do not mean that the request is wrong."""
-NOT_REACHED = re.compile(r"(failed to|could ?n[o']t) connect|could ?n[o']t resolve", re.IGNORECASE)
-"""Matches curl's messages when nothing has left this machine."""
-LATER = ("busy", "maintenance", "too many", "later", "offline", "繁忙", "维护", "稍后")
-"""Parts of the cloud's messages when it would accept the same job at another time."""
-TIMED_OUT = ("timeout", "timed out", "time out", "超时")
-"""Parts of the cloud's messages when it does not know the outcome itself."""
-NO = (
-    "unknown error.",  # pyqpanda3's text for "success": false without a reason
-    "insufficient",
-    "permission",
-    "not allowed",
-    "denied",
-    "unauthorized",
-    "forbidden",
-    "expired",
-    "exceed",
-    "quota",
-    "balance",
-    "not support",
-    "not exist",
-    "not found",
-    "illegal",
-    "invalid api",
-    "invalid key",
-    "invalid token",
-    "invalid param",
-)
-"""Parts of the cloud's messages when it rejects a job."""
-
-
 def fate_of(text: str, step: Step) -> Fate:
     """Return the outcome of a request from pyqpanda3's message.
 
@@ -172,18 +182,6 @@ def fate_of(text: str, step: Step) -> Fate:
         return Fate.LATER
     from_the_cloud = any(word in words for word in NO) or not text.isascii()  # pyqpanda3's own messages are English
     return Fate.REFUSED if from_the_cloud or step is not Step.SENDING else Fate.UNKNOWN
-
-
-KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"
-SIMULATOR = "full_amplitude"
-
-STATES = {
-    "WAITING": JobState.QUEUED,
-    "QUEUING": JobState.QUEUED,
-    "COMPUTING": JobState.RUNNING,
-    "FINISHED": JobState.DONE,
-    "FAILED": JobState.FAILED,
-}
 
 
 class OriginCloudDevice(RemoteDevice):

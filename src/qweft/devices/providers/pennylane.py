@@ -38,6 +38,21 @@ PLUGINS = {
 }
 """Package that provides devices, by the first part of their names."""
 
+NUMBERS_AT_A_TIME = 2**22
+"""Numbers per batch: 64 MiB in complex128."""
+
+TRANSIENT = (ConnectionError, TimeoutError)
+TRANSIENT_WORDS = (
+    "timed out",
+    "timeout",
+    "temporarily",
+    "connection",
+    "unavailable",
+    "too many requests",
+    "503",
+    "429",
+)
+
 
 def operations(circuits: BoundCircuits, angles: Sequence[Any]) -> list[Any]:
     """Convert circuits to PennyLane operations.
@@ -59,10 +74,6 @@ def _way_out(target: str, there: set[str]) -> str:
         return f"; pip install {package} brings it"
     close = near(target, there, most=3) or sorted(there & set(SIMULATORS))
     return f"; there are {', '.join(close)}, and those of plugins that you install"
-
-
-NUMBERS_AT_A_TIME = 2**22
-"""Numbers per batch: 64 MiB in complex128."""
 
 
 class PennyLaneSimulator(LibrarySimulator):
@@ -126,19 +137,6 @@ def _pair(p: float) -> list[np.ndarray]:
     weights[0] += 1 - p
     products = [np.kron(one, two) for one in paulis for two in paulis]
     return [np.sqrt(weight) * product for weight, product in zip(weights, products, strict=True)]
-
-
-TRANSIENT = (ConnectionError, TimeoutError)
-TRANSIENT_WORDS = (
-    "timed out",
-    "timeout",
-    "temporarily",
-    "connection",
-    "unavailable",
-    "too many requests",
-    "503",
-    "429",
-)
 
 
 class PennyLanePlugin(Device):
