@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> None:
     _check(verb, words)
     wants_json = "json" in arguments.flags
     with only_json(wants_json):
-        from qweft.devices.jobs.ledger import describe, describe_one
+        from qweft.devices.jobs.describe import describe, describe_one
         from qweft.devices.jobs.store import Store
 
         told = _do(Store(), verb, words)

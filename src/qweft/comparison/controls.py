@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from qweft.adapter.cores import form_of, function_of
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, differences
+from qweft.comparison.phrases import ANSWERS, Direction, Finding, distance, held_against
 from qweft.comparison.summary import Summary
-from qweft.comparison.text import ANSWERS, Direction, Finding, distance, held_against
 
 CALLED = {
     "mlp": "its classical twin {}",

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from qweft.comparison.controls import circuit_findings
+from qweft.comparison.phrases import Finding, distance, equal_budget, held_against, label, percent_more
 from qweft.comparison.summary import Summary
-from qweft.comparison.text import Finding, distance, equal_budget, held_against, label, percent_more
 
 SAME_SIZE = 10.0
 """Largest difference in number of parameters, in percent, at which two methods count as equal in size."""

@@ -24,7 +24,7 @@ from qweft.export.linearise import LayerFit, fan_in_fan_out, layers_of, linearis
 from qweft.export.lora import FILES, Lora, lora_config, write_lora
 from qweft.export.measure import Measured, distil, measure, on_device, read_second_adapter, second_adapter
 from qweft.export.report import ExportReport
-from qweft.export.text import Text, load_text, plan_text
+from qweft.export.rows import Rows, load_rows, plan_rows
 from qweft.files import check_can_be_written, check_writable, folder_beside
 from qweft.models.load import LoadedModel, load_model
 from qweft.text import many
@@ -44,7 +44,7 @@ class _Context:
     loaded: LoadedModel
     model: Any
     evaluation: EvaluationConfig
-    text: Text
+    rows: Rows
 
     @property
     def pad(self) -> int:
@@ -68,16 +68,16 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
         QweftError: If `export` could not start.
     """
     config, overrides, output = _options(adapter, options)
-    model_config, plan, evaluation = plan_text(adapter, config.calibration, overrides)
+    model_config, plan, evaluation = plan_rows(adapter, config.calibration, overrides)
     _check_method(adapter)
     loaded, lines = shapes_of(adapter, model_config)
-    text = load_text(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
+    rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
     saved = read_config(adapter)
     if isinstance(saved, QwthnConfig) and not saved.is_linear:
-        lines.append(f"circuits fitted on {total_tokens(text.calibration):,} tokens of {text.calibration_source}")
+        lines.append(f"circuits fitted on {total_tokens(rows.calibration):,} tokens of {rows.calibration_source}")
     if config.distill_steps:
         lines.append(f"{many(config.distill_steps, 'step')} of distillation after it")
-    lines.append(f"judged on {many(len(text.held_out), 'row')} of {text.held_out_source} ({evaluation.split})")
+    lines.append(f"judged on {many(len(rows.held_out), 'row')} of {rows.held_out_source} ({evaluation.split})")
     return Preview((*lines, f"written to {output}"))
 
 
@@ -117,10 +117,10 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
         adapter=adapter,
         output=output,
         model=context.loaded.source.origin,
-        calibration=context.text.calibration_source if has_circuit else None,
-        calibration_tokens=total_tokens(context.text.calibration) if has_circuit else 0,
+        calibration=context.rows.calibration_source if has_circuit else None,
+        calibration_tokens=total_tokens(context.rows.calibration) if has_circuit else 0,
         distill_steps=config.distill_steps,
-        held_out=f"{context.text.held_out_source}, {context.evaluation.split} rows",
+        held_out=f"{context.rows.held_out_source}, {context.evaluation.split} rows",
         measured=measured,
         rank=lora.rank,
         parameters=sum(tensor.numel() for tensor in lora.tensors().values()),
@@ -138,11 +138,11 @@ def _made(
 ) -> tuple[Lora, list[LayerFit], Measured, dict[str, torch.Tensor], torch.Tensor]:
     """Returns the LoRA, its fits and measurements, and a batch of one held-out row with the LoRA's logits."""
     console = Console(stderr=True)
-    text = context.text
-    batches = context.batches(text.calibration) if has_circuit else []
+    rows = context.rows
+    batches = context.batches(rows.calibration) if has_circuit else []
     if has_circuit:
-        tokens = total_tokens(text.calibration)
-        console.print(f"fitting the circuits on {tokens:,} tokens of {text.calibration_source}")
+        tokens = total_tokens(rows.calibration)
+        console.print(f"fitting the circuits on {tokens:,} tokens of {rows.calibration_source}")
     inputs = [{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches]
     lora, fits = linearise(context.model, inputs, NAME)
     with second_adapter(context.model, lora, NAME) as exported:
@@ -150,8 +150,8 @@ def _made(
             losses = distil(context.model, NAME, exported, batches, config.distill_steps, config.distill_learning_rate)
             console.print(f"distillation: KL {losses[0]:.5f} -> {losses[-1]:.5f} nats a token")
             lora = read_second_adapter(context.model, lora, exported)
-        measured = measure(context.model, NAME, exported, text.held_out, context.pad, context.evaluation.batch_size)
-        probe = context.batches(text.held_out[:1])[0]
+        measured = measure(context.model, NAME, exported, rows.held_out, context.pad, context.evaluation.batch_size)
+        probe = context.batches(rows.held_out[:1])[0]
         context.model.set_adapter(exported)
         return lora, fits, measured, probe, _logits(context.model, probe)
 
@@ -168,11 +168,11 @@ def _check_output(output: Path, adapter: Path) -> None:
 
 def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _Context:
     """Loads model, text and adapter."""
-    model_config, plan, evaluation = plan_text(adapter, config.calibration, overrides)
+    model_config, plan, evaluation = plan_rows(adapter, config.calibration, overrides)
     _check_method(adapter)
     loaded = load_model(model_config)
-    text = load_text(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
-    return _Context(loaded, put_on(loaded, adapter), evaluation, text)
+    rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
+    return _Context(loaded, put_on(loaded, adapter), evaluation, rows)
 
 
 def _check_method(adapter: Path) -> None:

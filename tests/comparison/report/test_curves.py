@@ -16,6 +16,7 @@ from qweft.adapter.branch import PARTS
 from qweft.analysis.inspection import LayerInspection
 from qweft.analysis.jacobian import spread_of
 from qweft.comparison.findings import findings
+from qweft.comparison.phrases import Finding
 from qweft.comparison.report import curves
 from qweft.comparison.report.content import Content, figures, styles_of
 from qweft.comparison.report.curves import apart, emphasised, lines
@@ -25,7 +26,6 @@ from qweft.comparison.report.inspection import MEASURES
 from qweft.comparison.report.pareto import Point, front, points
 from qweft.comparison.report.search import searches
 from qweft.comparison.summarise import summarise
-from qweft.comparison.text import Finding
 from qweft.figures.figure import spread
 from qweft.figures.styles import COLOURS, DASHES, SHAPES, fitting, styles
 from tests.comparison.comparison_examples import run, runs

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from qweft.comparison.findings import findings
+from qweft.comparison.phrases import Finding
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
 from qweft.comparison.report.curves import MOST, apart, apart_figure, curves_figure, emphasised, lines
 from qweft.comparison.report.forest import Part, forest_figure
@@ -18,7 +19,6 @@ from qweft.comparison.report.search import Search, search_figure, searches
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
-from qweft.comparison.text import Finding
 from qweft.errors import QweftError
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style, styles

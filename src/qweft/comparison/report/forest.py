@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qweft.comparison.text import Finding
+from qweft.comparison.phrases import Finding
 from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
 from qweft.figures.styles import INK, PAPER, Style, fitting
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from qweft.comparison.method_kinds import Kind
+from qweft.comparison.phrases import ANSWERS, Finding
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import BASE, one_at_a_time
-from qweft.comparison.text import ANSWERS, Finding
 
 KINDS: dict[Kind, str] = {
     "base": "untouched model",

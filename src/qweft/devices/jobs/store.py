@@ -10,7 +10,7 @@ from pathlib import Path
 from qweft.devices.bound import BoundCircuits, pack_circuits
 from qweft.devices.device import DeviceError
 from qweft.devices.error_policy import without_secrets
-from qweft.devices.jobs import ledger
+from qweft.devices.jobs import queries
 from qweft.devices.jobs.database import Database
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import DONE, OPEN, PAID, SENDING, SENT, Counts, Job, Loss, Where, unpack_counts
@@ -46,7 +46,7 @@ class Store:
         """
         found: dict[str, Counts] = {}
         with self._database.transaction() as db:
-            for key, qubits, packed in ledger.select(db, keys, where):
+            for key, qubits, packed in queries.select(db, keys, where):
                 try:
                     counts = unpack_counts(packed, qubits)
                 except (zlib.error, ValueError):
@@ -59,14 +59,14 @@ class Store:
     def other_calibrations(self, keys: Sequence[str], where: Where) -> int:
         """Return how many circuits have results from other calibrations only."""
         with self._database.transaction() as db:
-            anywhere = {key for key, _, _ in ledger.select(db, keys, replace(where, calibration=None))}
-            here = {key for key, _, _ in ledger.select(db, keys, where)}
+            anywhere = {key for key, _, _ in queries.select(db, keys, replace(where, calibration=None))}
+            here = {key for key, _, _ in queries.select(db, keys, where)}
         return len(anywhere - here)
 
     def keep(self, found: dict[str, Counts], where: Where, qubits: int) -> None:
         """Store results of a device that answers directly."""
         with self._database.transaction() as db:
-            ledger.insert(
+            queries.insert(
                 db, found, where.device, where.shots, where.calibration or "", where.calibration or "", qubits, None
             )
 
@@ -104,8 +104,8 @@ class Store:
             The job. `None` if no circuit is left to send, or the caller has to look at a loss first.
         """
         with self._database.transaction() as db:
-            free = ledger.unclaimed(db, keys, where)[:most]
-            if not free or (seen is not None and ledger.losses(db, keys, where, seen)):
+            free = queries.unclaimed(db, keys, where)[:most]
+            if not free or (seen is not None and queries.losses(db, keys, where, seen)):
                 return None
             cost, taken = approve(len(free)), circuits.pick(free)
             job = Job(
@@ -113,7 +113,7 @@ class Store:
                 time.time(), time.time(),
             )  # fmt: skip
             db.execute(
-                f"INSERT INTO jobs ({ledger.COLUMNS}, content) VALUES ({ledger.marks(14)})",
+                f"INSERT INTO jobs ({queries.COLUMNS}, content) VALUES ({queries.marks(14)})",
                 (*vars(job).values(), pack_circuits(taken)),
             )
             db.executemany(
@@ -125,7 +125,7 @@ class Store:
     def unclaimed(self, keys: Sequence[str], where: Where) -> int:
         """Return how many circuits have no result and are in no open job."""
         with self._database.transaction() as db:
-            return len(ledger.unclaimed(db, keys, where))
+            return len(queries.unclaimed(db, keys, where))
 
     def losses(self, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
         """Return losses of these circuits, oldest first.
@@ -136,7 +136,7 @@ class Store:
             seen: Number of the last known loss. Only later ones are returned.
         """
         with self._database.transaction() as db:
-            return ledger.losses(db, keys, where, seen)
+            return queries.losses(db, keys, where, seen)
 
     def last_loss(self) -> int:
         """Return the number of the latest loss, or 0."""
@@ -176,16 +176,16 @@ class Store:
             Whether the job was open.
         """
         with self._database.transaction() as db:
-            job = ledger.job_of(db, token)
+            job = queries.job_of(db, token)
             if job is None or job.state not in OPEN:
                 return False
             came: set[str] = set()
             if found:  # otherwise not read: a job with damaged circuits can still be ended
-                circuits = ledger.circuits_in(db, token)
+                circuits = queries.circuits_in(db, token)
                 keys = circuits.keys()
                 results = {keys[place]: counts for place, counts in found.items()}
                 under = (job.calibration, now or job.calibration)
-                ledger.insert(db, results, job.device, job.shots, *under, circuits.qubits, token)
+                queries.insert(db, results, job.device, job.shots, *under, circuits.qubits, token)
                 came = set(results)
             if state in PAID:
                 claimed = db.execute("SELECT key FROM claims WHERE token = ?", (token,)).fetchall()
@@ -205,7 +205,7 @@ class Store:
     def jobs(self) -> list[Job]:
         """Return the whole ledger, oldest first."""
         with self._database.transaction() as db:
-            return [Job(*row) for row in db.execute(f"SELECT {ledger.COLUMNS} FROM jobs ORDER BY created, token")]
+            return [Job(*row) for row in db.execute(f"SELECT {queries.COLUMNS} FROM jobs ORDER BY created, token")]
 
     def job(self, token: str) -> Job:
         """Return one row of the ledger.
@@ -214,7 +214,7 @@ class Store:
             DeviceError: There is no such job.
         """
         with self._database.transaction() as db:
-            job = ledger.job_of(db, token)
+            job = queries.job_of(db, token)
         if job is None:
             raise DeviceError(f"there is no job {token} in {self.path}; qweft jobs list shows all")
         return job
@@ -222,19 +222,19 @@ class Store:
     def circuits_of(self, token: str) -> BoundCircuits | None:
         """Return an open job's circuits, or `None` if another process has ended it meanwhile."""
         with self._database.transaction() as db:
-            job = ledger.job_of(db, token)
-            return ledger.circuits_in(db, token) if job and job.state in OPEN else None
+            job = queries.job_of(db, token)
+            return queries.circuits_in(db, token) if job and job.state in OPEN else None
 
     def open_jobs(self, device: str, keys: Sequence[str] | None = None, shots: int = 0) -> list[Job]:
         """Return a device's open jobs, oldest first: all, or those that contain some of these circuits."""
         with self._database.transaction() as db:
             rows = db.execute(
-                f"SELECT {ledger.COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
+                f"SELECT {queries.COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
                 (device, *OPEN),
             )
             jobs = [Job(*row) for row in rows]
             if keys is not None:
-                tokens = set(ledger.claims_of(db, keys, Where(device, shots, None)).values())
+                tokens = set(queries.claims_of(db, keys, Where(device, shots, None)).values())
                 jobs = [job for job in jobs if job.token in tokens]
         return jobs
 

@@ -1,4 +1,4 @@
-"""The text of an export: calibration rows for the fit, and held-out rows for the evaluation."""
+"""The rows of an export: calibration rows for the fit, and held-out rows for the evaluation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ HELD_OUT_SHARE = 4
 
 
 @dataclass(frozen=True)
-class TextPlan:
+class RowsPlan:
     """The text to read.
 
     Args:
@@ -33,7 +33,7 @@ class TextPlan:
 
 
 @dataclass(frozen=True)
-class Text:
+class Rows:
     """Held-out rows and calibration rows.
 
     Args:
@@ -49,9 +49,9 @@ class Text:
     calibration: list[Encoded]
 
 
-def plan_text(
+def plan_rows(
     adapter: Path, calibration: str | None, overrides: Mapping[str, Any]
-) -> tuple[ModelConfig, TextPlan, EvaluationConfig]:
+) -> tuple[ModelConfig, RowsPlan, EvaluationConfig]:
     """Chooses the text of an export: the data of the training run, if it is recorded, and the calibration text.
 
     Args:
@@ -77,10 +77,10 @@ def plan_text(
     other = None
     if calibration is not None and not _same(calibration, data.source):
         other = replace(data, source=calibration, test_rows=0, validation_rows=0, train_rows=None)
-    return model, TextPlan(data, other), evaluation
+    return model, RowsPlan(data, other), evaluation
 
 
-def load_text(plan: TextPlan, tokenizer: Any, split: str, tokens: int) -> Text:
+def load_rows(plan: RowsPlan, tokenizer: Any, split: str, tokens: int) -> Rows:
     """Reads the text.
 
     Args:
@@ -95,7 +95,7 @@ def load_text(plan: TextPlan, tokenizer: Any, split: str, tokens: int) -> Text:
     data = load_data(plan.held_out, tokenizer)
     fitted = data if plan.calibration is None else load_data(plan.calibration, tokenizer)
     held_out = data.test if split == "test" else data.validation
-    return Text(
+    return Rows(
         plan.held_out.source, held_out, (plan.calibration or plan.held_out).source, _first(fitted.train, tokens)
     )
 

@@ -1,0 +1,103 @@
+"""Tables of the ledger's jobs for the terminal."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qweft.devices.jobs.record import OPEN, Job
+from qweft.text import many
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+NARROW = 100
+"""Terminal width in columns below which the table omits shots and time."""
+WHOLE = 130
+"""Terminal width from which the table shows the provider's id in full; `describe_one` always does."""
+
+
+def describe(jobs: Sequence[Job], width: int = WHOLE) -> "Table | str":
+    """Return a table with one row per job and totals below.
+
+    Args:
+        jobs: Rows of the ledger.
+        width: Terminal width in columns. Tokens are never shortened, because commands take them.
+    """
+    if not jobs:
+        return "no job was sent"
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, show_footer=True, show_edge=False, padding=0)
+    table.add_column("token", f"{len([job for job in jobs if job.state in OPEN])} open", no_wrap=True)
+    table.add_column("device", overflow="fold")
+    table.add_column("circuits", str(sum(job.circuits for job in jobs if job.job)), justify="right", no_wrap=True)
+    if width >= NARROW:
+        table.add_column("shots", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("provider's id" if width >= WHOLE else "id", overflow="fold", no_wrap=width < WHOLE)
+    table.add_column("cost", "\n".join(_costs(jobs)), justify="right", no_wrap=True)
+    if width >= NARROW:
+        table.add_column("written down", no_wrap=True)
+    for job in jobs:
+        number = job.job or ""
+        cells = [
+            job.token,
+            job.name,
+            str(job.circuits),
+            *([str(job.shots)] if width >= NARROW else []),
+            job.state,
+            number if width >= WHOLE else _shortened(number),
+            cost_of(job),
+            *([_when(job.created)] if width >= NARROW else []),
+        ]
+        table.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
+    return table
+
+
+def describe_one(job: Job) -> "Table":
+    """Return a table of everything that the ledger holds about a job."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("token", job.token),
+        ("device", job.name if job.device == job.name else f"{job.name} ({job.device})"),
+        ("calibration", job.calibration or "none"),
+        ("circuits", f"{job.circuits:,}, {many(job.shots, 'shot')} each"),
+        ("state", f"{job.state}: {job.reason}" if job.reason else job.state),
+        ("provider's id", job.job or "not known"),
+        ("cost", cost_of(job)),
+        ("written down", _when(job.created)),
+        ("changed", _when(job.changed)),
+    ):
+        table.add_row(name, Text(value))
+    return table
+
+
+def cost_of(job: Job) -> str:
+    """Return a job's estimated cost as text."""
+    if job.cost is None:
+        return "not known"
+    return f"{job.cost:,.2f} {job.currency}" if job.cost else "nothing"
+
+
+def _costs(jobs: Sequence[Job]) -> list[str]:
+    """Return the total cost of accepted jobs, per currency."""
+    sums: dict[str, float] = {}
+    for job in jobs:
+        if job.job and job.cost:
+            sums[job.currency] = sums.get(job.currency, 0.0) + job.cost
+    return [f"{money:,.2f} {currency}" for currency, money in sums.items()]
+
+
+def _shortened(number: str) -> str:
+    """Return a long id's beginning and end."""
+    return number if len(number) <= 10 else f"{number[:4]}…{number[-5:]}"
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
