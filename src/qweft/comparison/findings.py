@@ -127,8 +127,8 @@ def _on_number(found: Sequence[Finding]) -> list[Finding]:
     if tested <= FEW:
         return []
     text = (
-        f"{tested} differences were tested: at 95%, about 1 in 20 true nulls looks significant, so "
-        "a single answer weighs less than one that several comparisons give."
+        f"{tested} differences were tested: at 95%, about 1 in 20 true nulls looks significant, so a single "
+        "answer weighs less than one that several comparisons give."
     )
     return [Finding("fairness", "", "", "open", text)]
 
