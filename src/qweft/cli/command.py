@@ -49,15 +49,13 @@ class Arguments:
 
     Args:
         targets: The positional arguments (a config file, an adapter folder), in order.
-        flags: Options without a value that were given.
+        flags: Options without a value that were given, `help` among them.
         options: Dotted names with the text that followed, in order; `None` without text.
-        wants_help: Whether `-h` or `--help` was given.
     """
 
     targets: list[str] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
     options: list[tuple[str, str | None]] = field(default_factory=list)
-    wants_help: bool = False
 
     @property
     def target(self) -> str | None:
@@ -79,25 +77,22 @@ def split(argv: Sequence[str], flags: Collection[str] = (), targets: int = 1) ->
     >>> split(["a.yaml", "--adapter.r", "8", "--training.seed=1", "--json"], ["json"]).options
     [('adapter.r', '8'), ('training.seed', '1')]
     """
-    found = Arguments()
-    flag_of = {name.replace("_", "-"): name for name in flags}  # flags may be typed with hyphens or underscores
-    waiting = list(argv)
+    found, waiting = Arguments(), list(argv)
+    flag_of = {name.replace("_", "-"): name for name in (*flags, "help")}  # may be typed with underscores
     while waiting:
         word = waiting.pop(0)
-        name, has_value, text = word[2:].partition("=")
-        flag = flag_of.get(name.replace("_", "-"))
-        if word in ("-h", "--help"):
-            found.wants_help = True
-        elif not word.startswith("-"):
-            if len(found.targets) == targets:
-                raise QweftError(f"unexpected argument {word!r} after {found.targets[-1]!r}")
+        name, has_value, text = ("help", "", "") if word == "-h" else word[2:].partition("=")
+        flag = flag_of.get(name.replace("_", "-")) if word.startswith("-") else None
+        if not word.startswith("-") and len(found.targets) < targets:
             found.targets.append(word)
-        elif not word.startswith("--") or word == "--":
-            raise QweftError(f"unknown option {word}; options begin with two dashes and a name")
+        elif not word.startswith("-"):
+            raise QweftError(f"unexpected argument {word!r} after {found.targets[-1]!r}")
         elif flag and has_value:
             raise QweftError(f"--{name} takes no value, got {text}; leave ={text} out")
         elif flag:
             found.flags.add(flag)
+        elif not word.startswith("--") or word == "--":
+            raise QweftError(f"unknown option {word}; options begin with two dashes and a name")
         elif has_value or not waiting or waiting[0].startswith("--"):
             found.options.append((name, text if has_value else None))
         else:  # a value may begin with one dash (-1)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from qweft.cli.command import Command, NoOptions
-from qweft.cli.help_text import options_of
 from qweft.cli.main import COMMANDS
 from qweft.cli.parser import apply_options, read_arguments
-from qweft.cli.schema import NAME, choices, is_mapping, placeholder, shown
+from qweft.cli.schema import NAME, choices, is_mapping, is_section, keys_of, placeholder, shown
 from qweft.errors import QweftError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -74,7 +73,7 @@ def all_words(shell: str) -> argparse.ArgumentParser:
         own = commands.add_parser(name, help=about, add_help=False)
         _add_targets(own, command)
         for flag, text in {"help": "show this help and exit", **command.flags}.items():
-            own.add_argument(f"--{flag}", action="store_true", help=text.replace("%", "%%"))
+            own.add_argument(f"--{flag}", action="store_true", help=text)
         _add_options(own, command, shell)
     commands.add_parser("help", help="show what a command takes", add_help=False).add_argument("c", choices=[*COMMANDS])
     return parser
@@ -94,16 +93,13 @@ def _add_options(parser: argparse.ArgumentParser, command: Command, shell: str) 
     import shtab
 
     seen = set(command.unused)
-    for option in options_of(command.options or NoOptions):
-        name = option.name.partition(f".{NAME}")[0]
-        if name in seen:
+    for key in keys_of(command.options or NoOptions):
+        name = key.name.partition(f".{NAME}")[0]
+        if name in seen or is_section(key.kind):
             continue
         seen.add(name)
-        more = name != option.name or is_mapping(option.kind)
-        point = "" if not more else ".-" if shell == "zsh" else "."  # zsh: "-" continues the same word
-        words = () if more else choices(option.kind) or SUGGESTED.get(name, ())
-        action: Any = parser.add_argument(
-            f"--{shown(name)}{point}", help=option.text.replace("%", "%%"), choices=words or None
-        )
-        if "TEXT" in placeholder(option.kind) and not words:
+        point = "" if not is_mapping(key.kind) else ".-" if shell == "zsh" else "."  # zsh: "-" continues the same word
+        words = choices(key.kind) or SUGGESTED.get(name, ())
+        action: Any = parser.add_argument(f"--{shown(name)}{point}", help=key.text, choices=words or None)
+        if "TEXT" in placeholder(key.kind) and not words:
             action.complete = shtab.FILE  # text may be a file name

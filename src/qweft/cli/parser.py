@@ -1,17 +1,19 @@
 """`parse` reads a YAML file and dotted options into a config dataclass; `dump_yaml` writes it back."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, asdict
 from functools import cache
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, get_args
 
 import yaml
 
 from qweft.cli import yaml_file
 from qweft.cli.command import Arguments, Command, split
-from qweft.cli.schema import call, default_of, is_mapping, is_section, joined, kinds_of, names, shown, spelled
+from qweft.cli.schema import call, default_of, is_leaf, is_mapping, is_section, joined, kinds_of, names, shown
 from qweft.errors import QweftError
 from qweft.text import near
 
@@ -25,7 +27,11 @@ EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset"}
 """Alternative keys that name an adapter. Setting one by an option removes the other."""
 
 
-def parse(config_class: type[Config], argv: Sequence[str], command: Command | None = None) -> Config:
+ANY = Command("COMMAND", "", "", target="CONFIG")
+"""Stands for the command where a config is parsed without one."""
+
+
+def parse(config_class: type[Config], argv: Sequence[str], command: Command = ANY) -> Config:
     """Returns the config that a command's arguments describe.
 
     A tree is the nested dict that YAML gives. Each value is checked at its source, so that an error can name the file
@@ -45,11 +51,10 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command | No
     {'preset': 'qtha', 'r': 8}
     """
     arguments = read_arguments(argv, command)
-    tree: dict[str, Any] = {}
-    if arguments.target is not None:
-        tree = _config_file(config_class, arguments.target, command)
+    file = arguments.target
+    tree = {} if file is None else _config_file(config_class, file, command)
     apply_options(config_class, tree, arguments, command)
-    config: Config = build(config_class, tree, arguments.target or "command line")
+    config: Config = build(config_class, tree, file or "command line")
     return config
 
 
@@ -61,10 +66,9 @@ def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tu
         SystemExit: With status 0, after printing the help.
     """
     arguments = read_arguments(argv, command)
-    folder = Path(arguments.target or "")
+    folder, given = Path(arguments.target or ""), dict[str, Any]()
     if not folder.is_dir():
         raise QweftError(f"{folder}: no such folder; qweft {command.name} takes the folder of a trained adapter")
-    given: dict[str, Any] = {}
     apply_options(config_class, given, arguments, command)
     return folder, given, arguments.flags
 
@@ -74,33 +78,30 @@ def flags_of(argv: Sequence[str], command: Command) -> set[str]:
     return split(argv, command.flags, len(argv)).flags
 
 
-def read_arguments(argv: Sequence[str], command: Command | None) -> Arguments:
+def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
     """Takes the arguments apart; with `--help`, prints the help and exits.
 
     Raises:
         QweftError: If a required target is missing, or a target is given to a command that takes none.
         SystemExit: With status 0, after the help.
     """
-    if command is None:
-        return split(argv)
     arguments = split(argv, command.flags, max(1, len(command.target.split())))
-    if arguments.wants_help:
+    if "help" in arguments.flags:
         from qweft.cli.help_text import help_text
 
         print(help_text(command), end="")
         raise SystemExit(0)
     if arguments.targets and not command.target:
-        raise QweftError(f"qweft {command.name} takes no arguments, got {arguments.targets[0]}")
+        raise QweftError(f"qweft {command.name} takes no arguments, got {arguments.target}")
     if command.target_required and arguments.target is None:
         raise QweftError(f"qweft {command.name}: {command.target} is missing; for example: {command.example}")
     return arguments
 
 
-def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command | None) -> None:
+def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command) -> None:
     """Checks each dotted option and sets it in a checked tree; field names may be typed with hyphens."""
-    reader = _Reader(config_class, flags=command.flags if command else ())
     for typed, text in arguments.options:
-        reader.put(tree, typed, text)
+        _Reader(config_class, flags=command.flags).put(tree, typed, text)
 
 
 def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
@@ -115,18 +116,14 @@ def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
     Raises:
         QweftError: If a key without a default is missing.
     """
-    if is_mapping(kind):
-        return {key: build(get_args(kind)[1], inner, where, f"{name}.{key}") for key, inner in tree.items()}
-    if not is_section(kind):
+    if is_leaf(kind):
         return tree
-    made = {}
     for key, inner in kinds_of(kind).items():
-        if key in tree:
-            made[key] = build(inner, tree[key], where, joined(name, key))
-        elif default_of(kind, key) is MISSING:
-            what = "section" if is_mapping(inner) and not name else "key"
+        if key not in tree and default_of(kind, key) is MISSING:
+            what = "key" if is_leaf(inner) else "section"
             raise QweftError(f"{where}: missing required {what} {joined(name, key)} ({call(inner)})")
-    return kind(**made)
+    made = {key: build(_below(kind, key), inner, where, joined(name, key)) for key, inner in tree.items()}
+    return made if is_mapping(kind) else kind(**made)
 
 
 def dump_yaml(config: Any) -> str:
@@ -142,25 +139,29 @@ def suggest(name: str, known: Sequence[str]) -> str | None:
     >>> suggest("lerning_rate", ["training.learning_rate", "output"])
     'training.learning_rate'
     """
-    last_parts: dict[str, str] = {}
-    for each in known:
-        last_parts.setdefault(each.rpartition(".")[2], each)
-    close = near(name, dict.fromkeys(known), cutoff=0.75)
+    last_parts = {each.rpartition(".")[2]: each for each in reversed(known)}
+    close = near(name, known, cutoff=0.75)
     lacking = near(name.rpartition(".")[2], last_parts, cutoff=0.75)
     return close[0] if close else last_parts[lacking[0]] if lacking else None
 
 
-def _config_file(config_class: Any, file: str, command: Command | None) -> dict[str, Any]:
+def _config_file(config_class: Any, file: str, command: Command) -> dict[str, Any]:
     """Returns a config file's checked tree; rejects data files and other commands' configs with a specific error."""
-    name = f"qweft {command.name}" if command else "this"
     if Path(file).suffix.lower() in ROWS and Path(file).is_file():
-        raise QweftError(f"{file}: {name} takes a config file (YAML) there; give the data as --data.source {file}")
+        takes = f"qweft {command.name} takes a config file (YAML) there"
+        raise QweftError(f"{file}: {takes}; give the data as --data.source {file}")
     tree = yaml_file.read(file)
     for key, owner in OWN_KEYS.items():
         if key in tree and key not in kinds_of(config_class):
-            raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
+            takes = f"qweft {command.name} takes another one"
+            raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {takes}")
     checked: dict[str, Any] = _Reader(config_class, file).check(config_class, tree, "")
     return checked
+
+
+def _below(kind: Any, key: str) -> Any:
+    """Returns the type of a key below a type; `None` if there is no such key."""
+    return Any if kind is Any else get_args(kind)[1] if is_mapping(kind) else kinds_of(kind).get(key)
 
 
 class _Typed(str):
@@ -176,21 +177,20 @@ class _Reader:
         flags: Options of the command that take no value, also suggested.
     """
 
-    def __init__(self, root: Any, file: str | None = None, flags: Iterable[str] = ()) -> None:
+    def __init__(self, root: Any, file: str | None = None, flags: Collection[str] = ()) -> None:
         self.root, self.file, self.flags = root, file, flags
 
     def check(self, kind: Any, value: Any, name: str) -> Any:
         """Returns a value converted to a type. In sections, it checks every key and value."""
-        structured = kind is Any or is_section(kind) or is_mapping(kind)
-        if structured and isinstance(value, _Typed):
+        if kind is not Any and not is_section(kind) and not is_mapping(kind):
+            return self._leaf(kind, value, name)
+        if isinstance(value, _Typed):
             try:
                 value = yaml_file.load(value)
             except yaml.YAMLError as error:
                 raise self._fault(name, f"{yaml_file.say(error)}, in {_shown_value(value)}") from None
         if kind is Any:
             return value
-        if not structured:
-            return self._leaf(kind, value, name)
         if value is None and is_section(kind):
             return {}  # a section whose keys are all commented out
         if not isinstance(value, dict):
@@ -198,7 +198,7 @@ class _Reader:
         checked = {}
         for key, inner in value.items():
             full = joined(name, str(key))
-            checked[str(key)] = self.check(self._inner(kind, str(key), full), inner, full)
+            checked[str(key)] = self.check(self._known(kind, str(key), full), inner, full)
         return checked
 
     def put(self, tree: dict[str, Any], typed: str, text: str | None) -> None:
@@ -207,26 +207,26 @@ class _Reader:
         A dict of dataclasses (`methods`) accepts options only for entries that it has, so that a mistyped method is an
         error and not a new method. A dict that is not in the tree starts from its default.
         """
-        path = spelled(self.root, typed).split(".")
-        so_far = [".".join(path[: depth + 1]) for depth in range(len(path))]
-        kinds = [self.root]
-        for key, name in zip(path, so_far, strict=True):
-            kinds.append(self._inner(kinds[-1], key, name))
+        kind, path = self.root, typed.split(".")
+        for depth, key in enumerate(path, 1):
+            name, above = ".".join(path[:depth]), kind
+            key = key.replace("-", "_") if key.replace("-", "_") in kinds_of(above) else key
+            kind = self._known(above, key, name)
+            if depth == len(path):
+                break
+            if key not in tree and is_mapping(above) and is_section(kind):
+                raise self._unknown(name, tree)
+            if key not in tree:
+                default = default_of(above, key) if is_section(above) else None
+                tree[key] = default if isinstance(default, dict) else {}
+            tree = tree[key]
+            if not isinstance(tree, dict):
+                raise self._fault(typed, f"{name} is {_shown_value(tree)} and has no keys")
         if text is None:
             raise self._fault(typed, "expected a value after it")
-        value = self.check(kinds[-1], _Typed(text), typed)
-        for key, name, kind, inner in zip(path[:-1], so_far, kinds, kinds[1:], strict=False):
-            if key not in tree and is_mapping(kind) and is_section(inner):
-                raise self._unknown(name, [f"{name.rpartition('.')[0]}.{entry}" for entry in tree], tree)
-            if key not in tree:
-                default = default_of(kind, key) if is_section(kind) else None
-                tree[key] = default if isinstance(default, dict) else {}
-            if not isinstance(tree[key], dict):
-                raise self._fault(typed, f"{name} is {_shown_value(tree[key])} and has no keys")
-            tree = tree[key]
-        if is_mapping(kinds[-2]) and get_args(kinds[-2])[1] is Any:
-            tree.pop(EXCLUSIVE.get(path[-1], ""), None)
-        tree[path[-1]] = value
+        if above == dict[str, Any]:
+            tree.pop(EXCLUSIVE.get(key, ""), None)
+        tree[key] = self.check(kind, _Typed(text), typed)
 
     def _leaf(self, kind: Any, value: Any, name: str) -> Any:
         import jsonargparse  # here: the import takes 0.1 s, which `qweft --help` avoids
@@ -234,32 +234,29 @@ class _Reader:
         # A list may be typed without brackets (100,1000).
         readings = [str(value), [part.strip() for part in value.split(",")]] if isinstance(value, _Typed) else [value]
         for reading in readings:
-            try:
+            with suppress(jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
                 converted = _converter(kind).parse_object({"value": reading}).value
-            except (jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
-                continue
-            if converted is None and type(None) not in get_args(kind):  # jsonargparse accepts null for every type
-                break
-            return converted
+                if converted is None and NoneType not in get_args(kind):  # jsonargparse accepts null for every type
+                    break
+                return converted
         raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
 
-    def _inner(self, kind: Any, key: str, name: str) -> Any:
+    def _known(self, kind: Any, key: str, name: str) -> Any:
         """Returns the type of a key below a type; raises if there is no such key."""
-        if kind is Any or is_mapping(kind):
-            return Any if kind is Any else get_args(kind)[1]
-        if key in kinds_of(kind):
-            return kinds_of(kind)[key]
-        known = names(kind, name.rpartition(".")[0]) | names(self.root)
-        # The name's own section is no suggestion: training.foo does not mean training.
-        offered = [each for each, inner in known.items() if not (is_section(inner) and name.startswith(f"{each}."))]
-        raise self._unknown(name, offered, kinds_of(kind))
+        below = _below(kind, key)
+        if below is None:
+            raise self._unknown(name, kinds_of(kind))
+        return below
 
     def _fault(self, name: str, what: str) -> QweftError:
         return QweftError(f"{self.file}: {name}: {what}" if self.file else f"--{shown(name)}: {what}")
 
-    def _unknown(self, name: str, known: Iterable[str], here: Iterable[str]) -> QweftError:
+    def _unknown(self, name: str, here: Collection[str]) -> QweftError:
         """Returns the error for an unknown name; without a close match, it lists the names `here`."""
         what = f"{self.file}: unknown key {name}" if self.file else f"unknown option --{name}"
+        known = [joined(name.rpartition(".")[0], each) for each in here]
+        # The name's own section is no suggestion: training.foo does not mean training.
+        known += [each for each, kind in names(self.root).items() if is_leaf(kind) or not name.startswith(f"{each}.")]
         close = suggest(name, [*known, *self.flags])
         if close:
             return QweftError(f"{what}; did you mean {close if self.file else f'--{shown(close)}'}?")

@@ -1,12 +1,42 @@
-"""The schema of a config dataclass: its dotted names, their types, and how types are written in text."""
+"""The keys of a config dataclass, their types, and how types are written in text."""
 
 import dataclasses
+from collections.abc import Iterator
 from functools import cache
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
+WORDS = {bool: "true or false", str: "text", NoneType: "null"}
+PLACEHOLDERS = {int: "INT", float: "FLOAT", str: "TEXT"}
+
+
+class Key(NamedTuple):
+    """One key of a config, a section included; the text is that of the docstring."""
+
+    name: str
+    kind: Any
+    default: Any
+    text: str
+
+
+def keys_of(config_class: Any, prefix: str = "") -> Iterator[Key]:
+    """Yields every key below a config dataclass with its dotted name, a section before its own keys."""
+    from docstring_parser import parse
+
+    told = [each for owner in config_class.__mro__ for each in parse(owner.__doc__ or "").params]
+    texts = {each.arg_name: " ".join((each.description or "").split()) for each in reversed(told)}
+    for key, kind in kinds_of(config_class).items():
+        name = joined(prefix, key)
+        yield Key(name, kind, default_of(config_class, key), texts.get(key, ""))
+        if not is_leaf(kind):
+            yield from keys_of(*((get_args(kind)[1], f"{name}.{NAME}") if is_mapping(kind) else (kind, name)))
+
+
+def names(config_class: Any) -> dict[str, Any]:
+    """Returns the type of every key below a config dataclass, by dotted name."""
+    return {key.name: key.kind for key in keys_of(config_class)}
 
 
 @cache
@@ -44,29 +74,6 @@ def is_leaf(kind: Any) -> bool:
     return not is_section(get_args(kind)[1] if is_mapping(kind) else kind)
 
 
-def names(kind: Any, prefix: str = "") -> dict[str, Any]:
-    """Returns every dotted name below a type with its own type, sections included."""
-    if is_mapping(kind):
-        return names(get_args(kind)[1], f"{prefix}.{NAME}")
-    found: dict[str, Any] = {}
-    for key, inner in kinds_of(kind).items():
-        name = joined(prefix, key)
-        found |= {name: inner} | names(inner, name)
-    return found
-
-
-def spelled(kind: Any, name: str) -> str:
-    """Returns a dotted name as the fields of a dataclass are spelled: `max-circuits` is `max_circuits`.
-
-    Keys that the user chooses stay as they are.
-    """
-    key, _, rest = name.partition(".")
-    fields = kinds_of(kind)
-    key = next((each for each in (key, key.replace("-", "_")) if each in fields), key)
-    inner = get_args(kind)[1] if is_mapping(kind) else fields.get(key)
-    return f"{key}.{spelled(inner, rest)}" if rest else key
-
-
 def shown(name: str) -> str:
     """Returns a dotted name as help and errors show its option: with hyphens if it has no dots.
 
@@ -82,16 +89,14 @@ def call(kind: Any) -> str:
     >>> call(int | None), call(list[float])
     ('int or null', 'list of float')
     """
-    origin, inner = get_origin(kind), get_args(kind)
-    if is_section(kind) or origin is dict:
+    inner = get_args(kind)
+    if is_section(kind) or is_mapping(kind):
         return "a mapping of keys to values"
-    if origin is Literal:
-        return "one of " + ", ".join(map(str, inner))
-    if origin is list:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(inner)}"
+    if get_origin(kind) is list:
         return f"list of {call(inner[0])}"
-    return " or ".join(map(call, inner)) or {NoneType: "null", str: "text", bool: "true or false"}.get(
-        kind, getattr(kind, "__name__", str(kind))
-    )
+    return " or ".join(map(call, inner)) or WORDS.get(kind) or str(kind.__name__)
 
 
 def placeholder(kind: Any) -> str:
@@ -100,16 +105,11 @@ def placeholder(kind: Any) -> str:
     >>> placeholder(int | None), placeholder(list[int]), placeholder(bool)
     ('INT', 'INT,...', '{true,false}')
     """
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is dict or kind is Any:
-        return "VALUE"
-    if origin is Literal or kind is bool:
-        return "{" + ",".join(choices(kind)) + "}"
-    if origin is list:
-        return f"{placeholder(inner[0])},..."
-    return "|".join(placeholder(each) for each in inner if each is not NoneType) or (
-        "TEXT" if kind is str else str(getattr(kind, "__name__", kind)).upper()
-    )
+    if get_origin(kind) is list:
+        return f"{placeholder(get_args(kind)[0])},..."
+    if NoneType in get_args(kind):
+        return placeholder(get_args(kind)[0])
+    return f"{{{','.join(choices(kind))}}}" if choices(kind) else PLACEHOLDERS.get(kind, "VALUE")
 
 
 def choices(kind: Any) -> tuple[str, ...]:
@@ -120,6 +120,4 @@ def choices(kind: Any) -> tuple[str, ...]:
     """
     if kind is bool:
         return ("true", "false")
-    if get_origin(kind) is Literal:
-        return tuple(map(str, get_args(kind)))
-    return tuple(word for inner in get_args(kind) for word in choices(inner))
+    return get_args(kind) if get_origin(kind) is Literal else sum(map(choices, get_args(kind)), ())
