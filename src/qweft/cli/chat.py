@@ -14,7 +14,6 @@ COMMAND = Command(
     example="qweft chat runs/train/adapter --beside base",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
-    target_required=True,
     flags={"json": "Print a JSON object a question, with all answers, and nothing else, on standard output."},
     options=ChatConfig,
 )

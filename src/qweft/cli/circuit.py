@@ -15,7 +15,6 @@ COMMAND = Command(
     example="qweft circuit runs/train/adapter --layer layers.0.self_attn.q_proj --chip lattice",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
-    target_required=True,
     flags={"json": "Print everything as JSON, with all digits, and nothing else, on standard output."},
     shows_defaults=False,
     options=CircuitConfig,

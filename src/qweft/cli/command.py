@@ -15,9 +15,8 @@ class Command:
         name: As typed: `qweft NAME`.
         description: One paragraph.
         example: One line that can be typed as it stands.
-        target: The positional arguments in the usage line; empty without any.
+        target: The positional arguments as in the usage line, in brackets if they may be left out; empty without any.
         target_help: Help of the target.
-        target_required: Whether the command needs its target.
         flags: Options without a value, each with its help.
         shows_defaults: Whether the defaults of the config class are the defaults of the command.
         options: The config dataclass whose fields are the options with values; `None` without options.
@@ -30,7 +29,6 @@ class Command:
     example: str
     target: str = ""
     target_help: str = ""
-    target_required: bool = False
     flags: dict[str, str] = field(default_factory=dict)
     shows_defaults: bool = True
     options: Any = None

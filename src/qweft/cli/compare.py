@@ -17,7 +17,6 @@ COMMAND = Command(
     example="qweft compare configs/demo.yaml --output runs/demo",
     target="CONFIG",
     target_help="YAML file with any of the keys below; `methods` must be in it.",
-    target_required=True,
     flags={"dry-run": "List the runs and stop."},
     options=ComparisonConfig,
 )

@@ -44,7 +44,6 @@ COMMAND = Command(
     example='eval "$(qweft completion bash)"',
     target="SHELL",
     target_help=f"One of {', '.join(SHELLS)}.",
-    target_required=True,
     verbs=SHELLS,
 )
 
@@ -93,13 +92,13 @@ def _add_options(parser: argparse.ArgumentParser, command: Command, shell: str) 
     import shtab
 
     seen = set(command.unused)
-    for key in keys_of(command.options or NoOptions):
-        name = key.name.partition(f".{NAME}")[0]
-        if name in seen or is_section(key.kind):
+    for full, kind, _, text in keys_of(command.options or NoOptions):
+        name = full.partition(f".{NAME}")[0]
+        if name in seen or is_section(kind):
             continue
         seen.add(name)
-        point = "" if not is_mapping(key.kind) else ".-" if shell == "zsh" else "."  # zsh: "-" continues the same word
-        words = choices(key.kind) or SUGGESTED.get(name, ())
-        action: Any = parser.add_argument(f"--{shown(name)}{point}", help=key.text, choices=words or None)
-        if "TEXT" in placeholder(key.kind) and not words:
+        point = "" if not is_mapping(kind) else ".-" if shell == "zsh" else "."  # zsh: "-" continues the same word
+        words = choices(kind) or SUGGESTED.get(name, ())
+        action: Any = parser.add_argument(f"--{shown(name)}{point}", help=text, choices=words or None)
+        if "TEXT" in placeholder(kind) and not words:
             action.complete = shtab.FILE  # text may be a file name

@@ -35,7 +35,6 @@ COMMAND = Command(
     example="qweft data check rows.jsonl --data.max_length 512",
     target="VERB SOURCE",
     target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), or list.",
-    target_required=True,
     flags={"json": "Print it as JSON, and nothing else, on standard output."},
     options=CheckConfig,
     verbs=VERBS,

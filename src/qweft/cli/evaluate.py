@@ -42,7 +42,6 @@ COMMAND = Command(
     example="qweft evaluate runs/train/adapter --device noisy --shots 100,1000 --max-circuits 20000",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` wrote it.",
-    target_required=True,
     flags={
         "json": "Print the numbers as JSON, and nothing else, on standard output.",
         "dry-run": "Say what would be measured, with a device what it would take, and stop.",

@@ -16,7 +16,6 @@ COMMAND = Command(
     example="qweft export runs/train/adapter --to lora --calibration embedded:gsm_symbolic",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
-    target_required=True,
     flags={
         "dry-run": "Say what would be fitted and measured, and stop.",
         "force": "Write the export whatever it loses.",

@@ -21,17 +21,16 @@ class _Layout(argparse.RawDescriptionHelpFormatter):
 def help_text(command: Command) -> str:
     """Returns the help of a command: usage, description, example, then every option by section."""
     width = min(100, shutil.get_terminal_size().columns - 2)
-    target = command.target if command.target_required or not command.target else f"[{command.target}]"
-    dotted = "[--SECTION.KEY VALUE ...]" if command.target and command.options else ""
-    usage = ["qweft", command.name, target, dotted, *(f"[--{flag}]" for flag in command.flags)]
+    flags = "".join(f" [--{flag}]" for flag in command.flags)
+    dotted = " [--SECTION.KEY VALUE ...]" if command.options else ""
     description = textwrap.fill(command.description, width, break_on_hyphens=False)
     parser = argparse.ArgumentParser(
-        usage=" ".join(filter(None, usage)),
+        usage=f"qweft {command.name} {command.target}{dotted}{flags}",
         description=f"{description}\n\nexample:\n  {command.example}",
         formatter_class=lambda prog: _Layout(prog, max_help_position=30, width=width),
     )
     if command.target:
-        parser.add_argument("target", metavar=command.target, help=command.target_help)
+        parser.add_argument("target", metavar=command.target.strip("[]"), help=command.target_help)
     for flag, text in command.flags.items():
         parser.add_argument(f"--{flag}", action="store_true", help=text)
     groups: dict[str, Any] = {"": parser}

@@ -16,7 +16,6 @@ COMMAND = Command(
     example="qweft inspect runs/train/adapter --output runs/train/inspection.json",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
-    target_required=True,
     flags={
         "dry-run": "Say what would be measured, and stop.",
         "json": "Print the numbers as JSON, and nothing else, on standard output.",

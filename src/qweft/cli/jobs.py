@@ -19,7 +19,7 @@ COMMAND = Command(
     "it was taken. forget: give a job up; its circuits are sent again when they are asked for, and paid again if it "
     "was taken. cancel: ask the provider to stop a job.",
     example="qweft jobs fetch",
-    target="VERB TOKEN ID",
+    target="[VERB TOKEN ID]",
     target_help="list (without any, too), show TOKEN, fetch [TOKEN], adopt TOKEN ID, forget TOKEN, or cancel TOKEN.",
     flags={"json": "Print the jobs as JSON, and nothing else, on standard output."},
     verbs=tuple(VERBS),

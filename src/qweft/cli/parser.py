@@ -6,10 +6,7 @@ from contextlib import suppress
 from dataclasses import MISSING, asdict
 from functools import cache
 from pathlib import Path
-from types import NoneType
 from typing import Any, TypeVar, get_args
-
-import yaml
 
 from qweft.cli import yaml_file
 from qweft.cli.command import Arguments, Command, split
@@ -27,11 +24,11 @@ EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset"}
 """Alternative keys that name an adapter. Setting one by an option removes the other."""
 
 
-ANY = Command("COMMAND", "", "", target="CONFIG")
+NAMELESS = Command("COMMAND", "", "", target="[CONFIG]")
 """Stands for the command where a config is parsed without one."""
 
 
-def parse(config_class: type[Config], argv: Sequence[str], command: Command = ANY) -> Config:
+def parse(config_class: type[Config], argv: Sequence[str], command: Command = NAMELESS) -> Config:
     """Returns the config that a command's arguments describe.
 
     A tree is the nested dict that YAML gives. Each value is checked at its source, so that an error can name the file
@@ -54,8 +51,7 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command = AN
     file = arguments.target
     tree = {} if file is None else _config_file(config_class, file, command)
     apply_options(config_class, tree, arguments, command)
-    config: Config = build(config_class, tree, file or "command line")
-    return config
+    return build(config_class, tree, file or "command line")
 
 
 def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tuple[Path, dict[str, Any], set[str]]:
@@ -93,7 +89,7 @@ def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
         raise SystemExit(0)
     if arguments.targets and not command.target:
         raise QweftError(f"qweft {command.name} takes no arguments, got {arguments.target}")
-    if command.target_required and arguments.target is None:
+    if arguments.target is None and command.target and not command.target.startswith("["):
         raise QweftError(f"qweft {command.name}: {command.target} is missing; for example: {command.example}")
     return arguments
 
@@ -139,33 +135,26 @@ def suggest(name: str, known: Sequence[str]) -> str | None:
     >>> suggest("lerning_rate", ["training.learning_rate", "output"])
     'training.learning_rate'
     """
-    last_parts = {each.rpartition(".")[2]: each for each in reversed(known)}
-    close = near(name, known, cutoff=0.75)
-    lacking = near(name.rpartition(".")[2], last_parts, cutoff=0.75)
-    return close[0] if close else last_parts[lacking[0]] if lacking else None
+    by_last = {each.rpartition(".")[2]: each for each in reversed(known)}
+    lacking = near(name.rpartition(".")[2], by_last, cutoff=0.75)
+    return next(iter([*near(name, known, cutoff=0.75), *(by_last[each] for each in lacking)]), None)
 
 
 def _config_file(config_class: Any, file: str, command: Command) -> dict[str, Any]:
     """Returns a config file's checked tree; rejects data files and other commands' configs with a specific error."""
+    name = f"qweft {command.name}"
     if Path(file).suffix.lower() in ROWS and Path(file).is_file():
-        takes = f"qweft {command.name} takes a config file (YAML) there"
-        raise QweftError(f"{file}: {takes}; give the data as --data.source {file}")
+        raise QweftError(f"{file}: {name} takes a config file (YAML) there; give the data as --data.source {file}")
     tree = yaml_file.read(file)
     for key, owner in OWN_KEYS.items():
         if key in tree and key not in kinds_of(config_class):
-            takes = f"qweft {command.name} takes another one"
-            raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {takes}")
-    checked: dict[str, Any] = _Reader(config_class, file).check(config_class, tree, "")
-    return checked
+            raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
+    return _Reader(config_class, file).check(config_class, tree, "")
 
 
 def _below(kind: Any, key: str) -> Any:
     """Returns the type of a key below a type; `None` if there is no such key."""
     return Any if kind is Any else get_args(kind)[1] if is_mapping(kind) else kinds_of(kind).get(key)
-
-
-class _Typed(str):
-    """A value typed on the command line; the type of its field determines how it is read."""
 
 
 class _Reader:
@@ -182,24 +171,16 @@ class _Reader:
 
     def check(self, kind: Any, value: Any, name: str) -> Any:
         """Returns a value converted to a type. In sections, it checks every key and value."""
-        if kind is not Any and not is_section(kind) and not is_mapping(kind):
-            return self._leaf(kind, value, name)
-        if isinstance(value, _Typed):
-            try:
-                value = yaml_file.load(value)
-            except yaml.YAMLError as error:
-                raise self._fault(name, f"{yaml_file.say(error)}, in {_shown_value(value)}") from None
         if kind is Any:
             return value
+        if not is_section(kind) and not is_mapping(kind):
+            return self._leaf(kind, value, name)
         if value is None and is_section(kind):
             return {}  # a section whose keys are all commented out
         if not isinstance(value, dict):
             raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
-        checked = {}
-        for key, inner in value.items():
-            full = joined(name, str(key))
-            checked[str(key)] = self.check(self._known(kind, str(key), full), inner, full)
-        return checked
+        named = [(str(key), joined(name, str(key)), inner) for key, inner in value.items()]
+        return {key: self.check(self._known(kind, key, full), inner, full) for key, full, inner in named}
 
     def put(self, tree: dict[str, Any], typed: str, text: str | None) -> None:
         """Sets one option in a checked tree and leaves its other keys unchanged.
@@ -226,17 +207,19 @@ class _Reader:
             raise self._fault(typed, "expected a value after it")
         if above == dict[str, Any]:
             tree.pop(EXCLUSIVE.get(key, ""), None)
-        tree[key] = self.check(kind, _Typed(text), typed)
+        is_yaml = kind is Any or is_section(kind) or is_mapping(kind)
+        tree[key] = self.check(kind, yaml_file.load(text, f"--{shown(typed)}") if is_yaml else text, typed)
 
     def _leaf(self, kind: Any, value: Any, name: str) -> Any:
         import jsonargparse  # here: the import takes 0.1 s, which `qweft --help` avoids
 
-        # A list may be typed without brackets (100,1000).
-        readings = [str(value), [part.strip() for part in value.split(",")]] if isinstance(value, _Typed) else [value]
+        readings = [value]
+        if isinstance(value, str) and self.file is None:  # a list may be typed without brackets (100,1000)
+            readings.append([part.strip() for part in value.split(",")])
         for reading in readings:
             with suppress(jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
                 converted = _converter(kind).parse_object({"value": reading}).value
-                if converted is None and NoneType not in get_args(kind):  # jsonargparse accepts null for every type
+                if converted is None and type(None) not in get_args(kind):  # jsonargparse accepts null for every type
                     break
                 return converted
         raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")

@@ -12,7 +12,7 @@ COMMAND = Command(
     description="Say what a run would take (trainable parameters, memory, steps) without training. It reads the "
     "same config file and options as `qweft train`.",
     example="qweft plan configs/train.yaml --adapter.r 8 --json",
-    target="CONFIG",
+    target="[CONFIG]",
     target_help="YAML file with any of the keys below; without it, their defaults.",
     flags={
         "timed": "Load the weights too, train for four steps, and say how long the run would take.",

@@ -29,7 +29,6 @@ COMMAND = Command(
     example="qweft push runs/train/adapter --repository me/my-adapter --base-model owner/base-model",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train`, `qweft export` or PEFT wrote it.",
-    target_required=True,
     flags={"public": "Let everybody see the repository.", "dry-run": "Show what would be sent and stop."},
     shows_defaults=False,
     options=PushConfig,

@@ -30,7 +30,6 @@ COMMAND = Command(
     example="qweft report runs/demo --beside runs/other",
     target="RESULTS",
     target_help="Folder of the comparison, as `qweft compare` wrote it, or its results.json.",
-    target_required=True,
     options=ReportConfig,
 )
 

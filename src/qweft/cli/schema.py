@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from functools import cache
 from types import NoneType
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
@@ -12,40 +12,28 @@ WORDS = {bool: "true or false", str: "text", NoneType: "null"}
 PLACEHOLDERS = {int: "INT", float: "FLOAT", str: "TEXT"}
 
 
-class Key(NamedTuple):
-    """One key of a config, a section included; the text is that of the docstring."""
-
-    name: str
-    kind: Any
-    default: Any
-    text: str
-
-
-def keys_of(config_class: Any, prefix: str = "") -> Iterator[Key]:
-    """Yields every key below a config dataclass with its dotted name, a section before its own keys."""
+def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
+    """Yields dotted name, type, default and docstring text of each key below a dataclass; sections come first."""
     from docstring_parser import parse
 
     told = [each for owner in config_class.__mro__ for each in parse(owner.__doc__ or "").params]
     texts = {each.arg_name: " ".join((each.description or "").split()) for each in reversed(told)}
     for key, kind in kinds_of(config_class).items():
         name = joined(prefix, key)
-        yield Key(name, kind, default_of(config_class, key), texts.get(key, ""))
+        yield name, kind, default_of(config_class, key), texts.get(key, "")
         if not is_leaf(kind):
             yield from keys_of(*((get_args(kind)[1], f"{name}.{NAME}") if is_mapping(kind) else (kind, name)))
 
 
 def names(config_class: Any) -> dict[str, Any]:
     """Returns the type of every key below a config dataclass, by dotted name."""
-    return {key.name: key.kind for key in keys_of(config_class)}
+    return {name: kind for name, kind, *_ in keys_of(config_class)}
 
 
 @cache
 def kinds_of(config_class: Any) -> dict[str, Any]:
     """Returns the type of each field of a dataclass; empty for any other type."""
-    if not is_section(config_class):
-        return {}
-    hints = get_type_hints(config_class)
-    return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
+    return get_type_hints(config_class) if is_section(config_class) else {}
 
 
 def default_of(config_class: Any, key: str) -> Any:

@@ -17,7 +17,6 @@ COMMAND = Command(
     example="qweft sweep configs/sweep.yaml --workers 2 --output runs/sweep",
     target="CONFIG",
     target_help="YAML file with any of the keys below; `space` must be in it.",
-    target_required=True,
     flags={"dry-run": "Say what varies, how much of it fits the budget, and the time, and stop."},
     options=SweepConfig,
 )

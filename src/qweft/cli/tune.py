@@ -17,7 +17,6 @@ COMMAND = Command(
     example="qweft tune configs/demo.yaml --output runs/demo-rates",
     target="CONFIG",
     target_help="YAML file with any of the keys below; `methods` must be in it.",
-    target_required=True,
     flags={"dry-run": "List the methods, the rates and the number of trainings, and stop."},
     options=ComparisonConfig,
     unused=("search", "inspect"),

@@ -14,7 +14,6 @@ COMMAND = Command(
     example="qweft ui runs/train/adapter --beside base",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",
-    target_required=True,
     options=PageConfig,
 )
 

@@ -33,16 +33,23 @@ for _each in (_Loader, _Dumper):  # a float without a dot but with an exponent: 
     _each.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789."))
 
 
-def load(text: str) -> Any:
+def load(text: str, where: str, is_file: bool = False) -> Any:
     """Returns the value that a YAML text holds. `5e-4` is a number, as in YAML 1.2.
 
     Raises:
-        yaml.YAMLError: The text is not YAML, or has a duplicate key; `say` describes it.
+        QweftError: The text is not YAML, or has a duplicate key. The line is told for a file, else the text.
 
-    >>> load("{r: 8, rate: 5e-4}")
+    >>> load("{r: 8, rate: 5e-4}", "--adapter")
     {'r': 8, 'rate': 0.0005}
     """
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).split())
+        told = problem if problem.startswith("duplicate key") else f"not valid YAML: {problem}"
+        line = f", line {mark.line + 1}" if mark and is_file else ""
+        raise QweftError(f"{where}{line}: {told}" + ("" if is_file else f', in "{text}"')) from None
 
 
 def dump(value: Any, flow: bool = False) -> str:
@@ -57,20 +64,11 @@ def read(path: str) -> dict[str, Any]:
         QweftError: The file does not exist, cannot be read, is not YAML, or is not a mapping.
     """
     try:
-        value = load(Path(path).read_text(encoding="utf-8"))
+        value = load(Path(path).read_text(encoding="utf-8"), path, is_file=True)
     except OSError as error:
         raise QweftError(f"{path}: {UNREADABLE.get(type(error), f'cannot be read: {error.strerror}')}") from None
     except UnicodeDecodeError as error:
         raise QweftError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise QweftError(f"{path}{f', line {mark.line + 1}' if mark else ''}: {say(error)}") from None
     if value is not None and not isinstance(value, dict):
         raise QweftError(f"{path}: expected a mapping of sections, got {type(value).__name__}")
     return value or {}
-
-
-def say(error: yaml.YAMLError) -> str:
-    """Returns the problem of a YAML text, on one line."""
-    problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).split())
-    return problem if problem.startswith("duplicate key") else f"not valid YAML: {problem}"
