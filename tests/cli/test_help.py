@@ -2,6 +2,7 @@ import importlib
 import re
 import subprocess
 import sys
+from dataclasses import is_dataclass
 
 import pytest
 from docstring_parser import parse as parse_docstring
@@ -14,7 +15,7 @@ from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.push import PushConfig
 from qweft.cli.report import ReportConfig
-from qweft.cli.schema import is_mapping, is_section, names
+from qweft.cli.schema import is_mapping, keys_of
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.export.config import ExportConfig
 from qweft.sweep.config import SweepConfig
@@ -41,6 +42,10 @@ CONFIG_CLASSES = {
     "jobs": None,
     "completion": None,
 }
+
+
+def names(config_class):
+    return {name: kind for name, kind, *_ in keys_of(config_class)}
 
 
 def text_of(config_class, name):
@@ -81,7 +86,7 @@ def test_help_has_description_example_and_every_option_with_its_text(capsys, mon
         assert f"--{flag} {text}" in flat
     config_class = CONFIG_CLASSES[command]
     for name, kind in names(config_class).items() if config_class else ():
-        if not is_section(kind) and name != "methods":
+        if not is_dataclass(kind) and name != "methods":
             option = name if "." in name else name.replace("_", "-")
             if name in described.unused:
                 assert f"--{option} " not in out

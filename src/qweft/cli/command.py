@@ -36,7 +36,6 @@ class Command:
     unused: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
 class NoOptions:
     """Config class of a command without options that take a value."""
 
@@ -55,11 +54,6 @@ class Arguments:
     flags: set[str] = field(default_factory=set)
     options: list[tuple[str, str | None]] = field(default_factory=list)
 
-    @property
-    def target(self) -> str | None:
-        """The first positional argument, or `None`."""
-        return self.targets[0] if self.targets else None
-
 
 def split(argv: Sequence[str], flags: Collection[str] = (), targets: int = 1) -> Arguments:
     """Takes an argument list apart, without checking names or values.
@@ -75,24 +69,23 @@ def split(argv: Sequence[str], flags: Collection[str] = (), targets: int = 1) ->
     >>> split(["a.yaml", "--adapter.r", "8", "--training.seed=1", "--json"], ["json"]).options
     [('adapter.r', '8'), ('training.seed', '1')]
     """
-    found, waiting = Arguments(), list(argv)
+    found, waiting = Arguments(), ["--help" if word == "-h" else word for word in argv]
     flag_of = {name.replace("_", "-"): name for name in (*flags, "help")}  # may be typed with underscores
     while waiting:
         word = waiting.pop(0)
-        name, has_value, text = ("help", "", "") if word == "-h" else word[2:].partition("=")
-        flag = flag_of.get(name.replace("_", "-")) if word.startswith("-") else None
-        if not word.startswith("-") and len(found.targets) < targets:
+        name, has_value, text = word[2:].partition("=")
+        flag = flag_of.get(name.replace("_", "-"))
+        if not word.startswith("-"):
+            if len(found.targets) == targets:
+                raise QweftError(f"unexpected argument {word!r} after {found.targets[-1]!r}")
             found.targets.append(word)
-        elif not word.startswith("-"):
-            raise QweftError(f"unexpected argument {word!r} after {found.targets[-1]!r}")
+        elif not word.startswith("--") or word == "--":
+            raise QweftError(f"unknown option {word}; options begin with two dashes and a name")
         elif flag and has_value:
             raise QweftError(f"--{name} takes no value, got {text}; leave ={text} out")
         elif flag:
             found.flags.add(flag)
-        elif not word.startswith("--") or word == "--":
-            raise QweftError(f"unknown option {word}; options begin with two dashes and a name")
-        elif has_value or not waiting or waiting[0].startswith("--"):
-            found.options.append((name, text if has_value else None))
-        else:  # a value may begin with one dash (-1)
-            found.options.append((name, waiting.pop(0)))
+        else:
+            follows = bool(waiting) and not waiting[0].startswith("--")  # a value may begin with one dash (-1)
+            found.options.append((name, text if has_value else waiting.pop(0) if follows else None))
     return found

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import dump_yaml, flags_of, parse
+from qweft.cli.parser import dump_yaml, parse, read_arguments
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
 
@@ -25,7 +25,7 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parses the arguments, compares (or lists the runs), and prints the report's path."""
     config = parse(ComparisonConfig, argv, COMMAND)
-    flags = flags_of(argv, COMMAND)
+    flags = read_arguments(argv, COMMAND).flags
     if "dry-run" in flags:
         from qweft.comparison.runner import describe
 

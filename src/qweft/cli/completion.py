@@ -3,12 +3,13 @@
 import argparse
 import importlib
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 from qweft.cli.command import Command, NoOptions
 from qweft.cli.main import COMMANDS
 from qweft.cli.parser import apply_options, read_arguments
-from qweft.cli.schema import NAME, choices, is_mapping, is_section, keys_of, placeholder, shown
+from qweft.cli.schema import NAME, choices, is_mapping, keys_of, placeholder, shown
 from qweft.errors import QweftError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -52,7 +53,7 @@ def run(argv: Sequence[str]) -> None:
     """Prints the script, which shtab generates."""
     arguments = read_arguments(argv, COMMAND)
     apply_options(NoOptions, {}, arguments, COMMAND)
-    shell = str(arguments.target)
+    shell = arguments.targets[0]
     if shell not in SHELLS:
         raise QweftError(f"qweft completion: there is no script for {shell}; there are {', '.join(SHELLS)}")
     import shtab
@@ -94,7 +95,7 @@ def _add_options(parser: argparse.ArgumentParser, command: Command, shell: str) 
     seen = set(command.unused)
     for full, kind, _, text in keys_of(command.options or NoOptions):
         name = full.partition(f".{NAME}")[0]
-        if name in seen or is_section(kind):
+        if name in seen or is_dataclass(kind):
             continue
         seen.add(name)
         point = "" if not is_mapping(kind) else ".-" if shell == "zsh" else "."  # zsh: "-" continues the same word

@@ -21,12 +21,10 @@ class _Layout(argparse.RawDescriptionHelpFormatter):
 def help_text(command: Command) -> str:
     """Returns the help of a command: usage, description, example, then every option by section."""
     width = min(100, shutil.get_terminal_size().columns - 2)
-    flags = "".join(f" [--{flag}]" for flag in command.flags)
-    dotted = " [--SECTION.KEY VALUE ...]" if command.options else ""
-    description = textwrap.fill(command.description, width, break_on_hyphens=False)
     parser = argparse.ArgumentParser(
-        usage=f"qweft {command.name} {command.target}{dotted}{flags}",
-        description=f"{description}\n\nexample:\n  {command.example}",
+        usage=f"qweft {command.name} [OPTIONS] {command.target}",
+        description=textwrap.fill(command.description, width, break_on_hyphens=False)
+        + f"\n\nexample:\n  {command.example}",
         formatter_class=lambda prog: _Layout(prog, max_help_position=30, width=width),
     )
     if command.target:

@@ -3,21 +3,19 @@
 import json
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, asdict
+from dataclasses import MISSING, asdict, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from qweft.cli import yaml_file
 from qweft.cli.command import Arguments, Command, split
-from qweft.cli.schema import call, default_of, is_leaf, is_mapping, is_section, joined, kinds_of, names, shown
+from qweft.cli.schema import call, default_of, is_leaf, is_mapping, joined, keys_of, kinds_of, shown
 from qweft.errors import QweftError
 from qweft.text import near
 
 Config = TypeVar("Config")
 
-ROWS = (".jsonl", ".csv", ".parquet")
-"""Suffixes of data files; no config file has them."""
 OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
 """Keys that identify another command's config file; the first match counts."""
 EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset"}
@@ -48,7 +46,7 @@ def parse(config_class: type[Config], argv: Sequence[str], command: Command = NA
     {'preset': 'qtha', 'r': 8}
     """
     arguments = read_arguments(argv, command)
-    file = arguments.target
+    file = arguments.targets[0] if arguments.targets else None
     tree = {} if file is None else _config_file(config_class, file, command)
     apply_options(config_class, tree, arguments, command)
     return build(config_class, tree, file or "command line")
@@ -62,16 +60,11 @@ def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tu
         SystemExit: With status 0, after printing the help.
     """
     arguments = read_arguments(argv, command)
-    folder, given = Path(arguments.target or ""), dict[str, Any]()
+    folder, given = Path(arguments.targets[0]), dict[str, Any]()
     if not folder.is_dir():
         raise QweftError(f"{folder}: no such folder; qweft {command.name} takes the folder of a trained adapter")
     apply_options(config_class, given, arguments, command)
     return folder, given, arguments.flags
-
-
-def flags_of(argv: Sequence[str], command: Command) -> set[str]:
-    """Returns the command's flags that were given, by name, whether spelled --dry-run or --dry_run."""
-    return split(argv, command.flags, len(argv)).flags
 
 
 def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
@@ -88,8 +81,8 @@ def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
         print(help_text(command), end="")
         raise SystemExit(0)
     if arguments.targets and not command.target:
-        raise QweftError(f"qweft {command.name} takes no arguments, got {arguments.target}")
-    if arguments.target is None and command.target and not command.target.startswith("["):
+        raise QweftError(f"qweft {command.name} takes no arguments, got {arguments.targets[0]}")
+    if not arguments.targets and command.target and not command.target.startswith("["):
         raise QweftError(f"qweft {command.name}: {command.target} is missing; for example: {command.example}")
     return arguments
 
@@ -118,7 +111,8 @@ def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
         if key not in tree and default_of(kind, key) is MISSING:
             what = "key" if is_leaf(inner) else "section"
             raise QweftError(f"{where}: missing required {what} {joined(name, key)} ({call(inner)})")
-    made = {key: build(_below(kind, key), inner, where, joined(name, key)) for key, inner in tree.items()}
+    kinds = dict.fromkeys(tree, get_args(kind)[1]) if is_mapping(kind) else kinds_of(kind)
+    made = {key: build(kinds[key], inner, where, joined(name, key)) for key, inner in tree.items()}
     return made if is_mapping(kind) else kind(**made)
 
 
@@ -143,18 +137,13 @@ def suggest(name: str, known: Sequence[str]) -> str | None:
 def _config_file(config_class: Any, file: str, command: Command) -> dict[str, Any]:
     """Returns a config file's checked tree; rejects data files and other commands' configs with a specific error."""
     name = f"qweft {command.name}"
-    if Path(file).suffix.lower() in ROWS and Path(file).is_file():
+    if Path(file).suffix.lower() in (".jsonl", ".csv", ".parquet") and Path(file).is_file():
         raise QweftError(f"{file}: {name} takes a config file (YAML) there; give the data as --data.source {file}")
     tree = yaml_file.read(file)
     for key, owner in OWN_KEYS.items():
         if key in tree and key not in kinds_of(config_class):
             raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
     return _Reader(config_class, file).check(config_class, tree, "")
-
-
-def _below(kind: Any, key: str) -> Any:
-    """Returns the type of a key below a type; `None` if there is no such key."""
-    return Any if kind is Any else get_args(kind)[1] if is_mapping(kind) else kinds_of(kind).get(key)
 
 
 class _Reader:
@@ -173,14 +162,21 @@ class _Reader:
         """Returns a value converted to a type. In sections, it checks every key and value."""
         if kind is Any:
             return value
-        if not is_section(kind) and not is_mapping(kind):
-            return self._leaf(kind, value, name)
-        if value is None and is_section(kind):
-            return {}  # a section whose keys are all commented out
-        if not isinstance(value, dict):
-            raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
-        named = [(str(key), joined(name, str(key)), inner) for key, inner in value.items()]
-        return {key: self.check(self._known(kind, key, full), inner, full) for key, full, inner in named}
+        if is_dataclass(kind) or is_mapping(kind):
+            if isinstance(value, dict) or (value is None and is_dataclass(kind)):  # None: all keys are commented out
+                named = [(str(key), joined(name, str(key)), inner) for key, inner in (value or {}).items()]
+                return {key: self.check(self._known(kind, key, full), inner, full) for key, full, inner in named}
+        else:
+            import jsonargparse  # here: the import takes 0.1 s, which `qweft --help` avoids
+
+            # A list may be typed without brackets (100,1000).
+            parts = [[part.strip() for part in value.split(",")]] if isinstance(value, str) and not self.file else []
+            for reading in [value, *parts]:
+                with suppress(jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
+                    converted = _converter(kind).parse_object({"value": reading}).value
+                    if converted is not None or type(None) in get_args(kind):  # jsonargparse takes null for all types
+                        return converted
+        raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
 
     def put(self, tree: dict[str, Any], typed: str, text: str | None) -> None:
         """Sets one option in a checked tree and leaves its other keys unchanged.
@@ -190,46 +186,28 @@ class _Reader:
         """
         kind, path = self.root, typed.split(".")
         for depth, key in enumerate(path, 1):
-            name, above = ".".join(path[:depth]), kind
+            name, above = ".".join(path[:depth]), dict[str, Any] if kind is Any else kind
             key = key.replace("-", "_") if key.replace("-", "_") in kinds_of(above) else key
             kind = self._known(above, key, name)
             if depth == len(path):
                 break
-            if key not in tree and is_mapping(above) and is_section(kind):
+            if key not in tree and is_mapping(above) and is_dataclass(kind):
                 raise self._unknown(name, tree)
-            if key not in tree:
-                default = default_of(above, key) if is_section(above) else None
-                tree[key] = default if isinstance(default, dict) else {}
-            tree = tree[key]
+            default = default_of(above, key) if is_dataclass(above) else None
+            tree = tree.setdefault(key, default if isinstance(default, dict) else {})
             if not isinstance(tree, dict):
                 raise self._fault(typed, f"{name} is {_shown_value(tree)} and has no keys")
         if text is None:
             raise self._fault(typed, "expected a value after it")
-        if above == dict[str, Any]:
-            tree.pop(EXCLUSIVE.get(key, ""), None)
-        is_yaml = kind is Any or is_section(kind) or is_mapping(kind)
+        tree.pop(EXCLUSIVE.get(key, ""), None)
+        is_yaml = kind is Any or is_dataclass(kind) or is_mapping(kind)
         tree[key] = self.check(kind, yaml_file.load(text, f"--{shown(typed)}") if is_yaml else text, typed)
-
-    def _leaf(self, kind: Any, value: Any, name: str) -> Any:
-        import jsonargparse  # here: the import takes 0.1 s, which `qweft --help` avoids
-
-        readings = [value]
-        if isinstance(value, str) and self.file is None:  # a list may be typed without brackets (100,1000)
-            readings.append([part.strip() for part in value.split(",")])
-        for reading in readings:
-            with suppress(jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
-                converted = _converter(kind).parse_object({"value": reading}).value
-                if converted is None and type(None) not in get_args(kind):  # jsonargparse accepts null for every type
-                    break
-                return converted
-        raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
 
     def _known(self, kind: Any, key: str, name: str) -> Any:
         """Returns the type of a key below a type; raises if there is no such key."""
-        below = _below(kind, key)
-        if below is None:
+        if not is_mapping(kind) and key not in kinds_of(kind):
             raise self._unknown(name, kinds_of(kind))
-        return below
+        return get_args(kind)[1] if is_mapping(kind) else kinds_of(kind)[key]
 
     def _fault(self, name: str, what: str) -> QweftError:
         return QweftError(f"{self.file}: {name}: {what}" if self.file else f"--{shown(name)}: {what}")
@@ -239,7 +217,7 @@ class _Reader:
         what = f"{self.file}: unknown key {name}" if self.file else f"unknown option --{name}"
         known = [joined(name.rpartition(".")[0], each) for each in here]
         # The name's own section is no suggestion: training.foo does not mean training.
-        known += [each for each, kind in names(self.root).items() if is_leaf(kind) or not name.startswith(f"{each}.")]
+        known += [each for each, kind, *_ in keys_of(self.root) if is_leaf(kind) or not name.startswith(f"{each}.")]
         close = suggest(name, [*known, *self.flags])
         if close:
             return QweftError(f"{what}; did you mean {close if self.file else f'--{shown(close)}'}?")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qweft.cli.command import Command
-from qweft.cli.parser import flags_of, parse
+from qweft.cli.parser import parse, read_arguments
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.training.config import RunConfig
 
@@ -25,7 +25,7 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parses the arguments, plans and prints."""
     config = parse(RunConfig, argv, COMMAND)
-    flags = flags_of(argv, COMMAND)
+    flags = read_arguments(argv, COMMAND).flags
     wants_json = "json" in flags
     with only_json(wants_json):
         from qweft.training.plan import plan

@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> None:
     config = ReportConfig(**given)
     from qweft.comparison.report.write import beside, remake_report
 
-    source, output = Path(arguments.target or ""), Path(config.output) if config.output else None
+    source, output = Path(arguments.targets[0]), Path(config.output) if config.output else None
     if config.beside is None:
         show(f"report: {remake_report(source, output)}")
     else:

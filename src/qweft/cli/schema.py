@@ -1,15 +1,14 @@
 """The keys of a config dataclass, their types, and how types are written in text."""
 
-import dataclasses
 from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
-WORDS = {bool: "true or false", str: "text", NoneType: "null"}
-PLACEHOLDERS = {int: "INT", float: "FLOAT", str: "TEXT"}
+WORDS = {int: "int", float: "float", str: "text", bool: "true or false", NoneType: "null"}
 
 
 def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
@@ -25,31 +24,21 @@ def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any
             yield from keys_of(*((get_args(kind)[1], f"{name}.{NAME}") if is_mapping(kind) else (kind, name)))
 
 
-def names(config_class: Any) -> dict[str, Any]:
-    """Returns the type of every key below a config dataclass, by dotted name."""
-    return {name: kind for name, kind, *_ in keys_of(config_class)}
-
-
 @cache
 def kinds_of(config_class: Any) -> dict[str, Any]:
     """Returns the type of each field of a dataclass; empty for any other type."""
-    return get_type_hints(config_class) if is_section(config_class) else {}
+    return get_type_hints(config_class) if is_dataclass(config_class) else {}
 
 
 def default_of(config_class: Any, key: str) -> Any:
-    """Returns a fresh default of a dataclass's field, or `dataclasses.MISSING` without one."""
-    field = next(field for field in dataclasses.fields(config_class) if field.name == key)
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    """Returns a fresh default of a dataclass's field, or `MISSING` without one."""
+    field = next(field for field in fields(config_class) if field.name == key)
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def joined(name: str, key: str) -> str:
     """Returns the dotted name of a key below a dotted name, which is empty for the whole config."""
     return f"{name}.{key}" if name else key
-
-
-def is_section(kind: Any) -> bool:
-    """Whether a type is a config dataclass: a section with named keys."""
-    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
 
 
 def is_mapping(kind: Any) -> bool:
@@ -59,7 +48,7 @@ def is_mapping(kind: Any) -> bool:
 
 def is_leaf(kind: Any) -> bool:
     """Whether a type is one option: neither a section nor a dict of sections."""
-    return not is_section(get_args(kind)[1] if is_mapping(kind) else kind)
+    return not is_dataclass(get_args(kind)[1] if is_mapping(kind) else kind)
 
 
 def shown(name: str) -> str:
@@ -77,14 +66,13 @@ def call(kind: Any) -> str:
     >>> call(int | None), call(list[float])
     ('int or null', 'list of float')
     """
-    inner = get_args(kind)
-    if is_section(kind) or is_mapping(kind):
+    if is_dataclass(kind) or is_mapping(kind):
         return "a mapping of keys to values"
     if get_origin(kind) is Literal:
-        return f"one of {', '.join(inner)}"
+        return f"one of {', '.join(get_args(kind))}"
     if get_origin(kind) is list:
-        return f"list of {call(inner[0])}"
-    return " or ".join(map(call, inner)) or WORDS.get(kind) or str(kind.__name__)
+        return f"list of {call(get_args(kind)[0])}"
+    return " or ".join(map(call, get_args(kind))) or WORDS[kind]
 
 
 def placeholder(kind: Any) -> str:
@@ -97,7 +85,7 @@ def placeholder(kind: Any) -> str:
         return f"{placeholder(get_args(kind)[0])},..."
     if NoneType in get_args(kind):
         return placeholder(get_args(kind)[0])
-    return f"{{{','.join(choices(kind))}}}" if choices(kind) else PLACEHOLDERS.get(kind, "VALUE")
+    return f"{{{','.join(choices(kind))}}}" if choices(kind) else WORDS.get(kind, "value").upper()
 
 
 def choices(kind: Any) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import flags_of, parse
+from qweft.cli.parser import parse, read_arguments
 from qweft.cli.terminal import show
 from qweft.training.config import RunConfig
 
@@ -23,7 +23,7 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parses the arguments, trains (or plans), and prints the adapter's path."""
     config = parse(RunConfig, argv, COMMAND)
-    flags = flags_of(argv, COMMAND)
+    flags = read_arguments(argv, COMMAND).flags
     if "dry-run" in flags:
         from qweft.files import check_can_be_written
         from qweft.training.plan import plan

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qweft.cli.command import Command
-from qweft.cli.parser import flags_of, parse
+from qweft.cli.parser import parse, read_arguments
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
 
@@ -26,7 +26,7 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parses the arguments, tunes (or lists the trainings), and prints the path of the rates."""
     config = parse(ComparisonConfig, argv, COMMAND)
-    if "dry-run" in flags_of(argv, COMMAND):
+    if "dry-run" in read_arguments(argv, COMMAND).flags:
         from qweft.comparison.tune import describe
 
         show(describe(config))

@@ -16,11 +16,10 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Builds a dict; raises on a duplicate key."""
-        seen: list[Any] = []  # a key may be a list
-        for key, _ in node.value:
-            if key.value in seen:
+        keys = [key.value for key, _ in node.value]
+        for place, (key, _) in enumerate(node.value):
+            if key.value in keys[:place]:
                 raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value}", key.start_mark)
-            seen.append(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -49,7 +48,7 @@ def load(text: str, where: str, is_file: bool = False) -> Any:
         problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).split())
         told = problem if problem.startswith("duplicate key") else f"not valid YAML: {problem}"
         line = f", line {mark.line + 1}" if mark and is_file else ""
-        raise QweftError(f"{where}{line}: {told}" + ("" if is_file else f', in "{text}"')) from None
+        raise QweftError(f"{where}{line}: {told}" + ("" if is_file else f", in {text[:60]!r}")) from None
 
 
 def dump(value: Any, flow: bool = False) -> str:
