@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from qweft.cli import yaml_file
-from qweft.cli.command import Arguments, Command, split
+from qweft.cli.command import Arguments, Command, help_text, split
 from qweft.cli.schema import call, default_of, is_leaf, is_mapping, joined, keys_of, kinds_of, shown
 from qweft.errors import QweftError
 from qweft.text import near
@@ -20,8 +20,6 @@ OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
 """Keys that identify another command's config file; the first match counts."""
 EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset"}
 """Alternative keys that name an adapter. Setting one by an option removes the other."""
-
-
 NAMELESS = Command("COMMAND", "", "", target="[CONFIG]")
 """Stands for the command where a config is parsed without one."""
 
@@ -76,8 +74,6 @@ def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
     """
     arguments = split(argv, command.flags, max(1, len(command.target.split())))
     if "help" in arguments.flags:
-        from qweft.cli.help_text import help_text
-
         print(help_text(command), end="")
         raise SystemExit(0)
     if arguments.targets and not command.target:

@@ -12,7 +12,7 @@ WORDS = {int: "int", float: "float", str: "text", bool: "true or false", NoneTyp
 
 
 def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
-    """Yields dotted name, type, default and docstring text of each key below a dataclass; sections come first."""
+    """Yields dotted name, type, default and docstring text of each key below a dataclass, a section before its keys."""
     from docstring_parser import parse
 
     told = [each for owner in config_class.__mro__ for each in parse(owner.__doc__ or "").params]
