@@ -119,6 +119,8 @@ class OtherCircuitCore(LinearFunctionCore):
 class OpenExpand(LinearMap):
     """An operator's E with its middle bond left open: E_b for each value b of it, side by side, (d_out, D r)."""
 
+    parts = MpoExpand.parts
+
     def __init__(self, expand: MpoExpand):
         super().__init__()
         self.weight, self.operator = expand.weight, expand.operator

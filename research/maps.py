@@ -1,9 +1,9 @@
 """What a candidate does to the maps C and E: fixed, tied, mixed over the layers, or with other directions."""
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from torch import nn
 from qweft.adapter.directions import give
 from qweft.adapter.find_bases import _as_the_base_model
 from qweft.adapter.fixed_maps import Side, SparseExpand, SubspaceCompress
-from qweft.adapter.maps import LinearMap
+from qweft.adapter.maps import LinearMap, Part
 from research.changes import NAME, Batches, Change, compress_of, has_other_parts, inputs_of, layers_of, side, sides
 
 
@@ -31,6 +31,8 @@ def tied(model: nn.Module, batches: Batches) -> None:
 
 class LayeredMap(LinearMap):
     """A dense map that is a mixture of some that many layers share: M = sum over k of w_k M_k, w the layer's own."""
+
+    parts: ClassVar[Mapping[str, Part]] = {"mix": "linear", "stack": "linear"}
 
     def __init__(self, stack: nn.Parameter, mix: torch.Tensor):
         super().__init__()

@@ -1,19 +1,21 @@
 """What stands between E's trained numbers and a layer's outputs: the base weight, a number an output, a rotation."""
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from qweft.adapter.maps import LinearMap
+from qweft.adapter.maps import LinearMap, Part
 from research.changes import NAME, Batches, Change, expand_of, has_other_parts, layers_of
 from research.maps import sparse_writes, whole_gradients
 
 
 class Written(LinearMap):
     """B, zero at the start, and a fixed tensor F: the matrix is made of both."""
+
+    parts: ClassVar[Mapping[str, Part]] = {"linear_weight": "linear"}
 
     def __init__(self, shape: tuple[int, ...], fixed: torch.Tensor, make: Callable[..., torch.Tensor], key: Hashable):
         """The key tells maps apart that must not be stacked on a CPU: a large F stands alone, by its layer's name."""

@@ -12,6 +12,7 @@ from tests.tiny_models import tiny_llama
 from tests.training.test_loop import TRAINING, adapted, rows
 from tests.training.test_resume import config, files  # noqa: F401
 
+from qweft.adapter.cores import Core
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.training.callbacks import RunCallbacks, Validation
@@ -120,7 +121,7 @@ def test_rates_by_part_are_logged():
 def watched(circuit, other, steps):
     """Warnings where the two parts have gradients of these sizes, step by step."""
     model = torch.nn.Module()
-    model.qwthn_core = torch.nn.ModuleDict({"default": torch.nn.Module()})
+    model.qwthn_core = torch.nn.ModuleDict({"default": Core()})
     model.qwthn_core["default"].angles = torch.nn.Parameter(torch.zeros(5))
     model.qwthn_core["default"].linear_weight = torch.nn.Parameter(torch.zeros(3, 3))
     watch = GradientWatch()

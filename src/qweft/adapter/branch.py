@@ -1,22 +1,22 @@
 """One branch, x (d_in,) to s E(core(C x)) (d_out,): its three parts, from a config and a layer's sizes.
 
 `make_branch` builds the parts, `count_parameters` counts them from shapes alone, and `check_size` rejects absurd sizes
-before memory is allocated. `part_of` maps the name of a parameter to its part.
+before memory is allocated. `parts_of` finds the part of every parameter of a model.
 """
 
 import math
-import re
 from collections.abc import Hashable, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core, count_matrices, function_of, make_core
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND, BasisMap
 from qweft.adapter.functions import TWINS, make_function
-from qweft.adapter.maps import LinearMap, alike
+from qweft.adapter.maps import LinearMap, Part, alike
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
 
@@ -26,13 +26,6 @@ TIMES_THE_LAYER = 4
 """Above that, parameters of a branch for each weight of its layer, whose memory bounds the branch."""
 SMALL = 2**16
 """A branch with at most this many parameters is always built; misfits are then reported tensor by tensor."""
-
-PARTS = ("circuit", "tensor_network", "linear")
-OTHER = "other"
-"""The part of all other parameters: another method's, biases, embeddings, heads."""
-LINEAR = {"weight", "linear_weight", "quantum_weight"}
-"""Names of the linear maps in a branch: those of C and E, K and Q."""
-HOLDER = re.compile(r"(?:^|\.)qwthn_(?:compress|core|expand)\.(?:[^.]+)\.(?P<inside>.+)$")
 
 file_elements: ContextVar[int | None] = ContextVar("file_elements", default=None)
 """Number of elements in the file that an adapter is being loaded from: no branch of it has more."""
@@ -113,7 +106,7 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
     core = make_core(at.core, r, at.circuit_layers, at.reupload, at.fourier_terms, qubits=at.qubits)
     compress, expand = COMPRESS[at.compress], EXPAND[at.expand]
     branch = Branch(compress.on_layer(at, into, out), core, expand.on_layer(at, into, out))
-    if (compress.is_fixed or expand.is_fixed) and at.basis != "random" and r > min(into, out):
+    if (compress.is_fixed() or expand.is_fixed()) and at.basis != "random" and r > min(into, out):
         raise QweftError(
             f"r = {r} directions of basis {at.basis!r} are more than a layer with d_in = {into} and "
             f"d_out = {out} has; choose r of at most {min(into, out)}, by rank_pattern for this layer alone, or basis "
@@ -185,21 +178,14 @@ def check_size(config: QwthnConfig, into: int, out: int, r: int) -> None:
         )
 
 
-def part_of(name: str) -> str:
-    """Return the part that a parameter of an adapted model belongs to; a classical control counts as "circuit".
+def parts_of(model: nn.Module) -> dict[int, Part]:
+    """Return the part of each parameter of a model's branches, by the parameter's `id`; others are left out.
 
-    Args:
-        name: As in `named_parameters`, with or without the prefixes of wrappers.
-
-    >>> part_of("base_model.model.q_proj.qwthn_core.default.angles"), part_of("q_proj.lora_A.default.weight")
-    ('circuit', 'other')
+    A classical control counts as "circuit".
     """
-    found = HOLDER.search(name)
-    return OTHER if found is None else part_inside(found["inside"])
-
-
-def part_inside(name: str) -> str:
-    """Return the part of a parameter, given its name inside a map or core of a branch."""
-    if name.startswith("operator."):
-        return "tensor_network"
-    return "linear" if name.rpartition(".")[2] in LINEAR else "circuit"
+    return {
+        id(parameter): module.part_of(name)
+        for module in model.modules()
+        if isinstance(module, LinearMap | Core)
+        for name, parameter in module.named_parameters()
+    }

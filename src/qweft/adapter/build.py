@@ -91,7 +91,7 @@ class _BatchedBuild(torch.autograd.Function):
         ctx.branch, ctx.count, ctx.tensors = branch, count, tensors
         ctx.versions = [0 if tensor.is_inference() else version(tensor) for tensor in tensors]
         built = [part.unbind() for part in branch.build(_stacks(tensors, count, branch.one_by_one()))]
-        if branch.compress.is_fixed:
+        if branch.compress.is_fixed():
             ctx.mark_non_differentiable(*built[0])
         return tuple(part[place] for place in range(count) for part in built)
 

@@ -16,7 +16,8 @@ from qweft.adapter.checks import (
     shown,
 )
 from qweft.adapter.cores import CORES, form_of, function_of, has_circuit
-from qweft.adapter.fixed_maps import COMPRESS, EXPAND, BasisMap
+from qweft.adapter.fixed_maps import COMPRESS, EXPAND
+from qweft.adapter.functions import FUNCTIONS
 from qweft.adapter.presets import PRESETS
 from qweft.adapter.resolved import ResolvedConfig, resolve
 from qweft.errors import QweftError
@@ -191,7 +192,7 @@ class QwthnConfig(PeftConfig):
                 instead = instead_of(key)
                 way = f": {instead}" if instead else f"{closest(key, known)}; fields: {', '.join(known)}"
                 raise QweftError(f"QwthnConfig has no field {key!r}{way}")
-        return cls(**{**PRESETS[name], **changes})
+        return cls(**{**PRESETS[name].fields, **changes})
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
         """Push as PEFT does, but to a private repository unless `private` is False."""
@@ -212,9 +213,15 @@ class QwthnConfig(PeftConfig):
         return function_of(self.core) is None
 
     @property
+    def fixed_function_tensors(self) -> tuple[str, ...]:
+        """Names of the core's tensors that are saved but not trained: the angles of a frozen circuit."""
+        function = function_of(self.core)
+        return FUNCTIONS[function].fixed_tensors if function else ()
+
+    @property
     def has_fixed_map(self) -> bool:
         """Whether C or E has untrained directions or outputs that are found before training."""
-        return issubclass(COMPRESS[self.compress], BasisMap) or issubclass(EXPAND[self.expand], BasisMap)
+        return bool(COMPRESS[self.compress].fixed_tensors or EXPAND[self.expand].fixed_tensors)
 
 
 def _check_types(config: QwthnConfig) -> None:
@@ -278,10 +285,12 @@ def _check(config: QwthnConfig) -> None:
         )
     if config.fourier_terms is not None:
         check_whole("fourier_terms", config.fourier_terms)
-        if function_of(config.core) != "fourier":
+        readers = [name for name, kind in FUNCTIONS.items() if "fourier_terms" in kind.fields]
+        if function_of(config.core) not in readers:
             raise QweftError(
                 f"fourier_terms {config.fourier_terms} does nothing with core {config.core!r}; leave it out, or take a "
-                "core of the fourier twin: fourier, fourier_linear, fourier_weighted, fourier_gated"
+                f"core of the {' or '.join(readers)} twin: "
+                f"{', '.join(core for core in CORES if function_of(core) in readers)}"
             )
     if config.width > LARGEST_WIDTH:
         raise QweftError(f"width must be at most {LARGEST_WIDTH}, got {config.width}; 256 is on record")
@@ -313,7 +322,7 @@ def _check_basis(config: QwthnConfig) -> None:
             f"basis {config.basis!r} does nothing with compress {config.compress!r} and expand {config.expand!r}; set "
             "one of them to basis or subspace, or expand to sparse, or leave it out"
         )
-    if EXPAND[config.expand].is_fixed and (config.core == "identity" or form_of(config.core) in ("weighted", "gated")):
+    if EXPAND[config.expand].is_fixed() and form_of(config.core) in ("identity", "weighted", "gated"):
         raise QweftError(
             f"expand {config.expand!r} does not start at zero, and core {config.core!r} has no matrix that would make "
             "the branch zero; take a core that has one: linear, quantum or quantum_linear, or a twin's; or expand "

@@ -7,12 +7,14 @@ A core consists of features f(c), computed for every token, and a matrix M that 
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from qweft.adapter.functions import CIRCUITS, FUNCTIONS, Function, make_function
+from qweft.adapter.functions import CIRCUITS, FUNCTIONS, TWINS, Function, make_function
 from qweft.adapter.functions.base import ANGLE_BOUND
+from qweft.adapter.maps import Part
 from qweft.circuit import Circuit
 
 Measure = Callable[[Circuit, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -59,7 +61,7 @@ def formula(core: str) -> str:
     """Return the core's formula, with q for the circuit and t for a classical control in its place."""
     if core in WITHOUT_FUNCTION:
         return WITHOUT_FUNCTION[core]
-    return FORMS[form_of(core)].format(f="q" if function_of(core) == "quantum" else "t")
+    return FORMS[form_of(core)].format(f="t" if function_of(core) in TWINS else "q")
 
 
 class Core(nn.Module):
@@ -73,10 +75,17 @@ class Core(nn.Module):
         output_scale: The approximate rms of h at that start.
     """
 
+    matrices: ClassVar[tuple[str, ...]] = ("linear_weight", "quantum_weight")
+    """Names of the trained matrices, K and Q; all other parameters are the function's."""
     reads_angles = False
     circuit_features = 0
     input_scale = 1.0
     output_scale = 1.0
+
+    @classmethod
+    def part_of(cls, name: str) -> Part:
+        """Return the part of a parameter, given its name inside the core; a classical control counts as "circuit"."""
+        return "linear" if name.rpartition(".")[2] in cls.matrices else "circuit"
 
     def tensors(self) -> list[torch.Tensor]:
         """Return the parameters and buffers, or those of a replica of the module."""
@@ -321,6 +330,13 @@ FORM_CLASSES: dict[str, type[FunctionCore]] = {
     "weighted": WeightedFunctionCore,
     "gated": GatedFunctionCore,
 }
+
+
+def core_class(name: str) -> type[Core]:
+    """Return the class of the core of this name, one of `CORES`."""
+    if function_of(name) is None:
+        return LinearCore if name == "linear" else IdentityCore
+    return FORM_CLASSES[form_of(name)]
 
 
 def make_core(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None, *, qubits: int) -> Core:

@@ -1,14 +1,14 @@
 """Maps with fixed parts: directions or outputs of a layer that are found before training."""
 
 import math
-from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import nn
 
 from qweft.adapter import maps
-from qweft.adapter.maps import Count, Given, LinearMap, alike
+from qweft.adapter.maps import Count, Given, LinearMap, Part, alike
 from qweft.adapter.resolved import ResolvedConfig
 from qweft.errors import QweftError
 
@@ -48,8 +48,8 @@ class BasisMap(LinearMap):
     """
 
     words = "an orthonormal basis that was not trained"
+    parts: ClassVar[Mapping[str, Part]] = {}
     fixed_tensors = ("weight",)
-    is_fixed = True
     weight: torch.Tensor
     found_in_backward = False
     """Whether a backward pass found the directions and the branch has not been called outside of one since."""
@@ -161,7 +161,8 @@ class _Subspace(BasisMap):
     """Fixed directions, and a trained linear map between them and r."""
 
     words = "an orthonormal basis that was not trained and a linear map"
-    is_fixed = False
+    sizes: ClassVar[Mapping[str, str]] = {"width": "{} directions where a layer has as many"}
+    parts: ClassVar[Mapping[str, Part]] = {"linear_weight": "linear"}
     one_by_one: tuple[int, ...] = (1,)
     linear_weight: nn.Parameter
 
@@ -261,6 +262,7 @@ class SparseExpand(_Subspace):
     """
 
     words = "a linear map to some outputs, which were chosen before the training"
+    sizes: ClassVar[Mapping[str, str]] = {"share": "{:g} of a layer's outputs"}
     one_by_one = ()
 
     def __init__(self, r: int, count: int, out: int, kind: str):

@@ -182,7 +182,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.qwthn_dropout[adapter_name] = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         branch = make_branch(config, self.in_features, r, self.out_features)
         branch.compress.reset(config.start, zero=False, scale=branch.core.input_scale)
-        branch.core.reset(config.start, zero=config.init_weights and branch.expand.is_fixed)
+        branch.core.reset(config.start, zero=config.init_weights and branch.expand.is_fixed())
         branch.expand.reset(config.start, zero=config.init_weights, scale=1 / branch.core.output_scale)
         if not config.init_weights:
             for part in branch:

@@ -6,9 +6,9 @@ To add a kind of map, write its class here, or in `fixed_maps.py` if part of it 
 file's `COMPRESS` or `EXPAND`. The names that a config accepts, the counts, the checks and the model card follow.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import reduce
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import torch
 from torch import nn
@@ -17,6 +17,12 @@ from qweft.adapter.resolved import ResolvedConfig
 from qweft.errors import QweftError
 from qweft.tensornet import MatrixProductOperator, Modes, parameter_count
 from qweft.tensornet.mpo import kaiming_start, scaled_start, zero_last
+
+Part = Literal["circuit", "tensor_network", "linear"]
+"""The part of a branch that a parameter belongs to: each has its learning rate, gradient norm and count."""
+PARTS: tuple[Part, ...] = get_args(Part)
+OTHER = "other"
+"""The part of all other parameters: another method's, biases, embeddings, heads."""
 
 Given = torch.Tensor | tuple[torch.Tensor, ...]
 """A tensor, a stack of one for each branch, or a tuple of one for each branch where a stack would cost more."""
@@ -45,10 +51,12 @@ class LinearMap(nn.Module):
 
     words: ClassVar[str]
     """Description for the model card."""
+    sizes: ClassVar[Mapping[str, str]] = {}
+    """Config fields that set the map's size, each as the model card says it."""
+    parts: ClassVar[Mapping[str, Part]]
+    """Names of trained parameters, or of modules that hold them, each with its part. Empty: nothing is trained."""
     fixed_tensors: ClassVar[tuple[str, ...]] = ()
-    """Names of tensors that are saved but not trained."""
-    is_fixed = False
-    """Whether nothing of the map is trained."""
+    """Names of tensors that are saved but not trained. A map that has some is a `BasisMap`."""
     one_by_one: tuple[int, ...] = ()
     """Indices in `tensors` of tensors that are too large to stack with those of other branches on a CPU."""
 
@@ -65,6 +73,21 @@ class LinearMap(nn.Module):
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
         """Count the trained parameters on a layer d_in -> d_out, from shapes alone."""
         raise NotImplementedError
+
+    @classmethod
+    def part_of(cls, name: str) -> Part:
+        """Return the part of a trained parameter, given its name inside the map."""
+        return cls.parts[name.partition(".")[0]]
+
+    @classmethod
+    def is_fixed(cls) -> bool:
+        """Whether nothing of the map is trained."""
+        return not cls.parts
+
+    @classmethod
+    def has_network(cls) -> bool:
+        """Whether the map has a tensor network."""
+        return "tensor_network" in cls.parts.values()
 
     @property
     def is_found(self) -> bool:
@@ -110,6 +133,7 @@ class DenseMap(LinearMap):
     """One matrix (out, in), as in LoRA."""
 
     words = "a linear map"
+    parts: ClassVar[Mapping[str, Part]] = {"weight": "linear"}
 
     def __init__(self, into: int, out: int):
         super().__init__()
@@ -170,6 +194,8 @@ class _MpoMap(LinearMap):
     """A matrix product operator at the layer's size, and a linear map between its width and r."""
 
     words = "a matrix product operator and a linear map"
+    sizes: ClassVar[Mapping[str, str]] = {"width": "width {}", "bond_dimension": "bond dimension {}"}
+    parts: ClassVar[Mapping[str, Part]] = {"operator": "tensor_network", "weight": "linear"}
     operator: MatrixProductOperator
     weight: nn.Parameter
 

@@ -22,6 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from qweft.adapter.batched_build import unwatch, watch
 from qweft.adapter.cores import function_of
 from qweft.adapter.fixed_maps import DIRECTIONS
+from qweft.adapter.functions import TWINS
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
@@ -259,7 +260,7 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
     TRL makes its reference model this way: a second adapter with the first one's config, and a copy of what is trained.
     """
     config = configs[adapter_name]
-    if function_of(config.core) != "frozen" and not config.has_fixed_map:
+    if not config.fixed_function_tensors and not config.has_fixed_map:
         return
     first = next((name for name, other in configs.items() if other is config), adapter_name)
     for layer in model.modules():
@@ -275,7 +276,8 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
 
 
 def _warn_of_dead_angles(config: Any) -> None:
-    if function_of(config.core) == "quantum":
+    function = function_of(config.core)
+    if function is not None and function not in TWINS:
         at = config.resolved()
         dead = crz_ring_ansatz(at.qubits, at.circuit_layers, at.reupload).dead_parameters()
         if dead:

@@ -9,10 +9,11 @@ from typing import Any
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import formula, function_of
+from qweft.adapter.cores import Core, core_class, formula, function_of, has_circuit
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.folder import read_header
-from qweft.adapter.functions import CIRCUITS, FUNCTIONS, TWINS
+from qweft.adapter.functions import FUNCTIONS, TWINS
+from qweft.adapter.maps import LinearMap
 from qweft.files import write_bytes
 from qweft.internals.peft import replace_saving
 
@@ -38,7 +39,7 @@ def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> s
         shapes: Shapes of its tensors by their keys in the file.
     """
     fixed = sum(math.prod(shape) for key, shape in shapes.items() if is_fixed(config, key))
-    counts = count_by_part({key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
+    counts = count_by_part(config, {key: shape for key, shape in shapes.items() if not is_fixed(config, key)})
     at, circuit = config.resolved(), ""
     function = function_of(config.core)
     if function in TWINS:
@@ -50,21 +51,17 @@ def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> s
             f"{at.circuit_layers} layers, its input uploaded {upload}."
         )
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    network = "mpo" in (config.compress, config.expand)
-    sizes = f", width {config.width}, bond dimension {config.bond_dimension}" if network else ""
-    if "subspace" in (config.compress, config.expand) and not network:
-        sizes = f", {config.width} directions where a layer has as many"
-    if config.expand == "sparse":
-        sizes += f", {config.share:g} of a layer's outputs"
+    compress, expand = COMPRESS[config.compress], EXPAND[config.expand]
+    network = compress.has_network() or expand.has_network()
     untrained = f"\n- not trained, and in the file: {fixed:,} numbers" if fixed else ""
     patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
     differing = "".join(f"; {name} that differ: {pattern}" for name, pattern in patterns.items() if pattern)
     return f"""{HEADING}
 
 Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({at.alpha:g} / {config.r}) E h. C is
-{COMPRESS[config.compress].words}, E {EXPAND[config.expand].words}.{circuit}{METHOD if circuit or network else ""}
+{compress.words}, E {expand.words}.{circuit}{METHOD if circuit or network else ""}
 
-- rank r = {config.r}{sizes}{differing}
+- rank r = {config.r}{_sizes(config)}{differing}
 - layers: {_layers(shapes)}
 - parameters: {sum(counts.values()):,} ({parts}){untrained}
 
@@ -74,24 +71,39 @@ Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({at.a
 
 def is_fixed(config: QwthnConfig, key: str) -> bool:
     """Whether a tensor of an adapter's file is not trained: directions of a basis, or angles of a frozen circuit."""
-    maps = {"compress": COMPRESS[config.compress], "expand": EXPAND[config.expand]}
-    if any(key.endswith(f"qwthn_{side}.{name}") for side, kind in maps.items() for name in kind.fixed_tensors):
-        return True
-    return function_of(config.core) == "frozen" and key.endswith(".angles")
+    names = {
+        "compress": COMPRESS[config.compress].fixed_tensors,
+        "core": config.fixed_function_tensors,
+        "expand": EXPAND[config.expand].fixed_tensors,
+    }
+    return any(key.endswith(f"qwthn_{holder}.{name}") for holder, fixed in names.items() for name in fixed)
 
 
-def count_by_part(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+def _sizes(config: QwthnConfig) -> str:
+    """Return what the card says of the sizes of the maps; a field that both read is said as for the tensor network."""
+    said: dict[str, str] = {}
+    for kind in sorted((COMPRESS[config.compress], EXPAND[config.expand]), key=lambda kind: not kind.has_network()):
+        for name, words in kind.sizes.items():
+            said.setdefault(name, f", {words.format(getattr(config, name))}")
+    return "".join(said.values())
+
+
+def count_by_part(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     """Count the parameters of a file's tensors by part; heads, embeddings and biases count as the base model's."""
     counts = {"tensor network": 0, "linear maps": 0, "circuit": 0, "twin": 0, "of the base model": 0}
+    kinds: dict[str, type[LinearMap | Core]] = {
+        "compress": COMPRESS[config.compress],
+        "core": core_class(config.core),
+        "expand": EXPAND[config.expand],
+    }
+    names = {
+        "tensor_network": "tensor network",
+        "linear": "linear maps",
+        "circuit": "circuit" if has_circuit(config.core) else "twin",
+    }
     for key, shape in shapes.items():
-        if "qwthn_" not in key:
-            part = "of the base model"
-        elif key.endswith(".angles"):
-            part = "circuit"
-        elif re.search(rf"qwthn_core\.({'|'.join(set(TWINS) - set(CIRCUITS))})_", key):
-            part = "twin"
-        else:
-            part = "tensor network" if ".cores." in key else "linear maps"
+        found = re.search(r"\.qwthn_(compress|core|expand)\.(.+)$", key)
+        part = names[kinds[found[1]].part_of(found[2])] if found else "of the base model"
         counts[part] += math.prod(shape)
     return counts
 

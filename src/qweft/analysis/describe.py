@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from qweft.adapter.branch import PARTS
+from qweft.adapter.maps import PARTS
 from qweft.analysis.inspection import Inspection, LayerInspection, means
 
 COLUMNS = {

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.adapter.branch import PARTS, part_inside
+from qweft.adapter.branch import parts_of
+from qweft.adapter.maps import PARTS
 from qweft.analysis.layers import LayerMap
 from qweft.evaluation.loss import device_of
 from qweft.evaluation.on_device import beyond_the_mask, rows_and_kept
@@ -115,8 +116,9 @@ def _parts(layer: Any, adapter_name: str) -> Iterator[tuple[str, nn.Parameter]]:
         holders = getattr(layer, holder)
         if not isinstance(holders, nn.ModuleDict) or adapter_name not in holders:
             continue
-        for name, parameter in holders[adapter_name].named_parameters():
-            yield part_inside(name), parameter
+        parts = parts_of(holders[adapter_name])
+        for parameter in holders[adapter_name].parameters():
+            yield parts.get(id(parameter), "linear"), parameter
 
 
 def gradient_norms(

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from qweft.adapter import QwthnConfig
 from qweft.adapter.cores import formula, function_of, has_circuit
 from qweft.adapter.folder import find_weights, read_config, read_header
-from qweft.adapter.functions import make_function
+from qweft.adapter.functions import FUNCTIONS, make_function
 from qweft.adapter.strict_loading import file_key
 from qweft.circuit import Circuit
 from qweft.errors import QweftError
@@ -45,7 +45,7 @@ class SavedCircuit:
     @property
     def is_trained(self) -> bool:
         """Whether the angles were trained; those of the control `frozen` are not."""
-        return function_of(self.core) != "frozen"
+        return "angles" not in FUNCTIONS[function_of(self.core) or ""].fixed_tensors
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,13 @@
 from collections.abc import Sequence
 
 from qweft.adapter.cores import form_of, function_of
+from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, differences
 from qweft.comparison.phrases import ANSWERS, Direction, Finding, distance, held_against
 from qweft.comparison.summary import Summary
 
-CALLED = {
-    "mlp": "its classical twin {}",
-    "fourier": "its classical twin {}",
-    "frozen": "{} (its circuit, angles not trained)",
-    "product": "{} (its circuit without entanglement)",
-    None: "{} (the same maps, no circuit)",
-}
-"""A control in a sentence, by its function; `None` means the network without a function."""
+NO_CIRCUIT = "{} (the same maps, no circuit)"
+"""The network without a function, in a sentence."""
 
 
 def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Finding]:
@@ -32,7 +27,7 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Findin
     for function, candidates in _candidates(hybrid, methods).items():
         control = next((method for method in candidates if not _unlike(method, hybrid)), None)
         if control is not None:
-            found[function] = held_against("circuit", hybrid, control, CALLED[function].format(_name(control)))
+            found[function] = held_against("circuit", hybrid, control, _called(function, control))
         elif candidates:
             nearest = min(candidates, key=lambda method: len(_unlike(method, hybrid)))
             unlike[function] = f"{_name(nearest)} was run, but {', '.join(_unlike(nearest, hybrid))}"
@@ -83,10 +78,11 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
     elif all(finding.direction == "lower" for finding in asked):
         direction = "lower"
     text = f"Does the circuit help {hybrid.method}? {ANSWERS[direction].capitalize()}: {_reasons(found, unlike)}."
-    altered = {"frozen": "Training its angles helps", "product": "Entanglement helps"}
-    for function, claim in altered.items():
+    for function in ALTERED_CIRCUITS:
         if function in found:
-            text += f" {claim} (against {found[function].other}): {ANSWERS[found[function].direction]}."
+            text += (
+                f" {FUNCTIONS[function].claim} (against {found[function].other}): {ANSWERS[found[function].direction]}."
+            )
     return Finding("circuit", hybrid.method, "", direction, text)
 
 
@@ -105,6 +101,11 @@ def _reasons(found: dict[str | None, Finding], unlike: dict[str | None, str]) ->
     if missing:
         clauses.append(f"{' and '.join(missing)} {'were' if len(missing) > 1 else 'was'} not run")
     return "; ".join([*clauses, *unlike.values()])
+
+
+def _called(function: str | None, control: Summary) -> str:
+    """Returns what a sentence calls a control, by its function; `None` means the network without a function."""
+    return (NO_CIRCUIT if function is None else FUNCTIONS[function].called).format(_name(control))
 
 
 def _name(control: Summary) -> str:

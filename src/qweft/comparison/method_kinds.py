@@ -5,19 +5,20 @@ from typing import Any, Literal
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import function_of
+from qweft.adapter.functions import FIELDS, TWINS, has_role
 from qweft.adapter.presets import PRESETS
 from qweft.adapter.resolved import resolve
 
 Kind = Literal["base", "lora", "hybrid", "no_circuit", "twin", "other"]
 
-CLASSICAL_CONTROLS = ("mlp", "fourier")
+CLASSICAL_CONTROLS = has_role("classical")
 """Classical functions in place of the circuit. Their kind is "twin", also in saved results."""
 
-ALTERED_CIRCUITS = ("frozen", "product")
-"""Circuits whose random angles stay untrained, and circuits without entanglement."""
+ALTERED_CIRCUITS = has_role("altered")
+"""Circuits that lack something: trained angles, or entanglement."""
 
-NOT_COMPARED = ("core", "preset", "peft_type", "task_type", "fourier_terms")
-"""Fields in which a control may differ. `fourier_terms` exists only in the Fourier control."""
+NOT_COMPARED = ("core", "preset", "peft_type", "task_type", *FIELDS)
+"""Fields in which a control may differ: those that name it, and those that only some functions read."""
 
 OF_FUNCTIONS = ("circuit_layers", "reupload", "qubits")
 """Fields without effect in a core that has no function."""
@@ -45,7 +46,7 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
         return "other"
     function = function_of(core)
     if function is not None:
-        return "hybrid" if function == "quantum" else "twin"
+        return "twin" if function in TWINS else "hybrid"
     dense = spec.get("compress") == spec.get("expand") == "dense"
     return "lora" if dense and core == "identity" else "no_circuit"
 
@@ -122,8 +123,9 @@ def _resolved(method: str, adapter: dict[str, Any] | None) -> dict[str, Any]:
         named = str(adapter["preset"]) if "preset" in adapter else None
     else:
         named = next((name for name in PRESETS if f"{method}_".startswith(f"{name}_")), None)
-    preset = {} if named is None else {"peft_type": "QWTHN", **PRESETS.get(named, {})}
-    return {**preset, **(adapter or {})}
+    preset = PRESETS.get(named or "")
+    named_type = {} if named is None else {"peft_type": "QWTHN"}
+    return {**named_type, **(preset.fields if preset else {}), **(adapter or {})}
 
 
 def _peft_type(spec: dict[str, Any]) -> str | None:

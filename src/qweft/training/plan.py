@@ -12,6 +12,7 @@ from qweft.adapter.attach import adapter_config, attach
 from qweft.adapter.branch import count_parameters, function_parameters
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import function_of
+from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.functions import TWINS
 from qweft.adapter.layer import QwthnLinear
 from qweft.circuit import crz_ring_ansatz
@@ -238,7 +239,7 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     counts = [count_parameters(config, into, out, r) for into, out, r in shapes]
     parts = {name: sum(count[name] for count in counts) for name in counts[0]}
     lora = sum(r * (into + out) for into, out, r in shapes)
-    uses_mpo = "mpo" in (config.compress, config.expand)
+    uses_mpo = any("bond_dimension" in kind.sizes for kind in (COMPRESS[config.compress], EXPAND[config.expand]))
     sizes = sorted({size for into, out, _ in shapes for size in (into, out)} | {config.width}) if uses_mpo else []
     at = config.resolved()
     modes = [at.modes_of(size) for size in sizes]
@@ -250,7 +251,7 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     twin, name = None, function_of(config.core)
     if name is not None:
         circuit = crz_ring_ansatz(at.qubits, at.circuit_layers, at.reupload)
-        if name == "quantum" and (dead := circuit.dead_parameters()):
+        if name not in TWINS and (dead := circuit.dead_parameters()):
             warnings.append(f"reupload is false: the last ring's {len(dead)} angles of each circuit have no gradient")
         if name in TWINS:
             twin = {"name": name, "trained": function_parameters(config, config.r), "angles": circuit.parameters}

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from qweft.adapter.branch import OTHER, PARTS, part_of
+from qweft.adapter.branch import parts_of
+from qweft.adapter.maps import OTHER, PARTS
 from qweft.errors import QweftError
 from qweft.internals.trainer import SavingTrainer
 from qweft.training.checkpoints import Checkpoints
@@ -44,7 +45,7 @@ def split_by_part(optimizer: torch.optim.Optimizer, model: Any, rates: Mapping[s
     Raises:
         QweftError: If the model does not train a part that has a rate.
     """
-    parts = {id(parameter): part_of(name) for name, parameter in model.named_parameters()}
+    parts = parts_of(model)
     groups = []
     for group in optimizer.param_groups:
         for part in RATED:
@@ -108,10 +109,10 @@ class GradientWatch(TrainerCallback):
 
     def _squares(self, model: Any) -> tuple[dict[str, float], Counter[str]]:
         if self._parts is None:
-            self._parts = {}
-            for name, parameter in model.named_parameters():
+            self._parts, parts = {}, parts_of(model)
+            for parameter in model.parameters():
                 if parameter.requires_grad:
-                    self._parts.setdefault(part_of(name), []).append(parameter)
+                    self._parts.setdefault(parts.get(id(parameter), OTHER), []).append(parameter)
         squares: dict[str, float] = {}
         sizes: Counter[str] = Counter()
         for part, members in self._parts.items():

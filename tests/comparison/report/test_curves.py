@@ -12,7 +12,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from qweft.adapter.branch import PARTS
+from qweft.adapter.maps import PARTS
 from qweft.analysis.inspection import LayerInspection
 from qweft.analysis.jacobian import spread_of
 from qweft.comparison.findings import findings

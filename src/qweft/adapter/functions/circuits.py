@@ -1,10 +1,11 @@
 """The circuit: with trained angles, with frozen angles, or without its CRZ gates."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 
-from qweft.adapter.functions.base import Function
+from qweft.adapter.functions.base import Function, Role
 from qweft.circuit import Circuit, without_crz
 from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.engine import expectations
@@ -20,6 +21,7 @@ class CircuitFunction(Function):
     """
 
     name = "quantum"
+    role: ClassVar[Role] = "circuit"
     words = "the circuit of the method"
     circuit: Circuit
 
@@ -55,7 +57,12 @@ class FrozenCircuit(CircuitFunction):
     """
 
     name = "frozen"
+    role = "altered"
     words = "the circuit of the method with random angles that were not trained"
+    called = "{} (its circuit, angles not trained)"
+    report = "the same circuit with its angles left as they were drawn, untrained"
+    claim = "Training its angles helps"
+    fixed_tensors = ("angles",)
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
         super().__init__(ansatz, uploads)
@@ -69,7 +76,11 @@ class ProductCircuit(CircuitFunction):
     """
 
     name = "product"
+    role = "altered"
     words = "the circuit of the method without its CRZ gates"
+    called = "{} (its circuit without entanglement)"
+    report = "the same circuit without its CRZ gates, so without entanglement"
+    claim = "Entanglement helps"
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:
         super().__init__(ansatz, uploads)

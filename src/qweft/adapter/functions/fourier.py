@@ -27,16 +27,23 @@ class FourierSeries(Function):
     Args:
         ansatz: The circuit.
         uploads: U.
-        terms: Number of products that each output sums. `None` means the default above.
+        fourier_terms: Number of products that each output sums. `None` means the default above.
     """
 
     name = "fourier"
+    role = "classical"
     words = "a sum of products of trigonometric polynomials with the frequencies of the circuit"
+    called = "its classical twin {}"
+    report = (
+        "products of sums of sines and cosines of the circuit's inputs with trained coefficients: a classical function "
+        "of the same frequencies"
+    )
+    fields = ("fourier_terms",)
 
-    def __init__(self, ansatz: Circuit, uploads: int, terms: int | None = None) -> None:
+    def __init__(self, ansatz: Circuit, uploads: int, fourier_terms: int | None = None) -> None:
         super().__init__(ansatz, uploads)
         basis = 2 * uploads + 1
-        self.terms = terms or max(1, round(ansatz.parameters / (self.r**2 * basis)))
+        self.terms = fourier_terms or max(1, round(ansatz.parameters / (self.r**2 * basis)))
         self.trained = {"fourier_coefficients": (self.terms, self.r, self.r, basis)}
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:

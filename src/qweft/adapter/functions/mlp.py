@@ -23,6 +23,9 @@ class Perceptron(Function):
     """
 
     name = "mlp"
+    role = "classical"
+    called = "its classical twin {}"
+    report = "a small neural network (linear maps with SiLU between them), as near to the circuit in size as it can be"
     words = "a perceptron of two or more linear layers with SiLU between them"
 
     def __init__(self, ansatz: Circuit, uploads: int) -> None:

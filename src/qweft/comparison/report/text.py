@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from qweft.adapter.functions import FUNCTIONS, TWINS
 from qweft.comparison.method_kinds import Kind
 from qweft.comparison.phrases import ANSWERS, Finding
 from qweft.comparison.report.content import Content
@@ -254,7 +255,7 @@ def controls(content: Content) -> list[tuple[str, str]]:
     """
     cores = {run.method: str((run.adapter or {}).get("core", "")) for run in content.runs}
     functions = {method: core.partition("_")[0] for method, core in cores.items()}
-    return [(method, CONTROLS[function]) for method, function in functions.items() if function in CONTROLS]
+    return [(method, FUNCTIONS[function].report) for method, function in functions.items() if function in TWINS]
 
 
 def _on_differences(reference: str) -> Note:
