@@ -2,7 +2,7 @@
 
 import math
 
-from qweft.comparison.report.content import Content, plates
+from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.page import page_of
 from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import run
@@ -144,4 +144,4 @@ def layer(name, block, has_circuit, is_lora, value):
 def render_page(results, config_yaml="", title=""):
     """The text of report.html for the content of results.json."""
     content = Content.read(results, config_yaml, title)
-    return page_of(content, plates(content))
+    return page_of(content, figures(content))
