@@ -12,6 +12,7 @@ from tests.browser.browser import NAMES, executable
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests of this folder need the browser; it and its pages are made once, so they stay in one process."""
     for item in items:
