@@ -173,15 +173,19 @@ class TestKernels:
         for one, other in zip(first, second, strict=True):
             assert torch.equal(one, other)
 
-    def test_no_gradient_of_the_gradient(self):
+    def test_the_gradient_of_the_gradient(self):
         circuit = crz_ring_ansatz(2, 1)
         inputs, parameters, _ = (tensor.to(DEVICE) for tensor in random_case(circuit, 3))
-        inputs.requires_grad_()
-        (gradient,) = torch.autograd.grad(
-            by_triton(circuit, inputs, parameters).square().sum(), inputs, create_graph=True
+        arguments = inputs.requires_grad_(), parameters.requires_grad_()
+        found, wanted = (
+            torch.autograd.grad(
+                torch.autograd.grad(function(circuit, *arguments).square().sum(), inputs, create_graph=True)[0].sum(),
+                arguments,
+            )
+            for function in (by_triton, gate_by_gate)
         )
-        with pytest.raises(RuntimeError, match="once_differentiable"):
-            gradient.sum().backward()
+        for one, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
     def test_without_gradients(self, mode):

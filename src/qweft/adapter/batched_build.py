@@ -1,5 +1,6 @@
 """Build the matrices and angles of all branches of a model together, before the model runs."""
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from operator import is_
@@ -9,10 +10,10 @@ import torch
 from torch import nn
 
 from qweft.adapter.branch import Branch
-from qweft.adapter.build import needs_graph, prepare
+from qweft.adapter.build import Unchanged, needs_graph, prepare
 from qweft.adapter.directions import is_distributed
 from qweft.adapter.layer import QwthnLinear
-from qweft.internals.torch import tensor_places, version
+from qweft.internals.torch import is_transformed, tensor_places
 
 SESSION, HOOKS = "_qwthn_session", "_qwthn_hooks"
 """Attributes on the model: the state of its last call, and the handles of its hooks."""
@@ -26,7 +27,6 @@ class Taken:
 
     def __init__(self, layers: Sequence[QwthnLinear], branches: Iterable[Branch], graph: bool) -> None:
         self.open = False
-        self.graph = graph
         self._active = _active_adapters(layers)
         self._places: list[tuple[dict[str, Any], str]] = [
             (held, name)
@@ -38,21 +38,69 @@ class Taken:
         self._tensors: list[Any] = [place[name] for place, name in self._places]
         # a replica's modules have no parameters, and an inference tensor has no version counter
         self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
-        self._counts = [(version(t), t.data_ptr()) for t in self._tensors] if self.complete else []
+        self._unchanged = Unchanged(self._tensors) if self.complete and not graph else None
 
     def still_holds(self, layers: Sequence[QwthnLinear]) -> bool:
-        """Whether the same adapters are active, with the same parameters, none of them written to since.
+        """Whether the same adapters are active, with the same parameters, and no byte of them has changed.
 
-        What was built with a graph is not reused: an optimizer step follows it, and not all optimizers update the
-        version counters.
+        What was built with a graph is not reused, since an optimizer step follows it. Neither is what was built on
+        other devices than the CPU, where comparing bytes would cost as much as building.
         """
         return (
-            self.complete
-            and not self.graph
+            self._unchanged is not None
             and _active_adapters(layers) == self._active
             and all(map(is_, [place.get(name) for place, name in self._places], self._tensors))
-            and [(version(t), t.data_ptr()) for t in self._tensors] == self._counts
+            and self._unchanged.holds(self._tensors)
         )
+
+
+class Calls:
+    """Watches one call of a model, and warns of adapted layers that it passed by.
+
+    A module may multiply by a layer's weight without calling the layer, as fused kernels do. Its adapter then has no
+    effect, and no gradient.
+    """
+
+    def __init__(self, root: nn.Module, layers: Sequence[QwthnLinear]) -> None:
+        self._called: set[nn.Module] = set()
+        watched = set(layers)
+        self._parents = [
+            (parent, f"{path}.{name}".lstrip("."), child)
+            for path, parent in root.named_modules()
+            for name, child in parent.named_children()
+            if child in watched
+        ]
+        places = {*watched, *(parent for parent, _, _ in self._parents)} - {root}
+        self._called.add(root)
+        self._handles = [place.register_forward_pre_hook(self._note) for place in places]
+
+    def _note(self, module: nn.Module, _: Any) -> None:
+        self._called.add(module)
+
+    def end(self, completed: bool) -> None:
+        """Stop watching; warn of layers that were not called although the module that holds them was.
+
+        Args:
+            completed: Whether the call returned, rather than raised.
+        """
+        if not self._handles:
+            return
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        passed_by = completed and [
+            path
+            for parent, path, layer in self._parents
+            if parent in self._called and layer not in self._called and any(_active([layer]))
+        ]
+        self._parents = []
+        if passed_by:
+            others = f" and {len(passed_by) - 1} more" if len(passed_by) > 1 else ""
+            warnings.warn(
+                f"the model ran without calling the adapted layer {passed_by[0]}{others}, so the adapter has no effect "
+                "there: leave it out of target_modules, unless the model calls it on other inputs",
+                stacklevel=2,
+            )
 
 
 class Session:
@@ -62,6 +110,7 @@ class Session:
         self.owner = 0
         self.layers: list[QwthnLinear] = []
         self.taken: Taken | None = None
+        self.calls: Calls | None = None
 
     def __reduce__(self) -> tuple[type["Session"], tuple[()]]:
         return Session, ()
@@ -83,17 +132,24 @@ def unwatch(root: nn.Module) -> None:
 
 
 def _before_call(root: nn.Module, _: Any) -> None:
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or is_transformed():
         return
     session = _session_of(root)
+    if session.calls is None and torch.is_grad_enabled():
+        session.calls = Calls(root, session.layers)
     if torch.is_grad_enabled() or session.taken is None or not session.taken.still_holds(session.layers):
         session.taken = _prepare_all(session.layers)
     session.taken.open = session.taken.complete
 
 
-def _after_call(root: nn.Module, *_: Any) -> None:
-    if not torch.compiler.is_compiling() and (taken := _session_of(root).taken):
-        taken.open = False
+def _after_call(root: nn.Module, _: Any, result: Any) -> None:
+    if torch.compiler.is_compiling() or is_transformed():
+        return
+    session = _session_of(root)
+    if session.taken:
+        session.taken.open = False
+    if session.calls:
+        session.calls.end(completed=result is not None)
 
 
 def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:

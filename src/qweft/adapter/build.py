@@ -2,9 +2,14 @@
 
 One differentiable function stacks all branches of one form and builds them together. Its backward pass stores no
 intermediates: it rebuilds the branches that received a gradient. So it can run more than once, as re-entrant gradient
-checkpointing does for each block, and accumulation for each step.
+checkpointing does for each block, and accumulation for each step. A backward pass with `create_graph` rebuilds them
+with a graph, so it can be differentiated again.
+
+What was built without a graph is kept for later calls as long as the parameters hold the same bytes (`Unchanged`).
 """
 
+import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import is_
@@ -23,7 +28,7 @@ class Prepared:
 
     Args:
         tensors: The parameters.
-        counts: Result of `counts_of` for them.
+        counts: Their versions and addresses; empty for inference tensors.
         compress: C, (r, d_in).
         expand: E M, (d_out, features).
         angles: The circuit's rotations and diagonals, or what a classical control uses instead; may be empty.
@@ -40,15 +45,50 @@ class Prepared:
     taken: Any = None
 
     def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether it was built from these parameters, and none has changed since as far as version counters show."""
-        return bool(self.counts) and all(map(is_, tensors, self.tensors)) and counts_of(tensors) == self.counts
+        """Whether it was built from these parameters, and none has changed since as far as version counters show.
+
+        That suffices between a forward pass and its backward pass, where PyTorch relies on the same counters.
+        """
+        return bool(self.counts) and all(map(is_, tensors, self.tensors)) and _counts_of(tensors) == self.counts
 
 
-def counts_of(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
-    """Return versions and addresses, which change when a tensor is written to or moved; empty for inference tensors."""
+def _counts_of(tensors: Sequence[torch.Tensor]) -> list[tuple[int, int]]:
     if any(tensor.is_inference() for tensor in tensors):
         return []
     return [(version(tensor), tensor.data_ptr()) for tensor in tensors]
+
+
+class Unchanged:
+    """Tells whether tensors still hold the bytes that they held when this was made, whoever wrote to them.
+
+    No version counter sees a write through `parameter.data` or NumPy, so the bytes are compared with a copy.
+    Comparing is possible for contiguous tensors on a CPU; on other devices it would wait for the device.
+
+    Args:
+        tensors: The tensors.
+    """
+
+    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
+        self.can_tell = all(t.device.type == "cpu" and t.is_contiguous() and not t.is_inference() for t in tensors)
+        if self.can_tell:
+            self._kept = [tensor.detach().clone() for tensor in tensors]
+            self._addresses = [tensor.data_ptr() for tensor in tensors]
+            self._copies = [tensor.data_ptr() for tensor in self._kept]
+            self._sizes = [tensor.nbytes for tensor in tensors]
+
+    def holds(self, tensors: Sequence[torch.Tensor]) -> bool:
+        """Whether these tensors, the same as at first, are where they were and hold the same bytes."""
+        return (
+            self.can_tell
+            and [tensor.data_ptr() for tensor in tensors] == self._addresses
+            and not any(map(_compare_bytes, self._addresses, self._copies, self._sizes))
+        )
+
+
+# it does not release the lock of the interpreter, which would take longer than most comparisons
+_compare_bytes = (ctypes.PyDLL("msvcrt") if os.name == "nt" else ctypes.PyDLL(None)).memcmp
+_compare_bytes.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+_compare_bytes.restype = ctypes.c_int
 
 
 def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:
@@ -69,7 +109,7 @@ def prepare(branches: Sequence[Branch], graph: bool) -> list[Prepared]:
         flat = _BatchedBuild.apply(branches[0], len(branches), *(t for found in tensors for t in found))
     each = len(flat) // len(branches)
     return [
-        Prepared(found, counts_of(found), flat[start], flat[start + 1], flat[start + 2 : start + each], graph)
+        Prepared(found, _counts_of(found), flat[start], flat[start + 1], flat[start + 2 : start + each], graph)
         for found, start in zip(tensors, range(0, len(flat), each), strict=True)
     ]
 
@@ -96,7 +136,6 @@ class _BatchedBuild(torch.autograd.Function):
         return tuple(part[place] for place in range(count) for part in built)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         """Return gradients to the tensors of the branches that received one."""
         tensors, count = ctx.tensors, ctx.count
@@ -112,7 +151,8 @@ class _BatchedBuild(torch.autograd.Function):
                 )
         found: list[torch.Tensor | None] = [None] * len(tensors)
         if reached:
-            rows = [tensors[at].detach() for at in places]
+            again = torch.is_grad_enabled()  # whether this pass is to be differentiated, too
+            rows = [tensors[at] if again else tensors[at].detach() for at in places]
             stacks = _stacks(rows, len(reached), ctx.branch.one_by_one())
             # fixed tensors get none: the directions of a basis can be as large as all that is trained
             wanted = [p for p in range(each) if any(ctx.needs_input_grad[2 + b * each + p] for b in reached)]
@@ -124,7 +164,11 @@ class _BatchedBuild(torch.autograd.Function):
             outer = [_row(gradients[part::parts], reached, built[part]) for part in ends]
             with exact_products(rows[0].device):
                 inner = torch.autograd.grad(
-                    [built[part] for part in ends], [stacks[place] for place in wanted], outer, allow_unused=True
+                    [built[part] for part in ends],
+                    [stacks[place] for place in wanted],
+                    outer,
+                    create_graph=again,
+                    allow_unused=True,
                 )
             for place, stack in zip(wanted, inner, strict=True):
                 for branch, gradient in zip(reached, () if stack is None else stack.unbind(), strict=False):

@@ -205,7 +205,6 @@ class _OneByOne(torch.autograd.Function):
         return torch.stack([own @ fixed if reads else fixed @ own for own, fixed in pairs])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradient of the trained maps."""
         pairs = zip(gradient.unbind(), (each.to(gradient.dtype) for each in ctx.directions), strict=True)

@@ -27,7 +27,7 @@ from qweft.adapter.lazy_basis import LazyBasis
 from qweft.adapter.resolved import default_alpha
 from qweft.circuit.precision import autocast_enabled, exact_products
 from qweft.internals.peft import sizes_of
-from qweft.internals.torch import in_backward
+from qweft.internals.torch import in_backward, is_transformed
 
 
 def branch_forward(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Core, scaling: float) -> torch.Tensor:
@@ -226,7 +226,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
     def prepared(self, adapter_name: str) -> Prepared:
         """Return the branch's matrices and angles: those built for the whole model, or its own if those do not fit."""
-        if torch.compiler.is_compiling():  # the compiler must see plain operations
+        if torch.compiler.is_compiling() or is_transformed():  # both must see plain operations
             branch = self.branch_of(adapter_name)
             compress, expand, *angles = branch.build(branch.tensors())
             return Prepared((), (), compress, expand, tuple(angles), torch.is_grad_enabled())
@@ -237,15 +237,15 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         branch = self.branch_of(adapter_name)
         tensors = branch.tensors()
         graph = needs_graph(tensors)
-        # outside the model's call a graph is rebuilt, except for a checkpoint recomputed in a backward pass
-        usable = found is not None and (not graph or (found.has_graph and in_backward()))
+        # outside the model's call all is rebuilt, except for a checkpoint recomputed in a backward pass
+        usable = found is not None and graph and found.has_graph and in_backward()
         if found is None or not usable or not found.is_of(tensors):
             (found,) = prepare([branch], graph)
             self.keep_prepared(adapter_name, found)
         return found
 
     def keep_prepared(self, adapter_name: str, prepared: Prepared) -> None:
-        """Store these matrices and angles until a parameter changes."""
+        """Store these matrices and angles for the model's call, and for later ones that find nothing changed."""
         # a new dictionary, since replicas of this layer share the old one
         self.qwthn_prepared = {**self.qwthn_prepared, adapter_name: prepared}
 
@@ -254,7 +254,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.qwthn_prepared = {name: kept for name, kept in self.qwthn_prepared.items() if name != adapter_name}
 
     def train(self, mode: bool = True) -> "QwthnLinear":
-        """Also rebuild at the next call, for code that writes to `parameter.data`, which no version counter sees."""
+        """Set the mode, and release what was built, with the graph of the last training step."""
         self.qwthn_prepared = {}
         return super().train(mode)
 

@@ -19,7 +19,7 @@ from qweft.adapter.directions import GradientSketch, give, is_distributed, wante
 from qweft.adapter.fixed_maps import Directions
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
-from qweft.internals.torch import in_backward, is_replica
+from qweft.internals.torch import in_backward, is_replica, is_transformed
 
 
 @dataclass(slots=True, eq=False)
@@ -47,8 +47,8 @@ class LazyBasis:
         without a graph the first time; dropout draws nothing then either.
 
         Raises:
-            QweftError: If the branch is trained but directions cannot be found here: the layer is compiled, or a
-                replica on another device.
+            QweftError: If the branch is trained but directions cannot be found here: the layer is compiled, transformed
+                by `torch.func`, or a replica on another device.
         """
         branch = self.branch
         if any(part.found_in_backward for part in branch.bases):
@@ -59,13 +59,13 @@ class LazyBasis:
         if branch.is_found:
             return False
         is_trained = needs_graph(branch.tensors())
-        if torch.compiler.is_compiling() or is_replica(branch.compress):
+        if torch.compiler.is_compiling() or is_replica(branch.compress) or is_transformed():
             if not is_trained:
                 return False
             raise QweftError(
-                "the directions of this adapter's basis have not been found, so it cannot be trained here, compiled or "
-                "in a replica: call qweft.find_bases(model, batches) after get_peft_model, with some batches of what "
-                "it is to learn"
+                "the directions of this adapter's basis have not been found, so it cannot be trained here, compiled, "
+                "transformed or in a replica: call qweft.find_bases(model, batches) after get_peft_model, with some "
+                "batches of what it is to learn"
             )
         kind = branch.bases[0].kind
         if kind != "gradient" and is_trained:
@@ -136,9 +136,17 @@ class _Search(torch.autograd.Function):
         return result.clone()  # later code may write to it in place, which a view made here would not allow
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return dy for the result, gradients with dy's directions for trained tensors, none for x, since E(h) is 0."""
+        """Return dy for the result, gradients with dy's directions for trained tensors, none for x, since E(h) is 0.
+
+        Raises:
+            QweftError: If this pass is to be differentiated again.
+        """
+        if torch.is_grad_enabled():
+            raise QweftError(
+                "the directions of this adapter's basis would be found in a backward pass that is differentiated "
+                "again: call qweft.find_bases(model, batches) before it"
+            )
         (x,) = ctx.saved_tensors
         # not the parameters themselves, whose hooks would run here, too
         tensors = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in ctx.tensors]

@@ -16,6 +16,7 @@ import torch
 
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.precision import constant, exact_products
+from qweft.internals.torch import is_transformed, outside_transforms
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Alternating:
             Rotations (..., k + 1, n) and diagonals (..., k, 2^n), in radians; basis state d is multiplied by exp(i
             angle_d).
         """
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or is_transformed():
             return self._angles(parameters)
         rotations, diagonals = _Angles.apply(self, parameters)
         return rotations, diagonals
@@ -132,6 +133,11 @@ def alternating_form(circuit: Circuit) -> Alternating | None:
     """
     if not circuit.inputs or any(gate.name not in ("ry", "crz") for gate in circuit.gates):
         return None
+    with outside_transforms():  # kept for later calls
+        return _form_of(circuit)
+
+
+def _form_of(circuit: Circuit) -> Alternating | None:
     runs = _runs(circuit.gates)
     rotations = [gates for name, gates in runs if name == "ry"]
     diagonals = [gates for name, gates in runs if name == "crz"]

@@ -9,8 +9,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from qweft.internals.torch import version
-
 WORK_OF_A_THREAD = 2**19
 """Amplitudes times blocks below which a second thread costs more than it saves (about 0.1 ms)."""
 
@@ -55,10 +53,11 @@ def _cosines_and_sines(angles: np.ndarray, factor: float) -> np.ndarray:
 
 def _table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
     """Return cosines and sines of trained angles, cached on the tensor: generation needs them for every token."""
-    written = None if angles.is_inference() else version(angles)
-    kept: tuple[int, np.ndarray] | None = getattr(angles, "_cosines_and_sines", None)
-    if kept is None or kept[0] != written or written is None:
-        kept = (-1 if written is None else written, _cosines_and_sines(_numbers(angles), factor))
+    numbers = _numbers(angles)
+    written = numbers.tobytes()  # no version counter sees every write
+    kept: tuple[bytes, np.ndarray] | None = getattr(angles, "_cosines_and_sines", None)
+    if kept is None or kept[0] != written:
+        kept = (written, _cosines_and_sines(numbers, factor))
         angles._cosines_and_sines = kept  # type: ignore[attr-defined]
     return kept[1]
 

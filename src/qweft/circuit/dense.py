@@ -1,5 +1,6 @@
 """PyTorch paths: one dense matrix between two uploads, or rotations over the halves of the register."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -242,27 +243,26 @@ class SegmentExpectation(torch.autograd.Function):
     """Expectations of Z from uploaded inputs and segment matrices; the backward pass recomputes the states.
 
     Inputs (tokens, n) real and matrices (L, 2^n, 2^n) complex give (tokens, n). Nothing that grows with tokens times
-    2^n is stored between forward and backward.
+    2^n is stored between forward and backward, unless the backward pass is to be differentiated again.
     """
 
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
         """Return expectations, chunk by chunk of tokens."""
         ctx.save_for_backward(inputs, matrices)
-        signs = constant(basis_signs_of(inputs.shape[1]), inputs)
         values = torch.empty_like(inputs, memory_format=torch.contiguous_format)
         with exact_products(inputs.device):
             for part in chunks(inputs, SEGMENTS_CHUNK):
-                _, state, _ = _states(inputs[part].t(), matrices)
-                values[part] = torch.view_as_real(state).square().sum(-1).t() @ signs
+                values[part] = _expectations_of(inputs[part], matrices)
         return values
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return gradients to inputs and matrices: dL/dx = -1/2 s^T Im(conj(phi) G) for a state phi with gradient G."""
         inputs, matrices = ctx.saved_tensors
         (gradient,) = gradients
+        if torch.is_grad_enabled():
+            return differentiable_gradients(_expectations_of, (inputs, matrices), gradient)
         signs = constant(basis_signs_of(inputs.shape[1]), inputs)
         to_inputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
         to_matrices = torch.zeros_like(matrices)
@@ -280,6 +280,30 @@ class SegmentExpectation(torch.autograd.Function):
                         current = phases.conj() * current
                 to_inputs[part] = turned.t() @ signs / -2
         return to_inputs, to_matrices
+
+
+def _expectations_of(inputs: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """Return expectations (tokens, n) for inputs (tokens, n)."""
+    _, state, _ = _states(inputs.t(), matrices)
+    return torch.view_as_real(state).square().sum(-1).t() @ constant(basis_signs_of(inputs.shape[1]), inputs)
+
+
+def differentiable_gradients(
+    function: Callable[..., torch.Tensor], arguments: Sequence[torch.Tensor], gradient: torch.Tensor
+) -> tuple[torch.Tensor | None, ...]:
+    """Return the gradients to the arguments, with a graph, so that they can be differentiated again.
+
+    Args:
+        function: Computes the values again, by operations that PyTorch differentiates to any order.
+        arguments: Its arguments; those without `requires_grad` get `None`.
+        gradient: Gradient of the values.
+    """
+    # copies in the graph, since one argument may depend on another
+    copies = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in arguments]
+    wanted = [tensor for tensor in copies if tensor.requires_grad]
+    with exact_products(gradient.device):
+        found = iter(torch.autograd.grad(function(*copies), wanted, gradient, create_graph=True, allow_unused=True))
+    return tuple(next(found) if tensor.requires_grad else None for tensor in arguments)
 
 
 def _states(inputs: torch.Tensor, matrices: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:

@@ -7,10 +7,11 @@ import torch
 
 from qweft.circuit import compiled, dense, fused
 from qweft.circuit.alternating import Alternating, alternating_form
-from qweft.circuit.dense import SegmentExpectation, segment_length, segment_matrices
+from qweft.circuit.dense import SegmentExpectation, differentiable_gradients, segment_length, segment_matrices
 from qweft.circuit.description import Circuit
 from qweft.circuit.precision import circuit_dtype, exact_products
-from qweft.circuit.reference import gate_by_gate
+from qweft.circuit.reference import block_by_block, gate_by_gate
+from qweft.internals.torch import is_transformed
 
 DENSE_QUBITS = 6
 """PyTorch paths: up to this many qubits one dense matrix per layer is faster, above it rotations over halves."""
@@ -37,6 +38,8 @@ def run(
     Returns:
         (tokens, n).
     """
+    if is_transformed():
+        return block_by_block(inputs, rotations, diagonals, uploads)
     qubits = inputs.shape[1]
     kernels = kernels_for(qubits, inputs.device)
     if kernels is dense and qubits <= DENSE_QUBITS and segment_length(uploads) is not None:
@@ -67,7 +70,10 @@ def by_segments(
 
 
 class _Expectations(torch.autograd.Function):
-    """Differentiable once; only the arguments are stored between forward and backward."""
+    """Only the arguments are stored between forward and backward.
+
+    A backward pass that is to be differentiated again goes block by block in plain operations.
+    """
 
     @staticmethod
     def forward(
@@ -83,9 +89,15 @@ class _Expectations(torch.autograd.Function):
         return kernels.values_of(inputs, rotations, diagonals, uploads)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, rotations, diagonals = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            again = differentiable_gradients(
+                lambda x, turns, phases: block_by_block(x, turns, phases, ctx.uploads),
+                (inputs, rotations, diagonals),
+                gradients[0],
+            )
+            return (None, *again, None)
         found = ctx.kernels.gradients_of(gradients[0], inputs, rotations, diagonals, ctx.uploads)
         return (None, *found, None)
 
@@ -153,7 +165,8 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
     """Return the circuit's output z_i = <psi(x, t)| Z_i |psi(x, t)> for every token, exact and differentiable.
 
     Equal to `gate_by_gate` up to rounding, in values and in gradients to inputs and parameters. Computes in float32, or
-    in float64 if an argument is float64, with autocast off. Differentiable once.
+    in float64 if an argument is float64, with autocast off. Second derivatives, forward mode and `torch.func` go the
+    slower way of `block_by_block`.
 
     Args:
         circuit: The circuit.

@@ -6,6 +6,8 @@ from functools import lru_cache
 
 import torch
 
+from qweft.internals.torch import outside_transforms
+
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
@@ -55,7 +57,8 @@ class _Key:
 
 @lru_cache(maxsize=256)
 def _moved(key: _Key, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    with torch.inference_mode(False):  # an inference tensor could not be saved for a backward pass
+    # an inference tensor could not be saved for a backward pass
+    with torch.inference_mode(False), outside_transforms():
         return key.matrix.to(device=device, dtype=dtype)
 
 

@@ -1,7 +1,11 @@
-"""The reference simulation, gate by gate; every faster engine is tested against it."""
+"""The reference simulation, gate by gate; every faster engine is tested against it.
+
+It consists of plain operations, so PyTorch differentiates it to any order, in forward mode and under `torch.func`.
+"""
 
 import torch
 
+from qweft.circuit.alternating import basis_signs
 from qweft.circuit.description import Circuit
 from qweft.circuit.gates import GATES, Matrix
 
@@ -93,3 +97,44 @@ def gate_by_gate(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tenso
         zero, one = probabilities.unbind(qubit + 1)
         values.append((zero - one).reshape(tokens, -1).sum(1))
     return torch.stack(values, 1)
+
+
+def block_by_block(
+    inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
+) -> torch.Tensor:
+    """Return the expectation of Z on each qubit, from the angles of the blocks of `alternating.Alternating`.
+
+    Stores every intermediate state, so its memory grows with tokens times 2^n times blocks.
+
+    Args:
+        inputs: (tokens, n), in radians.
+        rotations: (k + 1, n), the trained part of the angles of the rotation blocks, in radians.
+        diagonals: (k, 2^n), the angles of the diagonals, in radians.
+        uploads: For each rotation block, whether the inputs are added to its angles.
+
+    Returns:
+        (tokens, n), each entry in [-1, 1].
+    """
+    n = inputs.shape[-1]
+    signs = basis_signs(n).to(inputs)
+    imaginary = inputs.new_zeros(len(inputs), 2**n)
+    real = torch.cat([inputs.new_ones(len(inputs), 1), imaginary[:, 1:]], -1)
+    for block, here in enumerate(uploads):
+        if block:
+            cos, sin = diagonals[block - 1].cos(), diagonals[block - 1].sin()
+            real, imaginary = cos * real - sin * imaginary, sin * real + cos * imaginary
+        trained = rotations[block].expand(inputs.shape)
+        # one after the other: a sum of angles would round a small trained one on a large input
+        for angles in (trained, inputs) if here else (trained,):
+            real, imaginary = _turned(real, angles / 2), _turned(imaginary, angles / 2)
+    return (real.square() + imaginary.square()) @ signs
+
+
+def _turned(state: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
+    """Return the real state (tokens, 2^n) after RY on each qubit, for half angles (tokens, n)."""
+    size = state.shape[-1]
+    for qubit in range(half.shape[-1]):
+        cos, sin = half[:, qubit].cos()[:, None, None], half[:, qubit].sin()[:, None, None]
+        zero, one = state.unflatten(-1, (2**qubit, 2, size >> (qubit + 1))).unbind(-2)
+        state = torch.stack([cos * zero - sin * one, sin * zero + cos * one], -2).flatten(1)
+    return state

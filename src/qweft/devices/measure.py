@@ -12,6 +12,8 @@ from qweft.circuit.gates import GATES
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Runner
 from qweft.devices.mitigation.estimate import AsMeasured, Mitigation
+from qweft.errors import QweftError
+from qweft.internals.torch import is_transformed
 
 
 class Measurer:
@@ -38,7 +40,15 @@ class Measurer:
 
         Returns:
             (..., n), with the dtype and device of `inputs`, without gradients.
+
+        Raises:
+            QweftError: In forward-mode differentiation or a transform of `torch.func`.
         """
+        if is_transformed():
+            raise QweftError(
+                "values that a device measures have no derivative in forward mode or under torch.func; call backward() "
+                "on a loss, which measures shifted circuits"
+            )
         values = self.expectations(BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters))
         return torch.from_numpy(values).to(inputs).reshape(*inputs.shape[:-1], circuit.qubits)
 
@@ -62,6 +72,8 @@ def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, paramet
     Returns:
         (..., n), with the dtype and device of `inputs`.
     """
+    if is_transformed():
+        return measurer(circuit, inputs, parameters)  # which refuses
     return _Measured.apply(measurer, circuit, inputs, parameters)
 
 
@@ -122,8 +134,12 @@ class _Measured(torch.autograd.Function):
         return measurer(circuit, inputs, parameters)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise QweftError(
+                "gradients that a device measures cannot be differentiated again; call backward() without "
+                "create_graph, or use the exact engine"
+            )
         inputs, parameters = ctx.saved_tensors
         circuit, asked = ctx.circuit, ctx.needs_input_grad[2:]
         weights = gradients[0].detach().double().cpu().reshape(-1, circuit.qubits).numpy()

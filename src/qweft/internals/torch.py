@@ -34,6 +34,24 @@ def in_backward() -> bool:
     return bool(torch._C._current_graph_task_id() != -1)
 
 
+def is_transformed() -> bool:
+    """Whether a transform of `torch.func` is running, or forward-mode differentiation.
+
+    Both follow plain operations only. No public function tells that they run, and none tells it of a tensor by which
+    a level was entered further out.
+    """
+    forward_level: int = torch.autograd.forward_ad._current_level
+    return forward_level >= 0 or bool(torch._C._are_functorch_transforms_active())
+
+
+def outside_transforms() -> Any:
+    """Return a context in which tensors are made as if no transform of `torch.func` were running.
+
+    A constant that is made inside a transform belongs to it, and must not be kept for later calls.
+    """
+    return torch._C._DisableFuncTorch()
+
+
 def tensor_places(module: nn.Module) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield where a module stores its own parameters and buffers: a dictionary and a name for each.
 

@@ -1,0 +1,250 @@
+"""Second derivatives, forward mode and transforms of torch.func through adapted layers: right, or an error."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.autograd.forward_ad as forward_ad
+from peft import get_peft_model
+from torch import nn
+from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
+from torch.utils.checkpoint import checkpoint
+
+from qweft import QweftError, QwthnConfig, find_bases, presets
+from qweft.adapter.layer import QwthnLinear
+from qweft.circuit import crz_ring_ansatz, dense, engine, expectation_values, gate_by_gate
+from qweft.devices.device import DeviceSettings
+from qweft.devices.measure import Measurer, measured
+from qweft.devices.simulators import ExactDevice
+from tests.rounding import assert_close
+
+DIFFERENCES = 1e9
+"""Roundings between a derivative and central differences: a relative 2e-7."""
+CORES = ["quantum_gated", "product_linear", "mlp_linear", "fourier_weighted"]
+
+
+class Net(nn.Module):
+    """Two adapted layers of one form and one of another, called as transformers' models are."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 4)
+        self.config, self.device = {"model_type": "net"}, torch.device("cpu")
+
+    def forward(self, x, labels=None):
+        y = self.third(torch.tanh(self.second(torch.tanh(self.first(x)))))
+        return y if labels is None else SimpleNamespace(loss=(y - labels).square().mean())
+
+
+X = torch.linspace(-1, 1, 18, dtype=torch.float64).view(3, 6)
+
+
+def net(name):
+    sizes = {
+        "r": 2,
+        "width": 4,
+        "bond_dimension": 2,
+        "circuit_layers": 2,
+        "target_modules": ["first", "second", "third"],
+    }
+    config = QwthnConfig.preset(name, **sizes) if name in presets() else QwthnConfig(core=name, **sizes)
+    torch.manual_seed(1)
+    model = get_peft_model(Net().double(), config)
+    if config.has_fixed_map:
+        find_bases(model, [{"x": X, "labels": X[:, :4]}])
+    for parameter in trained(model).values():
+        nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def trained(model):
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def penalty(model, x):
+    """A loss with the gradient of a loss in it."""
+    (to_x,) = torch.autograd.grad(model(x).square().sum(), x, create_graph=True)
+    return to_x.square().sum()
+
+
+def slope(function, tensors, directions, step=1e-5):
+    """The derivative of a function of tensors along directions, by central differences."""
+    ends = [function([t + sign * step * d for t, d in zip(tensors, directions, strict=True)]) for sign in (1, -1)]
+    return (ends[0] - ends[1]) / (2 * step)
+
+
+def directions_of(tensors):
+    torch.manual_seed(2)
+    return [torch.randn_like(tensor) for tensor in tensors]
+
+
+def with_parameters(model, function):
+    """A function of the trained tensors that puts them into the model in place."""
+
+    def call(tensors):
+        with torch.no_grad():
+            for parameter, tensor in zip(trained(model).values(), tensors, strict=True):
+                parameter.copy_(tensor)
+        return function()
+
+    return call
+
+
+@pytest.mark.parametrize("name", [*presets(), *CORES])
+@pytest.mark.parametrize("by", ["backward", "autograd.grad"])
+def test_a_gradient_penalty_has_the_gradient_of_finite_differences(name, by):
+    model = net(name)
+    x = X.clone().requires_grad_()
+    parameters = list(trained(model).values())
+    if by == "backward":
+        penalty(model, x).backward()
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    else:
+        found = torch.autograd.grad(penalty(model, x), parameters, allow_unused=True, materialize_grads=True)
+    start = [p.detach().clone() for p in parameters]
+    directions = directions_of(start)
+    wanted = slope(with_parameters(model, lambda: penalty(model, x).detach()), start, directions)
+    assert wanted.abs() > 1e-3
+    assert_close(sum((f * d).sum() for f, d in zip(found, directions, strict=True)), wanted, DIFFERENCES)
+
+
+@pytest.mark.parametrize("name", [*presets(), *CORES])
+def test_a_product_with_the_hessian(name):
+    model = net(name)
+    parameters = list(trained(model).values())
+
+    def gradient():
+        return torch.autograd.grad(model(X).square().sum(), parameters, create_graph=True)
+
+    directions = directions_of(parameters)
+    inner = sum((g * d).sum() for g, d in zip(gradient(), directions, strict=True))
+    found = torch.autograd.grad(inner, parameters, allow_unused=True, materialize_grads=True)
+    start = [p.detach().clone() for p in parameters]
+    call = with_parameters(model, lambda: torch.cat([g.detach().flatten() for g in gradient()]))
+    wanted = slope(call, start, directions)
+    assert wanted.abs().max() > 1e-3
+    assert_close(torch.cat([f.flatten() for f in found]), wanted, DIFFERENCES)
+
+
+def test_second_derivatives_through_checkpoints():
+    model = net("qtha")
+    x = X.clone().requires_grad_()
+
+    def gradients(call):
+        (to_x,) = torch.autograd.grad(call(x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(to_x.square().sum(), list(trained(model).values()))
+
+    layer = model.base_model.model.first
+    found = gradients(lambda x: model(checkpoint(layer, x, use_reentrant=False)))
+    for one, other in zip(found, gradients(lambda x: model(layer(x))), strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", [*presets(), *CORES])
+def test_transforms_of_torch_func(name):
+    model = net(name)
+    tensors = {key: parameter.detach() for key, parameter in trained(model).items()}
+
+    def loss(tensors, x):
+        return functional_call(model, tensors, (x,)).square().sum()
+
+    model(X).square().sum().backward()
+    wanted = {key: parameter.grad for key, parameter in trained(model).items()}
+    found = grad(loss)(tensors, X)
+    rows = vmap(grad(loss), in_dims=(None, 0))(tensors, X[:, None])
+    back = jacrev(loss)(tensors, X)
+    for key, one in wanted.items():
+        one = torch.zeros_like(tensors[key]) if one is None else one
+        assert_close(found[key], one)
+        assert_close(back[key], one)
+        assert_close(rows[key].sum(0), one)
+    directions = dict(zip(tensors, directions_of(tensors.values()), strict=True))
+    _, tangent = jvp(lambda tensors: loss(tensors, X), (tensors,), (directions,))
+    assert_close(tangent, sum((found[key] * directions[key]).sum() for key in found))
+    several = {key: torch.stack([tensor, tensor / 2]) for key, tensor in tensors.items()}
+    ensemble = vmap(lambda tensors: functional_call(model, tensors, (X,)))(several)
+    assert_close(ensemble[0], model(X).detach())
+    assert_close(ensemble[1], functional_call(model, {key: t / 2 for key, t in tensors.items()}, (X,)).detach())
+    assert_close(jacfwd(model)(X[0]), jacrev(model)(X[0]))
+
+
+def test_the_hessian_of_torch_func_and_that_of_autograd():
+    model = net("qtha")
+    forward = hessian(lambda x: model(x).square().sum())(X[0])
+    double = torch.autograd.functional.hessian(lambda x: model(x).square().sum(), X[0])
+    product = torch.autograd.functional.jvp(lambda x: model(x), X[0], torch.ones(6, dtype=torch.float64))[1]
+    assert forward.abs().max() > 0
+    assert_close(forward, double)
+    assert_close(product, jacrev(model)(X[0]).sum(1))
+
+
+@pytest.mark.parametrize("name", ["qtha", "qwthn", "mpo", "quantum_gated"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_forward_mode_carries_tangents(name, frozen):
+    model = net(name).requires_grad_(not frozen)
+    direction = torch.ones_like(X)
+    with forward_ad.dual_level():
+        found = forward_ad.unpack_dual(model(forward_ad.make_dual(X, direction))).tangent
+    with torch.no_grad():
+        wanted = slope(lambda tensors: model(tensors[0]), [X], [direction])
+    assert_close(found, wanted, DIFFERENCES)
+
+
+def test_a_transform_leaves_nothing_that_later_calls_would_use():
+    config = QwthnConfig.preset("qtha", r=5, circuit_layers=3, target_modules=["first"])  # a circuit of no other test
+    model = get_peft_model(Net().double(), config)
+    layer = next(module for module in model.modules() if isinstance(module, QwthnLinear))
+    nn.init.normal_(layer.qwthn_expand["default"].weight)
+    grad(lambda x: model(x).sum())(X)
+    wanted = model(X)
+    with torch.no_grad():
+        assert_close(model(X), wanted)
+    circuit = crz_ring_ansatz(5, 4)
+    inputs, angles = X[:, :5], torch.linspace(-3, 3, circuit.parameters, dtype=torch.float64)
+    grad(lambda angles: expectation_values(circuit, inputs, angles).sum())(angles)
+    assert_close(expectation_values(circuit, inputs, angles), gate_by_gate(circuit, inputs, angles))
+
+
+@pytest.mark.parametrize("path", ["compiled", "halves", "segments"])
+@pytest.mark.parametrize("reupload", [True, False])
+def test_second_derivatives_of_every_engine(path, reupload, monkeypatch):
+    if path != "compiled":
+        monkeypatch.setattr(engine, "kernels_for", lambda qubits, device: dense)
+        monkeypatch.setattr(engine, "DENSE_QUBITS", 6 if path == "segments" else 0)
+    circuit = crz_ring_ansatz(3, 2, reupload)
+    torch.manual_seed(0)
+    arguments = torch.randn(4, 3).double(), torch.randn(circuit.parameters).double()
+    for function in (gate_by_gate, expectation_values):
+        # an argument that depends on the other one, too
+        def total(inputs, angles, function=function):
+            return function(circuit, inputs + angles[:3], angles).square().sum()
+
+        found = torch.autograd.functional.hessian(total, arguments)
+        if function is gate_by_gate:
+            wanted = found
+    for one, other in zip((t for row in found for t in row), (t for row in wanted for t in row), strict=True):
+        assert_close(one, other)
+
+
+def test_directions_that_are_not_found_yet_are_an_error():
+    config = QwthnConfig.preset("subspace", r=2, width=4, target_modules=["first"])
+    x = X.clone().requires_grad_()
+    for search in (
+        lambda model: penalty(model, x),
+        lambda model: grad(lambda tensors: functional_call(model, tensors, (X,)).sum())(trained(model)),
+    ):
+        with pytest.raises(QweftError, match="find_bases"):
+            search(get_peft_model(Net().double(), config))
+
+
+def test_measured_values_cannot_be_differentiated_twice():
+    circuit = crz_ring_ansatz(2, 1)
+    measurer = Measurer(ExactDevice("exact", "", DeviceSettings()))
+    inputs, angles = X[:, :2].clone().requires_grad_(), torch.ones(circuit.parameters, dtype=torch.float64)
+    values = measured(measurer, circuit, inputs, angles)
+    with pytest.raises(QweftError, match="cannot be differentiated again"):
+        torch.autograd.grad(values.sum(), inputs, create_graph=True)
+    with pytest.raises(QweftError, match="no derivative in forward mode"):
+        jvp(lambda inputs: measured(measurer, circuit, inputs, angles), (X[:, :2],), (X[:, :2],))
+    with forward_ad.dual_level(), pytest.raises(QweftError, match="no derivative in forward mode"):
+        measurer(circuit, forward_ad.make_dual(X[:, :2], X[:, :2]), angles)
