@@ -15,9 +15,9 @@ from qweft.cli.evaluate import Overrides
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.push import PushConfig
 from qweft.cli.report import ReportConfig
-from qweft.cli.schema import is_mapping, keys_of
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.export.config import ExportConfig
+from qweft.schema import is_mapping, keys_of
 from qweft.sweep.config import SweepConfig
 from qweft.training.config import RunConfig
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from qweft.adapter.config import QwthnConfig
 from qweft.errors import QweftError
+from qweft.records import read_record
 
 HUB_ARGUMENTS = tuple(name for name in signature(hf_hub_download).parameters if name not in ("repo_id", "filename"))
 """Arguments that decide where a file is fetched from, selected as PEFT selects them."""
@@ -58,6 +59,7 @@ def read_config(folder: Path) -> PeftConfig:
         QweftError: If the config is missing, is not JSON, or has a value that its method does not allow.
     """
     path = folder / CONFIG_NAME
+    read_record(path, "save the adapter again, or get the file that was saved with it")
     try:
         config = PeftConfig.from_pretrained(str(folder))
     except QweftError as error:
@@ -68,6 +70,8 @@ def read_config(folder: Path) -> PeftConfig:
             f"{path} is no config of an adapter ({type(error).__name__}: {said}); save the adapter again, or get the "
             "file that was saved with it"
         ) from error
+    if getattr(config, "megatron_config", None):
+        raise QweftError(f"{path}: megatron_config names a module that would be imported; remove it from the file")
     for name in ("base_model_name_or_path", "revision"):
         value = getattr(config, name, None)
         if value is not None and not isinstance(value, str):

@@ -8,8 +8,8 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from qweft.cli import yaml_file
-from qweft.cli.schema import NAME, is_leaf, is_mapping, keys_of, placeholder, shown
 from qweft.errors import QweftError
+from qweft.schema import NAME, is_leaf, is_mapping, keys_of, placeholder, shown
 
 
 @dataclass(frozen=True)

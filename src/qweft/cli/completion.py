@@ -9,8 +9,8 @@ from typing import Any
 from qweft.cli.command import Command, NoOptions
 from qweft.cli.main import COMMANDS
 from qweft.cli.parser import apply_options, read_arguments
-from qweft.cli.schema import NAME, choices, is_mapping, keys_of, placeholder, shown
 from qweft.errors import QweftError
+from qweft.schema import NAME, choices, is_mapping, keys_of, placeholder, shown
 
 SHELLS = ("bash", "zsh", "fish")
 MACHINES = ("auto", "cpu", "cuda", "mps", "meta")

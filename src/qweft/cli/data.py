@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from qweft.cli.command import Command
-from qweft.cli.parser import apply_options, build, read_arguments
+from qweft.cli.parser import apply_options, read_arguments
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
+from qweft.schema import build
 from qweft.text import near
 
 VERBS = ("check", "list")

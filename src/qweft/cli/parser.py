@@ -1,18 +1,14 @@
 """`parse` reads a YAML file and dotted options into a config dataclass; `dump_yaml` writes it back."""
 
-import json
-from collections.abc import Collection, Sequence
-from contextlib import suppress
-from dataclasses import MISSING, asdict, is_dataclass
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from qweft.cli import yaml_file
 from qweft.cli.command import Arguments, Command, help_text, split
-from qweft.cli.schema import call, default_of, is_leaf, is_mapping, joined, keys_of, kinds_of, shown
 from qweft.errors import QweftError
-from qweft.text import near
+from qweft.schema import Reader, build, default_of, is_mapping, kinds_of, shown, shown_value
 
 Config = TypeVar("Config")
 
@@ -86,48 +82,12 @@ def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
 def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command) -> None:
     """Checks each dotted option and sets it in a checked tree; field names may be typed with hyphens."""
     for typed, text in arguments.options:
-        _Reader(config_class, flags=command.flags).put(tree, typed, text)
-
-
-def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
-    """Returns the dataclass that a checked tree describes.
-
-    Args:
-        kind: The dataclass or a field's type.
-        tree: The checked tree or leaf.
-        where: The file or the command, which begins the sentence about a missing key.
-        name: Dotted name of `tree`.
-
-    Raises:
-        QweftError: If a key without a default is missing.
-    """
-    if is_leaf(kind):
-        return tree
-    for key, inner in kinds_of(kind).items():
-        if key not in tree and default_of(kind, key) is MISSING:
-            what = "key" if is_leaf(inner) else "section"
-            raise QweftError(f"{where}: missing required {what} {joined(name, key)} ({call(inner)})")
-    kinds = dict.fromkeys(tree, get_args(kind)[1]) if is_mapping(kind) else kinds_of(kind)
-    made = {key: build(kinds[key], inner, where, joined(name, key)) for key, inner in tree.items()}
-    return made if is_mapping(kind) else kind(**made)
+        _Options(config_class, flags=command.flags).put(tree, typed, text)
 
 
 def dump_yaml(config: Any) -> str:
     """Returns the YAML of a config dataclass, with every key; `parse` reads it back to an equal config."""
     return yaml_file.dump(asdict(config))
-
-
-def suggest(name: str, known: Sequence[str]) -> str | None:
-    """Returns the known dotted name that the user most likely meant, or `None`.
-
-    A name that only lacks its section (`batch_size` for `training.batch_size`) is found by its last part.
-
-    >>> suggest("lerning_rate", ["training.learning_rate", "output"])
-    'training.learning_rate'
-    """
-    by_last = {each.rpartition(".")[2]: each for each in reversed(known)}
-    lacking = near(name.rpartition(".")[2], by_last, cutoff=0.75)
-    return next(iter([*near(name, known, cutoff=0.75), *(by_last[each] for each in lacking)]), None)
 
 
 def _config_file(config_class: Any, file: str, command: Command) -> dict[str, Any]:
@@ -139,40 +99,11 @@ def _config_file(config_class: Any, file: str, command: Command) -> dict[str, An
     for key, owner in OWN_KEYS.items():
         if key in tree and key not in kinds_of(config_class):
             raise QweftError(f"{file}: {key} stands in a config of qweft {owner}, and {name} takes another one")
-    return _Reader(config_class, file).check(config_class, tree, "")
+    return Reader(config_class, file).check(config_class, tree, "")
 
 
-class _Reader:
-    """Checks values against a config class; errors name the source of the value.
-
-    Args:
-        root: The config class.
-        file: The YAML file as the user typed it; `None` means the command line.
-        flags: Options of the command that take no value, also suggested.
-    """
-
-    def __init__(self, root: Any, file: str | None = None, flags: Collection[str] = ()) -> None:
-        self.root, self.file, self.flags = root, file, flags
-
-    def check(self, kind: Any, value: Any, name: str) -> Any:
-        """Returns a value converted to a type. In sections, it checks every key and value."""
-        if kind is Any:
-            return value
-        if is_dataclass(kind) or is_mapping(kind):
-            if isinstance(value, dict) or (value is None and is_dataclass(kind)):  # None: all keys are commented out
-                named = [(str(key), joined(name, str(key)), inner) for key, inner in (value or {}).items()]
-                return {key: self.check(self._known(kind, key, full), inner, full) for key, full, inner in named}
-        else:
-            import jsonargparse  # here: the import takes 0.1 s, which `qweft --help` avoids
-
-            # A list may be typed without brackets (100,1000).
-            parts = [[part.strip() for part in value.split(",")]] if isinstance(value, str) and not self.file else []
-            for reading in [value, *parts]:
-                with suppress(jsonargparse.ArgumentError, TypeError, ValueError, OverflowError):
-                    converted = _converter(kind).parse_object({"value": reading}).value
-                    if converted is not None or type(None) in get_args(kind):  # jsonargparse takes null for all types
-                        return converted
-        raise self._fault(name, f"expected {call(kind)}, got {_shown_value(value)}")
+class _Options(Reader):
+    """Also sets single values in a checked tree."""
 
     def put(self, tree: dict[str, Any], typed: str, text: str | None) -> None:
         """Sets one option in a checked tree and leaves its other keys unchanged.
@@ -184,54 +115,17 @@ class _Reader:
         for depth, key in enumerate(path, 1):
             name, above = ".".join(path[:depth]), dict[str, Any] if kind is Any else kind
             key = key.replace("-", "_") if key.replace("-", "_") in kinds_of(above) else key
-            kind = self._known(above, key, name)
+            kind = self.known(above, key, name)
             if depth == len(path):
                 break
             if key not in tree and is_mapping(above) and is_dataclass(kind):
-                raise self._unknown(name, tree)
+                raise self.unknown(name, tree)
             default = default_of(above, key) if is_dataclass(above) else None
             tree = tree.setdefault(key, default if isinstance(default, dict) else {})
             if not isinstance(tree, dict):
-                raise self._fault(typed, f"{name} is {_shown_value(tree)} and has no keys")
+                raise self.fault(typed, f"{name} is {shown_value(tree)} and has no keys")
         if text is None:
-            raise self._fault(typed, "expected a value after it")
+            raise self.fault(typed, "expected a value after it")
         tree.pop(EXCLUSIVE.get(key, ""), None)
         is_yaml = kind is Any or is_dataclass(kind) or is_mapping(kind)
         tree[key] = self.check(kind, yaml_file.load(text, f"--{shown(typed)}") if is_yaml else text, typed)
-
-    def _known(self, kind: Any, key: str, name: str) -> Any:
-        """Returns the type of a key below a type; raises if there is no such key."""
-        if not is_mapping(kind) and key not in kinds_of(kind):
-            raise self._unknown(name, kinds_of(kind))
-        return get_args(kind)[1] if is_mapping(kind) else kinds_of(kind)[key]
-
-    def _fault(self, name: str, what: str) -> QweftError:
-        return QweftError(f"{self.file}: {name}: {what}" if self.file else f"--{shown(name)}: {what}")
-
-    def _unknown(self, name: str, here: Collection[str]) -> QweftError:
-        """Returns the error for an unknown name; without a close match, it lists the names `here`."""
-        what = f"{self.file}: unknown key {name}" if self.file else f"unknown option --{name}"
-        known = [joined(name.rpartition(".")[0], each) for each in here]
-        # The name's own section is no suggestion: training.foo does not mean training.
-        known += [each for each, kind, *_ in keys_of(self.root) if is_leaf(kind) or not name.startswith(f"{each}.")]
-        close = suggest(name, [*known, *self.flags])
-        if close:
-            return QweftError(f"{what}; did you mean {close if self.file else f'--{shown(close)}'}?")
-        listed = ", ".join(here if self.file or "." in name else map(shown, here))
-        return QweftError(f"{what}; known here: {listed}" if listed else what)
-
-
-@cache
-def _converter(kind: Any) -> Any:
-    """Returns a jsonargparse parser for one value of a type."""
-    import jsonargparse
-
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=kind)
-    return parser
-
-
-def _shown_value(value: Any) -> str:
-    """Returns a value as JSON, shortened to 60 characters."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."

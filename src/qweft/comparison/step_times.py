@@ -1,6 +1,6 @@
 """Step times of methods, and the number of steps that matches another method's training time."""
 
-import json
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +16,7 @@ from qweft.comparison.context import Context, fingerprint
 from qweft.comparison.methods import Method
 from qweft.errors import QweftError
 from qweft.files import write_json
+from qweft.records import read_record
 from qweft.training.config import FIRST_BASIS_ROWS
 from qweft.training.loop import Fit, fit, steps_of
 
@@ -115,19 +116,20 @@ def _key(context: Context, own: Method, other: Method) -> str:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """Returns the saved times by key: the entries that `_pairs` reads, with the names of both methods."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
+    way = (
+        "remove that file to measure again, and with it the finished runs of methods with match_time where their "
+        "number of steps changes"
+    )
+    kept = read_record(path, way)
     try:
-        kept: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
         if all(min(step) > 0 and min(bases) >= 0 for step, bases in map(_pairs, kept.values())):
             return kept
         problem = "a time that is not above 0"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         problem = str(error)
-    raise QweftError(
-        f"{path} is damaged or of an older version ({problem}); remove that file to measure again, and with it the "
-        "finished runs of methods with match_time where their number of steps changes"
-    )
+    raise QweftError(f"{path} is damaged or of an older version ({problem}); {way}")
 
 
 def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str, Pair]:

@@ -1,6 +1,6 @@
 """One run of a comparison: trains a method at one seed, evaluates it and writes its record."""
 
-import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import set_seed
 
+from qweft import records
 from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.claims import claimed
 from qweft.comparison.context import Context, checksum, fingerprint
@@ -87,7 +88,7 @@ def trial_here(context: Context, method: Method | None, seed: int, folder: Path,
 
 
 def _finished(folder: Path, key: str, method: Method | None) -> Run | None:
-    if not (folder / RECORD).is_file():
+    if not os.path.lexists(folder / RECORD):
         return None
     saved, run = read_record(folder / RECORD)
     if saved["fingerprint"] != key:
@@ -104,14 +105,14 @@ def read_record(record: Path) -> tuple[dict[str, Any], Run]:
     Raises:
         QweftError: If the file is damaged or not the record of a run.
     """
+    way = "remove that file to make the run again"
+    saved = records.read_record(record, way)
     try:
-        saved: dict[str, Any] = json.loads(record.read_text("utf-8"))
-        saved["fingerprint"]
+        if not isinstance(saved["fingerprint"], str):
+            raise TypeError("its fingerprint is no text")
         return saved, Run.from_json(saved["run"])
-    except (ValueError, KeyError, TypeError, AttributeError, QweftError) as error:
-        raise QweftError(
-            f"{record} is damaged or not the record of a run ({error}); remove that file to make the run again"
-        ) from error
+    except (KeyError, TypeError, QweftError) as error:
+        raise QweftError(f"{record} is damaged or not the record of a run ({error}); {way}") from error
 
 
 def _lacks_inspection(context: Context, method: Method | None, run: Run, folder: Path) -> bool:

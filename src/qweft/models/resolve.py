@@ -1,6 +1,5 @@
 """Resolution of a model name to a local folder, a hub id, or an embedded model."""
 
-import json
 import os
 import re
 import threading
@@ -18,6 +17,7 @@ from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.models.embedded import MARK, is_prepared, prepare
 from qweft.models.packages import EMBEDDED_MODELS, EmbeddedModel, installed_file
+from qweft.records import read_record
 from qweft.text import near
 
 PATIENCE = 3.0
@@ -137,8 +137,11 @@ def resolve(config: ModelConfig) -> ModelSource:
 def _from_folder(name: str, folder: Path) -> ModelSource:
     """Return a local folder as a source; for one made by `prepare`, `origin` names the package."""
     mark = folder / MARK
-    if mark.is_file():
-        made = json.loads(mark.read_text(encoding="utf-8"))
+    if os.path.lexists(mark):
+        way = f"remove {folder}, and the next command prepares the model anew"
+        made = read_record(mark, way)
+        if not all(isinstance(made.get(name), str) for name in ("title", "quantization", "packages")):
+            raise QweftError(f"{mark}: it has no title, quantization and packages; {way}")
         origin = f"{made['title']}, dequantised {made['quantization']}, from package {made['packages']}"
     else:
         origin = f"local folder {name}"

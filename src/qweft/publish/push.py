@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 from yaml import YAMLError
 
 from qweft.errors import QweftError
+from qweft.records import read_record
 
 REQUIRED = ("adapter_config.json", "adapter_model.safetensors")
 OPTIONAL = ("README.md", "export.json")
@@ -61,11 +62,9 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
     for what, name in (("repository", repository), ("base_model", base_model or "unnamed")):
         if not _is_hub_id(name):
             raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME")
-    try:
-        config = json.loads((folder / REQUIRED[0]).read_text("utf-8"))
-        named = base_model or config.get("base_model_name_or_path")
-    except (ValueError, AttributeError) as error:
-        raise QweftError(f"{folder / REQUIRED[0]} cannot be read ({error}); save the adapter again") from error
+    named = base_model or read_record(folder / REQUIRED[0], "save the adapter again").get("base_model_name_or_path")
+    if named is not None and not isinstance(named, str):
+        raise QweftError(f"{folder / REQUIRED[0]}: base_model_name_or_path is no text; give --base-model")
     # an existing path counts as a local folder even if it could be a hub id: never publish a local path
     if not named or not _is_hub_id(named) or (base_model is None and Path(named).exists()):
         raise QweftError(
@@ -130,7 +129,7 @@ def _stage(wanted: Push, folder: Path) -> None:
     for name in wanted.files:
         content = (wanted.folder / name).read_bytes()
         if name == REQUIRED[0]:
-            config = json.loads(content)
+            config = read_record(wanted.folder / name, "save the adapter again")
             named = config.get("base_model_name_or_path")
             content = json.dumps({**config, "base_model_name_or_path": wanted.base_model}, indent=2).encode()
         elif name == "README.md":

@@ -1,7 +1,6 @@
 """`sweep`: proposes trials, runs them and writes the results."""
 
 import hashlib
-import json
 import math
 import tempfile
 import time
@@ -26,6 +25,8 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.saved import put_on
 from qweft.files import check_writable, write_json
 from qweft.models.load import load_model
+from qweft.records import read_record
+from qweft.schema import shown_value
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
 from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
@@ -56,8 +57,17 @@ def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str,
         if not (folder / RECORD).is_file():
             files = {path.name: path.read_bytes() for path in (folder / ADAPTER).iterdir()}
             write_json(folder / RECORD, context.executor.call(context, losses, adapter, files))
-        found: dict[str, float | None] = json.loads((folder / RECORD).read_text("utf-8"))
-        return found
+        return _losses_in(folder / RECORD)
+
+
+def _losses_in(path: Path) -> dict[str, float | None]:
+    """Returns the saved test losses; null stands for NaN and infinity."""
+    way = "remove that file to evaluate the trial on the test rows again"
+    found = read_record(path, way)
+    for name in ("base", "adapted", "standard_error"):
+        if name not in found or isinstance(found[name], bool) or not isinstance(found[name], int | float | None):
+            raise QweftError(f"{path}: {name}: expected float or null, got {shown_value(found.get(name))}; {way}")
+    return found
 
 
 def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from qweft.errors import QweftError
 from qweft.files import write_json
+from qweft.records import read_record
 
 MANIFEST = "checkpoint.json"
 STAGING = ".staging"
@@ -147,10 +148,13 @@ class Checkpoints:
     def _manifest(self, folder: Path) -> dict[str, Any] | None:
         """Return the manifest, or `None` if a file is missing or its checksum differs."""
         try:
-            manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+            manifest = read_record(folder / MANIFEST, "remove that checkpoint")
+            parts = [manifest.get(name) for name in ("identity", "extra", "files")]
+            if not isinstance(manifest.get("step"), int) or not all(isinstance(part, dict) for part in parts):
+                return None
             is_whole = all(_digest(folder / name) == digest for name, digest in manifest["files"].items())
-            return manifest if is_whole and {"step", "identity", "extra"} <= set(manifest) else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return manifest if is_whole else None
+        except (OSError, ValueError):
             return None
 
 
@@ -166,6 +170,8 @@ def _different(theirs: Any, ours: Any, name: str = "") -> str:
 
 
 def _digest(path: Path) -> str:
+    if not path.is_file():  # a pipe would block
+        raise FileNotFoundError(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

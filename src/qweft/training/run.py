@@ -51,9 +51,18 @@ class TrainedRun:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], output: Path) -> "TrainedRun":
-        """Return the results of a finished run from its record."""
-        base, adapted = (HeldOutLoss(**record[name]) for name in ("base", "adapted"))
-        return cls(output / "adapter", record["trainable_parameters"], Fit(**record["training"]), base, adapted)
+        """Return the results of a finished run from its record.
+
+        Raises:
+            QweftError: If the record lacks a result.
+        """
+        try:
+            base, adapted = (HeldOutLoss(**record[name]) for name in ("base", "adapted"))
+            return cls(output / "adapter", record["trainable_parameters"], Fit(**record["training"]), base, adapted)
+        except (KeyError, TypeError) as error:
+            raise QweftError(
+                f"{output / RECORD} is damaged ({error}); remove that file to train anew, or give --resume no"
+            ) from error
 
 
 def save_adapter(

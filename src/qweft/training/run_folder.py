@@ -12,6 +12,7 @@ from typing import Any
 from qweft.data.load import Data
 from qweft.errors import QweftError
 from qweft.models.load import LoadedModel
+from qweft.records import read_record
 from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.checkpoints import Checkpoints
 from qweft.training.config import RunConfig
@@ -73,11 +74,10 @@ def run_callbacks(
 def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
     """Return the record if a run with the same settings has finished, else `None`."""
     try:
-        saved: dict[str, Any] = json.loads(record.read_text("utf-8"))
-        is_same = saved["decides"] == json.loads(json.dumps(decides(config)))
-    except (OSError, ValueError, KeyError, TypeError):
+        saved = read_record(record, "remove it to train anew")
+    except QweftError:
         return None
-    return saved if is_same else None
+    return saved if saved.get("decides") == json.loads(json.dumps(decides(config))) else None
 
 
 @contextmanager

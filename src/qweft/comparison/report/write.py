@@ -1,7 +1,6 @@
 """Writes and remakes the files of a report."""
 
-import json
-from collections.abc import Mapping
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
 from qweft.errors import QweftError
 from qweft.files import write_bytes, write_json
+from qweft.records import read_record
 
 RESULTS = "results.json"
 
@@ -99,16 +99,13 @@ def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
         QweftError: There is no such file, it cannot be read, or it is something else.
     """
     file = path / RESULTS if path.is_dir() else path
-    if not file.exists():
+    if not os.path.lexists(file):
         what = f"no {RESULTS} in it" if path.is_dir() else "no such file or folder"
         raise QweftError(f"{path}: {what}; give a {RESULTS}, or the folder that qweft compare wrote")
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise QweftError(f"{file}: not JSON that can be read ({error}); give a {RESULTS} of qweft compare") from error
-    if not isinstance(record, Mapping) or not isinstance(record.get("runs"), list):
+    record = read_record(file, f"give a {RESULTS} of qweft compare")
+    if not isinstance(record.get("runs"), list):
         raise QweftError(f"{file}: not the results of a comparison, which have a list of runs; give a {RESULTS}")
-    return file, dict(record)
+    return file, record
 
 
 def _named(file: Path, error: QweftError) -> QweftError:

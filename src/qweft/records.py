@@ -1,0 +1,141 @@
+"""Strict reading of JSON records. They may be damaged, or come in a folder that a stranger made."""
+
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from qweft.errors import QweftError
+from qweft.schema import Reader
+
+MOST_BYTES = 32 * 2**20
+"""Largest record that is read."""
+DEEPEST = 64
+"""Deepest nesting of lists and mappings that is read."""
+MOST_DIGITS = 40
+"""Most digits of an integer; seeds and byte counts have up to 20."""
+
+
+def read_record(path: Path, way: str) -> dict[str, Any]:
+    """Return the mapping in a JSON file.
+
+    Only a regular file is read. Duplicate keys, NaN, infinity, and numbers or nesting beyond the limits are refused.
+
+    Args:
+        path: The file.
+        way: What to do about a damaged record; it ends the sentence.
+
+    Raises:
+        QweftError: If the file is missing or is not such a record.
+    """
+    try:
+        value = json.loads(
+            read_bytes(path).decode("utf-8"), object_pairs_hook=_mapping, parse_constant=_number, parse_float=_number,
+            parse_int=_integer,
+        )  # fmt: skip
+        if not isinstance(value, dict):
+            raise ValueError(f"expected a mapping of keys to values, got {_called(value)}")
+        _check_content(value)
+    except (OSError, ValueError, RecursionError) as error:
+        raise QweftError(f"{_named(path)}: {_said(error)}; {way}") from error
+    return value
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a regular file; a pipe or a device could block or never end.
+
+    Raises:
+        ValueError: If it is no regular file, or has more than `most` bytes.
+        OSError: If it cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("a folder, where a file was expected" if stat.S_ISDIR(found.st_mode) else "not a file")
+        content = file.read(most + 1) if found.st_size <= most else None
+    if content is None or len(content) > most:
+        raise ValueError(f"larger than {most / 2**20:.0f} MiB, so it is no record")
+    return content
+
+
+def typed_keys(kind: type, value: Any, path: Path, way: str, name: str) -> dict[str, Any]:
+    """Return the keys of a dataclass that a part of a record has, converted and checked as in a YAML config.
+
+    Args:
+        kind: The dataclass.
+        value: The part of the record.
+        path: The record's file, for the error.
+        way: What to do about a damaged record.
+        name: Dotted name of the part.
+
+    Raises:
+        QweftError: If the part is no mapping, a key is unknown, or a value has another type.
+    """
+    try:
+        if not isinstance(value, dict):
+            raise QweftError(f"{path}: {name}: expected a mapping of keys to values, got {_called(value)}")
+        checked: dict[str, Any] = Reader(kind, str(path)).check(kind, value, name)
+    except QweftError as error:
+        raise QweftError(f"{str(error).rstrip('?.')}; {way}") from None
+    return checked
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"duplicate key {next(key for key in keys if keys.count(key) > 1)[:60]!r}")
+    return found
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no number that JSON has")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits")
+    return int(text)
+
+
+def _check_content(value: Any) -> None:
+    """Raise ValueError if lists and mappings are nested too deeply, or a text cannot be written as UTF-8."""
+    waiting = [(value, 1)]
+    while waiting:
+        inner, depth = waiting.pop()
+        if isinstance(inner, str):
+            if not inner.isascii():
+                inner.encode()  # an escaped half of a surrogate pair, which no terminal or file takes
+        elif isinstance(inner, dict | list):
+            if depth > DEEPEST:
+                raise RecursionError
+            waiting += [(each, depth + 1) for each in inner if not isinstance(each, int | float)]
+            if isinstance(inner, dict):
+                waiting += [(each, depth + 1) for each in inner.values()]
+
+
+def _named(path: Path) -> str:
+    return str(path).replace("\0", "\\0")
+
+
+def _called(value: Any) -> str:
+    """Return the name of a JSON value's type."""
+    names = {type(None): "null", list: "a list", str: "a text", bool: "true or false"}
+    return names.get(type(value), "a number")
+
+
+def _said(error: Exception) -> str:
+    """Return the reason without the path or the whole text, which some errors repeat."""
+    if isinstance(error, OSError):
+        return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+    if isinstance(error, RecursionError):
+        return f"nested more than {DEEPEST} levels deep"
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON ({error.msg}, line {error.lineno})"
+    return "text that is not UTF-8" if isinstance(error, UnicodeError) else str(error)
