@@ -162,6 +162,8 @@ class Reader:
     def unknown(self, name: str, here: Collection[str]) -> QweftError:
         """Returns the error for an unknown name; without a close match, it lists the names `here`."""
         what = f"{self.file}: unknown key {name}" if self.file else f"unknown option --{name}"
+        if name.rpartition(".")[2] == "trust_remote_code":
+            return QweftError(f"{what}: no file can let code run; read that code, then give --trust-remote-code")
         known = [joined(name.rpartition(".")[0], each) for each in here]
         # The name's own section is no suggestion: training.foo does not mean training.
         known += [each for each, kind, *_ in keys_of(self.root) if is_leaf(kind) or not name.startswith(f"{each}.")]

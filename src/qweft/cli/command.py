@@ -9,7 +9,11 @@ from typing import Any
 
 from qweft.cli import yaml_file
 from qweft.errors import QweftError
-from qweft.schema import NAME, is_leaf, is_mapping, keys_of, placeholder, shown
+from qweft.schema import NAME, is_leaf, is_mapping, keys_of, kinds_of, placeholder, shown
+
+TRUST = "trust-remote-code"
+TRUST_HELP = "Run Python code that the base model's folder or repository holds. Read it first."
+"""Flag of every command that loads a base model. It is no config key, so that no file can give the permission."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Command:
     options: Any = None
     verbs: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if "model" in kinds_of(self.options):
+            object.__setattr__(self, "flags", {**self.flags, TRUST: TRUST_HELP})
 
 
 class NoOptions:

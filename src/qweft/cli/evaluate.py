@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qweft.cli.command import Command
+from qweft.cli.command import TRUST, Command
 from qweft.cli.parser import parse_folder
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
@@ -56,7 +56,7 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments, evaluates and prints."""
     folder, options, flags = parse_folder(Overrides, argv, COMMAND)
     sections = {name: options.pop(name) for name in SECTIONS if name in options}
-    wanted = sorted({*options, *flags} - {"json", "dry-run"})
+    wanted = sorted({*options, *flags} - {"json", "dry-run", TRUST})
     if wanted and "device" not in options:
         raise QweftError(
             f"--{wanted[0].replace('_', '-')} is about circuits measured on a device; name one with --device "

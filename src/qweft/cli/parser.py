@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qweft.cli import yaml_file
-from qweft.cli.command import Arguments, Command, help_text, split
+from qweft.cli.command import TRUST, Arguments, Command, help_text, split
 from qweft.errors import QweftError
+from qweft.models.config import allow_remote_code
 from qweft.schema import Reader, build, default_of, is_mapping, kinds_of, shown, shown_value
 
 Config = TypeVar("Config")
@@ -62,7 +63,7 @@ def parse_folder(config_class: Any, argv: Sequence[str], command: Command) -> tu
 
 
 def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
-    """Takes the arguments apart; with `--help`, prints the help and exits.
+    """Takes the arguments apart, and notes whether code of a base model may run; with `--help`, prints it and exits.
 
     Raises:
         QweftError: If a required target is missing, or a target is given to a command that takes none.
@@ -72,6 +73,7 @@ def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
     if "help" in arguments.flags:
         print(help_text(command), end="")
         raise SystemExit(0)
+    allow_remote_code(TRUST in arguments.flags)
     if arguments.targets and not command.target:
         raise QweftError(f"qweft {command.name} takes no arguments, got {arguments.targets[0]}")
     if not arguments.targets and command.target and not command.target.startswith("["):

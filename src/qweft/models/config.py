@@ -1,4 +1,4 @@
-"""Config of the base model."""
+"""Config of the base model, and the permission to run code that comes with one."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,3 +20,23 @@ class ModelConfig:
     source: Literal["auto", "hub", "package"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
+
+
+class _Permission:
+    remote_code = False
+
+
+def allow_remote_code(allowed: bool = True) -> None:
+    """Let this process run Python code from the folder or repository of a base model, or forbid it again.
+
+    It is no key of a config or a record, because those may come from the same stranger as the code.
+
+    Args:
+        allowed: Whether code may run.
+    """
+    _Permission.remote_code = allowed
+
+
+def remote_code_allowed() -> bool:
+    """Return whether code of a base model may run in this process; it may not by default."""
+    return _Permission.remote_code

@@ -110,7 +110,7 @@ def _fill(model: EmbeddedModel, scratch: Path, done: Path) -> None:
 
 def convert(gguf: Path, folder: Path) -> None:
     """Save the model and tokenizer of a GGUF file in a folder, with float32 weights as safetensors."""
-    place = {"gguf_file": gguf.name, "local_files_only": True}
+    place = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
     # The progress bar of the GGUF reader ignores the settings of transformers.
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)

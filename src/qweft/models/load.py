@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from qweft.errors import QweftError
-from qweft.models.config import ModelConfig
+from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.resolve import ModelSource, has_weights, resolve
 
@@ -126,7 +126,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     """
     try:
         with quiet():
-            tokenizer: Any = AutoTokenizer.from_pretrained(source.location, local_files_only=source.local)
+            tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))
     except Exception as fault:
         raise _fault(source, "its tokenizer cannot be loaded", fault) from fault
     tokenizer.padding_side = "right"
@@ -140,6 +140,11 @@ def load_tokenizer(source: ModelSource) -> Any:
     return tokenizer
 
 
+def _arguments(source: ModelSource) -> dict[str, bool]:
+    """Return where files may come from, and whether code among them may run: transformers would ask on the terminal."""
+    return {"local_files_only": source.local, "trust_remote_code": remote_code_allowed()}
+
+
 def _tokenizer_if_any(source: ModelSource) -> Any:
     folder = Path(source.location)
     if source.local and not any((folder / name).is_file() for name in TOKENIZER_FILES):
@@ -151,8 +156,8 @@ def _shapes(source: ModelSource, dtype: torch.dtype) -> Any:
     """Build the model on the meta device, without memory for its weights."""
     try:
         with quiet(), torch.device("meta"):
-            config = AutoConfig.from_pretrained(source.location, local_files_only=source.local)
-            return CausalLM.from_config(config, dtype=dtype).eval()
+            config = AutoConfig.from_pretrained(source.location, **_arguments(source))
+            return CausalLM.from_config(config, dtype=dtype, trust_remote_code=remote_code_allowed()).eval()
     except Exception as fault:
         raise _fault(source, "its config cannot be used", fault) from fault
 
@@ -162,7 +167,7 @@ def _weights(source: ModelSource, dtype: torch.dtype) -> Any:
     try:
         with quiet():
             model, info = CausalLM.from_pretrained(
-                source.location, dtype=dtype, local_files_only=source.local, output_loading_info=True
+                source.location, dtype=dtype, output_loading_info=True, weights_only=True, **_arguments(source)
             )
     except Exception as fault:
         raise _fault(source, "its weights cannot be loaded", fault) from fault
@@ -170,19 +175,30 @@ def _weights(source: ModelSource, dtype: torch.dtype) -> Any:
     if missing:
         raise QweftError(
             f"model {source.name}: {len(missing)} weights are missing ({', '.join(missing[:3])}...); the files are not "
-            f"whole, or belong to another architecture than {type(model).__name__}: copy or download them anew"
+            f"whole, or belong to another architecture than {type(model).__name__}: {_way(source)}"
         )
     return model
 
 
 def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
     """Return an error with the first line of what transformers raised, and a way to fix it."""
+    if "trust_remote_code" in str(fault):
+        return QweftError(
+            f"model {source.name}: {source.location} holds Python code of its own that has to run, and it is not run "
+            "unasked; read that code, then give --trust-remote-code"
+        )
     reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
-    way = (
-        "check that the folder is whole"
-        if source.local
-        else "check the connection, or fill the hub cache and set HF_HUB_OFFLINE=1"
-    )
+    way = _way(source)
     if "does not recognize this architecture" in str(fault) or "Unrecognized" in reason:
         way = "the installed transformers does not know this architecture: update it, or choose another model"
     return QweftError(f"model {source.name}: {what} ({reason[:300].rstrip('.')}); {way}")
+
+
+def _way(source: ModelSource) -> str:
+    """Return what to do about files that are not whole."""
+    if not source.local:
+        return "check the connection, or fill the hub cache and set HF_HUB_OFFLINE=1"
+    if source.kind == "folder":
+        return f"check that {source.location} is whole, or copy it anew"
+    again = "prepares it anew" if source.kind == "package" else "downloads it anew"
+    return f"remove {source.location}, and the next command {again}"

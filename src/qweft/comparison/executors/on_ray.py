@@ -17,6 +17,7 @@ from qweft.comparison.trial import RECORD, finished_trial
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError, require
+from qweft.models.config import remote_code_allowed
 
 SECONDS_TO_ANSWER = 20
 """Timeout in seconds for a connection to the cluster."""
@@ -99,7 +100,7 @@ class OnRay:
 
     def start(self, settings: RunSettings, data: Data, elsewhere: list[Encoded]) -> Any:
         """Starts the actors; returns dtype, device and checksum of the base model once the first has loaded it."""
-        self.shared = (settings, self.ray.put(data), self.ray.put(elsewhere))
+        self.shared = (settings, self.ray.put(data), self.ray.put(elsewhere), remote_code_allowed())
         for _ in range(self.workers):
             self._begin()
         first = next(iter(self.ray.wait(list(self.starting))[0]))

@@ -18,6 +18,7 @@ from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.files import write_bytes
+from qweft.models.config import allow_remote_code
 from qweft.models.load import load_model
 
 
@@ -47,9 +48,10 @@ class Worker:
     """
 
     def load(
-        self, settings: RunSettings, data: Data, elsewhere: list[Encoded]
+        self, settings: RunSettings, data: Data, elsewhere: list[Encoded], remote_code: bool = False
     ) -> tuple[torch.dtype, torch.device, str]:
-        """Loads the base model; returns its dtype, device and checksum."""
+        """Loads the base model, whose code may run if it may there; returns its dtype, device and checksum."""
+        allow_remote_code(remote_code)
         loaded = load_model(settings.model)
         console = Console(quiet=True)
         self.context = Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere)
