@@ -16,8 +16,7 @@ from qweft.chat.dialogue import Dialogue
 from qweft.data.conversation import Message
 from qweft.data.template import render, with_template
 from qweft.errors import QweftError
-from qweft.evaluation.saved import check_folder, model_of, put_on, run_config
-from qweft.internals.torch import version
+from qweft.evaluation.saved import check_folder, model_of, put_beside_base, put_on, run_config
 from qweft.models.load import LoadedModel, load_model
 from qweft.models.resolve import resolve
 from qweft.text import many
@@ -177,14 +176,9 @@ def _put_on(loaded: LoadedModel, tree: nn.Module, folder: Path, alone: bool) -> 
     Raises:
         QweftError: If the adapter does not load, or its loading changed weights that another chat model shares.
     """
-    weights = list(tree.parameters())
-    before = [(tensor.data_ptr(), version(tensor)) for tensor in weights]
-    adapted: PeftModel = put_on(LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device), folder)
-    if not alone and before != [(tensor.data_ptr(), version(tensor)) for tensor in weights]:
-        raise QweftError(
-            f"{folder}: this adapter changes the base model's own weights when it loads, so nothing can answer beside "
-            "it; leave --beside out"
-        )
+    at = LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device)
+    so = "nothing can answer beside it; leave --beside out"
+    adapted: PeftModel = put_on(at, folder) if alone else put_beside_base(at, folder, so)
     return adapted
 
 

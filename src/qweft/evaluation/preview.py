@@ -54,6 +54,7 @@ def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str
         QweftError: If the model or the adapter's config cannot be loaded, or the adapter's file does not fit the model.
     """
     saved, found = read_config(adapter), read_header(find_weights(adapter))
+    saved.inference_mode = True  # as in loading; else prompt tuning would load a tokenizer that the file names
     loaded = load_model(replace(config, device="meta"))
     method = getattr(saved.peft_type, "value", saved.peft_type)
     model = attach(loaded.model, saved)

@@ -18,7 +18,7 @@ from qweft.evaluation.harness import check_harness, compare_harness, run_harness
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.metric import Both
 from qweft.evaluation.outcome import Evaluation
-from qweft.evaluation.saved import put_on, sections_of
+from qweft.evaluation.saved import base_model, put_on, sections_of, tell_unasked, weights_of
 from qweft.evaluation.scores import compare_losses, compare_perplexities
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
@@ -91,6 +91,7 @@ def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelCon
         QweftError: If the folder holds no adapter, a value is wrong, or a package is missing.
     """
     model, data, judging = sections_of(adapter, overrides)
+    tell_unasked(adapter, overrides)
     check_evaluation(judging, data)
     check_packages(judging.metrics)
     if judging.lm_eval:
@@ -116,14 +117,15 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
     other = other_rows(judging, data_config, loaded.tokenizer)
+    before = weights_of(loaded.model)
     model = put_on(loaded, adapter)
     rows, texts = data.test, data.test_conversations
     if judging.split == "validation":
         rows, texts = data.validation, data.validation_conversations
     scored = texts[: judging.generated] if judging.metrics else []
     asked = texts[: max(len(scored), judging.answers)]
-    with model.disable_adapter():
-        base = _judge(model, data.tokenizer, rows, other, asked, judging)
+    with base_model(before, model, model_config) as untouched:
+        base = _judge(untouched, data.tokenizer, rows, other, asked, judging)
     adapted = _judge(model, data.tokenizer, rows, other, asked, judging)
     found = AnswerScores([], [])
     if scored:

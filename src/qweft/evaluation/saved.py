@@ -1,11 +1,17 @@
 """Loading a saved adapter: the config of its training run, and the base model with the adapter."""
 
-import json
+import os
+import shlex
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
+from rich.console import Console
 from safetensors import SafetensorError
 
 from qweft.adapter.attach import quiet_peft
@@ -13,14 +19,25 @@ from qweft.adapter.folder import read_config
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
+from qweft.internals.torch import version
 from qweft.models.config import ModelConfig
-from qweft.models.load import LoadedModel
+from qweft.models.load import LoadedModel, load_model
+from qweft.records import read_record, typed_keys
+
+SECTIONS = {"model": ModelConfig, "data": DataConfig, "evaluation": EvaluationConfig}
+"""Sections that commands on an adapter take over from the record of its run."""
+RUNS_CODE: dict[str, Callable[[str], bool]] = {"lm_eval": lambda _: True, "metrics": lambda name: name == "verifier"}
+"""Evaluation settings of which some values can run code, each with a test of a value."""
+PLACES = {"data": ("source", "file", "validation_source", "test_source"), "evaluation": ("forgetting",)}
+"""Settings that name a file or a data set. Reading one runs nothing, and its rows stay on this machine."""
+DAMAGED = "remove it and give --model.name and --data.source"
 
 
 def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
     """Return the training run's model, data and evaluation sections, with overrides.
 
-    Without a run's record, the model's name comes from the adapter's config.
+    Without a run's record, the model's name comes from the adapter's config. What `unasked` returns is not taken from
+    a record. Files and data sets that it names are told on the terminal.
 
     Args:
         adapter: The adapter's folder.
@@ -36,12 +53,49 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     if "source" not in data:
         raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
     evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
-    try:
-        return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
-    except TypeError as error:
-        raise QweftError(
-            f"{_record(adapter)} was written by another version ({error}); remove it and give --data.source"
-        ) from error
+    for name, wanted in unasked(saved, overrides).items():
+        evaluation[name] = [each for each in evaluation[name] if each not in wanted]
+    _tell_places(saved, overrides)
+    return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
+
+
+def unasked(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the evaluation settings of a run's record that can run code, and so must be asked for by an option.
+
+    The record may be a stranger's. A task of lm-evaluation-harness names functions that are called, and a verifier may
+    evaluate an answer as an expression.
+
+    Args:
+        saved: The config of the run, as `run_config` returns it.
+        overrides: Settings by section; what they name is asked for.
+    """
+    found = saved.get("evaluation", {})
+    wanted = {name: [each for each in found.get(name, ()) if runs(each)] for name, runs in RUNS_CODE.items()}
+    given = overrides.get("evaluation", {})
+    return {name: values for name, values in wanted.items() if values and name not in given}
+
+
+def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
+    """Say on the terminal what `unasked` returns, and which option asks for it."""
+    for name, wanted in unasked(run_config(adapter), overrides).items():
+        listed = ",".join(wanted)
+        _tell(
+            f"{_record(adapter)} also wants evaluation.{name} {listed}, which can run code and is left out; give "
+            f"--evaluation.{name} {shlex.quote(listed)} to run it"
+        )
+
+
+def _tell_places(saved: dict[str, Any], overrides: dict[str, Any]) -> None:
+    """Say which files and data sets are read because a run's record names them."""
+    for section, names in PLACES.items():
+        for name in names:
+            place = saved.get(section, {}).get(name)
+            if place and name not in overrides.get(section, {}) and not place.startswith("embedded:"):
+                _tell(f"{section}.{name} {place} is from the run's record")
+
+
+def _tell(line: str) -> None:
+    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def check_folder(adapter: Path) -> None:
@@ -65,13 +119,7 @@ def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
     Raises:
         QweftError: If the model is unknown, or the run's record cannot be read or was written by another version.
     """
-    model = _model_section(adapter, run_config(adapter), overrides)
-    try:
-        return ModelConfig(**model)
-    except TypeError as error:
-        raise QweftError(
-            f"{_record(adapter)} was written by another version ({error}); remove it and give --model.name"
-        ) from error
+    return ModelConfig(**_model_section(adapter, run_config(adapter), overrides))
 
 
 def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
@@ -84,26 +132,89 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
     return model
 
 
-def run_config(adapter: Path) -> dict[str, Any]:
-    """Return the config of the run that trained the adapter, from run.json in the parent folder; empty without one.
+def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
+    """Return sections of the config that trained the adapter, from run.json in the parent folder; empty without one.
+
+    Only the keys of the sections model, data and evaluation are returned, each of its field's type.
 
     Raises:
-        QweftError: If the record cannot be read.
+        QweftError: If the record cannot be read, or was written by another version.
     """
     record = _record(adapter)
-    try:
-        saved: dict[str, Any] = json.loads(record.read_text("utf-8")).get("config", {}) if record.is_file() else {}
-    except (ValueError, AttributeError) as error:
-        raise QweftError(f"{record} is not the record of a run ({error}); remove it and give --data.source") from error
-    return saved
+    if not os.path.lexists(record):
+        return {}
+    config = read_record(record, DAMAGED).get("config", {})
+    if not isinstance(config, dict):
+        raise QweftError(f"{record}: config is not a mapping of sections, so it is not the record of a run; {DAMAGED}")
+    return {
+        name: typed_keys(kind, config[name], record, DAMAGED, name) for name, kind in SECTIONS.items() if name in config
+    }
 
 
 def _record(adapter: Path) -> Path:
     return adapter.parent / "run.json"
 
 
+Weights = list[tuple[torch.Tensor, int, int]]
+"""Tensors of a model, each with its address and its version, which every write in place raises."""
+
+
+def put_beside_base(loaded: LoadedModel, adapter: Path, so: str) -> Any:
+    """Load an adapter as `put_on` does, unless that changes weights of the base model.
+
+    Args:
+        loaded: The base model.
+        adapter: The adapter's folder.
+        so: What follows from such a change, and the way out; it ends the error's sentence.
+
+    Raises:
+        QweftError: If the adapter does not load, or its loading changed weights of the base model.
+    """
+    before = weights_of(loaded.model)
+    model = put_on(loaded, adapter)
+    if changed(before, model):
+        raise QweftError(f"{adapter}: this adapter changes the base model's own weights when it loads, so {so}")
+    return model
+
+
+@contextmanager
+def base_model(before: Weights, model: Any, config: ModelConfig) -> Iterator[Any]:
+    """Yield the base model without anything of an adapter.
+
+    Disabling an adapter does not restore weights that its loading changed: embeddings and biases in its file, or a
+    start that rewrites base weights (PiSSA). The base model is loaded again then.
+
+    Args:
+        before: The base model's `weights_of` before the adapter was loaded.
+        model: The model with the adapter.
+        config: The base model.
+    """
+    if changed(before, model):
+        yield load_model(config).model
+    else:
+        with model.disable_adapter():
+            yield model
+
+
+def weights_of(model: torch.nn.Module) -> Weights:
+    """Return the tensors of a model, for `changed`."""
+    tensors = chain(model.parameters(), model.buffers())
+    return [(tensor, tensor.data_ptr(), version(tensor)) for tensor in tensors]
+
+
+def changed(before: Weights, model: torch.nn.Module) -> bool:
+    """Whether a base model's tensors were replaced or written since, where the adapted model may wrap its layers."""
+    present = {id(tensor) for tensor in chain(model.parameters(), model.buffers())}
+    return any(
+        id(tensor) not in present or (tensor.data_ptr(), version(tensor)) != (place, written)
+        for tensor, place, written in before
+    )
+
+
 def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     """Load an adapter onto the base model and return the model in evaluation mode.
+
+    The file may replace weights of the base model: PEFT saves embeddings, and some of its methods rewrite base weights.
 
     Args:
         loaded: The base model.

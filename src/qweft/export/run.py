@@ -18,7 +18,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import device_of
 from qweft.evaluation.preview import Preview, shapes_of
-from qweft.evaluation.saved import put_on
+from qweft.evaluation.saved import put_beside_base
 from qweft.export.config import ExportConfig, check_export
 from qweft.export.linearise import LayerFit, fan_in_fan_out, layers_of, linearise
 from qweft.export.lora import FILES, Lora, lora_config, write_lora
@@ -172,7 +172,10 @@ def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _
     _check_method(adapter)
     loaded = load_model(model_config)
     rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
-    return _Context(loaded, put_on(loaded, adapter), evaluation, rows)
+    so = (
+        "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
+    )
+    return _Context(loaded, put_beside_base(loaded, adapter, so), evaluation, rows)
 
 
 def _check_method(adapter: Path) -> None:

@@ -15,7 +15,7 @@ from qweft.environment import environment
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.generation import prompt_of
-from qweft.evaluation.saved import put_on, sections_of
+from qweft.evaluation.saved import base_model, put_on, sections_of, weights_of
 from qweft.files import check_writable
 from qweft.models.load import load_model
 from qweft.robustness.config import RobustnessConfig
@@ -66,6 +66,7 @@ def evaluate_on_device(
         check_writable(output)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
+    before = weights_of(loaded.model)
     context = make_context(put_on(loaded, adapter), data, evaluation, config, mitigation)
     dtype = str(loaded.dtype).removeprefix("torch.")
     plan = Plan(
@@ -78,8 +79,8 @@ def evaluate_on_device(
         return plan
     console.print(plan.headline(), highlight=False, markup=False)
     confirm(plan.estimate, yes)
-    with context.model.disable_adapter():
-        base = context.score()
+    with base_model(before, context.model, model_config) as untouched:
+        base = replace(context, model=untouched).score()
     exact = context.score_exactly()
     prompts = tuple(prompt_of(each, data.tokenizer).shown for each in context.conversations)
     found = Robustness(
