@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from statistics import median
 from typing import Any
 
@@ -272,6 +273,9 @@ def fit(
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
             outcome = trainer.train(resume_from_checkpoint=str(callbacks.found.folder) if callbacks.found else None)
+    except UnpicklingError as error:  # torch reads tensors and plain values alone
+        folder = callbacks.found.folder if callbacks.found else "a checkpoint"
+        raise QweftError(f"{folder} holds a pickle that is not read, for it could run code; remove it") from error
     finally:
         recorder.stop()
         model.config.use_cache = cached
