@@ -106,7 +106,7 @@ def test_a_missing_weight_is_an_error_not_a_random_start(folder):
 
 def test_damaged_weights(folder):
     (folder / "model.safetensors").write_bytes(b"cut")
-    with pytest.raises(QweftError, match=r"its weights cannot be loaded \(.+\); check that the folder is whole"):
+    with pytest.raises(QweftError, match=rf"its weights cannot be loaded \(.+\); check that {folder} is whole"):
         load(folder, device="cpu")
 
 

@@ -1,0 +1,148 @@
+"""Nothing that a base model's folder holds is run, unless the command line says so."""
+
+import io
+import json
+import shutil
+import sys
+
+import pytest
+from peft import LoraConfig, get_peft_model
+from rich.console import Console
+from transformers import dynamic_module_utils
+
+from qweft.cli.main import COMMANDS, main
+from qweft.comparison.context import RunSettings
+from qweft.comparison.executors.set_up import set_up
+from qweft.comparison.executors.worker import Worker
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.models.config import ModelConfig, allow_remote_code, remote_code_allowed
+from qweft.models.load import load_model
+from qweft.training.config import TrainingConfig
+from tests.hostile import save_marking_model, save_marking_pickle
+from tests.tiny_folder import save_rows, save_tiny_model
+
+TARGETS = ["q_proj", "v_proj"]
+SMALL = "{preset: qtha, r: 2, width: 8, bond_dimension: 2, target_modules: [q_proj]}"
+COMPARED = f"methods: {{qtha: {{adapter: {SMALL}, learning_rate: 1e-3}}}}\nreference: qtha\n"
+SWEPT = f"adapter: {SMALL}\nspace: {{adapter: {{r: {{values: [2, 3]}}}}}}\n"
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A model with code of its own, the marker of that code, rows and a saved LoRA."""
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    save_tiny_model(tmp_path / "plain")
+    adapted = get_peft_model(load_model(ModelConfig(str(tmp_path / "plain"))).model, LoraConfig(target_modules=TARGETS))
+    adapted.save_pretrained(tmp_path / "adapter")
+    save_rows(tmp_path / "rows.jsonl")
+    save_marking_model(tmp_path / "model", tmp_path / "marker")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    allow_remote_code(False)
+
+
+ON_ADAPTER = ["--model.name", "model", "--data.source", "rows.jsonl"]
+SIZES = ["--data.validation_rows", "4", "--data.test_rows", "4", "--data.max_length", "48"]
+WORDS = {
+    "plan": [*ON_ADAPTER, *SIZES, "--adapter", SMALL],
+    "train": [*ON_ADAPTER, *SIZES, "--adapter", SMALL, "--output", "out"],
+    "compare": ["compared.yaml", *ON_ADAPTER, *SIZES, "--output", "out"],
+    "tune": ["compared.yaml", *ON_ADAPTER, *SIZES, "--output", "out"],
+    "sweep": ["sweep.yaml", *ON_ADAPTER, *SIZES, "--output", "out"],
+    "evaluate": ["adapter", *ON_ADAPTER, *SIZES],
+    "inspect": ["adapter", *ON_ADAPTER, *SIZES],
+    "chat": ["adapter", "--model.name", "model"],
+    "ui": ["adapter", "--model.name", "model", "--port", "0"],
+}
+
+
+@pytest.mark.parametrize("command", WORDS)
+def test_no_command_runs_it_or_asks(command, places, monkeypatch, capsys):
+    (places / "compared.yaml").write_text(COMPARED)
+    (places / "sweep.yaml").write_text(SWEPT)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 9))
+    assert main([command, *WORDS[command]]) == 2
+    said = capsys.readouterr()
+    assert not (places / "marker").exists()
+    assert "model model: model holds Python code of its own" in said.err and "give --trust-remote-code" in said.err
+    assert "[y/N]" not in said.out + said.err and "Traceback" not in said.err
+
+
+def test_a_tokenizer_of_a_known_class_needs_no_code(places, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 9))
+    assert main(["data", "check", "rows.jsonl", "--model.name", "model", *SIZES]) == 0
+    assert not (places / "marker").exists()
+
+
+def test_the_flag_runs_it_for_that_command_alone(places, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert main(["evaluate", *WORDS["evaluate"], "--trust-remote-code"]) == 0
+    assert (places / "marker").exists()
+    shutil.rmtree(places / "marker")
+    assert main(["evaluate", *WORDS["evaluate"]]) == 2
+    assert not remote_code_allowed() and not (places / "marker").exists()
+
+
+def test_every_command_that_loads_a_model_has_the_flag():
+    import importlib
+
+    having = {
+        name for name in COMMANDS if "trust-remote-code" in importlib.import_module(f"qweft.cli.{name}").COMMAND.flags
+    }
+    assert having == {*WORDS, "circuit", "data", "export"}
+
+
+def test_an_actor_of_a_cluster_gets_the_permission_with_its_work(places):
+    data = DataConfig("rows.jsonl", validation_rows=4, test_rows=4, max_length=48)
+    settings = RunSettings(ModelConfig("model"), data, TrainingConfig(), EvaluationConfig(), 0, False, "out")
+    with pytest.raises(QweftError, match="give --trust-remote-code"):
+        Worker().load(settings, None, [])
+    Worker().load(settings, None, [], True)
+    assert remote_code_allowed() and set_up(settings, "local", None, Console(quiet=True)).loaded.model is not None
+
+
+@pytest.mark.parametrize("text", ["model: {name: m, trust_remote_code: true}", "trust_remote_code: true"])
+def test_no_config_file_gives_the_permission(text, places, capsys):
+    (places / "config.yaml").write_text(text)
+    assert main(["train", "config.yaml"]) == 2
+    assert "no file can let code run" in capsys.readouterr().err and not remote_code_allowed()
+
+
+def test_no_record_gives_the_permission(places, capsys):
+    config = {"model": {"name": "model", "trust_remote_code": True}, "data": {"source": "rows.jsonl"}}
+    (places / "run.json").write_text(json.dumps({"config": config}))
+    assert main(["evaluate", "adapter"]) == 2
+    assert "no file can let code run" in capsys.readouterr().err and not (places / "marker").exists()
+
+
+def test_code_beside_a_known_architecture_is_left_alone(places):
+    """A custom tokenizer, a custom model and a custom generation are named, and transformers' own classes are used."""
+    save_tiny_model(places / "known")
+    shutil.copy(places / "model" / "code.py", places / "known" / "code.py")
+    (places / "known" / "custom_generate").mkdir()
+    shutil.copy(places / "model" / "code.py", places / "known" / "custom_generate" / "generate.py")
+    for name in ("config.json", "tokenizer_config.json"):
+        content = json.loads((places / "known" / name).read_text())
+        content["auto_map"] = {
+            "AutoConfig": "code.MarkedConfig",
+            "AutoModelForCausalLM": "code.MarkedForCausalLM",
+            "AutoTokenizer": [None, "code.MarkedTokenizer"],
+        }
+        (places / "known" / name).write_text(json.dumps(content))
+    loaded = load_model(ModelConfig("known"))
+    assert type(loaded.model).__name__ == "LlamaForCausalLM" and not (places / "marker").exists()
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00001.bin"])
+def test_a_pickle_among_the_weights_is_not_run(name, places):
+    (places / "plain" / "model.safetensors").unlink()
+    save_marking_pickle(places / "plain" / name, places / "marker")
+    if name != "pytorch_model.bin":
+        index = {"metadata": {}, "weight_map": {"lm_head.weight": name}}
+        (places / "plain" / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    with pytest.raises(QweftError, match="its weights cannot be loaded"):
+        load_model(ModelConfig("plain"))
+    assert not (places / "marker").exists()
