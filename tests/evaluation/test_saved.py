@@ -1,14 +1,25 @@
 """An adapter's folder opened again."""
 
-import pytest
-from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
-from tests.tiny_folder import save_tiny_model
+import json
 
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+from tests.tiny_folder import save_rows, save_tiny_model
+
+from qweft.adapter.attach import adapter_config, attach
+from qweft.data.load import load_data
 from qweft.errors import QweftError
-from qweft.evaluation.saved import put_on
+from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.run import evaluate
+from qweft.evaluation.saved import put_on, sections_of
+from qweft.export.run import export
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
+from qweft.robustness.config import RobustnessConfig
+from qweft.robustness.run import evaluate_on_device
 
 
 def test_an_adapter_of_another_method_whose_file_lacks_a_tensor_is_refused(tmp_path):
@@ -20,3 +31,121 @@ def test_an_adapter_of_another_method_whose_file_lacks_a_tensor_is_refused(tmp_p
     save_file({key.replace("lora_A", "lora_a"): tensor for key, tensor in load_file(file).items()}, file)
     with pytest.raises(QweftError, match=r"the adapter does not load on .*Found missing adapter keys"):
         put_on(load_model(config), tmp_path / "adapter")
+
+
+ROWS = {"validation_rows": 4, "test_rows": 8, "max_length": 64}
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """A folder with a model, rows, a LoRA, and a function that writes the record of its run."""
+    base = save_tiny_model(tmp_path / "model")
+    rows = save_rows(tmp_path / "rows.jsonl")
+    torch.manual_seed(0)
+    config = LoraConfig(target_modules=["q_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(load_model(ModelConfig(base)).model, config).save_pretrained(tmp_path / "adapter")
+
+    def write(**sections):
+        found = {"model": {"name": base}, "data": {"source": rows, **ROWS}, "evaluation": {"answers": 0}}
+        record = {name: found[name] | sections.get(name, {}) for name in found}
+        (tmp_path / "run.json").write_text(json.dumps({"config": record}))
+        return tmp_path / "adapter"
+
+    return write
+
+
+WITH_CODE = [{"lm_eval": ["task.yaml"]}, {"lm_eval": ["gsm8k", "arc_easy"]}, {"metrics": ["verifier"]}]
+
+
+@pytest.mark.parametrize("wanted", WITH_CODE)
+def test_what_can_run_code_is_not_taken_from_a_record(stranger, wanted, monkeypatch, capsys):
+    def refuse(*arguments):
+        pytest.fail(f"the record ran {arguments}")
+
+    for name in ("check_harness", "run_harness"):
+        monkeypatch.setattr(f"qweft.evaluation.run.{name}", refuse)
+    adapter = stranger(evaluation=wanted | {"answers": 0, "batch_size": 5})
+    found = sections_of(adapter, {})[2]
+    assert (found.lm_eval, found.metrics, found.batch_size) == ([], [], 5)
+    evaluated = evaluate(adapter, {})
+    assert [each.name for each in evaluated.scores] == ["loss", "perplexity"] and evaluated.harness is None
+    (name, values), said = next(iter(wanted.items())), capsys.readouterr().err
+    assert f"also wants evaluation.{name} {','.join(values)}, which can run code and is left out" in said
+    assert f"give --evaluation.{name} {','.join(values)} to run it" in said
+
+
+@pytest.mark.parametrize("wanted", WITH_CODE)
+def test_what_can_run_code_is_taken_from_the_command_line(stranger, wanted):
+    found = sections_of(stranger(evaluation=wanted), {"evaluation": wanted})[2]
+    assert {name: getattr(found, name) for name in wanted} == wanted
+
+
+def test_other_metrics_of_a_record_stay(stranger):
+    assert sections_of(stranger(evaluation={"metrics": ["text", "verifier"]}), {})[2].metrics == ["text"]
+
+
+def test_places_that_a_record_names_are_told(stranger, tmp_path, capsys):
+    other = save_rows(tmp_path / "other.jsonl")
+    adapter = stranger(evaluation={"forgetting": other})
+    data = sections_of(adapter, {})[1]
+    said = capsys.readouterr().err
+    assert f"data.source {data.source} is from the run's record" in said
+    assert f"evaluation.forgetting {other} is from the run's record" in said
+    sections_of(adapter, {"data": {"source": data.source}, "evaluation": {"forgetting": None}})
+    assert capsys.readouterr().err == ""
+
+
+def base_loss(adapter, untouched):
+    """The base column of an evaluation, and the loss of the model without any adapter."""
+    found = evaluate(adapter, {"evaluation": {"answers": 1, "max_new_tokens": 4}})
+    data = load_data(sections_of(adapter, {})[1], untouched.tokenizer)
+    alone = held_out_loss(untouched.model, data.test, untouched.tokenizer.pad_token_id, 8)
+    assert found.adapted.loss != found.base.loss
+    return found.base.loss, alone.loss
+
+
+@pytest.mark.parametrize(
+    "kind", ["embeddings", "any weight", "biases", "pissa", "a head to save", "embeddings adapted"]
+)
+def test_the_base_column_is_the_base_model_whatever_the_file_holds(stranger, kind, tmp_path):
+    adapter = stranger()
+    model = load_model(ModelConfig(str(tmp_path / "model")))
+    file = adapter / "adapter_model.safetensors"
+    prefix = "base_model.model."
+    if kind in ("embeddings", "any weight"):
+        names = ["model.embed_tokens.weight", "lm_head.weight"] if kind == "embeddings" else ["model.norm.weight"]
+        own = dict(model.model.named_parameters())
+        replaced = {prefix + name: torch.randn_like(own[name]) for name in names}
+        save_file(load_file(file) | replaced, file)
+    else:
+        fields = {
+            "biases": {"bias": "all", "target_modules": ["q_proj"]},
+            "pissa": {"init_lora_weights": "pissa", "target_modules": ["q_proj"]},
+            "a head to save": {"modules_to_save": ["lm_head"], "target_modules": ["q_proj"]},
+            "embeddings adapted": {"target_modules": ["embed_tokens", "q_proj"]},
+        }[kind]
+        adapted = get_peft_model(load_model(ModelConfig(str(tmp_path / "model"))).model, LoraConfig(**fields))
+        with torch.no_grad():
+            for parameter in adapted.parameters():
+                if parameter.requires_grad:
+                    parameter += 0.3 * torch.randn_like(parameter)
+        adapted.save_pretrained(adapter)
+    base, alone = base_loss(adapter, model)
+    assert base == alone
+
+
+def test_a_qwthn_adapter_with_embeddings_is_measured_beside_the_base_model(stranger, tmp_path):
+    adapter = stranger()
+    model = load_model(ModelConfig(str(tmp_path / "model")))
+    config = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
+    adapted = attach(load_model(ModelConfig(str(tmp_path / "model"))).model, adapter_config(config))
+    with torch.no_grad():
+        adapted.get_input_embeddings().weight.normal_()
+    adapted.save_pretrained(adapter, save_embedding_layers=True)
+    base, alone = base_loss(adapter, model)
+    assert base == alone
+    with pytest.raises(QweftError, match=r"changes the base model's own weights .* export takes none"):
+        export(adapter, {"output": str(tmp_path / "lora")})
+    config = RobustnessConfig(device="exact", tokens="targets", output=str(tmp_path / "robustness"))
+    measured = evaluate_on_device(adapter, {"evaluation": {"answers": 0}}, config, console=Console(quiet=True))
+    assert measured.computed.base == pytest.approx(alone, abs=1e-6)

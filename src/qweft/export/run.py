@@ -172,9 +172,7 @@ def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _
     _check_method(adapter)
     loaded = load_model(model_config)
     rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
-    so = (
-        "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
-    )
+    so = "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
     return _Context(loaded, put_beside_base(loaded, adapter, so), evaluation, rows)
 
 
