@@ -38,8 +38,10 @@ def read_record(path: Path, way: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError(f"expected a mapping of keys to values, got {_called(value)}")
         _check_content(value)
+    except FileNotFoundError as error:
+        raise QweftError(f"{path}: no such file; {way}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise QweftError(f"{_named(path)}: {_said(error)}; {way}") from error
+        raise QweftError(f"{_named(path)} is damaged or no record ({_said(error)}); {way}") from error
     return value
 
 
@@ -133,7 +135,7 @@ def _called(value: Any) -> str:
 def _said(error: Exception) -> str:
     """Return the reason without the path or the whole text, which some errors repeat."""
     if isinstance(error, OSError):
-        return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        return str(error.strerror)
     if isinstance(error, RecursionError):
         return f"nested more than {DEEPEST} levels deep"
     if isinstance(error, json.JSONDecodeError):

@@ -4,8 +4,8 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["command", "parser", "schema", "yaml_file"])
+@pytest.mark.parametrize("name", ["cli.command", "cli.parser", "schema", "cli.yaml_file"])
 def test_examples_in_docstrings_hold(name):
-    results = doctest.testmod(importlib.import_module(f"qweft.cli.{name}"))
+    results = doctest.testmod(importlib.import_module(f"qweft.{name}"))
     assert results.attempted
     assert not results.failed

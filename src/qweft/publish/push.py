@@ -62,7 +62,8 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
     for what, name in (("repository", repository), ("base_model", base_model or "unnamed")):
         if not _is_hub_id(name):
             raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME")
-    named = base_model or read_record(folder / REQUIRED[0], "save the adapter again").get("base_model_name_or_path")
+    config = read_record(folder / REQUIRED[0], "save the adapter again")
+    named = base_model or config.get("base_model_name_or_path")
     if named is not None and not isinstance(named, str):
         raise QweftError(f"{folder / REQUIRED[0]}: base_model_name_or_path is no text; give --base-model")
     # an existing path counts as a local folder even if it could be a hub id: never publish a local path

@@ -103,8 +103,8 @@ def test_results_of_an_older_version_have_a_report(tmp_path):
     ("content", "words"),
     [
         (None, "no results.json in it"),
-        ("{", "not JSON that can be read"),
-        ("[1]", "not the results of a comparison"),
+        ("{", "is damaged or no record .not JSON"),
+        ("[1]", "expected a mapping of keys to values, got a list"),
         ('{"runs": 3}', "not the results of a comparison"),
         ('{"runs": []}', "no run to report on"),
         ('{"runs": [{"method": "a", "seed": 1}]}', "(a, seed 1) is not complete.*if an older qweft wrote it"),
