@@ -1,6 +1,5 @@
 """Atomic writes, checks of output folders, file locks, and the cache folder."""
 
-import json
 import math
 import os
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
+from qweft.text import json_text
 
 NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
 """Error numbers that mean the file system does not support locks."""
@@ -84,7 +84,7 @@ def write_json(path: str | os.PathLike[str], record: Any) -> None:
         path: Target file; its folder is created if missing.
         record: Dicts, lists, strings and numbers. NaN and infinity become null, as JSON has neither.
     """
-    text = json.dumps(finite(record), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json_text(finite(record), indent=1)
     write_bytes(path, (text + "\n").encode())
 
 

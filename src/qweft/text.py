@@ -1,7 +1,32 @@
-"""Text helpers: counts with a plural, and suggestions for mistyped names."""
+"""Text helpers: counts with a plural, suggestions for mistyped names, and text that cannot control a terminal."""
 
 import difflib
+import json
+import re
 from collections.abc import Iterable
+from typing import Any
+
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters except tab and newline, marks that reverse the direction of text, and lone surrogates."""
+
+
+def plain(text: str) -> str:
+    r"""Return a text without characters that control a terminal; a lone surrogate becomes U+FFFD.
+
+    >>> plain("a\x1b[2Jb\u202e")
+    'a[2Jb'
+    """
+    return CONTROLS.sub(lambda found: "\ufffd" if "\ud800" <= found[0] <= "\udfff" else "", text)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""Return a value as JSON, with characters that control a terminal as escapes and all others as they are.
+
+    >>> json_text("é\u202e")
+    '"é\\\\u202e"'
+    """
+    written = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
 def many(count: int, thing: str) -> str:

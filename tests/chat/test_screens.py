@@ -4,10 +4,10 @@ import io
 import re
 
 import pytest
-from rich.console import Console
 
 from qweft.chat.answering import Answer
-from qweft.chat.screens import Lines, Tail, Terminal, columns, printable
+from qweft.chat.screens import Lines, Tail, Terminal, columns
+from qweft.output import Console
 
 LONG = "The cat sat down. " * 12
 
@@ -74,10 +74,6 @@ def test_brackets_are_brackets_and_nothing_commands_the_terminal(width):
     out = seen(width, ("a", Given("[red]\x1b]0;title\x07 \x9b2J ok\r")), ("b", Given("[/nothing] :smile:")))
     assert "[red]]0;title 2J ok" in out and "[/nothing] :smile:" in out
     assert "\x1b]0" not in out and "\x07" not in out and "\x9b" not in out
-
-
-def test_printable_keeps_every_script():
-    assert printable("你好\tä😀\n") == "你好\tä😀\n"
 
 
 def test_lines_name_the_voices_only_where_there_are_two(capsys):

@@ -1,6 +1,5 @@
 """The conversation so far, and the commands of the chat."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from qweft.data.conversation import Message
 from qweft.errors import QweftError
 from qweft.files import write_bytes
-from qweft.text import many
+from qweft.text import json_text, many
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Dialogue:
         rows = []
         for number, name in enumerate(names):
             said = [{"role": message.role, "content": message.content} for message in self.messages(number)]
-            rows.append(json.dumps({"messages": said, "answered_by": name}, ensure_ascii=False) + "\n")
+            rows.append(json_text({"messages": said, "answered_by": name}) + "\n")
         return "".join(rows)
 
 

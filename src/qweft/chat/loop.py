@@ -7,14 +7,13 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from qweft.chat.answering import Answering
 from qweft.chat.chat_models import ChatModels, open_chat_models
 from qweft.chat.config import ChatConfig
 from qweft.chat.dialogue import Dialogue, is_command, obey
 from qweft.chat.screens import JsonLines, Lines, Screen, Terminal
 from qweft.errors import QweftError
+from qweft.output import Console
 
 
 def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: bool = False) -> None:

@@ -1,6 +1,5 @@
 """Output of the chat: plain lines for a pipe, JSON lines for a program, and a terminal."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.chat.answering import Answering
-from qweft.text import many
+from qweft.text import json_text, many, plain
 
 WIDE = 80
 """Minimum width of the terminal in characters for answers in two columns."""
@@ -45,9 +44,9 @@ class Lines:
         """Streams each answer, followed by a line end."""
         for name, answering in asked:
             if len(asked) > 1:
-                print(f"{name}: ", end="", flush=True)
+                print(plain(f"{name}: "), end="", flush=True)
             for piece in answering:
-                print(printable(piece), end="", flush=True)
+                print(plain(piece), end="", flush=True)
             print(flush=True)
             for sentence in notes(name, answering):
                 self.say(sentence)
@@ -71,7 +70,7 @@ class JsonLines:
                 "text": given.text, "tokens": len(given.tokens), "seconds": round(given.seconds, 3),
                 "tokens_per_second": round(given.tokens_per_second, 2), "end": given.end, "left_out": given.left_out,
             }  # fmt: skip
-        print(json.dumps({"question": question, "answers": answers}, ensure_ascii=False), flush=True)
+        print(json_text({"question": question, "answers": answers}), flush=True)
 
 
 class Terminal:
@@ -103,7 +102,7 @@ class Terminal:
             if len(asked) > 1:
                 self._console.print(Text(name, style="bold"))
             for piece in answering:
-                self._console.print(Text(printable(piece)), end="", soft_wrap=True)
+                self._console.print(Text(piece), end="", soft_wrap=True)
             self._console.print()
             self.say(answering.answer.note())
 
@@ -114,7 +113,7 @@ class Terminal:
             drawn = 0.0
             for number, (_, answering) in enumerate(asked):
                 for piece in answering:
-                    texts[number] += printable(piece)
+                    texts[number] += piece
                     if time.monotonic() - drawn >= REDRAWN:
                         live.update(Tail(columns(asked, texts)), refresh=True)
                         drawn = time.monotonic()
@@ -152,8 +151,3 @@ def notes(name: str, answering: Answering) -> Iterator[str]:
     if left_out:
         verb = "was" if left_out == 1 else "were"
         yield f"{name} was not shown everything: the oldest {many(left_out, 'turn')} {verb} left out, for room"
-
-
-def printable(text: str) -> str:
-    """Returns the text without control characters, which could otherwise control the terminal."""
-    return "".join(sign for sign in text if sign in "\n\t" or not (ord(sign) < 32 or 127 <= ord(sign) < 160))

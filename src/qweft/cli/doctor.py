@@ -24,11 +24,11 @@ def run(argv: Sequence[str]) -> None:
     apply_options(NoOptions, {}, arguments, COMMAND)
     wants_json = "json" in arguments.flags
     with only_json(wants_json):
-        from rich.console import Console
         from rich.text import Text
 
         from qweft.doctor.machine import Finding
         from qweft.doctor.run import examine
+        from qweft.output import Console
 
         console = Console(quiet=wants_json)
 

@@ -95,8 +95,7 @@ def _computed(folder: Path, sections: dict[str, Any], dry_run: bool) -> tuple[An
 def _measured(
     folder: Path, sections: dict[str, Any], options: dict[str, Any], flags: set[str], argv: Sequence[str]
 ) -> tuple[Any, Any]:
-    from rich.console import Console
-
+    from qweft.output import Console
     from qweft.robustness.describe import describe
     from qweft.robustness.outcome import Robustness
     from qweft.robustness.run import evaluate_on_device

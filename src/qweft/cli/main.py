@@ -82,6 +82,9 @@ def _dispatch(words: list[str]) -> int:
 
         print(f"qweft {version('qweft')}")
     elif name in COMMANDS:
+        from qweft.output import protect_streams
+
+        protect_streams()
         importlib.import_module(f"qweft.cli.{name}").run(words[1:])
     else:
         close = near(name, [*COMMANDS, "--help", "--version"], cutoff=0.75)

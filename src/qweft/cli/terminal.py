@@ -1,32 +1,32 @@
 """Output of commands: results on standard output, errors on standard error."""
 
 import contextlib
-import json
 import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from qweft.files import finite
+from qweft.text import json_text, plain
 
 
 def show(renderable: Any) -> None:
-    """Prints text or anything that rich can render, with brackets unchanged: names, paths and messages contain some."""
-    from rich.console import Console
+    """Prints text or anything that rich can render."""
+    from qweft.output import Console
 
-    Console(markup=False, emoji=False).print(renderable)
+    Console().print(renderable)
 
 
 def width() -> int:
     """Returns the width of the terminal in characters."""
-    from rich.console import Console
+    from qweft.output import Console
 
     return Console().width
 
 
 def print_json(value: Any) -> None:
     """Prints one JSON value on standard output; NaN and infinity become null, as JSON has neither."""
-    print(json.dumps(finite(value), indent=2, ensure_ascii=False))
+    print(json_text(finite(value), indent=2))
 
 
 @contextlib.contextmanager
@@ -48,4 +48,4 @@ def hush_libraries() -> None:
 
 def complain(sentence: str) -> None:
     """Prints a sentence on standard error."""
-    print(f"qweft: {sentence}", file=sys.stderr)
+    print(plain(f"qweft: {sentence}"), file=sys.stderr)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from rich.console import Console
 
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
@@ -19,6 +18,7 @@ from qweft.environment import environment
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel
+from qweft.output import Console
 from qweft.training.config import TrainingConfig
 
 

@@ -6,7 +6,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from qweft.comparison.claims import done_by_any
@@ -23,6 +22,7 @@ from qweft.comparison.terminal import print_run, print_summary, runs_plan
 from qweft.comparison.trial import run_folder, run_trial
 from qweft.comparison.tune import with_searched_rates
 from qweft.data.load import load_data
+from qweft.output import Console
 from qweft.training.loop import steps_of, units
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from qweft.comparison.summary import Summary
+from qweft.output import Console
 
 HEADERS = (
     "method",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +14,7 @@ from qweft.comparison.plan import Grid
 from qweft.comparison.results import Run
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import forgetting_rows, print_table
+from qweft.output import Console
 from qweft.text import many
 
 
@@ -94,7 +95,7 @@ def print_run(run: Run, split: str, count: str, seconds: float, console: Console
     """Prints a line on a finished run: its count, its loss, and the time so far."""
     loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
     told = f"[{count}] {run.method}, seed {run.seed}: {split} loss {loss} ({seconds:.0f} s)"
-    console.print(told, highlight=False, markup=False)
+    console.print(told, highlight=False)
 
 
 def print_summary(summary: Mapping[str, Summary], console: Console) -> None:
@@ -103,7 +104,7 @@ def print_summary(summary: Mapping[str, Summary], console: Console) -> None:
     if rows := forgetting_rows(summary):
         console.print(_plain_table(rows))
     for line in in_short(findings(summary)):
-        console.print(f"- {line}", highlight=False, markup=False)
+        console.print(f"- {line}", highlight=False)
 
 
 def _plain_table(rows: list[tuple[str, ...]]) -> Table:

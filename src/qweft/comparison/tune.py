@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 
 from qweft.comparison.claims import done_by_any
 from qweft.comparison.config import ComparisonConfig
@@ -20,6 +20,7 @@ from qweft.comparison.terminal import search_plan, search_table
 from qweft.comparison.trial import run_trial
 from qweft.data.load import load_data
 from qweft.files import write_json
+from qweft.output import Console
 from qweft.training.loop import steps_of
 
 FILE = "learning_rates.json"

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from peft import PeftModel, PeftType
-from rich.console import Console
 
 from qweft.adapter.attach import detach, quiet_peft
 from qweft.adapter.config import QwthnConfig, peft_type
@@ -27,6 +26,7 @@ from qweft.export.report import ExportReport
 from qweft.export.rows import Rows, load_rows, plan_rows
 from qweft.files import check_can_be_written, check_writable, folder_beside
 from qweft.models.load import LoadedModel, load_model
+from qweft.output import Console
 from qweft.text import many
 
 SECTIONS = ("model", "data", "evaluation")

@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from qweft.data.load import load_data
 from qweft.devices.jobs import Budget, Executor, Retry, confirm
 from qweft.devices.mitigation import make_mitigation
@@ -18,6 +16,7 @@ from qweft.evaluation.generation import prompt_of
 from qweft.evaluation.saved import base_model, put_on, sections_of, weights_of
 from qweft.files import check_writable
 from qweft.models.load import load_model
+from qweft.output import Console
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.context import Context, make_context
 from qweft.robustness.cost import Plan, estimate_run, make_budget
@@ -77,7 +76,7 @@ def evaluate_on_device(
     )
     if dry_run:
         return plan
-    console.print(plan.headline(), highlight=False, markup=False)
+    console.print(plan.headline(), highlight=False)
     confirm(plan.estimate, yes)
     with base_model(before, context.model, model_config) as untouched:
         base = replace(context, model=untouched).score()
@@ -94,12 +93,12 @@ def evaluate_on_device(
         for point in _points(grid, budget, context, exact, config, console):
             found = replace(found, points=(*found.points, point))
             page = write(found, output)
-            console.print(one_line(found, point), highlight=False, markup=False)
+            console.print(one_line(found, point), highlight=False)
     except QweftError:
         if found.points:
-            console.print(f"what was measured is in {output}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"what was measured is in {output}", highlight=False, soft_wrap=True)
         raise
-    console.print(f"written to {page}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"written to {page}", highlight=False, soft_wrap=True)
     return found
 
 
@@ -107,7 +106,7 @@ def _points(
     grid: Grid, budget: Budget, context: Context, exact: Scored, config: RobustnessConfig, console: Console
 ) -> Iterator[Point]:
     """Yields the point of each setting in turn."""
-    tell = partial(console.print, emoji=False, highlight=False, markup=False, soft_wrap=True)  # text from a provider
+    tell = partial(console.print, highlight=False, soft_wrap=True)  # text from a provider
     for setting in grid.settings:
         executor = Executor(
             grid.devices[setting.noise_scale], budget=budget, retry=Retry(timeout=config.timeout),

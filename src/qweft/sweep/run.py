@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from qweft.comparison.adapters import take_off
 from qweft.comparison.claims import claimed, done_by_any
 from qweft.comparison.context import Context, RunSettings
@@ -25,6 +23,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.saved import put_on
 from qweft.files import check_writable, write_json
 from qweft.models.load import load_model
+from qweft.output import Console
 from qweft.records import read_record
 from qweft.schema import shown_value
 from qweft.sweep.config import SweepConfig
@@ -224,7 +223,7 @@ def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
     )
     page = write(found, context.output)
     for line in lines(found):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False)
     return page
 
 
@@ -250,7 +249,6 @@ def _made(here: Sweep, console: Console) -> Run:
             f"{found.run.trainable_parameters:,} parameters, {loss}, best so far: trial {best.number if best else '-'} "
             f"({time.perf_counter() - begun:.0f} s)",
             highlight=False,
-            markup=False,
         )
     assert base is not None
     return base

@@ -11,9 +11,10 @@ from typing import Any
 
 import psutil
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
+
+from qweft.output import Console
 
 
 class PeakMemory:
@@ -79,10 +80,10 @@ class StepRecorder(TrainerCallback):
         self.seconds: list[float] = []
         console = console or Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("loss {task.fields[loss]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from safetensors import SafetensorError
 from transformers import set_seed
 
@@ -18,6 +17,7 @@ from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.files import check_writable, folder_beside, write_json
 from qweft.models.load import LoadedModel, load_model
+from qweft.output import Console
 from qweft.publish.card import run_card
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig

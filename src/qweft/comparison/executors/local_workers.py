@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
 from qweft.files import check_writable
+from qweft.output import Console
 
 
 @contextmanager
@@ -52,5 +51,4 @@ def local_workers(words: Sequence[str], executor: str, workers: int | None, outp
                 Console(stderr=True).print(
                     f"worker {number} ended with status {status}, and the others did its work; {told} has what it said",
                     highlight=False,
-                    markup=False,
                 )

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-from rich.console import Console
-
 from qweft.comparison.context import Context, RunSettings, checksum
 from qweft.comparison.executors.on_ray import OnRay
 from qweft.comparison.executors.worker import Local
@@ -11,6 +9,7 @@ from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.run import other_rows
 from qweft.models.load import LoadedModel, load_model
+from qweft.output import Console
 
 
 def set_up(settings: RunSettings, executor: str, workers: int | None, console: Console) -> Context:

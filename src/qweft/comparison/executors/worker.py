@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from qweft.comparison import claims
 from qweft.comparison.context import Context, RunSettings, checksum
@@ -20,6 +19,7 @@ from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.models.config import allow_remote_code
 from qweft.models.load import load_model
+from qweft.output import Console
 
 
 class Local:

@@ -249,15 +249,15 @@ def confirm(estimate: Estimate, yes: bool) -> None:
     """
     if not estimate.needs_consent:
         return
-    from rich.console import Console
+    from qweft.output import Console
 
     terminal = Console(stderr=True)
-    terminal.print(estimate.describe(), markup=False)
+    terminal.print(estimate.describe())
     if yes:
         return
     if not (sys.stdin and sys.stdin.isatty()):
         raise DeviceError(
             f"nothing was sent to device {estimate.device}: there is no terminal to ask at; pass --yes to agree"
         )
-    if terminal.input("Send this? [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
+    if terminal.input("Send this? [y/N] ").strip().lower() not in ("y", "yes"):
         raise DeviceError(f"nothing was sent to device {estimate.device}: you did not agree")
