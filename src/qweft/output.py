@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
 from typing import IO, Any
 
 from rich import console as rich_console
@@ -51,10 +52,10 @@ def protect_streams() -> None:
 
     It also holds for libraries: warnings, logging and tracebacks write there.
     """
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is not None and not isinstance(stream, PlainStream):
-            setattr(sys, name, PlainStream(stream, has_bars=name == "stderr"))
+    if not isinstance(sys.stdout, PlainStream):
+        redirect_stdout(PlainStream(sys.stdout)).__enter__()  # never left: a traceback is printed last of all
+    if not isinstance(sys.stderr, PlainStream):
+        redirect_stderr(PlainStream(sys.stderr, has_bars=True)).__enter__()
 
 
 class Console(rich_console.Console):
@@ -75,7 +76,7 @@ class Console(rich_console.Console):
 
     @file.setter
     def file(self, new_file: IO[str]) -> None:
-        self._file = new_file
+        rich_console.Console.file.__set__(self, new_file)  # type: ignore[attr-defined]
 
     def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
         """Render an object, without control characters in its text."""

@@ -13,7 +13,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.checks import closest
+from qweft.adapter.checks import check_quick, closest
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.resolved import default_alpha
 from qweft.errors import QweftError
@@ -105,9 +105,10 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
     """Check that the model has every module that the config names; PEFT is satisfied with one of them.
 
     Raises:
-        QweftError: Naming a missing module and those that exist.
+        QweftError: Naming a missing module and those that exist, or an expression that is too slow.
     """
     present = [name for name, _ in model.named_modules()]
+    check_quick(config, present)
     targets = getattr(config, "target_modules", None)
     if isinstance(targets, str) and targets != "all-linear":
         if not any(_matches(targets, name) for name in present):

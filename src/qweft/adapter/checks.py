@@ -1,8 +1,10 @@
 """Checks of single values and names; each error states what is wrong, the value, and the way out."""
 
+import json
 import re
+import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
@@ -27,6 +29,21 @@ INSTEAD = {
     "ensure_weight_tying": "a branch beside a tied layer is its own; what is trained whole stays tied as PEFT ties it",
 }
 """What to do instead, for each name of LoRA's that this method lacks."""
+LONGEST_EXPRESSION = 10_000
+"""Maximum length of a regular expression in characters."""
+PATIENCE = 10.0
+"""Maximum seconds in which an expression is matched with all names of a model; milliseconds are usual."""
+MATCH_ALL = """
+import contextlib, json, re, sys
+expressions, names = json.load(sys.stdin)
+for expression in expressions:
+    print(flush=True)
+    with contextlib.suppress(re.error, OverflowError, RecursionError):
+        compiled = re.compile(expression)
+        for name in names:
+            compiled.match(name)
+"""
+"""Program that matches expressions with names; `re` cannot be interrupted in a thread, but a process can be ended."""
 Config = TypeVar("Config", bound=type)
 
 
@@ -60,6 +77,70 @@ def check_expression(name: str, value: Any) -> None:
         re.compile(value)
     except (re.error, TypeError, OverflowError, RecursionError) as error:
         raise QweftError(f"{name} {str(value)[:80]!r} is no regular expression: {error}") from error
+
+
+def check_quick(config: Any, names: Iterable[str]) -> None:
+    """Check that the expressions of a PEFT config are matched with the names of a model in bounded time.
+
+    An expression such as `(a+)+b` can take years for a name of forty characters, and nothing ends a match that runs.
+    So expressions that could be slow are tried in a process of their own first.
+
+    Args:
+        config: Config of any of PEFT's methods.
+        names: Names of the model's modules.
+
+    Raises:
+        QweftError: Naming the field whose expression is too slow or too long.
+    """
+    tried = []
+    for field, source, expression in _expressions(config):
+        if len(source) > LONGEST_EXPRESSION:
+            raise QweftError(
+                f"{field} {source[:80]!r}... has {len(source):,} characters, and an expression may have "
+                f"{LONGEST_EXPRESSION:,}; list the names instead"
+            )
+        if not _is_simple(source):
+            tried.append((field, source, expression))
+    if not tried:
+        return
+    given = json.dumps([[expression for _, _, expression in tried], list(names)]).encode()
+    try:
+        subprocess.run(
+            [sys.executable, "-I", "-S", "-c", MATCH_ALL], input=given, timeout=PATIENCE, capture_output=True
+        )
+    except subprocess.TimeoutExpired as error:
+        field, source, _ = tried[max(0, (error.stdout or b"").count(b"\n") - 1)]
+        raise QweftError(
+            f"{field} {shown(source)}: matching this expression with the model's names takes longer than "
+            f"{PATIENCE:g} s; list the names instead, as [q_proj, v_proj]"
+        ) from error
+
+
+def _expressions(config: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield field, text and the expression that PEFT makes of it."""
+    forms = {
+        "target_modules": r"(?:{})\Z",
+        "exclude_modules": r"(?:{})\Z",
+        "layers_pattern": r"(?:^|.*?\.){}\.(?P<idx>\d+)\.",
+        "rank_pattern": r"(.*\.)?({})$",
+        "alpha_pattern": r"(.*\.)?({})$",
+        "modules_to_save": r"(^|.*\.){}($|\..*)",
+    }
+    for field, form in forms.items():
+        value = getattr(config, field, None) or ()
+        if isinstance(value, str):
+            yield field, value, form.replace("{}", value)
+        elif field not in ("target_modules", "exclude_modules"):  # lists of names, compared as they are
+            for text in value:
+                if isinstance(text, str):
+                    yield field, text, form.replace("{}", text)
+
+
+def _is_simple(expression: str) -> bool:
+    """Whether an expression is quick for certain: at most one repeat, not of a group, and few alternatives."""
+    repeats = re.findall(r"\)?(?<!\()[*+?{]", expression)
+    few = len(repeats) <= 1 and not any(repeat.startswith(")") for repeat in repeats)
+    return few and expression.count("(") <= 2 and len(expression) <= 200
 
 
 def instead_of(name: str) -> str | None:

@@ -9,6 +9,7 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file
 from torch import nn
 
+from qweft.adapter.checks import check_quick
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import check_same_structure, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
@@ -59,6 +60,7 @@ def hotswap_adapter(
     if any(adapter_name in layer.merged_adapters for layer in layers.values()):
         raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
     check_same_structure(new, old, f"the adapter in {folder}")
+    check_quick(new, layers)
     _check_file(model, adapter_name, read_header(path), old, new)
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
     for key, tensor in adapter_tensors(model, adapter_name, old).items():

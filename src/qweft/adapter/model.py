@@ -20,6 +20,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.batched_build import unwatch, watch
+from qweft.adapter.checks import check_quick
 from qweft.adapter.cores import function_of
 from qweft.adapter.fixed_maps import DIRECTIONS
 from qweft.adapter.functions import TWINS
@@ -71,6 +72,7 @@ class QwthnModel(BaseTuner):
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Attach the adapter's branches to the model; if one fails, the model is left unchanged."""
+        check_quick(self.peft_config[adapter_name], (name for name, _ in model.named_modules()))
         _warn_of_dead_angles(self.peft_config[adapter_name])
         with untouched_on_error(model, adapter_name):
             super().inject_adapter(model, adapter_name, *args, **kwargs)

@@ -10,6 +10,7 @@ from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 
 from qweft.adapter import QwthnConfig
+from qweft.adapter.checks import check_quick
 from qweft.adapter.cores import formula, function_of, has_circuit
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.functions import FUNCTIONS, make_function
@@ -83,6 +84,7 @@ class SavedAdapter:
         keys = {name.removesuffix(ANGLES): key for name, key in found.items()}
         if not keys:
             raise QweftError(f"{folder}: its file holds no angles of a circuit; copy the adapter again")
+        check_quick(config, keys)
         return cls(folder, config, {layer: keys[layer] for layer in sorted(keys, key=_natural)})
 
     def circuit_of(self, layer: str) -> SavedCircuit:

@@ -15,6 +15,7 @@ from rich.console import Console
 from safetensors import SafetensorError
 
 from qweft.adapter.attach import quiet_peft
+from qweft.adapter.checks import check_quick
 from qweft.adapter.folder import read_config
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
@@ -224,7 +225,7 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
         QweftError: If the folder holds no adapter, or its file does not fit the model.
     """
     check_folder(adapter)
-    read_config(adapter)
+    check_quick(read_config(adapter), (name for name, _ in loaded.model.named_modules()))
     try:
         with quiet_peft():
             # for other methods PEFT only warns about missing keys, and the adapter would have no effect
