@@ -32,7 +32,7 @@ def served(session):
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield Client(server.server_port)
+            yield Client(server.server_port, server.token)
         finally:
             session.end()
             server.shutdown()
@@ -40,13 +40,14 @@ def served(session):
 
 
 class Client:
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, port, token):
+        self.port, self.token = port, token
 
     def ask(self, method, path, body=None, **headers):
         """Status, headers, text."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         ours = {"Origin": f"http://127.0.0.1:{self.port}", "Content-Type": "application/json"}
+        ours["X-Qweft-Token"] = self.token
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: value for name, value in (ours | given).items() if value is not None}
         connection.request(method, path, body if isinstance(body, bytes | None) else json.dumps(body), sent)
@@ -126,11 +127,11 @@ def test_a_look_at_what_is_not_there_is_refused(client, path, told):
     assert status == 400 and told in json.loads(text)["error"]
 
 
-def test_commands(client, tmp_path):
+def test_commands(client, tmp_path, monkeypatch):
     client.take("How many?")
-    file = tmp_path / "said.jsonl"
-    assert client.take(f"/save {file}") == [{"kind": "said", "text": f"saved: {file}, 1 turn"}]
-    assert len(file.read_text().splitlines()) == 2
+    monkeypatch.chdir(tmp_path)
+    assert client.take("/save said.jsonl") == [{"kind": "said", "text": "saved: said.jsonl, 1 turn"}]
+    assert len((tmp_path / "said.jsonl").read_text().splitlines()) == 2
     assert client.take("/system be brief")[0]["text"] == "system message: be brief"
     assert client.take("/reset")[0]["text"] == "1 turn forgotten"
     state = client.look("/state")
@@ -224,7 +225,7 @@ def test_whoever_goes_stops_the_answer(slow, client):
         host = f"127.0.0.1:{client.port}"
         line.sendall(
             f"POST /take HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            f"X-Qweft-Token: {client.token}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
         )
         slow.let(2)
         assert line.recv(100)
@@ -267,6 +268,31 @@ def test_no_origin_may_read_and_nothing_is_loaded_from_elsewhere(client):
 
 
 @pytest.mark.parametrize(
+    "path", ["/", "/state", "/conversation.jsonl", "/nowhere", f"/expectations?voice=0&layer={LAYER}"]
+)
+@pytest.mark.parametrize("token", [None, "", "x", "é", "x" * 43])
+def test_without_the_token_nothing_is_answered(client, path, token):
+    """Other users of the machine reach the port, too."""
+    for method in ("GET", "POST"):
+        status, _, text = client.ask(method, path, {"line": "/save a.jsonl"}, X_Qweft_Token=token)
+        assert status == 403 and json.loads(text)["error"].startswith("open the page at the address")
+    marked = f"{path}{'&' if '?' in path else '?'}token={client.token}"
+    assert client.ask("GET", marked, X_Qweft_Token=None)[0] == (404 if path == "/nowhere" else 200)
+
+
+def test_the_token_is_another_each_time_and_said_nowhere(client, capfd):
+    with Server(0) as server:
+        assert server.token != client.token and len(server.token) == 43
+    status, headers, _ = client.ask("GET", f"/?token={client.token}", X_Qweft_Token=None)
+    assert status == 200 and headers["Referrer-Policy"] == "no-referrer" and client.token not in str(headers)
+    client.ask("GET", f"/nowhere?token={client.token}")
+    assert client.token not in "".join(capfd.readouterr())
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
     ("body", "told"),
     [
         (b"", 'expected a JSON object with a "line"'),
@@ -275,15 +301,85 @@ def test_no_origin_may_read_and_nothing_is_loaded_from_elsewhere(client):
         (b'{"line": 1}', 'expected a text as "line"'),
         (b'{"line": "x", "settings": []}', "an object as"),
         (b'{"line": "' + b"x" * 2**20 + b'"}', "may have 1,048,576 bytes"),
+        (b'{"line": "' + b"x" * 2**23 + b'"}', "may have 1,048,576 bytes"),
+        (DEEP, "nested too deeply"),
+        (b'{"line": "x", "settings": ' + DEEP + b"}", "nested too deeply"),
+        (b'{"line": ' + b"9" * 5000 + b"}", 'expected a JSON object with a "line"'),
     ],
 )
 def test_malformed_requests(client, body, told):
-    try:
-        status, _, text = client.ask("POST", "/take", body)
-    except (BrokenPipeError, ConnectionResetError):  # refused before all of it was sent
-        assert len(body) > 2**20
-        return
+    status, _, text = client.ask("POST", "/take", body)
     assert status == 400 and told in json.loads(text)["error"]
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "told"),
+    [
+        ("POST /take HTTP/1.1\r\nContent-Length: -1", 400, "expected the size of the body in bytes, got -1"),
+        ("POST /take HTTP/1.1\r\nContent-Length: 1e3", 400, "expected the size of the body in bytes, got 1e3"),
+        ("POST /take HTTP/1.1", 400, "expected the size of the body in bytes, got nothing"),
+        ("POST /take HTTP/1.1\r\nTransfer-Encoding: chunked", 400, "got nothing"),
+        ("GET http://[ HTTP/1.1", 400, "the address of the request is not understood"),
+        ("PUT /take HTTP/1.1", 501, "Unsupported method"),
+        ("GET /" + "x" * 70_000 + " HTTP/1.1", 414, "Too Long"),
+        ("GET / HTTP/1.1" + "\r\nx: y" * 200, 431, "Too many headers"),
+        (f"GET /drawing?voice=0&layer=%00{LAYER}&width=9 HTTP/1.1", 400, "there is no layer"),
+    ],
+)
+def test_malformed_heads_are_answered_in_json(client, head, status, told):
+    host = f"127.0.0.1:{client.port}"
+    ours = f"Host: {host}\r\nOrigin: http://{host}\r\nContent-Type: application/json\r\nX-Qweft-Token: {client.token}"
+    with socket.create_connection(("127.0.0.1", client.port), timeout=60) as line:
+        line.sendall(f"{head}\r\n{ours}\r\n\r\n".encode())
+        answer = b""
+        while piece := line.recv(2**16):
+            answer += piece
+    first, _, body = answer.decode().partition("\r\n\r\n")
+    assert f" {status} " in first.splitlines()[0] and told in json.loads(body)["error"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"seed": 2**64}, "seed: expected a whole number"),
+        ({"seed": -1}, "--seed -1: give 0 or more"),
+        ({"seed": True}, "seed: expected a whole number, got True"),
+        ({"max_new_tokens": 1e300}, "max new tokens: expected a whole number, got 1e+300"),
+        ({"max_new_tokens": [1]}, "max new tokens: expected a whole number, got list"),
+        ({"temperature": 10**400}, "temperature: expected a number"),
+        ({"temperature": float("nan")}, "temperature: expected a number, got nan"),
+        ({"top_p": float("inf")}, "top p: expected a number, got inf"),
+    ],
+)
+def test_settings_out_of_range_are_one_sentence(client, settings, told, capfd):
+    (event,) = client.take("How?", **settings)
+    assert event["kind"] == "failed" and told in event["text"] and len(event["text"]) < 120
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("{outside}/a.jsonl", "alone; name a file in it"),
+        ("../a.jsonl", "alone; name a file in it"),
+        ("~/a.jsonl", "alone; name a file in it"),
+        ("link/a.jsonl", "alone; name a file in it"),
+        ("a\0b.jsonl", "it cannot be written"),
+        ("~nobody-here/a.jsonl", "it cannot be written"),
+        ("x" * 300 + ".jsonl", "it cannot be written"),
+        ("a.txt", "ends in .jsonl"),
+    ],
+)
+def test_the_page_saves_in_its_own_folder_alone(client, tmp_path, monkeypatch, name, told):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "link").symlink_to(outside)
+    monkeypatch.chdir(inside)
+    client.take("How many?", max_new_tokens=1)
+    (event,) = client.take(f"/save {name.replace('{outside}', str(outside))}")
+    assert event["kind"] == "failed" and told in event["text"]
+    assert list(outside.iterdir()) == [] and [path.name for path in inside.iterdir()] == ["link"]
 
 
 @pytest.mark.parametrize("path", ["/../../x", "/session.py", "/page.html", "//127.0.0.1/", "/%2e%2e/x", "/state/"])
@@ -298,7 +394,8 @@ def test_half_characters_do_no_harm(client):
 
 def test_it_listens_on_this_machine_alone():
     with Server(0) as server:
-        assert server.server_address[0] == "127.0.0.1" and server.address == f"http://127.0.0.1:{server.server_port}/"
+        assert server.server_address[0] == "127.0.0.1"
+        assert server.address == f"http://127.0.0.1:{server.server_port}/?token={server.token}"
 
 
 def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(hybrid, capsys, monkeypatch):
@@ -341,8 +438,8 @@ def test_the_command_serves_until_ctrl_c(hybrid):
     try:
         assert select.select([process.stdout], [], [], 600)[0]
         line = process.stdout.readline()
-        port = re.fullmatch(r"page: http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\)\n", line)
-        client = Client(int(port[1]))
+        port = re.fullmatch(r"page: http://127\.0\.0\.1:(\d+)/\?token=([\w-]{43}) \(Ctrl-C ends it\)\n", line)
+        client = Client(int(port[1]), port[2])
         assert "<!doctype html>" in client.ask("GET", "/")[2]
         assert client.take("How many?", max_new_tokens=9)[-1]["note"].startswith("9 tokens")
         process.send_signal(signal.SIGINT)
@@ -368,9 +465,10 @@ def test_ctrl_c_waits_for_what_is_being_computed(hybrid):
     words = [sys.executable, "-c", slow, "ui", str(hybrid), "--port", "0"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        port = int(re.search(r":(\d+)/", process.stdout.readline())[1])
+        port, token = re.search(r":(\d+)/\?token=([\w-]+)", process.stdout.readline()).groups()
+        port = int(port)
         idle = socket.create_connection(("127.0.0.1", port))  # as browsers open them; nobody waits for these
-        thread = threading.Thread(target=lambda: Client(port).look(f"/expectations?voice=0&layer={LAYER}"))
+        thread = threading.Thread(target=lambda: Client(port, token).look(f"/expectations?voice=0&layer={LAYER}"))
         thread.start()
         assert process.stdout.readline() == "looking\n"
         process.send_signal(signal.SIGINT)

@@ -42,8 +42,8 @@ class ChatConfig:
             raise QweftError(f"--temperature {self.temperature:g}: give 0 (no draws) or more, for example 0.7")
         if not 0 < self.top_p <= 1:
             raise QweftError(f"--top-p {self.top_p:g}: a probability above 0 and at most 1 is expected")
-        if self.seed < 0:
-            raise QweftError(f"--seed {self.seed}: give 0 or more")
+        if not 0 <= self.seed < 2**63:
+            raise QweftError(f"--seed {self.seed}: give 0 or more, below 2^63")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from qweft.data.conversation import Message
 from qweft.errors import QweftError
 from qweft.files import write_bytes
-from qweft.text import json_text, many
+from qweft.text import json_text, many, plain
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,14 @@ def is_command(line: str) -> bool:
     return line.startswith("/")
 
 
-def obey(line: str, dialogue: Dialogue, names: list[str]) -> tuple[Dialogue | None, str]:
+def obey(line: str, dialogue: Dialogue, names: list[str], folder: Path | None = None) -> tuple[Dialogue | None, str]:
     """Executes a command.
 
     Args:
         line: The line with the command.
         dialogue: The conversation so far.
         names: Names of the chat models.
+        folder: The only folder that `/save` may write in; `None` means any.
 
     Returns:
         The new conversation, or `None` to end the chat; and the text to display.
@@ -115,18 +116,24 @@ def obey(line: str, dialogue: Dialogue, names: list[str]) -> tuple[Dialogue | No
     if name == "/system":
         return dialogue.with_system(rest or None), f"system message: {rest}" if rest else "no system message"
     if name == "/save":
-        return dialogue, _save(rest, dialogue, names)
+        return dialogue, _save(rest, dialogue, names, folder)
     known = ", ".join(command.partition(" ")[0] for command in COMMANDS)
     raise QweftError(f"there is no {name}; there are {known}; begin a question that starts with / with a space")
 
 
-def _save(file: str, dialogue: Dialogue, names: list[str]) -> str:
+def _save(file: str, dialogue: Dialogue, names: list[str], folder: Path | None) -> str:
     if not file.endswith(".jsonl"):
         raise QweftError(f"/save: expected the name of a file that ends in .jsonl after it, got {file or 'nothing'}")
     if not dialogue.turns:
         raise QweftError("/save: nothing was said yet")
     try:
-        write_bytes(Path(file).expanduser(), dialogue.as_rows(names).encode())
-    except OSError as error:
-        raise QweftError(f"/save {file}: it cannot be written ({error.strerror}); name another file") from error
+        path = Path(file).expanduser()
+        if folder is not None and not path.resolve().is_relative_to(folder.resolve()):
+            raise QweftError(f"/save {file}: the page writes in {folder.resolve()} alone; name a file in it")
+        write_bytes(path, dialogue.as_rows(names).encode())
+    except QweftError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name; the user in "~user" does not exist
+        reason = getattr(error, "strerror", None) or error
+        raise QweftError(f"/save {plain(file)}: it cannot be written ({reason}); name another file") from error
     return f"saved: {file}, {many(len(dialogue.turns), 'turn')}"

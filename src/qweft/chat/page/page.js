@@ -2,6 +2,7 @@
 "use strict";
 
 const byId = id => document.getElementById(id);
+const TOKEN = new URLSearchParams(location.search).get("token") ?? "";
 const LOOK = 350; // milliseconds between two updates of the values during an answer
 
 const page = { voices: [], isBusy: false, system: "" };
@@ -17,7 +18,7 @@ function made(tag, className = "", text = "") {
 async function look(path) {
   let response;
   try {
-    response = await fetch(path);
+    response = await fetch(path, { headers: { "X-Qweft-Token": TOKEN } });
   } catch {
     throw new Error("the program does not answer; it may have ended: start qweft ui again");
   }
@@ -150,7 +151,7 @@ async function* events(line) {
   let response;
   try {
     response = await fetch("take", {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ line, settings: settings() }),
+      method: "POST", headers: { "Content-Type": "application/json", "X-Qweft-Token": TOKEN }, body: JSON.stringify({ line, settings: settings() }),
     });
     if (!response.ok) throw new Error((await response.json()).error);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -272,7 +273,7 @@ byId("line").addEventListener("keydown", event => {
 });
 byId("line").addEventListener("input", fit);
 byId("stop").addEventListener("click", () => {
-  fetch("stop", { method: "POST", headers: { "Content-Type": "application/json" } }).catch(() => {});
+  fetch("stop", { method: "POST", headers: { "Content-Type": "application/json", "X-Qweft-Token": TOKEN } }).catch(() => {});
 });
 byId("anew").addEventListener("click", () => take("/reset"));
 byId("system").addEventListener("change", event => {
@@ -321,4 +322,5 @@ async function begin() {
   }
 }
 
+byId("save").href += `?token=${TOKEN}`;
 begin();

@@ -1,21 +1,25 @@
 """`qweft ui`: a local HTTP server for the page's files, the conversation and streamed answers."""
 
 import json
+import traceback
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
+from secrets import compare_digest, token_urlsafe
 from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 from weakref import WeakSet
 
 from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import PageConfig
 from qweft.chat.page.session import Event, Session
 from qweft.errors import QweftError
+from qweft.files import finite
+from qweft.text import json_text
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
@@ -25,8 +29,12 @@ FILES = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
+OPEN = ("/page.css", "/page.js")
+"""Files that are served without the token: the page loads them by their names, and the package contains them."""
 LONGEST = 2**20
 """Maximum size of a request body in bytes."""
+PASSED_OVER = 2**26
+"""Bytes of a longer body that are read and dropped, so that the client sees the answer; the rest is cut off."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -40,7 +48,8 @@ class Server(ThreadingHTTPServer):
     """The HTTP server of one conversation.
 
     The port is bound before the model is loaded, so that an unavailable port is reported at once. Requests wait until
-    the model is loaded.
+    the model is loaded. Every request must carry the token of the page's address: other users of this machine can
+    reach the port, too.
 
     Args:
         port: Local port; 0 chooses a free one.
@@ -53,6 +62,7 @@ class Server(ThreadingHTTPServer):
     session: Session
 
     def __init__(self, port: int):
+        self.token = token_urlsafe(32)
         self._busy: WeakSet[Thread] = WeakSet()
         self._is_over = False
         self._lock = Lock()
@@ -65,8 +75,8 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """URL of the page."""
-        return f"http://{HOST}:{self.server_port}/"
+        """URL of the page, with the token."""
+        return f"http://{HOST}:{self.server_port}/?token={self.token}"
 
     def is_asked(self) -> bool:
         """Whether requests are still answered; registers the calling thread as busy if so.
@@ -112,54 +122,73 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Sends a file of the page, the conversation, the state, or data of a circuit."""
+        self._answer(self._get)
+
+    def do_POST(self) -> None:
+        """Streams the events for a typed line as JSON lines, or stops the current answers."""
+        self._answer(self._post)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Sends an error of the protocol as JSON, as all other errors are."""
+        self._refuse(HTTPStatus(code), message or HTTPStatus(code).phrase)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Does nothing: the terminal shows errors and no requests."""
+
+    def _answer(self, respond: Callable[[], None]) -> None:
+        """Answers a request; whatever fails is an error in JSON."""
+        try:
+            if self._is_for_us() and self._has_token():
+                respond()
+        except QweftError as error:
+            self._refuse(HTTPStatus.BAD_REQUEST, f"{error}")
+        except Exception as error:
+            traceback.print_exc()
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"the program failed ({error}); its terminal says where")
+
+    def _get(self) -> None:
         session = self.server.session
-        path = urlsplit(self.path).path
+        path = self._url().path
         views: dict[str, Callable[[], Any]] = {
             "/state": session.state,
             "/drawing": lambda: session.drawing(*self._layer(), self._number("width")),
             "/expectations": lambda: session.expectations(*self._layer()),
         }
-        if not self._is_for_us():
-            return
         if path in FILES:
             name, kind = FILES[path]
             self._send(files("qweft.chat.page").joinpath(name).read_bytes(), kind)
         elif path == "/conversation.jsonl":
             self._send(session.rows().encode(), "application/jsonl", {"Content-Disposition": "attachment"})
         elif path in views:
-            try:
-                self._send_json(views[path]())
-            except QweftError as error:
-                self._refuse(HTTPStatus.BAD_REQUEST, f"{error}")
+            self._send_json(views[path]())
         else:
             self._refuse(HTTPStatus.NOT_FOUND, f"there is no {path}")
 
-    def do_POST(self) -> None:
-        """Streams the events for a typed line as JSON lines, or stops the current answers."""
-        if not self._is_for_us() or not self._is_from_the_page():
+    def _post(self) -> None:
+        if not self._is_from_the_page():
             return
-        path = urlsplit(self.path).path
+        path = self._url().path
         if path == "/stop":
             self.server.session.stop()
             self._send_json({})
         elif path == "/take":
-            try:
-                line, settings = self._typed()
-            except QweftError as error:
-                self._refuse(HTTPStatus.BAD_REQUEST, f"{error}")
-            else:
-                self._stream(self.server.session.take(line, settings))
+            self._stream(self.server.session.take(*self._typed()))
         else:
             self._refuse(HTTPStatus.NOT_FOUND, f"there is no {path}")
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Does nothing: the terminal shows errors and no requests."""
 
     def _is_for_us(self) -> bool:
         name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
         if name not in NAMES:
             self._refuse(HTTPStatus.FORBIDDEN, f"this page is served for {' and '.join(NAMES)} alone")
         return name in NAMES
+
+    def _has_token(self) -> bool:
+        given = self._asked("token") or self.headers.get("X-Qweft-Token", "")
+        is_known = compare_digest(given.encode(errors="replace"), self.server.token.encode())
+        if not is_known and self._url().path not in OPEN:
+            self._refuse(HTTPStatus.FORBIDDEN, "open the page at the address that qweft ui printed, with its token")
+            return False
+        return True
 
     def _is_from_the_page(self) -> bool:
         is_ours = self.headers.get("Origin") == f"http://{self.headers.get('Host')}"
@@ -168,11 +197,17 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN, "only the page itself may ask this")
         return is_ours and is_json
 
+    def _url(self) -> SplitResult:
+        try:
+            return urlsplit(self.path)
+        except ValueError as error:
+            raise QweftError(f"the address of the request is not understood ({error})") from error
+
     def _layer(self) -> tuple[int, str]:
         return self._number("voice"), self._asked("layer")
 
     def _asked(self, name: str) -> str:
-        return parse_qs(urlsplit(self.path).query).get(name, [""])[0]
+        return parse_qs(self._url().query).get(name, [""])[0]
 
     def _number(self, name: str) -> int:
         text = self._asked(name)
@@ -181,19 +216,27 @@ class Handler(BaseHTTPRequestHandler):
         return int(text)
 
     def _typed(self) -> tuple[str, dict[str, Any]]:
+        text = self.headers.get("Content-Length", "")
+        size = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
+        if size < 0:
+            raise QweftError(f"Content-Length: expected the size of the body in bytes, got {text or 'nothing'}")
+        if size > LONGEST:
+            self._pass_over(min(size, PASSED_OVER))
+            raise QweftError(f"a request may have {LONGEST:,} bytes, and this one has more; ask a shorter question")
         try:
-            size = int(self.headers.get("Content-Length", ""))
-            if not 0 <= size <= LONGEST:
-                raise QweftError(f"a request may have {LONGEST:,} bytes, and this one has more; ask a shorter question")
             body = json.loads(self.rfile.read(size))
             line, settings = body["line"], body.get("settings", {})
+        except RecursionError as error:
+            raise QweftError("the JSON is nested too deeply") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, QweftError):
-                raise
             raise QweftError('expected a JSON object with a "line"') from error
         if not isinstance(line, str) or not isinstance(settings, dict):
             raise QweftError('expected a text as "line", and an object as "settings"')
         return line.encode(errors="replace").decode(), settings  # JSON may contain lone surrogates
+
+    def _pass_over(self, size: int) -> None:
+        while size > 0 and (read := self.rfile.read(min(size, LONGEST))):
+            size -= len(read)
 
     def _stream(self, events: Iterator[Event]) -> None:
         """Sends each event as it comes; a lost connection stops the answer, whose text so far is kept."""
@@ -204,7 +247,7 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 if not number:
                     self._begin(HTTPStatus.OK, "application/jsonl")
-                self.wfile.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
+                self.wfile.write(json_text(finite(event)).encode() + b"\n")
                 self.wfile.flush()
             except OSError:
                 is_there = False
@@ -214,7 +257,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send_json({"error": sentence}, status)
 
     def _send_json(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._send(json.dumps(value, ensure_ascii=False).encode(), "application/json", status=status)
+        self._send(json_text(finite(value)).encode(), "application/json", status=status)
 
     def _send(
         self, body: bytes, kind: str, more: dict[str, str] | None = None, status: HTTPStatus = HTTPStatus.OK

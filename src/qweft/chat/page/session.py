@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -19,6 +20,10 @@ from qweft.text import many
 
 SETTINGS: dict[str, type] = {"max_new_tokens": int, "temperature": float, "top_p": float, "seed": int}
 """Fields of `ChatConfig` that the page can change for each question, with their types."""
+
+
+MOST = 2**53
+"""Largest setting; JSON of a browser holds no larger whole number exactly."""
 
 
 def settings_of(config: ChatConfig) -> dict[str, Any]:
@@ -41,10 +46,12 @@ def with_settings(config: ChatConfig, given: Mapping[str, Any]) -> ChatConfig:
         if name not in SETTINGS:
             raise QweftError(f"there is no setting {name}; there are {', '.join(SETTINGS)}")
         wanted = SETTINGS[name]
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST
         if not is_number or (wanted is int and value != int(value)):
             what = "a whole number" if wanted is int else "a number"
-            raise QweftError(f"{name.replace('_', ' ')}: expected {what}, got {'nothing' if value is None else value}")
+            is_short = isinstance(value, str | int | float)
+            got = "nothing" if value is None else str(value)[:40] if is_short else type(value).__name__
+            raise QweftError(f"{name.replace('_', ' ')}: expected {what}, got {got}")
         changes[name] = wanted(value)
     changed: ChatConfig = replace(config, **changes)
     changed.check()
@@ -177,7 +184,7 @@ class Session:
             self._turn.release()
 
     def _obeyed(self, line: str) -> Iterator[Event]:
-        after, said = obey(line, self._dialogue, self._chat_models.names)
+        after, said = obey(line, self._dialogue, self._chat_models.names, Path())
         if after is None:
             said = "the page ends with its program: Ctrl-C in the terminal"
         else:
