@@ -3,9 +3,10 @@
 import math
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP
+from errno import EINVAL, EISDIR, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,21 @@ def folder_beside(target: Path) -> Iterator[Path]:
             os.replace(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def check_regular(path: Path) -> None:
+    """Raise unless a path is a regular file: reading a pipe waits for good, and a device may never end.
+
+    Raises:
+        IsADirectoryError: It is a folder.
+        FileNotFoundError: It does not exist.
+        OSError: It is something else, or cannot be looked at.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(EINVAL, "a pipe, a socket or a device, and no regular file", str(path))
 
 
 def check_writable(folder: Path) -> None:

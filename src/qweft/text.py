@@ -23,7 +23,7 @@ def json_text(value: Any, indent: int | None = None) -> str:
     r"""Return a value as JSON, with characters that control a terminal as escapes and all others as they are.
 
     >>> json_text("é\u202e")
-    '"é\\\\u202e"'
+    '"é\\u202e"'
     """
     written = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
@@ -51,3 +51,9 @@ def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) ->
     ['qtha']
     """
     return difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff)
+
+
+def shown(value: Any) -> str:
+    """Return the repr of a value, cut to 120 characters."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -129,6 +130,9 @@ def test_adapter_option_that_is_not_yaml(capsys):
     assert got.startswith("--adapter.target_modules: not valid YAML: expected ',' or ']'")
 
 
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -141,7 +145,14 @@ def test_adapter_option_that_is_not_yaml(capsys):
         ("just words", "x.yaml: expected a mapping of sections, got str"),
         ("output: a\0b", "x.yaml: not valid YAML: "),
         ("a: 1\n---\nb: 2", "x.yaml, line 2: not valid YAML: "),
+        ("a: " + "[" * 100_000, "x.yaml, line 1: not valid YAML: nested more than 64 levels deep"),
+        ("a: &a {b: *a}", "x.yaml, line 1: not valid YAML: an alias within what it stands for"),
+        (LAUGHS, "x.yaml, line 6: not valid YAML: more than 100,000 values"),
+        ("a: " + "9" * 5000, "x.yaml: not valid YAML: Exceeds the limit"),
+        ("a: !!timestamp b", "x.yaml: not valid YAML: "),
+        ("#" * 2**20 + "\n", "x.yaml: larger than 1,048,576 bytes"),
     ],
+    ids=lambda text: text[:50],
 )
 def test_file_that_is_not_yaml(capsys, write, text, expected):
     assert sentence(capsys, ["train", write(text)]).startswith(expected)
@@ -150,6 +161,10 @@ def test_file_that_is_not_yaml(capsys, write, text, expected):
 def test_file_that_cannot_be_read(capsys, write, tmp_path):
     assert sentence(capsys, ["train", "none.yaml"]) == "none.yaml: no such file"
     assert sentence(capsys, ["train", str(tmp_path)]) == f"{tmp_path}: expected a YAML file, got a folder"
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for place in ("/dev/zero", f"{tmp_path}/pipe.yaml"):
+        told = f"{place}: cannot be read: a pipe, a socket or a device, and no regular file"
+        assert sentence(capsys, ["train", place]) == told
     (tmp_path / "latin.yaml").write_bytes(b"output: \xe9")
     write("")
     assert sentence(capsys, ["train", "latin.yaml"]) == "latin.yaml: not UTF-8 text (byte 8)"

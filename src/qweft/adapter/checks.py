@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from peft import LoraConfig
 
 from qweft.errors import QweftError
-from qweft.text import near
+from qweft.text import near, shown
 
 INSTEAD = {
     "lora_alpha": "it is called alpha here",
@@ -51,12 +51,6 @@ def closest(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean ...?" if a known name is close, else an empty string."""
     found = near(name, known)
     return f"; did you mean {found[0]!r}?" if found else ""
-
-
-def shown(value: Any) -> str:
-    """Return the repr of a value, cut to 120 characters."""
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def check_whole(name: str, value: Any) -> None:

@@ -13,7 +13,6 @@ from qweft.adapter.checks import (
     check_whole,
     closest,
     instead_of,
-    shown,
 )
 from qweft.adapter.cores import CORES, form_of, function_of, has_circuit
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
@@ -22,6 +21,7 @@ from qweft.adapter.presets import PRESETS
 from qweft.adapter.resolved import ResolvedConfig, resolve
 from qweft.errors import QweftError
 from qweft.internals.peft import add_peft_type
+from qweft.text import shown
 
 
 def peft_type() -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
-from qweft.cli import yaml_file
+from qweft import yaml_file
 from qweft.errors import QweftError
 from qweft.schema import NAME, is_leaf, is_mapping, keys_of, kinds_of, placeholder, shown
 

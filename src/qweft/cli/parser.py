@@ -5,7 +5,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qweft.cli import yaml_file
+from qweft import yaml_file
 from qweft.cli.command import TRUST, Arguments, Command, help_text, split
 from qweft.errors import QweftError
 from qweft.models.config import allow_remote_code

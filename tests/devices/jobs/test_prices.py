@@ -1,7 +1,9 @@
 """What it costs, before anything is sent."""
 
 import io
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,9 @@ def test_the_users_own_list_is_asked_first(prices):
     assert own.of("qiskit:ibm_kingston").known
 
 
+LAUGHS = "a0: &a0 [x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -88,7 +93,25 @@ def test_the_users_own_list_is_asked_first(prices):
         ("devices: [{match: x, currency: USD, shot: -1}]", "shot: expected a number of at least 0, got -1"),
         ("devices: [{match: x, currency: USD, shot: dear}]", "got 'dear'"),
         ("devices: [{match: x, currency: USD, shot: true}]", "got True"),
+        ("devices: [{match: x, currency: USD, shot: 1, shot: 0}]", "line 1: duplicate key shot"),
+        ("devices: []\ndevices: []", "line 2: duplicate key devices"),
+        (
+            "devices: [{match: x, currency: USD, shot: " + "9" * 400 + "}]",
+            r"expected a number of at least 0, got 9{117}\.\.\.",
+        ),
+        ("devices: [{match: x, currency: USD, shot: " + "9" * 5000 + "}]", "not valid YAML: Exceeds the limit"),
+        ("devices: [{match: x, currency: USD, shot: .nan}]", "got nan"),
+        ("devices: [{match: x, currency: USD, shot: .inf}]", "got inf"),
+        ("devices: [{match: x, currency: USD, shot: 1e999}]", "got inf"),
+        ("[" * 100_000, "nested more than 64 levels deep"),
+        ("devices: [{match: x, shot: " + "[" * 100 + "]" * 100 + "}]", "nested more than 64 levels deep"),
+        ("devices: &a [*a]", "an alias within what it stands for"),
+        (LAUGHS, "more than 100,000 values"),
+        ("devices: [{match: x, shot: !!python/object/apply:os.system [id]}]", "could not determine a constructor"),
+        ("devices: [{match: x, shot: !!float dear}]", "not valid YAML: could not convert"),
+        ("#" * 2**20 + "\n", "larger than 1,048,576 bytes"),
     ],
+    ids=lambda text: text[:50],
 )
 def test_what_is_no_price_list(prices, text, words):
     with pytest.raises(DeviceError, match=words):
@@ -117,8 +140,20 @@ def test_a_price_like_itself(prices, text, words):
 
 def test_a_named_list_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "none.yaml"))
-    with pytest.raises(DeviceError, match=r"none\.yaml cannot be read"):
+    with pytest.raises(DeviceError, match=r"none\.yaml: no such file"):
         PriceList.load()
+
+
+def test_only_a_regular_file_is_a_list(monkeypatch, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for place, words in (
+        (tmp_path / "pipe.yaml", "a pipe, a socket or a device"),
+        (tmp_path, "expected a YAML file, got a folder"),
+        (Path("/dev/zero"), "a pipe, a socket or a device"),
+    ):
+        monkeypatch.setenv("QWEFT_PRICES", str(place))
+        with pytest.raises(DeviceError, match=words):
+            PriceList.load()
 
 
 @pytest.mark.parametrize("caps", [Caps(money=5.0), Caps(seconds=5.0)])

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import yaml
-
+from qweft import yaml_file
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import Finding
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
@@ -120,8 +119,8 @@ class Content:
     def config(self) -> dict[str, Any]:
         """The configuration; empty if it is unknown or not a mapping."""
         try:
-            read = yaml.safe_load(self.config_yaml)
-        except yaml.YAMLError:
+            read = yaml_file.load(self.config_yaml, "configuration")
+        except QweftError:
             return {}
         return read if isinstance(read, dict) else {}
 

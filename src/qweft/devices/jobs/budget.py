@@ -259,5 +259,5 @@ def confirm(estimate: Estimate, yes: bool) -> None:
         raise DeviceError(
             f"nothing was sent to device {estimate.device}: there is no terminal to ask at; pass --yes to agree"
         )
-    if terminal.input("Send this? [y/N] ").strip().lower() not in ("y", "yes"):
+    if terminal.input("Send this? [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
         raise DeviceError(f"nothing was sent to device {estimate.device}: you did not agree")

@@ -8,10 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from qweft import yaml_file
 from qweft.devices.device import DeviceError
 from qweft.devices.registry import families
+from qweft.errors import QweftError
+from qweft.text import shown
 
 PRICED = ("job", "circuit", "shot", "second")
 
@@ -119,9 +120,9 @@ class PriceList:
         if named is None and not own.is_file():
             return cls(ours)
         try:
-            text = own.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DeviceError(f"price list {own} cannot be read ({error})") from error
+            text = yaml_file.read_text(own)
+        except QweftError as error:
+            raise DeviceError(f"price list {error}") from error
         return cls([*_read(text, str(own)), *ours])
 
     def of(self, device: str) -> Price:
@@ -154,9 +155,9 @@ class PriceList:
 
 def _read(text: str, where: str) -> list[Price]:
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DeviceError(f"price list {where} is not valid YAML: {' '.join(str(error).split())}") from error
+        content = yaml_file.load(text, f"price list {where}", is_file=True)
+    except QweftError as error:
+        raise DeviceError(str(error)) from error
     entries = content.get("devices") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise DeviceError(
@@ -168,7 +169,7 @@ def _read(text: str, where: str) -> list[Price]:
 def _price(entry: Any, where: str) -> Price:
     known = {field.name for field in fields(Price)}
     if not isinstance(entry, dict) or not entry.get("match"):
-        raise DeviceError(f"{where}: expected a mapping with the key match, got {entry!r}")
+        raise DeviceError(f"{where}: expected a mapping with the key match, got {shown(entry)}")
     for name in set(entry) - known:
         raise DeviceError(f"{where}: unknown key {name}; known are {', '.join(sorted(known))}")
     values = {name: _value(name, value, where) for name, value in entry.items()}
@@ -182,15 +183,15 @@ def _value(name: str, value: Any, where: str) -> Any:
         patterns = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
         if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
             raise DeviceError(
-                f"{where}: match: expected a pattern for names of devices, or a list of some, got {value!r}"
+                f"{where}: match: expected a pattern for names of devices, or a list of some, got {shown(value)}"
             )
         return patterns
     if name in ("currency", "source", "date", "like"):
         return str(value)
     try:
-        number = float(value)  # YAML 1.1 parses 1e-3 as a string
-    except (TypeError, ValueError):
+        number = float(value)
+    except (OverflowError, TypeError, ValueError):
         number = -1.0
     if isinstance(value, bool) or not 0 <= number < float("inf"):
-        raise DeviceError(f"{where}: {name}: expected a number of at least 0, got {value!r}")
+        raise DeviceError(f"{where}: {name}: expected a number of at least 0, got {shown(value)}")
     return number

@@ -1,0 +1,135 @@
+"""Strict YAML input, and YAML output that reads back to the same value."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qweft.errors import QweftError
+from qweft.files import check_regular
+
+LARGEST = 2**20
+"""Largest file that is read, in bytes."""
+MOST_VALUES = 100_000
+"""Most values of a text, those repeated by aliases included: a few lines of them could stand for billions."""
+DEEPEST = 64
+"""Deepest nesting of lists and mappings, through aliases, too."""
+TOO_DEEP = f"nested more than {DEEPEST} levels deep"
+
+
+def _refusal(what: str, mark: Any) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, what, mark)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with YAML 1.2 floats; it rejects duplicate keys and bounds nesting and aliases."""
+
+    def __init__(self, stream: str):
+        super().__init__(stream)
+        self.depth = 0
+        self.sizes: dict[yaml.Node, tuple[int, int]] = {}  # values and levels of each complete node
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Composes a node; raises if it is too large or too deep, or contains itself."""
+        begun: Any = self.peek_event()
+        if self.depth >= DEEPEST:
+            raise _refusal(TOO_DEEP, begun.start_mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        if isinstance(begun, yaml.AliasEvent) and node not in self.sizes:
+            raise _refusal("an alias within what it stands for", begun.start_mark)
+        if node is not None and node not in self.sizes:
+            inner = node.value if isinstance(node, yaml.SequenceNode) else []
+            inner = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else inner
+            values = 1 + sum(self.sizes[each][0] for each in inner)
+            levels = 1 + max((self.sizes[each][1] for each in inner), default=0)
+            if values > MOST_VALUES:
+                raise _refusal(f"more than {MOST_VALUES:,} values", begun.start_mark)
+            if levels > DEEPEST:
+                raise _refusal(TOO_DEEP, begun.start_mark)
+            self.sizes[node] = values, levels
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Builds a dict; raises on a duplicate key."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _refusal(f"duplicate key {key.value}", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper; it quotes text that `_Loader` would read as a number."""
+
+
+for _each in (_Loader, _Dumper):  # a float without a dot but with an exponent: 5e-4, 1E6, -1.e-3
+    _EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
+    _each.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789."))
+
+
+def load(text: str, where: str, is_file: bool = False) -> Any:
+    """Returns the value that a YAML text holds. `5e-4` is a number, as in YAML 1.2.
+
+    Raises:
+        QweftError: The text is not YAML, has a duplicate key, or is too large or too deep. The line is told for a
+            file, else the text.
+
+    >>> load("{r: 8, rate: 5e-4}", "--adapter")
+    {'r': 8, 'rate': 0.0005}
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # PyYAML leaves the errors of what it calls for a wrong number or date as they are
+        mark = getattr(error, "problem_mark", None)
+        problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).split())
+        told = problem if problem.startswith("duplicate key") else f"not valid YAML: {problem}"
+        line = f", line {mark.line + 1}" if mark and is_file else ""
+        raise QweftError(f"{where}{line}: {told}" + ("" if is_file else f", in {text[:60]!r}")) from None
+
+
+def dump(value: Any, flow: bool = False) -> str:
+    """Returns YAML that `load` reads back to the same value; in flow style, on one line."""
+    return str(yaml.dump(value, None, _Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=1e6))
+
+
+def read(path: str) -> dict[str, Any]:
+    """Returns the mapping that a YAML file holds; empty for an empty file.
+
+    Raises:
+        QweftError: The file cannot be read as `read_text` does, is not YAML, or is not a mapping.
+    """
+    value = load(read_text(Path(path)), path, is_file=True)
+    if value is not None and not isinstance(value, dict):
+        raise QweftError(f"{path}: expected a mapping of sections, got {type(value).__name__}")
+    return value or {}
+
+
+def read_text(path: Path) -> str:
+    """Returns the text of a YAML file.
+
+    Raises:
+        QweftError: It does not exist, is no regular file, is too large or not UTF-8, or cannot be read.
+    """
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise QweftError(f"{path}: larger than {LARGEST:,} bytes, so it is no YAML file of this program")
+        return content.decode("utf-8")
+    except FileNotFoundError:
+        raise QweftError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise QweftError(f"{path}: expected a YAML file, got a folder") from None
+    except UnicodeDecodeError as error:
+        raise QweftError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, QweftError):
+            raise
+        raise QweftError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
