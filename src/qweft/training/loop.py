@@ -274,7 +274,7 @@ def fit(
             trainer.remove_callback(PrinterCallback)
             outcome = trainer.train(resume_from_checkpoint=str(callbacks.found.folder) if callbacks.found else None)
     except UnpicklingError as error:  # torch reads tensors and plain values alone
-        folder = callbacks.found.folder if callbacks.found else "a checkpoint"
+        folder = str(callbacks.found.folder) if callbacks.found else "a checkpoint"
         raise QweftError(f"{folder} holds a pickle that is not read, for it could run code; remove it") from error
     finally:
         recorder.stop()
