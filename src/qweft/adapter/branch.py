@@ -71,8 +71,8 @@ class Branch(NamedTuple):
         compress, core, expand = tensors[:first], tensors[first:last], tensors[last:]
         with exact_products(tensors[0].device):
             return (
-                self.compress.contract(compress),
-                self.core.combine(self.expand.contract(expand), core),
+                self.compress.contract_limited(compress),
+                self.core.combine(self.expand.contract_limited(expand), core),
                 *self.core.angles_of(core),
             )
 
@@ -88,7 +88,11 @@ class Branch(NamedTuple):
 
     def form(self) -> Hashable:
         """Return a key: branches of one key, whose tensors agree in shape, dtype and device, are built in one batch."""
-        return self.compress.form(), self.core.form(), self.expand.form()
+        return self.compress.form(), self.core.form(), self.expand.form(), self.compress.limit, self.expand.limit
+
+    def set_limit(self, limit: float | None) -> None:
+        """Keep the factors of C and E within `QwthnConfig.factor_limit`."""
+        self.compress.limit = self.expand.limit = limit
 
     @property
     def bases(self) -> list[BasisMap]:
@@ -106,6 +110,7 @@ def make_branch(config: QwthnConfig, into: int, r: int, out: int) -> Branch:
     core = make_core(at.core, r, at.circuit_layers, at.reupload, at.fourier_terms, qubits=at.qubits)
     compress, expand = COMPRESS[at.compress], EXPAND[at.expand]
     branch = Branch(compress.on_layer(at, into, out), core, expand.on_layer(at, into, out))
+    branch.set_limit(config.factor_limit)
     if (compress.is_fixed() or expand.is_fixed()) and at.basis != "random" and r > min(into, out):
         raise QweftError(
             f"r = {r} directions of basis {at.basis!r} are more than a layer with d_in = {into} and "

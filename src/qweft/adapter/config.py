@@ -33,6 +33,10 @@ Basis = Literal["gradient", "weight", "random"]
 Start = Literal["recorded", "scaled"]
 Bias = Literal["none", "all", "qwthn_only"]
 BASES = get_args(Basis)
+BY_VERSION = 0.0
+"""Value of `factor_limit` if it is not given."""
+LEAST_LIMIT, FACTOR_LIMIT = 10, 100.0
+"""The default is far above trained adapters, whose factors have about 1 (docs/LOG.md)."""
 CHOICES = {
     "compress": tuple(COMPRESS),
     "expand": tuple(EXPAND),
@@ -105,6 +109,9 @@ class QwthnConfig(PeftConfig):
         reupload: Whether the circuit uploads its input before every layer, or once.
         fourier_terms: Number of products that each output of the Fourier control sums; (2 U + 1)^(qubits - 1) represent
             every series. `None` brings its number of coefficients nearest to the circuit's number of angles.
+        factor_limit: Largest rms of the trained factors of C and E and of the two products, in standard deviations of a
+            kaiming-normal start; above it a factor is scaled down as a whole. `None` means no limit. If not given it is
+            100, and `None` in a file of an earlier version, which had none.
         start: "recorded": as in the method's public record; "scaled": values of order 1 (see above). Neither changes
             the model's output at the start.
         init_weights: False also starts E at random, so that the branch is not zero (for tests).
@@ -159,8 +166,14 @@ class QwthnConfig(PeftConfig):
     )
     qubits: int | None = field(default=None, metadata={"help": "Entries of c that the circuit reads; None means r."})
     share: float = field(default=0.32, metadata={"help": "Share of a layer's outputs that a sparse map writes to."})
+    factor_limit: float | None = field(
+        default=BY_VERSION, metadata={"help": "Largest rms of a factor; not given means 100, None no limit."}
+    )
 
     def __post_init__(self) -> None:
+        if self.factor_limit == BY_VERSION:
+            # every saved config names PEFT's version, and one that is made here does not
+            self.factor_limit = FACTOR_LIMIT if self.peft_version is None else None
         super().__post_init__()
         self.peft_type = peft_type()
         _check(self)
@@ -300,6 +313,13 @@ def _check(config: QwthnConfig) -> None:
             raise QweftError(f"circuit_layers must be at most {MOST_LAYERS}, got {config.circuit_layers}")
     if config.alpha is not None:
         check_number("alpha", config.alpha)
+    if config.factor_limit is not None:
+        check_number("factor_limit", config.factor_limit)
+        if config.factor_limit < LEAST_LIMIT:
+            raise QweftError(
+                f"factor_limit must be at least {LEAST_LIMIT}, got {config.factor_limit}: a start itself may come near "
+                "that; leave it out for 100, or give null for no limit"
+            )
     check_number("share", config.share)
     if not 0 < config.share <= 1:
         raise QweftError(f"share must be above 0 and at most 1, got {config.share}: of a layer's outputs")

@@ -83,7 +83,7 @@ class BasisMap(LinearMap):
 
     def matrix(self) -> torch.Tensor:
         """Return the dense matrix (out, in) in float32 or better."""
-        return self.contract(alike(self.tensors(), torch.float32))
+        return self.contract_limited(alike(self.tensors(), torch.float32))
 
     def form(self) -> Hashable:
         """Return a constant: the shape determines the rest."""

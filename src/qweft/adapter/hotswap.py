@@ -30,16 +30,16 @@ def hotswap_adapter(
 ) -> None:
     """Replace the weights of an adapter on the model by those of a saved one, in place.
 
-    It needs no memory for a second adapter. A model compiled by `torch.compile` is recompiled only if alpha differs,
-    which is a constant in it. On an error nothing is changed.
+    It needs no memory for a second adapter. A model compiled by `torch.compile` is recompiled only if alpha or
+    factor_limit differs, which are constants in it. On an error nothing is changed.
 
         model = torch.compile(PeftModel.from_pretrained(base, "adapters/a"))
         qweft.hotswap_adapter(model, "adapters/b")
 
     Args:
         model: A model with a QWTHN adapter: from PEFT or transformers' `load_adapter`, compiled or not.
-        folder: The saved adapter: a folder or hub id. Its config may differ from the present one in alpha and
-            alpha_pattern, and in how the weights started.
+        folder: The saved adapter: a folder or hub id. Its config may differ from the present one in alpha,
+            alpha_pattern and factor_limit, and in how the weights started.
         adapter_name: Name of the adapter to replace; it stays the same.
         torch_device: Device that the file is read to before it is copied. `None` means the CPU.
         **hub: `subfolder`, `revision`, `cache_dir`, `token`, `local_files_only`.
@@ -68,8 +68,10 @@ def hotswap_adapter(
     for name, layer in layers.items():
         alpha = new.alpha_pattern.get(get_pattern_key(list(new.alpha_pattern), name), new.alpha)
         layer.set_alpha(adapter_name, alpha)
-        layer.branch_of(adapter_name).look_again()
-    old.alpha, old.alpha_pattern = new.alpha, new.alpha_pattern
+        branch = layer.branch_of(adapter_name)
+        branch.set_limit(new.factor_limit)
+        branch.look_again()
+    old.alpha, old.alpha_pattern, old.factor_limit = new.alpha, new.alpha_pattern, new.factor_limit
 
 
 def _check_file(

@@ -6,6 +6,7 @@ To add a kind of map, write its class here, or in `fixed_maps.py` if part of it 
 file's `COMPRESS` or `EXPAND`. The names that a config accepts, the counts, the checks and the model card follow.
 """
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import reduce
 from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
@@ -24,6 +25,9 @@ PARTS: tuple[Part, ...] = get_args(Part)
 OTHER = "other"
 """The part of all other parameters: another method's, biases, embeddings, heads."""
 
+SMALLEST = 1e-7
+"""Least divisor of a tensor's entries, in any floating-point type."""
+
 Given = torch.Tensor | tuple[torch.Tensor, ...]
 """A tensor, a stack of one for each branch, or a tuple of one for each branch where a stack would cost more."""
 
@@ -37,6 +41,27 @@ def alike(tensors: Sequence[Any], least: torch.dtype = torch.bfloat16) -> list[A
     if kind.itemsize < least.itemsize:
         kind = least
     return [tensor.to(kind) if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors]
+
+
+def limited(tensor: torch.Tensor, limit: float, dims: int = 2) -> torch.Tensor:
+    """Return a tensor G with an rms of at most t, scaled down as a whole if it is larger.
+
+        G min(1, t / rms(G)),   t = limit sqrt(2 / fan_in),   fan_in = number of entries in G[0]
+
+    Below the limit values and gradients stay the same bit for bit. Above it the size of G has no gradient, so a
+    product of many factors does not overflow, however large a step of the optimizer was.
+
+    Args:
+        tensor: G; axes before its last `dims` stand for several branches.
+        limit: In standard deviations of a kaiming-normal start.
+        dims: Axes of G.
+    """
+    own, shape = tuple(range(-dims, 0)), tensor.shape[-dims:]
+    most = limit * math.sqrt(2 / math.prod(shape[1:]) * math.prod(shape))  # of the norm
+    # the largest entry is divided out, since an entry of 1e20 has no square in float32
+    peak = tensor.detach().abs().amax(own, keepdim=True).clamp_min(SMALLEST)
+    excess = torch.linalg.vector_norm(tensor / peak, dim=own, keepdim=True) * (peak / most)
+    return tensor / excess.clamp_min(1)
 
 
 class Count(NamedTuple):
@@ -59,6 +84,8 @@ class LinearMap(nn.Module):
     """Names of tensors that are saved but not trained. A map that has some is a `BasisMap`."""
     one_by_one: tuple[int, ...] = ()
     """Indices in `tensors` of tensors that are too large to stack with those of other branches on a CPU."""
+    limit: float | None = None
+    """`QwthnConfig.factor_limit`."""
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
@@ -107,6 +134,15 @@ class LinearMap(nn.Module):
         """Return the dense matrix (..., out, in) for such tensors; leading dimensions stand for several maps."""
         raise NotImplementedError
 
+    def contract_limited(self, tensors: Sequence[Any]) -> torch.Tensor:
+        """Return `contract` with the trained tensors and their product kept within `limit`."""
+        if self.limit is None or self.is_fixed():
+            return self.contract(tensors)
+        own = self.tensors()
+        trained = len(own) - len(self.fixed_tensors)  # they come first
+        factors = [limited(t, self.limit, like.dim()) for t, like in zip(tensors, own[:trained], strict=False)]
+        return limited(self.contract([*factors, *tensors[trained:]]), self.limit)
+
     def form(self) -> Hashable:
         """Return a key that two maps must share to be contracted in one batch."""
         raise NotImplementedError
@@ -126,7 +162,7 @@ class LinearMap(nn.Module):
 
     def matrix(self) -> torch.Tensor:
         """Return the dense matrix (out, in), differentiable in the parameters."""
-        return self.contract(alike(self.tensors()))
+        return self.contract_limited(alike(self.tensors()))
 
 
 class DenseMap(LinearMap):
