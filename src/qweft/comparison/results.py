@@ -23,6 +23,8 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("peak_memory_bytes", "learning_rate", "eval_standard_error"), (int, float, type(None))),
     **dict.fromkeys(("adapter", "budget", "inspection", "forgetting"), (dict, type(None))),
     "adapter_bytes": (int, type(None)),
+    "started": (str, type(None)),
+    "seconds": (int, float, type(None)),
 }
 """Allowed types of the record fields that are read without conversion."""
 
@@ -130,8 +132,9 @@ class Run:
             values["eval_row_losses"] = tuple((_number(total), int(tokens)) for total, tokens in rows)
             values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
             values["answers"] = tuple(dict(answer) for answer in values.get("answers") or ())
+            _check_forgetting(values.get("forgetting"))
             return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             name = f"{record.get('method')}, seed {record.get('seed')}"
             raise QweftError(f"results.json: the run ({name}) is not complete or not well formed: {error}") from error
 
@@ -140,6 +143,13 @@ def _check_types(values: dict[str, Any]) -> None:
     for key, types in FIELD_TYPES.items():
         if key in values and not isinstance(values[key], types):
             raise TypeError(f"{key} is {values[key]!r}")
+
+
+def _check_forgetting(found: dict[str, Any] | None) -> None:
+    if found is not None:
+        _number(found["loss"])
+        for total, tokens in found["row_losses"]:
+            _number(total), int(tokens)
 
 
 def one_at_a_time(runs: Sequence[Run]) -> bool:

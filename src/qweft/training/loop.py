@@ -274,8 +274,8 @@ def fit(
             trainer.remove_callback(PrinterCallback)
             outcome = trainer.train(resume_from_checkpoint=str(callbacks.found.folder) if callbacks.found else None)
     except UnpicklingError as error:  # torch reads tensors and plain values alone
-        folder = str(callbacks.found.folder) if callbacks.found else "a checkpoint"
-        raise QweftError(f"{folder} holds a pickle that is not read, for it could run code; remove it") from error
+        place = "a checkpoint" if callbacks.found is None else str(callbacks.found.folder)
+        raise QweftError(f"{place} holds a pickle that is not read, for it could run code; remove it") from error
     finally:
         recorder.stop()
         model.config.use_cache = cached

@@ -99,6 +99,37 @@ def test_results_of_an_older_version_have_a_report(tmp_path):
     assert "The numbers" in remake_report(tmp_path).read_text()
 
 
+WRONG = {
+    "a text among losses of the search": ("search", "lora", "validation_loss", "0.01"),
+    "a list as a command": ("environment", "command"),
+    "a text as a loss": ("runs", 1, "eval_loss"),
+    "a text as a start": ("runs", 1, "started"),
+    "a text as a curve": ("runs", 1, "train_loss_curve"),
+    "a text as a step": ("runs", 1, "train_loss_curve", 0, 0),
+    "a text as rows of other data": ("runs", 1, "forgetting"),
+    "a text as answers": ("runs", 0, "answers"),
+    "a text as the results of the search": ("search", "lora"),
+    "a text as the environment": ("environment",),
+}
+
+
+@pytest.mark.parametrize("value", ["text", [1], {"a": None}, 10**39], ids=["text", "list", "mapping", "number"])
+@pytest.mark.parametrize("case", WRONG)
+def test_results_with_a_value_of_another_type_are_refused_in_one_sentence_or_drawn(tmp_path, case, value):
+    made = json.loads(json.dumps(results({"lora": ADAPTERS["lora"]}, seeds=1, inspected=False)))
+    *path, last = WRONG[case]
+    parent = made
+    for key in path:
+        parent = parent[key]
+    parent[last] = value
+    (tmp_path / "results.json").write_text(json.dumps(made))
+    try:
+        remake_report(tmp_path)
+    except QweftError as error:
+        assert str(error).startswith(str(tmp_path / "results.json")) and "\n" not in str(error)
+        assert "run its comparison again" in str(error)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

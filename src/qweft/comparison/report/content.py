@@ -66,7 +66,7 @@ class Content:
             return cls._read(results, config_yaml, title)
         except QweftError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise QweftError(f"not well formed ({type(error).__name__}: {error})") from error
 
     @classmethod

@@ -1,6 +1,8 @@
 """Writes and remakes the files of a report."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +58,8 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
         QweftError: There is no such file, or it does not hold the results of a comparison.
     """
     file, results = read_results(source)
-    try:
+    with _read_from(file):
         return write_report(results, "", "", file.parent if output is None else output)
-    except QweftError as error:
-        raise _named(file, error) from error
 
 
 def beside(source: Path, other: Path, output: Path | None = None) -> Path:
@@ -79,12 +79,11 @@ def beside(source: Path, other: Path, output: Path | None = None) -> Path:
     contents = []
     for path in (source, other):
         file, results = read_results(path)
-        try:
+        with _read_from(file):
             contents.append(Content.read(results))
-        except QweftError as error:
-            raise _named(file, error) from error
     folder = read_results(source)[0].parent if output is None else output
-    page = render_beside(contents[0], contents[1], (str(source), str(other)))
+    with _read_from(f"{source} or {other}"):
+        page = render_beside(contents[0], contents[1], (str(source), str(other)))
     write_bytes(folder / "beside.html", page.encode())
     return folder / "beside.html"
 
@@ -108,6 +107,19 @@ def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
     return file, record
 
 
-def _named(file: Path, error: QweftError) -> QweftError:
-    """Returns the error with its file and a remedy: records of an older version may lack fields."""
-    return QweftError(f"{file}: {error}; if an older qweft wrote it, run its comparison again")
+@contextmanager
+def _read_from(file: Path | str) -> Iterator[None]:
+    """Names the file in errors about its content: an older record may lack fields, and a damaged one hold others.
+
+    Results are only drawn, by many functions, so a value of another type may show in any of them.
+    """
+    try:
+        yield
+    except QweftError as error:
+        raise QweftError(f"{file}: {error}; if an older qweft wrote it, run its comparison again") from error
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        said = (str(error).splitlines() or [""])[0][:200]
+        raise QweftError(
+            f"{file}: not well formed ({type(error).__name__}: {said}); it was changed or damaged: run its comparison "
+            "again, which makes it anew of the finished runs"
+        ) from error
