@@ -15,9 +15,9 @@ import qweft.devices.providers as folder
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.cli.main import main
 from qweft.devices import DeviceError, Measurer, make_device
-from qweft.devices.error_policy import without_secrets
 from qweft.devices.jobs import Budget, Caps, Executor, PriceList, Store
 from qweft.devices.registry import families
+from qweft.redaction import without_secrets
 
 TOY = '''
 """A toy family: the exact probabilities at once, or as jobs that are done when they are sent."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from qweft.files import finite
+from qweft.redaction import without_secrets
 from qweft.text import json_text, plain
 
 
@@ -47,5 +48,5 @@ def hush_libraries() -> None:
 
 
 def complain(sentence: str) -> None:
-    """Prints a sentence on standard error."""
-    print(plain(f"qweft: {sentence}"), file=sys.stderr)
+    """Prints a sentence on standard error, without credentials: errors of other packages may repeat some."""
+    print(plain(f"qweft: {without_secrets(sentence)}"), file=sys.stderr)

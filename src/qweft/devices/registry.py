@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import qweft.devices.providers as folder
 from qweft.devices.device import Device, DeviceError, DeviceSettings, RemoteDevice
-from qweft.devices.error_policy import SAVED
 from qweft.devices.provider import Provider
 from qweft.devices.rehearsal import ENTRIES, RehearsalDevice
+from qweft.redaction import SAVED
 from qweft.text import near
 
 OWN = {

@@ -1,11 +1,16 @@
 """What is said before anything runs: packages and devices that are missing, credentials that must not be shown."""
 
+import base64
+import json
 import sys
+import urllib.parse
 
 import pytest
 
+from qweft.cli.main import main
 from qweft.devices import DeviceError, DeviceSettings, make_device
-from qweft.devices.error_policy import one_line, without_secrets
+from qweft.devices.error_policy import one_line
+from qweft.redaction import names_credential, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -137,8 +142,65 @@ def test_a_signed_token():
         "the token authentication_service_failed",
         "no api key was given at https://example.org/docs/2026",
         "password: none",
+        "models/tokenizer_config-20261126.json: no such file",
+        "methods.sk-small: unknown",
         "basic gates are 0123456789 in number",
     ],
 )
 def test_other_words_stay(text):
     assert without_secrets(text) == text
+
+
+SECRET = "Hush~Hush/1234+5"
+
+
+@pytest.mark.parametrize("name", ["MY_PW", "DB_PWD", "GITHUB_PAT", "some-creds", "MY_KEY"])
+def test_short_words_of_names(monkeypatch, name):
+    monkeypatch.setenv(name, SECRET)
+    assert names_credential(name) and without_secrets(f"login {SECRET} failed") == "login [credential removed] failed"
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD", "PATH", "PATTERN", "SPAWN", "HOME"])
+def test_other_names_are_no_credentials(name):
+    assert not names_credential(name)
+
+
+def _base64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        SECRET, SECRET.swapcase(), SECRET.upper(), SECRET.lower(), SECRET.encode().hex(), SECRET.encode().hex().upper(),
+        _base64(SECRET), _base64(SECRET).rstrip("="), base64.urlsafe_b64encode(SECRET.encode()).decode(),
+        urllib.parse.quote(SECRET, safe=""), urllib.parse.quote_plus(SECRET), json.dumps(SECRET),
+        *(_base64(f"{user}:{SECRET}") for user in ("a", "ab", "abc")),
+        *(_base64(f"{user}:{SECRET}@host/{user}") for user in ("a", "ab", "abc")),
+    ],
+)  # fmt: skip
+def test_other_forms_of_a_credential_are_taken_out(monkeypatch, form):
+    monkeypatch.setenv("MY_PW", SECRET)
+    told = without_secrets(f"login as {form} failed")
+    assert "[credential removed]" in told and told.startswith("login as ") and told.endswith(" failed")
+    assert len(told) <= len("login as [credential removed] failed") + 24  # what stood around it in base64
+
+
+@pytest.mark.parametrize(
+    "token", ["hf_abcdefghijABCDEFGHIJ0123456789abcd", "ghp_0123456789abcdefABCDEF", "sk-proj-0123456789abcdefABCDEF"]
+)
+def test_tokens_that_are_in_no_variable(token):
+    assert without_secrets(f"Invalid user {token}.") == "Invalid user [credential removed]."
+
+
+def test_a_folder_in_a_variable_is_no_credential(monkeypatch, tmp_path):
+    monkeypatch.setenv("KEYS_FOLDER", str(tmp_path))
+    assert without_secrets(f"{tmp_path}/a.yaml: no such file") == f"{tmp_path}/a.yaml: no such file"
+
+
+def test_every_error_of_a_command_is_filtered(monkeypatch, capsys):
+    monkeypatch.setenv("MY_PW", SECRET)
+    assert main(["plan", f"--adapter.{SECRET.encode().hex()}", "1"]) == 2
+    assert main([SECRET]) == 2
+    err = capsys.readouterr().err
+    assert err.count("[credential removed]") == 2 and SECRET not in err

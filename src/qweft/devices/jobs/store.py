@@ -9,12 +9,12 @@ from pathlib import Path
 
 from qweft.devices.bound import BoundCircuits, pack_circuits
 from qweft.devices.device import DeviceError
-from qweft.devices.error_policy import without_secrets
 from qweft.devices.jobs import queries
 from qweft.devices.jobs.database import Database
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import DONE, OPEN, PAID, SENDING, SENT, Counts, Job, Loss, Where, unpack_counts
 from qweft.files import cache_folder, locked
+from qweft.redaction import without_secrets
 
 
 class Store:

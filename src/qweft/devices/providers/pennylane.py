@@ -14,11 +14,12 @@ import numpy as np
 from qweft.circuit.formats.pennylane import apply_gates
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits, RefusedError, require
-from qweft.devices.error_policy import Fate, Step, error_of, names_credential, one_line
+from qweft.devices.error_policy import Fate, Step, error_of, one_line
 from qweft.devices.library_simulator import LibrarySimulator, named_noise, noisy_steps
 from qweft.devices.outcomes import Frequencies, from_counts, on_each_qubit
 from qweft.devices.provider import Entry, Provider
 from qweft.internals.providers import settings_in
+from qweft.redaction import names_credential
 from qweft.text import near
 
 SIMULATORS = {"default.qubit": 1, "default.mixed": 2, "lightning.qubit": 1, "lightning.gpu": 1, "lightning.kokkos": 1}

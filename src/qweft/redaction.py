@@ -1,0 +1,83 @@
+"""Removal of credentials from what is printed or written to the ledger."""
+
+import json
+import os
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+MARKS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH")
+"""Parts of names of environment variables and settings that may hold a credential."""
+WORDS = {"PW", "PWD", "PAT", "CRED", "CREDS"}
+"""Words of such names, too short to be looked for as parts."""
+FOLDERS = {"PWD", "OLDPWD"}
+"""Variables of shells that hold the working folder."""
+SHORTEST = 6
+"""Minimum length of a credential. Shorter values occur in too many ordinary words."""
+REMOVED = "[credential removed]"
+SAVED: list[Callable[[], Iterable[str]]] = []
+"""Return saved credentials. The registry, which stands above this module, adds its question to all families."""
+
+SHOWN = re.compile(
+    r"""(?ix)
+    ( (?: api[-_ ]?key | token | bearer | basic | authorization | secret | password )
+      (?= ["'\s:=] ) ["']? \s* [:=]? \s* ["']? (?: (?:bearer|basic|apikey) \s+ )? (?: \w+= )? )
+    (?! qweft- )                              # the token of a job is no credential
+    (?= [\w.~+/=-]* \d ) [\w.~+/=-]{16,}      # a word without a digit is a word
+    | \b (?: hf_ | gh[opsru]_ | github_pat_ | sk- | AKIA ) (?= [\w-]* \d ) [\w-]{16,}    # tokens with a known beginning
+    | \b eyJ [\w-]{8,} \. [\w-]+ (?: \. [\w-]+ )?    # a signed token, wherever it stands
+    """
+)
+"""Matches a long word with a digit after a credential's label, tokens with a known beginning, and signed tokens."""
+
+
+def names_credential(name: str) -> bool:
+    """Whether a variable or setting with this name may hold a credential."""
+    upper = name.upper()
+    if upper in FOLDERS:
+        return False
+    return any(mark in upper for mark in MARKS) or not WORDS.isdisjoint(re.split(r"[^A-Z]+", upper))
+
+
+def without_secrets(text: str, more: Iterable[str] = ()) -> str:
+    """Return the text with every credential replaced, in any case and however it is encoded (see `forms_of`).
+
+    Credentials are values of environment variables whose names say so, those that the families of devices have saved,
+    those in `more`, and anything that looks like one.
+
+    Args:
+        text: A message, perhaps of another package.
+        more: Further credentials.
+    """
+    found = {value for name, value in os.environ.items() if names_credential(name) and not _is_path(value)}
+    found.update(*(saved() for saved in SAVED), more)
+    forms = {form for value in found if len(value.strip()) >= SHORTEST for form in forms_of(value.strip())}
+    if forms:  # longest first: one may contain another
+        either = "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
+        text = re.sub(either, REMOVED, text, flags=re.IGNORECASE)
+    return SHOWN.sub(lambda match: (match[1] or "") + REMOVED, text)
+
+
+def forms_of(secret: str) -> Iterator[str]:
+    """Yield a credential as it stands, escaped, URL-encoded, in hex, in base64 (also within more), and by line."""
+    raw = secret.encode(errors="surrogateescape")
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield quote(raw, safe="")
+    yield quote_plus(raw)
+    yield raw.hex()
+    for encode in (b64encode, urlsafe_b64encode):
+        yield encode(raw).decode().rstrip("=")
+        for before in (1, 2):  # "user:secret" has it at any of three places; the signs at both ends depend on the rest
+            whole = encode(b"\0" * before + raw).decode().rstrip("=")
+            inner = whole[before + 1 : len(whole) - (1 if (before + len(raw)) % 3 else 0)]
+            if len(inner) >= SHORTEST:
+                yield inner
+        if len(raw) % 3:
+            yield encode(raw).decode().rstrip("=")[:-1]
+    yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= 2 * SHORTEST)
+
+
+def _is_path(value: str) -> bool:
+    return value.startswith(("/", "~", ".")) and os.path.exists(os.path.expanduser(value.partition(os.pathsep)[0]))
