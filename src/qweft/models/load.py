@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from qweft.errors import QweftError
+from qweft.models.causal import check_config, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.resolve import ModelSource, has_weights, resolve
@@ -93,12 +94,13 @@ def load_model(config: ModelConfig) -> LoadedModel:
     """Resolve and load the base model; on device "meta" only its shapes, which need no more than a config.json.
 
     Raises:
-        QweftError: The model is not found, lacks weights, or has an unknown architecture; or the device or type is not
-            available.
+        QweftError: The model is not found, lacks weights, has an unknown architecture, or is no causal language model;
+            or the device or type is not available.
     """
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
     source = resolve(config)
+    check_config(source)
     if device.type == "meta":
         return LoadedModel(_shapes(source, dtype), _tokenizer_if_any(source), source, dtype, device)
     if source.local and not has_weights(Path(source.location)):
@@ -108,6 +110,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
         )
     tokenizer = load_tokenizer(source)
     model = _weights(source, dtype).to(device).eval()
+    check_outputs(model, source)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     if getattr(model, "generation_config", None) is not None and model.generation_config.pad_token_id is None:

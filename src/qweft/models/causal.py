@@ -1,0 +1,84 @@
+"""Checks that a base model predicts each token from the tokens before it, by its config and by its outputs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import PretrainedConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+from qweft.errors import QweftError
+from qweft.models.resolve import ModelSource
+
+TOKENS = 6
+"""Tokens of each of the two texts that `check_outputs` compares."""
+LEAK = {torch.float32: 1e-4, torch.float64: 1e-4}
+"""Largest change of earlier logits, relative to their spread, by type."""
+COARSE_LEAK = 2e-2
+"""The same for other types, and for layers that choose experts or round per tensor: rounding may depend on the text."""
+WAY = "give a decoder (a model saved as ...ForCausalLM)"
+
+
+def check_config(source: ModelSource) -> None:
+    """Check that a model's config describes a decoder; cheap, as nothing but the config is read.
+
+    Raises:
+        QweftError: The model is an encoder, an encoder-decoder, or no language model.
+    """
+    try:
+        # Only the JSON: the config class of a model with code of its own would be run.
+        config, _ = PretrainedConfig.get_config_dict(source.location, local_files_only=source.local)
+    except Exception:
+        return  # loading tells what is wrong with the file
+    reason = _reason(config)
+    if reason:
+        raise QweftError(f"model {source.name}: {reason}; {WAY}")
+
+
+def _reason(config: Mapping[str, Any]) -> str | None:
+    """Return why a config describes no decoder; `None` if it does, or if transformers does not know its kind."""
+    kind = config.get("model_type")
+    named = config.get("architectures")
+    name = str(named[0]) if isinstance(named, list) and named else str(kind)
+    if config.get("is_encoder_decoder") is True:
+        return f"{name} is an encoder-decoder, and here the prompt and the answer are one text"
+    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        decodes = config.get("is_decoder") or config.get("causal")  # XLM has the second
+        if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or not decodes:
+            return f"{name} is an encoder (is_decoder is not true): it would see the answers that it is to predict"
+    if "auto_map" not in config and kind in CONFIG_MAPPING_NAMES and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return f"{name} is no causal language model"
+    return None
+
+
+@torch.no_grad()
+def check_outputs(model: Any, source: ModelSource) -> None:
+    """Check that the logits before the last token do not depend on it.
+
+    Two texts that differ in the last token go through the model, which takes as long as generating two tokens. An
+    encoder, a prefix LM, or a decoder with its causal mask taken out would see the answers that it is to predict.
+
+    Args:
+        model: The base model in evaluation mode.
+        source: Its source, for the error.
+
+    Raises:
+        QweftError: They depend on it.
+    """
+    embeddings = model.get_input_embeddings().weight
+    size = len(embeddings)
+    ids = torch.arange(size // 2, size // 2 + TOKENS, device=embeddings.device)[None] % size
+    other = ids.clone()
+    other[0, -1] = (ids[0, -1] + size // 3 + 1) % size
+    mask = torch.ones_like(ids)
+    # Each text alone, in one shape: then a decoder's rounding is the same for both.
+    one, two = (
+        model(input_ids=each, attention_mask=mask, use_cache=False).logits[0, :-1].float() for each in (ids, other)
+    )
+    change = (one - two).square().mean().sqrt() / one.std()
+    if change > LEAK.get(model.dtype, COARSE_LEAK):
+        raise QweftError(
+            f"model {source.name}: {type(model).__name__} is not causal: a later token changes the logits of earlier "
+            f"ones (by {change:.0%} of their spread), so it would see the answers that it is to predict; {WAY}"
+        )

@@ -1,0 +1,136 @@
+"""Base models that see the answers that they are to predict are refused, before anything is trained."""
+
+import json
+
+import pytest
+import torch
+import transformers
+from transformers import LlamaForCausalLM
+
+from qweft.cli.main import main
+from qweft.errors import QweftError
+from qweft.models.causal import check_outputs
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
+from qweft.models.resolve import ModelSource
+from tests.data.tiny_tokenizer import CHATML, make_tokenizer
+from tests.tiny_folder import save_rows, save_tiny_model
+from tests.tiny_models import tiny_gpt2, tiny_llama
+
+BERT = {
+    "vocab_size": 400, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+}  # fmt: skip
+T5 = {"vocab_size": 400, "d_model": 16, "d_ff": 16, "d_kv": 8, "num_layers": 1, "num_heads": 2}
+BART = {
+    "vocab_size": 400, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
+}  # fmt: skip
+DISTIL = {"vocab_size": 400, "dim": 16, "hidden_dim": 16, "n_layers": 1, "n_heads": 2}
+ENCODERS = [
+    ("Bert", "ForMaskedLM", BERT, "BertForMaskedLM is an encoder (is_decoder is not true): it would see the answers"),
+    ("Bert", "Model", BERT, "BertModel is an encoder (is_decoder is not true)"),
+    ("Roberta", "ForSequenceClassification", BERT, "RobertaForSequenceClassification is an encoder"),
+    ("DistilBert", "ForMaskedLM", DISTIL, "DistilBertForMaskedLM is an encoder"),
+    ("T5", "ForConditionalGeneration", T5, "T5ForConditionalGeneration is an encoder-decoder"),
+    ("Bart", "ForConditionalGeneration", BART, "BartForConditionalGeneration is an encoder-decoder"),
+]
+SOURCE = ModelSource("mine", "mine", "folder", local=True, kind="folder")
+
+
+def saved(folder, stem, head, sizes, **changes):
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{stem}Config")(**sizes, **changes)
+    getattr(transformers, f"{stem}{head}")(config).save_pretrained(folder)
+    make_tokenizer(CHATML).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("stem", "head", "sizes", "words"), ENCODERS)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_an_encoder_is_refused_by_its_config(tmp_path, stem, head, sizes, words, device):
+    folder = saved(tmp_path, stem, head, sizes)
+    with pytest.raises(QweftError, match=r"give a decoder \(a model saved as \.\.\.ForCausalLM\)$") as fault:
+        load_model(ModelConfig(name=folder, device=device))
+    assert words in str(fault.value)
+
+
+def test_a_vision_model_is_refused_with_the_right_reason(tmp_path):
+    config = transformers.ViTConfig(
+        hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4
+    )
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    with pytest.raises(QweftError, match="ViTForImageClassification is no causal language model"):
+        load_model(ModelConfig(name=str(tmp_path), device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("stem", "head", "sizes"),
+    [("Bert", "LMHeadModel", BERT), ("Roberta", "ForCausalLM", BERT)],
+    ids=["bert", "roberta"],
+)
+def test_the_same_kinds_as_decoders_are_taken(tmp_path, stem, head, sizes):
+    folder = saved(tmp_path, stem, head, sizes, is_decoder=True)
+    assert load_model(ModelConfig(name=folder, device="cpu")).model.config.is_decoder
+
+
+def test_the_decoder_half_of_bart_is_taken(tmp_path):
+    folder = saved(tmp_path, "Bart", "ForCausalLM", BART)
+    assert load_model(ModelConfig(name=folder, device="cpu")).model.config.is_decoder
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
+def test_decoders_pass_in_every_type(make, dtype):
+    check_outputs(make().to(dtype), SOURCE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_decoder_without_its_causal_mask_is_found_by_its_outputs(dtype):
+    config = tiny_llama().config
+    config.initializer_range = 0.3
+    model = LlamaForCausalLM(config).eval().to(dtype)
+    check_outputs(model, SOURCE)
+    for layer in model.model.layers:
+        attend = layer.self_attn.forward
+        layer.self_attn.is_causal = False
+        layer.self_attn.forward = lambda *args, attend=attend, attention_mask=None, **how: attend(
+            *args, attention_mask=None, **how
+        )
+    with pytest.raises(QweftError, match=r"model mine: LlamaForCausalLM is not causal: a later token changes"):
+        check_outputs(model, SOURCE)
+
+
+def test_a_masked_model_that_says_it_decodes_is_found_by_its_outputs(tmp_path):
+    """XLNet predicts in any order: its config does not tell that a plain pass looks both ways."""
+    sizes = {"vocab_size": 400, "d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 16, "initializer_range": 0.3}
+    folder = saved(tmp_path, "XLNet", "LMHeadModel", sizes)
+    with pytest.raises(QweftError, match="XLNetLMHeadModel is not causal"):
+        load_model(ModelConfig(name=folder, device="cpu"))
+
+
+@pytest.mark.parametrize(
+    "words", [["train"], ["plan"], ["train", "--dry-run"], ["evaluate", "run/adapter"], ["compare", "compare.yaml"]]
+)
+def test_every_command_refuses_an_encoder_before_it_writes(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "bert", "Bert", "ForMaskedLM", BERT)
+    (tmp_path / "compare.yaml").write_text(
+        "methods: {lora: {adapter: {peft_type: LORA, r: 2}}}\nevaluation: {answers: 0}\n"
+    )
+    if words[0] == "evaluate":
+        (tmp_path / "run/adapter").mkdir(parents=True)
+        (tmp_path / "run/adapter/adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+        (tmp_path / "run/adapter/adapter_model.safetensors").write_bytes(b"")
+    rows = ["--data.source", save_rows(tmp_path / "rows.jsonl"), "--data.test_rows", "4", "--data.validation_rows", "4"]
+    place = [] if words[0] in ("evaluate", "plan") else ["--output", "out"]
+    assert main([*words, "--model.name", "bert", *rows, *place]) == 2
+    assert "BertForMaskedLM is an encoder" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "adapter").exists()
+
+
+def test_the_check_draws_nothing_at_random(tmp_path):
+    model = load_model(ModelConfig(name=save_tiny_model(tmp_path), device="cpu")).model
+    state = torch.get_rng_state()
+    check_outputs(model, SOURCE)
+    assert torch.equal(torch.get_rng_state(), state)
