@@ -5,7 +5,7 @@ import json
 import pytest
 
 from qweft.cli.main import main
-from qweft.data import check, conversation, load
+from qweft.data import check, formats, load
 from qweft.data.check import Lengths, check_data, overlap, stretches
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
@@ -37,7 +37,7 @@ def test_formats_lengths_and_what_would_be_cut(source, chatml):
     found = check_data(config(source([*ROWS, long])), chatml, "tiny")
     assert found.formats == {"question + answer": 20, "messages (role, content)": 1}
     assert found.turns == {1: 20, 2: 1} and found.rows == 21
-    assert found.longer == 1 and found.lost == 1 and found.splits
+    assert found.longer == 1 and found.lost == 1 and found.held_out == {"validation": 2, "test": 2}
     assert found.lengths.most > 64 > found.lengths.median and found.learned.least > 2
     assert "train: 16 rows" in found.split and len(found.shown) == 3
     dropped = check_data(config(source([*ROWS, long]), overlong="drop"), chatml, "tiny")
@@ -48,8 +48,8 @@ def test_a_format_is_one_entry(source, tmp_path, monkeypatch, capsys):
     def read(row, where):
         return [Message("user", row["call"]), Message("assistant", row["echo"])]
 
-    monkeypatch.setattr(conversation, "READERS", (*conversation.READERS, ("call", "call and echo", read)))
-    monkeypatch.setattr(conversation, "PAIRS", (*conversation.PAIRS, conversation.Pair("left", "right")))
+    monkeypatch.setattr(formats, "READERS", (*formats.READERS, ("call", "call and echo", read)))
+    monkeypatch.setattr(formats, "PAIRS", (*formats.PAIRS, formats.Pair("left", "right")))
     rows = [{"call": f"Call {n}", "echo": f"echo {n}"} for n in range(12)]
     rows += [{"left": f"Left {n}", "right": f"right {n}"} for n in range(8)]
     save_tiny_model(tmp_path / "model")
@@ -60,7 +60,7 @@ def test_a_format_is_one_entry(source, tmp_path, monkeypatch, capsys):
     assert main(["data", "check", source([*rows, {"left": "Left 9"}]), *options]) == 2
     told = capsys.readouterr().err
     assert "row 21: there is a left but no answer (right is missing)" in told
-    assert "; call and echo; question + answer; " in told and "; left + right; text" in told
+    assert "call and echo" in formats.known() and "left + right" in formats.known()
 
 
 @pytest.mark.parametrize("learn", ["answers", "all"])
@@ -90,14 +90,37 @@ def test_rows_are_shown_with_what_is_learned(chatml, talk):
     ]
 
 
-def test_too_few_rows_for_the_split_are_told(source, chatml):
-    found = check_data(config(source(ROWS[:3])), chatml, "tiny")
-    assert not found.splits and "2 test rows, 2 validation rows" in found.split
-    assert found.overlaps == {} and len(found.shown) == 3
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"validation_rows": 10, "test_rows": 10},
+        {"test_rows": 2, "max_length": 4},
+        {"validation_rows": -1},
+        {"validation_source": "none.jsonl"},
+        {"columns": {"prompt": "Question"}},
+        {"columns": {"prom": "question"}},
+        {"train_rows": 0},
+        {"max_rows": 16},
+    ],
+)
+def test_what_training_would_refuse_is_refused_in_the_same_words(source, tmp_path, capsys, changes):
+    """A data check that ends well means that the data of a run are well, whichever of both is started."""
+    model = ["--model.name", save_tiny_model(tmp_path / "model"), "--data.max_length", "64"]
+    words = [
+        f"--data.{key}={json.dumps(value) if isinstance(value, dict) else value}" for key, value in changes.items()
+    ]
+    rows = source(ROWS)
+    capsys.readouterr()
+    assert main(["data", "check", rows, *model, *words]) == 2
+    checked = capsys.readouterr().err
+    assert main(["train", "--data.source", rows, *model, *words, "--output", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == checked.splitlines()[-1]
 
 
 def test_a_row_that_cannot_be_read_is_an_error(source, chatml):
-    with pytest.raises(QweftError, match=r"rows.jsonl, row 21: the format is not known"):
+    with pytest.raises(
+        QweftError, match=r"rows.jsonl, row 21: the format is not known; its columns are words; name yours by"
+    ):
         check_data(config(source([*ROWS, {"words": "a"}])), chatml, "tiny")
 
 

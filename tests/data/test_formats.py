@@ -1,6 +1,6 @@
 import pytest
 
-from qweft.data.conversation import format_of, known, to_conversation
+from qweft.data.formats import format_of, known, to_conversation
 from qweft.errors import QweftError
 
 
@@ -112,8 +112,7 @@ def test_a_bad_row_is_named(row, words):
         to_conversation(row, "data.jsonl, row 3")
     assert str(fault.value).startswith("data.jsonl, row 3: ")
     assert words in str(fault.value)
-    assert f"its keys are {', '.join(row)}" in str(fault.value)
-    assert "messages (role, content)" in str(fault.value)
+    assert "messages (role, content); " not in str(fault.value)  # the list of all formats helps with none of these
 
 
 def test_a_chain_of_thought_in_a_column_or_key_of_its_own_stands_before_its_answer():

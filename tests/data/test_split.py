@@ -90,7 +90,7 @@ def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():
     ("sizes", "validation", "test", "words"),
     [
         ([1] * 10, 5, 5, "5 test rows, 5 validation rows and at least one training row are asked for"),
-        ([100], 1, 1, "the data give 100 usable rows in 1 groups: lower test_rows and validation_rows"),
+        ([100], 1, 1, "the data give 100 usable rows in 1 groups: lower data.test_rows and data.validation_rows"),
         ([1], -1, 0, "validation_rows -1"),
     ],
 )

@@ -11,13 +11,22 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from qweft.data.config import DataConfig
-from qweft.data.conversation import ROLES, TEXT, to_conversation
+from qweft.data.conversation import ROLES, TEXT
+from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
 from tests.malformed.cases import cases, outcome, share
 from tests.malformed.mutations import mutated, mutated_bytes
 
 TURNS = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+FUNCTION = {"name": "weather", "arguments": {"city": "Oslo", "days": [1, 2]}}
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": FUNCTION}]}
+RESULT = {"role": "tool", "tool_call_id": "1", "content": "cold"}
+TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Tells it.", "parameters": {}}}]
+SHAREGPT = [
+    {"from": "human", "value": "q"}, {"from": "function_call", "value": json.dumps(FUNCTION)},
+    {"from": "observation", "value": "cold"}, {"from": "gpt", "value": "a"},
+]  # fmt: skip
 ROWS = [
     {"messages": TURNS},
     {"messages": [*TURNS[1:], *TURNS[1:]], "group": "g"},
@@ -33,6 +42,9 @@ ROWS = [
     {"query": "q", "response": "a", "original_question": "o"},
     {"problem": "q", "reannotated_assistant_content": "a", "solution": "b"},
     {"text": "Once upon a time."},
+    {"messages": [*TURNS[:2], CALL, RESULT, TURNS[2]], "tools": TOOLS},
+    {"conversations": SHAREGPT, "tools": json.dumps(TOOLS)},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}, TURNS[2]]},
 ]
 FLAT = [{"question": f"What follows {n}?", "answer": f"{n + 1}, of course"} for n in range(9)]
 NESTED = [
@@ -52,14 +64,16 @@ def check_conversation(found, row):
     assert found.messages, row
     for message in found.messages:
         assert message.role in (*ROLES, TEXT), row
-        assert isinstance(message.content, str) and "\x00" not in message.content, row
-        message.content.encode()
+        assert isinstance(message.content, str) and "\x00" not in message.said, row
+        message.said.encode()
+        assert message.turn["role"] == message.role, row
+    assert json.loads(found.tools or "[]") is not None, row
     assert isinstance(found.group, str), row
     assert found.answer.strip(), row
     assert found.answer not in ("nan", "inf", "-inf") or repr(found.answer) in repr(row), row  # a word, no number
     if not found.is_text:
         assert found.messages[-1].role == "assistant" and found.messages[0].role != "assistant", row
-        assert all(message.content.strip() for message in found.messages if message.role == "assistant"), row
+        assert all(message.said.strip() for message in found.messages if message.role == "assistant"), row
 
 
 def test_valid_rows_are_read():

@@ -7,6 +7,7 @@ from qweft.cli.command import Command
 from qweft.cli.parser import apply_options, read_arguments
 from qweft.cli.terminal import only_json, print_json, show
 from qweft.data.config import DataConfig
+from qweft.data.formats import known
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.schema import build
@@ -32,7 +33,8 @@ COMMAND = Command(
     name="data",
     description="Look at data before anything is trained. check: the format, the lengths in tokens, what would be cut, "
     "what the split gives, what training and held-out rows share, and three rows as the model sees them, with what is "
-    "learned marked. list: the data sets that have a name.",
+    "learned marked. list: the data sets that have a name. The columns of a row tell its format: "
+    f"{'; '.join(known())}. Other names are given by --data.columns.",
     example="qweft data check rows.jsonl --data.max_length 512",
     target="VERB SOURCE",
     target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), or list.",

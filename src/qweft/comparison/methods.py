@@ -70,7 +70,7 @@ def check_comparison(config: ComparisonConfig) -> None:
     if config.workers is not None and config.workers < 1:
         raise QweftError(f"workers must be at least 1, got {config.workers}")
     for key, use in (("search", "choose"), ("inspect", "measure the adapters")):
-        if getattr(config, key) and not config.data.validation_rows:
+        if getattr(config, key) and config.data.validation_rows == 0:
             raise QweftError(f"{key} needs validation rows to {use} on; set data.validation_rows")
     if config.search and config.evaluation.split == "validation":
         raise QweftError(

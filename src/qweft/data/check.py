@@ -1,18 +1,16 @@
 """Check of data before training: formats, lengths, split, overlap, and examples of learned text."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any
 
 from qweft.data.config import DataConfig
-from qweft.data.conversation import Conversation, format_of, to_conversation
-from qweft.data.load import Data, check_data_config, has_room, load_data
-from qweft.data.read import read_rows
+from qweft.data.conversation import Conversation
+from qweft.data.load import check_data_config, has_room, load_data, read_conversations
 from qweft.data.template import with_template
 from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens, tokenise, windows
-from qweft.errors import QweftError
 
 STRETCH = 12
 """Length of the token n-grams that are compared for overlap."""
@@ -65,7 +63,7 @@ def _is_known(stretches: Sequence[int], known: set[int]) -> bool:
 
 
 def _prompt(row: Conversation) -> str:
-    return _plain("\n".join(message.content for message in row.prompt if message.role != "system"))
+    return _plain("\n".join(message.said for message in row.prompt if message.role != "system"))
 
 
 def _plain(text: str) -> str:
@@ -81,7 +79,7 @@ def _stretches(row: Conversation, tokenizer: Any) -> Iterator[int]:
 
 
 def _texts(row: Conversation) -> Iterable[str]:
-    return (_plain(message.content) for message in row.messages if message.role != "system")
+    return (_plain(message.said) for message in row.messages if message.role != "system")
 
 
 SHOWN = 3
@@ -131,10 +129,11 @@ class DataCheck:
         overlong: "cut" or "drop": what to do with longer rows.
         longer: Number of rows longer than `max_length`.
         lost: Number of rows that would have no learned token after a cut at `max_length`.
-        split: Description of the split, or the reason why it failed.
-        splits: Whether the split succeeded.
+        split: Description of the split.
+        held_out: Number of rows held out for validation and test.
+        skipped: Place and fault of each row that cannot be read and is left out.
         overlaps: Overlap with the training rows, for validation and test.
-        shown: Spans of the first training rows; of the first rows read if the split failed.
+        shown: Spans of the first training rows.
     """
 
     source: str
@@ -149,7 +148,8 @@ class DataCheck:
     longer: int
     lost: int
     split: str
-    splits: bool
+    held_out: dict[str, int]
+    skipped: list[tuple[str, str]]
     overlaps: dict[str, Overlap]
     shown: tuple[tuple[Stretch, ...], ...]
 
@@ -167,8 +167,7 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
         model: Name of the model.
 
     Raises:
-        QweftError: The config is out of range, a row cannot be read, or no row can be used. A failed split is no
-            error: `DataCheck.split` gives the reason.
+        QweftError: As `load_data`: whatever a run would refuse.
     """
     check_data_config(config)
     made_with = with_template(tokenizer, config.template)
@@ -176,9 +175,8 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
     turns: Counter[int] = Counter()
     whole: list[Encoded] = []
     tokenised: dict[Conversation, Encoded] = {}
-    for where, row in read_rows(config.source, config.max_rows, config.file):
-        conversation = to_conversation(row, where)
-        formats[format_of(row)] += 1
+    for name, conversation in read_conversations(config):
+        formats[name] += 1
         if not conversation.is_text:
             turns[sum(message.role == "assistant" for message in conversation.messages)] += 1
         if has_room(conversation, config):
@@ -186,31 +184,18 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
             rows = [tokenise(piece, made_with) for piece in pieces]
             tokenised |= zip(pieces, rows, strict=True)
             whole += map(learn_all, rows) if config.learn == "all" else rows
-    if not whole:
-        raise QweftError(f"data {config.source}: there are no rows that could be used in it")
-    data, split = _split(config, tokenizer, tokenised)
+    data = load_data(config, tokenizer, tokenised)
+    held_out = {"validation": data.validation_conversations, "test": data.test_conversations}
     return DataCheck(
         config.source, model, dict(formats.most_common()), dict(sorted(turns.items())), len(whole),
         Lengths.of([len(row["input_ids"]) for row in whole]), Lengths.of([target_tokens(row) for row in whole]),
         config.max_length, config.overlong, sum(len(row["input_ids"]) > config.max_length for row in whole),
-        sum(fit(row, config.max_length, "cut") is None for row in whole), split, data is not None,
-        _overlaps(data, tokenizer), tuple(stretches(row, tokenizer) for row in (data.train if data else whole)[:SHOWN]),
+        sum(fit(row, config.max_length, "cut") is None for row in whole), data.report.describe(),
+        {name: len(part) for name, part in held_out.items()},
+        [each for faults in data.report.skipped.values() for each in faults],
+        {name: overlap(data.train_conversations, part, tokenizer) for name, part in held_out.items() if part},
+        tuple(stretches(row, tokenizer) for row in data.train[:SHOWN]),
     )  # fmt: skip
-
-
-def _split(config: DataConfig, tokenizer: Any, tokenised: Mapping[Conversation, Encoded]) -> tuple[Data | None, str]:
-    try:
-        data = load_data(config, tokenizer, tokenised)
-    except QweftError as fault:
-        return None, str(fault)
-    return data, data.report.describe()
-
-
-def _overlaps(data: Data | None, tokenizer: Any) -> dict[str, Overlap]:
-    if data is None:
-        return {}
-    parts = {"validation": data.validation_conversations, "test": data.test_conversations}
-    return {name: overlap(data.train_conversations, part, tokenizer) for name, part in parts.items() if part}
 
 
 def stretches(row: Encoded, tokenizer: Any) -> tuple[Stretch, ...]:

@@ -1,6 +1,7 @@
 """Config of the training, validation and test data."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal
 
 
@@ -13,8 +14,9 @@ class DataConfig:
             "embedded:gsm_symbolic", "embedded:chitchat", "embedded:reasoning_gym:TASK", the name of a public data set
             (see `qweft data list`), or a hub id. The last two read the train split, or another one as NAME@SPLIT.
         train_rows: Maximum number of training rows; `None` means all rows that are not held out.
-        validation_rows: Rows for choosing learning rates and checkpoints.
-        test_rows: Rows for the reported results; never used for training or choosing.
+        validation_rows: Rows for choosing learning rates and checkpoints; `None` means a tenth of the rows, but at
+            least 8 and at most 64.
+        test_rows: Rows for the reported results, never used for training or choosing; `None` as for validation_rows.
         max_length: Maximum tokens of a row.
         overlong: What to do with a longer row: "drop" leaves it out, "cut" cuts its end. The report counts both.
             A plain text is split into several rows instead.
@@ -30,12 +32,15 @@ class DataConfig:
             follows it directly and ends with the end token.
         learn: Tokens of a training row that are learned: "answers", or "all" of its text. Held-out rows are always
             scored on their answers; plain texts are learned and scored as a whole.
+        columns: Names in the files of the columns that a format has: {prompt: Question, response: Answer}. Dots lead
+            into objects.
+        skip_bad_rows: Leave out rows that cannot be read, and count and list them, instead of stopping at the first.
     """
 
     source: str = "embedded:gsm_symbolic"
     train_rows: int | None = None
-    validation_rows: int = 64
-    test_rows: int = 64
+    validation_rows: int | None = None
+    test_rows: int | None = None
     max_length: int = 1024
     overlong: Literal["cut", "drop"] = "cut"
     split_seed: int = 0
@@ -46,6 +51,8 @@ class DataConfig:
     max_characters: int | None = None
     template: str | None = None
     learn: Literal["answers", "all"] = "answers"
+    columns: dict[str, str] = field(default_factory=dict)
+    skip_bad_rows: bool = False
 
     def source_of(self, part: str) -> str:
         """Return the source of a part: "train", "validation" or "test"."""
@@ -57,9 +64,33 @@ class DataConfig:
         return {
             each.name: getattr(self, each.name)
             for each in fields(self)
-            if each.name not in NEWER or getattr(self, each.name) != each.default
+            if each.name not in NEWER or getattr(self, each.name) != _default(each)
         }
 
+    def sized(self, rows: Mapping[str, int]) -> "DataConfig":
+        """Return the config with numbers of held-out rows where they are `None`.
 
-NEWER = ("validation_source", "test_source", "max_characters", "template", "learn")
+        Args:
+            rows: Number of rows of the source of "validation" and of "test".
+        """
+        return replace(
+            self,
+            validation_rows=_share(rows["validation"]) if self.validation_rows is None else self.validation_rows,
+            test_rows=_share(rows["test"]) if self.test_rows is None else self.test_rows,
+        )
+
+
+LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
+"""Limits of a held-out part whose size is not given. Earlier versions held out the most of any number of rows."""
+
+
+def _share(rows: int) -> int:
+    return min(MOST_HELD_OUT, max(LEAST_HELD_OUT, rows // 10))
+
+
+def _default(each: "Field[Any]") -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()
+
+
+NEWER = ("validation_source", "test_source", "max_characters", "template", "learn", "columns", "skip_bad_rows")
 """Settings that older records lack."""

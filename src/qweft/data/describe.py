@@ -20,7 +20,7 @@ def describe(found: DataCheck) -> Group:
         Text(f"{found.source}: {_formats(found)}"),
         Text(_limit(found)),
         _lengths(found),
-        Text(found.split if found.splits else f"no split: {found.split}"),
+        Text(found.split),
         *(Text(_overlap(name, part)) for name, part in found.overlaps.items()),
         Text(f"\n{many(len(found.shown), 'row')} as {found.model} sees them; learned is what stands in ⟦ ⟧:"),
         *(Panel(_row(row)) for row in found.shown),

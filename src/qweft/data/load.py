@@ -4,14 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qweft.data.config import DataConfig
-from qweft.data.conversation import Conversation, to_conversation
+from qweft.data.columns import check_columns, renamed
+from qweft.data.config import LEAST_HELD_OUT, DataConfig
+from qweft.data.conversation import Conversation
+from qweft.data.formats import columns, format_of, to_conversation
 from qweft.data.read import check_place, read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
-from qweft.data.split import split
-from qweft.data.template import check_template, render, with_template
+from qweft.data.split import TooFewRowsError, split
+from qweft.data.template import check_template, render, shows_tools, with_template
 from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise, windows
+from qweft.data.turns import RowError
 from qweft.errors import QweftError
+from qweft.text import many
+
+HELD_OUT = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Data:
         report: Counts of rows read, cut and left out.
         tokenizer: Tokenizer that made the rows: the model's, with the template of the config if it has one. Use it
             for prompts too.
+        config: The config with the numbers of held-out rows that were used.
     """
 
     train: list[Encoded]
@@ -38,6 +45,7 @@ class Data:
     test_conversations: list[Conversation]
     report: DataReport
     tokenizer: Any = field(default=None, repr=False, compare=False)
+    config: DataConfig = field(default_factory=DataConfig, repr=False, compare=False)
 
 
 @dataclass
@@ -110,26 +118,34 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
     """
     check_data_config(config)
     tokenizer = with_template(tokenizer, config.template)
-    sources, left_out = _read(config, tokenizer)
+    skipped: dict[str, list[tuple[str, str]]] = {}
+    sources, left_out = _read(config, tokenizer, skipped)
     conversations = sources[config.source]
+    # Skipped rows count: the others are then split as they are once those are mended.
+    sizes = {source: len(rows) + len(skipped.get(source, ())) for source, rows in sources.items()}
+    by_default = tuple(part for part in HELD_OUT if getattr(config, f"{part}_rows") is None)
+    config = config.sized({part: sizes[config.source_of(part)] for part in HELD_OUT})
     encoder = _Encoder(tokenizer, config, whole or {})
     try:
         parts = split(
             conversations,
-            config.validation_rows,
-            config.test_rows,
+            config.validation_rows or 0,
+            config.test_rows or 0,
             config.split_seed,
             config.train_rows,
             encoder.usable,
             sources[config.source_of("validation")],
             sources[config.source_of("test")],
         )
-    except QweftError as fault:
+    except TooFewRowsError as fault:
         if encoder.rows and not any(encoder.rows.values()):
             raise _nothing_left(config, tokenizer, conversations[0], len(encoder.rows)) from fault
         if encoder.dropped or encoder.nothing_learned:
             out = sum(not encoder.usable(conversation) for conversation in conversations)
             raise QweftError(f"{fault} ({out:,} rows are too long: raise max_length {config.max_length})") from fault
+        if by_default:
+            least = f"at least {LEAST_HELD_OUT} rows"
+            raise QweftError(f"{fault} (where a number is not given, {least} are held out for each)") from fault
         raise
     chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: encoder.part(part) for name, part in chosen.items()}
@@ -150,6 +166,9 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         held_out_rows={part: len(sources[source]) for part, source in held_out.items()},
         too_many_characters=left_out,
         asked_elsewhere=parts.asked_elsewhere,
+        skipped=skipped,
+        tools_as_text=_tools_as_text(conversations, tokenizer),
+        by_default=by_default,
     )
     return Data(
         rows["train"],
@@ -160,11 +179,17 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         list(parts.test),
         report,
         tokenizer,
+        config,
     )
 
 
+def _tools_as_text(conversations: Sequence[Conversation], tokenizer: Any) -> int:
+    found = sum(conversation.has_tools for conversation in conversations)
+    return 0 if found and shows_tools(tokenizer) else found
+
+
 def check_data_config(config: DataConfig) -> None:
-    """Check the length limits and the template.
+    """Check the length limits, the template, and the names of columns.
 
     Raises:
         QweftError: A value is out of range; the message names the key, the value and what is allowed.
@@ -177,43 +202,77 @@ def check_data_config(config: DataConfig) -> None:
         )
     if config.template is not None:
         check_template(config.template)
+    check_columns(config.columns, columns())
 
 
-def _read(config: DataConfig, tokenizer: Any) -> tuple[dict[str, list[Conversation]], int]:
-    """Return the rows by source, plain texts in windows, and the number of rows over `max_characters`."""
+def _read(
+    config: DataConfig, tokenizer: Any, skipped: dict[str, list[tuple[str, str]]]
+) -> tuple[dict[str, list[Conversation]], int]:
+    """Return the rows by source, plain texts in windows, and the number of rows over `max_characters`.
+
+    Args:
+        config: The data config.
+        tokenizer: The model's tokenizer.
+        skipped: Receives place and fault of each row that was left out, by source.
+    """
     found: dict[str, list[Conversation]] = {}
     left_out = 0
-    for part in ("train", "validation", "test"):
+    for part in ("train", *HELD_OUT):
         source = config.source_of(part)
         if source in found:
             continue
         rows = found[source] = []
-        for conversation in read_conversations(config, part):
+        faults: list[tuple[str, str]] = []
+        for _, conversation in read_conversations(config, part, faults):
             if source == config.source and not has_room(conversation, config):
                 left_out += 1
             else:
                 rows += windows(conversation, tokenizer, config.max_length)
+        if faults:
+            skipped[source] = faults
         if not rows:
             short = " of at most so many characters as data.max_characters says" if left_out else ""
-            raise QweftError(f"data {source}: there are no rows{short} in it")
+            first = (
+                f"; none of {many(len(faults), 'row')} can be read, the first since {faults[0][1]}" if faults else ""
+            )
+            raise QweftError(f"data {source}: there are no rows{short} in it{first}")
     return found, left_out
 
 
-def read_conversations(config: DataConfig, part: str = "train") -> Iterator[Conversation]:
-    """Yield the rows of a part's source.
+def read_conversations(
+    config: DataConfig, part: str = "train", skipped: list[tuple[str, str]] | None = None
+) -> Iterator[tuple[str, Conversation]]:
+    """Yield (format, conversation) of each row of a part's source.
 
     `max_rows` and `file` apply to `source` only, not to a validation or test source of its own.
 
+    Args:
+        config: The data config.
+        part: "train", "validation" or "test".
+        skipped: Receives place and fault of each row that is left out, if `skip_bad_rows` is set.
+
     Raises:
-        QweftError: The source cannot be read, or a row has no answer.
+        QweftError: The source cannot be read, or a row cannot and is not to be left out.
     """
     source = config.source_of(part)
+    faults = (skipped if skipped is not None else []) if config.skip_bad_rows else None
     if source == config.source:
-        rows = read_rows(source, config.max_rows, config.file)
+        rows = read_rows(source, config.max_rows, config.file, skipped=faults)
     else:
-        rows = read_rows(source, key=f"data.{part}_source")
-    for where, row in rows:
-        yield to_conversation(row, where)
+        rows = read_rows(source, key=f"data.{part}_source", skipped=faults)
+    try:
+        for where, row in rows:
+            try:
+                named = renamed(row, config.columns, where)
+                conversation = to_conversation(named, where)
+            except RowError as fault:
+                if faults is None:
+                    raise
+                faults.append((fault.where, fault.what))
+            else:
+                yield format_of(named), conversation
+    except RowError as fault:
+        raise QweftError(f"{fault}; --data.skip_bad_rows true leaves such rows out") from fault
 
 
 def has_room(conversation: Conversation, config: DataConfig) -> bool:
@@ -223,7 +282,7 @@ def has_room(conversation: Conversation, config: DataConfig) -> bool:
 
 def _held_out(config: DataConfig) -> dict[str, str]:
     """Return the sources of held-out parts that differ from `source`, by part."""
-    parts = {part: config.source_of(part) for part in ("validation", "test")}
+    parts = {part: config.source_of(part) for part in HELD_OUT}
     return {part: source for part, source in parts.items() if source != config.source}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.data.embedded import embedded_rows
+from qweft.data.turns import RowError
 from qweft.errors import QweftError
 
 STRETCH = 8000
@@ -130,8 +131,9 @@ HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(:(?P<part>[\w.-]+))?
 
 
 def read_rows(
-    source: str, max_rows: int | None = None, file: str | None = None, key: str = "data.source"
-) -> Iterator[Located]:
+    source: str, max_rows: int | None = None, file: str | None = None, key: str = "data.source",
+    skipped: list[tuple[str, str]] | None = None,
+) -> Iterator[Located]:  # fmt: skip
     """Yield (where, row) of a data source, in its order.
 
     Args:
@@ -142,8 +144,10 @@ def read_rows(
         max_rows: Read only the first `max_rows` rows. A data set on the hub is then streamed, not downloaded whole.
         file: Local file or folder with the named data set; it is read instead of the hub.
         key: Config key of the source, for errors.
+        skipped: Receives place and fault of each line that holds no row; `None` raises instead.
 
     Raises:
+        RowError: A line holds no row.
         QweftError: The source is not found, is empty, or cannot be read; the message names file and line.
     """
     if max_rows is not None and max_rows < 1:
@@ -160,6 +164,11 @@ def read_rows(
     _, at, split = source.partition("@")
     rows = _rows(file or (f"{data.source}{at}{split}" if data else source), max_rows is not None, key)
     for number, (where, row) in enumerate(islice(rows, max_rows)):
+        if isinstance(row, RowError):
+            if skipped is None:
+                raise row
+            skipped.append((row.where, row.what))
+            continue
         if data is not None and number == 0:
             data.check(row, where)
         yield where, row
@@ -189,7 +198,8 @@ def _place(source: str) -> Path | None:
     return path if path.exists() else None
 
 
-def _rows(source: str, stream: bool, key: str) -> Iterator[Located]:
+def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, Any] | RowError]]:
+    """Yield (where, row), with the error in place of a row that a line does not hold."""
     if source.startswith("embedded:"):
         yield from embedded_rows(source.removeprefix("embedded:"))
         return
@@ -214,7 +224,7 @@ def _is_path(source: str) -> bool:
     return known or source.startswith((".", "/", "~")) or HUB_ID.fullmatch(source) is None
 
 
-def _read_file(path: Path) -> Iterator[Located]:
+def _read_file(path: Path) -> Iterator[tuple[str, dict[str, Any] | RowError]]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         ending = path.suffix or "no ending"
@@ -223,8 +233,8 @@ def _read_file(path: Path) -> Iterator[Located]:
     try:
         for number, row in enumerate(reader(path), 1):
             where = f"{path.name}, row {number}"
-            if not isinstance(row, dict):
-                raise QweftError(f"{where}: an object with named columns was expected, not {type(row).__name__}")
+            if not isinstance(row, dict | RowError):
+                row = RowError(where, f"an object with named columns was expected, not {type(row).__name__}")
             yield where, row
     except UnicodeDecodeError as fault:
         raise QweftError(f"data {path}: not UTF-8 text ({fault.reason}); save it as UTF-8") from fault
@@ -242,10 +252,8 @@ def _read_jsonl(path: Path) -> Iterator[Any]:
                 try:
                     row = json.loads(line.rstrip("\r\n"))  # else an error at its end would be reported on the next line
                 except (ValueError, RecursionError) as fault:
-                    raise QweftError(
-                        f"{path.name}, line {number}: not JSON ({_said(fault)}); each line of a .jsonl file is one "
-                        f"whole object"
-                    ) from fault
+                    what = f"not JSON ({_said(fault)}); each line of a .jsonl file is one whole object"
+                    row = RowError(f"{path.name}, line {number}", what)
                 yield row
 
 
@@ -272,22 +280,34 @@ def _said(fault: Exception) -> str:
     return "nested too deeply" if isinstance(fault, RecursionError) else "a number of too many digits"
 
 
+SEPARATORS = {";": "a semicolon", "\t": "a tab", "|": "a bar"}
+"""What other programs write between columns."""
+
+
 def _read_csv(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         # strict: else an unclosed quote would swallow the following rows, and a quote inside a field would cut it.
         reader = csv.DictReader(handle, strict=True)
         try:
             columns = list(reader.fieldnames or ())
+            mark = next((mark for mark in SEPARATORS if len(columns) == 1 and mark in columns[0]), None)
+            if mark is not None:
+                raise QweftError(
+                    f"data {path}: the first line is one column, {columns[0][:60]!r}, as {SEPARATORS[mark]} separates "
+                    "no columns in a .csv file; save it with commas"
+                )
             twice = next((name for name in columns if columns.count(name) > 1), None)
             if twice is not None:
                 raise QweftError(f"data {path}: the column {twice!r} stands twice in the first line; rename one")
             for row in reader:
                 beyond = [field for field in row.pop(None, None) or () if field]
                 if beyond:
-                    raise QweftError(
-                        f"{path.name}, line {reader.line_num}: more fields than the {len(columns)} columns of the "
-                        f"first line ({beyond[0][:40]!r} is beyond them); a text with commas stands in double quotes"
+                    yield RowError(
+                        f"{path.name}, line {reader.line_num}",
+                        f"more fields than the {len(columns)} columns of the first line ({beyond[0][:40]!r} is beyond "
+                        "them); a text with commas stands in double quotes",
                     )
+                    continue
                 yield row
         except csv.Error as fault:
             raise QweftError(

@@ -5,8 +5,12 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from qweft.data.config import LEAST_HELD_OUT, MOST_HELD_OUT
 from qweft.data.tokens import Encoded, target_tokens, total_tokens
 from qweft.text import many
+
+SHOWN = 10
+"""Skipped rows that the terminal shows; the record has all of them."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class DataReport:
         held_out_rows: Number of rows read from each of these, by part.
         too_many_characters: Rows of the source left out for more than `max_characters` characters.
         asked_elsewhere: Rows in no part, because a row held out from another source has the same group or prompt.
+        skipped: Place and fault of each row that could not be read and was left out (`skip_bad_rows`), by source.
+        tools_as_text: Rows whose tools and calls are written as text, as the chat template has no place for them.
+        by_default: Held-out parts whose number of rows was not given.
     """
 
     source: str
@@ -63,6 +70,14 @@ class DataReport:
     held_out_rows: dict[str, int] = field(default_factory=dict)
     too_many_characters: int = 0
     asked_elsewhere: int = 0
+    skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    tools_as_text: int = 0
+    by_default: tuple[str, ...] = ()
+
+    def rows_of(self, part: str) -> int:
+        """Return the number of rows of the source of a held-out part, those included that could not be read."""
+        source = self.held_out.get(part, self.source)
+        return self.held_out_rows.get(part, self.rows) + len(self.skipped.get(source, ()))
 
     def describe(self) -> str:
         """Return a few lines for the terminal, with all counts of cut and left-out rows that are not 0."""
@@ -74,20 +89,31 @@ class DataReport:
             line += (
                 f", {part.target_tokens:,} of them learned" if name == "train" else f", {part.target_tokens:,} measured"
             )
+            if name in self.by_default:
+                limits = f"at least {LEAST_HELD_OUT} and at most {MOST_HELD_OUT}"
+                line += f"; a tenth of the rows, but {limits} (data.{name}_rows sets another number)"
             if part.cut:
                 line += f"; {many(part.cut, 'row')} cut at {self.max_length:,} tokens"
             if part.only_last:
                 rows = many(part.only_last, "row")
                 line += f"; {rows} with only the last answer (the chat template rewrites earlier ones)"
             lines.append(line)
+        skipped = [each for faults in self.skipped.values() for each in faults]
         told = (
             (self.dropped, f"longer than {self.max_length:,} tokens"),
             (self.nothing_learned, f"without an answer token in the first {self.max_length:,}"),
             (self.left_over, "left over from groups held out"),
             (self.too_many_characters, "with more characters than data.max_characters"),
             (self.asked_elsewhere, "whose group or prompt is held out in another source"),
+            (len(skipped), "that cannot be read (data.skip_bad_rows)"),
         )
         lines += [f"  left out: {many(count, 'row')} {why}" for count, why in told if count]
+        lines += [f"    {where}: {fault}" for where, fault in skipped[:SHOWN]]
+        if len(skipped) > SHOWN:
+            lines.append(f"    ... and {len(skipped) - SHOWN:,} more")
+        if self.tools_as_text:
+            rows = many(self.tools_as_text, "row")
+            lines.append(f"  {rows} with tools written as text (the chat template has no place for tools)")
         return "\n".join(lines)
 
 

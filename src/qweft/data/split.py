@@ -11,6 +11,10 @@ GROUPS = 16
 """Minimum number of groups in a held-out part, if there are enough: 64 rows of two templates test two templates."""
 
 
+class TooFewRowsError(QweftError):
+    """The sources have too few rows for the numbers that are asked for."""
+
+
 @dataclass(frozen=True)
 class Split:
     """The training, validation and test parts; no group is in two of them.
@@ -67,7 +71,8 @@ def split(
             `validation_from`.
 
     Raises:
-        QweftError: A number is out of range, or there are too few rows.
+        TooFewRowsError: There are too few rows.
+        QweftError: A number is out of range.
     """
     if validation < 0 or test < 0 or (train is not None and train < 1):
         raise QweftError(
@@ -184,21 +189,21 @@ def _too_few(
     validation: int,
     test: int,
     usable: Callable[[Conversation], bool],
-) -> QweftError:
+) -> TooFewRowsError:
     conversations = rows["train"]
     for part, wanted in (("test", test), ("validation", validation)):
         other = rows[part]
         shared = validation if part == "test" and rows["validation"] is other else 0
         if other is not conversations and (good := sum(map(usable, other))) < wanted + shared:
             also = f" and {shared} validation rows" if shared else ""
-            return QweftError(
+            return TooFewRowsError(
                 f"{wanted} {part} rows{also} are asked for, and data.{part}_source gives {good} usable ones in "
                 f"{len({each.group for each in other})} groups: lower data.{part}_rows, or give more data"
             )
     good = sum(map(usable, conversations))
     groups = {each.group for each in conversations}
-    return QweftError(
+    return TooFewRowsError(
         f"{test} test rows, {validation} validation rows and at least one training row are asked for, of different "
-        f"groups; the data give {good} usable rows in {len(groups)} groups: lower test_rows and validation_rows, or "
-        f"give more data"
+        f"groups; the data give {good} usable rows in {len(groups)} groups: lower data.test_rows and "
+        f"data.validation_rows, or give more data"
     )

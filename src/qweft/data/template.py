@@ -3,11 +3,12 @@
 import copy
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from jinja2 import TemplateError
 
-from qweft.data.conversation import Message
+from qweft.data.conversation import CALL, Conversation, Message
 from qweft.errors import QweftError
 
 QUERY = "{query}"
@@ -87,24 +88,25 @@ def template_of(tokenizer: Any) -> str | None:
     return None if getattr(tokenizer, "chat_template", None) else PLAIN_TEMPLATE
 
 
-def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = False) -> str:
+def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = False, tools: str = "") -> str:
     """Return the text of a conversation, special tokens included; tokenise it with `add_special_tokens=False`.
 
     Args:
-        messages: The turns.
+        messages: The turns, as `in_its_form` returns them.
         tokenizer: A transformers tokenizer.
         answer_next: Whether to end with the opening of an answer, as a prompt for generation.
+        tools: `Conversation.tools`.
 
     Raises:
         QweftError: The chat template rejects these messages. Some have no system role, some require strict turns.
     """
-    turns = [{"role": message.role, "content": message.content} for message in messages]
     own = template_of(tokenizer)
     try:
         text: str = tokenizer.apply_chat_template(
-            turns, chat_template=own, tokenize=False, add_generation_prompt=answer_next
-        )
-    except TemplateError as fault:
+            [message.turn for message in messages], tools=json.loads(tools) if tools else None, chat_template=own,
+            tokenize=False, add_generation_prompt=answer_next,
+        )  # fmt: skip
+    except (TemplateError, TypeError) as fault:  # a template that adds a text to what is none raises the second
         roles = ", ".join(message.role for message in messages)
         raise QweftError(
             f"the chat template refuses a conversation of roles {roles} ({fault}); "
@@ -113,3 +115,73 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
     # A model's own template writes its start token. The plain one does not, as it cannot know whether there is one.
     start = getattr(tokenizer, "bos_token", None) if own and opens_with_start(tokenizer) else None
     return f"{start or ''}{text}"
+
+
+TOOLS = "You may call these tools:\n<tools>\n{}\n</tools>\nA call looks like this: {}"
+RESULT = "<tool_response>\n{}\n</tool_response>"
+"""Plain form of what a tool returned, as in Hermes and Qwen."""
+PROBE = (
+    Message("user", "question-of-probe"),
+    Message(
+        "assistant", "",
+        '{"tool_calls": [{"type": "function", "id": "abcDEF123", "function": '
+        '{"name": "name_of_probe", "arguments": {"place": "argument-of-probe"}}}]}',
+    ),
+    Message("tool", "result-of-probe", '{"name": "name_of_probe", "tool_call_id": "abcDEF123"}'),
+    Message("assistant", "answer-of-probe"),
+)  # fmt: skip
+PROBE_TOOLS = (
+    '[{"type": "function", "function": {"name": "name_of_probe", "description": "described-for-probe", "parameters": '
+    '{"type": "object", "properties": {"place": {"type": "string", "description": "a place"}}}}}]'
+)
+
+
+def shows_tools(tokenizer: Any) -> bool:
+    """Return whether the chat template writes tools, calls and results: many leave them out without an error."""
+    try:
+        text = render(PROBE, tokenizer, tools=PROBE_TOOLS)
+    except QweftError:
+        return False
+    return all(f"{what}-probe" in text for what in ("described-for", "argument-of", "result-of", "answer-of"))
+
+
+def in_its_form(conversation: Conversation, tokenizer: Any) -> Conversation:
+    """Return a conversation whose tools, calls and results the chat template writes, if need be as text.
+
+    In the plain form the first message begins with the list of tools, a call stands as `<tool_call>` in its answer, and
+    results stand as `<tool_response>` in a user turn. Conversations without tools are returned as they are.
+
+    Raises:
+        QweftError: The chat template has a place for tools, but leaves out a call or an answer of this conversation.
+    """
+    if not conversation.has_tools:
+        return conversation
+    if not shows_tools(tokenizer):
+        return replace(conversation, messages=tuple(_in_plain_form(conversation)), tools="")
+    text = render(conversation.messages, tokenizer, tools=conversation.tools)
+    for number, message in enumerate(conversation.messages, 1):
+        said = message.content.rpartition("</think>")[2].strip() if message.calls else ""
+        if said not in text or not all(call["name"] in text for call in message.calls):
+            raise QweftError(
+                f"the chat template leaves out a part of message {number}, which calls a tool; split the message, or "
+                "take out what stands beside the call"
+            )
+    return conversation
+
+
+def _in_plain_form(conversation: Conversation) -> list[Message]:
+    plain: list[Message] = []
+    after_result = False
+    for message in conversation.messages:
+        if message.role != "tool":
+            plain.append(Message(message.role, message.said))
+        elif after_result:  # results of several calls stand in one turn, as templates take no two of a role in a row
+            plain[-1] = Message("user", f"{plain[-1].content}\n{RESULT.format(message.content)}")
+        else:
+            plain.append(Message("user", RESULT.format(message.content)))
+        after_result = message.role == "tool"
+    if conversation.tools:
+        tools = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in json.loads(conversation.tools))
+        about = TOOLS.format(tools, CALL.format('{"name": ..., "arguments": ...}'))
+        plain[0] = Message(plain[0].role, f"{about}\n\n{plain[0].content}")
+    return plain

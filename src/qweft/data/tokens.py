@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypedDict
 
 from qweft.data.conversation import TEXT, Conversation, Message
-from qweft.data.template import render
+from qweft.data.template import in_its_form, render
 from qweft.errors import QweftError
 
 IGNORED = -100
@@ -67,13 +67,16 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     space after it belongs to the template. All tokens of a plain text are learned.
 
     Raises:
-        QweftError: The tokenizer gives no character offsets, or the chat template rewrites the prompt of the last
-            answer.
+        QweftError: The tokenizer gives no character offsets, or the chat template refuses the conversation, leaves out
+            a tool call, or rewrites the prompt of the last answer.
     """
     check_offsets(tokenizer)
     if conversation.is_text:
         return _plain(conversation.answer, tokenizer)
-    text, spans = answer_spans(conversation, tokenizer)
+    try:
+        text, spans = answer_spans(conversation, tokenizer)
+    except QweftError as fault:
+        raise QweftError(f"{conversation.where}: {fault}" if conversation.where else str(fault)) from fault
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids: list[int] = tokens["input_ids"]
     labels = [IGNORED] * len(ids)
@@ -112,14 +115,15 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
     Raises:
         QweftError: The template rewrites the prompt of the last answer, so no answer can be found.
     """
-    messages = conversation.messages
-    text = render(messages, tokenizer)
+    conversation = in_its_form(conversation, tokenizer)
+    messages, tools = conversation.messages, conversation.tools
+    text = render(messages, tokenizer, tools=tools)
     spans: list[Span] = []
     for number, message in enumerate(messages):
         if message.role != "assistant":
             continue
-        before = render(messages[:number], tokenizer, answer_next=True)
-        upto = text if number == len(messages) - 1 else render(messages[: number + 1], tokenizer)
+        before = render(messages[:number], tokenizer, answer_next=True, tools=tools)
+        upto = text if number == len(messages) - 1 else render(messages[: number + 1], tokenizer, tools=tools)
         if upto.startswith(before) and text.startswith(upto):
             spans.append((len(before), len(upto.rstrip())))
         elif number == len(messages) - 1:

@@ -17,7 +17,7 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
 
     Args:
         evaluation: The settings to check.
-        data: The data section, whose rows limit the evaluation.
+        data: The data section, whose rows limit the evaluation, unless their number follows from the data.
 
     Raises:
         QweftError: If a value is out of range; names the key, the value and the allowed range.
@@ -27,9 +27,9 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
         if value is not None and value < least:
             raise QweftError(f"evaluation.{name} must be at least {least}, got {value}")
     rows = data.test_rows if evaluation.split == "test" else data.validation_rows
-    if rows < 1:
+    if rows is not None and rows < 1:
         raise QweftError(f"data.{evaluation.split}_rows must be at least 1 to judge on the {evaluation.split} rows")
-    if evaluation.generated is not None and evaluation.generated > rows:
+    if evaluation.generated is not None and rows is not None and evaluation.generated > rows:
         raise QweftError(
             f"evaluation.generated is {evaluation.generated}, and there are {rows} {evaluation.split} rows; raise "
             f"data.{evaluation.split}_rows, or leave evaluation.generated out to answer all"

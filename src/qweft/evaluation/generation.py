@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from qweft.data.conversation import Conversation, Message
-from qweft.data.template import render
+from qweft.data.template import in_its_form, render
 from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, judged
 
@@ -41,7 +41,8 @@ def prompt_of(conversation: Conversation, tokenizer: Any) -> Prompt:
         half = (len(ids) + 1) // 2
         shown, rest = (tokenizer.decode(part, skip_special_tokens=True) for part in (ids[:half], ids[half:]))
         return Prompt(ids[:half], shown, rest)
-    text = render(conversation.prompt, tokenizer, answer_next=True)
+    formed = in_its_form(conversation, tokenizer)
+    text = render(formed.prompt, tokenizer, answer_next=True, tools=formed.tools)
     ids = tokenizer(text, add_special_tokens=False).input_ids
     return Prompt(ids, _shown(conversation.prompt), conversation.answer, text.rstrip().endswith("<think>"))
 
@@ -50,7 +51,7 @@ def _shown(prompt: Sequence[Message]) -> str:
     """Return a single message as it is, and several with their roles."""
     if len(prompt) == 1:
         return prompt[0].content
-    return "\n\n".join(f"{message.role}: {message.content}" for message in prompt)
+    return "\n\n".join(f"{message.role}: {message.said}" for message in prompt)
 
 
 # Logits closer than this, relative to the largest, might swap order when the batch size changes. In float32 they move

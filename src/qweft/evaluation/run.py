@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from qweft.data.config import DataConfig
-from qweft.data.conversation import Conversation, to_conversation
+from qweft.data.conversation import Conversation
+from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
 from qweft.data.tokens import Encoded, encode
@@ -116,6 +117,7 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
+    check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
     other = other_rows(judging, data_config, loaded.tokenizer)
     before = weights_of(loaded.model)
     model = put_on(loaded, adapter)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qweft.data.config import DataConfig
+from qweft.data.config import MOST_HELD_OUT, DataConfig
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
 from qweft.data.tokens import Encoded
@@ -16,7 +16,7 @@ from qweft.evaluation.saved import run_config, sections_of
 from qweft.models.config import ModelConfig
 
 HELD_OUT_SHARE = 4
-"""Inverse share of rows to hold out of text without a run's split, up to the default number of rows."""
+"""Inverse share of rows to hold out of text without a run's split, up to `MOST_HELD_OUT`."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _sized(config: DataConfig, given: Mapping[str, Any]) -> DataConfig:
     """Returns the config with a share of the rows held out, unless their numbers are given."""
     if "test_rows" in given or "validation_rows" in given:
         return config
-    held_out = min(DataConfig().test_rows, max(1, sum(1 for _ in read_rows(config.source)) // HELD_OUT_SHARE))
+    held_out = min(MOST_HELD_OUT, max(1, sum(1 for _ in read_rows(config.source)) // HELD_OUT_SHARE))
     return replace(config, test_rows=held_out, validation_rows=held_out)
 
 

@@ -56,7 +56,7 @@ def check_run(config: RunConfig) -> None:
             raise QweftError(f"{name} must be at least 1, got {value}")
     if config.validation.patience is not None and config.validation.every is None:
         raise QweftError("validation.patience needs validation.every: so many steps lie between two validations")
-    if config.validation.every is not None and config.data.validation_rows < 1:
+    if config.validation.every is not None and config.data.validation_rows == 0:
         raise QweftError("validation.every needs validation rows: set data.validation_rows")
     _check_reports(config.report_to)
 

@@ -204,6 +204,8 @@ def plan(config: RunConfig, timed: bool = False) -> Plan:
     dtype: Any = str(choose_dtype(config.model.dtype, choose_device(config.model.device))).removeprefix("torch.")
     loaded = load_model(replace(config.model, device="meta", dtype=dtype))
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
+    if data is not None:
+        check_evaluation(config.evaluation, data.config)
     model = attach(loaded.model, peft_config)
     trainable = int(model.get_nb_trainable_parameters()[0])
     shapes = [

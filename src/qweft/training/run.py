@@ -1,7 +1,7 @@
 """One run: load, attach, train, evaluate, save."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,8 @@ def train(config: RunConfig) -> TrainedRun:
     check_targets(loaded.model, peft_config)
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}")
     data = load_data(config.data, loaded.tokenizer)
+    config = replace(config, data=data.config)
+    check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)
     set_seed(config.training.seed)
     model = attach(loaded.model, peft_config)

@@ -5,11 +5,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from qweft.data.load import Data
+from qweft.data.load import HELD_OUT, Data
+from qweft.data.report import DataReport
 from qweft.errors import QweftError
 from qweft.models.load import LoadedModel
 from qweft.records import read_record
@@ -75,7 +76,10 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
     """Return the record if a run with the same settings has finished, else `None`."""
     try:
         saved = read_record(record, "remove it to train anew")
-    except QweftError:
+        # The record has numbers of held-out rows also where the config leaves them to the number of rows.
+        report = DataReport(**saved["data"])
+        config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
+    except (QweftError, KeyError, TypeError):
         return None
     return saved if saved.get("decides") == json.loads(json.dumps(decides(config))) else None
 

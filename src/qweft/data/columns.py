@@ -1,0 +1,161 @@
+"""Columns of a row: their names in the file, near misses, and rows of preferences, which are refused."""
+
+import re
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from qweft.data.turns import Row, RowError
+from qweft.errors import QweftError
+from qweft.text import near
+
+KEY = "data.columns"
+LABELS = ("false", "true")
+
+
+def columns_of(name: str) -> tuple[str, ...]:
+    """Return the columns that a format needs, from its name.
+
+    >>> columns_of("instruction [+ input, history] + output"), columns_of("messages (role, content)")
+    (('instruction', 'output'), ('messages',))
+    """
+    return tuple(part.strip() for part in re.sub(r"\[[^]]*\]|\([^)]*\)", "", name).split("+"))
+
+
+def check_columns(columns: Mapping[str, str], known: Collection[str]) -> None:
+    """Check the names of `data.columns` that stand for the formats' columns.
+
+    Args:
+        columns: Name of the format's column to name in the file.
+        known: Columns of all formats.
+
+    Raises:
+        QweftError: A name is not known.
+    """
+    for name in columns:
+        if name not in known:
+            close = near(name, known)
+            way = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+            raise QweftError(f"{KEY}.{name}: no format has this column; {way}")
+
+
+def renamed(row: Row, columns: Mapping[str, str], where: str) -> Row:
+    """Return a row with its columns under the names that the formats have.
+
+    Args:
+        row: Values by the names in the file.
+        columns: Name of the format's column to name in the file; dots lead into objects (`item.question`).
+        where: Place of the row for errors.
+
+    Raises:
+        RowError: The row lacks such a column.
+    """
+    if not columns:
+        return row
+    taken = {name.partition(".")[0] if name not in row else name for name in columns.values()}
+    kept = {key: value for key, value in row.items() if key not in taken}
+    return kept | {name: _inner(row, own, f"{KEY}.{name}", where) for name, own in columns.items()}
+
+
+def _inner(row: Row, name: str, key: str, where: str) -> Any:
+    if name in row:
+        return row[name]
+    value: Any = row
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            close = near(part, map(str, value)) or _alike(part, value) if isinstance(value, Mapping) else []
+            meant = f"did you mean {close[0]!r}?" if close else f"its columns are {_listed(row)}"
+            raise RowError(where, f"{key}: the row has no column {name!r}; {meant}")
+        value = value[part]
+    return value
+
+
+def refuse_preferences(row: Row, is_text: bool, where: str) -> None:
+    """Refuse a row that tells good answers from bad ones, of which the bad would be learned too.
+
+    Args:
+        row: The row.
+        is_text: Whether the row is a plain text, whose label may be its class.
+        where: Place of the row for errors.
+
+    Raises:
+        QweftError: It has chosen and rejected, or a label that is true or false beside an answer.
+    """
+    chosen, prompt = row.get("chosen"), row.get("prompt")
+    if chosen is not None and row.get("rejected") is not None:
+        if isinstance(chosen, str):
+            key = "text" if prompt is None else "response"
+        else:
+            key = "messages" if prompt is None or isinstance(prompt, str) else "completion"
+        raise QweftError(
+            f"{where}: chosen and rejected are preferences, and here every answer is learned; learn the chosen ones "
+            f"by --{KEY}.{key} chosen, or give the rows and a QwthnConfig to TRL's DPOTrainer"
+        )
+    label = row.get("label")
+    is_told = isinstance(label, bool) or (isinstance(label, str) and label.strip().casefold() in LABELS)
+    if is_told and not is_text:
+        raise QweftError(
+            f"{where}: label {label} tells good answers from bad ones, and here every answer is learned; keep the rows "
+            "whose label is true, without this column, or give the rows and a QwthnConfig to TRL's KTOTrainer"
+        )
+
+
+def lacking(row: Row, what: str, wanted: Sequence[str], where: str) -> RowError:
+    """Return the error of a row without a column that its format needs.
+
+    Args:
+        row: The row.
+        what: What is missing, as the beginning of the sentence.
+        wanted: Names that the column may have.
+        where: Place of the row.
+    """
+    for name in wanted:
+        if alike := _alike(name, row):
+            return RowError(where, f"{what}; read its column {alike[0]!r} as {name} by {_option(name, alike[0])}")
+    return RowError(where, f"{what}; its columns are {_listed(row)}")
+
+
+def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:
+    """Return the error of a row of no known format, with the closest one.
+
+    Args:
+        row: The row.
+        formats: Names of the known formats.
+        where: Place of the row.
+    """
+    best: tuple[float, str, dict[str, str]] = (0.0, "", {})
+    for name in formats:
+        found = {each: alike[0] for each in columns_of(name) if (alike := _alike(each, row))}
+        share = len(found) / len(columns_of(name))
+        if share > best[0]:
+            best = (share, name, found)
+    share, name, found = best
+    told = f"the format is not known; its columns are {_listed(row)}"
+    options = " ".join(_option(each, own) for each, own in found.items() if each != own)
+    if share == 1 and options:
+        return RowError(where, f"{told}; read them as {name} by {options}")
+    if share > 0:
+        missing = " and ".join(each for each in columns_of(name) if each not in found)
+        way = f"; the closest format is {name}, and {missing or 'its text'} is missing"
+        return RowError(where, f"{told}{way}; name other columns by --{KEY}.{missing.split(' ')[0] or 'text'} NAME")
+    return RowError(where, f"{told}; name yours by --{KEY}.prompt NAME --{KEY}.response NAME (qweft data --help)")
+
+
+def _option(name: str, own: str) -> str:
+    return f"--{KEY}.{name} {shlex.quote(own)}"
+
+
+def _alike(name: str, row: Row) -> list[str]:
+    """Return the columns that are a name but for case, white space, a byte order mark, or a plural."""
+    return [str(key) for key in row if row[key] is not None and _bare(str(key)) == _bare(name)]
+
+
+def _bare(name: str) -> str:
+    return name.strip("\ufeff \t\u00a0").casefold().removesuffix("s")
+
+
+def _listed(row: Row) -> str:
+    return (
+        ", ".join(repr(key) if key != key.strip() else key for key in (str(key)[:40] for key in list(row)[:12]))
+        or "none"
+    )

@@ -1,0 +1,229 @@
+"""Known formats of rows: each row becomes a conversation by its columns."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from qweft.data.columns import columns_of, lacking, refuse_preferences, unknown
+from qweft.data.conversation import TEXT, Conversation, Message, prompt_group, text_group
+from qweft.data.turns import THOUGHT, Row, RowError, plain_text, read_tools, read_turns
+
+PLAIN = "text"
+OPTIONAL = ("response", "input", "history", "system", "group", "tools", "original_question")
+"""Columns that a row may have beside those that tell its format."""
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+"""A lone UTF-16 surrogate, which Python's JSON parser lets through; no tokenizer accepts it."""
+
+
+class Pair(NamedTuple):
+    """A format with a column for the question and one for the answer; its name is "asks + answers"."""
+
+    asks: str
+    answers: str
+    is_listed: bool = True
+    """Whether the list of known formats has it."""
+
+
+PAIRS = (
+    Pair("question", "answer"),
+    Pair("query", "response"),  # MetaMathQA
+    # R1-Distill-SFT: prefer the checked chain of thought.
+    Pair("problem", "reannotated_assistant_content", is_listed=False),
+    Pair("problem", "solution"),
+)
+"""Formats of two columns; the first with both is used. A new one is an entry here."""
+
+
+def to_conversation(row: Row, where: str) -> Conversation:
+    """Turn a row into a conversation.
+
+    The columns of a row tell its format. The first of `READERS` that fits is used, then the first of `PAIRS`. A row
+    with `text` alone is a plain text.
+
+    Tools, calls and results of calls (`tools`, `tool_calls`, role "tool"; ShareGPT's function_call and observation) are
+    kept for the chat template.
+
+    A chain of thought in a separate column or key (`reasoning_content`) is put in <think> tags before its answer. A
+    `system` column becomes the first message, unless there is a system message already. Turns after the last answer
+    are dropped, since nothing is learned from them.
+
+    The group is the column `group` if present, else a hash of the prompt, or of a plain text. MetaMathQA rewrites
+    each question in several ways. Its group is the hash of `original_question`, as of a data set with that question.
+
+    Args:
+        row: Values by column name.
+        where: Place of the row for errors, such as "data.jsonl, row 3".
+
+    Raises:
+        RowError: The format is not known, a turn is malformed, or there is no answer.
+        QweftError: The row tells good answers from bad ones.
+    """
+    refuse_preferences(row, format_of(row) == PLAIN, where)
+    messages = _read(row, where)
+    if messages and messages[0].role == TEXT:
+        _check_characters(messages, where)
+        group = _named_group(row, "group", where) or text_group(messages[0])
+        return Conversation(tuple(messages), group, where=where)
+    while messages and messages[-1].role != "assistant":
+        messages.pop()
+    if not messages:
+        raise RowError(where, "there is no answer to learn from")
+    if not any(message.role in {"user", "tool", "system"} for message in messages[:1]):
+        raise RowError(where, "the answer comes first, and nothing asks for it")
+    first = next(place for place, message in enumerate(messages) if message.role == "assistant")
+    if not any(message.content.strip() for message in messages[:first]):
+        raise RowError(where, "what stands before the answer is empty, so nothing asks for it")
+    system = "" if row.get("system") is None else _text(row, "system", where)
+    if system.strip() and messages[0].role != "system":
+        messages.insert(0, Message("system", system))
+    _check_characters(messages, where)
+    tools = read_tools(row["tools"], where) if row.get("tools") is not None and _has_turns(row) else ""
+    _check_text(tools, "tools", where)
+    asked = _named_group(row, "original_question", where)
+    group = _named_group(row, "group", where) or prompt_group([Message("user", asked)] if asked else messages)
+    return Conversation(tuple(messages), group, tools, where)
+
+
+def _has_turns(row: Row) -> bool:
+    """Return whether a row holds a list of messages; a column `tools` means something else in other rows."""
+    key = next((key for key, *_ in READERS if row.get(key) is not None), None)
+    return key is not None and not isinstance(row[key], str)
+
+
+def _named_group(row: Row, column: str, where: str) -> str:
+    """Return the group in a column; empty if the column is missing or empty."""
+    name = "" if row.get(column) in (None, "") else _text(row, column, where)
+    _check_text(name, column, where)
+    return name
+
+
+def _check_characters(messages: Sequence[Message], where: str) -> None:
+    """Check for characters that come from reading a file in the wrong encoding."""
+    for number, message in enumerate(messages, 1):
+        what = "the text" if message.role == TEXT else f"message {number} ({message.role})"
+        _check_text(message.said, what, where)
+
+
+def _check_text(text: str, what: str, where: str) -> None:
+    if "\x00" in text:
+        raise RowError(where, f"{what} holds a NUL character, as UTF-16 read as UTF-8 has; save it as UTF-8")
+    if half := HALF_A_CHARACTER.search(text):
+        raise RowError(where, f"{what} holds half a character, {half[0]!r}, which is no text; write it whole")
+
+
+def _read(row: Row, where: str) -> list[Message]:
+    for key, _, reader in READERS:
+        if row.get(key) is not None:
+            return reader(row, where)
+    pairs = [pair for pair in PAIRS if row.get(pair.asks) is not None]
+    for pair in pairs:
+        if row.get(pair.answers) is not None:
+            return [Message("user", _text(row, pair.asks, where)), *_answer(row, pair.answers, where)]
+    if row.get("text") is not None:
+        return _plain(row, where)
+    if pairs:
+        missing = " or ".join(dict.fromkeys(pair.answers for pair in pairs))
+        what = f"there is a {pairs[0].asks} but no answer ({missing} is missing)"
+        raise lacking(row, what, [pair.answers for pair in pairs], where)
+    raise unknown(row, known(), where)
+
+
+def _reasoned(row: Row, where: str) -> list[Message]:
+    (answer,) = _answer(row, "content", where)
+    thought = _text(row, "reasoning_content", where).strip()
+    said = THOUGHT.format(thought, answer.content.strip()) if thought else answer.content
+    return [Message("user", _text(row, "input", where)), Message("assistant", said)]
+
+
+def _plain(row: Row, where: str) -> list[Message]:
+    text = _text(row, "text", where)
+    if not text.strip():
+        raise RowError(where, "the text is empty")
+    return [Message(TEXT, text)]
+
+
+def _prompt_completion(row: Row, where: str) -> list[Message]:
+    prompt = row["prompt"]
+    asked = read_turns(prompt, where) if not isinstance(prompt, str) else [Message("user", prompt)]
+    key = "response" if row.get("completion") is None and row.get("response") is not None else "completion"
+    completion = row.get(key)
+    if isinstance(completion, Sequence) and not isinstance(completion, str):
+        return asked + read_turns(completion, where)
+    return asked + _answer(row, key, where)
+
+
+def _alpaca(row: Row, where: str) -> list[Message]:
+    """Read instruction, input and output; `history` holds earlier (question, answer) pairs, oldest first."""
+    messages: list[Message] = []
+    history = row.get("history")
+    if history is not None and history != "" and (not isinstance(history, Sequence) or isinstance(history, str)):
+        raise RowError(where, f"history is {type(history).__name__}, not a list of pairs of question and answer")
+    for number, pair in enumerate(history or (), 1):
+        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+            raise RowError(where, f"history entry {number} is not a pair of question and answer")
+        asked, answered = (plain_text(part, f"history entry {number}", where) for part in pair)
+        if not answered.strip():
+            raise RowError(where, f"the answer in history entry {number} is empty")
+        messages += [Message("user", asked), Message("assistant", answered)]
+    parts = [_text(row, "instruction", where), _text(row, "input", where) if row.get("input") else ""]
+    messages.append(Message("user", "\n\n".join(part for part in parts if part)))
+    return messages + _answer(row, "output", where)
+
+
+def _answer(row: Row, key: str, where: str) -> list[Message]:
+    if row.get(key) is None:
+        raise lacking(row, f"there is no answer ({key} is missing)", (key,), where)
+    text = _text(row, key, where)
+    if not text.strip():
+        raise RowError(where, f"the answer ({key}) is empty")
+    return [Message("assistant", text)]
+
+
+def _text(row: Row, key: str, where: str) -> str:
+    if row.get(key) is None:
+        raise lacking(row, f"{key} is missing", (key,), where)
+    return plain_text(row[key], key, where)
+
+
+MESSAGES = "messages (role, content)"
+READERS: tuple[tuple[str, str, Callable[[Row, str], list[Message]]], ...] = (
+    # R1-Distill-SFT
+    ("reannotated_messages", MESSAGES, lambda row, where: read_turns(row["reannotated_messages"], where)),
+    ("messages", MESSAGES, lambda row, where: read_turns(row["messages"], where)),
+    # ShareGPT
+    ("conversations", "conversations (from, value)", lambda row, where: read_turns(row["conversations"], where)),
+    ("prompt", "prompt + completion", _prompt_completion),
+    ("instruction", "instruction [+ input, history] + output", _alpaca),
+    # Chinese-DeepSeek-R1-Distill
+    ("reasoning_content", "input + reasoning_content + content", _reasoned),
+)
+"""(column, name of the format, reader) of each format; the first whose column is present is used. A new one is an entry
+here.
+"""
+
+
+def known() -> tuple[str, ...]:
+    """Return the names of the formats for people: readers, pairs, plain text."""
+    pairs = [f"{pair.asks} + {pair.answers}" for pair in PAIRS if pair.is_listed]
+    return tuple(dict.fromkeys([name for _, name, _ in READERS] + pairs + [PLAIN]))
+
+
+def format_of(row: Row) -> str:
+    """Return the name of a row's format; "unknown" if no reader takes it.
+
+    The name is one of `known()`, or that of a pair that is not listed.
+    """
+    for key, name, _ in READERS:
+        if row.get(key) is not None:
+            return name
+    for pair in PAIRS:
+        if row.get(pair.asks) is not None and row.get(pair.answers) is not None:
+            return f"{pair.asks} + {pair.answers}"
+    return PLAIN if row.get("text") is not None else "unknown"
+
+
+def columns() -> frozenset[str]:
+    """Return the columns that rows of any format may have."""
+    needed = {column for name in known() for column in columns_of(name)}
+    pairs = {column for pair in PAIRS for column in pair[:2]}
+    return frozenset({*needed, *pairs, *(key for key, *_ in READERS), *OPTIONAL})

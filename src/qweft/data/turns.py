@@ -1,0 +1,203 @@
+"""Reading of a row's list of messages, with tool calls and content in parts."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qweft.data.conversation import ROLES, Message
+from qweft.errors import QweftError
+
+Row = Mapping[str, Any]
+
+THOUGHT = "<think>\n{}\n</think>\n\n{}"
+"""Format of a chain of thought and the answer after it, as in DeepSeek-R1."""
+CALLS = "function_call"
+"""ShareGPT's role of an assistant that calls tools; in OpenAI's older form the key of its only call."""
+ROLE_NAMES = {
+    "human": "user",
+    "client": "user",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    CALLS: "assistant",
+    "observation": "tool",
+    "function": "tool",
+    "developer": "system",
+}
+NOT_LEARNED = {"weight": 0, "train": False}
+"""Keys and values by which other programs keep an answer out of the loss."""
+
+
+class RowError(QweftError):
+    """A row that cannot be read; `data.skip_bad_rows` leaves it out.
+
+    Args:
+        where: Place of the row, such as "data.jsonl, row 3".
+        what: What is wrong with it.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what}")
+        self.where, self.what = where, what
+
+
+def plain_text(value: Any, name: str, where: str) -> str:
+    """Return a value as text; numbers are converted, since data files often store short answers as numbers.
+
+    Raises:
+        RowError: It is neither text nor a number.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):  # data frames write a missing value as NaN
+        raise RowError(where, f"{name} is {value}, not text")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise RowError(where, f"{name} is {type(value).__name__}, not text")
+
+
+def read_turns(turns: Any, where: str) -> list[Message]:
+    """Read a list of {"role", "content"} or {"from", "value"}.
+
+    Args:
+        turns: The list.
+        where: Place of the row for errors.
+
+    Raises:
+        RowError: A turn is malformed, an answer is empty or marked as not to be learned, or a part is not text.
+    """
+    if not isinstance(turns, Sequence) or isinstance(turns, str | bytes):
+        raise RowError(where, f"a list of messages was expected, not {type(turns).__name__}")
+    messages: list[Message] = []
+    called: list[dict[str, Any]] = []  # calls without a result yet
+    for number, turn in enumerate(turns, 1):
+        if not isinstance(turn, Mapping):
+            raise RowError(where, f"message {number} is {type(turn).__name__}, not an object with role and content")
+        message = _read_turn(turn, number, called, where)
+        called += message.turn.get("tool_calls", [])
+        messages.append(message)
+    return messages
+
+
+def _read_turn(turn: Row, number: int, called: list[dict[str, Any]], where: str) -> Message:
+    said = turn.get("role", turn.get("from"))
+    role = ROLE_NAMES.get(said, said) if isinstance(said, str) else None
+    if role not in ROLES:
+        raise RowError(where, f"message {number} has role {str(said)[:40]!r}; known are {', '.join(ROLES)}, human, gpt")
+    given = turn.get("content", turn.get("value"))
+    calls = _calls(given if said == CALLS else turn.get("tool_calls") or turn.get(CALLS), number, where)
+    if calls and role != "assistant":
+        raise RowError(where, f"message {number} ({role}) calls a tool, which an assistant alone does")
+    content = "" if said == CALLS or (calls and given is None) else _content(given, number, where)
+    if role == "assistant" and not calls and not content.strip():
+        raise RowError(where, f"the answer in message {number} is empty")
+    for key, value in NOT_LEARNED.items():
+        if role == "assistant" and turn.get(key) is not None and turn[key] == value:
+            raise RowError(where, f"message {number} has {key} {turn[key]}, which means not to learn it; take it out")
+    thought = turn.get("reasoning_content")
+    if thought is not None and not isinstance(thought, str):
+        raise RowError(where, f"reasoning_content of message {number} is {type(thought).__name__}, not text")
+    if role == "assistant" and thought is not None and thought.strip():
+        content = THOUGHT.format(thought.strip(), content.strip())
+    more: dict[str, Any] = {"tool_calls": calls} if calls else {}
+    if role == "tool":
+        more = _result_of(turn, called)
+    return Message(str(role), content, json.dumps(more, ensure_ascii=False) if more else "")
+
+
+def _content(content: Any, number: int, where: str) -> str:
+    """Return the text of a content: a text, or a list of parts of which each is one."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Sequence) or isinstance(content, bytes) or not content:
+        raise RowError(where, f"message {number} has no text content")
+    texts: list[str] = []
+    for part in content:
+        kind = part.get("type", "text") if isinstance(part, Mapping) else type(part).__name__
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if kind not in ("text", "str") or not isinstance(text, str):
+            raise RowError(where, f"message {number} has a part of type {str(kind)[:40]}, and only text can be learned")
+        texts.append(text)
+    return "".join(texts)
+
+
+def _calls(given: Any, number: int, where: str) -> list[dict[str, Any]]:
+    """Return tool calls in the form that chat templates take: arguments are an object, not JSON text."""
+    if given is None:
+        return []
+    given = _parsed(given, f"the tool calls of message {number}", where)
+    calls = [given] if isinstance(given, Mapping) else given
+    if not isinstance(calls, Sequence) or isinstance(calls, str):
+        raise RowError(where, f"the tool calls of message {number} are {type(given).__name__}, not a list")
+    found: list[dict[str, Any]] = []
+    for call in calls:
+        function = call.get("function", call) if isinstance(call, Mapping) else None
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(name, str) or not name.strip():
+            raise RowError(where, f"a tool call of message {number} names no function; it needs name and arguments")
+        arguments = function.get("arguments", function.get("parameters"))
+        arguments = {} if arguments in (None, "") else arguments
+        arguments = _parsed(arguments, f"the arguments of {name[:40]} in message {number}", where)
+        if not isinstance(arguments, Mapping):
+            raise RowError(where, f"the arguments of {name[:40]} in message {number} are no JSON object")
+        # A Parquet file holds every argument of any call, null where a call does not have it.
+        made = {"name": name, "arguments": _jsonable(arguments, f"the arguments of {name[:40]}", where)}
+        known = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
+        found.append({"type": "function", **known, "function": made})
+    return found
+
+
+def _result_of(turn: Row, called: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return name and call id of a tool's result, which are taken from its call where they are not given."""
+    kept = {key: turn[key] for key in ("name", "tool_call_id") if isinstance(turn.get(key), str)}
+    asked = next((call for call in called if call.get("id") == kept.get("tool_call_id", call.get("id"))), None)
+    if asked is None:
+        return {}
+    called.remove(asked)
+    known = {"tool_call_id": asked["id"]} if "id" in asked else {}
+    return {"name": asked["function"]["name"], **known, **kept}
+
+
+def read_tools(given: Any, where: str) -> str:
+    """Return a row's `tools` as a JSON list of {"type": "function", "function": ...}; empty without any.
+
+    Args:
+        given: A list of tools, or its JSON text; a function may stand without the object around it.
+        where: Place of the row for errors.
+
+    Raises:
+        RowError: It is no such list.
+    """
+    if given is None or given == "":
+        return ""
+    tools = _parsed(given, "tools", where)
+    if not isinstance(tools, Sequence) or isinstance(tools, str | bytes):
+        raise RowError(where, f"tools is {type(tools).__name__}, not a list")
+    found: list[dict[str, Any]] = []
+    for number, tool in enumerate(tools, 1):
+        function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise RowError(
+                where, f"tool {number} of tools names no function; it needs name, description and parameters"
+            )
+        found.append({"type": "function", "function": _jsonable(function, "tools", where)})
+    return json.dumps(found, ensure_ascii=False) if found else ""
+
+
+def _parsed(value: Any, what: str, where: str) -> Any:
+    """Return what a JSON text holds; other values as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise RowError(where, f"{what}: not JSON ({str(error)[:80]})") from error
+
+
+def _jsonable(value: Mapping[str, Any], what: str, where: str) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RowError(where, f"{what}: not what JSON can hold ({str(error)[:80]})") from error
+    return kept

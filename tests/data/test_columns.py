@@ -1,0 +1,175 @@
+"""Columns under other names, near misses of names, and rows that tell good answers from bad ones."""
+
+import json
+
+import pytest
+
+from qweft.cli.main import main
+from qweft.data.config import DataConfig
+from qweft.data.formats import columns, to_conversation
+from qweft.data.load import load_data
+from qweft.errors import QweftError
+from tests.tiny_folder import save_tiny_model
+
+
+def written(path, rows):
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return str(path)
+
+
+def said(conversation):
+    return [message.content for message in conversation.messages]
+
+
+@pytest.mark.parametrize(
+    ("names", "row", "texts"),
+    [
+        ({"prompt": "Question", "response": "Answer"}, {"Question": "q", "Answer": "a"}, ["q", "a"]),
+        ({"question": "answer", "answer": "question"}, {"question": "a", "answer": "q"}, ["q", "a"]),
+        ({"prompt": "item.asked", "response": "item.told"}, {"item": {"asked": "q", "told": "a"}}, ["q", "a"]),
+        ({"prompt": "a.b", "response": "c"}, {"a.b": "q", "c": "a"}, ["q", "a"]),
+        ({"response": "chosen"}, {"prompt": "q", "chosen": "a", "rejected": "b"}, ["q", "a"]),
+        ({"system": "rules"}, {"question": "q", "answer": "a", "rules": "s"}, ["s", "q", "a"]),
+    ],
+)
+def test_columns_are_read_under_their_own_names(tmp_path, chatml, names, row, texts):
+    config = DataConfig(written(tmp_path / "a.jsonl", [row] * 3), columns=names, validation_rows=0, test_rows=0)
+    assert {tuple(said(each)) for each in load_data(config, chatml).train_conversations} == {tuple(texts)}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"promt": "q"}, r"data\.columns\.promt: no format has this column; did you mean prompt\?"),
+        ({"xyz": "q"}, r"data\.columns\.xyz: no format has this column; there are answer, completion, "),
+        (
+            {"prompt": "Qestion"},
+            r"row 1: data\.columns\.prompt: the row has no column 'Qestion'; did you mean 'Question'",
+        ),
+        ({"prompt": "question"}, r"the row has no column 'question'; did you mean 'Question'"),
+        ({"prompt": "nothing"}, r"no column 'nothing'; its columns are Question, item"),
+        ({"prompt": "item.asks"}, r"no column 'item\.asks'; did you mean 'asked'"),
+        ({"prompt": "Question.x"}, r"no column 'Question\.x'; its columns are Question, item"),
+    ],
+)
+def test_a_wrong_name_is_told_with_a_near_one(tmp_path, chatml, names, words):
+    source = written(tmp_path / "a.jsonl", [{"Question": "q", "item": {"asked": "q"}}])
+    with pytest.raises(QweftError, match=words):
+        load_data(DataConfig(source, columns=names), chatml)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            {"Question": "q", "Answer": "a"},
+            "its columns are Question, Answer; read them as question + answer by --data.columns.question Question "
+            "--data.columns.answer Answer",
+        ),
+        ({"instruction ": "q", "output": "a"}, "by --data.columns.instruction 'instruction '"),
+        ({"questions": "q", "answers": "a"}, "read them as question + answer by --data.columns.question questions"),
+        ({"\ufeffquestion": "q", "answer": "a"}, "by --data.columns.question '\ufeffquestion'"),
+        ({"Message": []}, "read them as messages (role, content) by --data.columns.messages Message"),
+        ({"prompt": "q", "Completion": "a"}, "read its column 'Completion' as completion by --data.columns.completion"),
+        ({"question": "q", "Answer ": "a"}, "read its column 'Answer ' as answer by --data.columns.answer 'Answer '"),
+        (
+            {"output": "a", "words": "b"},
+            "the closest format is instruction [+ input, history] + output, and instruction",
+        ),
+        (
+            {"words": "b"},
+            "its columns are words; name yours by --data.columns.prompt NAME --data.columns.response NAME",
+        ),
+        ({}, "its columns are none"),
+    ],
+)
+def test_a_near_miss_is_told_with_the_option_that_reads_it(row, words):
+    with pytest.raises(QweftError) as fault:
+        to_conversation(row, "a.csv, row 1")
+    assert words in str(fault.value) and len(str(fault.value)) < 400
+
+
+def test_every_option_that_is_told_reads_the_row(tmp_path, chatml):
+    source = written(tmp_path / "a.jsonl", [{"Question ": "q", "Answer": "a"}] * 3)
+    names = {"question": "Question ", "answer": "Answer"}
+    assert load_data(DataConfig(source, columns=names, validation_rows=0, test_rows=0), chatml).report.rows == 3
+    assert set(names) < columns()
+
+
+TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "learn the chosen ones by --data.columns.response chosen,"),
+        ({"chosen": "q a", "rejected": "q b"}, "by --data.columns.text chosen, or give .* TRL's DPOTrainer"),
+        ({"prompt": "q", "chosen": TURNS, "rejected": TURNS}, "by --data.columns.messages chosen"),
+        ({"prompt": TURNS[:1], "chosen": TURNS[1:], "rejected": TURNS[1:]}, "by --data.columns.completion chosen"),
+        ({"prompt": "q", "completion": "a", "label": False}, "label False tells good answers from bad .*KTOTrainer"),
+        ({"prompt": "q", "completion": "a", "label": True}, "keep the rows whose label is true, without this column"),
+        ({"messages": TURNS, "label": False}, "label False tells"),
+        ({"prompt": "q", "completion": "a", "label": "False"}, "label False tells"),
+        ({"question": "q", "answer": "a", "label": "true"}, "label true tells"),
+    ],
+)
+def test_preferences_are_refused(tmp_path, chatml, row, words):
+    """And not left out either: then the good ones alone would have to be told from the bad."""
+    config = DataConfig(written(tmp_path / "a.jsonl", [row] * 3), validation_rows=0, test_rows=0, skip_bad_rows=True)
+    with pytest.raises(QweftError, match=f"a.jsonl, row 1: .*{words}"):
+        load_data(config, chatml)
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"prompt": "q", "chosen": TURNS, "rejected": TURNS}, {"messages": "chosen"}),
+        ({"prompt": TURNS[:1], "chosen": TURNS[1:], "rejected": TURNS[1:]}, {"completion": "chosen"}),
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, {"response": "chosen"}),
+        ({"chosen": "q a", "rejected": "q b"}, {"text": "chosen"}),
+    ],
+)
+def test_the_way_out_of_preferences_learns_the_chosen_answers(tmp_path, chatml, row, names):
+    config = DataConfig(written(tmp_path / "a.jsonl", [row] * 3), columns=names, validation_rows=0, test_rows=0)
+    assert said(load_data(config, chatml).train_conversations[0])[-1] in ("a", "q a")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "q", "answer": "a", "score": 0.1, "rating": 1},
+        {"question": "q", "answer": "a", "label": 0},
+        {"question": "q", "answer": "a", "label": "animals"},
+        {"text": "words", "label": False},
+        {"prompt": "q", "completion": "a", "rejected": "b"},
+    ],
+)
+def test_scores_and_classes_are_no_preferences(row):
+    assert to_conversation(row, "here").answer in ("a", "words")
+
+
+def test_the_command_line_and_a_config_name_columns(tmp_path, capsys):
+    model = ["--model.name", save_tiny_model(tmp_path / "model")]
+    (tmp_path / "a.csv").write_text("Question,My answer\n" + "".join(f"Say {n},It is {n}.\n" for n in range(30)))
+    words = ["--data.columns.prompt", "Question", "--data.columns.response", "My answer"]
+    assert main(["data", "check", str(tmp_path / "a.csv"), *words, *model]) == 0
+    assert "30 rows of prompt + completion" in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "run.yaml").write_text(
+        f"data:\n  source: {tmp_path}/a.csv\n  columns: {{prompt: Question, response: My answer}}\n"
+    )
+    assert main(["train", str(tmp_path / "run.yaml"), "--dry-run", *model, "--output", str(tmp_path / "out")]) == 0
+    assert "a.csv: 30 rows" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_help_lists_the_formats(capsys):
+    with pytest.raises(SystemExit):
+        main(["data", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "prompt + completion" in out and "conversations (from, value)" in out and "--data.columns.KEY" in out
+
+
+@pytest.mark.parametrize(("separator", "words"), [(";", "a semicolon"), ("\t", "a tab"), ("|", "a bar")])
+def test_a_csv_with_another_separator_is_told(tmp_path, chatml, separator, words):
+    (tmp_path / "a.csv").write_text(f"question{separator}answer\n2+2?{separator}4, of course\n")
+    with pytest.raises(QweftError, match=rf"the first line is one column, .*as {words} separates no columns in a .csv"):
+        load_data(DataConfig(str(tmp_path / "a.csv")), chatml)

@@ -1,0 +1,162 @@
+"""How many rows are held out where no number is given, and rows that cannot be read."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from qweft.cli.main import main
+from qweft.data.config import DataConfig
+from qweft.data.load import load_data
+from qweft.errors import QweftError
+from qweft.training.config import RunConfig
+from qweft.training.run_folder import decides, finished
+from tests.tiny_folder import save_tiny_model
+
+
+def rows_file(path, count, bad=()):
+    """A jsonl file whose rows at the numbers `bad` (from 1) have an empty answer."""
+    rows = [{"question": f"Say {n}", "answer": "" if n in bad else f"It is {n}."} for n in range(1, count + 1)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(17, 8), (40, 8), (99, 9), (250, 25), (639, 63), (640, 64), (900, 64)])
+def test_a_tenth_of_the_rows_is_held_out(tmp_path, chatml, count, held_out):
+    data = load_data(DataConfig(rows_file(tmp_path / "a.jsonl", count)), chatml)
+    assert (len(data.validation), len(data.test), len(data.train)) == (held_out, held_out, count - 2 * held_out)
+    assert (data.config.validation_rows, data.config.test_rows) == (held_out, held_out)
+    assert f"test: {held_out} rows of" in data.report.describe() and "a tenth of the rows" in data.report.describe()
+
+
+def test_a_given_number_is_kept_and_a_large_file_is_split_as_before(tmp_path, chatml):
+    source = rows_file(tmp_path / "a.jsonl", 700)
+    given = load_data(DataConfig(source, validation_rows=64, test_rows=64), chatml)
+    assert load_data(DataConfig(source), chatml).report.fingerprint == given.report.fingerprint
+    assert "a tenth" not in given.report.describe()
+    one = load_data(DataConfig(source, test_rows=3), chatml)
+    assert (len(one.test), len(one.validation)) == (3, 64)
+
+
+def test_a_file_that_is_too_small_is_refused_with_the_numbers(tmp_path, chatml):
+    with pytest.raises(
+        QweftError, match=r"8 test rows, 8 validation rows .* give 16 usable rows .*at least 8 rows are"
+    ):
+        load_data(DataConfig(rows_file(tmp_path / "a.jsonl", 16)), chatml)
+
+
+def test_a_held_out_source_counts_its_own_rows(tmp_path, chatml):
+    source, tests = rows_file(tmp_path / "a.jsonl", 300), rows_file(tmp_path / "b.jsonl", 120)
+    data = load_data(DataConfig(source, test_source=tests), chatml)
+    assert (len(data.test), len(data.validation)) == (12, 30)
+
+
+def record(data, config):
+    """What run.json holds of a run with such data."""
+    report = {"source": "a", "rows": data, "groups": 1, "max_length": 9, "dropped": 0, "nothing_learned": 0,
+              "left_over": 0, "parts": {}, "fingerprint": "x"}  # fmt: skip
+    return json.dumps({"decides": decides(config), "data": report})
+
+
+@pytest.mark.parametrize(
+    ("rows", "recorded", "is_known"), [(700, 64, True), (200, 64, False), (200, 20, True), (700, 20, False)]
+)
+def test_a_finished_run_is_known_where_the_default_splits_as_it_did(tmp_path, rows, recorded, is_known):
+    """Records of earlier versions hold 64 and 64."""
+    config = RunConfig(data=DataConfig("a"))
+    old = replace(config, data=DataConfig("a", validation_rows=recorded, test_rows=recorded))
+    (tmp_path / "run.json").write_text(record(rows, old))
+    assert (finished(tmp_path / "run.json", config) is not None) == is_known
+    assert finished(tmp_path / "run.json", old) is not None
+
+
+def test_new_settings_are_no_part_of_a_record_while_they_have_their_default():
+    assert set(DataConfig(validation_rows=64, test_rows=64).decides()) == {
+        "source", "train_rows", "validation_rows", "test_rows", "max_length", "overlong", "split_seed", "file",
+        "max_rows",
+    }  # fmt: skip
+    assert DataConfig(skip_bad_rows=True, columns={"prompt": "Q"}).decides()["columns"] == {"prompt": "Q"}
+
+
+def test_rows_that_cannot_be_read_are_left_out_counted_and_listed(tmp_path, chatml):
+    bad = set(range(3, 30, 2))
+    source = rows_file(tmp_path / "a.jsonl", 300, bad)
+    with pytest.raises(
+        QweftError, match=r"a.jsonl, row 3: the answer .*; --data.skip_bad_rows true leaves such rows out"
+    ):
+        load_data(DataConfig(source), chatml)
+    data = load_data(DataConfig(source, skip_bad_rows=True), chatml)
+    assert data.report.rows == 300 - len(bad)
+    assert data.report.skipped == {source: [(f"a.jsonl, row {n}", "the answer (answer) is empty") for n in sorted(bad)]}
+    said = data.report.describe()
+    assert "left out: 14 rows that cannot be read" in said and "... and 4 more" in said
+    assert said.count("the answer (answer) is empty") == 10
+
+
+def test_the_others_are_split_as_if_all_could_be_read(tmp_path, chatml):
+    whole = load_data(DataConfig(rows_file(tmp_path / "a.jsonl", 300)), chatml)
+    trained = {conversation.where for conversation in whole.train_conversations}
+    bad = {int(where.split()[-1]) for where in sorted(trained)[:60]}
+    some = load_data(DataConfig(rows_file(tmp_path / "a.jsonl", 300, bad), skip_bad_rows=True), chatml)
+    assert (some.test, some.validation) == (whole.test, whole.validation) and len(some.test) == 30
+    assert {conversation.where for conversation in some.train_conversations} < trained
+
+
+BAD_LINES = {
+    "a.jsonl": ('{"question": "q", "answer"\n[1]\n', ["line 31: not JSON", "row 32: an object with named columns"]),
+    "a.csv": ("q,a,b\nq,\n", ["line 32: more fields than the 2 columns", "row 32: the answer (answer) is empty"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LINES)
+def test_lines_that_hold_no_row_are_left_out_too(tmp_path, chatml, name):
+    lines, faults = BAD_LINES[name]
+    if name == "a.csv":
+        text = "question,answer\n" + "".join(f"Say {n},{n}\n" for n in range(30))
+    else:
+        text = "".join(json.dumps({"question": f"Say {n}", "answer": f"{n}"}) + "\n" for n in range(30))
+    (tmp_path / name).write_text(text + lines)
+    with pytest.raises(QweftError, match=r"data.skip_bad_rows true leaves such rows out"):
+        load_data(DataConfig(str(tmp_path / name)), chatml)
+    (skipped,) = load_data(DataConfig(str(tmp_path / name), skip_bad_rows=True), chatml).report.skipped.values()
+    assert len(skipped) == 2
+    for (where, fault), words in zip(skipped, faults, strict=True):
+        assert words in f"{where}: {fault}"
+
+
+def test_nothing_but_bad_rows_is_an_error(tmp_path, chatml):
+    source = rows_file(tmp_path / "a.jsonl", 3, {1, 2, 3})
+    with pytest.raises(
+        QweftError, match=r"there are no rows in it; none of 3 rows can be read, the first since the answer"
+    ):
+        load_data(DataConfig(source, skip_bad_rows=True), chatml)
+
+
+def test_the_first_hour_of_a_newcomer(tmp_path, capsys, monkeypatch):
+    """A table of forty rows, one of them without an answer: checked, then trained on, then measured."""
+    monkeypatch.chdir(tmp_path)
+    model = ["--model.name", save_tiny_model(tmp_path / "model")]
+    lines = [f'"What is {n} and {n}, please?",{2 * n}' for n in range(40)]
+    (tmp_path / "my.csv").write_text("Question,Answer\n" + "\n".join([*lines, '"Why?",']) + "\n")
+    assert main(["data", "check", "my.csv", *model]) == 2
+    told = capsys.readouterr().err
+    assert "--data.columns.question Question --data.columns.answer Answer" in told
+    words = ["--data.columns.question", "Question", "--data.columns.answer", "Answer"]
+    assert main(["data", "check", "my.csv", *model, *words]) == 2
+    assert "my.csv, row 41: the answer (answer) is empty; --data.skip_bad_rows true" in capsys.readouterr().err
+    words += ["--data.skip_bad_rows", "true"]
+    assert main(["data", "check", "my.csv", *model, *words, "--json"]) == 0
+    checked = json.loads(capsys.readouterr().out)
+    assert checked["held_out"] == {"validation": 8, "test": 8}
+    assert checked["skipped"] == [["my.csv, row 41", "the answer (answer) is empty"]]
+    small = ["--adapter.preset", "lora", "--adapter.r", "2", "--training.max_steps", "2", "--evaluation.answers", "0"]
+    assert main(["train", "--data.source", "my.csv", *model, *words, *small, "--output", "out"]) == 0
+    assert "left out: 1 row that cannot be read" in capsys.readouterr().out.replace("\n", " ")
+    saved = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert saved["data"]["skipped"] == {"my.csv": [["my.csv, row 41", "the answer (answer) is empty"]]}
+    assert (saved["config"]["data"]["test_rows"], saved["data"]["parts"]["train"]["rows"]) == (8, 24)
+    assert saved["data"]["fingerprint"] and checked["split"].startswith("data my.csv: 40 rows")
+    assert main(["evaluate", "out/adapter", "--evaluation.answers", "0"]) == 0
+    again = ["train", "--data.source", "my.csv", *model, *words, *small, "--output", "out", "--resume", "auto"]
+    assert main(again) == 0
+    assert "this run is finished already" in capsys.readouterr().out

@@ -1,0 +1,226 @@
+"""Tool calls: read from every form, shown by the chat template or written as text, learned with the answers."""
+
+import json
+
+import pytest
+
+from qweft.data.config import DataConfig
+from qweft.data.conversation import Conversation, Message
+from qweft.data.formats import to_conversation
+from qweft.data.load import load_data
+from qweft.data.template import in_its_form, render, shows_tools, with_template
+from qweft.data.tokens import tokenise
+from qweft.errors import QweftError
+from qweft.evaluation.generation import prompt_of
+from tests.data.tiny_tokenizer import learned_text, make_tokenizer
+
+QWEN = """\
+{%- if tools %}{{ '<|im_start|>system\\n# Tools\\n<tools>' }}
+{%- for tool in tools %}{{ '\\n' + (tool | tojson) }}{% endfor %}{{ '\\n</tools><|im_end|>\\n' }}{% endif %}
+{%- for m in messages %}
+{%- if m.role == 'tool' %}
+{{- '<|im_start|>user\\n<tool_response>\\n' + m.content + '\\n</tool_response><|im_end|>\\n' }}
+{%- else %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}
+{%- for call in m.tool_calls %}{{ '<tool_call>' }}
+{{- {'name': call.function.name, 'arguments': call.function.arguments} | tojson }}{{ '</tool_call>' }}{% endfor %}
+{{- '<|im_end|>\\n' }}{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
+"""Writes tools in the way of Qwen's."""
+DROPS_CONTENT = QWEN.replace("'\\n' + m.content }}", "'\\n' + ('' if m.tool_calls else m.content) }}")
+ONE_CALL = QWEN.replace(
+    "{%- for call",
+    "{%- if (m.tool_calls or []) | length > 1 %}{{ raise_exception('one call at once') }}{% endif %}\n{%- for call",
+)
+
+FUNCTION = {"name": "weather", "description": "Tells it.", "parameters": {"type": "object", "properties": {}}}
+TOOLS = [{"type": "function", "function": FUNCTION}]
+CALLED = {"name": "weather", "arguments": {"city": "Oslo"}}
+
+
+def call(arguments=CALLED["arguments"], **more):
+    return {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": arguments}, **more}
+
+
+def turns(calls, content=None):
+    return [
+        {"role": "user", "content": "How is it?"},
+        {"role": "assistant", "content": content, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c1", "content": "cold"},
+        {"role": "assistant", "content": "It is cold."},
+    ]
+
+
+SHAREGPT = [
+    {"from": "human", "value": "How is it?"},
+    {"from": "function_call", "value": json.dumps(CALLED)},
+    {"from": "observation", "value": "cold"},
+    {"from": "gpt", "value": "It is cold."},
+]
+OLD_OPENAI = [
+    turns([])[0],
+    {"role": "assistant", "content": None, "function_call": {"name": "weather", "arguments": '{"city": "Oslo"}'}},
+    {"role": "function", "name": "weather", "content": "cold"},
+    turns([])[3],
+]
+FORMS = {
+    "openai": {"messages": turns([call('{"city": "Oslo"}')]), "tools": TOOLS},
+    "objects": {"messages": turns([call()], content=""), "tools": json.dumps(TOOLS)},
+    "sharegpt": {"conversations": SHAREGPT, "tools": json.dumps([FUNCTION])},
+    "older openai": {"messages": OLD_OPENAI, "tools": [FUNCTION]},
+    "prompt": {"prompt": turns([call()])[:1], "completion": turns([call()])[1:], "tools": TOOLS},
+}
+
+
+@pytest.fixture(scope="module")
+def qwen():
+    return make_tokenizer(QWEN)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_calls_and_results_says_the_same(form):
+    found = to_conversation(FORMS[form], "here")
+    assert [message.role for message in found.messages] == ["user", "assistant", "tool", "assistant"]
+    assert found.messages[1].calls == [CALLED] and json.loads(found.tools) == TOOLS
+    assert found.messages[2].content == "cold" and found.messages[2].turn["name"] == "weather"
+    assert found.answer == "It is cold." and found.has_tools
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_template_with_tools_shows_them_and_the_calls_are_learned(form, qwen):
+    assert shows_tools(qwen)
+    conversation = to_conversation(FORMS[form], "here")
+    row = tokenise(conversation, qwen)
+    text = qwen.decode(row["input_ids"])
+    assert '"description": "Tells it."' in text and "<tool_response>\ncold\n</tool_response>" in text
+    assert learned_text(row, qwen) == [
+        '<tool_call>{"name": "weather", "arguments": {"city": "Oslo"}}</tool_call><|im_end|>',
+        "It is cold.<|im_end|>",
+    ]
+
+
+@pytest.mark.parametrize("tokenizer", ["chatml", "plain", "own template"])
+def test_a_template_without_a_place_for_tools_gets_them_as_text(tokenizer, request):
+    """Such templates leave calls and tools out without an error."""
+    made = with_template(request.getfixturevalue("plain"), "Q: {query}\nA:") if tokenizer == "own template" else None
+    made = made or request.getfixturevalue(tokenizer)
+    assert not shows_tools(made)
+    conversation = to_conversation(FORMS["openai"], "here")
+    row = tokenise(conversation, made)
+    text = made.decode(row["input_ids"])
+    assert '<tools>\n{"type": "function", "function": {"name": "weather"' in text
+    assert "<tool_response>\ncold\n</tool_response>" in text
+    learned = learned_text(row, made)
+    assert (
+        learned[0].strip().startswith('<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>')
+    )
+    assert learned[1].strip().startswith("It is cold.") and len(learned) == 2
+    prompt = prompt_of(conversation, made)  # answers are asked for in the same form
+    assert row["input_ids"][: len(prompt.ids)] == prompt.ids
+
+
+def test_answers_are_asked_for_with_the_tools(qwen):
+    conversation = to_conversation(FORMS["openai"], "here")
+    assert (
+        tokenise(conversation, qwen)["input_ids"][: len(prompt_of(conversation, qwen).ids)]
+        == prompt_of(conversation, qwen).ids
+    )
+    ends_with_call = to_conversation({**FORMS["openai"], "messages": turns([call()])[:3]}, "here")
+    assert ends_with_call.answer == '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
+
+
+def test_results_of_several_calls_stand_in_one_turn(chatml):
+    calls = [call(), call({"city": "Rome"}, id="c2")]
+    results = [{"role": "tool", "tool_call_id": each, "content": each} for each in ("c2", "c1")]
+    row = {"messages": [*turns(calls)[:2], *results, turns(calls)[3]]}
+    found = in_its_form(to_conversation(row, "here"), chatml)
+    assert [message.role for message in found.messages] == ["user", "assistant", "user", "assistant"]
+    assert found.messages[2].content.index("c2") < found.messages[2].content.index("c1")
+
+
+@pytest.mark.parametrize(
+    ("template", "calls", "content", "words"),
+    [
+        (
+            DROPS_CONTENT,
+            [call()],
+            "I look it up.",
+            "the chat template leaves out a part of message 2, which calls a tool",
+        ),
+        (
+            ONE_CALL,
+            [call(), call(id="c2")],
+            None,
+            "the chat template refuses a conversation of roles .*one call at once",
+        ),
+    ],
+)
+def test_a_template_that_cannot_write_a_conversation_names_the_row(tmp_path, template, calls, content, words):
+    rows = [{"messages": turns(calls, content), "tools": TOOLS, "group": n} for n in range(4)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(QweftError, match=rf"^a\.jsonl, row \d: {words}"):
+        load_data(DataConfig(str(tmp_path / "a.jsonl"), validation_rows=1, test_rows=1), make_tokenizer(template))
+
+
+def test_what_is_written_as_text_is_counted(tmp_path, chatml, qwen):
+    rows = [{**FORMS["openai"], "group": n} for n in range(4)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    config = DataConfig(str(tmp_path / "a.jsonl"), validation_rows=1, test_rows=1)
+    assert "4 rows with tools written as text" in load_data(config, chatml).report.describe()
+    assert "as text" not in load_data(config, qwen).report.describe()
+
+
+def test_rows_without_calls_are_rendered_as_before(chatml, qwen):
+    """A role tool alone, and a column tools beside questions, changed nothing and change nothing."""
+    row = {"messages": [{"role": "user", "content": "q"}, {"role": "tool", "content": "r", "name": "n"}, turns([])[3]]}
+    found = to_conversation(row, "here")
+    assert not found.has_tools and in_its_form(found, chatml) is found
+    assert found == Conversation(
+        (Message("user", "q"), Message("tool", "r"), Message("assistant", "It is cold.")), found.group
+    )
+    assert "<|im_start|>tool\nr<|im_end|>" in render(found.messages, chatml)
+    assert not to_conversation({"question": "q", "answer": "a", "tools": "hammer, saw"}, "here").has_tools
+
+
+def test_content_in_parts_is_joined():
+    parts = [{"type": "text", "text": "2+"}, {"type": "text", "text": "2?"}]
+    row = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": ["4"]}]}
+    assert [message.content for message in to_conversation(row, "here").messages] == ["2+2?", "4"]
+
+
+def asked(content=None, **more):
+    return {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": content, **more}]}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]},
+            "message 1 has a part of type image_url, and only text can be learned",
+        ),
+        (asked([{"type": "input_audio"}]), "message 2 has a part of type input_audio"),
+        (asked([{"type": "text"}]), "message 2 has a part of type text"),
+        (asked([5]), "message 2 has a part of type int"),
+        (asked([]), "message 2 has no text content"),
+        (asked(), "message 2 has no text content"),
+        (asked("a", weight=0), "message 2 has weight 0, which means not to learn it; take it out"),
+        (asked("a", train=False), "message 2 has train False"),
+        (asked(tool_calls="x"), "the tool calls of message 2: not JSON"),
+        (asked(tool_calls=5), "the tool calls of message 2 are int, not a list"),
+        (asked(tool_calls=["x"]), "a tool call of message 2 names no function"),
+        (asked(tool_calls=[{"function": {}}]), "a tool call of message 2 names no function"),
+        (asked(tool_calls=[call("{")]), "the arguments of weather in message 2: not JSON"),
+        (asked(tool_calls=[call([1])]), "the arguments of weather in message 2 are no JSON object"),
+        (asked(tool_calls=[call({"x": float("nan")})]), "the arguments of weather: not what JSON can hold"),
+        ({"messages": [{"role": "user", "content": "q", "tool_calls": [call()]}]}, "message 1 (user) calls a tool"),
+        ({"conversations": [SHAREGPT[0], {"from": "function_call", "value": "look"}]}, "message 2: not JSON"),
+        ({**asked("a"), "tools": "hammer"}, "tools: not JSON"),
+        ({**asked("a"), "tools": 5}, "tools is int, not a list"),
+        ({**asked("a"), "tools": [{"name": 5}]}, "tool 1 of tools names no function"),
+    ],
+)
+def test_what_cannot_be_learned_is_told(row, words):
+    with pytest.raises(QweftError) as fault:
+        to_conversation(row, "a.jsonl, row 7")
+    assert str(fault.value).startswith("a.jsonl, row 7: ") and words in str(fault.value)
