@@ -13,6 +13,7 @@ from qweft.models.causal import check_outputs
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.models.resolve import ModelSource
+from tests.conformance.families import decoders
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.tiny_folder import save_rows, save_tiny_model
 from tests.tiny_models import tiny_gpt2, tiny_llama
@@ -83,6 +84,12 @@ def test_the_decoder_half_of_bart_is_taken(tmp_path):
 @pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
 def test_decoders_pass_in_every_type(make, dtype):
     check_outputs(make().to(dtype), SOURCE)
+
+
+def test_every_family_of_decoders_passes():
+    mamba = transformers.MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2, state_size=4)
+    for model in (*(family.make() for family in decoders()), transformers.MambaForCausalLM(mamba).eval()):
+        check_outputs(model, SOURCE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

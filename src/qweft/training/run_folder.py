@@ -76,9 +76,9 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
     """Return the record if a run with the same settings has finished, else `None`."""
     try:
         saved = read_record(record, "remove it to train anew")
-        # The record has numbers of held-out rows also where the config leaves them to the number of rows.
-        report = DataReport(**saved["data"])
-        config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
+        if None in (config.data.validation_rows, config.data.test_rows):  # the record has what followed from its rows
+            report = DataReport(**saved["data"])
+            config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
     except (QweftError, KeyError, TypeError):
         return None
     return saved if saved.get("decides") == json.loads(json.dumps(decides(config))) else None
