@@ -95,3 +95,27 @@ def test_a_tokenizer_without_offsets_is_refused(talk):
 
     with pytest.raises(QweftError, match="Slow gives no character offsets"):
         tokenise(talk("a", "b"), Slow())
+
+
+PARTS_ALONE = (
+    "{% for m in messages %}{{ m['role'] + ': ' }}{% for part in m['content'] %}{{ part['text'] }}{% endfor %}"
+    "{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+)
+"""As that of SmolVLM: it takes content in parts, and writes nothing of a text."""
+
+
+def test_a_template_that_leaves_out_the_text_is_refused(tokenizer_with, talk):
+    """Else the end tokens alone would be learned."""
+    with pytest.raises(
+        QweftError, match=r"leaves out what the user says \('2\+2\?'\); give another one by data.template"
+    ):
+        tokenise(talk("2+2?", "4"), tokenizer_with(PARTS_ALONE))
+
+
+@pytest.mark.parametrize("role", ["system", "user", "tool", "assistant"])
+def test_a_template_that_leaves_out_a_role_is_refused(tokenizer_with, role):
+    turns = [Message(each, f"{each} says") for each in ("system", "user", "tool", "assistant")]
+    tokenise(Conversation(tuple(turns), "g"), tokenizer_with(CHATML))
+    without = CHATML.replace("m['content']", f"(m['content'] if m['role'] != '{role}' else '')")
+    with pytest.raises(QweftError, match=f"leaves out what the {role} says"):
+        tokenise(Conversation(tuple(turns), "g"), tokenizer_with(without))

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from qweft.data.conversation import CALL, Conversation, Message
+from qweft.data.conversation import CALL, ROLES, Conversation, Message
 from qweft.errors import QweftError
 
 QUERY = "{query}"
@@ -98,7 +98,8 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
         tools: `Conversation.tools`.
 
     Raises:
-        QweftError: The chat template rejects these messages. Some have no system role, some require strict turns.
+        QweftError: The chat template rejects these messages, or leaves out the last of a role. Some have no system
+            role, some require strict turns, and those of vision models may show text in parts alone.
     """
     own = template_of(tokenizer)
     try:
@@ -112,6 +113,13 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
             f"the chat template refuses a conversation of roles {roles} ({fault}); "
             f"change those rows, for instance put the system text into the first user turn"
         ) from fault
+    for role in ROLES:
+        said = next((message.content for message in reversed(messages) if message.role == role), "")
+        shown = said.rpartition("</think>")[2].strip()
+        if shown not in text and json.dumps(shown, ensure_ascii=False)[1:-1] not in text:  # results may stand as JSON
+            raise QweftError(
+                f"the chat template leaves out what the {role} says ({shown[:40]!r}); give another one by data.template"
+            )
     # A model's own template writes its start token. The plain one does not, as it cannot know whether there is one.
     start = getattr(tokenizer, "bos_token", None) if own and opens_with_start(tokenizer) else None
     return f"{start or ''}{text}"
