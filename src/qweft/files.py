@@ -57,18 +57,19 @@ def locked(path: Path) -> Iterator[bool | None]:
         lock.release()
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
     """Write a file atomically: write and fsync a temporary file in the same folder, then rename it.
 
     Args:
         path: Target file; its folder is created if missing.
         content: Entire content of the file.
+        mode: Its permissions, before the process's mask.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
+        with open(beside, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

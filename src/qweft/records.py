@@ -1,19 +1,27 @@
-"""Strict reading of JSON records. They may be damaged, or come in a folder that a stranger made."""
+"""Strict reading of JSON records. They may be damaged, or come in a folder that a stranger made.
 
+The record of a run carries a mark of its config, made with a key in the user's cache folder. So commands know whether
+this user wrote it on this machine.
+"""
+
+import hmac
 import json
 import math
 import os
+import secrets
 import stat
 from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
+from qweft.files import cache_folder, finite, write_bytes
 from qweft.schema import Reader
 
 MOST_BYTES = 32 * 2**20
 """Largest record that is read."""
 DEEPEST = 64
 """Deepest nesting of lists and mappings that is read."""
+MARK = "mark"
 MOST_DIGITS = 40
 """Most digits of an integer; seeds and byte counts have up to 20."""
 
@@ -43,6 +51,30 @@ def read_record(path: Path, way: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise QweftError(f"{_named(path)} is damaged or no record ({_said(error)}); {way}") from error
     return value
+
+
+def marked(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of a run with a mark that `is_own` recognises; without one if the key cannot be written."""
+    made = _mark_of(record.get("config"), make_key=True)
+    return record if made is None else {**record, MARK: made}
+
+
+def is_own(record: dict[str, Any]) -> bool:
+    """Whether this user wrote the config in a record on this machine."""
+    own, found = _mark_of(record.get("config"), make_key=False), record.get(MARK)
+    return own is not None and isinstance(found, str) and hmac.compare_digest(own.encode(), found.encode())
+
+
+def _mark_of(config: Any, make_key: bool) -> str | None:
+    path = cache_folder() / "key"
+    try:
+        if make_key and not path.exists():
+            write_bytes(path, secrets.token_bytes(32), mode=0o600)
+        key = read_bytes(path, 32)
+    except (OSError, ValueError):
+        return None
+    text = json.dumps(finite(config), sort_keys=True)
+    return hmac.digest(key, text.encode(), "sha256").hex() if len(key) == 32 else None
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:

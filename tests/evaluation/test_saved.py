@@ -16,8 +16,10 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.run import evaluate
 from qweft.evaluation.saved import put_on, sections_of
 from qweft.export.run import export
+from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
+from qweft.records import is_own, marked, read_record
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.run import evaluate_on_device
 
@@ -45,10 +47,10 @@ def stranger(tmp_path):
     config = LoraConfig(target_modules=["q_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
     get_peft_model(load_model(ModelConfig(base)).model, config).save_pretrained(tmp_path / "adapter")
 
-    def write(**sections):
+    def write(own=True, **sections):
         found = {"model": {"name": base}, "data": {"source": rows, **ROWS}, "evaluation": {"answers": 0}}
         record = {name: found[name] | sections.get(name, {}) for name in found}
-        (tmp_path / "run.json").write_text(json.dumps({"config": record}))
+        write_json(tmp_path / "run.json", marked({"config": record}) if own else {"config": record})
         return tmp_path / "adapter"
 
     return write
@@ -84,15 +86,46 @@ def test_other_metrics_of_a_record_stay(stranger):
     assert sections_of(stranger(evaluation={"metrics": ["text", "verifier"]}), {})[2].metrics == ["text"]
 
 
-def test_places_that_a_record_names_are_told(stranger, tmp_path, capsys):
-    other = save_rows(tmp_path / "other.jsonl")
-    adapter = stranger(evaluation={"forgetting": other})
-    data = sections_of(adapter, {})[1]
-    said = capsys.readouterr().err
-    assert f"data.source {data.source} is from the run's record" in said
-    assert f"evaluation.forgetting {other} is from the run's record" in said
-    sections_of(adapter, {"data": {"source": data.source}, "evaluation": {"forgetting": None}})
-    assert capsys.readouterr().err == ""
+def test_only_embedded_data_are_taken_from_the_record_of_another(stranger, tmp_path, monkeypatch):
+    rows, other = str(tmp_path / "rows.jsonl"), "some/data set"
+    named = {"data": {"test_source": other}, "evaluation": {"forgetting": "embedded:gsm8k"}}
+    assert sections_of(stranger(**named), {})[1].test_source == other
+    adapter = stranger(own=False, **named)
+    wanted = f"was not written by you on this machine.*give --data.source {rows} --data.test_source '{other}'$"
+    for command in (sections_of, evaluate):
+        with pytest.raises(QweftError, match=wanted):
+            command(adapter, {})
+    data = sections_of(adapter, {"data": {"source": rows, "test_source": None}})[1]
+    assert (data.source, data.test_source) == (rows, None)
+    embedded = sections_of(stranger(own=False, data={"source": "embedded:gsm8k"}), {})[1]
+    assert embedded.source == "embedded:gsm8k"
+    stranger()
+    changed = json.loads((tmp_path / "run.json").read_text())
+    changed["config"]["data"]["source"] = "/etc/hosts"  # a mark is of one config alone
+    (tmp_path / "run.json").write_text(json.dumps(changed))
+    with pytest.raises(QweftError, match=r"give --data\.source /etc/hosts"):
+        sections_of(adapter, {})
+    stranger()
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "another user's"))
+    with pytest.raises(QweftError, match="was not written by you"):
+        sections_of(adapter, {})
+
+
+def test_the_key_is_for_its_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    record = marked({"config": {"data": {"source": "a", "share": 0.1, "none": float("nan")}}})
+    assert (tmp_path / "cache" / "key").stat().st_mode & 0o077 == 0
+    write_json(tmp_path / "run.json", record)
+    assert is_own(read_record(tmp_path / "run.json", ""))
+    for damaged in (b"", b"short", None):
+        if damaged is None:
+            (tmp_path / "cache" / "key").unlink()
+            (tmp_path / "cache" / "key").mkdir()
+        else:
+            (tmp_path / "cache" / "key").write_bytes(damaged)
+        assert not is_own(record)
+        assert marked({"config": {}}) == {"config": {}}
+    assert not is_own({"config": {}}) and not is_own({"mark": ""})
 
 
 def base_loss(adapter, untouched):

@@ -194,12 +194,12 @@ def _options(adapter: Path, options: Mapping[str, Any] | None) -> tuple[Inspecti
     return config, model_config, data_config
 
 
-def _check(config: InspectionConfig, available: int) -> None:
+def _check(config: InspectionConfig, available: int | None) -> None:
     """Checks value ranges before a model is loaded."""
     for name in ("rows", "tokens"):
         if getattr(config, name) < 1:
             raise QweftError(f"{name} must be at least 1, got {getattr(config, name)}")
-    if available < 1:
+    if available is not None and available < 1:
         raise QweftError(f"data.{config.split}_rows is {available}: it must be at least 1 to inspect on those rows")
     if config.output is not None and Path(config.output).is_dir():
         raise QweftError(f"output {config.output} is a folder; give the name of a JSON file, as inspection.json")

@@ -150,7 +150,7 @@ def _make(
         )
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
     config = {} if method is None else asdict(_run_config(context, method, seed))
-    write_json(folder / RECORD, {"fingerprint": key, "run": run.to_json(), "config": config})
+    write_json(folder / RECORD, records.marked({"fingerprint": key, "run": run.to_json(), "config": config}))
     return run
 
 

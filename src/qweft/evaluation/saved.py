@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from rich.console import Console
 from safetensors import SafetensorError
 
 from qweft.adapter.attach import quiet_peft
@@ -23,14 +22,15 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.internals.torch import version
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
-from qweft.records import read_record, typed_keys
+from qweft.output import Console
+from qweft.records import is_own, read_record, typed_keys
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "evaluation": EvaluationConfig}
 """Sections that commands on an adapter take over from the record of its run."""
 RUNS_CODE: dict[str, Callable[[str], bool]] = {"lm_eval": lambda _: True, "metrics": lambda name: name == "verifier"}
 """Evaluation settings of which some values can run code, each with a test of a value."""
 PLACES = {"data": ("source", "file", "validation_source", "test_source"), "evaluation": ("forgetting",)}
-"""Settings that name a file or a data set. Reading one runs nothing, and its rows stay on this machine."""
+"""Settings that name a file or a data set."""
 DAMAGED = "remove it and give --model.name and --data.source"
 
 
@@ -38,7 +38,7 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     """Return the training run's model, data and evaluation sections, with overrides.
 
     Without a run's record, the model's name comes from the adapter's config. What `unasked` returns is not taken from
-    a record. Files and data sets that it names are told on the terminal.
+    a record. Data sets are taken from a record that this user wrote here; of others, embedded ones only.
 
     Args:
         adapter: The adapter's folder.
@@ -56,7 +56,7 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
     for name, wanted in unasked(saved, overrides).items():
         evaluation[name] = [each for each in evaluation[name] if each not in wanted]
-    _tell_places(saved, overrides)
+    _check_places(adapter, saved, overrides)
     return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
 
 
@@ -86,17 +86,25 @@ def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
         )
 
 
-def _tell_places(saved: dict[str, Any], overrides: dict[str, Any]) -> None:
-    """Say which files and data sets are read because a run's record names them."""
-    for section, names in PLACES.items():
-        for name in names:
-            place = saved.get(section, {}).get(name)
-            if place and name not in overrides.get(section, {}) and not place.startswith("embedded:"):
-                _tell(f"{section}.{name} {place} is from the run's record")
+def _check_places(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> None:
+    """Raise if another user's record names data sets that this machine would read."""
+    found = {
+        f"--{section}.{name}": saved.get(section, {}).get(name)
+        for section, names in PLACES.items()
+        for name in names
+        if name not in overrides.get(section, {})
+    }
+    wanted = {option: place for option, place in found.items() if place and not place.startswith("embedded:")}
+    if wanted and not is_own(read_record(_record(adapter), DAMAGED)):
+        options = " ".join(f"{option} {shlex.quote(place)}" for option, place in wanted.items())
+        raise QweftError(
+            f"{_record(adapter)} was not written by you on this machine, so the data that it names are not read; to "
+            f"read them give {options}"
+        )
 
 
 def _tell(line: str) -> None:
-    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
 def check_folder(adapter: Path) -> None:

@@ -19,6 +19,7 @@ from qweft.files import check_writable, folder_beside, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.publish.card import run_card
+from qweft.records import marked
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, whole_state
@@ -126,7 +127,7 @@ def _save(
     """
     try:
         save_adapter(model, found.adapter_folder, record, state)
-        write_json(output / RECORD, record | {"adapter_bytes": weights_bytes(found.adapter_folder)})
+        write_json(output / RECORD, marked(record) | {"adapter_bytes": weights_bytes(found.adapter_folder)})
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
         again = "with --resume auto" if resumes else "again; with checkpoints.every it would go on from there"
         raise QweftError(
