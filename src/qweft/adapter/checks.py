@@ -31,7 +31,7 @@ INSTEAD = {
 """What to do instead, for each name of LoRA's that this method lacks."""
 LONGEST_EXPRESSION = 10_000
 """Maximum length of a regular expression in characters."""
-PATIENCE = 10.0
+PATIENCE = 3.0
 """Maximum seconds in which an expression is matched with all names of a model; milliseconds are usual."""
 MATCH_ALL = """
 import contextlib, json, re, sys
