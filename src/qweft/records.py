@@ -45,7 +45,7 @@ def read_record(path: Path, way: str) -> dict[str, Any]:
         )  # fmt: skip
         if not isinstance(value, dict):
             raise ValueError(f"expected a mapping of keys to values, got {_called(value)}")
-        _check_content(value)
+        check_content(value)
     except FileNotFoundError as error:
         raise QweftError(f"{path}: no such file; {way}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -138,18 +138,32 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _check_content(value: Any) -> None:
-    """Raise ValueError if lists and mappings are nested too deeply, or a text cannot be written as UTF-8."""
-    waiting = [(value, 1)]
+def check_content(value: Any, most: int | None = None) -> None:
+    """Check what JSON or YAML held, so that it can be walked and written again.
+
+    Args:
+        value: The content.
+        most: Most values in it, counted wherever they stand; YAML's references can make a few lines endless.
+
+    Raises:
+        RecursionError: If lists and mappings are nested too deeply, or one is inside itself.
+        ValueError: If there are too many values, a text cannot be written as UTF-8, or a number has too many digits.
+    """
+    waiting, seen = [(value, 1)], 0
     while waiting:
         inner, depth = waiting.pop()
+        seen += 1
+        if most is not None and seen > most:
+            raise ValueError(f"more than {most:,} values")
         if isinstance(inner, str):
             if not inner.isascii():
                 inner.encode()  # an escaped half of a surrogate pair, which no terminal or file takes
+        elif isinstance(inner, int):
+            str(inner)
         elif isinstance(inner, dict | list):
             if depth > DEEPEST:
                 raise RecursionError
-            waiting += [(each, depth + 1) for each in inner if not isinstance(each, int | float)]
+            waiting += [(each, depth + 1) for each in inner]
             if isinstance(inner, dict):
                 waiting += [(each, depth + 1) for each in inner.values()]
 

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from qweft.cli.command import split
@@ -177,3 +179,26 @@ def test_dump_yaml_is_plain():
 @pytest.mark.parametrize("name", ["dry-run", "dry_run"])
 def test_flags_are_the_same_with_hyphens_and_underscores(word, name):
     assert split([word, "x"], [name]).flags == {name}
+
+
+HOSTILE = {
+    "deep lists": "[" * 5000,
+    "deep mappings": "{a: " * 3000,
+    "inside itself": "adapter: &a {x: *a}",
+    "an endless number": "training: {seed: " + "9" * 5000 + "}",
+    "an endless number in hexadecimal": "training: {learning_rate: 0x" + "f" * 9000 + "}",
+    "a date that is none": "output: 2001-99-99",
+    "references to references": "\n".join(
+        ["adapter:", "  a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+        + [f"  {b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_config_file_is_one_sentence(write, case):
+    began = time.perf_counter()
+    with pytest.raises(QweftError) as error:
+        parse(RunConfig, [write(HOSTILE[case])])
+    assert str(error.value).startswith("x.yaml") and "\n" not in str(error.value) and len(str(error.value)) < 300
+    assert time.perf_counter() - began < 2
