@@ -57,6 +57,16 @@ def test_a_push_is_private_and_holds_the_adapter_alone(adapter, hub):
     assert "to me/mine (private)" in said and "pushed: " in said
 
 
+@pytest.mark.parametrize("name", ["README.md", "export.json", "adapter_model.safetensors", "adapter_config.json"])
+def test_a_link_to_a_file_elsewhere_is_not_sent(adapter, tmp_path, name):
+    secret = tmp_path / "secret.json"
+    secret.write_text("{}")
+    (adapter / name).unlink(missing_ok=True)
+    (adapter / name).symlink_to(secret)
+    with pytest.raises(QweftError, match=f"{name} is a link to {secret}, .* put a copy in its place"):
+        plan_push(adapter, "me/mine", base_model="owner/base")
+
+
 def test_public_only_where_it_is_said(adapter, hub):
     words = ["push", adapter, "--repository", "me/mine", "--base-model", "owner/base"]
     assert qweft(hub, *words, "--public").returncode == 0

@@ -53,8 +53,8 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
             folder.
 
     Raises:
-        QweftError: If the folder holds no adapter, a name is not a hub id, or the base model is a local folder or
-            unknown.
+        QweftError: If the folder holds no adapter, a file in it is a link, a name is not a hub id, or the base model is
+            a local folder or unknown.
     """
     for name in REQUIRED:
         if not (folder / name).is_file():
@@ -72,6 +72,12 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
             f"{folder}: its adapter_config.json names {named or 'no base model'}, which nobody else can load; give the "
             "base model's hub id with --base-model"
         )
+    for name in REQUIRED + OPTIONAL:
+        if (folder / name).is_symlink():
+            raise QweftError(
+                f"{folder / name} is a link to {(folder / name).resolve()}, and a push sends only files of the folder "
+                "itself; put a copy in its place"
+            )
     files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
     return Push(folder, repository, private, files, named)
 
