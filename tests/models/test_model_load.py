@@ -7,7 +7,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
-from qweft.models.load import choose_device, choose_dtype, load_model
+from qweft.models.load import choose_device, choose_dtype, load_model, load_tokenizer
+from qweft.models.resolve import ModelSource
+from tests.tiny_folder import save_tiny_model
 
 SIZES = {"vocab_size": 11, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -108,6 +110,22 @@ def test_damaged_weights(folder):
     (folder / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(QweftError, match=rf"its weights cannot be loaded \(.+\); check that {folder} is whole"):
         load(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "way"),
+    [
+        ("folder", "hub/models--a--b/snapshots/1", "or copy it anew"),
+        ("package", "hub/models--a--b/snapshots/1", "and the next command prepares it anew"),
+        ("hub", "hub/models--a--b", "and the next command downloads it anew"),
+    ],
+)
+def test_a_cut_model_in_a_cache_is_named_with_the_way_out(tmp_path, kind, named, way):
+    place = tmp_path / "hub/models--a--b/snapshots/1"
+    save_tiny_model(place)
+    (place / "tokenizer.json").write_bytes(b"cut")
+    with pytest.raises(QweftError, match=rf"model a: its tokenizer cannot be loaded .* {tmp_path / named}\b.* {way}$"):
+        load_tokenizer(ModelSource("a", str(place), "a", local=True, kind=kind))
 
 
 def test_an_unknown_architecture(folder):

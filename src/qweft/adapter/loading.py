@@ -124,7 +124,12 @@ def _is_qwthn(adapter: Any, config: Any, hub: Mapping[str, Any]) -> bool | None:
     if found is None and adapter is not None:
         try:
             found = PeftConfig.from_json_file(str(find_config(adapter, **hub)))["peft_type"]
-        except (ValueError, KeyError):  # no config, or none of PEFT's: the wrapped function reports it in its own words
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ):  # no config, or none of PEFT's: the wrapped function reports it in its own words
             return None
     return found is not None and found == peft_type()
 

@@ -203,5 +203,7 @@ def _way(source: ModelSource) -> str:
         return "check the connection, or fill the hub cache and set HF_HUB_OFFLINE=1"
     if source.kind == "folder":
         return f"check that {source.location} is whole, or copy it anew"
-    again = "prepares it anew" if source.kind == "package" else "downloads it anew"
-    return f"remove {source.location}, and the next command {again}"
+    if source.kind == "package":
+        return f"remove {source.location}, and the next command prepares it anew"
+    # a snapshot in the hub's cache links to files in the repository's folder, two levels above
+    return f"remove {Path(source.location).parents[1]}, and the next command downloads it anew"
