@@ -22,6 +22,8 @@ from qweft.models.load import load_model
 from qweft.records import is_own, marked, read_record
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.run import evaluate_on_device
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.run import train
 
 
 def test_an_adapter_of_another_method_whose_file_lacks_a_tensor_is_refused(tmp_path):
@@ -182,3 +184,13 @@ def test_a_qwthn_adapter_with_embeddings_is_measured_beside_the_base_model(stran
     config = RobustnessConfig(device="exact", tokens="targets", output=str(tmp_path / "robustness"))
     measured = evaluate_on_device(adapter, {"evaluation": {"answers": 0}}, config, console=Console(quiet=True))
     assert measured.computed.base == pytest.approx(alone, abs=1e-6)
+
+
+def test_the_base_loss_of_a_training_is_the_base_models_even_if_the_start_rewrites_weights(stranger, tmp_path):
+    sections = sections_of(stranger(), {})
+    adapter = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"], "init_lora_weights": "pissa"}
+    training = TrainingConfig(max_steps=1, learning_rate=1e-2)
+    found = train(RunConfig(*sections[:2], adapter, training, output=str(tmp_path / "run")))
+    model = load_model(sections[0])
+    rows = load_data(sections[1], model.tokenizer).test
+    assert found.base.loss == held_out_loss(model.model, rows, model.tokenizer.pad_token_id, 8).loss

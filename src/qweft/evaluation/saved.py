@@ -194,7 +194,7 @@ def base_model(before: Weights, model: Any, config: ModelConfig) -> Iterator[Any
     start that rewrites base weights (PiSSA). The base model is loaded again then.
 
     Args:
-        before: The base model's `weights_of` before the adapter was loaded.
+        before: The base model's `weights_of` before the adapter was loaded or attached.
         model: The model with the adapter.
         config: The base model.
     """

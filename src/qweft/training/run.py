@@ -15,6 +15,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
+from qweft.evaluation.saved import base_model, weights_of
 from qweft.files import check_writable, folder_beside, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
@@ -170,6 +171,7 @@ def train(config: RunConfig) -> TrainedRun:
     check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)
     set_seed(config.training.seed)
+    before = weights_of(loaded.model)
     model = attach(loaded.model, peft_config)
     if config.training.measures:
         circuit_layers(model)  # raises if the adapter has no circuit
@@ -179,8 +181,8 @@ def train(config: RunConfig) -> TrainedRun:
     callbacks = run_callbacks(config, output, loaded, data, lambda line: console.print(line, highlight=False))
     rows = data.test if config.evaluation.split == "test" else data.validation
     pad, batch = loaded.tokenizer.pad_token_id, config.evaluation.batch_size
-    with model.disable_adapter():
-        base = held_out_loss(model, rows, pad, batch)
+    with base_model(before, model, config.model) as untouched:
+        base = held_out_loss(untouched, rows, pad, batch)
     if is_first and callbacks.found is None:
         _keep_earlier_run(output, config, console)
     with curves_in(output):
