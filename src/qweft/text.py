@@ -19,6 +19,13 @@ def plain(text: str) -> str:
     return CONTROLS.sub(lambda found: "\ufffd" if "\ud800" <= found[0] <= "\udfff" else "", text)
 
 
+def escaped(text: str) -> str:
+    """Return text of models, data or the configuration on one line of Markdown, as text and never as markup."""
+    for sign in "\\`*_[]<>#|":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(plain(text).split())
+
+
 def json_text(value: Any, indent: int | None = None) -> str:
     r"""Return a value as JSON, with characters that control a terminal as escapes and all others as they are.
 

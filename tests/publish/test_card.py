@@ -143,3 +143,29 @@ def test_a_trained_adapters_card_states_data_and_results(tmp_path):
     # and it loads as the card says
     base = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert torch.isfinite(PeftModel.from_pretrained(base, done.adapter_folder)(torch.arange(4)[None]).logits).all()
+
+
+def test_names_in_a_card_are_text(tmp_path):
+    """Neither markup nor keys of the front matter come from names of data, models or methods."""
+    evil = "a\nlicense: mit\n---\n# heading <script>alert(1)</script> [link](http://x.org) **bold** \x1b[2J\u202e"
+    loss = {"tokens": 9, "loss": 1.0, "perplexity": 2.7}
+    record = {
+        "config": {
+            "adapter": {"preset": evil}, "model": {"name": evil}, "evaluation": {"split": "test"},
+            "training": {"batch_size": 1, "gradient_accumulation": 1, "learning_rate": 0.1, "seed": 0},
+        },
+        "data": {
+            "source": evil, "max_length": 8, "fingerprint": "0" * 64,
+            "parts": {"train": {"rows": 1, "target_tokens": 1}},
+        },
+        "base": loss, "adapted": loss, "training": {"steps": 1, "train_loss": 1.0},
+        "model_origin": evil, "model_hub_id": evil,
+    }  # fmt: skip
+    config = QwthnConfig.preset("qtha", r=2, rank_pattern={"<b>|q*": 2}, target_modules=["q_proj"])
+    card = run_card(record, config, {})
+    front, text = card.split("\n---\n", 1)
+    assert [line.partition(":")[0] for line in front.splitlines()] == ["---", "library_name", "pipeline_tag", "tags"]
+    for mark in ("<script>", "[link]", " **bold**", "\n# heading", "\n---\n", "<b>", "\x1b", "\u202e"):
+        assert mark not in text, mark
+    record |= {"model_hub_id": "owner/name_1"}
+    assert "\nbase_model: owner/name_1\n" in run_card(record, config, {})

@@ -16,6 +16,7 @@ from qweft.adapter.functions import FUNCTIONS, TWINS
 from qweft.adapter.maps import LinearMap
 from qweft.files import write_bytes
 from qweft.internals.peft import replace_saving
+from qweft.text import escaped
 
 HEADING = "## QWTHN adapter"
 START, END = "<!-- from qweft -->", "<!-- so far from qweft -->"
@@ -55,7 +56,9 @@ def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> s
     network = compress.has_network() or expand.has_network()
     untrained = f"\n- not trained, and in the file: {fixed:,} numbers" if fixed else ""
     patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
-    differing = "".join(f"; {name} that differ: {pattern}" for name, pattern in patterns.items() if pattern)
+    differing = "".join(
+        f"; {name} that differ: {escaped(str(pattern))}" for name, pattern in patterns.items() if pattern
+    )
     return f"""{HEADING}
 
 Beside each adapted layer W0: c = C x, {formula(config.core)}, y = W0 x + ({at.alpha:g} / {config.r}) E h. C is

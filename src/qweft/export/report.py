@@ -13,6 +13,7 @@ from rich.table import Table
 from qweft.export.linearise import LayerFit
 from qweft.export.measure import Measured
 from qweft.publish.card import public_name
+from qweft.text import escaped
 
 ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
 """Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""
@@ -125,7 +126,7 @@ class ExportReport:
         kept = "" if found.kept_share is None else f" It keeps {found.kept_share:.1%} of the gain."
         how = (
             f"The circuit was replaced by its best linear fit on {self.calibration_tokens:,} tokens of "
-            f"{public['calibration']}; what was linear is exact."
+            f"{escaped(str(public['calibration']))}; what was linear is exact."
             if self.layers
             else "The adapter had no circuit, so this LoRA equals it."
         )
@@ -147,7 +148,7 @@ tags: [lora, qweft]
 
 Largest change of a logit {found.largest_logit_change:.4g}, equal greedy tokens {found.equal_greedy_share:.2%}.{kept}
 
-Base model: {public["model"]}. Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.
+Base model: {escaped(str(public["model"]))}. Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.
 
 ```python
 from peft import AutoPeftModelForCausalLM

@@ -6,6 +6,8 @@ from typing import Any
 
 from qweft.adapter import QwthnConfig
 from qweft.adapter.saving import END, START, method_section
+from qweft.models.resolve import HUB_ID
+from qweft.text import escaped
 
 
 def public_name(source: str) -> str:
@@ -36,9 +38,10 @@ def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[in
     """
     config, data, training = record["config"], record["data"], record["config"]["training"]
     base, adapted, fit = record["base"], record["adapted"], record["training"]
-    method = str(config["adapter"].get("preset") or adapter.peft_type.value)
-    source, origin = public_name(data["source"]), record["model_origin"].removeprefix("local folder ")
-    model = public_name(record.get("model_hub_id") or config["model"]["name"])
+    method = escaped(str(config["adapter"].get("preset") or adapter.peft_type.value))
+    source = escaped(public_name(data["source"]))
+    origin = escaped(public_name(record["model_origin"].removeprefix("local folder ")))
+    model = escaped(public_name(record.get("model_hub_id") or config["model"]["name"]))
     if isinstance(adapter, QwthnConfig):
         section = method_section(adapter, shapes)
     else:
@@ -56,7 +59,7 @@ pipeline_tag: text-generation
 
 {START}
 
-Trained with qweft from {public_name(origin)}.
+Trained with qweft from {origin}.
 
 {section}
 ## Data
@@ -85,7 +88,7 @@ The rows were not trained on. The error is the standard error over rows; one run
 def _base_model(record: Mapping[str, Any]) -> str:
     """Return the front matter's line with the base model; empty if the model is not on the hub."""
     hub_id = record.get("model_hub_id")
-    return f"base_model: {hub_id}\n" if hub_id else ""
+    return f"base_model: {hub_id}\n" if hub_id and HUB_ID.fullmatch(str(hub_id)) else ""
 
 
 def _with_error(loss: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from qweft.figures.styles import INK, Style, styles
 from qweft.files import write_bytes, write_json
 from qweft.robustness.describe import legend, setting_name, table, text, title
 from qweft.robustness.outcome import Point, Robustness
-from qweft.text import many
+from qweft.text import escaped, many
 
 Value = Callable[[Point], tuple[float | None, float | None]]
 
@@ -188,17 +188,17 @@ def write(found: Robustness, folder: Path) -> Path:
         figure.write(folder)
         write_bytes(folder / f"{figure.name}.svg", _standing_alone(figure.svg()).encode())
     lines = [
-        f"# {title(found)}",
+        f"# {escaped(title(found))}",
         "",
-        f"Adapter: {found.adapter}. Device: {found.identity}.",
+        f"Adapter: {escaped(found.adapter)}. Device: {escaped(found.identity)}.",
         "",
-        *(f"- {line}" for line in text(found)),
+        *(f"- {escaped(line)}" for line in text(found)),
         "",
         *_table(found),
         "",
         legend(found),
         "",
-        *(line for figure in made for line in (f"![{figure.title}]({figure.file})", "", figure.caption, "")),
+        *(line for figure in made for line in (f"![{escaped(figure.title)}]({figure.file})", "", figure.caption, "")),
         *_answers(found),
         f"    {found.environment.get('command', '')}",
         "",
@@ -221,13 +221,13 @@ def _answers(found: Robustness) -> list[str]:
             for each in found.at(scale):
                 given.setdefault(each.answers[number], []).append(setting_name(found, each.setting))
         lines += [f"**{_one_line(prompt)}**", ""]
-        lines += [f"- {_one_line(answer)} ({'; '.join(where)})" for answer, where in given.items()]
+        lines += [f"- {_one_line(answer)} ({escaped('; '.join(where))})" for answer, where in given.items()]
         lines.append("")
     return lines
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()) or "(nothing)"
+    return escaped(text) or "(nothing)"
 
 
 def _standing_alone(svg: str) -> str:

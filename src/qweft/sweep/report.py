@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from qweft.comparison.report.markdown import escaped, fenced
+from qweft.comparison.report.markdown import fenced
 from qweft.comparison.report.pareto import cost_axis
 from qweft.comparison.table import EMPTY, markdown_rows
 from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
@@ -12,7 +12,7 @@ from qweft.figures.styles import COLOURS, INK
 from qweft.files import write_bytes, write_json
 from qweft.sweep.outcome import Outcome, Trial
 from qweft.sweep.space import said
-from qweft.text import many
+from qweft.text import escaped, many
 
 NUMBERS = "sweep.json"
 PAGE = "sweep.md"

@@ -19,6 +19,7 @@ from qweft.comparison.report.text import (
 )
 from qweft.comparison.table import EMPTY, FORGETTING, forgetting_rows, markdown_rows, markdown_table
 from qweft.figures.figure import ReportFigure
+from qweft.text import escaped
 
 
 def render_markdown(content: Content, figures: Figures) -> str:
@@ -41,13 +42,6 @@ def render_markdown(content: Content, figures: Figures) -> str:
         ["## Notes", "\n".join(f"- {_bold(bold)}{escaped(text)}" for text, bold in notes(content))],
     ]
     return "\n\n".join(block for section in sections for block in section) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Returns text of models, data or the configuration, escaped for Markdown."""
-    for sign in "\\`*_[]<>#|":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
 
 
 def fenced(text: str, language: str = "") -> str:
