@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.cli.main import COMMANDS, main
-from qweft.output import Console, PlainStream, protect_streams
-from qweft.text import CONTROLS, json_text, plain
+from qweft.output import Console
+from qweft.text import CONTROLS, PlainStream, json_text, plain, protect_streams
 from tests.tiny_folder import save_tiny_model
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b31m\x9d0;t\x9c\u202eevil\u2066\x08\x7f\r[red]:smile:"

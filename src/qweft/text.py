@@ -1,10 +1,12 @@
-"""Text helpers: counts with a plural, suggestions for mistyped names, and text that cannot control a terminal."""
+"""Text for people: plurals, suggestions for mistyped names, and text and streams that cannot control a terminal."""
 
 import difflib
 import json
 import re
+import sys
 from collections.abc import Iterable
-from typing import Any
+from contextlib import redirect_stderr, redirect_stdout
+from typing import IO, Any
 
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters except tab and newline, marks that reverse the direction of text, and lone surrogates."""
@@ -64,3 +66,50 @@ def shown(value: Any) -> str:
     """Return the repr of a value, cut to 120 characters."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+MOVES = re.compile(r"(?:\n|\x1b\[A)*")
+"""What tqdm writes to step between several bars."""
+
+
+class PlainStream:
+    """A text stream that removes control characters; `rich` and the system's own layout do not pass through it.
+
+    Args:
+        stream: The stream that is written to.
+        has_bars: Whether tqdm may draw its bars here: a carriage return at either end of a write, and steps up.
+    """
+
+    def __init__(self, stream: IO[str], has_bars: bool = False):
+        self.stream = stream
+        self.has_bars = has_bars
+
+    def write(self, text: str) -> int:
+        """Write the text without control characters; return its length."""
+        if self.has_bars and MOVES.fullmatch(text):
+            self.stream.write(text)
+        elif self.has_bars:
+            begin, end = "\r" * text.startswith("\r"), "\r" * (len(text) > 1 and text.endswith("\r"))
+            self.stream.write(f"{begin}{plain(text)}{end}")
+        else:
+            self.stream.write(plain(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def protect_streams() -> None:
+    """Make standard output and standard error remove control characters, for the rest of the process.
+
+    It also holds for libraries: warnings, logging and tracebacks write there.
+    """
+    if not isinstance(sys.stdout, PlainStream):
+        redirect_stdout(PlainStream(sys.stdout)).__enter__()  # never left: a traceback is printed last of all
+    if not isinstance(sys.stderr, PlainStream):
+        redirect_stderr(PlainStream(sys.stderr, has_bars=True)).__enter__()

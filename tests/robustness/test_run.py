@@ -5,13 +5,13 @@ import json
 import types
 
 import pytest
-from rich.console import Console
 
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
 from qweft.devices import DeviceError
 from qweft.devices.jobs import Executor
 from qweft.models.config import ModelConfig
+from qweft.output import Console
 from qweft.robustness import run
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.outcome import Setting
@@ -245,7 +245,7 @@ def test_by_default_it_lands_beside_the_adapter(adapter):
         (["--device", "noisy", "--noise-scale", "-1"], "--noise-scale must be at least 0"),
         (["--device", "noisy", "--readout", "m3"], "--readout m3 works on counts; give --shots"),
         (["--device", "noisy", "--readout", "all"], "--readout: expected one of inverse, m3"),
-        (["--device", "noisy", "--prices", "none.yaml"], "price list none.yaml cannot be read"),
+        (["--device", "noisy", "--prices", "none.yaml"], "price list none.yaml: no such file"),
         (["--device", "rehearsal:shots"], "needs a number of shots"),
         (["--shots", "10"], "--shots is about circuits measured on a device; name one with --device"),
         (["--yes"], "--yes is about circuits measured on a device; name one with --device"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.errors import QweftError
-from qweft.text import near
+from qweft.text import near, protect_streams
 
 # Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
 COMMANDS = {
@@ -82,8 +82,6 @@ def _dispatch(words: list[str]) -> int:
 
         print(f"qweft {version('qweft')}")
     elif name in COMMANDS:
-        from qweft.output import protect_streams
-
         protect_streams()
         importlib.import_module(f"qweft.cli.{name}").run(words[1:])
     else:
