@@ -153,7 +153,7 @@ def _name_base_model(card: str, base_model: str) -> str:
         found: Any = ModelCard(card, ignore_metadata_errors=True)
         found.data.base_model = base_model
         return str(found)
-    except (ValueError, TypeError, YAMLError):
+    except (ValueError, TypeError, RecursionError, YAMLError):
         return card
 
 
