@@ -1,14 +1,81 @@
-"""The environment of a run: versions, machine, commit, command."""
+"""The environment of a run: versions, machine, commit, command, and the load of the machine beside it."""
 
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
+
+ALONE = 0.1
+"""Share of the processors up to which other processes leave a time alone; a quiet machine has 0.01 to 0.03."""
+SHORTEST = 0.5
+"""Least CPU time of all cores, in seconds, for a share: the system counts in hundredths."""
+
+
+@dataclass(frozen=True)
+class MachineLoad:
+    """Load of the machine during a measurement.
+
+    Args:
+        cpu_by_others: Share of the processors' time that other processes took, 0 to 1; `None` if it is not known.
+        load_average: The system's load average of the last minute, at the end; `None` if it has none.
+    """
+
+    cpu_by_others: float | None
+    load_average: float | None
+
+
+class LoadMeter:
+    """Measures the load of the machine from its creation on.
+
+    It counts the cores on which this process may run. Time that a host takes from a virtual machine counts as others'.
+
+    Args:
+        with_children: Whether running child processes belong to the measurement. Ended ones always do.
+    """
+
+    def __init__(self, with_children: bool = False):
+        self._with_children = with_children
+        self._begun = cpu_seconds(with_children)
+
+    def read(self) -> MachineLoad:
+        """Return the load since the creation."""
+        now = cpu_seconds(self._with_children)
+        whole, busy, own = (after - before for before, after in zip(self._begun, now, strict=True))
+        share = None if whole < SHORTEST else round(min(1.0, max(0.0, (busy - own) / whole)), 4)
+        try:
+            average = round(psutil.getloadavg()[0], 2)
+        except OSError:
+            average = None
+        return MachineLoad(share, average)
+
+
+def cpu_seconds(with_children: bool = False) -> tuple[float, float, float]:
+    """Return CPU seconds since the machine's start: of its cores, of what ran on them, and of this process."""
+    process = psutil.Process()
+    own = sum(process.cpu_times()[:4])  # user and system, of itself and of ended children
+    for child in process.children(recursive=True) if with_children else ():
+        try:
+            own += sum(child.cpu_times()[:4])
+        except psutil.NoSuchProcess:
+            continue
+    each = psutil.cpu_times(percpu=True)
+    allowed = process.cpu_affinity() if hasattr(process, "cpu_affinity") else range(len(each))
+    cores = [each[core]._asdict() for core in allowed if core < len(each)]
+    # Linux counts a guest's time as user time, too
+    whole = sum(sum(core.values()) - core.get("guest", 0.0) - core.get("guest_nice", 0.0) for core in cores)
+    return whole, whole - sum(core["idle"] + core.get("iowait", 0.0) for core in cores), own
+
+
+def share_said(share: float | None) -> str:
+    """Return a share of the processors that others took as text; a question mark if it is not known."""
+    return "?" if share is None else f"{100 * share:.0f}%"
 
 
 def environment(

@@ -17,7 +17,7 @@ from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import check_comparison, resolve_methods
 from qweft.comparison.plan import resolve
-from qweft.comparison.results import one_at_a_time
+from qweft.comparison.speed import one_at_a_time
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
@@ -77,7 +77,7 @@ def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(co
     assert steps == {"base": 0, "lora": 6, "large": 6, "as_long": 3}  # 6 steps of 2 s are 3 steps of 4 s
     budgets = {record["method"]: record["budget"] for record in results["runs"]}
     matched = {"matches_time": "lora", "matches_parameters": "large"}
-    matched |= {"step_seconds": [4.0, 2.0], "basis_seconds": [0.0, 0.0]}
+    matched |= {"step_seconds": [4.0, 2.0], "basis_seconds": [0.0, 0.0], "cpu_by_others": None}
     assert budgets == {"base": None, "lora": None, "large": None, "as_long": matched}
     sizes = {record["method"]: record["trainable_parameters"] for record in results["runs"]}
     assert sizes["as_long"] == sizes["large"]

@@ -84,6 +84,7 @@ def ended(process):
 def outcome(record):
     """What a run gave, without its times and its memory."""
     timed = ("started", "seconds", "step_seconds_median", "peak_memory_bytes")
+    timed += ("step_seconds_spread", "cpu_by_others", "load_average")
     return {key: value for key, value in record.items() if key not in timed}
 
 

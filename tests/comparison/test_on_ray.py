@@ -19,7 +19,8 @@ from qweft.training.config import TrainingConfig
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
-TIMED = ("started", "seconds", "step_seconds_median", "peak_memory_bytes")
+TIMED = ("started", "seconds", "step_seconds_median", "peak_memory_bytes", "step_seconds_spread", "cpu_by_others",
+         "load_average")  # fmt: skip
 TARGETS = {"target_modules": ["q_proj", "v_proj"]}
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, **TARGETS}
 

@@ -21,7 +21,7 @@ from qweft.sweep.describe import describe
 from qweft.sweep.run import sweep
 from tests.forked import Forked, needs_fork
 
-TIMED = ("seconds", "step_seconds_median")
+TIMED = ("seconds", "step_seconds_median", "cpu_by_others")
 
 
 def made(config):

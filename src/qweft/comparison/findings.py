@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from qweft.comparison.controls import circuit_findings
 from qweft.comparison.phrases import Finding, distance, equal_budget, held_against, label, percent_more
 from qweft.comparison.summary import Summary
+from qweft.environment import ALONE, share_said
 
 SAME_SIZE = 10.0
 """Largest difference in number of parameters, in percent, at which two methods count as equal in size."""
@@ -39,7 +40,8 @@ def findings(summary: Mapping[str, Summary]) -> list[Finding]:
         if entry.matches_time is not None and entry.matches_time != entry.reference:
             found.extend(_on_time(entry, summary.get(entry.matches_time)))
     base = next((entry for entry in summary.values() if entry.kind == "base"), None)
-    found.extend(_on_spoiled(methods, base) + _on_number(found) + _on_rows(methods) + _on_rates(methods))
+    found.extend(_on_spoiled(methods, base) + _on_clock(methods))
+    found.extend(_on_number(found) + _on_rows(methods) + _on_rates(methods))
     return sorted(found, key=_importance)
 
 
@@ -118,6 +120,20 @@ def _on_spoiled(methods: Sequence[Summary], base: Summary | None) -> list[Findin
             "with more steps, seeds and rows."
         )
         found.append(Finding("fairness", entry.method, "", "open", text))
+    return found
+
+
+def _on_clock(methods: Sequence[Summary]) -> list[Finding]:
+    """Warns of each method whose number of steps comes from step times that were not measured alone."""
+    found = []
+    for entry in methods:
+        if entry.matches_time is None or (entry.matched_beside or 0) <= ALONE:
+            continue
+        text = (
+            f"{entry.method} has as many steps as take the time of {entry.matches_time}, by step times that were not "
+            f"measured alone (others took {share_said(entry.matched_beside)} of the processors): its time may differ."
+        )
+        found.append(Finding("fairness", entry.method, entry.matches_time, "open", text))
     return found
 
 

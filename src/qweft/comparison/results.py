@@ -1,10 +1,7 @@
 """`Run`: the record of one run of a comparison, and its JSON form."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timedelta
-from itertools import accumulate
 from typing import Any
 
 from qweft.errors import QweftError
@@ -21,6 +18,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("seed", "trainable_parameters", "steps"), (int,)),
     **dict.fromkeys(("train_loss", "eval_loss", "eval_perplexity", "step_seconds_median"), (int, float, type(None))),
     **dict.fromkeys(("peak_memory_bytes", "learning_rate", "eval_standard_error"), (int, float, type(None))),
+    **dict.fromkeys(("step_seconds_spread", "cpu_by_others", "load_average"), (int, float, type(None))),
     **dict.fromkeys(("adapter", "budget", "inspection", "forgetting"), (dict, type(None))),
     "adapter_bytes": (int, type(None)),
     "started": (str, type(None)),
@@ -56,11 +54,15 @@ class Run:
         eval_row_groups: Group number of each row. Rows of a group are dependent: the windows of one conversation, the
             problems of one template. Empty if all rows are independent.
         budget: What the run was matched to: {"matches_time", "matches_parameters"}, each a method or `None`, and
-            {"step_seconds", "basis_seconds"}, each [own, other] or `None`. `None` if nothing was matched.
+            {"step_seconds", "basis_seconds"}, each [own, other] or `None`, and "cpu_by_others" while these were
+            measured. `None` if nothing was matched.
         inspection: Measurements of the trained adapter; `None` without an inspection.
         adapter_bytes: Size of the adapter's weights file; `None` for the base model, or if no file was saved.
         forgetting: Loss on other data, which the run did not train on: {"source", "loss", "row_losses" as
             eval_row_losses}. `None` if it was not measured. Forgetting is its rise over the base model's loss.
+        step_seconds_spread: Half the distance between the quartiles of the steps' times, over their median.
+        cpu_by_others: Share of the processors that other processes took during the steps; `None` if not recorded.
+        load_average: The system's load average after the steps; `None` if not recorded.
     """
 
     model: str
@@ -87,6 +89,9 @@ class Run:
     inspection: dict[str, Any] | None = None
     adapter_bytes: int | None = None
     forgetting: dict[str, Any] | None = None
+    step_seconds_spread: float | None = None
+    cpu_by_others: float | None = None
+    load_average: float | None = None
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -150,19 +155,6 @@ def _check_forgetting(found: dict[str, Any] | None) -> None:
         _number(found["loss"])
         for total, tokens in found["row_losses"]:
             _number(total), int(tokens)
-
-
-def one_at_a_time(runs: Sequence[Run]) -> bool:
-    """Whether no two runs overlapped in time. Only then are their step times those of an otherwise idle machine.
-
-    Start times are known to the second, so an overlap of less than a second does not count.
-
-    Args:
-        runs: Runs of one comparison. Runs without a recorded start or duration are ignored.
-    """
-    spans = sorted((datetime.fromisoformat(run.started), run.seconds) for run in runs if run.started and run.seconds)
-    ends = [begun + timedelta(seconds=taken - 1) for begun, taken in spans]
-    return all(begun >= end for (begun, _), end in zip(spans[1:], accumulate(ends, max), strict=False))
 
 
 def _number(value: float | None) -> float:

@@ -15,7 +15,8 @@ from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.write import write_report
-from qweft.comparison.results import BASE, Run, one_at_a_time
+from qweft.comparison.results import BASE, Run
+from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
 from qweft.comparison.terminal import print_run, print_summary, runs_plan
@@ -76,11 +77,12 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
         "runs": [run.to_json() for run in runs],
         "summary": {name: entry.to_json() for name, entry in summary.items()},
         "environment": context.environment(command),
-        "step_times": {"alone": one_at_a_time(runs)},
+        "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
         **({} if search is None else {"search": search}),
     }
     report = write_report(results, config_yaml, plan.title, context.output)
     print_summary(summary, console)
+    console.print(load_said(runs), highlight=False)
     return report
 
 

@@ -14,6 +14,7 @@ from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.claims import claimed, done_by_any
 from qweft.comparison.context import Context, fingerprint
 from qweft.comparison.methods import Method
+from qweft.environment import ALONE, share_said
 from qweft.errors import QweftError
 from qweft.files import write_json
 from qweft.records import read_record
@@ -57,18 +58,20 @@ def with_matched_time(context: Context, methods: Sequence[Method], seed: int) ->
     return [_matched(method, steps, *seconds[method.name]) if method.name in seconds else method for method in methods]
 
 
-def _matched(method: Method, steps: int, step: Pair, bases: Pair) -> Method:
-    budget = {**(method.budget or {}), "step_seconds": list(step), "basis_seconds": list(bases)}
+def _matched(method: Method, steps: int, step: Pair, bases: Pair, beside: float | None) -> Method:
+    times = {"step_seconds": list(step), "basis_seconds": list(bases), "cpu_by_others": beside}
+    budget = {**(method.budget or {}), **times}
     left = steps * step[1] + bases[1] - bases[0]
     return replace(method, steps=max(1, round(left / step[0])), budget=budget)
 
 
 def _seconds(
     context: Context, methods: Sequence[Method], pairs: Mapping[str, str], seed: int
-) -> dict[str, tuple[Pair, Pair]] | None:
+) -> dict[str, tuple[Pair, Pair, float | None]] | None:
     """Returns the seconds of a step and of the bases, own and the other's, of each method with `match_time`.
 
-    `None` while another process measures.
+    The third entry is the share of the processors that other processes took meanwhile. It returns `None` while another
+    process measures.
 
     Args:
         context: What the runs share.
@@ -89,11 +92,20 @@ def _seconds(
             context.console.print(f"measuring a step of {', '.join(m.name for m in measured)}", highlight=False)
             found = context.executor.call(context, _measure, measured, seed)
             for name, other in missing.items():
-                (step, bases), (its_step, its_bases) = found[name], found[other]
-                seconds = {"seconds": [step, its_step], "basis_seconds": [bases, its_bases]}
+                (step, bases, beside), (its_step, its_bases, its_beside) = found[name], found[other]
+                seconds: dict[str, Any] = {"seconds": [step, its_step], "basis_seconds": [bases, its_bases]}
+                known = None if beside is None or its_beside is None else max(beside, its_beside)
+                if (known or 0) > ALONE:
+                    context.console.print(
+                        f"warning: {name} gets its number of steps from step times that were not measured alone "
+                        f"(others took {share_said(known)} of the processors); to measure again, remove {path}",
+                        highlight=False,
+                        markup=False,
+                    )
+                seconds["cpu_by_others"] = known
                 kept[keys[name]] = {"method": name, "matches_time": other, **seconds}
             write_json(path, kept)
-    return {name: _pairs(kept[key]) for name, key in keys.items()}
+    return {name: (*_pairs(kept[key]), kept[key].get("cpu_by_others")) for name, key in keys.items()}
 
 
 def _pairs(entry: Mapping[str, Any]) -> tuple[Pair, Pair]:
@@ -132,7 +144,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     raise QweftError(f"{path} is damaged or of an older version ({problem}); {way}")
 
 
-def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str, Pair]:
+def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str, tuple[float, float, float | None]]:
     found: dict[str, list[Fit]] = {method.name: [] for method in methods}
     for number in range(ROUNDS + 1):
         for method in methods:
@@ -143,6 +155,7 @@ def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str
         name: (
             statistics.median(each_step for fitted in each if (each_step := fitted.step_seconds_median) is not None),
             statistics.median(fitted.basis_seconds for fitted in each),
+            max((share for fitted in each if (share := fitted.cpu_by_others) is not None), default=None),
         )
         for name, each in found.items()
     }

@@ -7,6 +7,7 @@ from statistics import median
 
 from qweft.comparison.method_kinds import core_of, kind_of, maps_of
 from qweft.comparison.results import BASE, RowLosses, Run
+from qweft.comparison.speed import doubt_on, most_by_others, ratio_interval
 from qweft.comparison.statistics import deviation, mean, paired
 from qweft.comparison.summary import Forgotten, Summary
 from qweft.errors import QweftError
@@ -85,6 +86,7 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
     pairing = paired(_losses(at_each_seed) if method == BASE else losses, _losses(others or []))
     seconds, other_seconds = _middle(runs, "step_seconds_median"), _middle(others, "step_seconds_median")
     memory, other_memory = _middle(runs, "peak_memory_bytes"), _middle(others, "peak_memory_bytes")
+    timed = seconds is not None and other_seconds is not None
     size = first.trainable_parameters
     size_ratio = _ratio(size, against.trainable_parameters if against else None)
     return Summary(
@@ -120,6 +122,10 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         memory_ratio=_ratio(memory, other_memory),
         adapter_bytes=_middle(runs, "adapter_bytes"),
         forgetting=forgotten(runs, None if method == BASE else untouched),
+        step_time_interval=ratio_interval(runs, others or []) if timed else None,
+        step_time_doubt=doubt_on(runs, others or []) if timed and method != reference else None,
+        cpu_by_others=most_by_others(runs),
+        matched_beside=(first.budget or {}).get("cpu_by_others"),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from qweft.comparison.method_kinds import Kind
 from qweft.comparison.results import RowLosses
+from qweft.comparison.speed import Doubt
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class Summary:
         eval_loss_difference_p_value: p of the sign-flip test.
         step_seconds: Median over seeds of the median step time, in seconds.
         step_time_ratio: Ratio to the reference's step time.
+        step_time_interval: Interval of that ratio, as in `ratio_interval`.
+        step_time_doubt: Why that ratio is no finding; `None` if it is one, or there is no ratio.
+        cpu_by_others: Largest share of the processors that other processes took beside its steps; `None` if unknown.
+        matched_beside: The same while the step times for `matches_time` were measured.
         peak_memory_bytes: Median over seeds.
         memory_ratio: Ratio to the reference's peak memory.
         adapter_bytes: Size of the adapter's weights file, median over seeds.
@@ -101,6 +106,10 @@ class Summary:
     memory_ratio: float | None
     adapter_bytes: float | None = None
     forgetting: Forgotten | None = None
+    step_time_interval: tuple[float, float] | None = None
+    step_time_doubt: Doubt | None = None
+    cpu_by_others: float | None = None
+    matched_beside: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as a JSON-compatible dict, without row losses: the runs hold them."""

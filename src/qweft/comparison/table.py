@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.comparison.summary import Summary
+from qweft.environment import share_said
 from qweft.output import Console
 
 HEADERS = (
@@ -18,17 +19,20 @@ HEADERS = (
     "held-out loss",
     "perplexity",
     "diff. to ref.",
-    "s/step",
+    "s/step (others)",
     "peak memory",
 )
-"""Column titles. Losses are in nats per token, as mean and sample standard deviation over seeds."""
+"""Column titles. Losses are in nats per token, as mean and sample standard deviation over seeds.
+
+In brackets beside a step time: the share of the processors that other processes took meanwhile.
+"""
 
 PLAIN_WIDTH = 100
 """Minimum width in characters if the output is not a terminal."""
 
 EMPTY = "–"
 
-LEFT_OUT_FIRST = ("peak memory", "s/step", "perplexity", "train loss", "learning rate", "vs ref.")
+LEFT_OUT_FIRST = ("peak memory", "s/step (others)", "perplexity", "train loss", "learning rate", "vs ref.")
 """Columns that a narrow terminal drops, in this order."""
 
 FORGETTING = (
@@ -53,7 +57,7 @@ def cells(entry: Summary) -> tuple[str, ...]:
         _loss(entry),
         _perplexity(entry.perplexity),
         "ref." if is_reference else _percent(entry.eval_loss_difference, 1),
-        _number(entry.step_seconds, ".3g"),
+        _seconds(entry),
         _bytes(entry.peak_memory_bytes),
     )
 
@@ -165,6 +169,13 @@ def _loss(entry: Summary) -> str:
 def _number(value: float | None, form: str) -> str:
     """Returns a formatted number, or the dash."""
     return EMPTY if value is None else format(value, form)
+
+
+def _seconds(entry: Summary) -> str:
+    """Returns the step time with the load beside it, or the dash."""
+    if entry.step_seconds is None:
+        return EMPTY
+    return f"{entry.step_seconds:.3g} ({share_said(entry.cpu_by_others)})"
 
 
 def _percent(value: float | None, digits: int) -> str:

@@ -262,6 +262,9 @@ def _record(
         answers=tuple(answer.to_json() for answer in answers),
         eval_row_losses=_rows(found) if found else (),
         budget=method.budget if method else None,
+        step_seconds_spread=fitted.step_seconds_spread if fitted else None,
+        cpu_by_others=fitted.cpu_by_others if fitted else None,
+        load_average=fitted.load_average if fitted else None,
     )
 
 

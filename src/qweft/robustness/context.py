@@ -16,6 +16,7 @@ from qweft.devices import BoundCircuits, Frequencies, Measurer
 from qweft.devices.device import Runner
 from qweft.devices.jobs import Executor
 from qweft.devices.mitigation.estimate import Mitigation
+from qweft.environment import LoadMeter
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import generate_answers, prompt_of
 from qweft.evaluation.loss import score_rows
@@ -103,9 +104,10 @@ class Context:
         """
         counted = Counted(executor)
         sent_before = executor.budget.circuits
-        began = time.perf_counter()
+        began, meter = time.perf_counter(), LoadMeter()
         measured = self._score_with(Measurer(counted, setting.shots, self.mitigation))
-        effort = Effort(counted.circuits, executor.budget.circuits - sent_before, time.perf_counter() - began)
+        seconds, load = time.perf_counter() - began, meter.read()
+        effort = Effort(counted.circuits, executor.budget.circuits - sent_before, seconds, load.cpu_by_others)
         is_measured = [measured_targets(row, some) for row, some in zip(self.rows, self.sample.tokens, strict=True)]
         return point(setting, measured, exact, is_measured, effort)
 

@@ -60,6 +60,7 @@ class Point:
         circuits: Requested circuits, including those of mitigation; equal circuits of one call count once.
         sent: Circuits without an earlier result, which were run.
         seconds: Wall-clock time.
+        cpu_by_others: Share of the processors that other processes took meanwhile; `None` if unknown.
     """
 
     setting: Setting
@@ -75,15 +76,17 @@ class Point:
     circuits: int
     sent: int
     seconds: float
+    cpu_by_others: float | None = None
 
 
 @dataclass(frozen=True)
 class Effort:
-    """Circuits, sent circuits and seconds of a measurement, as in `Point`."""
+    """Circuits, sent circuits, seconds and load of a measurement, as in `Point`."""
 
     circuits: int
     sent: int
     seconds: float
+    cpu_by_others: float | None = None
 
 
 def point(
@@ -106,6 +109,7 @@ def point(
     return Point(
         setting, loss.loss, loss.standard_error, tuple(score.total for score in measured.scores), rise, rise_error,
         agreement, agreement_error, measured.answers, same, effort.circuits, effort.sent, effort.seconds,
+        effort.cpu_by_others,
     )  # fmt: skip
 
 

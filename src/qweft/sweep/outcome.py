@@ -45,6 +45,7 @@ class Trial:
             "steps": run.steps,
             "step_seconds_median": run.step_seconds_median,
             "seconds": run.seconds,
+            "cpu_by_others": run.cpu_by_others,
             "adapter": run.adapter,
             "learning_rate": run.learning_rate,
         }

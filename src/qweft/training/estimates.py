@@ -9,6 +9,7 @@ from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.data.load import Data
+from qweft.environment import ALONE, share_said
 from qweft.models.load import load_model
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import fit
@@ -92,6 +93,8 @@ class Timing:
         whole_seconds: Estimated wall time of all steps and of finding the bases, without evaluations and loading the
             model.
         basis_seconds: Wall time of finding an adapter's fixed bases, once before the first step.
+        cpu_by_others: Share of the processors that other processes took meanwhile; `None` if it is not known.
+        load_average: The system's load average; `None` if it has none.
     """
 
     steps: int
@@ -99,6 +102,8 @@ class Timing:
     peak_memory_bytes: int
     whole_seconds: float
     basis_seconds: float = 0.0
+    cpu_by_others: float | None = None
+    load_average: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the timing as JSON can hold it."""
@@ -110,10 +115,16 @@ class Timing:
         hours, minutes = divmod(minutes, 60)
         whole = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
         bases = [("time to find the bases", f"{self.basis_seconds:.2f} s")] if self.basis_seconds else []
+        taken = share_said(self.cpu_by_others)
+        if self.cpu_by_others is None:
+            taken = "not known"
+        elif self.cpu_by_others > ALONE:
+            taken += ": not measured alone, and too long for a quiet machine"
         return [
             (f"time of a step (median of {self.steps})", f"{self.step_seconds:.2f} s"),
             *bases,
             ("time of all steps" + (" and the bases" if bases else ""), whole),
+            ("processors taken by others meanwhile", taken),
             ("memory: measured at its peak", f"{self.peak_memory_bytes / 2**20:,.0f} MiB"),
         ]
 
@@ -137,4 +148,7 @@ def time_steps(config: RunConfig, data: Data, steps: int) -> Timing:
     found = fit(model, data.train, loaded.tokenizer.pad_token_id, budget, "timing")
     assert found.step_seconds_median is not None
     whole = found.basis_seconds + found.step_seconds_median * steps
-    return Timing(timed, found.step_seconds_median, found.peak_memory_bytes, whole, found.basis_seconds)
+    return Timing(
+        timed, found.step_seconds_median, found.peak_memory_bytes, whole, found.basis_seconds, found.cpu_by_others,
+        found.load_average,
+    )  # fmt: skip

@@ -111,6 +111,10 @@ class Fit:
         validation_curve: (step, validation loss).
         warnings: Warnings about the circuits' gradients.
         basis_seconds: Wall time of finding an adapter's fixed bases before the first step.
+        step_seconds_spread: Half the distance between the quartiles of the steps' times, over their median; `None` if
+            unknown.
+        cpu_by_others: As in `MachineLoad`, while the steps were made.
+        load_average: As in `MachineLoad`.
     """
 
     train_loss: float
@@ -122,6 +126,9 @@ class Fit:
     validation_curve: tuple[tuple[int, float], ...] = ()
     warnings: tuple[str, ...] = ()
     basis_seconds: float = 0.0
+    step_seconds_spread: float | None = None
+    cpu_by_others: float | None = None
+    load_average: float | None = None
 
 
 def units(training: TrainingConfig, rows: Sequence[Encoded]) -> list[Any]:
@@ -297,6 +304,9 @@ def fit(
         tuple(validation.curve) if validation else (),
         tuple(watch.warnings),
         basis_seconds,
+        recorder.spread,
+        recorder.load.cpu_by_others,
+        recorder.load.load_average,
     )
 
 

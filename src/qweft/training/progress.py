@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import math
+import statistics
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
+from qweft.environment import LoadMeter, MachineLoad
 from qweft.output import Console
 
 
@@ -68,7 +70,7 @@ def _release() -> None:
 
 
 class StepRecorder(TrainerCallback):
-    """Records logged losses and the wall time of each step, and shows a progress bar.
+    """Records logged losses, the wall time of each step and the machine's load, and shows a progress bar.
 
     Args:
         label: Text at the left of the bar.
@@ -78,6 +80,8 @@ class StepRecorder(TrainerCallback):
     def __init__(self, label: str, console: Console | None = None):
         self.curve: list[tuple[int, float]] = []
         self.seconds: list[float] = []
+        self.load = MachineLoad(None, None)
+        self._meter: LoadMeter | None = None
         console = console or Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -98,6 +102,20 @@ class StepRecorder(TrainerCallback):
         self.curve = [(each["step"], each["loss"]) for each in state.log_history if "loss" in each]
         self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
         self._bar.start()
+        self._meter = LoadMeter()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Read the load of the machine beside the steps."""
+        if self._meter is not None:
+            self.load = self._meter.read()
+
+    @property
+    def spread(self) -> float | None:
+        """Half the distance between the quartiles of the steps' times, over their median; `None` for under 3 steps."""
+        if len(self.seconds) < 3:
+            return None
+        low, middle, high = statistics.quantiles(self.seconds, n=4)
+        return (high - low) / 2 / middle
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start timing the step."""

@@ -11,6 +11,7 @@ from transformers import set_seed
 from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.adapter.folder import read_header
 from qweft.data.load import Data, check_places, load_data
+from qweft.environment import share_said
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
@@ -197,7 +198,8 @@ def train(config: RunConfig) -> TrainedRun:
     _save(model, found, _record(config, loaded, data, found), output, state, resumes=callbacks.checkpoints is not None)
     remove_what_is_done(output)
     seconds = trained.step_seconds_median
-    each = "" if seconds is None else f", {seconds:.2f} s each"
+    beside = f", processors taken by others: {share_said(trained.cpu_by_others)}"
+    each = "" if seconds is None else f", {seconds:.2f} s each{beside}"
     console.print(
         f"{config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity {base.perplexity:.2f} -> "
         f"{adapted.perplexity:.2f} ({trained.steps} steps{each})",

@@ -140,7 +140,7 @@ def _row(entry: Summary) -> dict[str, Any]:
             (perplexity, ""),
             (EMPTY if entry.train_loss is None else f"{entry.train_loss:.3f}", _spread(entry.train_loss_deviation, 3)),
             (rate, ""),
-            (seconds, "" if is_reference else _times(entry.step_time_ratio)),
+            (seconds, "" if is_reference else entry.step_time_doubt or _times(entry.step_time_ratio)),
             (memory, "" if is_reference else _times(entry.memory_ratio)),
         ],
     }

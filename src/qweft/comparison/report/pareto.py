@@ -23,6 +23,10 @@ AXES: dict[Cost, str] = {
     "time": "seconds a step (logarithmic)",
 }
 
+UNTOLD = ("load not recorded", "not alone")
+"""Doubts on step times with which methods are not ordered by them."""
+FRONT = "Dotted: the front, methods that no other beats in both."
+
 
 class Point(NamedTuple):
     """A method's cost, its mean held-out loss, and the loss at each seed."""
@@ -86,21 +90,23 @@ def pareto_figure(
     names = ", ".join(point.method for point in best)
     unit = "parameters" if cost == "parameters" else "seconds a step"
     told = "; ".join(f"{p.method}: {p.cost:,.3g} {unit}, loss {p.loss:.3f}" for p in own)
+    doubted = cost == "time" and any(entry.step_time_doubt in UNTOLD for entry in summary.values())
     off = _off_scale(base, every)
     return ReportFigure(
         NAMES[cost],
         TITLES[cost],
-        "Nats a token. Large: mean over seeds; small: one seed. Dotted: the front, methods that no other beats in both."
+        "Nats a token. Large: mean over seeds; small: one seed. "
+        + ("Not measured alone, or not known: no statement on speed." if doubted else FRONT)
         + (f" Off the scale: untouched model, {base:.3f}." if base is not None and off else ""),
-        f"On the front: {names}. {told}.",
+        f"{told}." if doubted else f"On the front: {names}. {told}.",
         3.9,
-        lambda figure: _draw(figure, own, every, cost, styles, named, None if off else base),
+        lambda figure: _draw(figure, own, every, cost, styles, named, None if off else base, not doubted),
     )
 
 
 def _draw(
     figure: Figure, own: Sequence[Point], every: Sequence[Point], cost: Cost, styles: Mapping[str, Style],
-    named: Collection[str], base: float | None,
+    named: Collection[str], base: float | None, with_front: bool,
 ) -> Notes:  # fmt: skip
     axes = figure.subplots()
     axes.set_xscale("log")
@@ -118,7 +124,8 @@ def _draw(
     # From the cheapest down to the best, then right to the edge: a higher cost buys at least that loss
     costs = [point.cost for point in best] + [axes.get_xlim()[1]]
     losses = [point.loss for point in best] + [best[-1].loss]
-    axes.step(costs, losses, where="post", color=INK, linewidth=1.2, linestyle=(0, (1, 2)), alpha=0.8, zorder=1)
+    if with_front:
+        axes.step(costs, losses, where="post", color=INK, linewidth=1.2, linestyle=(0, (1, 2)), alpha=0.8, zorder=1)
     if base is not None:
         axes.axhline(base, color=INK, linewidth=1, linestyle=(0, (6, 3)), alpha=0.6)
         axes.annotate("untouched model", (0.01, base), xycoords=("axes fraction", "data"), xytext=(0, 3),

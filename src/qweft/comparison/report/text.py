@@ -8,7 +8,8 @@ from qweft.adapter.functions import FUNCTIONS, TWINS
 from qweft.comparison.method_kinds import Kind
 from qweft.comparison.phrases import ANSWERS, Finding
 from qweft.comparison.report.content import Content
-from qweft.comparison.results import BASE, one_at_a_time
+from qweft.comparison.results import BASE
+from qweft.comparison.speed import load_said
 
 KINDS: dict[Kind, str] = {
     "base": "untouched model",
@@ -216,9 +217,10 @@ ORIGINAL = Note(
 SEEDS = Note(
     "The seeds vary the adapter's start and the order of the data, not the held-out rows and not the base model."
 )
-SHARED = Note(
-    "Runs were made at the same time, by processes that shared the machine: times of a step are longer than on a "
-    "machine for itself, and not comparable to those of other reports."
+TIMES = (
+    "In brackets beside a time of a step: the share of the processors that other processes took meanwhile, ? where it "
+    "was not recorded. A ratio to the reference is given only where times were measured alone and its interval leaves "
+    "out 1."
 )
 CIRCUITS = Note(
     "Circuits were simulated exactly; no quantum hardware took part. Where a method has a linear map of its own after "
@@ -240,7 +242,7 @@ def notes(content: Content) -> list[Note]:
         DEQUANTISED if dequantised else ORIGINAL,
         _on_differences(content.reference),
         *_on_rows(content),
-        *([] if one_at_a_time(content.runs) else [SHARED]),
+        Note(f" {TIMES}", load_said(content.runs)),
         SEEDS,
         *([CIRCUITS] if has_circuit else []),
         *(Note(f" has a stand-in where others have the circuit: {what}.", name) for name, what in controls(content)),

@@ -1,0 +1,117 @@
+"""Whether measured step times carry a statement on speed: the load of the machine beside them, and their spread."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import accumulate
+from statistics import NormalDist, fmean, stdev
+from typing import Literal
+
+from qweft.comparison.results import Run
+from qweft.comparison.statistics import LEVEL, SEEDS_NEEDED, widening
+from qweft.environment import ALONE, share_said
+
+Doubt = Literal["load not recorded", "not alone", "within spread"]
+"""Why a ratio of step times is no finding."""
+
+
+def one_at_a_time(runs: Sequence[Run]) -> bool:
+    """Whether no two runs overlapped in time.
+
+    Start times are known to the second, so an overlap of less than a second does not count.
+
+    Args:
+        runs: Runs of one comparison. Runs without a recorded start or duration are ignored.
+    """
+    spans = sorted((datetime.fromisoformat(run.started), run.seconds) for run in runs if run.started and run.seconds)
+    ends = [begun + timedelta(seconds=taken - 1) for begun, taken in spans]
+    return all(begun >= end for (begun, _), end in zip(spans[1:], accumulate(ends, max), strict=False))
+
+
+def timed(runs: Sequence[Run]) -> list[Run]:
+    """Returns the runs that have step times."""
+    return [run for run in runs if run.step_seconds_median is not None]
+
+
+def most_by_others(runs: Sequence[Run]) -> float | None:
+    """Returns the largest share of the processors that others took beside the step times; `None` if one is unknown."""
+    shares = [run.cpu_by_others for run in timed(runs)]
+    known = [share for share in shares if share is not None]
+    return max(known) if known and len(known) == len(shares) else None
+
+
+def measured_alone(runs: Sequence[Run]) -> bool | None:
+    """Returns whether the step times were measured alone, by measurement; `None` if the load was not recorded.
+
+    Args:
+        runs: Runs whose times are compared.
+    """
+    if not one_at_a_time(runs) or any((run.cpu_by_others or 0) > ALONE for run in timed(runs)):
+        return False
+    return None if most_by_others(runs) is None else True
+
+
+def ratio_interval(runs: Sequence[Run], others: Sequence[Run]) -> tuple[float, float] | None:
+    """Returns the interval of the ratio of two methods' step times; `None` if its spread is unknown.
+
+    From three shared seeds on it is the 95% interval of the geometric mean over seeds, of Student's t. For fewer it is
+
+        median ratio times exp(-s) to exp(s),   s = sum of both runs' step_seconds_spread, the largest over seeds
+
+    Args:
+        runs: The method's runs.
+        others: The other method's.
+    """
+    by_seed = {run.seed: run for run in timed(others)}
+    pairs = [(run, by_seed[run.seed]) for run in timed(runs) if run.seed in by_seed]
+    logs = [
+        math.log(a / b) for run, other in pairs if (a := run.step_seconds_median) and (b := other.step_seconds_median)
+    ]
+    if not logs or len(logs) < len(pairs):
+        return None
+    middle = fmean(logs)
+    if len(logs) >= SEEDS_NEEDED:
+        quantile = widening(LEVEL, len(logs) - 1) * NormalDist().inv_cdf((1 + LEVEL) / 2)
+        half = quantile * stdev(logs) / math.sqrt(len(logs))
+    else:
+        spreads = [run.step_seconds_spread for pair in pairs for run in pair]
+        known = [spread for spread in spreads if spread is not None]
+        if len(known) < len(spreads):
+            return None
+        half = max(own + other for own, other in zip(known[::2], known[1::2], strict=True))
+    return math.exp(middle - half), math.exp(middle + half)
+
+
+def doubt_on(runs: Sequence[Run], others: Sequence[Run]) -> Doubt | None:
+    """Returns why the ratio of two methods' step times is no finding; `None` if it is one.
+
+    Args:
+        runs: The method's runs.
+        others: The other method's.
+    """
+    alone = measured_alone([*runs, *others])
+    if alone is None:
+        return "load not recorded"
+    if not alone:
+        return "not alone"
+    interval = ratio_interval(runs, others)
+    return "within spread" if interval is None or interval[0] <= 1 <= interval[1] else None
+
+
+def load_said(runs: Sequence[Run]) -> str:
+    """Returns a sentence on the machine's load beside the step times of a comparison.
+
+    Args:
+        runs: All runs.
+    """
+    alone, most = measured_alone(runs), most_by_others(runs)
+    averages = [run.load_average for run in timed(runs) if run.load_average is not None]
+    average = f", load average up to {max(averages):.1f}" if averages else ""
+    if alone is None:
+        return "The machine's load beside the step times was not recorded: no statement on speed."
+    beside = (
+        "runs were made at the same time" if most is None else f"others took up to {share_said(most)} of the processors"
+    )
+    if alone:
+        return f"Step times were measured alone ({beside}{average})."
+    return f"Step times were not measured alone ({beside}{average}): no statement on speed."
