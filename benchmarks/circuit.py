@@ -109,6 +109,7 @@ def summary_of(found: dict[str, Any], targets: dict[int, int]) -> dict[str, Any]
         fastest = next(iter(one["speedup"]))
         result[f"n{n}"] = {
             "speedup_vs_fastest": one["speedup"][fastest],
+            "spread": one["spread"][OURS] + one["spread"][fastest],
             "fastest": fastest,
             "memory_ratio": one["memory_bytes"][OURS] / max(1, one["memory_bytes"][fastest]),
             "tokens": tokens,

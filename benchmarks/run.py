@@ -11,6 +11,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import torch
 from benchmarks import circuit, contraction, generation, growth, layer, report, rival, step
 from benchmarks.peers.client import ALLOCATOR
 
-from qweft.environment import environment
+from qweft.environment import LoadMeter, environment, share_said
 from qweft.files import write_bytes, write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -70,28 +72,42 @@ def main() -> None:
     def say(what: str) -> None:
         print(f"[{time.monotonic() - start:5.0f} s] {what}", flush=True)
 
-    say("training step of the embedded model, and its peak memory")
-    steps = step.measure(rounds=9 if everything else 7, everything=everything)
-    say("generation")
-    generated = generation.measure(rounds=9 if everything else 7, everything=everything)
-    say("contraction of the operators of a 7B model")
-    contracted = contraction.measure(rounds=5)
-    results: dict[str, Any] = {"step": steps, "generation": generated, "contraction_7b": contracted}
+    results: dict[str, Any] = {"load": {}}
+
+    def measure(name: str, what: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Measure one part, and the load of the machine beside it; the peers' processes belong to the measurement."""
+        say(what)
+        meter = LoadMeter(with_children=True)
+        results[name] = call()
+        load = results["load"][name] = asdict(meter.read())
+        say(f"  CPU taken by others: {share_said(load['cpu_by_others'])}")
+        return results[name]
+
+    rounds = 9 if everything else 7
+    steps = measure(
+        "step", "training step of the embedded model, and its peak memory", lambda: step.measure(rounds, everything)
+    )
+    generated = measure("generation", "generation", lambda: generation.measure(rounds, everything))
+    contracted = measure(
+        "contraction_7b", "contraction of the operators of a 7B model", lambda: contraction.measure(rounds=5)
+    )
     if everything:
-        say("the rival package that generates weights from a circuit")
-        results["rival"] = rival.measure(rounds=5)
-        say("one adapted layer")
-        results["layer"] = layer.measure(rounds=15)
-        say("growth")
-        results["growth"] = growth.measure(rounds=7)
-    say("the circuit against other packages (their environments are made when first asked for)")
+        what = "the rival package that generates weights from a circuit"
+        measure("rival", what, lambda: rival.measure(rounds=5))
+        measure("layer", "one adapted layer", lambda: layer.measure(rounds=15))
+        measure("growth", "growth", lambda: growth.measure(rounds=7))
     peers = circuit.all_peers() if everything else FASTEST
-    results["circuit"] = circuit.compare(peers, shapes(everything), rounds=5)
+    what = "the circuit against other packages (their environments are made when first asked for)"
+    measure("circuit", what, lambda: circuit.compare(peers, shapes(everything), rounds=5))
     results["machine"] = here
     summary = {
+        "load": results["load"],
         "circuit": circuit.summary_of(results["circuit"], TOKENS),
         "step": {name: steps[name] for name in step.TARGETS},
-        "generation": {"vs_lora": generated["vs_lora"]},
+        "generation": {
+            "vs_lora": generated["vs_lora"],
+            "spread": generated["spread"]["qtha"] + generated["spread"]["lora"],
+        },
         "contraction_7b": {
             "computed_share": contracted["computed"]["share"],
             "measured_share": contracted["measured"]["share"],

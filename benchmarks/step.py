@@ -68,6 +68,7 @@ def measure(rounds: int, everything: bool) -> dict[str, Any]:
         found[name] = {
             "method": kind,
             "vs_lora": typical[name] / typical[f"lora_r{r}"],
+            "spread": spread(seconds[name]) + spread(seconds[f"lora_r{r}"]),
             "memory_vs_lora": whole / loras[r][0],
             "rise_vs_lora": rise / loras[r][1],
         }

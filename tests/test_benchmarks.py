@@ -1,5 +1,8 @@
 """What the benchmarks compute by themselves; what they time is their own business."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from benchmarks import contraction, growth, report
@@ -32,15 +35,41 @@ def test_an_exponent_is_the_slope():
     assert growth.exponent([1, 2, 4, 8], [3, 12, 48, 192]) == pytest.approx(2)
 
 
-def test_a_missed_target_is_said():
-    step = {"vs_lora": 1.2, "memory_vs_lora": 1.01}
+def summary_of(load, step=1.2, spread=0.01):
+    """Results of a run with this load beside every part."""
+    steps = {"vs_lora": step, "memory_vs_lora": 1.01, "spread": spread}
     circuit = {"speedup_vs_fastest": 9.0, "fastest": "other", "memory_ratio": 0.01, "tokens": 512}
-    summary = {
+    parts = ("circuit", "step", "generation", "contraction_7b")
+    return {
         "circuit": dict.fromkeys(("n4", "n6", "n8", "n10"), circuit),
-        "step": {"r4_L4": step, "r8_L8": step},
+        "step": {"r4_L4": steps, "r8_L8": steps},
         "generation": {"vs_lora": 0.95},
         "contraction_7b": {"computed_share": 0.001, "measured_share": 0.001},
+        "load": {} if load is None else {part: {"cpu_by_others": load, "load_average": 2.0} for part in parts},
     }
-    lines = report.verdicts(summary).splitlines()
+
+
+def test_a_missed_target_is_said():
+    lines = report.verdicts(summary_of(0.02)).splitlines()
     missed = [line.split(",")[0] for line in lines if line.startswith("MISSED")]
-    assert missed == ["MISSED circuit n4", "MISSED circuit n6", "MISSED training step r4_L4"]
+    assert missed == ["MISSED: circuit n4", "MISSED: circuit n6", "MISSED: training step r4_L4"]
+    assert sum(line.startswith("met: ") for line in lines) == len(lines) - 3
+
+
+def test_a_time_beside_other_work_or_within_its_spread_meets_no_target():
+    def said(*given, **more):
+        verdicts = {what: verdict for what, *_, verdict in report.targets(summary_of(*given, **more))}
+        return verdicts["training step r4_L4, times LoRA's"], verdicts["peak memory r4_L4, times LoRA's"]
+
+    assert said(0.02, step=1.05) == ("met", "met")
+    assert said(0.3, step=1.05) == ("not measured alone (others: 30%)", "met")
+    assert said(None, step=1.05) == ("met, load not recorded", "met")
+    assert said(0.02, step=1.09, spread=0.02) == said(0.02, step=1.11, spread=0.02) == ("within its spread", "met")
+
+
+def test_the_page_is_that_of_the_saved_results():
+    folder = Path(report.__file__).parent
+    summary, results = (json.loads((folder / "results" / f"{name}.json").read_text()) for name in ("summary", "full"))
+    page = report.page(summary, results)
+    assert (folder.parent / "docs" / "benchmarks.md").read_text() == page
+    assert "load" in summary or "load of the machine beside these times was not recorded" in page

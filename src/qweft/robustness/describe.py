@@ -78,7 +78,7 @@ def one_line(found: Robustness, each: Point) -> str:
     """Returns the result at one setting in one line, for progress output."""
     return (
         f"{setting_name(found, each.setting)}: loss {each.loss:.4f}, {many(each.circuits, 'circuit')} "
-        f"({each.sent:,} run), {each.seconds:.0f} s, processors taken by others: {share_said(each.cpu_by_others)}"
+        f"({each.sent:,} run), {each.seconds:.0f} s, CPU taken by others: {share_said(each.cpu_by_others)}"
     )
 
 

@@ -198,7 +198,7 @@ def train(config: RunConfig) -> TrainedRun:
     _save(model, found, _record(config, loaded, data, found), output, state, resumes=callbacks.checkpoints is not None)
     remove_what_is_done(output)
     seconds = trained.step_seconds_median
-    beside = f", processors taken by others: {share_said(trained.cpu_by_others)}"
+    beside = f", CPU taken by others: {share_said(trained.cpu_by_others)}"
     each = "" if seconds is None else f", {seconds:.2f} s each{beside}"
     console.print(
         f"{config.evaluation.split} loss {base.loss:.4f} -> {adapted.loss:.4f}, perplexity {base.perplexity:.2f} -> "
