@@ -104,6 +104,20 @@ def test_what_finding_the_bases_takes_counts(config, monkeypatch, own, its, step
         assert method.budget["step_seconds"] == [4.0, 2.0] and method.budget["basis_seconds"] == [own, its]
 
 
+@pytest.mark.parametrize("share", [0.02, 0.47])
+def test_a_clock_beside_other_work_is_recorded_and_said(config, monkeypatch, share):
+    def fit(context, method, seed):
+        return dataclasses.replace(took(2.0), cpu_by_others=share if method.name == "lora" else 0.01)
+
+    monkeypatch.setattr(step_times, "_fit", fit)
+    plan, said = resolve(config), io.StringIO()
+    context = set_up(plan.settings, plan.executor, plan.workers, runner.Console(file=said, width=500))
+    for _ in range(2):  # measured, and read back
+        (method,) = (m for m in step_times.with_matched_time(context, plan.methods, 3) if m.name == "as_long")
+        assert method.budget["cpu_by_others"] == share
+    assert ("not measured alone (others took 47% of the processors)" in said.getvalue()) == (share == 0.47)
+
+
 def test_times_are_measured_on_the_shared_model_and_leave_it_as_it_was(config):
     results = run(config)  # each run holds the base model against its checksum
     (kept,) = json.loads((Path(config.output) / "step_times.json").read_text()).values()

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tests.tiny_models import tiny_llama
 
-from qweft import QwthnConfig
+from qweft import QwthnConfig, environment
 from qweft.training import loop
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import DivergedError, arguments, fit, steps_of
@@ -36,6 +36,14 @@ def test_trains_and_reports():
     assert found.train_loss == pytest.approx(sum(loss for _, loss in found.curve) / 6, rel=1e-4)
     assert found.step_seconds_median > 0
     assert found.peak_memory_bytes > 2**20
+
+
+def test_the_load_beside_the_steps_is_measured(monkeypatch):
+    readings = iter([(100.0, 40.0, 5.0), (120.0, 52.0, 14.0)])
+    monkeypatch.setattr(environment, "cpu_seconds", lambda with_children: next(readings))
+    found = fit(adapted(), rows(), 0, TRAINING)
+    assert found.cpu_by_others == 0.15 and found.load_average >= 0
+    assert 0 <= found.step_seconds_spread < 10
 
 
 def test_the_first_loss_is_that_of_the_base_model_on_the_first_batch():

@@ -10,6 +10,7 @@ from rich.console import Console
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.estimates import Timing
 from qweft.training.plan import plan
 
 SHAPES = Path(__file__).parents[2] / "configs" / "models" / "deepseek-r1-distill-qwen-7b"
@@ -160,3 +161,12 @@ def test_a_few_steps_are_timed(tmp_path, capsys):
     timing = json.loads(capsys.readouterr().out)["timing"]
     assert timing["basis_seconds"] > 0
     assert timing["whole_seconds"] == pytest.approx(timing["basis_seconds"] + 9 * timing["step_seconds"])
+
+
+@pytest.mark.parametrize(("share", "told"), [
+    (0.02, "2%"), (0.47, "47%: not measured alone, and too long for a quiet machine"), (None, "not known"),
+])  # fmt: skip
+def test_the_load_stands_beside_the_times(share, told):
+    timing = Timing(4, 1.5, 2**20, 60.0, cpu_by_others=share, load_average=2.0)
+    assert dict(timing.lines())["CPU taken by others"] == told
+    assert timing.to_json()["cpu_by_others"] == share
