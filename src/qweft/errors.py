@@ -1,6 +1,8 @@
-"""The error for bad user input, and imports of optional dependencies."""
+"""The error for bad user input, what is said when a command is stopped, and imports of optional dependencies."""
 
 import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -10,6 +12,28 @@ class QweftError(ValueError):
     The message is one sentence that names the setting, its value and a way to fix it. The command line prints it
     without a traceback and exits with status 2.
     """
+
+
+class StoppedError(KeyboardInterrupt):
+    """A signal asks the process to end; `number` is the signal's. Whatever handles Ctrl-C handles it too."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
+    """Add a note to a Ctrl-C or a signal that ends the block: what is kept of the work, and how to go on.
+
+    Args:
+        what_is_kept: Returns the note, which the command line prints.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note(what_is_kept())
+        raise
 
 
 def require(module: str, extra: str, what: str) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from qweft.cli.main import main
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
-from qweft.errors import QweftError
+from qweft.errors import QweftError, saying_when_stopped
 from qweft.training.config import RunConfig
 
 
@@ -46,7 +46,7 @@ def test_plan_json_prints_only_json(fake, capsys):
 def test_compare_passes_effective_config_and_command(fake, comparison_file, write, capsys):
     seen = {}
 
-    def compare(config, config_yaml, command):
+    def compare(config, config_yaml, command, begin):
         seen.update(config=config, config_yaml=config_yaml, command=command)
         return Path("runs/demo/report.html")
 
@@ -68,7 +68,7 @@ def test_tune(fake, comparison_file, capsys):
     seen = []
     fake(
         "qweft.comparison.tune",
-        tune=lambda config, command: seen.append((config.rates, command)) or Path("r/rates.json"),
+        tune=lambda config, command, begin: seen.append((config.rates, command)) or Path("r/rates.json"),
     )
     assert main(["tune", comparison_file, "--rates", "[1e-3]"]) == 0
     assert seen == [([1e-3], "qweft tune comparison.yaml --rates '[1e-3]'")]
@@ -125,13 +125,14 @@ def test_an_error_of_the_library_is_one_sentence(fake, capsys):
     assert capsys.readouterr() == ("", "qweft: error: adapter.r: expected 1 or more, got 0\n")
 
 
-def test_an_interrupt_says_that_work_is_kept(fake, capsys):
+def test_an_interrupt_says_what_is_kept(fake, capsys):
     def train(config):
-        raise KeyboardInterrupt
+        with saying_when_stopped(lambda: "the checkpoint of step 4 is kept"):
+            raise KeyboardInterrupt
 
     fake("qweft.training.run", train=train)
     assert main(["train"]) == 130
-    assert capsys.readouterr().err == "qweft: interrupted; finished runs of a comparison are kept\n"
+    assert capsys.readouterr().err == "qweft: interrupted; the checkpoint of step 4 is kept\n"
 
 
 def test_a_bug_keeps_its_traceback(fake):

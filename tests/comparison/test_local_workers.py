@@ -1,11 +1,16 @@
 """Worker processes on this machine: the cores are shared out before PyTorch counts them."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from qweft.comparison.executors import local_workers as module
+from qweft.errors import QweftError
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 
@@ -32,7 +37,8 @@ def test_the_first_process_takes_its_share_of_the_cores(tmp_path):
 import os, sys, types
 from qweft.cli.main import main
 
-def compare(*_, **__):
+def compare(*_, begin, **__):
+    begin()
     import torch
     print(torch.get_num_threads(), os.environ["OMP_NUM_THREADS"], os.environ["NUMBA_NUM_THREADS"])
     return "none"
@@ -40,7 +46,30 @@ def compare(*_, **__):
 sys.modules["qweft.comparison.runner"] = types.SimpleNamespace(compare=compare)
 sys.executable = "true"
 os.cpu_count = lambda: 2
-main(["compare", {str(DEMO)!r}, "--workers", "2", "--output", {str(tmp_path / "out")!r}])
+main(["compare", {str(DEMO)!r}, "--workers", "2", "--output", {str(tmp_path)!r}])
 """
     assert fresh(code)[:3] == ["1", "1", "1"]
-    assert (tmp_path / "out" / "worker-2.log").is_file()
+    assert (tmp_path / "worker-2.log").is_file()
+
+
+@pytest.mark.parametrize("when", ["in the block", "while it waits for the workers"])
+def test_a_stop_ends_the_workers_too(tmp_path, monkeypatch, when):
+    worker = tmp_path / "worker"
+    worker.write_text("#!/bin/sh\nexec sleep 600\n")
+    worker.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(worker))
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(module.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    with pytest.raises(KeyboardInterrupt), module.local_workers(["compare"], "local", 3, tmp_path) as begin:
+        begin()
+        if when == "in the block":
+            raise KeyboardInterrupt
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    assert [process.poll() for process in started] == [-signal.SIGTERM] * 2
+
+
+def test_a_refused_command_starts_no_worker_and_leaves_old_logs(tmp_path):
+    (tmp_path / "worker-2.log").write_text("of a run before")
+    with pytest.raises(QweftError), module.local_workers(["compare"], "local", 2, tmp_path):
+        raise QweftError("refused")
+    assert (tmp_path / "worker-2.log").read_text() == "of a run before"

@@ -24,7 +24,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_on, sections_of
-from qweft.files import check_writable, write_json
+from qweft.files import check_can_be_written, write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.text import many
@@ -172,7 +172,7 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     """
     config, model_config, data_config = _options(adapter, options)
     if config.output is not None:
-        check_writable(Path(config.output).parent)
+        check_can_be_written(Path(config.output).parent)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
     rows = getattr(data, config.split)[: config.rows]

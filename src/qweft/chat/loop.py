@@ -12,8 +12,10 @@ from qweft.chat.chat_models import ChatModels, open_chat_models
 from qweft.chat.config import ChatConfig
 from qweft.chat.dialogue import Dialogue, is_command, obey
 from qweft.chat.screens import JsonLines, Lines, Screen, Terminal
-from qweft.errors import QweftError
+from qweft.errors import QweftError, StoppedError, saying_when_stopped
 from qweft.output import Console
+
+UNSAVED = "the conversation is gone; /save FILE.jsonl keeps one"
 
 
 def chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any], as_json: bool = False) -> None:
@@ -61,23 +63,24 @@ def converse(
         QweftError: If a line is invalid and `at_terminal` is false.
     """
     dialogue = Dialogue(config.system)
-    for line in lines:
-        if not line.strip():
-            continue
-        try:
-            if is_command(line):
-                after, said = obey(line, dialogue, chat_models.names)
-                if said:
-                    screen.say(said)
-                if after is None:
-                    break
-                dialogue = after
-            else:
-                dialogue = _answered(chat_models, config, screen, dialogue, line.strip(), at_terminal)
-        except QweftError as error:
-            if not at_terminal:
-                raise
-            screen.say(f"{error}")
+    with saying_when_stopped(lambda: UNSAVED if dialogue.turns else "nothing was said yet"):
+        for line in lines:
+            if not line.strip():
+                continue
+            try:
+                if is_command(line):
+                    after, said = obey(line, dialogue, chat_models.names)
+                    if said:
+                        screen.say(said)
+                    if after is None:
+                        break
+                    dialogue = after
+                else:
+                    dialogue = _answered(chat_models, config, screen, dialogue, line.strip(), at_terminal)
+            except QweftError as error:
+                if not at_terminal:
+                    raise
+                screen.say(f"{error}")
     return dialogue
 
 
@@ -118,6 +121,8 @@ def typed() -> Iterator[str]:
         except EOFError:
             print()
             return
+        except StoppedError:
+            raise
         except KeyboardInterrupt:
             print()
             continue

@@ -14,7 +14,7 @@ from qweft.circuit_view.tokens import TokenValues, token_values
 from qweft.devices.chips import compiled_for, find_chip
 from qweft.errors import QweftError
 from qweft.evaluation.saved import model_of
-from qweft.files import check_writable, write_bytes
+from qweft.files import check_can_be_written, write_bytes
 from qweft.text import many
 
 
@@ -71,7 +71,7 @@ def _check(config: CircuitConfig) -> None:
         if file is not None:
             if Path(file).is_dir():
                 raise QweftError(f"--{name} {file} is a folder; give the name of a file")
-            check_writable(Path(file).parent)
+            check_can_be_written(Path(file).parent)
 
 
 def _chosen(tokens: Sequence[TokenValues], token: int) -> TokenValues:

@@ -33,8 +33,10 @@ def run(argv: Sequence[str]) -> None:
         return
     from qweft.comparison.executors.local_workers import local_workers
 
-    with local_workers(["compare", *argv], config.executor, config.workers, Path(config.output)):
+    with local_workers(["compare", *argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.comparison.runner import compare
 
-        report = compare(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "compare", *argv]))
+        report = compare(
+            config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "compare", *argv]), begin=begin
+        )
     show(f"report: {report}")

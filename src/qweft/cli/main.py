@@ -2,11 +2,15 @@
 
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
-from qweft.errors import QweftError
+from qweft.errors import QweftError, StoppedError
 from qweft.text import near, protect_streams
 
 # Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
@@ -50,25 +54,51 @@ options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `qweft` and returns its exit status.
 
-    Bad input (`QweftError`) prints one sentence and gives status 2. An interrupt prints one sentence and gives status
-    130. A reader that closed the pipe gives status 1. Any other exception is a bug in qweft and keeps its traceback.
+    Bad input (`QweftError`) prints one sentence and gives status 2. Ctrl-C, SIGTERM and SIGHUP print one sentence,
+    with what is kept, and give status 130, 143 and 129. A reader that closed the pipe gives status 1. Any other
+    exception is a bug in qweft and keeps its traceback.
 
     Args:
         argv: The arguments after `qweft`; `None` means those of the process.
     """
     hush_libraries()
     try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        with _stopped_by_signals():
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except QweftError as error:
         complain(f"error: {error}")
         return 2
-    except KeyboardInterrupt:
-        complain("interrupted; finished runs of a comparison are kept")
-        return 130
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, StoppedError) else signal.SIGINT
+        how = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+        complain("; ".join([how, *getattr(stop, "__notes__", [])]))
+        return 128 + number
     except BrokenPipeError:
         # The reader (head, less) has gone. Without this, Python would report the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP end the block as Ctrl-C does; a second one ends the process at once.
+
+    A signal that is ignored (nohup) or handled by another program stays so.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        before = {n: signal.signal(n, _stop) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: Any) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)
+    raise StoppedError(number)
 
 
 def _dispatch(words: list[str]) -> int:

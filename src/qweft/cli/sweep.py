@@ -33,8 +33,8 @@ def run(argv: Sequence[str]) -> None:
         return
     from qweft.comparison.executors.local_workers import local_workers
 
-    with local_workers(["sweep", *argv], config.executor, config.workers, Path(config.output)):
+    with local_workers(["sweep", *argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.sweep.run import sweep
 
-        page = sweep(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "sweep", *argv]))
+        page = sweep(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "sweep", *argv]), begin=begin)
     show(f"sweep: {page}")

@@ -33,8 +33,8 @@ def run(argv: Sequence[str]) -> None:
         return
     from qweft.comparison.executors.local_workers import local_workers
 
-    with local_workers(["tune", *argv], config.executor, config.workers, Path(config.output)):
+    with local_workers(["tune", *argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.comparison.tune import tune
 
-        rates = tune(config, command=shlex.join(["qweft", "tune", *argv]))
+        rates = tune(config, command=shlex.join(["qweft", "tune", *argv]), begin=begin)
     show(f"rates: {rates}")

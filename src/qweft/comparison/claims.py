@@ -1,12 +1,17 @@
 """Work that several processes share: one of them does each task, and the others read its result."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from qweft.files import locked
+from qweft.errors import saying_when_stopped
+from qweft.files import claimed_output, locked
+from qweft.text import many
 
 T = TypeVar("T")
 
@@ -24,6 +29,41 @@ def claimed(folder: Path) -> Iterator[bool]:
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / LOCK) as held:
         yield held is not False
+
+
+@contextmanager
+def shared_output(command: str, config: Any, what_is_kept: Callable[[], str]) -> Iterator[None]:
+    """Hold the output folder of `config` for this command, with the processes that were given the same config.
+
+    They may differ in what decides no result: workers, executor, device. If the block is stopped, it says what is kept.
+
+    Args:
+        command: "qweft compare".
+        config: The command's config, a dataclass.
+        what_is_kept: Returns the sentence, as `kept` does.
+
+    Raises:
+        QweftError: If another command, or the same with another config, writes there.
+    """
+    work = asdict(config)
+    for name in ("workers", "executor", "output"):
+        del work[name]
+    del work["model"]["device"]
+    key = hashlib.sha256(json.dumps([command, work], sort_keys=True, default=str).encode()).hexdigest()
+    with claimed_output(Path(config.output), command, key), saying_when_stopped(what_is_kept):
+        yield
+
+
+def kept(done: int, wanted: int | None, thing: str, output: str) -> str:
+    """Return the sentence on finished work after a stop.
+
+    >>> kept(3, 9, "run", "runs/demo")
+    '3 of 9 runs are kept in runs/demo; the same command goes on'
+    """
+    if not done:
+        return f"no {thing} was finished; the same command begins anew"
+    counted = many(done, thing) if wanted is None else f"{done} of {many(wanted, thing)}"
+    return f"{counted} {'is' if done == 1 else 'are'} kept in {output}; the same command goes on"
 
 
 def sleep() -> None:

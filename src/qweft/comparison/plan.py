@@ -8,7 +8,7 @@ from qweft.comparison.context import RunSettings
 from qweft.comparison.methods import Method, check_comparison, resolve_methods
 from qweft.data.load import check_places
 from qweft.evaluation.config import EvaluationConfig
-from qweft.files import check_can_be_written, check_writable
+from qweft.files import check_can_be_written
 from qweft.models.load import LoadedModel, load_model
 
 
@@ -62,18 +62,17 @@ class Plan:
         return f"{self.settings.model.name} on {data.source}{there}"
 
 
-def resolve(config: ComparisonConfig, dry: bool = False) -> Plan:
-    """Checks a comparison and returns its plan; only the shapes of the model are loaded.
+def resolve(config: ComparisonConfig) -> Plan:
+    """Checks a comparison and returns its plan; only the shapes of the model are loaded, and nothing is written.
 
     Args:
         config: The config as given.
-        dry: Whether to write nothing, not even the output folder.
 
     Raises:
         QweftError: If anything in the config is wrong.
     """
     check_comparison(config)
-    (check_can_be_written if dry else check_writable)(Path(config.output))
+    check_can_be_written(Path(config.output))
     check_places(config.data)
     shapes = load_model(replace(config.model, device="meta"))
     settings = RunSettings(
@@ -93,7 +92,7 @@ def resolve(config: ComparisonConfig, dry: bool = False) -> Plan:
     )
 
 
-def resolve_search(config: ComparisonConfig, dry: bool = False) -> Plan:
+def resolve_search(config: ComparisonConfig) -> Plan:
     """Returns the plan of a search alone: evaluated on the validation rows, without the runs of a comparison.
 
     Forgetting and inspection belong to those runs and are turned off.
@@ -102,4 +101,4 @@ def resolve_search(config: ComparisonConfig, dry: bool = False) -> Plan:
         QweftError: If anything in the config is wrong.
     """
     judging: EvaluationConfig = replace(config.evaluation, split="validation", forgetting=None)
-    return resolve(replace(config, evaluation=judging, search=False, inspect=False), dry)
+    return resolve(replace(config, evaluation=judging, search=False, inspect=False))

@@ -1,14 +1,14 @@
 """`compare`: runs every method at every seed and writes the report."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from rich.table import Table
 
-from qweft.comparison.claims import done_by_any
+from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
@@ -20,8 +20,8 @@ from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
 from qweft.comparison.terminal import print_run, print_summary, runs_plan
-from qweft.comparison.trial import run_folder, run_trial
-from qweft.comparison.tune import with_searched_rates
+from qweft.comparison.trial import RECORD, run_folder, run_trial
+from qweft.comparison.tune import FOLDER, with_searched_rates
 from qweft.data.load import load_data
 from qweft.output import Console
 from qweft.training.loop import steps_of, units
@@ -35,7 +35,7 @@ def describe(config: ComparisonConfig) -> Table:
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    plan = resolve(config, dry=True)
+    plan = resolve(config)
     steps, training = None, plan.settings.training
     if plan.shapes.tokenizer is not None:
         data = load_data(plan.settings.data, plan.shapes.tokenizer)
@@ -43,7 +43,7 @@ def describe(config: ComparisonConfig) -> Table:
     return runs_plan(plan.title, plan.methods, plan.seeds, steps)
 
 
-def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
+def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
     """Makes the missing runs and writes the results.
 
     `config.output` gets:
@@ -57,15 +57,38 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str) -> Path:
     `match_time`. Several processes with one output folder share the runs. Each writes the same results after the
     last run.
 
+    Args:
+        config: The comparison.
+        config_yaml: The same as YAML text, for the report.
+        command: The command line, which is recorded.
+        begin: Called once everything is checked and loaded; it may start workers.
+
     Returns:
         The path of report.html.
 
     Raises:
-        QweftError: If anything in the config is wrong, or the folder holds runs of another configuration.
+        QweftError: If anything in the config is wrong, the folder holds runs of another configuration, or another
+            command writes there.
     """
+    with shared_output("qweft compare", config, lambda: _kept(config)):
+        return _compare(config, config_yaml, command, begin)
+
+
+def _kept(config: ComparisonConfig) -> str:
+    output = Path(config.output)
+    wanted = [output / BASE, *(run_folder(output, name, seed) for name in config.methods for seed in config.seeds)]
+    done = sum((folder / RECORD).is_file() for folder in wanted)
+    searched = len(list((output / FOLDER).glob(f"*/{RECORD}"))) if config.search else 0
+    if searched and not done:
+        return kept(searched, None, "training", str(output / FOLDER))
+    return kept(done, len(wanted), "run", config.output)
+
+
+def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Path:
     console = Console()
     plan = resolve(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
+    begin()
     search = None
     with closing(context.executor):
         methods = with_matched_time(context, plan.methods, plan.seeds[0])

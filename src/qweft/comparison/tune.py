@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Group
 
-from qweft.comparison.claims import done_by_any
+from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
@@ -17,7 +17,7 @@ from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, resolve_search
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.terminal import search_plan, search_table
-from qweft.comparison.trial import run_trial
+from qweft.comparison.trial import RECORD, run_trial
 from qweft.data.load import load_data
 from qweft.files import write_json
 from qweft.output import Console
@@ -39,7 +39,7 @@ def describe(config: ComparisonConfig) -> Group:
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    plan = resolve_search(config, dry=True)
+    plan = resolve_search(config)
     methods, settings, grid = _with_own_rate(plan.methods), plan.settings, plan.grid
     if plan.shapes.tokenizer is not None:
         data = load_data(settings.data, plan.shapes.tokenizer)
@@ -48,18 +48,34 @@ def describe(config: ComparisonConfig) -> Group:
     return search_plan(title, methods, grid, EXTENSIONS)
 
 
-def tune(config: ComparisonConfig, command: str) -> Path:
+def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lambda: None) -> Path:
     """Searches the learning rate of every method, except those that use another method's (`rate_of`).
+
+    Args:
+        config: The comparison.
+        command: The command line, which is recorded.
+        begin: Called once everything is checked and loaded; it may start workers.
 
     Returns:
         The path of learning_rates.json.
 
     Raises:
-        QweftError: If anything in the config is wrong.
+        QweftError: If anything in the config is wrong, or another command writes to the folder.
     """
+
+    def what_is_kept() -> str:
+        done = {path for name in config.methods for path in Path(config.output).glob(f"{name}-*/{RECORD}")}
+        return kept(len(done), None, "training", config.output)
+
+    with shared_output("qweft tune", config, what_is_kept):
+        return _tune(config, command, begin)
+
+
+def _tune(config: ComparisonConfig, command: str, begin: Callable[[], None]) -> Path:
     console = Console()
     plan = resolve_search(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
+    begin()
     path = context.output / FILE
     with closing(context.executor):
         methods = _with_own_rate(with_matched_time(context, plan.methods, plan.seeds[0]))

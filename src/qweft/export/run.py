@@ -1,5 +1,6 @@
 """`qweft export`: converts an adapter to a plain LoRA, measures it, writes it, and checks the written files."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.folder import read_config
 from qweft.data.batches import Collator
 from qweft.data.tokens import Encoded, total_tokens
-from qweft.errors import QweftError
+from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import device_of
 from qweft.evaluation.preview import Preview, shapes_of
@@ -24,7 +25,7 @@ from qweft.export.lora import FILES, Lora, lora_config, write_lora
 from qweft.export.measure import Measured, distil, measure, on_device, read_second_adapter, second_adapter
 from qweft.export.report import ExportReport
 from qweft.export.rows import Rows, load_rows, plan_rows
-from qweft.files import check_can_be_written, check_writable, folder_beside
+from qweft.files import CLAIM, check_can_be_written, claimed_output, folder_beside
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.text import many
@@ -104,10 +105,23 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
 
     Raises:
         QweftError: If the folder has no QWTHN adapter, an option is invalid, model or data cannot be loaded, the output
-            folder contains anything but an export, or the written LoRA does not reproduce the measured logits.
+            folder contains anything but an export or is written by another process, or the written LoRA does not
+            reproduce the measured logits.
     """
     config, overrides, output = _options(adapter, options)
-    check_writable(output.parent)
+    begun = time.time()
+
+    def what_is_kept() -> str:
+        if output.is_dir() and output.stat().st_mtime >= begun:
+            return f"the export is whole, in {output}"
+        return "nothing was written; the same command begins anew"
+
+    lock = output.with_name(f".{output.name}{CLAIM}")  # beside the folder, which is replaced as a whole
+    with claimed_output(output, "qweft export", lock=lock), saying_when_stopped(what_is_kept):
+        return _export(adapter, config, overrides, output, force)
+
+
+def _export(adapter: Path, config: ExportConfig, overrides: dict[str, Any], output: Path, force: bool) -> ExportReport:
     context = _set_up(adapter, config, overrides)
     has_circuit = any(layer.qwthn_core[NAME].circuit_features for layer in layers_of(context.model, NAME).values())
     if config.distill_steps and not has_circuit:

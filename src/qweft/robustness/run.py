@@ -1,6 +1,8 @@
 """`qweft evaluate ADAPTER --device ...`: evaluates a trained adapter with its circuits measured on a device."""
 
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -10,11 +12,11 @@ from qweft.data.load import load_data
 from qweft.devices.jobs import Budget, Executor, Retry, confirm
 from qweft.devices.mitigation import make_mitigation
 from qweft.environment import environment
-from qweft.errors import QweftError
+from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.generation import prompt_of
 from qweft.evaluation.saved import base_model, put_on, sections_of, weights_of
-from qweft.files import check_writable
+from qweft.files import claimed_output
 from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.robustness.config import RobustnessConfig
@@ -23,7 +25,7 @@ from qweft.robustness.cost import Plan, estimate_run, make_budget
 from qweft.robustness.describe import one_line
 from qweft.robustness.grid import Grid, make_grid
 from qweft.robustness.outcome import Computed, Point, Robustness, Scored
-from qweft.robustness.report import write
+from qweft.robustness.report import NUMBERS, write
 
 
 def evaluate_on_device(
@@ -61,45 +63,55 @@ def evaluate_on_device(
     budget = make_budget(config, grid)
     mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
     output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
-    if not dry_run:
-        check_writable(output)
-    loaded = load_model(model_config)
-    data = load_data(data_config, loaded.tokenizer)
-    before = weights_of(loaded.model)
-    context = make_context(put_on(loaded, adapter), data, evaluation, config, mitigation)
-    dtype = str(loaded.dtype).removeprefix("torch.")
-    plan = Plan(
-        context.measures,
-        dtype,
-        len(grid.settings),
-        estimate_run(grid, budget, context.sample, len(context.layers), context.rate),
-    )
-    if dry_run:
-        return plan
-    console.print(plan.headline(), highlight=False)
-    confirm(plan.estimate, yes)
-    with base_model(before, context.model, model_config) as untouched:
-        base = replace(context, model=untouched).score()
-    exact = context.score_exactly()
-    prompts = tuple(prompt_of(each, data.tokenizer).shown for each in context.conversations)
-    found = Robustness(
-        str(adapter), f"{data_config.source_of(evaluation.split)} ({evaluation.split})", config.device, grid.identity,
-        grid.has_noise,
-        config.mitigation, context.measures, context.sample, tuple(context.layers), Computed.of(base, exact),
-        prompts, (), len(grid.settings), asdict(config),
-        environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),
-    )  # fmt: skip
-    try:
-        for point in _points(grid, budget, context, exact, config, console):
-            found = replace(found, points=(*found.points, point))
-            page = write(found, output)
-            console.print(one_line(found, point), highlight=False)
-    except QweftError:
-        if found.points:
-            console.print(f"what was measured is in {output}", highlight=False, soft_wrap=True)
-        raise
-    console.print(f"written to {page}", highlight=False, soft_wrap=True)
-    return found
+    begun = time.time()
+    with ExitStack() as stack:
+        if not dry_run:
+            stack.enter_context(claimed_output(output, "qweft evaluate"))
+        stack.enter_context(saying_when_stopped(lambda: _kept(output, begun)))
+        loaded = load_model(model_config)
+        data = load_data(data_config, loaded.tokenizer)
+        before = weights_of(loaded.model)
+        context = make_context(put_on(loaded, adapter), data, evaluation, config, mitigation)
+        dtype = str(loaded.dtype).removeprefix("torch.")
+        plan = Plan(
+            context.measures,
+            dtype,
+            len(grid.settings),
+            estimate_run(grid, budget, context.sample, len(context.layers), context.rate),
+        )
+        if dry_run:
+            return plan
+        console.print(plan.headline(), highlight=False)
+        confirm(plan.estimate, yes)
+        with base_model(before, context.model, model_config) as untouched:
+            base = replace(context, model=untouched).score()
+        exact = context.score_exactly()
+        prompts = tuple(prompt_of(each, data.tokenizer).shown for each in context.conversations)
+        found = Robustness(
+            str(adapter), f"{data_config.source_of(evaluation.split)} ({evaluation.split})", config.device,
+            grid.identity, grid.has_noise, config.mitigation,
+            context.measures, context.sample, tuple(context.layers), Computed.of(base, exact),
+            prompts, (), len(grid.settings), asdict(config),
+            environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),
+        )  # fmt: skip
+        try:
+            for point in _points(grid, budget, context, exact, config, console):
+                found = replace(found, points=(*found.points, point))
+                page = write(found, output)
+                console.print(one_line(found, point), highlight=False)
+        except QweftError:
+            if found.points:
+                console.print(f"what was measured is in {output}", highlight=False, soft_wrap=True)
+            raise
+        console.print(f"written to {page}", highlight=False, soft_wrap=True)
+        return found
+
+
+def _kept(output: Path, begun: float) -> str:
+    numbers = output / NUMBERS
+    done = numbers.is_file() and numbers.stat().st_mtime >= begun
+    said = f"what was measured is in {output}" if done else "no setting was measured to its end"
+    return f"{said}; the same command begins anew, and takes up the jobs that were sent"
 
 
 def _points(

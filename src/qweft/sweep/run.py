@@ -4,6 +4,7 @@ import hashlib
 import math
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
@@ -12,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from qweft.comparison.adapters import take_off
-from qweft.comparison.claims import claimed, done_by_any
+from qweft.comparison.claims import claimed, done_by_any, kept, shared_output
 from qweft.comparison.context import Context, RunSettings
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import ADAPTER, run_trial
+from qweft.comparison.trial import RECORD as RUN
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.saved import put_on
-from qweft.files import check_writable, write_json
+from qweft.files import write_json
 from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.records import read_record
@@ -181,27 +183,43 @@ class Sweep:
         return self.context.output / ("base" if number is None else f"trial-{number:03d}")
 
 
-def sweep(config: SweepConfig, config_yaml: str, command: str) -> Path:
+def sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
     """Makes the missing trials and writes the results.
 
     `config.output` gets study.db, a folder per trial with its adapter and record, `base` for the untouched model,
     sweep.json, sweep.md and its plot. Several processes with one output folder share the trials.
 
+    Args:
+        config: The sweep.
+        config_yaml: The same as YAML text, for the record.
+        command: The command line, which is recorded.
+        begin: Called once everything is checked and loaded; it may start workers.
+
     Returns:
         The path of sweep.md.
 
     Raises:
-        QweftError: If anything in the config is wrong, or the folder holds a sweep of another configuration.
+        QweftError: If anything in the config is wrong, the folder holds a sweep of another configuration, or another
+            command writes there.
     """
+
+    def what_is_kept() -> str:
+        return kept(len(list(Path(config.output).glob(f"trial-*/{RUN}"))), config.trials, "trial", config.output)
+
+    with shared_output("qweft sweep", config, what_is_kept):
+        return _sweep(config, config_yaml, command, begin)
+
+
+def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Path:
     console = Console()
     check_sweep(config)
-    check_writable(Path(config.output))
     space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
     fitting = Fitting(space, config.max_parameters, load_model(replace(config.model, device="meta")).model)
     check_something_fits(sampling, fitting)
     context = set_up(shared(config), config.executor, config.workers, console)
     with closing(context.executor):
         store = Store(context.output, space.axes, _decides(context, config))
+        begin()
         here = Sweep(config.trials, config.seconds, sampling, fitting, context, store)
         base = _made(here, console)
         trials = [here.trials[number] for number in sorted(here.trials)]

@@ -36,6 +36,20 @@ class Found:
     extra: dict[str, Any]
 
 
+def newest_step(folder: Path) -> int | None:
+    """Return the step of the newest checkpoint in a folder of checkpoints; `None` without any."""
+    found = folders_in(folder)
+    return int(found[-1].name.removeprefix("step-")) if found else None
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the checkpoints' folders in the order of their steps."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if path.is_dir() and NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
 class Checkpoints:
     """The checkpoints of one run.
 
@@ -106,7 +120,7 @@ class Checkpoints:
             )
             return
         self.clear_staging()
-        for old in self._folders()[: -self.newest]:
+        for old in folders_in(self.folder)[: -self.newest]:
             shutil.rmtree(old, ignore_errors=True)
 
     def find(self) -> Found | None:
@@ -115,7 +129,7 @@ class Checkpoints:
         Raises:
             QweftError: If the checkpoints belong to another run.
         """
-        for folder in reversed(self._folders()):
+        for folder in reversed(folders_in(self.folder)):
             manifest = self._manifest(folder)
             if manifest is None:
                 self.tell(f"checkpoint {folder} is damaged and passed over")
@@ -136,14 +150,7 @@ class Checkpoints:
     @property
     def is_empty(self) -> bool:
         """Whether the folder holds no checkpoints."""
-        return not self._folders()
-
-    def _folders(self) -> list[Path]:
-        """Return the checkpoints' folders in the order of their steps."""
-        if not self.folder.is_dir():
-            return []
-        found = [path for path in self.folder.iterdir() if path.is_dir() and NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+        return not folders_in(self.folder)
 
     def _manifest(self, folder: Path) -> dict[str, Any] | None:
         """Return the manifest, or `None` if a file is missing or its checksum differs."""

@@ -1,6 +1,7 @@
 """One run: load, attach, train, evaluate, save."""
 
-import os
+import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.adapter.folder import read_header
 from qweft.data.load import Data, check_places, load_data
 from qweft.environment import share_said
-from qweft.errors import QweftError
+from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import HeldOutLoss, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.saved import base_model, weights_of
-from qweft.files import check_writable, folder_beside, write_json
+from qweft.files import claimed_output, folder_beside, set_aside, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.publish.card import run_card
@@ -27,7 +28,7 @@ from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, whole_state
 from qweft.training.loop import Fit, fit
 from qweft.training.on_device import describe
-from qweft.training.run_folder import curves_in, decides, finished, remove_what_is_done, run_callbacks
+from qweft.training.run_folder import curves_in, decides, finished, kept, remove_what_is_done, run_callbacks
 
 WEIGHTS = "adapter_model.safetensors"
 RECORD = "run.json"
@@ -100,7 +101,7 @@ def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None
     number = 1
     while (kept := output.with_name(f"{output.name}-{number}")).exists():
         number += 1
-    os.replace(output, kept)
+    set_aside(output, kept)
     console.print(f"the earlier run in {output} had another configuration and is now {kept}", highlight=False)
 
 
@@ -150,15 +151,23 @@ def train(config: RunConfig) -> TrainedRun:
         The run's results; those on record if `config.resume` is "auto" and the run has finished before.
 
     Raises:
-        QweftError: If the config is wrong, the model or the data cannot be loaded, the training loss becomes NaN or
-            infinite, or the adapter cannot be written.
+        QweftError: If the config is wrong, another process holds the output folder, the model or the data cannot be
+            loaded, the training loss becomes NaN or infinite, or the adapter cannot be written.
     """
-    is_first = is_first_process()
-    console = Console(quiet=not is_first)
     check_run(config)
     check_evaluation(config.evaluation, config.data)
-    output = Path(config.output)
-    check_writable(output)
+    output, begun = Path(config.output), time.time()
+    with ExitStack() as stack:
+        if is_first_process():
+            stack.enter_context(claimed_output(output, "qweft train"))
+        stack.enter_context(saying_when_stopped(lambda: kept(output, config, begun)))
+        return _train(config, output)
+
+
+def _train(config: RunConfig, output: Path) -> TrainedRun:
+    """Train as `train` does, with a checked config and a claimed output folder."""
+    is_first = is_first_process()
+    console = Console(quiet=not is_first)
     if config.resume == "auto" and (saved := finished(output / RECORD, config)):
         console.print(f"this run is finished already ({output / RECORD})", highlight=False)
         return TrainedRun.from_record(saved, output)

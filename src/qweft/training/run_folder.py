@@ -15,7 +15,7 @@ from qweft.errors import QweftError
 from qweft.models.load import LoadedModel
 from qweft.records import read_record
 from qweft.training.callbacks import RunCallbacks, Validation
-from qweft.training.checkpoints import Checkpoints
+from qweft.training.checkpoints import Checkpoints, newest_step
 from qweft.training.config import RunConfig
 
 CHECKPOINTS, BEST, CURVES = "checkpoints", "best", "logs"
@@ -82,6 +82,27 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
     except (QweftError, KeyError, TypeError):
         return None
     return saved if saved.get("decides") == json.loads(json.dumps(decides(config))) else None
+
+
+def kept(output: Path, config: RunConfig, begun: float) -> str:
+    """Return what a stopped run leaves, and how to go on.
+
+    Args:
+        output: Output folder of the run.
+        config: The run's config.
+        begun: When the command began, in seconds since the epoch; older files are of an earlier run.
+    """
+    if finished(output / "run.json", config) and (output / "run.json").stat().st_mtime >= begun:
+        return f"the run is finished, and its adapter is in {output / 'adapter'}"
+    step = newest_step(output / CHECKPOINTS)
+    if step is not None:
+        return f"the checkpoint of step {step} is kept; go on with the same command and --resume auto"
+    said = "nothing was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint"
+    if config.checkpoints.every is not None:
+        said = f"the run was stopped before its first checkpoint (step {config.checkpoints.every}), and begins anew"
+    if (output / BEST).is_dir() and (output / BEST).stat().st_mtime >= begun:
+        said = f"{said.replace('nothing', 'no checkpoint')}; the best adapter so far is in {output / BEST}"
+    return said
 
 
 @contextmanager

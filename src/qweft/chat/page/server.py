@@ -17,7 +17,7 @@ from weakref import WeakSet
 from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import PageConfig
 from qweft.chat.page.session import Event, Session
-from qweft.errors import QweftError
+from qweft.errors import QweftError, StoppedError, saying_when_stopped
 from qweft.files import finite
 from qweft.text import json_text
 
@@ -42,6 +42,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+UNSAVED = "the page is gone; what was not saved there by /save or as a file is lost"
 
 
 class Server(ThreadingHTTPServer):
@@ -276,7 +279,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve(adapter: Path, config: PageConfig, overrides: dict[str, Any], tell: Callable[[str], None]) -> None:
-    """Serves the page on this machine until Ctrl-C.
+    """Serves the page on this machine until Ctrl-C, which is its regular end.
 
     Args:
         adapter: Folder of the adapter.
@@ -292,7 +295,10 @@ def serve(adapter: Path, config: PageConfig, overrides: dict[str, Any], tell: Ca
         server.session = Session(open_chat_models(adapter, config, overrides), config)
         tell(server.address)
         try:
-            server.serve_forever()
-        except KeyboardInterrupt:
+            with saying_when_stopped(lambda: UNSAVED):
+                server.serve_forever()
+        except KeyboardInterrupt as stop:
             server.session.end()
             server.wait()
+            if isinstance(stop, StoppedError):
+                raise

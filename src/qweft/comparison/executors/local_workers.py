@@ -3,20 +3,21 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from qweft.files import check_writable
 from qweft.output import Console
 
 
 @contextmanager
-def local_workers(words: Sequence[str], executor: str, workers: int | None, output: Path) -> Iterator[None]:
-    """Runs `workers - 1` further processes with the same command while the block runs.
+def local_workers(
+    words: Sequence[str], executor: str, workers: int | None, output: Path
+) -> Iterator[Callable[[], None]]:
+    """Yields a function that starts `workers - 1` further processes with the same command; they end with the block.
 
     Enter it before anything imports PyTorch. It divides the cores among the processes, and each process, this one
-    included, reads its number of threads only once.
+    included, reads its number of threads only once. Call the function once the command cannot be refused any more.
 
     Args:
         words: Arguments of the command, without "qweft".
@@ -25,26 +26,31 @@ def local_workers(words: Sequence[str], executor: str, workers: int | None, outp
         output: The command's folder, which gets the workers' output as worker-2.log and so on.
     """
     if executor != "local" or workers is None or workers == 1:
-        yield
+        yield lambda: None
         return
-    check_writable(output)
     share = str(max(1, (os.cpu_count() or 1) // workers))
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, share)
     started: list[subprocess.Popen[bytes]] = []
     with ExitStack() as files:
-        for number in range(2, workers + 1):
-            log = files.enter_context((output / f"worker-{number}.log").open("wb"))
-            command = [sys.executable, "-m", "qweft", *words, "--workers", "1"]
-            started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT))
+
+        def begin() -> None:
+            for number in range(2, workers + 1):
+                log = files.enter_context((output / f"worker-{number}.log").open("wb"))
+                command = [sys.executable, "-m", "qweft", *words, "--workers", "1"]
+                started.append(
+                    subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+                )
+
         try:
-            yield
+            yield begin
+            ended = [process.wait() for process in started]
         except BaseException:
             for process in started:
                 process.terminate()
+            for process in started:
+                process.wait()
             raise
-        finally:
-            ended = [process.wait() for process in started]
         for number, status in enumerate(ended, 2):
             if status:
                 told = output / f"worker-{number}.log"

@@ -10,7 +10,7 @@ from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
 from qweft.errors import QweftError
-from qweft.files import write_bytes, write_json
+from qweft.files import claimed_output, write_bytes, write_json
 from qweft.records import read_record
 
 RESULTS = "results.json"
@@ -55,11 +55,19 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
         The path of report.html.
 
     Raises:
-        QweftError: There is no such file, or it does not hold the results of a comparison.
+        QweftError: There is no such file, it does not hold the results of a comparison, or another command writes to
+            the output folder.
     """
-    file, results = read_results(source)
+    file, _ = read_results(source)
+    folder = file.parent if output is None else output
+    with claimed_output(folder, "qweft report"):
+        return _remade(source, folder)
+
+
+def _remade(source: Path, folder: Path) -> Path:
+    file, results = read_results(source)  # again: a comparison may have ended before the folder was claimed
     with _read_from(file):
-        return write_report(results, "", "", file.parent if output is None else output)
+        return write_report(results, "", "", folder)
 
 
 def beside(source: Path, other: Path, output: Path | None = None) -> Path:

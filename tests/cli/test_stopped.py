@@ -1,0 +1,226 @@
+"""Commands that share an output folder, and commands that are stopped by a signal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from tests.forked import Forked, needs_fork
+from tests.tiny_folder import save_rows, save_tiny_model
+
+from qweft.cli.main import main
+from qweft.files import CLAIM, claimed_output
+from qweft.robustness import run as on_device
+from qweft.training.progress import StepRecorder
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+CIRCUIT = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
+AXES = {"adapter": {"r": {"values": [2, 4, 6, 8]}}}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a tiny model, rows, an adapter with a circuit, and a config of each command that trains."""
+    folder = tmp_path_factory.mktemp("stopped")
+    shared = {
+        "model": {"name": save_tiny_model(folder / "model"), "device": "cpu"},
+        "data": {"source": save_rows(folder / "rows.jsonl"), "validation_rows": 4, "test_rows": 4, "max_length": 48},
+        "training": {"max_steps": 6, "batch_size": 2, "gradient_accumulation": 1},
+    }
+    methods = {"lora": {"adapter": LORA}, "more": {"adapter": {**LORA, "r": 4}}}
+    configs = {
+        "train": {"adapter": CIRCUIT},
+        "compare": {"methods": methods, "seeds": [0, 1], "evaluation": {"answers": 0}},
+        "tune": {"methods": methods, "seeds": [0], "rates": [1e-3, 1e-2]},
+        "sweep": {"adapter": {**CIRCUIT, "target_modules": ["q_proj", "v_proj"]}, "space": AXES, "trials": 3},
+    }
+    for name, own in configs.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({**shared, **own}))
+    assert main(["train", f"{folder}/train.yaml", "--output", f"{folder}/run", "--training.max_steps", "1"]) == 0
+    return folder
+
+
+def words_of(command, place, output):
+    """A command line of the command that writes to the output folder."""
+    if command in ("export", "evaluate"):
+        more = ["--force"] if command == "export" else ["--device", "exact", "--evaluation.answers", "1"]
+        return [command, str(place / "run" / "adapter"), "--output", str(output), *more]
+    if command == "report":
+        return ["report", str(place / "compared"), "--output", str(output)]
+    return [command, str(place / f"{command}.yaml"), "--output", str(output)]
+
+
+def hold(output, command, released):
+    """Hold the folder in another process until a file appears; return once it is held."""
+
+    def work():
+        lock = output.with_name(f".{output.name}{CLAIM}") if command == "export" else None
+        with claimed_output(output, f"qweft {command}", lock=lock):
+            for _ in range(6000):
+                if released.exists():
+                    return
+                time.sleep(0.01)
+
+    process = Forked(work, output.with_name("held.txt"))
+    note = output.with_name(f".{output.name}{CLAIM}.json") if command == "export" else output / f"{CLAIM}.json"
+    while not note.exists():
+        time.sleep(0.01)
+    return process
+
+
+@needs_fork
+@pytest.mark.parametrize("command", ["train", "compare", "tune", "sweep", "export", "evaluate", "report"])
+def test_a_folder_that_is_written_is_refused_with_its_holder(place, tmp_path, capsys, command):
+    if command == "report" and not (place / "compared").exists():
+        results = {"runs": []}
+        (place / "compared").mkdir()
+        (place / "compared" / "results.json").write_text(json.dumps(results))
+    output, released = tmp_path / "out", tmp_path / "released"
+    process = hold(output, command, released)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(words_of(command, place, output)) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"output {output} is in use by qweft {command} (process {process.number} on " in said
+    assert ", since 20" in said and said.endswith("; choose another --output, or wait until it has ended")
+    assert sorted(tmp_path.rglob("*")) == before
+    released.touch()
+    assert process.ended(60) == 0
+    assert not output.exists()  # it had made it, and left nothing there
+
+
+def test_two_real_trainings_of_one_folder(place, tmp_path):
+    """The second one is refused while the first one runs, and not once the first one was killed."""
+    words = [*words_of("train", place, tmp_path / "out"), "--training.max_steps", "100000"]
+    first = subprocess.Popen([sys.executable, "-m", "qweft", *words], stdout=subprocess.PIPE, text=True)
+    try:
+        while "training" not in first.stdout.readline():
+            assert first.poll() is None
+        assert main([*words, "--resume", "auto"]) == 2
+    finally:
+        first.kill()
+        first.wait()
+    assert (tmp_path / "out" / CLAIM).exists()  # the file is there, and the lock is not
+    assert main(words_of("train", place, tmp_path / "out")) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"adapter", "run.json"}
+
+
+@needs_fork
+def test_processes_share_a_folder_for_the_same_work_alone(tmp_path):
+    with claimed_output(tmp_path, "qweft compare", work="this"):
+        for work, status in (("this", 0), ("that", 1), (None, 1)):
+
+            def claim(work=work):
+                with claimed_output(tmp_path, "qweft compare", work=work):
+                    pass
+
+            assert Forked(claim, tmp_path / "said").ended(60) == status
+    assert [path.name for path in tmp_path.iterdir()] == ["said"]
+
+
+def test_a_file_system_without_locks_claims_nothing(tmp_path, monkeypatch):
+    from filelock import FileLock
+
+    def no_locks(self, **_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(FileLock, "acquire", no_locks)
+    with claimed_output(tmp_path / "out", "qweft train"), claimed_output(tmp_path / "out", "qweft train"):
+        pass
+
+
+def signal_at(monkeypatch, step, number):
+    """This process gets the signal in the step of that number, counted over all trainings."""
+    steps, on_step_end = [], StepRecorder.on_step_end
+
+    def end(self, *arguments, **named):
+        on_step_end(self, *arguments, **named)
+        steps.append(step)
+        if len(steps) == step:
+            os.kill(os.getpid(), number)
+            time.sleep(1)  # the handler runs within this
+
+    monkeypatch.setattr(StepRecorder, "on_step_end", end)
+
+
+KEEPING = ["--checkpoints.every", "2"]
+STOPS = {
+    "train, nothing kept": (
+        "train", [], 3, "nothing was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint"),
+    "train, before the first": (
+        "train", ["--checkpoints.every", "4"], 3,
+        "the run was stopped before its first checkpoint (step 4), and begins anew"),
+    "train, a checkpoint": (
+        "train", KEEPING, 5, "the checkpoint of step 4 is kept; go on with the same command and --resume auto"),
+    "train, the best": (
+        "train", ["--validation.every", "2"], 3,
+        "no checkpoint was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint; the best "
+        "adapter so far is in OUT/best"),
+    "compare, none": ("compare", [], 0, "no run was finished; the same command begins anew"),
+    "compare": ("compare", [], 8, "2 of 5 runs are kept in OUT; the same command goes on"),
+    "tune": ("tune", [], 8, "1 training is kept in OUT; the same command goes on"),
+    "sweep": ("sweep", [], 14, "2 of 3 trials are kept in OUT; the same command goes on"),
+    "export": ("export", [], 0, "nothing was written; the same command begins anew"),
+    "evaluate": (
+        "evaluate", [], 0,
+        "no setting was measured to its end; the same command begins anew, and takes up the jobs that were sent"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STOPS)
+def test_a_signal_ends_the_command_and_it_says_what_is_kept(place, tmp_path, monkeypatch, capsys, case):
+    command, options, step, kept = STOPS[case]
+    number = signal.SIGTERM if len(case) % 2 else signal.SIGHUP
+    if step:
+        signal_at(monkeypatch, step, number)
+    else:
+        module = {"compare": "comparison.runner", "export": "export.run", "evaluate": "robustness.run"}[command]
+        name = {"compare": "set_up", "export": "linearise", "evaluate": "make_context"}[command]
+        monkeypatch.setattr(f"qweft.{module}.{name}", lambda *_: (os.kill(os.getpid(), number), time.sleep(1)))
+    words = [*words_of(command, place, tmp_path / "out"), *options]
+    assert main(words) == 128 + number
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"qweft: stopped by {signal.Signals(number).name}; {kept.replace('OUT', str(tmp_path / 'out'))}"
+    assert not list(tmp_path.rglob(f"{CLAIM}*"))
+    assert (tmp_path / "out").exists() == (bool(step) and not kept.startswith("nothing"))
+    assert signal.getsignal(number) == signal.SIG_DFL
+    if step and command != "train":
+        monkeypatch.undo()
+        assert main(words) == 0  # as it said
+
+
+def test_what_a_training_says_is_true(place, tmp_path, monkeypatch, capsys):
+    words = [*words_of("train", place, tmp_path / "out"), *KEEPING]
+    with monkeypatch.context() as patch:
+        signal_at(patch, 5, signal.SIGINT)
+        assert main(words) == 130
+    assert "interrupted; the checkpoint of step 4 is kept" in capsys.readouterr().err
+    assert main([*words, "--resume", "auto"]) == 0
+    assert "going on from step 4" in capsys.readouterr().out
+
+
+@needs_fork
+def test_a_second_signal_ends_a_clean_up_that_hangs(place, tmp_path):
+    started = tmp_path / "cleaning"
+
+    def hang(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            started.touch()
+            time.sleep(600)
+
+    def work():
+        on_device.make_context = hang
+        return main(words_of("evaluate", place, tmp_path / "out"))
+
+    process = Forked(work, tmp_path / "said")
+    while not started.exists():
+        assert process.ended() is None, process.said
+        time.sleep(0.01)
+    os.kill(process.number, signal.SIGTERM)
+    assert process.ended(60) == -signal.SIGTERM
