@@ -1,13 +1,22 @@
-"""Text for people: plurals, suggestions for mistyped names, and text and streams that cannot control a terminal."""
+"""Text for people: plurals, near names, progress of long steps, and streams that cannot control a terminal."""
 
 import difflib
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable
-from contextlib import redirect_stderr, redirect_stdout
-from typing import IO, Any
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import IO, Any, TypeVar
 
+T = TypeVar("T")
+
+QUIET_SECONDS, PIPED_SECONDS, REDRAWN_SECONDS = 5.0, 10.0, 0.5
+"""When progress is first said, and how often after that: as lines through a pipe, and redrawn in a terminal."""
+_outermost = threading.Lock()
+"""Held by the progress that is shown: steps inside it say nothing."""
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters except tab and newline, marks that reverse the direction of text, and lone surrogates."""
 
@@ -113,3 +122,81 @@ def protect_streams() -> None:
         redirect_stdout(PlainStream(sys.stdout)).__enter__()  # never left: a traceback is printed last of all
     if not isinstance(sys.stderr, PlainStream):
         redirect_stderr(PlainStream(sys.stderr, has_bars=True)).__enter__()
+
+
+def how_far(what: str, done: int, total: int | None, seconds: float, thing: str = "") -> str:
+    """Return how far a step is, with an estimate of the rest.
+
+    >>> how_far("evaluating", 16, 64, 12.3, "row"), how_far("loading a model", 0, None, 7)
+    ('evaluating: 16 of 64 rows, 12 s, about 37 s left', 'loading a model: 7 s')
+    """
+    said = [f"{seconds:.0f} s"]
+    if total is not None:
+        said.insert(0, f"{done:,} of {many(total, thing) if thing else f'{total:,}'}")
+        said += [f"about {seconds / done * (total - done):.0f} s left"] if done else []
+    return f"{what}: {', '.join(said)}"
+
+
+@contextmanager
+def progress(
+    what: str, total: int | None = None, thing: str = "", shown: bool = True
+) -> Iterator[Callable[[int], None]]:
+    """Say on standard error how far the block is, from its fifth second on; a shorter block says nothing.
+
+    A terminal shows one line that is redrawn and goes away. Otherwise there is a line every ten seconds.
+
+    Args:
+        what: What is done: "evaluating".
+        total: Number of steps; `None` if it is not known.
+        thing: What a step is, as a noun: "row".
+        shown: False if the caller shows it; steps inside the block are silent all the same.
+
+    Yields:
+        A function to call after some steps, with their number.
+    """
+    if os.environ.get("RANK", "0") != "0" or not _outermost.acquire(blocking=False):
+        yield lambda steps: None
+        return
+    done, begun, over = [0], time.monotonic(), threading.Event()
+    stream = sys.stderr.stream if isinstance(sys.stderr, PlainStream) else sys.stderr  # which takes the redrawn line
+    drawn = stream.isatty()
+
+    def tick(steps: int) -> None:
+        done[0] += steps
+
+    def show() -> None:
+        wait = QUIET_SECONDS
+        while not over.wait(wait):
+            line = plain(how_far(what, done[0], total, time.monotonic() - begun, thing))
+            print(f"\r{line}\x1b[K" if drawn else line, end="" if drawn else "\n", file=stream, flush=True)
+            wait = REDRAWN_SECONDS if drawn else PIPED_SECONDS
+        if drawn and wait == REDRAWN_SECONDS:
+            print("\r\x1b[K", end="", file=stream, flush=True)
+
+    shower = threading.Thread(target=show, daemon=True)
+    if shown:
+        shower.start()
+    try:
+        yield tick
+    finally:
+        over.set()
+        if shown:
+            shower.join()
+        _outermost.release()
+
+
+def with_progress(
+    items: Collection[T], what: str, thing: str, steps: Callable[[T], int] = lambda item: 1
+) -> Iterator[T]:
+    """Yield the items, and say how far that is, as `progress` does.
+
+    Args:
+        items: What is worked on.
+        what: What is done.
+        thing: What a step is.
+        steps: Number of steps of an item.
+    """
+    with progress(what, sum(map(steps, items)), thing) as tick:
+        for item in items:
+            yield item
+            tick(steps(item))

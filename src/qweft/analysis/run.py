@@ -27,7 +27,7 @@ from qweft.evaluation.saved import put_on, sections_of
 from qweft.files import check_can_be_written, write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.text import many
+from qweft.text import many, progress, with_progress
 
 TOKENS = 256
 """Default number of tokens at which the branch of a layer is differentiated."""
@@ -63,7 +63,8 @@ def inspect_adapter(
         raise QweftError(f"tokens is {tokens}: an adapter is measured on at least one token a layer; 256 are usual")
     layers, left_out = layer_maps(model, adapter_name)
     with _only_active(model, adapter_name), judged(model):
-        seen = collect(model, layers, batches)
+        with progress("running the text"):
+            seen = collect(model, layers, batches)
         reached = {name: layer for name, layer in layers.items() if len(seen[name].c)}
         if not reached:
             raise QweftError("no token reached a layer of the adapter; give at least one row of text")
@@ -76,7 +77,7 @@ def inspect_adapter(
         tokens=max(min(len(seen[name].c), tokens) for name in reached),
         layers=[
             _inspect_layer(name, layer_map, seen[name], tokens, gradients.get(name))
-            for name, (_, layer_map) in reached.items()
+            for name, (_, layer_map) in with_progress(reached.items(), "inspecting", "layer")
         ],
         left_out=left_out,
         unreached=[name for name in layers if name not in reached],

@@ -12,6 +12,7 @@ from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation, check_judged_by_loss
+from qweft.text import progress
 from qweft.training.checks import check_training
 
 
@@ -79,6 +80,7 @@ def check_comparison(config: ComparisonConfig) -> None:
         )
 
 
+@progress("checking the methods")
 def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
     """Checks every method on the model (on the meta device) and chooses the ranks that match other methods.
 

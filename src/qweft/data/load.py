@@ -15,7 +15,7 @@ from qweft.data.template import check_template, render, shows_tools, with_templa
 from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise, windows
 from qweft.data.turns import RowError
 from qweft.errors import QweftError
-from qweft.text import many
+from qweft.text import many, progress
 
 HELD_OUT = ("validation", "test")
 
@@ -101,6 +101,7 @@ def check_places(config: DataConfig) -> None:
             check_place(source)
 
 
+@progress("reading the data")
 def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, Encoded] | None = None) -> Data:
     """Read, split and tokenise the data of a run.
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from qweft.doctor.machine import Finding, extras, machine
+from qweft.text import progress
 
 STEPS = 12
 ROWS = 8
@@ -21,7 +22,8 @@ def self_test() -> Iterator[Finding]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # raised by libraries about each other
-                said = part()
+                with progress(name):
+                    said = part()
             yield Finding(name, said)
         except Exception as error:  # report any failure as a finding
             reason = next((line for line in str(error).splitlines() if line.strip()), "")

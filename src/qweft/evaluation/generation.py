@@ -11,6 +11,7 @@ from qweft.data.conversation import Conversation, Message
 from qweft.data.template import in_its_form, render
 from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, judged
+from qweft.text import with_progress
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,14 @@ def greedy_together(
     found: list[Continuation | None] = [None] * len(prompts)
     # longest first: little padding, and a batch that does not fit in memory fails at once
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    for start in range(0, len(order) if batch > 1 else 0, batch):
-        chosen = order[start : start + batch]
+    together = [order[start : start + batch] for start in range(0, len(order) if batch > 1 else 0, batch)]
+    for chosen in with_progress(together, "answering", "prompt", len):
         rows = _batch(model, [prompts[index] for index in chosen], ends, max_new_tokens)
         for index, row in zip(chosen, rows, strict=True):
             found[index] = row
-    return [
-        greedy(model, prompt, ends, max_new_tokens) if row is None else row
-        for prompt, row in zip(prompts, found, strict=True)
-    ]
+    for index in with_progress([index for index in order if found[index] is None], "answering", "prompt"):
+        found[index] = greedy(model, prompts[index], ends, max_new_tokens)
+    return [row for row in found if row is not None]
 
 
 def _check(model: torch.nn.Module, batch: int) -> None:

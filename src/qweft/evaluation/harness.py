@@ -9,6 +9,7 @@ from typing import Any
 from qweft.errors import QweftError, require
 from qweft.evaluation.loss import judged
 from qweft.evaluation.scores import Compared, Score, compare_means
+from qweft.text import progress
 
 EXTRA, WHAT = "lm-eval", "evaluation.lm_eval"
 RELEVANT = ("results", "samples", "n-samples", "versions", "configs")
@@ -45,7 +46,7 @@ def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | N
     lm_eval = require("lm_eval", EXTRA, WHAT)
     wrapped = require("lm_eval.models.huggingface", EXTRA, WHAT).HFLM
     try:
-        with judged(model), _hushed(), _padding_kept(tokenizer):
+        with judged(model), _hushed(), _padding_kept(tokenizer), progress(f"tasks {', '.join(tasks)}"):
             found = lm_eval.simple_evaluate(
                 model=wrapped(pretrained=model, tokenizer=tokenizer, batch_size=batch_size), tasks=[*tasks], limit=limit
             )

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.errors import QweftError
+from qweft.text import with_progress
 
 
 @contextmanager
@@ -125,8 +126,8 @@ def score_rows(
     collate = Collator(pad_token_id)
     found = [RowScore(0.0, ())] * len(rows)
     with judged(model):
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        for batch in with_progress(batches, "evaluating", "row", len):
             for index, score in zip(batch, _scores(model, collate([rows[i] for i in batch])), strict=True):
                 found[index] = score
     return tuple(found)

@@ -14,6 +14,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.export.fit import HALVES, Fit, Moments, collect, fit_features
 from qweft.export.lora import Lora, padded
+from qweft.text import progress
 
 MEMORY = 2**31
 """Most bytes of second moments in memory; layers that do not fit take further passes over the batches."""
@@ -87,7 +88,7 @@ def linearise(
     model.set_adapter(adapter_name)
     rank = max(layer.qwthn_r[adapter_name] for layer in layers.values())
     down, up, notes = {}, {}, []
-    with judged(model):
+    with judged(model), progress("making the LoRA", len(layers), "layer") as tick:
         for name, layer, moments in _with_moments(model, layers, batches, adapter_name):
             if moments is not None and not all(half.tokens for half in moments):
                 raise QweftError(
@@ -97,12 +98,20 @@ def linearise(
             down[name], up[name] = padded(*matrices, rank)
             if fit is not None:
                 notes.append(LayerFit(name, fit.explained))
+            tick(1)
     return Lora(rank, down, up, _whole(model, adapter_name)), notes
 
 
 def fan_in_fan_out(layers: Mapping[str, QwthnLinear]) -> bool:
     """Whether the layers store their weights as (d_in, d_out), as GPT-2's do."""
     return any(isinstance(layer.get_base_layer(), Conv1D) for layer in layers.values())
+
+
+def lora_size(model: Any, adapter_name: str) -> tuple[int, int]:
+    """Returns the rank of the LoRA that `linearise` would make, and its number of parameters in A and B."""
+    layers = layers_of(model, adapter_name).values()
+    rank = max(layer.qwthn_r[adapter_name] for layer in layers)
+    return rank, sum(rank * (layer.in_features + layer.out_features) for layer in layers)
 
 
 def _with_moments(

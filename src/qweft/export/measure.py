@@ -17,6 +17,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, held_out_loss, judged
 from qweft.export.linearise import layers_of
 from qweft.export.lora import Lora, exactly
+from qweft.text import with_progress
 
 
 @contextmanager
@@ -138,7 +139,7 @@ def measure(
         losses.append(held_out_loss(model, rows, pad_token_id, batch_size).loss)
     change, equal, positions = 0.0, 0, 0
     with judged(model):
-        for start in range(0, len(rows), batch_size):
+        for start in with_progress(range(0, len(rows), batch_size), "comparing the logits", "batch"):
             batch = on_device(Collator(pad_token_id)(rows[start : start + batch_size]), device_of(model))
             hybrid, lora = (target_logits(model, name, batch) for name in (adapter_name, exported))
             if len(hybrid):
@@ -200,7 +201,7 @@ def distil(
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     losses = []
-    for step in range(steps):
+    for step in with_progress(range(steps), "distilling", "step"):
         batch = batches[step % len(batches)]
         with torch.no_grad():
             wanted = log_softmax(target_logits(model, adapter_name, batch), -1)

@@ -13,6 +13,7 @@ from qweft.models.causal import check_config, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.resolve import ModelSource, has_weights, resolve
+from qweft.text import progress
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -168,7 +169,7 @@ def _shapes(source: ModelSource, dtype: torch.dtype) -> Any:
 def _weights(source: ModelSource, dtype: torch.dtype) -> Any:
     """Load the weights; raise if one is missing, which transformers would initialise at random."""
     try:
-        with quiet():
+        with quiet(), progress(f"loading {source.name}"):
             model, info = CausalLM.from_pretrained(
                 source.location, dtype=dtype, output_loading_info=True, weights_only=True, **_arguments(source)
             )

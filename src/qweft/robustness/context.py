@@ -25,7 +25,7 @@ from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.cost import Rate, rate
 from qweft.robustness.outcome import Effort, Point, Scored, Setting, point
 from qweft.robustness.sample import ChosenTokens, Sample, Wanted, choose_sample, measured_targets
-from qweft.text import many
+from qweft.text import many, progress
 
 
 def score_sample(
@@ -83,6 +83,7 @@ class Context:
     mitigation: Mitigation
     rate: Rate
 
+    @progress("scoring")
     def score(self) -> Scored:
         """Scores the model in its current state."""
         return score_sample(

@@ -34,6 +34,7 @@ from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
 from qweft.sweep.report import lines, write
 from qweft.sweep.space import Point, check_sweep, key_of, said, space_of
 from qweft.sweep.store import Store
+from qweft.text import progress
 
 RECORD = "test.json"
 """File of the test losses, in the trial's folder."""
@@ -265,7 +266,7 @@ def _made(here: Sweep, console: Console) -> Run:
         console.print(
             f"[{len(here.trials)}/{here.wanted}] trial {found.number}: {values}; "
             f"{found.run.trainable_parameters:,} parameters, {loss}, best so far: trial {best.number if best else '-'} "
-            f"({time.perf_counter() - begun:.0f} s)",
+            f"(took {found.run.seconds or 0:.0f} s, {time.perf_counter() - begun:.0f} s since the start)",
             highlight=False,
         )
     assert base is not None
@@ -285,6 +286,7 @@ def shared(config: SweepConfig) -> RunSettings:
     )
 
 
+@progress("looking for what fits")
 def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
     """Checks that the space has a configuration within the budget.
 

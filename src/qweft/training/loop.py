@@ -19,6 +19,7 @@ from qweft.data.batches import Collator, Pack, PackingCollator, pack
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, judged
+from qweft.text import with_progress
 from qweft.training.callbacks import ALONE, RunCallbacks
 from qweft.training.config import TrainingConfig
 from qweft.training.distributed import settle_sharding
@@ -220,8 +221,9 @@ def _find_bases(model: Any, rows: Sequence[Encoded], pad_token_id: int, training
     collate, size = Collator(pad_token_id), training.batch_size
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
     chosen = [rows[place] for place in drawn[: training.basis_rows].tolist()]
+    batches = [chosen[at : at + size] for at in range(0, len(chosen), size)]
     for name in missing:
-        find_bases(model, (collate(chosen[at : at + size]) for at in range(0, len(chosen), size)), name)
+        find_bases(model, map(collate, with_progress(batches, "finding the fixed bases", "row", len)), name)
     return time.perf_counter() - started
 
 

@@ -7,6 +7,8 @@ import statistics
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +19,7 @@ from transformers import TrainerCallback
 
 from qweft.environment import LoadMeter, MachineLoad
 from qweft.output import Console
+from qweft.text import progress
 
 
 class PeakMemory:
@@ -74,7 +77,7 @@ class StepRecorder(TrainerCallback):
 
     Args:
         label: Text at the left of the bar.
-        console: Console of the bar, by default standard error; the bar is hidden if it is not a terminal.
+        console: Console of the bar, by default standard error; without a terminal there are lines instead of a bar.
     """
 
     def __init__(self, label: str, console: Console | None = None):
@@ -96,12 +99,18 @@ class StepRecorder(TrainerCallback):
         )
         self._task = self._bar.add_task(label, loss="-")
         self._begun = 0.0
+        self._label, self._has_bar = label, console.is_terminal
+        self._lines = ExitStack()
+        self._tick: Callable[[int], None] = lambda steps: None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Show the bar, and restore the losses that a resumed run logged before."""
         self.curve = [(each["step"], each["loss"]) for each in state.log_history if "loss" in each]
         self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
         self._bar.start()
+        label = f"{self._label}, from step {state.global_step}" if state.global_step else self._label
+        left = progress(label, state.max_steps - state.global_step, "step", shown=not self._has_bar)
+        self._tick = self._lines.enter_context(left)
         self._meter = LoadMeter()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -125,6 +134,7 @@ class StepRecorder(TrainerCallback):
         """Record the time of the step."""
         self.seconds.append(time.perf_counter() - self._begun)
         self._bar.update(self._task, completed=state.global_step)
+        self._tick(1)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Record the loss, and stop training if it is NaN or infinite."""
@@ -138,3 +148,4 @@ class StepRecorder(TrainerCallback):
     def stop(self) -> None:
         """Remove the bar."""
         self._bar.stop()
+        self._lines.close()

@@ -12,10 +12,12 @@ from qweft.comparison.report.page import page_of, render_beside
 from qweft.errors import QweftError
 from qweft.files import claimed_output, write_bytes, write_json
 from qweft.records import read_record
+from qweft.text import progress
 
 RESULTS = "results.json"
 
 
+@progress("writing the report")
 def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: Path) -> Path:
     """Writes results.json, report.html, report.md and the figures as PNG or SVG, each file atomically.
 
