@@ -215,7 +215,7 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         if context.settings.inspect and first:
             inspection = _inspected(model, method, data.validation, pad)
         if keep is not None:
-            save_adapter(model, keep / ADAPTER)
+            save_adapter(model, keep / ADAPTER, hub_id=loaded.source.hub_id)
             size = weights_bytes(keep / ADAPTER)
         take_off(model, method.adapter)
     run = _record(context, method, seed, fitted, found, answers, fitted.curve if fitted else ())

@@ -51,7 +51,9 @@ def padded(down: torch.Tensor, up: torch.Tensor, rank: int) -> tuple[torch.Tenso
     return torch.nn.functional.pad(down, (0, 0, 0, missing)), torch.nn.functional.pad(up, (0, missing))
 
 
-def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_out: bool) -> LoraConfig:
+def lora_config(
+    lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_out: bool, hub_id: str | None = None
+) -> LoraConfig:
     """Returns the PEFT config of an exported LoRA.
 
     Args:
@@ -59,6 +61,7 @@ def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_ou
         model: The base model, with the exported layers under the names of `lora`.
         adapter: Config of the original adapter.
         fan_in_fan_out: Whether the layers store their weights as (d_in, d_out), as GPT-2's do.
+        hub_id: Hub id of the base model; `None` names the base model as the adapter does.
     """
     return LoraConfig(
         r=lora.rank,
@@ -68,7 +71,7 @@ def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, fan_in_fan_ou
         modules_to_save=sorted(getattr(adapter, "modules_to_save", None) or []) or None,
         fan_in_fan_out=fan_in_fan_out,
         task_type=adapter.task_type,
-        base_model_name_or_path=adapter.base_model_name_or_path,
+        base_model_name_or_path=hub_id or adapter.base_model_name_or_path,
         revision=getattr(adapter, "revision", None),
         inference_mode=True,
     )

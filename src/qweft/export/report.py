@@ -37,6 +37,7 @@ class ExportReport:
         whole: Fully trained modules, which are part of the export.
         layers: Quality of the fit to each layer's circuit.
         largest_lost_share: Largest share of the gain that the export may lose.
+        hub_id: Hub id of the base model; `None` if it is not on the hub.
     """
 
     adapter: Path
@@ -52,6 +53,7 @@ class ExportReport:
     whole: Sequence[str]
     layers: Sequence[LayerFit]
     largest_lost_share: float
+    hub_id: str | None = None
 
     @property
     def refusal(self) -> str | None:
@@ -131,9 +133,10 @@ class ExportReport:
             else "The adapter had no circuit, so this LoRA equals it."
         )
         distilled = f" {self.distill_steps} steps of distillation followed." if self.distill_steps else ""
+        base = f"base_model: {self.hub_id}\n" if self.hub_id else ""
         return f"""---
 library_name: peft
-tags: [lora, qweft]
+{base}tags: [lora, qweft]
 ---
 
 # A LoRA made from a QWTHN adapter

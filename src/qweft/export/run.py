@@ -20,7 +20,7 @@ from qweft.evaluation.loss import device_of
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_beside_base
 from qweft.export.config import ExportConfig, check_export
-from qweft.export.linearise import LayerFit, fan_in_fan_out, layers_of, linearise
+from qweft.export.linearise import LayerFit, fan_in_fan_out, layers_of, linearise, lora_size
 from qweft.export.lora import FILES, Lora, lora_config, write_lora
 from qweft.export.measure import Measured, distil, measure, on_device, read_second_adapter, second_adapter
 from qweft.export.report import ExportReport
@@ -131,6 +131,7 @@ def _export(adapter: Path, config: ExportConfig, overrides: dict[str, Any], outp
         adapter=adapter,
         output=output,
         model=context.loaded.source.origin,
+        hub_id=context.loaded.source.hub_id,
         calibration=context.rows.calibration_source if has_circuit else None,
         calibration_tokens=total_tokens(context.rows.calibration) if has_circuit else 0,
         distill_steps=config.distill_steps,
@@ -153,6 +154,9 @@ def _made(
     """Returns the LoRA, its fits and measurements, and a batch of one held-out row with the LoRA's logits."""
     console = Console(stderr=True)
     rows = context.rows
+    trained = sum(tensor.numel() for name, tensor in context.model.named_parameters() if ".qwthn_" in name)
+    rank, made = lora_size(context.model, NAME)
+    console.print(f"{trained:,} numbers of the adapter become a LoRA of rank {rank} with {made:,}", highlight=False)
     batches = context.batches(rows.calibration) if has_circuit else []
     if has_circuit:
         tokens = total_tokens(rows.calibration)
@@ -209,7 +213,10 @@ def _write(
 ) -> None:
     """Writes the folder atomically, if PEFT's own LoRA loads it and reproduces the measured logits."""
     layers = layers_of(context.model, NAME)
-    config = lora_config(lora, context.model.get_base_model(), context.model.peft_config[NAME], fan_in_fan_out(layers))
+    config = lora_config(
+        lora, context.model.get_base_model(), context.model.peft_config[NAME], fan_in_fan_out(layers),
+        context.loaded.source.hub_id,
+    )  # fmt: skip
     base = detach(context.model)
     with folder_beside(report.output) as temporary:
         write_lora(temporary, lora, config, report.card(), report.public())

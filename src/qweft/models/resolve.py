@@ -4,7 +4,7 @@ import os
 import re
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from huggingface_hub.utils import build_hf_headers
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.models.embedded import MARK, is_prepared, prepare
-from qweft.models.packages import EMBEDDED_MODELS, EmbeddedModel, installed_file
+from qweft.models.packages import EMBEDDED_MODELS, EmbeddedModel, embedded_model, installed_file, once_prepared
 from qweft.records import read_record
 from qweft.text import near
 
@@ -110,7 +110,8 @@ class ModelSource:
 def resolve(config: ModelConfig) -> ModelSource:
     """Find a base model: a local folder with a config.json, else an alias, else a hub id.
 
-    An alias with source "auto" is the original model if the hub or its local cache has it, else the package.
+    An alias with source "auto" is the original model if the hub or its local cache has it, else the package. The hub id
+    of an embedded model is such an alias. The path of a prepared folder that is not there is its package.
     `ModelSource.origin` tells which. The hub is never queried when `offline()`.
 
     Raises:
@@ -123,9 +124,12 @@ def resolve(config: ModelConfig) -> ModelSource:
         raise QweftError(
             f"model {config.name}: the folder has no config.json; give the folder that save_pretrained wrote"
         )
-    model = EMBEDDED_MODELS.get(config.name.lower())
+    model = embedded_model(config.name)
     if model is not None:
         return _from_alias(config, model)
+    model = once_prepared(config.name)
+    if model is not None:
+        return _from_alias(replace(config, source="package"), model)
     if config.source == "package":
         raise QweftError(
             f"model {config.name}: no package holds it; the aliases with a package are {', '.join(EMBEDDED_MODELS)}; "
@@ -137,6 +141,7 @@ def resolve(config: ModelConfig) -> ModelSource:
 def _from_folder(name: str, folder: Path) -> ModelSource:
     """Return a local folder as a source; for one made by `prepare`, `origin` names the package."""
     mark = folder / MARK
+    prepared = once_prepared(folder.name)
     if os.path.lexists(mark):
         way = f"remove {folder}, and the next command prepares the model anew"
         made = read_record(mark, way)
@@ -145,7 +150,8 @@ def _from_folder(name: str, folder: Path) -> ModelSource:
         origin = f"{made['title']}, dequantised {made['quantization']}, from package {made['packages']}"
     else:
         origin = f"local folder {name}"
-    return ModelSource(name, os.fspath(folder), origin, local=True, kind="folder")
+    hub_id = prepared.hub_id if prepared and mark.is_file() else None
+    return ModelSource(name, os.fspath(folder), origin, local=True, kind="folder", hub_id=hub_id)
 
 
 def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource:

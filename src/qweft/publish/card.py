@@ -1,11 +1,15 @@
 """Model card of an adapter from `qweft train`, with names that reveal no local paths."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from peft.utils import CONFIG_NAME
+
 from qweft.adapter import QwthnConfig
 from qweft.adapter.saving import END, START, method_section
+from qweft.files import write_bytes
 from qweft.models.resolve import HUB_ID
 from qweft.text import escaped
 
@@ -18,6 +22,25 @@ def public_name(source: str) -> str:
     """
     path = Path(source).expanduser()
     return path.resolve().name or source if path.exists() else source
+
+
+def name_base_model(folder: Path, hub_id: str | None) -> None:
+    """Replace the local path of the base model in an adapter that was just saved, as PEFT writes it.
+
+    The config names the hub id. Without one it keeps the path, as nothing else can be loaded; the card never does.
+
+    Args:
+        folder: Folder of the adapter.
+        hub_id: Hub id of the base model; `None` if it is not on the hub.
+    """
+    file, card = folder / CONFIG_NAME, folder / "README.md"
+    config = json.loads(file.read_text("utf-8"))
+    named = config.get("base_model_name_or_path")
+    if hub_id and named != hub_id:
+        write_bytes(file, json.dumps({**config, "base_model_name_or_path": hub_id}, indent=2, sort_keys=True).encode())
+    public = hub_id or public_name(named or "")
+    if named and named != public and card.is_file():
+        write_bytes(card, card.read_text("utf-8").replace(named, public).encode())
 
 
 LORA_LOADING = """```python

@@ -21,7 +21,7 @@ from qweft.evaluation.saved import base_model, weights_of
 from qweft.files import claimed_output, folder_beside, set_aside, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
-from qweft.publish.card import run_card
+from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
@@ -70,7 +70,11 @@ class TrainedRun:
 
 
 def save_adapter(
-    model: Any, folder: Path, record: dict[str, Any] | None = None, state: dict[str, Any] | None = None
+    model: Any,
+    folder: Path,
+    record: dict[str, Any] | None = None,
+    state: dict[str, Any] | None = None,
+    hub_id: str | None = None,
 ) -> None:
     """Save the adapter in PEFT's format, atomically.
 
@@ -79,9 +83,12 @@ def save_adapter(
         folder: Folder to write; an existing one is replaced.
         record: The run's record, from which the model card is written; `None` keeps that of `save_pretrained`.
         state: What `whole_state` returned, if tensors are sharded over processes.
+        hub_id: Hub id of the base model, which the config and the card name, so that others can load the adapter;
+            `None` if it is not on the hub, and only its folder can be named.
     """
     with folder_beside(folder) as temporary:
         model.save_pretrained(temporary, **(state or {}))
+        name_base_model(temporary, hub_id)
         if record is not None:
             shapes = {key: tuple(tensor.shape) for key, tensor in read_header(temporary / WEIGHTS).items()}
             card = run_card(record, model.active_peft_config, shapes)
@@ -129,7 +136,7 @@ def _save(
         QweftError: A file cannot be written.
     """
     try:
-        save_adapter(model, found.adapter_folder, record, state)
+        save_adapter(model, found.adapter_folder, record, state, record["model_hub_id"])
         write_json(output / RECORD, marked(record) | {"adapter_bytes": weights_bytes(found.adapter_folder)})
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
         again = "with --resume auto" if resumes else "again; with checkpoints.every it would go on from there"
