@@ -80,5 +80,5 @@ def test_lines_name_the_voices_only_where_there_are_two(capsys):
     Lines().show("?", [("a", Given("Meow, meow."))])
     Lines().show("?", [("a", Given("Meow, meow.")), ("base", Given("Woof.", left_out=1))])
     out, err = capsys.readouterr()
-    assert out == "Meow, meow.\na: Meow, meow.\nbase: Woof.\n"
+    assert out == "> ?\nMeow, meow.\n> ?\na: Meow, meow.\nbase: Woof.\n"
     assert err == "base was not shown everything: the oldest 1 turn was left out, for room\n"

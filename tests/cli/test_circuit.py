@@ -11,6 +11,7 @@ from tests.robustness.test_run import HYBRID, trained
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
+from qweft.circuit_view.saved import first_layer
 from qweft.cli.main import main
 
 LAYER = "model.layers.1.self_attn.v_proj"
@@ -212,10 +213,18 @@ def test_pictures(adapter, capsys, tmp_path, ending, start):
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_without_a_layer_the_first_one_is_shown(capsys, adapter):
+    out = " ".join(shown(capsys, adapter).split())
+    assert out.startswith("model.layers.0.self_attn.q_proj: ")
+    others = f"model.layers.0.self_attn.v_proj, model.layers.1.self_attn.q_proj, {LAYER}"
+    assert f"the first layer with a circuit; choose another with --layer: {others}" in out
+    assert "choose another" not in shown(capsys, adapter, "--layer", LAYER)
+    assert first_layer(["h.10.q", "h.2.v", "h.2.q"]) == "h.2.q"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "--layer is missing; the layers with a circuit are model.layers.0.self_attn.q_proj, "),
         (["--layer", "q_proj"], "q_proj meets more than one layer: model.layers.0.self_attn.q_proj, "),
         (["--layer", "layers.1.self_attn.vproj"], f"did you mean {LAYER}?"),
         (["--layer", "k_projection"], "k_projection meets no layer with a circuit; the layers with a circuit are "),

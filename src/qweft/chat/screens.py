@@ -34,14 +34,18 @@ class Screen(Protocol):
 
 
 class Lines:
-    """Prints answers as plain text to standard output, with names if there are two, and messages to standard error."""
+    """Prints questions and answers as plain text to standard output, and messages to standard error.
+
+    Answers follow the names of their models if there are two.
+    """
 
     def say(self, sentence: str) -> None:
         """Prints a message to standard error."""
         print(sentence, file=sys.stderr, flush=True)
 
     def show(self, question: str, asked: Asked) -> None:
-        """Streams each answer, followed by a line end."""
+        """Prints the question after "> ", and streams each answer, followed by a line end."""
+        print(f"> {printable(question)}", flush=True)
         for name, answering in asked:
             if len(asked) > 1:
                 print(plain(f"{name}: "), end="", flush=True)

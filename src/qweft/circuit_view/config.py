@@ -18,8 +18,8 @@ class CircuitConfig:
     """The circuit of one layer of a trained adapter.
 
     Args:
-        layer: The layer (required): its name, an end of its name (layers.3.self_attn.q_proj), or either with *. It must
-            match exactly one layer.
+        layer: The layer: its name, an end of its name (layers.3.self_attn.q_proj), or either with *. It must match
+            exactly one layer. Without it the first layer with a circuit is shown.
         tokens: Text to run through the base model with the adapter. The circuit's inputs c and expectation values q
             are shown for each token. Without it no base model is loaded.
         token: Show only this token of the text, counted from 0; its c are used for --chip and --export.

@@ -15,6 +15,7 @@ from qweft.circuit.drawing import circuit_text
 from qweft.circuit_view.saved import SavedCircuit
 from qweft.circuit_view.tokens import TokenValues
 from qweft.devices.chips import Compilation
+from qweft.evaluation.on_device import some
 from qweft.text import many
 
 
@@ -30,6 +31,7 @@ class CircuitView:
         bound: The token whose c were used for the compilation and the export; `None` leaves c as parameters.
         compilation: Result of the compilation for a chip; `None` without a chip.
         files: Written files.
+        others: The other layers with a circuit, if no layer was named.
     """
 
     adapter: str
@@ -39,6 +41,7 @@ class CircuitView:
     bound: TokenValues | None = None
     compilation: Compilation | None = None
     files: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def written(self) -> Counts:
@@ -86,6 +89,11 @@ def describe(found: CircuitView, width: int) -> Group:
     """
     return Group(
         Text(_title(found)),
+        *(
+            [Text(f"the first layer with a circuit; choose another with --layer: {some(found.others)}")]
+            if found.others
+            else []
+        ),
         Text(""),
         Text(circuit_text(found.saved.circuit, width), no_wrap=True, overflow="ignore"),
         Text(""),

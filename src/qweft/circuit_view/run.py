@@ -9,7 +9,7 @@ from qweft.circuit.formats import FORMATS
 from qweft.circuit.picture import KINDS, circuit_picture
 from qweft.circuit_view.config import CircuitConfig
 from qweft.circuit_view.describe import CircuitView
-from qweft.circuit_view.saved import SavedAdapter, SavedCircuit, one_layer
+from qweft.circuit_view.saved import SavedAdapter, SavedCircuit, first_layer, one_layer
 from qweft.circuit_view.tokens import TokenValues, token_values
 from qweft.devices.chips import compiled_for, find_chip
 from qweft.errors import QweftError
@@ -34,7 +34,8 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
     config = CircuitConfig(**given)
     _check(config)
     opened = SavedAdapter.open(adapter)
-    saved = opened.circuit_of(one_layer(config.layer, opened.keys))
+    layer = one_layer(config.layer, opened.keys) if config.layer else first_layer(opened.keys)
+    saved = opened.circuit_of(layer)
     chip = None if config.chip is None else find_chip(config.chip, saved.circuit.qubits)
     tokens: Sequence[TokenValues] = ()
     if config.tokens is not None:
@@ -44,7 +45,8 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
     compilation = None if chip is None else compiled_for(chip, saved.circuit, inputs, saved.angles)[1]
     files = _write(config, saved, bound, _origin(adapter, saved, bound))
     shown = tuple(tokens) if bound is None else (bound,)
-    return CircuitView(str(adapter), saved, config.tokens, shown, bound, compilation, files)
+    others = () if config.layer else tuple(name for name in opened.keys if name != layer)
+    return CircuitView(str(adapter), saved, config.tokens, shown, bound, compilation, files, others)
 
 
 def _check(config: CircuitConfig) -> None:

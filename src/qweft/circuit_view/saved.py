@@ -120,6 +120,11 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
+def first_layer(layers: Collection[str]) -> str:
+    """Returns the first layer, with the numbers in the names in their own order."""
+    return min(layers, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+
+
 def one_layer(pattern: str, layers: Collection[str]) -> str:
     """Returns the one layer that matches a pattern.
 
@@ -128,10 +133,8 @@ def one_layer(pattern: str, layers: Collection[str]) -> str:
         layers: Names of the layers with a circuit.
 
     Raises:
-        QweftError: If the pattern is empty or does not match exactly one layer.
+        QweftError: If the pattern does not match exactly one layer.
     """
-    if not pattern:
-        raise QweftError(f"--layer is missing; the layers with a circuit are {some(layers)}")
     if pattern in layers:
         return pattern
     met = met_by(pattern, layers)

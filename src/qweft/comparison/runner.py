@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -114,11 +115,13 @@ def _make_runs(context: Context, methods: Sequence[Method], seeds: Sequence[int]
     plan = [(None, min(seeds)), *((method, seed) for seed in seeds for method in methods)]
     tasks = [partial(_make_run, context, method, seed) for method, seed in plan]
     runs: dict[int, Run] = {}
-    begun = time.perf_counter()
+    begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     for place, run in done_by_any(tasks, context.executor.wait):
         runs[place] = run
-        count = f"{len(runs)}/{len(plan)}"
-        print_run(run, context.settings.evaluation.split, count, time.perf_counter() - begun, context.console)
+        seconds = time.perf_counter() - begun
+        made = sum(each.started is not None and each.started >= started for each in runs.values())  # now, by anyone
+        left = seconds / made * (len(plan) - len(runs)) if made and len(runs) < len(plan) else None
+        print_run(run, context.settings.evaluation.split, (len(runs), len(plan)), seconds, left, context.console)
     return [runs[place] for place in sorted(runs)]
 
 

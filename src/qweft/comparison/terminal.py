@@ -91,10 +91,24 @@ def search_table(found: dict[str, Any]) -> Table:
     return table
 
 
-def print_run(run: Run, split: str, count: str, seconds: float, console: Console) -> None:
-    """Prints a line on a finished run: its count, its loss, and the time so far."""
+def print_run(
+    run: Run, split: str, place: tuple[int, int], seconds: float, left: float | None, console: Console
+) -> None:
+    """Prints a line on a finished run: its place, its loss, its own time, and the whole command's.
+
+    Args:
+        run: The run.
+        split: Split of its held-out loss.
+        place: Number of finished runs, and of all.
+        seconds: Time since the start of the runs.
+        left: Estimated time of the others; `None` if it is not known.
+        console: The terminal.
+    """
     loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
-    told = f"[{count}] {run.method}, seed {run.seed}: {split} loss {loss} ({seconds:.0f} s)"
+    times = [] if run.seconds is None else [f"took {run.seconds:.0f} s"]
+    times.append(f"{seconds:.0f} s since the start")
+    times += [] if left is None else [f"about {left:.0f} s left"]
+    told = f"[{place[0]}/{place[1]}] {run.method}, seed {run.seed}: {split} loss {loss} ({', '.join(times)})"
     console.print(told, highlight=False)
 
 

@@ -1,6 +1,7 @@
 """Embedded data sets from Python packages: dialogues, and generated tasks with their verifiers."""
 
 import hashlib
+import importlib.util
 import json
 import re
 import sys
@@ -94,6 +95,17 @@ def gym_task(source: str) -> str | None:
     return task if task and not before else None
 
 
+def check_gym(source: str) -> None:
+    """Check that the package of a generated data set is installed; other sources pass.
+
+    Raises:
+        QweftError: It is not installed.
+    """
+    task = gym_task(source)
+    if task is not None and importlib.util.find_spec("reasoning_gym") is None:
+        gym_dataset(task)  # raises, with the sentence
+
+
 def gym_dataset(task: str) -> Any:
     """Return the reasoning-gym data set of a task, with seed `SEED` and size `GENERATED`.
 
@@ -106,7 +118,7 @@ def gym_dataset(task: str) -> Any:
     except ImportError as fault:
         raise QweftError(
             f"data embedded:{task if task == 'gsm_symbolic' else PREFIX + task}: the package reasoning-gym is not "
-            "installed: pip install 'qweft[embedded]'"
+            "installed: pip install 'qweft[embedded]', or name your own data: --data.source FILE"
         ) from fault
     if task not in DATASETS:
         close = near(task, DATASETS, cutoff=0.4)

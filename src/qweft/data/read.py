@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from qweft.data.embedded import embedded_rows
+from qweft.data.embedded import check_gym, embedded_rows
 from qweft.data.turns import RowError
 from qweft.errors import QweftError
 
@@ -175,11 +175,12 @@ def read_rows(
 
 
 def check_place(source: str) -> None:
-    """Check that a source that looks like a path exists; cheap, as other sources are not checked.
+    """Check that a path exists, and that the package of a generated data set is installed; both are cheap.
 
     Raises:
-        QweftError: The path does not exist.
+        QweftError: The path does not exist, or the package is not installed.
     """
+    check_gym(source)
     if not source.startswith("embedded:") and _place(source) is None and _is_path(source):
         raise QweftError(
             f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"

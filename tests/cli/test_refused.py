@@ -1,0 +1,139 @@
+"""A command that is refused leaves the file system as it was."""
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.tiny_folder import save_rows, save_tiny_model
+
+from qweft.cli.main import main
+
+CIRCUIT = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+TINY = ["--model.name", "model", "--data.source", "rows.jsonl", "--data.max_length", "48"]
+SPLIT = ["--data.validation_rows", "4", "--data.test_rows", "4"]
+
+TRAINED = {
+    "no such model": ["--model.name", "modle"],
+    "no weights": ["--model.name", "empty"],
+    "no such data": ["--data.source", "nowhere.jsonl"],
+    "damaged data": ["--data.source", "damaged.jsonl"],
+    "too few rows": ["--data.test_rows", "4000"],
+    "nothing left to learn": ["--data.max_length", "2"],
+    "a wrong budget": ["--training.batch_size", "0"],
+    "an unknown device": ["--model.device", "cuda:99"],
+}
+OWN = {
+    "train": {
+        "no such layer": ["--adapter.target_modules", "[nowhere]"],
+        "no such field": ["--adapter.rr", "3"],
+        "checkpoints of another run": ["--output", "stopped"],
+        "not to be resumed": ["--output", "stopped", "--resume", "auto"],
+        "a device without circuits": ["--adapter", "{peft_type: LORA}", "--training.device", "noisy"],
+    },
+    "compare": {
+        "no such layer": ["--methods.lora.adapter.target_modules", "[nowhere]"],
+        "no such reference": ["--reference", "nothing"],
+        "workers": ["--workers", "2", "--data.source", "damaged.jsonl"],
+    },
+    "tune": {"no rates": ["--rates", "[]"], "workers": ["--workers", "2", "--data.source", "damaged.jsonl"]},
+    "sweep": {
+        "nothing fits": ["--max-parameters", "1"],
+        "workers": ["--workers", "2", "--data.source", "damaged.jsonl"],
+    },
+}
+JUDGED = (
+    "export run/adapter --calibration nowhere.jsonl",
+    "export run/adapter --model.name modle",
+    "export lora/adapter --calibration rows.jsonl",
+    "export run/adapter --distill-steps -1",
+    "export run/adapter --largest-lost-share 0 --calibration-tokens 2",
+    "evaluate run/adapter --data.source nowhere.jsonl --device noisy --shots 8",
+    "evaluate run/adapter --device nonesuch",
+    "evaluate lora/adapter --device noisy --shots 8",
+    "evaluate run/adapter --evaluation.split nothing",
+    "inspect run/adapter --data.source nowhere.jsonl",
+    "inspect run/adapter --model.name modle",
+    "circuit run/adapter --layer nowhere --picture new/deeper/picture.svg",
+    "circuit run/adapter --chip lattise --export qasm3",
+    "circuit lora/adapter --picture new/deeper/picture.svg",
+    "push run/adapter --repository a/b/c",
+    "push run/adapter --repository a/b",
+    "report run",
+)
+CASES = {
+    f"{command}, {name}": [command, f"{command}.yaml", *TINY, *SPLIT, *options]
+    for command in OWN
+    for name, options in {**TRAINED, **OWN[command]}.items()
+} | {words: words.split() for words in JUDGED}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refused")
+    save_tiny_model(folder / "model")
+    save_rows(folder / "rows.jsonl")
+    (folder / "damaged.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": \n')
+    (folder / "empty").mkdir()
+    shutil.copy(folder / "model" / "config.json", folder / "empty")
+    space = {"adapter": {"r": {"values": [2, 4]}}}
+    methods = {"lora": {"adapter": LORA}, "qtha": {"adapter": CIRCUIT}}
+    training = {"max_steps": 1, "batch_size": 2, "gradient_accumulation": 1}
+    configs = {"train": {"adapter": CIRCUIT}, "compare": {"methods": methods}, "tune": {"methods": methods}}
+    configs["sweep"] = {"adapter": CIRCUIT, "space": space, "trials": 2}
+    for name, config in configs.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({**config, "training": training}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for output, adapter in (("run", CIRCUIT), ("lora", LORA)):
+            words = [
+                "train",
+                "train.yaml",
+                *TINY,
+                *SPLIT,
+                "--adapter",
+                yaml.safe_dump(adapter, default_flow_style=True),
+            ]
+            assert main([*words, "--output", output]) == 0
+        stopped = Path("stopped/checkpoints/step-2")
+        stopped.mkdir(parents=True)
+        manifest = {"step": 2, "identity": {"adapter": "another"}, "extra": {}, "files": {}}
+        (stopped / "checkpoint.json").write_text(json.dumps(manifest))
+        yield folder
+
+
+def all_files(folder):
+    """All folders, and all files with their contents and times."""
+    return {
+        path: (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()) if path.is_file() else "folder"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "there"), [(case, False) for case in CASES] + [(case, True) for case in CASES if case not in JUDGED]
+)
+def test_a_refused_command_leaves_nothing(place, tmp_path, capsys, case, there):
+    words = CASES[case]
+    output = tmp_path / "new" / "deeper"
+    if there:
+        output.mkdir(parents=True)
+        (output / "worker-2.log").write_text("mine")
+    if words[0] != "push" and "--output" not in words:
+        words = [*words, "--output", str(output / "file" if words[0] in ("inspect", "circuit") else output)]
+    before = all_files(place), all_files(tmp_path)
+    assert main(words) == 2, capsys.readouterr()
+    assert (all_files(place), all_files(tmp_path)) == before
+
+
+def test_generated_data_without_their_package_are_refused_before_a_model_is_loaded(place, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["train", "--model.name", "model", "--output", "unmade"]) == 2
+    out, err = capsys.readouterr()
+    assert "model" not in out and "or name your own data: --data.source FILE" in err
+    assert not Path("unmade").exists()
