@@ -45,7 +45,7 @@ class Lines:
 
     def show(self, question: str, asked: Asked) -> None:
         """Prints the question after "> ", and streams each answer, followed by a line end."""
-        print(f"> {printable(question)}", flush=True)
+        print(f"> {plain(question)}", flush=True)
         for name, answering in asked:
             if len(asked) > 1:
                 print(plain(f"{name}: "), end="", flush=True)
