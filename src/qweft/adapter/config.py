@@ -36,7 +36,7 @@ BASES = get_args(Basis)
 BY_VERSION = 0.0
 """Value of `factor_limit` if it is not given."""
 LEAST_LIMIT, FACTOR_LIMIT = 10, 100.0
-"""The default is far above trained adapters, whose factors have about 1 (docs/LOG.md)."""
+"""The default is far above trained adapters: no entry of a factor exceeded 5 there (docs/LOG.md)."""
 CHOICES = {
     "compress": tuple(COMPRESS),
     "expand": tuple(EXPAND),

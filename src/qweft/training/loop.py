@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from pickle import UnpicklingError
 from statistics import median
 from typing import Any
@@ -281,10 +282,7 @@ def fit(
             for callback in (recorder, *allocations(model), *callbacks.callbacks(trainer)):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
-            outcome = trainer.train(resume_from_checkpoint=str(callbacks.found.folder) if callbacks.found else None)
-    except UnpicklingError as error:  # torch reads tensors and plain values alone
-        place = "a checkpoint" if callbacks.found is None else str(callbacks.found.folder)
-        raise QweftError(f"{place} holds a pickle that is not read, for it could run code; remove it") from error
+            outcome = _train_from(trainer, callbacks.found.folder if callbacks.found else None)
     finally:
         recorder.stop()
         model.config.use_cache = cached
@@ -310,6 +308,16 @@ def fit(
         recorder.load.cpu_by_others,
         recorder.load.load_average,
     )
+
+
+def _train_from(trainer: RunTrainer, checkpoint: Path | None) -> Any:
+    """Train, from a checkpoint if there is one, and return the trainer's output."""
+    try:
+        return trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except UnpicklingError as error:  # torch reads tensors and plain values alone
+        raise QweftError(
+            f"{checkpoint or 'a checkpoint'} holds a pickle that is not read, for it could run code; remove it"
+        ) from error
 
 
 def _finite_curve(
