@@ -64,6 +64,28 @@ def locked(path: Path) -> Iterator[bool | None]:
         lock.release()
 
 
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return the content of a regular file; a pipe or a device could block or never end.
+
+    Args:
+        path: The file.
+        most: Largest size, in bytes.
+
+    Raises:
+        ValueError: It is larger.
+        IsADirectoryError: It is a folder.
+        OSError: It is not a regular file, or cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        found = os.fstat(handle)
+        _check_mode(found.st_mode, path)
+        content = file.read(most + 1) if found.st_size <= most else None
+    if content is None or len(content) > most:
+        raise ValueError(f"larger than {most:,} bytes")
+    return content
+
+
 def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
     """Write a file atomically: write and fsync a temporary file in the same folder, then rename it.
 
@@ -220,7 +242,10 @@ def check_regular(path: Path) -> None:
         FileNotFoundError: It does not exist.
         OSError: It is something else, or cannot be looked at.
     """
-    mode = path.stat().st_mode
+    _check_mode(path.stat().st_mode, path)
+
+
+def _check_mode(mode: int, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
     if not stat.S_ISREG(mode):

@@ -7,14 +7,12 @@ this user wrote it on this machine.
 import hmac
 import json
 import math
-import os
 import secrets
-import stat
 from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.files import cache_folder, finite, write_bytes
+from qweft.files import cache_folder, finite, read_bytes, write_bytes
 from qweft.schema import Reader
 
 MOST_BYTES = 32 * 2**20
@@ -39,10 +37,10 @@ def read_record(path: Path, way: str) -> dict[str, Any]:
         QweftError: If the file is missing or is not such a record.
     """
     try:
+        text = read_bytes(path, MOST_BYTES).decode("utf-8")
         value = json.loads(
-            read_bytes(path).decode("utf-8"), object_pairs_hook=_mapping, parse_constant=_number, parse_float=_number,
-            parse_int=_integer,
-        )  # fmt: skip
+            text, object_pairs_hook=_mapping, parse_constant=_number, parse_float=_number, parse_int=_integer
+        )
         if not isinstance(value, dict):
             raise ValueError(f"expected a mapping of keys to values, got {_called(value)}")
         check_content(value)
@@ -75,24 +73,6 @@ def _mark_of(config: Any, make_key: bool) -> str | None:
         return None
     text = json.dumps(finite(config), sort_keys=True)
     return hmac.digest(key, text.encode(), "sha256").hex() if len(key) == 32 else None
-
-
-def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return the content of a regular file; a pipe or a device could block or never end.
-
-    Raises:
-        ValueError: If it is no regular file, or has more than `most` bytes.
-        OSError: If it cannot be opened.
-    """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("a folder, where a file was expected" if stat.S_ISDIR(found.st_mode) else "not a file")
-        content = file.read(most + 1) if found.st_size <= most else None
-    if content is None or len(content) > most:
-        raise ValueError(f"larger than {most / 2**20:.0f} MiB, so it is no record")
-    return content
 
 
 def typed_keys(kind: type, value: Any, path: Path, way: str, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from qweft.errors import QweftError
-from qweft.files import check_regular
+from qweft.files import read_bytes
 
 LARGEST = 2**20
 """Largest file that is read, in bytes."""
@@ -117,12 +117,7 @@ def read_text(path: Path) -> str:
         QweftError: It does not exist, is no regular file, is too large or not UTF-8, or cannot be read.
     """
     try:
-        check_regular(path)
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise QweftError(f"{path}: larger than {LARGEST:,} bytes, so it is no YAML file of this program")
-        return content.decode("utf-8")
+        return read_bytes(path, LARGEST).decode("utf-8")
     except FileNotFoundError:
         raise QweftError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -130,6 +125,4 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise QweftError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except (OSError, ValueError) as error:
-        if isinstance(error, QweftError):
-            raise
         raise QweftError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None

@@ -150,7 +150,7 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] *
         (LAUGHS, "x.yaml, line 6: not valid YAML: more than 100,000 values"),
         ("a: " + "9" * 5000, "x.yaml: not valid YAML: Exceeds the limit"),
         ("a: !!timestamp b", "x.yaml: not valid YAML: "),
-        ("#" * 2**20 + "\n", "x.yaml: larger than 1,048,576 bytes"),
+        ("#" * 2**20 + "\n", "x.yaml: cannot be read: larger than 1,048,576 bytes"),
     ],
     ids=lambda text: text[:50],
 )

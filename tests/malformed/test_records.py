@@ -179,7 +179,7 @@ def test_a_record_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     (tmp_path / "run.json").write_text("{}")
-    monkeypatch.setattr("qweft.records.os.open", refuse)
+    monkeypatch.setattr("qweft.files.os.open", refuse)
     assert "Permission denied" in refused("unreadable", run_config, tmp_path / "adapter")
 
 
