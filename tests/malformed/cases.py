@@ -4,25 +4,41 @@
 and its number alone, so a failure says what to run again.
 """
 
+import contextlib
+import io
 import math
 import os
 import random
+import signal
 from dataclasses import fields, is_dataclass
 
 import pytest
 
+from qweft.cli.main import main
 from qweft.errors import QweftError
+from qweft.text import CONTROLS
 
 IN_ALL = int(os.environ.get("QWEFT_MALFORMED", "400"))
 SHARES = {
-    "rows": 0.30,
-    "files": 0.25,
-    "configs": 0.25,
-    "configs held against model and data": 0.05,
-    "adapter configs": 0.08,
-    "adapter files": 0.07,
+    "rows": 0.20,
+    "files": 0.15,
+    "configs": 0.18,
+    "configs held against model and data": 0.03,
+    "adapter configs": 0.07,
+    "adapter files": 0.05,
+    "records": 0.12,
+    "checkpoint files": 0.01,
+    "results": 0.03,
+    "models": 0.06,
+    "requests": 0.05,
+    "ledgers": 0.03,
+    "price files": 0.04,
+    "noise files": 0.02,
+    "studies": 0.01,
 }
 """Of all cases, by kind."""
+LONGEST_SECONDS = 10
+"""Of one case."""
 LONGEST = 2000
 """Characters of a sentence; one that is longer has swallowed the input."""
 
@@ -38,15 +54,52 @@ def cases(kind):
         yield number, random.Random(f"{kind} {number}")
 
 
+class TooSlowError(BaseException):
+    """A case took too long; no `except Exception` takes it for a fault of the input."""
+
+
+def _end(number, frame):
+    raise TooSlowError
+
+
+@contextlib.contextmanager
+def bounded(what):
+    """End the test if the block takes too long. The timer reaches only the main thread, as do tests."""
+    before = signal.signal(signal.SIGALRM, _end)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS)
+    try:
+        yield
+    except TooSlowError:
+        pytest.fail(f"{what}\ntook longer than {LONGEST_SECONDS} s")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def outcome(what, call, *args, **kwargs):
     """What a call returns, or none after one clear sentence; everything else is a fault, told with the input."""
     try:
-        return call(*args, **kwargs)
+        with bounded(what):
+            return call(*args, **kwargs)
     except QweftError as error:
         check_sentence(str(error), what)
         return None
     except Exception as error:
         pytest.fail(f"{what}\ngave {type(error).__name__}: {str(error)[:500]}")
+
+
+def command(what, *argv):
+    """Whether a command succeeded; else it said one sentence. Neither controls the terminal."""
+    out, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
+        status = outcome(what, main, [str(word) for word in argv])
+    assert status in (0, 2), what
+    for text in (out.getvalue(), told.getvalue()):
+        assert not CONTROLS.search(text), (what, text)
+    if status:
+        check_sentence(told.getvalue(), what)
+        assert told.getvalue().count("qweft: error:") == 1, (what, told.getvalue())
+    return not status
 
 
 def check_sentence(sentence, what):

@@ -1,6 +1,7 @@
 """Valid inputs made invalid at random: values, texts and bytes."""
 
 import copy
+import json
 import math
 
 ODD = (
@@ -131,3 +132,14 @@ def mutated_bytes(data, draw):
         else:
             data = data[:place] + draw.randbytes(end - place) + data[end:]
     return data
+
+
+JSON_ODD = tuple(value for value in ODD if not isinstance(value, bytes))
+
+
+def malformed_json(value, draw, odd=JSON_ODD):
+    """The bytes of a JSON file that holds another value, other numbers, or no JSON."""
+    how = draw.random()
+    if how < 0.35:
+        return mutated_bytes(json.dumps(value).encode(), draw)
+    return json.dumps(with_other_numbers(value, draw) if how < 0.55 else mutated(value, draw, odd)).encode()

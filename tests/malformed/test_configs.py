@@ -1,13 +1,11 @@
 """Config files that are malformed: one sentence comes of each, or a config that holds what its fields say."""
 
 import contextlib
-import io
 import math
 
 import yaml
 
 from qweft.cli.compare import COMMAND as COMPARE
-from qweft.cli.main import main
 from qweft.cli.parser import parse
 from qweft.cli.sweep import COMMAND as SWEEP
 from qweft.cli.train import COMMAND as TRAIN
@@ -19,7 +17,7 @@ from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
-from tests.malformed.cases import cases, check_sentence, check_typed, outcome
+from tests.malformed.cases import cases, check_typed, command, outcome
 from tests.malformed.mutations import mutated, mutated_bytes, with_other_numbers
 
 ADAPTER = {"preset": "qtha", "r": 2, "circuit_layers": 1, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
@@ -71,9 +69,9 @@ def text_of(config, draw):
     return mutated_bytes(content, draw) if draw.random() < 0.3 else content
 
 
-def malformed(command, draw, **known):
+def malformed(verb, draw, **known):
     """The bytes of a config file; what YAML's writer cannot write is drawn anew."""
-    config = {**CONFIGS[command], **known}
+    config = {**CONFIGS[verb], **known}
     if draw.random() < 0.4:
         return yaml.safe_dump(with_other_numbers(config, draw)).encode()
     while True:
@@ -81,13 +79,13 @@ def malformed(command, draw, **known):
             return text_of(mutated(config, draw) if draw.random() < 0.8 else config, draw)
 
 
-def check(command, path):
+def check(verb, path):
     """What a command does before anything is loaded."""
-    config = parse(READ[command][0], [str(path)], READ[command][1])
-    if command == "train":
+    config = parse(READ[verb][0], [str(path)], READ[verb][1])
+    if verb == "train":
         check_run(config)
         check_evaluation(config.evaluation, config.data)
-    elif command == "sweep":
+    elif verb == "sweep":
         check_sweep(config)
     else:
         check_comparison(config)
@@ -108,10 +106,10 @@ def check_sane(config):
 def test_mutated_config_files(tmp_path):
     path = tmp_path / "config.yaml"
     for number, draw in cases("configs"):
-        command = draw.choice(sorted(CONFIGS))
-        content = malformed(command, draw)
+        verb = draw.choice(sorted(CONFIGS))
+        content = malformed(verb, draw)
         path.write_bytes(content)
-        config = outcome(f"{command} {number}:\n{content.decode('utf-8', 'replace')}", check, command, path)
+        config = outcome(f"{verb} {number}:\n{content.decode('utf-8', 'replace')}", check, verb, path)
         if config is not None:
             check_sane(config)
 
@@ -121,15 +119,9 @@ def test_mutated_config_files_held_against_model_and_data(tiny_run, tmp_path, mo
     model, rows = tiny_run
     known = {"model": {"name": model, "dtype": "float32"}, "data": {**DATA, "source": rows}}
     for number, draw in cases("configs held against model and data"):
-        command = draw.choice(("train", "compare", "sweep"))
-        content = malformed(command, draw, **known)
+        verb = draw.choice(("train", "compare", "sweep"))
+        content = malformed(verb, draw, **known)
         (tmp_path / "config.yaml").write_bytes(content)
-        what = f"{command} {number}:\n{content.decode('utf-8', 'replace')}"
-        told = io.StringIO()
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-            status = outcome(what, main, [command, "config.yaml", "--dry-run"])
-        assert status in (0, 2), what
-        if status:
-            check_sentence(told.getvalue(), what)
-            assert told.getvalue().count("qweft: error:") == 1, (what, told.getvalue())
+        what = f"{verb} {number}:\n{content.decode('utf-8', 'replace')}"
+        command(what, verb, "config.yaml", "--dry-run")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml"], what

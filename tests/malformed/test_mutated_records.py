@@ -1,0 +1,235 @@
+"""Records of runs, comparisons and sweeps, and checkpoints, that are malformed."""
+
+import json
+import math
+import shutil
+from dataclasses import asdict
+
+import pytest
+import yaml
+
+from qweft.cli.main import main
+from qweft.cli.parser import parse
+from qweft.cli.train import COMMAND as TRAIN
+from qweft.comparison.report.content import Content
+from qweft.comparison.report.markdown import render_markdown
+from qweft.comparison.report.content import figures
+from qweft.comparison.report.page import page_of
+from qweft.comparison.report.write import read_results, _read_from
+from qweft.comparison.results import one_at_a_time
+from qweft.comparison.step_times import _pairs
+from qweft.comparison.step_times import _read as read_step_times
+from qweft.comparison.summarise import summarise
+from qweft.comparison.trial import read_record as read_run
+from qweft.errors import QweftError
+from qweft.evaluation.saved import sections_of
+from qweft.files import write_json
+from qweft.models.config import ModelConfig
+from qweft.models.resolve import resolve
+from qweft.sweep.run import _losses_in as read_losses
+from qweft.training.checkpoints import Checkpoints, MANIFEST, _digest
+from qweft.training.config import RunConfig
+from tests.comparison.comparison_examples import run, runs
+from tests.comparison.report.report_examples import ADAPTERS, results
+from tests.hostile import save_marking_pickle
+from tests.malformed.cases import cases, check_typed, command, outcome
+from tests.malformed.mutations import malformed_json, mutated_bytes
+
+
+class StoppedError(Exception):
+    """As if the power had failed."""
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run, tmp_path_factory):
+    """A run's config file, the folder of the run when finished, and that of one stopped after a step."""
+    root = tmp_path_factory.mktemp("trained")
+    model, rows = tiny_run
+    config = {
+        "model": {"name": model, "dtype": "float32", "device": "cpu"},
+        "data": {"source": rows, "train_rows": 8, "validation_rows": 8, "test_rows": 8, "max_length": 48},
+        "adapter": {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]},
+        "training": {"max_steps": 2, "batch_size": 2, "gradient_accumulation": 1},
+        "checkpoints": {"every": 1},
+        "resume": "auto",
+    }
+    keep = Checkpoints.keep
+
+    def stop(self, now, failed=None):
+        keep(self, now, failed)
+        raise StoppedError
+
+    (root / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "keep", stop)
+        with pytest.raises(StoppedError):
+            main(["train", str(root / "config.yaml"), "--output", str(root / "stopped")])
+    assert main(["train", str(root / "config.yaml"), "--output", str(root / "whole")]) == 0
+    return root
+
+
+def run_cell():
+    """The record of a run of a comparison, with all that one may hold."""
+    found = run(
+        "qtha", 0, 1.0, answers=({"prompt": "p", "reference": "r", "generated": "g"},), seconds=1.5,
+        started="2026-01-01T00:00:00+00:00", eval_row_losses=((4.5, 3), (1.0, 2), (4.5, 2)),
+        eval_row_groups=(0, 0, 1), adapter_bytes=100,
+        budget={"matches_time": "lora", "matches_parameters": None, "step_seconds": [0.1, 0.2],
+                "basis_seconds": [0.0, 0.0]},
+        forgetting={"source": "other", "loss": 1.0, "row_losses": [[4.5, 2], [1.0, 1]]},
+    )  # fmt: skip
+    return {"fingerprint": "a", "config": {"adapter": {}}, "run": found.to_json()}
+
+
+def read_cell(path):
+    """What a resumed comparison does with the record of a finished run."""
+    _, found = read_run(path)
+    everyone = [*runs(base=[1.9], lora=[1.0, 1.1]), found]
+    one_at_a_time(everyone)
+    record = {
+        "runs": [each.to_json() for each in everyone],
+        "summary": {name: entry.to_json() for name, entry in summarise(everyone, "lora").items()},
+    }
+    with _read_from(path):
+        content = Content.read(record)
+        render_markdown(content, figures(content))
+    return found
+
+
+def read_run_again(path):
+    """What `evaluate` takes from the record of a run."""
+    sections = sections_of(path.parent / "adapter", {})
+    for section in sections:
+        check_typed(section)
+    return sections
+
+
+def read_times(path):
+    times = read_step_times(path)
+    for entry in times.values():
+        assert all(math.isfinite(value) for pair in _pairs(entry) for value in pair), entry
+    return times
+
+
+def read_test(path):
+    found = read_losses(path)
+    assert all(value is None or math.isfinite(value) for value in found.values() if not isinstance(value, str))
+    return found
+
+
+def read_mark(path):
+    return resolve(ModelConfig(str(path.parent)))
+
+
+def read_checkpoint(path):
+    found = Checkpoints(path.parent.parent, {"a": 1}, tell=lambda line: None).find()
+    if found is not None:
+        assert isinstance(found.step, int) and isinstance(found.extra, dict)
+    return found
+
+
+TIMES = {"key": {"method": "a", "matches_time": "b", "seconds": [0.1, 0.2], "basis_seconds": [0.0, 0.0]}}
+RECORDS = {
+    "cell/run.json": (run_cell(), read_cell),
+    "step_times.json": (TIMES, read_times),
+    "test.json": ({"base": 1.0, "adapted": 0.9, "standard_error": None}, read_test),
+    "model/qweft.json": ({"title": "a", "quantization": "Q4_1", "packages": "a 1"}, read_mark),
+    "checkpoints/step-2/checkpoint.json": (
+        {"step": 2, "identity": {"a": 1}, "extra": {"validation": {"best": 1.0}}, "files": {"a": "b"}},
+        read_checkpoint,
+    ),
+}
+
+
+def test_mutated_records(trained, tmp_path):
+    whole = json.loads((trained / "whole" / "run.json").read_text())
+    shutil.copytree(trained / "whole", tmp_path / "whole")
+    known = {**RECORDS, "whole/run.json": (whole, read_run_again)}
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    for number, draw in cases("records"):
+        name = draw.choice(sorted(known))
+        record, read = known[name]
+        content = malformed_json(record, draw)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+        outcome(f"{name} {number}: {content!r:.3000}", read, tmp_path / name)
+
+
+def test_mutated_records_of_a_finished_run(trained, tmp_path, monkeypatch):
+    """`train --resume auto` takes the results of a finished run from its record, or trains."""
+
+    def train(config):
+        raise QweftError("it would train")
+
+    monkeypatch.setattr("qweft.training.run.load_model", train)
+    monkeypatch.chdir(tmp_path)
+    record = tmp_path / "out" / "run.json"
+    record.parent.mkdir()
+    whole = json.loads((trained / "whole" / "run.json").read_text())
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    for name in ("validation_rows", "test_rows"):
+        del config["data"][name]
+    (tmp_path / "default.yaml").write_text(yaml.safe_dump(config))
+    for number, draw in cases("results"):
+        kept = {name: whole[name] for name in ("config", "decides")}
+        rest = {name: value for name, value in whole.items() if name not in kept}
+        content = malformed_json(rest, draw)
+        if draw.random() < 0.8:
+            content = json.dumps(kept).encode()[:-1] + b", " + content.lstrip(b"{")
+        record.write_bytes(content)
+        place = draw.choice((trained / "config.yaml", tmp_path / "default.yaml"))
+        command(f"{number}: {content!r:.3000}", "train", place, "--output", "out")
+
+
+def test_mutated_results(tmp_path):
+    whole = results({name: ADAPTERS[name] for name in ("lora", "qtha", "mpo")}, seeds=2)
+    for record in whole["runs"]:
+        if record["inspection"]:
+            record["inspection"]["layers"] = record["inspection"]["layers"][:2]
+    for number, draw in cases("results"):
+        content = malformed_json(whole, draw)
+        (tmp_path / "results.json").write_bytes(content)
+        what = f"results {number}: {content!r:.3000}"
+        if number % 10 == 0:
+            command(what, "report", tmp_path, "--output", tmp_path / "made")
+        else:
+            outcome(what, read_and_render, tmp_path)
+
+
+def read_and_render(folder):
+    """A report without its pictures, which take longest."""
+    file, record = read_results(folder)
+    with _read_from(file):
+        content = Content.read(record)
+        drawn = figures(content)
+        page_of(content, drawn), render_markdown(content, drawn)
+
+
+PICKLES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "adapter_config.json",
+           "adapter_model.safetensors")  # fmt: skip
+
+
+def test_mutated_checkpoint_files(trained, tmp_path):
+    """A checkpoint whose checksums are right: whoever writes files writes those, too."""
+    marker = tmp_path / "marker"
+    for number, draw in cases("checkpoint files"):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        shutil.copytree(trained / "stopped", tmp_path / "out")
+        (folder,) = (tmp_path / "out" / "checkpoints").glob("step-*")
+        files = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
+        assert {"optimizer.pt", "trainer_state.json"} <= set(files)
+        path = folder / draw.choice(files)
+        how = "a pickle" if draw.random() < 0.4 and path.suffix in (".pt", ".pth", ".bin") else "bytes"
+        if how == "a pickle":
+            save_marking_pickle(path, marker)
+        elif path.suffix == ".json" and draw.random() < 0.7:
+            path.write_bytes(malformed_json(json.loads(path.read_text()), draw))
+        else:
+            path.write_bytes(mutated_bytes(path.read_bytes(), draw))
+        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest["files"][path.name] = _digest(path)
+        write_json(folder / MANIFEST, manifest)
+        what = f"checkpoint {number}, {path.name}, {how}: {path.read_bytes()!r:.2000}"
+        command(what, "train", trained / "config.yaml", "--output", tmp_path / "out")
+        assert not marker.exists(), what
