@@ -1,9 +1,12 @@
 """A question's own template: what is shown, learned and asked, for models with and without a chat template."""
 
 import json
+import signal
+import time
 
 import pytest
 
+from qweft.data import template
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Message
 from qweft.data.load import load_data
@@ -11,7 +14,7 @@ from qweft.data.template import render, with_template
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.generation import prompt_of
-from tests.data.tiny_tokenizer import CHATML, learned_text
+from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
 
 QUESTION = "Question: {query} Think step by step.\nAnswer:"
 
@@ -96,3 +99,26 @@ def test_the_data_of_a_run_are_made_with_it(tmp_path, chatml):
         assert learned_text(row, chatml) == [f"{said.answer}<|im_end|>"]
     assert chatml.decode(prompt_of(data.test_conversations[0], data.tokenizer).ids).startswith("Q: ")
     assert data.report.parts["train"].only_last == 0
+
+
+ENDLESS = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (ENDLESS, r"the chat template of .* takes longer than 0.5 s for a conversation of 1 message; give another"),
+        ("{% macro a(n) %}{{ a(n - 1) }}{{ a(n - 1) }}{% endmacro %}{{ a(99) }}", "does not end|takes longer"),
+        ("{% macro a(n) %}{{ a(n) }}{% endmacro %}{{ a(9) }}", r"does not end \(RecursionError\)"),
+        ("{{ 9 ** (9 ** 9) }}", "takes longer than"),
+    ],
+    ids=["loops", "twice", "itself", "power"],
+)
+def test_a_template_that_does_not_end_is_named(monkeypatch, text, told):
+    monkeypatch.setattr(template, "PATIENCE", 0.5)
+    handler, begun = signal.getsignal(signal.SIGALRM), time.monotonic()
+    tokenizer = make_tokenizer(text)
+    with pytest.raises(QweftError, match=told):
+        render([Message("user", "a")], tokenizer)
+    assert time.monotonic() - begun < 5
+    assert signal.getsignal(signal.SIGALRM) is handler and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

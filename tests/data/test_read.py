@@ -1,4 +1,7 @@
 import json
+import os
+import socket
+import time
 
 import pyarrow
 import pytest
@@ -213,3 +216,54 @@ def test_a_public_data_set_that_cannot_be_had(tmp_path, monkeypatch):
         list(read_rows("cpsycound", file=str(tmp_path / "none.jsonl")))
     with pytest.raises(QweftError, match=r"data.source a.jsonl is not the name of a public data set \(CPsyCounD,"):
         list(read_rows("a.jsonl", file="b.jsonl"))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_only_regular_files_are_read(tmp_path, kind, inside):
+    path = tmp_path / "rows.jsonl"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    with pytest.raises(QweftError, match=r"rows.jsonl: cannot be read \(.*a pipe, a socket or a device"):
+        list(read_rows(str(tmp_path if inside else path)))
+
+
+TWICE = '{"question": "a", "answer": "b", "answer": "c"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.jsonl", f'{{"text": "a"}}\n{TWICE}', "a.jsonl, line 2: not JSON (the key 'answer' stands twice"),
+        ("a.jsonl", f'{{"messages": [{TWICE}]}}', "a.jsonl, line 1: not JSON (the key 'answer' stands twice"),
+        ("a.json", f"[{TWICE}]", "a.json: not JSON (the key 'answer' stands twice"),
+        ("a.jsonl", '{"text": ' + "[" * 100_000, "a.jsonl, line 1: not JSON (nested too deeply)"),
+        ("a.json", "[" * 100_000, "a.json: not JSON (nested too deeply)"),
+        ("a.jsonl", '{"text": ' + "9" * 5000 + "}", "not JSON (a number of too many digits)"),
+        ("a.csv", "text,text\na,b", "the column 'text' stands twice"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_is_no_row_is_named_with_its_line(tmp_path, name, text, told):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(QweftError) as caught:
+        list(read_rows(str(tmp_path / name)))
+    assert told in str(caught.value)
+
+
+def test_many_columns_and_long_fields_take_no_time(tmp_path):
+    names = ["text", *(f"c{number}" for number in range(100_000))]
+    (tmp_path / "wide.csv").write_text(",".join(names) + "\n" + ",".join("a" for _ in names))
+    (tmp_path / "long.csv").write_text("text\n" + "a" * 10_000_000)
+    (tmp_path / "long.jsonl").write_text('{"text": "' + "a" * 50_000_000 + '"}')
+    begun = time.monotonic()
+    ((where, row),) = read_rows(str(tmp_path / "wide.csv"))
+    assert len(row) == 100_001
+    ((where, row),) = read_rows(str(tmp_path / "long.csv"))
+    assert where == "long.csv, row 1" and len(row["text"]) == 10_000_000
+    assert len(list(read_rows(str(tmp_path / "long.jsonl")))) == 1
+    assert time.monotonic() - begun < 20

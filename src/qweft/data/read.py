@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,11 +13,14 @@ from typing import Any
 from qweft.data.embedded import check_gym, embedded_rows
 from qweft.data.turns import RowError
 from qweft.errors import QweftError
+from qweft.files import check_regular
 
 STRETCH = 8000
 """Characters of a piece of a text file, at most: a few thousand tokens, cut to the wanted length later."""
 CHUNK = 1 << 16
 """Characters read at a time, so that a file without line ends also fits in memory."""
+LONGEST_FIELD = 2**27
+"""Characters of a CSV field, at most; the csv module takes 131,072 unless told otherwise."""
 
 
 def stretches(path: Path) -> Iterator[dict[str, Any]]:
@@ -213,7 +217,7 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
             raise QweftError(f"data {source}: the folder holds no file ending in {', '.join(READERS)}")
         for file in files:
             yield from _read_file(file)
-    elif path.is_file():
+    elif path.exists():
         yield from _read_file(path)
     else:
         check_place(source)
@@ -232,6 +236,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, dict[str, Any] | RowError]]:
         raise QweftError(f"data {path}: {ending} is not understood; convert it to one of {', '.join(READERS)}")
     number = 0
     try:
+        check_regular(path)
         for number, row in enumerate(reader(path), 1):
             where = f"{path.name}, row {number}"
             if not isinstance(row, dict | RowError):
@@ -245,13 +250,27 @@ def _read_file(path: Path) -> Iterator[tuple[str, dict[str, Any] | RowError]]:
         raise QweftError(f"data {path}: the file holds no rows")
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; the json module would keep the last of two equal keys."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise DuplicateKeyError(f"the key {twice[:60]!r} stands twice in an object; rename or remove one")
+    return found
+
+
+class DuplicateKeyError(ValueError):
+    """An object of a JSON file has a key twice."""
+
+
 def _read_jsonl(path: Path) -> Iterator[Any]:
     # utf-8-sig drops the byte order mark that some editors write.
     with path.open(encoding="utf-8-sig") as handle:
         for number, line in enumerate(handle, 1):
             if line.strip():
                 try:
-                    row = json.loads(line.rstrip("\r\n"))  # else an error at its end would be reported on the next line
+                    # without its end, else an error there would be reported on the next line
+                    row = json.loads(line.rstrip("\r\n"), object_pairs_hook=_object)
                 except (ValueError, RecursionError) as fault:
                     what = f"not JSON ({_said(fault)}); each line of a .jsonl file is one whole object"
                     row = RowError(f"{path.name}, line {number}", what)
@@ -263,7 +282,7 @@ def _read_json(path: Path) -> Iterator[Any]:
     if not text.strip():
         return
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as fault:
         line = f", line {fault.lineno}" if isinstance(fault, json.JSONDecodeError) else ""
         more = "; a file with one object on each line ends in .jsonl" if _said(fault).startswith("Extra data") else ""
@@ -278,6 +297,8 @@ def _said(fault: Exception) -> str:
     """Return the reason of a JSON error; numbers too long and nesting too deep do not raise `JSONDecodeError`."""
     if isinstance(fault, json.JSONDecodeError):
         return f"{fault.msg} at column {fault.colno}"
+    if isinstance(fault, DuplicateKeyError):
+        return str(fault)
     return "nested too deeply" if isinstance(fault, RecursionError) else "a number of too many digits"
 
 
@@ -288,6 +309,7 @@ SEPARATORS = {";": "a semicolon", "\t": "a tab", "|": "a bar"}
 def _read_csv(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         # strict: else an unclosed quote would swallow the following rows, and a quote inside a field would cut it.
+        csv.field_size_limit(LONGEST_FIELD)
         reader = csv.DictReader(handle, strict=True)
         try:
             columns = list(reader.fieldnames or ())
@@ -297,8 +319,8 @@ def _read_csv(path: Path) -> Iterator[Any]:
                     f"data {path}: the first line is one column, {columns[0][:60]!r}, as {SEPARATORS[mark]} separates "
                     "no columns in a .csv file; save it with commas"
                 )
-            twice = next((name for name in columns if columns.count(name) > 1), None)
-            if twice is not None:
+            if len(set(columns)) < len(columns):
+                twice = Counter(columns).most_common(1)[0][0]
                 raise QweftError(f"data {path}: the column {twice!r} stands twice in the first line; rename one")
             for row in reader:
                 beyond = [field for field in row.pop(None, None) or () if field]

@@ -2,14 +2,18 @@
 
 import copy
 import json
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 from jinja2 import TemplateError
 
 from qweft.data.conversation import CALL, ROLES, Conversation, Message
 from qweft.errors import QweftError
+from qweft.text import many
 
 QUERY = "{query}"
 
@@ -88,6 +92,43 @@ def template_of(tokenizer: Any) -> str | None:
     return None if getattr(tokenizer, "chat_template", None) else PLAIN_TEMPLATE
 
 
+PATIENCE = 5.0
+"""Maximum seconds for the rendering of a conversation; a millisecond is usual."""
+
+
+def _in_bounded_time(function: Callable[..., str]) -> Callable[..., str]:
+    """Make a rendering function raise after `PATIENCE`: a template of a model folder may loop for good.
+
+    Only the main thread can be interrupted, and only where the system has interval timers. Elsewhere nothing changes.
+    """
+
+    @wraps(function)
+    def bounded(messages: Sequence[Message], tokenizer: Any, *more: Any, **options: Any) -> str:
+        def give_up(*_: Any) -> None:
+            raise QweftError(
+                f"the chat template of {tokenizer.name_or_path} takes longer than {PATIENCE:g} s for a conversation of "
+                f"{many(len(messages), 'message')}; give another with data.template"
+            )
+
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+            return function(messages, tokenizer, *more, **options)
+        before = signal.signal(signal.SIGALRM, give_up)
+        timer = signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # again, as jinja hides errors of constants
+        try:
+            return function(messages, tokenizer, *more, **options)
+        except (MemoryError, OverflowError, RecursionError) as error:
+            raise QweftError(
+                f"the chat template of {tokenizer.name_or_path} does not end ({type(error).__name__}); give another "
+                "with data.template"
+            ) from error
+        finally:
+            signal.signal(signal.SIGALRM, before)
+            signal.setitimer(signal.ITIMER_REAL, *timer)
+
+    return bounded
+
+
+@_in_bounded_time
 def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = False, tools: str = "") -> str:
     """Return the text of a conversation, special tokens included; tokenise it with `add_special_tokens=False`.
 

@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import PageConfig
+from qweft.chat.dialogue import Dialogue
 from qweft.chat.page.session import Event, Session
 from qweft.errors import QweftError, StoppedError, saying_when_stopped
 from qweft.files import finite
@@ -292,7 +293,9 @@ def serve(adapter: Path, config: PageConfig, overrides: dict[str, Any], tell: Ca
     """
     config.check()
     with Server(config.port) as server:
-        server.session = Session(open_chat_models(adapter, config, overrides), config)
+        chat_models = open_chat_models(adapter, config, overrides)
+        chat_models.ask(Dialogue(config.system), "?", config)  # an endless chat template ends in the main thread alone
+        server.session = Session(chat_models, config)
         tell(server.address)
         try:
             with saying_when_stopped(lambda: UNSAVED):
