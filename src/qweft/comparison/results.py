@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from qweft.errors import QweftError
 from qweft.files import finite
+from qweft.text import shown
 
 BASE = "base"
 """Name of the untouched base model among the methods."""
@@ -126,7 +128,7 @@ class Run:
             QweftError: It is no dict, or a field is missing or of another type.
         """
         if not isinstance(record, dict):
-            raise QweftError(f"results.json: a run must be a record of fields, got {record!r}")
+            raise QweftError(f"results.json: a run must be a record of fields, got {shown(record)}")
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in record.items() if key in known}
         try:
@@ -138,16 +140,18 @@ class Run:
             values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
             values["answers"] = tuple(dict(answer) for answer in values.get("answers") or ())
             _check_forgetting(values.get("forgetting"))
+            _check_groups(values["eval_row_groups"])
+            _check_started(values.get("started"))
             return cls(**values)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            name = f"{record.get('method')}, seed {record.get('seed')}"
+            name = f"{str(record.get('method'))[:60]}, seed {str(record.get('seed'))[:60]}"
             raise QweftError(f"results.json: the run ({name}) is not complete or not well formed: {error}") from error
 
 
 def _check_types(values: dict[str, Any]) -> None:
     for key, types in FIELD_TYPES.items():
         if key in values and not isinstance(values[key], types):
-            raise TypeError(f"{key} is {values[key]!r}")
+            raise TypeError(f"{key} is {shown(values[key])}")
 
 
 def _check_forgetting(found: dict[str, Any] | None) -> None:
@@ -155,6 +159,17 @@ def _check_forgetting(found: dict[str, Any] | None) -> None:
         _number(found["loss"])
         for total, tokens in found["row_losses"]:
             _number(total), int(tokens)
+
+
+def _check_groups(groups: tuple[Any, ...]) -> None:
+    for group in groups:
+        if type(group) is not int:
+            raise TypeError(f"a group of eval_row_groups is {shown(group)}")
+
+
+def _check_started(started: str | None) -> None:
+    if started and datetime.fromisoformat(started).tzinfo is None:
+        raise ValueError(f"started is {shown(started)}, without a time zone")
 
 
 def _number(value: float | None) -> float:

@@ -29,12 +29,16 @@ def test_beside_the_runs(tmp_path, changes, words):
     ("change", "words"),
     [
         ({"eval_loss": "a"}, "eval_loss is 'a'"),
+        ({"eval_loss": "a" * 5000}, "eval_loss is 'a"),
         ({"steps": None}, "steps is None"),
         ({"method": 3}, "method is 3"),
         ({"adapter": "a"}, "adapter is 'a'"),
         ({"budget": "a"}, "budget is 'a'"),
         ({"answers": ["a"]}, "not well formed"),
         ({"inspection": {"layers": 3}}, "not well formed"),
+        ({"eval_row_groups": [[0]]}, "a group of eval_row_groups is [0]"),
+        ({"started": "2026-01-01T00:00"}, "without a time zone"),
+        ({"started": "noon"}, "Invalid isoformat string"),
     ],
 )
 def test_in_a_run(tmp_path, change, words):
@@ -48,5 +52,5 @@ def refused(folder, record, words):
     for make in (remake_report, lambda path: beside(path, path)):
         with pytest.raises(QweftError) as error:
             make(folder)
-        assert words in str(error.value)
+        assert words in str(error.value) and len(str(error.value)) < 600
         assert str(error.value).startswith(str(folder)) and "\n" not in str(error.value)
