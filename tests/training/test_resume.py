@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -138,21 +139,44 @@ def test_the_newest_whole_checkpoint_is_taken(files, tmp_path, monkeypatch, caps
     assert "step-6isdamagedandpassedover" in said and "goingonfromstep4" in said
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
-def test_a_pickle_in_a_checkpoint_is_not_run(files, tmp_path, monkeypatch, name):
-    """Its checksum is right, so that only the way of reading it protects."""
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def stopped(files, tmp_path_factory):
+    """The folder of a run that was stopped after its fourth step."""
+    output = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 4)
         with pytest.raises(StoppedError):
-            train(config(files, tmp_path / "run"))
-    folder = tmp_path / "run" / "checkpoints" / "step-4"
-    save_marking_pickle(folder / name, tmp_path / "marker")
+            train(config(files, output))
+    return output
+
+
+def with_right_checksum(folder, name):
+    """Only the way of reading the file protects then."""
     manifest = json.loads((folder / module.MANIFEST).read_text())
     manifest["files"][name] = module._digest(folder / name)
     (folder / module.MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_a_pickle_in_a_checkpoint_is_not_run(files, stopped, tmp_path, name):
+    shutil.copytree(stopped, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints" / "step-4"
+    save_marking_pickle(folder / name, tmp_path / "marker")
+    with_right_checksum(folder, name)
     with pytest.raises(QweftError, match=f"{folder} holds a pickle that is not read, .* remove it"):
         train(config(files, tmp_path / "run", resume="auto"))
     assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"])
+def test_a_checkpoint_that_does_not_load_is_one_sentence(files, stopped, tmp_path, name):
+    shutil.copytree(stopped, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints" / "step-4"
+    (folder / name).write_bytes((folder / name).read_bytes()[:-30])
+    with_right_checksum(folder, name)
+    with pytest.raises(QweftError, match=f"the run cannot go on from {folder} .*; remove that folder") as error:
+        train(config(files, tmp_path / "run", resume="auto"))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("damage", [{"base": None}, {"adapted": {}}, {"training": []}, {"training": {"steps": 3}}])

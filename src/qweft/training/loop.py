@@ -282,7 +282,7 @@ def fit(
             for callback in (recorder, *allocations(model), *callbacks.callbacks(trainer)):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
-            outcome = _train_from(trainer, callbacks.found.folder if callbacks.found else None)
+            outcome = _train_from(trainer, callbacks.found.folder if callbacks.found else None, recorder)
     finally:
         recorder.stop()
         model.config.use_cache = cached
@@ -310,13 +310,21 @@ def fit(
     )
 
 
-def _train_from(trainer: RunTrainer, checkpoint: Path | None) -> Any:
+def _train_from(trainer: RunTrainer, checkpoint: Path | None, recorder: StepRecorder) -> Any:
     """Train, from a checkpoint if there is one, and return the trainer's output."""
     try:
         return trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except UnpicklingError as error:  # torch reads tensors and plain values alone
         raise QweftError(
             f"{checkpoint or 'a checkpoint'} holds a pickle that is not read, for it could run code; remove it"
+        ) from error
+    except Exception as error:
+        if checkpoint is None or recorder.has_begun or isinstance(error, QweftError):
+            raise
+        said = (str(error).splitlines() or [""])[0][:200]
+        raise QweftError(
+            f"the run cannot go on from {checkpoint} ({type(error).__name__}: {said}); remove that folder, and it goes "
+            "on from the checkpoint before"
         ) from error
 
 

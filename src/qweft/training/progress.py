@@ -102,6 +102,7 @@ class StepRecorder(TrainerCallback):
         self._label, self._has_bar = label, console.is_terminal
         self._lines = ExitStack()
         self._tick: Callable[[int], None] = lambda steps: None
+        self.has_begun = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Show the bar, and restore the losses that a resumed run logged before."""
@@ -128,6 +129,7 @@ class StepRecorder(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start timing the step."""
+        self.has_begun = True
         self._begun = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
