@@ -113,6 +113,13 @@ def test_every_reader_of_records_refuses_the_case_in_one_sentence(case, tmp_path
         assert sentence.startswith(str(tmp_path)), sentence
 
 
+def test_a_record_with_another_report_of_its_data_is_no_finished_run(tmp_path):
+    report = dict.fromkeys(("source", "rows", "groups", "max_length", "dropped", "nothing_learned", "left_over",
+                            "parts", "fingerprint", "held_out"), 3)  # fmt: skip
+    (tmp_path / "run.json").write_text(json.dumps({"data": report}))
+    assert finished(tmp_path / "run.json", RunConfig()) is None
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_damaged_record_of_an_own_run_is_no_finished_run(case, tmp_path):
     put(case, tmp_path / "run.json")

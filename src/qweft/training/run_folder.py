@@ -79,7 +79,7 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
         if None in (config.data.validation_rows, config.data.test_rows):  # the record has what followed from its rows
             report = DataReport(**saved["data"])
             config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
-    except (QweftError, KeyError, TypeError):
+    except (QweftError, AttributeError, KeyError, TypeError):
         return None
     return saved if saved.get("decides") == json.loads(json.dumps(decides(config))) else None
 
