@@ -16,7 +16,6 @@ from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.content import figures
 from qweft.comparison.report.page import page_of
 from qweft.comparison.report.write import read_results, _read_from
-from qweft.comparison.results import one_at_a_time
 from qweft.comparison.step_times import _pairs
 from qweft.comparison.step_times import _read as read_step_times
 from qweft.comparison.summarise import summarise
@@ -85,7 +84,6 @@ def read_cell(path):
     """What a resumed comparison does with the record of a finished run."""
     _, found = read_run(path)
     everyone = [*runs(base=[1.9], lora=[1.0, 1.1]), found]
-    one_at_a_time(everyone)
     record = {
         "runs": [each.to_json() for each in everyone],
         "summary": {name: entry.to_json() for name, entry in summarise(everyone, "lora").items()},
