@@ -3,19 +3,15 @@
 import json
 import math
 import shutil
-from dataclasses import asdict
 
 import pytest
 import yaml
 
 from qweft.cli.main import main
-from qweft.cli.parser import parse
-from qweft.cli.train import COMMAND as TRAIN
-from qweft.comparison.report.content import Content
+from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
-from qweft.comparison.report.content import figures
 from qweft.comparison.report.page import page_of
-from qweft.comparison.report.write import read_results, _read_from
+from qweft.comparison.report.write import _read_from, read_results
 from qweft.comparison.step_times import _pairs
 from qweft.comparison.step_times import _read as read_step_times
 from qweft.comparison.summarise import summarise
@@ -26,8 +22,7 @@ from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import resolve
 from qweft.sweep.run import _losses_in as read_losses
-from qweft.training.checkpoints import Checkpoints, MANIFEST, _digest
-from qweft.training.config import RunConfig
+from qweft.training.checkpoints import MANIFEST, Checkpoints, _digest
 from tests.comparison.comparison_examples import run, runs
 from tests.comparison.report.report_examples import ADAPTERS, results
 from tests.hostile import save_marking_pickle
