@@ -142,6 +142,36 @@ def test_a_damaged_result_is_told(store):
         store.results([key], WHERE)
 
 
+@pytest.mark.parametrize("change", ["counts = 'text'", "counts = x'00'", "qubits = 'many'", "qubits = 1 << 62"])
+def test_a_result_of_another_type_is_told(store, change):
+    key = circuits(0).keys()[0]
+    store.keep({key: {"01": 10}}, WHERE, 2)
+    with sqlite3.connect(store.path) as db:
+        db.execute(f"UPDATE results SET {change}")
+    with pytest.raises(DeviceError, match=f"the result of circuit {key} is damaged"):
+        store.results([key], WHERE)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("created = 'noon'", "created of a job is 'noon'"),
+        ("changed = 1e300", r"changed of job a is 1e\+300"),
+        ("created = -1", "created of job a is -1"),
+        ("circuits = x'00'", "circuits of a job is b"),
+        ("name = x'00'", "name of a job is b"),
+        ("cost = 'much'", "cost of a job is 'much'"),
+    ],
+)
+def test_a_job_with_a_value_of_another_type_is_told(store, change, words):
+    claim(store, "a", circuits(0))
+    with sqlite3.connect(store.path) as db:
+        db.execute(f"UPDATE jobs SET {change}")
+    for ask in (store.jobs, lambda: store.job("a"), lambda: store.open_jobs("chip")):
+        with pytest.raises(DeviceError, match=rf"jobs.sqlite is damaged \({words}.*left as it is"):
+            ask()
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [("PRAGMA user_version = 7", "has version 7"), ("PRAGMA application_id = 5", "was not written by Qweft")],

@@ -4,15 +4,21 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import get_type_hints
 
 from qweft.devices.bound import BoundCircuits, unpack_circuits
 from qweft.devices.device import DeviceError
 from qweft.devices.jobs.record import Counts, Job, Loss, Where, pack_counts
+from qweft.text import shown
 
 AT_A_TIME = 500
 """Keys per query."""
 
 COLUMNS = "token, name, device, calibration, shots, circuits, state, job, reason, cost, currency, created, changed"
+
+JOB_TYPES = get_type_hints(Job)
+LAST_TIME = 250_000_000_000
+"""A time in seconds since 1970 that no date can show."""
 
 
 def marks(number: int) -> str:
@@ -86,7 +92,23 @@ def insert(
 def job_of(db: sqlite3.Connection, token: str) -> Job | None:
     """Return one row of the ledger, or `None`."""
     row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE token = ?", (token,)).fetchone()
-    return Job(*row) if row else None
+    return checked_job(row) if row else None
+
+
+def checked_job(row: Sequence[object]) -> Job:
+    """Return a row of the ledger as a job; SQLite keeps values of any type in any column.
+
+    Raises:
+        sqlite3.DatabaseError: A value has another type, or a time is none.
+    """
+    job = Job(*row)  # type: ignore[arg-type]
+    for name, kind in JOB_TYPES.items():
+        if not isinstance(value := getattr(job, name), kind):
+            raise sqlite3.DatabaseError(f"{name} of a job is {shown(value)}")
+    for name in ("created", "changed"):
+        if not 0 <= getattr(job, name) < LAST_TIME:
+            raise sqlite3.DatabaseError(f"{name} of job {job.token} is {getattr(job, name):g}")
+    return job
 
 
 def circuits_in(db: sqlite3.Connection, token: str) -> BoundCircuits:

@@ -128,7 +128,13 @@ def pack_counts(counts: Counts) -> bytes:
 
 
 def unpack_counts(packed: bytes, qubits: int) -> Counts:
-    """Deserialize counts. Outcomes that did not occur are absent."""
+    """Deserialize counts. Outcomes that did not occur are absent.
+
+    Raises:
+        ValueError: The number of qubits is none that `pack_counts` supports, or the bytes are no counts.
+    """
+    if not 0 < qubits <= 32:
+        raise ValueError(f"{qubits} qubits")
     pairs = np.frombuffer(zlib.decompress(packed), "<u4").reshape(-1, 2)
     return {f"{outcome:0{qubits}b}": int(count) for outcome, count in pairs.tolist()}
 

@@ -49,7 +49,7 @@ class Store:
             for key, qubits, packed in queries.select(db, keys, where):
                 try:
                     counts = unpack_counts(packed, qubits)
-                except (zlib.error, ValueError):
+                except (zlib.error, TypeError, ValueError):
                     counts = {}
                 if sum(counts.values()) != where.shots:
                     raise DeviceError(f"{self.path}: the result of circuit {key} is damaged; it was left as it is")
@@ -205,7 +205,8 @@ class Store:
     def jobs(self) -> list[Job]:
         """Return the whole ledger, oldest first."""
         with self._database.transaction() as db:
-            return [Job(*row) for row in db.execute(f"SELECT {queries.COLUMNS} FROM jobs ORDER BY created, token")]
+            rows = db.execute(f"SELECT {queries.COLUMNS} FROM jobs ORDER BY created, token")
+            return [queries.checked_job(row) for row in rows]
 
     def job(self, token: str) -> Job:
         """Return one row of the ledger.
@@ -232,7 +233,7 @@ class Store:
                 f"SELECT {queries.COLUMNS} FROM jobs WHERE device = ? AND state IN (?, ?) ORDER BY created, token",
                 (device, *OPEN),
             )
-            jobs = [Job(*row) for row in rows]
+            jobs = [queries.checked_job(row) for row in rows]
             if keys is not None:
                 tokens = set(queries.claims_of(db, keys, Where(device, shots, None)).values())
                 jobs = [job for job in jobs if job.token in tokens]
