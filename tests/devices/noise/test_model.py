@@ -71,7 +71,10 @@ def test_a_model_from_a_file(tmp_path):
     [
         ("one_qubit: 0.1\n", "has the keys one_qubit, readout, two_qubit.*this file has one_qubit"),
         ("- 1\n", r"this file has \[1\]"),
-        ("one_qubit: [\n", "is no YAML file"),
+        ("one_qubit: [\n", "line 2: not valid YAML"),
+        ("[" * 100_000, "nested more than 64 levels deep"),
+        ("one_qubit: 0.1\none_qubit: 0\n", "line 2: duplicate key one_qubit"),
+        (f"one_qubit: {'9' * 400}\ntwo_qubit: 0\nreadout: [[1, 0], [0, 1]]\n", "one_qubit is 999.*from 0 to 1"),
         ("one_qubit: much\ntwo_qubit: 0\nreadout: [[1, 0], [0, 1]]\n", "one_qubit is 'much'"),
         ("one_qubit: 0\ntwo_qubit: 0\nreadout: [0.1, 0.2]\n", r"readout is \[0.1, 0.2\], expected"),
     ],
@@ -79,8 +82,9 @@ def test_a_model_from_a_file(tmp_path):
 def test_a_file_that_holds_no_model(tmp_path, text, words):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(DeviceError, match=words):
+    with pytest.raises(DeviceError, match=words) as error:
         noise_model(str(path))
+    assert len(str(error.value)) < 300
 
 
 def test_a_name_that_is_none():

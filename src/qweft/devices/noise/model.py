@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
+from qweft import yaml_file
 from qweft.devices.device import DeviceError
+from qweft.errors import QweftError
+from qweft.text import shown
 
 Channel = Literal["each", "pair"]
 
@@ -137,11 +138,11 @@ def noise_model(name: str | None) -> NoiseModel:
 
 def _from_file(path: Path) -> NoiseModel:
     try:
-        fields = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DeviceError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
+        fields = yaml_file.load(yaml_file.read_text(path), f"noise model {path}", is_file=True)
+    except QweftError as error:
+        raise DeviceError(str(error)) from error
     if not isinstance(fields, dict) or not KEYS <= set(fields) <= KEYS | OPTIONAL:
-        found = ", ".join(map(str, fields)) if isinstance(fields, dict) else repr(fields)
+        found = ", ".join(map(str, fields)) if isinstance(fields, dict) else shown(fields)
         raise DeviceError(
             f"{path}: a noise model has the keys {', '.join(sorted(KEYS))}, and may have "
             f"{' and '.join(sorted(OPTIONAL))}; this file has {found}"
@@ -157,8 +158,8 @@ def _from_file(path: Path) -> NoiseModel:
 
 
 def _number(path: Path, key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DeviceError(f"{path}: {key} is {value!r}, expected a number from 0 to 1")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise DeviceError(f"{path}: {key} is {shown(value)}, expected a number from 0 to 1")
     return float(value)
 
 
@@ -166,6 +167,6 @@ def _matrix(path: Path, value: Any) -> tuple[tuple[float, float], tuple[float, f
     if not (
         isinstance(value, list) and len(value) == 2 and all(isinstance(row, list) and len(row) == 2 for row in value)
     ):
-        raise DeviceError(f"{path}: readout is {value!r}, expected [[p(0|0), p(1|0)], [p(0|1), p(1|1)]]")
+        raise DeviceError(f"{path}: readout is {shown(value)}, expected [[p(0|0), p(1|0)], [p(0|1), p(1|1)]]")
     zero, one = ([_number(path, "readout", entry) for entry in row] for row in value)
     return (zero[0], zero[1]), (one[0], one[1])
