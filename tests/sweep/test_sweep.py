@@ -3,7 +3,9 @@
 import dataclasses
 import itertools
 import json
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from qweft.sweep import run
 from qweft.sweep.config import SpaceConfig
 from qweft.sweep.describe import describe
 from qweft.sweep.run import sweep
+from qweft.sweep.space import Axis
+from qweft.sweep.store import Store
 from tests.forked import Forked, needs_fork
 
 TIMED = ("seconds", "step_seconds_median", "cpu_by_others")
@@ -121,6 +125,23 @@ def test_a_sweep_without_its_study_goes_on_from_the_folders_of_its_trials(config
     study.unlink()
     monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished trial was repeated"))
     assert outcomes(made(config)) == outcomes(before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["trial_params SET distribution_json = 'x'", "trial_params SET param_value = 1e300", "trials SET state = 'x'",
+     "trial_user_attributes SET value_json = 'x'", "study_user_attributes SET value_json = 'x'",
+     "trial_params SET param_name = 'x' WHERE param_name = 'adapter.r'"],
+)  # fmt: skip
+def test_a_study_with_other_values_is_one_sentence(tmp_path, change):
+    axes = (Axis("adapter", "r", values=(2, 3)), Axis("training", "learning_rate", low=1e-3, high=1e-2, log=True))
+    store = Store(tmp_path, axes, "configuration")
+    store.add({"adapter.r": 2, "training.learning_rate": 0.003}, 100, 1)
+    with closing(sqlite3.connect(tmp_path / "study.db")) as db, db:
+        db.execute(f"UPDATE {change}")
+    with pytest.raises(QweftError, match=r"study\.db cannot be read as the study of a sweep .* remove that file"):
+        again = Store(tmp_path, axes, "configuration")
+        again.points(), again.refused(1)
 
 
 def test_another_configuration_is_not_mixed_in(config):

@@ -39,18 +39,24 @@ class Store:
     def __init__(self, folder: Path, axes: Sequence[Axis], configuration: str):
         self.folder, self.axes = folder, axes
         with self.alone():
-            try:
+            with self._in_words():
                 self.study = self._open()
-            except Exception as error:  # from Optuna, SQLAlchemy or SQLite
-                raise QweftError(
-                    f"{folder / FILE} cannot be read as the study of a sweep ({str(error).splitlines()[0][:200]}); "
-                    "remove that file: finished trials are kept in their folders"
-                ) from error
-            known = self.study.user_attrs.get(CONFIGURATION)
+                known = self.study.user_attrs.get(CONFIGURATION)
             if known not in (None, configuration):
                 raise QweftError(f"{folder} holds a sweep of another configuration; choose another --output")
             if known is None:
                 self.study.set_user_attr(CONFIGURATION, configuration)
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # from Optuna, SQLAlchemy or SQLite
+            said = (str(error).splitlines() or [""])[0][:200]
+            raise QweftError(
+                f"{self.folder / FILE} cannot be read as the study of a sweep ({type(error).__name__}: {said}); remove "
+                "that file: finished trials are kept in their folders"
+            ) from error
 
     def _open(self) -> Any:
         package = optuna()
@@ -72,10 +78,11 @@ class Store:
 
     def points(self) -> list[Point]:
         """Returns the configurations of all trials, by number."""
-        return [
-            {axis.name: axis.decoded(trial.params[axis.name]) for axis in self.axes}
-            for trial in self.study.get_trials(deepcopy=False)
-        ]
+        with self._in_words():
+            return [
+                {axis.name: axis.decoded(trial.params[axis.name]) for axis in self.axes}
+                for trial in self.study.get_trials(deepcopy=False)
+            ]
 
     def add(self, point: Point, parameters: int, refused: int) -> None:
         """Records the next trial.
@@ -92,7 +99,8 @@ class Store:
 
     def refused(self, trials: int) -> int:
         """Returns the number of draws that did not fit, over the first `trials` trials."""
-        return sum(trial.user_attrs.get(REFUSED, 0) for trial in self.study.get_trials(deepcopy=False)[:trials])
+        with self._in_words():
+            return sum(trial.user_attrs.get(REFUSED, 0) for trial in self.study.get_trials(deepcopy=False)[:trials])
 
     def finish(self, number: int, run: Run) -> None:
         """Records a trial's result once. A diverged trial is pruned and keeps its training losses."""
