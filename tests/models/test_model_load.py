@@ -1,4 +1,5 @@
 import importlib.util
+import json
 
 import pytest
 import torch
@@ -126,6 +127,28 @@ def test_a_cut_model_in_a_cache_is_named_with_the_way_out(tmp_path, kind, named,
     (place / "tokenizer.json").write_bytes(b"cut")
     with pytest.raises(QweftError, match=rf"model a: its tokenizer cannot be loaded .* {tmp_path / named}\b.* {way}$"):
         load_tokenizer(ModelSource("a", str(place), "a", local=True, kind=kind))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "words"),
+    [
+        (
+            "config.json",
+            "num_hidden_layers",
+            2**63,
+            "num_hidden_layers is 9223372036854775808, and a model has at most",
+        ),
+        ("config.json", "model_type", {"": None}, r"model_type is \{'': None\}, and a text was expected"),
+        ("config.json", "model_type", ["llama"], r"model_type is \['llama'\], and a text was expected"),
+        ("tokenizer_config.json", "model_max_length", "10", "its tokenizer cannot be loaded"),
+    ],
+)
+def test_a_setting_that_no_model_has(tmp_path, name, key, value, words):
+    save_tiny_model(tmp_path)
+    settings = json.loads((tmp_path / name).read_text())
+    (tmp_path / name).write_text(json.dumps(settings | {key: value}))
+    with pytest.raises(QweftError, match=words):
+        load_model(ModelConfig(str(tmp_path)))
 
 
 def test_an_unknown_architecture(folder):

@@ -10,6 +10,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from qweft.errors import QweftError
 from qweft.models.resolve import ModelSource
+from qweft.text import shown
 
 TOKENS = 6
 """Tokens of each of the two texts that `check_outputs` compares."""
@@ -17,6 +18,10 @@ LEAK = {torch.float32: 1e-4, torch.float64: 1e-4}
 """Largest change of earlier logits, relative to their spread, by type."""
 COARSE_LEAK = 2e-2
 """The same for other types, and for layers that choose experts or round per tensor: rounding may depend on the text."""
+LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_decoder_layers")
+"""Names of the number of layers in configs."""
+MOST_LAYERS = 10_000
+"""Most layers of a model; they are built before anything else is told, a thousand in seconds."""
 WAY = "give a decoder (a model saved as ...ForCausalLM)"
 
 
@@ -24,16 +29,29 @@ def check_config(source: ModelSource) -> None:
     """Check that a model's config describes a decoder; cheap, as nothing but the config is read.
 
     Raises:
-        QweftError: The model is an encoder, an encoder-decoder, or no language model.
+        QweftError: The model is an encoder, an encoder-decoder, or no language model, or the config is damaged.
     """
     try:
         # Only the JSON: the config class of a model with code of its own would be run.
         config, _ = PretrainedConfig.get_config_dict(source.location, local_files_only=source.local)
     except Exception:
         return  # loading tells what is wrong with the file
+    damage = _damage(config)
+    if damage:
+        raise QweftError(f"model {source.name}: {damage}; get its config.json anew")
     reason = _reason(config)
     if reason:
         raise QweftError(f"model {source.name}: {reason}; {WAY}")
+
+
+def _damage(config: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a config that no model can have, before hours are spent on building it."""
+    kind = config.get("model_type")
+    if not isinstance(kind, str | None):
+        return f"model_type is {shown(kind)}, and a text was expected"
+    sizes = {key: config[key] for key in LAYERS if isinstance(config.get(key), int)}
+    key = next((key for key, size in sizes.items() if size > MOST_LAYERS), None)
+    return key and f"{key} is {shown(sizes[key])}, and a model has at most {MOST_LAYERS:,} layers"
 
 
 def _reason(config: Mapping[str, Any]) -> str | None:

@@ -131,6 +131,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     try:
         with quiet():
             tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))
+            tokenizer("a")  # some of its settings are looked at only now
     except Exception as fault:
         raise _fault(source, "its tokenizer cannot be loaded", fault) from fault
     tokenizer.padding_side = "right"
