@@ -238,6 +238,13 @@ def test_whoever_goes_stops_the_answer(slow, client):
     assert turn["answers"][0] and turn["answers"][1] == ""  # the second was never begun in earnest
 
 
+@pytest.mark.parametrize("line", ["GET /state HTTP", "GET /state HTTP/9.9", "POST /take", "GET /state", "x", "x y z w"])
+def test_an_odd_first_line_is_answered_with_a_status(client, line):
+    with socket.create_connection(("127.0.0.1", client.port), timeout=300) as connection:
+        connection.sendall(f"{line}\r\n\r\n".encode())
+        assert re.match(rb"HTTP/1\.0 (400|403|501|505) ", connection.recv(100))
+
+
 def test_other_pages_of_the_same_browser_are_refused(client):
     """A name of theirs may lead to this machine, and their scripts may send requests here."""
     for headers in ({"Host": "evil.example:80"}, {"Host": ""}, {"Host": f"evil.example:{client.port}"}):

@@ -115,6 +115,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
     server_version = "qweft"
     sys_version = ""
+    default_request_version = "HTTP/1.0"  # HTTP/0.9 has no status, and errors in the first line are answered in it
     timeout = 60  # seconds for reading a request
 
     def parse_request(self) -> bool:
