@@ -48,6 +48,26 @@ BYTES = (
     b"\\",
 )
 
+HOSTILE = (
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b"[" * 2000 + b"]" * 2000,
+    b"- " * 50_000,
+    b'{"a": 1, "a": 2}',
+    b"a: 1\na: 2\n",
+    b'{"a": ' + b"9" * 5000 + b"}",
+    b"a: " + b"9" * 5000,
+    b"a: &a [*a]\n",
+    b"a0: &a0 [x]\n" + b"".join(b"a%d: &a%d [%s]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 12)),
+    b'{"a": "\\ud800"}',
+    '{"a": "\x9b31m\u202e"}'.encode(),
+    "\x1b[2J\x1b]0;title\x07\x9b31m\u202e".encode(),
+    b"a" * 200_000,
+    b"a,b\n" + b'"' + b"x" * 200_000 + b'",y\n',
+    b",".join(b"%d" % n for n in range(20_000)) + b"\n",
+)
+"""Whole files that are deep, endless, or hold a key twice or what controls a terminal."""
+
 
 def places(value, path=()):
     """Every place inside a value, the whole of it included."""
@@ -114,7 +134,9 @@ def misspelt(word, draw):
 
 
 def mutated_bytes(data, draw):
-    """Bytes cut, flipped, doubled, exchanged, or with others put in."""
+    """Bytes cut, flipped, doubled, exchanged, or with others put in; at times all of them others."""
+    if draw.random() < 0.02:
+        return draw.choice(HOSTILE)
     for _ in range(draw.choice((1, 1, 2, 3))):
         place = draw.randrange(len(data) + 1)
         end = min(len(data), place + draw.choice((1, 1, 2, 8, 100)))

@@ -1,0 +1,169 @@
+"""Ledgers of jobs, price lists, noise models and studies of sweeps that are malformed."""
+
+import contextlib
+import math
+import shutil
+import sqlite3
+
+import pytest
+import yaml
+
+from qweft.devices.jobs import database
+from qweft.devices.jobs.prices import Charge, PriceList
+from qweft.devices.jobs.record import SENDING, SENT, Where
+from qweft.devices.jobs.store import Store
+from qweft.devices.noise.model import noise_model
+from qweft.sweep.space import Axis
+from qweft.sweep.store import Store as Study
+from tests.devices.jobs.circuits import circuits
+from tests.malformed.cases import cases, command, outcome
+from tests.malformed.mutations import NUMBERS, ODD, mutated, mutated_bytes, with_other_numbers
+from tests.malformed.test_configs import text_of
+
+WHERE = Where("chip", 10, "monday")
+COLUMNS = ("token", "name", "device", "calibration", "shots", "circuits", "state", "job", "reason", "cost", "currency",
+           "created", "changed", "content")  # fmt: skip
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The folder of a ledger with jobs in several states."""
+    monkeypatch.setattr(database, "SYNCHRONOUS", "OFF")
+    monkeypatch.setattr(database, "SECONDS_FOR_OTHERS", 1)
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    store = Store(tmp_path / "whole")
+    for token, number in (("qweft-a", 0), ("qweft-b", 1), ("qweft-c", 2)):
+        wanted = circuits(number)
+        store.claim(token, "fake:chip", wanted, wanted.keys(), WHERE, "monday", None, lambda n: Charge(n, None, "USD"))
+    store.sent("qweft-b", "job-7")
+    store.close("qweft-c", "done", "", {0: {"01": 10}})
+    assert {job.state for job in store.jobs()} == {SENDING, SENT, "done"}
+    return tmp_path
+
+
+def with_another_cell(path, draw):
+    """Put a value of any type into a row, as SQLite lets programs do; and perhaps drop what belongs to it."""
+    with contextlib.closing(sqlite3.connect(path)) as db, contextlib.suppress(sqlite3.Error, UnicodeError):
+        for _ in range(draw.choice((1, 1, 2))):
+            if draw.random() < 0.1:
+                db.execute(draw.choice(("DROP TABLE claims", "DROP TABLE jobs", "DELETE FROM claims",
+                                        "PRAGMA user_version = 7", "PRAGMA user_version = 1", "PRAGMA application_id = 0",
+                                        "ALTER TABLE jobs DROP COLUMN cost", "ALTER TABLE jobs RENAME TO jobs2")))  # fmt: skip
+            elif draw.random() < 0.3:
+                column = draw.choice(("counts", "qubits", "calibration", "token", "stored", "shots"))
+                db.execute(f"UPDATE results SET {column} = ?", (draw.choice(SMALL),))
+            else:
+                db.execute(f"UPDATE jobs SET {draw.choice(COLUMNS)} = ? WHERE token = 'qweft-{draw.choice('abc')}'",
+                           (draw.choice(SMALL),))  # fmt: skip
+            db.commit()
+
+
+SMALL = tuple(
+    value
+    for value in (*ODD, *NUMBERS, "\x1b[2J", -1e300, 1e18)
+    if value is None or isinstance(value, float | str | bytes) or (isinstance(value, int) and abs(value) < 2**63)
+)
+"""What SQLite takes as a value."""
+
+
+def test_mutated_ledgers(cache):
+    folder = cache / "cache" / "devices"
+    for number, draw in cases("ledgers"):
+        shutil.rmtree(cache / "cache", ignore_errors=True)
+        shutil.copytree(cache / "whole", folder)
+        path = folder / "jobs.sqlite"
+        if draw.random() < 0.5:
+            with_another_cell(path, draw)
+        else:
+            for _ in range(draw.choice((1, 3, 10))):
+                path.write_bytes(mutated_bytes(path.read_bytes(), draw))
+        kept = path.read_bytes()
+        words = draw.choice((["list"], ["list", "--json"], ["show", "qweft-a"], ["show", "qweft-b", "--json"],
+                             ["fetch"], ["forget", "qweft-a"], ["cancel", "qweft-b"]))  # fmt: skip
+        outcome(f"ledger {number}, results", Store(folder).results, circuits(2).keys(), WHERE)
+        done = command(f"ledger {number}, {words}", "jobs", *words)
+        if not done and words[0] in ("list", "show"):
+            assert path.read_bytes() == kept, number
+
+
+PRICES = {
+    "devices": [
+        {"match": "fake:*", "currency": "USD", "job": 1.0, "circuit": 0.25, "shot": 0.01, "second": 2.0,
+         "seconds_a_job": 2.0, "seconds_a_shot": 0.001, "source": "told", "date": "2026-01-01"},
+        {"match": ["other:*", "more"], "like": "fake:chip"},
+        {"match": "free", "job": 0},
+    ]
+}  # fmt: skip
+
+
+def written(value, draw):
+    """The bytes of a YAML file, perhaps malformed; what YAML's writer cannot write is drawn anew."""
+    while True:
+        with contextlib.suppress(yaml.YAMLError):
+            if draw.random() < 0.4:
+                return text_of(with_other_numbers(value, draw), draw)
+            return text_of(mutated(value, draw) if draw.random() < 0.8 else value, draw)
+
+
+def priced(path):
+    """What each device of a list costs."""
+    found = PriceList.load(path)
+    for device in ("fake:chip", "other:one", "more", "free", "x"):
+        charge = found.of(device).charge(2, 10, 100)
+        for number in (charge.money, charge.seconds):
+            assert number is None or (isinstance(number, float) and number >= 0 and not math.isnan(number)), device
+        assert isinstance(charge.currency, str)
+    return found
+
+
+def test_mutated_price_lists(tmp_path):
+    path = tmp_path / "prices.yaml"
+    for number, draw in cases("price files"):
+        path.write_bytes(written(PRICES, draw))
+        outcome(f"prices {number}: {path.read_bytes()!r:.2000}", priced, path)
+
+
+NOISE = {"one_qubit": 0.01, "two_qubit": 0.1, "readout": [[0.95, 0.05], [0.1, 0.9]], "channel": "pair", "source": "a"}
+
+
+def test_mutated_noise_models(tmp_path):
+    path = tmp_path / "noise.yaml"
+    for number, draw in cases("noise files"):
+        path.write_bytes(written(NOISE, draw))
+        found = outcome(f"noise {number}: {path.read_bytes()!r:.2000}", noise_model, str(path))
+        if found is not None:
+            numbers = (found.one_qubit, found.two_qubit, *found.readout[0], *found.readout[1])
+            assert all(isinstance(each, float) and 0 <= each <= 1 for each in numbers), number
+            assert isinstance(found.source, str) and found.channel in ("each", "pair")
+
+
+AXES = (Axis("adapter", "r", values=(2, 3)), Axis("training", "learning_rate", low=1e-3, high=1e-2, log=True))
+
+
+def test_mutated_studies(tmp_path):
+    whole = Study(tmp_path, AXES, "configuration")
+    whole.add({"adapter.r": 2, "training.learning_rate": 0.003}, 100, 1)
+    whole.add({"adapter.r": 3, "training.learning_rate": 0.004}, 200, 0)
+    kept = (tmp_path / "study.db").read_bytes()
+
+    def read(folder):
+        study = Study(folder, AXES, "configuration")
+        return study.points(), study.refused(2)
+
+    for number, draw in cases("studies"):
+        folder = tmp_path / f"case-{number}"
+        folder.mkdir()
+        content = kept
+        for _ in range(draw.choice((1, 5, 20))):
+            content = mutated_bytes(content, draw)
+        (folder / "study.db").write_bytes(content)
+        if draw.random() < 0.5:
+            (folder / "study.db").write_bytes(kept)
+            with contextlib.closing(sqlite3.connect(folder / "study.db")) as db, contextlib.suppress(sqlite3.Error):
+                table, column = draw.choice((("trial_params", "param_value"), ("trial_params", "distribution_json"),
+                    ("trial_user_attributes", "value_json"), ("study_user_attributes", "value_json"),
+                    ("trials", "state"), ("version_info", "schema_version"), ("trials", "number")))  # fmt: skip
+                db.execute(f"UPDATE {table} SET {column} = ?", (draw.choice(SMALL),))
+                db.commit()
+        outcome(f"study {number}", read, folder)
+        shutil.rmtree(folder)
