@@ -9,15 +9,44 @@ import torch
 from peft import get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save
 
+from qweft.adapter import checks
+from qweft.errors import QweftError
 from qweft.evaluation.saved import model_of, put_on
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from tests.adapter.test_method import small
 from tests.malformed.cases import cases, outcome
-from tests.malformed.mutations import ODD, misspelt, mutated, mutated_bytes, with_other_numbers
+from tests.malformed.mutations import malformed_json, misspelt, mutated_bytes
 
+BASE, EMBEDDINGS = "base_model.model.", {"lm_head.weight", "model.embed_tokens.weight"}
 CONFIG, FILE = "adapter_config.json", "adapter_model.safetensors"
-JSON_ODD = tuple(value for value in ODD if not isinstance(value, bytes))
+EXPRESSIONS = (
+    "(a+)+b", "(.*)*x", "([a-z._]+)+!", "(?:a|aa|.*_)+$", "(", "[", "*", "a{1000000}", "(?P<x>a)(?P=x)+z",
+    "(a?){64}a{64}", "q_proj", ".*", "", "all-linear", "x" * 20_000, "\\Z", "(?i)Q_PROJ", "(" * 5000,
+    "((.*)_)*((.*)_)*y", "^(?!x)(.+)+z$",
+)  # fmt: skip
+"""Regular expressions that take years, are none, or match what is not asked for."""
+FIELDS = ("target_modules", "exclude_modules", "layers_pattern", "rank_pattern", "alpha_pattern", "modules_to_save",
+          "layers_to_transform", "trainable_token_indices")  # fmt: skip
+
+
+def with_expressions(config, draw):
+    """An adapter's config with other expressions, in each form that PEFT takes."""
+    config = dict(config)
+    for field in draw.sample(FIELDS, draw.choice((1, 1, 2))):
+        expression = draw.choice(EXPRESSIONS)
+        config[field] = draw.choice((expression, [expression], {expression: 4}, ["q_proj", expression], [0, 1, 10**6]))
+    if "layers_pattern" in config:
+        config["layers_to_transform"] = [0]
+    return config
+
+
+EXTRA = (
+    "surprise", "base_model.model.lm_head.weight", "base_model.model.model.embed_tokens.weight",
+    "base_model.model.model.norm.weight", "base_model.model.model.layers.0.self_attn.q_proj.weight",
+    "base_model.model.model.layers.0.self_attn.q_proj.base_layer.weight", "lm_head.weight",
+)  # fmt: skip
+"""Keys of weights that are no adapter's."""
 TYPES = (
     torch.float64,
     torch.float16,
@@ -49,20 +78,28 @@ def folder(loaded, tmp_path):
 def opened(loaded, case):
     """The adapter of a folder on the model, as all commands that take one open it; what it holds, and what its file."""
     model_of(case, {})
-    model = put_on(loaded, case)
+    before = {key: tensor.clone() for key, tensor in loaded.model.state_dict().items()}
     try:
+        model = put_on(loaded, case)
         held = {key: tensor.clone() for key, tensor in get_peft_model_state_dict(model).items()}
-    finally:
+        embeddings = {f"{BASE}{key}": model.state_dict()[f"{BASE}{key}"].clone() for key in EMBEDDINGS}
         model.unload()
+    finally:
         for leftover in ("peft_config", "_hf_peft_config_loaded"):
             vars(loaded.model).pop(leftover, None)
-    return held, load_file(case / FILE)
+        after = loaded.model.state_dict()
+        changed = {key for key, tensor in before.items() if not torch.equal(tensor, after.get(key, tensor))}
+        if changed:
+            loaded.model.load_state_dict(before)
+    assert changed <= EMBEDDINGS, changed  # which PEFT saves after a resize of the vocabulary
+    given = load_file(case / FILE)
+    return held | {key: tensor for key, tensor in embeddings.items() if key in given}, given
 
 
 def check_held(what, found):
     """See that the model held exactly what is in the file, and that all of it is numbers."""
     held, given = found
-    assert held.keys() == given.keys(), what
+    assert held.keys() == given.keys(), (what, held.keys() ^ given.keys())
     for key, tensor in held.items():
         assert given[key].is_floating_point() and torch.isfinite(given[key]).all(), (what, key)
         assert torch.equal(tensor, given[key].to(tensor.dtype)), (what, key)
@@ -72,16 +109,28 @@ def test_a_whole_adapter_is_opened(loaded, folder):
     check_held("whole", opened(loaded, folder / "case"))
 
 
-def test_mutated_adapter_configs(loaded, folder):
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"layers_pattern": "(?i)Q_PROJ", "layers_to_transform": [0]}, {"trainable_token_indices": [0, 10**6]}]
+)
+def test_what_peft_does_not_check_is_one_sentence(loaded, folder, change):
+    path = folder / "case" / CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(QweftError, match=r"the adapter does not load on .*: (global flags|index 1000000)"):
+        opened(loaded, folder / "case")
+
+
+def test_mutated_adapter_configs(loaded, folder, monkeypatch):
+    monkeypatch.setattr(checks, "PATIENCE", 1.0)
     names = list(loaded.model.state_dict())
     whole = json.loads((folder / "whole" / CONFIG).read_text())
     for number, draw in cases("adapter configs"):
-        how = draw.random()
-        if how < 0.35:
-            content = mutated_bytes(json.dumps(whole).encode(), draw)
+        if draw.random() < 0.2:
+            content = json.dumps(with_expressions(draw.choice((whole, LORA)), draw)).encode()
         else:
-            changed = with_other_numbers(whole, draw) if how < 0.55 else mutated(whole, draw, odd=JSON_ODD)
-            content = json.dumps(changed).encode()
+            content = malformed_json(whole, draw)
         (folder / "case" / CONFIG).write_bytes(content)
         what = f"adapter config {number}: {content.decode('utf-8', 'replace')}"
         found = outcome(what, opened, loaded, folder / "case")
@@ -111,7 +160,7 @@ def edited(tensors, draw):
         elif how == 6 and tensor.is_floating_point() and tensor.numel():
             tensor.view(-1)[draw.randrange(tensor.numel())] = draw.choice((float("nan"), float("inf"), float("-inf")))
         else:
-            tensors[draw.choice(("surprise", "base_model.model.lm_head.weight", key + ".0"))] = tensor.clone()
+            tensors[draw.choice(EXTRA)] = draw.choice((tensor.clone(), torch.zeros(315, 20)))
         if not tensors:
             break
     return tensors
