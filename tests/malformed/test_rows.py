@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import math
+import os
 
 import pyarrow
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -15,7 +17,8 @@ from qweft.data.conversation import ROLES, TEXT
 from qweft.data.formats import to_conversation
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
-from tests.malformed.cases import cases, outcome, share
+from qweft.errors import QweftError
+from tests.malformed.cases import bounded, cases, check_sentence, outcome, share
 from tests.malformed.mutations import mutated, mutated_bytes
 
 TURNS = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
@@ -46,6 +49,13 @@ ROWS = [
     {"conversations": SHAREGPT, "tools": json.dumps(TOOLS)},
     {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}, TURNS[2]]},
 ]
+REFUSED = [
+    {"prompt": "q", "chosen": "a", "rejected": "b"},
+    {"chosen": TURNS, "rejected": TURNS[:2]},
+    {"prompt": "q", "completion": "a", "label": False},
+    {"messages": [{"role": "user", "content": [{"type": "image", "url": "/etc/passwd"}]}, TURNS[2]]},
+]
+"""What is refused as it stands, and may be a row once it is changed."""
 FLAT = [{"question": f"What follows {n}?", "answer": f"{n + 1}, of course"} for n in range(9)]
 NESTED = [
     {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": str(n)}]} for n in range(9)
@@ -56,7 +66,8 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-COLUMNS = st.sampled_from(sorted({key for row in ROWS for key in row}))
+COLUMNS = st.sampled_from(sorted({key for row in (*ROWS, *REFUSED) for key in row}))
+NAMES = ("prompt", "response", "messages", "system", "group", "text", "question", "a.b", "", "Prompt")
 
 
 def check_conversation(found, row):
@@ -83,7 +94,7 @@ def test_valid_rows_are_read():
 
 def test_mutated_rows():
     for number, draw in cases("rows"):
-        row = mutated(draw.choice(ROWS), draw)
+        row = mutated(draw.choice((*ROWS, *ROWS, *REFUSED)), draw)
         if isinstance(row, dict):  # what else a file may hold is told before
             found = outcome(f"row {number}: {row!r:.2000}", to_conversation, row, "here")
             if found is not None:
@@ -106,9 +117,13 @@ def written(rows, ending):
         return "\n".join(json.dumps(row) for row in rows).encode()
     if ending == ".json":
         return json.dumps({"data": rows}).encode()
-    if ending == ".csv":
+    if ending in (".csv", ".tsv"):
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
+        writer = csv.DictWriter(
+            text,
+            delimiter="," if ending == ".csv" else "\t",
+            fieldnames=list(dict.fromkeys(key for row in rows for key in row)),
+        )
         writer.writeheader()
         writer.writerows(rows)
         return text.getvalue().encode()
@@ -121,8 +136,8 @@ def written(rows, ending):
 
 def test_mutated_files(tmp_path, chatml):
     for number, draw in cases("files"):
-        ending = draw.choice((".jsonl", ".json", ".csv", ".parquet", ".txt"))
-        rows = draw.choice((FLAT, FLAT, NESTED)) if ending != ".csv" else FLAT
+        ending = draw.choice((".jsonl", ".json", ".csv", ".parquet", ".txt", ".tsv", ".md"))
+        rows = draw.choice((FLAT, FLAT, NESTED)) if ending not in (".csv", ".tsv") else FLAT
         try:
             content = written(mutated(rows, draw) if draw.random() < 0.5 else rows, ending)
         except (TypeError, ValueError, AttributeError, UnicodeError, OverflowError, csv.Error, pyarrow.ArrowException):
@@ -140,12 +155,30 @@ def test_mutated_files(tmp_path, chatml):
             if found is not None:
                 check_conversation(found, row)
         if number % 4 == 0:
-            check_loaded(what, path, chatml)
+            columns = {
+                draw.choice(NAMES): draw.choice((*NAMES, "answer", "question")) for _ in range(draw.randrange(3))
+            }
+            config = DataConfig(
+                source=str(path), validation_rows=draw.choice((None, 2)), test_rows=2, max_length=64,
+                columns=draw.choice(({}, columns)), skip_bad_rows=draw.random() < 0.5,
+            )  # fmt: skip
+            check_loaded(f"{what}\n{config}", config, chatml)
 
 
-def check_loaded(what, path, tokenizer):
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "rows.parquet", "rows.txt"])
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to(path), os.mkdir]
+)
+def test_what_is_no_file_in_a_folder_of_data(tmp_path, name, make):
+    make(tmp_path / name)
+    for source in (tmp_path, tmp_path / name):
+        with bounded(source), pytest.raises(QweftError, match="rows") as error:
+            list(read_rows(str(source)))
+        check_sentence(str(error.value), source)
+
+
+def check_loaded(what, config, tokenizer):
     """See that what a run would train on has learned tokens in every row."""
-    config = DataConfig(source=str(path), validation_rows=2, test_rows=2, max_length=64)
     data = outcome(what, load_data, config, tokenizer)
     for row in data.train if data else ():
         assert any(label != -100 for label in row["labels"][1:]), what

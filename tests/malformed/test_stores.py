@@ -23,6 +23,9 @@ from tests.malformed.test_configs import text_of
 WHERE = Where("chip", 10, "monday")
 COLUMNS = ("token", "name", "device", "calibration", "shots", "circuits", "state", "job", "reason", "cost", "currency",
            "created", "changed", "content")  # fmt: skip
+STATEMENTS = ("DROP TABLE claims", "DROP TABLE jobs", "DELETE FROM claims", "PRAGMA user_version = 7",
+              "PRAGMA user_version = 1", "PRAGMA application_id = 0", "ALTER TABLE jobs DROP COLUMN cost",
+              "ALTER TABLE jobs RENAME TO jobs2")  # fmt: skip
 
 
 @pytest.fixture
@@ -46,9 +49,7 @@ def with_another_cell(path, draw):
     with contextlib.closing(sqlite3.connect(path)) as db, contextlib.suppress(sqlite3.Error, UnicodeError):
         for _ in range(draw.choice((1, 1, 2))):
             if draw.random() < 0.1:
-                db.execute(draw.choice(("DROP TABLE claims", "DROP TABLE jobs", "DELETE FROM claims",
-                                        "PRAGMA user_version = 7", "PRAGMA user_version = 1", "PRAGMA application_id = 0",
-                                        "ALTER TABLE jobs DROP COLUMN cost", "ALTER TABLE jobs RENAME TO jobs2")))  # fmt: skip
+                db.execute(draw.choice(STATEMENTS))
             elif draw.random() < 0.3:
                 column = draw.choice(("counts", "qubits", "calibration", "token", "stored", "shots"))
                 db.execute(f"UPDATE results SET {column} = ?", (draw.choice(SMALL),))
