@@ -15,6 +15,8 @@ MOST_VALUES = 100_000
 """Most values of a text, those repeated by aliases included: a few lines of them could stand for billions."""
 DEEPEST = 64
 """Deepest nesting of lists and mappings, through aliases, too."""
+MOST_DIGITS = 100
+"""Most digits of an integer, base and signs between them included."""
 TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 
 
@@ -52,6 +54,12 @@ class _Loader(yaml.SafeLoader):
             self.sizes[node] = values, levels
         return node
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Builds an integer; raises if it has too many digits: in base 16 it could not be printed."""
+        if len(node.value) > MOST_DIGITS:
+            raise _refusal(f"a number of {len(node.value):,} digits", node.start_mark)
+        return int(super().construct_yaml_int(node))
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Builds a dict; raises on a duplicate key."""
         seen = set()
@@ -61,6 +69,9 @@ class _Loader(yaml.SafeLoader):
                     raise _refusal(f"duplicate key {key.value}", key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import types
 
 import pytest
@@ -10,6 +11,7 @@ from qweft.cli.main import main
 from qweft.data.config import DataConfig
 from qweft.devices import DeviceError
 from qweft.devices.jobs import Executor
+from qweft.files import cache_folder
 from qweft.models.config import ModelConfig
 from qweft.output import Console
 from qweft.robustness import run
@@ -109,8 +111,15 @@ def test_noise_and_what_is_done_about_it(adapter, tmp_path):
         assert "readout errors undone" in read(tmp_path / name)["mitigation"]
 
 
+def own_ledger(cache, monkeypatch):
+    """Use another cache folder, with the key by which a run's record is known as one's own."""
+    cache.mkdir()
+    shutil.copy(cache_folder() / "key", cache / "key")
+    monkeypatch.setenv("QWEFT_CACHE", str(cache))
+
+
 def test_a_device_that_takes_jobs(adapter, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    own_ledger(tmp_path / "cache", monkeypatch)
     monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
     options = ["--device", "rehearsal:shots", "--shots", "50", "--layers", "v_proj", "--evaluation.answers", "1"]
     assert evaluate(adapter, *options, "--dry-run") == 0
@@ -134,7 +143,7 @@ def test_a_device_that_takes_jobs(adapter, tmp_path, capsys, monkeypatch):
 
 
 def test_a_queue_that_is_longer_than_the_patience(adapter, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    own_ledger(tmp_path / "cache", monkeypatch)
     common = [
         "--device",
         "rehearsal:shots",
@@ -191,7 +200,7 @@ def test_in_bfloat16_the_exact_device_changes_nothing(adapter, tmp_path):
 def test_caps_stop_before_anything_is_sent(adapter, tmp_path, capsys, monkeypatch):
     prices = tmp_path / "prices.yaml"
     prices.write_text("devices: [{match: 'rehearsal:*', currency: EUR, circuit: 0.5, seconds_a_shot: 0.01}]")
-    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
+    own_ledger(tmp_path / "cache", monkeypatch)
     common = ["--device", "rehearsal:shots", "--shots", "10", "--prices", str(prices), "--yes"]
     for cap in (["--max-cost", "20"], ["--max-seconds", "3"]):
         assert evaluate(adapter, *common, *cap) == 2
