@@ -116,7 +116,7 @@ def test_rows_are_shown_without_controls(capsys, monkeypatch, tmp_path):
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     model = save_tiny_model(tmp_path / "model")
     capsys.readouterr()
-    words = ["data", "check", "rows.jsonl", "--model.name", model, "--data.max_length", "48"]
+    words = ["data", "check", "rows.jsonl", "--model.name", model, "--data.max_length", "256"]
     words += ["--data.test_rows", "2", "--data.validation_rows", "2"]
     assert main(words) == 0
     out, err = capsys.readouterr()
