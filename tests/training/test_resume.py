@@ -168,11 +168,21 @@ def test_a_pickle_in_a_checkpoint_is_not_run(files, stopped, tmp_path, name):
     assert not (tmp_path / "marker").exists()
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"])
-def test_a_checkpoint_that_does_not_load_is_one_sentence(files, stopped, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *((name, None) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")),
+        ("trainer_state.json", {"save_steps": "x"}),
+        ("trainer_state.json", {"log_history": [{"step": 1, "loss": "x"}]}),
+    ],
+)
+def test_a_checkpoint_that_does_not_load_is_one_sentence(files, stopped, tmp_path, name, change):
     shutil.copytree(stopped, tmp_path / "run")
     folder = tmp_path / "run" / "checkpoints" / "step-4"
-    (folder / name).write_bytes((folder / name).read_bytes()[:-30])
+    if change is None:
+        (folder / name).write_bytes((folder / name).read_bytes()[:-30])
+    else:
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | change))
     with_right_checksum(folder, name)
     with pytest.raises(QweftError, match=f"the run cannot go on from {folder} .*; remove that folder") as error:
         train(config(files, tmp_path / "run", resume="auto"))

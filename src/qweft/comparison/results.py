@@ -27,6 +27,11 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "seconds": (int, float, type(None)),
 }
 """Allowed types of the record fields that are read without conversion."""
+SIZES = (
+    "trainable_parameters", "steps", "step_seconds_median", "step_seconds_spread", "peak_memory_bytes",
+    "learning_rate", "adapter_bytes", "seconds",
+)  # fmt: skip
+"""Fields that are never negative."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,9 @@ def _check_types(values: dict[str, Any]) -> None:
     for key, types in FIELD_TYPES.items():
         if key in values and not isinstance(values[key], types):
             raise TypeError(f"{key} is {shown(values[key])}")
+    for key in SIZES:
+        if (values.get(key) or 0) < 0:
+            raise ValueError(f"{key} is {shown(values[key])}, and it is at least 0")
 
 
 def _check_forgetting(found: dict[str, Any] | None) -> None:

@@ -65,7 +65,9 @@ def ratio_interval(runs: Sequence[Run], others: Sequence[Run]) -> tuple[float, f
     by_seed = {run.seed: run for run in timed(others)}
     pairs = [(run, by_seed[run.seed]) for run in timed(runs) if run.seed in by_seed]
     logs = [
-        math.log(a / b) for run, other in pairs if (a := run.step_seconds_median) and (b := other.step_seconds_median)
+        math.log(a) - math.log(b)
+        for run, other in pairs
+        if (a := run.step_seconds_median) and (b := other.step_seconds_median)
     ]
     if not logs or len(logs) < len(pairs):
         return None

@@ -311,7 +311,10 @@ def fit(
 
 
 def _train_from(trainer: RunTrainer, checkpoint: Path | None, recorder: StepRecorder) -> Any:
-    """Train, from a checkpoint if there is one, and return the trainer's output."""
+    """Train, from a checkpoint if there is one, and return the trainer's output.
+
+    An error before the end of a resumed run's first step is the checkpoint's.
+    """
     try:
         return trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except UnpicklingError as error:  # torch reads tensors and plain values alone
@@ -319,7 +322,7 @@ def _train_from(trainer: RunTrainer, checkpoint: Path | None, recorder: StepReco
             f"{checkpoint or 'a checkpoint'} holds a pickle that is not read, for it could run code; remove it"
         ) from error
     except Exception as error:
-        if checkpoint is None or recorder.has_begun or isinstance(error, QweftError):
+        if checkpoint is None or recorder.seconds or isinstance(error, QweftError | torch.OutOfMemoryError):
             raise
         said = (str(error).splitlines() or [""])[0][:200]
         raise QweftError(

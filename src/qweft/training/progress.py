@@ -102,11 +102,10 @@ class StepRecorder(TrainerCallback):
         self._label, self._has_bar = label, console.is_terminal
         self._lines = ExitStack()
         self._tick: Callable[[int], None] = lambda steps: None
-        self.has_begun = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Show the bar, and restore the losses that a resumed run logged before."""
-        self.curve = [(each["step"], each["loss"]) for each in state.log_history if "loss" in each]
+        self.curve = [(int(each["step"]), float(each["loss"])) for each in state.log_history if "loss" in each]
         self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
         self._bar.start()
         label = f"{self._label}, from step {state.global_step}" if state.global_step else self._label
@@ -129,7 +128,6 @@ class StepRecorder(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start timing the step."""
-        self.has_begun = True
         self._begun = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -38,6 +38,7 @@ def test_beside_the_runs(tmp_path, changes, words):
         ({"inspection": {"layers": 3}}, "not well formed"),
         ({"eval_row_groups": [[0]]}, "a group of eval_row_groups is [0]"),
         ({"started": "2026-01-01T00:00"}, "without a time zone"),
+        ({"step_seconds_median": -0.1}, "step_seconds_median is -0.1, and it is at least 0"),
         ({"started": "noon"}, "Invalid isoformat string"),
     ],
 )
