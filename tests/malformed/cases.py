@@ -29,6 +29,7 @@ SHARES = {
     "records": 0.12,
     "checkpoint files": 0.01,
     "results": 0.03,
+    "resumed": 0.005,
     "models": 0.06,
     "requests": 0.05,
     "ledgers": 0.03,

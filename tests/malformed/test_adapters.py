@@ -44,7 +44,7 @@ def with_expressions(config, draw):
 EXTRA = (
     "surprise", "base_model.model.lm_head.weight", "base_model.model.model.embed_tokens.weight",
     "base_model.model.model.norm.weight", "base_model.model.model.layers.0.self_attn.q_proj.weight",
-    "base_model.model.model.layers.0.self_attn.q_proj.base_layer.weight", "lm_head.weight",
+    "base_model.model.model.layers.0.self_attn.q_proj.base_layer.weight",
 )  # fmt: skip
 """Keys of weights that are no adapter's."""
 TYPES = (

@@ -24,10 +24,10 @@ from qweft.models.resolve import resolve
 from qweft.sweep.run import _losses_in as read_losses
 from qweft.training.checkpoints import MANIFEST, Checkpoints, _digest
 from tests.comparison.comparison_examples import run, runs
-from tests.comparison.report.report_examples import ADAPTERS, results
+from tests.comparison.report.report_examples import ADAPTERS, CONFIG, results
 from tests.hostile import save_marking_pickle
 from tests.malformed.cases import cases, check_typed, command, outcome
-from tests.malformed.mutations import malformed_json, mutated_bytes
+from tests.malformed.mutations import JSON_ODD, malformed_json, mutated, mutated_bytes
 
 
 class StoppedError(Exception):
@@ -182,12 +182,58 @@ def test_mutated_results(tmp_path):
             record["inspection"]["layers"] = record["inspection"]["layers"][:2]
     for number, draw in cases("results"):
         content = malformed_json(whole, draw)
+        if draw.random() < 0.1:
+            told = mutated_bytes(CONFIG.encode(), draw).decode("utf-8", "replace")
+            content = json.dumps(whole | {"config_yaml": told}).encode()
         (tmp_path / "results.json").write_bytes(content)
         what = f"results {number}: {content!r:.3000}"
         if number % 10 == 0:
             command(what, "report", tmp_path, "--output", tmp_path / "made")
         else:
             outcome(what, read_and_render, tmp_path)
+
+
+SHARED = {
+    "training": {"max_steps": 1, "batch_size": 2, "gradient_accumulation": 1, "learning_rate": 1e-2},
+    "evaluation": {"batch_size": 8, "answers": 0},
+}  # fmt: skip
+LORA = {"peft_type": "LORA", "target_modules": ["q_proj"]}
+RESUMED = {
+    "compare": {"methods": {"lora": {"adapter": {**LORA, "r": 2}}}, "reference": "lora", "seeds": [0], **SHARED},
+    "sweep": {"adapter": LORA, "space": {"adapter": {"r": {"values": [1, 2]}}}, "trials": 2, **SHARED},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tiny_run, tmp_path_factory):
+    """A finished comparison and a finished sweep, and their config files."""
+    root = tmp_path_factory.mktemp("made")
+    for verb, config in RESUMED.items():
+        model, rows = tiny_run
+        data = {"source": rows, "train_rows": 8, "validation_rows": 8, "test_rows": 8, "max_length": 48}
+        path = root / f"{verb}.yaml"
+        path.write_text(yaml.safe_dump({"model": {"name": model, "device": "cpu"}, "data": data, **config}))
+        assert main([verb, str(path), "--output", str(root / verb)]) == 0
+    return root
+
+
+@pytest.mark.parametrize("verb", RESUMED)
+def test_mutated_records_of_what_is_resumed(made, tmp_path, verb):
+    """A record that is refused is left as it is; one that is taken gives a report."""
+    for number, draw in cases("resumed"):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        shutil.copytree(made / verb, tmp_path / "out")
+        records = sorted(path for path in (tmp_path / "out").glob("*/*.json") if path.parent.name != "adapter")
+        path = draw.choice(records)
+        record = json.loads(path.read_text())
+        content = malformed_json(record, draw)
+        if "run" in record and draw.random() < 0.7:
+            content = json.dumps(
+                record | {"run": json.loads(json.dumps(mutated(record["run"], draw, JSON_ODD)))}
+            ).encode()
+        path.write_bytes(content)
+        what = f"{verb} {number}, {path.relative_to(tmp_path)}: {content!r:.3000}"
+        command(what, verb, made / f"{verb}.yaml", "--output", tmp_path / "out")
 
 
 def read_and_render(folder):
