@@ -160,7 +160,10 @@ def test_mutated_studies(tmp_path):
         (folder / "study.db").write_bytes(content)
         if draw.random() < 0.5:
             (folder / "study.db").write_bytes(kept)
-            with contextlib.closing(sqlite3.connect(folder / "study.db")) as db, contextlib.suppress(sqlite3.Error):
+            with (
+                contextlib.closing(sqlite3.connect(folder / "study.db")) as db,
+                contextlib.suppress(sqlite3.Error, UnicodeError),
+            ):
                 table, column = draw.choice((("trial_params", "param_value"), ("trial_params", "distribution_json"),
                     ("trial_user_attributes", "value_json"), ("study_user_attributes", "value_json"),
                     ("trials", "state"), ("version_info", "schema_version"), ("trials", "number")))  # fmt: skip
