@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from scripts.private_reach import ROOT, Reach, all_reaches, is_foreign
 
-MOST = 33
+MOST = 34
 
 INTERNALS = {
     "internals/torch.py": {
@@ -20,6 +20,7 @@ INTERNALS = {
         "_current_level": 1,
         "_parameters": 1,
         "_buffers": 1,
+        "_modules": 1,
     },
     "internals/peft.py": {
         "_get_in_out_features": 1,

@@ -162,6 +162,47 @@ def test_no_write_leaves_old_matrices(preset, how):
                 assert how == "the last byte" or not torch.equal(after, before) or torch.equal(wanted, before)
 
 
+def doubled(part):
+    """A copy of a part that is twice as large."""
+    found = copy.deepcopy(part)
+    for parameter in found.parameters():
+        parameter.data.mul_(2)
+    return found
+
+
+def replace_expand(first, last):
+    last.qwthn_expand["default"] = doubled(last.qwthn_expand["default"])
+
+
+def replace_container(first, last):
+    last.qwthn_expand = doubled(last.qwthn_expand)
+
+
+def replace_operator(first, last):
+    last.qwthn_expand["default"].operator = doubled(last.qwthn_expand["default"].operator)
+
+
+def tie(first, last):
+    last.qwthn_expand["default"] = first.qwthn_expand["default"]
+
+
+def set_limit(first, last):
+    last.branch_of("default").set_limit(0.01)
+
+
+@pytest.mark.parametrize("change", [replace_expand, replace_container, replace_operator, tie, set_limit])
+def test_no_other_part_leaves_old_matrices(change):
+    """Also modules that were replaced or tied between layers, whose old parameters nobody wrote to."""
+    model = ready().eval()
+    first, _, last = layers_of(model)[:3]
+    with torch.no_grad():
+        before = model(TOKENS).logits
+        change(first, last)
+        after = model(TOKENS).logits
+        assert torch.equal(after, copy.deepcopy(model)(TOKENS).logits)
+        assert not torch.equal(after, before)
+
+
 def test_only_what_is_on_a_cpu_and_contiguous_is_kept_for_later_calls():
     square = torch.arange(9.0).view(3, 3)
     assert build.Unchanged([square]).holds([square])

@@ -13,10 +13,14 @@ from qweft.adapter.branch import Branch
 from qweft.adapter.build import Unchanged, needs_graph, prepare
 from qweft.adapter.directions import is_distributed
 from qweft.adapter.layer import QwthnLinear
-from qweft.internals.torch import is_transformed, tensor_places
+from qweft.internals.torch import is_transformed, places
 
 SESSION, HOOKS = "_qwthn_session", "_qwthn_hooks"
 """Attributes on the model: the state of its last call, and the handles of its hooks."""
+
+
+Member = tuple[QwthnLinear, str, Branch]
+"""A layer, the name of an adapter, and its branch there."""
 
 
 class Taken:
@@ -25,23 +29,18 @@ class Taken:
     While the model runs (`open`), its layers need not check whether a parameter changed: all were checked at once.
     """
 
-    def __init__(self, layers: Sequence[QwthnLinear], branches: Iterable[Branch], graph: bool) -> None:
+    def __init__(self, layers: Sequence[QwthnLinear], members: Sequence[Member], graph: bool) -> None:
         self.open = False
         self._active = _active_adapters(layers)
-        self._places: list[tuple[dict[str, Any], str]] = [
-            (held, name)
-            for branch in branches
-            for part in branch
-            for module in part.modules()
-            for held, name in tensor_places(module)
-        ]
-        self._tensors: list[Any] = [place[name] for place, name in self._places]
+        self._places = [place for layer, _, branch in members for place in _places_of(layer, branch)]
+        self._held = [place.get(name) for place, name in self._places]
+        self._tensors = [held for held in self._held if isinstance(held, torch.Tensor)]
         # a replica's modules have no parameters, and an inference tensor has no version counter
         self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
         self._unchanged = Unchanged(self._tensors) if self.complete and not graph else None
 
     def still_holds(self, layers: Sequence[QwthnLinear]) -> bool:
-        """Whether the same adapters are active, with the same parameters, and no byte of them has changed.
+        """Whether the same adapters are active, with the same parts and limits, and no byte of them has changed.
 
         What was built with a graph is not reused, since an optimizer step follows it. Neither is what was built on
         other devices than the CPU, where comparing bytes would cost as much as building.
@@ -49,7 +48,7 @@ class Taken:
         return (
             self._unchanged is not None
             and _active_adapters(layers) == self._active
-            and all(map(is_, [place.get(name) for place, name in self._places], self._tensors))
+            and all(map(is_, [place.get(name) for place, name in self._places], self._held))
             and self._unchanged.holds(self._tensors)
         )
 
@@ -159,7 +158,7 @@ def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
     does every layer that needs gradients in several processes: each parameter's gradient must arrive there as early as
     possible, and once.
     """
-    groups: dict[tuple[object, object, bool], list[tuple[QwthnLinear, str, Branch]]] = defaultdict(list)
+    groups: dict[tuple[object, object, bool], list[Member]] = defaultdict(list)
     for layer, name, branch in _active(layers):
         tensors = branch.tensors()
         layer.forget_prepared(name)
@@ -172,7 +171,7 @@ def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
             shapes = tuple((t.shape, t.dtype, t.device) for t in tensors)
             groups[branch.form(), shapes, graph].append((layer, name, branch))
     members = [member for group in groups.values() for member in group]
-    taken = Taken(layers, [branch for _, _, branch in members], any(graph for _, _, graph in groups))
+    taken = Taken(layers, members, any(graph for _, _, graph in groups))
     for (_, _, graph), group in groups.items():
         built = prepare([branch for _, _, branch in group], graph)
         for (layer, name, _), prepared in zip(group, built, strict=True):
@@ -181,12 +180,24 @@ def _prepare_all(layers: Sequence[QwthnLinear]) -> Taken:
     return taken
 
 
-def _active(layers: Iterable[QwthnLinear]) -> Iterable[tuple[QwthnLinear, str, Branch]]:
+def _active(layers: Iterable[QwthnLinear]) -> Iterable[Member]:
     for layer in layers:
         if not layer.disable_adapters and not layer.merged:
             for name in layer.active_adapters:
                 if name in layer.qwthn_compress:
                     yield layer, name, layer.branch_of(name)
+
+
+def _places_of(layer: QwthnLinear, branch: Branch) -> Iterable[tuple[dict[str, Any], str]]:
+    """Yield where all stands that a branch is built from: its modules, which others can replace, tensors and limits."""
+    yield from places(layer)
+    for container in layer.adapter_layer_names:
+        yield from places(getattr(layer, container))
+    for part in branch:
+        for module in part.modules():
+            yield from places(module)
+    for part in (branch.compress, branch.expand):
+        yield vars(part), "limit"
 
 
 def _active_adapters(layers: Iterable[QwthnLinear]) -> list[object]:
