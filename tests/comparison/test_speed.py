@@ -89,6 +89,11 @@ def test_load_stands_beside_the_times_in_every_report(load, told, tmp_path):
     assert ("On the front" in drawn.by_time.description) == is_said
 
 
+def test_runs_too_short_to_measure_the_load_are_not_said_to_overlap():
+    runs = pair(HALF, EVEN, lora={}, qtha=BUSY)
+    assert load_said(runs).startswith("Step times were not measured alone (others took up to 47% of the processors")
+
+
 def test_a_clock_that_was_read_beside_other_work_is_a_warning():
     def warned(share):
         budget = {"matches_time": "lora", "matches_parameters": None, "cpu_by_others": share}

@@ -111,9 +111,11 @@ def load_said(runs: Sequence[Run]) -> str:
     average = f", load average up to {max(averages):.1f}" if averages else ""
     if alone is None:
         return "The machine's load beside the step times was not recorded: no statement on speed."
-    beside = (
-        "runs were made at the same time" if most is None else f"others took up to {share_said(most)} of the processors"
-    )
+    if most is None and not one_at_a_time(runs):
+        beside = "runs were made at the same time"
+    else:  # the shares of some runs, too short to measure them, may be unknown
+        most = max(run.cpu_by_others or 0 for run in timed(runs))
+        beside = f"others took up to {share_said(most)} of the processors"
     if alone:
         return f"Step times were measured alone ({beside}{average})."
     return f"Step times were not measured alone ({beside}{average}): no statement on speed."
