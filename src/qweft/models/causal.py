@@ -96,5 +96,5 @@ def check_outputs(model: Any, source: ModelSource) -> None:
     if change > LEAK.get(model.dtype, COARSE_LEAK):
         raise QweftError(
             f"model {source.name}: {type(model).__name__} is not causal: a later token changes the logits of earlier "
-            f"ones (by {change:.0%} of their spread), so it would see the answers that it is to predict; {WAY}"
+            f"ones (by {change:.2%} of their spread), so it would see the answers that it is to predict; {WAY}"
         )
