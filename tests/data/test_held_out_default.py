@@ -31,6 +31,8 @@ def test_a_tenth_of_the_rows_is_held_out(tmp_path, chatml, count, held_out):
     data = load_data(DataConfig(rows_file(tmp_path / "a.jsonl", count)), chatml)
     assert (len(data.validation), len(data.test), len(data.train)) == (held_out, held_out, count - 2 * held_out)
     assert (data.config.validation_rows, data.config.test_rows) == (held_out, held_out)
+    few = f"note: {2 * held_out} rows are held out and {count - 2 * held_out} trained on; lower data.test_rows"
+    assert (few in data.report.describe()) == (count < 4 * held_out)
     assert f"test: {held_out} rows of" in data.report.describe() and "a tenth of the rows" in data.report.describe()
 
 
