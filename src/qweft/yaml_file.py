@@ -55,8 +55,8 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """Builds an integer; raises if it has too many digits: in base 16 it could not be printed."""
-        if len(node.value) > MOST_DIGITS:
+        """Builds an integer; raises if it has too many digits in base 2, 8 or 16: it could not be printed."""
+        if len(node.value) > MOST_DIGITS and not node.value.lstrip("+-").isdecimal():  # Python bounds decimal ones
             raise _refusal(f"a number of {len(node.value):,} digits", node.start_mark)
         return int(super().construct_yaml_int(node))
 

@@ -194,3 +194,9 @@ def test_a_config_that_names_a_module_to_import_is_refused(tmp_path):
     config = {"peft_type": "LORA", "megatron_config": {"a": 1}, "megatron_core": "antigravity"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     assert "megatron_config" in refused(config, read_config, tmp_path)
+
+
+def test_a_config_that_names_other_folders_to_read_is_refused(tmp_path):
+    config = {"peft_type": "XLORA", "adapters": {"a": "/elsewhere"}, "hidden_size": 8}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    assert "X-LoRA names other folders" in refused(config, read_config, tmp_path)

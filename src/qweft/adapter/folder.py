@@ -72,6 +72,8 @@ def read_config(folder: Path) -> PeftConfig:
         ) from error
     if getattr(config, "megatron_config", None):
         raise QweftError(f"{path}: megatron_config names a module that would be imported; remove it from the file")
+    if config.peft_type == "XLORA":
+        raise QweftError(f"{path}: X-LoRA names other folders that PEFT would read; load it with PEFT, if you trust it")
     for name in ("base_model_name_or_path", "revision"):
         value = getattr(config, name, None)
         if value is not None and not isinstance(value, str):

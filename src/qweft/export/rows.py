@@ -67,7 +67,8 @@ def plan_rows(
             out rows that the adapter was trained on.
     """
     own, given = run_config(adapter).get("data", {}), overrides.get("data", {})
-    if own and _same(given.get("source", own["source"]), own["source"]):
+    named = own.get("source")
+    if named is not None and _same(given.get("source", named), named):
         _check_split(own, given)
     section = given if own or calibration is None else {**given, "source": calibration}
     model, data, evaluation = sections_of(adapter, {**overrides, "data": section})
