@@ -101,8 +101,8 @@ class DataReport:
         held = sum(self.parts[name].rows for name in self.by_default if name in self.parts)
         if "train" in self.parts and held > self.parts["train"].rows:
             lines.append(
-                f"  note: {held:,} rows are held out and {self.parts['train'].rows:,} trained on; lower data.test_rows and "
-                "data.validation_rows, or give more data"
+                f"  note: {held:,} rows are held out and {self.parts['train'].rows:,} trained on; lower data.test_rows "
+                "and data.validation_rows, or give more data"
             )
         skipped = [each for faults in self.skipped.values() for each in faults]
         told = (
