@@ -152,7 +152,7 @@ STOPS = {
         "train", [], 3, "nothing was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint"),
     "train, before the first": (
         "train", ["--checkpoints.every", "4"], 3,
-        "the run was stopped before its first checkpoint (step 4), and begins anew"),
+        "nothing was kept before the first checkpoint (step 4); the same command begins anew"),
     "train, a checkpoint": (
         "train", KEEPING, 5, "the checkpoint of step 4 is kept; go on with the same command and --resume auto"),
     "train, the best": (

@@ -173,3 +173,13 @@ def test_a_csv_with_another_separator_is_told(tmp_path, chatml, separator, words
     (tmp_path / "a.csv").write_text(f"question{separator}answer\n2+2?{separator}4, of course\n")
     with pytest.raises(QweftError, match=rf"the first line is one column, .*as {words} separates no columns in a .csv"):
         load_data(DataConfig(str(tmp_path / "a.csv")), chatml)
+
+
+def test_leaving_rows_out_is_offered_only_where_some_are_read(tmp_path, chatml):
+    good, bad = {"question": "q", "answer": "a"}, {"words": "w"}
+    for rows, is_offered in (([bad, good], False), ([good, bad], True)):
+        with pytest.raises(QweftError, match="the format is not known") as error:
+            load_data(DataConfig(written(tmp_path / "a.jsonl", rows)), chatml)
+        assert ("skip_bad_rows" in str(error.value)) == is_offered
+    with pytest.raises(QweftError, match="skip_bad_rows true leaves such rows out"):
+        load_data(DataConfig(written(tmp_path / "a.jsonl", [good | {"answer": ""}, good])), chatml)

@@ -17,6 +17,7 @@ from qweft.models.config import ModelConfig
 from qweft.training import checkpoints as module
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
 from qweft.training.run import train
+from qweft.training.run_folder import remove_empty
 
 TARGETS = ["q_proj", "v_proj"]
 ADAPTERS = {
@@ -286,3 +287,15 @@ def test_the_record_holds_what_decides(files, tmp_path):
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["decides"]["training"]["seed"] == 5 and "device" not in record["decides"]["model"]
     assert record["config"]["checkpoints"] == {"every": 2, "newest": 2}
+
+
+def test_an_empty_folder_of_checkpoints_is_removed_and_no_other(tmp_path):
+    staging = tmp_path / "empty" / "checkpoints" / ".staging"
+    staging.mkdir(parents=True)
+    remove_empty(tmp_path / "empty")
+    assert not (tmp_path / "empty" / "checkpoints").exists()
+    kept = tmp_path / "kept" / "checkpoints" / "step-5"
+    kept.mkdir(parents=True)
+    remove_empty(tmp_path / "kept")
+    assert kept.exists()
+    remove_empty(tmp_path / "missing")

@@ -104,16 +104,8 @@ def block_by_block(
 ) -> torch.Tensor:
     """Return the expectation of Z on each qubit, from the angles of the blocks of `alternating.Alternating`.
 
-    Stores every intermediate state, so its memory grows with tokens times 2^n times blocks.
-
-    Args:
-        inputs: (tokens, n), in radians.
-        rotations: (k + 1, n), the trained part of the angles of the rotation blocks, in radians.
-        diagonals: (k, 2^n), the angles of the diagonals, in radians.
-        uploads: For each rotation block, whether the inputs are added to its angles.
-
-    Returns:
-        (tokens, n), each entry in [-1, 1].
+    Shapes and units as in `engine.run`. Every intermediate state is stored, so memory grows with tokens times 2^n times
+    blocks.
     """
     n = inputs.shape[-1]
     signs = basis_signs(n).to(inputs)

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from qweft.data.turns import Row, RowError
+from qweft.data.turns import Row, RowError, UnknownFormatError
 from qweft.errors import QweftError
 from qweft.text import near
 
@@ -115,7 +115,7 @@ def lacking(row: Row, what: str, wanted: Sequence[str], where: str) -> RowError:
     return RowError(where, f"{what}; its columns are {_listed(row)}")
 
 
-def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:
+def unknown(row: Row, formats: Sequence[str], where: str) -> UnknownFormatError:
     """Return the error of a row of no known format, with the closest one.
 
     Args:
@@ -133,12 +133,14 @@ def unknown(row: Row, formats: Sequence[str], where: str) -> RowError:
     told = f"the format is not known; its columns are {_listed(row)}"
     options = " ".join(_option(each, own) for each, own in found.items() if each != own)
     if share == 1 and options:
-        return RowError(where, f"{told}; read them as {name} by {options}")
+        return UnknownFormatError(where, f"{told}; read them as {name} by {options}")
     if share > 0:
         missing = " and ".join(each for each in columns_of(name) if each not in found)
         way = f"; the closest format is {name}, and {missing or 'its text'} is missing"
-        return RowError(where, f"{told}{way}; name other columns by --{KEY}.{missing.split(' ')[0] or 'text'} NAME")
-    return RowError(where, f"{told}; name yours by --{KEY}.prompt NAME --{KEY}.response NAME (qweft data --help)")
+        name = missing.split(" ")[0] or "text"
+        return UnknownFormatError(where, f"{told}{way}; name other columns by --{KEY}.{name} NAME")
+    way = f"name yours by --{KEY}.prompt NAME --{KEY}.response NAME (qweft data --help)"
+    return UnknownFormatError(where, f"{told}; {way}")
 
 
 def _option(name: str, own: str) -> str:

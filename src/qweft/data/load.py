@@ -13,7 +13,7 @@ from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import TooFewRowsError, split
 from qweft.data.template import check_template, render, shows_tools, with_template
 from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise, windows
-from qweft.data.turns import RowError
+from qweft.data.turns import RowError, UnknownFormatError
 from qweft.errors import QweftError
 from qweft.text import many, progress
 
@@ -261,6 +261,7 @@ def read_conversations(
         rows = read_rows(source, config.max_rows, config.file, skipped=faults)
     else:
         rows = read_rows(source, key=f"data.{part}_source", skipped=faults)
+    some_read = False
     try:
         for where, row in rows:
             try:
@@ -271,8 +272,11 @@ def read_conversations(
                     raise
                 faults.append((fault.where, fault.what))
             else:
+                some_read = True
                 yield format_of(named), conversation
     except RowError as fault:
+        if isinstance(fault, UnknownFormatError) and not some_read:
+            raise  # leaving such rows out would leave none
         raise QweftError(f"{fault}; --data.skip_bad_rows true leaves such rows out") from fault
 
 

@@ -42,6 +42,10 @@ class RowError(QweftError):
         self.where, self.what = where, what
 
 
+class UnknownFormatError(RowError):
+    """A row whose columns are those of no known format."""
+
+
 def plain_text(value: Any, name: str, where: str) -> str:
     """Return a value as text; numbers are converted, since data files often store short answers as numbers.
 

@@ -28,7 +28,15 @@ from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, whole_state
 from qweft.training.loop import Fit, fit
 from qweft.training.on_device import describe
-from qweft.training.run_folder import curves_in, decides, finished, kept, remove_what_is_done, run_callbacks
+from qweft.training.run_folder import (
+    curves_in,
+    decides,
+    finished,
+    kept,
+    remove_empty,
+    remove_what_is_done,
+    run_callbacks,
+)
 
 WEIGHTS = "adapter_model.safetensors"
 RECORD = "run.json"
@@ -167,6 +175,7 @@ def train(config: RunConfig) -> TrainedRun:
     with ExitStack() as stack:
         if is_first_process():
             stack.enter_context(claimed_output(output, "qweft train"))
+            stack.callback(remove_empty, output)
         stack.enter_context(saying_when_stopped(lambda: kept(output, config, begun)))
         return _train(config, output)
 

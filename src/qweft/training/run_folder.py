@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from qweft.errors import QweftError
 from qweft.models.load import LoadedModel
 from qweft.records import read_record
 from qweft.training.callbacks import RunCallbacks, Validation
-from qweft.training.checkpoints import Checkpoints, newest_step
+from qweft.training.checkpoints import STAGING, Checkpoints, newest_step
 from qweft.training.config import RunConfig
 
 CHECKPOINTS, BEST, CURVES = "checkpoints", "best", "logs"
@@ -99,7 +99,8 @@ def kept(output: Path, config: RunConfig, begun: float) -> str:
         return f"the checkpoint of step {step} is kept; go on with the same command and --resume auto"
     said = "nothing was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint"
     if config.checkpoints.every is not None:
-        said = f"the run was stopped before its first checkpoint (step {config.checkpoints.every}), and begins anew"
+        first = config.checkpoints.every
+        said = f"nothing was kept before the first checkpoint (step {first}); the same command begins anew"
     if (output / BEST).is_dir() and (output / BEST).stat().st_mtime >= begun:
         said = f"{said.replace('nothing', 'no checkpoint')}; the best adapter so far is in {output / BEST}"
     return said
@@ -126,3 +127,10 @@ def remove_what_is_done(output: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def remove_empty(output: Path) -> None:
+    """Remove the folder of checkpoints if a stopped run left it empty."""
+    for path in (output / CHECKPOINTS / STAGING, output / CHECKPOINTS):
+        with suppress(OSError):  # it holds something, or is not there
+            path.rmdir()
