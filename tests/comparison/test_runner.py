@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import PeftModel
 
+from qweft.cli.main import main
 from qweft.comparison import runner, trial, tune
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.executors.set_up import set_up
@@ -86,7 +87,7 @@ def test_writes_everything_and_does_not_repeat_what_is_finished(finished, monkey
         "loss_by_time.png",
         "report.html",
     }
-    assert set(results) == {"runs", "summary", "environment", "step_times", "config_yaml"}
+    assert set(results) == {"runs", "planned_runs", "summary", "environment", "step_times", "config_yaml"}
     assert set(results["step_times"]) == {"alone", "cpu_by_others"}
     assert results["step_times"]["alone"] is not True or results["step_times"]["cpu_by_others"] <= ALONE
     assert len(results["runs"]) == 1 + 2 * 4
@@ -126,10 +127,14 @@ def test_goes_on_where_it_was_stopped(config, monkeypatch):
     monkeypatch.setattr(trial, "fit", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(config)
+    so_far = "4 of 5 runs are finished: all that follows may change."
+    assert so_far in (Path(config.output) / "report.html").read_text()
+    assert main(["report", config.output]) == 0 and so_far in (Path(config.output) / "report.md").read_text()
     counted = []
     monkeypatch.setattr(trial, "fit", lambda *arguments: counted.append(1) or fit(*arguments))
     stopped = run(config)[1]
-    assert len(counted) == 1
+    assert len(counted) == 1 and stopped["planned_runs"] == len(stopped["runs"])
+    assert "runs are finished" not in (Path(config.output) / "report.html").read_text()
     monkeypatch.setattr(trial, "fit", fit)
     whole = run(dataclasses.replace(config, output=config.output + "-whole"))[1]
     for one, other in zip(stopped["runs"], whole["runs"], strict=True):

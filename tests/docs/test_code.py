@@ -67,6 +67,7 @@ def around(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["rehearse.py", "600", "--yes"])
     monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
     monkeypatch.setattr("qweft.models.load.load_model", lambda config: SimpleNamespace(model=tiny_llama()))
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", lambda name: tiny_llama())
     return tmp_path
 
 

@@ -17,7 +17,7 @@ from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.docs.blocks import BLOCKS, ROOT
 from tests.tiny_folder import save_rows
 
-ADAPTERS = ("train", "chat", "demo/qtha-0", "demo/qwthn-0", "plain", "aware", "experiment-reasoning/qtha-0")
+ADAPTERS = ("train", "chat", "demo/qtha-0", "demo/qwthn-0", "mine", "plain", "aware", "experiment-reasoning/qtha-0")
 """Folders below runs that commands of the documentation take an adapter from."""
 PLACEHOLDERS = {"ADAPTER": "runs/train/adapter", "NAME": "layers.0.self_attn.q_proj"}
 MODEL = ["--model.name", "model", "--model.source", "auto", "--model.dtype", "float32", "--model.device", "cpu"]
@@ -74,6 +74,7 @@ def make_workplace(folder):
     tokenizer.save_pretrained(folder / "model")
     save_rows(folder / "rows.jsonl")
     rows = [{"question": f"Is {n} even?", "answer": "Yes." if n % 2 == 0 else "No."} for n in range(40)]
+    (folder / "my.csv").write_text("\n".join(["question,answer", *(f"{r['question']},{r['answer']}" for r in rows)]))
     (folder / "more.jsonl").write_text("\n".join(map(json.dumps, rows)))
     for block in BLOCKS:
         if block.kind == "yaml" and "training:" in block.code:  # a run's config: under the name that its page gives it

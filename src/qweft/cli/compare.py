@@ -12,8 +12,8 @@ from qweft.comparison.config import ComparisonConfig
 COMMAND = Command(
     name="compare",
     description="Run every method at every seed under one budget, judge each on the same test rows, and write a "
-    "table, plots and a page to the output folder. Finished runs are kept: the same command goes on "
-    "where it stopped.",
+    "table, plots and a page to the output folder, after every run anew. Finished runs are kept: the same command "
+    "goes on where it stopped.",
     example="qweft compare configs/demo.yaml --output runs/demo",
     target="CONFIG",
     target_help="YAML file with any of the keys below; `methods` must be in it.",
@@ -23,7 +23,7 @@ COMMAND = Command(
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parses the arguments, compares (or lists the runs), and prints the report's path."""
+    """Parses the arguments, compares (or lists the runs), and prints what was found."""
     config = parse(ComparisonConfig, argv, COMMAND)
     flags = read_arguments(argv, COMMAND).flags
     if "dry-run" in flags:
@@ -36,7 +36,4 @@ def run(argv: Sequence[str]) -> None:
     with local_workers(["compare", *argv], config.executor, config.workers, Path(config.output)) as begin:
         from qweft.comparison.runner import compare
 
-        report = compare(
-            config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "compare", *argv]), begin=begin
-        )
-    show(f"report: {report}")
+        compare(config, config_yaml=dump_yaml(config), command=shlex.join(["qweft", "compare", *argv]), begin=begin)

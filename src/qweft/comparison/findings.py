@@ -45,17 +45,6 @@ def findings(summary: Mapping[str, Summary]) -> list[Finding]:
     return sorted(found, key=_importance)
 
 
-def in_short(found: Sequence[Finding]) -> list[str]:
-    """Returns the sentences for a terminal.
-
-    Single controls of the circuit and other methods are only counted.
-    """
-    shown = [f for f in found if f.topic not in ("other", "circuit") or (f.topic == "circuit" and not f.other)]
-    left = len(found) - len(shown)
-    rest = [f"{left} more answers, on single controls and other methods, are in the report."] if left else []
-    return [finding.text for finding in shown] + rest
-
-
 def _importance(finding: Finding) -> int:
     """Returns the rank of a finding's topic; a single control ranks below the answer over all controls."""
     return IMPORTANCE.index("control" if finding.topic == "circuit" and finding.other else finding.topic)

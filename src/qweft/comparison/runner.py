@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from qweft.comparison.claims import done_by_any, kept, shared_output
+from qweft.comparison.conclusion import conclusion
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
@@ -17,6 +18,7 @@ from qweft.comparison.methods import Method
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
+from qweft.comparison.schedule import Schedule, schedule
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
@@ -50,7 +52,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
     `config.output` gets:
 
     - a folder `<method>-<seed>` per run with its adapter and record, and `base` for the untouched model,
-    - results.json, report.html, report.md and its pictures,
+    - results.json, report.html, report.md and its pictures, written anew after every run,
     - with `search`, a folder of that name with its runs,
     - with `match_time`, step_times.json.
 
@@ -95,33 +97,53 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
         if plan.search:
             methods, search = with_searched_rates(context, methods, plan.grid)
-        runs = _make_runs(context, methods, plan.seeds)
+        planned = schedule(context, methods, plan.seeds, plan.executor == "local")
+        environment = context.environment(command)
+
+        def write(runs: Sequence[Run]) -> Path:
+            results = {
+                "runs": [run.to_json() for run in runs],
+                "planned_runs": len(planned.runs),
+                "summary": {name: entry.to_json() for name, entry in summarise(runs, plan.reference).items()},
+                "environment": environment,
+                "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
+                **({} if search is None else {"search": search}),
+            }
+            return write_report(results, config_yaml, plan.title, context.output)
+
+        runs = _make_runs(context, planned, write)
+    report = write(runs)
     summary = summarise(runs, plan.reference)
-    results = {
-        "runs": [run.to_json() for run in runs],
-        "summary": {name: entry.to_json() for name, entry in summary.items()},
-        "environment": context.environment(command),
-        "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
-        **({} if search is None else {"search": search}),
-    }
-    report = write_report(results, config_yaml, plan.title, context.output)
     print_summary(summary, console)
-    console.print(load_said(runs), highlight=False)
+    for line in (load_said(runs), f"report: {report}", "", conclusion(summary)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return report
 
 
-def _make_runs(context: Context, methods: Sequence[Method], seeds: Sequence[int]) -> list[Run]:
-    """Returns the untouched model's run, then every method's at every seed, in this order whichever finishes first."""
-    plan = [(None, min(seeds)), *((method, seed) for seed in seeds for method in methods)]
-    tasks = [partial(_make_run, context, method, seed) for method, seed in plan]
+def _make_runs(context: Context, planned: Schedule, write: Callable[[Sequence[Run]], Path]) -> list[Run]:
+    """Returns the runs in their order, whichever finishes first; each one that is made here is reported at once."""
+    tasks = [partial(_make_run, context, method, seed) for method, seed in planned.runs]
     runs: dict[int, Run] = {}
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    for line in planned.described():
+        context.console.print(line, highlight=False, markup=False, soft_wrap=True)
     for place, run in done_by_any(tasks, context.executor.wait):
         runs[place] = run
         seconds = time.perf_counter() - begun
-        made = sum(each.started is not None and each.started >= started for each in runs.values())  # now, by anyone
-        left = seconds / made * (len(plan) - len(runs)) if made and len(runs) < len(plan) else None
-        print_run(run, context.settings.evaluation.split, (len(runs), len(plan)), seconds, left, context.console)
+        made = [at for at, each in runs.items() if each.started is not None and each.started >= started]  # by anyone
+        print_run(
+            run, context.settings.evaluation.split, (len(runs), len(tasks)), seconds,
+            planned.left(runs, made, seconds), context.console,
+        )  # fmt: skip
+        if place in made and len(runs) < len(tasks):
+            report = write([runs[at] for at in sorted(runs)])
+            if len(made) == 1:
+                context.console.print(
+                    f"report so far (written anew after every run): {report}",
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
     return [runs[place] for place in sorted(runs)]
 
 

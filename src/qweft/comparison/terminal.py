@@ -8,10 +8,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from qweft.comparison.findings import findings, in_short
+from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid
 from qweft.comparison.results import Run
+from qweft.comparison.schedule import duration
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import forgetting_rows, print_table
 from qweft.output import Console
@@ -107,18 +108,19 @@ def print_run(
     loss = "not a number" if run.eval_loss is None else f"{run.eval_loss:.4f}"
     times = [] if run.seconds is None else [f"took {run.seconds:.0f} s"]
     times.append(f"{seconds:.0f} s since the start")
-    times += [] if left is None else [f"about {left:.0f} s left"]
+    times += [] if left is None else [f"about {duration(left)} left"]
     told = f"[{place[0]}/{place[1]}] {run.method}, seed {run.seed}: {split} loss {loss} ({', '.join(times)})"
-    console.print(told, highlight=False)
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_summary(summary: Mapping[str, Summary], console: Console) -> None:
-    """Prints the results table, forgetting if measured, and the main findings."""
+    """Prints the results table, forgetting if measured, and what was not controlled. Reports have all findings."""
     print_table(summary, console)
     if rows := forgetting_rows(summary):
         console.print(_plain_table(rows))
-    for line in in_short(findings(summary)):
-        console.print(f"- {line}", highlight=False)
+    for finding in findings(summary):
+        if finding.topic == "fairness":
+            console.print(f"note: {finding.text}", highlight=False, markup=False)
 
 
 def _plain_table(rows: list[tuple[str, ...]]) -> Table:

@@ -92,7 +92,7 @@ def test_it_needs_nothing_else(full):
 def test_verdicts_come_first_and_every_part_has_its_place(full):
     headings = re.findall(r"<h2 [^>]*>([^<]*)</h2>", full)
     assert headings == [
-        "What it shows", "The numbers", "Learning, and what it costs", "Inside the adapters", "Circuits",
+        "In short", "What it shows", "The numbers", "Learning, and what it costs", "Inside the adapters", "Circuits",
         "The search for learning rates", "Example answers", "How it was run", "Notes",
     ]  # fmt: skip
     text = Reader(full).text

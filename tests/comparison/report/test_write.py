@@ -42,8 +42,10 @@ def test_it_writes_page_markdown_pictures_and_results(folder):
 
 def test_markdown_says_what_the_page_says(markdown, folder):
     headings = re.findall(r"^## (.*)$", markdown, re.MULTILINE)
-    assert headings == ["What it shows", "The numbers", "Inside the adapters", "Circuits", "Example answers",
-                        "How it was run", "Notes"]  # fmt: skip
+    assert headings == [
+        "In short", "What it shows", "The numbers", "Inside the adapters", "Circuits", "Example answers",
+        "How it was run", "Notes",
+    ]  # fmt: skip
     for words in (
         "# Three methods",
         "| lora | 460,800 |",
@@ -162,7 +164,7 @@ def test_two_reports_stand_beside_each_other(folder, tmp_path):
     page = path.read_text()
     assert page.index("What differs") < page.index("What it shows") < page.index("The numbers")
     assert '<th scope="row">training.learning_rate</th><td>0.001</td><td>0.5</td>' in page
-    assert page.count("<h2 ") == 10 and page.count("Training loss by step</b>") == 2
+    assert page.count("<h2 ") == 11 and page.count("Training loss by step</b>") == 2
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert "script" not in page and "http" not in re.sub(r'a\[href\^="http"\]', "", page)

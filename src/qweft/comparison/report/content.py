@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from qweft import yaml_file
+from qweft.comparison.conclusion import conclusion
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import Finding
 from qweft.comparison.report.circuits import Drawn, circuits, spectra_figure
@@ -37,6 +38,7 @@ class Content:
         config_yaml: The configuration as YAML text; empty if unknown.
         search: The search for learning rates.
         inspected: Measurements inside the adapters, by method.
+        planned_runs: Number of runs of the whole comparison; `None` if unknown.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Content:
     config_yaml: str
     search: list[Search]
     inspected: dict[str, Inspection]
+    planned_runs: int | None = None
 
     @classmethod
     def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
@@ -88,12 +91,25 @@ class Content:
             config_yaml=config_yaml or str(results.get("config_yaml") or ""),
             search=searches(results.get("search")),
             inspected=inspections(records),
+            planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
         )
 
     @cached_property
     def findings(self) -> list[Finding]:
         """The findings of the comparison."""
         return findings(self.summary)
+
+    @cached_property
+    def conclusion(self) -> str:
+        """What it decided and what it could not show, in plain sentences."""
+        return conclusion(self.summary)
+
+    @property
+    def unfinished(self) -> str:
+        """How many of its runs are finished, as a sentence; empty if all are."""
+        if self.planned_runs is None or len(self.runs) >= self.planned_runs:
+            return ""
+        return f"{len(self.runs)} of {self.planned_runs} runs are finished: all that follows may change."
 
     @cached_property
     def circuits(self) -> list[Drawn]:
@@ -150,6 +166,11 @@ class Figures:
     maps: tuple[HeatMap, ...]
 
     @property
+    def lead(self) -> ReportFigure | None:
+        """The figure that the report opens with: differences if there are intervals, else the training loss."""
+        return self.forests[0] if self.forests else self.curves
+
+    @property
     def every(self) -> list[ReportFigure | HeatMap]:
         """All figures that exist, in report order."""
         single = (self.curves, self.apart, self.by_size, self.by_time, self.search, self.spectra)
@@ -157,11 +178,12 @@ class Figures:
 
 
 def styles_of(contents: Sequence[Content]) -> dict[str, Style]:
-    """Returns the style of every method of the comparisons on one page."""
+    """Returns the style of every method of the comparisons on one page, also of those that have no run yet."""
     methods = [(content, method) for content in contents for method in content.methods]
     # Labelled methods come first: there are more styles than colours, and they should not share a colour
     ordered = sorted(methods, key=lambda entry: entry[1] not in emphasised(entry[0].summary))
-    return styles(method for _, method in ordered)
+    searched = [entry.method for content in contents for entry in content.search]
+    return styles([*(method for _, method in ordered), *searched])
 
 
 def figures(content: Content, contents: Sequence[Content] = ()) -> Figures:

@@ -31,10 +31,15 @@ def render_markdown(content: Content, figures: Figures) -> str:
     """
     sections = [
         _head(content),
-        _findings(content, figures.forests),
+        _short(content, figures.lead),
+        _findings(content, [figure for figure in figures.forests if figure is not figures.lead]),
         ["## The numbers", markdown_table(content.summary).rstrip(), _spread_said(content)],
         _forgetting(content),
-        *(_picture(figure) for figure in (figures.curves, figures.apart, figures.by_size, figures.by_time)),
+        *(
+            _picture(figure)
+            for figure in (figures.curves, figures.apart, figures.by_size, figures.by_time)
+            if figure is not figures.lead
+        ),
         _inside(content, figures),
         _circuits(content),
         _answers(content),
@@ -64,6 +69,11 @@ def _head(content: Content) -> list[str]:
         f"# {escaped(content.title)}",
         "\n".join(f"- {name}: {escaped(value)}" for name, value in facts.items()),
     ]
+
+
+def _short(content: Content, lead: ReportFigure | None) -> list[str]:
+    sentences = filter(None, (content.unfinished, content.conclusion))
+    return ["## In short", *map(escaped, sentences), *_picture(lead)]
 
 
 def _findings(content: Content, forests: Sequence[ReportFigure]) -> list[str]:

@@ -98,13 +98,18 @@ def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix:
         "data": content.runs[0].data,
         "questions": questions(content),
         "rule": RULE,
-        "forests": [element(figure) for figure in drawn.forests],
+        "lead": element(drawn.lead),
+        "forests": [element(figure) for figure in drawn.forests if figure is not drawn.lead],
         "rows": [_row(entry) for entry in content.summary.values()],
         "forgetting": forgetting_rows(content.summary),
         "forgetting_said": FORGETTING,
         "key": [(name, Markup(styles[name].swatch())) for name in content.methods],
         "crowded": len(content.methods) > MOST,
-        "figures": [element(figure) for figure in (drawn.curves, drawn.apart, drawn.by_size, drawn.by_time) if figure],
+        "figures": [
+            element(figure)
+            for figure in (drawn.curves, drawn.apart, drawn.by_size, drawn.by_time)
+            if figure is not None and figure is not drawn.lead
+        ],
         "search": element(drawn.search),
         "searched": SEARCHED,
         "spectra": element(drawn.spectra),

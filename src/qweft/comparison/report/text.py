@@ -53,15 +53,6 @@ OPEN = 4
 NAMED = 5
 """Largest number of methods that a tally lists by name."""
 
-CONTROLS = {
-    "mlp": "a small neural network (linear maps with SiLU between them), as near to the circuit in size as it can be",
-    "fourier": "products of sums of sines and cosines of the circuit's inputs with trained coefficients: a classical "
-    "function of the same frequencies",
-    "frozen": "the same circuit with its angles left as they were drawn, untrained",
-    "product": "the same circuit without its CRZ gates, so without entanglement",
-}
-"""What replaces the circuit, by the function in the name of the core."""
-
 
 @dataclass(frozen=True)
 class Answer:

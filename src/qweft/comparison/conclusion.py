@@ -1,0 +1,115 @@
+"""The conclusion of a comparison in plain sentences: what it decided, and what it could not show."""
+
+from collections.abc import Mapping, Sequence
+
+from qweft.comparison.controls import circuit_findings
+from qweft.comparison.phrases import label
+from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
+from qweft.comparison.summary import Summary
+from qweft.text import many
+
+NAMED = 3
+"""Largest number of methods that a sentence lists by name."""
+
+
+def conclusion(summary: Mapping[str, Summary]) -> str:
+    """Returns two or three sentences: the best method, whether each circuit helps, and the smallest visible difference.
+
+    "Better" and "worse" are used only for differences that are shown by the rule of `Pairing`. A difference is too
+    small to show below the half-width of its 95% interval; the sentence gives the smallest half-width of the undecided
+    pairs.
+
+    Args:
+        summary: From `summarise`.
+    """
+    methods = [entry for entry in summary.values() if entry.kind != "base"]
+    judged = [entry for entry in methods if entry.eval_loss is not None]
+    if not judged:
+        return "No method has a held-out loss yet." if not methods else "Every method diverged at one seed or more."
+    base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
+    best = min(judged, key=lambda entry: entry.eval_loss or 0.0)
+    others = [entry for entry in methods if entry is not best]
+    pairs = {entry.method: paired(best, entry) for entry in others}
+    said = [_best(best, base, pairs), *_on_circuits(methods)]
+    undecided = [pairing for pairing in pairs.values() if pairing.direction == "not shown"]
+    undecided += [pairing for entry in methods if entry.kind == "hybrid" for pairing in _undecided(entry, methods)]
+    return " ".join([*said, *_limit(best, undecided)])
+
+
+def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> str:
+    """Returns the sentence on the method with the lowest loss, and on those that are shown to be worse."""
+    said = f"{label(best)} has the lowest held-out loss, {best.eval_loss:.3f}"
+    if base is not None and best.eval_loss is not None:
+        share = 100 * (1 - best.eval_loss / base)
+        said += f" ({abs(share):.1f}% {'below' if share >= 0 else 'above'} the untouched model's)"
+    worse = [name for name, pairing in pairs.items() if pairing.direction == "lower"]
+    if not pairs:
+        return f"{said}, and nothing else was run."
+    if len(worse) == len(pairs):
+        return f"{said}, and is better than {'every other method' if len(pairs) > 1 else worse[0]}."
+    if worse:
+        rest = [name for name in pairs if name not in worse]
+        return f"{said}, and is better than {_listed(worse)}; {_listed(rest)} {_is(rest)} not shown to be worse."
+    return (
+        f"{said}, but {'no other method' if len(pairs) > 1 else next(iter(pairs))} is {_not(pairs)}shown to be worse."
+    )
+
+
+def _on_circuits(methods: Sequence[Summary]) -> list[str]:
+    """Returns a sentence for each answer to "does the circuit help?", with the hybrids that it holds for."""
+    given: dict[str, list[str]] = {}
+    for entry in methods:
+        if entry.kind == "hybrid":
+            given.setdefault(_answer(entry, methods), []).append(entry.method)
+    texts = {
+        "lower": "The circuit helps {}.",
+        "higher": "The circuit does not help {}: a control without it does better.",
+        "not shown": "Whether the circuit helps {} is not decided.",
+        "open": "Whether the circuit helps {} cannot be told: the controls for it were not run.",
+    }
+    return [texts[answer].format(_listed(given[answer])) for answer in texts if answer in given]
+
+
+def _answer(hybrid: Summary, methods: Sequence[Summary]) -> str:
+    found = circuit_findings(hybrid, methods)
+    return found[0].direction if found else "open"
+
+
+def _undecided(hybrid: Summary, methods: Sequence[Summary]) -> list[Pairing]:
+    """Returns the comparisons with the hybrid's controls that show no difference."""
+    controls = {finding.other for finding in circuit_findings(hybrid, methods)[1:] if finding.direction == "not shown"}
+    return [paired(hybrid, entry) for entry in methods if entry.method in controls]
+
+
+def _limit(best: Summary, undecided: Sequence[Pairing]) -> list[str]:
+    """Returns the sentence on what a run of this size cannot show; empty if everything was decided."""
+    seeds = len(best.seeds)
+    if not undecided:
+        return []
+    if seeds < SEEDS_NEEDED:
+        return [f"With {many(seeds, 'seed')} no difference can be shown: it takes {SEEDS_NEEDED}."]
+    widths = [(high - low) / 2 for low, high in (pairing.interval for pairing in undecided if pairing.interval)]
+    if not widths:
+        return []
+    rows = len(best.eval_row_losses[0]) if best.eval_row_losses else 0
+    size = [many(seeds, "seed"), many(best.steps, "step"), *([many(rows, "test row")] if rows else [])]
+    return [f"A run of {', '.join(size)} cannot show differences under about {min(widths):.2g}%."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Returns names as text, or their number if they are many.
+
+    >>> _listed(["a"]), _listed(["a", "b", "c"]), _listed(["a", "b", "c", "d"])
+    ('a', 'a, b and c', '4 others')
+    """
+    if len(names) > NAMED:
+        return f"{len(names)} others"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _not(pairs: Mapping[str, Pairing]) -> str:
+    return "" if len(pairs) > 1 else "not "
