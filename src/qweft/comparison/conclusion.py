@@ -65,7 +65,7 @@ def _on_circuits(methods: Sequence[Summary]) -> list[str]:
         "lower": "The circuit helps {}.",
         "higher": "The circuit does not help {}: a control without it does better.",
         "not shown": "Whether the circuit helps {} is not decided.",
-        "open": "Whether the circuit helps {} cannot be told: the controls for it were not run.",
+        "open": "Whether the circuit helps {} cannot be told: not all of its controls were run.",
     }
     return [texts[answer].format(_listed(given[answer])) for answer in texts if answer in given]
 
@@ -93,11 +93,11 @@ def _limit(best: Summary, undecided: Sequence[Pairing]) -> list[str]:
         return []
     rows = len(best.eval_row_losses[0]) if best.eval_row_losses else 0
     size = [many(seeds, "seed"), many(best.steps, "step"), *([many(rows, "test row")] if rows else [])]
-    return [f"A run of {', '.join(size)} cannot show differences under about {min(widths):.2g}%."]
+    return [f"A run of {_listed(size)} cannot show differences under about {min(widths):.2g}%."]
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Returns names as text, or their number if they are many.
+    """Returns names joined as text, or their number if they are many.
 
     >>> _listed(["a"]), _listed(["a", "b", "c"]), _listed(["a", "b", "c", "d"])
     ('a', 'a, b and c', '4 others')
