@@ -1,4 +1,4 @@
-"""The tables of candidates in docs/research.md and docs/research-candidates.md, from what was tried.
+"""The tables of candidates in docs/research.md and docs/research-appendix.md, from what was tried.
 
 python -m research.table
 python -m research.table --short

@@ -1,4 +1,4 @@
-"""The numbers of docs/research.md and its two other pages are those of the raw results."""
+"""The numbers of docs/research.md and its appendix are those of the raw results."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAPER, RUNS, ALL = (DOCS / f"research{end}.md" for end in ("", "-runs", "-candidates"))
+PAPER, APPENDIX = (DOCS / f"research{end}.md" for end in ("", "-appendix"))
 
 
 def test_each_candidate_says_what_was_expected():
@@ -32,7 +32,7 @@ def test_each_candidate_is_the_adapter_that_was_tried():
 
 
 def test_the_table_is_that_of_the_raw_results():
-    assert "\n".join(rows()) in ALL.read_text()
+    assert "\n".join(rows()) in APPENDIX.read_text()
     assert "\n".join(rows(IN_SHORT)) in PAPER.read_text() and len(rows(IN_SHORT)) == len(IN_SHORT)
 
 
@@ -41,7 +41,7 @@ def test_losses_in_the_text_are_those_of_the_raw_results():
     runs = [
         run for run in json.loads((DOCS / "results/research-candidates.json").read_text()) if run["validation_loss"]
     ]
-    prose = "".join(line for page in (PAPER, ALL) for line in page.read_text().splitlines(True) if line[0] != "|")
+    prose = "".join(line for page in (PAPER, APPENDIX) for line in page.read_text().splitlines(True) if line[0] != "|")
     named = re.findall(r"`(\w+)`(?:\)\s+|,\s+)(3\.\d{3})", prose)
     assert len(named) > 30
     for name, loss in named:
@@ -68,8 +68,8 @@ def test_how_well_the_proxy_ranks():
 
 
 def pages():
-    """The paper and the page of its runs."""
-    return " ".join((PAPER.read_text() + RUNS.read_text()).split())
+    """The page and its appendix."""
+    return " ".join((PAPER.read_text() + APPENDIX.read_text()).split())
 
 
 def raw(name):

@@ -1,0 +1,277 @@
+"""The pictures of the documentation: `python -m scripts.figures` draws them all from the committed results.
+
+Nothing is measured here. A picture is drawn anew after its results have changed; tests/test_figures.py tells which.
+"""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from scripts.forests import draw_curves, draw_results, draw_sparse, read_curves, read_results, read_sparse
+from scripts.picture import FOLDER, ROOT, THEMES, Numbers, Picture, read_json
+
+from qweft.figures.figure import SMALL, dress
+from qweft.figures.styles import COLOURS, DASHES, INK
+from qweft.files import write_bytes
+
+BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
+
+
+# An adapter on noise and shots.
+
+ADAPTERS = {"qtha": ("QTHA", ORANGE, "D"), "qwthn": ("QWTHN", PINK, "o")}
+SCALES = [0.0, 0.01, 0.1, 1.0]
+SCALE_NAMES = ["none", "1%", "10%", "full"]
+
+
+def _points(name: str) -> list[Any]:
+    return list(read_json(f"docs/results/robustness-{name}.json")["points"])
+
+
+def read_noise() -> Numbers:
+    """What noise does without the chance of counting: the rise of the loss, and the tokens that stay the same."""
+    return {
+        name: [
+            [each["setting"]["noise_scale"], each["rise"], each["rise_error"], 100 * each["agreement"]]
+            for each in _points(name)
+            if each["setting"]["shots"] is None
+        ]
+        for name in ADAPTERS
+    }
+
+
+def draw_noise(figure: Figure, numbers: Numbers) -> None:
+    """Draws two panels over the strength of noise."""
+    left, right = figure.subplots(1, 2)
+    for name, (said, colour, marker) in ADAPTERS.items():
+        places = [SCALES.index(scale) for scale, *_ in numbers[name]]
+        rises, errors, kept = ([row[column] for row in numbers[name]] for column in (1, 2, 3))
+        left.errorbar(places, rises, errors, color=colour, marker=marker, markersize=6, linewidth=1.8, capsize=3)
+        right.plot(places, kept, color=colour, marker=marker, markersize=6, linewidth=1.8, label=said)
+    left.axhline(0, color=INK, linewidth=1)
+    left.set_title("rise of the loss, nats", fontsize=SMALL, color=INK, loc="left")
+    right.set_title("next tokens unchanged, %", fontsize=SMALL, color=INK, loc="left")
+    right.set_ylim(50, 102)
+    for axes in (left, right):
+        axes.set_xticks(range(4), SCALE_NAMES)
+        axes.set_xlim(-0.3, 3.3)
+        dress(axes)
+    figure.supxlabel("strength of the paper's noise model", color=INK, fontsize=SMALL)
+    right.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="lower left")
+
+
+SHOTS = {0.0: ("no other noise", BLUE, "o"), 0.1: ("10% of the noise", ORANGE, "D"), 1.0: ("all of it", PINK, "s")}
+
+
+def read_shots() -> Numbers:
+    """Tokens that stay the same, by shots, at three strengths of noise."""
+    return {
+        said: [
+            [each["setting"]["shots"] or 0, 100 * each["agreement"]]
+            for each in _points("qtha")
+            if each["setting"]["noise_scale"] == scale
+        ]
+        for scale, (said, _, _) in SHOTS.items()
+    }
+
+
+def draw_shots(figure: Figure, numbers: Numbers) -> None:
+    """Draws one line a strength of noise."""
+    axes = figure.subplots()
+    for said, colour, marker in SHOTS.values():
+        axes.plot([kept for _, kept in numbers[said]], color=colour, marker=marker, linewidth=1.8, label=said)
+    axes.set_xticks(range(4), ["100", "1,000", "10,000", "exact"])
+    axes.set_ylim(70, 101)
+    axes.set_xlabel("shots of each circuit")
+    axes.set_ylabel("next tokens unchanged, %")
+    dress(axes)
+    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="lower right", bbox_to_anchor=(1, 0.3))
+
+
+# Speed.
+
+PACKAGES = {
+    "pennylane_jax": ("PennyLane, JAX", BLUE, "o"), "pennylane_torch": ("PennyLane, PyTorch", BLUE, "s"),
+    "pennylane_lightning": ("PennyLane Lightning", BLUE, "^"),
+    "tensorcircuit_jax": ("TensorCircuit-NG, JAX", ORANGE, "o"),
+    "tensorcircuit_torch": ("TensorCircuit-NG, PyTorch", ORANGE, "s"), "torchquantum": ("TorchQuantum", GREEN, "D"),
+    "deepquantum": ("DeepQuantum", PINK, "D"), "pyqtorch": ("PyQTorch", OLIVE, "D"),
+}  # fmt: skip
+SHAPES = {
+    "n4_L4_T512": "4 qubits, 512 tokens", "n4_L4_T4096": "4 qubits, 4096 tokens", "n6_L6_T512": "6 qubits, 512 tokens",
+    "n6_L6_T4096": "6 qubits, 4096 tokens", "n8_L8_T512": "8 qubits, 512 tokens",
+    "n10_L10_T512": "10 qubits, 512 tokens",
+}  # fmt: skip
+
+
+def read_speed() -> Numbers:
+    """Each package's time as a multiple of Qweft's; and Qweft's against PEFT's LoRA."""
+    full, found = read_json("benchmarks/results/full.json"), read_json("benchmarks/results/summary.json")
+    shapes = full["circuit"]["shapes"]
+    return {
+        "circuit": {
+            said: {name: shapes[shape]["speedup"][name] for name in PACKAGES} for shape, said in SHAPES.items()
+        },
+        "against LoRA": {
+            "training step, r = 4": found["step"]["r4_L4"]["vs_lora"],
+            "training step, r = 8": found["step"]["r8_L8"]["vs_lora"],
+            "a generated token, r = 4": 1 / found["generation"]["vs_lora"],
+        },
+    }
+
+
+def draw_speed(figure: Figure, numbers: Numbers) -> None:
+    """Draws the packages over a logarithmic axis, and three bars for LoRA."""
+    upper, lower = figure.subplots(2, 1, height_ratios=(2.3, 1))
+    for package, (said, colour, marker) in PACKAGES.items():
+        times = [row[package] for row in numbers["circuit"].values()]
+        upper.plot(times, range(len(times)), linestyle="", color=colour, marker=marker, markersize=6, label=said)
+    upper.set_xscale("log")
+    upper.axvline(1, color=INK, linewidth=1.5)
+    upper.set_xlim(0.8, 30_000)
+    upper.set_xticks([1, 10, 100, 1000, 10000], ["1", "10", "100", "1,000", "10,000"])
+    upper.set_yticks(range(len(SHAPES)), list(numbers["circuit"]))
+    upper.set_ylim(len(SHAPES) - 0.5, -0.5)
+    upper.set_xlabel("time of the circuit, Qweft = 1")
+    dress(upper, "x")
+    rows = numbers["against LoRA"]
+    lower.barh(range(len(rows)), list(rows.values()), color=ORANGE, height=0.55)
+    for place, value in enumerate(rows.values()):
+        lower.text(value + 0.02, place, f"{value:.2f}", color=INK, fontsize=SMALL, verticalalignment="center")
+    lower.axvline(1, color=INK, linewidth=1.5)
+    lower.set_xlim(0, 1.5)
+    lower.set_xticks([0, 0.5, 1, 1.5], ["0", "0.5", "1", "1.5"])
+    lower.set_yticks(range(len(rows)), list(rows))
+    lower.set_ylim(len(rows) - 0.5, -0.5)
+    lower.set_xlabel("time of QTHA, LoRA of its rank = 1")
+    dress(lower, "x")
+    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=SMALL, labelcolor=INK)
+
+
+# A sweep's trials, the coverage of intervals, and vanishing gradients.
+
+
+def read_sweep() -> Numbers:
+    """Each trial's size and loss, and which are on the front."""
+    found = read_json("docs/results/sweep.json")
+    return {
+        str(trial["number"]): [
+            trial["trainable_parameters"], trial["validation_loss"], trial["standard_error"],
+            trial["number"] in found["front"],
+        ]
+        for trial in found["trials"]
+    }  # fmt: skip
+
+
+def draw_sweep(figure: Figure, numbers: Numbers) -> None:
+    """Draws the trials, those of the front filled."""
+    axes = figure.subplots()
+    for number, (size, loss, _, own) in numbers.items():
+        axes.plot(
+            [size / 1000], [loss], color=BLUE, marker="o", markersize=8, markerfacecolor=BLUE if own else "#FDFEFE"
+        )
+        axes.annotate(
+            number, (size / 1000, loss), xytext=(7, -3), textcoords="offset points", color=INK, fontsize=SMALL
+        )
+    front = sorted((size / 1000, loss) for size, loss, _, own in numbers.values() if own)
+    axes.plot(*zip(*front, strict=True), color=BLUE, linewidth=1, linestyle=":")
+    axes.set_xlim(20, 125)
+    axes.set_xticks([25, 50, 75, 100, 125])
+    axes.set_xlabel("trained parameters, thousands")
+    axes.set_ylabel("validation loss")
+    dress(axes, "both")
+
+
+CHANCES = {
+    "normal": (BLUE, "o"),
+    "heavy tails": (GREEN, "^"),
+    "skewed in both": (OLIVE, "s"),
+    "skewed in one": (ORANGE, "D"),
+}
+SOURCES = {"seeds": "seeds", "seeds and rows": "seeds and rows", "rows": "test rows", "rows by seed": "rows by seed"}
+
+
+def read_coverage() -> Numbers:
+    """How often the interval holds the truth, by where the chance comes from; 48 test rows, 3 seeds."""
+    rows = read_json("benchmarks/results/coverage.json")["coverage"]["rows"]
+    return {
+        row["chance"]: [float(row[source][0]) for source in SOURCES]
+        for row in rows
+        if row["number of seeds"] == 3 and row["test rows"] == 48
+    }
+
+
+def draw_coverage(figure: Figure, numbers: Numbers) -> None:
+    """Draws one row a source of chance."""
+    axes = figure.subplots()
+    axes.axvline(95, color=INK, linewidth=1)
+    for chance, (colour, marker) in CHANCES.items():
+        axes.plot(numbers[chance], range(len(SOURCES)), linestyle="", color=colour, marker=marker, label=chance)
+    axes.set_yticks(range(len(SOURCES)), list(SOURCES.values()))
+    axes.set_ylim(len(SOURCES) - 0.5, -0.5)
+    axes.set_xlim(86, 100)
+    axes.set_xticks([86, 88, 90, 92, 94, 96, 98, 100])
+    axes.set_xlabel("intervals that hold the truth, percent")
+    dress(axes, "x")
+    figure.legend(
+        loc="outside upper right", ncols=4, frameon=False, fontsize=SMALL - 1, labelcolor=INK, handletextpad=0
+    )
+
+
+DEPTHS = {
+    ("recorded", "2"): ("recorded start, 2 layers", ORANGE, 1), ("recorded", "n"): ("recorded, n layers", ORANGE, 0),
+    ("scaled", "2"): ("scaled start, 2 layers", BLUE, 1), ("scaled", "n"): ("scaled, n layers", BLUE, 0),
+}  # fmt: skip
+
+
+def read_plateaus() -> Numbers:
+    """The variance of the first rotation's gradient by number of qubits."""
+    rows = read_json("benchmarks/results/plateaus.json")["variances"]
+    return {
+        said: [[row["qubits"], float(row["first_rotation"])] for row in rows if (row["start"], row["layers"]) == key]
+        for key, (said, _, _) in DEPTHS.items()
+    }
+
+
+def draw_plateaus(figure: Figure, numbers: Numbers) -> None:
+    """Draws one line a start and depth."""
+    axes = figure.subplots()
+    for said, colour, dash in DEPTHS.values():
+        axes.plot(
+            *zip(*numbers[said], strict=True), color=colour, linewidth=1.8, label=said,
+            linestyle=(0, DASHES[dash]) if DASHES[dash] else "-",
+        )  # fmt: skip
+    axes.set_yscale("log")
+    axes.set_ylim(0.003, 1)
+    axes.set_yticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
+    axes.minorticks_off()
+    axes.set_xticks([2, 4, 6, 8, 10])
+    axes.set_xlabel("qubits")
+    axes.set_ylabel("variance of the gradient")
+    dress(axes)
+    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=3)
+
+
+PICTURES = (
+    Picture("results", "Held-out loss of the hybrids and their controls against LoRA", 5.6, read_results, draw_results),
+    Picture("sparse", "Held-out loss of the preset sparse against LoRAs", 3.9, read_sparse, draw_sparse),
+    Picture("curves", "Training loss by step", 3.0, read_curves, draw_curves),
+    Picture("noise", "Loss and predictions of two adapters by strength of noise", 2.9, read_noise, draw_noise),
+    Picture("shots", "Predictions of an adapter by number of shots", 2.9, read_shots, draw_shots),
+    Picture("speed", "Time of the circuit, of a training step and of generation", 5.2, read_speed, draw_speed),
+    Picture("sweep", "Validation loss of eight trials by trained parameters", 2.9, read_sweep, draw_sweep),
+    Picture("coverage", "How often the interval holds the truth", 2.3, read_coverage, draw_coverage),
+    Picture("plateaus", "Variance of a gradient by number of qubits", 2.9, read_plateaus, draw_plateaus),
+)
+
+
+def main() -> None:
+    """Draws every picture anew."""
+    FOLDER.mkdir(exist_ok=True)
+    for picture in PICTURES:
+        for theme in THEMES:
+            write_bytes(picture.file(theme), picture.svg(theme).encode())
+            print(picture.file(theme).relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
