@@ -1,0 +1,52 @@
+"""The documentation site has four kinds of page, and each page opens with what it gives and one command."""
+
+import re
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from tests.docs.blocks import ROOT
+
+KINDS = ["Learn", "Do", "Understand", "Look up"]
+LONGEST_OPENING = 60
+"""Words before the first command, over at most three paragraphs."""
+WRITTEN_BY_TESTS = {"conformance.md", "LOG.md", "security.md"}
+"""Pages of another form: a table that tests write, a log, and what is trusted."""
+
+
+class Loader(yaml.SafeLoader):
+    """Reads mkdocs.yml, whose tags name Python objects."""
+
+
+Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: None)
+
+
+def nav():
+    """(kind, pages) as mkdocs.yml has them."""
+    config = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)
+    return [pair for section in config["nav"] for pair in section.items()]
+
+
+def test_every_page_is_of_one_kind():
+    listed = [page for _, pages in nav() for page in pages]
+    assert [kind for kind, _ in nav()] == KINDS
+    assert sorted(listed) == sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", [page for _, pages in nav() for page in pages if page not in WRITTEN_BY_TESTS])
+def test_a_page_opens_with_what_it_gives_and_one_command(page):
+    text = re.sub(r"<!--.*?-->", "", (ROOT / "docs" / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    tokens = [token for token in MarkdownIt().parse(text) if token.level == 0 or token.type == "inline"]
+    assert tokens[0].tag == "h1" and tokens[3].type == "paragraph_open", f"{page} does not open with a paragraph"
+    first = next(place for place, token in enumerate(tokens) if token.type in ("code_block", "fence"))
+    before = [token for token in tokens[3:first] if token.type == "inline"]
+    assert not any(token.tag in ("h2", "h3", "table", "ul") for token in tokens[3:first]), page
+    assert sum(len(token.content.split()) for token in before) <= LONGEST_OPENING, f"{page}: its opening is too long"
+
+
+@pytest.mark.parametrize("page", [page for _, pages in nav() for page in pages])
+def test_an_appendix_is_the_last_part_of_its_page(page):
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
+    places = [place for place, heading in enumerate(headings) if heading.startswith("Appendix")]
+    assert places in ([], [len(headings) - 1]), page
