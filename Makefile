@@ -72,8 +72,8 @@ lint: install ## check style, format, types and structure, changing nothing
 	$(BIN)/python -m scripts.structure --check
 
 docs: install ## build the documentation site, strictly, into site/
-	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@$(BIN)/python -c 'import zensical, mkdocstrings' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[docs]'
+	$(BIN)/zensical build --strict --clean
 
 soak: install ## kills, full disks and malformed input at their full counts (half an hour)
 	QWEFT_KILLS=40 QWEFT_FAULT_SCHEDULES=5000 QWEFT_MALFORMED=10000 $(PYTEST) tests/training/test_kills.py tests/training/test_resume.py tests/devices/jobs tests/faults tests/malformed $(PYTEST_ARGS)

@@ -94,8 +94,8 @@ def page(summary: dict[str, Any], results: dict[str, Any]) -> str:
     return "\n\n".join([_head(summary), measured, _targets(summary), LIMITS, *numbers]) + "\n"
 
 
-ALT = """Time of the circuit in other packages, from 10 to more than 10,000 times that of Qweft; times of a training step and a
-generated token of QTHA, a little above LoRA's"""
+ALT = """Time of the circuit in other packages, from 10 to more than 10,000 times that of Qweft; times of a training
+step and a generated token of QTHA, a little above LoRA's"""
 
 
 def _head(summary: dict[str, Any]) -> str:
@@ -108,6 +108,7 @@ def _head(summary: dict[str, Any]) -> str:
         for name, one in circuit.items()
         if "speedup_at_512_tokens" in one
     )
+    r4, r8 = (step[shape]["vs_lora"] for shape in ("r4_L4", "r8_L8"))
     pictures = "\n".join(f"![{ALT}](pictures/speed-{theme}.svg#only-{theme})" for theme in ("light", "dark"))
     return f"""# How fast it is
 
@@ -120,23 +121,22 @@ your machine:
 
 {pictures}
 
-- **The circuit**, forward and backward with L = n layers, is {min(faster):.3g} to {max(faster):.3g} times faster than the fastest of eight
-  modes of five other packages. At 512 tokens it is
-  {few}.
+- **The circuit**, forward and backward with L = n layers, is {min(faster):.3g} to {max(faster):.3g} times faster than
+  the fastest of eight modes of five other packages. At 512 tokens it is {few}.
 - **Its memory** is at most {memory:.1%} of that fastest one's.
-- **A training step** of SmolLM2-135M takes {step["r4_L4"]["vs_lora"]:.3g} times as long as LoRA's at r = 4, and {step["r8_L8"]["vs_lora"]:.3g}
-  times at r = 8.
+- **A training step** of SmolLM2-135M takes {r4:.3g} times as long as LoRA's at r = 4, and {r8:.3g} times at r = 8.
 - **Generation** reaches {summary["generation"]["vs_lora"]:.3g} of unmerged LoRA's tokens per second at r = 4.
 - **No GPU was at hand**: the fused kernels for GPUs are not timed."""
 
 
 def _machine(machine: dict[str, Any]) -> str:
-    return f"""All are ratios of medians, both sides timed alternately in one run. Every other package first proves that it computes
-the same values and gradients (`python -m benchmarks.peers.verify`). Times are of this machine; ratios carry over
-better.
+    versions = {"Python": "python", "PyTorch": "torch", "transformers": "transformers", "PEFT": "peft"}
+    return f"""All are ratios of medians, both sides timed alternately in one run. Every other package first proves that
+it computes the same values and gradients (`python -m benchmarks.peers.verify`). Times are of this machine; ratios carry
+over better.
 
 - {machine["cpu"]}, {machine["cores"]} cores, {machine["vectors"]};
-- Python {machine["python"]}, PyTorch {machine["torch"]}, transformers {machine["transformers"]}, PEFT {machine["peft"]};
+- {", ".join(f"{name} {machine[key]}" for name, key in versions.items())};
 - {machine["date"][:10]}, commit {machine["git_commit"]}.
 
 `make bench` (`python -m benchmarks.run`) measures everything and writes this page; `make bench-quick` measures the

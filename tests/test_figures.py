@@ -5,7 +5,6 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-
 from scripts.figures import PICTURES
 from scripts.picture import FOLDER, ROOT, THEMES, stamp
 
@@ -50,5 +49,6 @@ def test_every_picture_stands_on_a_page_in_both_colours_with_words():
     for picture in PICTURES:
         for theme in THEMES:
             name = f"pictures/{picture.name}-{theme}.svg"
-            said = [found for page in PAGES.values() for found in re.findall(rf"!\[([^\]]*)\]\({name}#only-{theme}\)", page)]
+            shown = re.compile(rf"!\[([^\]]*)\]\({name}#only-{theme}\)")
+            said = [alt for page in PAGES.values() for alt in shown.findall(page)]
             assert said and all(len(alt.split()) > 8 for alt in said), name

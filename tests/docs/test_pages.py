@@ -15,16 +15,9 @@ WRITTEN_BY_TESTS = {"conformance.md", "LOG.md", "security.md"}
 """Pages of another form: a table that tests write, a log, and what is trusted."""
 
 
-class Loader(yaml.SafeLoader):
-    """Reads mkdocs.yml, whose tags name Python objects."""
-
-
-Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: None)
-
-
 def nav():
     """(kind, pages) as mkdocs.yml has them."""
-    config = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     return [pair for section in config["nav"] for pair in section.items()]
 
 
