@@ -11,7 +11,8 @@ from torch import nn
 from qweft.adapter.directions import give
 from qweft.adapter.find_bases import _as_the_base_model
 from qweft.adapter.fixed_maps import Side, SparseExpand, SubspaceCompress
-from qweft.adapter.maps import LinearMap, Part
+from qweft.adapter.maps import LinearMap
+from qweft.method.names import Part
 from research.changes import NAME, Batches, Change, compress_of, has_other_parts, inputs_of, layers_of, side, sides
 
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from qweft.adapter.maps import LinearMap, Part
+from qweft.adapter.maps import LinearMap
+from qweft.method.names import Part
 from research.changes import NAME, Batches, Change, expand_of, has_other_parts, layers_of
 from research.maps import sparse_writes, whole_gradients
 

@@ -13,7 +13,7 @@ from qweft.errors import QweftError
 
 if TYPE_CHECKING:
     from qweft.adapter import QwthnConfig, QwthnModel, find_bases, hotswap_adapter
-    from qweft.adapter.presets import presets
+    from qweft.method.presets import presets
 
 __version__ = "0.1.0"
 
@@ -24,7 +24,7 @@ _HOMES = {
     "QwthnModel": "qweft.adapter",
     "find_bases": "qweft.adapter",
     "hotswap_adapter": "qweft.adapter",
-    "presets": "qweft.adapter",
+    "presets": "qweft.method.presets",
 }
 
 

@@ -11,10 +11,10 @@ from transformers import LlamaForSequenceClassification
 from qweft import QweftError, QwthnConfig, find_bases, hotswap_adapter
 from qweft.adapter import QwthnLinear
 from qweft.adapter.branch import count_parameters
-from qweft.adapter.cores import CORES, form_of
 from qweft.adapter.directions import of_weight
 from qweft.adapter.find_bases import GradientSketch, without_bases
 from qweft.circuit import crz_ring_ansatz, expectation_values
+from qweft.method.names import CORES, form_of
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
 TOKENS = torch.arange(24).view(2, 12)

@@ -7,14 +7,14 @@ import pytest
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from qweft import QwthnConfig
-from qweft.adapter import checks
 from qweft.adapter.attach import attach
-from qweft.adapter.checks import check_quick
 from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
 from qweft.circuit_view.saved import SavedAdapter
 from qweft.errors import QweftError
 from qweft.evaluation import saved
+from qweft.method import checks
+from qweft.method.checks import check_quick
 from tests.tiny_models import tiny_llama
 
 SLOW = r"([a-z0-9_.]+)+!"

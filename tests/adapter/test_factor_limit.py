@@ -10,10 +10,10 @@ from torch import nn
 
 import qweft
 from qweft import QwthnConfig
-from qweft.adapter.config import FACTOR_LIMIT
 from qweft.adapter.maps import limited
-from qweft.adapter.presets import PRESETS
 from qweft.errors import QweftError
+from qweft.method.fields import FACTOR_LIMIT
+from qweft.method.presets import PRESETS
 
 FROZEN = Path(__file__).parent / "frozen" / "0.1.0"
 INPUTS = torch.arange(90.0).view(9, 10)

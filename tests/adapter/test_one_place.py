@@ -1,4 +1,4 @@
-"""A map, a function and a preset are one entry each: a copy of the package with toys knows them everywhere."""
+"""A map and a function are a class and a name, a preset one entry: a copy of the package with toys knows them all."""
 
 import json
 import os
@@ -57,11 +57,9 @@ from qweft.adapter.functions.circuits import CircuitFunction
 
 class Tangent(Function):
     name = "toy"
-    role = "classical"
     words = "a toy function"
     called = "its toy {}"
     report = "a toy of a note"
-    fields = ("fourier_terms",)
     fixed_tensors = ("places",)
 
     def __init__(self, ansatz, uploads, fourier_terms=None):
@@ -78,7 +76,6 @@ class Tangent(Function):
 
 class Doubled(CircuitFunction):
     name = "double"
-    role = "altered"
     words = "a doubled circuit"
     called = "{} (its circuit doubled)"
     report = "a doubled circuit of a note"
@@ -87,6 +84,9 @@ class Doubled(CircuitFunction):
     def values(self, c, *prepared):
         return super().values(2 * c, *prepared)
 """
+NAMES = """"product": FunctionName("altered"),
+    "toy": FunctionName("classical", ("fourier_terms",)),
+    "double": FunctionName("altered"),"""
 PRESET = """PRESETS: dict[str, Preset] = {
     "toys": Preset({"compress": "dense", "core": "toy_linear", "expand": "toy", "r": 2, "width": 3}, "a toy preset"),"""
 RUN = """
@@ -161,7 +161,10 @@ def found(tmp_path_factory):
     adapter = folder / "qweft" / "adapter"
     shutil.copytree(Path(qweft.__file__).parent, folder / "qweft", ignore=shutil.ignore_patterns("__pycache__"))
     edited(adapter / "maps.py", "\nEXPAND: dict[str, type[LinearMap]] = {", MAP)
-    edited(adapter / "presets.py", "PRESETS: dict[str, Preset] = {", PRESET)
+    method = folder / "qweft" / "method"
+    edited(method / "presets.py", "PRESETS: dict[str, Preset] = {", PRESET)
+    edited(method / "names.py", "EXPAND: dict[str, Trained] = {", 'EXPAND: dict[str, Trained] = {"toy": "whole", ')
+    edited(method / "names.py", '"product": FunctionName("altered"),', NAMES)
     (adapter / "functions" / "toy.py").write_text(FUNCTION)
     listed = adapter / "functions" / "__init__.py"
     edited(listed, "FrozenCircuit, ProductCircuit)", "FrozenCircuit, ProductCircuit, Tangent, Doubled)")

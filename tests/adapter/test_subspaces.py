@@ -7,8 +7,8 @@ from peft import PeftModel, get_peft_model
 from qweft import QweftError, QwthnConfig, find_bases
 from qweft.adapter.branch import count_parameters
 from qweft.adapter.build import Branch
-from qweft.adapter.cores import CORES
 from qweft.adapter.find_bases import without_bases
+from qweft.method.names import CORES
 from tests.adapter.test_bases import BATCH, layers_of, trained
 from tests.tiny_models import tiny_gpt2, tiny_llama
 

@@ -12,10 +12,10 @@ import qweft
 from qweft import QwthnConfig
 from qweft.adapter import QwthnLinear
 from qweft.adapter.branch import count_parameters
-from qweft.adapter.cores import CORES, formula, function_of
-from qweft.adapter.functions import TWINS, make_function
+from qweft.adapter.functions import make_function
 from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
 from qweft.errors import QweftError
+from qweft.method.names import CORES, TWINS, formula, function_of
 from tests.rounding import assert_close
 from tests.tiny_models import tiny_llama
 

@@ -110,7 +110,7 @@ def test_inspect_passes_only_what_was_given(fake, tmp_path, capsys, flags):
 
 
 def test_presets(fake, capsys):
-    fake("qweft.adapter.presets", presets=lambda: {"qtha": "all of it", "qwthn": "the first"})
+    fake("qweft.method.presets", presets=lambda: {"qtha": "all of it", "qwthn": "the first"})
     assert main(["presets"]) == 0
     assert capsys.readouterr().out.split() == ["qtha", "all", "of", "it", "qwthn", "the", "first"]
     assert main(["presets", "--x"]) == 2

@@ -10,8 +10,8 @@ from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_files_in_peft, check_files_in_transformers
 from qweft.adapter.model import QwthnModel
-from qweft.adapter.presets import presets
 from qweft.adapter.saving import complete_saving
+from qweft.method.presets import presets
 
 __all__ = ["QwthnConfig", "QwthnLinear", "QwthnModel", "find_bases", "hotswap_adapter", "presets"]
 

@@ -13,11 +13,11 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.checks import check_quick, closest
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.resolved import default_alpha
 from qweft.errors import QweftError
 from qweft.internals.peft import HAS_ADAPTERS
+from qweft.method.checks import check_quick, closest
+from qweft.method.resolved import default_alpha
 
 
 def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:

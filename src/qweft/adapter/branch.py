@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import Core, count_matrices, function_of, make_core
+from qweft.adapter.cores import Core, count_matrices, make_core
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND, BasisMap
-from qweft.adapter.functions import TWINS, make_function
-from qweft.adapter.maps import LinearMap, Part, alike
+from qweft.adapter.functions import make_function
+from qweft.adapter.maps import LinearMap, alike
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
+from qweft.method.names import TWINS, Part, function_of
 
 ALWAYS_ALLOWED = 2**24
 """Parameters that any branch may have, 64 MiB in float32: the branch of a small layer may be larger than the layer."""

@@ -1,27 +1,16 @@
 """The configuration of a QWTHN adapter."""
 
-import math
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Any
 
 from peft import PeftConfig
 
-from qweft.adapter.checks import (
-    answers_lora_names,
-    check_expression,
-    check_number,
-    check_whole,
-    closest,
-    instead_of,
-)
-from qweft.adapter.cores import CORES, form_of, function_of, has_circuit
-from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.functions import FUNCTIONS
-from qweft.adapter.presets import PRESETS
-from qweft.adapter.resolved import ResolvedConfig, resolve
-from qweft.errors import QweftError
 from qweft.internals.peft import add_peft_type
-from qweft.text import shown
+from qweft.method.checks import answers_lora_names
+from qweft.method.fields import QwthnFields
+from qweft.method.names import function_of
+from qweft.method.presets import with_preset
 
 
 def peft_type() -> Any:
@@ -29,34 +18,9 @@ def peft_type() -> Any:
     return add_peft_type("QWTHN")
 
 
-Basis = Literal["gradient", "weight", "random"]
-Start = Literal["recorded", "scaled"]
-Bias = Literal["none", "all", "qwthn_only"]
-BASES = get_args(Basis)
-BY_VERSION = 0.0
-"""Value of `factor_limit` if it is not given."""
-LEAST_LIMIT, FACTOR_LIMIT = 10, 100.0
-"""The default is far above trained adapters: no entry of a factor exceeded 5 there (docs/LOG.md)."""
-CHOICES = {
-    "compress": tuple(COMPRESS),
-    "expand": tuple(EXPAND),
-    "core": CORES,
-    "start": get_args(Start),
-    "bias": get_args(Bias),
-}
-LARGEST_RANK = 12
-"""Largest number of qubits: a token takes 2^qubits amplitudes, and more would need tables of gigabytes per circuit."""
-LARGEST_WIDTH = 2**16
-"""Far beyond any layer's size; larger widths take long to factorise."""
-MOST_LAYERS = 1024
-"""Largest number of circuit layers, whose gates are listed one by one; the recorded method has r layers."""
-MOST_PADDING = 16
-"""Largest ratio of a padded size to the size, or to 4096 if larger: matrices of the padded size are built."""
-
-
 @answers_lora_names
 @dataclass
-class QwthnConfig(PeftConfig):
+class QwthnConfig(QwthnFields, PeftConfig):
     """Configuration of a QWTHN adapter: a frozen linear layer W0 gets a branch of three maps C, core and E.
 
         c = C(dropout(x)),   h = core(c),   y = W0 x + (alpha / r) E(h)
@@ -133,56 +97,10 @@ class QwthnConfig(PeftConfig):
     Source: arXiv 2503.12790, as read in docs/method.md; presets by `QwthnConfig.preset`.
     """
 
-    r: int = field(default=8, metadata={"help": "Rank: width of the core, and of its circuit."})
-    compress: str = field(default="mpo", metadata={"help": "Map d_in -> r."})
-    core: str = field(default="quantum_linear", metadata={"help": "Map r -> r."})
-    expand: str = field(default="mpo", metadata={"help": "Map r -> d_out."})
-    alpha: float | None = field(default=None, metadata={"help": "The branch is scaled by alpha / r; None means 2 r."})
-    dropout: float = field(default=0.0, metadata={"help": "Dropout probability of the branch's input."})
-    width: int = field(default=256, metadata={"help": "Inner width of the matrix product operators."})
-    bond_dimension: int = field(default=8, metadata={"help": "Bond dimension of the matrix product operators."})
-    modes: dict[str, list[int]] | None = field(
-        default=None, metadata={"help": "Factors of sizes: {'576': [6, 6, 4, 4]}."}
-    )
-    circuit_layers: int | None = field(default=None, metadata={"help": "Layers of the circuit; None means its qubits."})
-    reupload: bool = field(default=True, metadata={"help": "Upload the input before every layer, or once."})
-    fourier_terms: int | None = field(default=None, metadata={"help": "Products that the fourier twin adds up."})
-    start: Start = field(default="recorded", metadata={"help": "How the weights start."})
-    init_weights: bool = field(default=True, metadata={"help": "False starts with a branch that is not zero."})
-    target_modules: list[str] | str | None = field(default=None, metadata={"help": "Layers to adapt."})
-    exclude_modules: list[str] | str | None = field(default=None, metadata={"help": "Layers to leave alone."})
-    layers_to_transform: list[int] | int | None = field(default=None, metadata={"help": "Indices of blocks to adapt."})
-    layers_pattern: str | None = field(default=None, metadata={"help": "Name of the list of blocks."})
-    rank_pattern: dict[str, int] = field(default_factory=dict, metadata={"help": "Ranks of layers that differ."})
-    alpha_pattern: dict[str, float] = field(default_factory=dict, metadata={"help": "Alphas of layers that differ."})
-    modules_to_save: list[str] | None = field(default=None, metadata={"help": "Further modules to train whole."})
-    bias: Bias = field(default="none", metadata={"help": "Biases to train along."})
-    trainable_token_indices: list[int] | dict[str, list[int]] | None = field(
-        default=None, metadata={"help": "Tokens whose embeddings are trained."}
-    )
-    basis: Basis | None = field(
-        default=None,
-        metadata={"help": "Directions and outputs of maps that are not trained whole; None means gradient."},
-    )
-    qubits: int | None = field(default=None, metadata={"help": "Entries of c that the circuit reads; None means r."})
-    share: float = field(default=0.32, metadata={"help": "Share of a layer's outputs that a sparse map writes to."})
-    factor_limit: float | None = field(
-        default=BY_VERSION, metadata={"help": "Largest rms of a factor; not given means 100, None no limit."}
-    )
-
     def __post_init__(self) -> None:
-        if self.factor_limit == BY_VERSION:
-            # every saved config names PEFT's version, and one that is made here does not
-            self.factor_limit = FACTOR_LIMIT if self.peft_version is None else None
         super().__post_init__()
+        PeftConfig.__post_init__(self)
         self.peft_type = peft_type()
-        _check(self)
-        self.rank_pattern, self.alpha_pattern = self.rank_pattern or {}, self.alpha_pattern or {}
-        # PEFT matches names against a set, and saves it as a list
-        if isinstance(self.target_modules, list | tuple):
-            self.target_modules = set(self.target_modules)  # type: ignore[assignment]
-        if isinstance(self.exclude_modules, list | tuple):
-            self.exclude_modules = set(self.exclude_modules)  # type: ignore[assignment]
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "QwthnConfig":
@@ -197,186 +115,15 @@ class QwthnConfig(PeftConfig):
         Raises:
             QweftError: If the preset or a field does not exist, or a value is wrong.
         """
-        if name not in PRESETS:
-            raise QweftError(f"there is no preset {name!r}{closest(name, PRESETS)}; presets: {', '.join(PRESETS)}")
         known = [entry.name for entry in fields(cls) if entry.init]
-        for key in changes:
-            if key not in known:
-                instead = instead_of(key)
-                way = f": {instead}" if instead else f"{closest(key, known)}; fields: {', '.join(known)}"
-                raise QweftError(f"QwthnConfig has no field {key!r}{way}")
-        return cls(**{**PRESETS[name].fields, **changes})
+        return cls(**with_preset(name, changes, known))
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
         """Push as PEFT does, but to a private repository unless `private` is False."""
         return super().push_to_hub(repo_id, **{**kwargs, "private": kwargs.get("private") is not False})
-
-    def resolved(self, r: int | None = None, alpha: float | None = None) -> ResolvedConfig:
-        """Return the config with a value for every `None` that has a default.
-
-        Args:
-            r: Rank of the layer. `None` means the config's r.
-            alpha: Alpha of the layer. `None` means the config's alpha.
-        """
-        return resolve(vars(self), r, alpha)
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether the branch is linear in x, so that it can be merged into a weight."""
-        return function_of(self.core) is None
 
     @property
     def fixed_function_tensors(self) -> tuple[str, ...]:
         """Names of the core's tensors that are saved but not trained: the angles of a frozen circuit."""
         function = function_of(self.core)
         return FUNCTIONS[function].fixed_tensors if function else ()
-
-    @property
-    def has_fixed_map(self) -> bool:
-        """Whether C or E has untrained directions or outputs that are found before training."""
-        return bool(COMPRESS[self.compress].fixed_tensors or EXPAND[self.expand].fixed_tensors)
-
-
-def _check_types(config: QwthnConfig) -> None:
-    for name in ("modes", "rank_pattern", "alpha_pattern"):
-        value = getattr(config, name)
-        if value is not None and not isinstance(value, dict):
-            raise QweftError(f"{name} must map names to values, as {{name: value}}, got {shown(value)}")
-    for name in ("target_modules", "exclude_modules", "modules_to_save"):
-        value = getattr(config, name)
-        named = isinstance(value, list | tuple | set) and all(isinstance(item, str) for item in value)
-        if value is not None and not named and not (isinstance(value, str) and name != "modules_to_save"):
-            raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {shown(value)}")
-    for name in ("target_modules", "exclude_modules", "layers_pattern"):
-        if isinstance(value := getattr(config, name), str):
-            check_expression(name, value)
-    for name in ("rank_pattern", "alpha_pattern"):
-        for pattern in getattr(config, name) or {}:
-            check_expression(name, pattern)
-    mapping = config.auto_mapping
-    if mapping is not None and not (isinstance(mapping, dict) and all(isinstance(v, str) for v in mapping.values())):
-        raise QweftError(f"auto_mapping must name the base model's class and library, got {shown(mapping)}")
-    chosen = config.trainable_token_indices
-    for tokens in chosen.values() if isinstance(chosen, dict) else [] if chosen is None else [chosen]:
-        if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
-            raise QweftError(
-                f"trainable_token_indices must be a list of token ids, or lists by module, got {shown(chosen)}"
-            )
-    blocks = config.layers_to_transform
-    if blocks is not None and not all(type(item) is int for item in (blocks if isinstance(blocks, list) else [blocks])):
-        raise QweftError(f"layers_to_transform must be a block number or a list of them, got {shown(blocks)}")
-
-
-def _check(config: QwthnConfig) -> None:
-    """Check each field, then the fields together.
-
-    Raises:
-        QweftError: Naming the field, its value, and the allowed values.
-    """
-    _check_types(config)
-    for name, allowed in CHOICES.items():
-        value = getattr(config, name)
-        if value not in allowed:
-            raise QweftError(
-                f"{name} must be one of {', '.join(allowed)}, got {shown(value)}{closest(str(value)[:80], allowed)}"
-            )
-    for name in ("r", "width", "bond_dimension"):
-        check_whole(name, getattr(config, name))
-    if config.qubits is not None:
-        check_whole("qubits", config.qubits)
-        if function_of(config.core) is None:
-            raise QweftError(
-                f"qubits {config.qubits} does nothing with core {config.core!r}, which has no circuit; leave it out"
-            )
-        if config.qubits > (most := max([config.r, *(config.rank_pattern or {}).values()])):
-            raise QweftError(
-                f"qubits must be at most r, got {config.qubits} with r = {most}; a circuit reads entries of c"
-            )
-    if config.basis not in (None, *BASES):
-        raise QweftError(
-            f"basis must be one of {', '.join(BASES)}, got {config.basis!r}{closest(str(config.basis), BASES)}"
-        )
-    if config.fourier_terms is not None:
-        check_whole("fourier_terms", config.fourier_terms)
-        readers = [name for name, kind in FUNCTIONS.items() if "fourier_terms" in kind.fields]
-        if function_of(config.core) not in readers:
-            raise QweftError(
-                f"fourier_terms {config.fourier_terms} does nothing with core {config.core!r}; leave it out, or take a "
-                f"core of the {' or '.join(readers)} twin: "
-                f"{', '.join(core for core in CORES if function_of(core) in readers)}"
-            )
-    if config.width > LARGEST_WIDTH:
-        raise QweftError(f"width must be at most {LARGEST_WIDTH}, got {config.width}; 256 is on record")
-    if config.circuit_layers is not None:
-        check_whole("circuit_layers", config.circuit_layers)
-        if config.circuit_layers > MOST_LAYERS:
-            raise QweftError(f"circuit_layers must be at most {MOST_LAYERS}, got {config.circuit_layers}")
-    if config.alpha is not None:
-        check_number("alpha", config.alpha)
-    if config.factor_limit is not None:
-        check_number("factor_limit", config.factor_limit)
-        if config.factor_limit < LEAST_LIMIT:
-            raise QweftError(
-                f"factor_limit must be at least {LEAST_LIMIT}, got {config.factor_limit}: a start itself may come near "
-                "that; leave it out for 100, or give null for no limit"
-            )
-    check_number("share", config.share)
-    if not 0 < config.share <= 1:
-        raise QweftError(f"share must be above 0 and at most 1, got {config.share}: of a layer's outputs")
-    check_number("dropout", config.dropout)
-    if not 0 <= config.dropout < 1:
-        raise QweftError(f"dropout must be at least 0 and below 1, got {config.dropout}")
-    for name in ("reupload", "init_weights"):
-        if not isinstance(getattr(config, name), bool):
-            raise QweftError(f"{name} must be true or false, got {shown(getattr(config, name))}")
-    for pattern, rank in (config.rank_pattern or {}).items():
-        check_whole(f"rank_pattern[{pattern!r}]", rank)
-    for pattern, alpha in (config.alpha_pattern or {}).items():
-        check_number(f"alpha_pattern[{pattern!r}]", alpha)
-    _check_together(config)
-
-
-def _check_basis(config: QwthnConfig) -> None:
-    if config.basis is not None and not config.has_fixed_map:
-        raise QweftError(
-            f"basis {config.basis!r} does nothing with compress {config.compress!r} and expand {config.expand!r}; set "
-            "one of them to basis or subspace, or expand to sparse, or leave it out"
-        )
-    if EXPAND[config.expand].is_fixed() and form_of(config.core) in ("identity", "weighted", "gated"):
-        raise QweftError(
-            f"expand {config.expand!r} does not start at zero, and core {config.core!r} has no matrix that would make "
-            "the branch zero; take a core that has one: linear, quantum or quantum_linear, or a twin's; or expand "
-            "'subspace'"
-        )
-
-
-def _check_together(config: QwthnConfig) -> None:
-    ranks = [config.r, *(config.rank_pattern or {}).values()]
-    qubits = config.resolved(max(ranks)).qubits
-    if function_of(config.core) and qubits > LARGEST_RANK:
-        raise QweftError(
-            f"r = {max(ranks)} means a circuit of {qubits} qubits and 2^{qubits} amplitudes for every token"
-            f"{'' if has_circuit(config.core) else ', which core ' + config.core + ' would stand in for'}; "
-            f"use r, or qubits, of at most {LARGEST_RANK} with core {config.core!r}, or core 'linear'"
-        )
-    _check_basis(config)
-    for size, modes in (config.modes or {}).items():
-        if not str(size).isdecimal() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
-            raise QweftError(
-                f"modes must map sizes to lists of factors, as {{'576': [6, 6, 4, 4]}}, got "
-                f"{shown(size)}: {shown(modes)}"
-            )
-        if math.prod(modes) > MOST_PADDING * max(int(size), 4096):
-            raise QweftError(
-                f"modes {str(modes)[:80]} pad size {size} to {math.prod(modes):,}; choose factors whose product is "
-                "little above it"
-            )
-    if isinstance(config.target_modules, str) and config.layers_to_transform is not None:
-        raise QweftError(
-            f"layers_to_transform picks blocks from a list of module names, but target_modules is the expression "
-            f"{config.target_modules!r}; put the block numbers into the expression, or give a list of names"
-        )
-    if config.layers_pattern and config.layers_to_transform is None:
-        raise QweftError(
-            f"layers_pattern {config.layers_pattern!r} does nothing without layers_to_transform; give both"
-        )

@@ -12,56 +12,15 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from qweft.adapter.functions import CIRCUITS, FUNCTIONS, TWINS, Function, make_function
+from qweft.adapter.functions import Function, make_function
 from qweft.adapter.functions.base import ANGLE_BOUND
-from qweft.adapter.maps import Part
 from qweft.circuit import Circuit
+from qweft.method.names import Part, form_of, function_of
 
 Measure = Callable[[Circuit, torch.Tensor, torch.Tensor], torch.Tensor]
 SMALLEST = 1e-24
 """Added to the mean square of the gate's input, so that a zero input does not give NaN."""
 Observe = Callable[[torch.Tensor], None]
-
-FORMS = {
-    "": "h = Q {f}(c)",
-    "linear": "h = Q {f}(c) + K c",
-    "weighted": "h = {f}(c) * c",
-    "gated": "h = (1 + Q {f}(c / |c|)) * c",
-}
-"""Formulas of the forms in which a function f enters; |c| is sqrt(U) times the rms of the entries that f reads, U
-uploads.
-"""
-WITHOUT_FUNCTION = {"identity": "h = c", "linear": "h = K c"}
-
-
-def _name(function: str, form: str) -> str:
-    return f"{function}_{form}" if form else function
-
-
-CORES = (*WITHOUT_FUNCTION, *(_name(function, form) for function in FUNCTIONS for form in FORMS))
-"""Names of the cores: "quantum_linear" is the function "quantum" in the form "linear", h = Q q(c) + K c."""
-
-
-def function_of(core: str) -> str | None:
-    """Return the function of a core, as "quantum" of "quantum_linear"; `None` for "identity" and "linear"."""
-    return None if core in WITHOUT_FUNCTION else core.partition("_")[0]
-
-
-def form_of(core: str) -> str:
-    """Return the form of a core: "", "linear", "weighted" or "gated"; for "identity" and "linear" their own names."""
-    return core if core in WITHOUT_FUNCTION else core.partition("_")[2]
-
-
-def has_circuit(core: str) -> bool:
-    """Whether the core runs a circuit, trained or not."""
-    return function_of(core) in CIRCUITS
-
-
-def formula(core: str) -> str:
-    """Return the core's formula, with q for the circuit and t for a classical control in its place."""
-    if core in WITHOUT_FUNCTION:
-        return WITHOUT_FUNCTION[core]
-    return FORMS[form_of(core)].format(f="t" if function_of(core) in TWINS else "q")
 
 
 class Core(nn.Module):

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from qweft.adapter import maps
-from qweft.adapter.maps import Count, Given, LinearMap, Part, alike
-from qweft.adapter.resolved import ResolvedConfig
+from qweft.adapter.maps import Count, Given, LinearMap, alike
 from qweft.errors import QweftError
+from qweft.method.names import Part
+from qweft.method.resolved import ResolvedConfig
 
 DIRECTIONS = torch.bfloat16
 """The dtype of directions."""

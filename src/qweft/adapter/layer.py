@@ -24,10 +24,10 @@ from qweft.adapter.cores import Core
 from qweft.adapter.directions import of_chance, of_weight
 from qweft.adapter.fixed_maps import Directions
 from qweft.adapter.lazy_basis import LazyBasis
-from qweft.adapter.resolved import default_alpha
 from qweft.circuit.precision import autocast_enabled, exact_products
 from qweft.internals.peft import sizes_of
 from qweft.internals.torch import in_backward, is_transformed
+from qweft.method.resolved import default_alpha
 
 
 def branch_forward(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Core, scaling: float) -> torch.Tensor:

@@ -3,27 +3,22 @@
 Every map is contracted into one small dense matrix once a step, so a token costs as much as in LoRA.
 
 To add a kind of map, write its class here, or in `fixed_maps.py` if part of it is not trained, and add it to that
-file's `COMPRESS` or `EXPAND`. The names that a config accepts, the counts, the checks and the model card follow.
+file's `COMPRESS` or `EXPAND`, and its name to those of `qweft.method.names`. The counts and the model card follow.
 """
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import reduce
-from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import nn
 
-from qweft.adapter.resolved import ResolvedConfig
 from qweft.errors import QweftError
+from qweft.method.names import Part
+from qweft.method.resolved import ResolvedConfig
 from qweft.tensornet import MatrixProductOperator, Modes, parameter_count
 from qweft.tensornet.mpo import kaiming_start, scaled_start, zero_last
-
-Part = Literal["circuit", "tensor_network", "linear"]
-"""The part of a branch that a parameter belongs to: each has its learning rate, gradient norm and count."""
-PARTS: tuple[Part, ...] = get_args(Part)
-OTHER = "other"
-"""The part of all other parameters: another method's, biases, embeddings, heads."""
 
 SMALLEST = 1e-7
 """Least divisor of a tensor's entries, in any floating-point type."""

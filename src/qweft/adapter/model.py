@@ -20,16 +20,15 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.batched_build import unwatch, watch
-from qweft.adapter.checks import check_quick
-from qweft.adapter.cores import function_of
 from qweft.adapter.fixed_maps import DIRECTIONS
-from qweft.adapter.functions import TWINS
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_error
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
 from qweft.internals.torch import COMPILED
+from qweft.method.checks import check_quick
+from qweft.method.names import TWINS, function_of
 
 
 def _name_rows(_module: nn.Module, args: Any, kwargs: Any, adapter_names: list[str]) -> tuple[Any, Any]:

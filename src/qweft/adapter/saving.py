@@ -9,13 +9,14 @@ from typing import Any
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import Core, core_class, formula, function_of, has_circuit
+from qweft.adapter.cores import Core, core_class
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.folder import read_header
-from qweft.adapter.functions import FUNCTIONS, TWINS
+from qweft.adapter.functions import FUNCTIONS
 from qweft.adapter.maps import LinearMap
 from qweft.files import write_bytes
 from qweft.internals.peft import replace_saving
+from qweft.method.names import TWINS, formula, function_of, has_circuit
 from qweft.text import escaped
 
 HEADING = "## QWTHN adapter"

@@ -7,8 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from qweft.adapter.maps import PARTS
 from qweft.analysis.inspection import Inspection, LayerInspection, means
+from qweft.method.names import PARTS
 
 COLUMNS = {
     "effective_rank_token": "rank\ntoken",

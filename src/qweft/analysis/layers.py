@@ -10,9 +10,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from qweft.adapter import QwthnLinear
-from qweft.adapter.cores import form_of
 from qweft.circuit import Circuit
 from qweft.errors import QweftError
+from qweft.method.names import form_of
 
 
 @dataclass(frozen=True)

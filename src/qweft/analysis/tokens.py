@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from qweft.adapter.branch import parts_of
-from qweft.adapter.maps import PARTS
 from qweft.analysis.layers import LayerMap
 from qweft.evaluation.loss import device_of
 from qweft.evaluation.on_device import beyond_the_mask, rows_and_kept
+from qweft.method.names import PARTS
 
 Layers = Mapping[str, tuple[nn.Module, LayerMap]]
 

@@ -9,13 +9,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from qweft.adapter.cores import formula
 from qweft.circuit.description import Counts, counts, trained_steps
 from qweft.circuit.drawing import circuit_text
 from qweft.circuit_view.saved import SavedCircuit
 from qweft.circuit_view.tokens import TokenValues
 from qweft.devices.chips import Compilation
 from qweft.evaluation.on_device import some
+from qweft.method.names import formula
 from qweft.text import many
 
 

@@ -10,8 +10,6 @@ from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 
 from qweft.adapter import QwthnConfig
-from qweft.adapter.checks import check_quick
-from qweft.adapter.cores import formula, function_of, has_circuit
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.functions import FUNCTIONS, make_function
 from qweft.adapter.strict_loading import file_key
@@ -19,6 +17,8 @@ from qweft.circuit import Circuit
 from qweft.errors import QweftError
 from qweft.evaluation.on_device import met_by, some
 from qweft.evaluation.saved import check_folder
+from qweft.method.checks import check_quick
+from qweft.method.names import formula, function_of, has_circuit
 from qweft.text import near
 
 ANGLES = ".qwthn_core.angles"

@@ -18,7 +18,7 @@ def run(argv: Sequence[str]) -> None:
     apply_options(NoOptions, {}, read_arguments(argv, COMMAND), COMMAND)
     from rich.table import Table
 
-    from qweft.adapter.presets import presets
+    from qweft.method.presets import presets
 
     table = Table.grid(padding=(0, 2))
     for name, description in presets().items():

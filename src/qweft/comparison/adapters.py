@@ -9,8 +9,8 @@ from peft import PeftConfig, PromptLearningConfig
 from torch import nn
 
 from qweft.adapter.attach import adapter_config, attach, detach
-from qweft.adapter.checks import closest
 from qweft.errors import QweftError
+from qweft.method.checks import closest
 
 LONG = 10**9
 """Number of steps of an adapter that is attached only to count its parameters."""

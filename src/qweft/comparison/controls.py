@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from qweft.adapter.cores import form_of, function_of
 from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, differences
 from qweft.comparison.phrases import ANSWERS, Direction, Finding, distance, held_against
 from qweft.comparison.summary import Summary
+from qweft.method.names import form_of, function_of
 
 NO_CIRCUIT = "{} (the same maps, no circuit)"
 """The network without a function, in a sentence."""

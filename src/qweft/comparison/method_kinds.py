@@ -4,10 +4,9 @@ from dataclasses import MISSING, fields
 from typing import Any, Literal
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import function_of
-from qweft.adapter.functions import FIELDS, TWINS, has_role
-from qweft.adapter.presets import PRESETS
-from qweft.adapter.resolved import resolve
+from qweft.method.names import FIELDS, TWINS, function_of, has_role
+from qweft.method.presets import PRESETS
+from qweft.method.resolved import resolve
 
 Kind = Literal["base", "lora", "hybrid", "no_circuit", "twin", "other"]
 

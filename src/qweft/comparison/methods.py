@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from qweft.adapter.checks import closest
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation, check_judged_by_loss
+from qweft.method.checks import closest
 from qweft.text import progress
 from qweft.training.checks import check_training
 

@@ -13,12 +13,12 @@ import torch
 from peft import PeftModel
 
 from qweft.adapter.attach import quiet_peft
-from qweft.adapter.checks import check_quick
 from qweft.adapter.folder import read_config
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.internals.torch import version
+from qweft.method.checks import check_quick
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console

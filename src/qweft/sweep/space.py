@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qweft.adapter.checks import closest
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
+from qweft.method.checks import closest
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig

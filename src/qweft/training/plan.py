@@ -11,13 +11,12 @@ from torch import nn
 from qweft.adapter.attach import adapter_config, attach
 from qweft.adapter.branch import count_parameters, function_parameters
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import function_of
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
-from qweft.adapter.functions import TWINS
 from qweft.adapter.layer import QwthnLinear
 from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
 from qweft.evaluation.checks import check_evaluation
+from qweft.method.names import TWINS, function_of
 from qweft.models.load import choose_device, choose_dtype, load_model
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig

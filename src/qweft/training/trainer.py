@@ -9,9 +9,9 @@ import torch
 from transformers import TrainerCallback
 
 from qweft.adapter.branch import parts_of
-from qweft.adapter.maps import OTHER, PARTS
 from qweft.errors import QweftError
 from qweft.internals.trainer import SavingTrainer
+from qweft.method.names import OTHER, PARTS
 from qweft.training.checkpoints import Checkpoints
 from qweft.training.distributed import whole
 

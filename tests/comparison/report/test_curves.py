@@ -12,7 +12,6 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from qweft.adapter.maps import PARTS
 from qweft.analysis.inspection import LayerInspection
 from qweft.analysis.jacobian import spread_of
 from qweft.comparison.findings import findings
@@ -28,6 +27,7 @@ from qweft.comparison.report.search import searches
 from qweft.comparison.summarise import summarise
 from qweft.figures.figure import spread
 from qweft.figures.styles import COLOURS, DASHES, SHAPES, fitting, styles
+from qweft.method.names import PARTS
 from tests.comparison.comparison_examples import run, runs
 from tests.comparison.report.report_examples import ADAPTERS, many_adapters, results
 

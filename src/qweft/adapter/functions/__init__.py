@@ -1,34 +1,22 @@
 """Functions of c in a core, R^r -> R^r: the circuit, and the classical controls ("twins") that replace it.
 
-To add one, write its class in a file of its own and add it to `FUNCTIONS`. The names of cores, the
-model card, the plan and the reports follow from what the class states.
+To add one, write its class in a file of its own, add it to `FUNCTIONS`, and enter its name in `qweft.method.names`. The
+names of cores, the model card, the plan and the reports follow.
 """
 
-from qweft.adapter.functions.base import Function, Role
+from qweft.adapter.functions.base import Function
 from qweft.adapter.functions.circuits import CircuitFunction, FrozenCircuit, ProductCircuit
 from qweft.adapter.functions.fourier import FourierSeries
 from qweft.adapter.functions.mlp import Perceptron
 from qweft.circuit import crz_ring_ansatz
+from qweft.method import names
 
-__all__ = ["CIRCUITS", "FIELDS", "FUNCTIONS", "TWINS", "Function", "has_role", "make_function"]
+__all__ = ["FUNCTIONS", "Function", "make_function"]
 
 FUNCTIONS: dict[str, type[Function]] = {
     kind.name: kind for kind in (CircuitFunction, Perceptron, FourierSeries, FrozenCircuit, ProductCircuit)
 }
 """The circuit and its controls, which show what the circuit contributes, by the name in that of a core."""
-
-
-def has_role(role: Role) -> tuple[str, ...]:
-    """Return the names of the functions with a role."""
-    return tuple(name for name, kind in FUNCTIONS.items() if kind.role == role)
-
-
-TWINS = tuple(name for name, kind in FUNCTIONS.items() if kind.role != "circuit")
-"""The controls."""
-CIRCUITS = tuple(name for name, kind in FUNCTIONS.items() if issubclass(kind, CircuitFunction))
-"""Functions that run a circuit, whole or altered."""
-FIELDS = tuple(dict.fromkeys(field for kind in FUNCTIONS.values() for field in kind.fields))
-"""Config fields that not every function reads."""
 
 
 def make_function(name: str, r: int, layers: int, reupload: bool, fourier_terms: int | None = None) -> Function:
@@ -42,6 +30,5 @@ def make_function(name: str, r: int, layers: int, reupload: bool, fourier_terms:
         fourier_terms: As in `QwthnConfig`.
     """
     given = {"fourier_terms": fourier_terms}
-    kind = FUNCTIONS[name]
-    read = {field: given[field] for field in kind.fields}
-    return kind(crz_ring_ansatz(r, layers, reupload), layers if reupload else 1, **read)
+    read = {field: given[field] for field in names.FUNCTIONS[name].fields}
+    return FUNCTIONS[name](crz_ring_ansatz(r, layers, reupload), layers if reupload else 1, **read)

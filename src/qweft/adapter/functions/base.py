@@ -3,15 +3,13 @@
 import hashlib
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 
 from qweft.circuit import Circuit
 
 Shapes = Mapping[str, tuple[int, ...]]
-Role = Literal["circuit", "altered", "classical"]
-"""A circuit of the method; a circuit that lacks something, as a control; or a classical control in its place."""
 ANGLE_BOUND = math.pi / 4
 """Largest absolute angle of the scaled start, in radians."""
 
@@ -28,7 +26,6 @@ class Function:
     """
 
     name: ClassVar[str]
-    role: ClassVar[Role]
     words: ClassVar[str]
     """Description for the model card."""
     called: ClassVar[str] = "{}"
@@ -37,8 +34,6 @@ class Function:
     """Description of a control for the notes of a report."""
     claim: ClassVar[str] = ""
     """What a circuit that beats this altered one shows."""
-    fields: ClassVar[tuple[str, ...]] = ()
-    """Names of config fields that only such a function reads; `__init__` takes them by name."""
     fixed_tensors: ClassVar[tuple[str, ...]] = ()
     """Names of tensors in `fixed`."""
     trained: Shapes

@@ -1,11 +1,10 @@
 """The circuit: with trained angles, with frozen angles, or without its CRZ gates."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 
-from qweft.adapter.functions.base import Function, Role
+from qweft.adapter.functions.base import Function
 from qweft.circuit import Circuit, without_crz
 from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.engine import expectations
@@ -21,7 +20,6 @@ class CircuitFunction(Function):
     """
 
     name = "quantum"
-    role: ClassVar[Role] = "circuit"
     words = "the circuit of the method"
     circuit: Circuit
 
@@ -57,7 +55,6 @@ class FrozenCircuit(CircuitFunction):
     """
 
     name = "frozen"
-    role = "altered"
     words = "the circuit of the method with random angles that were not trained"
     called = "{} (its circuit, angles not trained)"
     report = "the same circuit with its angles left as they were drawn, untrained"
@@ -76,7 +73,6 @@ class ProductCircuit(CircuitFunction):
     """
 
     name = "product"
-    role = "altered"
     words = "the circuit of the method without its CRZ gates"
     called = "{} (its circuit without entanglement)"
     report = "the same circuit without its CRZ gates, so without entanglement"

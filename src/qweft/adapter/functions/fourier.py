@@ -31,14 +31,12 @@ class FourierSeries(Function):
     """
 
     name = "fourier"
-    role = "classical"
     words = "a sum of products of trigonometric polynomials with the frequencies of the circuit"
     called = "its classical twin {}"
     report = (
         "products of sums of sines and cosines of the circuit's inputs with trained coefficients: a classical function "
         "of the same frequencies"
     )
-    fields = ("fourier_terms",)
 
     def __init__(self, ansatz: Circuit, uploads: int, fourier_terms: int | None = None) -> None:
         super().__init__(ansatz, uploads)

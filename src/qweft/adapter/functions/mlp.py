@@ -23,7 +23,6 @@ class Perceptron(Function):
     """
 
     name = "mlp"
-    role = "classical"
     called = "its classical twin {}"
     report = "a small neural network (linear maps with SiLU between them), as near to the circuit in size as it can be"
     words = "a perceptron of two or more linear layers with SiLU between them"

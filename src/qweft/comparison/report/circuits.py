@@ -8,7 +8,6 @@ from matplotlib.ticker import MaxNLocator
 
 from qweft.adapter.attach import adapter_config
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.cores import function_of, has_circuit
 from qweft.adapter.functions import make_function
 from qweft.circuit import Circuit
 from qweft.comparison.report.inspection import Inspection
@@ -16,6 +15,7 @@ from qweft.comparison.results import Run
 from qweft.errors import QweftError
 from qweft.figures.figure import End, Notes, ReportFigure, dress, name_at_right
 from qweft.figures.styles import Style
+from qweft.method.names import function_of, has_circuit
 
 
 class Drawn(NamedTuple):

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from qweft.adapter.functions import FUNCTIONS, TWINS
+from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import Kind
 from qweft.comparison.phrases import ANSWERS, Finding
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import BASE
 from qweft.comparison.speed import load_said
+from qweft.method.names import TWINS
 
 KINDS: dict[Kind, str] = {
     "base": "untouched model",

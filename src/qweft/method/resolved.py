@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qweft.errors import QweftError
-from qweft.tensornet import Modes, choose_modes
+
+if TYPE_CHECKING:
+    from qweft.tensornet import Modes
 
 DEFAULT_BASIS = "gradient"
 
@@ -57,12 +59,14 @@ class ResolvedConfig:
         """The factor of the branch, s = alpha / r."""
         return self.alpha / self.r
 
-    def modes_of(self, size: int) -> Modes:
+    def modes_of(self, size: int) -> "Modes":
         """Return the factors of a size: the config's own, the recorded ones, or those by rule.
 
         Raises:
             QweftError: If the product of the config's own factors is below the size.
         """
+        from qweft.tensornet import choose_modes  # its package imports PyTorch
+
         given = self.modes.get(str(size))
         try:
             return choose_modes(size, tuple(given) if given is not None else None)

@@ -1,6 +1,10 @@
 """The presets: named configurations of the method."""
 
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
+
+from qweft.errors import QweftError
+from qweft.method.checks import closest, instead_of
 
 
 class Preset(NamedTuple):
@@ -55,3 +59,24 @@ PRESETS: dict[str, Preset] = {
 def presets() -> dict[str, str]:
     """Return the presets by name, each with a one-line description; `QwthnConfig.preset(name, **changes)` makes one."""
     return {name: preset.description for name, preset in PRESETS.items()}
+
+
+def with_preset(name: str, changes: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Return the fields of a preset with changes.
+
+    Args:
+        name: A key of `PRESETS`.
+        changes: Fields that replace those of the preset.
+        known: Names of all fields of `QwthnConfig`.
+
+    Raises:
+        QweftError: If the preset or a field does not exist.
+    """
+    if name not in PRESETS:
+        raise QweftError(f"there is no preset {name!r}{closest(name, PRESETS)}; presets: {', '.join(PRESETS)}")
+    for key in changes:
+        if key not in known:
+            instead = instead_of(key)
+            way = f": {instead}" if instead else f"{closest(key, known)}; fields: {', '.join(known)}"
+            raise QweftError(f"QwthnConfig has no field {key!r}{way}")
+    return {**PRESETS[name].fields, **changes}

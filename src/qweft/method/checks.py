@@ -9,9 +9,8 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
 
-from peft import LoraConfig
-
 from qweft.errors import QweftError
+from qweft.method.peft_methods import fields_of
 from qweft.text import near, shown
 
 INSTEAD = {
@@ -141,10 +140,8 @@ def instead_of(name: str) -> str | None:
     """Return the way out for a name of `LoraConfig`, or `None` if LoRA has no such name."""
     if name in INSTEAD:
         return INSTEAD[name]
-    known = {entry.name for entry in fields(LoraConfig)}
-    return (
-        "it belongs to a variant of PEFT's LoRA that has no counterpart here; leave it out" if name in known else None
-    )
+    known = name in (fields_of("LORA") or ())
+    return "it belongs to a variant of PEFT's LoRA that has no counterpart here; leave it out" if known else None
 
 
 def answers_lora_names(config_class: Config) -> Config:
