@@ -18,7 +18,8 @@ from qweft.devices import BoundCircuits, DeviceSettings, RemoteDevice, make_devi
 from qweft.devices.device import require
 from qweft.evaluation.loss import judged
 from qweft.evaluation.on_device import on_device
-from qweft.evaluation.saved import model_of, put_on
+from qweft.evaluation.record import model_of
+from qweft.evaluation.saved import put_on
 from qweft.files import write_json
 from qweft.models.load import load_model
 

@@ -10,9 +10,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.cli.parser import parse
+from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.methods import check_comparison, resolve_methods
-from qweft.data.load import check_data_config
+from qweft.comparison.methods import resolve_methods
+from qweft.data.checks import check_data_config
 from qweft.evaluation.checks import check_evaluation
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
 ALONE = 0.1
 """Share of the processors up to which other processes leave a time alone; a quiet machine has 0.01 to 0.03."""
@@ -90,6 +89,8 @@ def environment(
         device: The model's device ("cpu", "cuda:0"); `None` means "cuda" if available, else "cpu".
         dtype: Type of the base model's weights; `None` if unknown.
     """
+    import torch  # here, since what other functions measure is told without it
+
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return {
         **{name: _version(name) for name in ("qweft", "torch", "transformers", "peft")},

@@ -11,7 +11,7 @@ from tests.robustness.test_run import HYBRID, trained
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft.circuit import crz_ring_ansatz, gate_by_gate, without_crz
-from qweft.circuit_view.saved import first_layer
+from qweft.circuit_view.layers import first_layer
 from qweft.cli.main import main
 
 LAYER = "model.layers.1.self_attn.v_proj"

@@ -13,9 +13,10 @@ from rich.console import Console
 from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
 from qweft.comparison import claims, runner, step_times, trial, tune
+from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.executors.set_up import set_up
-from qweft.comparison.methods import check_comparison, resolve_methods
+from qweft.comparison.methods import resolve_methods
 from qweft.comparison.plan import resolve
 from qweft.comparison.speed import one_at_a_time
 from qweft.data.config import DataConfig

@@ -15,7 +15,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.run_folder import decides, finished
+from qweft.training.record import decides, finished
 from tests.tiny_folder import save_tiny_model
 
 

@@ -15,8 +15,8 @@ import yaml
 from qweft.adapter.attach import adapter_config
 from qweft.circuit import crz_ring_ansatz
 from qweft.cli.parser import parse
+from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.methods import check_comparison
 from qweft.devices import BoundCircuits
 from qweft.devices.jobs import PriceList
 from qweft.devices.noise.model import noise_model

@@ -11,7 +11,7 @@ import pytest
 from qweft.cli.command import NoOptions
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.parser import apply_options, parse, read_arguments
-from qweft.comparison.methods import check_comparison
+from qweft.comparison.checks import check_comparison
 from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run

@@ -8,8 +8,8 @@ from rich.console import Console
 from tests.tiny_folder import save_tiny_model
 
 from qweft.adapter.attach import adapter_config, attach
+from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig, MethodConfig
-from qweft.comparison.methods import check_comparison
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation

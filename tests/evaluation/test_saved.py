@@ -13,8 +13,9 @@ from qweft.adapter.attach import adapter_config, attach
 from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.record import sections_of
 from qweft.evaluation.run import evaluate
-from qweft.evaluation.saved import put_on, sections_of
+from qweft.evaluation.saved import put_on
 from qweft.export.run import export
 from qweft.files import write_json
 from qweft.models.config import ModelConfig

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qweft.evaluation.loss import RowScore, loss_of
+from qweft.evaluation.row_scores import RowScore, loss_of
 from qweft.evaluation.scores import compare_losses, compare_means, compare_perplexities, compare_statistics, mean
 
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save
 
 from qweft.adapter import checks
 from qweft.errors import QweftError
-from qweft.evaluation.saved import model_of, put_on
+from qweft.evaluation.record import model_of
+from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from tests.adapter.test_method import small

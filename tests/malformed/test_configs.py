@@ -10,8 +10,8 @@ from qweft.cli.parser import parse
 from qweft.cli.sweep import COMMAND as SWEEP
 from qweft.cli.train import COMMAND as TRAIN
 from qweft.cli.tune import COMMAND as TUNE
+from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.methods import check_comparison
 from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import check_sweep

@@ -11,13 +11,14 @@ from qweft.cli.main import main
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of
-from qweft.comparison.report.write import _read_from, read_results
+from qweft.comparison.report.write import _read_from
+from qweft.comparison.results_file import read_results
 from qweft.comparison.step_times import _pairs
 from qweft.comparison.step_times import _read as read_step_times
 from qweft.comparison.summarise import summarise
 from qweft.comparison.trial import read_record as read_run
 from qweft.errors import QweftError
-from qweft.evaluation.saved import sections_of
+from qweft.evaluation.record import sections_of
 from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import resolve

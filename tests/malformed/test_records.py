@@ -12,7 +12,7 @@ from qweft.comparison.report.write import remake_report
 from qweft.comparison.step_times import _read as read_step_times
 from qweft.comparison.trial import read_record as read_run
 from qweft.errors import QweftError
-from qweft.evaluation.saved import model_of, run_config, sections_of
+from qweft.evaluation.record import model_of, run_config, sections_of
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import resolve
 from qweft.publish.push import plan_push
@@ -20,7 +20,7 @@ from qweft.records import DEEPEST, MOST_BYTES, read_record
 from qweft.sweep.run import _losses_in as read_losses
 from qweft.training.checkpoints import Checkpoints
 from qweft.training.config import RunConfig
-from qweft.training.run_folder import finished
+from qweft.training.record import finished
 from tests.malformed.cases import check_sentence
 
 TEXTS = {

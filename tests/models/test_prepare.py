@@ -8,8 +8,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import qweft.models.embedded as preparing
 from qweft.errors import QweftError
-from qweft.models.embedded import MARK, is_prepared, prepare, prepared_folder, tie_twin_embeddings
-from qweft.models.packages import EMBEDDED_MODELS
+from qweft.models.embedded import prepare, tie_twin_embeddings
+from qweft.models.packages import EMBEDDED_MODELS, MARK, is_prepared, prepared_folder
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from qweft.cli.main import main
-from qweft.models.embedded import MARK, prepared_folder
-from qweft.models.packages import SMOLLM2
+from qweft.models.packages import MARK, SMOLLM2, prepared_folder
 from tests.tiny_folder import save_rows, save_tiny_model
 
 MADE = {"title": SMOLLM2.title, "quantization": "Q4_1", "packages": SMOLLM2.packages, "sha256": SMOLLM2.sha256}

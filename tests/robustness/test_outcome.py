@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from qweft.evaluation.loss import RowScore
+from qweft.evaluation.row_scores import RowScore
 from qweft.robustness.describe import table, text
 from qweft.robustness.outcome import Computed, Effort, Robustness, Scored, Setting, enough_shots, point
 from qweft.robustness.report import figures, write

@@ -1,11 +1,9 @@
 """From a specification in a config file to a PEFT config; attaching and detaching the adapter."""
 
 import re
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
 from peft import PeftConfig, TaskType, get_peft_model
@@ -18,6 +16,7 @@ from qweft.errors import QweftError
 from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.checks import check_quick, closest
 from qweft.method.resolved import default_alpha
+from qweft.method.specification import check_method, check_specification
 
 
 def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
@@ -30,44 +29,19 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
         QweftError: If neither or both of `preset` and `peft_type` are given, if the method or a field is unknown, or if
             the config rejects a value.
     """
-    given = dict(specification)
+    check_specification(specification)
+    given = {"task_type": TaskType.CAUSAL_LM, **specification}
     preset, method = given.pop("preset", None), given.pop("peft_type", None)
-    if (preset is None) == (method is None):
-        raise QweftError(
-            f"adapter {dict(specification)}: give either preset (qtha, qwthn, ...) or peft_type (LORA, VERA, ...)"
-        )
-    for key, value in given.items():
-        if not _is_finite(value):
-            raise QweftError(f"adapter.{key} is {str(value)[:80]}; give a finite number")
-    given.setdefault("task_type", TaskType.CAUSAL_LM)
-    if preset is not None:
-        return QwthnConfig.preset(str(preset), **given)
-    name, config_class = str(method).upper(), peft_config_class(str(method))
-    known = [entry.name for entry in fields(config_class) if entry.init]
-    for key in given:
-        if key not in known:
-            raise QweftError(f"{config_class.__name__} has no field {key!r}{closest(key, known)}")
-    rank = given.get("r", 8)
-    if name == "LORA" and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
-        raise QweftError(f"r must be a whole number of at least 1, got {rank!r}")
-    alpha = given.get("lora_alpha", 1)
-    if name == "LORA" and (isinstance(alpha, bool) or not isinstance(alpha, int | float)):
-        raise QweftError(f"lora_alpha must be a number, got {alpha!r}")
-    if name == "LORA":
-        given.setdefault("lora_alpha", default_alpha(rank))  # both methods then start with the same scale
     try:
-        return config_class(**given)
+        if preset is not None:
+            return QwthnConfig.preset(str(preset), **given)
+        if str(method).upper() == "LORA":
+            given.setdefault("lora_alpha", default_alpha(given.get("r", 8)))  # both methods then start with one scale
+        return peft_config_class(str(method))(**given)
+    except QweftError:
+        raise
     except (TypeError, ValueError, ImportError) as error:
         raise QweftError(f"adapter {dict(specification)}: {error}") from error
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether all numbers in a value are finite floats."""
-    if isinstance(value, Mapping):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
-    return not isinstance(value, int | float) or abs(value) <= sys.float_info.max
 
 
 def peft_config_class(method: str) -> type[PeftConfig]:
@@ -76,13 +50,9 @@ def peft_config_class(method: str) -> type[PeftConfig]:
     Raises:
         QweftError: If PEFT has no method of that name.
     """
+    check_method(method)
     classes = {str(key.value): config_class for key, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-    name = method.upper()
-    if name not in classes:
-        raise QweftError(
-            f"PEFT has no method {method!r}{closest(name, classes)}; methods: {', '.join(sorted(classes))}"
-        )
-    return classes[name]
+    return classes[method.upper()]
 
 
 @contextmanager

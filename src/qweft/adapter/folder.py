@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from qweft.adapter.config import QwthnConfig
 from qweft.errors import QweftError
-from qweft.records import read_record
+from qweft.method.saved import read_saved, unreadable
 
 HUB_ARGUMENTS = tuple(name for name in signature(hf_hub_download).parameters if name not in ("repo_id", "filename"))
 """Arguments that decide where a file is fetched from, selected as PEFT selects them."""
@@ -58,10 +58,10 @@ def read_config(folder: Path) -> PeftConfig:
     Raises:
         QweftError: If the config is missing, is not JSON, or has a value that its method does not allow.
     """
+    read_saved(folder)
     path = folder / CONFIG_NAME
-    read_record(path, "save the adapter again, or get the file that was saved with it")
     try:
-        config = PeftConfig.from_pretrained(str(folder))
+        config: PeftConfig = PeftConfig.from_pretrained(str(folder))
     except QweftError as error:
         raise QweftError(f"{path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
@@ -70,14 +70,6 @@ def read_config(folder: Path) -> PeftConfig:
             f"{path} is no config of an adapter ({type(error).__name__}: {said}); save the adapter again, or get the "
             "file that was saved with it"
         ) from error
-    if getattr(config, "megatron_config", None):
-        raise QweftError(f"{path}: megatron_config names a module that would be imported; remove it from the file")
-    if config.peft_type == "XLORA":
-        raise QweftError(f"{path}: X-LoRA names other folders that PEFT would read; load it with PEFT, if you trust it")
-    for name in ("base_model_name_or_path", "revision"):
-        value = getattr(config, name, None)
-        if value is not None and not isinstance(value, str):
-            raise QweftError(f"{path}: {name} must be a text, got {str(value)[:80]}; name the base model there")
     return config
 
 
@@ -159,10 +151,7 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
                 for key, each in slices.items()
             }
     except (SafetensorError, OSError) as error:
-        raise QweftError(
-            f"{path} cannot be read as safetensors ({error}); it was probably cut short while it was written or "
-            "copied: get it again"
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def check_same_structure(new: QwthnConfig, old: QwthnConfig, what: str) -> None:

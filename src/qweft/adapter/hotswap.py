@@ -12,9 +12,10 @@ from torch import nn
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import check_same_structure, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.strict_loading import adapter_tensors, check_tensors, file_key
+from qweft.adapter.strict_loading import adapter_tensors, check_tensors
 from qweft.errors import QweftError
 from qweft.method.checks import check_quick
+from qweft.method.saved import file_key
 
 PLACES = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")
 """Fields that may be written differently, as long as they select the same layers."""

@@ -26,7 +26,7 @@ from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_er
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
-from qweft.internals.torch import COMPILED
+from qweft.internals.keys import COMPILED
 from qweft.method.checks import check_quick
 from qweft.method.names import TWINS, function_of
 

@@ -13,9 +13,9 @@ from qweft.adapter.config import QwthnConfig
 from qweft.adapter.fixed_maps import SparseExpand
 from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
-from qweft.internals.torch import COMPILED, SHARDED
+from qweft.internals.keys import SHARDED
+from qweft.method.saved import file_key
 
-PEFT_PREFIX = "base_model.model."
 DELTA = "trainable_tokens_delta"
 """PEFT's name for the trained embeddings of single tokens."""
 
@@ -73,11 +73,6 @@ def _bias_keys(parts: Mapping[str, nn.Module], present: Iterable[str], bias: str
     tuned = (name for name, part in parts.items() if isinstance(part, BaseTunerLayer))
     known = set(present)
     return [key for key in (f"{name}.base_layer.bias".lstrip(".") for name in tuned) if key in known]
-
-
-def file_key(key: str) -> str:
-    """Return the key without the prefixes of wrappers: PEFT's, `torch.compile`'s, and FSDP's."""
-    return f"{key}.".replace(COMPILED, "").replace(SHARDED, "")[:-1].removeprefix(PEFT_PREFIX)
 
 
 def check_tensors(

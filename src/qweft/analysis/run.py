@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from qweft.adapter import QwthnLinear
-from qweft.analysis.config import InspectionConfig
+from qweft.analysis.checks import check_inspection
 from qweft.analysis.inspection import Inspection, LayerInspection
 from qweft.analysis.jacobian import small_jacobians, spread_of
 from qweft.analysis.layers import LayerMap, layer_maps, non_affinity, shares_of
@@ -17,15 +17,13 @@ from qweft.analysis.states import ansatz_expressibility, expressibility, meyer_w
 from qweft.analysis.tokens import Norms, Seen, collect, evenly, gradient_norms, rows_of
 from qweft.circuit import final_states
 from qweft.data.batches import Collator
-from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.data.tokens import total_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.evaluation.preview import Preview, shapes_of
-from qweft.evaluation.saved import put_on, sections_of
-from qweft.files import check_can_be_written, write_json
-from qweft.models.config import ModelConfig
+from qweft.evaluation.saved import put_on
+from qweft.files import write_json
 from qweft.models.load import load_model
 from qweft.text import many, progress, with_progress
 
@@ -34,7 +32,6 @@ TOKENS = 256
 AMPLITUDES = 2**16
 """Most amplitudes in memory at a time: 256 tokens fit up to 8 qubits, 64 tokens at 10 qubits."""
 
-SECTIONS = ("model", "data")
 BATCH = 8
 """Rows in a batch; results do not depend on it."""
 
@@ -149,7 +146,7 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     Raises:
         QweftError: If `inspect` could not start.
     """
-    config, model_config, data_config = _options(adapter, options)
+    config, model_config, data_config = check_inspection(adapter, options)
     loaded, lines = shapes_of(adapter, model_config)
     data = load_data(data_config, loaded.tokenizer)
     rows = getattr(data, config.split)[: config.rows]
@@ -171,9 +168,7 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     Raises:
         QweftError: If the folder has no such adapter, an option is invalid, or model or data cannot be loaded.
     """
-    config, model_config, data_config = _options(adapter, options)
-    if config.output is not None:
-        check_can_be_written(Path(config.output).parent)
+    config, model_config, data_config = check_inspection(adapter, options)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
     rows = getattr(data, config.split)[: config.rows]
@@ -184,23 +179,3 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     if config.output is not None:
         write_json(config.output, found.to_json())
     return found
-
-
-def _options(adapter: Path, options: Mapping[str, Any] | None) -> tuple[InspectionConfig, ModelConfig, DataConfig]:
-    given = dict(options or {})
-    overrides = {name: given.pop(name) for name in SECTIONS if name in given}
-    config = InspectionConfig(**given)
-    model_config, data_config, _ = sections_of(adapter, overrides)
-    _check(config, getattr(data_config, f"{config.split}_rows"))
-    return config, model_config, data_config
-
-
-def _check(config: InspectionConfig, available: int | None) -> None:
-    """Checks value ranges before a model is loaded."""
-    for name in ("rows", "tokens"):
-        if getattr(config, name) < 1:
-            raise QweftError(f"{name} must be at least 1, got {getattr(config, name)}")
-    if available is not None and available < 1:
-        raise QweftError(f"data.{config.split}_rows is {available}: it must be at least 1 to inspect on those rows")
-    if config.output is not None and Path(config.output).is_dir():
-        raise QweftError(f"output {config.output} is a folder; give the name of a JSON file, as inspection.json")

@@ -9,19 +9,17 @@ from typing import Any
 from peft import PeftModel
 from torch import nn
 
-from qweft.adapter.folder import read_config
 from qweft.chat.answering import Answering, Sampler
+from qweft.chat.checks import BASE, check_chat
 from qweft.chat.config import ChatConfig
 from qweft.chat.dialogue import Dialogue
 from qweft.data.conversation import Message
 from qweft.data.template import render, with_template
 from qweft.errors import QweftError
-from qweft.evaluation.saved import check_folder, model_of, put_beside_base, put_on, run_config
+from qweft.evaluation.record import run_config
+from qweft.evaluation.saved import put_beside_base, put_on
 from qweft.models.load import LoadedModel, load_model
-from qweft.models.resolve import resolve
 from qweft.text import many
-
-BASE = "base"
 
 
 @dataclass(frozen=True)
@@ -111,16 +109,7 @@ def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any
         QweftError: If a folder has no adapter, an adapter is unsuitable or belongs to another base model, or a model
             cannot be loaded.
     """
-    check_folder(adapter)
-    model = model_of(adapter, overrides)
-    if model.device == "meta":
-        raise QweftError("--model.device meta has shapes and no numbers, so it cannot answer; give auto, cpu or cuda")
-    beside = None if config.beside in (None, BASE) else Path(config.beside or "")
-    folders = [adapter] if beside is None else [adapter, beside]
-    if beside is not None:
-        _check_beside(adapter, beside, overrides)
-    for folder in folders:
-        _check_kind(folder)
+    model, folders = check_chat(adapter, config, overrides)
     loaded = load_model(model)
     trees = [loaded.model, *(_same_weights(loaded.model) for _ in range(1 if config.beside else 0))]
     found = [
@@ -133,31 +122,6 @@ def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any
     # the template that the adapter was trained with; the second model gets the same prompts
     tokenizer = with_template(loaded.tokenizer, run_config(adapter).get("data", {}).get("template"))
     return ChatModels(tuple(found), tokenizer, loaded.source.origin, context)
-
-
-def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> None:
-    """Raises unless the second adapter belongs to the same base model."""
-    if not beside.is_dir():
-        raise QweftError(f"--beside {beside}: no such folder; give base, or the folder of another adapter")
-    check_folder(beside)
-    if beside.resolve() == adapter.resolve():
-        raise QweftError(f"--beside {beside} is the adapter itself; give base, or the folder of another one")
-    if "name" in overrides.get("model", {}):
-        return  # the user chose the model; an adapter that does not fit fails to load
-    here, there = (model_of(folder, overrides) for folder in (adapter, beside))
-    if here.name != there.name and resolve(here).location != resolve(there).location:
-        raise QweftError(
-            f"--beside {beside} is an adapter of {there.name}, and {adapter} one of {here.name}; both must be of one "
-            "base model, which --model.name names where the two names mean the same"
-        )
-
-
-def _check_kind(folder: Path) -> None:
-    """Raises for prompt learning, whose virtual tokens would be inserted before each single token of an answer."""
-    config = read_config(folder)
-    if config.is_prompt_learning:
-        method = getattr(config.peft_type, "value", config.peft_type)
-        raise QweftError(f"{folder}: PEFT's method {method} puts virtual tokens before the text; chat knows no such")
 
 
 def _same_weights(model: nn.Module) -> nn.Module:

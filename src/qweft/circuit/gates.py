@@ -7,11 +7,12 @@ support only `ry` and `crz`; a circuit with another gate runs gate by gate.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-Matrix = list[list[torch.Tensor | None]]
+Matrix = list[list["torch.Tensor | None"]]
 """Rows of entries, each of the angle's shape; `None` for entries that are zero at every angle."""
 
 Shifts = tuple[tuple[float, float], ...]
@@ -72,7 +73,7 @@ class GateKind:
 
     controls: int
     targets: int
-    matrix: Callable[[torch.Tensor], Matrix]
+    matrix: Callable[["torch.Tensor"], Matrix]
     is_diagonal: bool
     shifts: Shifts
     native: tuple[NativeStep, ...]
@@ -90,14 +91,16 @@ class GateKind:
         return self.controls + self.targets
 
 
-def _ry(angle: torch.Tensor) -> Matrix:
+def _ry(angle: "torch.Tensor") -> Matrix:
     """Return exp(-i t Y / 2)."""
     cos, sin = (angle / 2).cos(), (angle / 2).sin()
     return [[cos, -sin], [sin, cos]]
 
 
-def _rz(angle: torch.Tensor) -> Matrix:
+def _rz(angle: "torch.Tensor") -> Matrix:
     """Return exp(-i t Z / 2)."""
+    import torch  # here, since devices are listed by this table without it
+
     phase = torch.complex((angle / 2).cos(), (angle / 2).sin())
     return [[phase.conj(), None], [None, phase]]
 

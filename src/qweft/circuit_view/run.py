@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from qweft.circuit.formats import FORMATS
-from qweft.circuit.picture import KINDS, circuit_picture
+from qweft.circuit.picture import circuit_picture
+from qweft.circuit_view.checks import check_view
 from qweft.circuit_view.config import CircuitConfig
 from qweft.circuit_view.describe import CircuitView
-from qweft.circuit_view.saved import SavedAdapter, SavedCircuit, first_layer, one_layer
+from qweft.circuit_view.layers import first_layer, one_layer
+from qweft.circuit_view.saved import SavedAdapter, SavedCircuit
 from qweft.circuit_view.tokens import TokenValues, token_values
 from qweft.devices.chips import compiled_for, find_chip
 from qweft.errors import QweftError
-from qweft.evaluation.saved import model_of
-from qweft.files import check_can_be_written, write_bytes
+from qweft.evaluation.record import model_of
+from qweft.files import write_bytes
 from qweft.text import many
 
 
@@ -29,10 +31,7 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
         QweftError: If the adapter has no circuit, an option is invalid, or a package or the base model is unavailable.
             Options are checked before a model is loaded, except the range of `token`.
     """
-    given = dict(options or {})
-    overrides = {"model": given.pop("model")} if "model" in given else {}
-    config = CircuitConfig(**given)
-    _check(config)
+    config, overrides = check_view(adapter, options)
     opened = SavedAdapter.open(adapter)
     layer = one_layer(config.layer, opened.keys) if config.layer else first_layer(opened.keys)
     saved = opened.circuit_of(layer)
@@ -47,33 +46,6 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
     shown = tuple(tokens) if bound is None else (bound,)
     others = () if config.layer else tuple(name for name in opened.keys if name != layer)
     return CircuitView(str(adapter), saved, config.tokens, shown, bound, compilation, files, others)
-
-
-def _check(config: CircuitConfig) -> None:
-    """Checks combinations of options and file names before anything is opened."""
-    if config.token is not None and config.tokens is None:
-        raise QweftError(f"--token {config.token}: there is no text to take it from; give one with --tokens")
-    if config.export is not None and config.output is None:
-        ending = FORMATS[config.export].ending
-        raise QweftError(f"--export {config.export} needs a file to write to; give --output FILE.{ending}")
-    if config.output is not None and config.export is None:
-        raise QweftError(f"--output {config.output}: nothing is exported; choose --export {', '.join(FORMATS)}")
-    if config.export is not None and config.token is None and not FORMATS[config.export].can_stay_open:
-        open_ones = " or ".join(name for name, form in FORMATS.items() if form.can_stay_open)
-        raise QweftError(
-            f"--export {config.export} has no parameters, so it needs the numbers of a token; give "
-            f"--tokens TEXT --token INDEX, or --export {open_ones}"
-        )
-    if config.picture is not None and Path(config.picture).suffix.lower() not in {f".{kind}" for kind in KINDS}:
-        raise QweftError(f"--picture {config.picture}: its name must end in .svg, .png or .pdf")
-    if config.picture and config.output and Path(config.picture).resolve() == Path(config.output).resolve():
-        raise QweftError(f"--picture {config.picture} and --output {config.output} are the same file; give two names")
-    for name in ("picture", "output"):
-        file = getattr(config, name)
-        if file is not None:
-            if Path(file).is_dir():
-                raise QweftError(f"--{name} {file} is a folder; give the name of a file")
-            check_can_be_written(Path(file).parent)
 
 
 def _chosen(tokens: Sequence[TokenValues], token: int) -> TokenValues:

@@ -1,7 +1,5 @@
 """Reads circuits from an adapter's folder without a base model, and finds a layer by name."""
 
-import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,19 +8,13 @@ from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 
 from qweft.adapter import QwthnConfig
-from qweft.adapter.folder import find_weights, read_config, read_header
+from qweft.adapter.folder import find_weights, read_config
 from qweft.adapter.functions import FUNCTIONS, make_function
-from qweft.adapter.strict_loading import file_key
 from qweft.circuit import Circuit
+from qweft.circuit_view.layers import angle_keys
 from qweft.errors import QweftError
-from qweft.evaluation.on_device import met_by, some
-from qweft.evaluation.saved import check_folder
 from qweft.method.checks import check_quick
-from qweft.method.names import formula, function_of, has_circuit
-from qweft.text import near
-
-ANGLES = ".qwthn_core.angles"
-"""Suffix of the key of a circuit's angles in an adapter's file, after the layer's name."""
+from qweft.method.names import function_of
 
 
 @dataclass(frozen=True)
@@ -70,22 +62,11 @@ class SavedAdapter:
         Raises:
             QweftError: If the folder has no adapter, or the adapter has no circuit.
         """
-        check_folder(folder)
+        keys = angle_keys(folder)
         config = read_config(folder)
-        if not isinstance(config, QwthnConfig):
-            method = getattr(config.peft_type, "value", config.peft_type)
-            raise QweftError(
-                f"{folder}: an adapter of PEFT's method {method} has no circuit; qweft circuit takes a QWTHN adapter "
-                "with one, as of the presets qtha and qwthn"
-            )
-        if not has_circuit(config.core):
-            raise QweftError(f"{folder}: {_why_none(config.core)}; presets with a circuit are qtha and qwthn")
-        found = {file_key(key): key for key in read_header(find_weights(folder)) if key.endswith(ANGLES)}
-        keys = {name.removesuffix(ANGLES): key for name, key in found.items()}
-        if not keys:
-            raise QweftError(f"{folder}: its file holds no angles of a circuit; copy the adapter again")
+        assert isinstance(config, QwthnConfig)  # angle_keys checks the method
         check_quick(config, keys)
-        return cls(folder, config, {layer: keys[layer] for layer in sorted(keys, key=_natural)})
+        return cls(folder, config, keys)
 
     def circuit_of(self, layer: str) -> SavedCircuit:
         """Returns the circuit of a layer with its angles.
@@ -106,52 +87,3 @@ class SavedAdapter:
                 f"adapter_config.json has {circuit.parameters}; put the adapter's own config beside its file"
             )
         return SavedCircuit(layer, self.config.core, circuit, at.circuit_layers, angles)
-
-
-def _why_none(core: str) -> str:
-    name = function_of(core)
-    if name is None:
-        return f"core {core} ({formula(core)}) has no circuit"
-    return f"core {core} has the twin {name} in the circuit's place, and no circuit"
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Returns a sort key that puts layers.2 before layers.10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def first_layer(layers: Collection[str]) -> str:
-    """Returns the first layer, with the numbers in the names in their own order."""
-    return min(layers, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
-
-
-def one_layer(pattern: str, layers: Collection[str]) -> str:
-    """Returns the one layer that matches a pattern.
-
-    Args:
-        pattern: A whole name, the end of a name after a dot, or either with * and ?.
-        layers: Names of the layers with a circuit.
-
-    Raises:
-        QweftError: If the pattern does not match exactly one layer.
-    """
-    if pattern in layers:
-        return pattern
-    met = met_by(pattern, layers)
-    if len(met) == 1:
-        return met[0]
-    if met:
-        raise QweftError(f"--layer: {pattern} meets more than one layer: {some(met)}; name one of them")
-    nearest = _nearest(pattern, layers)
-    what = f"did you mean {nearest}?" if nearest else f"the layers with a circuit are {some(layers)}"
-    raise QweftError(f"--layer: {pattern} meets no layer with a circuit; {what}")
-
-
-def _nearest(pattern: str, layers: Collection[str]) -> str | None:
-    """Returns the layer whose name's end, of as many parts as the pattern, is closest to it; `None` without any."""
-    parts = pattern.count(".") + 1
-    ends: dict[str, str] = {}
-    for layer in layers:
-        ends.setdefault(".".join(layer.split(".")[-parts:]), layer)
-    close = near(pattern, ends, cutoff=0.75)
-    return ends[close[0]] if close else None

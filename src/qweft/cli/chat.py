@@ -23,6 +23,10 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments and chats."""
     folder, options, flags = parse_folder(ChatConfig, argv, COMMAND)
     overrides = {"model": options.pop("model")} if "model" in options else {}
+    from qweft.chat.checks import check_chat
+
+    config = ChatConfig(**options)
+    check_chat(folder, config, overrides)
     from qweft.chat.loop import chat
 
-    chat(folder, ChatConfig(**options), overrides, as_json="json" in flags)
+    chat(folder, config, overrides, as_json="json" in flags)

@@ -26,6 +26,9 @@ def run(argv: Sequence[str]) -> None:
     folder, options, flags = parse_folder(CircuitConfig, argv, COMMAND)
     wants_json = "json" in flags
     with only_json(wants_json):
+        from qweft.circuit_view.checks import check_view
+
+        check_view(folder, options)
         from qweft.circuit_view.describe import describe
         from qweft.circuit_view.run import view_circuit
         from qweft.output import Console

@@ -26,6 +26,9 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments, compares (or lists the runs), and prints what was found."""
     config = parse(ComparisonConfig, argv, COMMAND)
     flags = read_arguments(argv, COMMAND).flags
+    from qweft.comparison.checks import check_start
+
+    check_start(config, needs_weights="dry-run" not in flags)
     if "dry-run" in flags:
         from qweft.comparison.runner import describe
 

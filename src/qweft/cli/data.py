@@ -57,16 +57,19 @@ def run(argv: Sequence[str]) -> None:
         return
     config: CheckConfig = build(CheckConfig, tree, "command line")
     with only_json(wants_json):
-        from qweft.data.read import check_place
+        from qweft.data.checks import check_data_config, check_places
+        from qweft.models.resolve import check_model, resolve
 
-        check_place(sources[0])  # before PyTorch is imported, and a model fetched or converted
+        data = replace(config.data, source=sources[0])
+        check_data_config(data)
+        check_places(data)
+        check_model(config.model, needs_weights=False)
         from qweft.data.check import check_data
         from qweft.data.describe import describe
         from qweft.models.load import load_tokenizer
-        from qweft.models.resolve import resolve
 
         source = resolve(config.model)
-        found = check_data(replace(config.data, source=sources[0]), load_tokenizer(source), source.name)
+        found = check_data(data, load_tokenizer(source), source.name)
     if wants_json:
         print_json(found.to_json())
     else:

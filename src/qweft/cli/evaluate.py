@@ -69,6 +69,7 @@ def run(argv: Sequence[str]) -> None:
                     f"--evaluation.{name} is not measured on a device; leave it out, or leave out --device"
                 )
     with only_json("json" in flags):
+        _check(folder, sections, options if wanted else None, "dry-run" in flags)
         as_json, described = (
             _measured(folder, sections, options, flags, argv)
             if wanted
@@ -78,6 +79,18 @@ def run(argv: Sequence[str]) -> None:
         print_json(as_json)
     else:
         show(described)
+
+
+def _check(folder: Path, sections: dict[str, Any], options: dict[str, Any] | None, dry_run: bool) -> None:
+    """Checks what needs no model, with `options` of a device if circuits are measured, before PyTorch is imported."""
+    if options is None:
+        from qweft.evaluation.checks import check_judging
+
+        check_judging(folder, sections, needs_weights=not dry_run)
+    else:
+        from qweft.robustness.checks import check_start
+
+        check_start(folder, sections, RobustnessConfig(**options))
 
 
 def _computed(folder: Path, sections: dict[str, Any], dry_run: bool) -> tuple[Any, Any]:

@@ -30,6 +30,10 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments, exports and prints the report."""
     folder, options, flags = parse_folder(ExportConfig, argv, COMMAND)
     wants_json, force = "json" in flags, "force" in flags
+    with only_json(wants_json):
+        from qweft.export.checks import check_start
+
+        check_start(folder, options, needs_weights="dry-run" not in flags)
     if "dry-run" in flags:
         with only_json(wants_json):
             from qweft.export.run import preview

@@ -29,6 +29,10 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments, inspects the adapter and prints."""
     folder, options, flags = parse_folder(InspectionConfig, argv, COMMAND)
     wants_json = "json" in flags
+    with only_json(wants_json):
+        from qweft.analysis.checks import check_inspection
+
+        check_inspection(folder, options, needs_weights="dry-run" not in flags)
     if "dry-run" in flags:
         with only_json(wants_json):
             from qweft.analysis.run import preview

@@ -28,6 +28,9 @@ def run(argv: Sequence[str]) -> None:
     flags = read_arguments(argv, COMMAND).flags
     wants_json = "json" in flags
     with only_json(wants_json):
+        from qweft.training.checks import check_plan
+
+        check_plan(config)
         from qweft.training.plan import plan
 
         planned = plan(config, timed="timed" in flags)

@@ -40,9 +40,13 @@ def run(argv: Sequence[str]) -> None:
     given: dict[str, Any] = {}
     apply_options(ReportConfig, given, arguments, COMMAND)
     config = ReportConfig(**given)
-    from qweft.comparison.report.write import beside, remake_report
+    from qweft.comparison.results_file import check_results
 
     source, output = Path(arguments.targets[0]), Path(config.output) if config.output else None
+    for path in (source, *([Path(config.beside)] if config.beside is not None else [])):
+        check_results(path)
+    from qweft.comparison.report.write import beside, remake_report
+
     if config.beside is None:
         show(f"report: {remake_report(source, output)}")
     else:

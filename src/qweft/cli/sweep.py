@@ -26,6 +26,9 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments, sweeps (or describes the sweep), and prints the page's path."""
     config = parse(SweepConfig, argv, COMMAND)
     flags = read_arguments(argv, COMMAND).flags
+    from qweft.sweep.space import check_start
+
+    check_start(config, needs_weights="dry-run" not in flags)
     if "dry-run" in flags:
         from qweft.sweep.describe import describe
 

@@ -24,13 +24,18 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments, trains (or plans), and prints the adapter's path."""
     config = parse(RunConfig, argv, COMMAND)
     flags = read_arguments(argv, COMMAND).flags
+    from qweft.training.checks import check_plan, check_start
+
     if "dry-run" in flags:
         from qweft.files import check_can_be_written
+
+        check_plan(config)
+        check_can_be_written(Path(config.output))
         from qweft.training.plan import plan
 
-        check_can_be_written(Path(config.output))
         show(plan(config).describe())
         return
+    check_start(config)
     from qweft.training.distributed import is_first_process
     from qweft.training.run import train
 

@@ -26,7 +26,11 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parses the arguments, tunes (or lists the trainings), and prints the path of the rates."""
     config = parse(ComparisonConfig, argv, COMMAND)
-    if "dry-run" in read_arguments(argv, COMMAND).flags:
+    flags = read_arguments(argv, COMMAND).flags
+    from qweft.comparison.checks import check_start, for_search
+
+    check_start(for_search(config), needs_weights="dry-run" not in flags)
+    if "dry-run" in flags:
         from qweft.comparison.tune import describe
 
         show(describe(config))

@@ -22,9 +22,13 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments and serves the page."""
     folder, options, _ = parse_folder(PageConfig, argv, COMMAND)
     overrides = {"model": options.pop("model")} if "model" in options else {}
+    from qweft.chat.checks import check_chat
+
+    config = PageConfig(**options)
+    check_chat(folder, config, overrides)
     from qweft.chat.page.server import serve
 
     def tell(address: str) -> None:
         print(f"page: {address} (Ctrl-C ends it)", flush=True)
 
-    serve(folder, PageConfig(**options), overrides, tell)
+    serve(folder, config, overrides, tell)

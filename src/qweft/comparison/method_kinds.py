@@ -3,7 +3,7 @@
 from dataclasses import MISSING, fields
 from typing import Any, Literal
 
-from qweft.adapter.config import QwthnConfig
+from qweft.method.fields import QwthnFields
 from qweft.method.names import FIELDS, TWINS, function_of, has_role
 from qweft.method.presets import PRESETS
 from qweft.method.resolved import resolve
@@ -98,7 +98,7 @@ def _complete(adapter: dict[str, Any]) -> dict[str, Any]:
     """Returns the specification with its preset's fields and all defaults."""
     defaults = {
         entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()
-        for entry in fields(QwthnConfig)
+        for entry in fields(QwthnFields)
     }
     return {**defaults, **_resolved("", adapter)}
 

@@ -1,14 +1,11 @@
 """`Plan`: a comparison resolved and checked before any training."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from qweft.comparison.checks import check_start, for_search
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import RunSettings
-from qweft.comparison.methods import Method, check_comparison, resolve_methods
-from qweft.data.load import check_places
-from qweft.evaluation.config import EvaluationConfig
-from qweft.files import check_can_be_written
+from qweft.comparison.methods import Method, resolve_methods
 from qweft.models.load import LoadedModel, load_model
 
 
@@ -71,9 +68,7 @@ def resolve(config: ComparisonConfig) -> Plan:
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    check_comparison(config)
-    check_can_be_written(Path(config.output))
-    check_places(config.data)
+    check_start(config)
     shapes = load_model(replace(config.model, device="meta"))
     settings = RunSettings(
         config.model, config.data, config.training, config.evaluation, min(config.seeds), config.inspect, config.output
@@ -93,12 +88,9 @@ def resolve(config: ComparisonConfig) -> Plan:
 
 
 def resolve_search(config: ComparisonConfig) -> Plan:
-    """Returns the plan of a search alone: evaluated on the validation rows, without the runs of a comparison.
-
-    Forgetting and inspection belong to those runs and are turned off.
+    """Returns the plan of a search alone.
 
     Raises:
         QweftError: If anything in the config is wrong.
     """
-    judging: EvaluationConfig = replace(config.evaluation, split="validation", forgetting=None)
-    return resolve(replace(config, evaluation=judging, search=False, inspect=False))
+    return resolve(for_search(config))

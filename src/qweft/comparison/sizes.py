@@ -7,7 +7,8 @@ from typing import Any
 from torch import nn
 
 from qweft.adapter.attach import peft_config_class
-from qweft.comparison.adapters import put_on, rival_of, take_off, trained
+from qweft.comparison.adapters import put_on, take_off, trained
+from qweft.comparison.rivals import rival_of
 from qweft.errors import QweftError
 
 SIZES = {

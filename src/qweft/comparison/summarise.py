@@ -11,7 +11,7 @@ from qweft.comparison.speed import doubt_on, most_by_others, ratio_interval
 from qweft.comparison.statistics import deviation, mean, paired
 from qweft.comparison.summary import Forgotten, Summary
 from qweft.errors import QweftError
-from qweft.evaluation.loss import ratio
+from qweft.evaluation.row_scores import ratio
 
 
 def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary]:

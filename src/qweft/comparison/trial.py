@@ -22,7 +22,8 @@ from qweft.data.report import fingerprint as fingerprint_of
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.generation import Answer, generate_answers
-from qweft.evaluation.loss import HeldOutLoss, held_out_loss
+from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
 from qweft.models.load import LoadedModel

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any
 
+from qweft.data.checks import check_data_config
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation
-from qweft.data.load import check_data_config, has_room, load_data, read_conversations
+from qweft.data.load import has_room, load_data, read_conversations
 from qweft.data.template import with_template
 from qweft.data.tokens import IGNORED, Encoded, fit, learn_all, target_tokens, tokenise, windows
 

@@ -80,6 +80,7 @@ class DataConfig:
         )
 
 
+HELD_OUT = ("validation", "test")
 LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
 """Limits of a held-out part whose size is not given. Earlier versions held out the most of any number of rows."""
 

@@ -95,12 +95,16 @@ def gym_task(source: str) -> str | None:
     return task if task and not before else None
 
 
-def check_gym(source: str) -> None:
-    """Check that the package of a generated data set is installed; other sources pass.
+def check_embedded(source: str) -> None:
+    """Check that an embedded data set is known, and that the package of a generated one is installed.
+
+    Other sources pass.
 
     Raises:
-        QweftError: It is not installed.
+        QweftError: It is not known, or the package is not installed.
     """
+    if source.startswith("embedded:"):
+        _maker(source.removeprefix("embedded:"))
     task = gym_task(source)
     if task is not None and importlib.util.find_spec("reasoning_gym") is None:
         gym_dataset(task)  # raises, with the sentence
@@ -196,6 +200,12 @@ def embedded_rows(name: str) -> Rows:
     Raises:
         QweftError: The name is not known, the package is not installed, or its data cannot be downloaded.
     """
+    for number, row in enumerate(_maker(name)(), 1):
+        yield f"embedded:{name}, row {number}", row
+
+
+def _maker(name: str) -> Callable[[], Iterator[dict[str, Any]]]:
+    """Return the function that makes the rows of an embedded data set."""
     rows = EMBEDDED_DATA.get(name)
     if rows is None and name.startswith(PREFIX):
         rows = partial(gym_rows, name.removeprefix(PREFIX))
@@ -204,8 +214,7 @@ def embedded_rows(name: str) -> Rows:
         meant = f"; did you mean embedded:{close[0]}?" if close else ""
         listed = ", ".join(f"embedded:{known}" for known in (*EMBEDDED_DATA, f"{PREFIX}TASK"))
         raise QweftError(f"data embedded:{name}: unknown; there are {listed}{meant}")
-    for number, row in enumerate(rows(), 1):
-        yield f"embedded:{name}, row {number}", row
+    return rows
 
 
 def gsm_symbolic() -> Iterator[dict[str, Any]]:

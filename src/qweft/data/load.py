@@ -4,20 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qweft.data.columns import check_columns, renamed
-from qweft.data.config import LEAST_HELD_OUT, DataConfig
+from qweft.data.checks import check_data_config
+from qweft.data.columns import renamed
+from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
 from qweft.data.conversation import Conversation
-from qweft.data.formats import columns, format_of, to_conversation
-from qweft.data.read import check_place, read_rows
+from qweft.data.formats import format_of, to_conversation
+from qweft.data.read import read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import TooFewRowsError, split
-from qweft.data.template import check_template, render, shows_tools, with_template
+from qweft.data.template import render, shows_tools, with_template
 from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise, windows
 from qweft.data.turns import RowError, UnknownFormatError
 from qweft.errors import QweftError
 from qweft.text import many, progress
-
-HELD_OUT = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -88,17 +87,6 @@ class _Encoder:
         cut = sum(conversation in self.cut for conversation in conversations)
         only_last = sum(conversation in self.only_last for conversation in conversations)
         return part_report(rows, groups, cut, only_last)
-
-
-def check_places(config: DataConfig) -> None:
-    """Check that the files and folders of a run's data exist, before a model is loaded.
-
-    Raises:
-        QweftError: One is missing.
-    """
-    for source in (config.source, config.validation_source, config.test_source):
-        if source is not None:
-            check_place(source)
 
 
 @progress("reading the data")
@@ -187,23 +175,6 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
 def _tools_as_text(conversations: Sequence[Conversation], tokenizer: Any) -> int:
     found = sum(conversation.has_tools for conversation in conversations)
     return 0 if found and shows_tools(tokenizer) else found
-
-
-def check_data_config(config: DataConfig) -> None:
-    """Check the length limits, the template, and the names of columns.
-
-    Raises:
-        QweftError: A value is out of range; the message names the key, the value and what is allowed.
-    """
-    if config.max_length < 2:
-        raise QweftError(f"max_length {config.max_length}: a row needs at least 2 tokens; use 128 or more")
-    if config.max_characters is not None and config.max_characters < 1:
-        raise QweftError(
-            f"data.max_characters must be at least 1, got {config.max_characters}; leave it out to keep all rows"
-        )
-    if config.template is not None:
-        check_template(config.template)
-    check_columns(config.columns, columns())
 
 
 def _read(

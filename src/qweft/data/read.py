@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from qweft.data.embedded import check_gym, embedded_rows
+from qweft.data.embedded import check_embedded, embedded_rows
 from qweft.data.turns import RowError
 from qweft.errors import QweftError
 from qweft.files import check_regular
@@ -179,12 +179,12 @@ def read_rows(
 
 
 def check_place(source: str) -> None:
-    """Check that a path exists, and that the package of a generated data set is installed; both are cheap.
+    """Check that a path exists, or that an embedded data set is known and installed; both are cheap.
 
     Raises:
-        QweftError: The path does not exist, or the package is not installed.
+        QweftError: The path does not exist, the data set is unknown, or its package is not installed.
     """
-    check_gym(source)
+    check_embedded(source)
     if not source.startswith("embedded:") and _place(source) is None and _is_path(source):
         raise QweftError(
             f"data {source}: there is no such file or folder; check the path, or give a hub id or embedded:NAME"

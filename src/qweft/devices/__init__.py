@@ -1,21 +1,28 @@
-"""Run circuits elsewhere: shots, noise, other simulators, quantum chips. Depends on `circuit`, not on adapters."""
+"""Run circuits elsewhere: shots, noise, other simulators, quantum chips. Depends on `circuit`, not on adapters.
 
-from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import (
-    Device,
-    DeviceError,
-    DeviceSettings,
-    JobState,
-    Limits,
-    NotTakenError,
-    OutOfBudgetError,
-    RefusedError,
-    RemoteDevice,
-    UnavailableError,
-)
-from qweft.devices.measure import Measurer
-from qweft.devices.outcomes import Frequencies
-from qweft.devices.registry import make_device
+Importing this package imports no module of it, because devices and jobs are listed without PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qweft.devices.bound import BoundCircuits
+    from qweft.devices.device import (
+        Device,
+        DeviceError,
+        DeviceSettings,
+        JobState,
+        Limits,
+        NotTakenError,
+        OutOfBudgetError,
+        RefusedError,
+        RemoteDevice,
+        UnavailableError,
+    )
+    from qweft.devices.measure import Measurer
+    from qweft.devices.outcomes import Frequencies
+    from qweft.devices.registry import make_device
 
 __all__ = [
     "BoundCircuits",
@@ -33,3 +40,26 @@ __all__ = [
     "UnavailableError",
     "make_device",
 ]
+
+_HOMES = {
+    "BoundCircuits": "bound",
+    "Device": "device",
+    "DeviceError": "device",
+    "DeviceSettings": "device",
+    "Frequencies": "outcomes",
+    "JobState": "device",
+    "Limits": "device",
+    "Measurer": "measure",
+    "NotTakenError": "device",
+    "OutOfBudgetError": "device",
+    "RefusedError": "device",
+    "RemoteDevice": "device",
+    "UnavailableError": "device",
+    "make_device": "registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,11 +5,14 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from qweft.circuit import Circuit, Gate
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,7 @@ class BoundCircuits:
             raise ValueError(f"circuit {bad} has an angle that is not a finite number")
 
     @classmethod
-    def of(cls, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> "BoundCircuits":
+    def of(cls, circuit: Circuit, inputs: "torch.Tensor", parameters: "torch.Tensor") -> "BoundCircuits":
         """Bind a circuit to the data of each token.
 
         Args:

@@ -1,9 +1,7 @@
 """Noiseless simulators: exact probabilities, and sampled shots."""
 
 import numpy as np
-import torch
 
-from qweft.circuit import final_states
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, DeviceSettings
 from qweft.devices.outcomes import Frequencies, sample
@@ -14,6 +12,10 @@ AMPLITUDES_AT_A_TIME = 2**22
 
 def probabilities(circuits: BoundCircuits) -> np.ndarray:
     """Return |amplitude|^2 of every outcome in float64, shape (circuits, 2^n)."""
+    import torch
+
+    from qweft.circuit import final_states
+
     template = circuits.template()
     at_a_time = max(1, AMPLITUDES_AT_A_TIME >> circuits.qubits)
     none = torch.zeros(0, dtype=torch.float64)

@@ -1,9 +1,19 @@
 """Checks of the evaluation section, before a model is loaded."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qweft.data.checks import check_data_config, check_places
 from qweft.data.config import DataConfig
+from qweft.data.read import check_place
 from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import metric_of
 from qweft.evaluation.config import EVERYWHERE, FORGETTING, EvaluationConfig
+from qweft.evaluation.record import sections_of
+from qweft.method.saved import check_saved
+from qweft.models.config import ModelConfig
+from qweft.models.resolve import check_model
 
 LEAST = {
     "batch_size": 1, "answers": 0, "max_new_tokens": 1, "generation_batch": 1, "forgetting_rows": 1,
@@ -41,6 +51,45 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
         raise QweftError(
             f"evaluation.forgetting {evaluation.forgetting} is what the adapter learned from; give other data"
         )
+
+
+def check_elsewhere(evaluation: EvaluationConfig) -> None:
+    """Check that the data on which forgetting is measured are there.
+
+    Raises:
+        QweftError: They are not.
+    """
+    if evaluation.forgetting is not None:
+        try:
+            check_place(evaluation.forgetting)
+        except QweftError as error:
+            raise QweftError(f"evaluation.forgetting: {error}") from error
+
+
+def check_judging(
+    adapter: Path, overrides: Mapping[str, Any], needs_weights: bool = True
+) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
+    """Check everything that can be checked before a saved adapter is evaluated.
+
+    Args:
+        adapter: The adapter's folder.
+        overrides: Settings by section that replace those of the training run.
+        needs_weights: Whether the model's weights are needed, or only its shapes.
+
+    Returns:
+        The sections model, data and evaluation.
+
+    Raises:
+        QweftError: If the folder holds no adapter, a value is wrong, or the data or the model are not there.
+    """
+    check_saved(adapter)
+    model, data, judging = sections_of(adapter, dict(overrides))
+    check_evaluation(judging, data)
+    check_data_config(data)
+    check_places(data)
+    check_elsewhere(judging)
+    check_model(model, needs_weights)
+    return model, data, judging
 
 
 def check_judged_by_loss(evaluation: EvaluationConfig) -> None:

@@ -1,9 +1,7 @@
 """Loss on held-out rows, with its standard error."""
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.errors import QweftError
+from qweft.evaluation.row_scores import HeldOutLoss, RowScore, loss_of
 from qweft.text import with_progress
 
 
@@ -45,44 +44,6 @@ def device_of(model: torch.nn.Module) -> torch.device:
 
 # Positions whose logits are converted to float32 at a time: 256 take 50 MB for a vocabulary of 49,152.
 POSITIONS_AT_A_TIME = 256
-
-
-@dataclass(frozen=True)
-class HeldOutLoss:
-    """The loss of one model on one set of rows.
-
-    Args:
-        loss: Mean of -log p(token | tokens before it) over all target tokens, in nats.
-        perplexity: exp(loss).
-        tokens: Number of target tokens, the denominator of the mean.
-        standard_error: Standard error of the loss over rows, in nats; `None` for fewer than two rows with targets.
-        rows: (sum of -log p in nats, target tokens) of each row, in the given order. A row without targets is (0, 0),
-            so that two models' rows can be paired.
-    """
-
-    loss: float
-    perplexity: float
-    tokens: int
-    standard_error: float | None
-    rows: tuple[tuple[float, int], ...]
-
-
-@dataclass(frozen=True)
-class RowScore:
-    """A model's predictions on one row.
-
-    Args:
-        total: Sum of -log p over the row's targets, in nats.
-        predicted: The most probable token at each target.
-    """
-
-    total: float
-    predicted: tuple[int, ...]
-
-    @property
-    def targets(self) -> int:
-        """Number of targets in the row."""
-        return len(self.predicted)
 
 
 def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> HeldOutLoss:
@@ -149,34 +110,3 @@ def _scores(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[RowScore]
             total += losses.cpu().double().sum()
             predicted += row_logits[part].argmax(-1).tolist()
         yield RowScore(total.item(), tuple(predicted))
-
-
-def loss_of(scores: Sequence[RowScore]) -> HeldOutLoss:
-    """Return the loss over scored rows."""
-    rows = tuple((score.total, score.targets) for score in scores)
-    loss, error = ratio(rows)
-    # exp overflows above 709. Only a diverged run has such a loss, and its perplexity may as well be infinite.
-    perplexity = math.exp(loss) if loss < 700 else math.inf
-    return HeldOutLoss(loss, perplexity, sum(count for _, count in rows), error, rows)
-
-
-def ratio(rows: Sequence[tuple[float, int]]) -> tuple[float, float | None]:
-    """Return sum_i S_i / sum_i n_i and its standard error.
-
-    The standard error is that of a ratio estimator over the m rows with n_i > 0:
-
-        se = sqrt( m / (m - 1) * sum_i (S_i - ratio * n_i)^2 ) / sum_i n_i
-
-    Args:
-        rows: (S_i, n_i) of each row.
-
-    Returns:
-        The ratio and its standard error; the error is `None` if m < 2.
-    """
-    scored = [(total, count) for total, count in rows if count]
-    tokens, m = sum(count for _, count in scored), len(scored)
-    found = math.fsum(total for total, _ in scored) / tokens
-    if m < 2:
-        return found, None
-    squares = math.fsum((total - found * count) ** 2 for total, count in scored)
-    return found, math.sqrt(m / (m - 1) * squares) / tokens

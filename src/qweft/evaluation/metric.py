@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qweft.data.conversation import Conversation
-from qweft.evaluation.generation import Answer
 from qweft.evaluation.scores import Compared
+
+if TYPE_CHECKING:
+    from qweft.evaluation.generation import Answer
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,11 @@ class Both:
         adapted: The adapted model's answers.
     """
 
-    base: Sequence[Answer]
-    adapted: Sequence[Answer]
+    base: Sequence["Answer"]
+    adapted: Sequence["Answer"]
 
     @property
-    def pairs(self) -> list[tuple[Answer, Answer]]:
+    def pairs(self) -> list[tuple["Answer", "Answer"]]:
         """Pairs of the base model's and the adapted model's answers, by row."""
         return list(zip(self.base, self.adapted, strict=True))
 

@@ -1,7 +1,6 @@
 """Models whose circuits run on a device, while everything else runs as usual."""
 
-import fnmatch
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -12,17 +11,7 @@ from qweft.adapter import QwthnLinear
 from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.errors import QweftError
-
-
-def met_by(pattern: str, names: Iterable[str]) -> list[str]:
-    """Return the names that match a pattern: a full name, its end after a dot, or either with * and ?."""
-    return [name for name in names if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*.{pattern}")]
-
-
-def some(names: Iterable[str]) -> str:
-    """Join names for a sentence; more than four are shortened to the first three, the last and the count."""
-    found = list(names)
-    return ", ".join(found if len(found) <= 4 else [*found[:3], f"... {found[-1]} ({len(found)} in all)"])
+from qweft.evaluation.layer_names import met_by, some
 
 
 def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.evaluation.generation import Answer
-from qweft.evaluation.loss import HeldOutLoss
+from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.scores import Compared, Score
 from qweft.text import many
 

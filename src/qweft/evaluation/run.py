@@ -12,14 +12,16 @@ from qweft.data.read import read_rows
 from qweft.data.tokens import Encoded, encode
 from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import AnswerScores, check_packages, score_answers
-from qweft.evaluation.checks import check_evaluation
+from qweft.evaluation.checks import check_evaluation, check_judging
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import Answer, generate_answers
 from qweft.evaluation.harness import check_harness, compare_harness, run_harness
-from qweft.evaluation.loss import HeldOutLoss, held_out_loss
+from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.metric import Both
 from qweft.evaluation.outcome import Evaluation
-from qweft.evaluation.saved import base_model, put_on, sections_of, tell_unasked, weights_of
+from qweft.evaluation.record import tell_unasked
+from qweft.evaluation.row_scores import HeldOutLoss
+from qweft.evaluation.saved import base_model, put_on, weights_of
 from qweft.evaluation.scores import compare_losses, compare_perplexities
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
@@ -82,7 +84,7 @@ class _Judged:
 
 
 def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
-    """Return the sections of `sections_of` after checking their ranges and the packages they need.
+    """Return the sections of `check_judging`, after checking the packages they need.
 
     Args:
         adapter: The adapter's folder.
@@ -91,9 +93,8 @@ def checked_sections(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelCon
     Raises:
         QweftError: If the folder holds no adapter, a value is wrong, or a package is missing.
     """
-    model, data, judging = sections_of(adapter, overrides)
+    model, data, judging = check_judging(adapter, overrides, needs_weights=False)
     tell_unasked(adapter, overrides)
-    check_evaluation(judging, data)
     check_packages(judging.metrics)
     if judging.lm_eval:
         check_harness(judging.lm_eval)

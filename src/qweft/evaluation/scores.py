@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qweft.evaluation.loss import HeldOutLoss, ratio
+from qweft.evaluation.row_scores import HeldOutLoss, ratio
 
 Array = NDArray[np.float64]
 DRAWS = 1000

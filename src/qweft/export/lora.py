@@ -14,7 +14,6 @@ from torch import nn
 from qweft.files import write_json
 
 PREFIX = "base_model.model."
-FILES = {"adapter_config.json", "adapter_model.safetensors", "README.md", "export.json"}
 """Files of an exported folder."""
 
 

@@ -12,7 +12,7 @@ from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.saved import run_config, sections_of
+from qweft.evaluation.record import run_config, sections_of
 from qweft.models.config import ModelConfig
 
 HELD_OUT_SHARE = 4

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, PeftType
+from peft import PeftModel
 
 from qweft.adapter.attach import detach, quiet_peft
-from qweft.adapter.config import QwthnConfig, peft_type
+from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import read_config
 from qweft.data.batches import Collator
 from qweft.data.tokens import Encoded, total_tokens
@@ -19,18 +19,18 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import device_of
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_beside_base
-from qweft.export.config import ExportConfig, check_export
+from qweft.export.checks import check_start
+from qweft.export.config import ExportConfig
 from qweft.export.linearise import LayerFit, fan_in_fan_out, layers_of, linearise, lora_size
-from qweft.export.lora import FILES, Lora, lora_config, write_lora
+from qweft.export.lora import Lora, lora_config, write_lora
 from qweft.export.measure import Measured, distil, measure, on_device, read_second_adapter, second_adapter
 from qweft.export.report import ExportReport
 from qweft.export.rows import Rows, load_rows, plan_rows
-from qweft.files import CLAIM, check_can_be_written, claimed_output, folder_beside
+from qweft.files import CLAIM, claimed_output, folder_beside
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.text import many
 
-SECTIONS = ("model", "data", "evaluation")
 NAME = "default"
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
 """Largest logit difference between measured and written LoRA, over the largest logit, in float32 and in half precision.
@@ -68,9 +68,8 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     Raises:
         QweftError: If `export` could not start.
     """
-    config, overrides, output = _options(adapter, options)
+    config, overrides, output = check_start(adapter, options)
     model_config, plan, evaluation = plan_rows(adapter, config.calibration, overrides)
-    _check_method(adapter)
     loaded, lines = shapes_of(adapter, model_config)
     rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
     saved = read_config(adapter)
@@ -80,16 +79,6 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
         lines.append(f"{many(config.distill_steps, 'step')} of distillation after it")
     lines.append(f"judged on {many(len(rows.held_out), 'row')} of {rows.held_out_source} ({evaluation.split})")
     return Preview((*lines, f"written to {output}"))
-
-
-def _options(adapter: Path, options: Mapping[str, Any] | None) -> tuple[ExportConfig, dict[str, Any], Path]:
-    given = dict(options or {})
-    overrides = {name: given.pop(name) for name in SECTIONS if name in given}
-    config = ExportConfig(**given)
-    check_export(config)
-    output = (Path(config.output) if config.output else adapter.parent / "lora").resolve()
-    _check_output(output, adapter)
-    return config, overrides, output
 
 
 def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool = False) -> ExportReport:
@@ -108,7 +97,7 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
             folder contains anything but an export or is written by another process, or the written LoRA does not
             reproduce the measured logits.
     """
-    config, overrides, output = _options(adapter, options)
+    config, overrides, output = check_start(adapter, options)
     begun = time.time()
 
     def what_is_kept() -> str:
@@ -174,32 +163,13 @@ def _made(
         return lora, fits, measured, probe, _logits(context.model, probe)
 
 
-def _check_output(output: Path, adapter: Path) -> None:
-    """Raises unless the output folder is new, empty or an earlier export."""
-    if output == adapter.resolve():
-        raise QweftError(f"output {output} is the adapter itself; choose another --output")
-    held = {path.name for path in output.iterdir()} if output.is_dir() else set()
-    if (held and ("export.json" not in held or held - FILES)) or (output.exists() and not output.is_dir()):
-        raise QweftError(f"output {output} holds something that is no export; choose another --output")
-    check_can_be_written(output.parent)
-
-
 def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _Context:
     """Loads model, text and adapter."""
     model_config, plan, evaluation = plan_rows(adapter, config.calibration, overrides)
-    _check_method(adapter)
     loaded = load_model(model_config)
     rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
     so = "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
     return _Context(loaded, put_beside_base(loaded, adapter, so), evaluation, rows)
-
-
-def _check_method(adapter: Path) -> None:
-    """Raises unless the adapter is a QWTHN adapter."""
-    kind = read_config(adapter).peft_type
-    if kind != peft_type():
-        loads = "it is a LoRA already" if kind == PeftType.LORA else f"it is of PEFT's method {kind}"
-        raise QweftError(f"{adapter}: nothing to export, {loads}; export takes a QWTHN adapter")
 
 
 @torch.no_grad()

@@ -7,10 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-COMPILED = "_orig_mod."
-"""Part of the names of everything that `torch.compile` has wrapped. PyTorch defines no constant for it."""
-SHARDED = "_fsdp_wrapped_module."
-"""Part of the names of everything that FSDP has wrapped. PyTorch defines it in a private module only."""
+from qweft.internals.keys import COMPILED
 
 version: Callable[[torch.Tensor], int] = attrgetter("_version")
 """Number of in-place writes to a tensor, which autograd's own check reads. An inference tensor has none."""

@@ -10,6 +10,8 @@ Part = Literal["circuit", "tensor_network", "linear"]
 PARTS: tuple[Part, ...] = get_args(Part)
 OTHER = "other"
 """The part of all other parameters: another method's, biases, embeddings, heads."""
+RATED = (*PARTS, OTHER)
+"""Parts that can have a learning rate of their own."""
 
 Trained = Literal["whole", "partly", "nothing"]
 COMPRESS: dict[str, Trained] = {"mpo": "whole", "dense": "whole", "basis": "nothing", "subspace": "partly"}

@@ -19,14 +19,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as untyped_logging
 
 from qweft.errors import QweftError
-from qweft.files import cache_folder
-from qweft.models.packages import EmbeddedModel, fetch_pieces, join
+from qweft.models.packages import MARK, EmbeddedModel, fetch_pieces, is_prepared, join, prepared_folder
 from qweft.text import progress
 
 logging: Any = untyped_logging
-
-MARK = "qweft.json"
-"""File that marks a folder as complete; it is written last."""
 
 TWINS = 0.1
 """Maximum relative distance of two copies of one quantised embedding; for different matrices it is above 1."""
@@ -46,16 +42,6 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def prepared_folder(model: EmbeddedModel) -> Path:
-    """Return the cache folder of a prepared model."""
-    return cache_folder() / "models" / model.folder
-
-
-def is_prepared(model: EmbeddedModel) -> bool:
-    """Return whether the prepared folder exists and is complete."""
-    return (prepared_folder(model) / MARK).is_file()
 
 
 def prepare(model: EmbeddedModel) -> Path:

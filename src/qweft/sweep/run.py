@@ -32,7 +32,7 @@ from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
 from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
 from qweft.sweep.report import lines, write
-from qweft.sweep.space import Point, check_sweep, key_of, said, space_of
+from qweft.sweep.space import Point, check_start, key_of, said, space_of
 from qweft.sweep.store import Store
 from qweft.text import progress
 
@@ -213,7 +213,7 @@ def sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[
 
 def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Path:
     console = Console()
-    check_sweep(config)
+    check_start(config, needs_weights=True)
     space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
     fitting = Fitting(space, config.max_parameters, load_model(replace(config.model, device="meta")).model)
     check_something_fits(sampling, fitting)

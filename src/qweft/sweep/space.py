@@ -6,11 +6,18 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from qweft.errors import QweftError
+from qweft.comparison.checks import check_executor
+from qweft.data.checks import check_data_config, check_places
+from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_evaluation
+from qweft.files import check_can_be_written
 from qweft.method.checks import closest
+from qweft.method.specification import check_names
+from qweft.models.resolve import check_model
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig
@@ -162,6 +169,28 @@ def check_sweep(config: SweepConfig) -> None:
             raise QweftError(
                 f"space.{axis.name} is a range without steps, of which there is no grid; give it values or a step"
             )
+
+
+def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
+    """Checks everything that can be checked before the model and the data are loaded.
+
+    Args:
+        config: The sweep.
+        needs_weights: Whether the model's weights are needed, or only its shapes.
+
+    Raises:
+        QweftError: As `check_sweep`; or a name in the adapter is unknown, a package is missing, the output cannot be
+            written, or the data or the model are not there.
+    """
+    check_sweep(config)
+    check_names({**config.space.adapter, **config.adapter})
+    check_data_config(config.data)
+    if find_spec("optuna") is None:
+        require("optuna", "sweep", "a sweep")
+    check_executor(config.executor)
+    check_can_be_written(Path(config.output))
+    check_places(config.data)
+    check_model(config.model, needs_weights)
 
 
 def axes_of(config: SweepConfig) -> list[Axis]:

@@ -1,14 +1,36 @@
-"""Range checks of the training config."""
+"""Checks of a run's config, before PyTorch is imported."""
 
 import math
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 
+from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError
+from qweft.evaluation.checks import check_evaluation
+from qweft.files import check_can_be_written
+from qweft.method.names import RATED
+from qweft.method.specification import check_specification
+from qweft.models.resolve import ModelSource, check_model, has_tokenizer
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.distributed import check_sharding
 from qweft.training.on_device import check_device
-from qweft.training.trainer import check_rates
+from qweft.training.record import RECORD, finished
 
 KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
+
+
+def check_rates(rates: Mapping[str, float]) -> None:
+    """Check the names and values of per-part learning rates.
+
+    Raises:
+        QweftError: If a part is unknown, or a rate is negative, NaN or infinite; names the key and the allowed values.
+    """
+    for part, rate in rates.items():
+        if part not in RATED:
+            raise QweftError(f"training.learning_rates.{part}: there is no such part; there are {', '.join(RATED)}")
+        if not 0 <= rate < float("inf"):
+            raise QweftError(f"training.learning_rates.{part} must be a number of at least 0, got {rate}")
 
 
 def check_training(training: TrainingConfig) -> None:
@@ -62,10 +84,48 @@ def check_run(config: RunConfig) -> None:
 
 
 def _check_reports(report_to: list[str]) -> None:
-    from transformers.integrations import get_available_reporting_integrations
-
     for name in report_to:
         if name not in KNOWN_REPORTS:
             raise QweftError(f"report_to {name}: there is no such place; there are {', '.join(KNOWN_REPORTS)}")
-        if name not in get_available_reporting_integrations():
+        packages = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
+        if not any(map(find_spec, packages)):
             raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")
+
+
+def check_settings(config: RunConfig) -> None:
+    """Check the values of a run's config.
+
+    Raises:
+        QweftError: As `check_run`, `check_evaluation`, `check_specification` and `check_data_config`.
+    """
+    check_run(config)
+    check_evaluation(config.evaluation, config.data)
+    check_specification(config.adapter)
+    check_data_config(config.data)
+
+
+def check_start(config: RunConfig) -> None:
+    """Check everything that can be checked before a run loads its model and its data.
+
+    Raises:
+        QweftError: As `check_settings`; or the output cannot be written, or the data or the model are not there.
+    """
+    check_settings(config)
+    output = Path(config.output)
+    check_can_be_written(output)
+    if config.resume == "auto" and finished(output / RECORD, config):
+        return
+    check_places(config.data)
+    check_model(config.model)
+
+
+def check_plan(config: RunConfig) -> None:
+    """Check everything that can be checked before a run is planned; a model without a tokenizer needs no data.
+
+    Raises:
+        QweftError: As `check_settings`; or the model or the data are not there.
+    """
+    check_settings(config)
+    found = check_model(config.model, needs_weights=False)
+    if not isinstance(found, ModelSource) or not found.local or has_tokenizer(Path(found.location)):
+        check_places(config.data)

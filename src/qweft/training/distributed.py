@@ -1,12 +1,12 @@
 """Training in several processes: the process that writes, FSDP's settings, full states of sharded models."""
 
 import os
-from typing import Any
-
-import torch
-from torch.distributed.tensor import DTensor
+from typing import TYPE_CHECKING, Any
 
 from qweft.errors import QweftError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def is_first_process() -> bool:
@@ -14,11 +14,13 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def of_the_first(number: float, device: torch.device) -> float:
+def of_the_first(number: float, device: "torch.device") -> float:
     """Return the first process's value in every process, so that all make the same decision.
 
     Every process must call it at the same time.
     """
+    import torch  # here, since `check_sharding` needs none
+
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return number
     told = torch.tensor(number, dtype=torch.float64, device=device)
@@ -68,12 +70,16 @@ def whole_state(model: Any) -> dict[str, Any]:
         Keyword arguments for `save_pretrained`: the state dict with full tensors. Empty if nothing is sharded, since
         not every method's model accepts a state dict.
     """
+    from torch.distributed.tensor import DTensor
+
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return {}
     trained = {name: whole(p.detach()) for name, p in model.named_parameters() if p.requires_grad}
     return {"state_dict": model.state_dict() | trained}
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
+def whole(tensor: "torch.Tensor") -> "torch.Tensor":
     """Return the full tensor of a shard; every process must call it at the same time."""
+    from torch.distributed.tensor import DTensor
+
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

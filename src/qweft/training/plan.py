@@ -18,7 +18,7 @@ from qweft.data.load import Data, load_data
 from qweft.evaluation.checks import check_evaluation
 from qweft.method.names import TWINS, function_of
 from qweft.models.load import choose_device, choose_dtype, load_model
-from qweft.training.checks import check_run
+from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
 from qweft.training.loop import steps_of, units
@@ -196,9 +196,8 @@ def plan(config: RunConfig, timed: bool = False) -> Plan:
     Raises:
         QweftError: If the config is wrong, or the model or the data cannot be loaded.
     """
-    check_run(config)
+    check_settings(config)
     peft_config = adapter_config(config.adapter)
-    check_evaluation(config.evaluation, config.data)
     # the dtype that the run would choose on its own device, not on meta
     dtype: Any = str(choose_dtype(config.model.dtype, choose_device(config.model.device))).removeprefix("torch.")
     loaded = load_model(replace(config.model, device="meta", dtype=dtype))

@@ -11,36 +11,29 @@ from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach, check_targets
 from qweft.adapter.folder import read_header
-from qweft.data.load import Data, check_places, load_data
+from qweft.data.checks import check_places
+from qweft.data.load import Data, load_data
 from qweft.environment import share_said
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.checks import check_evaluation
-from qweft.evaluation.loss import HeldOutLoss, held_out_loss
+from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.on_device import circuit_layers
+from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, weights_of
 from qweft.files import claimed_output, folder_beside, set_aside, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked
-from qweft.training.checks import check_run
+from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, whole_state
 from qweft.training.loop import Fit, fit
 from qweft.training.on_device import describe
-from qweft.training.run_folder import (
-    curves_in,
-    decides,
-    finished,
-    kept,
-    remove_empty,
-    remove_what_is_done,
-    run_callbacks,
-)
+from qweft.training.record import RECORD, decides, finished
+from qweft.training.run_folder import curves_in, kept, remove_empty, remove_what_is_done, run_callbacks
 
 WEIGHTS = "adapter_model.safetensors"
-RECORD = "run.json"
-"""File next to the adapter's folder with the run's full config and results."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +162,7 @@ def train(config: RunConfig) -> TrainedRun:
         QweftError: If the config is wrong, another process holds the output folder, the model or the data cannot be
             loaded, the training loss becomes NaN or infinite, or the adapter cannot be written.
     """
-    check_run(config)
-    check_evaluation(config.evaluation, config.data)
+    check_settings(config)
     output, begun = Path(config.output), time.time()
     with ExitStack() as stack:
         if is_first_process():

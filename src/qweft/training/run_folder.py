@@ -1,35 +1,20 @@
 """The output folder of a run: checkpoints, best adapter, curves, and resuming from them."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from qweft.data.load import HELD_OUT, Data
-from qweft.data.report import DataReport
+from qweft.data.load import Data
 from qweft.errors import QweftError
 from qweft.models.load import LoadedModel
-from qweft.records import read_record
 from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.checkpoints import STAGING, Checkpoints, newest_step
 from qweft.training.config import RunConfig
+from qweft.training.record import decides, finished
 
 CHECKPOINTS, BEST, CURVES = "checkpoints", "best", "logs"
-
-
-def decides(config: RunConfig) -> dict[str, Any]:
-    """Return the settings that determine the result: two runs with equal settings give the same adapter."""
-    return {
-        "model": {key: value for key, value in asdict(config.model).items() if key != "device"},
-        "data": config.data.decides(),
-        "adapter": config.adapter,
-        "training": config.training.decides(),
-        "validation": asdict(config.validation),
-    }
 
 
 def run_callbacks(
@@ -70,18 +55,6 @@ def run_callbacks(
         )
     keeps = config.checkpoints.every is not None or found is not None
     return RunCallbacks(checkpoints if keeps else None, config.checkpoints.every, found, validation, config.report_to)
-
-
-def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
-    """Return the record if a run with the same settings has finished, else `None`."""
-    try:
-        saved = read_record(record, "remove it to train anew")
-        if None in (config.data.validation_rows, config.data.test_rows):  # the record has what followed from its rows
-            report = DataReport(**saved["data"])
-            config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
-    except (QweftError, AttributeError, KeyError, TypeError):
-        return None
-    return saved if saved.get("decides") == json.loads(json.dumps(decides(config))) else None
 
 
 def kept(output: Path, config: RunConfig, begun: float) -> str:

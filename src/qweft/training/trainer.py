@@ -11,24 +11,9 @@ from transformers import TrainerCallback
 from qweft.adapter.branch import parts_of
 from qweft.errors import QweftError
 from qweft.internals.trainer import SavingTrainer
-from qweft.method.names import OTHER, PARTS
+from qweft.method.names import OTHER, RATED
 from qweft.training.checkpoints import Checkpoints
 from qweft.training.distributed import whole
-
-RATED = (*PARTS, OTHER)
-
-
-def check_rates(rates: Mapping[str, float]) -> None:
-    """Check the names and values of per-part learning rates.
-
-    Raises:
-        QweftError: If a part is unknown, or a rate is negative, NaN or infinite; names the key and the allowed values.
-    """
-    for part, rate in rates.items():
-        if part not in RATED:
-            raise QweftError(f"training.learning_rates.{part}: there is no such part; there are {', '.join(RATED)}")
-        if not 0 <= rate < float("inf"):
-            raise QweftError(f"training.learning_rates.{part} must be a number of at least 0, got {rate}")
 
 
 def split_by_part(optimizer: torch.optim.Optimizer, model: Any, rates: Mapping[str, float]) -> None:

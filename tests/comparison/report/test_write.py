@@ -9,7 +9,8 @@ import pytest
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.page import render_beside
 from qweft.comparison.report.side_by_side import differing
-from qweft.comparison.report.write import beside, read_results, remake_report, write_report
+from qweft.comparison.report.write import beside, remake_report, write_report
+from qweft.comparison.results_file import read_results
 from qweft.errors import QweftError
 from tests.comparison.report.report_examples import ADAPTERS, CONFIG, results
 

@@ -4,13 +4,16 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
-import torch
 
 from qweft.circuit.description import Circuit
 from qweft.circuit.drawing import angle
 from qweft.errors import QweftError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def heading(circuit: Circuit, about: str = "") -> str:
@@ -52,7 +55,7 @@ class Format:
     can_stay_open: bool = False
 
 
-Numbers = torch.Tensor | np.ndarray | Sequence[float]
+Numbers = Union["torch.Tensor", np.ndarray, Sequence[float]]
 """A row of angles in radians."""
 Gates = Sequence[tuple[str, tuple[int, ...]]]
 """(name, wires) in the order in which they act; names as in `qweft.circuit.gates.GATES`, controls first."""
@@ -115,7 +118,7 @@ def _row(name: str, values: Numbers | None, length: int) -> np.ndarray | None:
     """Return the values in float64, after checking their length and every entry."""
     if values is None:
         return np.zeros(0) if length == 0 else None
-    if isinstance(values, torch.Tensor):
+    if not isinstance(values, np.ndarray | Sequence):
         values = values.detach().double().cpu().numpy()
     row = np.asarray(values, np.float64)
     if row.shape != (length,):

@@ -1,20 +1,14 @@
 """Writes and remakes the files of a report."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
-from qweft.errors import QweftError
+from qweft.comparison.results_file import RESULTS, read_results, reading
 from qweft.files import claimed_output, write_bytes, write_json
-from qweft.records import read_record
 from qweft.text import progress
-
-RESULTS = "results.json"
 
 
 @progress("writing the report")
@@ -68,7 +62,7 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
 
 def _remade(source: Path, folder: Path) -> Path:
     file, results = read_results(source)  # again: a comparison may have ended before the folder was claimed
-    with _read_from(file):
+    with reading(file):
         return write_report(results, "", "", folder)
 
 
@@ -89,47 +83,10 @@ def beside(source: Path, other: Path, output: Path | None = None) -> Path:
     contents = []
     for path in (source, other):
         file, results = read_results(path)
-        with _read_from(file):
+        with reading(file):
             contents.append(Content.read(results))
     folder = read_results(source)[0].parent if output is None else output
-    with _read_from(f"{source} or {other}"):
+    with reading(f"{source} or {other}"):
         page = render_beside(contents[0], contents[1], (str(source), str(other)))
     write_bytes(folder / "beside.html", page.encode())
     return folder / "beside.html"
-
-
-def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Returns the path of a comparison's results file, and its content.
-
-    Args:
-        path: The file, or the folder that `qweft compare` wrote.
-
-    Raises:
-        QweftError: There is no such file, it cannot be read, or it is something else.
-    """
-    file = path / RESULTS if path.is_dir() else path
-    if not os.path.lexists(file):
-        what = f"no {RESULTS} in it" if path.is_dir() else "no such file or folder"
-        raise QweftError(f"{path}: {what}; give a {RESULTS}, or the folder that qweft compare wrote")
-    record = read_record(file, f"give a {RESULTS} of qweft compare")
-    if not isinstance(record.get("runs"), list):
-        raise QweftError(f"{file}: not the results of a comparison, which have a list of runs; give a {RESULTS}")
-    return file, record
-
-
-@contextmanager
-def _read_from(file: Path | str) -> Iterator[None]:
-    """Names the file in errors about its content: an older record may lack fields, and a damaged one hold others.
-
-    Results are only drawn, by many functions, so a value of another type may show in any of them.
-    """
-    try:
-        yield
-    except QweftError as error:
-        raise QweftError(f"{file}: {error}; if an older qweft wrote it, run its comparison again") from error
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
-        said = (str(error).splitlines() or [""])[0][:200]
-        raise QweftError(
-            f"{file}: not well formed ({type(error).__name__}: {said}); it was changed or damaged: run its comparison "
-            "again, which makes it anew of the finished runs"
-        ) from error

@@ -1,13 +1,11 @@
 """The `noisy` device: circuits under a noise model, exactly or with shots."""
 
 import numpy as np
-import torch
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceSettings, Limits, Simulator
-from qweft.devices.noise.model import NoiseModel, noise_model
+from qweft.devices.noise.model import MOST_QUBITS, NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
-from qweft.devices.noise.paulis import MOST_QUBITS, read_probabilities, simulate
 from qweft.devices.outcomes import Frequencies, sample
 
 
@@ -48,16 +46,21 @@ class NoisyDevice(Simulator):
         return Frequencies(sample(found, shots, circuits.keys(), self._seed), shots)
 
 
-@torch.no_grad()
 def probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
     """Return the probability of every reported outcome in float64, shape (circuits, 2^n).
 
     Raises:
         RefusedError: The circuits have too many qubits.
     """
+    import torch
+
+    from qweft.devices.noise.paulis import read_probabilities, simulate
+
     angles = torch.from_numpy(np.ascontiguousarray(circuits.angles.T))
     shared = (angles == angles[:, :1]).all(1) if len(circuits) else [True] * len(angles)
     columns = [angle[0] if same and len(circuits) else angle for angle, same in zip(angles, shared, strict=True)]
     gates = native_gates(circuits.gates, circuits.barriers)
-    read = read_probabilities(circuits.qubits, model)
-    return simulate(circuits.qubits, gates, columns, len(circuits), model, read).t().contiguous().numpy()
+    with torch.no_grad():
+        read = read_probabilities(circuits.qubits, model)
+        found = simulate(circuits.qubits, gates, columns, len(circuits), model, read)
+    return found.t().contiguous().numpy()

@@ -111,6 +111,8 @@ PAPER = NoiseModel(
     readout=((0.95, 0.05), (0.1, 0.9)),
     channel="each",
 )
+MOST_QUBITS = 10
+"""A state of 4^10 float64 numbers has 8 MiB. A few are needed at a time, plus 12 MiB of tables per CZ pair."""
 NAMED = {model.name: model for model in (PAPER,)}
 
 KEYS = {"one_qubit", "two_qubit", "readout"}

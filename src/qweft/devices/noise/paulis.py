@@ -9,11 +9,9 @@ from torch.utils.checkpoint import checkpoint
 from qweft.circuit import Circuit
 from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.devices.device import RefusedError
-from qweft.devices.noise.model import Channel, NoiseModel
+from qweft.devices.noise.model import MOST_QUBITS, Channel, NoiseModel
 from qweft.devices.noise.native import NativeGate, Turn, native_gates
 
-MOST_QUBITS = 10
-"""A state of 4^10 float64 numbers has 8 MiB. A few are needed at a time, plus 12 MiB of tables per CZ pair."""
 NUMBERS_AT_A_TIME = 2**17
 """State entries per block: 1 MiB in float64, so that a block stays in cache."""
 ENTRIES_A_GATE = 20

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qweft.data.conversation import Conversation
 from qweft.errors import QweftError
-from qweft.evaluation.generation import Answer
 from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.reasoning import Reasoned, judge_reasoning
 from qweft.evaluation.scores import Compared, compare_means
+
+if TYPE_CHECKING:
+    from qweft.evaluation.generation import Answer
 
 SHARES = {
     "strict accuracy": "is_strict",
@@ -29,7 +31,7 @@ def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tu
     return _compare(judged), rows
 
 
-def _judge(answer: Answer) -> Reasoned | None:
+def _judge(answer: "Answer") -> Reasoned | None:
     return judge_reasoning(answer.reference, answer.generated, answer.is_cut, answer.in_thought)
 
 

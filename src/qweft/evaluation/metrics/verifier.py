@@ -1,15 +1,17 @@
 """Metric that scores answers by the verifier of a reasoning-gym task."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qweft.data.conversation import Conversation
 from qweft.data.embedded import Verifier, gym_task
 from qweft.errors import QweftError
-from qweft.evaluation.generation import Answer
 from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.reasoning import marked_text, take_apart
 from qweft.evaluation.scores import Compared, compare_means
+
+if TYPE_CHECKING:
+    from qweft.evaluation.generation import Answer
 
 
 def _check(source: str) -> None:
@@ -47,7 +49,7 @@ def _compare(scores: Sequence[tuple[float, float]]) -> list[Compared]:
     ]
 
 
-def answer_alone(answer: Answer) -> str:
+def answer_alone(answer: "Answer") -> str:
     """Return the part of an answer that a verifier scores.
 
     It is the marked answer, or the reply after the chain of thought if the reference has no mark either. Failing both,

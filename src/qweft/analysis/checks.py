@@ -1,0 +1,59 @@
+"""Checks of `qweft inspect`, before PyTorch is imported."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qweft.analysis.config import InspectionConfig
+from qweft.data.checks import check_data_config, check_places
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.record import sections_of
+from qweft.files import check_can_be_written
+from qweft.method.saved import check_saved
+from qweft.models.config import ModelConfig
+from qweft.models.resolve import check_model
+
+SECTIONS = ("model", "data")
+
+
+def check_inspection(
+    adapter: Path, options: Mapping[str, Any] | None, needs_weights: bool = False
+) -> tuple[InspectionConfig, ModelConfig, DataConfig]:
+    """Checks everything that can be checked before an adapter is inspected.
+
+    Args:
+        adapter: The adapter's folder.
+        options: Fields of `InspectionConfig`. Its sections hold only keys that differ from the training run.
+        needs_weights: Whether the model's weights are needed, or only its shapes.
+
+    Returns:
+        The options, and the sections model and data.
+
+    Raises:
+        QweftError: If the folder holds no adapter, an option is wrong, the output cannot be written, or the data or the
+            model are not there.
+    """
+    check_saved(adapter)
+    given = dict(options or {})
+    overrides = {name: given.pop(name) for name in SECTIONS if name in given}
+    config = InspectionConfig(**given)
+    model_config, data_config, _ = sections_of(adapter, overrides)
+    _check(config, getattr(data_config, f"{config.split}_rows"))
+    if config.output is not None:
+        check_can_be_written(Path(config.output).parent)
+    check_data_config(data_config)
+    check_places(data_config)
+    check_model(model_config, needs_weights)
+    return config, model_config, data_config
+
+
+def _check(config: InspectionConfig, available: int | None) -> None:
+    """Checks value ranges before a model is loaded."""
+    for name in ("rows", "tokens"):
+        if getattr(config, name) < 1:
+            raise QweftError(f"{name} must be at least 1, got {getattr(config, name)}")
+    if available is not None and available < 1:
+        raise QweftError(f"data.{config.split}_rows is {available}: it must be at least 1 to inspect on those rows")
+    if config.output is not None and Path(config.output).is_dir():
+        raise QweftError(f"output {config.output} is a folder; give the name of a JSON file, as inspection.json")

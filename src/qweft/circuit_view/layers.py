@@ -1,0 +1,89 @@
+"""The layers of a saved adapter that have a circuit, read without PyTorch, and the choice of one by its name."""
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from qweft.errors import QweftError
+from qweft.evaluation.layer_names import met_by, some
+from qweft.method.fields import QwthnFields
+from qweft.method.names import formula, function_of, has_circuit
+from qweft.method.peft_methods import OWN
+from qweft.method.saved import check_folder, file_key, keys_in, read_saved
+from qweft.text import near
+
+ANGLES = ".qwthn_core.angles"
+"""Suffix of the key of a circuit's angles in an adapter's file, after the layer's name."""
+
+
+def angle_keys(folder: Path) -> dict[str, str]:
+    """Returns the key of the angles in an adapter's file by layer name, in natural order of the names.
+
+    Raises:
+        QweftError: If the folder has no adapter, or the adapter has no circuit.
+    """
+    check_folder(folder)
+    saved = read_saved(folder)
+    method = str(saved.get("peft_type"))
+    if method != OWN:
+        raise QweftError(
+            f"{folder}: an adapter of PEFT's method {method} has no circuit; qweft circuit takes a QWTHN adapter "
+            "with one, as of the presets qtha and qwthn"
+        )
+    core = str(saved.get("core", QwthnFields.core))
+    if not has_circuit(core):
+        raise QweftError(f"{folder}: {_why_none(core)}; presets with a circuit are qtha and qwthn")
+    found = {file_key(key): key for key in keys_in(folder) if key.endswith(ANGLES)}
+    keys = {name.removesuffix(ANGLES): key for name, key in found.items()}
+    if not keys:
+        raise QweftError(f"{folder}: its file holds no angles of a circuit; copy the adapter again")
+    return {layer: keys[layer] for layer in sorted(keys, key=_natural)}
+
+
+def _why_none(core: str) -> str:
+    name = function_of(core)
+    if name is None:
+        return f"core {core} ({formula(core)}) has no circuit"
+    return f"core {core} has the twin {name} in the circuit's place, and no circuit"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Returns a sort key that puts layers.2 before layers.10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def first_layer(layers: Collection[str]) -> str:
+    """Returns the first layer, with the numbers in the names in their own order."""
+    return min(layers, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+
+
+def one_layer(pattern: str, layers: Collection[str]) -> str:
+    """Returns the one layer that matches a pattern.
+
+    Args:
+        pattern: A whole name, the end of a name after a dot, or either with * and ?.
+        layers: Names of the layers with a circuit.
+
+    Raises:
+        QweftError: If the pattern does not match exactly one layer.
+    """
+    if pattern in layers:
+        return pattern
+    met = met_by(pattern, layers)
+    if len(met) == 1:
+        return met[0]
+    if met:
+        raise QweftError(f"--layer: {pattern} meets more than one layer: {some(met)}; name one of them")
+    nearest = _nearest(pattern, layers)
+    what = f"did you mean {nearest}?" if nearest else f"the layers with a circuit are {some(layers)}"
+    raise QweftError(f"--layer: {pattern} meets no layer with a circuit; {what}")
+
+
+def _nearest(pattern: str, layers: Collection[str]) -> str | None:
+    """Returns the layer whose name's end, of as many parts as the pattern, is closest to it; `None` without any."""
+    parts = pattern.count(".") + 1
+    ends: dict[str, str] = {}
+    for layer in layers:
+        ends.setdefault(".".join(layer.split(".")[-parts:]), layer)
+    close = near(pattern, ends, cutoff=0.75)
+    return ends[close[0]] if close else None

@@ -1,0 +1,216 @@
+"""Checks of a comparison, before PyTorch is imported."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.rivals import rival_of
+from qweft.data.checks import check_data_config, check_places
+from qweft.errors import QweftError, require
+from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss
+from qweft.files import check_can_be_written
+from qweft.method.checks import closest
+from qweft.method.peft_methods import fields_of
+from qweft.method.specification import check_specification
+from qweft.models.resolve import check_model
+from qweft.training.checks import check_training
+
+LONG = 10**9
+"""Number of steps of an adapter that is attached only to count its parameters."""
+
+REFUSED = {
+    "ADAPTION_PROMPT": "PEFT cannot take it off a model again, and the runs of a comparison share one",
+    "FROD": "it is made from the base model's weights, and a comparison counts each method on shapes alone",
+    "MULTITASK_PROMPT_TUNING": "it needs a task number with each row",
+    "POLY": "it needs a task number with each row",
+    "SHADOW": "it adds a loss of its own to the training loss and a model of its own to the base model",
+    "SHIRA": "which entries it trains is drawn on the base model's weights, and a comparison counts on shapes alone",
+    "XLORA": "it mixes LoRA adapters that were trained before, and a comparison starts from none",
+}
+"""PEFT methods that cannot be compared, and why."""
+
+PROMPT = (
+    "it puts trained tokens before the text (prompt learning), which the held-out loss and the generation of a "
+    "comparison do not reckon with"
+)
+
+REFUSED_STARTS = {
+    "pissa": "it rewrites base weights, which the runs of a comparison share",
+    "olora": "it rewrites base weights, which the runs of a comparison share",
+    "loftq": "it rewrites base weights, which the runs of a comparison share",
+    "lora_ga": "it needs gradients collected before, and rewrites base weights",
+    "corda": "it needs activations collected before, and rewrites base weights",
+    "eva": "it needs activations collected before, and is LoRA's usual start without them",
+}
+"""Initialisations of LoRA that cannot be compared, and why."""
+
+
+def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
+    """Checks everything that can be checked before the model and the data are loaded.
+
+    Args:
+        config: The comparison.
+        needs_weights: Whether the model's weights are needed, or only its shapes.
+
+    Raises:
+        QweftError: As `check_comparison` and `check_methods`; or the output cannot be written, or the data or the model
+            are not there.
+    """
+    check_comparison(config)
+    check_methods(config)
+    check_data_config(config.data)
+    check_executor(config.executor)
+    check_can_be_written(Path(config.output))
+    check_places(config.data)
+    check_elsewhere(config.evaluation)
+    check_model(config.model, needs_weights)
+
+
+def for_search(config: ComparisonConfig) -> ComparisonConfig:
+    """Returns the config of a search alone: evaluated on the validation rows, without the runs of a comparison.
+
+    Forgetting and inspection belong to those runs and are turned off.
+    """
+    judging = replace(config.evaluation, split="validation", forgetting=None)
+    return replace(config, evaluation=judging, search=False, inspect=False)
+
+
+def check_executor(executor: str) -> None:
+    """Checks that the executor's package is installed.
+
+    Raises:
+        QweftError: If it is not.
+    """
+    if executor == "ray" and find_spec("ray") is None:
+        require("ray", "ray", "--executor ray")
+
+
+def check_comparison(config: ComparisonConfig) -> None:
+    """Checks the sections, the seeds and the search.
+
+    Raises:
+        QweftError: With the key, its value, and the allowed values.
+    """
+    check_training(config.training)
+    check_evaluation(config.evaluation, config.data)
+    check_judged_by_loss(config.evaluation)
+    seeds = config.seeds
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise QweftError(
+            f"seeds must be different whole numbers from 0 to 4294967295, at least one, got {str(seeds)[:200]}"
+        )
+    if not config.rates or not all(0 < rate < math.inf for rate in config.rates):
+        raise QweftError(f"rates must be learning rates above 0, at least one, got {str(config.rates)[:200]}")
+    if config.search_steps is not None and config.search_steps < 1:
+        raise QweftError(f"search_steps must be at least 1, got {config.search_steps}; leave it out for the training's")
+    if not 1 <= config.search_seeds <= len(seeds):
+        raise QweftError(
+            f"search_seeds must be from 1 to the number of seeds ({len(seeds)}), got {config.search_seeds}"
+        )
+    if config.workers is not None and config.workers < 1:
+        raise QweftError(f"workers must be at least 1, got {config.workers}")
+    for key, use in (("search", "choose"), ("inspect", "measure the adapters")):
+        if getattr(config, key) and config.data.validation_rows == 0:
+            raise QweftError(f"{key} needs validation rows to {use} on; set data.validation_rows")
+    if config.search and config.evaluation.split == "validation":
+        raise QweftError(
+            "search chooses the learning rates on the validation rows, so evaluation.split validation would judge the "
+            "methods on the rows that they were tuned on; set evaluation.split to test, or leave search out"
+        )
+
+
+def check_methods(config: ComparisonConfig) -> None:
+    """Checks the methods as far as that is possible without a model.
+
+    Raises:
+        QweftError: If there is no method, a name is reserved or refers to nothing, or an adapter is refused.
+    """
+    if not config.methods:
+        raise QweftError("methods: a comparison needs at least one method")
+    if config.reference not in config.methods:
+        raise QweftError(
+            f"reference {config.reference!r} is not among the methods {', '.join(config.methods)}"
+            f"{closest(config.reference, config.methods)}"
+        )
+    for name, method in config.methods.items():
+        _check_method(name, method, config.methods)
+    for name, method in config.methods.items():
+        try:
+            _check_adapter(method.adapter)
+        except QweftError as error:
+            raise refused(name, method.match_parameters, error) from error
+
+
+def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:
+    """Returns the error about a method's adapter, whose rank may be chosen to match another method."""
+    matching = f" (its rank is to match {to_match})" if to_match else ""
+    return QweftError(f"methods.{name}{matching}: {error}")
+
+
+def _check_adapter(specification: Mapping[str, Any]) -> None:
+    if "rival" in specification:
+        rival_of(specification)
+        return
+    check_specification(with_steps(specification, None))
+    check_comparable(specification)
+
+
+def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
+    """Returns the specification. AdaLoRA, whose ranks follow a schedule over training, gets the number of steps."""
+    given = dict(specification)
+    if str(given.get("peft_type")).upper() == "ADALORA":
+        if "total_step" in given:
+            raise QweftError("total_step is the number of steps of the training in a comparison; leave it out")
+        given["total_step"] = steps or LONG
+    return given
+
+
+def check_comparable(specification: Mapping[str, Any]) -> None:
+    """Checks a specification against the lists of methods that cannot be compared.
+
+    Raises:
+        QweftError: Naming the method and why it is not compared.
+    """
+    name = "QWTHN" if "preset" in specification else str(specification["peft_type"]).upper()
+    reason = REFUSED.get(name)
+    if reason is None and "num_virtual_tokens" in (fields_of(name) or ()):
+        reason = PROMPT
+    if reason is not None:
+        raise QweftError(f"{name} cannot be compared: {reason}; leave it out")
+    start = specification.get("init_lora_weights")
+    if isinstance(start, str):
+        reason = next((why for known, why in REFUSED_STARTS.items() if start.startswith(known)), None)
+        if reason is not None:
+            raise QweftError(
+                f"init_lora_weights {start!r} cannot be compared: {reason}; leave it out, or choose gaussian or "
+                "orthogonal"
+            )
+    if saved := specification.get("modules_to_save"):
+        raise QweftError(
+            f"modules_to_save {sorted(saved)} trains modules of the base model, which the runs of a "
+            "comparison share; leave it out"
+        )
+
+
+def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodConfig]) -> None:
+    if name == "base" or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise QweftError(
+            f"methods.{name}: a name is letters, digits, - _ and ., and not 'base', which is the base model"
+        )
+    if method.learning_rate is not None and not 0 < method.learning_rate < math.inf:
+        raise QweftError(f"methods.{name}.learning_rate must be above 0, got {method.learning_rate}")
+    if method.learning_rate is not None and method.rate_of is not None:
+        raise QweftError(f"methods.{name}: give either learning_rate or rate_of")
+    for key, what in (("match_parameters", "size"), ("match_time", "number of steps"), ("rate_of", "learning rate")):
+        other = getattr(method, key)
+        if other is None:
+            continue
+        own = [entry for entry in methods if getattr(methods[entry], key) is None]
+        if other not in own:
+            raise QweftError(
+                f"methods.{name}.{key}: {other!r} is no method with a {what} of its own{closest(other, own)}"
+            )

@@ -1,0 +1,62 @@
+"""The results file of a comparison: found, read, and checked before a report is made of it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qweft.comparison.results import Run
+from qweft.errors import QweftError
+from qweft.records import read_record
+
+RESULTS = "results.json"
+
+
+def check_results(path: Path) -> None:
+    """Checks that a path holds the results of a comparison, and each of its runs.
+
+    Raises:
+        QweftError: There is no such file, or it does not hold the results of a comparison.
+    """
+    file, record = read_results(path)
+    with reading(file):
+        for run in record["runs"]:
+            Run.from_json(run)
+
+
+def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Returns the path of a comparison's results file, and its content.
+
+    Args:
+        path: The file, or the folder that `qweft compare` wrote.
+
+    Raises:
+        QweftError: There is no such file, it cannot be read, or it is something else.
+    """
+    file = path / RESULTS if path.is_dir() else path
+    if not os.path.lexists(file):
+        what = f"no {RESULTS} in it" if path.is_dir() else "no such file or folder"
+        raise QweftError(f"{path}: {what}; give a {RESULTS}, or the folder that qweft compare wrote")
+    record = read_record(file, f"give a {RESULTS} of qweft compare")
+    if not isinstance(record.get("runs"), list):
+        raise QweftError(f"{file}: not the results of a comparison, which have a list of runs; give a {RESULTS}")
+    return file, record
+
+
+@contextmanager
+def reading(file: Path | str) -> Iterator[None]:
+    """Names the file in errors about its content: an older record may lack fields, and a damaged one hold others.
+
+    Results are only drawn, by many functions, so a value of another type may show in any of them.
+    """
+    try:
+        yield
+    except QweftError as error:
+        raise QweftError(f"{file}: {error}; if an older qweft wrote it, run its comparison again") from error
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        said = (str(error).splitlines() or [""])[0][:200]
+        raise QweftError(
+            f"{file}: not well formed ({type(error).__name__}: {said}); it was changed or damaged: run its comparison "
+            "again, which makes it anew of the finished runs"
+        ) from error

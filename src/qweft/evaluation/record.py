@@ -1,0 +1,142 @@
+"""What a saved adapter's folder and the record of its run say: the model, the data and the evaluation."""
+
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.method.saved import check_folder, read_saved
+from qweft.models.config import ModelConfig
+from qweft.output import Console
+from qweft.records import is_own, read_record, typed_keys
+
+SECTIONS = {"model": ModelConfig, "data": DataConfig, "evaluation": EvaluationConfig}
+"""Sections that commands on an adapter take over from the record of its run."""
+RUNS_CODE: dict[str, Callable[[str], bool]] = {"lm_eval": lambda _: True, "metrics": lambda name: name == "verifier"}
+"""Evaluation settings of which some values can run code, each with a test of a value."""
+PLACES = {"data": ("source", "file", "validation_source", "test_source"), "evaluation": ("forgetting",)}
+"""Settings that name a file or a data set."""
+DAMAGED = "remove it and give --model.name and --data.source"
+
+
+def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, DataConfig, EvaluationConfig]:
+    """Return the training run's model, data and evaluation sections, with overrides.
+
+    Without a run's record, the model's name comes from the adapter's config. What `unasked` returns is not taken from
+    a record. Data sets are taken from a record that this user wrote here; of others, embedded ones only.
+
+    Args:
+        adapter: The adapter's folder.
+        overrides: Settings by section.
+
+    Raises:
+        QweftError: If the folder holds no adapter, the model or the data are unknown, or the record cannot be read.
+    """
+    check_folder(adapter)
+    saved = run_config(adapter)
+    model = _model_section(adapter, saved, overrides)
+    data = {**saved.get("data", {}), **overrides.get("data", {})}
+    if "source" not in data:
+        raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
+    evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
+    for name, wanted in unasked(saved, overrides).items():
+        evaluation[name] = [each for each in evaluation[name] if each not in wanted]
+    _check_places(adapter, saved, overrides)
+    return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
+
+
+def unasked(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the evaluation settings of a run's record that can run code, and so must be asked for by an option.
+
+    The record may be a stranger's. A task of lm-evaluation-harness names functions that are called, and a verifier may
+    evaluate an answer as an expression.
+
+    Args:
+        saved: The config of the run, as `run_config` returns it.
+        overrides: Settings by section; what they name is asked for.
+    """
+    found = saved.get("evaluation", {})
+    wanted = {name: [each for each in found.get(name, ()) if runs(each)] for name, runs in RUNS_CODE.items()}
+    given = overrides.get("evaluation", {})
+    return {name: values for name, values in wanted.items() if values and name not in given}
+
+
+def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
+    """Say on the terminal what `unasked` returns, and which option asks for it."""
+    for name, wanted in unasked(run_config(adapter), overrides).items():
+        listed = ",".join(wanted)
+        _tell(
+            f"{_record(adapter)} also wants evaluation.{name} {listed}, which can run code and is left out; give "
+            f"--evaluation.{name} {shlex.quote(listed)} to run it"
+        )
+
+
+def _check_places(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> None:
+    """Raise if another user's record names data sets that this machine would read."""
+    found = {
+        f"--{section}.{name}": saved.get(section, {}).get(name)
+        for section, names in PLACES.items()
+        for name in names
+        if name not in overrides.get(section, {})
+    }
+    wanted = {option: place for option, place in found.items() if place and not place.startswith("embedded:")}
+    if wanted and not is_own(read_record(_record(adapter), DAMAGED)):
+        options = " ".join(f"{option} {shlex.quote(place)}" for option, place in wanted.items())
+        raise QweftError(
+            f"{_record(adapter)} was not written by you on this machine, so the data that it names are not read; to "
+            f"read them give {options}"
+        )
+
+
+def _tell(line: str) -> None:
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+
+
+def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
+    """Return the training run's model section, with overrides, for commands without data.
+
+    Args:
+        adapter: The adapter's folder.
+        overrides: Settings by section.
+
+    Raises:
+        QweftError: If the model is unknown, or the run's record cannot be read or was written by another version.
+    """
+    return ModelConfig(**_model_section(adapter, run_config(adapter), overrides))
+
+
+def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    model = {**saved.get("model", {}), **overrides.get("model", {})}
+    if "name" not in model:
+        named = read_saved(adapter).get("base_model_name_or_path")
+        if named is None:
+            raise QweftError(f"{adapter}: its adapter_config.json names no base model; give one with --model.name")
+        model["name"] = named
+    return model
+
+
+def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
+    """Return sections of the config that trained the adapter, from run.json in the parent folder; empty without one.
+
+    Only the keys of the sections model, data and evaluation are returned, each of its field's type.
+
+    Raises:
+        QweftError: If the record cannot be read, or was written by another version.
+    """
+    record = _record(adapter)
+    if not os.path.lexists(record):
+        return {}
+    config = read_record(record, DAMAGED).get("config", {})
+    if not isinstance(config, dict):
+        raise QweftError(f"{record}: config is not a mapping of sections, so it is not the record of a run; {DAMAGED}")
+    return {
+        name: typed_keys(kind, config[name], record, DAMAGED, name) for name, kind in SECTIONS.items() if name in config
+    }
+
+
+def _record(adapter: Path) -> Path:
+    return adapter.parent / "run.json"

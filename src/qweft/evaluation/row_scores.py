@@ -1,0 +1,74 @@
+"""Scores of rows: their sums of losses, the loss over all of them, and its standard error."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """The loss of one model on one set of rows.
+
+    Args:
+        loss: Mean of -log p(token | tokens before it) over all target tokens, in nats.
+        perplexity: exp(loss).
+        tokens: Number of target tokens, the denominator of the mean.
+        standard_error: Standard error of the loss over rows, in nats; `None` for fewer than two rows with targets.
+        rows: (sum of -log p in nats, target tokens) of each row, in the given order. A row without targets is (0, 0),
+            so that two models' rows can be paired.
+    """
+
+    loss: float
+    perplexity: float
+    tokens: int
+    standard_error: float | None
+    rows: tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True)
+class RowScore:
+    """A model's predictions on one row.
+
+    Args:
+        total: Sum of -log p over the row's targets, in nats.
+        predicted: The most probable token at each target.
+    """
+
+    total: float
+    predicted: tuple[int, ...]
+
+    @property
+    def targets(self) -> int:
+        """Number of targets in the row."""
+        return len(self.predicted)
+
+
+def loss_of(scores: Sequence[RowScore]) -> HeldOutLoss:
+    """Return the loss over scored rows."""
+    rows = tuple((score.total, score.targets) for score in scores)
+    loss, error = ratio(rows)
+    # exp overflows above 709. Only a diverged run has such a loss, and its perplexity may as well be infinite.
+    perplexity = math.exp(loss) if loss < 700 else math.inf
+    return HeldOutLoss(loss, perplexity, sum(count for _, count in rows), error, rows)
+
+
+def ratio(rows: Sequence[tuple[float, int]]) -> tuple[float, float | None]:
+    """Return sum_i S_i / sum_i n_i and its standard error.
+
+    The standard error is that of a ratio estimator over the m rows with n_i > 0:
+
+        se = sqrt( m / (m - 1) * sum_i (S_i - ratio * n_i)^2 ) / sum_i n_i
+
+    Args:
+        rows: (S_i, n_i) of each row.
+
+    Returns:
+        The ratio and its standard error; the error is `None` if m < 2.
+    """
+    scored = [(total, count) for total, count in rows if count]
+    tokens, m = sum(count for _, count in scored), len(scored)
+    found = math.fsum(total for total, _ in scored) / tokens
+    if m < 2:
+        return found, None
+    squares = math.fsum((total - found * count) ** 2 for total, count in scored)
+    return found, math.sqrt(m / (m - 1) * squares) / tokens

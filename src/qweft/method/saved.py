@@ -1,0 +1,93 @@
+"""The files of a saved adapter, as far as they are read without PyTorch and PEFT."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from qweft.errors import QweftError
+from qweft.internals.keys import COMPILED, SHARDED
+from qweft.method.fields import QwthnFields
+from qweft.method.peft_methods import OWN
+from qweft.method.specification import OWN_FIELDS
+from qweft.records import read_record
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PEFT_PREFIX = "base_model.model."
+
+
+def check_folder(adapter: Path) -> None:
+    """Check that a folder holds an adapter.
+
+    Raises:
+        QweftError: If the adapter's config or weights are missing.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (adapter / name).is_file():
+            raise QweftError(f"{adapter}: no {name} in it; give the folder that an adapter was saved to")
+
+
+def file_key(key: str) -> str:
+    """Return the key without the prefixes of wrappers: PEFT's, `torch.compile`'s, and FSDP's."""
+    return f"{key}.".replace(COMPILED, "").replace(SHARDED, "")[:-1].removeprefix(PEFT_PREFIX)
+
+
+def check_saved(folder: Path) -> None:
+    """Check the files of a saved adapter as far as that is possible without PEFT.
+
+    Raises:
+        QweftError: As `check_folder`, `read_saved` and `keys_in`.
+    """
+    check_folder(folder)
+    read_saved(folder)
+    keys_in(folder)
+
+
+def keys_in(folder: Path) -> list[str]:
+    """Return the names of the tensors in an adapter's file.
+
+    Raises:
+        QweftError: If the file is truncated or not safetensors.
+    """
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="np") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> QweftError:
+    """Return the error about a file that is no safetensors."""
+    return QweftError(
+        f"{path} cannot be read as safetensors ({error}); it was probably cut short while it was written or "
+        "copied: get it again"
+    )
+
+
+def read_saved(folder: Path) -> dict[str, Any]:
+    """Return the config of a saved adapter as its file has it. Fields of other methods are left to PEFT.
+
+    Raises:
+        QweftError: If the file is missing or damaged, names code or folders that PEFT would load, or has a wrong value
+            of `QwthnConfig`.
+    """
+    path = folder / CONFIG
+    saved = read_record(path, "save the adapter again, or get the file that was saved with it")
+    method = saved.get("peft_type")
+    if saved.get("megatron_config"):
+        raise QweftError(f"{path}: megatron_config names a module that would be imported; remove it from the file")
+    if method == "XLORA":
+        raise QweftError(f"{path}: X-LoRA names other folders that PEFT would read; load it with PEFT, if you trust it")
+    for name in ("base_model_name_or_path", "revision"):
+        value = saved.get(name)
+        if value is not None and not isinstance(value, str):
+            raise QweftError(f"{path}: {name} must be a text, got {str(value)[:80]}; name the base model there")
+    if method == OWN:
+        try:
+            QwthnFields(**{name: saved[name] for name in OWN_FIELDS if name in saved})
+        except QweftError as error:
+            raise QweftError(f"{path}: {error}") from error
+        except (TypeError, ValueError, AttributeError):
+            pass  # PEFT, which gets the same values, says what is wrong
+    return saved

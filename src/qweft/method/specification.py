@@ -1,0 +1,87 @@
+"""Checks of an adapter's specification in a config file, without PEFT."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from qweft.errors import QweftError
+from qweft.method.checks import closest
+from qweft.method.fields import QwthnFields
+from qweft.method.peft_methods import OWN, common_fields, config_name, fields_of, methods
+from qweft.method.presets import with_preset
+
+OWN_FIELDS = tuple(entry.name for entry in fields(QwthnFields))
+
+
+def check_specification(specification: Mapping[str, Any]) -> None:
+    """Check an adapter's specification. Values of PEFT's own methods, except r and alpha of LoRA, are left to PEFT.
+
+    Raises:
+        QweftError: As `check_names`, or a number is not finite, or a value of `QwthnConfig` is wrong.
+    """
+    for key, value in specification.items():
+        if key not in ("preset", "peft_type") and not _is_finite(value):
+            raise QweftError(f"adapter.{key} is {str(value)[:80]}; give a finite number")
+    chosen = check_names(specification)
+    if "preset" in specification:
+        QwthnFields(**{name: value for name, value in chosen.items() if name in OWN_FIELDS})
+    elif str(specification["peft_type"]).upper() == "LORA":
+        _check_lora(chosen)
+
+
+def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the names in an adapter's specification: its preset or method, and the fields.
+
+    Returns:
+        The fields, with those of the preset.
+
+    Raises:
+        QweftError: If neither or both of `preset` and `peft_type` are given, or the preset, the method or a field is
+            unknown.
+    """
+    given = dict(specification)
+    preset, method = given.pop("preset", None), given.pop("peft_type", None)
+    if (preset is None) == (method is None):
+        raise QweftError(
+            f"adapter {dict(specification)}: give either preset (qtha, qwthn, ...) or peft_type (LORA, VERA, ...)"
+        )
+    if preset is not None:
+        common = common_fields()
+        known = (*(given if common is None else common), *OWN_FIELDS)
+        return with_preset(str(preset), given, known)
+    name = str(method).upper()
+    check_method(str(method))
+    known = (*(common_fields() or given), *OWN_FIELDS) if name == OWN else fields_of(name) or tuple(given)
+    for key in given:
+        if key not in known:
+            raise QweftError(f"{config_name(name) or 'QwthnConfig'} has no field {key!r}{closest(key, known)}")
+    return given
+
+
+def check_method(method: str) -> None:
+    """Check the name of one of PEFT's methods, in any case.
+
+    Raises:
+        QweftError: If PEFT has no method of that name.
+    """
+    name, known = method.upper(), methods()
+    if known and name not in known:
+        raise QweftError(f"PEFT has no method {method!r}{closest(name, known)}; methods: {', '.join(known)}")
+
+
+def _check_lora(given: Mapping[str, Any]) -> None:
+    rank, alpha = given.get("r", 8), given.get("lora_alpha", 1)
+    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        raise QweftError(f"r must be a whole number of at least 1, got {rank!r}")
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
+        raise QweftError(f"lora_alpha must be a number, got {alpha!r}")
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers in a value are finite floats."""
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, int | float) or abs(value) <= sys.float_info.max

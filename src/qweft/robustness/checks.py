@@ -1,0 +1,55 @@
+"""Checks of `qweft evaluate --device`, before PyTorch is imported."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qweft.data.config import DataConfig
+from qweft.devices.jobs import Budget
+from qweft.devices.mitigation import make_mitigation
+from qweft.devices.mitigation.estimate import Mitigation
+from qweft.evaluation.checks import check_judging
+from qweft.evaluation.config import EvaluationConfig
+from qweft.files import check_can_be_written
+from qweft.models.config import ModelConfig
+from qweft.robustness.config import RobustnessConfig
+from qweft.robustness.cost import make_budget
+from qweft.robustness.grid import Grid, make_grid
+
+
+class Wanted(NamedTuple):
+    """What is to be measured, where and how.
+
+    Args:
+        model: The base model.
+        data: The data.
+        evaluation: Evaluation settings.
+        grid: Devices and settings.
+        budget: Price and caps.
+        mitigation: Error mitigation.
+        output: Folder of the results.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    evaluation: EvaluationConfig
+    grid: Grid
+    budget: Budget
+    mitigation: Mitigation
+    output: Path
+
+
+def check_start(adapter: Path, overrides: Mapping[str, Any], config: RobustnessConfig) -> Wanted:
+    """Checks everything that can be checked before a model is loaded.
+
+    Raises:
+        QweftError: If the adapter's files, a setting, the device or a cap is wrong, or the data or the model are not
+            there, or the output cannot be written.
+    """
+    model, data, evaluation = check_judging(adapter, overrides)
+    grid = make_grid(config)
+    budget = make_budget(config, grid)
+    mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
+    output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
+    check_can_be_written(output)
+    return Wanted(model, data, evaluation, grid, budget, mitigation, output)

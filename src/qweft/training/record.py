@@ -1,0 +1,38 @@
+"""The record of a run, and whether it tells of a finished run with the same settings."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from qweft.data.config import HELD_OUT
+from qweft.data.report import DataReport
+from qweft.errors import QweftError
+from qweft.records import read_record
+from qweft.training.config import RunConfig
+
+RECORD = "run.json"
+"""File next to the adapter's folder with the run's full config and results."""
+
+
+def decides(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that determine the result: two runs with equal settings give the same adapter."""
+    return {
+        "model": {key: value for key, value in asdict(config.model).items() if key != "device"},
+        "data": config.data.decides(),
+        "adapter": config.adapter,
+        "training": config.training.decides(),
+        "validation": asdict(config.validation),
+    }
+
+
+def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
+    """Return the record if a run with the same settings has finished, else `None`."""
+    try:
+        saved = read_record(record, "remove it to train anew")
+        if None in (config.data.validation_rows, config.data.test_rows):  # the record has what followed from its rows
+            report = DataReport(**saved["data"])
+            config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
+    except (QweftError, AttributeError, KeyError, TypeError):
+        return None
+    return saved if saved.get("decides") == json.loads(json.dumps(decides(config))) else None
