@@ -10,8 +10,6 @@ MOST = 34
 
 INTERNALS = {
     "internals/torch.py": {
-        "_orig_mod": 1,
-        "_fsdp_wrapped_module": 1,
         "_version": 1,
         "_is_replica": 1,
         "_C._current_graph_task_id": 1,
@@ -22,6 +20,7 @@ INTERNALS = {
         "_buffers": 1,
         "_modules": 1,
     },
+    "internals/keys.py": {"_orig_mod": 1, "_fsdp_wrapped_module": 1},
     "internals/peft.py": {
         "_get_in_out_features": 1,
         "_member_names_": 1,

@@ -4,10 +4,10 @@ Importing this package registers the method with PEFT. If PEFT is not imported y
 so `qweft --help` does not load PyTorch.
 """
 
+import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from wrapt import register_post_import_hook
 
 from qweft.errors import QweftError
 
@@ -34,4 +34,29 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'qweft' has no attribute {name!r}")
 
 
-register_post_import_hook(lambda _: import_module("qweft.adapter"), "peft")
+class _UntilPeft:
+    """Finder of modules that gives its place to wrapt's hook once PEFT is looked for.
+
+    Importing wrapt takes as long as a short command, and most commands do not look for PEFT.
+    """
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return what the other finders find, so that wrapt's hook belongs to it."""
+        if name != "peft":
+            return None
+        with suppress(ValueError):  # another thread was faster
+            sys.meta_path.remove(self)
+        _register_with_peft()
+        return next((spec for each in list(sys.meta_path) if (spec := each.find_spec(name, path, target))), None)
+
+
+def _register_with_peft() -> None:
+    from wrapt import register_post_import_hook
+
+    register_post_import_hook(lambda _: import_module("qweft.adapter"), "peft")
+
+
+if "peft" in sys.modules:
+    _register_with_peft()
+else:
+    sys.meta_path.insert(0, _UntilPeft())

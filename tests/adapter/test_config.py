@@ -143,6 +143,11 @@ def test_a_config_can_be_copied_and_pickled():
         "import peft, qweft",
         "import threading, qweft; first = threading.Thread(target=__import__, args=['peft'])"
         "\nfirst.start(); first.join()",
+        "import threading, qweft; all = [threading.Thread(target=__import__, args=['peft']) for _ in range(8)]"
+        "\n[each.start() for each in all]; [each.join() for each in all]",
+        "import wrapt, qweft; wrapt.register_post_import_hook(print, 'peft')",
+        "import qweft, wrapt; wrapt.register_post_import_hook(print, 'peft')",
+        "import importlib, qweft; importlib.reload(qweft)",
     ],
 )
 def test_peft_may_come_first_or_in_a_thread(imports):
@@ -151,5 +156,5 @@ def test_peft_may_come_first_or_in_a_thread(imports):
 
 
 def test_importing_qweft_imports_nothing_heavy():
-    program = "import sys, qweft\nassert not {'torch', 'peft', 'transformers', 'numpy'} & set(sys.modules)\n"
+    program = "import sys, qweft\nassert not {'torch', 'peft', 'transformers', 'numpy', 'wrapt'} & set(sys.modules)\n"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -83,6 +83,7 @@ def test_evaluate_passes_only_what_was_given(fake, tmp_path, capsys, flags):
         seen.append((adapter, overrides))
         return SimpleNamespace(describe=lambda: "loss 1.5", to_json=lambda: {"loss": 1.5})
 
+    fake("qweft.evaluation.checks", check_judging=lambda *_, **__: None)
     fake("qweft.evaluation.run", evaluate=evaluate)
     options = ["--evaluation.answers", "5", "--model.name", "a/b", "--data.train_rows", "null"]
     assert main(["evaluate", str(tmp_path), *options, *flags]) == 0
@@ -100,6 +101,7 @@ def test_inspect_passes_only_what_was_given(fake, tmp_path, capsys, flags):
         seen.append((adapter, options))
         return SimpleNamespace(to_json=lambda: {"layers": []})
 
+    fake("qweft.analysis.checks", check_inspection=lambda *_, **__: None)
     fake("qweft.analysis.run", inspect=inspect)
     fake("qweft.analysis.describe", describe=lambda inspection: f"inspected {inspection.to_json()}")
     options = ["--tokens", "64", "--model.name", "a/b", "--output", "found.json", "--split", "test"]

@@ -5,6 +5,7 @@ from qweft.cli.main import main
 
 def test_report_makes_one_anew(fake, capsys):
     seen = []
+    fake("qweft.comparison.results_file", check_results=lambda path: None)
     fake(
         "qweft.comparison.report.write",
         beside=None,
@@ -18,6 +19,7 @@ def test_report_makes_one_anew(fake, capsys):
 
 def test_report_beside_another(fake, capsys):
     seen = []
+    fake("qweft.comparison.results_file", check_results=lambda path: None)
     fake(
         "qweft.comparison.report.write",
         remake_report=None,

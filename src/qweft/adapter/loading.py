@@ -22,9 +22,8 @@ from qweft.adapter.folder import HUB_ARGUMENTS, check_same_structure, find_confi
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.strict_loading import check_finite, check_tensors, has_copy
 from qweft.errors import QweftError
-from qweft.internals.keys import COMPILED
+from qweft.internals.keys import COMPILED, is_compiled
 from qweft.internals.peft import HAS_ADAPTERS, renames_keys, replace_peft_loading, replace_transformers_loading
-from qweft.internals.torch import is_compiled
 
 KEYS_CHANGE: Mapping[str, torch.Tensor] = {}
 """Announced if keys are renamed while the file is read, so that they can only be checked then."""

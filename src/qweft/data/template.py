@@ -9,8 +9,6 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from jinja2 import TemplateError
-
 from qweft.data.conversation import CALL, ROLES, Conversation, Message
 from qweft.errors import QweftError
 from qweft.text import many
@@ -142,6 +140,8 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
         QweftError: The chat template rejects these messages, or leaves out the last of a role. Some have no system
             role, some require strict turns, and those of vision models may show text in parts alone.
     """
+    from jinja2 import TemplateError  # here, since a refusal that renders nothing waits for no import of it
+
     own = template_of(tokenizer)
     try:
         text: str = tokenizer.apply_chat_template(

@@ -8,7 +8,6 @@ from qweft.data.checks import check_data_config, check_places
 from qweft.data.config import DataConfig
 from qweft.data.read import check_place
 from qweft.errors import QweftError
-from qweft.evaluation.answer_scores import metric_of
 from qweft.evaluation.config import EVERYWHERE, FORGETTING, EvaluationConfig
 from qweft.evaluation.record import sections_of
 from qweft.method.saved import check_saved
@@ -45,8 +44,11 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
             f"data.{evaluation.split}_rows, or leave evaluation.generated out to answer all"
         )
     source = data.source_of(evaluation.split)
-    for name in evaluation.metrics:
-        metric_of(name).check(source)
+    if evaluation.metrics:
+        from qweft.evaluation.answer_scores import metric_of  # here, since metrics import NumPy
+
+        for name in evaluation.metrics:
+            metric_of(name).check(source)
     if evaluation.forgetting == data.source:
         raise QweftError(
             f"evaluation.forgetting {evaluation.forgetting} is what the adapter learned from; give other data"

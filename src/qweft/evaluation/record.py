@@ -11,7 +11,6 @@ from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.method.saved import check_folder, read_saved
 from qweft.models.config import ModelConfig
-from qweft.output import Console
 from qweft.records import is_own, read_record, typed_keys
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "evaluation": EvaluationConfig}
@@ -93,6 +92,8 @@ def _check_places(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any
 
 
 def _tell(line: str) -> None:
+    from qweft.output import Console  # here, since a refusal needs no rich
+
     Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 

@@ -7,15 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from qweft.internals.keys import COMPILED
-
 version: Callable[[torch.Tensor], int] = attrgetter("_version")
 """Number of in-place writes to a tensor, which autograd's own check reads. An inference tensor has none."""
-
-
-def is_compiled(model: nn.Module) -> bool:
-    """Whether `torch.compile` has wrapped this module."""
-    return hasattr(model, COMPILED.removesuffix("."))
 
 
 def is_replica(module: nn.Module) -> bool:
