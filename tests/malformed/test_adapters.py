@@ -9,10 +9,10 @@ import torch
 from peft import get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save
 
-from qweft.adapter import checks
 from qweft.errors import QweftError
 from qweft.evaluation.record import model_of
 from qweft.evaluation.saved import put_on
+from qweft.method import checks
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from tests.adapter.test_method import small

@@ -11,8 +11,7 @@ from qweft.cli.main import main
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of
-from qweft.comparison.report.write import _read_from
-from qweft.comparison.results_file import read_results
+from qweft.comparison.results_file import read_results, reading
 from qweft.comparison.step_times import _pairs
 from qweft.comparison.step_times import _read as read_step_times
 from qweft.comparison.summarise import summarise
@@ -84,7 +83,7 @@ def read_cell(path):
         "runs": [each.to_json() for each in everyone],
         "summary": {name: entry.to_json() for name, entry in summarise(everyone, "lora").items()},
     }
-    with _read_from(path):
+    with reading(path):
         content = Content.read(record)
         render_markdown(content, figures(content))
     return found
@@ -240,7 +239,7 @@ def test_mutated_records_of_what_is_resumed(made, tmp_path, verb):
 def read_and_render(folder):
     """A report without its pictures, which take longest."""
     file, record = read_results(folder)
-    with _read_from(file):
+    with reading(file):
         content = Content.read(record)
         drawn = figures(content)
         page_of(content, drawn), render_markdown(content, drawn)

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 import transformers
+from safetensors.numpy import save_file
 from transformers import LlamaForCausalLM
 
 from qweft.cli.main import main
@@ -128,7 +129,7 @@ def test_every_command_refuses_an_encoder_before_it_writes(tmp_path, monkeypatch
     if words[0] == "evaluate":
         (tmp_path / "run/adapter").mkdir(parents=True)
         (tmp_path / "run/adapter/adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
-        (tmp_path / "run/adapter/adapter_model.safetensors").write_bytes(b"")
+        save_file({}, tmp_path / "run/adapter/adapter_model.safetensors")
     rows = ["--data.source", save_rows(tmp_path / "rows.jsonl"), "--data.test_rows", "4", "--data.validation_rows", "4"]
     place = [] if words[0] in ("evaluate", "plan") else ["--output", "out"]
     assert main([*words, "--model.name", "bert", *rows, *place]) == 2

@@ -1,5 +1,6 @@
 import importlib
 
+import huggingface_hub
 import pytest
 
 from qweft.errors import QweftError
@@ -22,7 +23,7 @@ def nothing_at_hand(monkeypatch, tmp_path):
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(resolving, "installed_file", lambda *_: None)
     monkeypatch.setattr(resolving, "cached_snapshot", lambda _: None)
-    monkeypatch.setattr(resolving, "prepare", lambda model: f"prepared {model.alias}")
+    monkeypatch.setattr("qweft.models.embedded.prepare", lambda model: f"prepared {model.alias}")
     hub._status.cache_clear()
     yield
     hub._status.cache_clear()
@@ -43,7 +44,7 @@ def answers(monkeypatch):
                 return type("Answer", (), {"status_code": status})
 
         monkeypatch.setattr(hub, "offline", lambda: False)
-        monkeypatch.setattr(hub, "get_session", Session)
+        monkeypatch.setattr("huggingface_hub.get_session", Session)
         return asked
 
     return answer
@@ -94,8 +95,8 @@ def test_a_real_hub_cache_is_found_without_asking(tmp_path, monkeypatch):
     folder = repo / "snapshots" / commit
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    real = hub.snapshot_download
-    monkeypatch.setattr(hub, "snapshot_download", lambda name, **how: real(name, cache_dir=tmp_path, **how))
+    real = huggingface_hub.snapshot_download
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **how: real(name, cache_dir=tmp_path, **how))
     assert cached_snapshot("owner/model") is None  # no weights
     (folder / "model.safetensors").write_bytes(b"x")
     assert cached_snapshot("owner/model") == folder
@@ -111,7 +112,7 @@ def test_the_hub_is_never_asked_when_offline(answers, monkeypatch):
 
 @pytest.mark.parametrize("value", ["1", "true", "ON"])
 def test_offline_is_read_from_the_environment(monkeypatch, value):
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     assert not hub.offline()
     monkeypatch.setenv("HF_HUB_OFFLINE", value)
@@ -128,7 +129,7 @@ def test_a_hub_that_hangs_is_left_after_the_patience(monkeypatch):
             release.wait(20)
 
     monkeypatch.setattr(hub, "offline", lambda: False)
-    monkeypatch.setattr(hub, "get_session", Session)
+    monkeypatch.setattr("huggingface_hub.get_session", Session)
     monkeypatch.setattr(hub, "PATIENCE", 0.1)
     assert not hub.reachable("owner/model")
     release.set()

@@ -88,8 +88,14 @@ def _check_reports(report_to: list[str]) -> None:
         if name not in KNOWN_REPORTS:
             raise QweftError(f"report_to {name}: there is no such place; there are {', '.join(KNOWN_REPORTS)}")
         packages = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
-        if not any(map(find_spec, packages)):
+        if not any(map(find_spec, packages)) or not _is_available(name):
             raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")
+
+
+def _is_available(report: str) -> bool:
+    from transformers.integrations import get_available_reporting_integrations  # takes seconds, and is rarely asked
+
+    return report in get_available_reporting_integrations()
 
 
 def check_settings(config: RunConfig) -> None:

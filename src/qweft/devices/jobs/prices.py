@@ -4,6 +4,7 @@ import fnmatch
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ class PriceList:
         """
         named = path or (Path(os.environ["QWEFT_PRICES"]).expanduser() if os.environ.get("QWEFT_PRICES") else None)
         own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
-        ours = _read((files("qweft.devices.jobs") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")
+        ours = [*_read((files("qweft.devices.jobs") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")]
         for family, provider in families().items():
             ours += [_price(entry, f"prices of {family}, entry {n}") for n, entry in enumerate(provider.prices, 1)]
         if named is None and not own.is_file():
@@ -153,7 +154,8 @@ class PriceList:
         return Price()
 
 
-def _read(text: str, where: str) -> list[Price]:
+@lru_cache(maxsize=8)  # a list of devices asks for the prices of each
+def _read(text: str, where: str) -> tuple[Price, ...]:
     try:
         content = yaml_file.load(text, f"price list {where}", is_file=True)
     except QweftError as error:
@@ -163,7 +165,7 @@ def _read(text: str, where: str) -> list[Price]:
         raise DeviceError(
             f"price list {where}: expected a list under the key devices, each entry with match and prices"
         )
-    return [_price(entry, f"price list {where}, entry {number}") for number, entry in enumerate(entries, 1)]
+    return tuple(_price(entry, f"price list {where}, entry {number}") for number, entry in enumerate(entries, 1))
 
 
 def _price(entry: Any, where: str) -> Price:
