@@ -1,6 +1,7 @@
 """Text for people: plurals, near names, progress of long steps, and streams that cannot control a terminal."""
 
 import difflib
+import fnmatch
 import json
 import os
 import re
@@ -54,6 +55,17 @@ def many(count: int, thing: str) -> str:
     ('1 circuit', '2,500 trained angles')
     """
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
+def met_by(pattern: str, names: Iterable[str]) -> list[str]:
+    """Return the names that match a pattern: a full name, its end after a dot, or either with * and ?."""
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*.{pattern}")]
+
+
+def some(names: Iterable[str]) -> str:
+    """Join names for a sentence; more than four are shortened to the first three, the last and the count."""
+    found = list(names)
+    return ", ".join(found if len(found) <= 4 else [*found[:3], f"... {found[-1]} ({len(found)} in all)"])
 
 
 def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:

@@ -1,6 +1,7 @@
 """What `qweft.method` says without PyTorch and PEFT is what their classes say."""
 
 import dataclasses
+import re
 
 import peft
 import pytest
@@ -8,9 +9,12 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 import qweft.adapter  # noqa: F401  registers the method
 from qweft.adapter import fixed_maps
+from qweft.adapter.attach import adapter_config
 from qweft.adapter.functions import FUNCTIONS
 from qweft.adapter.functions.circuits import CircuitFunction
+from qweft.errors import QweftError
 from qweft.method import names, peft_methods
+from qweft.method.specification import check_specification
 
 CLASSES = {str(method.value): config_class for method, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
 
@@ -49,3 +53,41 @@ def test_a_peft_without_the_expected_source_is_not_judged(monkeypatch):
     assert peft_methods.methods() == ()
     assert peft_methods.config_name("LORA") is None
     assert peft_methods.fields_of.__wrapped__("LORA") is peft_methods.common_fields.__wrapped__() is None
+
+
+@pytest.mark.parametrize(
+    "specification",
+    [
+        {"preset": "qtha", "r": 8},
+        {"preset": None, "peft_type": "lora", "r": 8},
+        {"preset": "qtha", "task_type": "CAUSAL_LM", "revision": "main"},
+        {"peft_type": "QWTHN", "core": "linear"},
+    ],
+)
+def test_a_specification_that_passes_makes_a_config(specification):
+    check_specification(specification)
+    assert adapter_config(specification).r == 8
+
+
+@pytest.mark.parametrize(
+    "specification",
+    [
+        {"peft_type": "QWTHN", "core": "lineal"},
+        {"peft_type": "QWTHN", "bond": 3},
+        {"peft_type": "lora", "r": 0},
+        {"peft_type": "LORA", "lora_alpha": "much"},
+        {"peft_type": "ADALORA", "init_rr": 3},
+        {"preset": "qtha", "share": float("nan")},
+    ],
+)
+def test_a_specification_is_refused_with_and_without_peft(specification):
+    with pytest.raises(QweftError) as light:
+        check_specification(specification)
+    with pytest.raises(QweftError, match=f"^{re.escape(str(light.value))}$"):
+        adapter_config(specification)
+
+
+def test_what_only_peft_refuses_is_one_sentence_too():
+    check_specification({"preset": "qtha", "task_type": "TALK"})
+    with pytest.raises(QweftError, match="Invalid task type"):
+        adapter_config({"preset": "qtha", "task_type": "TALK"})

@@ -16,7 +16,7 @@ from qweft.errors import QweftError
 from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.checks import check_quick, closest
 from qweft.method.resolved import default_alpha
-from qweft.method.specification import check_method, check_specification
+from qweft.method.specification import check_method, check_specification, method_of
 
 
 def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
@@ -35,7 +35,7 @@ def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
     try:
         if preset is not None:
             return QwthnConfig.preset(str(preset), **given)
-        if str(method).upper() == "LORA":
+        if method_of(specification) == "LORA":
             given.setdefault("lora_alpha", default_alpha(given.get("r", 8)))  # both methods then start with one scale
         return peft_config_class(str(method))(**given)
     except QweftError:
@@ -50,8 +50,8 @@ def peft_config_class(method: str) -> type[PeftConfig]:
     Raises:
         QweftError: If PEFT has no method of that name.
     """
-    check_method(method)
     classes = {str(key.value): config_class for key, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    check_method(method, sorted(classes))
     return classes[method.upper()]
 
 

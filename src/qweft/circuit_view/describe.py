@@ -14,9 +14,8 @@ from qweft.circuit.drawing import circuit_text
 from qweft.circuit_view.saved import SavedCircuit
 from qweft.circuit_view.tokens import TokenValues
 from qweft.devices.chips import Compilation
-from qweft.evaluation.layer_names import some
 from qweft.method.names import formula
-from qweft.text import many
+from qweft.text import many, some
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from qweft.errors import QweftError
-from qweft.evaluation.layer_names import met_by, some
 from qweft.method.fields import QwthnFields
 from qweft.method.names import formula, function_of, has_circuit
 from qweft.method.peft_methods import OWN
 from qweft.method.saved import check_folder, file_key, keys_in, read_saved
-from qweft.text import near
+from qweft.text import met_by, near, some
 
 ANGLES = ".qwthn_core.angles"
 """Suffix of the key of a circuit's angles in an adapter's file, after the layer's name."""

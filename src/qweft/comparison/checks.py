@@ -15,7 +15,7 @@ from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_jud
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
 from qweft.method.peft_methods import fields_of
-from qweft.method.specification import check_specification
+from qweft.method.specification import check_specification, method_of
 from qweft.models.resolve import check_model
 from qweft.training.checks import check_training
 
@@ -175,7 +175,7 @@ def check_comparable(specification: Mapping[str, Any]) -> None:
     Raises:
         QweftError: Naming the method and why it is not compared.
     """
-    name = "QWTHN" if "preset" in specification else str(specification["peft_type"]).upper()
+    name = method_of(specification)
     reason = REFUSED.get(name)
     if reason is None and "num_virtual_tokens" in (fields_of(name) or ()):
         reason = PROMPT

@@ -11,7 +11,7 @@ from qweft.adapter import QwthnLinear
 from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.errors import QweftError
-from qweft.evaluation.layer_names import met_by, some
+from qweft.text import met_by, some
 
 
 def rows_and_kept(x: torch.Tensor, mask: torch.Tensor | None, before: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

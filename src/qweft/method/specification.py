@@ -1,7 +1,7 @@
 """Checks of an adapter's specification in a config file, without PEFT."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -23,11 +23,16 @@ def check_specification(specification: Mapping[str, Any]) -> None:
     for key, value in specification.items():
         if key not in ("preset", "peft_type") and not _is_finite(value):
             raise QweftError(f"adapter.{key} is {str(value)[:80]}; give a finite number")
-    chosen = check_names(specification)
-    if "preset" in specification:
+    chosen, method = check_names(specification), method_of(specification)
+    if method == OWN:
         QwthnFields(**{name: value for name, value in chosen.items() if name in OWN_FIELDS})
-    elif str(specification["peft_type"]).upper() == "LORA":
+    elif method == "LORA":
         _check_lora(chosen)
+
+
+def method_of(specification: Mapping[str, Any]) -> str:
+    """Return the name of a specification's method in PEFT; that of a preset is ours."""
+    return OWN if specification.get("preset") is not None else str(specification["peft_type"]).upper()
 
 
 def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +56,7 @@ def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
         known = (*(given if common is None else common), *OWN_FIELDS)
         return with_preset(str(preset), given, known)
     name = str(method).upper()
-    check_method(str(method))
+    check_method(str(method), methods())
     known = (*(common_fields() or given), *OWN_FIELDS) if name == OWN else fields_of(name) or tuple(given)
     for key in given:
         if key not in known:
@@ -59,13 +64,17 @@ def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def check_method(method: str) -> None:
+def check_method(method: str, known: Collection[str]) -> None:
     """Check the name of one of PEFT's methods, in any case.
+
+    Args:
+        method: The name.
+        known: Names of PEFT's methods; empty if they are not known.
 
     Raises:
         QweftError: If PEFT has no method of that name.
     """
-    name, known = method.upper(), methods()
+    name = method.upper()
     if known and name not in known:
         raise QweftError(f"PEFT has no method {method!r}{closest(name, known)}; methods: {', '.join(known)}")
 
