@@ -27,7 +27,7 @@ def config_of(kind: str, r: int, layers: int = 1) -> Any:
     if kind == "lora":
         return LoraConfig(r=r, lora_alpha=2 * r, target_modules=MODULES)
     circuit = {} if kind in ("mpo", "lora") else {"circuit_layers": layers}
-    return QwthnConfig.preset(kind, r=r, target_modules=MODULES, **circuit)
+    return QwthnConfig.preset(kind, r=r, width=256, bond_dimension=8, target_modules=MODULES, **circuit)
 
 
 def adapted(kind: str, r: int, layers: int = 1) -> Any:

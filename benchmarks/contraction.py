@@ -46,7 +46,7 @@ def computed() -> dict[str, float]:
     """
     both = 0
     for out in (WIDTH, KEYS):
-        branch = make_branch(QwthnConfig.preset("qtha", r=R), WIDTH, R, out)
+        branch = make_branch(QwthnConfig(r=R), WIDTH, R, out)
         assert isinstance(branch.compress, MpoCompress) and isinstance(branch.expand, MpoExpand)
         compress = [tuple(core.shape) for core in branch.compress.operator.cores]
         expand = [tuple(core.shape) for core in branch.expand.operator.cores]
@@ -58,7 +58,7 @@ def computed() -> dict[str, float]:
 
 def measure(rounds: int) -> dict[str, Any]:
     """The share by shapes, and as measured on one layer: both adapters' contraction against its seven products."""
-    config = QwthnConfig.preset("qtha", r=R, circuit_layers=R)
+    config = QwthnConfig(r=R, circuit_layers=R)  # the recorded sizes
     branches = [make_branch(config, WIDTH, R, out) for out in (WIDTH, KEYS)]
     for branch in branches:
         branch.compress.reset("recorded", zero=False)

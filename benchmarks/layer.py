@@ -26,7 +26,8 @@ def layer_of(kind: str, width: int, r: int, layers: int) -> nn.Module:
         config: Any = LoraConfig(r=r, lora_alpha=2 * r, target_modules=["0"], init_lora_weights=False)
     else:
         circuit = {} if kind == "mpo" else {"circuit_layers": layers}
-        config = QwthnConfig.preset(kind, r=r, target_modules=["0"], init_weights=False, **circuit)
+        sizes = {"r": r, "width": 256, "bond_dimension": 8}
+        config = QwthnConfig.preset(kind, **sizes, target_modules=["0"], init_weights=False, **circuit)
     return get_peft_model(model, config).train()
 
 

@@ -43,13 +43,13 @@ def settings(evaluation):
     ids=["base", "method", "own steps", "other rows"],
 )
 def test_a_finished_run_is_known_by_the_fingerprint_of_an_earlier_version(method, evaluation, recorded):
-    assert trial._fingerprint(context(settings(evaluation)), method, 1) == recorded
+    assert trial._fingerprints(context(settings(evaluation)), method, 1) == [recorded]
 
 
 def test_measured_times_are_known_by_the_key_of_an_earlier_version():
     other = replace(LORA, adapter={"peft_type": "LORA", "r": 4})
     recorded = "26d3a57379d5e0577e1321aec7fe08efa74e587f8bee2e69aa2d9c2c1f984e82"
-    assert step_times._key(context(settings(TEST_ROWS)), LORA, other) == recorded
+    assert step_times._key(context(settings(TEST_ROWS)), LORA, other, {}) == recorded
 
 
 def test_a_sweep_is_known_by_the_hash_of_an_earlier_version():
@@ -59,4 +59,4 @@ def test_a_sweep_is_known_by_the_hash_of_an_earlier_version():
         space=SpaceConfig(adapter={"r": {"values": [2, 4]}}),
     )
     recorded = "a5eb9708efc2c3d346826728354280717afa779d6a2a693f398dc8c5f69fd236"
-    assert run._decides(context(run.shared(config)), config) == recorded
+    assert run._decides(context(run.shared(config)), config, *run._forms(config)) == recorded

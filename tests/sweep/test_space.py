@@ -61,7 +61,7 @@ def test_a_wrong_sweep_is_named(config, changes, message):
 
 def test_a_point_becomes_adapter_and_training(config):
     adapter, training = space_of(config).resolved({"adapter.r": 3, "training.learning_rate": 0.01})
-    assert adapter == {"preset": "qtha", "target_modules": ["q_proj", "v_proj"], "r": 3}
+    assert adapter == {**config.adapter, "r": 3, "width": 16, "bond_dimension": 4}  # as a record states it
     assert training == dataclasses.replace(config.training, learning_rate=0.01)
 
 

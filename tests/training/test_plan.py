@@ -15,6 +15,7 @@ from qweft.training.plan import plan
 
 SHAPES = Path(__file__).parents[2] / "configs" / "models" / "deepseek-r1-distill-qwen-7b"
 TARGETS = ["q_proj", "v_proj"]
+RECORDED = {"width": 256, "bond_dimension": 8, "target_modules": TARGETS}
 
 
 @pytest.fixture
@@ -28,9 +29,7 @@ def small_qwen(tmp_path):
 
 
 def test_the_papers_count():
-    found = plan(
-        RunConfig(model=ModelConfig(name=str(SHAPES)), adapter={"preset": "qtha", "r": 10, "target_modules": TARGETS})
-    )
+    found = plan(RunConfig(model=ModelConfig(name=str(SHAPES)), adapter={"preset": "qtha", "r": 10, **RECORDED}))
     assert found.trainable == sum(found.parts.values()) == 772_800
     assert found.lora == 3_153_920
     assert found.to_json()["difference_to_lora"] == "-75.5%"
@@ -39,21 +38,29 @@ def test_the_papers_count():
 
 
 def test_the_papers_count_with_one_layer():
-    adapter = {"preset": "qtha", "r": 10, "circuit_layers": 1, "target_modules": TARGETS}
+    adapter = {"preset": "qtha", "r": 10, "circuit_layers": 1, **RECORDED}
     found = plan(RunConfig(model=ModelConfig(name=str(SHAPES)), adapter=adapter))
     assert (found.trainable, found.to_json()["difference_to_lora"]) == (752_640, "-76.1%")
 
 
 def test_a_small_model_is_told_that_the_recorded_sizes_cost_more_and_what_would_save(small_qwen):
-    found = plan(RunConfig(model=small_qwen, adapter={"preset": "qtha", "r": 4, "target_modules": TARGETS}))
+    found = plan(RunConfig(model=small_qwen, adapter={"preset": "qtha", "r": 4, **RECORDED}))
     assert found.to_json()["difference_to_lora"] == "+43.2%"
     assert any("cost 43% more than LoRA" in warning for warning in found.warnings)
     better = found.proposal
     changed = {"width": better.width, "bond_dimension": better.bond_dimension, "circuit_layers": better.circuit_layers}
-    again = plan(RunConfig(model=small_qwen, adapter={"preset": "qtha", "r": 4, "target_modules": TARGETS, **changed}))
+    again = plan(RunConfig(model=small_qwen, adapter={"preset": "qtha", "r": 4, **RECORDED, **changed}))
     assert again.trainable == better.trainable_parameters
     assert again.difference <= 100 * (772_800 / 3_153_920 - 1)
     assert again.proposal is None
+
+
+def test_the_default_adapter_costs_less_than_lora(small_qwen):
+    found = plan(RunConfig(model=small_qwen))
+    assert found.to_json()["difference_to_lora"] == "-81.4%"
+    assert found.proposal is None and not found.warnings
+    smollm = plan(RunConfig(model=ModelConfig(source="package")))
+    assert (smollm.trainable, smollm.lora, smollm.proposal, smollm.warnings) == (58_800, 230_400, None, [])
 
 
 def test_directions_are_counted_apart(small_qwen):

@@ -9,6 +9,7 @@ from qweft.comparison.checks import check_methods, refused
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
+from qweft.method.stated import stated
 from qweft.text import progress
 
 
@@ -18,7 +19,7 @@ class Method:
 
     Args:
         name: Its name in the comparison.
-        adapter: Its specification, with the rank that `match_parameters` chose.
+        adapter: Its specification, with the sizes of its preset and the rank that `match_parameters` chose.
         learning_rate: Its own, or that of `rate_of`, or the training section's.
         trainable_parameters: Number of parameters that it trains on this model.
         steps: Optimizer steps that `match_time` chose; `None` means those of the training section.
@@ -55,7 +56,7 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
     for name in sorted(config.methods, key=lambda name: config.methods[name].match_parameters is not None):
         wanted = config.methods[name].match_parameters  # methods that match another come after it
         try:
-            adapter = dict(config.methods[name].adapter)
+            adapter = stated(config.methods[name].adapter)
             adapters[name] = adapter if wanted is None else matched(model, adapter, counts[wanted])
             counts[name] = count(model, adapters[name])
         except QweftError as error:

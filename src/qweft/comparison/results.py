@@ -7,6 +7,7 @@ from typing import Any
 
 from qweft.errors import QweftError
 from qweft.files import finite
+from qweft.method.stated import as_recorded
 from qweft.text import shown
 
 BASE = "base"
@@ -53,7 +54,7 @@ class Run:
         peak_memory_bytes: Peak memory of the run; `None` if it was not measured.
         learning_rate: Peak learning rate; `None` for the base model.
         eval_standard_error: Standard error of eval_loss over the held-out rows, in nats.
-        adapter: The adapter's specification, as in the configuration.
+        adapter: The adapter's specification, as in the configuration, with the sizes of its preset.
         answers: Each {"prompt", "reference", "generated"}.
         started: Start time, ISO 8601 with time zone.
         seconds: Wall time of the whole run.
@@ -144,6 +145,8 @@ class Run:
             values["eval_row_losses"] = tuple((_number(total), int(tokens)) for total, tokens in rows)
             values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
             values["answers"] = tuple(dict(answer) for answer in values.get("answers") or ())
+            if values.get("adapter"):
+                values["adapter"] = as_recorded(values["adapter"])
             _check_forgetting(values.get("forgetting"))
             _check_groups(values["eval_row_groups"])
             _check_started(values.get("started"))

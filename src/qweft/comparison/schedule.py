@@ -4,14 +4,14 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from qweft.adapter.cores import function_of
 from qweft.adapter.functions import FUNCTIONS
-from qweft.adapter.presets import PRESETS
 from qweft.comparison.context import Context
 from qweft.comparison.method_kinds import core_of, kind_of
 from qweft.comparison.methods import Method
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import held_out_loss
+from qweft.method.names import function_of
+from qweft.method.presets import PRESETS
 from qweft.text import many, progress
 from qweft.training.loop import steps_of, units
 

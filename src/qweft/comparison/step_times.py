@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from qweft.comparison.methods import Method
 from qweft.environment import ALONE, share_said
 from qweft.errors import QweftError
 from qweft.files import write_json
+from qweft.method.stated import recorded_forms
 from qweft.records import read_record
 from qweft.training.config import FIRST_BASIS_ROWS
 from qweft.training.loop import Fit, fit, steps_of
@@ -80,12 +82,12 @@ def _seconds(
         seed: Seed of the measured trainings.
     """
     by_name = {method.name: method for method in methods}
-    keys = {name: _key(context, by_name[name], by_name[other]) for name, other in pairs.items()}
     path = context.output / FILE
     with claimed(context.output) as ours:
         if not ours:
             return None
         kept = _read(path)
+        keys = {name: _key(context, by_name[name], by_name[other], kept) for name, other in pairs.items()}
         missing = {name: other for name, other in pairs.items() if keys[name] not in kept}
         if missing:
             measured = [m for m in methods if m.name in {*missing, *missing.values()}]
@@ -114,8 +116,11 @@ def _pairs(entry: Mapping[str, Any]) -> tuple[Pair, Pair]:
     return (float(step), float(its_step)), (float(bases), float(its_bases))
 
 
-def _key(context: Context, own: Method, other: Method) -> str:
-    """Returns a hash of what a step time depends on: not rates, seeds, numbers of steps or other methods."""
+def _key(context: Context, own: Method, other: Method, kept: Mapping[str, Any]) -> str:
+    """Returns a hash of what a step time depends on: not rates, seeds, numbers of steps or other methods.
+
+    Where `kept` has the key of an earlier version, it is that one.
+    """
     training = context.settings.training
     work: list[Any] = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
     if training.basis_rows != FIRST_BASIS_ROWS:
@@ -123,7 +128,9 @@ def _key(context: Context, own: Method, other: Method) -> str:
     # newer entries are omitted at their defaults, so that older files of times stay valid
     what_more = ("packing", "device", "noise", "noise_scale", "shots", "gradient")
     work += [{name: value} for name, value in training.decides().items() if name in what_more]
-    return fingerprint(context, {"work": work, "adapters": [own.adapter, other.adapter]})
+    forms = product(recorded_forms(own.adapter), recorded_forms(other.adapter))
+    keys = [fingerprint(context, {"work": work, "adapters": list(pair)}) for pair in forms]
+    return next((key for key in keys if key in kept), keys[0])
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

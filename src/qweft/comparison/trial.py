@@ -26,6 +26,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
+from qweft.method.stated import meant_then, recorded_forms
 from qweft.models.load import LoadedModel
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, steps_of
@@ -65,7 +66,7 @@ def run_trial(
 
 def finished_trial(context: Context, method: Method | None, seed: int, folder: Path) -> Run | None:
     """Returns the record of a finished run that lacks nothing, else `None`. Arguments as in `run_trial`."""
-    finished = _finished(folder, _fingerprint(context, method, seed), method)
+    finished = _finished(context, method, seed, folder)
     if finished is None or _lacks_inspection(context, method, finished, folder):
         return None
     return finished
@@ -76,26 +77,26 @@ def trial_here(context: Context, method: Method | None, seed: int, folder: Path,
     finished = finished_trial(context, method, seed, folder)
     if finished is not None:
         return finished
-    key = _fingerprint(context, method, seed)
     with claimed(folder) as ours:
         if not ours:
             return None
-        finished = _finished(folder, key, method)  # another process may have finished it meanwhile
+        finished = _finished(context, method, seed, folder)  # another process may have finished it meanwhile
         if finished is None:
-            return _make(context, method, seed, folder, keep_adapter, key)
+            return _make(context, method, seed, folder, keep_adapter)
         if method is not None and _lacks_inspection(context, method, finished, folder):
             return _with_inspection(context, method, finished, folder)
         return finished
 
 
-def _finished(folder: Path, key: str, method: Method | None) -> Run | None:
+def _finished(context: Context, method: Method | None, seed: int, folder: Path) -> Run | None:
     if not os.path.lexists(folder / RECORD):
         return None
     saved, run = read_record(folder / RECORD)
-    if saved["fingerprint"] != key:
+    if saved["fingerprint"] not in _fingerprints(context, method, seed):
+        meant = meant_then(saved["run"].get("adapter") or {}) if method and run.adapter != method.adapter else ""
         raise QweftError(
-            f"{folder} holds a run of another configuration; choose another --output, or remove that folder to run "
-            "it again"
+            f"{folder} holds a run of another configuration{meant and f': {meant}; state these sizes'}; choose another "
+            "--output, or remove that folder to run it again"
         )
     return replace(run, budget=method.budget if method else None)
 
@@ -137,7 +138,6 @@ def _make(
     seed: int,
     folder: Path,
     keep_adapter: bool,
-    key: str,
 ) -> Run:
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     try:
@@ -151,6 +151,7 @@ def _make(
         )
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
     config = {} if method is None else asdict(_run_config(context, method, seed))
+    key = _fingerprints(context, method, seed)[0]
     write_json(folder / RECORD, records.marked({"fingerprint": key, "run": run.to_json(), "config": config}))
     return run
 
@@ -164,14 +165,14 @@ def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
     )
 
 
-def _fingerprint(context: Context, method: Method | None, seed: int) -> str:
-    """Returns a hash of everything that determines the run's result."""
+def _fingerprints(context: Context, method: Method | None, seed: int) -> list[str]:
+    """Returns hashes of everything that determines the run's result: this version's, then those of earlier ones."""
     decides = {
         "judging": context.settings.evaluation.compared() | _elsewhere(context),
         "training": None if method is None else _budget(context, method, seed).decides(),
-        "adapter": None if method is None else method.adapter,
     }
-    return fingerprint(context, decides)
+    forms = [None] if method is None else recorded_forms(method.adapter)
+    return [fingerprint(context, {**decides, "adapter": form}) for form in forms]
 
 
 def _elsewhere(context: Context) -> dict[str, Any]:

@@ -13,28 +13,40 @@ class Preset(NamedTuple):
     Args:
         fields: The fields of `QwthnConfig` that it sets.
         description: One line on what it stands for.
+        before: The sizes that it had in the first version, whose records do not state them.
     """
 
     fields: dict[str, Any]
     description: str
+    before: Mapping[str, int] = {}
+
+
+SIZES = {"r": 4, "width": 16, "bond_dimension": 4}
+"""The sizes of all published runs of these presets. The recorded ones cost more than LoRA on a small model."""
+BEFORE = {"r": 8, "width": 256, "bond_dimension": 8}
+"""The recorded sizes, which are the defaults of `QwthnConfig`."""
 
 
 PRESETS: dict[str, Preset] = {
     "qtha": Preset(
-        {"compress": "mpo", "core": "quantum_linear", "expand": "mpo"},
+        {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", **SIZES},
         "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
+        BEFORE,
     ),
     "qwthn": Preset(
-        {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo"},
+        {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", **SIZES},
         "tensor networks around a circuit that weights its input (v1 of the paper): h = q(c) * c",
+        BEFORE,
     ),
     "quantum_lora": Preset(
-        {"compress": "dense", "core": "quantum_linear", "expand": "dense"},
+        {"compress": "dense", "core": "quantum_linear", "expand": "dense", "r": 4},
         "dense maps around a circuit added to a linear map: h = Q q(c) + K c",
+        {"r": 8},
     ),
     "mpo": Preset(
-        {"compress": "mpo", "core": "linear", "expand": "mpo"},
+        {"compress": "mpo", "core": "linear", "expand": "mpo", **SIZES},
         "tensor networks around a linear map, no circuit: h = K c",
+        BEFORE,
     ),
     "subspace": Preset(
         {"compress": "subspace", "core": "identity", "expand": "subspace", "r": 4, "width": 64},

@@ -4,7 +4,7 @@ import hashlib
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
@@ -24,6 +24,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.saved import put_on
 from qweft.files import write_json
+from qweft.method.stated import meant_then, recorded_forms, stated
 from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.records import read_record
@@ -219,7 +220,10 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
     check_something_fits(sampling, fitting)
     context = set_up(shared(config), config.executor, config.workers, console)
     with closing(context.executor):
-        store = Store(context.output, space.axes, _decides(context, config))
+        key, *earlier = (_decides(context, config, form) for form in _forms(config))
+        given = {**dict.fromkeys(config.space.adapter), **config.adapter}
+        as_given = {_decides(context, config, config.adapter): meant_then(given)}
+        store = Store(context.output, space.axes, key, earlier, as_given)
         begin()
         here = Sweep(config.trials, config.seconds, sampling, fitting, context, store)
         base = _made(here, console)
@@ -301,14 +305,21 @@ def check_something_fits(sampling: Sampling, fitting: Fitting) -> None:
         raise QweftError(f"no configuration of the space can be trained{limit}; {values}: {fitting.reason(some)}")
 
 
-def _decides(context: Context, config: SweepConfig) -> str:
+def _forms(config: SweepConfig) -> Iterator[dict[str, Any]]:
+    """Yields what is fixed of the adapter as this version records it, then as earlier ones did."""
+    fixed = stated(config.adapter)
+    varied = [key for key in config.space.adapter if key not in config.adapter]
+    yield from recorded_forms({key: value for key, value in fixed.items() if key not in varied})
+
+
+def _decides(context: Context, config: SweepConfig, adapter: dict[str, Any]) -> str:
     """Returns a hash of everything that determines a trial's result, but not the number of trials or processes."""
     decides = {
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
         "data": context.data.report.fingerprint,
         "training": config.training.decides(),
         "evaluation": asdict(context.settings.evaluation),
-        "adapter": config.adapter,
+        "adapter": adapter,
         "space": asdict(config.space),
         "budget": config.max_parameters,
         "sampler": [config.sampler, config.at_once, config.seed],

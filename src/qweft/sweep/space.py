@@ -17,6 +17,7 @@ from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
 from qweft.method.specification import check_names
+from qweft.method.stated import stated
 from qweft.models.resolve import check_model
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_training
@@ -123,12 +124,12 @@ class Space:
             yield dict(zip((axis.name for axis in self.axes), combination, strict=True))
 
     def resolved(self, point: Point) -> tuple[dict[str, Any], TrainingConfig]:
-        """Returns the adapter's specification and the training of a point."""
+        """Returns the adapter's specification, with the sizes of its preset, and the training of a point."""
         own: dict[str, dict[str, Any]] = {"adapter": {}, "training": {}}
         for name, value in point.items():
             section, _, key = name.partition(".")
             own[section][key] = value
-        return {**self.adapter, **own["adapter"]}, replace(self.training, **own["training"])
+        return stated({**self.adapter, **own["adapter"]}), replace(self.training, **own["training"])
 
 
 def space_of(config: SweepConfig) -> Space:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,19 +31,29 @@ class Store:
         folder: The sweep's folder.
         axes: Axes of the space.
         configuration: A hash of everything that determines the trials' results.
+        earlier: Hashes of the same configuration by earlier versions.
+        meant: What such a version meant by the config as it is given, by its hash there.
 
     Raises:
         QweftError: If the study cannot be read, or belongs to another configuration.
     """
 
-    def __init__(self, folder: Path, axes: Sequence[Axis], configuration: str):
+    def __init__(
+        self,
+        folder: Path,
+        axes: Sequence[Axis],
+        configuration: str,
+        earlier: Sequence[str] = (),
+        meant: Mapping[str, str] = {},
+    ):
         self.folder, self.axes = folder, axes
         with self.alone():
             with self._in_words():
                 self.study = self._open()
                 known = self.study.user_attrs.get(CONFIGURATION)
-            if known not in (None, configuration):
-                raise QweftError(f"{folder} holds a sweep of another configuration; choose another --output")
+            if known not in (None, configuration, *earlier):
+                said = f": {then}; state these sizes" if (then := meant.get(str(known))) else ""
+                raise QweftError(f"{folder} holds a sweep of another configuration{said}; choose another --output")
             if known is None:
                 self.study.set_user_attr(CONFIGURATION, configuration)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from qweft.errors import QweftError
 from qweft.files import write_json
+from qweft.method.stated import as_recorded, meant_then
 from qweft.records import read_record
 
 MANIFEST = "checkpoint.json"
@@ -134,11 +135,14 @@ class Checkpoints:
             if manifest is None:
                 self.tell(f"checkpoint {folder} is damaged and passed over")
                 continue
-            different = _different(manifest["identity"], self.identity)
+            theirs, meant = manifest["identity"], ""
+            if isinstance(adapter := theirs.get("adapter"), dict):
+                theirs, meant = theirs | {"adapter": as_recorded(adapter)}, meant_then(adapter)
+            different = _different(theirs, self.identity)
             if different:
                 raise QweftError(
-                    f"{self.folder} holds checkpoints of another run: {different}; choose another --output, or remove "
-                    "that folder"
+                    f"{self.folder} holds checkpoints of another run: {different}{meant and f' ({meant})'}; choose "
+                    "another --output, or remove that folder"
                 )
             return Found(folder, manifest["step"], manifest["extra"])
         return None

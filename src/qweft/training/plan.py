@@ -109,7 +109,8 @@ class Plan:
         data: Summary of the data.
         memory: Estimated memory.
         warnings: Warnings to read before training.
-        proposal: Sizes that save as much as the paper claims; `None` if the given ones do, or no such sizes exist.
+        proposal: Sizes that save as much as the paper claims; `None` if the given ones cost less than LoRA, or no such
+            sizes exist.
         timing: Measured times of a few steps; `None` if not requested.
     """
 
@@ -262,7 +263,6 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
             f"width {config.width} and bond dimension {config.bond_dimension} cost {-saving:.0%} more than LoRA of the "
             "same rank on this model"
         )
-    if uses_mpo and saving < PAPER_SAVING:
         proposal = propose(config, shapes)
     return replace(
         plain,

@@ -8,6 +8,7 @@ from typing import Any
 from qweft.data.config import HELD_OUT
 from qweft.data.report import DataReport
 from qweft.errors import QweftError
+from qweft.method.stated import as_recorded, stated
 from qweft.records import read_record
 from qweft.training.config import RunConfig
 
@@ -20,7 +21,7 @@ def decides(config: RunConfig) -> dict[str, Any]:
     return {
         "model": {key: value for key, value in asdict(config.model).items() if key != "device"},
         "data": config.data.decides(),
-        "adapter": config.adapter,
+        "adapter": stated(config.adapter),
         "training": config.training.decides(),
         "validation": asdict(config.validation),
     }
@@ -33,6 +34,7 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
         if None in (config.data.validation_rows, config.data.test_rows):  # the record has what followed from its rows
             report = DataReport(**saved["data"])
             config = replace(config, data=config.data.sized({part: report.rows_of(part) for part in HELD_OUT}))
+        theirs = saved["decides"] | {"adapter": as_recorded(saved["decides"]["adapter"])}
     except (QweftError, AttributeError, KeyError, TypeError):
         return None
-    return saved if saved.get("decides") == json.loads(json.dumps(decides(config))) else None
+    return saved if theirs == json.loads(json.dumps(decides(config))) else None
