@@ -16,7 +16,7 @@ MORE = make conformance: every cell of features, base models and presets, one in
 .DEFAULT_GOAL := help
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: help install browser demo test test-quick conformance bench bench-quick docs soak lint format clean
+.PHONY: help install browser demo test test-quick conformance bench bench-quick docs dist soak lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,10 @@ lint: install ## check style, format, types and structure, changing nothing
 docs: install ## build the documentation site, strictly, into site/
 	@$(BIN)/python -c 'import zensical, mkdocstrings' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[docs]'
 	$(BIN)/zensical build --strict --clean
+
+dist: install ## build sdist and wheel, check them, install the wheel alone in a fresh environment and run doctor there
+	@$(BIN)/python -c 'import build, readme_renderer.markdown, twine' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[dist]'
+	$(BIN)/python -m scripts.dist
 
 soak: install ## kills, full disks and malformed input at their full counts (half an hour)
 	QWEFT_KILLS=40 QWEFT_FAULT_SCHEDULES=5000 QWEFT_MALFORMED=10000 $(PYTEST) tests/training/test_kills.py tests/training/test_resume.py tests/devices/jobs tests/faults tests/malformed $(PYTEST_ARGS)
