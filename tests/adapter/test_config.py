@@ -79,12 +79,12 @@ def test_modes_that_do_not_fit_are_named(modes, message):
 
 def test_own_modes_are_used():
     model = get_peft_model(
-        tiny_llama(), QwthnConfig.preset("mpo", r=2, width=16, modes={"20": [5, 4], "10": [5, 2], "16": [4, 4]})
+        tiny_llama(), QwthnConfig.preset("mpo", r=2, modes={"20": [5, 4], "10": [5, 2], "16": [4, 4]})
     )
     layer = model.base_model.model.model.layers[0].self_attn.q_proj
     assert [tuple(core.shape) for core in layer.qwthn_compress["default"].operator.cores] == [
-        (1, 4, 5, 8),
-        (8, 4, 4, 1),
+        (1, 4, 5, 4),
+        (4, 4, 4, 1),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+from qweft.adapter.stated import stated
 from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
 
@@ -18,6 +19,7 @@ ADAPTERS = {
     "mlp_weighted": {"preset": "qwthn", "core": "mlp_weighted", "r": 4},
     "dora": {"peft_type": "LORA", "r": 8, "use_dora": True},
 }
+ADAPTERS = {name: stated(adapter) for name, adapter in ADAPTERS.items()}  # as results hold them
 SIZES = {"base": 0, "lora": 1000, "lora_r1": 200, "qtha": 180, "qwthn": 176, "mpo": 170}
 
 

@@ -184,7 +184,7 @@ def test_the_linear_core_is_the_network_without_a_circuit_and_the_identity_where
 
 
 def test_a_twin_under_another_name_is_said_to_be_one():
-    stand_in = [run("stand_in", s, 1.0, adapter={"preset": "qtha", "core": "mlp_linear"}) for s in range(3)]
+    stand_in = [run("stand_in", s, 1.0, adapter={"preset": "qtha", "core": "mlp_linear", "r": 8}) for s in range(3)]
     text = one(findings(summarise(stand_in + runs(lora=[1.0] * 3, qtha=[0.9] * 3))), "control", "qtha").text
     assert text.startswith("qtha better than its classical twin stand_in (mlp_linear) at equal steps:")
 

@@ -181,8 +181,9 @@ QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}
     [
         ({**QTHA}, []),
         # the same network, written otherwise
-        ({**QTHA, "alpha": 8, "circuit_layers": 4, "bond_dimension": 8, "target_modules": ["v_proj", "q_proj"]}, []),
-        ({"peft_type": "qwthn", "r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}, []),
+        ({**QTHA, "alpha": 8, "circuit_layers": 4, "bond_dimension": 4, "target_modules": ["v_proj", "q_proj"]}, []),
+        ({"peft_type": "qwthn", "r": 4, "width": 16, "bond_dimension": 4, "target_modules": ["q_proj", "v_proj"]}, []),
+        ({**QTHA, "task_type": "CAUSAL_LM"}, []),
         ({**QTHA, "core": "mlp_linear"}, []),
         ({**QTHA, "core": "fourier_linear", "fourier_terms": 3}, []),
         ({**QTHA, "preset": "mpo"}, []),
@@ -194,7 +195,7 @@ QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}
         ({**QTHA, "qubits": 2}, ["qubits (2, not 4)"]),
         ({**QTHA, "preset": "mpo", "r": 1}, ["r (1, not 4)"]),
         ({**QTHA, "alpha": 4}, ["alpha (4, not 8)"]),
-        ({**QTHA, "width": 16}, ["width (16, not 256)"]),
+        ({**QTHA, "width": 256}, ["width (256, not 16)"]),
         ({**QTHA, "start": "scaled"}, ["start (scaled, not recorded)"]),
         ({**QTHA, "compress": "dense"}, ["compress (dense, not mpo)"]),
         ({**QTHA, "target_modules": ["k_proj"]}, ["target_modules (k_proj, not q_proj v_proj)"]),

@@ -111,7 +111,7 @@ def _caches() -> Iterator[Finding]:
     yield Finding("disk", f"{free / 2**30:.1f} GiB free for the cache", "ok" if free > ROOM else "note")
 
 
-FOR_DEVELOPERS = {"test", "lint", "docs"}
+FOR_DEVELOPERS = {"test", "lint", "docs", "dist"}
 
 
 def extras() -> Iterator[Finding]:
