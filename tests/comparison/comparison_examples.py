@@ -2,9 +2,9 @@
 
 import math
 
-from qweft.adapter.stated import stated
 from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
+from qweft.method.stated import stated
 
 ADAPTERS = {
     "lora": {"peft_type": "LORA", "r": 8},
