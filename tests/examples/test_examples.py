@@ -1,0 +1,108 @@
+"""Every example runs from top to bottom and prints what it is there to show."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
+NOTEBOOK = json.loads((EXAMPLES / "tutorial.ipynb").read_text(encoding="utf-8"))
+CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
+NUMBER = r"([-+]?\d+\.\d+)"
+
+
+@pytest.fixture
+def printed(tmp_path, monkeypatch, capfd):
+    """Run an example in an empty folder, and return what it prints, also from processes that it starts."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name):
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return " ".join(capfd.readouterr().out.split())
+
+    return run
+
+
+def numbers(pattern, text):
+    """The numbers in the only place that matches the pattern."""
+    (found,) = re.findall(pattern, text)
+    return [float(number) for number in found]
+
+
+def test_every_file_has_its_line_in_the_readme_and_every_script_a_test():
+    listed = re.findall(r"^\| \[([\w.]+)\]\(\1\)", (EXAMPLES / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted([*SCRIPTS, "tutorial.ipynb"])
+    tested = re.findall(r'printed\("([\w.]+)"\)', Path(__file__).read_text(encoding="utf-8"))
+    assert sorted(tested) == SCRIPTS
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_short_and_says_first_what_it_shows_and_how_long_it_takes(name):
+    first, *rest = (EXAMPLES / name).read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(
+        r"# .+ (seconds|minutes?|minute and a half) on two cores\.", first.replace("a minute", "minute", 1)
+    )
+    assert len(rest) < 40
+
+
+def test_the_notebook_has_no_outputs_and_no_paths_of_a_machine():
+    assert NOTEBOOK["nbformat"] == 4 and len({cell["id"] for cell in NOTEBOOK["cells"]}) == len(NOTEBOOK["cells"])
+    for cell in NOTEBOOK["cells"]:
+        assert cell["cell_type"] == "markdown" or (cell["outputs"] == [] and cell["execution_count"] is None)
+    assert not re.search(r"/(home|Users|root|tmp|work)/", json.dumps(NOTEBOOK))
+
+
+def test_noisy_circuit(printed):
+    out = printed("noisy_circuit.py")
+    errors = dict(
+        re.findall(r"(exact|(?<!, )1,000 shots|noise x [\d.]+, no shots) (?:[-+]\d\.\d+ ){4}mean error (\d\.\d+)", out)
+    )
+    exact, shots, little, paper = (float(error) for error in errors.values())
+    assert exact == 0 < shots < little < paper
+
+
+@pytest.mark.slow
+def test_peft_in_twenty_lines(printed):
+    out = printed("peft_in_twenty_lines.py")
+    assert "trainable params: 58,800 " in out
+    losses = [float(loss) for loss in re.findall(rf"step \d: loss {NUMBER}", out)]
+    assert len(losses) == 8 and losses[-1] < losses[0] / 2
+    assert float(re.search(r"the logits differ by (\S+)", out)[1]) < 1e-4
+
+
+@pytest.mark.slow
+def test_trl_sft(printed):
+    before, after = numbers(rf"training loss {NUMBER} -> {NUMBER}", printed("trl_sft.py"))
+    assert after < before
+    assert Path("runs/trl/adapter/adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_compare_two(printed):
+    out = printed("compare_two.py")
+    answers = out.partition("qtha 58,800")[2]  # what stands behind the table
+    assert "qtha" in answers and "lora" in answers and re.search(r"\[[-+]\d+\.\d+, [-+]\d+\.\d+\]", answers), out
+    assert (Path("runs/two/report.html")).is_file() and "report: file:///" in out
+
+
+@pytest.mark.slow
+def test_export_lora(printed):
+    out = printed("export_lora.py")
+    base, adapted, exported = numbers(rf"loss {NUMBER}, with the adapter {NUMBER}, as a LoRA {NUMBER}", out)
+    assert adapted < base and exported < base
+    assert "loaded without qweft: LORA of rank 4" in out
+
+
+@pytest.mark.slow
+def test_the_notebook(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for code in CODE:
+        exec(compile(code, "tutorial.ipynb", "exec"), names)
+    out = " ".join(capfd.readouterr().out.split())
+    for shown in ("⟦", "58,800", "test loss", "adapted", "CRZ", "noisy", "rank 4"):
+        assert shown in out, shown
+    assert Path("runs/tutorial/lora/adapter_model.safetensors").is_file()
