@@ -1,6 +1,4 @@
 # Two methods at three seeds, and the sentence that says whether one is better. Two minutes on two cores.
-from pathlib import Path
-
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.runner import compare
 from qweft.data.config import DataConfig
@@ -24,6 +22,5 @@ config = ComparisonConfig(
     evaluation=EvaluationConfig(batch_size=8, answers=0),
     output="runs/two",
 )
-# prints each run, the table, and the answers: "qtha better than lora (...) at equal steps: ..."
-report = compare(config, config_yaml="", command="python compare_two.py")
-print(f"report: {Path(report).resolve().as_uri()}")
+# prints each run, the table, where the report is, and the conclusion in plain sentences
+compare(config, config_yaml="", command="python compare_two.py")

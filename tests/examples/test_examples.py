@@ -83,9 +83,11 @@ def test_trl_sft(printed):
 @pytest.mark.slow
 def test_compare_two(printed):
     out = printed("compare_two.py")
-    answers = out.partition("qtha 58,800")[2]  # what stands behind the table
-    assert "qtha" in answers and "lora" in answers and re.search(r"\[[-+]\d+\.\d+, [-+]\d+\.\d+\]", answers), out
-    assert (Path("runs/two/report.html")).is_file() and "report: file:///" in out
+    assert Path("runs/two/report.html").is_file()
+    conclusion = out.partition("report: runs/two/report.html")[2]
+    assert re.match(
+        r" (lora \(LoRA, rank 4\)|qtha) has the lowest held-out loss, \d\.\d+ \(\d+\.\d% below", conclusion
+    ), out
 
 
 @pytest.mark.slow
