@@ -118,7 +118,7 @@ def _row(name: str, values: Numbers | None, length: int) -> np.ndarray | None:
     """Return the values in float64, after checking their length and every entry."""
     if values is None:
         return np.zeros(0) if length == 0 else None
-    if not isinstance(values, np.ndarray | Sequence):
+    if hasattr(values, "detach"):  # a tensor, told without PyTorch
         values = values.detach().double().cpu().numpy()
     row = np.asarray(values, np.float64)
     if row.shape != (length,):
