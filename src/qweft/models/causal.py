@@ -9,6 +9,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from qweft.errors import QweftError
+from qweft.models.config import remote_code_allowed
 from qweft.models.resolve import ModelSource
 from qweft.text import shown
 
@@ -22,6 +23,8 @@ LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_decoder
 """Names of the number of layers in configs."""
 MOST_LAYERS = 10_000
 """Most layers of a model; they are built before anything else is told, a thousand in seconds."""
+MOST_LABELS = 1_000_000
+"""Most labels of a classifier's config; transformers gives each a name, also where nothing is classified."""
 WAY = "give a decoder (a model saved as ...ForCausalLM)"
 
 
@@ -39,6 +42,12 @@ def check_config(source: ModelSource) -> None:
     damage = _damage(config)
     if damage:
         raise QweftError(f"model {source.name}: {damage}; get its config.json anew")
+    kernel = _kernel(config)
+    if kernel and not remote_code_allowed():
+        raise QweftError(
+            f"model {source.name}: its config.json names {shown(kernel)}, code of the hub that would run in place of "
+            "its attention or experts; take that out of config.json, or give --trust-remote-code"
+        )
     reason = _reason(config)
     if reason:
         raise QweftError(f"model {source.name}: {reason}; {WAY}")
@@ -49,9 +58,18 @@ def _damage(config: Mapping[str, Any]) -> str | None:
     kind = config.get("model_type")
     if not isinstance(kind, str | None):
         return f"model_type is {shown(kind)}, and a text was expected"
-    sizes = {key: config[key] for key in LAYERS if isinstance(config.get(key), int)}
-    key = next((key for key, size in sizes.items() if size > MOST_LAYERS), None)
-    return key and f"{key} is {shown(sizes[key])}, and a model has at most {MOST_LAYERS:,} layers"
+    most = {**dict.fromkeys(LAYERS, MOST_LAYERS), "num_labels": MOST_LABELS}
+    sizes = {key: config[key] for key in most if isinstance(config.get(key), int)}
+    key = next((key for key, size in sizes.items() if not 0 <= size <= most[key]), None)
+    return key and f"{key} is {shown(sizes[key])}, and a model has 0 to {most[key]:,}"
+
+
+def _kernel(found: Any, name: str = "") -> str | None:
+    """Return the hub's kernel (OWNER/NAME) that a config asks for, at any depth; transformers fetches and runs it."""
+    if isinstance(found, Mapping):
+        named = ((key if str(key).endswith("_implementation") else name, value) for key, value in found.items())
+        return next((kernel for key, value in named if (kernel := _kernel(value, key))), None)
+    return found if name and isinstance(found, str) and "/" in found else None
 
 
 def _reason(config: Mapping[str, Any]) -> str | None:

@@ -9,11 +9,13 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from qweft.errors import QweftError
+from qweft.files import check_regular
 from qweft.models.causal import check_config, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.resolve import ModelSource, check_device_name, check_weights, has_tokenizer, resolve
-from qweft.text import progress
+from qweft.records import read_record
+from qweft.text import progress, shown
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -103,14 +105,42 @@ def load_model(config: ModelConfig) -> LoadedModel:
     if device.type == "meta":
         return LoadedModel(_shapes(source, dtype), _tokenizer_if_any(source), source, dtype, device)
     check_weights(source)
+    if source.local:
+        _check_shards(source)
     tokenizer = load_tokenizer(source)
     model = _weights(source, dtype).to(device).eval()
-    check_outputs(model, source)
+    try:
+        check_outputs(model, source)
+    except QweftError:
+        raise
+    except Exception as fault:  # a config that is not its weights' own, or a quantisation of weights that are not
+        raise _fault(source, "it does not run", fault) from fault
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     if getattr(model, "generation_config", None) is not None and model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     return LoadedModel(model, tokenizer, source, dtype, device)
+
+
+def _check_shards(source: ModelSource) -> None:
+    """Check that the indices of a model's folder name files in it: transformers would open any path that they hold.
+
+    Raises:
+        QweftError: An index is damaged, or names a file outside the folder or one that is no regular file.
+    """
+    folder, way = Path(source.location), _way(source)
+    for index in sorted(folder.glob("*.index.json")):
+        weights = read_record(index, way).get("weight_map")
+        names = weights.values() if isinstance(weights, dict) else [weights]
+        for name in {name if isinstance(name, str) else shown(name): name for name in names}.values():
+            if not isinstance(name, str) or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+                raise QweftError(f"{index}: it names {shown(name)}, and weights are files of its folder; {way}")
+            try:
+                check_regular(folder / name)
+            except FileNotFoundError:
+                continue  # loading tells
+            except OSError as fault:
+                raise QweftError(f"{index}: {shown(name)} cannot be read ({fault.strerror}); {way}") from fault
 
 
 def load_tokenizer(source: ModelSource) -> Any:
@@ -125,7 +155,8 @@ def load_tokenizer(source: ModelSource) -> Any:
     try:
         with quiet():
             tokenizer: Any = AutoTokenizer.from_pretrained(source.location, **_arguments(source))
-            tokenizer("a")  # some of its settings are looked at only now
+            tokenizer("a \u4e2d")  # some of its settings are looked at only now, and its token for unknown characters
+            assert hasattr(tokenizer, "pad_token"), f"{type(tokenizer).__name__} is not for a language model"
     except Exception as fault:
         raise _fault(source, "its tokenizer cannot be loaded", fault) from fault
     tokenizer.padding_side = "right"
@@ -184,6 +215,11 @@ def _fault(source: ModelSource, what: str, fault: Exception) -> QweftError:
         return QweftError(
             f"model {source.name}: {source.location} holds Python code of its own that has to run, and it is not run "
             "unasked; read that code, then give --trust-remote-code"
+        )
+    if "weights_only" in str(fault):  # torch's own words say how to run the code
+        return QweftError(
+            f"model {source.name}: {what} (a .bin file is a pickle of more than tensors, which could run code); "
+            "convert it to safetensors where you trust it"
         )
     reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
     way = _way(source)
