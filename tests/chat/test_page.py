@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -397,6 +398,24 @@ def test_no_other_file_is_served(client, path):
 def test_half_characters_do_no_harm(client):
     assert client.ask("POST", "/take", b'{"line": "a\\ud800b"}')[0] == 200
     assert client.ask("GET", "/conversation.jsonl")[0] == 200
+
+
+@pytest.mark.parametrize("sent", ["", "GET / HT", "GET / HTTP/1.1\r\nHost", "all"])
+def test_a_connection_that_breaks_says_nothing_on_the_terminal(client, sent, capfd):
+    """Whoever reaches the port can break connections, without the token."""
+    host = f"127.0.0.1:{client.port}"
+    whole = (
+        f"POST /take HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Type: application/json\r\n"
+        f"X-Qweft-Token: {client.token}\r\nContent-Length: 99\r\n\r\n{{"
+    )
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", client.port), timeout=60) as line:
+            line.sendall((whole if sent == "all" else sent).encode())
+            time.sleep(0.05)
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that closing resets
+    time.sleep(0.2)
+    assert client.ask("GET", "/state")[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_it_listens_on_this_machine_alone():

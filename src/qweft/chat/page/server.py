@@ -1,6 +1,7 @@
 """`qweft ui`: a local HTTP server for the page's files, the conversation and streamed answers."""
 
 import json
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
@@ -93,6 +94,11 @@ class Server(ThreadingHTTPServer):
                 self._busy.add(current_thread())
             return not self._is_over
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a connection that broke: whoever reaches the port could fill the terminal with tracebacks."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     def wait(self, patience: float = 10.0) -> None:
         """Rejects new requests, and waits for the threads of earlier ones to end.
 
@@ -147,6 +153,8 @@ class Handler(BaseHTTPRequestHandler):
                 respond()
         except QweftError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, f"{error}")
+        except (ConnectionError, TimeoutError):  # the client is gone, or too slow
+            self.close_connection = True
         except Exception as error:
             traceback.print_exc()
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"the program failed ({error}); its terminal says where")
