@@ -9,6 +9,7 @@ from rich.text import Text
 from qweft.comparison.summary import Summary
 from qweft.environment import share_said
 from qweft.output import Console
+from qweft.text import escaped
 
 HEADERS = (
     "method",
@@ -108,9 +109,7 @@ def markdown_table(summary: Mapping[str, Summary]) -> str:
         summary: From `summarise`.
     """
     rows = [HEADERS, *(cells(entry) for entry in summary.values())]
-    return markdown_rows(
-        [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    )
+    return markdown_rows([[escaped(cell) for cell in row] for row in rows])
 
 
 def markdown_rows(rows: Sequence[Sequence[str]]) -> str:

@@ -1,5 +1,6 @@
 """The report of a comparison as Markdown."""
 
+import re
 from collections.abc import Sequence
 
 from qweft.circuit.drawing import circuit_text
@@ -51,9 +52,8 @@ def render_markdown(content: Content, figures: Figures) -> str:
 
 def fenced(text: str, language: str = "") -> str:
     """Returns text unchanged in a code fence longer than any in it."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 

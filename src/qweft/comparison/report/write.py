@@ -8,7 +8,7 @@ from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
 from qweft.comparison.results_file import RESULTS, read_results, reading
 from qweft.files import claimed_output, write_bytes, write_json
-from qweft.text import progress
+from qweft.text import plain, progress
 
 
 @progress("writing the report")
@@ -31,7 +31,8 @@ def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: 
     record = {**results, "config_yaml": config_yaml} if config_yaml else results
     content = Content.read(record, title=title)
     drawn = figures(content)
-    page, text = page_of(content, drawn), render_markdown(content, drawn)
+    # plain: `cat report.md` would else let a method's name control the terminal
+    page, text = plain(page_of(content, drawn)), plain(render_markdown(content, drawn))
     write_json(folder / RESULTS, record)
     for figure in drawn.every:
         figure.write(folder)
@@ -87,6 +88,6 @@ def beside(source: Path, other: Path, output: Path | None = None) -> Path:
             contents.append(Content.read(results))
     folder = read_results(source)[0].parent if output is None else output
     with reading(f"{source} or {other}"):
-        page = render_beside(contents[0], contents[1], (str(source), str(other)))
+        page = plain(render_beside(contents[0], contents[1], (str(source), str(other))))
     write_bytes(folder / "beside.html", page.encode())
     return folder / "beside.html"
