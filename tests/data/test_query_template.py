@@ -122,3 +122,21 @@ def test_a_template_that_does_not_end_is_named(monkeypatch, text, told):
         render([Message("user", "a")], tokenizer)
     assert time.monotonic() - begun < 5
     assert signal.getsignal(signal.SIGALRM) is handler and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{{ 1 // 0 }}", r"refuses a conversation of roles user \(ZeroDivisionError: integer"),
+        ("{{ 10 ** 1000000 }}", r"refuses .* \(ValueError: Exceeds the limit"),
+        ("{{ ''.encode('none') }}", r"refuses .* \(LookupError: unknown encoding"),
+        ("{% for a in [1] %}" * 25 + "{% endfor %}" * 25, r"refuses .* \(SyntaxError: too many"),
+        ("{{ raise_exception('a' * 10000000) }}", r"refuses .* \(a+\);"),
+        ("{{ messages[0].content }}{{ 'ab ' * 7000000 }}", "makes 21,000,001 characters of 1 message"),
+    ],
+    ids=["division", "digits", "encoding", "syntax", "length", "flood"],
+)
+def test_a_template_that_fails_or_floods_is_one_sentence(text, told):
+    with pytest.raises(QweftError, match=told) as caught:
+        render([Message("user", "a")], make_tokenizer(text))
+    assert len(str(caught.value)) < 700

@@ -93,6 +93,9 @@ def template_of(tokenizer: Any) -> str | None:
 PATIENCE = 5.0
 """Maximum seconds for the rendering of a conversation; a millisecond is usual."""
 
+LONGEST = 1_000_000
+"""Characters that a chat template may write, and a hundred for each character of the conversation."""
+
 
 def _in_bounded_time(function: Callable[..., str]) -> Callable[..., str]:
     """Make a rendering function raise after `PATIENCE`: a template of a model folder may loop for good.
@@ -148,12 +151,21 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
             [message.turn for message in messages], tools=json.loads(tools) if tools else None, chat_template=own,
             tokenize=False, add_generation_prompt=answer_next,
         )  # fmt: skip
-    except (TemplateError, TypeError) as fault:  # a template that adds a text to what is none raises the second
+    except (QweftError, MemoryError, OverflowError, RecursionError):
+        raise
+    except Exception as fault:  # a template is a program, and may raise anything
         roles = ", ".join(message.role for message in messages)
+        reason = str(fault) if isinstance(fault, TemplateError) else f"{type(fault).__name__}: {fault}"
         raise QweftError(
-            f"the chat template refuses a conversation of roles {roles} ({fault}); "
+            f"the chat template refuses a conversation of roles {roles[:200]} ({reason[:300]}); "
             f"change those rows, for instance put the system text into the first user turn"
         ) from fault
+    most = LONGEST + 100 * (len(tools) + sum(len(message.content) + len(message.more) for message in messages))
+    if len(text) > most:  # the tokenizer could not be interrupted
+        raise QweftError(
+            f"the chat template makes {len(text):,} characters of {many(len(messages), 'message')}; give another with "
+            "data.template"
+        )
     for role in ROLES:
         said = next((message.content for message in reversed(messages) if message.role == role), "")
         shown = said.rpartition("</think>")[2].strip()
