@@ -1,12 +1,13 @@
 """Files and folders are replaced whole or not at all."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from qweft.errors import QweftError
-from qweft.files import check_can_be_written, folder_beside, write_json
+from qweft.files import check_can_be_written, check_writable, folder_beside, write_bytes, write_json
 
 
 def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
@@ -57,3 +58,17 @@ def test_whether_a_folder_can_be_written_is_seen_without_making_it(tmp_path, mon
     with pytest.raises(QweftError, match=r"output new cannot be written .Permission denied.; choose another --output"):
         check_can_be_written(Path("new"))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_in_place_of_a_temporary_file_is_not_written_through(tmp_path):
+    """The folder may come from a stranger, with a link for each number that a process may have."""
+    mine, folder = tmp_path / "mine", tmp_path / "folder"
+    mine.write_text("mine")
+    folder.mkdir()
+    for name in (f".a.{os.getpid()}.tmp", f".{os.getpid()}.probe"):
+        (folder / name).symlink_to(mine)
+    with pytest.raises(OSError):
+        write_bytes(folder / "a", b"other")
+    with pytest.raises(QweftError, match="cannot be written"):
+        check_writable(folder)
+    assert mine.read_text() == "mine"

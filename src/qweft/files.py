@@ -20,6 +20,9 @@ from qweft.text import json_text
 NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
 """Error numbers that mean the file system does not support locks."""
 
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""Flag for files of a known name: in a folder that a stranger made, a link could stand there, and lead elsewhere."""
+
 CLAIM = ".claim"
 """Lock file of the command that writes an output folder; beside it, as .claim.json, stands who that is."""
 
@@ -98,7 +101,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with open(beside, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
+        with open(beside, "wb", opener=lambda path, flags: os.open(path, flags | NO_LINK, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -261,7 +264,7 @@ def check_writable(folder: Path) -> None:
     probe = folder / f".{os.getpid()}.probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | NO_LINK, 0o666))
         probe.unlink()
     except OSError as error:
         raise QweftError(f"output {folder} cannot be written ({error.strerror}); choose another --output") from error
