@@ -7,23 +7,23 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from qweft.data.read import read_rows
+from qweft.data.read import LONGEST_ROW, read_rows
 from qweft.errors import QweftError
 
 ROWS = [{"question": "2+2?", "answer": "4"}, {"question": "Größe, in cm?", "answer": "12"}]
 
 
-def write(folder, ending):
+def write(folder, ending, rows=ROWS):
     path = folder / f"data{ending}"
     if ending == ".jsonl":
-        path.write_text("\ufeff" + "\n\n".join(map(json.dumps, ROWS)) + "\n", encoding="utf-8")
+        path.write_text("\ufeff" + "\n\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     elif ending == ".json":
-        path.write_text(json.dumps({"data": ROWS}), encoding="utf-8")
+        path.write_text(json.dumps({"data": rows}), encoding="utf-8")
     elif ending == ".csv":
-        lines = ["question,answer", *(f'"{row["question"]}",{row["answer"]}' for row in ROWS)]
+        lines = ["question,answer", *(f'"{row["question"]}",{row["answer"]}' for row in rows)]
         path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
     else:
-        parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     return path
 
 
@@ -84,6 +84,24 @@ def test_a_bad_file_is_named(tmp_path, name, content, words):
     with pytest.raises(QweftError, match=r"a\.|data") as fault:
         list(read_rows(str(tmp_path / name)))
     assert words in str(fault.value)
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv", ".parquet"])
+def test_a_row_too_long_to_be_tokenised_is_an_error_in_its_place(tmp_path, ending):
+    path = write(tmp_path, ending, [*ROWS, {"question": "q", "answer": "a" * (LONGEST_ROW + 1)}])
+    skipped = []
+    assert [row for _, row in read_rows(str(path), skipped=skipped)] == ROWS
+    assert skipped == [(f"data{ending}, row 3", "it holds more than 4,194,304 characters; cut it into several rows")]
+
+
+def test_a_small_parquet_file_of_huge_rows_is_not_decoded_as_a_whole(tmp_path):
+    texts = pyarrow.DictionaryArray.from_arrays([0] * 400, ["a" * 10_000_000])
+    parquet.write_table(pyarrow.table({"text": texts}), tmp_path / "a.parquet", compression="zstd", store_schema=False)
+    assert (tmp_path / "a.parquet").stat().st_size < 2**20
+    before = pyarrow.default_memory_pool().max_memory()
+    with pytest.raises(QweftError, match="row 1: it holds more than 4,194,304 characters"):
+        list(read_rows(str(tmp_path / "a.parquet")))
+    assert pyarrow.default_memory_pool().max_memory() <= max(before, 2**30)
 
 
 @pytest.mark.parametrize("source", ["no/such/dir/x", "missing.jsonl", "./missing", "/missing", "~nobody-here/rows"])
@@ -261,9 +279,9 @@ def test_many_columns_and_long_fields_take_no_time(tmp_path):
     (tmp_path / "long.csv").write_text("text\n" + "a" * 10_000_000)
     (tmp_path / "long.jsonl").write_text('{"text": "' + "a" * 50_000_000 + '"}')
     begun = time.monotonic()
-    ((where, row),) = read_rows(str(tmp_path / "wide.csv"))
+    ((_, row),) = read_rows(str(tmp_path / "wide.csv"))
     assert len(row) == 100_001
-    ((where, row),) = read_rows(str(tmp_path / "long.csv"))
-    assert where == "long.csv, row 1" and len(row["text"]) == 10_000_000
-    assert len(list(read_rows(str(tmp_path / "long.jsonl")))) == 1
+    for name in ("long.csv", "long.jsonl"):
+        with pytest.raises(QweftError, match=f"{name}, row 1: it holds more than 4,194,304 characters"):
+            list(read_rows(str(tmp_path / name)))
     assert time.monotonic() - begun < 20
