@@ -60,7 +60,7 @@ def test_a_peft_without_the_expected_source_is_not_judged(monkeypatch):
     [
         {"preset": "qtha", "r": 8},
         {"preset": None, "peft_type": "lora", "r": 8},
-        {"preset": "qtha", "task_type": "CAUSAL_LM", "revision": "main"},
+        {"preset": "qtha", "r": 8, "task_type": "CAUSAL_LM", "revision": "main"},
         {"peft_type": "QWTHN", "core": "linear"},
     ],
 )
