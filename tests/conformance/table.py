@@ -10,8 +10,14 @@ MARKS = {WORKS: "✓", REFUSES: "✗", NOT_APPLICABLE: "–", FAILS: "**FAILS**"
 
 HEADER = """# What works where
 
-Written by `make conformance`, from the checks in `tests/conformance/`; do not edit. Each cell was run: one feature, one
-method, a tiny model of one family with random weights (shapes and plumbing; nothing here is about learning).
+Which features work with which method on which family of models. Each cell was run. This writes the page:
+
+<!-- not run: it is what writes this page -->
+
+    make conformance
+
+A cell is one feature, one method and a tiny model of one family with random weights. It checks shapes and plumbing, and
+nothing about learning. The checks are in `tests/conformance/`; do not edit this page.
 
 ✓ works. ✗ refused with one sentence, by the number beside it. – there is no such thing for this family, by the number.
 """
