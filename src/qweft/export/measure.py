@@ -139,8 +139,9 @@ def measure(
         losses.append(held_out_loss(model, rows, pad_token_id, batch_size).loss)
     change, equal, positions = 0.0, 0, 0
     with judged(model):
-        for start in with_progress(range(0, len(rows), batch_size), "comparing the logits", "batch"):
-            batch = on_device(Collator(pad_token_id)(rows[start : start + batch_size]), device_of(model))
+        batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        for those in with_progress(batches, "comparing the logits", "row", len):
+            batch = on_device(Collator(pad_token_id)(those), device_of(model))
             hybrid, lora = (target_logits(model, name, batch) for name in (adapter_name, exported))
             if len(hybrid):
                 change = max(change, (hybrid - lora).abs().max().item())
