@@ -29,6 +29,10 @@ class Console(rich_console.Console):
     def file(self, new_file: IO[str]) -> None:
         rich_console.Console.file.__set__(self, new_file)  # type: ignore[attr-defined]
 
+    def say(self, text: str) -> None:
+        """Print a line as it is: no colours for numbers, and no line ends but its own."""
+        self.print(text, highlight=False, soft_wrap=True)
+
     def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
         """Render an object, without control characters in its text."""
         for segment in super().render(renderable, options):

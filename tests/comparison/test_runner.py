@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,7 @@ def test_goes_on_where_it_was_stopped(config, monkeypatch):
     methods = {name: config.methods[name] for name in ("lora", "qtha")}
     config = dataclasses.replace(config, methods=methods)
     fit, calls = trial.fit, []
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_REPORTS", 0.0)
 
     def stopping(*arguments):
         if len(calls) == 3:
@@ -139,6 +141,33 @@ def test_goes_on_where_it_was_stopped(config, monkeypatch):
     whole = run(dataclasses.replace(config, output=config.output + "-whole"))[1]
     for one, other in zip(stopped["runs"], whole["runs"], strict=True):
         assert one["eval_loss"] == other["eval_loss"], one["method"]
+
+
+def test_a_report_that_fails_meanwhile_stops_no_run(config, monkeypatch, capsys):
+    config = dataclasses.replace(config, methods={"lora": config.methods["lora"]})
+    write = runner.write_report
+
+    def failing(results, *arguments):
+        if len(results["runs"]) < results["planned_runs"]:
+            raise ValueError("no picture")
+        return write(results, *arguments)
+
+    monkeypatch.setattr(runner, "write_report", failing)
+    assert len(run(config)[1]["runs"]) == 3
+    assert "the report so far could not be written (ValueError: no picture); the runs go on" in capsys.readouterr().out
+
+
+def test_a_report_meanwhile_has_the_runs_of_other_processes(config, monkeypatch):
+    config = dataclasses.replace(config, methods={"lora": config.methods["lora"]})
+    run(config)
+    shutil.rmtree(Path(config.output) / "base")
+    written = []
+    write = runner.write_report
+    monkeypatch.setattr(runner, "write_report", lambda results, *more: written.append(results) or write(results, *more))
+    monkeypatch.setattr(runner, "finished_trial", lambda *arguments: seen.append(arguments[1:3]) or found(*arguments))
+    seen, found = [], trial.finished_trial
+    run(config)
+    assert [len(results["runs"]) for results in written] == [3, 3] and len(seen) == 3
 
 
 def test_another_configuration_is_not_mixed_in(finished):

@@ -7,7 +7,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from qweft.data.read import LONGEST_ROW, read_rows
+from qweft.data.read import read_rows
+from qweft.data.turns import LONGEST_ROW
 from qweft.errors import QweftError
 
 ROWS = [{"question": "2+2?", "answer": "4"}, {"question": "Größe, in cm?", "answer": "12"}]

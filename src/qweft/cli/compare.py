@@ -12,8 +12,8 @@ from qweft.comparison.config import ComparisonConfig
 COMMAND = Command(
     name="compare",
     description="Run every method at every seed under one budget, judge each on the same test rows, and write a "
-    "table, plots and a page to the output folder, after every run anew. Finished runs are kept: the same command "
-    "goes on where it stopped.",
+    "table, plots and a page to the output folder, from the first finished run on. Finished runs are kept: the same "
+    "command goes on where it stopped.",
     example="qweft compare configs/demo.yaml --output runs/demo",
     target="CONFIG",
     target_help="YAML file with any of the keys below; `methods` must be in it.",

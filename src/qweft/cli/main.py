@@ -47,7 +47,7 @@ options:
   -h, --help   show this help and exit
   --version    show the version and exit
 
-`qweft COMMAND --help` shows what a command takes. A first run: qweft compare configs/demo.yaml --output runs/demo
+`qweft COMMAND --help` shows what a command takes. A first run on your own rows: qweft train --data.source my.csv
 """
 
 

@@ -6,6 +6,7 @@ from qweft.comparison.controls import circuit_findings
 from qweft.comparison.phrases import label
 from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
+from qweft.method.names import has_circuit
 from qweft.text import many
 
 NAMED = 3
@@ -13,11 +14,11 @@ NAMED = 3
 
 
 def conclusion(summary: Mapping[str, Summary]) -> str:
-    """Returns two or three sentences: the best method, whether each circuit helps, and the smallest visible difference.
+    """Returns a few sentences: the best method, whether each circuit helps, and how large a difference had to be.
 
-    "Better" and "worse" are used only for differences that are shown by the rule of `Pairing`. A difference is too
-    small to show below the half-width of its 95% interval; the sentence gives the smallest half-width of the undecided
-    pairs.
+    "Better" and "worse" are used only for differences that are shown by the rule of `Pairing`. A difference must exceed
+    about the half-width of its 95% interval to be shown. The last sentence gives the range of these half-widths over
+    the undecided pairs: the best method with each other one, and each hybrid with its controls.
 
     Args:
         summary: From `summarise`.
@@ -28,12 +29,14 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
         return "No method has a held-out loss yet." if not methods else "Every method diverged at one seed or more."
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
     best = min(judged, key=lambda entry: entry.eval_loss or 0.0)
-    others = [entry for entry in methods if entry is not best]
-    pairs = {entry.method: paired(best, entry) for entry in others}
-    said = [_best(best, base, pairs), *_on_circuits(methods)]
+    pairs = {entry.method: paired(best, entry) for entry in judged if entry is not best}
     undecided = [pairing for pairing in pairs.values() if pairing.direction == "not shown"]
-    undecided += [pairing for entry in methods if entry.kind == "hybrid" for pairing in _undecided(entry, methods)]
-    return " ".join([*said, *_limit(best, undecided)])
+    undecided += [pairing for entry in judged if entry.kind == "hybrid" for pairing in _undecided(entry, judged)]
+    diverged = [entry.method for entry in methods if entry.eval_loss is None]
+    said = [_best(best, base, pairs)]
+    if diverged:
+        said.append(f"{_listed(diverged)} diverged at one seed or more and {_is(diverged)} not compared.")
+    return " ".join([*said, *_on_circuits(methods), *_limit(best, undecided)])
 
 
 def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> str:
@@ -41,15 +44,15 @@ def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> st
     said = f"{label(best)} has the lowest held-out loss, {best.eval_loss:.3f}"
     if base is not None and best.eval_loss is not None:
         share = 100 * (1 - best.eval_loss / base)
-        said += f" ({abs(share):.1f}% {'below' if share >= 0 else 'above'} the untouched model's)"
+        said += f" ({abs(share):.1f}% {'below' if share >= 0 else 'above'} the base model's)"
     worse = [name for name, pairing in pairs.items() if pairing.direction == "lower"]
     if not pairs:
-        return f"{said}, and nothing else was run."
+        return f"{said}; there is nothing to compare it with."
     if len(worse) == len(pairs):
         return f"{said}, and is better than {'every other method' if len(pairs) > 1 else worse[0]}."
     if worse:
         rest = [name for name in pairs if name not in worse]
-        return f"{said}, and is better than {_listed(worse)}; {_listed(rest)} {_is(rest)} not shown to be worse."
+        return f"{said}, and is better than {_few(worse)}; {_few(rest)} {_is(rest)} not shown to be worse."
     return (
         f"{said}, but {'no other method' if len(pairs) > 1 else next(iter(pairs))} is {_not(pairs)}shown to be worse."
     )
@@ -59,8 +62,8 @@ def _on_circuits(methods: Sequence[Summary]) -> list[str]:
     """Returns a sentence for each answer to "does the circuit help?", with the hybrids that it holds for."""
     given: dict[str, list[str]] = {}
     for entry in methods:
-        if entry.kind == "hybrid":
-            given.setdefault(_answer(entry, methods), []).append(entry.method)
+        if entry.kind == "hybrid" and (found := circuit_findings(entry, methods)):
+            given.setdefault(found[0].direction, []).append(entry.method)
     texts = {
         "lower": "The circuit helps {}.",
         "higher": "The circuit does not help {}: a control without it does better.",
@@ -70,19 +73,15 @@ def _on_circuits(methods: Sequence[Summary]) -> list[str]:
     return [texts[answer].format(_listed(given[answer])) for answer in texts if answer in given]
 
 
-def _answer(hybrid: Summary, methods: Sequence[Summary]) -> str:
-    found = circuit_findings(hybrid, methods)
-    return found[0].direction if found else "open"
-
-
 def _undecided(hybrid: Summary, methods: Sequence[Summary]) -> list[Pairing]:
-    """Returns the comparisons with the hybrid's controls that show no difference."""
+    """Returns the comparisons with the controls that lack a circuit, as far as they show no difference."""
     controls = {finding.other for finding in circuit_findings(hybrid, methods)[1:] if finding.direction == "not shown"}
-    return [paired(hybrid, entry) for entry in methods if entry.method in controls]
+    asked = [entry for entry in methods if entry.method in controls and not has_circuit(entry.core or "")]
+    return [paired(hybrid, entry) for entry in asked]
 
 
 def _limit(best: Summary, undecided: Sequence[Pairing]) -> list[str]:
-    """Returns the sentence on what a run of this size cannot show; empty if everything was decided."""
+    """Returns the sentence on how large a difference had to be in a run of this size; empty if all was decided."""
     seeds = len(best.seeds)
     if not undecided:
         return []
@@ -92,19 +91,24 @@ def _limit(best: Summary, undecided: Sequence[Pairing]) -> list[str]:
     if not widths:
         return []
     rows = len(best.eval_row_losses[0]) if best.eval_row_losses else 0
-    size = [many(seeds, "seed"), many(best.steps, "step"), *([many(rows, "test row")] if rows else [])]
-    return [f"A run of {_listed(size)} cannot show differences under about {min(widths):.2g}%."]
+    size = [many(seeds, "seed"), many(best.steps, "step"), *([many(rows, "independent test row")] if rows else [])]
+    least, most = f"{min(widths):.2g}", f"{max(widths):.2g}"
+    needed = f"{least}%" if least == most else f"{least} to {most}%, by pair,"
+    return [f"With {_listed(size)} a difference had to exceed about {needed} to show."]
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Returns names joined as text, or their number if they are many.
+    """Returns names joined as text.
 
-    >>> _listed(["a"]), _listed(["a", "b", "c"]), _listed(["a", "b", "c", "d"])
-    ('a', 'a, b and c', '4 others')
+    >>> _listed(["a"]), _listed(["a", "b", "c"])
+    ('a', 'a, b and c')
     """
-    if len(names) > NAMED:
-        return f"{len(names)} others"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _few(names: Sequence[str]) -> str:
+    """Returns names as text, or their number if they are many."""
+    return _listed(names) if len(names) <= NAMED else f"{len(names)} others"
 
 
 def _is(names: Sequence[str]) -> str:

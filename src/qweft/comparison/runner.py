@@ -18,16 +18,19 @@ from qweft.comparison.methods import Method
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.schedule import Schedule, schedule
+from qweft.comparison.schedule import Schedule, schedule, seconds_of_a_token
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
 from qweft.comparison.terminal import print_run, print_summary, runs_plan
-from qweft.comparison.trial import RECORD, run_folder, run_trial
+from qweft.comparison.trial import RECORD, finished_trial, run_folder, run_trial
 from qweft.comparison.tune import FOLDER, with_searched_rates
 from qweft.data.load import load_data
 from qweft.output import Console
-from qweft.training.loop import steps_of, units
+from qweft.training.loop import planned_steps
+
+SECONDS_BETWEEN_REPORTS = 10.0
+"""Shortest time between two reports while runs are made; drawing one takes a second."""
 
 
 def describe(config: ComparisonConfig) -> Table:
@@ -42,7 +45,7 @@ def describe(config: ComparisonConfig) -> Table:
     steps, training = None, plan.settings.training
     if plan.shapes.tokenizer is not None:
         data = load_data(plan.settings.data, plan.shapes.tokenizer)
-        steps = steps_of(training, len(units(training, data.train)))
+        steps = planned_steps(training, data.train)
     return runs_plan(plan.title, plan.methods, plan.seeds, steps)
 
 
@@ -52,7 +55,7 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
     `config.output` gets:
 
     - a folder `<method>-<seed>` per run with its adapter and record, and `base` for the untouched model,
-    - results.json, report.html, report.md and its pictures, written anew after every run,
+    - results.json, report.html, report.md and its pictures, written anew while the runs go on,
     - with `search`, a folder of that name with its runs,
     - with `match_time`, step_times.json.
 
@@ -91,13 +94,14 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     console = Console()
     plan = resolve(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
+    speed = seconds_of_a_token(context) if plan.executor == "local" else None  # before other workers take the cores
     begin()
     search = None
     with closing(context.executor):
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
         if plan.search:
             methods, search = with_searched_rates(context, methods, plan.grid)
-        planned = schedule(context, methods, plan.seeds, plan.executor == "local")
+        planned = schedule(context, methods, plan.seeds, speed, plan.workers or 1)
         environment = context.environment(command)
 
         def write(runs: Sequence[Run]) -> Path:
@@ -116,35 +120,46 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     summary = summarise(runs, plan.reference)
     print_summary(summary, console)
     for line in (load_said(runs), f"report: {report}", "", conclusion(summary)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.say(line)
     return report
 
 
 def _make_runs(context: Context, planned: Schedule, write: Callable[[Sequence[Run]], Path]) -> list[Run]:
-    """Returns the runs in their order, whichever finishes first; each one that is made here is reported at once."""
+    """Returns the runs in their order, whichever finishes first, and writes the report of all finished ones meanwhile.
+
+    Args:
+        context: What the runs share.
+        planned: The runs.
+        write: Writes the report of some runs.
+    """
     tasks = [partial(_make_run, context, method, seed) for method, seed in planned.runs]
     runs: dict[int, Run] = {}
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    written = -SECONDS_BETWEEN_REPORTS
     for line in planned.described():
-        context.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        context.console.say(line)
     for place, run in done_by_any(tasks, context.executor.wait):
         runs[place] = run
         seconds = time.perf_counter() - begun
         made = [at for at, each in runs.items() if each.started is not None and each.started >= started]  # by anyone
-        print_run(
-            run, context.settings.evaluation.split, (len(runs), len(tasks)), seconds,
-            planned.left(runs, made, seconds), context.console,
-        )  # fmt: skip
-        if place in made and len(runs) < len(tasks):
-            report = write([runs[at] for at in sorted(runs)])
-            if len(made) == 1:
-                context.console.print(
-                    f"report so far (written anew after every run): {report}",
-                    highlight=False,
-                    markup=False,
-                    soft_wrap=True,
-                )
+        left = planned.left(made, seconds)
+        print_run(run, context.settings.evaluation.split, (len(runs), len(tasks)), seconds, left, context.console)
+        if place in made and len(runs) < len(tasks) and seconds - written >= SECONDS_BETWEEN_REPORTS:
+            _report_so_far(context, planned, write, is_first=written < 0)
+            written = time.perf_counter() - begun
     return [runs[place] for place in sorted(runs)]
+
+
+def _report_so_far(context: Context, planned: Schedule, write: Callable[[Sequence[Run]], Path], is_first: bool) -> None:
+    """Writes the report of the runs that are finished, whoever made them; a fault is told, and the runs go on."""
+    try:
+        found = [finished_trial(context, *run, planned.folder(place)) for place, run in enumerate(planned.runs)]
+        report = write([run for run in found if run is not None])
+    except Exception as fault:  # hours of training do not end for a picture; the last report raises what is wrong
+        context.console.say(f"the report so far could not be written ({type(fault).__name__}: {fault}); the runs go on")
+        return
+    if is_first:
+        context.console.say(f"report so far, written anew while the runs go on: {report}")
 
 
 def _make_run(context: Context, method: Method | None, seed: int) -> Run | None:

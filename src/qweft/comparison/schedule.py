@@ -2,18 +2,19 @@
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.context import Context
-from qweft.comparison.method_kinds import core_of, kind_of
+from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.methods import Method
+from qweft.comparison.results import BASE
+from qweft.comparison.trial import RECORD, run_folder
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import held_out_loss
-from qweft.method.names import function_of
-from qweft.method.presets import PRESETS
+from qweft.method.names import form_of, function_of
 from qweft.text import many, progress
-from qweft.training.loop import steps_of, units
+from qweft.training.loop import planned_steps, units
 
 TRAINED = 3.0
 """Cost of a trained token in units of an evaluated one: forward, and twice that backward."""
@@ -28,22 +29,32 @@ class Schedule:
     Args:
         runs: The method, `None` for the untouched model, and the seed of each run.
         costs: Tokens that each run evaluates, plus those that it trains on and generates, weighted by their cost.
-        first_seconds: Estimated time of all runs before any was made; `None` if it was not timed.
+        output: Folder of the runs.
+        first_seconds: Estimated time of the runs that were missing at the start; `None` if it was not timed.
     """
 
     runs: tuple[tuple[Method | None, int], ...]
     costs: tuple[float, ...]
+    output: Path
     first_seconds: float | None = None
 
-    def left(self, finished: Collection[int], made: Collection[int], seconds: float) -> float | None:
-        """Returns the estimated time of the other runs, by what the last ones took; `None` without one.
+    def folder(self, place: int) -> Path:
+        """Returns the folder of a run."""
+        method, seed = self.runs[place]
+        return run_folder(self.output, BASE if method is None else method.name, seed)
+
+    def finished(self) -> set[int]:
+        """Returns the places of the runs that have a record, whoever made them."""
+        return {place for place in range(len(self.runs)) if (self.folder(place) / RECORD).is_file()}
+
+    def left(self, made: Collection[int], seconds: float) -> float | None:
+        """Returns the estimated time of the runs without a record, by what others took; `None` without one.
 
         Args:
-            finished: Places of all finished runs.
-            made: Places of those that were made since the start.
+            made: Places of the runs that were made since the start.
             seconds: Time since the start.
         """
-        cost = sum(self.costs[place] for place in made)
+        cost, finished = sum(self.costs[place] for place in made), self.finished()
         waiting = sum(cost for place, cost in enumerate(self.costs) if place not in finished)
         return seconds / cost * waiting if cost and waiting else None
 
@@ -51,37 +62,56 @@ class Schedule:
         """Returns the number of runs with their estimated time, then a line on each method."""
         methods = list({method.name: method for method, _ in self.runs if method is not None}.values())
         seeds = sorted({seed for method, seed in self.runs if method is not None})
-        told = f"{many(len(self.runs), 'run')}: the untouched model, and {many(len(methods), 'method')} at "
+        told = f"{many(len(self.runs), 'run')}: the base model, and {many(len(methods), 'method')} at "
         told += f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
-        if self.first_seconds is not None:
+        if self.first_seconds:
             told += f"; about {duration(self.first_seconds)} if the machine stays as it is"
         width = max(len(method.name) for method in methods)
         return [told, *(f"  {method.name:<{width}}  {what_it_is(method)}" for method in methods)]
 
 
-def schedule(context: Context, methods: Sequence[Method], seeds: Sequence[int], is_timed: bool) -> Schedule:
+def schedule(
+    context: Context, methods: Sequence[Method], seeds: Sequence[int], seconds_of_a_token: float | None, workers: int
+) -> Schedule:
     """Returns the untouched model's run, then every method's at every seed.
 
     Args:
         context: What the runs share.
         methods: The methods, resolved.
         seeds: Each method runs once per seed.
-        is_timed: Whether the base model is here, and its speed is measured on a few rows.
+        seconds_of_a_token: From `seconds_of_a_token`; `None` if it was not timed.
+        workers: Number of processes that share the runs.
     """
     runs: list[tuple[Method | None, int]] = [(None, min(seeds))]
     runs += [(method, seed) for seed in seeds for method in methods]
     data, training, judging = context.data, context.settings.training, context.settings.evaluation
-    rows = data.validation if judging.split == "validation" else data.test
+    rows = _judged(context)
     answers = GENERATED * min(judging.answers, len(rows)) * judging.max_new_tokens
     whole = units(training, data.train)
     step = _tokens(data.train) / len(whole) * training.batch_size * training.gradient_accumulation
     costs = []
     for method, seed in runs:
-        steps = 0 if method is None else method.steps or steps_of(training, len(whole))
+        steps = 0 if method is None else method.steps or planned_steps(training, data.train)
         first = seed == context.settings.first_seed
         costs.append(_tokens(rows) + (answers if first else 0) + TRAINED * step * steps)
-    seconds = _seconds_of_a_token(context, rows) * sum(costs) if is_timed else None
-    return Schedule(tuple(runs), tuple(costs), seconds)
+    planned = Schedule(tuple(runs), tuple(costs), context.output)
+    if seconds_of_a_token is None:
+        return planned
+    finished = planned.finished()
+    waiting = sum(cost for place, cost in enumerate(costs) if place not in finished)
+    return replace(planned, first_seconds=seconds_of_a_token * waiting / workers)
+
+
+def seconds_of_a_token(context: Context) -> float | None:
+    """Returns the time that the base model takes for a token of an evaluation, on one batch; `None` without rows."""
+    batch, pad = _judged(context)[: context.settings.evaluation.batch_size], context.loaded.tokenizer.pad_token_id
+    if not batch:
+        return None
+    with progress("timing the base model"):
+        held_out_loss(context.loaded.model, batch, pad, len(batch))  # the first pass is slower than all others
+        begun = time.perf_counter()
+        held_out_loss(context.loaded.model, batch, pad, len(batch))
+    return (time.perf_counter() - begun) / _tokens(batch)
 
 
 def what_it_is(method: Method) -> str:
@@ -104,30 +134,38 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+MAPS = {("mpo", "mpo"): "tensor networks", ("dense", "dense"): "dense maps"}
+IN_WORDS = {
+    "quantum": "a circuit",
+    "mlp": "a perceptron in the circuit's place",
+    "fourier": "a Fourier series in the circuit's place",
+    "frozen": "a circuit that is not trained",
+    "product": "a circuit without entanglement",
+}
+FORMS = {"": "{}", "linear": "{}, added to a linear map", "weighted": "{}, as a weight", "gated": "{}, as a gate"}
+"""Maps, functions and forms of a core in the words of a sentence."""
+
+
 def _kind_said(method: Method) -> str:
     adapter = method.adapter
     if "rival" in adapter:
         return f"{adapter['rival']}, another package's adapter"
-    if kind_of(method.name, adapter) == "lora" and "preset" not in adapter:
-        return f"LoRA, rank {adapter.get('r', 8)}"
-    core = core_of(method.name, adapter)
-    if core is None:
-        return f"{str(adapter.get('peft_type')).upper()} of PEFT"
-    function = FUNCTIONS.get(function_of(core) or "")
-    if function is not None and function.report:
-        return f"in the circuit's place {function.report.partition(' (')[0].partition(':')[0]}"
-    preset = PRESETS.get(str(adapter.get("preset")))
-    return "QWTHN" if preset is None else preset.description.partition(":")[0]
+    core, maps = core_of(method.name, adapter), maps_of(method.name, adapter)
+    if core is None or maps is None:
+        kind = str(adapter.get("peft_type")).upper()
+        if kind == "LORA":
+            return f"{'DoRA' if adapter.get('use_dora') else 'LoRA'}, rank {adapter.get('r', 8)}"
+        return f"{kind} of PEFT"
+    around = MAPS.get(maps, f"maps {maps[0]} and {maps[1]}")
+    function = function_of(core)
+    if function is None:
+        return f"{around}, {'a linear map' if core == 'linear' else 'nothing'} between"
+    return f"{around}, between them {FORMS[form_of(core)].format(IN_WORDS.get(function, function))}"
 
 
-def _seconds_of_a_token(context: Context, rows: Sequence[Encoded]) -> float:
-    """Returns the time that the base model takes for a token of an evaluation, on one batch."""
-    batch, pad = list(rows[: context.settings.evaluation.batch_size]), context.loaded.tokenizer.pad_token_id
-    with progress("timing the base model"):
-        held_out_loss(context.loaded.model, batch, pad, len(batch))  # the first pass is slower than all others
-        begun = time.perf_counter()
-        held_out_loss(context.loaded.model, batch, pad, len(batch))
-    return (time.perf_counter() - begun) / _tokens(batch)
+def _judged(context: Context) -> list[Encoded]:
+    data = context.data
+    return data.validation if context.settings.evaluation.split == "validation" else data.test
 
 
 def _tokens(rows: Sequence[Encoded]) -> int:

@@ -21,7 +21,7 @@ from qweft.files import write_json
 from qweft.method.stated import recorded_forms
 from qweft.records import read_record
 from qweft.training.config import FIRST_BASIS_ROWS
-from qweft.training.loop import Fit, fit, steps_of
+from qweft.training.loop import Fit, fit, planned_steps
 
 Pair = tuple[float, float]
 """Seconds of the method and of the one that it matches."""
@@ -56,7 +56,7 @@ def with_matched_time(context: Context, methods: Sequence[Method], seed: int) ->
         return list(methods)
     task = partial(_seconds, context, methods, pairs, seed)
     seconds = next(found for _, found in done_by_any([task], context.executor.wait))
-    steps = steps_of(context.settings.training, len(context.data.train))
+    steps = planned_steps(context.settings.training, context.data.train)
     return [_matched(method, steps, *seconds[method.name]) if method.name in seconds else method for method in methods]
 
 

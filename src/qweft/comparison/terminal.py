@@ -110,7 +110,7 @@ def print_run(
     times.append(f"{seconds:.0f} s since the start")
     times += [] if left is None else [f"about {duration(left)} left"]
     told = f"[{place[0]}/{place[1]}] {run.method}, seed {run.seed}: {split} loss {loss} ({', '.join(times)})"
-    console.print(told, highlight=False, markup=False, soft_wrap=True)
+    console.say(told)
 
 
 def print_summary(summary: Mapping[str, Summary], console: Console) -> None:
@@ -120,7 +120,7 @@ def print_summary(summary: Mapping[str, Summary], console: Console) -> None:
         console.print(_plain_table(rows))
     for finding in findings(summary):
         if finding.topic == "fairness":
-            console.print(f"note: {finding.text}", highlight=False, markup=False)
+            console.print(f"note: {finding.text}", highlight=False)
 
 
 def _plain_table(rows: list[tuple[str, ...]]) -> Table:

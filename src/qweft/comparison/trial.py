@@ -29,7 +29,7 @@ from qweft.files import write_json
 from qweft.method.stated import meant_then, recorded_forms
 from qweft.models.load import LoadedModel
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.loop import DivergedError, Fit, fit, steps_of
+from qweft.training.loop import DivergedError, Fit, fit, planned_steps
 from qweft.training.run import save_adapter, weights_bytes
 
 RECORD = "run.json"
@@ -198,7 +198,7 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
     if method is not None:
         set_seed(seed)
         budget = _budget(context, method, seed)
-        model = put_on(loaded.model, method.adapter, steps_of(budget, len(data.train)))
+        model = put_on(loaded.model, method.adapter, planned_steps(budget, data.train))
         try:
             fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}")
         except BaseException:

@@ -21,7 +21,7 @@ from qweft.comparison.trial import RECORD, run_trial
 from qweft.data.load import load_data
 from qweft.files import write_json
 from qweft.output import Console
-from qweft.training.loop import steps_of
+from qweft.training.loop import planned_steps
 
 FILE = "learning_rates.json"
 FOLDER = "search"
@@ -43,7 +43,7 @@ def describe(config: ComparisonConfig) -> Group:
     methods, settings, grid = _with_own_rate(plan.methods), plan.settings, plan.grid
     if plan.shapes.tokenizer is not None:
         data = load_data(settings.data, plan.shapes.tokenizer)
-        grid = replace(grid, steps=grid.steps or steps_of(settings.training, len(data.train)))
+        grid = replace(grid, steps=grid.steps or planned_steps(settings.training, data.train))
     title = f"{settings.model.name} on {settings.data.source}, judged on its validation rows"
     return search_plan(title, methods, grid, EXTENSIONS)
 
@@ -149,7 +149,7 @@ def search(
 
 def _shortened(context: Context, method: Method, wanted: int | None) -> Method:
     """Returns the method with the steps of the search, scaled if `match_time` set its own number of steps."""
-    whole = steps_of(context.settings.training, len(context.data.train))
+    whole = planned_steps(context.settings.training, context.data.train)
     own = whole if method.steps is None else method.steps
     return replace(method, steps=own if wanted is None else max(1, round(wanted * own / whole)))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.data.embedded import check_embedded, embedded_rows
-from qweft.data.turns import RowError
+from qweft.data.turns import RowError, bounded
 from qweft.errors import QweftError
 from qweft.files import check_regular
 
@@ -21,8 +21,6 @@ CHUNK = 1 << 16
 """Characters read at a time, so that a file without line ends also fits in memory."""
 LONGEST_FIELD = 2**27
 """Characters of a CSV field, at most; the csv module takes 131,072 unless told otherwise."""
-LONGEST_ROW = 2**22
-"""Characters of a row, at most. A tokenizer cannot be interrupted, and takes minutes for far more."""
 ROWS_AT_A_TIME = 16
 """Rows that a Parquet file is decoded in: a file of a kilobyte can hold a thousand rows of 10 MB."""
 
@@ -245,27 +243,13 @@ def _read_file(path: Path) -> Iterator[tuple[str, dict[str, Any] | RowError]]:
             where = f"{path.name}, row {number}"
             if not isinstance(row, dict | RowError):
                 row = RowError(where, f"an object with named columns was expected, not {type(row).__name__}")
-            yield where, row if isinstance(row, RowError) else _bounded(where, row)
+            yield where, row if isinstance(row, RowError) else bounded(where, row)
     except UnicodeDecodeError as fault:
         raise QweftError(f"data {path}: not UTF-8 text ({fault.reason}); save it as UTF-8") from fault
     except OSError as fault:
         raise QweftError(f"data {path}: cannot be read ({fault})") from fault
     if number == 0:
         raise QweftError(f"data {path}: the file holds no rows")
-
-
-def _bounded(where: str, row: dict[str, Any]) -> dict[str, Any] | RowError:
-    """Return the row, or an error in its place if it is too long to be tokenised in bounded time."""
-    characters, waiting = 0, [row]
-    while waiting and characters <= LONGEST_ROW:
-        value: Any = waiting.pop()
-        if isinstance(value, str):
-            characters += len(value)
-        elif isinstance(value, dict | list):
-            waiting.extend(value.values() if isinstance(value, dict) else value)
-    if characters > LONGEST_ROW:
-        return RowError(where, f"it holds more than {LONGEST_ROW:,} characters; cut it into several rows")
-    return row
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -42,6 +42,24 @@ class RowError(QweftError):
         self.where, self.what = where, what
 
 
+LONGEST_ROW = 2**22
+"""Characters of a row, at most. A tokenizer cannot be interrupted, and takes minutes for far more."""
+
+
+def bounded(where: str, row: dict[str, Any]) -> dict[str, Any] | RowError:
+    """Return the row, or an error in its place if it is too long to be tokenised in bounded time."""
+    characters, waiting = 0, [row]
+    while waiting and characters <= LONGEST_ROW:
+        value: Any = waiting.pop()
+        if isinstance(value, str):
+            characters += len(value)
+        elif isinstance(value, dict | list):
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+    if characters > LONGEST_ROW:
+        return RowError(where, f"it holds more than {LONGEST_ROW:,} characters; cut it into several rows")
+    return row
+
+
 class UnknownFormatError(RowError):
     """A row whose columns are those of no known format."""
 

@@ -1,1 +1,1 @@
-"""The method as a config names it: fields, presets, names and their checks. Nothing here imports PyTorch or PEFT."""
+"""The method as a config names it: fields, presets, names, checks. Importing it brings neither PyTorch nor PEFT."""

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from qweft.errors import QweftError
 from qweft.method.checks import check_expression, check_number, check_whole, closest
@@ -14,7 +14,7 @@ Basis = Literal["gradient", "weight", "random"]
 Start = Literal["recorded", "scaled"]
 Bias = Literal["none", "all", "qwthn_only"]
 BASES = get_args(Basis)
-BY_VERSION = 0.0
+BY_VERSION: Any = object()
 """Value of `factor_limit` if it is not given."""
 LEAST_LIMIT, FACTOR_LIMIT = 10, 100.0
 """The default is far above trained adapters: no entry of a factor exceeded 5 there (docs/LOG.md)."""
@@ -25,7 +25,7 @@ CHOICES = {
     "start": get_args(Start),
     "bias": get_args(Bias),
 }
-LARGEST_RANK = 12
+MOST_QUBITS = 12
 """Largest number of qubits: a token takes 2^qubits amplitudes, and more would need tables of gigabytes per circuit."""
 LARGEST_WIDTH = 2**16
 """Far beyond any layer's size; larger widths take long to factorise."""
@@ -81,7 +81,7 @@ class QwthnFields:
     )
 
     def __post_init__(self) -> None:
-        if self.factor_limit == BY_VERSION:
+        if self.factor_limit is BY_VERSION:
             # every saved config names PEFT's version, and one that is made here does not
             self.factor_limit = FACTOR_LIMIT if getattr(self, "peft_version", None) is None else None
         _check(self)
@@ -228,11 +228,11 @@ def _check_basis(config: QwthnFields) -> None:
 def _check_together(config: QwthnFields) -> None:
     ranks = [config.r, *(config.rank_pattern or {}).values()]
     qubits = config.resolved(max(ranks)).qubits
-    if function_of(config.core) and qubits > LARGEST_RANK:
+    if function_of(config.core) and qubits > MOST_QUBITS:
         raise QweftError(
             f"r = {max(ranks)} means a circuit of {qubits} qubits and 2^{qubits} amplitudes for every token"
             f"{'' if has_circuit(config.core) else ', which core ' + config.core + ' would stand in for'}; "
-            f"use r, or qubits, of at most {LARGEST_RANK} with core {config.core!r}, or core 'linear'"
+            f"use r, or qubits, of at most {MOST_QUBITS} with core {config.core!r}, or core 'linear'"
         )
     _check_basis(config)
     for size, modes in (config.modes or {}).items():

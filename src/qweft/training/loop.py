@@ -146,6 +146,11 @@ def steps_of(training: TrainingConfig, rows: int) -> int:
     return max(1, math.ceil(training.epochs * max(1, math.ceil(batches / training.gradient_accumulation))))
 
 
+def planned_steps(training: TrainingConfig, rows: Sequence[Encoded]) -> int:
+    """Return the number of optimizer steps of a run on these rows, packed if the config says so."""
+    return steps_of(training, len(units(training, rows)))
+
+
 class _OneDevice(TrainingArguments):
     """Training arguments for one device per process: with more GPUs the trainer would split every batch."""
 

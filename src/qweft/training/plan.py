@@ -21,7 +21,7 @@ from qweft.models.load import choose_device, choose_dtype, load_model
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
-from qweft.training.loop import steps_of, units
+from qweft.training.loop import planned_steps
 
 PAPER_SAVING = 1 - 772_800 / 3_153_920
 """75.5%: the saving of the config that reproduces the paper's claim (configs/paper-7b.yaml)."""
@@ -214,7 +214,7 @@ def plan(config: RunConfig, timed: bool = False) -> Plan:
     ]
     longest = _longest_row(data, config.data.max_length)
     memory = footprint(model, trainable, config.training, longest)
-    steps = None if data is None else steps_of(config.training, len(units(config.training, data.train)))
+    steps = None if data is None else planned_steps(config.training, data.train)
     said = data.report.describe() if data is not None else "data: not read, since the model has no tokenizer here"
     plain = Plan(
         model=loaded.source.origin,
