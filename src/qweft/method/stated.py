@@ -11,7 +11,7 @@ SIZES = {"mpo": ("width", "bond_dimension"), "subspace": ("width",)}
 
 
 def stated(specification: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a specification with the sizes of its preset that count and that an earlier version had otherwise.
+    """Return a specification with the sizes stated that its preset had otherwise in an earlier version.
 
         {preset: qtha, r: 2}    {preset: qtha, r: 2, width: 16, bond_dimension: 4}
 
