@@ -1,6 +1,7 @@
 """What docs/results.md and the README say of the experiments is what the raw results give."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,16 @@ def test_every_answer_on_the_hybrids_is_word_for_word(name):
     for finding in findings(summary_of(name)):
         if (finding.topic == "circuit" and not finding.other) or finding.topic == "size":
             assert finding.text in PAGE
+
+
+@pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model"])
+def test_every_pair_of_a_hybrid_and_a_control_has_its_row(name):
+    pairs = [finding for finding in findings(summary_of(name)) if finding.topic == "circuit" and finding.other]
+    for pair in pairs:
+        said = re.search(r": (.+), (\S+% \[.+?\]) \(\d seeds: (.+?); sign-flip p = ([\d.]+)", pair.text)
+        row = f"`{pair.other}`) | " + " | ".join(said.group(2, 3, 4, 1)) + " |"
+        assert re.search(rf"\| `{pair.method}` and [\w ]+ \({re.escape(row)}", PAGE), pair.text
+    assert pairs
 
 
 def test_the_readme_has_the_same_rows():
