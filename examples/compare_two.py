@@ -1,4 +1,4 @@
-# Two methods at three seeds, and the sentence that says whether one is better. Two minutes on two cores.
+# Two methods at three seeds, and the sentence that says whether one is better. A minute and a half on two cores.
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.runner import compare
 from qweft.data.config import DataConfig

@@ -1,4 +1,4 @@
-# Train a little, write the adapter as a plain LoRA, and load that where qweft is not imported. A minute on two cores.
+# Train an adapter, write it as a plain LoRA, and load that without qweft. A minute and a half on two cores.
 import subprocess
 import sys
 from pathlib import Path
