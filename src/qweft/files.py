@@ -23,6 +23,9 @@ NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 """Flag for files of a known name: in a folder that a stranger made, a link could stand there, and lead elsewhere."""
 
+SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+"""Last bytes of an SQLite journal that names another file."""
+
 CLAIM = ".claim"
 """Lock file of the command that writes an output folder; beside it, as .claim.json, stands who that is."""
 
@@ -67,6 +70,23 @@ def locked(path: Path) -> Iterator[bool | None]:
         lock.release()
 
 
+@contextmanager
+def locked_in_words(path: Path) -> Iterator[bool | None]:
+    """As `locked`, with an error in words: in a folder that a stranger made, a link or a folder could stand there.
+
+    Raises:
+        QweftError: The file cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            held = stack.enter_context(locked(path))
+        except OSError as error:
+            raise QweftError(
+                f"{path} cannot be locked ({error.strerror}); remove it, or choose another --output"
+            ) from error
+        yield held
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """Return the content of a regular file; a pipe or a device could block or never end.
 
@@ -96,10 +116,16 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666)
         path: Target file; its folder is created if missing.
         content: Entire content of the file.
         mode: Its permissions, before the process's mask.
+
+    Raises:
+        QweftError: A folder is there.
+        OSError: The file cannot be written.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    if target.is_dir() and not target.is_symlink():
+        raise QweftError(f"{target} is a folder, and a file is to be written there; remove it")
     try:
         with open(beside, "wb", opener=lambda path, flags: os.open(path, flags | NO_LINK, mode)) as file:
             file.write(content)
@@ -134,7 +160,7 @@ def folder_beside(target: Path) -> Iterator[Path]:
     if old.exists() and not target.exists():  # a process was killed between the two renames below
         os.replace(old, target)
     for leftover in (beside, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+        remove(leftover)
     beside.mkdir(parents=True)
     try:
         yield beside
@@ -151,6 +177,15 @@ def folder_beside(target: Path) -> Iterator[Path]:
             os.replace(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with all that is in it, a file or a link, if it is there and may be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 @contextmanager
@@ -253,6 +288,28 @@ def _check_mode(mode: int, path: Path) -> None:
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
     if not stat.S_ISREG(mode):
         raise OSError(EINVAL, "a pipe, a socket or a device, and no regular file", str(path))
+
+
+def check_database(path: Path) -> None:
+    """Raise unless SQLite may open a path in a folder that a stranger made.
+
+    SQLite writes through links, also those beside the file, and deletes the file that a super-journal names.
+
+    Raises:
+        OSError: One of its files is a link, or no regular file.
+        ValueError: Its journal names another file.
+    """
+    for ending in ("", "-journal", "-wal", "-shm"):
+        file = path.with_name(path.name + ending)
+        if file.is_symlink():
+            raise OSError(EINVAL, f"{file.name} is a link", str(file))
+        with suppress(FileNotFoundError):
+            check_regular(file)
+            if ending == "-journal":
+                with file.open("rb") as journal:
+                    journal.seek(max(0, file.stat().st_size - len(SUPER_JOURNAL)))
+                    if journal.read() == SUPER_JOURNAL:
+                        raise ValueError(f"{file.name} names another file, which would be deleted")
 
 
 def check_writable(folder: Path) -> None:

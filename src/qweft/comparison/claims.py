@@ -4,13 +4,13 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from qweft.errors import saying_when_stopped
-from qweft.files import claimed_output, locked
+from qweft.files import claimed_output, locked_in_words
 from qweft.text import many
 
 T = TypeVar("T")
@@ -25,9 +25,13 @@ def claimed(folder: Path) -> Iterator[bool]:
     """Whether this process has the folder to itself until the block ends.
 
     On a file system without locks this is always true, so only one process at a time may use the folder.
+
+    Raises:
+        QweftError: The folder's lock cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / LOCK) as held:
+    with suppress(FileExistsError):  # a file, in which no lock can be
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked_in_words(folder / LOCK) as held:
         yield held is not False
 
 

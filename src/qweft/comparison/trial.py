@@ -59,8 +59,10 @@ def run_trial(
         keep_adapter: Whether the trained adapter is saved there.
 
     Raises:
-        QweftError: If the folder holds a run of another configuration, or a record that cannot be read.
+        QweftError: If the folder is a link, or holds a run of another configuration, or a record that cannot be read.
     """
+    if folder.is_symlink():  # what stands where it leads would be replaced
+        raise QweftError(f"{folder} is a link to {folder.resolve()}, and a run writes to its own folder; remove it")
     return context.executor.run(context, method, seed, folder, keep_adapter)
 
 

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
+
 from qweft.comparison.adapters import take_off
 from qweft.comparison.claims import claimed, done_by_any, kept, shared_output
 from qweft.comparison.context import Context, RunSettings
@@ -23,7 +25,7 @@ from qweft.comparison.trial import RECORD as RUN
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.saved import put_on
-from qweft.files import write_json
+from qweft.files import check_regular, write_json
 from qweft.method.stated import meant_then, recorded_forms, stated
 from qweft.models.load import load_model
 from qweft.output import Console
@@ -58,9 +60,27 @@ def tested(context: Context, adapter: dict[str, Any], folder: Path) -> dict[str,
         if not ours:
             return None
         if not (folder / RECORD).is_file():
-            files = {path.name: path.read_bytes() for path in (folder / ADAPTER).iterdir()}
-            write_json(folder / RECORD, context.executor.call(context, losses, adapter, files))
+            write_json(folder / RECORD, context.executor.call(context, losses, adapter, _adapter_files(folder)))
         return _losses_in(folder / RECORD)
+
+
+def _adapter_files(folder: Path) -> dict[str, bytes]:
+    """Returns the files of a trial's adapter, by name.
+
+    Raises:
+        QweftError: One is missing, or is no regular file.
+    """
+    files = {}
+    for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
+        path = folder / ADAPTER / name
+        try:
+            check_regular(path)
+            files[name] = path.read_bytes()
+        except OSError as error:
+            raise QweftError(
+                f"{path} cannot be read ({error.strerror}); remove {folder} to make the trial again"
+            ) from error
+    return files
 
 
 def _losses_in(path: Path) -> dict[str, float | None]:

@@ -1,15 +1,16 @@
 """`Store`: a sweep's Optuna study, a SQLite file in its folder, shared by its processes."""
 
 import math
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from qweft.comparison.results import Run
 from qweft.errors import QweftError
-from qweft.files import locked
+from qweft.files import check_database, locked_in_words
 from qweft.sweep.proposals import frozen, optuna
 from qweft.sweep.space import Axis, Point
 
@@ -69,18 +70,17 @@ class Store:
             ) from error
 
     def _open(self) -> Any:
-        package = optuna()
+        package, path = optuna(), (self.folder / FILE).absolute()
+        _check_schema(path)
         waiting = {"connect_args": {"timeout": 60}}
-        self._storage = package.storages.RDBStorage(
-            f"sqlite:///{(self.folder / FILE).absolute()}", engine_kwargs=waiting
-        )
+        self._storage = package.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=waiting)
         return package.create_study(study_name=NAME, storage=self._storage, direction="minimize", load_if_exists=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lets only one process of the sweep at a time run such a block."""
         while True:
-            with locked(self.folder / LOCK) as held:
+            with locked_in_words(self.folder / LOCK) as held:
                 if held is not False:
                     yield
                     return
@@ -127,3 +127,19 @@ class Store:
             if math.isfinite(loss):
                 storage.set_trial_intermediate_value(key, step, loss)
         storage.set_trial_state_values(key, states.PRUNED)
+
+
+def _check_schema(path: Path) -> None:
+    """Check a study that may come in a folder that a stranger made, before Optuna opens it.
+
+    Raises:
+        OSError: It is a link, or no regular file.
+        ValueError: Opening it would delete another file, or it holds triggers or views, which may never end.
+        sqlite3.Error: It is no database.
+    """
+    check_database(path)
+    if path.exists():
+        with closing(sqlite3.connect(path, 60)) as connection:
+            found = connection.execute("SELECT type FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone()
+        if found:
+            raise ValueError(f"it holds a {found[0]}, and Optuna makes none")

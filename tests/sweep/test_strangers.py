@@ -1,0 +1,103 @@
+"""A sweep that goes on in a folder that a stranger made: nothing else of the machine is read, written or deleted."""
+
+import os
+import shutil
+import sqlite3
+import struct
+from contextlib import closing
+
+import pytest
+
+from qweft.errors import QweftError
+from qweft.files import SUPER_JOURNAL
+from qweft.sweep.run import _adapter_files, sweep
+from qweft.sweep.space import Axis
+from qweft.sweep.store import Store
+from tests.hostile import save_super_journal
+
+AXES = (Axis("adapter", "r", values=(2, 3)),)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """The folder of a study with one trial."""
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    Store(folder, AXES, "configuration").add({"adapter.r": 2}, 100, 0)
+    return folder
+
+
+def opened(folder):
+    with pytest.raises(QweftError) as error:
+        Store(folder, AXES, "configuration")
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+def test_a_journal_deletes_no_other_file(study, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    shutil.copytree(study, tmp_path / "copy")
+    save_super_journal(tmp_path / "copy" / "study.db", precious)
+    with closing(sqlite3.connect(tmp_path / "copy" / "study.db")) as db:
+        db.execute("SELECT * FROM trials").fetchall()
+    assert not precious.exists()  # so SQLite does, without the check
+
+    precious.write_text("mine")
+    save_super_journal(study / "study.db", precious)
+    assert "names another file" in opened(study)
+    assert precious.read_text() == "mine"
+
+
+def test_the_journal_of_a_killed_process_is_rolled_back(study):
+    pages = (study / "study.db").stat().st_size // 4096
+    head = SUPER_JOURNAL + struct.pack(">IIIII", 0, 0, pages, 512, 4096)
+    (study / "study.db-journal").write_bytes(head.ljust(512, b"\0"))
+    assert Store(study, AXES, "configuration").points() == [{"adapter.r": 2}]
+
+
+@pytest.mark.parametrize("name", ["study.db", "study.db-journal", "study.db-wal", "study.db-shm", ".study.lock"])
+def test_no_link_is_followed(study, tmp_path, name):
+    (study / name).unlink(missing_ok=True)
+    (study / name).symlink_to(tmp_path / "elsewhere")
+    said = opened(study)
+    assert "is a link" in said or "cannot be locked" in said
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("statement", [
+    "CREATE TRIGGER endless BEFORE INSERT ON trials BEGIN INSERT INTO trials (number) WITH RECURSIVE c(x) AS (SELECT 1 "
+    "UNION ALL SELECT x + 1 FROM c) SELECT x FROM c; END",
+    "CREATE VIEW v AS SELECT 1",
+])  # fmt: skip
+def test_no_trigger_or_view_is_run(study, statement):
+    with closing(sqlite3.connect(study / "study.db")) as db:
+        db.execute(statement)
+    assert "and Optuna makes none" in opened(study)
+
+
+@pytest.mark.parametrize("name", [".study.lock", "study.db"])
+def test_a_folder_in_place_of_a_file_is_one_sentence(study, name):
+    (study / name).unlink(missing_ok=True)
+    (study / name).mkdir()
+    opened(study)
+
+
+def test_a_pipe_in_a_trials_adapter_is_one_sentence(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    with pytest.raises(QweftError, match="to make the trial again"):
+        _adapter_files(tmp_path)
+    os.mkfifo(tmp_path / "adapter" / "adapter_config.json")
+    with pytest.raises(QweftError, match="no regular file"):
+        _adapter_files(tmp_path)
+
+
+def test_no_trial_is_made_through_a_link(config, tmp_path):
+    precious = tmp_path / "elsewhere" / "adapter" / "precious"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "trial-000").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(QweftError, match="is a link to"):
+        sweep(config, "space: {}\n", "qweft sweep test.yaml")
+    assert precious.read_text() == "mine"
