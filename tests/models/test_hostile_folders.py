@@ -91,6 +91,10 @@ def test_a_config_chooses_no_code_of_the_hub(folder, keys):
         ({"num_labels": 10**9}, "num_labels is 1000000000, and a model has 0 to 1,000,000"),
         ({"num_hidden_layers": -1}, "num_hidden_layers is -1, and a model has 0 to 10,000"),
         ({"sliding_window": "x"}, "it does not run"),
+        ({"transformers_weights": "a/b.safetensors.index.json"}, "and weights are files of its folder"),
+        ({"transformers_weights": ["a"]}, "and weights are files of its folder"),
+        ({"attribute_map": {"_attn_implementation": "a"}, "a": "owner/kernel"}, "it has an attribute_map"),
+        ({"text_config": [{"attribute_map": {}}]}, "it has an attribute_map"),
     ],
 )
 def test_a_config_that_no_model_can_have(folder, keys, told):
@@ -110,3 +114,20 @@ def test_a_pickle_is_refused_without_words_on_how_to_run_it(folder, tmp_path):
     said = refused(folder)
     assert "could run code); convert it to safetensors" in said and "weights_only" not in said
     assert not (tmp_path / "marker").exists()
+
+
+def test_weights_that_the_config_names_are_a_regular_file(folder):
+    change(folder / "config.json", transformers_weights="pipe.safetensors")
+    os.mkfifo(folder / "pipe.safetensors")
+    assert "a pipe, a socket or a device" in refused(folder)
+    (folder / "pipe.safetensors").unlink()
+    change(folder / "config.json", transformers_weights="other.safetensors")
+    (folder / WEIGHTS).rename(folder / "other.safetensors")
+    (folder / WEIGHTS).symlink_to("gone")
+    assert load_model(ModelConfig(str(folder), device="cpu")).model.config.vocab_size
+
+
+def test_no_adapter_is_put_on_a_base_model_unasked(folder):
+    config = {"peft_type": "LORA", "r": 2, "target_modules": "(([a-z._0-9]+)+)+X"}  # which takes hours on a name
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    assert "an adapter is beside its weights (adapter_config.json)" in refused(folder)

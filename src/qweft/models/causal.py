@@ -1,6 +1,7 @@
 """Checks that a base model predicts each token from the tokens before it, by its config and by its outputs."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,10 +59,22 @@ def _damage(config: Mapping[str, Any]) -> str | None:
     kind = config.get("model_type")
     if not isinstance(kind, str | None):
         return f"model_type is {shown(kind)}, and a text was expected"
+    weights = config.get("transformers_weights")
+    if not isinstance(weights, str | None) or (weights and Path(weights).name != weights):
+        return f"transformers_weights is {shown(weights)}, and weights are files of its folder"
+    if _has_key(config, "attribute_map"):
+        return "it has an attribute_map, by which other keys could stand for those that are checked"
     most = {**dict.fromkeys(LAYERS, MOST_LAYERS), "num_labels": MOST_LABELS}
     sizes = {key: config[key] for key in most if isinstance(config.get(key), int)}
     key = next((key for key, size in sizes.items() if not 0 <= size <= most[key]), None)
     return key and f"{key} is {shown(sizes[key])}, and a model has 0 to {most[key]:,}"
+
+
+def _has_key(found: Any, key: str) -> bool:
+    """Whether a config has a key, at any depth."""
+    if isinstance(found, Mapping):
+        return key in found or any(_has_key(value, key) for value in found.values())
+    return isinstance(found, list) and any(_has_key(value, key) for value in found)
 
 
 def _kernel(found: Any, name: str = "") -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import find_adapter_config_file
 
 from qweft.errors import QweftError
 from qweft.files import check_regular
@@ -126,9 +127,16 @@ def _check_shards(source: ModelSource) -> None:
     """Check that the indices of a model's folder name files in it: transformers would open any path that they hold.
 
     Raises:
-        QweftError: An index is damaged, or names a file outside the folder or one that is no regular file.
+        QweftError: An index is damaged or names a file outside the folder, or weights are no regular file.
     """
     folder, way = Path(source.location), _way(source)
+    for path in (*folder.glob("*.safetensors"), *folder.glob("*.bin")):
+        try:
+            check_regular(path)
+        except FileNotFoundError:
+            continue  # a link to what is gone; loading tells
+        except OSError as fault:
+            raise QweftError(f"{path}: cannot be read ({fault.strerror}); {way}") from fault
     for index in sorted(folder.glob("*.index.json")):
         weights = read_record(index, way).get("weight_map")
         names = weights.values() if isinstance(weights, dict) else [weights]
@@ -192,7 +200,19 @@ def _shapes(source: ModelSource, dtype: torch.dtype) -> Any:
 
 
 def _weights(source: ModelSource, dtype: torch.dtype) -> Any:
-    """Load the weights; raise if one is missing, which transformers would initialise at random."""
+    """Load the weights; raise if one is missing, which transformers would initialise at random.
+
+    An adapter beside the weights is refused: transformers would put it on unasked, read by PEFT without our checks.
+    """
+    try:
+        adapter = find_adapter_config_file(source.location, local_files_only=source.local)
+    except Exception as fault:
+        raise _fault(source, "its files cannot be looked for", fault) from fault
+    if adapter is not None:
+        raise QweftError(
+            f"model {source.name}: an adapter is beside its weights ({Path(adapter).name}), which would be put on it; "
+            "keep the adapter in a folder of its own"
+        )
     try:
         with quiet(), progress(f"loading {source.name}"):
             model, info = CausalLM.from_pretrained(
