@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 
@@ -172,7 +173,7 @@ def test_a_pickle_in_a_checkpoint_is_not_run(files, stopped, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        *((name, None) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")),
+        *((name, None) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")),
         ("trainer_state.json", {"save_steps": "x"}),
         ("trainer_state.json", {"log_history": [{"step": 1, "loss": "x"}]}),
     ],
@@ -188,6 +189,37 @@ def test_a_checkpoint_that_does_not_load_is_one_sentence(files, stopped, tmp_pat
     with pytest.raises(QweftError, match=f"the run cannot go on from {folder} .*; remove that folder") as error:
         train(config(files, tmp_path / "run", resume="auto"))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("state", [
+    "[]", "{", "[" * 100_000, '{"global_step": 5}', '{"global_step": -1}', '{"global_step": "4"}', "pipe",
+])  # fmt: skip
+def test_a_state_that_ends_the_training_early_is_passed_over(files, stopped, tmp_path, state, capsys):
+    shutil.copytree(stopped, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints" / "step-4"
+    if state == "pipe":
+        (folder / "trainer_state.json").unlink()
+        os.mkfifo(folder / "trainer_state.json")
+        manifest = json.loads((folder / module.MANIFEST).read_text())
+        del manifest["files"]["trainer_state.json"]
+        (folder / module.MANIFEST).write_text(json.dumps(manifest))
+    else:
+        (folder / "trainer_state.json").write_text(state)
+        with_right_checksum(folder, "trainer_state.json")
+    train(config(files, tmp_path / "run", resume="auto"))
+    assert "going on from step 2" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_stands_in_place_of_the_staging_folder_goes_and_nothing_else(files, stopped, tmp_path, kind):
+    shutil.copytree(stopped, tmp_path / "run")
+    staging = tmp_path / "run" / "checkpoints" / module.STAGING
+    precious = tmp_path / "elsewhere" / "checkpoint-6" / "precious"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("mine")
+    staging.symlink_to(tmp_path / "elsewhere") if kind == "link" else staging.write_text("x")
+    train(config(files, tmp_path / "run", resume="auto"))
+    assert precious.read_text() == "mine"
 
 
 @pytest.mark.parametrize("damage", [{"base": None}, {"adapted": {}}, {"training": []}, {"training": {"steps": 3}}])

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.files import write_json
+from qweft.files import read_bytes, remove, write_json
 from qweft.method.stated import as_recorded, meant_then
 from qweft.records import read_record
 
 MANIFEST = "checkpoint.json"
 STAGING = ".staging"
+STATE = "trainer_state.json"
+MOST_STATE = 2**30
+"""Largest state of the trainer that is read, in bytes; it has a line for each step."""
 NAME = re.compile(r"step-(\d+)")
 NOT_NEEDED = ("training_args.bin", "README.md")
 """Files that the trainer writes and resuming does not read; the first is a pickle."""
@@ -83,7 +86,7 @@ class Checkpoints:
 
     def clear_staging(self) -> None:
         """Remove what a killed process left in the staging folder."""
-        shutil.rmtree(self.staging, ignore_errors=True)
+        remove(self.staging)
 
     def keep(self, step: int, failed: Exception | None = None) -> None:
         """Move the trainer's newest checkpoint from staging to its folder, then remove the oldest ones.
@@ -109,7 +112,7 @@ class Checkpoints:
             for path in written.rglob("*"):
                 if path.is_file():
                     _sync(path)
-            shutil.rmtree(place, ignore_errors=True)
+            remove(place)
             os.replace(written, place)
             _sync(self.folder)
         except Exception as error:  # a full disk raises different errors in different libraries
@@ -157,15 +160,22 @@ class Checkpoints:
         return not folders_in(self.folder)
 
     def _manifest(self, folder: Path) -> dict[str, Any] | None:
-        """Return the manifest, or `None` if a file is missing or its checksum differs."""
+        """Return the manifest; `None` if a file is missing, its checksum differs, or it is of another step.
+
+        The step in the trainer's state decides when the training ends.
+        """
         try:
             manifest = read_record(folder / MANIFEST, "remove that checkpoint")
             parts = [manifest.get(name) for name in ("identity", "extra", "files")]
-            if not isinstance(manifest.get("step"), int) or not all(isinstance(part, dict) for part in parts):
+            state = json.loads(read_bytes(folder / STATE, MOST_STATE))  # leniently: a gradient's norm may be NaN
+            step = int(folder.name.removeprefix("step-"))
+            if not isinstance(state, dict) or (manifest.get("step"), state.get("global_step")) != (step, step):
+                return None
+            if not all(isinstance(part, dict) for part in parts):
                 return None
             is_whole = all(_digest(folder / name) == digest for name, digest in manifest["files"].items())
             return manifest if is_whole else None
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
 

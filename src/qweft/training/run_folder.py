@@ -54,6 +54,8 @@ def run_callbacks(
             f"--output, or remove {output / CHECKPOINTS} to begin anew"
         )
     keeps = config.checkpoints.every is not None or found is not None
+    if keeps:
+        checkpoints.clear_staging()  # a file or a link may stand there
     return RunCallbacks(checkpoints if keeps else None, config.checkpoints.every, found, validation, config.report_to)
 
 
