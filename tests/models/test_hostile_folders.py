@@ -131,3 +131,8 @@ def test_no_adapter_is_put_on_a_base_model_unasked(folder):
     config = {"peft_type": "LORA", "r": 2, "target_modules": "(([a-z._0-9]+)+)+X"}  # which takes hours on a name
     (folder / "adapter_config.json").write_text(json.dumps(config))
     assert "an adapter is beside its weights (adapter_config.json)" in refused(folder)
+
+
+def test_a_kernel_has_no_other_name(folder):
+    change(folder / "config.json", _attn_implementation_internal="owner/kernel")
+    assert "code of the hub" in refused(folder)
