@@ -69,7 +69,7 @@ def some(names: Iterable[str]) -> str:
 
 
 def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return the known names most similar to a name, best first; empty if none is similar enough.
+    """Return the known names most similar to a name, best first; empty if none is similar enough, or it is very long.
 
     Args:
         name: As typed.
@@ -80,7 +80,7 @@ def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) ->
     >>> near("qhta", ["qwthn", "qtha"])
     ['qtha']
     """
-    return difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff)
+    return difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff) if len(name) <= LONGEST_NAME else []
 
 
 def shown(value: Any) -> str:
@@ -89,6 +89,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
+LONGEST_NAME = 1000
+"""Most characters of a name that others are compared to, which takes seconds for a name of 100,000."""
 MOVES = re.compile(r"(?:\n|\x1b\[A)*")
 """What tqdm writes to step between several bars."""
 

@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 import yaml
 
+from qweft.cli.main import main
 from qweft.devices.jobs import database
 from qweft.devices.jobs.prices import Charge, PriceList
 from qweft.devices.jobs.record import SENDING, SENT, Where
@@ -171,3 +172,17 @@ def test_mutated_studies(tmp_path):
                 db.commit()
         outcome(f"study {number}", read, folder)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("token", ["../../../precious", "{}/precious", "x" * 5000, "a b", ""])
+def test_a_token_names_no_file_elsewhere(cache, token, capsys):
+    shutil.copytree(cache / "whole", cache / "cache" / "devices")
+    (cache / "precious").write_text("mine")
+    token = token.format(cache)
+    with contextlib.closing(sqlite3.connect(cache / "cache" / "devices" / "jobs.sqlite")) as db:
+        db.execute("UPDATE jobs SET token = ? WHERE token = 'qweft-a'", (token,))
+        db.commit()
+    for words in (["fetch"], ["forget", token], ["list"]):
+        assert main(["jobs", *words]) == 2
+        assert "Traceback" not in capsys.readouterr().err
+    assert (cache / "precious").read_text() == "mine"

@@ -1,5 +1,6 @@
 """SQL queries of the ledger."""
 
+import re
 import sqlite3
 import time
 import zlib
@@ -99,12 +100,14 @@ def checked_job(row: Sequence[object]) -> Job:
     """Return a row of the ledger as a job; SQLite keeps values of any type in any column.
 
     Raises:
-        sqlite3.DatabaseError: A value has another type, or a time is none.
+        sqlite3.DatabaseError: A value has another type, a time is none, or the token is none: it names a file.
     """
     job = Job(*row)  # type: ignore[arg-type]
     for name, kind in JOB_TYPES.items():
         if not isinstance(value := getattr(job, name), kind):
             raise sqlite3.DatabaseError(f"{name} of a job is {shown(value)}")
+    if not re.fullmatch(r"[\w-]{1,100}", job.token):
+        raise sqlite3.DatabaseError(f"token of a job is {shown(job.token)}")
     for name in ("created", "changed"):
         if not 0 <= getattr(job, name) < LAST_TIME:
             raise sqlite3.DatabaseError(f"{name} of job {job.token} is {getattr(job, name):g}")
