@@ -166,3 +166,11 @@ def test_transformers_calls_are_private_too(monkeypatch, tmp_path):
         with pytest.raises(InterruptedError):
             call("me/mine")
     assert asked[2:] == [True, True]
+
+
+@pytest.mark.parametrize("named", [5, ["a"], {}])
+def test_a_base_model_that_is_no_text_is_refused_before_anything_is_sent(adapter, named):
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": named}))
+    with pytest.raises(QweftError, match="base_model_name_or_path is no text"):
+        plan_push(adapter, "me/mine", base_model="owner/base")

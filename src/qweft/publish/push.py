@@ -63,9 +63,10 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
         if not _is_hub_id(name):
             raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME")
     config = read_record(folder / REQUIRED[0], "save the adapter again")
-    named = base_model or config.get("base_model_name_or_path")
-    if named is not None and not isinstance(named, str):
-        raise QweftError(f"{folder / REQUIRED[0]}: base_model_name_or_path is no text; give --base-model")
+    own = config.get("base_model_name_or_path")
+    if not isinstance(own, str | None):
+        raise QweftError(f"{folder / REQUIRED[0]}: base_model_name_or_path is no text; save the adapter again")
+    named = base_model or own
     # an existing path counts as a local folder even if it could be a hub id: never publish a local path
     if not named or not _is_hub_id(named) or (base_model is None and Path(named).exists()):
         raise QweftError(
