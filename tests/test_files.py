@@ -72,3 +72,18 @@ def test_a_link_in_place_of_a_temporary_file_is_not_written_through(tmp_path):
     with pytest.raises(QweftError, match="cannot be written"):
         check_writable(folder)
     assert mine.read_text() == "mine"
+
+
+def test_a_folder_in_place_of_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "report.md").mkdir()
+    with pytest.raises(QweftError, match="is a folder, and a file is to be written there; remove it"):
+        write_bytes(tmp_path / "report.md", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_a_file_in_place_of_the_folder_kept_aside_goes(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / ".adapter.old").write_text("x")
+    with folder_beside(tmp_path / "adapter") as beside:
+        (beside / "new").write_text("y")
+    assert [path.name for path in tmp_path.rglob("*")] == ["adapter", "new"]

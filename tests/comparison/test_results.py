@@ -121,3 +121,14 @@ def test_rows_that_belong_together_are_added_up():
     assert Run.from_json(json.loads(json.dumps(made.to_json()))) == made
     alone = run("qtha", 0, eval_row_losses=((1.0, 2), (2.0, 3)))
     assert alone.independent_losses == alone.eval_row_losses
+
+
+@pytest.mark.parametrize("change", [
+    {"eval_loss": 1e308}, {"eval_loss": -1e308}, {"seconds": 1e300}, {"trainable_parameters": 10**39},
+    {"train_loss_curve": [[10**39, 1.0]]}, {"train_loss_curve": [[-1, 1.0]]}, {"train_loss_curve": [[1, 1e308]]},
+    {"eval_row_losses": [[1e308, 3]]}, {"eval_row_losses": [[1.0, 10**39]]}, {"eval_row_losses": [[1.0, -3]]},
+])  # fmt: skip
+def test_a_number_that_no_run_has_is_one_sentence(change):
+    with pytest.raises(QweftError, match="not complete or not well formed") as error:
+        Run.from_json({**run("lora").to_json(), **change})
+    assert "\n" not in str(error.value)

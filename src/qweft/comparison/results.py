@@ -33,6 +33,8 @@ SIZES = (
     "learning_rate", "adapter_bytes", "seconds",
 )  # fmt: skip
 """Fields that are never negative."""
+MOST_COUNT, MOST_NUMBER, MOST_SECONDS = 2**64, 1e100, 1e10
+"""Largest values: what is larger was not measured, and sums and squares of it, or a time, cannot be computed."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,11 @@ class Run:
         try:
             _check_types(values)
             # NaN keeps the step of a non-finite loss, so that the curve shows a gap there.
-            values["train_loss_curve"] = tuple((int(step), _number(loss)) for step, loss in values["train_loss_curve"])
+            values["train_loss_curve"] = tuple(
+                (_count(step), _number(loss)) for step, loss in values["train_loss_curve"]
+            )
             rows = values.get("eval_row_losses") or ()
-            values["eval_row_losses"] = tuple((_number(total), int(tokens)) for total, tokens in rows)
+            values["eval_row_losses"] = tuple((_number(total), _count(tokens)) for total, tokens in rows)
             values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
             values["answers"] = tuple(dict(answer) for answer in values.get("answers") or ())
             if values.get("adapter"):
@@ -160,6 +164,11 @@ def _check_types(values: dict[str, Any]) -> None:
     for key, types in FIELD_TYPES.items():
         if key in values and not isinstance(values[key], types):
             raise TypeError(f"{key} is {shown(values[key])}")
+    for key, value in values.items():
+        if isinstance(value, int | float) and key != "eval_perplexity" and not _is_measured(value):
+            raise ValueError(f"{key} is {shown(value)}")
+    if (values.get("seconds") or 0) > MOST_SECONDS:
+        raise ValueError(f"seconds is {shown(values['seconds'])}")
     for key in SIZES:
         if (values.get(key) or 0) < 0:
             raise ValueError(f"{key} is {shown(values[key])}, and it is at least 0")
@@ -169,7 +178,7 @@ def _check_forgetting(found: dict[str, Any] | None) -> None:
     if found is not None:
         _number(found["loss"])
         for total, tokens in found["row_losses"]:
-            _number(total), int(tokens)
+            _number(total), _count(tokens)
 
 
 def _check_groups(groups: tuple[Any, ...]) -> None:
@@ -185,4 +194,19 @@ def _check_started(started: str | None) -> None:
 
 def _number(value: float | None) -> float:
     """Returns a number from JSON, where null stands for NaN or infinity."""
+    if value is not None and not _is_measured(value):
+        raise ValueError(f"a number is {shown(value)}")
     return math.nan if value is None else float(value)
+
+
+def _count(value: int) -> int:
+    """Returns a number of steps or tokens."""
+    if not 0 <= value < MOST_COUNT:
+        raise ValueError(f"a count is {shown(value)}")
+    return int(value)
+
+
+def _is_measured(value: float) -> bool:
+    """Whether a number can be one that was measured, or NaN or infinity, which stand for none."""
+    most = MOST_COUNT if isinstance(value, int) else MOST_NUMBER
+    return not math.isfinite(value) or abs(value) <= most

@@ -26,6 +26,8 @@ from qweft.training.loop import Fit, fit, planned_steps
 Pair = tuple[float, float]
 """Seconds of the method and of the one that it matches."""
 FILE = "step_times.json"
+SHORTEST, LONGEST = 1e-9, 1e9
+"""Bounds of a time, in seconds."""
 ROUNDS = 3
 """Rounds of measurement. Each round measures every method once, so that a slow phase of the machine slows all alike."""
 STEPS = 4
@@ -143,12 +145,16 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     )
     kept = read_record(path, way)
     try:
-        if all(min(step) > 0 and min(bases) >= 0 for step, bases in map(_pairs, kept.values())):
-            return kept
-        problem = "a time that is not above 0"
+        if not all(
+            SHORTEST < min(step) <= max(step) < LONGEST and 0 <= min(bases) <= max(bases) < LONGEST
+            for step, bases in map(_pairs, kept.values())
+        ):
+            raise ValueError("a time that no step has")
+        if not all(0 <= (entry.get("cpu_by_others") or 0) <= 100 for entry in kept.values()):
+            raise ValueError("a share of the processors that is none")
+        return kept
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        problem = str(error)
-    raise QweftError(f"{path} is damaged or of an older version ({problem}); {way}")
+        raise QweftError(f"{path} is damaged or of an older version ({error}); {way}") from error
 
 
 def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str, tuple[float, float, float | None]]:

@@ -100,6 +100,8 @@ def _finished(context: Context, method: Method | None, seed: int, folder: Path) 
             f"{folder} holds a run of another configuration{meant and f': {meant}; state these sizes'}; choose another "
             "--output, or remove that folder to run it again"
         )
+    if method and (run.method, run.seed, run.trainable_parameters) != (method.name, seed, method.trainable_parameters):
+        raise QweftError(f"{folder / RECORD} is of another run; remove that file to make the run again")
     return replace(run, budget=method.budget if method else None)
 
 
