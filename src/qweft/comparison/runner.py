@@ -136,6 +136,8 @@ def _make_runs(context: Context, planned: Schedule, write: Callable[[Sequence[Ru
     runs: dict[int, Run] = {}
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     written = -SECONDS_BETWEEN_REPORTS
+    for place, each in enumerate(planned.runs):
+        finished_trial(context, *each, planned.folder(place))  # runs of another configuration are refused at once
     for line in planned.described():
         context.console.say(line)
     for place, run in done_by_any(tasks, context.executor.wait):
