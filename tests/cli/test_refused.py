@@ -103,6 +103,7 @@ def place(tmp_path_factory):
         stopped.mkdir(parents=True)
         manifest = {"step": 2, "identity": {"adapter": "another"}, "extra": {}, "files": {}}
         (stopped / "checkpoint.json").write_text(json.dumps(manifest))
+        (stopped / "trainer_state.json").write_text(json.dumps({"global_step": 2}))
         yield folder
 
 

@@ -167,7 +167,7 @@ def test_a_report_meanwhile_has_the_runs_of_other_processes(config, monkeypatch)
     monkeypatch.setattr(runner, "finished_trial", lambda *arguments: seen.append(arguments[1:3]) or found(*arguments))
     seen, found = [], trial.finished_trial
     run(config)
-    assert [len(results["runs"]) for results in written] == [3, 3] and len(seen) == 3
+    assert [len(results["runs"]) for results in written] == [3, 3] and len(seen) == 6  # at the start, and after the run
 
 
 def test_another_configuration_is_not_mixed_in(finished):

@@ -80,7 +80,7 @@ def _has_key(found: Any, key: str) -> bool:
 def _kernel(found: Any, name: str = "") -> str | None:
     """Return the hub's kernel (OWNER/NAME) that a config asks for, at any depth; transformers fetches and runs it."""
     if isinstance(found, Mapping):
-        named = ((key if "_implementation" in str(key) else name, value) for key, value in found.items())
+        named = ((key if "implementation" in str(key) else name, value) for key, value in found.items())
         return next((kernel for key, value in named if (kernel := _kernel(value, key))), None)
     return found if name and isinstance(found, str) and "/" in found else None
 
