@@ -155,7 +155,7 @@ def _on_rates(methods: Sequence[Summary]) -> list[Finding]:
     if len(methods) < 2 or len(rates) > 1 or rates == {None}:
         return []
     text = (
-        f"All methods trained at the same learning rate ({rates.pop():g}): one whose best rate is another is at a "
-        "disadvantage here, so this order may change once each has its own."
+        f"All methods trained at the same learning rate ({rates.pop():g}): unless a search chose it for each, one "
+        "whose best rate is another is at a disadvantage here, and the order may change once each has its own."
     )
     return [Finding("fairness", "", "", "open", text)]

@@ -80,9 +80,13 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
         return _compare(config, config_yaml, command, begin)
 
 
-def _kept(config: ComparisonConfig) -> str:
+def _folders(config: ComparisonConfig) -> list[Path]:
     output = Path(config.output)
-    wanted = [output / BASE, *(run_folder(output, name, seed) for name in config.methods for seed in config.seeds)]
+    return [output / BASE, *(run_folder(output, name, seed) for name in config.methods for seed in config.seeds)]
+
+
+def _kept(config: ComparisonConfig) -> str:
+    output, wanted = Path(config.output), _folders(config)
     done = sum((folder / RECORD).is_file() for folder in wanted)
     searched = len(list((output / FOLDER).glob(f"*/{RECORD}"))) if config.search else 0
     if searched and not done:
@@ -94,7 +98,8 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     console = Console()
     plan = resolve(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
-    speed = seconds_of_a_token(context) if plan.executor == "local" else None  # before other workers take the cores
+    is_timed = plan.executor == "local" and not all((folder / RECORD).is_file() for folder in _folders(config))
+    speed = seconds_of_a_token(context) if is_timed else None  # before other workers take the cores
     begin()
     search = None
     with closing(context.executor):
