@@ -40,7 +40,7 @@ def main() -> None:
         numbers = outer.numpy()
         rotations, diagonals = (angles.detach() for angles in form.angles(t))
         tables = compiled._tables(x.detach(), rotations, diagonals)
-        flags, values = compiled._flags(form.uploads), np.empty((TOKENS, n), np.float32)
+        flags, values = compiled.flags_of(form.uploads), np.empty((TOKENS, n), np.float32)
         sums = np.empty(rotations.numel(), np.float32), np.empty(diagonals.numel(), np.float32)
 
         def both(at: Any = (n, flags, *tables, 0, TOKENS), values: Any = values, rest: Any = (*sums, numbers)) -> None:

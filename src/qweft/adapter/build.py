@@ -34,6 +34,7 @@ class Prepared:
         angles: The circuit's rotations and diagonals, or what a classical control uses instead; may be empty.
         has_graph: Whether gradients flow from here to the parameters.
         taken: The model call that it was built for; while that is open, the parameters are known to be unchanged.
+        few: The branch as one compiled call, made at the first call on few tokens; `False` where there is none.
     """
 
     tensors: Sequence[torch.Tensor]
@@ -43,6 +44,7 @@ class Prepared:
     angles: tuple[torch.Tensor, ...]
     has_graph: bool
     taken: Any = None
+    few: Any = None
 
     def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:
         """Whether it was built from these parameters, and none has changed since as far as version counters show.

@@ -22,6 +22,7 @@ from qweft.adapter.build import Prepared, needs_graph, prepare
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core
 from qweft.adapter.directions import of_chance, of_weight
+from qweft.adapter.few_tokens import add_to_few
 from qweft.adapter.fixed_maps import Directions
 from qweft.adapter.lazy_basis import LazyBasis
 from qweft.circuit.precision import autocast_enabled, exact_products
@@ -147,7 +148,9 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         if isinstance(dropout := self.qwthn_dropout[adapter_name], nn.Dropout):
             x = dropout(x)
         core: Any = self.qwthn_core[adapter_name]
-        return branch_forward(result, x, built, core, self.scaling[adapter_name])
+        scaling = self.scaling[adapter_name]
+        added = add_to_few(result, x, built, core, scaling)
+        return branch_forward(result, x, built, core, scaling) if added is None else added
 
     def _mixed_batch_forward(
         self, x: torch.Tensor, adapter_names: list[str], *args: Any, **kwargs: Any

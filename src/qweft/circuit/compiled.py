@@ -35,7 +35,8 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # threads do not s
 
 
 @lru_cache(maxsize=64)
-def _flags(uploads: tuple[bool, ...]) -> np.ndarray:
+def flags_of(uploads: tuple[bool, ...]) -> np.ndarray:
+    """Return the uploads as an array that the kernels read."""
     return np.array(uploads)
 
 
@@ -51,7 +52,7 @@ def _cosines_and_sines(angles: np.ndarray, factor: float) -> np.ndarray:
     return both
 
 
-def _table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
+def table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
     """Return cosines and sines of trained angles, cached on the tensor: generation needs them for every token."""
     numbers = _numbers(angles)
     written = numbers.tobytes()  # no version counter sees every write
@@ -70,8 +71,8 @@ def _tables(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tens
     half = np.zeros((n, -(-tokens // LANES) * LANES), _numbers(inputs).dtype)
     np.multiply(_numbers(inputs).T, 0.5, out=half[:, :tokens])
     return (
-        _table_of(rotations, 0.5),
-        _table_of(diagonals, 1),
+        table_of(rotations, 0.5),
+        table_of(diagonals, 1),
         _cosines_and_sines(half, 1),
     )
 
@@ -107,7 +108,7 @@ def values_of(
 
     tokens, n = inputs.shape
     rotation_table, diagonal_table, input_table = _tables(inputs, rotations, diagonals)
-    values, flags = np.empty((tokens, n), input_table.dtype), _flags(uploads)
+    values, flags = np.empty((tokens, n), input_table.dtype), flags_of(uploads)
 
     def some(_: int, start: int, stop: int) -> None:
         kernels.forward(values, n, flags, rotation_table, diagonal_table, input_table, start, stop)
@@ -127,7 +128,7 @@ def gradients_of(
     from qweft.circuit import kernels
 
     tokens, n = inputs.shape
-    tables, flags = _tables(inputs, rotations, diagonals), _flags(uploads)
+    tables, flags = _tables(inputs, rotations, diagonals), flags_of(uploads)
     outer = np.ascontiguousarray(_numbers(gradient))
     shares = _shares(tokens, n, len(uploads))
     to_inputs = np.empty((tokens, n), outer.dtype)

@@ -243,7 +243,7 @@ def _undo_phases(state: Any, size: int, diagonals: Any, block: int, sums: Any) -
 
 
 @compiled
-def _run(
+def run_tile(
     state: Any, n: int, width: int, uploads: Any, rotations: Any, diagonals: Any, inputs: Any, tile: int, padded: int,
     shears: Any,
 ) -> None:  # fmt: skip
@@ -262,7 +262,7 @@ def _run(
 
 
 @compiled
-def _write_values(state: Any, n: int, values: Any, tile: int, lanes: Any) -> None:
+def write_values(state: Any, n: int, values: Any, tile: int, lanes: Any) -> None:
     """Write <Z_q>, the sum of probabilities where q's bit is 0 minus those where it is 1; this overwrites the state."""
     rows = 1 << n
     for row in range(rows):
@@ -321,8 +321,8 @@ def forward(
     shears = np.empty(2 * n * LANES, values.dtype)
     padded = inputs.size // (2 * n)
     for tile in range(start, stop, LANES):
-        _run(state, n, 2, uploads, rotations, diagonals, inputs, tile, padded, shears)
-        _write_values(state, n, values, tile, shears)
+        run_tile(state, n, 2, uploads, rotations, diagonals, inputs, tile, padded, shears)
+        write_values(state, n, values, tile, shears)
 
 
 @compiled
@@ -340,7 +340,7 @@ def backward(
     of_diagonals = np.zeros((blocks - 1) * size * LANES, gradient.dtype)
     padded = inputs.size // (2 * n)
     for tile in range(start, stop, LANES):
-        _run(state, n, 4, uploads, rotations, diagonals, inputs, tile, padded, shears)
+        run_tile(state, n, 4, uploads, rotations, diagonals, inputs, tile, padded, shears)
         _start_gradient(state, n, gradient, tile, pairs, weights)
         for lane in range(min(LANES, stop - tile)):
             for q in range(n):

@@ -129,3 +129,32 @@ def negative(_: Any, a: Any) -> Any:
         return builder.fneg(arguments[0])
 
     return a(a), emit
+
+
+def _swap(distance: int) -> Callable[..., Any]:
+    @intrinsic
+    def operation(_: Any, a: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            order = [lane ^ distance for lane in range(LANES)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), order)
+            return builder.shuffle_vector(arguments[0], ir.Constant(context.get_value_type(a), ir.Undefined), mask)
+
+        return a(a), emit
+
+    return operation
+
+
+swap_1, swap_2, swap_4 = (_swap(distance) for distance in (1, 2, 4))
+"""Exchange lanes whose numbers differ in one bit."""
+swap_8 = _swap(8 if LANES > 8 else 0)
+"""The same for the fourth bit; without effect where there are eight lanes."""
+
+
+@intrinsic
+def first(_: Any, a: Any) -> Any:
+    """Return the number in lane 0."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), 0))
+
+    return a.scalar(a), emit

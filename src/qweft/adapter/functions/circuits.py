@@ -32,7 +32,7 @@ class CircuitFunction(Function):
         """Derive the form that the engines run, with its tables of 2^r phases."""
         form = alternating_form(self.circuit)
         assert form is not None  # every ansatz of this package has that form
-        self._form: Alternating = form
+        self.alternating: Alternating = form
 
     def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
         """Return the angles themselves."""
@@ -41,11 +41,11 @@ class CircuitFunction(Function):
     def prepare(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Return rotations and diagonals, as `Alternating.angles` does, in float32 or better."""
         (angles,) = tensors
-        return self._form.angles(angles if angles.dtype == torch.float64 else angles.float())
+        return self.alternating.angles(angles if angles.dtype == torch.float64 else angles.float())
 
     def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
         """Return q(c), (..., r)."""
-        return expectations(self._form, c, *prepared).to(c.dtype)
+        return expectations(self.alternating, c, *prepared).to(c.dtype)
 
 
 class FrozenCircuit(CircuitFunction):

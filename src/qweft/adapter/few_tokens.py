@@ -1,0 +1,155 @@
+"""A branch on few tokens in one compiled call, as generation needs it for every token.
+
+The parts of a branch take microseconds there, but each of their operations takes as long to start. Anything else than
+a float32 branch on a CPU without a graph goes the ordinary way, `layer.branch_forward`.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from qweft.adapter.build import Prepared
+from qweft.adapter.cores import (
+    Core,
+    FunctionCore,
+    GatedFunctionCore,
+    IdentityCore,
+    LinearCore,
+    LinearFunctionCore,
+    WeightedFunctionCore,
+)
+from qweft.adapter.functions.circuits import CircuitFunction
+from qweft.circuit import compiled
+
+MOST_MULTIPLICATIONS = 2**20
+"""Products by C and E above which PyTorch's threads are faster."""
+FORMS: dict[type[Core], int] = {
+    IdentityCore: 0,
+    LinearCore: 0,
+    FunctionCore: 1,
+    LinearFunctionCore: 2,
+    WeightedFunctionCore: 3,
+    GatedFunctionCore: 4,
+}
+"""Numbers of the forms in `few_kernel`; a core of another class goes the ordinary way."""
+
+
+class FewTokens(NamedTuple):
+    """What the kernel reads of one branch.
+
+    Args:
+        most: Entries of x up to which the call is faster.
+        shape: d_in, d_out, r, n, features and the form's number.
+        gain: As for the kernel.
+        uploads: For each rotation block, whether the input is added.
+        numbers: C, E M transposed and Q in a row.
+        rotations: Cosines and sines of the circuit's half angles.
+        diagonals: Cosines and sines of its phases, padded.
+        signs: As for the kernel.
+    """
+
+    most: int
+    shape: np.ndarray
+    gain: float
+    uploads: np.ndarray
+    numbers: np.ndarray
+    rotations: np.ndarray
+    diagonals: np.ndarray
+    signs: np.ndarray
+
+
+def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, scaling: float) -> torch.Tensor | None:
+    """Return y + s E(core(C x)) by one compiled call, or `None` where another way is faster or needed.
+
+    Args:
+        y: (..., d_out), the base layer's output.
+        x: (..., d_in), in the branch's dtype.
+        built: The branch's matrices and angles.
+        core: Its core.
+        scaling: s.
+    """
+    few = built.few
+    if few is False or built.has_graph or built.taken is None or x.dtype != torch.float32:
+        return None
+    if few is None:
+        few = built.few = _few_tokens(built, core) or False
+        if few is False:
+            return None
+    if x.numel() > few.most or x.requires_grad or y.requires_grad or type(x) is not torch.Tensor:
+        return None
+    if few.shape[5] and (core.measured_by is not None or core.observed_by is not None):
+        return None
+    if torch.is_autocast_enabled("cpu") or not (x.is_contiguous() and y.is_contiguous()):
+        return None
+    from qweft.adapter.few_kernel import add_branch
+
+    if y.dtype != torch.float32:
+        if y.dtype.itemsize > 2:
+            return None
+        y = y.float()
+    out = torch.empty_like(y)
+    flat = out.numpy().reshape(-1), y.numpy().reshape(-1), x.numpy().reshape(-1)
+    add_branch(*flat, scaling, *few[1:])
+    return out
+
+
+@lru_cache(maxsize=1)
+def available() -> bool:
+    """Whether the kernel compiles and runs here; this tries one token."""
+    if not compiled.available():
+        return False
+    from qweft.adapter.few_kernel import add_branch
+
+    one, none = np.zeros(1, np.float32), np.zeros(0, np.float32)
+    try:
+        shape = np.array([1, 1, 1, 0, 1, 0])
+        add_branch(one.copy(), one, one, 1.0, shape, 1.0, np.zeros(0, bool), np.zeros(2, np.float32), *[none] * 3)
+    except Exception:  # as in `compiled.available`, which has warned of most reasons
+        return False
+    return True
+
+
+def _few_tokens(built: Prepared, core: Core) -> FewTokens | None:
+    """Return what the kernel reads, or `None` if it cannot run this branch."""
+    form = FORMS.get(type(core))
+    tensors = (built.compress, built.expand, *built.angles)
+    if form is None or any(t.dtype != torch.float32 or t.device.type != "cpu" for t in tensors) or not available():
+        return None
+    (r, d_in), (d_out, width) = built.compress.shape, built.expand.shape
+    numbers = [built.compress.reshape(-1), built.expand.t().reshape(-1)]
+    n, blocks, gain, tables = 0, 0, 1.0, [np.zeros(0, np.float32)] * 3
+    uploads: tuple[bool, ...] = ()
+    if isinstance(core, FunctionCore):
+        function = core.function
+        if not isinstance(function, CircuitFunction) or function.alternating.wires != tuple(range(function.r)):
+            return None
+        rotations, diagonals, *matrices = built.angles
+        numbers += [matrix.reshape(-1) for matrix in matrices]
+        uploads, n, gain = function.alternating.uploads, function.r, float(function.alternating.repeats)
+        if isinstance(core, GatedFunctionCore):
+            gain *= function.input_scale
+        blocks, tables = len(uploads), [compiled.table_of(rotations, 0.5), *by_lanes(diagonals)]
+    most = MOST_MULTIPLICATIONS // (d_in * r + d_out * width)
+    if blocks:
+        most = min(most, compiled.WORK_OF_A_THREAD // (blocks << n))
+    shape = np.array([d_in, d_out, r, n, width, form])
+    joined = torch.cat([part.detach() for part in numbers]).numpy()
+    return FewTokens(most * d_in, shape, gain, compiled.flags_of(uploads), joined, *tables)
+
+
+def lanes() -> int:
+    """Return the numbers in a vector of the kernels, which importing this file does not need."""
+    from qweft.circuit.vector import LANES
+
+    return LANES
+
+
+def by_lanes(diagonals: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return the diagonals' table, each diagonal padded to whole vectors, and the signs of the last qubits in lanes."""
+    count = lanes()
+    padded = torch.nn.functional.pad(diagonals.detach(), (0, max(0, count - diagonals.shape[1]))).reshape(-1)
+    bits = np.arange(count.bit_length() - 1)[:, None]
+    signs = np.float32(2 * ((np.arange(count) >> bits) & 1) - 1)
+    return torch.cat([padded.cos(), padded.sin()]).numpy(), signs.reshape(-1)
