@@ -39,7 +39,11 @@ def main() -> None:
         outer = torch.randn(TOKENS, n)
         numbers = outer.numpy()
         rotations, diagonals = (angles.detach() for angles in form.angles(t))
-        tables = compiled._tables(x.detach(), rotations, diagonals)
+        tables = (
+            compiled.table_of(rotations, 0.5),
+            compiled.table_of(diagonals, 1),
+            compiled.inputs_table(x.detach().numpy()),
+        )
         flags, values = compiled.flags_of(form.uploads), np.empty((TOKENS, n), np.float32)
         sums = np.empty(rotations.numel(), np.float32), np.empty(diagonals.numel(), np.float32)
 

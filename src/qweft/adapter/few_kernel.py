@@ -109,8 +109,11 @@ def add_branch(
         scaling: s.
         shape: d_in, d_out, r, n, features and form, one of the constants above.
         gain: Times that an upload adds its input, times the rms that GATED gives it.
-        uploads: As for `find_values`, as are rotations, diagonals and signs; all are empty for PLAIN.
+        uploads: As for `find_values`; empty for PLAIN, as are rotations, diagonals and signs.
         numbers: C (r, d_in), then E M transposed (features, d_out), then Q (r, n) of GATED.
+        rotations: As for `find_values`.
+        diagonals: Likewise.
+        signs: Likewise.
     """
     d_in, d_out, r, n, width, form = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5]
     tokens, kind = x.size // d_in, numbers.dtype

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from qweft.errors import QweftError
+from qweft.internals.torch import is_transformed
 from qweft.method.names import Part
 from qweft.method.resolved import ResolvedConfig
 from qweft.tensornet import MatrixProductOperator, Modes, parameter_count
@@ -53,6 +54,10 @@ def limited(tensor: torch.Tensor, limit: float, dims: int = 2) -> torch.Tensor:
     """
     own, shape = tuple(range(-dims, 0)), tensor.shape[-dims:]
     most = limit * math.sqrt(2 / math.prod(shape[1:]) * math.prod(shape))  # of the norm
+    if tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not is_transformed():
+        norms = torch.linalg.vector_norm(tensor.detach(), dim=own)
+        if bool((norms <= most).all()):  # nearly always; asking another device would wait for it
+            return tensor
     # the largest entry is divided out, since an entry of 1e20 has no square in float32
     peak = tensor.detach().abs().amax(own, keepdim=True).clamp_min(SMALLEST)
     excess = torch.linalg.vector_norm(tensor / peak, dim=own, keepdim=True) * (peak / most)

@@ -52,6 +52,12 @@ class Alternating:
         """Whether an upload adds entry q of the input to qubit q, once."""
         return self.repeats == 1 and self.wires == tuple(range(self.qubits))
 
+    def uploaded(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what an upload adds to each qubit's angle, (..., inputs) to (..., n)."""
+        if self.is_straight and inputs.shape[-1] == self.qubits:
+            return inputs
+        return inputs[..., self.wires] * self.repeats
+
     def angles(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the trained parts of all angles, differentiable; leading dimensions stand for several circuits.
 
@@ -63,11 +69,12 @@ class Alternating:
             angle_d).
         """
         if torch.compiler.is_compiling() or is_transformed():
-            return self._angles(parameters)
+            return self.plain_angles(parameters)
         rotations, diagonals = _Angles.apply(self, parameters)
         return rotations, diagonals
 
-    def _angles(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def plain_angles(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `angles` by plain operations."""
         chosen = parameters @ constant(self.selection, parameters).t()
         count, pairs = len(self.uploads) * self.qubits, self.pair_phases.shape[0]
         rotations = chosen[..., :count].unflatten(-1, (len(self.uploads), self.qubits))
@@ -75,18 +82,18 @@ class Alternating:
         return rotations, turns
 
     def _to_parameters(self, rotations: torch.Tensor, diagonals: torch.Tensor) -> torch.Tensor:
-        """Return the transpose of `_angles`: from gradients of angles to the gradient of the parameters."""
+        """Return the transpose of `plain_angles`: from gradients of angles to the gradient of the parameters."""
         pairs = diagonals @ constant(self.pair_phases, diagonals).t()
         return torch.cat([rotations.flatten(-2), pairs.flatten(-2)], -1) @ constant(self.selection, diagonals)
 
 
 class _Angles(torch.autograd.Function):
-    """`Alternating._angles` as one node of the graph instead of ten."""
+    """`Alternating.plain_angles` as one node of the graph instead of ten."""
 
     @staticmethod
     def forward(ctx: Any, form: Alternating, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.form = form
-        return form._angles(parameters)
+        return form.plain_angles(parameters)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:

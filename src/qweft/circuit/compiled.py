@@ -9,6 +9,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from qweft.circuit.alternating import Alternating
+from qweft.circuit.precision import constant
+
 WORK_OF_A_THREAD = 2**19
 """Amplitudes times blocks below which a second thread costs more than it saves (about 0.1 ms)."""
 
@@ -63,18 +66,14 @@ def table_of(angles: torch.Tensor, factor: float) -> np.ndarray:
     return kept[1]
 
 
-def _tables(inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor) -> tuple[np.ndarray, ...]:
-    """Return what the kernels read: tables of rotations, of diagonals, and of inputs (2, n, padded tokens)."""
+def inputs_table(inputs: np.ndarray) -> np.ndarray:
+    """Return cosines and sines of half the inputs, (2, n, padded tokens), for inputs (tokens, n)."""
     from qweft.circuit.vector import LANES
 
     tokens, n = inputs.shape
-    half = np.zeros((n, -(-tokens // LANES) * LANES), _numbers(inputs).dtype)
-    np.multiply(_numbers(inputs).T, 0.5, out=half[:, :tokens])
-    return (
-        table_of(rotations, 0.5),
-        table_of(diagonals, 1),
-        _cosines_and_sines(half, 1),
-    )
+    half = np.zeros((n, -(-tokens // LANES) * LANES), inputs.dtype)
+    np.multiply(inputs.T, 0.5, out=half[:, :tokens])
+    return _cosines_and_sines(half, 1)
 
 
 def _shares(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
@@ -100,21 +99,48 @@ def _share_out(task: Callable[[int, int, int], None], shares: list[tuple[int, in
         other.result()
 
 
+def _values(inputs: np.ndarray, tables: tuple[np.ndarray, np.ndarray], uploads: tuple[bool, ...]) -> np.ndarray:
+    """Return expectations (tokens, n), given the tables of rotations and diagonals."""
+    from qweft.circuit import kernels
+
+    tokens, n = inputs.shape
+    of_inputs, values, flags = inputs_table(inputs), np.empty((tokens, n), inputs.dtype), flags_of(uploads)
+
+    def some(_: int, start: int, stop: int) -> None:
+        kernels.forward(values, n, flags, *tables, of_inputs, start, stop)
+
+    _share_out(some, _shares(tokens, n, len(uploads)))
+    return values
+
+
+def _gradients(
+    gradient: np.ndarray, inputs: np.ndarray, tables: tuple[np.ndarray, np.ndarray], uploads: tuple[bool, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return gradients to inputs (tokens, n), and to all rotations and diagonals in a row each."""
+    from qweft.circuit import kernels
+
+    tokens, n = inputs.shape
+    of_inputs, flags = inputs_table(inputs), flags_of(uploads)
+    outer = np.ascontiguousarray(gradient)
+    shares = _shares(tokens, n, len(uploads))
+    to_inputs = np.empty((tokens, n), outer.dtype)
+    to_rotations = np.zeros((len(shares), tables[0].size // 2), outer.dtype)
+    to_diagonals = np.zeros((len(shares), tables[1].size // 2), outer.dtype)
+    _share_out(
+        lambda share, start, stop: kernels.backward(
+            to_inputs, to_rotations[share], to_diagonals[share], outer, n, flags, *tables, of_inputs, start, stop
+        ),
+        shares,
+    )
+    return to_inputs, to_rotations.sum(0), to_diagonals.sum(0)
+
+
 def values_of(
     inputs: torch.Tensor, rotations: torch.Tensor, diagonals: torch.Tensor, uploads: tuple[bool, ...]
 ) -> torch.Tensor:
     """Return expectations (tokens, n) without a graph."""
-    from qweft.circuit import kernels
-
-    tokens, n = inputs.shape
-    rotation_table, diagonal_table, input_table = _tables(inputs, rotations, diagonals)
-    values, flags = np.empty((tokens, n), input_table.dtype), flags_of(uploads)
-
-    def some(_: int, start: int, stop: int) -> None:
-        kernels.forward(values, n, flags, rotation_table, diagonal_table, input_table, start, stop)
-
-    _share_out(some, _shares(tokens, n, len(uploads)))
-    return torch.from_numpy(values)
+    tables = table_of(rotations, 0.5), table_of(diagonals, 1)
+    return torch.from_numpy(_values(_numbers(inputs), tables, uploads))
 
 
 def gradients_of(
@@ -125,23 +151,43 @@ def gradients_of(
     uploads: tuple[bool, ...],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return gradients to inputs (tokens, n), rotations (k + 1, n) and diagonals (k, 2^n)."""
-    from qweft.circuit import kernels
+    tables = table_of(rotations, 0.5), table_of(diagonals, 1)
+    to_inputs, *found = map(torch.from_numpy, _gradients(_numbers(gradient), _numbers(inputs), tables, uploads))
+    return to_inputs, found[0].view_as(rotations), found[1].view_as(diagonals)
 
-    tokens, n = inputs.shape
-    tables, flags = _tables(inputs, rotations, diagonals), flags_of(uploads)
-    outer = np.ascontiguousarray(_numbers(gradient))
-    shares = _shares(tokens, n, len(uploads))
-    to_inputs = np.empty((tokens, n), outer.dtype)
-    to_rotations = np.zeros((len(shares), rotations.numel()), outer.dtype)
-    to_diagonals = np.zeros((len(shares), diagonals.numel()), outer.dtype)
-    _share_out(
-        lambda share, start, stop: kernels.backward(
-            to_inputs, to_rotations[share], to_diagonals[share], outer, n, flags, *tables, start, stop
-        ),
-        shares,
-    )
-    return (
-        torch.from_numpy(to_inputs),
-        torch.from_numpy(to_rotations.sum(0)).view_as(rotations),
-        torch.from_numpy(to_diagonals.sum(0)).view_as(diagonals),
-    )
+
+def _at(
+    form: Alternating, inputs: torch.Tensor, parameters: torch.Tensor
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Return what an upload adds (tokens, n), both tables, and the form's two matrices."""
+    selection, phases = (_numbers(constant(matrix, parameters)) for matrix in (form.selection, form.pair_phases))
+    chosen = selection @ _numbers(parameters)
+    count = len(form.uploads) * form.qubits
+    turns = chosen[count:].reshape(form.diagonals, len(phases)) @ phases
+    flat = _numbers(inputs).reshape(-1, inputs.shape[-1])
+    if not form.is_straight or flat.shape[1] != form.qubits:
+        flat = flat[:, form.wires] * flat.dtype.type(form.repeats)
+    return flat, (_cosines_and_sines(chosen[:count], 0.5), _cosines_and_sines(turns, 1)), selection, phases
+
+
+def values_at(form: Alternating, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    """Return expectations (..., n) of a circuit from inputs (..., inputs) and parameters, without a graph."""
+    flat, tables, _, _ = _at(form, inputs, parameters)
+    return torch.from_numpy(_values(flat, tables, form.uploads)).view(*inputs.shape[:-1], form.qubits)
+
+
+def gradients_at(
+    form: Alternating, gradient: torch.Tensor, inputs: torch.Tensor, parameters: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return gradients to the inputs (..., inputs) and the parameters."""
+    flat, tables, selection, phases = _at(form, inputs, parameters)
+    outer = _numbers(gradient).reshape(-1, form.qubits)
+    to_uploads, to_rotations, to_diagonals = _gradients(outer, flat, tables, form.uploads)
+    to_pairs = to_diagonals.reshape(form.diagonals, phases.shape[1]) @ phases.T
+    to_parameters = np.concatenate([to_rotations, to_pairs.ravel()]) @ selection
+    to_inputs = to_uploads
+    if not form.is_straight or inputs.shape[-1] != form.qubits:
+        to_inputs = np.zeros((len(flat), inputs.shape[-1]), flat.dtype)
+        for qubit, wire in enumerate(form.wires):
+            to_inputs[:, wire] += form.repeats * to_uploads[:, qubit]
+    return torch.from_numpy(to_inputs).view(inputs.shape), torch.from_numpy(to_parameters)

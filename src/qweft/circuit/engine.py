@@ -30,20 +30,20 @@ def run(
     """Return expectations by the fastest path for this number of qubits on this device.
 
     Args:
-        inputs: (tokens, n), in radians.
+        inputs: (..., n), in radians.
         rotations: (k + 1, n), the trained part of the angles of the rotation blocks, in radians.
         diagonals: (k, 2^n), the angles of the diagonals, in radians.
         uploads: For each rotation block, whether the inputs are added to its angles.
 
     Returns:
-        (tokens, n).
+        (..., n).
     """
+    qubits = inputs.shape[-1]
     if is_transformed():
-        return block_by_block(inputs, rotations, diagonals, uploads)
-    qubits = inputs.shape[1]
+        return block_by_block(inputs.reshape(-1, qubits), rotations, diagonals, uploads).reshape(inputs.shape)
     kernels = kernels_for(qubits, inputs.device)
     if kernels is dense and qubits <= DENSE_QUBITS and segment_length(uploads) is not None:
-        return by_segments(inputs, rotations, diagonals, uploads)
+        return by_segments(inputs.reshape(-1, qubits), rotations, diagonals, uploads).reshape(inputs.shape)
     return by_kernels(kernels, inputs, rotations, diagonals, uploads)
 
 
@@ -57,7 +57,12 @@ def by_kernels(
     """Return expectations by a module's `values_of`, with gradients by its `gradients_of`; shapes as in `run`."""
     if torch.is_grad_enabled() and (inputs.requires_grad or rotations.requires_grad or diagonals.requires_grad):
         return _Expectations.apply(kernels, inputs, rotations, diagonals, uploads)
-    return kernels.values_of(inputs, rotations, diagonals, uploads)
+    return _values_of(kernels, inputs, rotations, diagonals, uploads)
+
+
+def _values_of(kernels: ModuleType, inputs: torch.Tensor, *rest: Any) -> torch.Tensor:
+    values: torch.Tensor = kernels.values_of(inputs.reshape(-1, inputs.shape[-1]), *rest)
+    return values.view(inputs.shape)
 
 
 def by_segments(
@@ -86,20 +91,48 @@ class _Expectations(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(inputs, rotations, diagonals)
         ctx.kernels, ctx.uploads = kernels, uploads
-        return kernels.values_of(inputs, rotations, diagonals, uploads)
+        return _values_of(kernels, inputs, rotations, diagonals, uploads)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, rotations, diagonals = ctx.saved_tensors
+        flat = (-1, inputs.shape[-1])
         if torch.is_grad_enabled():
             again = differentiable_gradients(
-                lambda x, turns, phases: block_by_block(x, turns, phases, ctx.uploads),
+                lambda x, *angles: block_by_block(x.reshape(flat), *angles, ctx.uploads).reshape(x.shape),
                 (inputs, rotations, diagonals),
                 gradients[0],
             )
             return (None, *again, None)
-        found = ctx.kernels.gradients_of(gradients[0], inputs, rotations, diagonals, ctx.uploads)
-        return (None, *found, None)
+        to_inputs, *to_angles = ctx.kernels.gradients_of(
+            gradients[0].reshape(flat), inputs.reshape(flat), rotations, diagonals, ctx.uploads
+        )
+        return (None, to_inputs.view(inputs.shape), *to_angles, None)
+
+
+class _OfParameters(torch.autograd.Function):
+    """The compiled engine from inputs and parameters in one node of the graph; other nodes would take most of the time."""
+
+    @staticmethod
+    def forward(ctx: Any, form: Alternating, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(inputs, parameters)
+        ctx.form = form
+        return compiled.values_at(form, inputs, parameters)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        inputs, parameters = ctx.saved_tensors
+        form: Alternating = ctx.form
+        if torch.is_grad_enabled():
+            again = differentiable_gradients(
+                lambda x, angles: block_by_block(
+                    form.uploaded(x).reshape(-1, form.qubits), *form.plain_angles(angles), form.uploads
+                ).reshape(*x.shape[:-1], form.qubits),
+                (inputs, parameters),
+                gradients[0],
+            )
+            return (None, *again)
+        return (None, *compiled.gradients_at(form, gradients[0], inputs, parameters))
 
 
 @torch.library.custom_op("qweft::expectations", mutates_args=())
@@ -190,7 +223,19 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
         if form is None:
             flat = inputs.to(dtype).reshape(inputs.shape[:-1].numel(), circuit.inputs)
             return gate_by_gate(circuit, flat, parameters.to(dtype)).reshape(*inputs.shape[:-1], circuit.qubits)
+        if _in_one_call(form, inputs, parameters):
+            return _OfParameters.apply(form, inputs.to(dtype), parameters.to(dtype))
         return expectations(form, inputs, *form.angles(parameters.to(dtype)))
+
+
+def _in_one_call(form: Alternating, inputs: torch.Tensor, parameters: torch.Tensor) -> bool:
+    """Whether the compiled engine can go from the parameters themselves."""
+    return (
+        inputs.device.type == parameters.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not is_transformed()
+        and kernels_for(form.qubits, inputs.device) is compiled
+    )
 
 
 def expectations(
@@ -210,11 +255,8 @@ def expectations(
         (..., n), float64 if inputs or rotations are, else float32.
     """
     dtype = circuit_dtype(inputs, rotations)
-    n = form.qubits
-    flat = inputs.to(dtype).reshape(-1, inputs.shape[-1])
-    if not form.is_straight or flat.shape[-1] != n:
-        flat = flat[:, form.wires] * form.repeats
-    # a compiler sees the engine as one operator
-    path = opaque_expectations if torch.compiler.is_compiling() else run
-    values = path(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads)
-    return values.reshape(*inputs.shape[:-1], n)
+    uploaded = form.uploaded(inputs.to(dtype))
+    if torch.compiler.is_compiling():  # a compiler sees the engine as one operator
+        flat = uploaded.reshape(-1, form.qubits)
+        return opaque_expectations(flat, rotations.to(dtype), diagonals.to(dtype), form.uploads).reshape(uploaded.shape)
+    return run(uploaded, rotations.to(dtype), diagonals.to(dtype), form.uploads)
