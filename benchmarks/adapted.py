@@ -22,20 +22,24 @@ def base() -> LoadedModel:
     return load_model(ModelConfig(name="smollm2-135m-instruct", source="package", dtype="float32"))
 
 
-def config_of(kind: str, r: int, layers: int = 1) -> Any:
-    """LoRA, or a preset of Qwthn at its recorded width and bond dimension, on q_proj and v_proj."""
+RECORDED = {"width": 256, "bond_dimension": 8}
+"""Sizes of the operators on record. The presets as they come have smaller ones."""
+
+
+def config_of(kind: str, r: int, layers: int = 1, modules: Any = MODULES, **sizes: int) -> Any:
+    """LoRA, or a preset of Qwthn, its operators of these sizes, on q_proj and v_proj or other modules."""
     if kind == "lora":
-        return LoraConfig(r=r, lora_alpha=2 * r, target_modules=MODULES)
-    circuit = {} if kind in ("mpo", "lora") else {"circuit_layers": layers}
-    return QwthnConfig.preset(kind, r=r, width=256, bond_dimension=8, target_modules=MODULES, **circuit)
+        return LoraConfig(r=r, lora_alpha=2 * r, target_modules=modules)
+    circuit = {} if kind == "mpo" else {"circuit_layers": layers}
+    return QwthnConfig.preset(kind, r=r, target_modules=modules, **sizes, **circuit)
 
 
-def adapted(kind: str, r: int, layers: int = 1) -> Any:
+def adapted(kind: str, r: int, layers: int = 1, modules: Any = MODULES, **sizes: int) -> Any:
     """A model of its own with that adapter, no part of it at zero; "base" has none and all weights frozen."""
     model = copy.deepcopy(base().model)
     if kind == "base":
         return model.requires_grad_(False)
-    model = get_peft_model(model, config_of(kind, r, layers))
+    model = get_peft_model(model, config_of(kind, r, layers, modules, **sizes))
     torch.manual_seed(0)
     for parameter in model.parameters():
         if parameter.requires_grad and not parameter.detach().any():

@@ -4,6 +4,7 @@ The shapes are those of DeepSeek-R1-Distill-Qwen-7B: 28 layers, width 3584, MLP 
 (3584 to 3584) and v_proj (3584 to 512), r = 10, inner width 256, bond 8, as in configs/paper-7b.yaml.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,8 +27,15 @@ def layer_products() -> list[tuple[int, int]]:
 
 
 def contraction_multiplications(rows: int, shapes: Sequence[tuple[int, ...]]) -> int:
-    """Of `tensornet.left_multiply`: for each core rows x input modes done x later output modes x core."""
+    """Of `tensornet.left_multiply`: for each core rows x input modes done x later output modes x core.
+
+    Neighbouring cores are one core there, whose own contraction counts, too.
+    """
     total, done = 0, 1
+    pairs = list(zip(shapes[::2], shapes[1::2], strict=False))
+    total += sum(math.prod(one) * math.prod(other[1:]) for one, other in pairs)
+    paired = [(one[0], one[1] * other[1], one[2] * other[2], other[3]) for one, other in pairs]
+    shapes = [*paired, *shapes[2 * len(pairs) :]]
     for position, (left, out, into, right) in enumerate(shapes):
         later = 1
         for _, mode, _, _ in shapes[position + 1 :]:

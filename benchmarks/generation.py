@@ -1,30 +1,40 @@
-"""Tokens per second of greedy generation with an adapter that is not merged: against LoRA of the same rank."""
+"""Greedy generation with an adapter that is not merged: tokens per second against LoRA of the same rank."""
 
+import statistics
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.adapted import adapted, batch
+from benchmarks.adapted import RECORDED, adapted, batch
 from benchmarks.rounds import alternate, medians, spread
 
-PROMPT, TOKENS = 32, 48
+PROMPT, TOKENS = 32, 32
+ROWS = (1, 8, 32)
+RANKS = (4, 8)
 
 
-def generate_with(kind: str) -> Callable[[], Any]:
-    """A call that generates `TOKENS` tokens."""
-    model = adapted(kind, 4, 4).eval()
-    ids = batch(1, PROMPT)
+def generate_with(model: Any, rows: int) -> Callable[[], Any]:
+    """A call that generates `TOKENS` tokens for each of so many prompts."""
+    ids = batch(1, PROMPT).repeat(rows, 1)
     fixed = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}
     return lambda: model.generate(input_ids=ids, attention_mask=ids.new_ones(ids.shape), **fixed)
 
 
 def measure(rounds: int, everything: bool) -> dict[str, Any]:
-    """Tokens per second at r = 4, L = 4, and the ratios to LoRA's."""
-    kinds = ["lora", "qtha", "qwthn", *(["mpo", "base"] if everything else [])]
-    seconds = alternate({kind: generate_with(kind) for kind in kinds}, rounds)
-    speeds = {kind: TOKENS / middle for kind, middle in medians(seconds).items()}
-    return {
-        "vs_lora": speeds["qtha"] / speeds["lora"],
-        "qwthn_vs_lora": speeds["qwthn"] / speeds["lora"],
-        "tokens_per_second": speeds,
-        "spread": {kind: spread(found) for kind, found in seconds.items()},
-    }
+    """Tokens per second by rank and rows at a time, and the ratio of each method to LoRA."""
+    kinds = ["lora", "qtha", *(["qwthn", "mpo", "base"] if everything else [])]
+    found: dict[str, Any] = {}
+    for r in RANKS:
+        models = {kind: adapted(kind, r, r, **({} if kind == "lora" else RECORDED)).eval() for kind in kinds}
+        for rows in ROWS:
+            seconds = alternate({kind: generate_with(model, rows) for kind, model in models.items()}, rounds)
+            typical = medians(seconds)
+            # a pair of one round met the same load
+            ratios = {
+                kind: [lora / own for lora, own in zip(seconds["lora"], seconds[kind], strict=True)] for kind in kinds
+            }
+            found[f"r{r}_L{r}_rows{rows}"] = {
+                "vs_lora": {kind: statistics.median(each) for kind, each in ratios.items()},
+                "spread": {kind: spread(each) for kind, each in ratios.items()},
+                "tokens_per_second": {kind: rows * TOKENS / typical[kind] for kind in kinds},
+            }
+    return found

@@ -105,8 +105,8 @@ def main() -> None:
         "circuit": circuit.summary_of(results["circuit"], TOKENS),
         "step": {name: steps[name] for name in step.TARGETS},
         "generation": {
-            "vs_lora": generated["vs_lora"],
-            "spread": generated["spread"]["qtha"] + generated["spread"]["lora"],
+            shape: {"vs_lora": found["vs_lora"]["qtha"], "spread": found["spread"]["qtha"]}
+            for shape, found in generated.items()
         },
         "contraction_7b": {
             "computed_share": contracted["computed"]["share"],

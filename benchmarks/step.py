@@ -1,34 +1,67 @@
 """A whole training step of the embedded model, batch 4 x 128, and its peak memory: against LoRA of equal rank.
 
 python -m benchmarks.step                  the times, alternating in this process
-python -m benchmarks.step --memory qtha 4 4    the peak of one method, in a process of its own
+python -m benchmarks.step --memory METHOD    the peak of one method, in a process of its own
 """
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from benchmarks.adapted import adapted, batch
+from benchmarks.adapted import MODULES, RECORDED, adapted, batch
 from benchmarks.memory import peak_of
 from benchmarks.rounds import alternate, medians, spread
 
-TARGETS = {"r4_L4": ("qtha", 4, 4), "r8_L8": ("qtha", 8, 8)}
-OTHERS = {f"{kind}_r{r}_L{r}": (kind, r, r) for kind in ("qwthn", "mpo") for r in (4, 8)}
+
+class Method(NamedTuple):
+    """An adapter: kind, rank r, layers L of its circuit, sizes of its operators, and the adapted modules."""
+
+    kind: str
+    r: int
+    layers: int
+    sizes: dict[str, int]
+    modules: Any = MODULES
 
 
-def step_of(kind: str, r: int, layers: int) -> Callable[[], Any]:
+LINEAR = "all-linear"
+TARGETS: dict[str, Method] = {
+    "r4_L4": Method("qtha", 4, 4, RECORDED),
+    "r8_L8": Method("qtha", 8, 8, RECORDED),
+    "all_linear": Method("qtha", 4, 4, RECORDED, LINEAR),
+}
+OTHERS: dict[str, Method] = {
+    "preset_qtha": Method("qtha", 4, 4, {}),
+    "preset_qwthn": Method("qwthn", 4, 4, {}),
+    "preset_mpo": Method("mpo", 4, 4, {}),
+    **{f"{kind}_r{r}_L{r}": Method(kind, r, r, RECORDED) for kind in ("qwthn", "mpo") for r in (4, 8)},
+}
+
+
+def rival_of(method: Method) -> Method:
+    """LoRA of the same rank on the same layers."""
+    return Method("lora", method.r, 1, {}, method.modules)
+
+
+def name_of(lora: Method) -> str:
+    """The name of a rival in the results."""
+    return f"lora_r{lora.r}" + ("_all_linear" if lora.modules == LINEAR else "")
+
+
+def step_of(method: Method) -> Callable[[], Any]:
     """One step: forward, backward, AdamW. For "base" forward and backward to the input embeddings, nothing trained."""
-    model = adapted(kind, r, layers).train()
+    model = adapted(method.kind, method.r, method.layers, method.modules, **method.sizes).train()
     ids = batch(4, 128)
-    if kind == "base":
+    if method.kind == "base":
         embeddings = model.get_input_embeddings()(ids).detach().requires_grad_()
         return lambda: model(inputs_embeds=embeddings, labels=ids).loss.backward()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    # fused, as in training
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3, fused=True)
 
     def step() -> None:
         model(input_ids=ids, labels=ids).loss.backward()
@@ -38,39 +71,40 @@ def step_of(kind: str, r: int, layers: int) -> Callable[[], Any]:
     return step
 
 
-def peak(kind: str, r: int, layers: int) -> tuple[int, int]:
+def peak(method: Method) -> tuple[int, int]:
     """Peak of resident memory during three steps, in all and above what was resident, in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.step", "--memory", kind, str(r), str(layers)]
+    command = [sys.executable, "-m", "benchmarks.step", "--memory", json.dumps(method)]
     found = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     whole, rise = json.loads(found.stdout.splitlines()[-1])
     return whole, rise
 
 
 def measure(rounds: int, everything: bool) -> dict[str, Any]:
-    """Times and peaks of each method, and their ratios to LoRA of the same rank."""
-    methods = dict(TARGETS)
+    """Times and peaks of each method, and their ratios to LoRA of the same rank on the same layers."""
+    methods = TARGETS | (OTHERS if everything else {})
+    rivals = {name_of(lora): lora for lora in map(rival_of, methods.values())}
+    subjects = {name: step_of(method) for name, method in (rivals | methods).items()}
     if everything:
-        methods |= OTHERS
-    subjects = {f"lora_r{r}": step_of("lora", r, 1) for r in (4, 8)}
-    subjects |= {name: step_of(*method) for name, method in methods.items()}
-    if everything:
-        subjects["base"] = step_of("base", 0, 0)
+        subjects["base"] = step_of(Method("base", 0, 0, {}))
     seconds = alternate(subjects, rounds)
     typical = medians(seconds)
-    loras = {r: peak("lora", r, 1) for r in (4, 8)}
+    peaks = {name: peak(lora) for name, lora in rivals.items()}
     found: dict[str, Any] = {
         "seconds": typical,
         "spread": {name: spread(each) for name, each in seconds.items()},
-        "lora_peak_bytes": {f"r{r}": whole for r, (whole, _) in loras.items()},
+        "lora_peak_bytes": {name: whole for name, (whole, _) in peaks.items()},
     }
-    for name, (kind, r, layers) in methods.items():
-        whole, rise = peak(kind, r, layers)
+    for name, method in methods.items():
+        whole, rise = peak(method)
+        lora = name_of(rival_of(method))
+        # a pair of one round met the same load
+        ratios = [one / other for one, other in zip(seconds[name], seconds[lora], strict=True)]
         found[name] = {
-            "method": kind,
-            "vs_lora": typical[name] / typical[f"lora_r{r}"],
-            "spread": spread(seconds[name]) + spread(seconds[f"lora_r{r}"]),
-            "memory_vs_lora": whole / loras[r][0],
-            "rise_vs_lora": rise / loras[r][1],
+            "method": method.kind,
+            "vs_lora": statistics.median(ratios),
+            "spread": spread(ratios),
+            "memory_vs_lora": whole / peaks[lora][0],
+            "rise_vs_lora": rise / peaks[lora][1],
         }
     return found
 
@@ -78,12 +112,11 @@ def measure(rounds: int, everything: bool) -> dict[str, Any]:
 def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--memory", nargs=3, metavar=("KIND", "R", "LAYERS"))
+    parser.add_argument("--memory", metavar="METHOD", help="a Method as JSON")
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
     if given.memory:
-        kind, r, layers = given.memory
-        step = step_of(kind, int(r), int(layers))
+        step = step_of(Method(*json.loads(given.memory)))
         step()
         print(json.dumps(peak_of(lambda: [step() for _ in range(3)])))
     else:

@@ -114,7 +114,7 @@ def read_speed() -> Numbers:
         "against LoRA": {
             "training step, r = 4": found["step"]["r4_L4"]["vs_lora"],
             "training step, r = 8": found["step"]["r8_L8"]["vs_lora"],
-            "a generated token, r = 4": 1 / found["generation"]["vs_lora"],
+            "a generated token, r = 4": 1 / found["generation"]["r4_L4_rows1"]["vs_lora"],
         },
     }
 

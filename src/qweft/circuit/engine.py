@@ -99,7 +99,7 @@ class _Expectations(torch.autograd.Function):
         flat = (-1, inputs.shape[-1])
         if torch.is_grad_enabled():
             again = differentiable_gradients(
-                lambda x, *angles: block_by_block(x.reshape(flat), *angles, ctx.uploads).reshape(x.shape),
+                lambda x, turns, phases: block_by_block(x.reshape(flat), turns, phases, ctx.uploads).reshape(x.shape),
                 (inputs, rotations, diagonals),
                 gradients[0],
             )
@@ -111,7 +111,7 @@ class _Expectations(torch.autograd.Function):
 
 
 class _OfParameters(torch.autograd.Function):
-    """The compiled engine from inputs and parameters in one node of the graph; other nodes would take most of the time."""
+    """The compiled engine from inputs and parameters, in one node of the graph; more would take most of the time."""
 
     @staticmethod
     def forward(ctx: Any, form: Alternating, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
@@ -124,14 +124,13 @@ class _OfParameters(torch.autograd.Function):
         inputs, parameters = ctx.saved_tensors
         form: Alternating = ctx.form
         if torch.is_grad_enabled():
-            again = differentiable_gradients(
-                lambda x, angles: block_by_block(
-                    form.uploaded(x).reshape(-1, form.qubits), *form.plain_angles(angles), form.uploads
-                ).reshape(*x.shape[:-1], form.qubits),
-                (inputs, parameters),
-                gradients[0],
-            )
-            return (None, *again)
+
+            def values(x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+                uploaded = form.uploaded(x)
+                flat = uploaded.reshape(-1, form.qubits)
+                return block_by_block(flat, *form.plain_angles(parameters), form.uploads).reshape(uploaded.shape)
+
+            return (None, *differentiable_gradients(values, (inputs, parameters), gradients[0]))
         return (None, *compiled.gradients_at(form, gradients[0], inputs, parameters))
 
 
