@@ -14,12 +14,12 @@ LIMITS = """### What limits the circuit
 
 (`python -m benchmarks.overhead`, one thread.)
 
-A layer costs 28 n + 36 multiply-adds for each amplitude and token, forward and backward:
+A layer costs 20 n + 50 multiply-adds for each amplitude and token, forward and backward:
 
-- 6 n + 8 forward (two blocks of n rotations, three shears each on real and imaginary part; two diagonals), and the same
-  again in the backward;
-- 12 n + 16 to undo state and gradient;
-- 4 n + 4 for the angles' sums.
+- 4 n + 12 forward (two blocks of n rotations, two multiply-adds a pair on real and imaginary part; two diagonals, which
+  take the product of the cosines along), and the same again in the backward;
+- 8 n + 20 to undo state and gradient;
+- 4 n + 6 for the angles' sums.
 
 A core with AVX-512 makes 32 a cycle.
 
@@ -239,7 +239,8 @@ def _models(results: dict[str, Any]) -> str:
     return f"""### A training step of the embedded model
 
 SmolLM2-135M (dequantised Q4_1, float32), batch 4 x 128 of real text, q_proj and v_proj (or all linear layers),
-inner width 256 and bond 8 but for the presets as they come (width 16, bond 4). LoRA is PEFT's, of the same rank; "base" is forward and backward through the frozen model.
+inner width 256 and bond 8 but for the presets as they come (width 16, bond 4). LoRA is PEFT's, of the same rank;
+"base" is forward and backward through the frozen model.
 
 {table(("what", "method", "seconds", "times LoRA's step", "times LoRA's peak memory"), steps)}
 

@@ -291,3 +291,22 @@ def test_a_wrong_shape_is_named():
     circuit = crz_ring_ansatz(4, 1)
     with pytest.raises(ValueError, match=r"inputs \(\.\.\., 4\).*got \(2, 3\)"):
         expectation_values(circuit, torch.zeros(2, 3), torch.zeros(16))
+
+
+@pytest.mark.parametrize("qubits", [1, 2, 3, 5, 7, 8, 9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_half_angles_near_a_right_angle(qubits, dtype):
+    """There the tangents that turn a block would overflow; such blocks are turned by shears."""
+    circuit = crz_ring_ansatz(qubits, 3)
+    near = torch.tensor([0, 1e-7, 1e-4, 3e-3, 0.01, 0.02, 0.1, -1e-4, -0.01, 1], dtype=torch.float64)
+    inputs = (torch.pi - near)[:, None].expand(-1, qubits).repeat(4, 1)
+    parameters = torch.zeros(circuit.parameters, dtype=torch.float64)
+    parameters[::3] = 1e-3
+    found, wanted = [], []
+    for function, results, kind in ((expectation_values, found, dtype), (gate_by_gate, wanted, torch.float64)):
+        arguments = [tensor.to(kind).requires_grad_() for tensor in (inputs, parameters)]
+        values = function(circuit, *arguments)
+        results += [values, *torch.autograd.grad(values.sum(), arguments)]
+    tolerance = 1e-11 if dtype == torch.float64 else 2e-4
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=tolerance, atol=tolerance)

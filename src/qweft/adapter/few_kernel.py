@@ -78,7 +78,7 @@ def _angles(inputs: Any, c: Any, at: int, n: int, gain: float, form: int) -> Non
 @compiled
 def _features(f: Any, at: int, c: Any, first: int, values: Any, r: int, n: int, form: int, q: Any, start: int) -> None:
     """Write a token's features from its c and q(c); Q (r, n) of GATED stands in q from `start` on."""
-    if form == CIRCUIT or form == WITH_INPUT:
+    if form in (CIRCUIT, WITH_INPUT):
         for k in range(n):
             f[at + k] = values[k]
         if form == WITH_INPUT:

@@ -11,6 +11,7 @@ from numba import njit
 from qweft.circuit.vector import (
     LANES,
     add,
+    any_below,
     divide,
     load,
     magnitude,
@@ -30,28 +31,35 @@ compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _apart = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, inline="never")
 
 
+@compiled
+def _rotated(a: Any, b: Any, u: Any, s: Any, fast: bool) -> Any:
+    """Return a and b rotated: over cos p by u = -tan p, s = tan p; or by shears, u = -tan(p / 2), s = sin p."""
+    if fast:
+        return multiply_add(u, b, a), multiply_add(s, a, b)
+    a = multiply_add(u, b, a)
+    b = multiply_add(s, a, b)
+    return multiply_add(u, b, a), b
+
+
 @_apart
-def _turn_one(state: Any, start: int, stop: int, step: int, width: int, shears: Any, q: int) -> None:
+def _turn_one(state: Any, start: int, stop: int, step: int, width: int, turns: Any, q: int, fast: bool) -> None:
     """Rotate qubit q, whose bit has a stride of `step` rows."""
-    u, s = load(shears, 2 * q * LANES), load(shears, (2 * q + 1) * LANES)
+    u, s = load(turns, 2 * q * LANES), load(turns, (2 * q + 1) * LANES)
     hop = step * width * LANES
     for base in range(start, stop, 2 * step):
         for row in range(base, base + step):
             for part in range(2):
                 i = (row * width + part) * LANES
-                a, b = load(state, i), load(state, i + hop)
-                a = multiply_add(u, b, a)
-                b = multiply_add(s, a, b)
-                a = multiply_add(u, b, a)
+                a, b = _rotated(load(state, i), load(state, i + hop), u, s, fast)
                 store(state, i, a)
                 store(state, i + hop, b)
 
 
 @_apart
-def _turn_two(state: Any, start: int, stop: int, step: int, width: int, shears: Any, q: int) -> None:
+def _turn_two(state: Any, start: int, stop: int, step: int, width: int, turns: Any, q: int, fast: bool) -> None:
     """Rotate qubits q and q + 1, whose bits have strides of 2 `step` and `step` rows."""
-    u, s = load(shears, 2 * q * LANES), load(shears, (2 * q + 1) * LANES)
-    v, t = load(shears, (2 * q + 2) * LANES), load(shears, (2 * q + 3) * LANES)
+    u, s = load(turns, 2 * q * LANES), load(turns, (2 * q + 1) * LANES)
+    v, t = load(turns, (2 * q + 2) * LANES), load(turns, (2 * q + 3) * LANES)
     hop = step * width * LANES
     for base in range(start, stop, 4 * step):
         for row in range(base, base + step):
@@ -59,12 +67,10 @@ def _turn_two(state: Any, start: int, stop: int, step: int, width: int, shears: 
                 i = (row * width + part) * LANES
                 a, b = load(state, i), load(state, i + hop)
                 c, d = load(state, i + 2 * hop), load(state, i + 3 * hop)
-                a, b = multiply_add(u, c, a), multiply_add(u, d, b)
-                c, d = multiply_add(s, a, c), multiply_add(s, b, d)
-                a, b = multiply_add(u, c, a), multiply_add(u, d, b)
-                a, c = multiply_add(v, b, a), multiply_add(v, d, c)
-                b, d = multiply_add(t, a, b), multiply_add(t, c, d)
-                a, c = multiply_add(v, b, a), multiply_add(v, d, c)
+                a, c = _rotated(a, c, u, s, fast)
+                b, d = _rotated(b, d, u, s, fast)
+                a, b = _rotated(a, b, v, t, fast)
+                c, d = _rotated(c, d, v, t, fast)
                 store(state, i, a)
                 store(state, i + hop, b)
                 store(state, i + 2 * hop, c)
@@ -72,32 +78,32 @@ def _turn_two(state: Any, start: int, stop: int, step: int, width: int, shears: 
 
 
 @compiled
-def turn(state: Any, n: int, width: int, shears: Any) -> None:
-    """Apply RY to every qubit; shears hold u and s of each qubit, one vector each."""
+def turn(state: Any, n: int, width: int, turns: Any, fast: bool) -> None:
+    """Apply RY to every qubit, over the product of its cosines if `fast`; turns hold u and s of each qubit."""
     size = 1 << n
     rows, first = size, 0
     while rows > ROWS_IN_CACHE:
         if rows > 2 * ROWS_IN_CACHE:
-            _turn_two(state, 0, size, rows >> 2, width, shears, first)
+            _turn_two(state, 0, size, rows >> 2, width, turns, first, fast)
             rows, first = rows >> 2, first + 2
         else:
-            _turn_one(state, 0, size, rows >> 1, width, shears, first)
+            _turn_one(state, 0, size, rows >> 1, width, turns, first, fast)
             rows, first = rows >> 1, first + 1
     for start in range(0, size, rows):
         near, q = rows, first
         while near > 1:
             if near > 2:
-                _turn_two(state, start, start + rows, near >> 2, width, shears, q)
+                _turn_two(state, start, start + rows, near >> 2, width, turns, q, fast)
                 near, q = near >> 2, q + 2
             else:
-                _turn_one(state, start, start + rows, near >> 1, width, shears, q)
+                _turn_one(state, start, start + rows, near >> 1, width, turns, q, fast)
                 near, q = near >> 1, q + 1
 
 
 @_apart
-def _undo_one(state: Any, start: int, stop: int, step: int, shears: Any, q: int, sums: Any) -> None:
+def _undo_one(state: Any, start: int, stop: int, step: int, turns: Any, q: int, fast: bool, sums: Any) -> None:
     """Undo the rotation of qubit q on state and gradient, after adding its pairs' psi_0 g_1 - psi_1 g_0 to sums."""
-    u, s = negative(load(shears, 2 * q * LANES)), negative(load(shears, (2 * q + 1) * LANES))
+    u, s = negative(load(turns, 2 * q * LANES)), negative(load(turns, (2 * q + 1) * LANES))
     total = load(sums, q * LANES)
     hop = step * 4 * LANES
     for base in range(start, stop, 2 * step):
@@ -109,9 +115,8 @@ def _undo_one(state: Any, start: int, stop: int, step: int, shears: Any, q: int,
                 ga, gb = load(state, g), load(state, g + hop)
                 total = multiply_add(gb, a, total)
                 total = multiply_add(negative(ga), b, total)
-                a, ga = multiply_add(u, b, a), multiply_add(u, gb, ga)
-                b, gb = multiply_add(s, a, b), multiply_add(s, ga, gb)
-                a, ga = multiply_add(u, b, a), multiply_add(u, gb, ga)
+                a, b = _rotated(a, b, u, s, fast)
+                ga, gb = _rotated(ga, gb, u, s, fast)
                 store(state, i, a)
                 store(state, i + hop, b)
                 store(state, g, ga)
@@ -120,10 +125,10 @@ def _undo_one(state: Any, start: int, stop: int, step: int, shears: Any, q: int,
 
 
 @_apart
-def _undo_two(state: Any, start: int, stop: int, step: int, shears: Any, q: int, sums: Any) -> None:
+def _undo_two(state: Any, start: int, stop: int, step: int, turns: Any, q: int, fast: bool, sums: Any) -> None:
     """Undo the rotations of qubits q and q + 1 on state and gradient; they commute, so their sums need no order."""
-    u, s = negative(load(shears, 2 * q * LANES)), negative(load(shears, (2 * q + 1) * LANES))
-    v, t = negative(load(shears, (2 * q + 2) * LANES)), negative(load(shears, (2 * q + 3) * LANES))
+    u, s = negative(load(turns, 2 * q * LANES)), negative(load(turns, (2 * q + 1) * LANES))
+    v, t = negative(load(turns, (2 * q + 2) * LANES)), negative(load(turns, (2 * q + 3) * LANES))
     total, other = load(sums, q * LANES), load(sums, (q + 1) * LANES)
     hop = step * 4 * LANES
     for base in range(start, stop, 4 * step):
@@ -143,22 +148,18 @@ def _undo_two(state: Any, start: int, stop: int, step: int, shears: Any, q: int,
                 other = multiply_add(negative(ga), b, other)
                 other = multiply_add(gd, c, other)
                 other = multiply_add(negative(gc), d, other)
-                a, b = multiply_add(u, c, a), multiply_add(u, d, b)
-                c, d = multiply_add(s, a, c), multiply_add(s, b, d)
-                a, b = multiply_add(u, c, a), multiply_add(u, d, b)
-                a, c = multiply_add(v, b, a), multiply_add(v, d, c)
-                b, d = multiply_add(t, a, b), multiply_add(t, c, d)
-                a, c = multiply_add(v, b, a), multiply_add(v, d, c)
+                a, c = _rotated(a, c, u, s, fast)
+                b, d = _rotated(b, d, u, s, fast)
+                a, b = _rotated(a, b, v, t, fast)
+                c, d = _rotated(c, d, v, t, fast)
                 store(state, i, a)
                 store(state, i + hop, b)
                 store(state, i + 2 * hop, c)
                 store(state, i + 3 * hop, d)
-                ga, gb = multiply_add(u, gc, ga), multiply_add(u, gd, gb)
-                gc, gd = multiply_add(s, ga, gc), multiply_add(s, gb, gd)
-                ga, gb = multiply_add(u, gc, ga), multiply_add(u, gd, gb)
-                ga, gc = multiply_add(v, gb, ga), multiply_add(v, gd, gc)
-                gb, gd = multiply_add(t, ga, gb), multiply_add(t, gc, gd)
-                ga, gc = multiply_add(v, gb, ga), multiply_add(v, gd, gc)
+                ga, gc = _rotated(ga, gc, u, s, fast)
+                gb, gd = _rotated(gb, gd, u, s, fast)
+                ga, gb = _rotated(ga, gb, v, t, fast)
+                gc, gd = _rotated(gc, gd, v, t, fast)
                 store(state, g, ga)
                 store(state, g + hop, gb)
                 store(state, g + 2 * hop, gc)
@@ -168,40 +169,44 @@ def _undo_two(state: Any, start: int, stop: int, step: int, shears: Any, q: int,
 
 
 @compiled
-def undo(state: Any, n: int, shears: Any, sums: Any) -> None:
-    """Undo RY on every qubit of state and gradient (width 4); sums take one vector per qubit."""
+def undo(state: Any, n: int, turns: Any, fast: bool, sums: Any) -> None:
+    """Undo RY on every qubit of state and gradient (width 4); sums take one vector per qubit.
+
+    If `fast`, both come out over the product of the cosines.
+    """
     sums[: n * LANES] = 0
     size = 1 << n
     rows, first = size, 0
     while rows > ROWS_IN_CACHE:
         if rows > 2 * ROWS_IN_CACHE:
-            _undo_two(state, 0, size, rows >> 2, shears, first, sums)
+            _undo_two(state, 0, size, rows >> 2, turns, first, fast, sums)
             rows, first = rows >> 2, first + 2
         else:
-            _undo_one(state, 0, size, rows >> 1, shears, first, sums)
+            _undo_one(state, 0, size, rows >> 1, turns, first, fast, sums)
             rows, first = rows >> 1, first + 1
     for start in range(0, size, rows):
         near, q = rows, first
         while near > 1:
             if near > 2:
-                _undo_two(state, start, start + rows, near >> 2, shears, q, sums)
+                _undo_two(state, start, start + rows, near >> 2, turns, q, fast, sums)
                 near, q = near >> 2, q + 2
             else:
-                _undo_one(state, start, start + rows, near >> 1, shears, q, sums)
+                _undo_one(state, start, start + rows, near >> 1, turns, q, fast, sums)
                 near, q = near >> 1, q + 1
 
 
 @compiled
-def _find_shears(
-    shears: Any, n: int, block: int, rotations: Any, inputs: Any, tile: int, padded: int, uploads: bool
-) -> None:
-    """Compute s = sin p and u = -tan(p / 2) = -s / (1 + cos p) of each qubit, where p is half the angle modulo pi.
+def _find_turns(
+    turns: Any, n: int, block: int, rotations: Any, inputs: Any, tile: int, padded: int, uploads: bool
+) -> bool:
+    """Compute u and s of each qubit, its cosine c and, at 3 n, the product of all c; return whether `turn` is fast.
 
-    p lies in [-pi/2, pi/2], so |u| <= 1. A rotation by p + pi differs in the sign of a token's whole state, which no
-    expectation value shows.
+    p is half the angle modulo pi, in [-pi/2, pi/2]. A rotation by p + pi differs in the sign of a token's whole state,
+    which no expectation value shows. Where tan p is so large that sums of the scaled state could overflow, a block is
+    turned by shears: u = -tan(p / 2) = -s / (1 + c), |u| <= 1. Then every c is given as 1.
     """
-    one = splat(rotations.dtype.type(1))
-    sines = rotations.size // 2
+    kind, sines, fast = rotations.dtype, rotations.size // 2, True
+    one, least = splat(kind.type(1)), splat(kind.type(2.0 ** -min(8.0, 52.0 / max(n - 2, 1))))
     for q in range(n):
         c, s = splat(rotations[block * n + q]), splat(rotations[sines + block * n + q])
         if uploads:
@@ -210,32 +215,60 @@ def _find_shears(
                 multiply_add(c, x_c, negative(multiply(s, x_s))),
                 multiply_add(c, x_s, multiply(s, x_c)),
             )
-        s = multiply(s, with_sign(one, c))
-        store(shears, 2 * q * LANES, negative(divide(s, add(one, magnitude(c)))))
-        store(shears, (2 * q + 1) * LANES, s)
+        s, c = multiply(s, with_sign(one, c)), magnitude(c)
+        fast = fast and not any_below(c, least)
+        store(turns, (2 * q + 1) * LANES, s)
+        store(turns, (2 * n + q) * LANES, c)
+    product = one
+    for q in range(n):
+        c, s = load(turns, (2 * n + q) * LANES), load(turns, (2 * q + 1) * LANES)
+        if fast:
+            product, s = multiply(product, c), divide(s, c)
+            store(turns, 2 * q * LANES, negative(s))
+            store(turns, (2 * q + 1) * LANES, s)
+        else:
+            store(turns, 2 * q * LANES, negative(divide(s, add(one, c))))
+            store(turns, (2 * n + q) * LANES, one)
+    store(turns, 3 * n * LANES, product)
+    return fast
 
 
 @compiled
-def _turn_phases(state: Any, size: int, width: int, diagonals: Any, block: int) -> None:
+def _correct_sums(sums: Any, n: int, turns: Any) -> None:
+    """Multiply the sums of each qubit by the squared cosines of those undone before it, in the order of `undo`."""
+    gain, rows, q = splat(sums.dtype.type(1)), 1 << n, 0
+    while q < n:
+        count, square = 1 if rows == 2 or ROWS_IN_CACHE < rows <= 2 * ROWS_IN_CACHE else 2, multiply(gain, gain)
+        for other in range(q, q + count):
+            store(sums, other * LANES, multiply(square, load(sums, other * LANES)))
+            gain = multiply(gain, load(turns, (2 * n + other) * LANES))
+        rows, q = rows >> count, q + count
+
+
+@compiled
+def _turn_phases(state: Any, size: int, width: int, diagonals: Any, block: int, scale: Any) -> None:
+    """Multiply each amplitude by its phase and the scale."""
     sines = diagonals.size // 2 + block * size
     for row in range(size):
-        c, s = splat(diagonals[block * size + row]), splat(diagonals[sines + row])
-        i = row * width * LANES
+        i, c, s = row * width * LANES, splat(diagonals[block * size + row]), splat(diagonals[sines + row])
+        c, s = multiply(scale, c), multiply(scale, s)
         re, im = load(state, i), load(state, i + LANES)
         store(state, i, multiply_add(c, re, negative(multiply(s, im))))
         store(state, i + LANES, multiply_add(s, re, multiply(c, im)))
 
 
 @compiled
-def _undo_phases(state: Any, size: int, diagonals: Any, block: int, sums: Any) -> None:
-    """Undo one diagonal on state and gradient, after adding its angles' gradients to sums."""
+def _undo_phases(state: Any, size: int, diagonals: Any, block: int, scale: Any, sums: Any) -> None:
+    """Undo one diagonal on state and gradient and scale both, after adding its angles' gradients to sums."""
     sines = diagonals.size // 2 + block * size
+    square = multiply(scale, scale)
     for row in range(size):
-        c, s = splat(diagonals[block * size + row]), splat(diagonals[sines + row])
+        c, s = multiply(scale, splat(diagonals[block * size + row])), multiply(scale, splat(diagonals[sines + row]))
         i, d = row * 4 * LANES, (block * size + row) * LANES
         re, im = load(state, i), load(state, i + LANES)
         g_re, g_im = load(state, i + 2 * LANES), load(state, i + 3 * LANES)
-        store(sums, d, multiply_add(re, g_im, multiply_add(negative(im), g_re, load(sums, d))))
+        turned = multiply_add(re, g_im, negative(multiply(im, g_re)))
+        store(sums, d, multiply_add(square, turned, load(sums, d)))
         store(state, i, multiply_add(c, re, multiply(s, im)))
         store(state, i + LANES, multiply_add(c, im, negative(multiply(s, re))))
         store(state, i + 2 * LANES, multiply_add(c, g_re, multiply(s, g_im)))
@@ -243,9 +276,9 @@ def _undo_phases(state: Any, size: int, diagonals: Any, block: int, sums: Any) -
 
 
 @compiled
-def run_tile(
+def _run(
     state: Any, n: int, width: int, uploads: Any, rotations: Any, diagonals: Any, inputs: Any, tile: int, padded: int,
-    shears: Any,
+    turns: Any,
 ) -> None:  # fmt: skip
     """Compute the final state of the tokens from `tile` on."""
     size = 1 << n
@@ -256,13 +289,17 @@ def run_tile(
         state[lane] = 1
     for block in range(uploads.size):
         if block:
-            _turn_phases(state, size, width, diagonals, block - 1)
-        _find_shears(shears, n, block, rotations, inputs, tile, padded, uploads[block])
-        turn(state, n, width, shears)
+            _turn_phases(state, size, width, diagonals, block - 1, load(turns, 3 * n * LANES))
+        fast = _find_turns(turns, n, block, rotations, inputs, tile, padded, uploads[block])
+        turn(state, n, width, turns, fast)
+    for row in range(size):
+        for part in range(2):
+            i = (row * width + part) * LANES
+            store(state, i, multiply(load(turns, 3 * n * LANES), load(state, i)))
 
 
 @compiled
-def write_values(state: Any, n: int, values: Any, tile: int, lanes: Any) -> None:
+def _write_values(state: Any, n: int, values: Any, tile: int, lanes: Any) -> None:
     """Write <Z_q>, the sum of probabilities where q's bit is 0 minus those where it is 1; this overwrites the state."""
     rows = 1 << n
     for row in range(rows):
@@ -318,11 +355,11 @@ def forward(
 ) -> None:
     """Write the expectations of the tokens from start to stop into values (tokens, n)."""
     state = np.empty((2 << n) * LANES, values.dtype)
-    shears = np.empty(2 * n * LANES, values.dtype)
+    turns = np.empty((3 * n + 1) * LANES, values.dtype)
     padded = inputs.size // (2 * n)
     for tile in range(start, stop, LANES):
-        run_tile(state, n, 2, uploads, rotations, diagonals, inputs, tile, padded, shears)
-        write_values(state, n, values, tile, shears)
+        _run(state, n, 2, uploads, rotations, diagonals, inputs, tile, padded, turns)
+        _write_values(state, n, values, tile, turns)
 
 
 @compiled
@@ -334,20 +371,22 @@ def backward(
     size, blocks = 1 << n, uploads.size
     state = np.empty(4 * size * LANES, gradient.dtype)
     weights = np.empty(size * LANES, gradient.dtype)
-    shears = np.empty(2 * n * LANES, gradient.dtype)
+    turns = np.empty((3 * n + 1) * LANES, gradient.dtype)
     pairs = np.empty(n * LANES, gradient.dtype)
     of_rotations = np.zeros(blocks * n * LANES, gradient.dtype)
     of_diagonals = np.zeros((blocks - 1) * size * LANES, gradient.dtype)
     padded = inputs.size // (2 * n)
     for tile in range(start, stop, LANES):
-        run_tile(state, n, 4, uploads, rotations, diagonals, inputs, tile, padded, shears)
+        _run(state, n, 4, uploads, rotations, diagonals, inputs, tile, padded, turns)
         _start_gradient(state, n, gradient, tile, pairs, weights)
         for lane in range(min(LANES, stop - tile)):
             for q in range(n):
                 to_inputs[tile + lane, q] = 0
         for block in range(blocks - 1, -1, -1):
-            _find_shears(shears, n, block, rotations, inputs, tile, padded, uploads[block])
-            undo(state, n, shears, pairs)
+            fast = _find_turns(turns, n, block, rotations, inputs, tile, padded, uploads[block])
+            undo(state, n, turns, fast, pairs)
+            if fast:
+                _correct_sums(pairs, n, turns)
             for i in range(n * LANES):
                 of_rotations[block * n * LANES + i] += pairs[i]
             if uploads[block]:
@@ -355,6 +394,6 @@ def backward(
                     for q in range(n):
                         to_inputs[tile + lane, q] += pairs[q * LANES + lane] / 2
             if block:
-                _undo_phases(state, size, diagonals, block - 1, of_diagonals)
+                _undo_phases(state, size, diagonals, block - 1, load(turns, 3 * n * LANES), of_diagonals)
     _add_lanes(of_rotations, to_rotations, 0.5)
     _add_lanes(of_diagonals, to_diagonals, 1.0)

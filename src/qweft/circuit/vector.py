@@ -158,3 +158,14 @@ def first(_: Any, a: Any) -> Any:
         return builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), 0))
 
     return a.scalar(a), emit
+
+
+@intrinsic
+def any_below(_: Any, a: Any, b: Any) -> Any:
+    """Return whether a < b in any lane."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.bitcast(builder.fcmp_ordered("<", *arguments), ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
+
+    return types.boolean(a, b), emit
