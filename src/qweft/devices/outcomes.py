@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qweft.text import shown
+
 
 @dataclass(frozen=True, eq=False)
 class Frequencies:
@@ -50,7 +52,7 @@ def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
     row = np.zeros(2**qubits)
     for bits, count in counts.items():
         if len(bits) != qubits or set(bits) - {"0", "1"}:
-            raise ValueError(f"{bits!r} is no outcome of {qubits} qubits")
+            raise ValueError(f"{shown(bits)} is no outcome of {qubits} qubits")
         row[int(bits, 2)] += count
     if row.sum() != shots:
         raise ValueError(f"the counts add up to {row.sum():g} instead of {shots} shots")

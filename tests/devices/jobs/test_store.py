@@ -11,7 +11,7 @@ from qweft.devices import DeviceError
 from qweft.devices.bound import pack_circuits, unpack_circuits
 from qweft.devices.jobs import database
 from qweft.devices.jobs.prices import Charge
-from qweft.devices.jobs.record import Where, pack_counts, unpack_counts
+from qweft.devices.jobs.record import Where, fault_of, pack_counts, unpack_counts
 from qweft.devices.jobs.store import Store
 from tests.devices.jobs.circuits import circuits
 
@@ -304,3 +304,25 @@ def test_a_file_system_without_locks(store, monkeypatch, answer):
             pass
     with store.sole("a") as held:
         assert held
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"00": float("inf")}, "a count is no whole number from 0 to 2^32"),
+        ({"00": float("nan")}, "a count is no whole number"),
+        ({"00": 10**400}, "a count is no whole number"),
+        ({"00": -1, "01": 11}, "a count is no whole number"),
+        ({"00": 9.5, "01": 0.5}, "a count is no whole number"),
+        ({"00": "10"}, "it has no counts of outcomes"),
+        ({"00": None}, "it has no counts of outcomes"),
+        ({0: 10}, "it has no counts of outcomes"),
+        (None, "it has no counts of outcomes"),
+        ({"x" * 10**6: 10}, "is no outcome of 2 qubits"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_counts_that_are_none_are_told(counts, words):
+    good, fault = fault_of({0: counts, 1: {"01": 10}}, 2, 2, 10)
+    assert good == {1: {"01": 10}}
+    assert fault.startswith("circuit 0: ") and words in fault and len(fault) < 200

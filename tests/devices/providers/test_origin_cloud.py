@@ -4,6 +4,7 @@ Nothing here was run on a chip, and what the real cloud sends was not seen.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from qweft.devices import (
     UnavailableError,
     make_device,
 )
+from qweft.devices.jobs.record import fault_of
 from qweft.devices.mitigation.readout import calibration_circuits
 from qweft.devices.mitigation.zero_noise import folded
 from qweft.devices.outcomes import from_counts
@@ -177,6 +179,28 @@ def test_a_question_that_fails_is_no_failed_job(cloud, device):
     cloud.mode("")
     with pytest.raises(RefusedError, match="task not found"):
         device.state("task-999")
+
+
+@pytest.mark.parametrize("key", ["zz", "", "0x", "-1", "1_0", " 1 ", "\u0661", "\x1b[2J", "0x" + "f" * 100_000])
+def test_an_outcome_that_is_none_is_a_fault_of_its_circuit(cloud, device, key):
+    """Python's own reader takes some of these for numbers, and gave a traceback for the others."""
+    some = circuits(2)
+    job = device.submit(some, 10, "t")
+    rows = [json.dumps({"key": [name], "value": [10]}) for name in (key, "0x1")]
+    told = {"taskId": job, "taskState": "3", "probCount": rows, "taskResult": [], "errInfo": ""}
+    cloud.mode("sends " + json.dumps({"success": True, "obj": told}))
+    good, fault = fault_of(device.fetch(job, some, 10), 2, 3, 10)
+    assert good == {1: {"100": 10}}
+    assert fault.startswith("circuit 0: ") and fault.endswith("is no outcome of 3 qubits") and len(fault) < 200
+
+
+def test_what_the_client_repeats_below_python_is_not_heard(cloud, device, capfd):
+    cloud.mode("says \x1b[2J of KEY")
+    with pytest.raises(RefusedError, match=r"of .credential removed."):
+        device.calibration()
+    assert capfd.readouterr().err == ""
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"
 
 
 def test_a_cloud_that_cannot_be_reached(monkeypatch):

@@ -152,17 +152,19 @@ def fault_of(answer: dict[int, Counts], circuits: int, qubits: int, shots: int) 
         The valid counts by index, and a sentence without full stop; empty if all are valid. If the answer contains an
         index outside the job, the assignment is unknown and no counts are valid.
     """
-    strangers = sorted(set(answer) - set(range(circuits)))
+    strangers = sorted(set(answer) - set(range(circuits)), key=str)
     if strangers:
-        return {}, f"the answer has a circuit {strangers[0]}, and the job has {circuits}"
+        return {}, f"the answer has a circuit {str(strangers[0])[:40]}, and the job has {circuits}"
     good, fault = {}, ""
     for place, counts in sorted(answer.items()):
         try:
-            if any(count < 0 or count != int(count) for count in counts.values()):
-                raise ValueError("a count is no whole number of at least 0")
+            if any(not 0 <= count < 2**32 or count != int(count) for count in counts.values()):
+                raise ValueError("a count is no whole number from 0 to 2^32")
             from_counts(counts, qubits, shots)
         except ValueError as error:
             fault = fault or f"circuit {place}: {error}"
+        except (AttributeError, TypeError):
+            fault = fault or f"circuit {place}: it has no counts of outcomes"
         else:
             good[place] = counts
     return good, fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -90,6 +91,11 @@ NO = (
 
 KEY, URL = "ORIGIN_API_KEY", "ORIGIN_API_URL"
 SIMULATOR = "full_amplitude"
+
+OUTCOME = re.compile(r"0[xX][0-9a-fA-F]+|[01]+")
+"""Matches the cloud's outcomes. Python's `int` also takes signs, spaces, underscores and digits of other scripts."""
+_stderr = threading.RLock()
+"""Held while standard error is turned away, so that two threads do not restore each other's."""
 
 STATES = {
     "WAITING": JobState.QUEUED,
@@ -311,7 +317,8 @@ class OriginCloudDevice(RemoteDevice):
     def _told(self, step: Step = Step.ASKING) -> Iterator[None]:
         """Convert exceptions of pyqpanda3 into ours, without the key."""
         try:
-            yield
+            with _unheard():
+                yield
         except DeviceError:
             raise
         except Exception as error:
@@ -320,10 +327,33 @@ class OriginCloudDevice(RemoteDevice):
             raise error_of(fate_of(text, step), step, sentence) from None  # the cause may show the key
 
 
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Drop what is written to standard error, below Python.
+
+    There pyqpanda3 repeats the cloud's words, with control characters and the key; its exceptions have them too.
+    """
+    with _stderr:
+        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
+
+
 def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
-    """Convert counts to bit strings with qubit 0 first. The cloud's keys are hex or binary, and bit i is qubit i."""
+    """Convert counts to bit strings with qubit 0 first. The cloud's keys are hex or binary, and bit i is qubit i.
+
+    Other keys are returned as they are: whoever checks the counts says so.
+    """
     found: dict[str, int] = {}
     for key, count in counts.items():
+        if not OUTCOME.fullmatch(key):
+            found[key] = count
+            continue
         outcome = int(key, 16) if key.lower().startswith("0x") else int(key, 2)
         bits = format(outcome, f"0{qubits}b")[::-1]
         found[bits] = found.get(bits, 0) + int(count)
