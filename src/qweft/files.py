@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.text import json_text
+from qweft.text import json_text, shown
 
 NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
 """Error numbers that mean the file system does not support locks."""
@@ -34,6 +34,23 @@ def cache_folder() -> Path:
     """Return the cache folder: `$QWEFT_CACHE`, else `~/.cache/qweft`."""
     chosen = os.environ.get("QWEFT_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "qweft"
+
+
+def named_path(name: str) -> Path:
+    """Return the path that a name stands for; `~` is expanded where it can be.
+
+    Raises:
+        QweftError: The system does not take the name, as one of more than 255 letters.
+    """
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # the user in "~user" does not exist
+        path = Path(name)
+    try:
+        path.exists()
+    except OSError as error:
+        raise QweftError(f"{shown(name)} cannot be looked for ({error.strerror}); give another name") from error
+    return path
 
 
 @contextmanager

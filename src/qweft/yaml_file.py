@@ -24,6 +24,13 @@ def _refusal(what: str, mark: Any) -> yaml.YAMLError:
     return yaml.constructor.ConstructorError(None, None, what, mark)
 
 
+def _refuse_other_base(node: yaml.ScalarNode) -> None:
+    digits = node.value.replace("_", "").lstrip("+-")
+    if ":" in digits or (digits[:1] == "0" and digits[1:].isdecimal()):
+        what = f"{node.value[:20]} would be a number of base {60 if ':' in digits else 8}"
+        raise _refusal(f"{what}; write it in base 10, or a text in quotes", node.start_mark)
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with YAML 1.2 floats; it rejects duplicate keys and bounds nesting and aliases."""
 
@@ -55,10 +62,20 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """Builds an integer; raises if it has too many digits in base 2, 8 or 16: it could not be printed."""
+        """Builds an integer.
+
+        Raises if it has too many digits in base 2, 8 or 16, so that it could not be printed, or is one of YAML 1.1
+        alone: 010 for 8, and 1:30 for 90.
+        """
+        _refuse_other_base(node)
         if len(node.value) > MOST_DIGITS and not node.value.lstrip("+-").isdecimal():  # Python bounds decimal ones
             raise _refusal(f"a number of {len(node.value):,} digits", node.start_mark)
         return int(super().construct_yaml_int(node))
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        """Builds a float; raises if it is of base 60, as 1:30.5 is in YAML 1.1."""
+        _refuse_other_base(node)
+        return float(super().construct_yaml_float(node))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Builds a dict; raises on a duplicate key."""
@@ -72,6 +89,7 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -141,6 +141,8 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] *
         ("output: a\nseed: 1\noutput: b", "x.yaml, line 3: duplicate key output"),
         ("training:\n  seed: 1\n  seed: 1", "x.yaml, line 3: duplicate key seed"),
         ("adapter: {r: 1, r: 2}", "x.yaml, line 1: duplicate key r"),
+        ("training:\n  max_steps: 0100", "x.yaml, line 2: not valid YAML: 0100 would be a number of base 8; write it"),
+        ("training:\n  max_steps: 1:40", "x.yaml, line 2: not valid YAML: 1:40 would be a number of base 60; write it"),
         ("- a", "x.yaml: expected a mapping of sections, got list"),
         ("just words", "x.yaml: expected a mapping of sections, got str"),
         ("output: a\0b", "x.yaml: not valid YAML: "),

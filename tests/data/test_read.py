@@ -111,6 +111,11 @@ def test_a_missing_file(source):
         list(read_rows(source))
 
 
+def test_a_name_that_no_file_can_have():
+    with pytest.raises(QweftError, match=r"'xxx.* cannot be looked for \(File name too long\)"):
+        list(read_rows("x" * 5000))
+
+
 def test_a_folder_without_data(tmp_path):
     with pytest.raises(QweftError, match=r"the folder holds no file ending in \.jsonl"):
         list(read_rows(str(tmp_path)))

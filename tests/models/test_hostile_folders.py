@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from qweft.errors import QweftError
+from qweft.models import causal
 from qweft.models.causal import check_config
 from qweft.models.config import ModelConfig, allow_remote_code
 from qweft.models.load import load_model
@@ -136,3 +137,15 @@ def test_no_adapter_is_put_on_a_base_model_unasked(folder):
 def test_a_kernel_has_no_other_name(folder):
     change(folder / "config.json", _attn_implementation_internal="owner/kernel")
     assert "code of the hub" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"attn_implementation": "flash_attention_2"}, {"text_config": {"_experts_implementation": "sonicmoe"}}],
+)
+def test_a_short_name_of_a_kernel_is_one_where_it_can_be_fetched(folder, monkeypatch, keys):
+    change(folder / "config.json", **keys)
+    monkeypatch.setattr(causal, "find_spec", lambda name: name == "kernels" or None)
+    assert "code of the hub that would run" in refused(folder)
+    monkeypatch.setattr(causal, "find_spec", lambda name: None)
+    check_config(resolve(ModelConfig(str(folder))))

@@ -156,6 +156,18 @@ def test_nothing_near_suggests_nothing():
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [("~nobody-of-that-name/x", "model ~nobody-of-that-name/x: not found"), ("x" * 5000, "File name too long")],
+    ids=["nobody", "long"],
+)
+def test_a_name_that_is_no_path_is_a_sentence(name, words):
+    """A stranger's adapter_config.json may name it."""
+    with pytest.raises(QweftError, match=words) as fault:
+        resolve(ModelConfig(name=name))
+    assert len(str(fault.value)) < 400
+
+
+@pytest.mark.parametrize(
     ("status", "words"),
     [(401, "the hub answered 401, so there is no such model, or"), (None, "did not answer within 3 s")],
 )

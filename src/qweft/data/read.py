@@ -13,7 +13,7 @@ from typing import Any
 from qweft.data.embedded import check_embedded, embedded_rows
 from qweft.data.turns import RowError, bounded
 from qweft.errors import QweftError
-from qweft.files import check_regular
+from qweft.files import check_regular, named_path
 
 STRETCH = 8000
 """Characters of a piece of a text file, at most: a few thousand tokens, cut to the wanted length later."""
@@ -193,15 +193,8 @@ def check_place(source: str) -> None:
         )
 
 
-def _path(source: str) -> Path:
-    try:
-        return Path(source).expanduser()
-    except RuntimeError:  # the user in "~user" does not exist
-        return Path(source)
-
-
 def _place(source: str) -> Path | None:
-    path = _path(source)
+    path = named_path(source)
     return path if path.exists() else None
 
 
@@ -210,7 +203,7 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
     if source.startswith("embedded:"):
         yield from embedded_rows(source.removeprefix("embedded:"))
         return
-    path = _path(source)
+    path = named_path(source)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
         # A README in the folder is not data.

@@ -1,6 +1,7 @@
 """Checks that a base model predicts each token from the tokens before it, by its config and by its outputs."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ MOST_LAYERS = 10_000
 """Most layers of a model; they are built before anything else is told, a thousand in seconds."""
 MOST_LABELS = 1_000_000
 """Most labels of a classifier's config; transformers gives each a name, also where nothing is classified."""
+FETCHED = ("flash_attention", "deepgemm", "sonicmoe")
+"""Parts of names for which transformers fetches a kernel from the hub, if the package kernels is installed."""
 WAY = "give a decoder (a model saved as ...ForCausalLM)"
 
 
@@ -78,11 +81,17 @@ def _has_key(found: Any, key: str) -> bool:
 
 
 def _kernel(found: Any, name: str = "") -> str | None:
-    """Return the hub's kernel (OWNER/NAME) that a config asks for, at any depth; transformers fetches and runs it."""
+    """Return the hub's kernel that a config asks for, at any depth; transformers fetches and runs it."""
     if isinstance(found, Mapping):
         named = ((key if "implementation" in str(key) else name, value) for key, value in found.items())
         return next((kernel for key, value in named if (kernel := _kernel(value, key))), None)
-    return found if name and isinstance(found, str) and "/" in found else None
+    return found if name and isinstance(found, str) and _is_of_the_hub(found) else None
+
+
+def _is_of_the_hub(implementation: str) -> bool:
+    """Whether an implementation is OWNER/NAME, or has a name for which transformers fetches a kernel if it can."""
+    is_fetched = any(name in implementation for name in FETCHED) and find_spec("kernels") is not None
+    return "/" in implementation or is_fetched
 
 
 def _reason(config: Mapping[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from qweft.errors import QweftError
+from qweft.files import named_path
 from qweft.models.config import ModelConfig
 from qweft.models.packages import (
     EMBEDDED_MODELS,
@@ -201,7 +202,7 @@ def find(config: ModelConfig) -> ModelSource | EmbeddedModel:
     Raises:
         QweftError: The name is none of the three, or the model is not available.
     """
-    folder = Path(config.name).expanduser()
+    folder = named_path(config.name)
     if (folder / "config.json").is_file():
         return _from_folder(config.name, folder)
     if folder.is_dir():

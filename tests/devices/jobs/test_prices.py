@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,10 @@ LAUGHS = "a0: &a0 [x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 
         (LAUGHS, "more than 100,000 values"),
         ("devices: [{match: x, shot: !!python/object/apply:os.system [id]}]", "could not determine a constructor"),
         ("devices: [{match: x, shot: !!float dear}]", "not valid YAML: could not convert"),
+        ("devices: [{match: x, currency: USD, shot: 010}]", "010 would be a number of base 8"),
+        ("devices: [{match: x, currency: USD, shot: 1:30}]", "1:30 would be a number of base 60"),
+        ("devices: [{match: x, currency: USD, shot: 1:30.5}]", r"1:30\.5 would be a number of base 60"),
+        (f"devices: [{{match: x, currency: {'U' * 201}, shot: 1}}]", "currency: expected at most 200 characters, got"),
         ("#" * 2**20 + "\n", "larger than 1,048,576 bytes"),
     ],
     ids=lambda text: text[:50],
@@ -136,6 +141,15 @@ def test_a_price_like_none(prices):
 def test_a_price_like_itself(prices, text, words):
     with pytest.raises(DeviceError, match=words):
         prices(text).of("x")
+
+
+def test_a_long_row_of_prices_like_others_is_refused_at_once(prices):
+    row = [f"- {{match: a{place}, like: a{place + 1}}}\n" for place in range(15_000)]
+    found = prices("devices:\n" + "".join(row))
+    begun = time.monotonic()
+    with pytest.raises(DeviceError, match="a0 costs what another costs, and so on more than 8 times"):
+        found.of("a0")
+    assert time.monotonic() - begun < 5
 
 
 def test_a_named_list_that_is_not_there(monkeypatch, tmp_path):

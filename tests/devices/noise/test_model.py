@@ -75,6 +75,8 @@ def test_a_model_from_a_file(tmp_path):
         ("[" * 100_000, "nested more than 64 levels deep"),
         ("one_qubit: 0.1\none_qubit: 0\n", "line 2: duplicate key one_qubit"),
         (f"one_qubit: {'9' * 400}\ntwo_qubit: 0\nreadout: [[1, 0], [0, 1]]\n", "one_qubit is 999.*from 0 to 1"),
+        ("one_qubit: 01\ntwo_qubit: 0\nreadout: [[1, 0], [0, 1]]\n", "line 1: .*01 would be a number of base 8"),
+        ("".join(f"k{place}: 1\n" for place in range(1000)), r"this file has k0, k1, k2, \.\.\. k999"),
         ("one_qubit: much\ntwo_qubit: 0\nreadout: [[1, 0], [0, 1]]\n", "one_qubit is 'much'"),
         ("one_qubit: 0\ntwo_qubit: 0\nreadout: [0.1, 0.2]\n", r"readout is \[0.1, 0.2\], expected"),
     ],
@@ -88,5 +90,8 @@ def test_a_file_that_holds_no_model(tmp_path, text, words):
 
 
 def test_a_name_that_is_none():
-    with pytest.raises(DeviceError, match="there is no noise model papper; name one of paper, or a YAML file"):
-        make_device("noisy", DeviceSettings(noise="papper"))
+    for name in ("papper", "~nobody-of-that-name/x.yaml"):
+        with pytest.raises(DeviceError, match=f"there is no noise model {name}; name one of paper, or a YAML file"):
+            make_device("noisy", DeviceSettings(noise=name))
+    with pytest.raises(DeviceError, match=r"noise model 'xxx.* cannot be looked for \(File name too long\)"):
+        noise_model("x" * 5000)

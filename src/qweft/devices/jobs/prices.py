@@ -16,6 +16,10 @@ from qweft.errors import QweftError
 from qweft.text import shown
 
 PRICED = ("job", "circuit", "shot", "second")
+LONGEST = 200
+"""Most characters of a text of an entry; tables show it."""
+MOST_LIKE = 8
+"""Most entries in a row of which each costs what the next costs; for each, the whole list is searched."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,11 @@ class PriceList:
                 raise DeviceError(
                     f"price list: {price.match[0]} is said to cost what {price.like} costs, which is not there"
                 )
+            if len(passed) > MOST_LIKE:
+                raise DeviceError(
+                    f"price list: {passed[0].match[0]} costs what another costs, and so on more than {MOST_LIKE} "
+                    "times; give one of them a price"
+                )
             if other in passed:
                 names = " like ".join([*(one.match[0] for one in passed), other.match[0]])
                 raise DeviceError(f"price list: {names} goes round in a circle; give one of them a price")
@@ -189,6 +198,8 @@ def _value(name: str, value: Any, where: str) -> Any:
             )
         return patterns
     if name in ("currency", "source", "date", "like"):
+        if len(str(value)) > LONGEST:
+            raise DeviceError(f"{where}: {name}: expected at most {LONGEST} characters, got {shown(value)}")
         return str(value)
     try:
         number = float(value)

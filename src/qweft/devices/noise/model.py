@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 from qweft import yaml_file
 from qweft.devices.device import DeviceError
 from qweft.errors import QweftError
-from qweft.text import shown
+from qweft.files import named_path
+from qweft.text import shown, some
 
 Channel = Literal["each", "pair"]
 
@@ -132,7 +133,10 @@ def noise_model(name: str | None) -> NoiseModel:
         return PAPER
     if name in NAMED:
         return NAMED[name]
-    path = Path(name).expanduser()
+    try:
+        path = named_path(name)
+    except QweftError as error:
+        raise DeviceError(f"noise model {error}") from error
     if not path.is_file():
         raise DeviceError(f"there is no noise model {name}; name one of {', '.join(NAMED)}, or a YAML file")
     return _from_file(path)
@@ -144,7 +148,7 @@ def _from_file(path: Path) -> NoiseModel:
     except QweftError as error:
         raise DeviceError(str(error)) from error
     if not isinstance(fields, dict) or not KEYS <= set(fields) <= KEYS | OPTIONAL:
-        found = ", ".join(map(str, fields)) if isinstance(fields, dict) else shown(fields)
+        found = some(map(str, fields)) if isinstance(fields, dict) else shown(fields)
         raise DeviceError(
             f"{path}: a noise model has the keys {', '.join(sorted(KEYS))}, and may have "
             f"{' and '.join(sorted(OPTIONAL))}; this file has {found}"
