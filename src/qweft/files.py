@@ -30,6 +30,10 @@ CLAIM = ".claim"
 """Lock file of the command that writes an output folder; beside it, as .claim.json, stands who that is."""
 
 
+LONGEST_NOTE = 4096
+"""Most bytes of a claim's note that are read; a stranger's may be of any size."""
+
+
 def cache_folder() -> Path:
     """Return the cache folder: `$QWEFT_CACHE`, else `~/.cache/qweft`."""
     chosen = os.environ.get("QWEFT_CACHE")
@@ -268,8 +272,8 @@ def claimed_output(folder: Path, command: str, work: str | None = None, lock: Pa
 def _join(note: Path, folder: Path, work: str | None) -> None:
     """Return if the holder of a claim does the same work; otherwise raise, and say who it is."""
     for _ in range(20):  # the holder writes its note just after it has the lock
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            who = json.loads(note.read_text("utf-8"))
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            who = json.loads(read_bytes(note, LONGEST_NOTE))
             if work is not None and who["work"] == work:
                 return
             told = "{command} (process {process} on {machine}, since {since})".format(**who)

@@ -2,11 +2,12 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tests.robustness.test_run import HYBRID, trained
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -275,8 +276,30 @@ def test_folders_without_an_adapter_or_of_another_one(adapter, capsys, tmp_path)
         (tmp_path / name).write_bytes((adapter / name).read_bytes())
     config = json.loads((tmp_path / "adapter_config.json").read_text()) | {"circuit_layers": 3}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-    words = "are 24, and the circuit of its adapter_config.json has 36"
+    words = "are 24 (F32), and the circuit of its adapter_config.json has 36"
     assert words in refused(capsys, tmp_path, "--layer", LAYER)
+
+
+@pytest.mark.parametrize("name", ["\u00b2", "1\u00b23", "\u2468", "9" * 5000])
+def test_names_of_layers_with_digits_that_are_no_numbers(adapter, capsys, tmp_path, name):
+    shutil.copytree(adapter, tmp_path / "a")
+    file = tmp_path / "a" / "adapter_model.safetensors"
+    first = "model.layers.0.self_attn.q_proj"
+    save_file({key.replace(first, name): value for key, value in load_file(file).items()}, file)
+    assert read(capsys, tmp_path / "a", "--layer", name)["layer"] == name
+
+
+def test_angles_that_no_circuit_has_are_not_read(adapter, capsys, tmp_path):
+    shutil.copytree(adapter, tmp_path / "a")
+    file = tmp_path / "a" / "adapter_model.safetensors"
+    save_file({key: value.to(torch.complex64) for key, value in load_file(file).items()}, file)
+    assert "are 16 (C64), and the circuit of its adapter_config.json has" in refused(capsys, tmp_path / "a")
+    key, size = next(key for key in load_file(file) if key.endswith(f"{LAYER}.qwthn_core.angles")), 2**36
+    head = json.dumps({key: {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    with file.open("wb") as sparse:
+        sparse.write(len(head).to_bytes(8, "little") + head)
+        sparse.truncate(8 + len(head) + size)  # no byte of it is on the disk
+    assert "(F32), and the circuit of its adapter_config.json has 24" in refused(capsys, tmp_path / "a")
 
 
 def test_the_base_model_may_be_another(adapter, capsys):

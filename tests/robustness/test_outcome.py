@@ -152,5 +152,11 @@ def test_the_folder_holds_numbers_a_page_and_the_plots(tmp_path):
     assert 'xmlns="http://www.w3.org/2000/svg"' in (tmp_path / "by_noise.svg").read_text()
 
 
+def test_names_of_files_are_no_markup_and_no_control_of_the_page(tmp_path):
+    command = "qweft evaluate 'a\x1b[2J\n<img src=x>'"
+    text = write(robustness([at(10, 0.1)], environment={"command": command, "dtype": "bfloat16"}), tmp_path).read_text()
+    assert text.endswith("\n    qweft evaluate 'a[2J <img src=x>'\n")
+
+
 def test_a_single_setting_has_no_plot():
     assert figures(robustness([at(None, 0.0)])) == []

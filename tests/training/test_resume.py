@@ -210,6 +210,19 @@ def test_a_state_that_ends_the_training_early_is_passed_over(files, stopped, tmp
     assert "going on from step 2" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt"])
+def test_a_checkpoint_that_leaves_out_what_the_trainer_can_miss_is_passed_over(files, stopped, tmp_path, name, capsys):
+    """The trainer would go on without a word, and to other weights."""
+    shutil.copytree(stopped, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints" / "step-4"
+    (folder / name).unlink()
+    manifest = json.loads((folder / module.MANIFEST).read_text())
+    del manifest["files"][name]
+    (folder / module.MANIFEST).write_text(json.dumps(manifest))
+    train(config(files, tmp_path / "run", resume="auto"))
+    assert "going on from step 2" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_what_stands_in_place_of_the_staging_folder_goes_and_nothing_else(files, stopped, tmp_path, kind):
     shutil.copytree(stopped, tmp_path / "run")

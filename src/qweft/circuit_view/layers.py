@@ -48,12 +48,14 @@ def _why_none(core: str) -> str:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Returns a sort key that puts layers.2 before layers.10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    # of digits by their number and order, as `int` takes at most 4300 of them, and no ² at all
+    parts = enumerate(re.split(r"([0-9]+)", name))
+    return [(len(part.lstrip("0")), part.lstrip("0")) if place % 2 else (-1, part) for place, part in parts]
 
 
 def first_layer(layers: Collection[str]) -> str:
     """Returns the first layer, with the numbers in the names in their own order."""
-    return min(layers, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+    return min(layers, key=_natural)
 
 
 def one_layer(pattern: str, layers: Collection[str]) -> str:

@@ -15,6 +15,8 @@ from qweft.circuit_view.layers import angle_keys
 from qweft.errors import QweftError
 from qweft.method.checks import check_quick
 from qweft.method.names import function_of
+from qweft.method.saved import unreadable
+from qweft.text import shown
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,17 @@ class SavedAdapter:
         at = self.config.resolved(r)
         circuit = make_function(function_of(at.core) or "", at.qubits, at.circuit_layers, at.reupload).circuit
         assert circuit is not None  # has_circuit
-        with safe_open(find_weights(self.folder), framework="pt") as file:
-            angles = file.get_tensor(self.keys[layer]).double()
-        if angles.shape != (circuit.parameters,):
+        path = find_weights(self.folder)
+        with safe_open(path, framework="np") as file:  # without PyTorch, which maps the whole file at once
+            shape, kind = (found := file.get_slice(self.keys[layer])).get_shape(), found.get_dtype()
+        if shape != [circuit.parameters] or not kind.startswith(("F", "BF")):
             raise QweftError(
-                f"{self.folder}: the angles of {layer} are {angles.numel()}, and the circuit of its "
+                f"{self.folder}: the angles of {layer} are {shown(shape)[1:-1]} ({kind}), and the circuit of its "
                 f"adapter_config.json has {circuit.parameters}; put the adapter's own config beside its file"
             )
+        try:
+            with safe_open(path, framework="pt") as file:
+                angles = file.get_tensor(self.keys[layer]).double()
+        except RuntimeError as error:  # a file of more than this machine can map
+            raise unreadable(path, error) from error
         return SavedCircuit(layer, self.config.core, circuit, at.circuit_layers, angles)

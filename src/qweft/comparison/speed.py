@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from itertools import accumulate
 from statistics import NormalDist, fmean, stdev
 from typing import Literal
@@ -11,6 +11,7 @@ from qweft.comparison.results import Run
 from qweft.comparison.statistics import LEVEL, SEEDS_NEEDED, widening
 from qweft.environment import ALONE, share_said
 
+EPOCH = datetime.fromtimestamp(0, UTC)
 Doubt = Literal["load not recorded", "not alone", "within spread"]
 """Why a ratio of step times is no finding."""
 
@@ -23,8 +24,10 @@ def one_at_a_time(runs: Sequence[Run]) -> bool:
     Args:
         runs: Runs of one comparison. Runs without a recorded start or duration are ignored.
     """
-    spans = sorted((datetime.fromisoformat(run.started), run.seconds) for run in runs if run.started and run.seconds)
-    ends = [begun + timedelta(seconds=taken - 1) for begun, taken in spans]
+    # as seconds: the end of a run that a record puts into the year 9999 is no date
+    times = ((datetime.fromisoformat(run.started), run.seconds) for run in runs if run.started and run.seconds)
+    spans = sorted(((begun - EPOCH).total_seconds(), taken) for begun, taken in times)
+    ends = [begun + taken - 1 for begun, taken in spans]
     return all(begun >= end for (begun, _), end in zip(spans[1:], accumulate(ends, max), strict=False))
 
 

@@ -15,6 +15,7 @@ from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.claims import claimed
 from qweft.comparison.context import Context, checksum, fingerprint
 from qweft.comparison.methods import Method
+from qweft.comparison.report.inspection import inspections
 from qweft.comparison.results import BASE, Run
 from qweft.data.batches import Collator
 from qweft.data.conversation import Conversation
@@ -116,8 +117,9 @@ def read_record(record: Path) -> tuple[dict[str, Any], Run]:
     try:
         if not isinstance(saved["fingerprint"], str):
             raise TypeError("its fingerprint is no text")
+        inspections([saved["run"]])  # the report reads it, after all runs
         return saved, Run.from_json(saved["run"])
-    except (KeyError, TypeError, QweftError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise QweftError(f"{record} is damaged or not the record of a run ({error}); {way}") from error
 
 

@@ -12,7 +12,7 @@ from qweft.figures.styles import INK, Style, styles
 from qweft.files import write_bytes, write_json
 from qweft.robustness.describe import legend, setting_name, table, text, title
 from qweft.robustness.outcome import Point, Robustness
-from qweft.text import escaped, many
+from qweft.text import escaped, many, plain
 
 Value = Callable[[Point], tuple[float | None, float | None]]
 
@@ -200,10 +200,10 @@ def write(found: Robustness, folder: Path) -> Path:
         "",
         *(line for figure in made for line in (f"![{escaped(figure.title)}]({figure.file})", "", figure.caption, "")),
         *_answers(found),
-        f"    {found.environment.get('command', '')}",
+        "    " + " ".join(str(found.environment.get("command", "")).split()),  # one line, or its rest would be markup
         "",
     ]
-    write_bytes(folder / PAGE, "\n".join(lines).encode())
+    write_bytes(folder / PAGE, plain("\n".join(lines)).encode())
     return folder / PAGE
 
 

@@ -12,7 +12,7 @@ from qweft.figures.styles import COLOURS, INK
 from qweft.files import write_bytes, write_json
 from qweft.sweep.outcome import Outcome, Trial
 from qweft.sweep.space import said
-from qweft.text import escaped, many
+from qweft.text import escaped, many, plain
 
 NUMBERS = "sweep.json"
 PAGE = "sweep.md"
@@ -37,7 +37,7 @@ def write(found: Outcome, folder: Path) -> Path:
         blocks += ["", fenced(found.environment["command"], "sh")]
     if found.config_yaml:
         blocks += ["", fenced(found.config_yaml, "yaml")]
-    write_bytes(folder / PAGE, ("\n".join(blocks) + "\n").encode())
+    write_bytes(folder / PAGE, plain("\n".join(blocks) + "\n").encode())  # `cat` would else obey a file's name
     return folder / PAGE
 
 

@@ -23,6 +23,8 @@ MOST_STATE = 2**30
 NAME = re.compile(r"step-(\d+)")
 NOT_NEEDED = ("training_args.bin", "README.md")
 """Files that the trainer writes and resuming does not read; the first is a pickle."""
+NEEDED = ("optimizer", "scheduler.pt")
+"""Beginnings of names of files without which the trainer goes on silently: with a fresh optimizer, or another rate."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,10 @@ class Checkpoints:
                 return None
             if not all(isinstance(part, dict) for part in parts):
                 return None
-            is_whole = all(_digest(folder / name) == digest for name, digest in manifest["files"].items())
-            return manifest if is_whole else None
+            files = manifest["files"]
+            is_whole = all(_digest(folder / name) == digest for name, digest in files.items())
+            is_enough = all(any(name.startswith(part) for name in files) for part in NEEDED)
+            return manifest if is_whole and is_enough else None
         except (OSError, ValueError, RecursionError):
             return None
 
