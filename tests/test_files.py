@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from qweft.errors import QweftError
-from qweft.files import check_can_be_written, check_writable, folder_beside, write_bytes, write_json
+from qweft.files import (
+    CLAIM,
+    check_can_be_written,
+    check_writable,
+    claimed_output,
+    folder_beside,
+    locked,
+    write_bytes,
+    write_json,
+)
 
 
 def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
@@ -87,3 +96,15 @@ def test_a_file_in_place_of_the_folder_kept_aside_goes(tmp_path):
     with folder_beside(tmp_path / "adapter") as beside:
         (beside / "new").write_text("y")
     assert [path.name for path in tmp_path.rglob("*")] == ["adapter", "new"]
+
+
+LONG = json.dumps(dict.fromkeys(("command", "process", "machine", "since", "work"), "x" * 10**6))
+
+
+@pytest.mark.parametrize("note", ["[" * 100_000, LONG, "{}"], ids=["deep", "long", "empty"])
+def test_a_strangers_note_of_a_claim_is_not_told(tmp_path, note):
+    (tmp_path / f"{CLAIM}.json").write_text(note)
+    told = pytest.raises(QweftError, match="is in use by another process; choose")
+    with locked(tmp_path / CLAIM), told as error, claimed_output(tmp_path, "qweft train"):
+        pass
+    assert len(str(error.value)) < 300

@@ -10,9 +10,12 @@ import pytest
 
 from qweft.errors import QweftError
 from qweft.files import SUPER_JOURNAL
+from qweft.sweep.outcome import Outcome
+from qweft.sweep.report import write
 from qweft.sweep.run import _adapter_files, sweep
 from qweft.sweep.space import Axis
 from qweft.sweep.store import Store
+from qweft.text import CONTROLS
 from tests.hostile import save_super_journal
 
 AXES = (Axis("adapter", "r", values=(2, 3)),)
@@ -101,3 +104,9 @@ def test_no_trial_is_made_through_a_link(config, tmp_path):
     with pytest.raises(QweftError, match="is a link to"):
         sweep(config, "space: {}\n", "qweft sweep test.yaml")
     assert precious.read_text() == "mine"
+
+
+def test_the_page_holds_no_control_characters_of_names(tmp_path):
+    found = Outcome("a", (), (), None, None, 0, "ended", "data: 'a\x1b[2J'", {"command": "qweft sweep 'b\x9b2J\u202e'"})
+    text = write(found, tmp_path).read_text()
+    assert not CONTROLS.search(text) and "qweft sweep 'b2J'" in text and "a[2J" in text
