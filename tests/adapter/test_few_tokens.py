@@ -185,6 +185,18 @@ def test_a_circuit_that_is_watched_or_measured_goes_the_ordinary_way(taken):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("x", "y"), [((2, 12), (2, 40)), ((2, 24), (1, 40)), ((2, 24), (2, 20))])
+def test_shapes_that_do_not_fit(x, y):
+    """The kernel would read and write beyond the ends."""
+    model = adapted("quantum_linear")
+    model(torch.randn(2, 24))
+    one = model.base_model.model.layer
+    built, core = one.qwthn_prepared["default"], one.qwthn_core["default"]
+    assert few_tokens.add_to_few(torch.zeros(2, 40), torch.zeros(2, 24), built, core, 1.0) is not None
+    assert few_tokens.add_to_few(torch.zeros(y), torch.zeros(x), built, core, 1.0) is None
+
+
+@torch.no_grad()
 def test_where_the_kernel_does_not_compile(taken, monkeypatch):
     monkeypatch.setattr(few_tokens, "available", lambda: False)
     adapted("quantum_linear")(torch.randn(1, 24))

@@ -41,6 +41,7 @@ class FewTokens(NamedTuple):
 
     Args:
         most: Entries of x up to which the call is faster.
+        sizes: d_in and d_out.
         shape: d_in, d_out, r, n, features and the form's number.
         gain: As for the kernel.
         uploads: For each rotation block, whether the input is added.
@@ -51,6 +52,7 @@ class FewTokens(NamedTuple):
     """
 
     most: int
+    sizes: tuple[int, int]
     shape: np.ndarray
     gain: float
     uploads: np.ndarray
@@ -79,7 +81,9 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
             return None
     if x.numel() > few.most or x.requires_grad or y.requires_grad or type(x) is not torch.Tensor:
         return None
-    if few.shape[5] and (core.measured_by is not None or core.observed_by is not None):
+    if (x.shape[-1], y.shape[-1]) != few.sizes or x.shape[:-1] != y.shape[:-1]:
+        return None  # the ordinary way says what is wrong
+    if few.uploads.size and (core.measured_by is not None or core.observed_by is not None):
         return None
     if torch.is_autocast_enabled("cpu") or not (x.is_contiguous() and y.is_contiguous()):
         return None
@@ -91,7 +95,7 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
         y = y.float()
     out = torch.empty_like(y)
     flat = out.numpy().reshape(-1), y.numpy().reshape(-1), x.numpy().reshape(-1)
-    add_branch(*flat, scaling, *few[1:])
+    add_branch(*flat, scaling, *few[2:])
     return out
 
 
@@ -136,7 +140,7 @@ def _few_tokens(built: Prepared, core: Core) -> FewTokens | None:
         most = min(most, compiled.WORK_OF_A_THREAD // (blocks << n))
     shape = np.array([d_in, d_out, r, n, width, form])
     joined = torch.cat([part.detach() for part in numbers]).numpy()
-    return FewTokens(most * d_in, shape, gain, compiled.flags_of(uploads), joined, *tables)
+    return FewTokens(most * d_in, (d_in, d_out), shape, gain, compiled.flags_of(uploads), joined, *tables)
 
 
 def lanes() -> int:
