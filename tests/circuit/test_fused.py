@@ -55,6 +55,7 @@ def check(circuit, tokens, dtype, seed=0):
         torch.testing.assert_close(one, other, rtol=TOLERANCES[dtype], atol=TOLERANCES[dtype])
 
 
+@pytest.mark.gpu
 class TestKernels:
     """Collected in the child process, and where there is a GPU."""
 

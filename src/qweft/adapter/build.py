@@ -120,7 +120,8 @@ def _stacks(tensors: Sequence[torch.Tensor], count: int, one_by_one: set[int]) -
     """Turn the tensors of `count` branches, branch by branch, into one stack or tuple for each index in a branch."""
     each = len(tensors) // count
     rows = [tuple(tensors[branch * each + place] for branch in range(count)) for place in range(each)]
-    return [row if place in one_by_one else torch.stack(row) for place, row in enumerate(rows)]
+    with exact_products(tensors[0].device):  # autocast in float16 stacks no bfloat16, which directions are
+        return [row if place in one_by_one else torch.stack(row) for place, row in enumerate(rows)]
 
 
 class _BatchedBuild(torch.autograd.Function):
@@ -181,4 +182,5 @@ class _BatchedBuild(torch.autograd.Function):
 def _row(gradients: Sequence[torch.Tensor | None], reached: Sequence[int], like: torch.Tensor) -> torch.Tensor:
     """Stack the gradients of one output over the branches reached, zero where a branch received none."""
     rows = [gradients[branch] for branch in reached]
-    return torch.stack([torch.zeros_like(like[0]) if row is None else row for row in rows])
+    with exact_products(like.device):
+        return torch.stack([torch.zeros_like(like[0]) if row is None else row for row in rows])
