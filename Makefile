@@ -16,7 +16,7 @@ MORE = make conformance: every cell of features, base models and presets, one in
 .DEFAULT_GOAL := help
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: help install browser demo test test-quick conformance bench bench-quick docs dist soak lint format clean
+.PHONY: help install browser demo test test-quick conformance bench bench-quick gpu gpu-pack docs dist soak lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,13 @@ bench-quick: install ## time what the targets are about (ten minutes, Linux); be
 
 bench: install ## time everything, against all other packages (half an hour, Linux); writes docs/benchmarks.md too
 	$(BIN)/python -m benchmarks.run
+
+# It installs nothing: a machine with a GPU may have no package index. Its own Python serves where there is no .venv.
+gpu: ## on a GPU: run its tests and time it (ten minutes); writes docs/benchmarks-gpu.md. GPU_ARGS="--budget 300" is shorter
+	@PYTHONPATH=src:. $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu $(GPU_ARGS)
+
+gpu-pack: install ## pack what make gpu needs on a machine without a package index (60 MiB at most): dist/qweft-gpu.tar.gz
+	PYTHONPATH=src:. $(BIN)/python -m scripts.pack_gpu
 
 lint: install ## check style, format, types and structure, changing nothing
 	$(BIN)/ruff check .

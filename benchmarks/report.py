@@ -134,7 +134,8 @@ your machine:
   {linear:.3g} times with both on all linear layers.
 - **Generation** reaches {min(few_rows):.3g} to {max(few_rows):.3g} of unmerged LoRA's tokens per second at r = 4, and
   {min(many_rows):.3g} to {max(many_rows):.3g} at r = 8, with 1, 8 and 32 rows at a time.
-- **No GPU was at hand**: the fused kernels for GPUs are not timed."""
+- **No GPU was at hand**: the fused kernels for GPUs are not timed. `make gpu` times them where there is one, and writes
+  [its own page](benchmarks-gpu.md)."""
 
 
 def _machine(machine: dict[str, Any]) -> str:

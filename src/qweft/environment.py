@@ -103,7 +103,7 @@ def environment(
         "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _cpu_name(),
         "dtype": dtype,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git_commit": _git_commit(),
+        "git_commit": source_commit(),
         "command": command,
         "model_origin": model_origin,
         "data_fingerprint": data_fingerprint,
@@ -127,7 +127,7 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def _git_commit() -> str | None:
+def source_commit() -> str | None:
     """Return the commit of Qweft's source, with "+" if tracked files differ; `None` if it is not in git."""
     here = Path(__file__).resolve()
 

@@ -1,0 +1,254 @@
+"""`make gpu` without a GPU: what it says, that all of it runs on a CPU with tiny sizes, and its pack."""
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks import gpu, gpu_models, gpu_page, gpu_registers
+from scripts import pack_gpu
+
+ROOT = Path(gpu.__file__).parents[1]
+
+
+def test_without_a_gpu_it_says_in_one_sentence_what_it_would_do(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.count(". ") == 0
+    assert all(part in said for part in ("CUDA device", "gpu-pack", "docs/benchmarks-gpu.md", "sees none here"))
+
+
+def test_a_python_without_pytorch_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
+    assert gpu.main([]) == 2
+    assert f"({sys.executable}) has no torch" in capsys.readouterr().err
+
+
+def test_a_rehearsal_writes_no_documentation(capsys):
+    with pytest.raises(SystemExit):
+        gpu.main(["--device", "cpu", "--tiny"])
+    assert "--output" in capsys.readouterr().err
+
+
+def test_all_parts_run_on_a_cpu_and_are_told(tmp_path):
+    before = (ROOT / "docs" / "benchmarks-gpu.md").read_text()
+    words = ["--device", "cpu", "--tiny", "--budget", "400", "--output", str(tmp_path)]
+    assert gpu.main(words) == 0
+    results = json.loads((tmp_path / "gpu.json").read_text())
+    assert [name for name in gpu.SHARES if "failed" in results[name]] == []
+    assert results["tests"]["passed"] == 2
+    page = (tmp_path / "benchmarks-gpu.md").read_text()
+    assert "A rehearsal on a CPU" in page and "No card was at hand" not in page
+    for heading in ("## Tests", "### 135M", "### 7B", "| batch 2 |", "## Circuits"):
+        assert heading in page, heading
+    assert page.count("| `qtha` |") == 4
+    assert (ROOT / "docs" / "benchmarks-gpu.md").read_text() == before
+
+
+def test_the_page_is_that_of_the_saved_results():
+    saved = ROOT / "benchmarks" / "results" / "gpu.json"
+    results = json.loads(saved.read_text()) if saved.is_file() else None
+    assert (ROOT / "docs" / "benchmarks-gpu.md").read_text() == gpu_page.page(results)
+
+
+def seconds(**found):
+    return {name: list(map(float, each)) for name, each in found.items()}
+
+
+def test_a_ratio_is_of_the_same_round():
+    """A machine that is slow for one round is slow for both."""
+    rows = gpu.against(seconds(lora_of_peft=[1, 10, 2], qtha=[2, 20, 4]), "lora_of_peft")
+    assert rows["qtha"]["ratio"] == 2 and rows["qtha"]["quartiles"] == [2, 2] and rows["qtha"]["rounds"] == 3
+    assert rows["qtha"]["seconds"] == 4
+
+
+def test_timing_stops_at_its_time_and_keeps_a_round(monkeypatch):
+    clock, now = gpu.Clock(torch.device("cpu")), [0.0]
+    monkeypatch.setattr(gpu.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(gpu.time, "perf_counter", lambda: now[0])
+
+    def work():
+        now[0] += 10
+
+    assert clock.alternate({"one": work}, until=35) == {"one": [10, 10]}
+    assert clock.alternate({"one": work}, until=0) == {"one": [10]}
+
+
+def test_a_part_that_fails_or_has_no_time_stops_no_other(monkeypatch):
+    program = gpu.Program(torch.device("cpu"), tiny=True)
+    given, now = {}, [100.0]
+    monkeypatch.setattr(gpu.time, "monotonic", lambda: now[0])
+
+    def part(name, takes):
+        def run(until):
+            given[name] = until - now[0]
+            now[0] += takes
+            if name == "tests":
+                raise ValueError("broken")
+            return {}
+
+        return run
+
+    program.parts = {name: part(name, {"generation": 1000}.get(name, 0)) for name in gpu.SHARES}
+    results = program.run(240, lambda what: None)
+    assert results["tests"]["failed"] == "ValueError: broken"
+    assert results["step 7B"]["failed"] == "no time was left" and "failed" not in results["generation"]
+    # what one part leaves, the later ones share
+    assert given["kernels"] == pytest.approx(30) and given["circuit"] == pytest.approx(34.2857, abs=1e-3)
+
+
+def test_a_cut_is_on_the_page():
+    row = {"seconds": 1.0, "ratio": 1.0, "quartiles": [1.0, 1.0], "rounds": 1, "peak": 2**30}
+    step = {"layers": 20, "whole": 28, "rows": 2, "length": 8, "r8_L8": {"lora_of_peft": row}}
+    load = {"load": {"cpu_by_others": 0.5}}
+    results = {
+        "kernels": {"seconds": 9.0, "missing": ["12:float64"], **load},
+        "tests": {"passed": 3, "failed_tests": ["test_a::b"], "left_out": {"needs two": 2}, "cut": True, **load},
+        "circuit": {"shapes": {"n4_T8": {"fused": row, "pytorch": row}}, "cut": ["n9_T8"], **load},
+        "step 135M": {"failed": "OutOfMemoryError: no room", **load},
+        "step 7B": {**step, **load},
+        "generation": {"tokens": 32, "batches": {"1": {"lora_of_peft": row}}, **load},
+        "device": "cuda",
+        "seconds": 500.0,
+        "machine": {
+            **dict.fromkeys(("python", "torch", "cuda", "triton", "transformers", "peft", "cpu", "date"), "1"),
+            **{"device_name": "Card", "processors": 132, "memory": 80 * 2**30, "taken_by_others": 2**30},
+            **{"driver": "580", "cores": 16, "git_commit": "abc"},
+        },
+    }
+    page = gpu_page.page(results)
+    for said in (
+        "Card, 132 multiprocessors, 80 GiB of which others held 1.0 at the start; driver 580",
+        "**Cut off by the time limit**: the others did not run",
+        "- failed: `test_a::b`",
+        "without 12:float64",
+        "It did not run: OutOfMemoryError: no room",
+        "**20 of 28 layers**",
+        "**Cut off by the time limit**: batches 8, 32",
+        "**Cut off by the time limit**: n9_T8",
+        "tests 50%",
+    ):
+        assert said in page, said
+    assert "rehearsal" not in page.split("## What is checked")[0]
+
+
+def test_layers_are_left_out_where_memory_is_short():
+    shape = gpu_models.SHAPES["7B"]
+    assert gpu_models.layers_that_fit(shape, 80 * 2**30) == 28
+    assert 1 < gpu_models.layers_that_fit(shape, 24 * 2**30) < 28
+    assert gpu_models.layers_that_fit(shape, 2**30) == 1
+
+
+def test_shapes_are_those_of_the_models():
+    with torch.device("meta"):
+        for name, parameters in (("135M", 134_515_008), ("7B", 7_615_616_512)):
+            shape = gpu_models.SHAPES[name]
+            config = gpu_models.AutoConfig.for_model(shape.kind, **shape.sizes)
+            model = gpu_models.AutoModelForCausalLM.from_config(config)
+            assert sum(p.numel() for p in model.parameters()) == parameters
+            layer = sum(
+                p.numel() for name, p in model.model.layers[0].named_parameters() if name.endswith("proj.weight")
+            )
+            assert 2 * layer == shape.layer_bytes()
+
+
+def test_adapters_share_the_weights_of_their_base_model():
+    base = gpu_models.base_model(gpu_models.TINY["135M"], torch.device("cpu"), 1)
+    first, second = (gpu_models.with_adapter(base, kind, 4, 4) for kind in ("qtha", "lora_of_peft"))
+    assert any("qwthn_" in name for name, _ in first.named_parameters())
+    assert not any("lora_" in name for name, _ in (*first.named_parameters(), *base.named_parameters()))
+    for model in (first, second):
+        frozen = [p for p in model.parameters() if not p.requires_grad]
+        assert {id(p) for p in frozen} == {id(p) for p in base.parameters()}
+
+
+def test_the_assembler_is_read():
+    said = "32 bytes stack frame, 160 bytes spill stores, 232 bytes spill loads\nptxas info    : Used 255 registers"
+    assert gpu_registers.use_said(said, 8) == (255, 160, 232, 8)
+    with pytest.raises(ValueError, match="another form"):
+        gpu_registers.use_said("nothing", 0)
+
+
+def test_registers_of_a_kernel():
+    pytest.importorskip("triton")
+    from qweft.circuit.fused_kernels import forward_kernel
+
+    assert 16 <= gpu_registers.use_of(forward_kernel, 2, torch.float32, 90).registers <= 255
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pack")
+    archive = folder / "pack.tar.gz"
+    names = pack_gpu.pack(archive)
+    assert archive.stat().st_size < pack_gpu.MOST
+    with tarfile.open(archive) as file:
+        file.extractall(folder, filter="data")
+    return folder / pack_gpu.FOLDER, names
+
+
+def test_the_pack_has_the_source_and_packages_for_any_python(unpacked):
+    folder, names = unpacked
+    for wanted in (
+        "Makefile",
+        "pyproject.toml",
+        "src/qweft/__init__.py",
+        "tests/gpu/test_model.py",
+        "benchmarks/gpu.py",
+    ):
+        assert (folder / wanted).is_file(), wanted
+    assert not [name for name in names if name.startswith("packed/") and Path(name).suffix in pack_gpu.COMPILED]
+    assert (folder / "packed" / "commit").read_text().strip()
+
+
+def test_a_machine_that_lacks_packages_takes_the_packed_ones(unpacked):
+    """In a process that has none of them on its own."""
+    folder, _ = unpacked
+    code = f"""
+import importlib.metadata, sys
+missing = {pack_gpu.PACKAGES!r}
+real = importlib.metadata.version
+def version(name):
+    if name in missing:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return real(name)
+importlib.metadata.version = version
+from benchmarks import gpu
+sys.path[:0] = gpu.packed()
+import wrapt, pytest, peft, pluggy
+for package in (wrapt, pytest, peft, pluggy):
+    assert "packed" in package.__file__, package.__file__
+import qweft
+assert qweft.presets()
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**gpu.os.environ, "PYTHONPATH": f"{folder / 'src'}{gpu.os.pathsep}{folder}"},
+        capture_output=True,
+        text=True,
+    )
+    assert child.returncode == 0, child.stderr
+
+
+def test_a_machine_that_has_them_takes_its_own(unpacked, monkeypatch):
+    folder, _ = unpacked
+    monkeypatch.setattr(gpu, "ROOT", folder)
+    assert gpu.packed() == []
+    monkeypatch.setattr(gpu.importlib.metadata, "version", lambda name: "0.1")
+    assert {Path(path).name for path in gpu.packed()} == {"peft", "pytest", "wrapt"}
+
+
+def test_interrupted_tests_count_as_far_as_they_came(tmp_path):
+    report = tmp_path / "report.xml"
+    report.write_text(
+        '<testsuites><testsuite><testcase classname="a.b" name="one"/>'
+        '<testcase classname="a.b" name="two"><failure message="x"/></testcase>'
+        '<testcase classname="a.b" name="three"><skipped message="no card"/></testcase></testsuite></testsuites>'
+    )
+    assert gpu.outcome_of(report) == {"passed": 1, "failed_tests": ["b::two"], "left_out": {"no card": 1}}
+    assert gpu.outcome_of(tmp_path / "none.xml")["passed"] == 0
