@@ -3,7 +3,10 @@
 import json
 
 import pytest
+import torch
 
+from qweft import circuit
+from qweft.circuit import engine, fused
 from qweft.cli.main import main
 from qweft.doctor import machine, run
 from qweft.doctor.machine import extras
@@ -48,3 +51,21 @@ def test_extras_say_how_they_are_installed(monkeypatch):
 def test_what_is_wrong_is_one_sentence(words, capsys):
     assert main(["doctor", *words]) == 2
     assert capsys.readouterr().err.startswith("qweft: error: ")
+
+
+def test_a_gpu_is_compared_with_the_cpu_and_its_engine_named(monkeypatch):
+    """The CPU stands for the GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(run, "GPU", "cpu")
+    said = "values and gradients equal to the CPU's to 0e+00, by "
+    assert run._on_gpu() == f"{said}PyTorch's operations, which are slower; the fused kernels need Triton"
+    kernels, true_values = engine.kernels_for, circuit.expectation_values
+    monkeypatch.setattr(engine, "kernels_for", lambda *_: fused)
+    monkeypatch.setattr(circuit, "expectation_values", lambda c, x, t: engine.by_gates(c, x, t), raising=False)
+    monkeypatch.setattr(engine, "by_gates", circuit.gate_by_gate, raising=False)
+    assert run._on_gpu().endswith("by the fused kernels")
+    monkeypatch.setattr(engine, "kernels_for", kernels)
+    turn = iter([0.0, 1e-3])
+    monkeypatch.setattr(circuit, "expectation_values", lambda c, x, t: true_values(c, x, t) + next(turn), raising=False)
+    with pytest.raises(ArithmeticError, match=r"differ by 1\.0e-03 from the CPU's"):
+        run._on_gpu()

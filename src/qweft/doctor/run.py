@@ -12,6 +12,7 @@ import torch
 from qweft.doctor.machine import Finding, extras, machine
 from qweft.text import progress
 
+GPU = "cuda"
 STEPS = 12
 ROWS = 8
 
@@ -101,19 +102,26 @@ def _train_save_load() -> str:
 
 
 def _on_gpu() -> str:
-    """Compare the engine's values on the GPU and the CPU."""
-    from qweft.circuit import crz_ring_ansatz, expectation_values
+    """Compare the engine's values and gradients on the GPU and the CPU, and tell which engine it is."""
+    from qweft.circuit import crz_ring_ansatz, engine, expectation_values, fused
 
     if not torch.cuda.is_available():
         return "left out: no GPU"
     circuit = crz_ring_ansatz(4, 2)
-    inputs, angles = torch.rand(512, 4), torch.rand(circuit.parameters)
-    here = expectation_values(circuit, inputs, angles)
-    there = expectation_values(circuit, inputs.cuda(), angles.cuda()).cpu()
-    worst = float((here - there).abs().max())
+    generator = torch.Generator().manual_seed(0)
+    case = [torch.rand(size, generator=generator) for size in ((512, 4), (circuit.parameters,))]
+    found = []
+    for place in ("cpu", GPU):
+        inputs, angles = (tensor.to(place, copy=True).requires_grad_() for tensor in case)
+        values = expectation_values(circuit, inputs, angles)
+        # of a mean, so that a gradient is not larger than a value
+        found.append([values, *torch.autograd.grad(values.square().mean(), [inputs, angles])])
+    worst = max(float((there.cpu() - here).detach().abs().max()) for here, there in zip(*found, strict=True))
     if not worst < 1e-5:
-        raise ArithmeticError(f"values differ by {worst:.1e} from the CPU's")
-    return f"equal to the CPU's to {worst:.0e}"
+        raise ArithmeticError(f"values or gradients differ by {worst:.1e} from the CPU's")
+    is_fused = engine.kernels_for(circuit.qubits, torch.device(GPU)) is fused
+    by = "the fused kernels" if is_fused else "PyTorch's operations, which are slower; the fused kernels need Triton"
+    return f"values and gradients equal to the CPU's to {worst:.0e}, by {by}"
 
 
 PARTS: dict[str, Callable[[], str]] = {
