@@ -47,16 +47,11 @@ class Alternating:
         """Number of diagonals, k."""
         return len(self.uploads) - 1
 
-    @property  # not cached: torch.compile would stop at a cached property on its first call
-    def is_straight(self) -> bool:
-        """Whether an upload adds entry q of the input to qubit q, once."""
-        return self.repeats == 1 and self.wires == tuple(range(self.qubits))
-
     def uploaded(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return what an upload adds to each qubit's angle, (..., inputs) to (..., n)."""
-        if self.is_straight and inputs.shape[-1] == self.qubits:
-            return inputs
-        return inputs[..., self.wires] * self.repeats
+        if self.wires != tuple(range(inputs.shape[-1])):  # column by column: a GPU would wait for a list of indices
+            inputs = torch.stack([inputs[..., wire] for wire in self.wires], -1)
+        return inputs if self.repeats == 1 else inputs * self.repeats
 
     def angles(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the trained parts of all angles, differentiable; leading dimensions stand for several circuits.

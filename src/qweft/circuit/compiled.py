@@ -165,7 +165,7 @@ def _at(
     count = len(form.uploads) * form.qubits
     turns = chosen[count:].reshape(form.diagonals, len(phases)) @ phases
     flat = _numbers(inputs).reshape(-1, inputs.shape[-1])
-    if not form.is_straight or flat.shape[1] != form.qubits:
+    if form.repeats != 1 or form.wires != tuple(range(flat.shape[1])):
         flat = flat[:, form.wires] * flat.dtype.type(form.repeats)
     return flat, (_cosines_and_sines(chosen[:count], 0.5), _cosines_and_sines(turns, 1)), selection, phases
 
@@ -186,7 +186,7 @@ def gradients_at(
     to_pairs = to_diagonals.reshape(form.diagonals, phases.shape[1]) @ phases.T
     to_parameters = np.concatenate([to_rotations, to_pairs.ravel()]) @ selection
     to_inputs = to_uploads
-    if not form.is_straight or inputs.shape[-1] != form.qubits:
+    if to_inputs.shape[1] != inputs.shape[-1] or form.repeats != 1 or form.wires != tuple(range(form.qubits)):
         to_inputs = np.zeros((len(flat), inputs.shape[-1]), flat.dtype)
         for qubit, wire in enumerate(form.wires):
             to_inputs[:, wire] += form.repeats * to_uploads[:, qubit]
