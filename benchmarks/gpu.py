@@ -13,7 +13,6 @@ import importlib.util
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,12 +20,14 @@ import time
 import tomllib
 import traceback
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+
+from benchmarks.gpu_clock import ROUNDS, Clock, against
 
 ROOT = Path(__file__).resolve().parents[1]
 BUDGET = 540
@@ -36,86 +37,6 @@ SHARES = {"kernels": 3, "tests": 7, "circuit": 2, "step 135M": 3, "generation": 
 NEEDS = """make gpu needs a CUDA device, and {why}: it would run the tests marked gpu, time training steps, \
 generation and circuits for at most ten minutes and write docs/benchmarks-gpu.md; `make gpu-pack` packs what a machine \
 with a GPU, PyTorch and transformers lacks (the source, PEFT, pytest, wrapt) into less than 60 MiB."""
-ROUNDS, WARM = 9, 2
-
-
-class Clock:
-    """Times calls on a device: by CUDA's events, or by the wall clock on a CPU.
-
-    Args:
-        device: The device.
-        rounds: Most rounds that are kept.
-    """
-
-    def __init__(self, device: Any, rounds: int = ROUNDS) -> None:
-        self.device, self.rounds = device, rounds
-
-    def seconds(self, call: Callable[[], Any], repeats: int = 1) -> float:
-        """Return the seconds of a call, the mean of so many in a row."""
-        import torch
-
-        if self.device.type != "cuda":
-            start = time.perf_counter()
-            for _ in range(repeats):
-                call()
-            return (time.perf_counter() - start) / repeats
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda.synchronize(self.device)
-        begin.record()
-        for _ in range(repeats):
-            call()
-        end.record()
-        torch.cuda.synchronize(self.device)
-        return float(begin.elapsed_time(end)) / 1e3 / repeats
-
-    def peak_bytes(self, call: Callable[[], Any]) -> int | None:
-        """Return how far the allocated memory of a GPU rises while a call runs; `None` on a CPU."""
-        import torch
-
-        if self.device.type != "cuda":
-            return None
-        torch.cuda.synchronize(self.device)
-        torch.cuda.reset_peak_memory_stats(self.device)
-        before = torch.cuda.memory_allocated(self.device)
-        call()
-        torch.cuda.synchronize(self.device)
-        return int(torch.cuda.max_memory_allocated(self.device) - before)
-
-    def alternate(
-        self, subjects: Mapping[str, Callable[[], Any]], until: float, repeats: int = 1
-    ) -> dict[str, list[float]]:
-        """Return the seconds of each subject in each whole round, without the first ones; it stops at a time.
-
-        Args:
-            subjects: Calls by name, every one once a round.
-            until: Time of `time.monotonic` after which no round is begun.
-            repeats: Calls in a row that one time is the mean of.
-        """
-        found: dict[str, list[float]] = {name: [] for name in subjects}
-        for number in range(WARM + self.rounds):
-            if number > WARM and time.monotonic() > until:
-                break
-            gc.collect()
-            for name, subject in subjects.items():
-                seconds = self.seconds(subject, repeats)
-                if number >= WARM:
-                    found[name].append(seconds)
-        return found
-
-
-def against(seconds: Mapping[str, list[float]], reference: str) -> dict[str, dict[str, Any]]:
-    """Return each subject's median, and the median and quartiles of its ratios to the reference of the same round."""
-    results = {}
-    for name, each in seconds.items():
-        ratios = [own / other for own, other in zip(each, seconds[reference], strict=True)]
-        low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 2 else (min(ratios), 0.0, max(ratios))
-        results[name] = {
-            "seconds": statistics.median(each),
-            "ratio": statistics.median(ratios),
-            "quartiles": [low, high],
-            "rounds": len(each),
-        }
-    return results
 
 
 class Program:
@@ -186,6 +107,8 @@ class Program:
                     child.kill()
                     printed, _ = child.communicate()
             print(printed[-6000:], flush=True)
+            if not report.is_file():
+                raise RuntimeError(f"pytest made no report: {printed[-300:].strip()}")
             return {"cut": cut, "exit": child.returncode, **outcome_of(report), "end": printed[-3000:]}
 
     def circuit(self, until: float) -> dict[str, Any]:
@@ -278,8 +201,6 @@ class Program:
 def outcome_of(report: Path) -> dict[str, Any]:
     """Return the counts of a report of pytest, and the names of tests that failed or were left out, with reasons."""
     counts: dict[str, Any] = {"passed": 0, "failed_tests": [], "left_out": {}}
-    if not report.is_file():
-        return counts
     for case in ElementTree.parse(report).iter("testcase"):
         kinds = {child.tag: child for child in case}
         name = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
@@ -298,7 +219,8 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), *packed()])}
 
 
-def packed() -> list[str]:
+@lru_cache(maxsize=1)  # once they are in the path, this machine has them
+def packed() -> tuple[str, ...]:
     """Return the folders of packed packages of which this machine has none, or one that does not fit (`pack_gpu`)."""
     from packaging.requirements import Requirement
 
@@ -313,7 +235,7 @@ def packed() -> list[str]:
             version = ""
         if not version or (folder.name in wanted and not wanted[folder.name].contains(version, prereleases=True)):
             found.append(str(folder))
-    return found
+    return tuple(found)
 
 
 def machine(device: Any) -> dict[str, Any]:

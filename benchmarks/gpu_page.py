@@ -75,6 +75,9 @@ that did not fit into them, as the assembler counts stores and loads. Nothing of
 | 11 | 1 x 2 | 168 | 255 | 352 written, 440 read |
 | 12 | 1 x 4 | 241 | 255 | 12 written, 12 read |
 
+Triton 3.6.0 gives others (forward, backward): 128 and 168 at 4 qubits, 128 and 255 at 8. In float64 it spills 780 bytes
+at 4 qubits, where 3.7.1 spills none. So times will depend on Triton's version, which this page names.
+
 What should be looked at first on a card:
 
 - From 6 qubits on a multiprocessor holds 8 warps of the backward kernel, of 64: there is little to hide a wait behind.

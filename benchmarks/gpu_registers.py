@@ -7,6 +7,7 @@ import argparse
 import re
 import subprocess
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--capability", type=int, default=90)
     parser.add_argument("--qubits", type=int, nargs="+", default=sorted(TILES))
     given = parser.parse_args()
+    print(f"Triton {version('triton')}, compute capability {given.capability / 10}")
     for dtype in (torch.float32, torch.float64):
         for qubits in given.qubits:
             for kernel in (forward_kernel, backward_kernel):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks import gpu, gpu_models, gpu_page, gpu_registers
+from benchmarks import gpu, gpu_clock, gpu_models, gpu_page, gpu_registers
 from scripts import pack_gpu
 
 ROOT = Path(gpu.__file__).parents[1]
@@ -61,15 +61,15 @@ def seconds(**found):
 
 def test_a_ratio_is_of_the_same_round():
     """A machine that is slow for one round is slow for both."""
-    rows = gpu.against(seconds(lora_of_peft=[1, 10, 2], qtha=[2, 20, 4]), "lora_of_peft")
+    rows = gpu_clock.against(seconds(lora_of_peft=[1, 10, 2], qtha=[2, 20, 4]), "lora_of_peft")
     assert rows["qtha"]["ratio"] == 2 and rows["qtha"]["quartiles"] == [2, 2] and rows["qtha"]["rounds"] == 3
     assert rows["qtha"]["seconds"] == 4
 
 
 def test_timing_stops_at_its_time_and_keeps_a_round(monkeypatch):
-    clock, now = gpu.Clock(torch.device("cpu")), [0.0]
-    monkeypatch.setattr(gpu.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(gpu.time, "perf_counter", lambda: now[0])
+    clock, now = gpu_clock.Clock(torch.device("cpu")), [0.0]
+    monkeypatch.setattr(gpu_clock.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(gpu_clock.time, "perf_counter", lambda: now[0])
 
     def work():
         now[0] += 10
@@ -224,6 +224,7 @@ for package in (wrapt, pytest, peft, pluggy):
     assert "packed" in package.__file__, package.__file__
 import qweft
 assert qweft.presets()
+assert all(folder in gpu.child_environment()["PYTHONPATH"] for folder in gpu.packed()) and len(gpu.packed()) >= 3
 """
     child = subprocess.run(
         [sys.executable, "-c", code],
@@ -238,9 +239,18 @@ assert qweft.presets()
 def test_a_machine_that_has_them_takes_its_own(unpacked, monkeypatch):
     folder, _ = unpacked
     monkeypatch.setattr(gpu, "ROOT", folder)
-    assert gpu.packed() == []
+    packed = gpu.packed.__wrapped__
+    assert packed() == ()
     monkeypatch.setattr(gpu.importlib.metadata, "version", lambda name: "0.1")
-    assert {Path(path).name for path in gpu.packed()} == {"peft", "pytest", "wrapt"}
+    assert {Path(path).name for path in packed()} == {"peft", "pytest", "wrapt"}
+
+
+def test_tests_that_do_not_start_are_a_part_that_failed(monkeypatch):
+    monkeypatch.setattr(
+        gpu, "child_environment", lambda: {**gpu.os.environ, "PYTHONPATH": "", "PYTEST_ADDOPTS": "--no-such"}
+    )
+    with pytest.raises(RuntimeError, match="pytest made no report"):
+        gpu.Program(torch.device("cpu"), tiny=True).tests(gpu.time.monotonic() + 60)
 
 
 def test_interrupted_tests_count_as_far_as_they_came(tmp_path):
@@ -251,4 +261,3 @@ def test_interrupted_tests_count_as_far_as_they_came(tmp_path):
         '<testcase classname="a.b" name="three"><skipped message="no card"/></testcase></testsuite></testsuites>'
     )
     assert gpu.outcome_of(report) == {"passed": 1, "failed_tests": ["b::two"], "left_out": {"no card": 1}}
-    assert gpu.outcome_of(tmp_path / "none.xml")["passed"] == 0
