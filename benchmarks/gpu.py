@@ -155,7 +155,7 @@ class Program:
 
     def generation(self, until: float) -> dict[str, Any]:
         """Time generation with r = 4, L = 4 at batches of 1, 8 and 32."""
-        shape, tokens = self.shapes["135M"], 4 if self.tiny else 32
+        shape, tokens = self.shapes["135M"], 4 if self.tiny else 24
         base = self.models.base_model(shape, self.device, shape.layers)
         batches = (1, 2) if self.tiny else (1, 8, 32)
         found: dict[str, Any] = {"tokens": tokens, "batches": {}}
@@ -169,12 +169,20 @@ class Program:
             found["batches"][str(rows)] = against(seconds, "lora_of_peft")
         return found
 
-    def run(self, budget: float, say: Callable[[str], None]) -> dict[str, Any]:
-        """Run all parts; one that fails is told of, and does not stop the others."""
+    def run(
+        self, budget: float, say: Callable[[str], None], keep: Callable[[dict[str, Any]], None] = lambda results: None
+    ) -> dict[str, Any]:
+        """Run all parts; one that fails is told of, and does not stop the others.
+
+        Args:
+            budget: Seconds in all.
+            say: Called with the name of a part that begins.
+            keep: Called with the results after each part, so that something is left if this is ended from outside.
+        """
         from qweft.environment import LoadMeter
 
         end = time.monotonic() + budget
-        results: dict[str, Any] = {}
+        results: dict[str, Any] = {name: {"failed": "it was not begun"} for name in self.parts}
         for name, part in self.parts.items():
             now, names = time.monotonic(), list(SHARES)
             later = sum(SHARES[each] for each in names[names.index(name) :])
@@ -190,6 +198,7 @@ class Program:
                 results[name] = {"failed": f"{type(error).__name__}: {str(error)[:500]}"}
             results[name]["load"] = asdict(meter.read())
             results[name]["took"] = time.monotonic() - now
+            keep(results)
             gc.collect()
             if self.device.type == "cuda":
                 import torch
@@ -316,15 +325,19 @@ def main(words: list[str] | None = None) -> int:
 
     start = time.monotonic()
     here = machine(device)
-    results = Program(device, given.tiny).run(
-        given.budget, lambda what: print(f"[{time.monotonic() - start:5.0f} s] {what}", flush=True)
-    )
-    results |= {"machine": here, "device": device.type, "tiny": given.tiny, "seconds": time.monotonic() - start}
     page = given.output / "benchmarks-gpu.md" if given.output else ROOT / "docs" / "benchmarks-gpu.md"
     numbers = given.output / "gpu.json" if given.output else ROOT / "benchmarks" / "results" / "gpu.json"
     numbers.parent.mkdir(parents=True, exist_ok=True)
-    write_json(numbers, results)
-    write_bytes(page, gpu_page.page(results).encode())
+
+    def keep(found: dict[str, Any]) -> None:
+        told = {"machine": here, "device": device.type, "tiny": given.tiny, "seconds": time.monotonic() - start}
+        write_json(numbers, found | told)
+        write_bytes(page, gpu_page.page(found | told).encode())
+
+    def say(what: str) -> None:
+        print(f"[{time.monotonic() - start:5.0f} s] {what}", flush=True)
+
+    results = Program(device, given.tiny).run(given.budget, say, keep)
     print(f"written: {page}, {numbers}")
     failed = [name for name in SHARES if "failed" in results[name]]
     print(json.dumps({name: results[name]["failed"] for name in failed}, indent=2) if failed else "every part ran")

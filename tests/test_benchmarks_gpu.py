@@ -94,7 +94,10 @@ def test_a_part_that_fails_or_has_no_time_stops_no_other(monkeypatch):
         return run
 
     program.parts = {name: part(name, {"generation": 1000}.get(name, 0)) for name in gpu.SHARES}
-    results = program.run(240, lambda what: None)
+    kept = []
+    results = program.run(240, lambda what: None, lambda found: kept.append(dict(found)))
+    assert [found["generation"].get("failed") for found in kept][:4] == ["it was not begun"] * 4
+    assert "failed" not in kept[4]["generation"]
     assert results["tests"]["failed"] == "ValueError: broken"
     assert results["step 7B"]["failed"] == "no time was left" and "failed" not in results["generation"]
     # what one part leaves, the later ones share
@@ -111,7 +114,7 @@ def test_a_cut_is_on_the_page():
         "circuit": {"shapes": {"n4_T8": {"fused": row, "pytorch": row}}, "cut": ["n9_T8"], **load},
         "step 135M": {"failed": "OutOfMemoryError: no room", **load},
         "step 7B": {**step, **load},
-        "generation": {"tokens": 32, "batches": {"1": {"lora_of_peft": row}}, **load},
+        "generation": {"tokens": 24, "batches": {"1": {"lora_of_peft": row}}, **load},
         "device": "cuda",
         "seconds": 500.0,
         "machine": {
