@@ -48,8 +48,8 @@ It needs Python 3.11 or newer, make, a CUDA build of PyTorch, and transformers.
 3. Back here: copy its `docs/benchmarks-gpu.md` and `benchmarks/results/gpu.json`.
 
 A part that does not end in time is cut off, and this page then says so. Base models have random weights of the shapes
-of SmolLM2-135M and Qwen2.5-7B, in bfloat16: a pack of at most 60 MiB has no room for SmolLM2-135M's own (94 MB). If the card
-cannot hold the larger one, layers are left out, and this page says how many.
+of SmolLM2-135M and Qwen2.5-7B, in bfloat16: a pack of at most 60 MiB has no room for SmolLM2-135M's own (94 MB). If
+the card cannot hold the larger one, layers are left out, and this page says how many.
 
 ## What a user with a GPU sees
 
