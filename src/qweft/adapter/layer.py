@@ -240,6 +240,8 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         branch = self.branch_of(adapter_name)
         tensors = branch.tensors()
         graph = needs_graph(tensors)
+        if found is not None and checked and not graph:
+            return found
         # outside the model's call all is rebuilt, except for a checkpoint recomputed in a backward pass
         usable = found is not None and graph and found.has_graph and in_backward()
         if found is None or not usable or not found.is_of(tensors):
