@@ -27,6 +27,7 @@ from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.files import write_json
+from qweft.method.stated import as_recorded
 from qweft.models.load import load_model
 from qweft.training.callbacks import ALONE
 from qweft.training.loop import DivergedError, fit
@@ -48,7 +49,7 @@ def tried(loaded: Any, data: Any, training: Any, candidate: Candidate, rate: flo
         training, learning_rate=rate, seed=seed, learning_rates=part_rates, basis_rows=candidate.basis_rows
     )
     set_seed(seed)
-    model = put_on(loaded.model, candidate.adapter, budget.max_steps)
+    model = put_on(loaded.model, as_recorded(candidate.adapter), budget.max_steps)
     try:
         if candidate.change is not None:
             order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))

@@ -85,7 +85,7 @@ def test_what_a_record_states_is_what_was_trained(name):
     [
         THEN,
         LORA,
-        {"preset": "sparse"},
+        {"preset": "sparse", "width": 32, "basis_bits": 16},
         {"preset": "mpo", "compress": "dense", "expand": "dense", "r": 3},
         {"preset": "qtha", "compress": "subspace", "expand": "dense", "r": 3, "width": 9},
         {"preset": ["of another version"], "compress": {}},

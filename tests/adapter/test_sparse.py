@@ -31,6 +31,12 @@ def layers_of(model):
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, QwthnLinear)}
 
 
+def outputs(layer):
+    """Where a layer's E writes, (d_out,)."""
+    expand = layer.qwthn_expand["default"]
+    return expand.chosen(expand.weight).bool()
+
+
 def gradients():
     """Of the base model's weights, by autograd."""
     torch.manual_seed(3)
@@ -45,7 +51,7 @@ def test_the_outputs_are_those_with_the_longest_rows_of_the_gradient():
         expand = layer.qwthn_expand["default"]
         norms = of_base[name.removeprefix("base_model.model.") + ".weight"].norm(dim=1)
         assert expand.count == round(0.32 * len(norms))
-        assert set(expand.weight.nonzero().flatten().tolist()) == set(norms.topk(expand.count).indices.tolist())
+        assert set(outputs(layer).nonzero().flatten().tolist()) == set(norms.topk(expand.count).indices.tolist())
 
 
 def test_what_is_trained_gets_the_gradient_of_these_rows_of_a_dense_map():
@@ -62,7 +68,7 @@ def test_what_is_trained_gets_the_gradient_of_these_rows_of_a_dense_map():
         loss.backward()
     for name, layer in layers_of(sparse).items():
         mine, theirs = layer.branch_of("default"), of_dense[name].branch_of("default")
-        rows = theirs.expand.weight.grad[mine.expand.weight.bool()]
+        rows = theirs.expand.weight.grad[outputs(layer)]
         assert rows.abs().max() > 0
         torch.testing.assert_close(mine.expand.linear_weight.grad, rows)
         torch.testing.assert_close(mine.compress.linear_weight.grad, theirs.compress.linear_weight.grad)
@@ -77,7 +83,7 @@ def test_only_these_outputs_change(tmp_path):
         model(**BATCH).loss.backward()
         optimizer.step()
     for layer in layers_of(model).values():
-        delta, chosen = layer.get_delta_weight("default"), layer.qwthn_expand["default"].weight.bool()
+        delta, chosen = layer.get_delta_weight("default"), outputs(layer)
         assert (delta[chosen].norm(dim=1) > 0).all() and not delta[~chosen].any()
     model.save_pretrained(tmp_path)
     torch.manual_seed(3)
@@ -88,7 +94,7 @@ def test_only_these_outputs_change(tmp_path):
 
 
 def test_a_file_with_other_outputs_than_rows_is_refused(tmp_path):
-    adapted().save_pretrained(tmp_path)
+    adapted(basis_bits=16).save_pretrained(tmp_path)
     file = tmp_path / "adapter_model.safetensors"
     tensors = load_file(file)
     key = next(key for key in tensors if key.endswith("q_proj.qwthn_expand.weight"))
@@ -96,6 +102,19 @@ def test_a_file_with_other_outputs_than_rows_is_refused(tmp_path):
         save_file(tensors | {key: changed}, file)
         with pytest.raises(QweftError, match=r"q_proj.qwthn_expand.weight has to be 1 at \d+ outputs"):
             PeftModel.from_pretrained(tiny_llama(), tmp_path)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_file_with_other_packed_outputs_is_refused(tmp_path, place):
+    adapted().save_pretrained(tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(file)
+    key = next(key for key in tensors if key.endswith("q_proj.qwthn_expand.weight"))
+    assert tensors[key].dtype == torch.uint8 and len(tensors[key]) == 3  # 20 outputs, and 4 bits that stand for none
+    tensors[key][place] ^= 128
+    save_file(tensors, file)
+    with pytest.raises(QweftError, match=r"q_proj.qwthn_expand.weight has to be 1 at \d+ outputs"):
+        PeftModel.from_pretrained(tiny_llama(), tmp_path)
 
 
 def tiny_llama_logits():
@@ -130,10 +149,10 @@ def test_outputs_of_other_kinds(kind):
     find_bases(model)
     for layer in layers_of(model).values():
         expand = layer.qwthn_expand["default"]
-        assert int(expand.weight.sum()) == expand.count
+        assert int(outputs(layer).sum()) == expand.count
         if kind == "weight":
             norms = layer.get_base_layer().weight.norm(dim=1)
-            assert expand.weight[norms.argmax()] == 1 and expand.weight[norms.argmin()] == 0
+            assert outputs(layer)[norms.argmax()] and not outputs(layer)[norms.argmin()]
 
 
 def test_many_are_built_as_one_by_one():

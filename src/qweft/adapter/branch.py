@@ -70,10 +70,12 @@ class Branch(NamedTuple):
         first = len(self.compress.tensors())
         last = first + len(self.core.tensors())
         compress, core, expand = tensors[:first], tensors[first:last], tensors[last:]
+        # the type of what is trained; packed directions have none
+        kind = next(t.dtype for t in tensors if isinstance(t, torch.Tensor) and t.is_floating_point())
         with exact_products(tensors[0].device):
             return (
-                self.compress.contract_limited(compress),
-                self.core.combine(self.expand.contract_limited(expand), core),
+                self.compress.contract_limited(compress).to(kind),
+                self.core.combine(self.expand.contract_limited(expand).to(kind), core),
                 *self.core.angles_of(core),
             )
 

@@ -61,6 +61,9 @@ class QwthnConfig(QwthnFields, PeftConfig):
         basis: How fixed directions, and the outputs of "sparse", are chosen. `None` means "gradient": leading singular
             directions and longest rows of the loss's gradient with respect to W0, found by `qweft.find_bases` before
             the first step; "weight": those of W0; "random": random ones, as a control.
+        basis_bits: Bits of a number of fixed directions, in memory and in the file: 1, 2, 4 or 8 (packed, see
+            `qweft.adapter.packing`), or 16 (bfloat16). Below 16 the outputs of "sparse" take one bit each. Files of
+            earlier versions have 16.
         qubits: Number of leading entries of c that the circuit, or its classical control, reads. `None` means r.
         alpha: The branch is scaled by alpha / r. `None` means 2 r.
         dropout: Probability of zeroing an entry of x in training.

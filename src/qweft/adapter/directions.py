@@ -22,8 +22,13 @@ OVERSAMPLING = 4
 """Columns of Omega for each wanted direction; Psi has twice as many rows."""
 SEED = 20250312
 """Seed of the random matrices, so that the same batches give the same directions whatever was drawn before."""
+SPARE = 8
+"""Directions beyond those wanted in the iteration that finds the leading ones of a matrix."""
 POWER_STEPS = 8
 """Power iterations of the decomposition of W0, whose singular values decay slowly."""
+
+
+Drawn = dict[tuple[int, int, int, torch.device], tuple[torch.Tensor, torch.Tensor]]
 
 
 class GradientSketch:
@@ -37,18 +42,20 @@ class GradientSketch:
         out: d_out.
         r: Number of directions.
         device: Where the sums are.
+        drawn: Omega and Psi by shape and device, which sketches with the same dictionary share; they are the same in
+            any case.
     """
 
-    def __init__(self, into: int, out: int, r: int, device: torch.device):
+    def __init__(self, into: int, out: int, r: int, device: torch.device, drawn: Drawn | None = None):
         self.r = r
         k = min(OVERSAMPLING * r, into, out)
         self._whole: torch.Tensor | None = None
         if into * out <= 2 * (k * out + 2 * k * into):
             self._whole = torch.zeros(out, into, device=device)
             return
-        generator = torch.Generator().manual_seed(SEED)
-        self._omega = torch.randn(into, k, generator=generator).to(device)
-        self._psi = torch.randn(2 * k, out, generator=generator).to(device)
+        self._omega, self._psi = (drawn or {}).get((into, out, k, device)) or _draw(into, out, k, device)
+        if drawn is not None:
+            drawn[into, out, k, device] = self._omega, self._psi
         self._y, self._z = torch.zeros(out, k, device=device), torch.zeros(2 * k, into, device=device)
 
     @torch.no_grad()
@@ -87,19 +94,19 @@ class GradientSketch:
 
     def _leading(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self._whole is not None:
-            g = self._whole.cpu().double()
+            g = self._whole.cpu()
             if len(g) > g.shape[1]:
-                into, out = _leading(g.T, self.r)
-            else:
-                out, into = _leading(g, self.r)
-            return into.float(), out.float()
-        y, z, psi = (tensor.cpu().double() for tensor in (self._y, self._z, self._psi))
+                return _leading(g.T, self.r)
+            out, into = _leading(g, self.r)
+            return into, out
+        y, z, psi = (tensor.cpu() for tensor in (self._y, self._z, self._psi))
         frame = torch.linalg.qr(y).Q
         # least squares by normal equations: a random matrix with twice as many rows is well conditioned
         seen = psi @ frame
-        rest = torch.cholesky_solve(seen.T @ z, torch.linalg.cholesky(seen.T @ seen))  # (k, d_in), G = frame rest
+        inverse = torch.cholesky_solve(seen.T, torch.linalg.cholesky(seen.T @ seen))
+        rest = inverse @ z  # (k, d_in), G = frame rest
         left, right = _leading(rest, self.r)
-        return right.float(), (frame @ left).float()
+        return right, frame @ left
 
     @property
     def is_finite(self) -> bool:
@@ -112,18 +119,34 @@ class GradientSketch:
         return not bool(self.sums()[0].any())
 
 
-def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the leading r left and right singular vectors of a matrix that is no taller than wide, in float64.
+def _draw(into: int, out: int, k: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return Omega (d_in, k) and Psi (2 k, d_out)."""
+    generator = torch.Generator().manual_seed(SEED)
+    drawn = (torch.randn(shape, generator=generator).to(device) for shape in ((into, k), (2 * k, out)))
+    return next(drawn), next(drawn)
 
-    They come from the eigenvectors of matrix matrix^T, several times as fast as a singular value decomposition. This
-    squares the singular values, so directions below 1e-8 of the largest are arbitrary. The largest entry of each left
-    vector is positive: sums that differ only by rounding, as between processes, then give the same signs.
+
+def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the leading r left and right singular vectors of a matrix that is no taller than wide.
+
+    They come from the eigenvectors of M M^T in float64, several times as fast as a singular value decomposition. This
+    squares the singular values, so directions below 1e-8 of the largest are arbitrary. M is the matrix, or where it has
+    many rows what it is in a random subspace of r + 8 directions after one power iteration (Halko, Martinsson and
+    Tropp, arXiv 0909.4061). The largest entry of each left vector is positive: sums that differ only by rounding, as
+    between processes, then give the same signs.
     """
-    left = torch.linalg.eigh(matrix @ matrix.T).eigenvectors.flip(1)[:, :r]
-    left = left * left.gather(0, left.abs().argmax(0, keepdim=True)).sign()
+    frame = None
+    if len(matrix) > 2 * (r + SPARE):
+        start = torch.randn(matrix.shape[1], r + SPARE, generator=torch.Generator().manual_seed(SEED))
+        frame = torch.linalg.qr(matrix @ (matrix.T @ torch.linalg.qr(matrix @ start.to(matrix)).Q)).Q
+        matrix = frame.T @ matrix
+    wide = matrix.double()
+    left = torch.linalg.eigh(wide @ wide.T).eigenvectors.flip(1)[:, :r].to(matrix.dtype)
     right, factor = torch.linalg.qr(matrix.T @ left)
-    signs = torch.where(factor.diagonal() < 0, -1.0, 1.0).to(right.dtype)
-    return left, right * signs
+    left = left if frame is None else frame @ left
+    signs = left.gather(0, left.abs().argmax(0, keepdim=True)).sign()
+    # QR leaves the sign of each column open
+    return left * signs, right * signs * torch.where(factor.diagonal() < 0, -1.0, 1.0).to(right.dtype)
 
 
 @torch.no_grad()

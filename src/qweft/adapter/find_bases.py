@@ -10,7 +10,7 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.directions import GradientSketch, give, wanted_by
+from qweft.adapter.directions import Drawn, GradientSketch, give, wanted_by
 from qweft.adapter.fixed_maps import Directions
 from qweft.adapter.layer import QwthnLinear
 from qweft.errors import QweftError
@@ -90,11 +90,11 @@ def without_bases(model: nn.Module) -> list[str]:
 def _of_gradients(
     model: Any, layers: Mapping[str, QwthnLinear], batches: Iterable[Mapping[str, Any]] | None, adapter_name: str
 ) -> dict[str, Directions]:
-    sketches = {}
+    sketches, drawn = {}, Drawn()
     for name, layer in layers.items():
         branch = layer.branch_of(adapter_name)
         device = branch.bases[0].weight.device
-        sketches[name] = GradientSketch(layer.in_features, layer.out_features, wanted_by(branch), device)
+        sketches[name] = GradientSketch(layer.in_features, layer.out_features, wanted_by(branch), device, drawn)
     watch, count = _Watch(), 0
     for name, layer in layers.items():
         watch.look_at(layer.get_base_layer(), sketches[name])

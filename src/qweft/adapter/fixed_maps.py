@@ -9,14 +9,17 @@ from torch import nn
 
 from qweft.adapter import maps
 from qweft.adapter.maps import Count, Given, LinearMap, alike
+from qweft.adapter.packing import gathered, pack, pack_codes, packed_bytes, unpack, unpack_codes
 from qweft.errors import QweftError
 from qweft.method.names import Part
 from qweft.method.resolved import ResolvedConfig
 
 DIRECTIONS = torch.bfloat16
-"""The dtype of directions."""
-LEAST_FOR_OUTPUTS = 32
-"""Directions that the sketch computes to choose outputs: it then estimates the lengths of rows to within 6%."""
+"""The dtype of directions that are not packed."""
+PLAIN = 16
+"""Bits of such a direction's number, the default of `QwthnConfig.basis_bits`."""
+LEAST_FOR_OUTPUTS = 8
+"""Directions that the sketch computes to choose outputs: it then estimates the lengths of rows to within 13%."""
 
 
 class Side(NamedTuple):
@@ -40,12 +43,14 @@ class BasisMap(LinearMap):
     """A fixed matrix that is zero until its directions are found; it is saved with the adapter.
 
     Signs of singular vectors, and the order of equal ones, differ between machines, so they cannot be recomputed when
-    the adapter is loaded. Directions make up most of the adapter's file, so they are rounded to bfloat16 when they are
-    found, and training uses the rounded ones.
+    the adapter is loaded. Directions make up most of the adapter's file, so they are rounded when they are found:
+    packed in few bits, (count, bytes), or to a matrix in bfloat16. Training uses the rounded ones.
 
     Args:
-        shape: Shape of the matrix.
+        count: Number of directions.
+        size: Number of entries of a direction.
         kind: How directions are chosen: `QwthnConfig.basis`.
+        bits: `QwthnConfig.basis_bits`.
     """
 
     words = "an orthonormal basis that was not trained"
@@ -55,10 +60,10 @@ class BasisMap(LinearMap):
     found_in_backward = False
     """Whether a backward pass found the directions and the branch has not been called outside of one since."""
 
-    def __init__(self, shape: tuple[int, ...], kind: str):
+    def __init__(self, count: int, size: int, kind: str, bits: int = PLAIN):
         super().__init__()
-        self.kind = kind
-        self.register_buffer("weight", torch.zeros(shape, dtype=DIRECTIONS))
+        self.count, self.size, self.kind, self.bits = count, size, kind, bits
+        self.register_buffer("weight", self.empty())
         self._is_found = False
         self.register_load_state_dict_post_hook(_look_again)
 
@@ -74,21 +79,23 @@ class BasisMap(LinearMap):
         """Whether the directions were known before any backward pass that is now running."""
         return (self._is_found or self.is_found) and not self.found_in_backward  # skips a property for each token
 
+    def empty(self) -> torch.Tensor:
+        """Return the tensor of directions that are not known yet: packed, or rows in bfloat16."""
+        if self.bits < PLAIN:
+            return torch.zeros(self.count, packed_bytes(self.size, self.bits), dtype=torch.uint8)
+        return torch.zeros(self.count, self.size, dtype=DIRECTIONS)
+
     def tensors(self) -> list[torch.Tensor]:
         """Return the directions."""
         return [self.weight]
-
-    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the directions themselves."""
-        return tensors[0]
 
     def matrix(self) -> torch.Tensor:
         """Return the dense matrix (out, in) in float32 or better."""
         return self.contract_limited(alike(self.tensors(), torch.float32))
 
     def form(self) -> Hashable:
-        """Return a constant: the shape determines the rest."""
-        return "basis"
+        """Return size and bits, which the shape of packed directions does not determine."""
+        return "basis", self.size, self.bits
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
@@ -97,29 +104,38 @@ class BasisMap(LinearMap):
         self._is_found = False
 
     @property
-    def count(self) -> int:
-        """Number of directions in the map."""
-        raise NotImplementedError
-
-    @property
     def wanted(self) -> int:
         """Number of directions that must be computed for it."""
         return self.count
 
-    def directions(self, found: torch.Tensor) -> torch.Tensor:
-        """Return the map's matrix for directions (size, count)."""
-        raise NotImplementedError
+    def rounded(self, found: torch.Tensor) -> torch.Tensor:
+        """Return directions (size, count) as they will be saved."""
+        return pack(found, self.bits) if self.bits < PLAIN else found.T.to(DIRECTIONS)
 
     def randomise(self) -> None:
         """Set random directions."""
-        size = max(self.weight.shape)
-        self.set(Side(torch.linalg.qr(torch.randn(size, min(self.weight.shape))).Q, torch.ones(size)))
+        self.set(Side(torch.linalg.qr(torch.randn(self.size, self.count)).Q, torch.ones(self.size)))
 
     @torch.no_grad()
     def set(self, side: Side) -> None:
         """Set the first `count` of these orthonormal directions, rounded as they will be saved."""
-        self.weight.copy_(self.directions(side.directions[:, : self.count]).to(DIRECTIONS))
+        self.weight.copy_(self.rounded(side.directions[:, : self.count]))
         self._is_found = True
+
+    def times(self, rows: torch.Tensor | None, directions: Given) -> torch.Tensor:
+        """Return rows (..., m, count) times V^T, (..., m, size), for one branch or several; V^T itself without rows."""
+        packed = self.bits < PLAIN
+        if isinstance(directions, tuple):
+            assert rows is not None
+            product: torch.Tensor = _OneByOne.apply(rows, self, *directions)
+        else:
+            dense = self.dense(directions, torch.float32 if rows is None else rows.dtype) if packed else directions
+            product = dense if rows is None else rows @ dense
+        return gathered(product, self.size) if packed else product
+
+    def dense(self, directions: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Return the numbers of directions; of packed ones the spread numbers, (count, n)."""
+        return unpack(directions, self.bits, self.size, dtype) if self.bits < PLAIN else directions.to(dtype)
 
     def look_again(self) -> None:
         """Check whether directions are set after something else wrote to the matrix."""
@@ -132,30 +148,26 @@ def _look_again(module: nn.Module, _: Any) -> None:
         module.look_again()
 
 
-class _Reads(BasisMap):
-    """A map with one direction in each row."""
-
-    @property
-    def count(self) -> int:
-        """Number of rows."""
-        return self.weight.shape[0]
-
-    def directions(self, found: torch.Tensor) -> torch.Tensor:
-        """Return the directions as rows."""
-        return found.T
-
-
 class _Writes(BasisMap):
-    """A map with one direction in each column."""
+    """A map with one direction in each column of its matrix; so is `weight` if it is not packed."""
 
-    @property
-    def count(self) -> int:
-        """Number of columns."""
-        return self.weight.shape[1]
+    def empty(self) -> torch.Tensor:
+        """Return the tensor of directions that are not known yet."""
+        return super().empty() if self.bits < PLAIN else super().empty().T.contiguous()
 
-    def directions(self, found: torch.Tensor) -> torch.Tensor:
-        """Return the directions as columns."""
-        return found
+    def rounded(self, found: torch.Tensor) -> torch.Tensor:
+        """Return directions (size, count) as they will be saved."""
+        return super().rounded(found) if self.bits < PLAIN else found.to(DIRECTIONS)
+
+    def times(self, rows: torch.Tensor | None, directions: Given) -> torch.Tensor:
+        """Return V times columns (..., count, m), (..., size, m); V itself without columns."""
+        if self.bits < PLAIN:
+            return super().times(None if rows is None else rows.mT, directions).mT
+        if isinstance(directions, tuple):
+            assert rows is not None
+            product: torch.Tensor = _OneByOne.apply(rows, self, *directions)
+            return product
+        return directions if rows is None else directions @ rows
 
 
 class _Subspace(BasisMap):
@@ -177,8 +189,8 @@ class _Subspace(BasisMap):
         return [self.linear_weight, self.weight]
 
     def form(self) -> Hashable:
-        """Return the class name: the shapes determine the rest."""
-        return type(self).__name__
+        """Return class, size and bits, which the shape of packed directions does not determine."""
+        return type(self).__name__, self.size, self.bits
 
     @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
@@ -199,90 +211,87 @@ class _OneByOne(torch.autograd.Function):
     """The products of several branches: trained maps in a stack, directions one by one and in their own dtype."""
 
     @staticmethod
-    def forward(ctx: Any, trained: torch.Tensor, reads: bool, *directions: torch.Tensor) -> torch.Tensor:
-        """Return A V^T or U B of each branch, stacked."""
-        ctx.reads, ctx.directions = reads, directions
-        pairs = zip(trained.unbind(), (each.to(trained.dtype) for each in directions), strict=True)
-        return torch.stack([own @ fixed if reads else fixed @ own for own, fixed in pairs])
+    def forward(ctx: Any, trained: torch.Tensor, like: BasisMap, *directions: torch.Tensor) -> torch.Tensor:
+        """Return A V^T of each branch, or U B, stacked."""
+        ctx.like, ctx.directions, ctx.reads = like, directions, like.bits < PLAIN or not isinstance(like, _Writes)
+        pairs = zip(trained.unbind(), (like.dense(each, trained.dtype) for each in directions), strict=True)
+        return torch.stack([own @ fixed if ctx.reads else fixed @ own for own, fixed in pairs])
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradient of the trained maps."""
-        pairs = zip(gradient.unbind(), (each.to(gradient.dtype) for each in ctx.directions), strict=True)
+        pairs = zip(gradient.unbind(), (ctx.like.dense(each, gradient.dtype) for each in ctx.directions), strict=True)
         found = torch.stack([g @ fixed.mT if ctx.reads else fixed.mT @ g for g, fixed in pairs])
         return found, None, *(None for _ in ctx.directions)
 
 
-def _product(trained: torch.Tensor, directions: Given, reads: bool) -> torch.Tensor:
-    """Return trained @ directions if `reads`, else directions @ trained, for one branch or several."""
-    if isinstance(directions, tuple):
-        product: torch.Tensor = _OneByOne.apply(trained, reads, *directions)
-        return product
-    return trained @ directions if reads else directions @ trained
-
-
-class SubspaceCompress(_Subspace, _Reads):
+class SubspaceCompress(_Subspace):
     """The map d_in -> k by k fixed directions V, k -> r by a trained linear map A: matrix A V^T, (r, d_in)."""
 
-    def __init__(self, into: int, count: int, r: int, kind: str):
-        super().__init__((count, into), kind)
+    def __init__(self, into: int, count: int, r: int, kind: str, bits: int = PLAIN):
+        super().__init__(count, into, kind, bits)
         self.linear_weight = nn.Parameter(torch.zeros(r, count))
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
         """Return the map with min(width, d_in, d_out) directions."""
-        return cls(d_in, config.directions(d_in, d_out), config.r, config.basis)
+        return cls(d_in, config.directions(d_in, d_out), config.r, config.basis, config.basis_bits)
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """Return A V^T."""
-        return _product(tensors[0], tensors[1], reads=True)
+        return self.times(tensors[0], tensors[1])
 
 
 class SubspaceExpand(_Subspace, _Writes):
     """The map r -> k by a trained linear map B, k -> d_out by k fixed directions U: matrix U B, (d_out, r)."""
 
-    def __init__(self, r: int, count: int, out: int, kind: str):
-        super().__init__((out, count), kind)
+    def __init__(self, r: int, count: int, out: int, kind: str, bits: int = PLAIN):
+        super().__init__(count, out, kind, bits)
         self.linear_weight = nn.Parameter(torch.zeros(count, r))
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
         """Return the map with min(width, d_in, d_out) directions."""
-        return cls(config.r, config.directions(d_in, d_out), d_out, config.basis)
+        return cls(config.r, config.directions(d_in, d_out), d_out, config.basis, config.basis_bits)
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """Return U B."""
-        return _product(tensors[0], tensors[1], reads=False)
+        return self.times(tensors[0], tensors[1])
 
 
 class SparseExpand(_Subspace):
     """The map r -> d_out by a trained B (count, r) that writes to `count` chosen outputs: (d_out, r), other rows zero.
 
-    `weight` (d_out,) is 1 at the chosen outputs and 0 elsewhere; the rows of B are in the order of the outputs.
+    `weight` (d_out,) is 1 at the chosen outputs and 0 elsewhere, packed in one bit each if directions are packed. The
+    rows of B are in the order of the outputs.
     """
 
     words = "a linear map to some outputs, which were chosen before the training"
     sizes: ClassVar[Mapping[str, str]] = {"share": "{:g} of a layer's outputs"}
     one_by_one = ()
 
-    def __init__(self, r: int, count: int, out: int, kind: str):
-        super().__init__((out,), kind)
+    def __init__(self, r: int, count: int, out: int, kind: str, bits: int = PLAIN):
+        super().__init__(count, out, kind, bits)
         self.linear_weight = nn.Parameter(torch.zeros(count, r))
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
         """Return the map with round(share d_out) outputs, at least 1."""
-        return cls(config.r, config.outputs(d_out), d_out, config.basis)
+        return cls(config.r, config.outputs(d_out), d_out, config.basis, config.basis_bits)
 
     @classmethod
     def trained_on(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Count:
         """Count round(share d_out) r parameters."""
         return Count(linear=config.r * config.outputs(d_out))
 
-    @property
-    def count(self) -> int:
-        """Number of outputs that are written to."""
-        return self.linear_weight.shape[0]
+    def empty(self) -> torch.Tensor:
+        """Return the tensor of outputs that are not chosen yet."""
+        packed = self.bits < PLAIN
+        return torch.zeros(-(-self.size // 8) if packed else self.size, dtype=torch.uint8 if packed else DIRECTIONS)
+
+    def chosen(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return 1 for each output that is written to, 0 for others, (..., d_out), from `weight` or a stack of them."""
+        return unpack_codes(weight, 1, self.size) if self.bits < PLAIN else weight
 
     @property
     def wanted(self) -> int:
@@ -294,24 +303,28 @@ class SparseExpand(_Subspace):
         """Whether `weight` holds only zeros and ones, and either no ones or `count` of them."""
         if self.weight.is_meta:
             return True
-        ones = int((self.weight == 1).sum())
-        return ones + int((self.weight == 0).sum()) == len(self.weight) and ones in (0, self.count)
+        # with the bits of the last byte that stand for no output
+        held = unpack_codes(self.weight, 1, 8 * len(self.weight)) if self.bits < PLAIN else self.weight
+        ones = int((held == 1).sum())
+        whole = ones + int((held == 0).sum()) == len(held) and ones in (0, self.count)
+        return whole and not held[self.size :].any()
 
     def randomise(self) -> None:
         """Choose random outputs."""
-        norms = torch.rand(len(self.weight))
+        norms = torch.rand(self.size)
         self.set(Side(norms[:, None], norms))
 
     @torch.no_grad()
     def set(self, side: Side) -> None:
         """Choose the outputs with the largest norms."""
-        self.weight.zero_()
-        self.weight[side.norms.topk(self.count).indices.to(self.weight.device)] = 1
+        chosen = torch.zeros(self.size, dtype=torch.uint8)
+        chosen[side.norms.topk(self.count).indices.cpu()] = 1
+        self.weight.copy_(pack_codes(chosen, 1) if self.bits < PLAIN else chosen)
         self._is_found = True
 
     def contract(self, tensors: Sequence[Any]) -> torch.Tensor:
         """Scatter the rows of B: a chosen output takes the row numbered by the chosen outputs before it."""
-        trained, chosen = tensors
+        trained, chosen = tensors[0], self.chosen(tensors[1])
         places = ((chosen != 0).long().cumsum(-1) - 1).clamp(0, trained.shape[-2] - 1)
         rows = trained.gather(-2, places[..., None].expand(*places.shape, trained.shape[-1]))
         return rows * chosen[..., None]
@@ -325,6 +338,10 @@ class _Basis(BasisMap):
         """Count nothing: no part is trained."""
         return Count()
 
+    def contract(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the directions themselves."""
+        return self.times(None, tensors[0])
+
 
 def _check_rank(r: int, size: int, side: str) -> None:
     if r > size:
@@ -334,11 +351,11 @@ def _check_rank(r: int, size: int, side: str) -> None:
         )
 
 
-class BasisCompress(_Basis, _Reads):
+class BasisCompress(_Basis):
     """The map d_in -> r where c_i is the component of x along direction i: matrix (r, d_in)."""
 
-    def __init__(self, into: int, r: int, kind: str):
-        super().__init__((r, into), kind)
+    def __init__(self, into: int, r: int, kind: str, bits: int = PLAIN):
+        super().__init__(r, into, kind, bits)
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
@@ -348,14 +365,14 @@ class BasisCompress(_Basis, _Reads):
             QweftError: If r exceeds d_in.
         """
         _check_rank(config.r, d_in, "d_in")
-        return cls(d_in, config.r, config.basis)
+        return cls(d_in, config.r, config.basis, config.basis_bits)
 
 
 class BasisExpand(_Basis, _Writes):
     """The map r -> d_out to the sum of h_i times direction i: matrix (d_out, r)."""
 
-    def __init__(self, r: int, out: int, kind: str):
-        super().__init__((out, r), kind)
+    def __init__(self, r: int, out: int, kind: str, bits: int = PLAIN):
+        super().__init__(r, out, kind, bits)
 
     @classmethod
     def on_layer(cls, config: ResolvedConfig, d_in: int, d_out: int) -> Self:
@@ -365,7 +382,7 @@ class BasisExpand(_Basis, _Writes):
             QweftError: If r exceeds d_out.
         """
         _check_rank(config.r, d_out, "d_out")
-        return cls(config.r, d_out, config.basis)
+        return cls(config.r, d_out, config.basis, config.basis_bits)
 
 
 COMPRESS: dict[str, type[LinearMap]] = {**maps.COMPRESS, "basis": BasisCompress, "subspace": SubspaceCompress}

@@ -26,6 +26,7 @@ STRUCTURE = (
     "rank_pattern",
     "width",
     "share",
+    "basis_bits",
     "bond_dimension",
     "modes",
     "circuit_layers",

@@ -31,12 +31,14 @@ Given = torch.Tensor | tuple[torch.Tensor, ...]
 def alike(tensors: Sequence[Any], least: torch.dtype = torch.bfloat16) -> list[Any]:
     """Convert tensors to one dtype: the most precise among them, but at least `least`.
 
-    Fixed directions are stored in bfloat16. Tuples of tensors stay as they are.
+    Fixed directions are stored in bfloat16, or packed in whole numbers. Those, and tuples of tensors, stay as they are.
     """
-    kind = reduce(torch.promote_types, (tensor.dtype for tensor in tensors if isinstance(tensor, torch.Tensor)))
+    real = [isinstance(tensor, torch.Tensor) and tensor.is_floating_point() for tensor in tensors]
+    found = [tensor.dtype for tensor, is_real in zip(tensors, real, strict=True) if is_real]
+    kind = reduce(torch.promote_types, found) if found else least
     if kind.itemsize < least.itemsize:
         kind = least
-    return [tensor.to(kind) if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors]
+    return [tensor.to(kind) if is_real else tensor for tensor, is_real in zip(tensors, real, strict=True)]
 
 
 def limited(tensor: torch.Tensor, limit: float, dims: int = 2) -> torch.Tensor:

@@ -125,7 +125,8 @@ class QwthnModel(BaseTuner):
                 for held in core.buffers():
                     held.data = held.data.to(torch.promote_types(held.dtype, torch.float32))
                 for held in (*compress.buffers(), *expand.buffers()):
-                    held.data = held.data.to(DIRECTIONS)
+                    if held.is_floating_point():
+                        held.data = held.data.to(DIRECTIONS)
 
     def _check_mergeable(self, adapter_names: list[str] | None) -> None:
         for layer in self.model.modules():

@@ -10,7 +10,7 @@ from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core, core_class
-from qweft.adapter.fixed_maps import COMPRESS, EXPAND
+from qweft.adapter.fixed_maps import COMPRESS, EXPAND, PLAIN
 from qweft.adapter.folder import read_header
 from qweft.adapter.functions import FUNCTIONS
 from qweft.adapter.maps import LinearMap
@@ -55,7 +55,8 @@ def method_section(config: QwthnConfig, shapes: dict[str, tuple[int, ...]]) -> s
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     compress, expand = COMPRESS[config.compress], EXPAND[config.expand]
     network = compress.has_network() or expand.has_network()
-    untrained = f"\n- not trained, and in the file: {fixed:,} numbers" if fixed else ""
+    packed = ", directions packed, counted in bytes" if config.has_fixed_map and at.basis_bits < PLAIN else ""
+    untrained = f"\n- not trained, and in the file: {fixed:,} numbers{packed}" if fixed else ""
     patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
     differing = "".join(
         f"; {name} that differ: {escaped(str(pattern))}" for name, pattern in patterns.items() if pattern

@@ -20,7 +20,6 @@ from qweft.errors import QweftError
 from qweft.files import write_json
 from qweft.method.stated import recorded_forms
 from qweft.records import read_record
-from qweft.training.config import FIRST_BASIS_ROWS
 from qweft.training.loop import Fit, fit, planned_steps
 
 Pair = tuple[float, float]
@@ -125,7 +124,7 @@ def _key(context: Context, own: Method, other: Method, kept: Mapping[str, Any]) 
     """
     training = context.settings.training
     work: list[Any] = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
-    if training.basis_rows != FIRST_BASIS_ROWS:
+    if training.basis_rows is not None:
         work.append(training.basis_rows)
     # newer entries are omitted at their defaults, so that older files of times stay valid
     what_more = ("packing", "device", "noise", "noise_scale", "shots", "gradient")

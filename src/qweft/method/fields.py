@@ -25,6 +25,7 @@ CHOICES = {
     "start": get_args(Start),
     "bias": get_args(Bias),
 }
+BASIS_BITS = (1, 2, 4, 8, 16)
 MOST_QUBITS = 12
 """Largest number of qubits: a token takes 2^qubits amplitudes, and more would need tables of gigabytes per circuit."""
 LARGEST_WIDTH = 2**16
@@ -74,6 +75,7 @@ class QwthnFields:
         default=None,
         metadata={"help": "Directions and outputs of maps that are not trained whole; None means gradient."},
     )
+    basis_bits: int = field(default=16, metadata={"help": "Bits of a number of fixed directions: 1, 2, 4, 8 or 16."})
     qubits: int | None = field(default=None, metadata={"help": "Entries of c that the circuit reads; None means r."})
     share: float = field(default=0.32, metadata={"help": "Share of a layer's outputs that a sparse map writes to."})
     factor_limit: float | None = field(
@@ -212,6 +214,8 @@ def _check(config: QwthnFields) -> None:
 
 
 def _check_basis(config: QwthnFields) -> None:
+    if type(config.basis_bits) is not int or config.basis_bits not in BASIS_BITS:
+        raise QweftError(f"basis_bits must be one of 1, 2, 4, 8 and 16, got {shown(config.basis_bits)}")
     if config.basis is not None and not config.has_fixed_map:
         raise QweftError(
             f"basis {config.basis!r} does nothing with compress {config.compress!r} and expand {config.expand!r}; set "

@@ -49,16 +49,27 @@ PRESETS: dict[str, Preset] = {
         BEFORE,
     ),
     "subspace": Preset(
-        {"compress": "subspace", "core": "identity", "expand": "subspace", "r": 4, "width": 64},
+        {"compress": "subspace", "core": "identity", "expand": "subspace", "r": 4, "width": 64, "basis_bits": 4},
         "a LoRA between the leading directions of the loss's gradient, which are fixed, no circuit: h = c",
+        {"basis_bits": 16},
     ),
     "readout": Preset(
-        {"compress": "basis", "basis": "random", "core": "identity", "expand": "dense", "r": 1},
+        {"compress": "basis", "basis": "random", "core": "identity", "expand": "dense", "r": 1, "basis_bits": 1},
         "a LoRA whose first matrix is drawn at random and not trained, no circuit: h = c",
+        {"basis_bits": 16},
     ),
     "sparse": Preset(
-        {"compress": "subspace", "core": "identity", "expand": "sparse", "r": 1, "width": 32, "share": 0.32},
+        {
+            "compress": "subspace",
+            "core": "identity",
+            "expand": "sparse",
+            "r": 1,
+            "width": 8,
+            "share": 0.32,
+            "basis_bits": 4,
+        },
         "a LoRA that writes to a third of a layer's outputs, those with the largest gradient, no circuit: h = c",
+        {"width": 32, "basis_bits": 16},
     ),
     "lora": Preset(
         {"compress": "dense", "core": "identity", "expand": "dense"},

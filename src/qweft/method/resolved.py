@@ -28,6 +28,7 @@ class ResolvedConfig:
         r: Rank of the layer.
         alpha: Numerator of the scaling s = alpha / r. `None` became 2 r.
         basis: How fixed directions are chosen. `None` became "gradient".
+        basis_bits: Bits of a number of fixed directions; 16 means bfloat16.
         qubits: Number of entries of c that the circuit reads, at most r. `None` became r.
         circuit_layers: L. `None` became the number of qubits.
         reupload: Whether the circuit uploads its input before every layer.
@@ -45,6 +46,7 @@ class ResolvedConfig:
     r: int
     alpha: float
     basis: str
+    basis_bits: int
     qubits: int
     circuit_layers: int
     reupload: bool
@@ -100,6 +102,7 @@ def resolve(fields: Mapping[str, Any], r: int | None = None, alpha: float | None
         r=r,
         alpha=default_alpha(r) if alpha is None else alpha,
         basis=fields["basis"] or DEFAULT_BASIS,
+        basis_bits=fields["basis_bits"],
         qubits=qubits,
         circuit_layers=fields["circuit_layers"] or qubits,
         reupload=fields["reupload"],

@@ -4,10 +4,14 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, combinations
 from typing import Any
 
+from qweft.method.names import COMPRESS, EXPAND
 from qweft.method.presets import PRESETS
 
 SIZES = {"mpo": ("width", "bond_dimension"), "subspace": ("width",)}
 """The sizes of the first version's maps, except for r. Told here so that records can be read without PyTorch."""
+
+
+ENDS = {"compress": COMPRESS, "expand": EXPAND}
 
 
 def stated(specification: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,4 +72,6 @@ def _sizes(specification: Mapping[str, Any]) -> dict[str, tuple[Any, int]]:
         return {}
     whole = {**preset.fields, **specification}
     had = {"r", *(size for end in ("compress", "expand") for size in SIZES.get(str(whole.get(end)), ()))}
+    if any(names.get(str(whole.get(end)), "whole") != "whole" for end, names in ENDS.items()):
+        had.add("basis_bits")
     return {name: (preset.fields[name], before) for name, before in preset.before.items() if name in had}

@@ -40,7 +40,7 @@ def check_training(training: TrainingConfig) -> None:
         QweftError: If a value is out of range; names the key, the value and the allowed range.
     """
     for name in ("batch_size", "gradient_accumulation", "logging_steps", "basis_rows"):
-        if getattr(training, name) < 1:
+        if getattr(training, name) is not None and getattr(training, name) < 1:
             raise QweftError(f"training.{name} must be at least 1, got {getattr(training, name)}")
     if training.max_steps is not None and training.max_steps < 1:
         raise QweftError(

@@ -7,8 +7,8 @@ from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 
-FIRST_BASIS_ROWS = 64
-"""First default of `basis_rows`; records omit this value, so that records older than the option still match."""
+MOST_BASIS_ROWS = 64
+"""Largest number of rows for fixed bases that is chosen where none is given."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class TrainingConfig:
         gradient: How circuit gradients are computed: exact (by the engine, or by the noisy simulator without shots), or
             parameter_shift, which measures many more circuits on the device.
         basis_rows: Training rows, drawn with the seed, whose gradients give an adapter its fixed bases before the first
-            step. They cost about as much as the same number of rows in training.
+            step. A row costs about as much as in training. `None` means half of the rows of an optimizer step, at least
+            1 and at most 64, so that the search takes less time than a step.
     """
 
     learning_rate: float = 5e-4
@@ -59,12 +60,18 @@ class TrainingConfig:
     noise_scale: float = 1.0
     shots: int | None = None
     gradient: Literal["exact", "parameter_shift"] = "exact"
-    basis_rows: int = FIRST_BASIS_ROWS
+    basis_rows: int | None = None
 
     @property
     def measures(self) -> bool:
         """Whether circuits run on anything other than the exact engine."""
         return self.device != "exact" or self.gradient != "exact"
+
+    def rows_for_bases(self) -> int:
+        """Return the number of training rows that give an adapter its fixed bases."""
+        if self.basis_rows is not None:
+            return self.basis_rows
+        return min(max(self.batch_size * self.gradient_accumulation // 2, 1), MOST_BASIS_ROWS)
 
     def decides(self) -> dict[str, Any]:
         """Return the settings that determine the result, as records store them.
@@ -73,7 +80,7 @@ class TrainingConfig:
         omitted at their default, so that older records still match.
         """
         left_out = {name for name in ("learning_rates", "packing") if not getattr(self, name)}
-        if self.basis_rows == FIRST_BASIS_ROWS:
+        if self.basis_rows is None:
             left_out.add("basis_rows")
         if not self.measures:
             left_out |= {"device", "noise", "noise_scale", "shots", "gradient"}

@@ -226,7 +226,7 @@ def _find_bases(model: Any, rows: Sequence[Encoded], pad_token_id: int, training
     started = time.perf_counter()
     collate, size = Collator(pad_token_id), training.batch_size
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
-    chosen = [rows[place] for place in drawn[: training.basis_rows].tolist()]
+    chosen = [rows[place] for place in drawn[: training.rows_for_bases()].tolist()]
     batches = [chosen[at : at + size] for at in range(0, len(chosen), size)]
     for name in missing:
         find_bases(model, map(collate, with_progress(batches, "finding the fixed bases", "row", len)), name)

@@ -99,7 +99,8 @@ class Plan:
         adapter: The adapter section of the config.
         layers: Number of adapted layers.
         trainable: Number of trained parameters.
-        fixed: Number of untrained values in the adapter's file: directions of a basis, angles of a frozen circuit.
+        fixed: Number of untrained values in the adapter's file: directions of a basis (bytes, if packed),
+            angles of a frozen circuit.
         parts: Trained parameters by part (tensor network, linear, circuit or control); empty for other methods.
         twin: For a classical control: its name, its trained parameters in a layer of the config's rank, and the number
             of angles in the circuit that it replaces.

@@ -14,10 +14,12 @@ from peft import get_peft_model
 
 import qweft
 from qweft import QwthnConfig
-from qweft.adapter.fixed_maps import BasisMap, Side, SparseExpand
+from qweft.adapter.fixed_maps import PLAIN, BasisMap, Side, SparseExpand
 from tests.adapter.frozen.base import Base, example, fill
 
 HERE = Path(__file__).parent
+PACKED = ("subspace", "readout", "sparse")
+"""Presets whose directions were first plain and are packed since."""
 
 
 def make(preset: str, folder: Path) -> None:
@@ -35,10 +37,15 @@ def make(preset: str, folder: Path) -> None:
     model = get_peft_model(Base(), config).eval()
     fill((parameter for name, parameter in model.named_parameters() if "qwthn_" in name), 0.6)
     maps = [module for module in model.modules() if isinstance(module, BasisMap)]
-    fill((module.weight for module in maps if not isinstance(module, SparseExpand)), 0.6)
+    for module in maps:
+        if not isinstance(module, SparseExpand) and module.bits < PLAIN:
+            directions = torch.empty(module.size, module.count)
+            fill([directions], 0.6)
+            module.set(Side(torch.linalg.qr(directions).Q, directions[:, 0]))
+    fill((module.weight for module in maps if not isinstance(module, SparseExpand) and module.bits == PLAIN), 0.6)
     for module in maps:
         if isinstance(module, SparseExpand):  # every third output first, then the others
-            norms = torch.tensor([place % 3 == 0 for place in range(len(module.weight))]).float()
+            norms = torch.tensor([place % 3 == 0 for place in range(module.size)]).float()
             module.set(Side(norms[:, None], norms - torch.arange(len(norms)) * 1e-3))
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # the model card is no part of what is frozen
@@ -49,8 +56,9 @@ def make(preset: str, folder: Path) -> None:
 
 def main() -> None:
     """All presets that are not there."""
-    for preset in qweft.presets():
-        target = HERE / qweft.__version__ / preset
+    names = [(qweft.__version__, preset) for preset in qweft.presets()]
+    for folder, preset in [*names, *(("0.1.0-packed", preset) for preset in PACKED)]:
+        target = HERE / folder / preset
         if not target.exists():
             make(preset, target)
 

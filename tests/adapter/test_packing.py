@@ -1,0 +1,149 @@
+"""Directions in few bits: what they stand for, and that saving, loading and swapping them changes nothing."""
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+from safetensors.torch import load_file
+
+from qweft import QweftError, QwthnConfig, find_bases, hotswap_adapter
+from qweft.adapter.build import Branch
+from qweft.adapter.find_bases import without_bases
+from qweft.adapter.packing import gathered, pack, pack_codes, packed_bytes, padded, unpack, unpack_codes
+from tests.adapter.test_bases import BATCH, trained
+from tests.tiny_models import tiny_llama
+
+SIZES = (1, 3, 65, 576, 1000, 4097)
+LEAST_COSINE = {1: 0.75, 2: 0.9, 4: 0.99, 8: 0.9999}
+MAPS = {
+    "subspace": {"compress": "subspace", "expand": "subspace", "core": "identity", "width": 6},
+    "basis": {"compress": "basis", "expand": "basis", "core": "linear"},
+    "sparse": {"compress": "subspace", "expand": "sparse", "core": "identity", "width": 6},
+    "gated": {"compress": "basis", "expand": "dense", "core": "quantum_gated", "circuit_layers": 1},
+}
+
+
+def restored(packed, bits, size):
+    return gathered(unpack(packed, bits, size, torch.float32), size)
+
+
+def adapted(maps, found=True, **changes):
+    torch.manual_seed(3)
+    given = {"r": 2, "target_modules": ["q_proj", "v_proj", "down_proj"], **MAPS[maps], "basis_bits": 4}
+    model = get_peft_model(tiny_llama(), QwthnConfig(**given | changes))
+    if found:
+        find_bases(model, [BATCH])
+    return model
+
+
+def logits(model):
+    with torch.no_grad():
+        return model.eval()(**BATCH).logits
+
+
+@pytest.mark.parametrize("bits", LEAST_COSINE)
+@pytest.mark.parametrize("size", SIZES[2:])
+def test_packed_directions_are_near_the_directions(size, bits):
+    torch.manual_seed(0)
+    found = torch.linalg.qr(torch.randn(size, 5) * torch.randn(size, 1) ** 5).Q  # few large entries
+    packed = pack(found, bits)
+    assert packed.dtype == torch.uint8 and packed.shape == (5, packed_bytes(size, bits))
+    assert packed_bytes(size, bits) <= 1.04 * size * bits / 8 + 1
+    again = restored(packed, bits, size)
+    assert torch.nn.functional.cosine_similarity(again, found.T).min() > LEAST_COSINE[bits]
+    torch.testing.assert_close(again.norm(dim=1), torch.ones(5), atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_spread_is_orthogonal(size):
+    spread = torch.eye(padded(size))[: min(size, 40)]
+    whole = gathered(spread, padded(size))
+    torch.testing.assert_close(whole @ whole.T, torch.eye(len(whole)), atol=1e-5, rtol=0)
+    if size > 500:  # no entry is larger than 4 standard deviations
+        assert whole.abs().max() < 4 * size**-0.5
+
+
+@pytest.mark.parametrize("bits", LEAST_COSINE)
+def test_whole_numbers_survive_in_bytes(bits):
+    codes = torch.randint(0, 2**bits, (3, 2, 13), dtype=torch.uint8)
+    packed = pack_codes(codes, bits)
+    assert packed.shape == (3, 2, -(-13 * bits // 8))
+    assert torch.equal(unpack_codes(packed, bits, 13), codes)
+
+
+def test_what_a_file_means_stays():
+    """The signs, the transforms and the order of bits are no part of a file, so they must never change."""
+    direction = (torch.arange(12.0) - 4)[:, None] / 170**0.5
+    assert {bits: pack(direction, bits).tolist() for bits in LEAST_COSINE} == MEANT
+
+
+MEANT = {
+    1: [[82, 5]],
+    2: [[24, 98, 103]],
+    4: [[132, 23, 58, 90, 123, 121]],
+    8: [[87, 135, 126, 54, 153, 81, 153, 95, 164, 125, 147, 118]],
+}
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("maps", MAPS)
+def test_saved_loaded_and_swapped_bit_by_bit(maps, bits, tmp_path):
+    model = trained(adapted(maps, basis_bits=bits))
+    wanted, start = logits(model), logits(tiny_llama())
+    assert not torch.equal(wanted, start)
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny_llama(), tmp_path)
+    assert torch.equal(logits(loaded), wanted) and without_bases(loaded) == []
+    other = adapted(maps, basis_bits=bits, found=False)
+    hotswap_adapter(other, tmp_path)
+    assert torch.equal(logits(other), wanted)
+    unwrapped = tiny_llama()
+    unwrapped.load_adapter(tmp_path)
+    assert torch.equal(logits(unwrapped), wanted)
+    kinds = {
+        tensor.dtype for key, tensor in load_file(tmp_path / "adapter_model.safetensors").items() if ".weight" in key
+    }
+    assert torch.uint8 in kinds and torch.bfloat16 not in kinds
+
+
+@pytest.mark.parametrize("maps", ["subspace", "basis", "sparse"])
+def test_merged(maps):
+    model = trained(adapted(maps))
+    wanted = logits(model)
+    torch.testing.assert_close(logits(model.merge_and_unload()), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("maps", MAPS)
+def test_one_by_one_and_in_stacks(maps, monkeypatch):
+    model = trained(adapted(maps)).train()
+
+    def outcome():
+        model.zero_grad()
+        loss = model(**BATCH).loss
+        loss.backward()
+        return [loss.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+
+    first = outcome()
+    assert all(gradient.any() for gradient in first)
+    monkeypatch.setattr(Branch, "one_by_one", lambda self: set())
+    torch.testing.assert_close(outcome(), first)
+
+
+@pytest.mark.parametrize("maps", MAPS)
+def test_a_model_in_half_precision(maps):
+    torch.manual_seed(3)
+    config = QwthnConfig(r=2, target_modules=["q_proj", "down_proj"], basis_bits=4, **MAPS[maps])
+    model = get_peft_model(tiny_llama().to(torch.bfloat16), config, autocast_adapter_dtype=False)
+    find_bases(model, [BATCH])
+    assert torch.isfinite(logits(trained(model, steps=1))).all()
+
+
+def test_a_file_in_other_bits_is_refused(tmp_path):
+    adapted("subspace").save_pretrained(tmp_path)
+    with pytest.raises(QweftError, match="basis_bits is 4 there and 8 here"):
+        hotswap_adapter(adapted("subspace", basis_bits=8), tmp_path)
+
+
+@pytest.mark.parametrize("bits", [0, 3, 32, True, "4", 4.0, None])
+def test_wrong_bits_are_told(bits):
+    with pytest.raises(QweftError, match="basis_bits must be one of 1, 2, 4, 8 and 16, got"):
+        QwthnConfig(compress="subspace", basis_bits=bits)
