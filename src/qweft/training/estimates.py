@@ -1,10 +1,14 @@
 """Memory of a run, estimated from shapes, and its duration, from a few timed steps."""
 
+import copy
+import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach
@@ -14,14 +18,14 @@ from qweft.models.load import load_model
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import fit
 
-BLOCK_STATES = 16
-"""Tensors of the hidden size that a decoder block stores per token for the backward pass.
-
-They are inputs and outputs of the two norms, queries, keys and values before and after rotation, the attention output
-and the two residual sums. The count is for Llama's block; keys and values are smaller with grouped heads.
-"""
-MLP_STATES = 4
-"""Tensors of the intermediate size that a block stores per token: gate, up, activation, product."""
+LOGIT_BYTES = 12
+"""Bytes of a logit at the peak: logits in the model's type, softmax, gradient, and what is cast between them."""
+ABSMAX_BYTES = 4 / 64
+"""Bytes of a weight's share in the scale of its block, in bitsandbytes' 4 bits without nested quantization."""
+BLOCK_STATES = 12
+"""Tensors of the hidden size that a block keeps per token, where its forward pass cannot be traced; of Llama's."""
+MLP_STATES = 3
+"""Tensors of the intermediate size that it keeps: gate, its activation, up."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Footprint:
         adapter_and_optimizer: Trained parameters, their gradients and AdamW's two moments, all in float32, and the
             adapter's fixed tensors.
         activations: Activations of a batch, stored for the backward pass.
-        logits: Logits of a batch in the model's dtype, and their gradient and softmax in float32.
+        logits: Logits of a batch, their gradient and softmax.
     """
 
     base_weights: int
@@ -61,21 +65,83 @@ def footprint(model: Any, trainable: int, training: TrainingConfig, row_tokens: 
         row_tokens: Tokens of the longest row.
     """
     shape = model.config.get_text_config()
-    frozen = [p for p in model.parameters() if not p.requires_grad]
-    width = frozen[0].element_size() if frozen else torch.finfo(torch.float32).bits // 8
+    frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+    width = next(iter(frozen.values())).element_size() if frozen else torch.finfo(torch.float32).bits // 8
     tokens = training.batch_size * row_tokens
-    hidden = shape.hidden_size
-    inner = getattr(shape, "intermediate_size", None) or 4 * hidden
-    block = BLOCK_STATES * hidden + MLP_STATES * inner
-    blocks = shape.num_hidden_layers
+    blocks, hidden = shape.num_hidden_layers, shape.hidden_size
+    stored = _stored(model, training.batch_size, row_tokens)
+    if stored is None:
+        inner = getattr(shape, "intermediate_size", None) or 4 * hidden
+        stored = blocks * tokens * width * (BLOCK_STATES * hidden + MLP_STATES * inner)
+    stored += tokens * _adapted_inputs(model, width)
+    if training.gradient_checkpointing:
+        stored = blocks * tokens * hidden * width + stored // blocks
     fixed = sum(tensor.numel() * tensor.element_size() for tensor in fixed_tensors(model))
-    kept = blocks * hidden + block if training.gradient_checkpointing else blocks * block
     return Footprint(
-        base_weights=sum(p.numel() * p.element_size() for p in frozen),
+        base_weights=round(sum(p.numel() * p.element_size() * _quantized(model, name) for name, p in frozen.items())),
         adapter_and_optimizer=16 * trainable + fixed,
-        activations=tokens * kept * width,
-        logits=tokens * shape.vocab_size * (width + 8),
+        activations=stored,
+        logits=tokens * shape.vocab_size * LOGIT_BYTES,
     )
+
+
+def _quantized(model: Any, name: str) -> float:
+    """Return the share of a weight's bytes that is left after the quantization that the model's config asks for."""
+    asked = getattr(model.config, "quantization_config", None) or {}
+    asked = asked if isinstance(asked, dict) else asked.to_dict()
+    bits = 4 if asked.get("load_in_4bit") else 8 if asked.get("load_in_8bit") else None
+    module = model.get_submodule(name.rpartition(".")[0])
+    skipped = any(part in name for part in asked.get("llm_int8_skip_modules") or ["lm_head"])
+    if bits is None or not isinstance(module, nn.Linear) or not name.endswith("weight") or skipped:
+        return 1.0
+    return (bits / 8 + (ABSMAX_BYTES if bits == 4 else 0)) / module.weight.element_size()
+
+
+def _adapted_inputs(model: nn.Module, width: int) -> int:
+    """Return the bytes of a token's inputs to adapted layers, which adapters store in float32.
+
+    In a base model of fewer bytes each adapted layer makes its own copy, else neighbours share one.
+    """
+    sizes: dict[str, list[int]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, BaseTunerLayer) and isinstance(getattr(module, "in_features", None), int):
+            sizes.setdefault(name.rpartition(".")[0], []).append(int(module.in_features))
+    return 4 * sum(sum(each) if width < 4 else sum(set(each)) for each in sizes.values())
+
+
+def _stored(model: Any, rows: int, row_tokens: int) -> int | None:
+    """Return the bytes that the base model's forward pass stores for its backward pass, without the logits.
+
+    It is traced with shapes alone. `None` if the model's code needs values.
+    """
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            base = model.get_base_model()
+            traced = type(base)._from_config(copy.deepcopy(base.config), dtype=base.dtype)
+            return _traced(traced.requires_grad_(False), rows, row_tokens)
+    except Exception:  # code of any model's author: the estimate by size remains
+        return None
+
+
+def _traced(model: Any, rows: int, row_tokens: int) -> int:
+    kind = next(model.parameters()).dtype
+    hidden = model.config.get_text_config().hidden_size
+    inputs = torch.zeros(rows, row_tokens, hidden, dtype=kind).requires_grad_()
+    # a mask of four dimensions is taken as it is, where others are looked into
+    mask = torch.zeros(rows, 1, row_tokens, row_tokens, dtype=kind)
+    held = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    found: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in held:
+            found[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.base_model(inputs_embeds=inputs, attention_mask=mask, use_cache=False)
+    return sum(storage.nbytes() for storage in found.values())
 
 
 TIMED = 4

@@ -1,0 +1,45 @@
+"""The memory that a plan foretells, against what a real pass stores."""
+
+import torch
+from peft import LoraConfig, get_peft_model
+from tests.tiny_models import tiny_gpt2, tiny_llama
+from transformers import AutoModelForCausalLM
+
+from qweft.training.config import TrainingConfig
+from qweft.training.estimates import _stored, _traced, footprint
+
+LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+
+
+def on_meta(config, dtype=torch.bfloat16):
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+
+
+def test_a_trace_of_shapes_counts_what_a_real_pass_stores():
+    for make, targets in ((tiny_llama, ["q_proj"]), (tiny_gpt2, ["c_attn"])):
+        real = make().to(torch.bfloat16).requires_grad_(False).train()
+        model = get_peft_model(on_meta(real.config), LoraConfig(r=2, target_modules=targets))
+        found = _stored(model, 3, 16)
+        assert found == _traced(real, 3, 16) > 0
+        assert _stored(model, 6, 16) > 1.9 * found
+
+
+def test_four_bits_are_counted_by_the_config_that_asks_for_them():
+    config = tiny_llama().config
+    plain = footprint(get_peft_model(on_meta(config), LORA), 0, TrainingConfig(), 16)
+    config.quantization_config = {"load_in_4bit": True, "quant_method": "bitsandbytes"}
+    model = get_peft_model(on_meta(config), LORA)
+    packed = footprint(model, 0, TrainingConfig(), 16)
+    linear = sum(
+        module.weight.numel() for name, module in model.get_base_model().named_modules()
+        if isinstance(module, torch.nn.Linear) and name != "lm_head" and "lora_" not in name
+    )  # fmt: skip
+    assert plain.base_weights - packed.base_weights == round(linear * (2 - 0.5 - 4 / 64))
+
+
+def test_a_model_that_cannot_be_traced_is_estimated_by_its_size(monkeypatch):
+    model = get_peft_model(on_meta(tiny_llama().config), LORA)
+    traced = footprint(model, 0, TrainingConfig(), 16).activations
+    monkeypatch.setattr("qweft.training.estimates._traced", lambda *_: 1 / 0)
+    assert 0.3 < footprint(model, 0, TrainingConfig(), 16).activations / traced < 3
