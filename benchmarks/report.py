@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.growth import with_memory_exponents
-from benchmarks.report_large import fixed_bases, large
+from benchmarks.report_large import fixed_bases, growth, large
 
 from qweft.environment import ALONE, share_said
 from qweft.files import write_bytes
@@ -95,7 +95,7 @@ def page(summary: dict[str, Any], results: dict[str, Any]) -> str:
     """docs/benchmarks.md."""
     measured = f"## How it was measured\n\n{_machine(summary['machine'])}\n\n{_load(summary)}"
     numbers = ["## Appendix: all numbers", _circuit(results), _models(results)]
-    more = [section for section in (fixed_bases(), large()) if section]
+    more = [section for section in (fixed_bases(), growth(), large()) if section]
     return "\n\n".join([_head(summary), measured, _targets(summary), LIMITS, *more, *numbers]) + "\n"
 
 

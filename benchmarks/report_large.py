@@ -53,6 +53,35 @@ in bfloat16 found on 16 rows. Raw numbers are in `docs/results/fixed-bases-speed
 - The load of the machine was {found["load_average"]:.1f}."""
 
 
+ALT = "Time and peak memory over qubits, layers, tokens, rank, blocks and hidden size, relative to the smallest size"
+
+
+def growth() -> str:
+    """The picture of growth, with the fitted exponents."""
+    found = _read(RESULTS / "growth.json")
+    if not found:
+        return ""
+    rows = "\n".join(
+        f"| {name} | {one['of']}^{one['exponent']:.2f} | {one['of']}^{one['memory_exponent']:.2f} |"
+        for name, one in found["series"].items()
+    )
+    return f"""## How time and memory grow
+
+<!-- not run: it measures for ten minutes -->
+
+    python -m benchmarks.growth
+
+![{ALT}](pictures/growth-light.svg#only-light)
+![{ALT}](pictures/growth-dark.svg#only-dark)
+
+Exponents are fitted to the larger half of the sizes (`benchmarks/results/growth.json`). The load of the machine was
+{found["load_average"]:.1f}, so exponents of time are rough; those of memory do not depend on it.
+
+| series | time as | memory as |
+| --- | --- | --- |
+{rows}"""
+
+
 def large() -> str:
     """A model of 1.5 B parameters, and on paper 7 B and a hundred machines."""
     gradient = 4 * TRAINED
@@ -78,6 +107,10 @@ def large() -> str:
 A model of Qwen2.5-1.5B's shape with random weights, in bfloat16 and in bitsandbytes' 4 bits, rows of 2 x 128 tokens,
 against `qweft plan`.{table if rows else " It was not measured on this machine yet."}
 
+In 4 bits the whole difference is the file: it stays mapped beside the plain copy of the 4-bit weights (0.69 GiB) that
+bitsandbytes makes on a CPU with AVX512_BF16. Memory of the process without mapped files is as foretold, and the system
+can take the mapped pages back.
+
 `qweft plan` traces the base model's forward pass with shapes alone and adds up what it stores for the backward pass. On
 a small model that count is equal to that of a real pass (`tests/training/test_footprint.py`).
 
@@ -90,7 +123,8 @@ batch, bfloat16):
   x {TOKENS:,} = {work / 1e12:.0f} x 10^12 a batch. That is {work / 2e14:.1f} s at 2 x 10^14 operations a second.
 - **{MACHINES} machines** with a share of the rows each exchange the adapter's gradients alone: {TRAINED:,} x 4 bytes =
   {gradient / 1e6:.1f} MB. A ring sends 2 ({MACHINES} - 1) / {MACHINES} of it from each machine:
-  {exchanged / 1e6:.1f} MB a step, {exchanged / 1.25e6:.0f} ms at 10 Gbit/s. All weights would be {2 * (MACHINES - 1) / MACHINES * 2 * WEIGHTS / 1e9:.0f} GB in bfloat16."""
+  {exchanged / 1e6:.1f} MB a step, {exchanged / 1.25e6:.0f} ms at 10 Gbit/s.
+  All weights would be {2 * (MACHINES - 1) / MACHINES * 2 * WEIGHTS / 1e9:.0f} GB in bfloat16."""
 
 
 def _ratio(each: dict[str, Any]) -> str:

@@ -251,6 +251,39 @@ def draw_plateaus(figure: Figure, numbers: Numbers) -> None:
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=3)
 
 
+GROWING = ("qubits", "layers", "tokens (step", "rank", "blocks", "hidden")
+"""Beginnings of the names of the series that are drawn."""
+
+
+def read_growth() -> Numbers:
+    """Time and peak memory of each series, relative to its first size."""
+    series = read_json("benchmarks/results/growth.json")["series"]
+    return {
+        f"{name.partition(' (')[0]}, {one['of']}^{one['exponent']:.1f}": [
+            [size / one["sizes"][0], time / one["milliseconds"][0], peak / one["peak_bytes"][0]]
+            for size, time, peak in zip(one["sizes"], one["milliseconds"], one["peak_bytes"], strict=True)
+        ]
+        for name, one in series.items()
+        if name.startswith(GROWING)
+    }
+
+
+def draw_growth(figure: Figure, numbers: Numbers) -> None:
+    """Draws time and memory over sizes, all relative to the smallest."""
+    panels = figure.subplots(1, 2)
+    for axes, column, title in zip(panels, (1, 2), ("time", "peak memory"), strict=True):
+        for (said, rows), colour in zip(numbers.items(), COLOURS, strict=True):
+            sizes = [row[0] for row in rows]
+            axes.plot(sizes, [row[column] for row in rows], color=colour, marker="o", markersize=4, label=said)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
+        axes.set_title(f"{title}, times that of the smallest", fontsize=SMALL, color=INK, loc="left")
+        dress(axes)
+    figure.supxlabel("size, times the smallest", color=INK, fontsize=SMALL)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK)
+
+
 PICTURES = (
     Picture("results", "Held-out loss of the hybrids and their controls against LoRA", 5.6, read_results, draw_results),
     Picture("sparse", "Held-out loss of the preset sparse against LoRAs", 3.9, read_sparse, draw_sparse),
@@ -258,6 +291,7 @@ PICTURES = (
     Picture("noise", "Loss and predictions of two adapters by strength of noise", 2.9, read_noise, draw_noise),
     Picture("shots", "Predictions of an adapter by number of shots", 2.9, read_shots, draw_shots),
     Picture("speed", "Time of the circuit, of a training step and of generation", 5.2, read_speed, draw_speed),
+    Picture("growth", "Time and memory by size, relative to the smallest", 3.6, read_growth, draw_growth),
     Picture("sweep", "Validation loss of eight trials by trained parameters", 2.9, read_sweep, draw_sweep),
     Picture("coverage", "How often the interval holds the truth", 2.3, read_coverage, draw_coverage),
     Picture("plateaus", "Variance of a gradient by number of qubits", 2.9, read_plateaus, draw_plateaus),
