@@ -36,7 +36,7 @@ from qweft.training.loop import fit
 from qweft.training.plan import plan
 
 RESULTS = Path(__file__).parent / "results" / "large.json"
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "1.5b": {"hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "intermediate_size": 8960},
     "0.1b": {"hidden_size": 512, "num_hidden_layers": 10, "num_attention_heads": 8, "intermediate_size": 2048},
 }

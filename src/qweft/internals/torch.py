@@ -50,3 +50,10 @@ def places(module: nn.Module) -> Iterator[tuple[dict[str, Any], str]]:
     for held in (module._parameters, module._buffers, module._modules):
         for name in held:
             yield held, name
+
+
+def shapes_alone() -> Any:
+    """Return a context in which tensors have shapes, strides and devices and no memory."""
+    from torch._subclasses.fake_tensor import FakeTensorMode  # there is no public name for it
+
+    return FakeTensorMode(allow_non_fake_inputs=True)

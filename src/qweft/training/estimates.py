@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.data.load import Data
 from qweft.environment import ALONE, share_said
-from qweft.models.load import load_model
+from qweft.internals.torch import shapes_alone
+from qweft.models.load import CausalLM, load_model
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import fit
 
@@ -104,8 +104,9 @@ def _adapted_inputs(model: nn.Module, width: int) -> int:
     """
     sizes: dict[str, list[int]] = {}
     for name, module in model.named_modules():
-        if isinstance(module, BaseTunerLayer) and isinstance(getattr(module, "in_features", None), int):
-            sizes.setdefault(name.rpartition(".")[0], []).append(int(module.in_features))
+        size = getattr(module, "in_features", None)
+        if isinstance(module, BaseTunerLayer) and isinstance(size, int):
+            sizes.setdefault(name.rpartition(".")[0], []).append(size)
     return 4 * sum(sum(each) if width < 4 else sum(set(each)) for each in sizes.values())
 
 
@@ -115,10 +116,10 @@ def _stored(model: Any, rows: int, row_tokens: int) -> int | None:
     It is traced with shapes alone. `None` if the model's code needs values.
     """
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True), warnings.catch_warnings():
+        with shapes_alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             base = model.get_base_model()
-            traced = type(base)._from_config(copy.deepcopy(base.config), dtype=base.dtype)
+            traced: Any = CausalLM.from_config(copy.deepcopy(base.config), dtype=base.dtype)
             return _traced(traced.requires_grad_(False), rows, row_tokens)
     except Exception:  # code of any model's author: the estimate by size remains
         return None
@@ -130,13 +131,14 @@ def _traced(model: Any, rows: int, row_tokens: int) -> int:
     inputs = torch.zeros(rows, row_tokens, hidden, dtype=kind).requires_grad_()
     # a mask of four dimensions is taken as it is, where others are looked into
     mask = torch.zeros(rows, 1, row_tokens, row_tokens, dtype=kind)
-    held = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    weights = [parameter.untyped_storage() for parameter in model.parameters()]
+    held = {id(storage) for storage in weights}
     found: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in held:
-            found[storage._cdata] = storage
+        if id(storage) not in held:
+            found[id(storage)] = storage
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

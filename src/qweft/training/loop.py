@@ -53,7 +53,9 @@ class Unpacking(TrainerCallback):
     """
 
     def __init__(self, model: torch.nn.Module):
-        self.layers = [module for module in model.modules() if hasattr(getattr(module, "weight", None), "quant_state")]
+        self.layers: list[Any] = [
+            module for module in model.modules() if hasattr(getattr(module, "weight", None), "quant_state")
+        ]
 
     def unpack(self) -> None:
         """Unpack the layers that are packed."""
@@ -247,6 +249,7 @@ def _find_bases(model: Any, rows: Sequence[Encoded], pad_token_id: int, training
     missing = without_bases(model)
     if not missing:
         return 0.0
+    Unpacking(model).unpack()
     started = time.perf_counter()
     collate, size = Collator(pad_token_id), training.batch_size
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
@@ -296,7 +299,6 @@ def fit(
             settle_sharding()
             # before the bases: creating the arguments sets up the process group that broadcasts the bases
             args = arguments(training, len(places), callbacks.staging or folder, model.device, callbacks)
-            unpacking.unpack()
             basis_seconds = _find_bases(model, rows, pad_token_id, training) if callbacks.found is None else 0.0
             if getattr(model, "peft_type", None) == "QWTHN":
                 args.ddp_find_unused_parameters = False  # all parameters get gradients; the search slows each step
