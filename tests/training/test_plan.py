@@ -63,12 +63,15 @@ def test_the_default_adapter_costs_less_than_lora(small_qwen):
     assert (smollm.trainable, smollm.lora, smollm.proposal, smollm.warnings) == (58_800, 230_400, None, [])
 
 
-def test_directions_are_counted_apart(small_qwen):
-    adapter = {"preset": "subspace", "width": 200, "target_modules": TARGETS}
+@pytest.mark.parametrize(("bits", "share"), [(16, 1), (4, 0.5)])
+def test_directions_are_counted_apart(small_qwen, bits, share):
+    """In numbers of two bytes, or packed, in bytes."""
+    adapter = {"preset": "subspace", "width": 200, "basis_bits": bits, "target_modules": TARGETS}
     found = plan(RunConfig(model=small_qwen, adapter=adapter))
     assert found.trainable == found.parts["linear"] == 24 * 2 * 4 * (200 + 128)
-    assert found.fixed == found.to_json()["fixed_numbers"] == 24 * (200 * (896 + 896) + 128 * (896 + 128))
-    assert found.memory.adapter_and_optimizer == 16 * found.trainable + 2 * found.fixed
+    assert found.fixed == found.to_json()["fixed_numbers"] == share * 24 * (200 * (896 + 896) + 128 * (896 + 128))
+    width = 2 if bits == 16 else 1
+    assert found.memory.adapter_and_optimizer == 16 * found.trainable + width * found.fixed
     told = io.StringIO()
     Console(file=told, width=100).print(found.describe())
     assert f"{found.fixed:,}" in told.getvalue()
