@@ -148,6 +148,8 @@ def refused():
     """What must go the ordinary way: a name, and a model, an input and a context for it."""
     yield "many tokens", "quantum_linear", lambda: torch.randn(20000, 24), torch.no_grad
     yield "a gradient", "quantum_linear", lambda: torch.randn(1, 24), torch.enable_grad
+    yield "gradients are on", "identity", lambda: torch.randn(1, 24), torch.enable_grad
+    yield "a negated view", "identity", lambda: torch._neg_view(torch.randn(1, 24)), torch.no_grad
     yield "a gradient of the input", "identity", lambda: torch.randn(1, 24, requires_grad=True), torch.no_grad
     yield "strides", "quantum_linear", lambda: torch.randn(24, 2).t(), torch.no_grad
     yield "autocast", "quantum_linear", lambda: torch.randn(1, 24), lambda: torch.autocast("cpu", torch.bfloat16)
@@ -182,6 +184,26 @@ def test_a_circuit_that_is_watched_or_measured_goes_the_ordinary_way(taken):
     core.observed_by, core.measured_by = None, lambda circuit, c, angles: torch.zeros(1, 3)
     model(x)
     assert taken == [True, False, False] and len(seen) == 1
+
+
+@torch.no_grad()
+def test_a_trace_goes_the_ordinary_way(taken):
+    """A trace sees PyTorch's operations alone, and would keep the empty output."""
+    model, x = adapted("identity"), torch.randn(2, 24)
+    traced = torch.jit.trace(model, x, check_trace=False)
+    assert True not in taken
+    other = torch.randn(2, 24)
+    torch.testing.assert_close(traced(other), ordinary(model, other))
+
+
+@torch.no_grad()
+def test_a_scale_that_is_a_tensor(taken):
+    model, x = adapted("quantum_linear"), torch.randn(1, 24)
+    wanted = model(x)
+    layer = model.base_model.model.layer
+    layer.scaling["default"] = torch.tensor(layer.scaling["default"])
+    torch.testing.assert_close(model(x), wanted, rtol=1e-5, atol=1e-5)
+    assert taken == [True, False]
 
 
 @torch.no_grad()

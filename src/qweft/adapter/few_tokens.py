@@ -1,7 +1,7 @@
 """A branch on few tokens in one compiled call, as generation needs it for every token.
 
 The parts of a branch take microseconds there, but each of their operations takes as long to start. Anything else than
-a float32 branch on a CPU without a graph goes the ordinary way, `layer.branch_forward`.
+a float32 branch on a CPU with gradients off goes the ordinary way, `layer.branch_forward`. Both differ by rounding.
 """
 
 from functools import lru_cache
@@ -73,13 +73,15 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
         scaling: s.
     """
     few = built.few
-    if few is False or built.has_graph or built.taken is None or x.dtype != torch.float32:
+    if few is False or torch.is_grad_enabled() or built.taken is None or x.dtype != torch.float32:
         return None
     if few is None:
         few = built.few = _few_tokens(built, core) or False
         if few is False:
             return None
-    if x.numel() > few.most or x.requires_grad or y.requires_grad or type(x) is not torch.Tensor:
+    if x.numel() > few.most or type(x) is not torch.Tensor or type(y) is not torch.Tensor or torch.jit.is_tracing():
+        return None
+    if x.requires_grad or y.requires_grad or x.is_neg() or y.is_neg() or not isinstance(scaling, float | int):
         return None
     if (x.shape[-1], y.shape[-1]) != few.sizes or x.shape[:-1] != y.shape[:-1]:
         return None  # the ordinary way says what is wrong
