@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.adapted import RECORDED, adapted, batch
 from benchmarks.rounds import alternate, medians, spread
 
-PROMPT, TOKENS = 32, 32
+PROMPT, TOKENS = 32, 24
 ROWS = (1, 8, 32)
 RANKS = (4, 8)
 
@@ -21,7 +21,7 @@ def generate_with(model: Any, rows: int) -> Callable[[], Any]:
 
 def measure(rounds: int, everything: bool) -> dict[str, Any]:
     """Tokens per second by rank and rows at a time, and the ratio of each method to LoRA."""
-    kinds = ["lora", "qtha", *(["qwthn", "mpo", "base"] if everything else [])]
+    kinds = ["lora", "qtha", *(["mpo"] if everything else [])]
     found: dict[str, Any] = {}
     for r in RANKS:
         models = {kind: adapted(kind, r, r, **({} if kind == "lora" else RECORDED)).eval() for kind in kinds}

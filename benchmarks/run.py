@@ -83,11 +83,11 @@ def main() -> None:
         say(f"  CPU taken by others: {share_said(load['cpu_by_others'])}")
         return results[name]
 
-    rounds = 9 if everything else 7
+    rounds = 7
     steps = measure(
         "step", "training step of the embedded model, and its peak memory", lambda: step.measure(rounds, everything)
     )
-    generated = measure("generation", "generation", lambda: generation.measure(rounds, everything))
+    generated = measure("generation", "generation", lambda: generation.measure(5, everything))
     contracted = measure(
         "contraction_7b", "contraction of the operators of a 7B model", lambda: contraction.measure(rounds=5)
     )

@@ -18,7 +18,7 @@ from qweft.comparison.methods import Method
 from qweft.environment import ALONE, share_said
 from qweft.errors import QweftError
 from qweft.files import write_json
-from qweft.method.stated import recorded_forms
+from qweft.method.stated import has_fixed_bases, recorded_forms
 from qweft.records import read_record
 from qweft.training.loop import Fit, fit, planned_steps
 
@@ -124,11 +124,12 @@ def _key(context: Context, own: Method, other: Method, kept: Mapping[str, Any]) 
     """
     training = context.settings.training
     work: list[Any] = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
-    if training.basis_rows is not None:
-        work.append(training.basis_rows)
+    decides = training.decides(has_fixed_bases(own.adapter) or has_fixed_bases(other.adapter))
+    if "basis_rows" in decides:
+        work.append(decides["basis_rows"])
     # newer entries are omitted at their defaults, so that older files of times stay valid
     what_more = ("packing", "device", "noise", "noise_scale", "shots", "gradient")
-    work += [{name: value} for name, value in training.decides().items() if name in what_more]
+    work += [{name: value} for name, value in decides.items() if name in what_more]
     forms = product(recorded_forms(own.adapter), recorded_forms(other.adapter))
     keys = [fingerprint(context, {"work": work, "adapters": list(pair)}) for pair in forms]
     return next((key for key in keys if key in kept), keys[0])

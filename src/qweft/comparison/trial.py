@@ -27,7 +27,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
-from qweft.method.stated import meant_then, recorded_forms
+from qweft.method.stated import has_fixed_bases, meant_then, recorded_forms
 from qweft.models.load import LoadedModel
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps
@@ -175,7 +175,7 @@ def _fingerprints(context: Context, method: Method | None, seed: int) -> list[st
     """Returns hashes of everything that determines the run's result: this version's, then those of earlier ones."""
     decides = {
         "judging": context.settings.evaluation.compared() | _elsewhere(context),
-        "training": None if method is None else _budget(context, method, seed).decides(),
+        "training": method and _budget(context, method, seed).decides(has_fixed_bases(method.adapter)),
     }
     forms = [None] if method is None else recorded_forms(method.adapter)
     return [fingerprint(context, {**decides, "adapter": form}) for form in forms]

@@ -60,6 +60,13 @@ def meant_then(specification: Mapping[str, Any]) -> str:
     return f"preset {specification['preset']} meant {sizes} when it was begun" if sizes else ""
 
 
+def has_fixed_bases(specification: Mapping[str, Any]) -> bool:
+    """Return whether a map of the adapter takes directions from rows or weights and keeps them fixed."""
+    preset = PRESETS.get(str(specification.get("preset")))
+    whole = {**(preset.fields if preset else {}), **specification}
+    return any(names.get(str(whole.get(end)), "whole") != "whole" for end, names in ENDS.items())
+
+
 def _left_out(specification: Mapping[str, Any]) -> dict[str, tuple[Any, int]]:
     """Return `_sizes` without those that the specification states."""
     return {name: sizes for name, sizes in _sizes(specification).items() if name not in specification}
@@ -72,6 +79,6 @@ def _sizes(specification: Mapping[str, Any]) -> dict[str, tuple[Any, int]]:
         return {}
     whole = {**preset.fields, **specification}
     had = {"r", *(size for end in ("compress", "expand") for size in SIZES.get(str(whole.get(end)), ()))}
-    if any(names.get(str(whole.get(end)), "whole") != "whole" for end, names in ENDS.items()):
+    if has_fixed_bases(specification):
         had.add("basis_bits")
     return {name: (preset.fields[name], before) for name, before in preset.before.items() if name in had}

@@ -73,18 +73,23 @@ class TrainingConfig:
             return self.basis_rows
         return min(max(self.batch_size * self.gradient_accumulation // 2, 1), MOST_BASIS_ROWS)
 
-    def decides(self) -> dict[str, Any]:
+    def decides(self, fixed_bases: bool) -> dict[str, Any]:
         """Return the settings that determine the result, as records store them.
 
         Device settings are omitted if the exact engine runs the circuits. Options that are newer than some records are
-        omitted at their default, so that older records still match.
+        omitted at their first default, so that older records still match. That of `basis_rows` was 64.
+
+        Args:
+            fixed_bases: Whether an adapter takes its bases from rows.
         """
         left_out = {name for name in ("learning_rates", "packing") if not getattr(self, name)}
-        if self.basis_rows is None:
+        rows = self.rows_for_bases() if fixed_bases else self.basis_rows
+        if rows in (None, MOST_BASIS_ROWS):
             left_out.add("basis_rows")
         if not self.measures:
             left_out |= {"device", "noise", "noise_scale", "shots", "gradient"}
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
+        found = {each.name: getattr(self, each.name) for each in fields(self)} | {"basis_rows": rows}
+        return {name: value for name, value in found.items() if name not in left_out}
 
 
 @dataclass(frozen=True)
