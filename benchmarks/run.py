@@ -2,6 +2,7 @@
 
     python -m benchmarks.run --quick          (make bench-quick)
     python -m benchmarks.run                  (make bench; also writes docs/benchmarks.md)
+    python -m benchmarks.run --part step      (one part again, as where others shared the machine)
 
 Every number is a ratio of medians, both sides timed alternately in one run. Results land in benchmarks/results.
 """
@@ -28,6 +29,10 @@ TOKENS = {4: 4096, 6: 4096, 8: 512, 10: 512}
 """For each number of qubits the tokens of a usual training step, as far as the other packages' memory allows."""
 FASTEST = ("qweft", "tensorcircuit_jax", "pennylane_jax", "tensorcircuit_torch", "pennylane_torch")
 """What --quick times: the packages that are fastest at one size or another in a full run, and PennyLane in PyTorch."""
+
+
+QUICK = ("step", "generation", "contraction_7b", "circuit")
+"""The parts that the targets are about."""
 
 
 def machine() -> dict[str, Any]:
@@ -59,54 +64,38 @@ def keep_heap() -> None:
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks.run", *sys.argv[1:]], {**os.environ, **ALLOCATOR})
 
 
-def main() -> None:
-    """Measure, print, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="only what the targets are about")
-    given = parser.parse_args()
-    keep_heap()
-    everything, start = not given.quick, time.monotonic()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    here = machine()  # before anything else, for the code may change while this runs
+Part = tuple[str, Callable[[], dict[str, Any]]]
+"""What is measured, and the call that does it."""
 
-    def say(what: str) -> None:
-        print(f"[{time.monotonic() - start:5.0f} s] {what}", flush=True)
 
-    results: dict[str, Any] = {"load": {}}
-
-    def measure(name: str, what: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Measure one part, and the load of the machine beside it; the peers' processes belong to the measurement."""
-        say(what)
-        meter = LoadMeter(with_children=True)
-        results[name] = call()
-        load = results["load"][name] = asdict(meter.read())
-        say(f"  CPU taken by others: {share_said(load['cpu_by_others'])}")
-        return results[name]
-
-    rounds = 7
-    steps = measure(
-        "step", "training step of the embedded model, and its peak memory", lambda: step.measure(rounds, everything)
-    )
-    generated = measure("generation", "generation", lambda: generation.measure(5, everything))
-    contracted = measure(
-        "contraction_7b", "contraction of the operators of a 7B model", lambda: contraction.measure(rounds=5)
-    )
-    if everything:
-        what = "the rival package that generates weights from a circuit"
-        measure("rival", what, lambda: rival.measure(rounds=5))
-        measure("layer", "one adapted layer", lambda: layer.measure(rounds=15))
-        measure("growth", "growth", lambda: growth.measure(rounds=7))
+def parts(everything: bool) -> dict[str, Part]:
+    """The parts of a run by the name of their results."""
     peers = circuit.all_peers() if everything else FASTEST
-    what = "the circuit against other packages (their environments are made when first asked for)"
-    measure("circuit", what, lambda: circuit.compare(peers, shapes(everything), rounds=5))
-    results["machine"] = here
-    summary = {
+    found: dict[str, Part] = {
+        "step": ("training step of the embedded model, and its peak memory", lambda: step.measure(7, everything)),
+        "generation": ("generation", lambda: generation.measure(5, everything)),
+        "contraction_7b": ("contraction of the operators of a 7B model", lambda: contraction.measure(rounds=5)),
+        "rival": ("the rival package that generates weights from a circuit", lambda: rival.measure(rounds=5)),
+        "layer": ("one adapted layer", lambda: layer.measure(rounds=15)),
+        "growth": ("growth", lambda: growth.measure(rounds=7)),
+        "circuit": (
+            "the circuit against other packages (their environments are made when first asked for)",
+            lambda: circuit.compare(peers, shapes(everything), rounds=5),
+        ),
+    }
+    return {name: part for name, part in found.items() if everything or name in QUICK}
+
+
+def summary_of(results: dict[str, Any]) -> dict[str, Any]:
+    """What the targets are about."""
+    contracted = results["contraction_7b"]
+    return {
         "load": results["load"],
         "circuit": circuit.summary_of(results["circuit"], TOKENS),
-        "step": {name: steps[name] for name in step.TARGETS},
+        "step": {name: results["step"][name] for name in step.TARGETS},
         "generation": {
             shape: {"vs_lora": found["vs_lora"]["qtha"], "spread": found["spread"]["qtha"]}
-            for shape, found in generated.items()
+            for shape, found in results["generation"].items()
         },
         "contraction_7b": {
             "computed_share": contracted["computed"]["share"],
@@ -114,9 +103,41 @@ def main() -> None:
         },
         "machine": results["machine"],
     }
+
+
+def main() -> None:
+    """Measure, print, and write the results, also after each part, so that a stop loses one at most."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="only what the targets are about")
+    parser.add_argument("--part", action="append", default=[], help="measure this part again, keep the saved others")
+    given = parser.parse_args()
+    everything, start = not given.quick, time.monotonic()
+    known = parts(everything)
+    if strange := sorted({*given.part} - {*known}):
+        parser.error(f"there is no part {strange[0]!r}; parts: {', '.join(known)}")
+    keep_heap()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    path = RESULTS / ("full.json" if everything else "quick.json")
     RESULTS.mkdir(exist_ok=True)
+    results: dict[str, Any] = {"load": {}}
+    if given.part:
+        results = json.loads(path.read_text())
+    results["machine"] = machine()  # before anything else, for the code may change while this runs
+
+    def say(what: str) -> None:
+        print(f"[{time.monotonic() - start:5.0f} s] {what}", flush=True)
+
+    for name, (what, call) in known.items():
+        if given.part and name not in given.part:
+            continue
+        say(what)
+        meter = LoadMeter(with_children=True)  # the peers' processes belong to the measurement
+        results[name] = call()
+        load = results["load"][name] = asdict(meter.read())
+        say(f"  CPU taken by others: {share_said(load['cpu_by_others'])}")
+        write_json(path, results)
+    summary = summary_of(results)
     write_json(RESULTS / "summary.json", summary)
-    write_json(RESULTS / ("full.json" if everything else "quick.json"), results)
     if everything:
         write_bytes(RESULTS.parents[1] / "docs" / "benchmarks.md", report.page(summary, results).encode())
     say("done")

@@ -147,7 +147,7 @@ def test_a_circuit_of_too_many_qubits_is_told_before_training():
 
 def test_what_is_kept_of_a_config():
     """Runs from before there were devices are still known for what they are."""
-    assert not set(EXACT.decides()) & {"device", "noise", "noise_scale", "shots", "gradient"}
+    assert not set(EXACT.decides(False)) & {"device", "noise", "noise_scale", "shots", "gradient"}
     unused = {"learning_rates", "packing", "basis_rows"}
-    assert NOISY.decides() == {key: each for key, each in dataclasses.asdict(NOISY).items() if key not in unused}
+    assert NOISY.decides(False) == {key: each for key, each in dataclasses.asdict(NOISY).items() if key not in unused}
     assert "parameter shift" in describe(dataclasses.replace(NOISY, gradient="parameter_shift"))
