@@ -128,7 +128,7 @@ def _direction(losses: Array, others: Array) -> str:
     methods = (losses, others)
     totals = [dict(enumerate(method.sum(1).tolist())) for method in methods]
     by_row = [{k: tuple((total, 1) for total in sums) for k, sums in enumerate(method.tolist())} for method in methods]
-    return pair(*totals, *by_row).direction
+    return pair(totals[0], totals[1], by_row[0], by_row[1]).direction
 
 
 def coverage_rows(repeats: int) -> Iterator[dict[str, Any]]:

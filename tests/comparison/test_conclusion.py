@@ -145,3 +145,12 @@ def test_the_time_left_follows_the_costs(tmp_path):
     ]
     assert "about" not in replace(planned, first_seconds=0.0).described()[0]  # all runs are finished
     assert duration(4) == "10 s" and duration(10_000) == "2.8 h"
+
+
+def test_methods_that_are_equivalent_by_a_stated_margin():
+    losses = {"lora": [1.2] * 3, "qtha": [1.0] * 3, "mpo": [1.0005, 0.9996, 1.0001], "mlp_linear": [1.1] * 3}
+    made = [*BASE, *runs(**losses)]
+    told = conclusion(summarise(made, equivalent_within=0.5))
+    assert "mpo is equivalent to it within 0.5%." in told
+    assert "The circuit adds nothing to qtha beyond 0.5%: a control without it is equivalent." in told
+    assert "equivalent" not in conclusion(summarise(made))

@@ -34,6 +34,40 @@ def test_a_direction_is_shown_only_where_the_interval_of_three_seeds_excludes_ze
     assert (found.direction, found.reason) == (direction, reason)
 
 
+@pytest.mark.parametrize(
+    ("percent", "margin", "direction"),
+    [
+        ((0.1, -0.1, 0.05), 0.5, "equivalent"),
+        ((0.1, -0.1, 0.05), 0.1, "not shown"),
+        ((0.1, -0.1, 0.05), None, "not shown"),
+        ((0.0, 0.0, 0.0), 0.5, "equivalent"),
+        ((0.1, 0.11, 0.12), 0.5, "higher"),
+        ((0.1, -0.1), 0.5, "not shown"),
+        ((2.0, -2.0, 1.0), 0.5, "not shown"),
+    ],
+)
+def test_equivalent_where_the_90_percent_interval_lies_within_the_margin(percent, margin, direction):
+    found = against_one([1 + difference / 100 for difference in percent], margin=margin)
+    assert found.direction == direction and found.margin == margin
+    if margin is not None and len(percent) > 2:
+        assert found.interval[0] <= found.narrow[0] <= found.narrow[1] <= found.interval[1]
+
+
+def test_a_diverged_run_is_not_equivalent():
+    assert against_one([1.001, 0.999, 1.0, None], margin=5).direction == "not shown"
+
+
+def test_methods_at_the_margin_are_called_equivalent_one_time_in_twenty():
+    """Two one-sided tests: at a true difference of the margin itself the error is at most 5%, here of 400."""
+    random, called = np.random.default_rng(2), 0
+    for _ in range(400):
+        losses, others = coverage.comparison(5, 48, "normal", "seeds and rows", random, percent=6.0)
+        rows = [{seed: tuple((x, 1) for x in row) for seed, row in enumerate(each)} for each in (losses, others)]
+        totals = [{seed: float(row.mean()) for seed, row in enumerate(each)} for each in (losses, others)]
+        called += pair(*totals, *rows, margin=6.0).direction == "equivalent"
+    assert called / 400 < 0.08
+
+
 def test_from_six_seeds_on_the_test_must_agree():
     """One sign turned: 4 of 64 patterns reach the sum, too many, though the interval excludes zero."""
     percent = (2.0, 1.8, 0.4, -0.05, 0.5, 1.0)

@@ -22,6 +22,9 @@ from qweft.training.checks import check_training
 LONG = 10**9
 """Number of steps of an adapter that is attached only to count its parameters."""
 
+LARGEST_MARGIN = 50.0
+"""Largest margin of equivalence in percent: beyond it any two methods are alike."""
+
 REFUSED = {
     "ADAPTION_PROMPT": "PEFT cannot take it off a model again, and the runs of a comparison share one",
     "FROD": "it is made from the base model's weights, and a comparison counts each method on shapes alone",
@@ -102,6 +105,12 @@ def check_comparison(config: ComparisonConfig) -> None:
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise QweftError(
             f"seeds must be different whole numbers from 0 to 4294967295, at least one, got {str(seeds)[:200]}"
+        )
+    margin = config.equivalent_within
+    if margin is not None and not 0 < margin <= LARGEST_MARGIN:
+        raise QweftError(
+            f"equivalent_within must be a margin in percent of the loss, above 0 and at most {LARGEST_MARGIN:g}, got "
+            f"{margin}; 0.5 is half of one percent"
         )
     if not config.rates or not all(0 < rate < math.inf for rate in config.rates):
         raise QweftError(f"rates must be learning rates above 0, at least one, got {str(config.rates)[:200]}")

@@ -32,8 +32,11 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
     pairs = {entry.method: paired(best, entry) for entry in judged if entry is not best}
     undecided = [pairing for pairing in pairs.values() if pairing.direction == "not shown"]
     undecided += [pairing for entry in judged if entry.kind == "hybrid" for pairing in _undecided(entry, judged)]
+    equal = [name for name, pairing in pairs.items() if pairing.direction == "equivalent"]
     diverged = [entry.method for entry in methods if entry.eval_loss is None]
     said = [_best(best, base, pairs)]
+    if equal:
+        said.append(f"{_few(equal)} {_is(equal)} equivalent to it within {best.equivalent_within:g}%.")
     if diverged:
         said.append(f"{_listed(diverged)} diverged at one seed or more and {_is(diverged)} not compared.")
     return " ".join([*said, *_on_circuits(methods), *_limit(best, undecided)])
@@ -67,10 +70,12 @@ def _on_circuits(methods: Sequence[Summary]) -> list[str]:
     texts = {
         "lower": "The circuit helps {}.",
         "higher": "The circuit does not help {}: a control without it does better.",
+        "equivalent": "The circuit adds nothing to {} beyond {:g}%: a control without it is equivalent.",
         "not shown": "Whether the circuit helps {} is not decided.",
         "open": "Whether the circuit helps {} cannot be told: not all of its controls were run.",
     }
-    return [texts[answer].format(_listed(given[answer])) for answer in texts if answer in given]
+    margin = methods[0].equivalent_within if methods else None
+    return [texts[answer].format(_listed(given[answer]), margin) for answer in texts if answer in given]
 
 
 def _undecided(hybrid: Summary, methods: Sequence[Summary]) -> list[Pairing]:

@@ -44,6 +44,8 @@ class ComparisonConfig:
         methods: The methods by name; the untouched base model is always added.
         seeds: Each method runs once per seed.
         reference: The method that the others are compared with.
+        equivalent_within: Two methods count as equivalent if their losses differ by less than this many percent, by two
+            one-sided tests at 5%. State it before the runs. `None` asks no such question.
         search: Before the runs, choose learning rates on the validation rows, for each method that sets none itself.
         rates: Learning rates that the search and `qweft tune` try for each method.
         search_steps: Steps of each training in the search. `None` means those of the training section.
@@ -63,6 +65,7 @@ class ComparisonConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     reference: str = "lora"
+    equivalent_within: float | None = None
     search: bool = False
     rates: list[float] = field(default_factory=lambda: [1e-3, 3e-3, 1e-2, 3e-2])
     search_steps: int | None = None

@@ -65,8 +65,9 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
     """Returns the answer over all controls.
 
     No: the hybrid is shown to be worse than no circuit or than a classical control. Otherwise open: the run without a
-    circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these. The text adds
-    the effects of training the angles and of entanglement.
+    circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these.
+    Equivalent: it is equivalent to one of them, so that what the circuit adds is within the margin. The text adds the
+    effects of training the angles and of entanglement.
     """
     asked = [found[function] for function in (None, *CLASSICAL_CONTROLS) if function in found]
     lacking = None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS)
@@ -77,6 +78,8 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
         direction = "open"
     elif all(finding.direction == "lower" for finding in asked):
         direction = "lower"
+    elif any(finding.direction == "equivalent" for finding in asked):
+        direction = "equivalent"
     text = f"Does the circuit help {hybrid.method}? {ANSWERS[direction].capitalize()}: {_reasons(found, unlike)}."
     for function in ALTERED_CIRCUITS:
         if function in found:

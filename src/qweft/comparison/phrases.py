@@ -8,9 +8,9 @@ from qweft.comparison.statistics import LARGEST_P, Pairing, paired
 from qweft.comparison.summary import Summary
 
 Topic = Literal["circuit", "reference", "time", "size", "other", "fairness"]
-Direction = Literal["lower", "higher", "not shown", "open"]
+Direction = Literal["lower", "higher", "equivalent", "not shown", "open"]
 
-ANSWERS = {"lower": "yes", "higher": "no", "not shown": "not shown", "open": "open"}
+ANSWERS = {"lower": "yes", "higher": "no", "equivalent": "equivalent", "not shown": "not shown", "open": "open"}
 """Answer to "is it better?" by the direction of its loss."""
 
 
@@ -24,7 +24,8 @@ class Finding:
             against the reference) or "fairness" (what the comparison did not control).
         method: The method in question; empty if the finding is on all methods.
         other: The method that it is compared with; empty if there is none or more than one.
-        direction: "lower" or "higher" held-out loss of the method, "not shown", or "open" if a run is missing.
+        direction: "lower" or "higher" held-out loss of the method, "equivalent", "not shown", or "open" if a run is
+            missing.
         text: The answer as one or two sentences.
         difference: Mean paired difference in percent, if the finding has one.
         interval: Its 95% interval.
@@ -57,10 +58,16 @@ def held_against(
     """
     pairing = paired(entry, other)
     question = f"{entry.method} better than {name or label(other)} {budget or equal_budget(entry, other)}"
-    text = f"{question}: {ANSWERS[pairing.direction]}, {numbers(pairing)}, {size(entry, other)}."
+    text = f"{question}: {answer(pairing)}, {numbers(pairing)}, {size(entry, other)}."
     return Finding(
         topic, entry.method, other.method, pairing.direction, text, pairing.mean, pairing.interval, pairing.p_value
     )
+
+
+def answer(pairing: Pairing) -> str:
+    """Returns the answer to "is it better?", an equivalence with its margin."""
+    said = ANSWERS[pairing.direction]
+    return f"{said} within {pairing.margin:g}%" if pairing.direction == "equivalent" else said
 
 
 def label(entry: Summary) -> str:

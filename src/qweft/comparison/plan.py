@@ -33,6 +33,7 @@ class Plan:
         methods: The methods with their ranks and learning rates, except those that the search or the timing chooses.
         seeds: Each method runs once per seed.
         reference: The method that the others are compared with.
+        equivalent_within: As in the config.
         search: Whether a search for learning rates precedes the runs.
         grid: What the search tries.
         executor: "local" or "ray".
@@ -44,6 +45,7 @@ class Plan:
     methods: tuple[Method, ...]
     seeds: tuple[int, ...]
     reference: str
+    equivalent_within: float | None
     search: bool
     grid: Grid
     executor: str
@@ -79,6 +81,7 @@ def resolve(config: ComparisonConfig) -> Plan:
         methods=tuple(resolve_methods(config, shapes.model)),
         seeds=tuple(config.seeds),
         reference=config.reference,
+        equivalent_within=config.equivalent_within,
         search=config.search,
         grid=Grid(rates, tuple(config.seeds[: config.search_seeds]), config.search_steps),
         executor=config.executor,

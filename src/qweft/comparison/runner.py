@@ -22,6 +22,7 @@ from qweft.comparison.schedule import Schedule, schedule, seconds_of_a_token
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
+from qweft.comparison.summary import Summary
 from qweft.comparison.terminal import print_run, print_summary, runs_plan
 from qweft.comparison.trial import RECORD, finished_trial, run_folder, run_trial
 from qweft.comparison.tune import FOLDER, with_searched_rates
@@ -109,11 +110,14 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         planned = schedule(context, methods, plan.seeds, speed, plan.workers or 1)
         environment = context.environment(command)
 
+        def judged(runs: Sequence[Run]) -> dict[str, Summary]:
+            return summarise(runs, plan.reference, plan.equivalent_within)
+
         def write(runs: Sequence[Run]) -> Path:
             results = {
                 "runs": [run.to_json() for run in runs],
                 "planned_runs": len(planned.runs),
-                "summary": {name: entry.to_json() for name, entry in summarise(runs, plan.reference).items()},
+                "summary": {name: entry.to_json() for name, entry in judged(runs).items()},
                 "environment": environment,
                 "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
                 **({} if search is None else {"search": search}),
@@ -122,7 +126,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
 
         runs = _make_runs(context, planned, write)
     report = write(runs)
-    summary = summarise(runs, plan.reference)
+    summary = judged(runs)
     print_summary(summary, console)
     for line in (load_said(runs), f"report: {report}", "", conclusion(summary)):
         console.say(line)

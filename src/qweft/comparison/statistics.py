@@ -19,6 +19,8 @@ LARGEST_P = 0.05
 """Largest sign-flip p of a difference that is shown, enforced from six seeds on, where the test can reach it."""
 
 LEVEL = 0.95
+TWO_ONE_SIDED = 0.90
+"""Level of the interval that must lie within the margin of equivalence: each of its ends is a one-sided test at 5%."""
 DRAWS = 10_000
 BLOCKS = 10
 
@@ -26,6 +28,9 @@ Array = NDArray[np.float64]
 
 MOST_EXACT = 20
 """Largest number of differences for which all sign patterns are counted: 2^20 sums."""
+
+
+Direction = Literal["lower", "higher", "equivalent", "not shown"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class Pairing:
     - the interval excludes zero,
     - from six seeds on, the sign-flip p is at most 0.05.
 
+    Two methods are equivalent if no difference is shown, the first two hold, and the 90% interval lies within the
+    stated margin: two one-sided tests at 5% (Schuirmann 1987).
+
     docs/statistics.md has the reasons, the coverage of the intervals and the alternatives that were tried.
     `python -m benchmarks.coverage` measures the coverage.
 
@@ -57,8 +65,10 @@ class Pairing:
             interval then covers the seeds alone.
         p_value: p of the two-sided sign-flip test over seeds; `None` without a pair, or with more than 20.
         smallest_p: Smallest p possible with this number of seeds; `None` without a pair.
-        direction: "lower" or "higher" if a difference is shown, otherwise "not shown".
+        direction: "lower" or "higher" if a difference is shown, "equivalent", or else "not shown".
         reason: Why a difference is not shown; empty if it is.
+        margin: The margin of equivalence in percent; `None` if none was stated.
+        narrow: The 90% interval, if there is a margin and the 95% interval.
     """
 
     seeds: tuple[int, ...]
@@ -69,8 +79,10 @@ class Pairing:
     rows: int
     p_value: float | None
     smallest_p: float | None
-    direction: Literal["lower", "higher", "not shown"]
+    direction: Direction
     reason: str
+    margin: float | None = None
+    narrow: tuple[float, float] | None = None
 
 
 def pair(
@@ -78,6 +90,7 @@ def pair(
     others: Mapping[int, float | None],
     rows: Mapping[int, RowLosses] | None = None,
     other_rows: Mapping[int, RowLosses] | None = None,
+    margin: float | None = None,
 ) -> Pairing:
     """Compares two methods at the seeds that both have.
 
@@ -86,6 +99,7 @@ def pair(
         others: The same for the other method.
         rows: The method's losses on each test row by seed. A seed may be missing, or its losses empty.
         other_rows: The same for the other method, on the same rows.
+        margin: The margin of equivalence in percent; `None` if none was stated.
 
     Returns:
         The differences, their interval and p, and their direction. If a run of either method diverged, the direction is
@@ -98,23 +112,25 @@ def pair(
     differences = tuple(100 * (a - b) / scale for _, a, b in finite) if scale else ()
     seeds = tuple(seed for seed, _, _ in finite)
     diverged = len(shared) - len(finite)
-    interval, count = None, 0
+    interval, narrow, count = None, None, 0
     if len(differences) >= SEEDS_NEEDED and not diverged:
         sums, other_sums = _sums(seeds, rows or {}), _sums(seeds, other_rows or {})
-        if sums is not None and other_sums is not None:
-            interval, count = paired_interval(differences, sums, other_sums), sums.shape[1]
-        else:
-            interval = paired_interval(differences)
+        if sums is None or other_sums is None:
+            sums = other_sums = None
+        interval, count = paired_interval(differences, sums, other_sums), 0 if sums is None else sums.shape[1]
+        narrow = None if margin is None else paired_interval(differences, sums, other_sums, TWO_ONE_SIDED)
     p = sign_flip_p(differences)
     least = smallest_p(len(differences)) if differences else None
     reason = _reason(differences, diverged, len(shared), interval, p)
     if interval is not None and not all(map(math.isfinite, interval)):
-        interval, count = None, 0
-    direction: Literal["lower", "higher", "not shown"] = "not shown"
+        interval, narrow, count = None, None, 0
+    direction: Direction = "not shown"
     if not reason:
         direction = "lower" if math.fsum(differences) < 0 else "higher"
+    elif margin is not None and narrow is not None and -margin < narrow[0] <= narrow[1] < margin:
+        direction = "equivalent"
     middle, spread = mean(differences), deviation(differences)
-    return Pairing(seeds, differences, middle, spread, interval, count, p, least, direction, reason)
+    return Pairing(seeds, differences, middle, spread, interval, count, p, least, direction, reason, margin, narrow)
 
 
 class Scored(Protocol):
@@ -132,6 +148,10 @@ class Scored(Protocol):
     def eval_row_losses(self) -> Sequence[RowLosses]:
         """Losses on each test row at each seed; empty if not recorded."""
 
+    @property
+    def equivalent_within(self) -> float | None:
+        """The comparison's margin of equivalence."""
+
 
 def paired(method: Scored, other: Scored) -> Pairing:
     """Compares two methods with `pair`."""
@@ -140,6 +160,7 @@ def paired(method: Scored, other: Scored) -> Pairing:
         dict(zip(other.seeds, other.eval_losses, strict=True)),
         dict(zip(method.seeds, method.eval_row_losses, strict=True)),
         dict(zip(other.seeds, other.eval_row_losses, strict=True)),
+        method.equivalent_within,
     )
 
 
@@ -185,7 +206,7 @@ def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None
 
 
 def paired_interval(
-    differences: Sequence[float], losses: Array | None = None, others: Array | None = None
+    differences: Sequence[float], losses: Array | None = None, others: Array | None = None, level: float = LEVEL
 ) -> tuple[float, float]:
     """Returns the bootstrap interval of the mean of paired differences.
 
@@ -196,19 +217,20 @@ def paired_interval(
         losses: The method's summed losses, (seeds, rows), at least two rows. `None` if they were not recorded; the
             interval then covers the seeds alone.
         others: The same for the other method.
+        level: Probability that the interval holds the true mean.
 
     Returns:
         Both ends, in percent. Draws are seeded, so every call gives the same interval.
     """
     d = np.asarray(differences, dtype=np.float64)
-    deviations = seed_deviations(d)
+    deviations = seed_deviations(d, level)
     if losses is not None and others is not None:
-        deviations = deviations + row_deviations(losses, others)
-    low, high = np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        deviations = deviations + row_deviations(losses, others, level)
+    low, high = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
     return float(d.mean() + low), float(d.mean() + high)
 
 
-def seed_deviations(differences: Array) -> Array:
+def seed_deviations(differences: Array, level: float = LEVEL) -> Array:
     """Returns bootstrap deviations of the mean over seeds, one per draw.
 
         t / z * sqrt(n / (n - 1)) * 1/n sum_k g_k (d_k - d),   g_k standard normal
@@ -219,12 +241,12 @@ def seed_deviations(differences: Array) -> Array:
     likewise.
     """
     n = len(differences)
-    factor = widening(LEVEL, n - 1) * math.sqrt(n / (n - 1)) / n
+    factor = widening(level, n - 1) * math.sqrt(n / (n - 1)) / n
     draws: Array = _normals(n) @ (differences - differences.mean())
     return factor * draws
 
 
-def row_deviations(losses: Array, others: Array) -> Array:
+def row_deviations(losses: Array, others: Array, level: float = LEVEL) -> Array:
     """Returns bootstrap deviations of the mean over test rows, one per draw.
 
         100 * (sum_i w_i D_i / sum_i w_i B_i - sum_i D_i / sum_i B_i),   w_i: how often row i was drawn
@@ -245,7 +267,7 @@ def row_deviations(losses: Array, others: Array) -> Array:
     own = math.sqrt(max(0.0, 1 - interaction / both)) if both > 0 else 0.0
     columns = np.stack([difference, scale], axis=1)
     sums = np.concatenate([block @ columns for block in np.split(_resamples(m), BLOCKS)])
-    factor = 100 * own * widening(LEVEL, m - 1) * math.sqrt(m / (m - 1))
+    factor = 100 * own * widening(level, m - 1) * math.sqrt(m / (m - 1))
     deviations: Array = factor * (sums[:, 0] / sums[:, 1] - difference.sum() / total)
     return deviations
 

@@ -14,7 +14,9 @@ from qweft.errors import QweftError
 from qweft.evaluation.row_scores import ratio
 
 
-def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary]:
+def summarise(
+    runs: Sequence[Run], reference: str = "lora", equivalent_within: float | None = None
+) -> dict[str, Summary]:
     """Returns a summary of each method, in the order in which the methods first appear, the base model first.
 
     The base model's loss has no seed, so it is compared with the reference at each of the reference's seeds.
@@ -22,6 +24,7 @@ def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary
     Args:
         runs: All runs of one comparison: one base model, one data set.
         reference: The method that the others are compared with. If it has no run (yet), relative values are `None`.
+        equivalent_within: As in `ComparisonConfig`.
 
     Raises:
         QweftError: There are no runs, they mix base models, data sets or test rows, a method and seed occurs twice,
@@ -32,7 +35,8 @@ def summarise(runs: Sequence[Run], reference: str = "lora") -> dict[str, Summary
     ordered = ([BASE] if base else []) + [name for name in groups if name != BASE]
     against = groups.get(reference)
     untouched = base[0] if base else None
-    return {name: _summary(name, groups[name], reference, against, untouched) for name in ordered}
+    made = {name: _summary(name, groups[name], reference, against, untouched) for name in ordered}
+    return {name: replace(entry, equivalent_within=equivalent_within) for name, entry in made.items()}
 
 
 def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -136,6 +140,7 @@ class _Losses:
     seeds: tuple[int, ...]
     eval_losses: tuple[float | None, ...]
     eval_row_losses: tuple[RowLosses, ...]
+    equivalent_within: float | None = None
 
 
 def _losses(runs: Sequence[Run]) -> _Losses:

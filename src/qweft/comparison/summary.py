@@ -72,6 +72,7 @@ class Summary:
         memory_ratio: Ratio to the reference's peak memory.
         adapter_bytes: Size of the adapter's weights file, median over seeds.
         forgetting: Loss on other data and its rise; `None` if not measured.
+        equivalent_within: The comparison's margin of equivalence in percent; `None` if none was stated.
     """
 
     method: str
@@ -110,6 +111,7 @@ class Summary:
     step_time_doubt: Doubt | None = None
     cpu_by_others: float | None = None
     matched_beside: float | None = None
+    equivalent_within: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as a JSON-compatible dict, without row losses: the runs hold them."""

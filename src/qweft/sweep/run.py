@@ -337,7 +337,9 @@ def _decides(context: Context, config: SweepConfig, adapter: dict[str, Any]) -> 
     decides = {
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
         "data": context.data.report.fingerprint,
-        "training": config.training.decides(has_fixed_bases(config.adapter) or not {*ENDS}.isdisjoint(config.space.adapter)),
+        "training": config.training.decides(
+            has_fixed_bases(config.adapter) or not {*ENDS}.isdisjoint(config.space.adapter)
+        ),
         "evaluation": asdict(context.settings.evaluation),
         "adapter": adapter,
         "space": asdict(config.space),

@@ -1,5 +1,6 @@
 """`Content`, the parsed results.json of a comparison, and `Figures`, the figures of its report."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,11 +81,13 @@ class Content:
             raise QweftError("there is no run to report on")
         named = {str(entry["reference"]) for entry in (results.get("summary") or {}).values() if "reference" in entry}
         reference = named.pop() if len(named) == 1 else "lora"
+        margins = {entry.get("equivalent_within") for entry in (results.get("summary") or {}).values()}
+        margin = float(margins.pop() or 0.0) if len(margins) == 1 else 0.0
         environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
         return cls(
             title=title or f"{runs[0].model} on {runs[0].data}",
             runs=runs,
-            summary=summarise(runs, reference),
+            summary=summarise(runs, reference, margin if 0 < margin < math.inf else None),
             reference=reference,
             command=environment.pop("command", None),
             environment=environment,

@@ -43,7 +43,8 @@ ENVIRONMENT_NAMES = {
 RULE = (
     "“Yes” and “no” stand where at least three seeds are paired, none diverged, and the 95% interval over seeds and "
     "test rows excludes zero (from six seeds on the sign-flip p must be at most 0.05, too); “not shown” where they do "
-    "not, which is not “equal”; “open” where there is no run that could tell. Lower held-out loss is better."
+    "not, which is not “equal”; “equivalent” where a margin was stated and the 90% interval lies within it; “open” "
+    "where there is no run that could tell. Lower held-out loss is better."
 )
 SEARCHED = "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it."
 
