@@ -93,7 +93,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def page(summary: dict[str, Any], results: dict[str, Any]) -> str:
     """docs/benchmarks.md."""
-    measured = f"## How it was measured\n\n{_machine(summary['machine'])}\n\n{_load(summary)}"
+    measured = f"## How it was measured\n\n{_machine(summary)}\n\n{_load(summary)}"
     numbers = ["## Appendix: all numbers", _circuit(results), _models(results)]
     more = [section for section in (fixed_bases(), growth(), large()) if section]
     return "\n\n".join([_head(summary), measured, _targets(summary), LIMITS, *more, *numbers]) + "\n"
@@ -140,7 +140,12 @@ your machine:
   [its own page](benchmarks-gpu.md)."""
 
 
-def _machine(machine: dict[str, Any]) -> str:
+def _machine(summary: dict[str, Any]) -> str:
+    machine = summary["machine"]
+    parts: dict[tuple[str, str], list[str]] = {}
+    for part, when in summary["measured"].items():
+        parts.setdefault((when["date"][:10], when["git_commit"]), []).append(part)
+    dates = "\n".join(f"- {', '.join(names)}: {date}, commit {commit};" for (date, commit), names in parts.items())
     versions = {"Python": "python", "PyTorch": "torch", "transformers": "transformers", "PEFT": "peft"}
     return f"""All are ratios of medians, both sides timed alternately in one run. Every other package first proves that
 it computes the same values and gradients (`python -m benchmarks.peers.verify`). Times are of this machine; ratios carry
@@ -148,7 +153,7 @@ over better.
 
 - {machine["cpu"]}, {machine["cores"]} cores, {machine["vectors"]};
 - {", ".join(f"{name} {machine[key]}" for name, key in versions.items())};
-- {machine["date"][:10]}, commit {machine["git_commit"]}.
+{dates[:-1]}.
 
 `make bench` (`python -m benchmarks.run`) measures everything and writes this page; `make bench-quick` measures the
 targets alone. Each part is a file of `benchmarks/`: `circuit.py`, `step.py`, `rival.py`, `generation.py`, `layer.py`,

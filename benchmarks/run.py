@@ -102,6 +102,7 @@ def summary_of(results: dict[str, Any]) -> dict[str, Any]:
             "measured_share": contracted["measured"]["share"],
         },
         "machine": results["machine"],
+        "measured": results["measured"],
     }
 
 
@@ -135,6 +136,8 @@ def main() -> None:
         results[name] = call()
         load = results["load"][name] = asdict(meter.read())
         say(f"  CPU taken by others: {share_said(load['cpu_by_others'])}")
+        when = {key: results["machine"][key] for key in ("date", "git_commit")}
+        results.setdefault("measured", {})[name] = when
         write_json(path, results)
     summary = summary_of(results)
     write_json(RESULTS / "summary.json", summary)
