@@ -187,21 +187,32 @@ def test_a_circuit_that_is_watched_or_measured_goes_the_ordinary_way(taken):
 
 
 @torch.no_grad()
-def test_a_trace_goes_the_ordinary_way(taken):
-    """A trace sees PyTorch's operations alone, and would keep the empty output."""
-    model, x = adapted("identity"), torch.randn(2, 24)
-    traced = torch.jit.trace(model, x, check_trace=False)
-    assert True not in taken
-    other = torch.randn(2, 24)
-    torch.testing.assert_close(traced(other), ordinary(model, other))
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y[:, -1:].contiguous(),
+        lambda y: y[..., :20].contiguous(),
+        lambda y: y.reshape(-1),
+        lambda y: y[0, 0, 0],
+    ],
+    ids=["fewer tokens", "fewer entries", "flat", "a number"],
+)
+def test_an_output_of_another_size_is_not_read_beyond_its_end(taken, change):
+    model = adapted("linear")
+    model.base_model.model.layer.base_layer.register_forward_hook(lambda *call: change(call[2]))
+    with pytest.raises((RuntimeError, IndexError)):  # the ordinary way refuses it
+        model(torch.randn(1, 5, 24))
+    assert taken == [False]
 
 
 @torch.no_grad()
-def test_a_scale_that_is_a_tensor(taken):
-    model, x = adapted("quantum_linear"), torch.randn(1, 24)
+@pytest.mark.parametrize("scale", [2, torch.tensor(2.0), np.float64(2)], ids=repr)
+def test_a_scale_that_is_no_float_goes_the_ordinary_way(taken, scale):
+    model = adapted("quantum_linear")
+    x = torch.randn(1, 24)
+    model.base_model.model.layer.scaling["default"] = 2.0
     wanted = model(x)
-    layer = model.base_model.model.layer
-    layer.scaling["default"] = torch.tensor(layer.scaling["default"])
+    model.base_model.model.layer.scaling["default"] = scale
     torch.testing.assert_close(model(x), wanted, rtol=1e-5, atol=1e-5)
     assert taken == [True, False]
 
@@ -216,6 +227,25 @@ def test_shapes_that_do_not_fit(x, y):
     built, core = one.qwthn_prepared["default"], one.qwthn_core["default"]
     assert few_tokens.add_to_few(torch.zeros(2, 40), torch.zeros(2, 24), built, core, 1.0) is not None
     assert few_tokens.add_to_few(torch.zeros(y), torch.zeros(x), built, core, 1.0) is None
+
+
+@torch.no_grad()
+def test_a_tensor_whose_sign_is_not_yet_turned(taken):
+    model = adapted("quantum_linear")
+    x = torch.randn(1, 24)
+    torch.testing.assert_close(model(torch._neg_view(x)), model(-x), rtol=1e-5, atol=1e-5)
+    assert taken == [False, True]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("core", ["identity", "quantum_linear"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_model_computes_anew(core):
+    """A trace records operations, and would return the unwritten memory that the kernel fills here."""
+    model = adapted(core)
+    traced = torch.jit.trace(model, torch.randn(1, 24), check_trace=False)
+    x = torch.randn(1, 24)
+    torch.testing.assert_close(traced(x), model(x), rtol=1e-5, atol=1e-5)
 
 
 @torch.no_grad()

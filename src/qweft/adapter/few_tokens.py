@@ -79,11 +79,11 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
         few = built.few = _few_tokens(built, core) or False
         if few is False:
             return None
-    if x.numel() > few.most or type(x) is not torch.Tensor or type(y) is not torch.Tensor or torch.jit.is_tracing():
+    if not 0 < x.numel() <= few.most or type(x) is not torch.Tensor or type(y) is not torch.Tensor:
         return None
-    if x.requires_grad or y.requires_grad or x.is_neg() or y.is_neg() or not isinstance(scaling, float | int):
+    if x.requires_grad or y.requires_grad or x.is_neg() or y.is_neg() or type(scaling) is not float:
         return None
-    if (x.shape[-1], y.shape[-1]) != few.sizes or x.shape[:-1] != y.shape[:-1]:
+    if x.shape[-1] != few.sizes[0] or y.shape != (*x.shape[:-1], few.sizes[1]):
         return None  # the ordinary way says what is wrong
     if few.uploads.size and (core.measured_by is not None or core.observed_by is not None):
         return None

@@ -25,13 +25,13 @@ def in_backward() -> bool:
 
 
 def is_transformed() -> bool:
-    """Whether a transform of `torch.func` is running, or forward-mode differentiation.
+    """Whether a transform of `torch.func` is running, forward-mode differentiation, or `torch.jit.trace`.
 
-    Both follow plain operations only. No public function tells that they run, and none tells it of a tensor by which
+    They follow plain operations only. No public function tells that they run, and none tells it of a tensor by which
     a level was entered further out.
     """
     forward_level: int = torch.autograd.forward_ad._current_level
-    return forward_level >= 0 or bool(torch._C._are_functorch_transforms_active())
+    return forward_level >= 0 or bool(torch._C._are_functorch_transforms_active()) or torch.jit.is_tracing()
 
 
 def outside_transforms() -> Any:
