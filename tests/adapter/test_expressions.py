@@ -4,7 +4,17 @@ import json
 import time
 
 import pytest
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    C3AConfig,
+    DeloraConfig,
+    FourierFTConfig,
+    IA3Config,
+    LoraConfig,
+    OSFConfig,
+    PeftModel,
+    WaveFTConfig,
+    get_peft_model,
+)
 
 from qweft import QwthnConfig
 from qweft.adapter.attach import attach
@@ -96,6 +106,52 @@ def test_names_need_no_process(monkeypatch):
     check_quick(QwthnConfig(target_modules=r".*\.(q_proj|v_proj)", exclude_modules="lm_head"), names)
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (IA3Config, {"feedforward_modules": SLOW}),
+        (FourierFTConfig, {"n_frequency_pattern": {SLOW: 5}}),
+        (C3AConfig, {"block_size_pattern": {SLOW: 5}}),
+        (WaveFTConfig, {"n_frequency_pattern": {SLOW: 5}}),
+        (DeloraConfig, {"lambda_pattern": {SLOW: 5.0}}),
+        (OSFConfig, {"rank_pattern": {f"(?<=ayer)s{SLOW}": 2}}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_slow_expression_of_another_method_is_refused(kind, fields, impatient):
+    config = kind(target_modules=["v_proj"])
+    vars(config).update(fields)
+    with pytest.raises(QweftError, match=r"takes longer than 1 s; list the names instead"):
+        check_quick(config, [name for name, _ in tiny_llama().named_modules()])
+
+
+@pytest.mark.parametrize("field", ["rank_pattern", "alpha_pattern", "modes", "target_modules", "modules_to_save"])
+def test_too_many_names_are_refused(field):
+    value = {f"q{i}": 2 for i in range(10_001)}
+    with pytest.raises(QweftError, match=rf"{field} has 10,001 entries, and at most 10,000 are compared"):
+        QwthnConfig(**{field: value if field in ("rank_pattern", "alpha_pattern", "modes") else list(value)})
+    if field != "modes":
+        with pytest.raises(QweftError, match=rf"{field} has 10,001 entries"):
+            check_quick(LoraConfig(**{field: value}), ["q1"])
+
+
+def test_layers_that_a_lora_replicates_without_end_are_refused():
+    check_quick(LoraConfig(layer_replication=[[0, 24], [8, 32]]), ["q_proj"])
+    for ranges in ([[0, 2]] * 10_000, [[0, 10**9]], [[0, 0]] * 10_000):
+        with pytest.raises(QweftError, match=r"layer_replication makes .* layers, and at most 1,024 are made"):
+            check_quick(LoraConfig(layer_replication=ranges), ["q_proj"])
+    check_quick(LoraConfig(layer_replication=[5]), ["q_proj"])  # PEFT says what is wrong
+
+
+@pytest.mark.parametrize("field", ["rank_pattern", "alpha_pattern", "layers_pattern", "modules_to_save"])
+def test_values_that_hold_no_names_are_left_to_peft(field):
+    config = LoraConfig(layers_to_transform=[0])
+    setattr(config, field, 5)
+    check_quick(config, ["q_proj"])
+
+
 def test_a_long_expression_is_refused():
     with pytest.raises(QweftError, match="has 12,001 characters"):
         check_quick(LoraConfig(target_modules="a" * 12_001), ["a"])
+    with pytest.raises(QweftError, match="has 12,001 characters"):
+        QwthnConfig(target_modules="a" * 12_001)

@@ -328,6 +328,15 @@ def test_no_ranks_that_differ_may_be_said_as_null(saved, folder):
     assert torch.equal(logits(PeftModel.from_pretrained(tiny_llama(), folder).eval()), saved[1])
 
 
+def test_a_method_that_needs_a_package_is_told(folder, monkeypatch):
+    def refuse(*_, **__):
+        raise ImportError("scikit-learn is required for AdaMSS")
+
+    monkeypatch.setattr(qweft.adapter.folder.PeftConfig, "from_pretrained", refuse)
+    with pytest.raises(QweftError, match=r"not installed \(scikit-learn is required for AdaMSS\); install it"):
+        qweft.adapter.folder.read_config(folder)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -48,6 +48,14 @@ def test_fields_of_a_method_are_those_of_its_config(method):
     assert peft_methods.fields_of(method) == arguments(CLASSES[method])
 
 
+@pytest.mark.parametrize("name", ["{}/evil", "a\0b", "\ud800", "..", "lora/config", "x" * 5000, "tuners_utils", ""])
+def test_a_name_of_no_method_reads_no_file(tmp_path, name):
+    file = tmp_path / "evil.py"
+    file.write_text("from .lora.config import LoraConfig as A\nregister_peft_method(config_cls=A)")
+    assert peft_methods.config_name(name.format(tmp_path)) is None
+    assert peft_methods.fields_of(name.format(tmp_path)) is None
+
+
 def test_a_peft_without_the_expected_source_is_not_judged(monkeypatch):
     monkeypatch.setattr(peft_methods, "_tree", lambda module: None)
     assert peft_methods.methods() == ()

@@ -38,6 +38,19 @@ def test_an_adapter_of_another_method_whose_file_lacks_a_tensor_is_refused(tmp_p
         put_on(load_model(config), tmp_path / "adapter")
 
 
+@pytest.mark.parametrize("changes", [{"r": 10**9}, {"rank_pattern": {"q_proj": 10**9}}], ids=["r", "rank_pattern"])
+def test_a_lora_of_a_rank_that_its_file_lacks_takes_no_memory(tmp_path, changes):
+    config = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu")
+    model = get_peft_model(load_model(config).model, LoraConfig(target_modules=["q_proj"]))
+    model.save_pretrained(tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(
+        QweftError, match="has a rank of 1,000,000,000, and no tensor of its file has more than 20 rows"
+    ):
+        put_on(load_model(config), tmp_path / "adapter")
+
+
 ROWS = {"validation_rows": 4, "test_rows": 8, "max_length": 64}
 
 

@@ -200,3 +200,12 @@ def test_a_config_that_names_other_folders_to_read_is_refused(tmp_path):
     config = {"peft_type": "XLORA", "adapters": {"a": "/elsewhere"}, "hidden_size": 8}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     assert "X-LoRA names other folders" in refused(config, read_config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("method", "key"), [("SHADOW", "shadow_model"), ("MULTITASK_PROMPT_TUNING", "prompt_tuning_init_state_dict_path")]
+)
+def test_a_config_that_names_another_model_or_file_to_read_is_refused(tmp_path, method, key):
+    config = {"peft_type": method, key: "/elsewhere", "prompt_tuning_init": "ONLY_SOURCE_SHARED"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    assert f"{key} names" in refused(config, read_config, tmp_path)

@@ -57,7 +57,8 @@ def read_config(folder: Path) -> PeftConfig:
         folder: A local folder.
 
     Raises:
-        QweftError: If the config is missing, is not JSON, or has a value that its method does not allow.
+        QweftError: If the config is missing, is not JSON, or has a value that its method does not allow, or the method
+            needs a package that is not installed.
     """
     read_saved(folder)
     path = folder / CONFIG_NAME
@@ -65,6 +66,9 @@ def read_config(folder: Path) -> PeftConfig:
         config: PeftConfig = PeftConfig.from_pretrained(str(folder))
     except QweftError as error:
         raise QweftError(f"{path}: {error}") from error
+    except ImportError as error:
+        said = " ".join(str(error).split())[:300]
+        raise QweftError(f"{path}: its method needs a package that is not installed ({said}); install it") from error
     except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         said = (str(error).splitlines() or [""])[0][:300]
         raise QweftError(

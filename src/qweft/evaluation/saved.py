@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, PeftType
 
 from qweft.adapter.attach import quiet_peft
-from qweft.adapter.folder import read_config
+from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.errors import QweftError
 from qweft.internals.torch import version
 from qweft.method.checks import check_quick
@@ -19,6 +19,8 @@ from qweft.method.saved import check_folder
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 
+SMALL_RANK = 4096
+"""Up to this rank PEFT says itself that a file does not fit."""
 Weights = list[tuple[torch.Tensor, int, int]]
 """Tensors of a model, each with its address and its version, which every write in place raises."""
 
@@ -75,6 +77,20 @@ def changed(before: Weights, model: torch.nn.Module) -> bool:
     )
 
 
+def _check_ranks(config: Any, adapter: Path) -> None:
+    """Raise for a LoRA of a rank that no tensor of its file has, since PEFT would first take memory for it."""
+    if config.peft_type != PeftType.LORA:
+        return
+    patterns = config.rank_pattern if isinstance(config.rank_pattern, dict) else {}
+    rank = max((each for each in (config.r, *patterns.values()) if isinstance(each, int)), default=0)
+    most = max((size for tensor in read_header(find_weights(adapter)).values() for size in tensor.shape), default=0)
+    if rank > max(most, SMALL_RANK):
+        raise QweftError(
+            f"{adapter}: its config has a rank of {rank:,}, and no tensor of its file has more than {most:,} rows or "
+            "columns; load it with the adapter_config.json that it was trained with"
+        )
+
+
 def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     """Load an adapter onto the base model and return the model in evaluation mode.
 
@@ -88,7 +104,9 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
         QweftError: If the folder holds no adapter, or its file does not fit the model.
     """
     check_folder(adapter)
-    check_quick(read_config(adapter), (name for name, _ in loaded.model.named_modules()))
+    config = read_config(adapter)
+    check_quick(config, (name for name, _ in loaded.model.named_modules()))
+    _check_ranks(config, adapter)
     try:
         with quiet_peft():
             # for other methods PEFT only warns about missing keys, and the adapter would have no effect

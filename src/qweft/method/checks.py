@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
@@ -13,6 +13,19 @@ from qweft.errors import QweftError
 from qweft.method.peft_methods import fields_of
 from qweft.text import near, shown
 
+FORMS = {
+    "target_modules": r"(?:{})\Z",
+    "exclude_modules": r"(?:{})\Z",
+    "layers_pattern": r"(?:^|.*?\.){}\.(?P<idx>\d+)\.",
+    "rank_pattern": r"(.*\.)?({})$",
+    "alpha_pattern": r"(.*\.)?({})$",
+    "modules_to_save": r"(^|.*\.){}($|\..*)",
+    "feedforward_modules": r"(?:{})\Z",
+    "n_frequency_pattern": r"(.*\.)?({})$",
+    "block_size_pattern": r".*\.{}$",
+    "lambda_pattern": r"(.*\.)?({})$",
+}
+"""Fields whose texts PEFT compares with names of modules, and the expression that it makes of each text."""
 INSTEAD = {
     "lora_alpha": "it is called alpha here",
     "lora_dropout": "it is called dropout here",
@@ -30,6 +43,10 @@ INSTEAD = {
 """What to do instead, for each name of LoRA's that this method lacks."""
 LONGEST_EXPRESSION = 10_000
 """Maximum length of a regular expression in characters."""
+MOST_ENTRIES = 10_000
+"""Most names or expressions in one field of a config; PEFT compares each of them with each module."""
+MOST_REPLICATED = 1024
+"""Most layers that `layer_replication` of a saved LoRA may make of the base model's."""
 PATIENCE = 3.0
 """Maximum seconds in which an expression is matched with all names of a model; milliseconds are usual."""
 MATCH_ALL = """
@@ -65,7 +82,9 @@ def check_number(name: str, value: Any) -> None:
 
 
 def check_expression(name: str, value: Any) -> None:
-    """Raise unless the value is a regular expression."""
+    """Raise unless the value is a regular expression of bounded length."""
+    if isinstance(value, str):
+        _check_length(name, value)
     try:
         re.compile(value)
     except (re.error, TypeError, OverflowError, RecursionError) as error:
@@ -83,15 +102,14 @@ def check_quick(config: Any, names: Iterable[str]) -> None:
         names: Names of the model's modules.
 
     Raises:
-        QweftError: Naming the field whose expression is too slow or too long.
+        QweftError: Naming the field whose expression is too slow or too long, or which has too many of them.
     """
+    for field in ("layers_to_transform", *FORMS):
+        check_few(field, getattr(config, field, None))
+    _check_replication(getattr(config, "layer_replication", None))
     tried = []
     for field, source, expression in _expressions(config):
-        if len(source) > LONGEST_EXPRESSION:
-            raise QweftError(
-                f"{field} {source[:80]!r}... has {len(source):,} characters, and an expression may have "
-                f"{LONGEST_EXPRESSION:,}; list the names instead"
-            )
+        _check_length(field, source)
         if not _is_simple(source):
             tried.append((field, source, expression))
     if not tried:
@@ -109,24 +127,51 @@ def check_quick(config: Any, names: Iterable[str]) -> None:
         ) from error
 
 
+def _check_length(name: str, expression: str) -> None:
+    """Raise for an expression that takes long to compile."""
+    if len(expression) > LONGEST_EXPRESSION:
+        raise QweftError(
+            f"{name} {expression[:80]!r}... has {len(expression):,} characters, and an expression may have "
+            f"{LONGEST_EXPRESSION:,}; list the names instead"
+        )
+
+
+def check_few(name: str, value: Any) -> None:
+    """Raise for a collection of more names or expressions than are compared with those of a model."""
+    if isinstance(value, Collection) and not isinstance(value, str) and len(value) > MOST_ENTRIES:
+        raise QweftError(
+            f"{name} has {len(value):,} entries, and at most {MOST_ENTRIES:,} are compared with the names of a model; "
+            "give an expression that fits several layers"
+        )
+
+
+def _check_replication(ranges: Any) -> None:
+    """Raise for ranges of layers that PEFT would copy for minutes."""
+    try:
+        made = sum(max(1, int(end) - int(start)) for start, end in ranges or ())
+    except (TypeError, ValueError):  # PEFT says what is wrong
+        return
+    if made > MOST_REPLICATED:
+        raise QweftError(
+            f"layer_replication makes {made:,} layers, and at most {MOST_REPLICATED:,} are made; get the adapter's own "
+            "config"
+        )
+
+
 def _expressions(config: Any) -> Iterator[tuple[str, str, str]]:
     """Yield field, text and the expression that PEFT makes of it."""
-    forms = {
-        "target_modules": r"(?:{})\Z",
-        "exclude_modules": r"(?:{})\Z",
-        "layers_pattern": r"(?:^|.*?\.){}\.(?P<idx>\d+)\.",
-        "rank_pattern": r"(.*\.)?({})$",
-        "alpha_pattern": r"(.*\.)?({})$",
-        "modules_to_save": r"(^|.*\.){}($|\..*)",
-    }
-    for field, form in forms.items():
+    for field, form in FORMS.items():
         value = getattr(config, field, None) or ()
         if isinstance(value, str):
             yield field, value, form.replace("{}", value)
-        elif field not in ("target_modules", "exclude_modules"):  # lists of names, compared as they are
+        elif field in ("target_modules", "exclude_modules", "feedforward_modules"):
+            continue  # lists of names, compared as they are
+        elif isinstance(value, Iterable):  # otherwise PEFT says what is wrong
             for text in value:
                 if isinstance(text, str):
                     yield field, text, form.replace("{}", text)
+                    if field == "rank_pattern" and config.peft_type == "OSF":  # sought for anywhere in a name
+                        yield field, text, f".*?(?:{text})"
 
 
 def _is_simple(expression: str) -> bool:

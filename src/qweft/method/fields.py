@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from qweft.errors import QweftError
-from qweft.method.checks import check_expression, check_number, check_whole, closest
+from qweft.method.checks import FORMS, check_expression, check_few, check_number, check_whole, closest
 from qweft.method.names import COMPRESS, CORES, EXPAND, FUNCTIONS, form_of, function_of, has_circuit
 from qweft.method.resolved import ResolvedConfig, resolve
 from qweft.text import shown
@@ -26,6 +26,8 @@ CHOICES = {
     "bias": get_args(Bias),
 }
 BASIS_BITS = (1, 2, 4, 8, 16)
+LARGEST_ALPHA = 1e30
+"""Largest size of alpha; float32, in which the branch is scaled, ends at 3e38."""
 MOST_QUBITS = 12
 """Largest number of qubits: a token takes 2^qubits amplitudes, and more would need tables of gigabytes per circuit."""
 LARGEST_WIDTH = 2**16
@@ -115,6 +117,8 @@ class QwthnFields:
 
 
 def _check_types(config: QwthnFields) -> None:
+    for name in ("modes", "layers_to_transform", *FORMS):
+        check_few(name, getattr(config, name, None))
     for name in ("modes", "rank_pattern", "alpha_pattern"):
         value = getattr(config, name)
         if value is not None and not isinstance(value, dict):
@@ -189,7 +193,7 @@ def _check(config: QwthnFields) -> None:
         if config.circuit_layers > MOST_LAYERS:
             raise QweftError(f"circuit_layers must be at most {MOST_LAYERS}, got {config.circuit_layers}")
     if config.alpha is not None:
-        check_number("alpha", config.alpha)
+        _check_alpha("alpha", config.alpha)
     if config.factor_limit is not None:
         check_number("factor_limit", config.factor_limit)
         if config.factor_limit < LEAST_LIMIT:
@@ -209,8 +213,14 @@ def _check(config: QwthnFields) -> None:
     for pattern, rank in (config.rank_pattern or {}).items():
         check_whole(f"rank_pattern[{pattern!r}]", rank)
     for pattern, alpha in (config.alpha_pattern or {}).items():
-        check_number(f"alpha_pattern[{pattern!r}]", alpha)
+        _check_alpha(f"alpha_pattern[{pattern!r}]", alpha)
     _check_together(config)
+
+
+def _check_alpha(name: str, value: Any) -> None:
+    check_number(name, value)
+    if abs(value) > LARGEST_ALPHA:
+        raise QweftError(f"{name} must lie between -{LARGEST_ALPHA:g} and {LARGEST_ALPHA:g}, got {shown(value)}")
 
 
 def _check_basis(config: QwthnFields) -> None:

@@ -17,7 +17,12 @@ def methods() -> tuple[str, ...]:
 
 
 def config_name(method: str) -> str | None:
-    """Return the name of the config class that PEFT registers for a method; `None` if its source does not tell."""
+    """Return the name of the config class that PEFT registers for a method; `None` if its source does not tell.
+
+    The method may be a word of a stranger's file, which must not name a file to read.
+    """
+    if method.upper() not in methods():
+        return None
     for call in ast.walk(_tree(_home(method)) or ast.Module([], [])):
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "register_peft_method":
             named = (each.value for each in call.keywords if each.arg == "config_cls")

@@ -79,6 +79,15 @@ def read_saved(folder: Path) -> dict[str, Any]:
         raise QweftError(f"{path}: megatron_config names a module that would be imported; remove it from the file")
     if method == "XLORA":
         raise QweftError(f"{path}: X-LoRA names other folders that PEFT would read; load it with PEFT, if you trust it")
+    if saved.get("shadow_model") not in (None, "mirror"):
+        raise QweftError(
+            f"{path}: shadow_model names another model that PEFT would load; load it with PEFT, if you trust it"
+        )
+    if saved.get("prompt_tuning_init_state_dict_path"):
+        raise QweftError(
+            f"{path}: prompt_tuning_init_state_dict_path names a file that PEFT would read; remove it, and set "
+            'prompt_tuning_init to "RANDOM": the adapter has its own weights'
+        )
     for name in ("base_model_name_or_path", "revision"):
         value = saved.get(name)
         if value is not None and not isinstance(value, str):
