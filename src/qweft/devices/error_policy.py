@@ -33,5 +33,9 @@ def error_of(fate: Fate, step: Step, sentence: str) -> DeviceError:
 
 
 def one_line(error: BaseException, more: Iterable[str] = ()) -> str:
-    """Return an exception's message on one line without credentials, or its type if the message is empty."""
-    return " ".join(without_secrets(str(error), more).split()) or type(error).__name__
+    """Return an exception's message on one line without credentials, or its type if the message is empty.
+
+    Half a surrogate pair, which JSON can hold and the ledger cannot, is written as an escape.
+    """
+    text = str(error).encode(errors="backslashreplace").decode()
+    return " ".join(without_secrets(text, more).split()) or type(error).__name__

@@ -9,6 +9,7 @@ import pytest
 
 from qweft.devices import DeviceError
 from qweft.devices.bound import pack_circuits, unpack_circuits
+from qweft.devices.error_policy import one_line
 from qweft.devices.jobs import database
 from qweft.devices.jobs.prices import Charge
 from qweft.devices.jobs.record import Where, fault_of, pack_counts, unpack_counts
@@ -275,6 +276,15 @@ def test_credentials_in_what_a_provider_said_are_not_written(store, monkeypatch)
     store.close("a", "refused", "key=sk-very-secret")
     assert store.job("a").reason == "key=[credential removed]"
     assert b"sk-very-secret" not in store.path.read_bytes()
+
+
+def test_half_a_surrogate_pair_is_told(store):
+    claim(store, "a", circuits(0))
+    for ask in (lambda: store.sent("a", "\ud800"), lambda: store.job("\udcff"), lambda: store.note("a", "\ud800")):
+        with pytest.raises(DeviceError, match=r"'\\ud[8c].*' is no text that .* can hold"):
+            ask()
+    assert store.sent("a", one_line(RuntimeError("job \ud800")))
+    assert store.job("a").job == "job \\ud800"
 
 
 def test_what_is_over_is_forced_to_the_disk(store, monkeypatch):

@@ -168,6 +168,12 @@ def test_calibration_is_when_the_properties_were_updated(service, hours):
     assert make_device("qiskit:ibm_manila").calibration() == "2026-11-25T06:30:00+00:00"
 
 
+def test_a_calibration_before_all_dates_is_told(service):
+    service.date = datetime.datetime(1, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=8)))
+    with pytest.raises(UnavailableError, match="date value out of range"):
+        make_device("qiskit:ibm_manila").calibration()
+
+
 def test_another_calibration_compiles_again(service, monkeypatch):
     """Another process would: circuits that calibrate the reading out, kept of one, must be on the others' qubits."""
     compiled = []

@@ -162,6 +162,11 @@ class Database:
                 f"{self.path} cannot be used ({error}); nothing can be sent without it: make room, or choose another "
                 "cache (QWEFT_CACHE)"
             ) from error
+        except UnicodeEncodeError as error:  # of a provider, or of the command line
+            raise DeviceError(
+                f"{ascii(error.object)[:80]} is no text that {self.path} can hold; the provider's own pages say what "
+                "it calls the job"
+            ) from error
         except sqlite3.IntegrityError:
             raise  # a bug in Qweft, not damage
         except sqlite3.DatabaseError as error:

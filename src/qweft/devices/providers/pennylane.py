@@ -39,6 +39,8 @@ PLUGINS = {
 }
 """Package that provides devices, by the first part of their names."""
 
+ROUNDING = 1e-3
+"""By how much a plugin's probabilities may be below zero or miss the sum of 1; some compute in single precision."""
 NUMBERS_AT_A_TIME = 2**22
 """Numbers per batch: 64 MiB in complex128."""
 
@@ -211,7 +213,7 @@ class PennyLanePlugin(Device):
             raise RefusedError(f"device {self.name} gave {len(results)} results for {len(tapes)} circuits")
         try:
             rows = [_row(found, circuits.qubits, shots) for found in results]
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
             raise RefusedError(f"device {self.name} gave results that do not fit: {one_line(error)}") from None
         return Frequencies(np.stack(rows), shots)
 
@@ -236,6 +238,8 @@ def _row(found: Any, qubits: int, shots: int | None) -> np.ndarray:
     row = np.array(found, dtype=float)
     if row.shape != (2**qubits,):
         raise ValueError(f"{row.shape} probabilities of {qubits} qubits")
+    if not (row.min() >= -ROUNDING and abs(row.sum() - 1) <= ROUNDING):
+        raise ValueError(f"the probabilities go down to {row.min():g} and add up to {row.sum():g}")
     return row
 
 

@@ -119,7 +119,7 @@ class IBMDevice(RemoteDevice):
                 self._backend.refresh()
                 self._calibrated = self._backend.properties().last_update_date
                 self._forms.clear()
-        return str(self._calibrated.astimezone(UTC).isoformat())
+            return str(self._calibrated.astimezone(UTC).isoformat())
 
     def check(self, shots: int | None) -> None:
         """Check account, backend and shots.
@@ -164,9 +164,8 @@ class IBMDevice(RemoteDevice):
                     f"device {self.name}: job {job} has results of shape {bits.shape} for {len(circuits)} circuits, "
                     "and nobody knows which belong together"
                 )
-        return {
-            place: {key[::-1]: count for key, count in bits.get_counts(place).items()} for place in range(len(circuits))
-        }
+            rows = [bits.get_counts(place) for place in range(len(circuits))]
+        return {place: {key[::-1]: count for key, count in row.items()} for place, row in enumerate(rows)}
 
     def find(self, token: str) -> str | None:
         """Return the id of the job with this token as a tag, from any instance of the account.
