@@ -1,8 +1,10 @@
 """An adapter's folder, inspected: a trained hybrid and a LoRA, and what is said of bad input."""
 
 import json
+import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from qweft import QweftError
 from qweft.analysis.run import inspect
@@ -46,6 +48,17 @@ def test_a_hybrid_and_a_lora(trained, tmp_path):
     lora = inspect(trained["lora"], {"split": "test", "rows": 99})
     assert (lora.kind, lora.rows) == ("lora", 4)
     assert all(layer.spread.different_maps == pytest.approx(1) for layer in lora.layers)
+
+
+@pytest.mark.parametrize("kind", ["hybrid", "lora"])
+def test_numbers_that_overflow_are_told(trained, tmp_path, kind):
+    folder = tmp_path / "adapter"
+    shutil.copytree(trained[kind], folder)
+    shutil.copy(trained[kind].parent / "run.json", tmp_path)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file({key: tensor.fill_(1e38) for key, tensor in tensors.items()}, folder / "adapter_model.safetensors")
+    with pytest.raises(QweftError, match=r"of layer .* are beyond what a number holds"):
+        inspect(folder)
 
 
 def test_the_command(trained, capsys):

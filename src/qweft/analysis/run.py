@@ -53,8 +53,8 @@ def inspect_adapter(
         The measurements of all layers.
 
     Raises:
-        QweftError: If `tokens` is below 1, the adapter is missing, merged or of another method, or no token reaches
-            any of its layers.
+        QweftError: If `tokens` is below 1, the adapter is missing, merged or of another method, no token reaches any of
+            its layers, or numbers overflow in one.
     """
     if tokens < 1:
         raise QweftError(f"tokens is {tokens}: an adapter is measured on at least one token a layer; 256 are usual")
@@ -101,8 +101,14 @@ def _only_active(model: Any, adapter_name: str) -> Iterator[None]:
 
 def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, gradients: Norms | None) -> LayerInspection:
     c = evenly(seen.c, tokens)
+    update = layer_map.features(seen.c) @ layer_map.out.T
+    if not (bool(seen.c.isfinite().all()) and bool(update.isfinite().all())):
+        raise QweftError(
+            f"the inputs or the update of layer {name} are beyond what a number holds, so nothing can be measured "
+            "there; the adapter's weights or alpha are too large: train it anew with a lower learning rate"
+        )
     spread = spread_of(small_jacobians(layer_map, c))
-    branch_square = float((layer_map.features(seen.c) @ layer_map.out.T).square().sum())
+    branch_square = float(update.square().sum())
     relative = (branch_square / seen.base_square) ** 0.5 if seen.base_square else None
     if layer_map.is_lora:
         return LayerInspection(name, layer_map.rank, spread, relative, gradient_norms=gradients)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from peft.utils.other import get_pattern_key
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from qweft.adapter import QwthnConfig
 from qweft.adapter.folder import find_weights, read_config
@@ -92,6 +92,7 @@ class SavedAdapter:
         try:
             with safe_open(path, framework="pt") as file:
                 angles = file.get_tensor(self.keys[layer]).double()
-        except RuntimeError as error:  # a file of more than this machine can map
+        # a file of more than this machine can map; a folder whose name is no UTF-8
+        except (RuntimeError, SafetensorError) as error:
             raise unreadable(path, error) from error
         return SavedCircuit(layer, self.config.core, circuit, at.circuit_layers, angles)

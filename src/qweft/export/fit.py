@@ -39,6 +39,10 @@ class Moments:
             setattr(total, name, getattr(self, name) + getattr(other, name))
         return total
 
+    def is_finite(self) -> bool:
+        """Whether no sum is NaN or infinite."""
+        return bool(self.xx.isfinite().all() and self.fx.isfinite().all() and self.ff.isfinite().all())
+
     def add(self, x: torch.Tensor, f: torch.Tensor, xx: torch.Tensor) -> None:
         """Adds tokens.
 

@@ -74,7 +74,7 @@ def linearise(
 
     Raises:
         QweftError: If the adapter is missing or merged, biases or single tokens of the base model were trained with
-            it, there are fewer than two rows, or no token reaches a layer.
+            it, there are fewer than two rows, no token reaches a layer, or numbers overflow there.
     """
     layers = layers_of(model, adapter_name)
     if any(layer.merged for layer in layers.values()):
@@ -93,6 +93,12 @@ def linearise(
             if moments is not None and not all(half.tokens for half in moments):
                 raise QweftError(
                     f"no token reached layer {name}, which is to be fitted; give more, or longer, rows of text"
+                )
+            if moments is not None and not all(half.is_finite() for half in moments):
+                raise QweftError(
+                    f"the inputs of layer {name}, or what its circuit makes of them, are beyond what a number holds, "
+                    "so nothing can be fitted; the adapter's weights or alpha are too large: train it anew with a "
+                    "lower learning rate"
                 )
             matrices, fit = _linearise_layer(layer, adapter_name, moments)
             down[name], up[name] = padded(*matrices, rank)

@@ -13,6 +13,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import run_config, sections_of
+from qweft.files import named_path
 from qweft.models.config import ModelConfig
 
 HELD_OUT_SHARE = 4
@@ -103,7 +104,7 @@ def load_rows(plan: RowsPlan, tokenizer: Any, split: str, tokens: int) -> Rows:
 
 def _same(one: str, other: str) -> bool:
     """Whether two sources are equal or paths of the same file."""
-    paths = [Path(source).expanduser() for source in (one, other)]
+    paths = [named_path(source) for source in (one, other)]
     return one == other or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))
 
 

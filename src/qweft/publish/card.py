@@ -9,7 +9,7 @@ from peft.utils import CONFIG_NAME
 
 from qweft.adapter import QwthnConfig
 from qweft.adapter.saving import END, START, method_section
-from qweft.files import write_bytes
+from qweft.files import named_path, write_bytes
 from qweft.models.resolve import HUB_ID
 from qweft.text import escaped
 
@@ -20,7 +20,7 @@ def public_name(source: str) -> str:
     >>> public_name("embedded:chitchat"), public_name("/")
     ('embedded:chitchat', '/')
     """
-    path = Path(source).expanduser()
+    path = named_path(source)
     return path.resolve().name or source if path.exists() else source
 
 
