@@ -146,14 +146,15 @@ def test_two_adapters_and_a_scale(taken):
 
 def refused():
     """What must go the ordinary way: a name, and a model, an input and a context for it."""
-    yield "many tokens", "quantum_linear", lambda: torch.randn(20000, 24), torch.no_grad
-    yield "a gradient", "quantum_linear", lambda: torch.randn(1, 24), torch.enable_grad
-    yield "gradients are on", "identity", lambda: torch.randn(1, 24), torch.enable_grad
-    yield "a negated view", "identity", lambda: torch._neg_view(torch.randn(1, 24)), torch.no_grad
-    yield "a gradient of the input", "identity", lambda: torch.randn(1, 24, requires_grad=True), torch.no_grad
-    yield "strides", "quantum_linear", lambda: torch.randn(24, 2).t(), torch.no_grad
-    yield "autocast", "quantum_linear", lambda: torch.randn(1, 24), lambda: torch.autocast("cpu", torch.bfloat16)
-    yield "a classical control", "mlp_linear", lambda: torch.randn(1, 24), torch.no_grad
+    yield "many tokens", "quantum_linear", lambda: torch.randn(20000, 1, 24), torch.no_grad
+    yield "a gradient", "quantum_linear", lambda: torch.randn(1, 1, 24), torch.enable_grad
+    yield "two tokens a row", "identity", lambda: torch.randn(1, 2, 24), torch.no_grad
+    yield "gradients are on", "identity", lambda: torch.randn(1, 1, 24), torch.enable_grad
+    yield "a negated view", "identity", lambda: torch._neg_view(torch.randn(1, 1, 24)), torch.no_grad
+    yield "a gradient of the input", "identity", lambda: torch.randn(1, 1, 24, requires_grad=True), torch.no_grad
+    yield "strides", "quantum_linear", lambda: torch.randn(1, 24, 2).permute(2, 0, 1), torch.no_grad
+    yield "autocast", "quantum_linear", lambda: torch.randn(1, 1, 24), lambda: torch.autocast("cpu", torch.bfloat16)
+    yield "a classical control", "mlp_linear", lambda: torch.randn(1, 1, 24), torch.no_grad
 
 
 @pytest.mark.parametrize("case", refused(), ids=lambda case: case[0])
@@ -169,7 +170,7 @@ def test_goes_the_ordinary_way(case, taken):
 
 @torch.no_grad()
 def test_float64_goes_the_ordinary_way(taken):
-    adapted("quantum_linear").double()(torch.randn(1, 24, dtype=torch.float64))
+    adapted("quantum_linear").double()(torch.randn(1, 1, 24, dtype=torch.float64))
     assert taken == [False]
 
 
@@ -177,11 +178,11 @@ def test_float64_goes_the_ordinary_way(taken):
 def test_a_circuit_that_is_watched_or_measured_goes_the_ordinary_way(taken):
     model = adapted("quantum_linear")
     core = model.base_model.model.layer.qwthn_core["default"]
-    x, seen = torch.randn(1, 24), []
+    x, seen = torch.randn(1, 1, 24), []
     model(x)
     core.observed_by = seen.append
     model(x)
-    core.observed_by, core.measured_by = None, lambda circuit, c, angles: torch.zeros(1, 3)
+    core.observed_by, core.measured_by = None, lambda circuit, c, angles: torch.zeros(1, 1, 3)
     model(x)
     assert taken == [True, False, False] and len(seen) == 1
 
@@ -190,7 +191,7 @@ def test_a_circuit_that_is_watched_or_measured_goes_the_ordinary_way(taken):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda y: y[:, -1:].contiguous(),
+        lambda y: y[-1:].contiguous(),
         lambda y: y[..., :20].contiguous(),
         lambda y: y.reshape(-1),
         lambda y: y[0, 0, 0],
@@ -201,7 +202,7 @@ def test_an_output_of_another_size_is_not_read_beyond_its_end(taken, change):
     model = adapted("linear")
     model.base_model.model.layer.base_layer.register_forward_hook(lambda *call: change(call[2]))
     with pytest.raises((RuntimeError, IndexError)):  # the ordinary way refuses it
-        model(torch.randn(1, 5, 24))
+        model(torch.randn(5, 1, 24))
     assert taken == [False]
 
 
@@ -209,7 +210,7 @@ def test_an_output_of_another_size_is_not_read_beyond_its_end(taken, change):
 @pytest.mark.parametrize("scale", [2, torch.tensor(2.0), np.float64(2)], ids=repr)
 def test_a_scale_that_is_no_float_goes_the_ordinary_way(taken, scale):
     model = adapted("quantum_linear")
-    x = torch.randn(1, 24)
+    x = torch.randn(1, 1, 24)
     model.base_model.model.layer.scaling["default"] = 2.0
     wanted = model(x)
     model.base_model.model.layer.scaling["default"] = scale
@@ -218,21 +219,21 @@ def test_a_scale_that_is_no_float_goes_the_ordinary_way(taken, scale):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("x", "y"), [((2, 12), (2, 40)), ((2, 24), (1, 40)), ((2, 24), (2, 20))])
+@pytest.mark.parametrize(("x", "y"), [((2, 1, 12), (2, 1, 40)), ((2, 1, 24), (1, 1, 40)), ((2, 1, 24), (2, 1, 20))])
 def test_shapes_that_do_not_fit(x, y):
     """The kernel would read and write beyond the ends."""
     model = adapted("quantum_linear")
-    model(torch.randn(2, 24))
+    model(torch.randn(2, 1, 24))
     one = model.base_model.model.layer
     built, core = one.qwthn_prepared["default"], one.qwthn_core["default"]
-    assert few_tokens.add_to_few(torch.zeros(2, 40), torch.zeros(2, 24), built, core, 1.0) is not None
+    assert few_tokens.add_to_few(torch.zeros(2, 1, 40), torch.zeros(2, 1, 24), built, core, 1.0) is not None
     assert few_tokens.add_to_few(torch.zeros(y), torch.zeros(x), built, core, 1.0) is None
 
 
 @torch.no_grad()
 def test_a_tensor_whose_sign_is_not_yet_turned(taken):
     model = adapted("quantum_linear")
-    x = torch.randn(1, 24)
+    x = torch.randn(1, 1, 24)
     torch.testing.assert_close(model(torch._neg_view(x)), model(-x), rtol=1e-5, atol=1e-5)
     assert taken == [False, True]
 
@@ -243,13 +244,13 @@ def test_a_tensor_whose_sign_is_not_yet_turned(taken):
 def test_a_traced_model_computes_anew(core):
     """A trace records operations, and would return the unwritten memory that the kernel fills here."""
     model = adapted(core)
-    traced = torch.jit.trace(model, torch.randn(1, 24), check_trace=False)
-    x = torch.randn(1, 24)
+    traced = torch.jit.trace(model, torch.randn(1, 1, 24), check_trace=False)
+    x = torch.randn(1, 1, 24)
     torch.testing.assert_close(traced(x), model(x), rtol=1e-5, atol=1e-5)
 
 
 @torch.no_grad()
 def test_where_the_kernel_does_not_compile(taken, monkeypatch):
     monkeypatch.setattr(few_tokens, "available", lambda: False)
-    adapted("quantum_linear")(torch.randn(1, 24))
+    adapted("quantum_linear")(torch.randn(1, 1, 24))
     assert taken == [False]

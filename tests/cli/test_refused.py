@@ -101,7 +101,10 @@ def place(tmp_path_factory):
             assert main([*words, "--output", output]) == 0
         stopped = Path("stopped/checkpoints/step-2")
         stopped.mkdir(parents=True)
-        manifest = {"step": 2, "identity": {"adapter": "another"}, "extra": {}, "files": {}}
+        files = dict.fromkeys(("optimizer.pt", "scheduler.pt"), hashlib.sha256(b"").hexdigest())
+        for name in files:
+            (stopped / name).touch()
+        manifest = {"step": 2, "identity": {"adapter": "another"}, "extra": {}, "files": files}
         (stopped / "checkpoint.json").write_text(json.dumps(manifest))
         (stopped / "trainer_state.json").write_text(json.dumps({"global_step": 2}))
         yield folder

@@ -145,9 +145,9 @@ def sketched_on(monkeypatch):
     places = []
 
     class Told(GradientSketch):
-        def __init__(self, into, out, r, device):
+        def __init__(self, into, out, r, device, *drawn):
             places.append(device)
-            super().__init__(into, out, r, device)
+            super().__init__(into, out, r, device, *drawn)
 
     for module in (find_bases, lazy_basis):
         monkeypatch.setattr(module, "GradientSketch", Told)

@@ -1,4 +1,4 @@
-"""A branch on few tokens in one compiled call, as generation needs it for every token.
+"""A branch on one token of each row in one compiled call, as generation needs it for every token.
 
 The parts of a branch take microseconds there, but each of their operations takes as long to start. Anything else than
 a float32 branch on a CPU with gradients off goes the ordinary way, `layer.branch_forward`. Both differ by rounding.
@@ -72,6 +72,8 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
         core: Its core.
         scaling: s.
     """
+    if x.dim() < 3 or x.shape[-2] != 1:
+        return None  # whole texts go one way, whatever the mode, so that their losses are equal bit for bit
     few = built.few
     if few is False or torch.is_grad_enabled() or built.taken is None or x.dtype != torch.float32:
         return None

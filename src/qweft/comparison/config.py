@@ -45,7 +45,7 @@ class ComparisonConfig:
         seeds: Each method runs once per seed.
         reference: The method that the others are compared with.
         equivalent_within: Two methods count as equivalent if their losses differ by less than this many percent, by two
-            one-sided tests at 5%. State it before the runs. `None` asks no such question.
+            one-sided tests at a level of 0.05. State it before the runs. `None` asks no such question.
         search: Before the runs, choose learning rates on the validation rows, for each method that sets none itself.
         rates: Learning rates that the search and `qweft tune` try for each method.
         search_steps: Steps of each training in the search. `None` means those of the training section.
