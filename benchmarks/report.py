@@ -22,12 +22,12 @@ A layer costs 20 n + 50 multiply-adds for each amplitude and token, forward and 
 - 8 n + 20 to undo state and gradient;
 - 4 n + 6 for the angles' sums.
 
-A core with AVX-512 makes 32 a cycle.
+A core with AVX-512 makes 16 or 32 a cycle.
 
-- At n = 4, L = 4, 512 tokens that is 4.9 million, about 0.05 ms. The kernels take 0.10 ms, and the whole call 0.23 ms.
-  More than half of it is PyTorch's own time for two nodes of a graph and a dozen operations. No engine called from
-  there goes far below.
-- At n = 8, L = 8, 512 tokens it is 273 million, 2.5 to 3 ms on one core. The kernels take 3.0 ms, the call 3.2 ms."""
+- At n = 4, L = 4, 512 tokens that is 4.3 million, about 0.05 ms. The kernels took 0.16 ms on the slower day of
+  2026-11-27. More than half of a call is PyTorch's own time for a node of a graph and a few operations.
+- At n = 8, L = 8, 512 tokens it is 220 million. The kernels took 7.5 ms on that day. In turns, beside other work, they
+  took 9.2 ms, and 13.5 ms before tangents took the place of shears."""
 
 CIRCUIT_TARGET = 15
 STEP_TARGETS = {"r4_L4": 1.0, "r8_L8": 1.15, "all_linear": 1.15}
