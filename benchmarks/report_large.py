@@ -107,9 +107,9 @@ def large() -> str:
 A model of Qwen2.5-1.5B's shape with random weights, in bfloat16 and in bitsandbytes' 4 bits, rows of 2 x 128 tokens,
 against `qweft plan`.{table if rows else " It was not measured on this machine yet."}
 
-In 4 bits the whole difference is the file: it stays mapped beside the plain copy of the 4-bit weights (0.69 GiB) that
-bitsandbytes makes on a CPU with AVX512_BF16. Memory of the process without mapped files is as foretold, and the system
-can take the mapped pages back.
+4 bits miss the plan's 10%. After loading, a plain copy of the 4-bit weights (0.73 GB) had been made, which bitsandbytes
+does on a CPU with AVX512_BF16, and 1.23 GB of mapped files had been read. The difference of 0.7 GB is of that size;
+what holds it during the steps was not measured.
 
 `qweft plan` traces the base model's forward pass with shapes alone and adds up what it stores for the backward pass. On
 a small model that count is equal to that of a real pass (`tests/training/test_footprint.py`).

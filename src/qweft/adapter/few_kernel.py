@@ -1,17 +1,16 @@
-"""CPU kernel: a whole branch on a few tokens, s E(core(C x)) added to y, in one compiled call."""
+"""CPU kernel: a whole branch on one token of each row, s E(core(C x)) added to y, in one compiled call."""
 
 from typing import Any
 
 import numpy as np
 
+from qweft.adapter.cores import SMALLEST
 from qweft.circuit.kernels import compiled
 from qweft.circuit.token_kernel import find_values
 from qweft.circuit.vector import LANES, load, multiply_add, splat, store
 
 PLAIN, CIRCUIT, WITH_INPUT, WEIGHTED, GATED = range(5)
 """What the features f are: c; q(c); q(c) and c; q(c) c; (1 + Q q(t)) c."""
-SMALLEST = 1e-24
-"""As `qweft.adapter.cores.SMALLEST`."""
 
 
 @compiled

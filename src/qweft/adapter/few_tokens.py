@@ -24,7 +24,7 @@ from qweft.adapter.functions.circuits import CircuitFunction
 from qweft.circuit import compiled
 
 MOST_MULTIPLICATIONS = 2**20
-"""Products by C and E above which PyTorch's threads are faster."""
+"""Multiplications by C and E up to which one thread here is as fast as PyTorch's two, for a branch without circuit."""
 FORMS: dict[type[Core], int] = {
     IdentityCore: 0,
     LinearCore: 0,
@@ -66,8 +66,8 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
     """Return y + s E(core(C x)) by one compiled call, or `None` where another way is faster or needed.
 
     Args:
-        y: (..., d_out), the base layer's output.
-        x: (..., d_in), in the branch's dtype.
+        y: (..., 1, d_out), the base layer's output.
+        x: (..., 1, d_in), one token of each row, in the branch's dtype.
         built: The branch's matrices and angles.
         core: Its core.
         scaling: s.
