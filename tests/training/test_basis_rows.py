@@ -36,3 +36,8 @@ def test_rows_are_stated_unless_they_are_the_first_default(given, fixed, stated)
 )
 def test_which_adapters_have_fixed_bases(specification, fixed):
     assert has_fixed_bases(specification) is fixed
+
+
+@pytest.mark.parametrize(("given", "rows"), [({}, 32), ({"batch_size": 1, "gradient_accumulation": 1}, 1)])
+def test_a_step_of_two_processes_has_twice_the_rows(given, rows):
+    assert TrainingConfig(**given).rows_for_bases(processes=2) == rows

@@ -67,11 +67,15 @@ class TrainingConfig:
         """Whether circuits run on anything other than the exact engine."""
         return self.device != "exact" or self.gradient != "exact"
 
-    def rows_for_bases(self) -> int:
-        """Return the number of training rows that give an adapter its fixed bases."""
+    def rows_for_bases(self, processes: int = 1) -> int:
+        """Return the number of training rows that give an adapter its fixed bases.
+
+        Args:
+            processes: Processes that share an optimizer step; each takes `batch_size` rows at a time.
+        """
         if self.basis_rows is not None:
             return self.basis_rows
-        return min(max(self.batch_size * self.gradient_accumulation // 2, 1), MOST_BASIS_ROWS)
+        return min(max(self.batch_size * self.gradient_accumulation * processes // 2, 1), MOST_BASIS_ROWS)
 
     def decides(self, fixed_bases: bool) -> dict[str, Any]:
         """Return the settings that determine the result, as records store them.
