@@ -1,5 +1,8 @@
 """A branch on few tokens in one compiled call: equal to the ordinary way, and taken only where it may be."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -228,6 +231,27 @@ def test_shapes_that_do_not_fit(x, y):
     built, core = one.qwthn_prepared["default"], one.qwthn_core["default"]
     assert few_tokens.add_to_few(torch.zeros(2, 1, 40), torch.zeros(2, 1, 24), built, core, 1.0) is not None
     assert few_tokens.add_to_few(torch.zeros(y), torch.zeros(x), built, core, 1.0) is None
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("empty", [torch._efficientzerotensor(2, 1, 24), torch.zeros(2, 1, 24, device="meta")])
+def test_tensors_without_memory(empty):
+    """The kernel would read at address 0."""
+    model = adapted("quantum_linear")
+    model(torch.randn(2, 1, 24))
+    one = model.base_model.model.layer
+    built, core = one.qwthn_prepared["default"], one.qwthn_core["default"]
+    assert few_tokens.add_to_few(torch.zeros(2, 1, 40), empty, built, core, 1.0) is None
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda built: pickle.loads(pickle.dumps(built))])
+def test_a_copy_reads_its_own_numbers(copied):
+    model = adapted("quantum_linear")
+    model(torch.randn(2, 1, 24))
+    built = model.base_model.model.layer.qwthn_prepared["default"]
+    built.taken = None
+    assert built.few and copied(built).few is None
 
 
 @torch.no_grad()

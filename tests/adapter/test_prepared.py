@@ -203,6 +203,56 @@ def test_no_other_part_leaves_old_matrices(change):
         assert not torch.equal(after, before)
 
 
+@pytest.mark.parametrize("place", [0, 1, -1])
+def test_one_layer_switched_by_itself(place):
+    """Only the first layer is asked what is active; the others see it when they run."""
+    model = ready().eval()
+    model.add_adapter("other", small())
+    for name, parameter in model.named_parameters():
+        if ".other." in name:
+            torch.nn.init.normal_(parameter)
+    layer = layers_of(model)[place]
+    with torch.no_grad():
+        before = model(TOKENS).logits
+        layer.set_adapter("other")
+        switched = model(TOKENS).logits
+        assert not torch.equal(switched, before)
+        assert_close(model(TOKENS).logits, alone(copy.deepcopy(model))(TOKENS).logits)
+        next(iter(layer.qwthn_core["other"].parameters())).data.mul_(2)
+        assert not torch.equal(model(TOKENS).logits, switched)
+        layer.set_adapter("default")
+        assert torch.equal(model(TOKENS).logits, before)
+        layer.enable_adapters(False)
+        assert not torch.equal(model(TOKENS).logits, before)
+        layer.enable_adapters(True)
+        assert torch.equal(model(TOKENS).logits, before)
+
+
+def test_where_numba_cannot_compile_bytes_are_compared_as_well(monkeypatch):
+    monkeypatch.setattr(build.compiled, "available", lambda: False)
+    parts = [torch.ones(3), torch.zeros(0), torch.ones(5, dtype=torch.int8)]
+    unchanged = build.Unchanged(parts)
+    assert unchanged.holds(parts)
+    parts[2].data[4] = 2
+    assert not unchanged.holds(parts)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8, torch.float64])
+def test_every_byte_is_compared(dtype):
+    parts = [torch.ones(3, dtype=dtype), torch.zeros(0, dtype=dtype), torch.ones((), dtype=dtype)]
+    parts.append(torch.ones(71, dtype=dtype)[1:])
+    unchanged = build.Unchanged(parts)
+    for part in parts:
+        for place in range(part.numel()):
+            kept = part.flatten()[place].clone()
+            part.view(-1).data[place] = 3
+            assert not unchanged.holds(parts)
+            part.view(-1).data[place] = kept
+            assert unchanged.holds(parts)
+    parts[0].data = parts[0].clone()
+    assert not unchanged.holds(parts)  # the same bytes elsewhere, where a later write is not seen
+
+
 def test_only_what_is_on_a_cpu_and_contiguous_is_kept_for_later_calls():
     square = torch.arange(9.0).view(3, 3)
     assert build.Unchanged([square]).holds([square])

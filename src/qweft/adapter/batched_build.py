@@ -32,8 +32,9 @@ class Taken:
     def __init__(self, layers: Sequence[QwthnLinear], members: Sequence[Member], graph: bool) -> None:
         self.open = False
         self._active = _active_adapters(layers)
-        self._places = [place for layer, _, branch in members for place in _places_of(layer, branch)]
-        self._held = [place.get(name) for place, name in self._places]
+        places = [place for layer, _, branch in members for place in _places_of(layer, branch)]
+        self._places, self._names = [place for place, _ in places], [name for _, name in places]
+        self._held = list(map(dict.get, self._places, self._names))
         self._tensors = [held for held in self._held if isinstance(held, torch.Tensor)]
         # a replica's modules have no parameters, and an inference tensor has no version counter
         self.complete = bool(self._tensors) and not any(tensor.is_inference() for tensor in self._tensors)
@@ -48,7 +49,7 @@ class Taken:
         return (
             self._unchanged is not None
             and _active_adapters(layers) == self._active
-            and all(map(is_, [place.get(name) for place, name in self._places], self._held))
+            and all(map(is_, map(dict.get, self._places, self._names), self._held))
             and self._unchanged.holds(self._tensors)
         )
 
@@ -200,9 +201,12 @@ def _places_of(layer: QwthnLinear, branch: Branch) -> Iterable[tuple[dict[str, A
         yield vars(part), "limit"
 
 
-def _active_adapters(layers: Iterable[QwthnLinear]) -> list[object]:
-    """Return what decides which branches run."""
-    return [(str(layer.active_adapter), layer.disable_adapters, len(layer.merged_adapters)) for layer in layers]
+def _active_adapters(layers: Sequence[QwthnLinear]) -> list[object]:
+    """Return what decides which branches run, by the first layer: PEFT switches all layers together.
+
+    A layer that was switched alone runs what it should, but builds its branch by itself at every call.
+    """
+    return [(str(layer.active_adapter), layer.disable_adapters, len(layer.merged_adapters)) for layer in layers[:1]]
 
 
 def _session_of(root: nn.Module) -> Session:

@@ -4,6 +4,7 @@ The parts of a branch take microseconds there, but each of their operations take
 a float32 branch on a CPU with gradients off goes the ordinary way, `layer.branch_forward`. Both differ by rounding.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -41,25 +42,22 @@ class FewTokens(NamedTuple):
 
     Args:
         most: Entries of x up to which the call is faster.
-        sizes: d_in and d_out.
-        shape: d_in, d_out, r, n, features and the form's number.
-        gain: As for the kernel.
-        uploads: For each rotation block, whether the input is added.
-        numbers: C, E M transposed and Q in a row.
-        rotations: Cosines and sines of the circuit's half angles.
-        diagonals: Cosines and sines of its phases, padded.
-        signs: As for the kernel.
+        d_in: Entries of a token's x.
+        d_out: Entries of a token's y.
+        has_circuit: Whether a circuit runs, which something else may measure or observe.
+        rest: The arguments of the kernel after s.
+        held: The arrays whose addresses stand there.
     """
 
     most: int
-    sizes: tuple[int, int]
-    shape: np.ndarray
-    gain: float
-    uploads: np.ndarray
-    numbers: np.ndarray
-    rotations: np.ndarray
-    diagonals: np.ndarray
-    signs: np.ndarray
+    d_in: int
+    d_out: int
+    has_circuit: bool
+    rest: tuple[float, int, int]
+    held: tuple[np.ndarray, np.ndarray]
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # a copy's arrays stand elsewhere, so a copy of the branch describes itself anew
 
 
 def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, scaling: float) -> torch.Tensor | None:
@@ -81,26 +79,35 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
         few = built.few = _few_tokens(built, core) or False
         if few is False:
             return None
-    if not 0 < x.numel() <= few.most or type(x) is not torch.Tensor or type(y) is not torch.Tensor:
+    entries = x.numel()
+    if not 0 < entries <= few.most or type(x) is not torch.Tensor or type(y) is not torch.Tensor:
         return None
     if x.requires_grad or y.requires_grad or x.is_neg() or y.is_neg() or type(scaling) is not float:
         return None
-    if x.shape[-1] != few.sizes[0] or y.shape != (*x.shape[:-1], few.sizes[1]):
+    if x.shape[-1] != few.d_in or y.shape != (*x.shape[:-1], few.d_out):
         return None  # the ordinary way says what is wrong
-    if few.uploads.size and (core.measured_by is not None or core.observed_by is not None):
+    if few.has_circuit and (core.measured_by is not None or core.observed_by is not None):
         return None
-    if torch.is_autocast_enabled("cpu") or not (x.is_contiguous() and y.is_contiguous()):
+    if torch.is_autocast_enabled("cpu") or not (x.is_cpu and y.is_cpu and x.is_contiguous() and y.is_contiguous()):
         return None
-    from qweft.adapter.few_kernel import add_branch
-
     if y.dtype != torch.float32:
         if y.dtype.itemsize > 2:
             return None
         y = y.float()
     out = torch.empty_like(y)
-    flat = out.numpy().reshape(-1), y.numpy().reshape(-1), x.numpy().reshape(-1)
-    add_branch(*flat, scaling, *few[2:])
+    addresses = out.data_ptr(), y.data_ptr(), x.data_ptr()
+    if not all(addresses):  # a tensor of zeros that has no memory, or one whose memory was given back
+        return None
+    _kernel()(*addresses, entries // few.d_in, scaling, *few.rest)
     return out
+
+
+@lru_cache(maxsize=1)
+def _kernel() -> Any:
+    """Return the kernel, which needs Numba."""
+    from qweft.adapter.few_kernel import add_branch
+
+    return add_branch
 
 
 @lru_cache(maxsize=1)
@@ -108,15 +115,24 @@ def available() -> bool:
     """Whether the kernel compiles and runs here; this tries one token."""
     if not compiled.available():
         return False
-    from qweft.adapter.few_kernel import add_branch
-
     one, none = np.zeros(1, np.float32), np.zeros(0, np.float32)
     try:
-        shape = np.array([1, 1, 1, 0, 1, 0])
-        add_branch(one.copy(), one, one, 1.0, shape, 1.0, np.zeros(0, bool), np.zeros(2, np.float32), *[none] * 3)
+        rest, held = _described((1, 1, 1, 0, 1, 0), 1.0, (), [np.zeros(2, np.float32), none, none, none])
+        _kernel()(one.copy().ctypes.data, one.ctypes.data, one.ctypes.data, 1, 1.0, *rest)
+        del held
     except Exception:  # as in `compiled.available`, which has warned of most reasons
         return False
     return True
+
+
+def _described(
+    shape: tuple[int, ...], gain: float, uploads: Sequence[bool], parts: Sequence[np.ndarray]
+) -> tuple[tuple[float, int, int], tuple[np.ndarray, np.ndarray]]:
+    """Return what the kernel takes after s, and the arrays that must outlive it."""
+    floats = np.concatenate(parts)
+    ends = np.cumsum([part.size for part in parts])
+    branch = np.array([*shape, *ends, floats.ctypes.data, *uploads], np.int64)
+    return (gain, branch.ctypes.data, branch.size), (branch, floats)
 
 
 def _few_tokens(built: Prepared, core: Core) -> FewTokens | None:
@@ -142,9 +158,9 @@ def _few_tokens(built: Prepared, core: Core) -> FewTokens | None:
     most = MOST_MULTIPLICATIONS // (d_in * r + d_out * width)
     if blocks:
         most = min(most, compiled.WORK_OF_A_THREAD // (blocks << n))
-    shape = np.array([d_in, d_out, r, n, width, form])
-    joined = torch.cat([part.detach() for part in numbers]).numpy()
-    return FewTokens(most * d_in, (d_in, d_out), shape, gain, compiled.flags_of(uploads), joined, *tables)
+    first = torch.cat([part.detach() for part in numbers]).numpy()
+    described = _described((d_in, d_out, r, n, width, form), gain, uploads, [first, *tables])
+    return FewTokens(most * d_in, d_in, d_out, blocks > 0, *described)
 
 
 def lanes() -> int:

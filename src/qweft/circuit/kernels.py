@@ -6,9 +6,9 @@ A state is an array of 2^n rows of `width` vectors: real and imaginary part, the
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from qweft.circuit.vector import (
+    KERNELS,
     LANES,
     add,
     any_below,
@@ -20,6 +20,7 @@ from qweft.circuit.vector import (
     negative,
     splat,
     store,
+    stored_by,
     subtract,
     with_sign,
 )
@@ -27,8 +28,8 @@ from qweft.circuit.vector import (
 ROWS_IN_CACHE = 64
 """Rows that pass through all their qubits before the next ones: 16 KiB with a gradient, a third of an L1 cache."""
 
-compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
-_apart = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, inline="never")
+compiled = stored_by(*KERNELS, nogil=True, error_model="numpy", boundscheck=False)
+_apart = stored_by(*KERNELS, nogil=True, error_model="numpy", boundscheck=False, inline="never")
 
 
 @compiled

@@ -3,17 +3,44 @@
 Otherwise the compiler would have to prove, row by row, that two rows of a state do not overlap.
 """
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 LANES = 16 if llvm.get_host_cpu_features().get("avx512f") else 8
 """Tokens per vector: in float32 one register of AVX-512 or AVX2, two of NEON or SSE; in float64 twice as many."""
+
+KERNELS = [Path(__file__).with_name(f"{name}.py") for name in ("vector", "kernels", "token_kernel")]
+"""Files whose functions stand in the machine code of kernels."""
+
+
+def stored_by(*sources: Path, **options: Any) -> Callable[[Any], Any]:
+    """Return `njit` with machine code that is stored, for functions that call others from these files.
+
+    Numba stores the calls with a function, and compiles it anew only where the function's own file has changed. So it
+    would run old code of another file after an update. It names what it stores by the function; so the name says what
+    was called, and the constants of the function's module.
+
+    Args:
+        *sources: Files whose functions are called.
+        **options: Options of `njit`.
+    """
+    called = b"".join(source.read_bytes() for source in sources)
+
+    def compiled(function: Any) -> Any:
+        constants = sorted((name, v) for name, v in function.__globals__.items() if isinstance(v, int | float))
+        digest = hashlib.sha256(called + repr(constants).encode()).hexdigest()
+        function.__qualname__ += f"_{digest[:16]}"
+        return njit(cache=True, **options)(function)
+
+    return compiled
 
 
 class Vector(types.Type):
@@ -63,6 +90,17 @@ def store(_: Any, array: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), emit
+
+
+@intrinsic
+def numbers_at(_: Any, address: Any, like: Any) -> Any:
+    """Return a pointer to numbers of the type of `like`, for `numba.carray`, from the address of the first."""
+    pointer = types.CPointer(like)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+
+    return pointer(types.intp, like), emit
 
 
 @intrinsic

@@ -241,7 +241,7 @@ def _checkpoint(model: Any, wanted: bool) -> None:
 
 
 def _find_bases(
-    model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig, processes: int
+    model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig, args: TrainingArguments
 ) -> float:
     """Find the missing fixed bases of an adapter; a resumed run gets them from its checkpoint.
 
@@ -255,7 +255,7 @@ def _find_bases(
     started = time.perf_counter()
     collate, size = Collator(pad_token_id), training.batch_size
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
-    chosen = [rows[place] for place in drawn[: training.rows_for_bases(processes)].tolist()]
+    chosen = [rows[place] for place in drawn[: training.rows_for_bases(args.world_size)].tolist()]
     batches = [chosen[at : at + size] for at in range(0, len(chosen), size)]
     for name in missing:
         find_bases(model, map(collate, with_progress(batches, "finding the fixed bases", "row", len)), name)
@@ -301,9 +301,7 @@ def fit(
             settle_sharding()
             # before the bases: creating the arguments sets up the process group that broadcasts the bases
             args = arguments(training, len(places), callbacks.staging or folder, model.device, callbacks)
-            basis_seconds = 0.0
-            if callbacks.found is None:
-                basis_seconds = _find_bases(model, rows, pad_token_id, training, args.world_size)
+            basis_seconds = 0.0 if callbacks.found else _find_bases(model, rows, pad_token_id, training, args)
             if getattr(model, "peft_type", None) == "QWTHN":
                 args.ddp_find_unused_parameters = False  # all parameters get gradients; the search slows each step
             trainer = RunTrainer(

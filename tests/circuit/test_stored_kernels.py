@@ -1,0 +1,61 @@
+"""Machine code of kernels is stored between runs, and compiled anew where anything in it has changed."""
+
+import importlib.util
+import os
+import sys
+
+import pytest
+
+pytest.importorskip("numba")
+
+CALLER = """
+from pathlib import Path
+from called import twice
+from qweft.circuit.vector import stored_by
+ADDED = {added}
+
+@stored_by(Path(__file__).with_name("called.py"))
+def calling(x):
+    return twice(x) + ADDED
+"""
+CALLED = """
+from numba import njit
+
+@njit
+def twice(x):
+    return {factor} * x
+"""
+
+
+def answer(folder, monkeypatch, factor=2, added=0):
+    """What a new process would find: the kernel's answer, and whether its machine code was stored."""
+    for name, text in (("called", CALLED.format(factor=factor)), ("caller", CALLER.format(added=added))):
+        path = folder / f"{name}.py"
+        path.write_text(text)
+        os.utime(path, (1e9, 1e9))  # as files of an archive may be: all of one age
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "called", raising=False)
+    description = importlib.util.spec_from_file_location("caller", folder / "caller.py")
+    module = importlib.util.module_from_spec(description)
+    description.loader.exec_module(module)
+    return module.calling(3), sum(module.calling.stats.cache_hits.values())
+
+
+def test_stored_code_is_used_again(tmp_path, monkeypatch):
+    assert [answer(tmp_path, monkeypatch) for _ in range(2)] == [(6, 0), (6, 1)]
+
+
+@pytest.mark.parametrize(("changed", "wanted"), [({"factor": 5}, 15), ({"added": 1}, 7)])
+def test_another_called_function_or_constant_is_compiled_anew(tmp_path, monkeypatch, changed, wanted):
+    assert answer(tmp_path, monkeypatch) == (6, 0)
+    assert answer(tmp_path, monkeypatch, **changed) == (wanted, 0)
+
+
+def test_all_kernels_are_stored_with_their_sources():
+    from qweft.adapter import few_kernel
+    from qweft.circuit import kernels, token_kernel
+
+    found = [each for module in (kernels, token_kernel, few_kernel) for each in vars(module).values()]
+    kept = [each for each in found if hasattr(each, "py_func")]
+    assert len(kept) > 10
+    assert all(len(each.py_func.__qualname__.rpartition("_")[2]) == 16 for each in kept)
