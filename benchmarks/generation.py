@@ -21,10 +21,10 @@ def generate_with(model: Any, rows: int) -> Callable[[], Any]:
 
 def measure(rounds: int, everything: bool) -> dict[str, Any]:
     """Tokens per second by rank and rows at a time, and the ratio of each method to LoRA."""
-    kinds = ["lora", "qtha", *(["mpo"] if everything else [])]
+    kinds = ["lora", "qtha", *(["mpo", "base"] if everything else [])]
     found: dict[str, Any] = {}
     for r in RANKS:
-        models = {kind: adapted(kind, r, r, **({} if kind == "lora" else RECORDED)).eval() for kind in kinds}
+        models = {kind: adapted(kind, r, r, **({} if kind in ("lora", "base") else RECORDED)).eval() for kind in kinds}
         for rows in ROWS:
             seconds = alternate({kind: generate_with(model, rows) for kind, model in models.items()}, rounds)
             typical = medians(seconds)
