@@ -34,6 +34,7 @@ FIELDS = {
     "OSF": {"effective_rank": 2, **TARGETS},
     "QWTHN": {"r": 2, "width": 8, "bond_dimension": 2, **TARGETS},
     "PSOFT": {"r": 2, **TARGETS},
+    "SHIRA": {"r": 1, **TARGETS},
     "ROAD": {"group_size": 2, **TARGETS},
     "TRAINABLE_TOKENS": {"token_indices": [1, 2]},
     "UNILORA": {"r": 2, "theta_d_length": 16, **TARGETS},
@@ -49,6 +50,7 @@ VARIANTS = {
     "orthogonal": {"init_lora_weights": "orthogonal"},
     "rank_pattern": {"rank_pattern": {"v_proj": 1}},
     "lora_bias": {"lora_bias": True},
+    "lora_ga": {"init_lora_weights": "lora_ga"},
 }
 
 TOKENS = {"num_virtual_tokens": 4}
@@ -64,7 +66,6 @@ REFUSED = {
     "PROMPT_TUNING": (TOKENS, PROMPT),
     "P_TUNING": ({**TOKENS, "encoder_hidden_size": 8}, PROMPT),
     "SHADOW": ({}, "loss of its own"),
-    "SHIRA": ({"r": 1, **TARGETS}, "on shapes alone"),
     "XLORA": ({}, "trained before"),
 }
 REFUSED_VARIANTS = {
@@ -72,9 +73,9 @@ REFUSED_VARIANTS = {
     "pissa_niter": ({"init_lora_weights": "pissa_niter_4"}, "rewrites base weights"),
     "olora": ({"init_lora_weights": "olora"}, "rewrites base weights"),
     "loftq": ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 4}}, "loftq"),
-    "corda": ({"init_lora_weights": "corda"}, "activations"),
-    "eva": ({"init_lora_weights": "eva"}, "activations"),
-    "lora_ga": ({"init_lora_weights": "lora_ga"}, "gradients"),
+    "corda": ({"init_lora_weights": "corda"}, "lora_ga"),
+    "eva": ({"init_lora_weights": "eva"}, "lora_ga"),
+    "lora_ga of DoRA": ({"init_lora_weights": "lora_ga", "use_dora": True}, "use_dora"),
     "modules_to_save": ({"modules_to_save": ["lm_head"]}, "trains modules of the base model"),
     "layer_replication": ({"layer_replication": [[0, 2], [1, 2]]}, "does not come off"),
     "total_step": ({"peft_type": "ADALORA", "r": 8, "total_step": 100}, "leave it out"),
@@ -106,9 +107,9 @@ def test_a_method_goes_through_the_loop_and_leaves_the_base_as_it_was(name, tmp_
     plain = model(ids).logits
     base_loss = held_out_loss(model, text, 0, 4).loss
     set_seed(0)
-    adapted = put_on(model, specification, STEPS)
-    assert sum(p.numel() for p in trained(adapted).values()) == count(meta_llama(), specification)
     budget = TrainingConfig(max_steps=STEPS, batch_size=4, gradient_accumulation=1, learning_rate=1e-2)
+    adapted = put_on(model, specification, STEPS, (text, 0, budget))
+    assert sum(p.numel() for p in trained(adapted).values()) == count(meta_llama(), specification)
     starts = {name: p.detach().clone() for name, p in trained(adapted).items()}
     assert fit(adapted, text, 0, budget).steps == STEPS
     assert any(not torch.equal(p, starts[name]) for name, p in adapted.named_parameters() if name in starts)

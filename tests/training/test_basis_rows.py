@@ -2,7 +2,7 @@
 
 import pytest
 
-from qweft.method.stated import has_fixed_bases
+from qweft.method.stated import needs_rows_first
 from qweft.training.config import TrainingConfig
 
 
@@ -35,7 +35,7 @@ def test_rows_are_stated_unless_they_are_the_first_default(given, fixed, stated)
     ],
 )
 def test_which_adapters_have_fixed_bases(specification, fixed):
-    assert has_fixed_bases(specification) is fixed
+    assert needs_rows_first(specification) is fixed
 
 
 @pytest.mark.parametrize(("given", "rows"), [({}, 32), ({"batch_size": 1, "gradient_accumulation": 1}, 1)])

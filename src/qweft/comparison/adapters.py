@@ -1,6 +1,6 @@
 """Attach and detach the adapter of a method: this package's, PEFT's, or another package's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -8,28 +8,38 @@ from torch import nn
 from qweft.adapter.attach import adapter_config, attach, detach
 from qweft.comparison.checks import check_comparable, with_steps
 from qweft.comparison.rivals import attach_rival, rival_of
+from qweft.data.tokens import Encoded
+from qweft.method.specification import method_of
+from qweft.training.config import TrainingConfig
+from qweft.training.starts import attach_for_training, restore_weights
+
+Start = tuple[Sequence[Encoded], int, TrainingConfig]
 
 
-def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None) -> Any:
+def put_on(model: nn.Module, specification: Mapping[str, Any], steps: int | None, start: Start | None = None) -> Any:
     """Attaches an adapter to the model, so that only the adapter is trainable.
 
     Args:
         model: The base model.
         specification: As in a method of a comparison.
         steps: Optimizer steps of the training; `None` if it is not trained.
+        start: What a start from gradients needs: training rows, the token that pads them, and the training.
 
     Raises:
         QweftError: If the adapter is refused, by a comparison or by its package.
     """
     if "rival" in specification:
         return attach_rival(model, specification)
-    config = adapter_config(with_steps(specification, steps))
+    config: Any = adapter_config(with_steps(specification, steps))
     check_comparable(specification)
-    return attach(model, config)
+    if steps is None and method_of(specification) == "SHIRA":
+        config.mask_fn = None  # it reads weights, and a count, which the sizes tell, has shapes alone
+    return attach(model, config) if start is None else attach_for_training(model, config, *start)
 
 
 def take_off(adapted: Any, specification: Mapping[str, Any]) -> Any:
-    """Detaches the adapter and returns the base model."""
+    """Detaches the adapter and returns the base model, with the weights that it had."""
+    restore_weights(adapted)
     return rival_of(specification).detach(adapted) if "rival" in specification else detach(adapted)
 
 

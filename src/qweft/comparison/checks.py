@@ -31,7 +31,6 @@ REFUSED = {
     "MULTITASK_PROMPT_TUNING": "it needs a task number with each row",
     "POLY": "it needs a task number with each row",
     "SHADOW": "it adds a loss of its own to the training loss and a model of its own to the base model",
-    "SHIRA": "which entries it trains is drawn on the base model's weights, and a comparison counts on shapes alone",
     "XLORA": "it mixes LoRA adapters that were trained before, and a comparison starts from none",
 }
 """PEFT methods that cannot be compared, and why."""
@@ -45,9 +44,6 @@ REFUSED_STARTS = {
     "pissa": "it rewrites base weights, which the runs of a comparison share",
     "olora": "it rewrites base weights, which the runs of a comparison share",
     "loftq": "it rewrites base weights, which the runs of a comparison share",
-    "lora_ga": "it needs gradients collected before, and rewrites base weights",
-    "corda": "it needs activations collected before, and rewrites base weights",
-    "eva": "it needs activations collected before, and is LoRA's usual start without them",
 }
 """Initialisations of LoRA that cannot be compared, and why."""
 

@@ -18,7 +18,7 @@ from qweft.comparison.methods import Method
 from qweft.environment import ALONE, share_said
 from qweft.errors import QweftError
 from qweft.files import write_json
-from qweft.method.stated import has_fixed_bases, recorded_forms
+from qweft.method.stated import needs_rows_first, recorded_forms
 from qweft.records import read_record
 from qweft.training.loop import Fit, fit, planned_steps
 
@@ -124,7 +124,7 @@ def _key(context: Context, own: Method, other: Method, kept: Mapping[str, Any]) 
     """
     training = context.settings.training
     work: list[Any] = [training.batch_size, training.gradient_accumulation, training.gradient_checkpointing]
-    decides = training.decides(has_fixed_bases(own.adapter) or has_fixed_bases(other.adapter))
+    decides = training.decides(needs_rows_first(own.adapter) or needs_rows_first(other.adapter))
     if "basis_rows" in decides:
         work.append(decides["basis_rows"])
     # newer entries are omitted at their defaults, so that older files of times stay valid

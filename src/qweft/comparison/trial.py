@@ -27,7 +27,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
-from qweft.method.stated import has_fixed_bases, meant_then, recorded_forms
+from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
 from qweft.models.load import LoadedModel
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps
@@ -175,7 +175,7 @@ def _fingerprints(context: Context, method: Method | None, seed: int) -> list[st
     """Returns hashes of everything that determines the run's result: this version's, then those of earlier ones."""
     decides = {
         "judging": context.settings.evaluation.compared() | _elsewhere(context),
-        "training": method and _budget(context, method, seed).decides(has_fixed_bases(method.adapter)),
+        "training": method and _budget(context, method, seed).decides(needs_rows_first(method.adapter)),
     }
     forms = [None] if method is None else recorded_forms(method.adapter)
     return [fingerprint(context, {**decides, "adapter": form}) for form in forms]
@@ -204,7 +204,8 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
     if method is not None:
         set_seed(seed)
         budget = _budget(context, method, seed)
-        model = put_on(loaded.model, method.adapter, planned_steps(budget, data.train))
+        steps = planned_steps(budget, data.train)
+        model = put_on(loaded.model, method.adapter, steps, (data.train, pad, budget))
         try:
             fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}")
         except BaseException:

@@ -85,6 +85,14 @@ def _check_lora(given: Mapping[str, Any]) -> None:
         raise QweftError(f"r must be a whole number of at least 1, got {rank!r}")
     if isinstance(alpha, bool) or not isinstance(alpha, int | float):
         raise QweftError(f"lora_alpha must be a number, got {alpha!r}")
+    start = given.get("init_lora_weights")
+    if start in ("eva", "corda"):
+        raise QweftError(
+            f"init_lora_weights {start!r} needs activations that are collected before, which nothing here does; leave "
+            "it out, or choose lora_ga, which starts from gradients"
+        )
+    if start == "lora_ga" and given.get("use_dora"):
+        raise QweftError("init_lora_weights lora_ga rewrites weights that use_dora measures; choose one of them")
 
 
 def _is_finite(value: Any) -> bool:

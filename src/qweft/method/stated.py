@@ -60,8 +60,10 @@ def meant_then(specification: Mapping[str, Any]) -> str:
     return f"preset {specification['preset']} meant {sizes} when it was begun" if sizes else ""
 
 
-def has_fixed_bases(specification: Mapping[str, Any]) -> bool:
-    """Return whether a map of the adapter takes directions from rows or weights and keeps them fixed."""
+def needs_rows_first(specification: Mapping[str, Any]) -> bool:
+    """Return whether an adapter takes something from rows before its first step: fixed directions, or a start."""
+    if specification.get("init_lora_weights") == "lora_ga":
+        return True
     preset = PRESETS.get(str(specification.get("preset")))
     whole = {**(preset.fields if preset else {}), **specification}
     return any(names.get(str(whole.get(end)), "whole") != "whole" for end, names in ENDS.items())
@@ -79,6 +81,6 @@ def _sizes(specification: Mapping[str, Any]) -> dict[str, tuple[Any, int]]:
         return {}
     whole = {**preset.fields, **specification}
     had = {"r", *(size for end in ("compress", "expand") for size in SIZES.get(str(whole.get(end)), ()))}
-    if has_fixed_bases(specification):
+    if needs_rows_first(specification):
         had.add("basis_bits")
     return {name: (preset.fields[name], before) for name, before in preset.before.items() if name in had}

@@ -26,7 +26,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.saved import put_on
 from qweft.files import check_regular, write_json
-from qweft.method.stated import ENDS, has_fixed_bases, meant_then, recorded_forms, stated
+from qweft.method.stated import ENDS, meant_then, needs_rows_first, recorded_forms, stated
 from qweft.models.load import load_model
 from qweft.output import Console
 from qweft.records import read_record
@@ -338,7 +338,7 @@ def _decides(context: Context, config: SweepConfig, adapter: dict[str, Any]) -> 
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
         "data": context.data.report.fingerprint,
         "training": config.training.decides(
-            has_fixed_bases(config.adapter) or not {*ENDS}.isdisjoint(config.space.adapter)
+            needs_rows_first(config.adapter) or not {*ENDS}.isdisjoint(config.space.adapter)
         ),
         "evaluation": asdict(context.settings.evaluation),
         "adapter": adapter,

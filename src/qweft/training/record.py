@@ -8,7 +8,7 @@ from typing import Any
 from qweft.data.config import HELD_OUT
 from qweft.data.report import DataReport
 from qweft.errors import QweftError
-from qweft.method.stated import as_recorded, has_fixed_bases, stated
+from qweft.method.stated import as_recorded, needs_rows_first, stated
 from qweft.records import read_record
 from qweft.training.config import RunConfig
 
@@ -22,7 +22,7 @@ def decides(config: RunConfig) -> dict[str, Any]:
         "model": {key: value for key, value in asdict(config.model).items() if key != "device"},
         "data": config.data.decides(),
         "adapter": stated(config.adapter),
-        "training": config.training.decides(has_fixed_bases(config.adapter)),
+        "training": config.training.decides(needs_rows_first(config.adapter)),
         "validation": asdict(config.validation),
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import set_seed
 
-from qweft.adapter.attach import adapter_config, attach, check_targets
+from qweft.adapter.attach import adapter_config, check_targets
 from qweft.adapter.folder import read_header
 from qweft.data.checks import check_places
 from qweft.data.load import Data, load_data
@@ -32,6 +32,7 @@ from qweft.training.loop import Fit, fit
 from qweft.training.on_device import describe
 from qweft.training.record import RECORD, decides, finished
 from qweft.training.run_folder import curves_in, kept, remove_empty, remove_what_is_done, run_callbacks
+from qweft.training.starts import attach_for_training, save_on_plain_weights
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -89,6 +90,7 @@ def save_adapter(
     """
     with folder_beside(folder) as temporary:
         model.save_pretrained(temporary, **(state or {}))
+        save_on_plain_weights(model, temporary)
         name_base_model(temporary, hub_id)
         if record is not None:
             shapes = {key: tuple(tensor.shape) for key, tensor in read_header(temporary / WEIGHTS).items()}
@@ -190,7 +192,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     console.print(data.report.describe(), highlight=False)
     set_seed(config.training.seed)
     before = weights_of(loaded.model)
-    model = attach(loaded.model, peft_config)
+    model = attach_for_training(loaded.model, peft_config, data.train, loaded.tokenizer.pad_token_id, config.training)
     if config.training.measures:
         circuit_layers(model)  # raises if the adapter has no circuit
         console.print(describe(config.training), highlight=False)

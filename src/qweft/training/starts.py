@@ -1,0 +1,103 @@
+"""LoRA's start from gradients (LoRA-GA, arXiv 2407.05000), which needs training rows and rewrites base weights.
+
+    A, B                from the leading singular vectors of the gradient by W0, found by PEFT
+    W0' = W0 - s B A    so that the model computes the same at first
+
+Without gradients PEFT falls back to LoRA's usual start and says nothing.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftConfig
+from peft.tuners.lora.loraga import get_target_modules, preprocess_loraga
+from safetensors.torch import load_file, save_file
+
+from qweft.adapter.attach import attach
+from qweft.data.batches import Collator
+from qweft.data.tokens import Encoded
+from qweft.errors import QweftError
+from qweft.files import write_json
+from qweft.method.saved import CONFIG, WEIGHTS
+from qweft.text import with_progress
+from qweft.training.config import TrainingConfig
+
+KEPT = "qweft_rewritten"
+"""Attribute on the adapted model: the base weights and the adapter's tensors before its first step, by name."""
+
+
+def attach_for_training(
+    model: Any, config: PeftConfig, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig
+) -> Any:
+    """Return the model with the adapter, as `attach`; LoRA with `init_lora_weights="lora_ga"` starts from gradients.
+
+    Args:
+        model: The base model.
+        config: The adapter's.
+        rows: Training rows; `training.rows_for_bases()` of them, drawn with its seed, give the gradients.
+        pad_token_id: Token that pads shorter rows of a batch.
+        training: Training settings.
+
+    Raises:
+        QweftError: As `attach`, or a target of this start is no linear layer of plain numbers.
+    """
+    if not isinstance(config, LoraConfig) or config.init_lora_weights != "lora_ga":
+        return attach(model, config)
+    collate, size = Collator(pad_token_id), training.batch_size
+    drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(training.seed))
+    chosen = [rows[place] for place in drawn[: training.rows_for_bases()].tolist()]
+    batches = [chosen[at : at + size] for at in range(0, len(chosen), size)]
+
+    def sum_gradients() -> None:
+        for batch in map(collate, with_progress(batches, "finding LoRA's start", "row", len)):
+            model(**{key: value.to(model.device) for key, value in batch.items()}).loss.backward()
+
+    before = {name: module.weight.detach().clone() for name, module in get_target_modules(model, config)}
+    try:
+        preprocess_loraga(model, config, sum_gradients)
+    except (ValueError, RuntimeError) as error:
+        raise QweftError(
+            f"init_lora_weights lora_ga cannot start on target_modules {config.target_modules}: {error}; name linear "
+            "layers of plain numbers"
+        ) from error
+    adapted = attach(model, config)
+    factors = {key: value.detach().clone() for key, value in adapted.state_dict().items() if ".lora_" in key}
+    vars(adapted)[KEPT] = (before, factors)
+    return adapted
+
+
+def restore_weights(model: Any) -> None:
+    """Give the base model the weights back that its adapter's start rewrote, if it did; before the adapter goes."""
+    before, _ = vars(model).pop(KEPT, ({}, {}))
+    for name, weight in before.items():
+        model.get_base_model().get_submodule(name).get_base_layer().weight.data.copy_(weight)
+
+
+def save_on_plain_weights(model: Any, folder: Path) -> None:
+    """Turn a saved adapter that needs rewritten base weights into one of twice the rank that needs the plain ones.
+
+        W0' + s B A = W0 + s (B A - B0 A0) = W0 + s [B, -B0] [A; A0]
+
+    Args:
+        model: The model that it was saved from; one whose start rewrote nothing is left as it is.
+        folder: The saved adapter.
+    """
+    kept = vars(model).get(KEPT)
+    if kept is None:
+        return
+    starts = {key.replace(f".{model.active_adapter}.", "."): value for key, value in kept[1].items()}
+    tensors = load_file(folder / WEIGHTS)
+    for key, value in tensors.items():
+        start = starts[key].to(value.dtype).to("cpu")
+        tensors[key] = torch.cat([value, start], 0) if ".lora_A." in key else torch.cat([value, -start], 1)
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    alpha = math.sqrt(2) if config.get("use_rslora") else 2  # of twice the rank, so that s stays
+    config |= {"r": 2 * config["r"], "lora_alpha": alpha * config["lora_alpha"], "init_lora_weights": True}
+    config["rank_pattern"] = {name: 2 * r for name, r in (config.get("rank_pattern") or {}).items()}
+    config["alpha_pattern"] = {name: alpha * a for name, a in (config.get("alpha_pattern") or {}).items()}
+    write_json(folder / CONFIG, {**config, "lora_ga_config": None})
