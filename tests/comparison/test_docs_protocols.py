@@ -29,7 +29,7 @@ def runs_of(name):
 
 
 def loss_row(run):
-    train = "" if run.train_loss is None else f"{run.train_loss:.3f}"
+    train = "" if run.late_train_loss is None else f"{run.late_train_loss:.3f}"
     loss = f"{run.eval_loss:.4f} ± {run.eval_standard_error:.4f}"
     return f"| {run.method} | {run.trainable_parameters:,} | {train} | {loss} |"
 
@@ -37,6 +37,12 @@ def loss_row(run):
 @pytest.mark.parametrize("name", COMPARED)
 def test_the_losses(name):
     assert "\n".join(map(loss_row, runs_of(name))) in PAGE
+
+
+def test_the_hybrids_training_loss_beside_loras():
+    found = {run.method: run.late_train_loss for run in runs_of("protocol-small-dialogue")}
+    rises = [100 * (found[method] / found["lora"] - 1) for method in ("qtha", "qwthn")]
+    assert "hybrids' training loss is {:.0f}% and {:.0f}% above it".format(*rises) in " ".join(PAGE.split())
 
 
 def test_the_forgetting():

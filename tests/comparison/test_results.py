@@ -63,6 +63,20 @@ def test_a_diverged_run_is_null_in_json_and_comes_back():
     assert back.eval_loss is None and math.isnan(back.train_loss_curve[1][1])
 
 
+def test_the_late_training_loss_is_that_of_the_last_quarter_of_the_steps():
+    steps = tuple((step, 100.0 if step <= 6 else float(step)) for step in range(1, 9))
+    assert run("lora", train_loss_curve=steps).late_train_loss == 7.5
+    every_fourth = ((4, 9.0), (8, 2.0), (12, 1.5))
+    assert run("lora", train_loss_curve=every_fourth).late_train_loss == 1.5
+    assert run("lora", train_loss_curve=((1, 3.0),)).late_train_loss == 3.0
+    back = Run.from_json(run("lora", train_loss_curve=steps).to_json())
+    assert back.late_train_loss == 7.5
+    for gone in ((*steps, (9, math.nan)), ()):
+        assert run("lora", train_loss_curve=gone).late_train_loss is None
+    assert run("lora", loss=None, train_loss_curve=steps).late_train_loss is None  # it diverged
+    assert run("base").late_train_loss is None
+
+
 @pytest.mark.parametrize(
     "change", [{"steps": None}, {"train_loss_curve": 5}, {"train_loss_curve": [[1]]}, {"eval_loss": None}]
 )

@@ -19,7 +19,7 @@ def test_by_hand():
     lora, qtha = summary["lora"], summary["qtha"]
     assert (lora.eval_loss, lora.eval_loss_deviation) == (pytest.approx(2), pytest.approx(1))
     assert lora.perplexity == pytest.approx(math.exp(2))
-    assert lora.train_loss == pytest.approx(2.1) and lora.train_loss_deviation == pytest.approx(1)
+    assert lora.late_train_loss == pytest.approx(1.1) and lora.late_train_loss_deviation == 0
     assert lora.parameter_difference == 0 and lora.step_time_ratio == 1 and lora.memory_ratio == 1
     assert qtha.seeds == (0, 1, 2) and qtha.eval_losses == (1.1, 2.1, 2.8)
     assert qtha.eval_loss == pytest.approx(2)
@@ -43,7 +43,7 @@ def test_the_base_model_comes_first_and_is_paired_with_every_seed():
     assert list(summary) == ["base", "lora"]
     base = summary["base"]
     assert base.eval_loss_differences == pytest.approx((400 / 3, 400 / 3, 100 / 3))
-    assert base.train_loss is None and base.step_time_ratio is None and base.eval_loss_deviation is None
+    assert base.late_train_loss is None and base.step_time_ratio is None and base.eval_loss_deviation is None
 
 
 def test_differences_use_only_seeds_that_both_have():
@@ -60,7 +60,7 @@ def test_a_diverged_seed_is_not_left_out_of_the_mean():
 
 def test_a_loss_that_is_not_a_number_diverged_even_before_it_was_written():
     qtha = summarise(runs(lora=[1.0, 1.0, 1.0], qtha=[0.5, math.inf, math.nan]))["qtha"]
-    assert qtha.diverged == 2 and qtha.eval_losses == (0.5, None, None) and qtha.train_loss is None
+    assert qtha.diverged == 2 and qtha.eval_losses == (0.5, None, None) and qtha.late_train_loss is None
 
 
 ROWS = (((3.0, 2), (0.0, 0), (6.0, 3)), ((3.5, 2), (0.0, 0), (6.5, 3)), ((2.5, 2), (0.0, 0), (5.5, 3)))

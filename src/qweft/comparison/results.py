@@ -33,6 +33,8 @@ SIZES = (
     "learning_rate", "adapter_bytes", "seconds",
 )  # fmt: skip
 """Fields that are never negative."""
+LATE = 0.75
+"""Share of the steps that `late_train_loss` leaves out."""
 MOST_COUNT, MOST_NUMBER, MOST_SECONDS = 2**64, 1e100, 1e10
 """Largest values: what is larger was not measured, and sums and squares of it, or a time, cannot be computed."""
 
@@ -48,7 +50,8 @@ class Run:
         seed: Seed of the run.
         trainable_parameters: Number of trainable parameters.
         steps: Optimizer steps.
-        train_loss: Training loss in nats per token; `None` for the base model, or if it is NaN or infinity.
+        train_loss: Training loss in nats per token, the mean over all steps; `None` for the base model, or if it is NaN
+            or infinity. Methods are compared by `late_train_loss`.
         train_loss_curve: (step, loss) in the order of the steps.
         eval_loss: Held-out loss in nats per token; `None` if it is NaN or infinity (the run diverged).
         eval_perplexity: exp(eval_loss).
@@ -108,6 +111,18 @@ class Run:
             value = getattr(self, entry.name)
             if isinstance(value, float) and not math.isfinite(value):
                 object.__setattr__(self, entry.name, None)
+
+    @property
+    def late_train_loss(self) -> float | None:
+        """Mean training loss over the last quarter of the steps, in nats per token.
+
+        The mean over all steps is mostly about the first ones. `None` for the base model, and if the training diverged
+        or its curve is not recorded.
+        """
+        late = [loss for step, loss in self.train_loss_curve if step > LATE * self.train_loss_curve[-1][0]]
+        if self.train_loss is None or not late or not all(map(math.isfinite, late)):
+            return None
+        return math.fsum(late) / len(late)
 
     @property
     def independent_losses(self) -> RowLosses:

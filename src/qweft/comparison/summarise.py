@@ -85,7 +85,7 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
     finite = [loss for loss in losses.eval_losses if loss is not None]
     diverged = len(runs) - len(finite)
     loss = mean(finite) if not diverged else None
-    train = [run.train_loss for run in runs if run.train_loss is not None]
+    train = [run.late_train_loss for run in runs if run.late_train_loss is not None]
     at_each_seed = [replace(first, seed=run.seed) for run in others or []]
     pairing = paired(_losses(at_each_seed) if method == BASE else losses, _losses(others or []))
     seconds, other_seconds = _middle(runs, "step_seconds_median"), _middle(others, "step_seconds_median")
@@ -107,8 +107,8 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         matches_time=(first.budget or {}).get("matches_time"),
         trainable_parameters=size,
         parameter_difference=None if size_ratio is None else 100 * (size_ratio - 1),
-        train_loss=mean(train) if len(train) == len(runs) else None,
-        train_loss_deviation=deviation(train) if len(train) == len(runs) else None,
+        late_train_loss=mean(train) if len(train) == len(runs) else None,
+        late_train_loss_deviation=deviation(train) if len(train) == len(runs) else None,
         eval_losses=losses.eval_losses,
         eval_row_losses=losses.eval_row_losses,
         eval_loss=loss,

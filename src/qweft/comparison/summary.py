@@ -48,8 +48,8 @@ class Summary:
         matches_time: The method whose wall-clock time its runs were given; `None` for equal steps.
         trainable_parameters: Number of trainable parameters.
         parameter_difference: 100 * (its parameters - the reference's) / the reference's.
-        train_loss: Mean over seeds.
-        train_loss_deviation: Sample standard deviation over seeds.
+        late_train_loss: Mean over seeds of the training loss over the last quarter of the steps.
+        late_train_loss_deviation: Sample standard deviation over seeds.
         eval_losses: Held-out loss at each seed, in the order of `seeds`.
         eval_row_losses: Losses of the test rows at each seed, summed over groups of dependent rows; empty if not
             recorded.
@@ -88,8 +88,8 @@ class Summary:
     matches_time: str | None
     trainable_parameters: int
     parameter_difference: float | None
-    train_loss: float | None
-    train_loss_deviation: float | None
+    late_train_loss: float | None
+    late_train_loss_deviation: float | None
     eval_losses: tuple[float | None, ...]
     eval_row_losses: tuple[RowLosses, ...]
     eval_loss: float | None

@@ -16,16 +16,16 @@ HEADERS = (
     "trained parameters",
     "vs ref.",
     "learning rate",
-    "train loss",
+    "late train loss",
     "held-out loss",
     "perplexity",
     "diff. to ref.",
     "s/step (others)",
     "peak memory",
 )
-"""Column titles. Losses are in nats per token, as mean and sample standard deviation over seeds.
-
-In brackets beside a step time: the share of the processors that other processes took meanwhile.
+"""Column titles. Losses are in nats per token, as mean and sample standard deviation over seeds. The late training
+loss is that of the last quarter of the steps. In brackets beside a step time: the share of the processors that other
+processes took meanwhile.
 """
 
 PLAIN_WIDTH = 100
@@ -33,7 +33,7 @@ PLAIN_WIDTH = 100
 
 EMPTY = "–"
 
-LEFT_OUT_FIRST = ("peak memory", "s/step (others)", "perplexity", "train loss", "learning rate", "vs ref.")
+LEFT_OUT_FIRST = ("peak memory", "s/step (others)", "perplexity", "late train loss", "learning rate", "vs ref.")
 """Columns that a narrow terminal drops, in this order."""
 
 FORGETTING = (
@@ -54,7 +54,7 @@ def cells(entry: Summary) -> tuple[str, ...]:
         f"{entry.trainable_parameters:,}",
         "ref." if is_reference else _percent(entry.parameter_difference, 0),
         _number(entry.learning_rate, "g"),
-        _number(entry.train_loss, ".3f"),
+        _number(entry.late_train_loss, ".3f"),
         _loss(entry),
         _perplexity(entry.perplexity),
         "ref." if is_reference else _percent(entry.eval_loss_difference, 1),

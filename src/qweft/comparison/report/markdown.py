@@ -93,8 +93,9 @@ def _answer(answer: Answer, indent: str) -> list[str]:
 
 def _spread_said(content: Content) -> str:
     return (
-        "Losses in nats a token, mean over seeds; ± is the sample standard deviation over seeds. The table's "
-        f"differences are relative to {escaped(content.reference)}."
+        "Losses in nats a token, mean over seeds; ± is the sample standard deviation over seeds. The late "
+        "training loss is that of the last quarter of the steps. The table's differences are relative to "
+        f"{escaped(content.reference)}."
     )
 
 

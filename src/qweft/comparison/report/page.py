@@ -131,7 +131,7 @@ def _view(content: Content, drawn: Figures, styles: Mapping[str, Style], prefix:
 
 def _row(entry: Summary) -> dict[str, Any]:
     """Returns one method's row: per column a number and, smaller, its spread or its relation to the reference."""
-    name, size, more, rate, _, _, perplexity, difference, seconds, memory = cells(entry)
+    name, size, more, rate, late, _, perplexity, difference, seconds, memory = cells(entry)
     is_reference = entry.method == entry.reference
     loss = f"{entry.eval_loss:.4f}" if entry.eval_loss is not None else f"{entry.diverged} of {len(entry.seeds)}"
     return {
@@ -143,7 +143,7 @@ def _row(entry: Summary) -> dict[str, Any]:
             (loss, "diverged" if entry.diverged else _spread(entry.eval_loss_deviation, 4)),
             (EMPTY, "") if is_reference else (difference, _spread(entry.eval_loss_difference_deviation, 1)),
             (perplexity, ""),
-            (EMPTY if entry.train_loss is None else f"{entry.train_loss:.3f}", _spread(entry.train_loss_deviation, 3)),
+            (late, _spread(entry.late_train_loss_deviation, 3)),
             (rate, ""),
             (seconds, "" if is_reference else entry.step_time_doubt or _times(entry.step_time_ratio)),
             (memory, "" if is_reference else _times(entry.memory_ratio)),
