@@ -51,7 +51,7 @@ def commands(place):
 SAID = {
     "train": ["trainable parameters (2 layers)", "steps", "memory"],
     "compare": ["lora", "qtha", "seeds 0, 1, 2: 6 runs", "312 0.0005 2 preset qtha"],
-    "tune": ["0.001, 0.01", "4 trainings of 2 steps; where the best rate lies at an end of the grid, up to 3 more"],
+    "tune": ["0.001, 0.01", "4 to 10 trainings of 2 steps, seed 0: more where the best lies at an end"],
     "sweep": ["adapter.r", "2 of 2 all configurations"],
     "evaluate": ["QWTHN, ", "loss without and with it on 4 rows (", "more.jsonl", "3 rows (",
                  "4 answers of at most 64 tokens, without and with it, 4 scored by reasoning"],

@@ -38,7 +38,7 @@ COMPARISON_FILE_ERRORS = [
         "unknown key methods.a.learning_rat; did you mean methods.a.learning_rate?",
     ),
     ("methods: {a: {adapter: {}, learning_rate: x}}", 'methods.a.learning_rate: expected float or null, got "x"'),
-    ("methods: {a: {adapter: {}}}\nrates: [a]", 'rates: expected list of float, got ["a"]'),
+    ("methods: {a: {adapter: {}}}\nrates: [a]", 'rates: expected list of float or null, got ["a"]'),
     ("methods: {a: {adapter: {}}}\nseeds: 3", "seeds: expected list of int, got 3"),
 ]
 

@@ -268,7 +268,7 @@ def test_the_matched_lora_is_the_nearest(config):
         ({"rates": []}, "rates must be"),
         ({"rates": [0.0]}, "rates must be"),
         ({"search_steps": 0}, "search_steps must be at least 1"),
-        ({"search_seeds": 3}, r"search_seeds must be from 1 to the number of seeds \(2\), got 3"),
+        ({"search_seeds": 3}, r"search_seeds must be from 1 to the number of seeds \(2\), on which given rates"),
         ({"search": True, "data": DataConfig(validation_rows=0)}, "search needs validation rows"),
         ({"inspect": True, "data": DataConfig(validation_rows=0)}, "inspect needs validation rows"),
         (

@@ -25,6 +25,10 @@ LONG = 10**9
 LARGEST_MARGIN = 50.0
 """Largest margin of equivalence in percent: beyond it any two methods are alike."""
 
+MOST_SEARCH_SEEDS = 100
+LEAST_SEARCH_RATES, MOST_SEARCH_RATES = 3, 60
+"""Number of rates of a search by factors of two: sixty of them are eighteen powers of ten."""
+
 REFUSED = {
     "ADAPTION_PROMPT": "PEFT cannot take it off a model again, and the runs of a comparison share one",
     "FROD": "it is made from the base model's weights, and a comparison counts each method on shapes alone",
@@ -108,13 +112,22 @@ def check_comparison(config: ComparisonConfig) -> None:
             f"equivalent_within must be a margin in percent of the loss, above 0 and at most {LARGEST_MARGIN:g}, got "
             f"{margin}; 0.5 is half of one percent"
         )
-    if not config.rates or not all(0 < rate < math.inf for rate in config.rates):
-        raise QweftError(f"rates must be learning rates above 0, at least one, got {str(config.rates)[:200]}")
+    rates = config.rates
+    if rates is not None and not (rates and all(0 < rate < math.inf for rate in rates)):
+        raise QweftError(
+            f"rates must be learning rates above 0, at least one, got {str(rates)[:200]}; leave it out for a search by "
+            "factors of two"
+        )
     if config.search_steps is not None and config.search_steps < 1:
         raise QweftError(f"search_steps must be at least 1, got {config.search_steps}; leave it out for the training's")
-    if not 1 <= config.search_seeds <= len(seeds):
+    most = MOST_SEARCH_SEEDS if rates is None else len(seeds)
+    if config.search_seeds is not None and not 1 <= config.search_seeds <= most:
+        to = f"{most}" if rates is None else f"the number of seeds ({most}), on which given rates are tried"
+        raise QweftError(f"search_seeds must be from 1 to {to}, got {config.search_seeds}")
+    if not LEAST_SEARCH_RATES <= config.search_rates <= MOST_SEARCH_RATES:
         raise QweftError(
-            f"search_seeds must be from 1 to the number of seeds ({len(seeds)}), got {config.search_seeds}"
+            f"search_rates must be from {LEAST_SEARCH_RATES}, which a parabola needs, to {MOST_SEARCH_RATES}, got "
+            f"{config.search_rates}"
         )
     if config.workers is not None and config.workers < 1:
         raise QweftError(f"workers must be at least 1, got {config.workers}")

@@ -47,9 +47,12 @@ class ComparisonConfig:
         equivalent_within: Two methods count as equivalent if their losses differ by less than this many percent, by two
             one-sided tests at a level of 0.05. State it before the runs. `None` asks no such question.
         search: Before the runs, choose learning rates on the validation rows, for each method that sets none itself.
-        rates: Learning rates that the search and `qweft tune` try for each method.
+        rates: Learning rates that the search and `qweft tune` try for each method. `None` means a search by factors of
+            two, from the method's own rate or the training section's.
         search_steps: Steps of each training in the search. `None` means those of the training section.
-        search_seeds: Number of seeds, from the first on, over which the search averages the loss of a rate.
+        search_seeds: Number of seeds over which the search averages the loss of a rate. `None` means 2, and 1 with
+            `rates`. With `rates` they are the first of `seeds`; else they are seeds that are not among `seeds`.
+        search_rates: Largest number of rates of a method in a search by factors of two, at least 3.
         inspect: After training at the first seed, measure what each adapter of this package does on validation rows.
         executor: `local` runs on this machine. `ray` runs on the Ray cluster at RAY_ADDRESS; without that variable, on
             a cluster of this machine.
@@ -67,9 +70,10 @@ class ComparisonConfig:
     reference: str = "lora"
     equivalent_within: float | None = None
     search: bool = False
-    rates: list[float] = field(default_factory=lambda: [1e-3, 3e-3, 1e-2, 3e-2])
+    rates: list[float] | None = None
     search_steps: int | None = None
-    search_seeds: int = 1
+    search_seeds: int | None = None
+    search_rates: int = 12
     inspect: bool = False
     executor: Literal["local", "ray"] = "local"
     workers: int | None = None

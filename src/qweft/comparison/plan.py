@@ -1,6 +1,7 @@
 """`Plan`: a comparison resolved and checked before any training."""
 
 from dataclasses import dataclass, replace
+from itertools import count, islice
 
 from qweft.comparison.checks import check_start, for_search
 from qweft.comparison.config import ComparisonConfig
@@ -8,20 +9,34 @@ from qweft.comparison.context import RunSettings
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.models.load import LoadedModel, load_model
 
+EXTENSIONS = 3
+"""How many times a list of rates may grow beyond an end at which the best rate lies."""
+
+SEEDS_OF_THE_SEARCH = 1000
+"""First seed of a search without a list of rates: far from those of a comparison, which may get more of them."""
+
 
 @dataclass(frozen=True)
 class Grid:
     """What the search for learning rates tries.
 
     Args:
-        rates: Distinct learning rates, ascending.
+        rates: Distinct learning rates, ascending. Empty means a search by factors of two from each method's own.
         seeds: A rate is scored by the mean loss over these.
         steps: Steps of each training; `None` means those of the whole training, known once the data are read.
+        most: Largest number of rates of a method in a search by factors of two.
     """
 
     rates: tuple[float, ...]
     seeds: tuple[int, ...]
     steps: int | None
+    most: int = 12
+
+    @property
+    def trainings(self) -> tuple[int, int]:
+        """Number of trainings of one method: at least, at most."""
+        least, most = (len(self.rates), len(self.rates) + EXTENSIONS) if self.rates else (3, self.most)
+        return least * len(self.seeds), most * len(self.seeds)
 
 
 @dataclass(frozen=True)
@@ -75,7 +90,6 @@ def resolve(config: ComparisonConfig) -> Plan:
     settings = RunSettings(
         config.model, config.data, config.training, config.evaluation, min(config.seeds), config.inspect, config.output
     )
-    rates = tuple(sorted({float(rate) for rate in config.rates}))
     return Plan(
         settings=settings,
         methods=tuple(resolve_methods(config, shapes.model)),
@@ -83,11 +97,20 @@ def resolve(config: ComparisonConfig) -> Plan:
         reference=config.reference,
         equivalent_within=config.equivalent_within,
         search=config.search,
-        grid=Grid(rates, tuple(config.seeds[: config.search_seeds]), config.search_steps),
+        grid=_grid(config),
         executor=config.executor,
         workers=1 if config.workers is None and config.executor == "local" else config.workers,
         shapes=shapes,
     )
+
+
+def _grid(config: ComparisonConfig) -> Grid:
+    """Returns what the search tries; without a list of rates at seeds that the comparison does not judge."""
+    if config.rates is not None:
+        rates = tuple(sorted({float(rate) for rate in config.rates}))
+        return Grid(rates, tuple(config.seeds[: config.search_seeds or 1]), config.search_steps)
+    others = (seed for seed in count(SEEDS_OF_THE_SEARCH) if seed not in config.seeds)
+    return Grid((), tuple(islice(others, config.search_seeds or 2)), config.search_steps, config.search_rates)
 
 
 def resolve_search(config: ComparisonConfig) -> Plan:

@@ -158,10 +158,10 @@ class Run:
             _check_types(values)
             # NaN keeps the step of a non-finite loss, so that the curve shows a gap there.
             values["train_loss_curve"] = tuple(
-                (_count(step), _number(loss)) for step, loss in values["train_loss_curve"]
+                (_count(step), number(loss)) for step, loss in values["train_loss_curve"]
             )
             rows = values.get("eval_row_losses") or ()
-            values["eval_row_losses"] = tuple((_number(total), _count(tokens)) for total, tokens in rows)
+            values["eval_row_losses"] = tuple((number(total), _count(tokens)) for total, tokens in rows)
             values["eval_row_groups"] = tuple(values.get("eval_row_groups") or ())
             values["answers"] = tuple(dict(answer) for answer in values.get("answers") or ())
             if values.get("adapter"):
@@ -191,9 +191,9 @@ def _check_types(values: dict[str, Any]) -> None:
 
 def _check_forgetting(found: dict[str, Any] | None) -> None:
     if found is not None:
-        _number(found["loss"])
+        number(found["loss"])
         for total, tokens in found["row_losses"]:
-            _number(total), _count(tokens)
+            number(total), _count(tokens)
 
 
 def _check_groups(groups: tuple[Any, ...]) -> None:
@@ -207,7 +207,7 @@ def _check_started(started: str | None) -> None:
         raise ValueError(f"started is {shown(started)}, without a time zone")
 
 
-def _number(value: float | None) -> float:
+def number(value: float | None) -> float:
     """Returns a number from JSON, where null stands for NaN or infinity."""
     if value is not None and not _is_measured(value):
         raise ValueError(f"a number is {shown(value)}")

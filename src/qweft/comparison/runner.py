@@ -14,11 +14,13 @@ from qweft.comparison.conclusion import conclusion
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
+from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.schedule import Schedule, schedule, seconds_of_a_token
+from qweft.comparison.schedule import Schedule, schedule, search_said, seconds_of_a_token
+from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
@@ -47,7 +49,7 @@ def describe(config: ComparisonConfig) -> Table:
     if plan.shapes.tokenizer is not None:
         data = load_data(plan.settings.data, plan.shapes.tokenizer)
         steps = planned_steps(training, data.train)
-    return runs_plan(plan.title, plan.methods, plan.seeds, steps)
+    return runs_plan(plan.title, plan.methods, plan.seeds, steps, plan.grid if plan.search else None)
 
 
 def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
@@ -106,6 +108,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     with closing(context.executor):
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
         if plan.search:
+            console.say(search_said(context, methods, plan.grid, speed, plan.workers or 1))
             methods, search = with_searched_rates(context, methods, plan.grid)
         planned = schedule(context, methods, plan.seeds, speed, plan.workers or 1)
         environment = context.environment(command)
@@ -128,7 +131,8 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     report = write(runs)
     summary = judged(runs)
     print_summary(summary, console)
-    for line in (load_said(runs), f"report: {report}", "", conclusion(summary)):
+    _, doubts = with_doubts(findings(summary), searches(search), plan.equivalent_within)
+    for line in (load_said(runs), f"report: {report}", "", f"{conclusion(summary)} {doubts}".rstrip()):
         console.say(line)
     return report
 

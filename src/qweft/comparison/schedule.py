@@ -8,6 +8,7 @@ from pathlib import Path
 from qweft.comparison.context import Context
 from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.methods import Method
+from qweft.comparison.plan import Grid
 from qweft.comparison.results import BASE
 from qweft.comparison.trial import RECORD, run_folder
 from qweft.data.tokens import Encoded
@@ -85,10 +86,8 @@ def schedule(
     runs: list[tuple[Method | None, int]] = [(None, min(seeds))]
     runs += [(method, seed) for seed in seeds for method in methods]
     data, training, judging = context.data, context.settings.training, context.settings.evaluation
-    rows = _judged(context)
+    rows, step = _judged(context), _trained_tokens(context)
     answers = GENERATED * min(judging.answers, len(rows)) * judging.max_new_tokens
-    whole = units(training, data.train)
-    step = _tokens(data.train) / len(whole) * training.batch_size * training.gradient_accumulation
     costs = []
     for method, seed in runs:
         steps = 0 if method is None else method.steps or planned_steps(training, data.train)
@@ -100,6 +99,29 @@ def schedule(
     finished = planned.finished()
     waiting = sum(cost for place, cost in enumerate(costs) if place not in finished)
     return replace(planned, first_seconds=seconds_of_a_token * waiting / workers)
+
+
+def search_said(
+    context: Context, methods: Sequence[Method], grid: Grid, seconds_of_a_token: float | None, workers: int
+) -> str:
+    """Returns a sentence on what the search before the runs makes, with its estimated time if a token was timed.
+
+    Args:
+        context: What the runs share.
+        methods: All methods; the search is for those that are `searched`.
+        grid: What it tries.
+        seconds_of_a_token: From `seconds_of_a_token`; `None` if it was not timed.
+        workers: Number of processes that share the trainings.
+    """
+    asked = [method for method in methods if method.searched]
+    whole = planned_steps(context.settings.training, context.data.train)
+    steps = sum((grid.steps or whole) * (method.steps or whole) / whole for method in asked)
+    said = f"search for learning rates: {' to '.join(str(each * len(asked)) for each in grid.trainings)} trainings"
+    if not seconds_of_a_token or not asked:
+        return said
+    judged = len(asked) * _tokens(context.data.validation)
+    a_rate = (TRAINED * _trained_tokens(context) * steps + judged) * seconds_of_a_token / workers
+    return f"{said}; about {' to '.join(duration(each * a_rate) for each in grid.trainings)} if none is finished"
 
 
 def seconds_of_a_token(context: Context) -> float | None:
@@ -166,6 +188,13 @@ def _kind_said(method: Method) -> str:
 def _judged(context: Context) -> list[Encoded]:
     data = context.data
     return data.validation if context.settings.evaluation.split == "validation" else data.test
+
+
+def _trained_tokens(context: Context) -> float:
+    """Returns the tokens of a training step, on average."""
+    data, training = context.data, context.settings.training
+    share = _tokens(data.train) / len(units(training, data.train))
+    return share * training.batch_size * training.gradient_accumulation
 
 
 def _tokens(rows: Sequence[Encoded]) -> int:

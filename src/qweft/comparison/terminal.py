@@ -13,13 +13,16 @@ from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid
 from qweft.comparison.results import Run
 from qweft.comparison.schedule import duration
+from qweft.comparison.searched import searches
 from qweft.comparison.summary import Summary
 from qweft.comparison.table import forgetting_rows, print_table
 from qweft.output import Console
 from qweft.text import many
 
 
-def runs_plan(title: str, methods: Sequence[Method], seeds: Sequence[int], steps: int | None) -> Table:
+def runs_plan(
+    title: str, methods: Sequence[Method], seeds: Sequence[int], steps: int | None, grid: Grid | None = None
+) -> Table:
     """Returns the planned runs of a comparison as a table.
 
     Args:
@@ -27,8 +30,12 @@ def runs_plan(title: str, methods: Sequence[Method], seeds: Sequence[int], steps
         methods: All methods.
         seeds: Each method runs once per seed.
         steps: Steps of each training; `None` if the data were not read.
+        grid: What the search before the runs tries; `None` without one.
     """
     runs = many(len(methods) * len(seeds), "run")
+    searched = {method.name for method in methods if method.searched}
+    if grid is not None and searched:
+        runs += f", after a search of {trainings_said(grid, len(searched))}"
     table = Table(title=f"{title}, seeds {', '.join(map(str, seeds))}: {runs}", box=SIMPLE_HEAD,
                   padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)  # fmt: skip
     for column in ("method", "parameters", "learning rate", "steps"):
@@ -37,7 +44,6 @@ def runs_plan(title: str, methods: Sequence[Method], seeds: Sequence[int], steps
     shared = _shared([method.adapter for method in methods])
     if shared and len(methods) > 1:
         table.caption = f"all adapters: {_said(shared)}"
-    searched = {method.name for method in methods if method.searched}
     for method in methods:
         rate = "searched" if method.searched else f"{method.learning_rate:g}"
         if method.rate_of in searched:
@@ -51,44 +57,48 @@ def runs_plan(title: str, methods: Sequence[Method], seeds: Sequence[int], steps
     return table
 
 
-def search_plan(title: str, methods: Sequence[Method], grid: Grid, extensions: int) -> Group:
+def trainings_said(grid: Grid, methods: int) -> str:
+    """Returns how many trainings a search makes, as text.
+
+    Args:
+        grid: What it tries.
+        methods: Number of methods that are searched.
+    """
+    least, most = grid.trainings
+    return f"{least * methods} to {many(most * methods, 'training')}"
+
+
+def search_plan(title: str, methods: Sequence[Method], grid: Grid) -> Group:
     """Returns the planned trainings of a search.
 
     Args:
         title: The model and the data.
         methods: Methods whose rate is searched.
         grid: What is tried.
-        extensions: Number of rates that may be added to the grid of a method.
     """
     table = Table(title=title)
     table.add_column("method")
     table.add_column("parameters", justify="right")
     table.add_column("rates")
     for method in methods:
-        table.add_row(method.name, f"{method.trainable_parameters:,}", ", ".join(f"{rate:g}" for rate in grid.rates))
-    count, seeds = len(methods) * len(grid.rates), len(grid.seeds)
+        rates = ", ".join(f"{rate:g}" for rate in grid.rates) or f"{method.learning_rate:g}, doubled and halved"
+        table.add_row(method.name, f"{method.trainable_parameters:,}", rates)
     steps = "all steps" if grid.steps is None else many(grid.steps, "step")
-    return Group(
-        table,
-        Text(
-            f"{many(count * seeds, 'training')} of {steps}; where the best rate lies at an end of the grid, up to "
-            f"{extensions * seeds} more of a method"
-        ),
-    )
+    seeds = f"{'seed' if len(grid.seeds) == 1 else 'seeds'} {', '.join(map(str, grid.seeds))}"
+    until = "until the best rate lies between two others" if not grid.rates else "more where the best lies at an end"
+    return Group(table, Text(f"{trainings_said(grid, len(methods))} of {steps}, {seeds}: {until}"))
 
 
 def search_table(found: dict[str, Any]) -> Table:
-    """Returns the result of a search as a table."""
-    rates = sorted({float(rate) for entry in found.values() for rate in entry["validation_loss"]})
-    table = Table(title="validation loss by learning rate")
-    table.add_column("method")
-    for rate in rates:
-        table.add_column(str(rate), justify="right")
-    table.add_column("chosen", justify="right")
-    for name, entry in found.items():
-        cells = [entry["validation_loss"].get(repr(rate)) for rate in rates]
-        shown = ["" if cell is None else f"{cell:.4f}" for cell in cells]
-        table.add_row(name, *shown, f"{entry['best']}{' (end of grid)' if entry['at_end_of_grid'] else ''}")
+    """Returns the result of a search as a table: what was tried, the rate, its loss, and how far it may fall short."""
+    table = Table(title="learning rates by the loss on the validation rows", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("method", "tried", "chosen", "loss", "may fall short by"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for entry in searches(found):
+        tried = f"{len(entry.losses)}, {min(entry.losses):g} to {max(entry.losses):g}"
+        end = " (end of what was tried)" if entry.at_end else ""
+        loss = "diverged" if entry.loss is None else f"{entry.loss:.4f}"
+        table.add_row(entry.method, tried, f"{entry.best}{end}", loss, entry.shortfall.said)
     return table
 
 

@@ -14,7 +14,9 @@ from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import Grid, resolve_search
+from qweft.comparison.plan import EXTENSIONS, Grid, resolve_search
+from qweft.comparison.rates import best_tried, is_at_end, means, next_rate
+from qweft.comparison.searched import search_of
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.terminal import search_plan, search_table
 from qweft.comparison.trial import RECORD, run_trial
@@ -26,9 +28,6 @@ from qweft.training.loop import planned_steps
 FILE = "learning_rates.json"
 FOLDER = "search"
 """Folder of the search runs, in the output folder of a comparison."""
-
-EXTENSIONS = 3
-"""How many times the grid may grow beyond an end at which the best rate lies."""
 
 
 def describe(config: ComparisonConfig) -> Group:
@@ -45,7 +44,7 @@ def describe(config: ComparisonConfig) -> Group:
         data = load_data(settings.data, plan.shapes.tokenizer)
         grid = replace(grid, steps=grid.steps or planned_steps(settings.training, data.train))
     title = f"{settings.model.name} on {settings.data.source}, judged on its validation rows"
-    return search_plan(title, methods, grid, EXTENSIONS)
+    return search_plan(title, methods, grid)
 
 
 def tune(config: ComparisonConfig, command: str, begin: Callable[[], None] = lambda: None) -> Path:
@@ -120,11 +119,13 @@ def with_searched_rates(context: Context, methods: Sequence[Method], grid: Grid)
 def search(
     context: Context, methods: Sequence[Method], grid: Grid, kept: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Trains the methods at every rate and chooses the rate with the lowest validation loss.
+    """Trains the methods at several rates and chooses each one's rate by the validation loss.
 
-    The test rows stay unseen. If the best rate lies at an end of the grid, the grid grows there by its own ratio, up to
-    three times, so that the grid does not limit a method. Finished runs are saved and not repeated. Several processes
-    with one output folder share the runs.
+    The test rows stay unseen. Without a list of rates the search walks from the method's own rate by factors of two,
+    until the lowest loss lies between two others. The rate is that of the vertex of a parabola through these three. Of
+    a list, all rates are tried and the best is taken. If it lies at an end, the list grows there by its own ratio, up
+    to three times. Training that diverges has an infinite loss. Finished runs are saved and not repeated. Several
+    processes with one output folder share the runs.
 
     Args:
         context: What the runs share. Its output is the search's own folder.
@@ -133,8 +134,8 @@ def search(
         kept: Callback that gets all results so far whenever a method is finished.
 
     Returns:
-        {method: {"best", "at_end_of_grid", "validation_loss": {rate: loss}, "steps", "seeds", "trainable_parameters"}}.
-        The loss is infinity at a rate at which training diverged.
+        {method: {"best", "at_end_of_grid", "validation_loss": {rate: mean loss}, "by_seed": {rate: losses},
+        "shortfall", "steps", "seeds", "trainable_parameters"}}. A loss is infinity where training diverged.
     """
     settings = context.settings
     judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
@@ -162,14 +163,14 @@ class Search:
         context: What the runs share.
         method: The method, with the steps of the search.
         grid: Rates, seeds and steps of the first trainings.
-        losses: Validation loss by rate, as far as known.
+        losses: Validation loss at each seed by rate, as far as known.
         beyond: Rates added to the grid.
     """
 
     context: Context
     method: Method
     grid: Grid
-    losses: dict[float, float] = field(default_factory=dict)
+    losses: dict[float, tuple[float, ...]] = field(default_factory=dict)
     beyond: list[float] = field(default_factory=list)
 
     def advance(self) -> dict[str, Any] | None:
@@ -180,42 +181,38 @@ class Search:
                 self._try(rate)
             if len(self.losses) == before:
                 return None
-        best = self._best()
         return {
-            "best": best,
-            "at_end_of_grid": best in (min(self.losses), max(self.losses)),
-            # all digits: rates may differ in the last one
-            "validation_loss": {repr(rate): self.losses[rate] for rate in sorted(self.losses)},
+            **search_of(self.method.name, self.losses, bool(self.grid.rates)).to_json(),
             "steps": self.method.steps,
             "seeds": list(self.grid.seeds),
             "trainable_parameters": self.method.trainable_parameters,
         }
 
     def _waiting(self) -> list[float]:
-        """Returns the rates without a loss. If all have one, returns the next rate beyond the end that is best."""
+        """Returns the rates without a loss: of a list those left, then the next one beyond the end that is best."""
+        if not self.grid.rates:
+            following = next_rate(self.losses, self.method.learning_rate, self.grid.most)
+            return [] if following is None else [following]
         untried = [rate for rate in (*self.grid.rates, *self.beyond) if rate not in self.losses]
         if untried or len(self.beyond) == EXTENSIONS:
             return untried
-        best, highest = self._best(), max(self.losses)
-        if best not in (min(self.losses), highest):
+        if not is_at_end(self.losses):
             return []
+        best, highest = best_tried(self.losses), max(self.losses)
         low, high, count = self.grid.rates[0], self.grid.rates[-1], len(self.grid.rates)
         ratio = (high / low) ** (1 / (count - 1)) if count > 1 else math.sqrt(10)
         self.beyond.append(float(f"{best * ratio if best == highest else best / ratio:.1e}"))
         return self.beyond[-1:]
-
-    def _best(self) -> float:
-        return min(sorted(self.losses), key=lambda rate: self.losses[rate])
 
     def _try(self, rate: float) -> None:
         losses = [self._validation_loss(rate, seed) for seed in self.grid.seeds]
         known = [loss for loss in losses if loss is not None]
         if len(known) < len(losses):
             return
-        self.losses[rate] = math.fsum(known) / len(known)
-        self.context.console.print(
-            f"{self.method.name}, learning rate {rate}: validation loss {self.losses[rate]:.4f}", highlight=False
-        )
+        self.losses[rate] = tuple(known)
+        loss = means(self.losses)[rate]
+        told = f"validation loss {loss:.4f}" if math.isfinite(loss) else "diverged"
+        self.context.console.print(f"{self.method.name}, learning rate {rate}: {told}", highlight=False)
 
     def _validation_loss(self, rate: float, seed: int) -> float | None:
         folder = self.context.output / f"{self.method.name}-{rate!r}-{seed}"

@@ -23,7 +23,7 @@ from qweft.comparison.report.forest import differences, forest_figure
 from qweft.comparison.report.heat_maps import Scale
 from qweft.comparison.report.inspection import MEASURES
 from qweft.comparison.report.pareto import Point, front, points
-from qweft.comparison.report.search import searches
+from qweft.comparison.searched import searches
 from qweft.comparison.summarise import summarise
 from qweft.figures.figure import spread
 from qweft.figures.styles import COLOURS, DASHES, SHAPES, fitting, styles
@@ -303,7 +303,7 @@ def test_a_method_is_inspected_as_the_mean_over_its_seeds(full):
 
 def test_the_search_is_read_in_the_order_of_the_rates():
     (found,) = searches({"a": {"best": 0.01, "at_end_of_grid": True, "validation_loss": {"0.01": 1.0, "0.001": None}}})
-    assert list(found.losses.items()) == [(0.001, None), (0.01, 1.0)] and found.at_end
+    assert list(found.losses.items()) == [(0.001, math.inf), (0.01, 1.0)] and found.at_end
     assert searches(None) == []
 
 

@@ -16,8 +16,9 @@ from qweft.comparison.report.forest import Part, forest_figure
 from qweft.comparison.report.heat_maps import HeatMap, heat_map
 from qweft.comparison.report.inspection import Inspection, inspections, mapped
 from qweft.comparison.report.pareto import pareto_figure
-from qweft.comparison.report.search import Search, search_figure, searches
+from qweft.comparison.report.search import search_figure
 from qweft.comparison.results import BASE, Run
+from qweft.comparison.searched import Search, searches, with_doubts
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
 from qweft.errors import QweftError
@@ -99,13 +100,18 @@ class Content:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """The findings of the comparison."""
-        return findings(self.summary)
+        """The findings of the comparison, with what the search for learning rates leaves open of them."""
+        return self._doubted[0]
 
     @cached_property
     def conclusion(self) -> str:
         """What it decided and what it could not show, in plain sentences."""
-        return conclusion(self.summary)
+        return f"{conclusion(self.summary)} {self._doubted[1]}".rstrip()
+
+    @cached_property
+    def _doubted(self) -> tuple[list[Finding], str]:
+        margin = next((entry.equivalent_within for entry in self.summary.values()), None)
+        return with_doubts(findings(self.summary), self.search, margin)
 
     @property
     def unfinished(self) -> str:
@@ -218,7 +224,7 @@ def figures(content: Content, contents: Sequence[Content] = ()) -> Figures:
         ),
         by_size=pareto_figure(content.summary, "parameters", method_styles, named, summaries),
         by_time=pareto_figure(content.summary, "time", method_styles, named, summaries),
-        search=search_figure(content.search, method_styles, named, [other.search for other in contents]),
+        search=search_figure(content.search, method_styles, [other.search for other in contents]),
         spectra=spectra_figure(content.inspected, method_styles, inspected, inside),
         maps=tuple(figure for figure in maps if figure is not None),
     )

@@ -1,9 +1,11 @@
 """The report of a comparison as Markdown."""
 
+import math
 import re
 from collections.abc import Sequence
 
 from qweft.circuit.drawing import circuit_text
+from qweft.comparison.rates import best_tried
 from qweft.comparison.report.content import Content, Figures
 from qweft.comparison.report.heat_maps import HeatMap
 from qweft.comparison.report.inspection import shown
@@ -167,13 +169,18 @@ def _how(content: Content, search: ReportFigure | None) -> list[str]:
 
 
 def _searched(content: Content) -> str:
-    """Returns validation losses by method and rate, the chosen rate in bold."""
+    """Returns validation losses by method and rate, the best rate's in bold, then the chosen rate and its shortfall."""
     tried: Sequence[float] = sorted({rate for entry in content.search for rate in entry.losses})
-    rows = [["method", *(f"{rate:g}" for rate in tried)]]
+    rows = [["method", *(f"{rate:g}" for rate in tried), "chosen", "may fall short by"]]
     for entry in content.search:
-        cells = [EMPTY if (loss := entry.losses.get(rate)) is None else f"{loss:.4f}" for rate in tried]
-        marked = [f"**{cell}**" if rate == entry.best else cell for rate, cell in zip(tried, cells, strict=True)]
-        rows.append([escaped(entry.method) + (" (end of what was tried)" if entry.at_end else ""), *marked])
+        cells = [
+            EMPTY if (loss := entry.losses.get(rate)) is None else f"{loss:.4f}" if math.isfinite(loss) else "diverged"
+            for rate in tried
+        ]
+        best = best_tried(entry.by_seed)
+        marked = [f"**{cell}**" if rate == best else cell for rate, cell in zip(tried, cells, strict=True)]
+        name = escaped(entry.method) + (" (end of what was tried)" if entry.at_end else "")
+        rows.append([name, *marked, f"{entry.best:g}", entry.shortfall.said])
     return markdown_rows(rows).rstrip()
 
 

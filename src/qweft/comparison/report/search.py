@@ -1,108 +1,105 @@
-"""The search for learning rates: validation loss by rate, method by method."""
+"""The figure of the search for learning rates: each method's curve of validation loss by rate."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from qweft.figures.figure import End, Notes, ReportFigure, dress, name_at_right
-from qweft.figures.styles import INK, Style
+from qweft.comparison.rates import parabola
+from qweft.comparison.searched import Search
+from qweft.figures.figure import NORMAL, SMALL, Notes, ReportFigure, dress
+from qweft.figures.styles import INK, Style, fitting
 
-
-@dataclass(frozen=True)
-class Search:
-    """One method's search.
-
-    Args:
-        method: Its name.
-        best: The chosen rate.
-        at_end: Whether it is the largest or smallest rate that was tried, so that a better one may lie beyond.
-        losses: Validation loss by rate, ascending; `None` if the run diverged.
-    """
-
-    method: str
-    best: float
-    at_end: bool
-    losses: dict[float, float | None]
-
-
-def searches(record: Mapping[str, Any] | None) -> list[Search]:
-    """Returns the searches in results.json; empty without a search.
-
-    Args:
-        record: The content of "search".
-    """
-    return [
-        Search(
-            method,
-            float(entry["best"]),
-            bool(entry.get("at_end_of_grid")),
-            dict(sorted((float(rate), loss) for rate, loss in entry["validation_loss"].items())),
-        )
-        for method, entry in (record or {}).items()
-        if entry["validation_loss"]  # empty if the rate was given, or is another method's
-    ]
+COLUMNS, PANEL = 3, 1.25
+"""Panels side by side, and the height of one in inches."""
 
 
 def search_figure(
-    found: Sequence[Search], styles: Mapping[str, Style], named: Collection[str], beside: Sequence[Sequence[Search]]
+    found: Sequence[Search], styles: Mapping[str, Style], beside: Sequence[Sequence[Search]]
 ) -> ReportFigure | None:
-    """Returns the figure, or `None` if no method was searched.
+    """Returns the figure, a panel a method, or `None` if no method was searched.
 
     Args:
         found: The searches of this comparison.
         styles: Style of each method.
-        named: Methods that are labelled at the end of their line; the others are drawn fainter.
         beside: The searches of all comparisons on the page, which share their scales.
     """
     own = [entry for entry in found if _finite(entry)]
     if not own:
         return None
     every = [*own, *(entry for other in beside for entry in other if _finite(entry))]
-    told = "; ".join(f"{e.method} best at {e.best:g}{', an end of what was tried' if e.at_end else ''}" for e in own)
     return ReportFigure(
         "learning_rates",
         "Validation loss by learning rate",
-        "Nats a token on the validation rows. Ringed: the rate that was chosen.",
-        f"{told}.",
-        3.9,
-        lambda figure: _draw(figure, own, every, styles, named),
+        "Nats a token on the validation rows, mean over seeds; small dots are single seeds, a cross is a training that "
+        "diverged. Dashed: the parabola through the best rate and its neighbours. Ringed: the rate that was chosen.",
+        f"{'; '.join(map(_told, own))}.",
+        0.9 + PANEL * math.ceil(len(own) / COLUMNS),
+        lambda figure: _draw(figure, own, every, styles),
     )
 
 
-def _draw(
-    figure: Figure, own: Sequence[Search], every: Sequence[Search], styles: Mapping[str, Style], named: Collection[str]
-) -> Notes:
-    axes = figure.subplots()
-    axes.set_xscale("log")
-    for entry in own:
-        style, tried, front = styles[entry.method], _finite(entry), entry.method in named
-        axes.plot(list(tried), list(tried.values()), color=style.hex, linestyle=style.line, markeredgewidth=0,
-                  linewidth=1.6 if front else 0.8, marker=style.marker, markersize=5 if front else 3,
-                  alpha=1 if front else 0.6)  # fmt: skip
-        if entry.best in tried and front:
-            axes.plot([entry.best], [tried[entry.best]], linestyle="", marker="o", markersize=10,
-                      markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.2)  # fmt: skip
-    rates = [rate for entry in every for rate in _finite(entry)]
-    losses = [loss for entry in every for loss in _finite(entry).values()]
-    least = min(losses)
-    # The worst of the best losses sets the limit, not a run that failed at a rate far too large
-    most = min(max(losses), least + 3 * (max(min(_finite(e).values()) for e in every) - least) + 0.06 * abs(least))
-    axes.set_ylim(least - 0.06 * (most - least or 1), most + 0.06 * (most - least or 1))
-    axes.set_xlim(min(rates) / 1.4, max(rates) * 1.4)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("peak learning rate (logarithmic)")
-    dress(axes)
-    told = [entry for entry in own if entry.method in named]
-    name_at_right(axes, [End(list(_finite(e).values())[-1], e.method, styles[e.method]) for e in told])
+def _told(entry: Search) -> str:
+    end = ", an end of what was tried" if entry.at_end else ""
+    return f"{entry.method} best at {entry.best:g}{end}, may fall short by: {entry.shortfall.said}"
+
+
+def _draw(figure: Figure, own: Sequence[Search], every: Sequence[Search], styles: Mapping[str, Style]) -> Notes:
+    columns = min(COLUMNS, len(own))
+    figure.subplots(math.ceil(len(own) / columns), columns, sharex=True, sharey=True)
+    rates = [rate for entry in every for rate in entry.losses]
+    least, most = _limits(every)
+    for place, entry in enumerate(own):
+        axes = figure.axes[place]
+        _panel(axes, entry, styles[entry.method], most)
+        axes.set(xlim=(min(rates) / 1.4, max(rates) * 1.4), ylim=(least, most))
+        axes.tick_params(labelbottom=place + columns >= len(own))
+    for axes in figure.axes[len(own) :]:
+        axes.set_axis_off()
+    figure.supxlabel("peak learning rate (logarithmic)", color=INK, fontsize=NORMAL)
     return {}
 
 
+def _panel(axes: Axes, entry: Search, style: Style, top: float) -> None:
+    """Draws one method's curve; where it diverged there is a cross at the upper edge."""
+    tried = _finite(entry)
+    axes.set_xscale("log")
+    for rate, losses in entry.by_seed.items():
+        axes.plot([rate] * len(losses), losses, color=style.hex, linestyle="", marker=".", markersize=3, alpha=0.6)
+    axes.plot(list(tried), list(tried.values()), color=style.hex, linewidth=1.4, marker=style.marker, markersize=3.5,
+              markeredgewidth=0)  # fmt: skip
+    for rate in entry.losses.keys() - tried.keys():
+        axes.plot([rate], [top], color=style.hex, linestyle="", marker="x", markersize=5, clip_on=False)
+    if curve := parabola(entry.by_seed):
+        along = np.geomspace(curve.rates[0], curve.rates[-1], 40).tolist()
+        axes.plot(along, [curve.at(rate) for rate in along], color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
+    if entry.loss is not None:
+        axes.plot([entry.best], [entry.loss], linestyle="", marker="o", markersize=8, markerfacecolor="none",
+                  markeredgecolor=INK, markeredgewidth=1.1)  # fmt: skip
+    axes.set_title(fitting(entry.method), color=INK, fontsize=SMALL, parse_math=False)
+    if entry.at_end:
+        axes.text(
+            0.5, 0.9, "at an end", transform=axes.transAxes, color=INK, fontsize=SMALL - 1.5, ha="center", va="top"
+        )
+    axes.xaxis.set_major_locator(LogLocator(numticks=4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    dress(axes)
+
+
+def _limits(every: Sequence[Search]) -> tuple[float, float]:
+    """Returns the limits of the loss: the worst of the best losses sets the upper one, not a rate far too large."""
+    losses = [loss for entry in every for loss in _finite(entry).values()]
+    least = min([*losses, *(entry.loss for entry in every if entry.loss is not None)])
+    worst = max(min(_finite(entry).values()) for entry in every)
+    most = min(max(losses), least + 3 * (worst - least) + 0.06 * abs(least))
+    margin = 0.08 * (most - least or 1)
+    return least - margin, most + margin
+
+
 def _finite(entry: Search) -> dict[float, float]:
-    """Returns the rates whose run did not diverge, with their losses."""
-    return {rate: loss for rate, loss in entry.losses.items() if loss is not None and math.isfinite(loss)}
+    """Returns the rates whose runs did not diverge, with their mean losses."""
+    return {rate: loss for rate, loss in entry.losses.items() if math.isfinite(loss)}

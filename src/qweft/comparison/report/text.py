@@ -46,7 +46,12 @@ RULE = (
     "not, which is not “equal”; “equivalent” where a margin was stated and the 90% interval lies within it; “open” "
     "where there is no run that could tell. Lower held-out loss is better."
 )
-SEARCHED = "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it."
+SEARCHED = (
+    "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it. The loss at "
+    "the chosen rate may exceed that at the optimum by what the parabola through the best rate and its neighbours and "
+    "the spread over seeds tell at 95%. “Or more” stands where one seed was tried, which has no spread; “not known” "
+    "where the best rate lies at an end of what was tried, or beside one at which the loss jumps."
+)
 
 
 OPEN = 4

@@ -1,0 +1,74 @@
+"""How often the stated shortfall of a learning rate holds the true one, in simulated searches.
+
+    python -m benchmarks.shortfall        # some seconds; prints the table of docs/statistics.md
+
+A curve of loss by x = log2(rate) has its optimum at 0: a parabola of a given curvature, or one that is the same below
+and rises exponentially above. A search begins up to three factors of two away. It sees the curve, a constant for each
+seed, and normal noise for each training.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from statistics import quantiles
+
+import numpy as np
+
+from qweft.comparison.rates import next_rate, optimum, shortfall
+
+CURVATURES = (0.004, 0.02, 0.08)
+NOISES = (0.001, 0.005, 0.015)
+"""In nats: per squared factor of two, and the standard deviation of a training's noise."""
+BASE_LOSS = 3.7
+
+
+def curve(shape: str, curvature: float) -> Callable[[float], float]:
+    """The loss above its minimum by x = log2(rate / optimum); both shapes have this curvature at 0."""
+    if shape == "parabola":
+        return lambda x: curvature / 2 * x * x
+    return lambda x: curvature * (x * x / 2 if x < 0 else math.expm1(x) - x)
+
+
+def searched(
+    above: Callable[[float], float], noise: float, seeds: int, draw: np.random.Generator, most: int = 12
+) -> tuple[float, float | None]:
+    """The true and the stated shortfall in nats of one simulated search; `None` if it states none."""
+    start, by_seed = 2 ** draw.uniform(-3, 3), draw.normal(0, 0.03, seeds)
+    losses: dict[float, tuple[float, ...]] = {}
+    while (rate := next_rate(losses, start, most)) is not None:
+        losses[rate] = tuple(BASE_LOSS + above(math.log2(rate)) + by_seed + draw.normal(0, noise, seeds))
+    chosen = optimum(losses)
+    return above(math.log2(chosen)), shortfall(losses, chosen).nats
+
+
+def covered(shape: str, curvature: float, noise: float, seeds: int = 2, count: int = 1000) -> list[float]:
+    """Of so many searches: the share that the stated shortfall holds, the median and the 95% quantile of the true one,
+    and the median of the stated one."""
+    draw, above = np.random.default_rng(0), curve(shape, curvature)
+    found = [searched(above, noise, seeds, draw) for _ in range(count)]
+    pairs = [(true, stated) for true, stated in found if stated is not None]
+    cut = quantiles([true for true, _ in pairs], n=20)
+    return [
+        sum(true <= stated for true, stated in pairs) / len(pairs), cut[9], cut[18],
+        float(np.median([stated for _, stated in pairs])),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=1000, help="searches a row")
+    given = parser.parse_args()
+    print("| curve | curvature | noise | seeds | held, % | true: median | 95% quantile | stated: median |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for shape in ("parabola", "steep above"):
+        for curvature in CURVATURES:
+            for noise in NOISES:
+                for seeds in (2, 4):
+                    share, *nats = covered(shape, curvature, noise, seeds, given.count)
+                    told = " | ".join(f"{100 * each / BASE_LOSS:.3f}%" for each in nats)
+                    print(f"| {shape} | {curvature:g} | {noise:g} | {seeds} | {100 * share:.1f} | {told} |")
+
+
+if __name__ == "__main__":
+    main()

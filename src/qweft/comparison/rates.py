@@ -1,0 +1,205 @@
+"""Loss by learning rate: which rate to try next, the rate of the optimum, and how far from it a rate may be."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from qweft.comparison.statistics import LEVEL, widening
+
+Losses = Mapping[float, Sequence[float]]
+"""Validation loss by learning rate, at each seed in order; infinite where the training diverged."""
+
+DIGITS = 3
+"""Significant digits of a rate that a parabola gives."""
+
+STEEP = 1.2
+"""A loss above the lowest times this is not near the optimum, where a curve is a parabola."""
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """How much worse the loss at a rate may be than at the optimum.
+
+    Args:
+        nats: In nats a token; `None` if the curve cannot tell.
+        percent: The same in percent of the lowest mean loss that was found.
+        reason: Why the curve cannot tell, or what the number leaves out; else empty.
+    """
+
+    nats: float | None
+    percent: float | None
+    reason: str = ""
+
+    @property
+    def said(self) -> str:
+        """The percentage as text: 0.31%, under 0.01%, 1.2% or more, not known."""
+        if self.percent is None:
+            return "not known"
+        digits = 0 if self.percent >= 10 else 1 if self.percent >= 1 else 2
+        number = f"{self.percent:.{digits}f}%" if self.percent >= 0.01 else "under 0.01%"
+        return f"{number} or more" if self.reason else number
+
+
+@dataclass(frozen=True)
+class Parabola:
+    """y(x) = y1 + slope (x - x1) + curvature / 2 (x - x1)^2 through three points, x = log2(rate).
+
+    Both coefficients are sums over the three losses, with the distances h = x1 - x0 and k = x2 - x1:
+
+        slope     = sum_i a_i y_i,   a = (-k / (h (h + k)), (k - h) / (h k), h / (k (h + k)))
+        curvature = sum_i b_i y_i,   b = (2 / (h (h + k)), -2 / (h k), 2 / (k (h + k)))
+
+    Args:
+        rates: Three learning rates, ascending.
+        losses: The mean loss at each, that of the middle one the lowest.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    @property
+    def weights(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The a_i and the b_i."""
+        low, middle, high = map(math.log2, self.rates)
+        h, k = middle - low, high - middle
+        slope = (-k / (h * (h + k)), (k - h) / (h * k), h / (k * (h + k)))
+        return slope, (2 / (h * (h + k)), -2 / (h * k), 2 / (k * (h + k)))
+
+    @property
+    def slope(self) -> float:
+        """The slope at the middle rate, in nats per factor of two."""
+        return _weighted(self.weights[0], self.losses)
+
+    @property
+    def curvature(self) -> float:
+        """The second derivative, in nats per squared factor of two; zero if the three losses are equal."""
+        return _weighted(self.weights[1], self.losses)
+
+    @property
+    def vertex(self) -> float:
+        """The rate at the minimum; it lies between the outer two."""
+        return self.rates[1] * 2 ** (-self.slope / self.curvature)
+
+    def at(self, rate: float) -> float:
+        """Returns the loss at a rate."""
+        x = math.log2(rate / self.rates[1])
+        return self.losses[1] + self.slope * x + self.curvature / 2 * x * x
+
+
+def means(losses: Losses) -> dict[float, float]:
+    """Returns the mean loss over the seeds by rate, ascending; infinite if a seed diverged."""
+    return {rate: math.fsum(losses[rate]) / len(losses[rate]) for rate in sorted(losses)}
+
+
+def best_tried(losses: Losses) -> float:
+    """Returns the rate with the lowest mean loss, of equal ones the lowest."""
+    found = means(losses)
+    return min(found, key=lambda rate: found[rate])
+
+
+def next_rate(losses: Losses, start: float, most: int) -> float | None:
+    """Returns the rate to try next in a search by factors of two; `None` if it is over.
+
+    It walks from the start to the best rate so far: the double of that, then its half, until both were tried. Below a
+    rate at which training diverges it goes down alone.
+
+    Args:
+        losses: What was tried.
+        start: The first rate.
+        most: Largest number of rates.
+    """
+    if not losses:
+        return start
+    best = best_tried(losses)
+    beside = [best * 2, best / 2] if math.isfinite(means(losses)[best]) else [min(losses) / 2]
+    return next((rate for rate in beside if rate not in losses and len(losses) < most), None)
+
+
+def is_at_end(losses: Losses) -> bool:
+    """Whether the best rate is the lowest or highest that was tried, so that a better one may lie beyond."""
+    return best_tried(losses) in (min(losses), max(losses))
+
+
+def parabola(losses: Losses) -> Parabola | None:
+    """Returns the parabola through the best rate and its neighbours.
+
+    `None` if the best rate lies at an end, the loss at a neighbour is infinite or above `STEEP` times the lowest, or
+    the three losses are equal to rounding.
+    """
+    found, best = means(losses), best_tried(losses)
+    place = list(found).index(best)
+    three = list(found)[max(place - 1, 0) : place + 2]
+    curve = Parabola(tuple(three), tuple(found[rate] for rate in three))
+    if len(three) < 3 or not max(curve.losses) <= STEEP * found[best] < math.inf or curve.curvature <= 0:
+        return None
+    return curve
+
+
+def optimum(losses: Losses) -> float:
+    """Returns the rate at the parabola's vertex, to three digits; without a parabola the best rate that was tried."""
+    curve = parabola(losses)
+    return best_tried(losses) if curve is None else float(f"{curve.vertex:.{DIGITS}g}")
+
+
+def shortfall(losses: Losses, rate: float) -> Shortfall:
+    """Returns how much worse the loss at a rate may be than at the optimum, at a level of 95%.
+
+    On the parabola through the best rate and its neighbours, with slope g at the rate and curvature c,
+
+        loss(rate) - loss(vertex) = g^2 / (2 c)
+        shortfall = (|g| + t s(g))^2 / (2 c),   s(g)^2 = s^2 / n sum_i (a_i + u b_i)^2,   u = log2(rate / middle rate)
+
+    with the weights of `Parabola`. s^2 is what is left of the 3 x n losses without the means of rates and of seeds,
+    with 2 (n - 1) degrees of freedom. t is the two-sided 95% quantile of Student's t with as many. At the vertex g is
+    zero. The curvature counts as known, and the curve between the three rates as a parabola. docs/statistics.md has how
+    often it holds the true shortfall.
+
+    With one seed s is unknown. The result is then g^2 / (2 c), which leaves out the chance of the seeds.
+    """
+    curve, best = parabola(losses), best_tried(losses)
+    if curve is None:
+        return Shortfall(None, None, _without_parabola(losses))
+    x = math.log2(rate / curve.rates[1])
+    weights = [a + x * b for a, b in zip(*curve.weights, strict=True)]
+    reason, spread, seeds = "", 0.0, len(losses[best])
+    if seeds < 2:
+        reason = "it leaves out the chance of the seeds, as one was tried"
+    else:
+        freedom = 2 * (seeds - 1)
+        quantile = widening(LEVEL, freedom) * NormalDist().inv_cdf((1 + LEVEL) / 2)
+        variance = _unexplained([losses[each] for each in curve.rates]) / freedom / seeds
+        spread = quantile * math.sqrt(variance * _weighted(weights, weights))
+    nats = (abs(_weighted(weights, curve.losses)) + spread) ** 2 / (2 * curve.curvature)
+    return Shortfall(nats, 100 * nats / curve.losses[1], reason)
+
+
+def _without_parabola(losses: Losses) -> str:
+    if not math.isfinite(means(losses)[best_tried(losses)]):
+        return "it diverged at every rate"
+    if is_at_end(losses):
+        return "its best rate lies at an end of what was tried"
+    found, best = means(losses), best_tried(losses)
+    place = list(found).index(best)
+    highest = max(list(found.values())[place - 1 : place + 2])
+    if not math.isfinite(highest):
+        return "it diverged at a rate beside its best one"
+    return "its loss jumps beside its best rate" if highest > STEEP * found[best] else "its losses do not differ"
+
+
+def _unexplained(rows: Sequence[Sequence[float]]) -> float:
+    """Returns the sum of squares that is left of a table without the means of its rows and of its columns."""
+    width = len(rows[0])
+    by_row = [math.fsum(row) / width for row in rows]
+    by_column = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+    whole = math.fsum(by_row) / len(rows)
+    left = (
+        loss - row_mean - column_mean + whole
+        for row, row_mean in zip(rows, by_row, strict=True)
+        for loss, column_mean in zip(row, by_column, strict=True)
+    )
+    return math.fsum(each * each for each in left)
+
+
+def _weighted(weights: Sequence[float], values: Sequence[float]) -> float:
+    return math.fsum(weight * value for weight, value in zip(weights, values, strict=True))

@@ -1,0 +1,152 @@
+"""`Search`, one method's search in results.json, and what the searches say beside the claims of a comparison."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from qweft.comparison.phrases import Finding
+from qweft.comparison.rates import Losses, Shortfall, best_tried, is_at_end, means, optimum, parabola, shortfall
+from qweft.comparison.results import number
+from qweft.text import many
+
+NAMED = 3
+"""Largest number of pairs that a sentence lists by name."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """One method's search.
+
+    Args:
+        method: Its name.
+        best: The chosen rate, which need not be one that was tried.
+        by_seed: Validation loss at each seed by rate, ascending; infinite where the training diverged. Records of
+            earlier versions hold the mean alone, which counts as one seed.
+    """
+
+    method: str
+    best: float
+    by_seed: Losses
+
+    @cached_property
+    def losses(self) -> dict[float, float]:
+        """Mean validation loss by rate, ascending; infinite where the training diverged."""
+        return means(self.by_seed)
+
+    @property
+    def loss(self) -> float | None:
+        """Mean validation loss at the chosen rate, by the parabola if it was not tried; `None` if it diverged."""
+        curve = parabola(self.by_seed)
+        loss = self.losses.get(self.best) if self.best in self.losses or curve is None else curve.at(self.best)
+        return loss if loss is not None and math.isfinite(loss) else None
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the best rate is the lowest or highest that was tried, so that a better one may lie beyond."""
+        return is_at_end(self.by_seed)
+
+    @cached_property
+    def shortfall(self) -> Shortfall:
+        """How much worse the loss at the chosen rate may be than at the optimum."""
+        return shortfall(self.by_seed, self.best)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what results.json holds of it; rates with all digits, as they may differ in the last one."""
+        return {
+            "best": self.best,
+            "at_end_of_grid": self.at_end,
+            "validation_loss": {repr(rate): loss for rate, loss in self.losses.items()},
+            "by_seed": {repr(rate): list(self.by_seed[rate]) for rate in self.losses},
+            "shortfall": {
+                "nats": self.shortfall.nats, "percent": self.shortfall.percent, "reason": self.shortfall.reason
+            },
+        }  # fmt: skip
+
+
+def search_of(method: str, by_seed: Losses, is_grid: bool) -> Search:
+    """Returns a finished search: of a grid the best rate is chosen, else the vertex of the parabola."""
+    return Search(method, best_tried(by_seed) if is_grid else optimum(by_seed), by_seed)
+
+
+def searches(record: Mapping[str, Any] | None) -> list[Search]:
+    """Returns the searches in results.json; empty without a search.
+
+    Args:
+        record: The content of "search".
+
+    Raises:
+        ValueError: A loss is no number, or rates differ in their number of seeds.
+    """
+    found = []
+    for method, entry in (record or {}).items():
+        single = {rate: [loss] for rate, loss in entry["validation_loss"].items()}
+        losses = {
+            float(rate): tuple(_loss(loss) for loss in seeds) for rate, seeds in entry.get("by_seed", single).items()
+        }
+        if losses:  # empty if the rate was given, or is another method's
+            seeds = {len(each) for each in losses.values()}
+            if len(seeds) > 1 or 0 in seeds or not all(0 < rate < math.inf for rate in losses):
+                raise ValueError(f"search.{method} is not a loss at each seed for each learning rate")
+            found.append(Search(method, float(entry["best"]), dict(sorted(losses.items()))))
+    return found
+
+
+def _loss(value: float | None) -> float:
+    loss = number(value)
+    return loss if math.isfinite(loss) else math.inf
+
+
+def doubt(finding: Finding, found: Mapping[str, Search], margin: float | None = None) -> str:
+    """Returns what the searches of two methods leave open of a claim about them; empty if nothing.
+
+    A claim is a difference that is shown, or an equivalence. Left open is a shortfall that is not known, unless it is
+    that of the better method, and shortfalls that together exceed the difference, or the margin of the equivalence. One
+    that leaves out the chance of the seeds counts as it is.
+
+    Args:
+        finding: The claim.
+        found: The searches by method.
+        margin: The margin of equivalence in percent.
+    """
+    limit = margin if finding.direction == "equivalent" else finding.difference
+    if finding.direction not in ("lower", "higher", "equivalent") or not finding.other or limit is None:
+        return ""
+    pair = [found[name] for name in (finding.method, finding.other) if name in found]
+    better = {"lower": finding.method, "higher": finding.other}.get(finding.direction)
+    for each in pair:
+        if each.shortfall.percent is None and each.method != better:
+            return f"How far the rate of {each.method} is from its optimum is not known: {each.shortfall.reason}."
+    if sum(each.shortfall.percent or 0.0 for each in pair) <= abs(limit):
+        return ""
+    pair = [each for each in pair if each.shortfall.percent is not None]
+    said = " and ".join(f"{each.method} {each.shortfall.said}" for each in pair)
+    what = "this margin" if finding.direction == "equivalent" else "this difference"
+    if len(pair) == 1:
+        return f"The learning rate may cost {said}, more than {what}."
+    return f"The learning rates may cost {said}, together more than {what}."
+
+
+def with_doubts(
+    findings: Sequence[Finding], searched: Sequence[Search], margin: float | None = None
+) -> tuple[list[Finding], str]:
+    """Returns the findings, each with its `doubt`, and a sentence on all of them, empty without one.
+
+    Args:
+        findings: Of the comparison.
+        searched: Its searches.
+        margin: The margin of equivalence in percent.
+    """
+    found = {each.method: each for each in searched}
+    doubts = [doubt(finding, found, margin) for finding in findings]
+    made = [
+        replace(finding, text=f"{finding.text} {said}") if said else finding
+        for finding, said in zip(findings, doubts, strict=True)
+    ]
+    pairs = [f"{each.method} and {each.other}" for each, said in zip(findings, doubts, strict=True) if said]
+    pairs = list(dict.fromkeys(pairs))
+    if not pairs:
+        return made, ""
+    told = ", ".join(pairs) if len(pairs) <= NAMED else many(len(pairs), "pair")
+    return made, f"The learning rates may decide what is claimed of {told}: the searches do not rule it out."

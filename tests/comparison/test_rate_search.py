@@ -1,0 +1,181 @@
+"""The search for learning rates by factors of two, on the tiny model and on curves that are written down."""
+
+import dataclasses
+import io
+import itertools
+import json
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from qweft.comparison import runner, trial, tune
+from qweft.comparison.checks import check_comparison
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.plan import resolve
+from qweft.comparison.report.content import Content
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.models.config import ModelConfig
+from qweft.training.config import TrainingConfig
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+
+
+@pytest.fixture
+def config(places, tmp_path):
+    return ComparisonConfig(
+        methods={"lora": MethodConfig(LORA), "given": MethodConfig({**LORA, "r": 1}, learning_rate=1e-2)},
+        model=ModelConfig(name=places[0]),
+        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
+        training=TrainingConfig(max_steps=4, batch_size=2, gradient_accumulation=1, learning_rate=2e-2),
+        evaluation=EvaluationConfig(answers=0),
+        seeds=[0, 1, 2],
+        search=True,
+        output=str(tmp_path / "out"),
+    )
+
+
+def run(config):
+    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
+    return json.loads((path.parent / "results.json").read_text())
+
+
+def on_curve(monkeypatch, loss):
+    """Trainings whose loss is that of a curve of (log2(rate), seed); `None` stands for one that diverged."""
+    asked = []
+
+    def judged(context, method, seed, folder, keep_adapter):
+        asked.append((method.learning_rate, seed))
+        found = loss(math.log2(method.learning_rate), seed)
+        return trial.Run("m", "d", method.name, seed, 1, 1, 1.0, (), found, 1.0, 1.0, 1)
+
+    monkeypatch.setattr(tune, "run_trial", judged)
+    return asked
+
+
+def tuned(config):
+    methods = {"lora": config.methods["lora"]}
+    path = tune.tune(dataclasses.replace(config, methods=methods), "qweft tune test.yaml")
+    return json.loads(path.read_text())["methods"]["lora"]
+
+
+def test_the_whole_search_on_a_model_and_what_becomes_of_it(config, monkeypatch, capsys):
+    results = run(config)
+    found = results["search"]["lora"]
+    rates = sorted(float(rate) for rate in found["validation_loss"])
+    assert 0.02 in rates and 3 <= len(rates) <= 12
+    assert all(high == 2 * low for low, high in itertools.pairwise(rates))
+    assert found["steps"] == 4 and found["seeds"] == [1000, 1001]  # all steps, at seeds that are not judged
+    assert not set(found["seeds"]) & {record["seed"] for record in results["runs"]}
+    kept = [json.loads(path.read_text())["run"] for path in Path(config.output).glob("search/*/run.json")]
+    assert len(kept) == 2 * len(rates) and {record["seed"] for record in kept} == {1000, 1001}
+    for rate in rates:
+        each = {record["seed"]: record["eval_loss"] for record in kept if record["learning_rate"] == rate}
+        assert found["by_seed"][repr(rate)] == [each[1000], each[1001]]
+        assert found["validation_loss"][repr(rate)] == pytest.approx(sum(each.values()) / 2)
+    lowest = float(min(found["validation_loss"], key=found["validation_loss"].get))
+    assert found["at_end_of_grid"] == (lowest in (rates[0], rates[-1]))
+    assert lowest / 2 < found["best"] < lowest * 2 and (found["best"] == lowest) == found["at_end_of_grid"]
+    judged = {record["method"]: record["learning_rate"] for record in results["runs"]}
+    assert judged == {"base": None, "lora": found["best"], "given": 1e-2}
+    said = capsys.readouterr().out
+    assert "search for learning rates: 6 to 24 trainings; about" in said
+    assert f"{len(rates)}, {rates[0]:g} to {rates[-1]:g}" in said
+    content = Content.read(results)
+    assert [entry.method for entry in content.search] == ["lora"]
+    assert content.search[0].shortfall.nats == pytest.approx(found["shortfall"]["nats"])
+    assert (Path(config.output) / "learning_rates.png").is_file()
+
+    monkeypatch.setattr(trial, "fit", lambda *_: pytest.fail("a finished run was repeated"))
+    assert run(config)["search"] == results["search"]
+
+
+def test_a_stopped_search_goes_on_where_it_was(config, monkeypatch, tmp_path):
+    real, made = trial.fit, []
+
+    def stopping(*arguments):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(arguments)
+        return real(*arguments)
+
+    whole = tuned(dataclasses.replace(config, output=str(tmp_path / "other")))
+    monkeypatch.setattr(trial, "fit", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(config)
+    monkeypatch.setattr(trial, "fit", lambda *arguments: made.append(arguments) or real(*arguments))
+    assert tuned(config) == whole
+    assert len(made) == 2 * len(whole["validation_loss"])  # none was made twice
+
+
+def test_the_rate_is_that_of_the_parabolas_vertex_and_the_shortfall_is_kept(config, monkeypatch):
+    optimum = math.log2(0.1)
+    asked = on_curve(monkeypatch, lambda x, seed: 2 + 0.02 * (x - optimum) ** 2 + (seed % 2) * (0.1 + 0.001 * (x > -4)))
+    found = tuned(config)
+    assert found["best"] == pytest.approx(0.1, rel=0.05) and not found["at_end_of_grid"]
+    assert found["best"] not in {rate for rate, _ in asked} and {seed for _, seed in asked} == {1000, 1001}
+    assert 0 < found["shortfall"]["nats"] < 0.01 and found["shortfall"]["reason"] == ""
+    table = tune.search_table({"lora": found})
+    cells = [next(iter(column.cells)) for column in table.columns]
+    assert cells == ["lora", "4, 0.02 to 0.16", str(found["best"]), "2.0506", "under 0.01%"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "best", "reason"),
+    [
+        (lambda x, seed: None if x > -5 else 2 + 0.01 * (x + 9) ** 2, 2**-9, ""),
+        (lambda x, seed: None if x > -5 and seed == 1001 else 2 - x / 100, 0.02, "it diverged at a rate beside"),
+        (lambda x, seed: None, 0.02 / 2**11, "it diverged at every rate"),
+        (lambda x, seed: 20 - x, 0.02 * 2**11, "its best rate lies at an end of what was tried"),
+    ],
+)
+def test_trainings_that_diverge_are_infinitely_bad_and_end_nothing(config, monkeypatch, loss, best, reason):
+    asked = on_curve(monkeypatch, loss)
+    found = tuned(config)
+    assert found["best"] == pytest.approx(best, rel=0.02) and found["shortfall"]["reason"].startswith(reason)
+    assert found["at_end_of_grid"] == ("every" in reason or "end" in reason)
+    assert len(asked) == 2 * len(found["validation_loss"]) <= 24
+    json.dumps(found, allow_nan=False)  # an infinite loss stands as null
+
+
+def test_the_seeds_of_the_search_are_never_those_that_are_judged(config):
+    def grid(**changes):
+        return resolve(dataclasses.replace(config, **changes)).grid
+
+    assert grid().seeds == grid(seeds=[*range(30)]).seeds == (1000, 1001)  # more seeds later leave the search as it is
+    assert grid(seeds=[1000, 5, 1002], search_seeds=3).seeds == (1001, 1003, 1004)
+    listed = grid(rates=[1e-2, 1e-3])
+    assert (listed.rates, listed.seeds) == ((1e-3, 1e-2), (0,)) and grid(rates=[1.0], search_seeds=2).seeds == (0, 1)
+    assert grid().trainings == (6, 24) and grid(search_seeds=3, search_rates=5).trainings == (9, 15)
+    assert listed.trainings == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"search_rates": 2}, "search_rates must be from 3, which a parabola needs, to 60, got 2"),
+        ({"search_seeds": 0}, "search_seeds must be from 1 to 100, got 0"),
+        ({"search_seeds": 4, "rates": [1e-2]}, r"from 1 to the number of seeds \(3\), on which given rates are tried"),
+        ({"rates": []}, r"rates must be learning rates above 0, at least one, got \[\]; leave it out for a search"),
+    ],
+)
+def test_what_is_refused(config, changes, said):
+    with pytest.raises(QweftError, match=said):
+        check_comparison(dataclasses.replace(config, **changes))
+
+
+def test_a_dry_run_says_what_the_search_costs(config):
+    def printed(renderable):
+        console = Console(width=200, file=io.StringIO())
+        console.print(renderable)
+        return " ".join(console.file.getvalue().split())
+
+    said = printed(runner.describe(config))
+    assert "6 runs, after a search of 6 to 24 trainings" in said
+    assert "search" not in printed(runner.describe(dataclasses.replace(config, search=False)))
+    said = printed(tune.describe(config))
+    assert "0.02, doubled and halved" in said and "0.01, doubled and halved" in said
+    assert "12 to 48 trainings of 4 steps, seeds 1000, 1001: until the best rate lies between two others" in said

@@ -1,0 +1,199 @@
+"""The parabola, the walk of the search, and how far a rate may be from its optimum."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+from benchmarks.shortfall import covered
+
+from qweft.comparison.phrases import Finding
+from qweft.comparison.rates import Parabola, Shortfall, best_tried, next_rate, optimum, parabola, shortfall
+from qweft.comparison.searched import Search, doubt, search_of, searches, with_doubts
+from qweft.comparison.statistics import within
+
+
+def by_rate(*losses, start=0.01):
+    """One loss a rate, or several seeds', each rate twice the one before."""
+    return {start * 2**place: loss if isinstance(loss, tuple) else (loss,) for place, loss in enumerate(losses)}
+
+
+def walked(loss, start=1.0, most=12):
+    """Exponents of two in the order of the search, and what it found."""
+    tried = {}
+    while (rate := next_rate(tried, start, most)) is not None:
+        tried[rate] = (loss(math.log2(rate / start)),)
+    return [round(math.log2(rate / start)) for rate in tried], tried
+
+
+def test_the_parabola_is_that_of_polyfit_for_any_three_rates():
+    draw = random.Random(0)
+    for _ in range(200):
+        x = sorted(draw.uniform(-14, 0) for _ in range(3))
+        low = draw.uniform(0.5, 4)
+        y = [low + draw.uniform(1e-3, 1), low, low + draw.uniform(1e-3, 1)]
+        found = Parabola(tuple(2**each for each in x), tuple(y))
+        a, b, _ = np.polyfit(np.array(x) - x[1], y, 2)
+        assert found.curvature == pytest.approx(2 * a, rel=1e-6) and found.slope == pytest.approx(b, rel=1e-6, abs=1e-9)
+        assert math.log2(found.vertex) - x[1] == pytest.approx(-b / (2 * a), rel=1e-6, abs=1e-9)
+        assert found.rates[0] < found.vertex < found.rates[2] and found.at(found.vertex) <= low
+        assert [found.at(2**each) for each in x] == pytest.approx(y)
+
+
+@pytest.mark.parametrize(
+    ("loss", "walk"),
+    [
+        (lambda x: 1 + (x - 0.1) ** 2, [0, 1, -1]),
+        (lambda x: 1 + (x - 3.2) ** 2, [0, 1, 2, 3, 4]),
+        (lambda x: 1 + (x + 2) ** 2, [0, 1, -1, -2, -3]),
+        (lambda x: math.inf if x > 1 else 1 + (x - 1.4) ** 2, [0, 1, 2]),
+        (
+            lambda x: math.inf if x > -2 else 1 + (x + 3) ** 2,
+            [0, -1, -2, -3, -4],
+        ),  # it goes down until nothing diverges
+        (lambda x: 1.0, [0, 1, -1, -2, -3, -4, -5, -6, -7, -8, -9, -10]),
+        (lambda x: math.inf, [0, *range(-1, -12, -1)]),
+        (lambda x: 10 - x, [*range(12)]),
+    ],
+)
+def test_the_walk_ends_when_the_best_lies_between_two_or_at_the_cap(loss, walk):
+    order, tried = walked(loss)
+    assert order == walk
+    assert len(walked(loss, most=3)[0]) == 3
+    if 2.0 ** (round(math.log2(best_tried(tried)))) in (min(tried), max(tried)):
+        assert len(tried) == 12 and optimum(tried) == best_tried(tried) and shortfall(tried, 1.0).nats is None
+
+
+def test_the_vertex_is_taken_to_three_digits():
+    curve = by_rate(*(2 + 0.02 * (place - 1.3) ** 2 for place in range(4)))
+    assert optimum(curve) == float(f"{0.01 * 2**1.3:.3g}") == 0.0246
+    assert parabola(curve).at(0.01 * 2**1.3) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("losses", "reason"),
+    [
+        ((1.0, 1.1, 1.2), "its best rate lies at an end of what was tried"),
+        ((1.2, 1.1, 1.0), "its best rate lies at an end of what was tried"),
+        ((1.2, 1.0, math.inf), "it diverged at a rate beside its best one"),
+        ((1.01, 1.0, 1.3), "its loss jumps beside its best rate"),
+        ((math.inf, math.inf, math.inf), "it diverged at every rate"),
+        ((0.0, 0.0, 0.0), "its best rate lies at an end of what was tried"),
+        ((1.0,), "its best rate lies at an end of what was tried"),
+    ],
+)
+def test_without_a_parabola_the_best_that_was_tried_is_taken(losses, reason):
+    curve = by_rate(*((loss, loss) for loss in losses))
+    assert parabola(curve) is None and optimum(curve) == best_tried(curve)
+    found = shortfall(curve, best_tried(curve))
+    assert (found.nats, found.percent, found.reason, found.said) == (None, None, reason, "not known")
+
+
+def test_the_shortfall_by_hand():
+    """Losses 2.03, 2, 2.03; residuals of 0.001, 0.002, 0.003 less their mean; t with 2 degrees of freedom is 4.303."""
+    rows = [(2.031, 2.029), (2.002, 1.998), (2.033, 2.027)]
+    curve = by_rate(*rows)
+    table = np.array(rows)
+    left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    t = 4.302652729911275
+    assert within(t, 2) == pytest.approx(0.95)
+    variance = (left**2).sum() / 2 / 2
+    at_vertex = t**2 * variance / 2 / (2 * 0.06)  # curvature 0.06; the weights of the slope squared add up to a half
+    found = shortfall(curve, 0.02)
+    assert found.nats == pytest.approx(at_vertex, rel=1e-9) and found.percent == pytest.approx(50 * at_vertex)
+    # half a factor of two beside it the loss is higher by 0.06 / 8, and the slope there less certain
+    beside = (0.03 + t * math.sqrt(variance * (0.5 + 6 * 0.25))) ** 2 / 0.12
+    assert shortfall(curve, 0.02 * 2**0.5).nats == pytest.approx(beside, rel=1e-9)
+    shifted = {rate: (first, second + 0.7) for rate, (first, second) in curve.items()}  # a worse seed at every rate
+    assert shortfall(shifted, 0.02).nats == pytest.approx(at_vertex, rel=1e-9)
+
+
+def test_one_seed_gives_what_the_rates_of_a_list_leave_out():
+    curve = by_rate(*(2 + 0.02 * (place - 1.3) ** 2 for place in range(4)))
+    found = shortfall(curve, 0.02)
+    assert found.nats == pytest.approx(0.02 * 0.3**2) and found.said.endswith("% or more")
+    assert shortfall(curve, optimum(curve)).nats < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("shape", "curvature", "noise", "least", "largest"),
+    [
+        ("parabola", 0.02, 0.005, 0.9, 0.15),
+        ("parabola", 0.08, 0.015, 0.9, 0.4),
+        ("steep above", 0.02, 0.005, 0.9, 0.15),
+    ],
+)
+def test_in_simulated_searches_it_holds_the_true_one(shape, curvature, noise, least, largest):
+    share, true, _, stated = covered(shape, curvature, noise, count=300)
+    assert least <= share < 1 and true < stated < largest / 100 * 3.7  # and it is no empty statement
+
+
+def claim(direction="lower", difference=-0.5, method="a", other="b"):
+    return Finding("reference", method, other, direction, f"{method} against {other}.", difference)
+
+
+def flat(method, cost, best=0.02):
+    """A search whose rate may fall short by so many percent: one seed, 0.5 x 0.02 x 100% at half a factor of two."""
+    offset = math.sqrt(cost / 100 / 0.02)
+    return Search(method, best, by_rate(*(1 + 0.02 * (place - 1 - offset) ** 2 for place in range(3))))
+
+
+def test_a_doubt_stands_where_both_shortfalls_exceed_the_difference():
+    found = {"a": flat("a", 0.2), "b": flat("b", 0.31)}
+    assert [each.shortfall.said for each in found.values()] == ["0.20% or more", "0.31% or more"]
+    said = doubt(claim(), found)
+    assert said == (
+        "The learning rates may cost a 0.20% or more and b 0.31% or more, together more than this difference."
+    )
+    assert doubt(claim(difference=-0.52), found) == "" and doubt(claim("higher", 0.5), found) == said
+    alone = doubt(claim(difference=-0.3), {"b": found["b"]})
+    assert alone == "The learning rate may cost b 0.31% or more, more than this difference."
+    for silent in (claim("not shown"), claim("open", None), claim(other=""), claim(method="x", other="y")):
+        assert doubt(silent, found) == ""
+    assert doubt(claim("equivalent", 0.01), found, 0.6) == ""
+    assert doubt(claim("equivalent", 0.01), found, 0.5).endswith("together more than this margin.")
+
+
+def test_an_unknown_shortfall_is_a_doubt_unless_it_is_the_better_methods():
+    found = {"a": flat("a", 0.1), "b": Search("b", 0.01, by_rate(1.0, 1.1, 1.2))}
+    said = "How far the rate of b is from its optimum is not known: its best rate lies at an end of what was tried."
+    assert doubt(claim(), found) == said and doubt(claim("higher", 0.5), found) == ""
+    assert doubt(claim("equivalent", 0.0), found, 0.5) == said
+    assert (
+        doubt(claim("higher", 0.05), found) == "The learning rate may cost a 0.10% or more, more than this difference."
+    )
+
+
+def test_doubts_stand_behind_their_findings_and_in_one_sentence():
+    searched = [flat("a", 0.2), flat("b", 0.4)]
+    made, said = with_doubts([claim(), claim("not shown", other="c"), claim(difference=-5)], searched)
+    assert made[0].text.startswith("a against b. The learning rates may cost") and made[1:] == [
+        claim("not shown", other="c"), claim(difference=-5),
+    ]  # fmt: skip
+    assert said == "The learning rates may decide what is claimed of a and b: the searches do not rule it out."
+    assert with_doubts([claim()], []) == ([claim()], "")
+
+
+def test_a_search_is_read_as_it_was_written():
+    by_seed = by_rate((1.1, 1.2), (1.0, 1.05), (1.05, 1.1), (1.3, math.inf))
+    made = search_of("a", by_seed, is_grid=False)
+    assert made.best not in by_seed and made.loss < 1.025
+    record = made.to_json()
+    assert record["validation_loss"]["0.02"] == 1.025 and not record["at_end_of_grid"]
+    record["by_seed"]["0.08"] = [1.3, None]  # as infinity stands in a file
+    assert searches({"a": record}) == [made]
+    assert search_of("a", by_seed, is_grid=True).best == 0.02
+    del record["by_seed"]  # of an earlier version
+    record["validation_loss"]["0.08"] = None
+    (older,) = searches({"a": record})
+    assert older.losses == made.losses and older.shortfall.said.endswith("or more")
+    for damaged in ({"0.01": [1.0], "0.02": [1.0, 2.0]}, {"0.01": []}, {"-1": [1.0]}, {"0.01": ["x"]}, {"inf": [1.0]}):
+        with pytest.raises((ValueError, TypeError)):
+            searches({"a": {"best": 0.01, "validation_loss": {}, "by_seed": damaged}})
+
+
+@pytest.mark.parametrize(
+    ("percent", "said"), [(12.34, "12%"), (1.26, "1.3%"), (0.314, "0.31%"), (1e-9, "under 0.01%"), (None, "not known")]
+)
+def test_a_shortfall_in_words(percent, said):
+    assert Shortfall(percent, percent).said == said
