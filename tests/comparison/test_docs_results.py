@@ -9,6 +9,7 @@ import pytest
 from qweft.comparison.findings import findings
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import Run
+from qweft.comparison.searched import doubt
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 
@@ -73,6 +74,18 @@ def test_the_papers_claim_on_training_loss():
     for seed in {run.seed for run in runs}:
         assert min((run.late_train_loss, run.method) for run in runs if run.seed == seed)[1] == "lora"
     assert f"has the lowest at every seed, `qtha` {said[4]:.0f}% above it" in PAGE
+
+
+def test_how_many_claims_the_rates_may_have_decided():
+    counts = []
+    for name in ("experiment-dialogue", "experiment-second-model"):
+        content = Content.read(json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text()))
+        found = {search.method: search for search in content.search}
+        shown = [finding for finding in findings(content.summary) if finding.direction in ("lower", "higher")]
+        claims = {(finding.method, finding.other): doubt(finding, found) for finding in shown if finding.other}
+        counts += [sum(map(bool, claims.values())), len(claims)]
+    said = "the rates may have decided {} of {} shown differences on SmolLM2's dialogues and {} of {} on Qwen2.5's"
+    assert said.format(*counts) in PAGE
 
 
 def test_the_readme_has_the_same_rows():

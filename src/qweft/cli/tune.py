@@ -11,9 +11,8 @@ from qweft.comparison.config import ComparisonConfig
 
 COMMAND = Command(
     name="tune",
-    description="Train every method at every rate of `rates` and choose each method's learning rate by the loss "
-    "on the validation rows; the test rows are not looked at. It reads the same config file as "
-    "`qweft compare`.",
+    description="Search each method's learning rate by the loss on the validation rows: by factors of two from its "
+    "own, or among `rates`. The test rows are not looked at. It reads the same config file as `qweft compare`.",
     example="qweft tune configs/demo.yaml --output runs/demo-rates",
     target="CONFIG",
     target_help="YAML file with any of the keys below; `methods` must be in it.",

@@ -155,7 +155,8 @@ def shortfall(losses: Losses, rate: float) -> Shortfall:
     zero. The curvature counts as known, and the curve between the three rates as a parabola. docs/statistics.md has how
     often it holds the true shortfall.
 
-    With one seed s is unknown. The result is then g^2 / (2 c), which leaves out the chance of the seeds.
+    With one seed, or where the losses of single seeds were not recorded, s is unknown. The result is then g^2 / (2 c),
+    which leaves out the chance of the seeds.
     """
     curve, best = parabola(losses), best_tried(losses)
     if curve is None:
@@ -164,7 +165,7 @@ def shortfall(losses: Losses, rate: float) -> Shortfall:
     weights = [a + x * b for a, b in zip(*curve.weights, strict=True)]
     reason, spread, seeds = "", 0.0, len(losses[best])
     if seeds < 2:
-        reason = "it leaves out the chance of the seeds, as one was tried"
+        reason = "it leaves out the chance of the seeds"
     else:
         freedom = 2 * (seeds - 1)
         quantile = widening(LEVEL, freedom) * NormalDist().inv_cdf((1 + LEVEL) / 2)

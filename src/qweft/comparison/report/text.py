@@ -49,8 +49,9 @@ RULE = (
 SEARCHED = (
     "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it. The loss at "
     "the chosen rate may exceed that at the optimum by what the parabola through the best rate and its neighbours and "
-    "the spread over seeds tell at 95%. “Or more” stands where one seed was tried, which has no spread; “not known” "
-    "where the best rate lies at an end of what was tried, or beside one at which the loss jumps."
+    "the spread over seeds tell at 95%. “Or more” stands where the spread is not known: one seed was tried, or "
+    "single seeds were not recorded. “Not known” stands where the best rate lies at an end of what was tried, or "
+    "beside one at which the loss jumps."
 )
 
 
