@@ -108,7 +108,8 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     with closing(context.executor):
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
         if plan.search:
-            console.say(search_said(context, methods, plan.grid, speed, plan.workers or 1))
+            if any(method.searched for method in methods):
+                console.say(search_said(context, methods, plan.grid, speed, plan.workers or 1))
             methods, search = with_searched_rates(context, methods, plan.grid)
         planned = schedule(context, methods, plan.seeds, speed, plan.workers or 1)
         environment = context.environment(command)

@@ -117,7 +117,7 @@ def search_said(
     whole = planned_steps(context.settings.training, context.data.train)
     steps = sum((grid.steps or whole) * (method.steps or whole) / whole for method in asked)
     said = f"search for learning rates: {' to '.join(str(each * len(asked)) for each in grid.trainings)} trainings"
-    if not seconds_of_a_token or not asked:
+    if not seconds_of_a_token:
         return said
     judged = len(asked) * _tokens(context.data.validation)
     a_rate = (TRAINED * _trained_tokens(context) * steps + judged) * seconds_of_a_token / workers
