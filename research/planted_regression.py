@@ -101,7 +101,8 @@ class Teacher:
     """The function to be learned: f(c), or an affine map of c if it has none."""
 
     def __init__(self, cell: Cell, generator: torch.Generator):
-        self.name, self.tensors = cell.teacher, []
+        self.name = cell.teacher
+        self.tensors: list[torch.Tensor] = []
         self.matrix = torch.randn(R, R, generator=generator)
         if cell.teacher != "none":
             self.function, self.tensors = started(cell.teacher, cell.layers, "recorded", generator)

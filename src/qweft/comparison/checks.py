@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.rivals import rival_of
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
+from qweft.method.names import form_of, function_of
 from qweft.method.peft_methods import fields_of
 from qweft.method.specification import check_specification, method_of
 from qweft.models.resolve import check_model
@@ -156,11 +158,45 @@ def check_methods(config: ComparisonConfig) -> None:
         )
     for name, method in config.methods.items():
         _check_method(name, method, config.methods)
+    check_teacher(config)
     for name, method in config.methods.items():
         try:
             _check_adapter(method.adapter)
         except QweftError as error:
             raise refused(name, method.match_parameters, error) from error
+
+
+def check_teacher(config: ComparisonConfig) -> None:
+    """Checks the planted teacher.
+
+    Raises:
+        QweftError: If its adapter is none of this package's, or has no Q, or a number is out of range; or a method
+            matches a time, which is measured without it.
+    """
+    teacher = config.teacher
+    if not teacher.adapter:
+        return
+    try:
+        check_specification(teacher.adapter)
+    except QweftError as error:
+        raise QweftError(f"teacher.{error}" if str(error).startswith("adapter") else f"teacher: {error}") from error
+    core, maps = core_of("", teacher.adapter), maps_of("", teacher.adapter)
+    if core is None or maps is None or function_of(core) is None or form_of(core) == "weighted":
+        raise QweftError(
+            f"teacher.adapter has the core {core}, and the dose multiplies Q; choose quantum_gated, or another core "
+            "with Q"
+        )
+    if maps[1] == "basis":
+        raise QweftError("teacher.adapter has expand basis, whose size is fixed; choose dense, mpo, subspace or sparse")
+    for name, least in (("kl", 1e-6), ("gain", 0.0), ("dose", 0.0), ("near", 0.0)):
+        value = getattr(teacher, name)
+        if value is not None and not least <= value < math.inf:
+            raise QweftError(f"teacher.{name} must be at least {least:g}, got {value}")
+    if not 0 <= teacher.seed < 2**32:
+        raise QweftError(f"teacher.seed must be a whole number from 0 to 4294967295, got {teacher.seed}")
+    timed = next((name for name, method in config.methods.items() if method.match_time), None)
+    if timed is not None:
+        raise QweftError(f"methods.{timed}.match_time: a step is timed without the teacher; leave one of the two out")
 
 
 def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:

@@ -3,21 +3,23 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from qweft.comparison.config import TeacherConfig
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
+from qweft.comparison.teacher import Teacher, plant
 from qweft.data.config import DataConfig
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.environment import environment
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
-from qweft.models.load import LoadedModel
+from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.training.config import TrainingConfig
 
@@ -34,6 +36,7 @@ class RunSettings:
         first_seed: The runs at this seed generate answers and are inspected.
         inspect: Whether adapters are inspected after training.
         output: Folder of the runs.
+        teacher: The planted teacher; without an adapter there is none.
     """
 
     model: ModelConfig
@@ -43,6 +46,7 @@ class RunSettings:
     first_seed: int
     inspect: bool
     output: str
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Context:
         base_checksum: Checksum of the base model's weights before any run.
         executor: Makes the runs.
         elsewhere: Rows of other data, on which forgetting is measured; empty if it is not.
+        teacher: The planted teacher; `None` if there is none, or if this process makes no runs.
     """
 
     settings: RunSettings
@@ -68,6 +73,7 @@ class Context:
     base_checksum: str
     executor: "Executor"
     elsewhere: Sequence[Encoded] = ()
+    teacher: Teacher | None = None
 
     @property
     def output(self) -> Path:
@@ -83,6 +89,18 @@ class Context:
             device=str(self.loaded.device),
             dtype=str(self.loaded.dtype).removeprefix("torch."),
         )
+
+
+def teacher_of(settings: RunSettings, loaded: LoadedModel, data: Data) -> Teacher | None:
+    """Returns the planted teacher, in a second copy of the base model; `None` if there is none.
+
+    Raises:
+        QweftError: If it cannot be planted.
+    """
+    if not settings.teacher.adapter:
+        return None
+    copy, pad = load_model(settings.model).model, loaded.tokenizer.pad_token_id
+    return plant(settings.teacher, loaded.model, copy, data.train, pad, settings.evaluation.batch_size)
 
 
 class Executor(Protocol):
@@ -120,8 +138,10 @@ def checksum(model: Any) -> str:
 
 def fingerprint(context: Context, decides: dict[str, Any]) -> str:
     """Returns a hash of the model, the data, and whatever else determines a run's result."""
-    shared = {
+    shared: dict[str, Any] = {
         "model": [context.loaded.source.origin, str(context.loaded.dtype), context.loaded.device.type],
         "data": context.data.report.fingerprint,
     }
+    if context.settings.teacher.adapter:
+        shared["teacher"] = asdict(context.settings.teacher)
     return hashlib.sha256(json.dumps({**shared, **decides}, sort_keys=True, default=str).encode()).hexdigest()

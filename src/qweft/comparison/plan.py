@@ -6,7 +6,9 @@ from itertools import count, islice
 from qweft.comparison.checks import check_start, for_search
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import RunSettings
+from qweft.comparison.method_kinds import core_of
 from qweft.comparison.methods import Method, resolve_methods
+from qweft.method.stated import stated
 from qweft.models.load import LoadedModel, load_model
 
 EXTENSIONS = 3
@@ -69,11 +71,14 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The model and the data in words, with the evaluation data if they differ."""
+        """The model and the data in words, with the evaluation data if they differ, and the teacher."""
         data = self.settings.data
         judged = data.source_of(self.settings.evaluation.split)
         there = f", judged on {judged}" if judged != data.source else ""
-        return f"{self.settings.model.name} on {data.source}{there}"
+        teacher = self.settings.teacher
+        core = core_of("", stated(teacher.adapter)) if teacher.adapter else ""
+        taught = f", as a planted {core} at dose {teacher.dose:g} has it" if teacher.adapter else ""
+        return f"{self.settings.model.name} on {data.source}{there}{taught}"
 
 
 def resolve(config: ComparisonConfig) -> Plan:
@@ -88,8 +93,9 @@ def resolve(config: ComparisonConfig) -> Plan:
     check_start(config)
     shapes = load_model(replace(config.model, device="meta"))
     settings = RunSettings(
-        config.model, config.data, config.training, config.evaluation, min(config.seeds), config.inspect, config.output
-    )
+        config.model, config.data, config.training, config.evaluation, min(config.seeds), config.inspect, config.output,
+        config.teacher,
+    )  # fmt: skip
     return Plan(
         settings=settings,
         methods=tuple(resolve_methods(config, shapes.model)),

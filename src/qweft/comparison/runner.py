@@ -125,6 +125,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
                 "environment": environment,
                 "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
                 **({} if search is None else {"search": search}),
+                **({} if context.teacher is None else {"teacher": context.teacher.told()}),
             }
             return write_report(results, config_yaml, plan.title, context.output)
 

@@ -29,6 +29,7 @@ from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
 from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
 from qweft.models.load import LoadedModel
+from qweft.training.callbacks import RunCallbacks
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps
 from qweft.training.run import save_adapter, weights_bytes
@@ -201,17 +202,21 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
     if judging.split == "validation":
         rows, texts = data.validation, data.validation_conversations
     model, fitted = loaded.model, None
+    teacher = None if context.teacher is None else context.teacher.model
     if method is not None:
         set_seed(seed)
         budget = _budget(context, method, seed)
         steps = planned_steps(budget, data.train)
         model = put_on(loaded.model, method.adapter, steps, (data.train, pad, budget))
+        if context.teacher is not None:
+            context.teacher.hand_over(model, method.adapter, seed)
         try:
-            fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}")
+            taught = RunCallbacks(teacher=teacher)
+            fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}", taught)
         except BaseException:
             take_off(model, method.adapter)
             raise
-    found = held_out_loss(model, rows, pad, judging.batch_size)
+    found = held_out_loss(model, rows, pad, judging.batch_size, teacher)
     first = seed == context.settings.first_seed
     shown = texts[: judging.answers] if first else []
     answers = generate_answers(model, data.tokenizer, shown, judging.max_new_tokens) if shown else []

@@ -46,7 +46,28 @@ def device_of(model: torch.nn.Module) -> torch.device:
 POSITIONS_AT_A_TIME = 256
 
 
-def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> HeldOutLoss:
+def soft_losses(logits: torch.Tensor, teacher_logits: torch.Tensor) -> torch.Tensor:
+    """Return the cross entropy against a teacher's distributions, -sum over v of p_teacher(v) log p(v), in nats.
+
+    It is the teacher's entropy plus the KL divergence of the model from the teacher.
+
+    Args:
+        logits: (positions, vocabulary).
+        teacher_logits: Of the same shape.
+
+    Returns:
+        (positions,), computed in float32.
+    """
+    return cross_entropy(logits.float(), teacher_logits.float().softmax(-1), reduction="none")
+
+
+def held_out_loss(
+    model: torch.nn.Module,
+    rows: Sequence[Encoded],
+    pad_token_id: int,
+    batch_size: int,
+    teacher: torch.nn.Module | None = None,
+) -> HeldOutLoss:
     """Return the loss of a causal language model over all target tokens of the rows.
 
         loss = sum_i S_i / sum_i n_i,   S_i = sum over targets t of row i of -log p(t | tokens before t)
@@ -60,6 +81,8 @@ def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id:
         rows: Each {"input_ids": T token ids, "labels": T token ids, -100 where a token is not a target}.
         pad_token_id: Token that pads shorter rows of a batch on the right.
         batch_size: Rows per batch.
+        teacher: A model of the same vocabulary. Its distribution of a target takes the place of the target's token, as
+            in `soft_losses`.
 
     Returns:
         The loss. Log-probabilities are computed in float32 and summed in float64.
@@ -67,11 +90,15 @@ def held_out_loss(model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id:
     Raises:
         QweftError: If no row has a target token, or the batch size is below 1.
     """
-    return loss_of(score_rows(model, rows, pad_token_id, batch_size))
+    return loss_of(score_rows(model, rows, pad_token_id, batch_size, teacher))
 
 
 def score_rows(
-    model: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, batch_size: int
+    model: torch.nn.Module,
+    rows: Sequence[Encoded],
+    pad_token_id: int,
+    batch_size: int,
+    teacher: torch.nn.Module | None = None,
 ) -> tuple[RowScore, ...]:
     """Score each row, as `held_out_loss` does, and return its loss and most probable tokens."""
     if batch_size < 1:
@@ -89,24 +116,35 @@ def score_rows(
     with judged(model):
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         for batch in with_progress(batches, "evaluating", "row", len):
-            for index, score in zip(batch, _scores(model, collate([rows[i] for i in batch])), strict=True):
+            scores = _scores(model, collate([rows[i] for i in batch]), teacher)
+            for index, score in zip(batch, scores, strict=True):
                 found[index] = score
     return tuple(found)
 
 
-def _scores(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[RowScore]:
+def _scores(model: torch.nn.Module, batch: dict[str, Any], teacher: torch.nn.Module | None) -> Iterator[RowScore]:
     """Yield the score of each row of a batch."""
-    device = device_of(model)
-    logits = model(
-        input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False
-    ).logits  # (rows, T, vocabulary), in the model's dtype
+    logits = logits_of(model, batch)
     labels = batch["labels"].to(logits.device)
-    for row_logits, row_labels in zip(logits[:, :-1], labels[:, 1:], strict=True):
+    taught = [None] * len(labels) if teacher is None else logits_of(teacher, batch)[:, :-1].to(logits.device)
+    for row_logits, row_labels, row_taught in zip(logits[:, :-1], labels[:, 1:], taught, strict=True):
         positions = (row_labels != IGNORED).nonzero().squeeze(1)
         total = torch.zeros((), dtype=torch.float64)
         predicted: list[int] = []
         for part in positions.split(POSITIONS_AT_A_TIME):
-            losses = cross_entropy(row_logits[part].float(), row_labels[part], reduction="none")
+            if row_taught is None:
+                losses = cross_entropy(row_logits[part].float(), row_labels[part], reduction="none")
+            else:
+                losses = soft_losses(row_logits[part], row_taught[part])
             total += losses.cpu().double().sum()
             predicted += row_logits[part].argmax(-1).tolist()
         yield RowScore(total.item(), tuple(predicted))
+
+
+def logits_of(model: torch.nn.Module, batch: dict[str, Any]) -> torch.Tensor:
+    """Return the logits of a collated batch, (rows, T, vocabulary), in the model's dtype."""
+    device = device_of(model)
+    logits: torch.Tensor = model(
+        input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False
+    ).logits
+    return logits

@@ -102,6 +102,7 @@ class RunCallbacks:
         found: The checkpoint to resume from.
         validation: Validation during training.
         report_to: As in `transformers.TrainingArguments`.
+        teacher: A frozen model whose distributions are the targets, as in `soft_losses`; `None` means the labels.
     """
 
     checkpoints: Checkpoints | None = None
@@ -109,6 +110,7 @@ class RunCallbacks:
     found: Found | None = None
     validation: Validation | None = None
     report_to: Sequence[str] = ()
+    teacher: Any = None
 
     @property
     def staging(self) -> str | None:

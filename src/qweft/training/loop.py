@@ -307,7 +307,7 @@ def fit(
             trainer = RunTrainer(
                 training.learning_rates,
                 watch,
-                callbacks.checkpoints,
+                callbacks,
                 model=model,
                 args=args,
                 train_dataset=places,

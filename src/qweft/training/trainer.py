@@ -9,10 +9,12 @@ import torch
 from transformers import TrainerCallback
 
 from qweft.adapter.branch import parts_of
+from qweft.data.tokens import IGNORED
 from qweft.errors import QweftError
+from qweft.evaluation.loss import soft_losses
 from qweft.internals.trainer import SavingTrainer
 from qweft.method.names import OTHER, RATED
-from qweft.training.checkpoints import Checkpoints
+from qweft.training.callbacks import RunCallbacks
 from qweft.training.distributed import whole
 
 
@@ -140,18 +142,40 @@ class RunTrainer(SavingTrainer):
     Args:
         rates: Peak learning rate by part; empty means one rate for all.
         watch: Measures the parts' gradient norms.
-        checkpoints: The run's checkpoints; `None` writes none.
+        callbacks: The run's checkpoints and its teacher.
         kwargs: As for `transformers.Trainer`.
     """
 
     def __init__(
-        self, rates: Mapping[str, float], watch: GradientWatch, checkpoints: Checkpoints | None, **kwargs: Any
+        self,
+        rates: Mapping[str, float],
+        watch: GradientWatch,
+        callbacks: RunCallbacks,
+        **kwargs: Any,
     ) -> None:
         self._rates = rates
         self._watch = watch
-        self._checkpoints = checkpoints
+        self._checkpoints = callbacks.checkpoints
+        self._teacher = callbacks.teacher
         super().__init__(**kwargs, callbacks=None)
         self.add_callback(watch)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the model's own loss; with a teacher the mean of `soft_losses` over the targets of the step."""
+        if self._teacher is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        learned = inputs["labels"][:, 1:] != IGNORED
+        read = {name: value for name, value in inputs.items() if name != "labels"}
+        outputs = model(**read)
+        with torch.no_grad():
+            taught = self._teacher(**read, use_cache=False).logits[:, :-1][learned]
+        total = soft_losses(outputs.logits[:, :-1][learned], taught).sum()
+        # the trainer divides by the number of accumulated batches unless it trusts the model to have done so
+        whole = self.model_accepts_loss_kwargs and num_items_in_batch is not None
+        loss = total / (num_items_in_batch if whole else learned.sum())
+        return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the trainer's optimizer, and split its groups by part if there are per-part rates."""

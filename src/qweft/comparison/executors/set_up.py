@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from qweft.comparison.context import Context, RunSettings, checksum
+from qweft.comparison.context import Context, RunSettings, checksum, teacher_of
 from qweft.comparison.executors.on_ray import OnRay
 from qweft.comparison.executors.worker import Local
 from qweft.data.load import Data, load_data
@@ -35,7 +35,10 @@ def set_up(settings: RunSettings, executor: str, workers: int | None, console: C
     elsewhere = other_rows(settings.evaluation, settings.data, loaded.tokenizer)
     if on_ray:
         return _on_ray(settings, workers, loaded, data, elsewhere, console)
-    return Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere)
+    teacher = teacher_of(settings, loaded, data)
+    if teacher is not None:
+        console.print(teacher.described(), highlight=False)
+    return Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere, teacher)
 
 
 def _on_ray(

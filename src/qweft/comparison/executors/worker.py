@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from qweft.comparison import claims
-from qweft.comparison.context import Context, RunSettings, checksum
+from qweft.comparison.context import Context, RunSettings, checksum, teacher_of
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import trial_here
@@ -54,7 +54,8 @@ class Worker:
         allow_remote_code(remote_code)
         loaded = load_model(settings.model)
         console = Console(quiet=True)
-        self.context = Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere)
+        teacher = teacher_of(settings, loaded, data)
+        self.context = Context(settings, loaded, data, console, checksum(loaded.model), Local(), elsewhere, teacher)
         return loaded.dtype, loaded.device, self.context.base_checksum
 
     def run(

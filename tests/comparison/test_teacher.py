@@ -1,0 +1,167 @@
+"""A positive control on a tiny model: yes for a planted circuit, no for a planted perceptron, equivalent for none."""
+
+import json
+import random
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from qweft.comparison import runner
+from qweft.comparison.checks import check_methods
+from qweft.comparison.config import ComparisonConfig, MethodConfig, TeacherConfig
+from qweft.comparison.context import fingerprint
+from qweft.comparison.findings import findings
+from qweft.comparison.results import Run
+from qweft.comparison.summarise import summarise
+from qweft.comparison.teacher import scaled_to
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.evaluation.loss import soft_losses
+from qweft.models.config import ModelConfig
+from qweft.training.config import TrainingConfig
+from tests.data.tiny_tokenizer import CHATML, make_tokenizer
+from tests.tiny_models import tiny_llama
+
+WORDS = [
+    "What",
+    "follows",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "red",
+    "blue",
+]
+MAPS = {"r": 4, "width": 8, "bond_dimension": 2, "target_modules": ["down_proj"]}
+CORES = {"gated": "quantum_gated", "mlp": "mlp_gated", "none": "identity"}
+
+
+def student(core):
+    if core == "identity":
+        return {"preset": "mpo", "core": core, **MAPS}
+    return {"preset": "qtha", "core": core, "circuit_layers": 2, **MAPS}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model whose answers are not all alike, and rows of random words."""
+    made = tmp_path_factory.mktemp("taught")
+    tokenizer, model = make_tokenizer(CHATML), tiny_llama()
+    model.resize_token_embeddings(len(tokenizer))
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(1)
+        model.lm_head.weight.normal_(0, 1.5, generator=generator)
+        model.get_input_embeddings().weight.normal_(0, 1, generator=generator)
+    model.save_pretrained(made / "model")
+    tokenizer.save_pretrained(made / "model")
+    drawn = random.Random(0)
+    rows = [{name: " ".join(drawn.choices(WORDS, k=6)) for name in ("prompt", "completion")} for _ in range(120)]
+    (made / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return made
+
+
+def config(folder, core, dose, **changes):
+    given = {
+        "methods": {name: MethodConfig(student(own)) for name, own in CORES.items()},
+        "model": ModelConfig(name=str(folder / "model")),
+        "data": DataConfig(source=str(folder / "rows.jsonl"), validation_rows=0, test_rows=24, max_length=48),
+        "training": TrainingConfig(
+            max_steps=20,
+            batch_size=8,
+            gradient_accumulation=1,
+            learning_rate=2e-2,
+            learning_rates={"tensor_network": 0.0},
+        ),
+        "evaluation": EvaluationConfig(answers=0, batch_size=24),
+        "seeds": [0, 1, 2],
+        "reference": "none",
+        "equivalent_within": 1.0,
+        "output": str(folder / f"{core}-{dose}"),
+        "teacher": TeacherConfig(adapter=student(core), kl=1.0, gain=3.0, dose=dose, near=0.05),
+    }
+    return ComparisonConfig(**{**given, **changes})
+
+
+def answer(results):
+    runs = [Run.from_json(record) for record in results["runs"]]
+    found = findings(summarise(runs, "none", 1.0))
+    return next(entry for entry in found if entry.topic == "circuit" and not entry.other)
+
+
+@pytest.mark.parametrize(
+    ("core", "dose", "direction"),
+    [("quantum_gated", 1.0, "lower"), ("mlp_gated", 1.0, "higher"), ("quantum_gated", 0.0, "equivalent")],
+)
+def test_the_answer_is_what_was_planted(folder, core, dose, direction):
+    report = runner.compare(config(folder, core, dose), "", "qweft compare planted.yaml")
+    results = json.loads((report.parent / "results.json").read_text())
+    assert answer(results).direction == direction, answer(results).text
+    teacher = results["teacher"]
+    assert (teacher["core"], teacher["dose"]) == (core, dose)
+    assert teacher["kl_at_dose_1"] == pytest.approx(1.0, rel=0.011)
+    assert "as a planted" in report.read_text(encoding="utf-8")
+
+
+def test_a_soft_loss_is_the_teacher_s_entropy_plus_the_divergence():
+    taught, own = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0))
+    p, logs = taught.softmax(-1), own.log_softmax(-1)
+    entropy, divergence = -(p * p.log()).sum(-1), (p * (p.log() - logs)).sum(-1)
+    torch.testing.assert_close(soft_losses(own, taught), entropy + divergence)
+    torch.testing.assert_close(soft_losses(taught, taught), entropy)
+
+
+def test_a_scale_gives_the_wanted_divergence_where_one_exists():
+    scale, found = scaled_to(0.2, lambda scale: 0.9 * (1 - 2 ** -(scale**2)))
+    assert found == pytest.approx(0.2, rel=0.01) and scale == float(f"{scale:.3g}")
+    with pytest.raises(QweftError, match=r"teacher.kl 2: no size of the planted branch.* choose another kl"):
+        scaled_to(2.0, lambda scale: 0.9 * (1 - 2 ** -(scale**2)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"adapter": {"peft_type": "LORA"}}, "the core None, and the dose multiplies Q; choose quantum_gated"),
+        ({"adapter": student("identity")}, "the core identity, and the dose"),
+        ({"adapter": {"preset": "qwthn"}}, "the core quantum_weighted, and the dose"),
+        ({"adapter": {"preset": "qtha", "r": 0}}, "r must be"),
+        ({"kl": 0.0}, "teacher.kl must be at least 1e-06, got 0.0"),
+        ({"dose": -1.0}, "teacher.dose must be at least 0, got -1.0"),
+        ({"near": float("nan")}, "teacher.near must be at least 0, got nan"),
+        ({"seed": -1}, "teacher.seed must be a whole number"),
+    ],
+)
+def test_a_wrong_teacher_ends_in_one_sentence(folder, changes, said):
+    wrong = config(folder, "quantum_gated", 1.0)
+    wrong = replace(wrong, teacher=replace(wrong.teacher, **changes))
+    with pytest.raises(QweftError) as error:
+        check_methods(wrong)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_teacher_and_a_matched_time_exclude_each_other(folder):
+    methods = {
+        "lora": MethodConfig(student("identity")),
+        "timed": MethodConfig(student("mlp_gated"), match_time="lora"),
+    }
+    with pytest.raises(QweftError, match=r"methods.timed.match_time: a step is timed without the teacher"):
+        check_methods(config(folder, "quantum_gated", 1.0, methods=methods, reference="lora"))
+
+
+def test_a_run_belongs_to_its_teacher(folder):
+    def key(teacher):
+        loaded = SimpleNamespace(source=SimpleNamespace(origin="x"), dtype="d", device=torch.device("cpu"))
+        data = SimpleNamespace(report=SimpleNamespace(fingerprint="rows"))
+        return fingerprint(SimpleNamespace(loaded=loaded, data=data, settings=SimpleNamespace(teacher=teacher)), {})
+
+    taught = config(folder, "quantum_gated", 1.0).teacher
+    assert len({key(taught), key(replace(taught, dose=0.5)), key(replace(taught, seed=1)), key(TeacherConfig())}) == 4
+    assert key(TeacherConfig()) == key(TeacherConfig(dose=0.5))  # without an adapter there is no teacher
