@@ -3,6 +3,7 @@
 Nothing is measured here. A picture is drawn anew after its results have changed; tests/test_figures.py tells which.
 """
 
+from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -284,6 +285,50 @@ def draw_growth(figure: Figure, numbers: Numbers) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK)
 
 
+STUDENTS = {
+    "circuit, random start": ("circuit", BLUE, "o"),
+    "circuit, near": ("circuit, near the teacher's", SKY, "s"),
+    "Fourier": ("Fourier", GREEN, "D"),
+    "perceptron": ("perceptron", ORANGE, "^"),
+    "no entanglement": ("no entanglement", PINK, "v"),
+    "affine": ("affine", OLIVE, "x"),
+}
+
+
+def read_planted() -> Numbers:
+    """Share of a planted circuit that each student leaves unexplained, by layers and the inputs' rms: the medians."""
+    cells = read_json("docs/results/planted-regression.json")["cells"]
+    shares: Numbers = {}
+    for each in cells:
+        cell = each["cell"]
+        if cell["teacher"] == "quantum" and not cell["normalised"]:
+            for name, share in each["unexplained"].items():
+                by_rms = shares.setdefault(str(cell["layers"]), {}).setdefault(name, {})
+                by_rms.setdefault(cell["rms"], []).append(share)
+    return {
+        layers: {name: [[rms, median(found)] for rms, found in by.items()] for name, by in names.items()}
+        for layers, names in shares.items()
+    }
+
+
+def draw_planted(figure: Figure, numbers: Numbers) -> None:
+    """Draws a panel for each depth, a line for each student."""
+    panels = figure.subplots(1, len(numbers), sharey=True)
+    for axes, (layers, students) in zip(panels, numbers.items(), strict=True):
+        for name, (said, colour, marker) in STUDENTS.items():
+            axes.plot(*zip(*students[name], strict=True), color=colour, marker=marker, markersize=5, label=said)
+        axes.set_xscale("log")
+        axes.set_xticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
+        axes.minorticks_off()
+        axes.set_title(f"L = {layers}", fontsize=SMALL, color=INK, loc="left")
+        dress(axes)
+    panels[0].set_ylim(-0.03, 1.15)
+    panels[0].set_ylabel("share left unexplained")
+    figure.supxlabel("rms of the inputs", color=INK, fontsize=SMALL)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK)
+
+
 PICTURES = (
     Picture("results", "Held-out loss of the hybrids and their controls against LoRA", 5.6, read_results, draw_results),
     Picture("sparse", "Held-out loss of the preset sparse against LoRAs", 3.9, read_sparse, draw_sparse),
@@ -294,6 +339,9 @@ PICTURES = (
     Picture("growth", "Time and memory by size, relative to the smallest", 3.6, read_growth, draw_growth),
     Picture("sweep", "Validation loss of eight trials by trained parameters", 2.9, read_sweep, draw_sweep),
     Picture("coverage", "How often the interval holds the truth", 2.3, read_coverage, draw_coverage),
+    Picture(
+        "planted", "Share of a planted circuit that its students leave unexplained", 3.4, read_planted, draw_planted
+    ),
     Picture("plateaus", "Variance of a gradient by number of qubits", 2.9, read_plateaus, draw_plateaus),
 )
 

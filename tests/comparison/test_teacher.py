@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from research.positive_control import collected, table
 
 from qweft.comparison import runner
 from qweft.comparison.checks import check_methods
@@ -108,6 +109,8 @@ def test_the_answer_is_what_was_planted(folder, core, dose, direction):
     teacher = results["teacher"]
     assert (teacher["core"], teacher["dose"]) == (core, dose)
     assert teacher["kl_at_dose_1"] == pytest.approx(1.0, rel=0.011)
+    (row,) = table({"cells": [collected(results)]})[2:]
+    assert row.startswith(f"| {core} | {dose:g} |") and f"| {direction} |" in row
     assert "as a planted" in report.read_text(encoding="utf-8")
 
 

@@ -1,0 +1,105 @@
+"""The matrix of the positive control: every teacher at every dose, each a comparison of `qweft compare`.
+
+    python -m research.positive_control --output runs/positive-control
+    python -m research.positive_control --output runs/positive-control --collect docs/results/positive-control.json
+
+The first command makes what is missing of configs/positive-control.yaml, or of another --config, in a folder for each
+teacher and dose. The same command goes on after a stop, and started twice it shares the runs. The second one gathers
+what is finished, and prints its table. A dose of 0 has no circuit and no perceptron, so it is made once.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qweft.cli import compare
+from qweft.comparison.findings import findings
+from qweft.comparison.results import Run
+from qweft.comparison.summarise import summarise
+from qweft.files import write_json
+
+TEACHERS = {"quantum": (0.0, 0.25, 0.5, 1.0), "mlp": (0.25, 0.5, 1.0)}
+"""The function of the teacher's core, and its doses."""
+CONFIG = "configs/positive-control.yaml"
+
+
+def cells() -> list[tuple[str, float]]:
+    """Returns the teachers with their doses: the extremes first, since they tell whether the rest is worth its time."""
+    found = [(teacher, dose) for teacher, doses in TEACHERS.items() for dose in doses]
+    return sorted(found, key=lambda cell: cell[1] not in (0.0, 1.0))
+
+
+def folder(output: Path, teacher: str, dose: float) -> Path:
+    """Returns the folder of one comparison."""
+    return output / f"{teacher}-{dose:g}"
+
+
+def arguments(config: str, output: Path, teacher: str, dose: float) -> list[str]:
+    """Returns the arguments of `qweft compare` for one teacher."""
+    place = str(folder(output, teacher, dose))
+    return [config, "--teacher.adapter.core", f"{teacher}_gated", "--teacher.dose", str(dose), "--output", place]
+
+
+def collected(results: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a comparison says of the circuit and of each pair, with its teacher, losses and environment."""
+    summary = next(iter(results["summary"].values()))
+    runs = [Run.from_json(record) for record in results["runs"]]
+    found = findings(summarise(runs, str(summary["reference"]), summary.get("equivalent_within")))
+    return {
+        "teacher": results["teacher"],
+        "runs": len(runs),
+        "planned_runs": results["planned_runs"],
+        "losses": {f"{run.method}-{run.seed}": run.eval_loss for run in runs},
+        "answers": [
+            {
+                "other": entry.other,
+                "direction": entry.direction,
+                "percent": entry.difference,
+                "interval": entry.interval,
+            }
+            for entry in found
+            if entry.topic == "circuit"
+        ],
+        "text": [entry.text for entry in found if entry.topic == "circuit"],
+        "environment": results["environment"],
+    }
+
+
+def table(record: dict[str, Any]) -> list[str]:
+    """Returns a row for each comparison: does the circuit help, and by how much against each control."""
+    lines = ["| teacher | dose | KL, nats | does the circuit help? | against each control, % of the loss |"]
+    lines.append("|---|---:|---:|---|---|")
+    for cell in record["cells"]:
+        whole = next(entry for entry in cell["answers"] if not entry["other"])
+        pairs = "; ".join(
+            f"{entry['other']} {entry['percent']:+.2f} {entry['direction']}"
+            for entry in cell["answers"]
+            if entry["other"] and entry["percent"] is not None
+        )
+        teacher = cell["teacher"]
+        place = f"| {teacher['core']} | {teacher['dose']:g} | {teacher['kl']:.3f} "
+        lines.append(f"{place}| {whole['direction']} | {pairs} |")
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Makes the comparisons, or gathers them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--config", default=CONFIG)
+    parser.add_argument("--collect", type=Path)
+    given, more = parser.parse_known_args(argv)
+    if given.collect is None:
+        for teacher, dose in cells():
+            compare.run([*arguments(given.config, given.output, teacher, dose), *more])
+        return
+    files = [folder(given.output, *cell) / "results.json" for cell in sorted(cells())]
+    found = [collected(json.loads(file.read_text(encoding="utf-8"))) for file in files if file.is_file()]
+    write_json(given.collect, {"cells": found})
+    print("\n".join(table({"cells": found})))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The regression without a model, and the matrix of the positive control."""
+
+import pytest
+from research import planted_regression as regression
+from research import positive_control as matrix
+
+from qweft.cli.parser import parse
+from qweft.comparison.checks import check_comparison, check_methods
+from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.method_kinds import differences
+
+
+def test_an_affine_map_explains_a_teacher_without_a_function_and_not_a_circuit():
+    found = regression.measure(regression.Cell("none", 2, 1.0, False, 0), steps=1, trained=256)
+    assert found["affine"] < 1e-9 and "circuit, near" not in found
+    found = regression.measure(regression.Cell("quantum", 2, 1.0, False, 0), steps=1, trained=256)
+    assert 0.5 < found["affine"] < 1.2
+
+
+def test_a_circuit_near_the_teacher_s_learns_it():
+    cell = regression.Cell("quantum", 2, 1.0, False, 0)
+    found = regression.measure(cell, steps=150, trained=256)
+    assert found["circuit, near"] < 0.02 < found["perceptron"]
+
+
+def test_normalised_inputs_have_one_size_each():
+    import torch
+
+    cell = regression.Cell("quantum", 2, 0.7, True, 0)
+    sizes = regression.inputs(cell, 50, torch.Generator().manual_seed(0)).square().mean(-1).sqrt()
+    torch.testing.assert_close(sizes, torch.full((50,), 0.7))
+
+
+def test_a_table_has_the_medians_and_marks_the_best_fair_student():
+    shares = dict.fromkeys(regression.STUDENTS, 0.5) | {"Fourier": 0.25, "circuit, near": 0.0}
+    cell = {"teacher": "quantum", "layers": 2, "rms": 1.0, "normalised": False}
+    cells = [{"cell": cell | {"seed": seed}, "unexplained": shares} for seed in range(3)]
+    last = regression.table({"cells": cells})[-1]
+    assert last.startswith("| quantum | 2 | 1 | 0.500 |") and "**0.250**" in last and "**0.000**" not in last
+
+
+def test_the_matrix_has_every_teacher_at_every_dose_with_students_that_differ_in_the_core_alone(tmp_path):
+    assert sorted(matrix.cells()) == [
+        ("mlp", 0.25), ("mlp", 0.5), ("mlp", 1.0),
+        ("quantum", 0.0), ("quantum", 0.25), ("quantum", 0.5), ("quantum", 1.0),
+    ]  # fmt: skip
+    for cell in matrix.cells():
+        config = parse(ComparisonConfig, matrix.arguments(matrix.CONFIG, tmp_path, *cell))
+        check_comparison(config)
+        check_methods(config)
+        assert config.teacher.dose == cell[1] and config.teacher.adapter["core"] == f"{cell[0]}_gated"
+        assert config.output == str(matrix.folder(tmp_path, *cell))
+        for method in config.methods.values():
+            assert differences(method.adapter, config.teacher.adapter) == []
+
+
+@pytest.mark.parametrize("word", ["quantum", "mlp"])
+def test_the_largest_doses_come_first(word):
+    doses = [dose for teacher, dose in matrix.cells() if teacher == word]
+    assert set(doses[: len(doses) - 2]) <= {0.0, 1.0} and set(doses[-2:]) == {0.25, 0.5}
