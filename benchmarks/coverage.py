@@ -3,7 +3,7 @@
 Two methods without any difference are simulated again and again, with chance from the seeds, from the test rows, and
 from what a row does at one seed alone. An interval of 95% should hold zero 95 times in 100.
 
-`--part` makes one table alone: `coverage` (five minutes on one core), `power`, `circuit`. What is made is kept in
+`--part` makes one table alone: `coverage` (two minutes on one core), `power`, `circuit`. What is made is kept in
 results/coverage.json beside what was there.
 """
 
@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qweft.comparison.statistics import pair, paired_interval
+from qweft.comparison.family import holm
+from qweft.comparison.random_effects import paired_interval
+from qweft.comparison.statistics import ONCE, Look, Pairing, pair
 from qweft.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "coverage.json"
@@ -84,13 +86,13 @@ def measure(seeds: int, rows: int, shape: str, source: str, repeats: int) -> tup
 def directions(seeds: int, rows: int, source: str, percent: float, repeats: int) -> list[str]:
     """What the whole rule says of methods with a true difference, normal chance."""
     random = np.random.default_rng(7)
-    return [_direction(*comparison(seeds, rows, "normal", source, random, percent)) for _ in range(repeats)]
+    return [_paired(*comparison(seeds, rows, "normal", source, random, percent)).direction for _ in range(repeats)]
 
 
 def circuit_answers(
     seeds: int, rows: int, source: str, controls: int, repeats: int, percent: float = 0.0
 ) -> tuple[float, float]:
-    """How often all controls together say yes and how often no, as shares of the comparisons; normal chance.
+    """How often all controls together say yes and how often no, each p corrected for all; normal chance.
 
     Each method has its own chance of 1 / sqrt(2) of `SOURCES`, so that a pair of them has all of it; the hybrid's is in
     every pair.
@@ -111,7 +113,10 @@ def circuit_answers(
         hybrid, *others = (
             level + _chance(seeds, rows, source, random) / np.sqrt(2) * tokens for _ in range(controls + 1)
         )
-        said = [_direction(hybrid + percent / 100 * level, other) for other in others]
+        asked = [_paired(hybrid + percent / 100 * level, other) for other in others]
+        corrected = holm([found.p_value or 0.0 for found in asked])
+        said = [_paired(hybrid + percent / 100 * level, other, Look(p)).direction
+                for other, p in zip(others, corrected, strict=True)]  # fmt: skip
         yes += all(direction == "lower" for direction in said)
         no += "higher" in said
     return yes / repeats, no / repeats
@@ -123,12 +128,12 @@ def _chance(seeds: int, rows: int, source: str, random: np.random.Generator) -> 
     return np.asarray(sum(deviation * random.standard_normal(size) for deviation, size in spread) * LOSS / 100)
 
 
-def _direction(losses: Array, others: Array) -> str:
+def _paired(losses: Array, others: Array, look: Look = ONCE) -> Pairing:
     """What the whole rule says of two methods' summed row losses."""
     methods = (losses, others)
     totals = [dict(enumerate(method.sum(1).tolist())) for method in methods]
     by_row = [{k: tuple((total, 1) for total in sums) for k, sums in enumerate(method.tolist())} for method in methods]
-    return pair(totals[0], totals[1], by_row[0], by_row[1]).direction
+    return pair(totals[0], totals[1], by_row[0], by_row[1], look=look)
 
 
 def coverage_rows(repeats: int) -> Iterator[dict[str, Any]]:

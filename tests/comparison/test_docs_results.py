@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from qweft.comparison.findings import findings
+from qweft.comparison.phrases import effect_said, p_said
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import Run
 from qweft.comparison.searched import doubt
@@ -40,7 +41,8 @@ def test_every_row_of_the_tables_is_in_the_raw_results(name):
     summary = summary_of(name)
     for entry in [entry for entry in summary.values() if entry.kind != "base"]:
         _, loss, against = row(entry, summary["lora"])
-        assert f"| {entry.late_train_loss:.3f} | {loss} | {against}".rstrip() in PAGE, entry.method
+        visible = "" if not against else f"{effect_said(entry.eval_loss_difference_visible)} |"
+        assert " ".join(f"| {entry.late_train_loss:.3f} | {loss} | {against} | {visible}".split()) in PAGE, entry.method
 
 
 @pytest.mark.parametrize("name", ["experiment-dialogue", "experiment-reasoning", "experiment-second-model", "controls"])
@@ -54,8 +56,10 @@ def test_every_answer_on_the_hybrids_is_word_for_word(name):
 def test_every_pair_of_a_hybrid_and_a_control_has_its_row(name):
     pairs = [finding for finding in findings(summary_of(name)) if finding.topic == "circuit" and finding.other]
     for pair in pairs:
-        said = re.search(r": (.+), (\S+% \[.+?\]) \(\d seeds: (.+?); sign-flip p = ([\d.]+)", pair.text)
-        row = f"`{pair.other}`) | " + " | ".join(said.group(2, 3, 4, 1)) + " |"
+        said = re.search(r": (.+), (\S+% \[.+?\]) \(\d seeds: (.+?); p ", pair.text)
+        numbers = (p_said(pair.p_value), p_said(pair.corrected), effect_said(pair.visible))
+        cells = (*said.group(2, 3), *(number.removeprefix("= ") for number in numbers), said.group(1))
+        row = f"`{pair.other}`) | " + " | ".join(cells) + " |"
         assert re.search(rf"\| `{pair.method}` and [\w ]+ \({re.escape(row)}", PAGE), pair.text
     assert pairs
 
@@ -100,9 +104,12 @@ def test_the_readme_has_the_same_rows():
         said = [f"{one.difference:+.2f}% [{low:+.2f}, {high:+.2f}]", f"{one.difference:.1f}% [{low:.1f}, {high:.1f}]"]
         assert any(each in README for each in said), said
     second = {(f.method, f.other): f for f in findings(summary_of("experiment-second-model"))}
-    assert f"`qtha` beats that control ({second['qtha', 'mlp_linear'].difference:+.2f}%)" in README
-    assert second["qtha", "mlp_linear"].direction == "lower" and second["qtha", "mpo"].direction == "not shown"
-    assert f"`qwthn` is worse than that ({second['qwthn', 'mpo'].difference:+.1f}%)" in README
+    against, small = second["qtha", "mlp_linear"], second["qwthn", "lora_small"]
+    said = f"{against.difference:+.2f}% (p {p_said(against.p_value)}, corrected for its family of questions"
+    assert f"{said} {against.corrected:.2f}: not decided)" in README and against.direction == "not decided"
+    assert f"`qwthn`'s is shown worse, by {small.difference:.1f}%" in README and small.direction == "higher"
+    corrected = [f.corrected for f in found if (f.method, f.other) in (("qtha", "lora_small"), ("qwthn", "lora_small"))]
+    assert "corrected (p = {:.2f}, {:.2f}) that is not decided".format(*corrected) in README
 
 
 @pytest.mark.parametrize(
@@ -113,3 +120,12 @@ def test_the_raw_results_make_a_report_and_hold_the_search_and_the_inspections(n
     content = Content.read(json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text()))
     assert len(content.search) == methods and all(entry.losses for entry in content.search)
     assert {"qtha", "qwthn", "mpo", "lora", "product_linear"} <= content.inspected.keys()
+
+
+@pytest.mark.parametrize(("name", "part"), [("coverage", "coverage"), ("judges", "family"), ("judges", "looks")])
+def test_the_tables_of_the_page_on_statistics_are_what_was_measured(name, part):
+    page = (ROOT / "docs" / "statistics.md").read_text()
+    rows = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())[part]["rows"]
+    for cells in (row.values() for row in rows):
+        told = (f"{cell[0]} ({cell[1]})" if isinstance(cell, list) else str(cell) for cell in cells)
+        assert f"\n| {' | '.join(told)} |\n" in page

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
@@ -33,9 +34,10 @@ def test_the_sentence_on_a_worse_hybrid():
     finding = one(found(lora=[1.0, 1.0, 1.0], qtha=WORSE), "reference", "qtha")
     assert finding.text == (
         "qtha better than lora (LoRA, rank 8) at equal steps: no, +2.1% [+1.3, +2.8] (3 seeds: +1.8, +2.0, +2.4; "
-        "sign-flip p = 0.25, the smallest that 3 seeds can give), with 82% fewer parameters."
+        "p = 0.0072; smallest visible effect 0.95%), with 82% fewer parameters."
     )
-    assert finding.direction == "higher" and finding.p_value == 0.25
+    assert finding.direction == "higher" and finding.corrected == finding.p_value
+    assert finding.p_value == pytest.approx(stats.ttest_1samp(100 * (np.array(WORSE) - 1), 0).pvalue)
     assert finding.difference == pytest.approx(100 * (np.mean(WORSE) - 1))
     assert finding.interval == pytest.approx((1.3, 2.8), abs=0.05)
 
@@ -44,15 +46,15 @@ def test_the_sentence_on_a_better_hybrid_of_seven_seeds():
     made = found(lora=[1.0] * 7, qtha=[0.97, 0.975, 0.968, 0.966, 0.972, 0.971, 0.97])
     assert one(made, "reference", "qtha").text == (
         "qtha better than lora (LoRA, rank 8) at equal steps: yes, -3.0% [-3.2, -2.7] (7 seeds: -3.0, -2.5, -3.2, "
-        "-3.4, -2.8, -2.9, -3.0; sign-flip p = 0.016), with 82% fewer parameters."
+        "-3.4, -2.8, -2.9, -3.0; p < 0.0001; smallest visible effect 0.36%), with 82% fewer parameters."
     )
 
 
 def test_the_sentence_on_a_twin_that_is_as_good():
     made = found(lora=[1.0] * 3, qtha=[0.99, 1.0, 1.01], mlp_linear=[1.0, 1.0, 1.0])
     assert one(made, "control", "qtha").text == (
-        "qtha better than its classical twin mlp_linear at equal steps: not shown, +0.0% [-2.5, +2.5] "
-        "(3 seeds: -1.0, +0.0, +1.0; sign-flip p = 1.00), with 64% fewer parameters."
+        "qtha better than its classical twin mlp_linear at equal steps: not decided, +0.0% [-2.5, +2.5] "
+        "(3 seeds: -1.0, +0.0, +1.0; p = 1.00; smallest visible effect 3.1%), with 64% fewer parameters."
     )
 
 
@@ -130,7 +132,7 @@ def test_of_two_candidates_the_one_that_is_a_control_counts():
 def test_a_control_whose_runs_all_diverged_is_still_the_control():
     made = runs(lora=[1.0] * 3, qtha=[0.95, 0.96, 0.955], mlp_linear=[1.0] * 3)
     made += [run("mpo", seed, None, steps=2) for seed in range(3)]
-    assert "no circuit (mpo): not shown" in findings(summarise(made))[0].text
+    assert "no circuit (mpo): not decided" in findings(summarise(made))[0].text
 
 
 def test_adapters_that_were_not_recorded_are_no_controls():
@@ -159,8 +161,8 @@ def test_one_classical_twin_that_is_better_says_no():
     )
     assert made[0].direction == "higher"
     assert made[0].text == (
-        "Does the circuit help qtha? No: better than no circuit (mpo): yes, than mlp_linear: not shown, than "
-        "fourier_linear: no. Entanglement helps (against product_linear): not shown."
+        "Does the circuit help qtha? No: better than no circuit (mpo): yes, than mlp_linear: not decided, than "
+        "fourier_linear: no. Entanglement helps (against product_linear): not decided."
     )
 
 
@@ -194,9 +196,9 @@ def test_a_method_against_itself_is_not_shown():
     made = found(lora=losses, lora_r1=losses, qtha=losses, mpo=losses, mlp_linear=losses)
     for finding in made:
         if finding.topic != "fairness":
-            assert finding.direction == "not shown" and "not shown" in finding.text.lower()
+            assert finding.direction == "not decided" and "not decided" in finding.text.lower()
     assert one(made, "other", "lora_r1").text == (
-        "lora_r1 better than lora (LoRA, rank 8) at equal steps: not shown, the losses are equal, with 80% fewer "
+        "lora_r1 better than lora (LoRA, rank 8) at equal steps: not decided, the losses are equal, with 80% fewer "
         "parameters."
     )
 
@@ -205,20 +207,20 @@ def test_a_method_against_itself_is_not_shown():
 def test_too_few_seeds_are_not_shown_however_large_the_difference(seeds):
     text = one(found(lora=[1.0] * seeds, qtha=[0.5] * seeds), "reference", "qtha").text
     listed = "1 seed: -50.0" if seeds == 1 else "2 seeds: -50.0, -50.0"
-    assert f": not shown, -50.0% ({listed}; at least 3 seeds are needed), with" in text
+    assert f": not decided, -50.0% ({listed}; at least 3 seeds are needed), with" in text
 
 
 def test_a_diverged_run_is_not_shown():
     text = one(found(lora=[1.0] * 4, qtha=[0.5, 0.51, 0.52, None]), "reference", "qtha").text
-    assert ": not shown, -49.0% (3 seeds: -50.0, -49.0, -48.0; 1 of 4 pairs diverged), with" in text
+    assert ": not decided, -49.0% (3 seeds: -50.0, -49.0, -48.0; 1 of 4 pairs diverged), with" in text
     text = one(found(lora=[1.0], qtha=[None]), "reference", "qtha").text
-    assert ": not shown, 1 of 1 pairs diverged, with" in text
+    assert ": not decided, 1 of 1 pairs diverged, with" in text
 
 
 def test_an_interval_that_excludes_zero_and_a_test_that_does_not_agree():
     qtha = [1.02, 1.018, 1.004, 0.9995, 1.005, 1.01]
     text = one(found(lora=[1.0] * 6, qtha=qtha), "reference", "qtha").text
-    assert "not shown, +0.9% [+0.1, +1.8]" in text and "sign-flip p = 0.062, above 0.05)" in text
+    assert "not decided, +0.9% [+0.1, +1.8]" in text and "sign-flip p = 0.062, above 0.05;" in text
 
 
 def test_small_differences_keep_their_digits():
@@ -284,13 +286,23 @@ def test_the_most_important_comes_first():
     assert [f.method for f in made[:2]] == ["qwthn", "qtha"]
 
 
-def test_many_differences_are_pointed_out():
+def test_the_number_of_corrected_differences_is_said():
+    assert not any("differences were tested" in f.text for f in found(lora=[1.0] * 3, dora=[1.0] * 3))
     many = found(lora=[1.0] * 3, lora_r1=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3)
     assert sum(f.difference is not None for f in many) == 5
-    assert not any("differences were tested" in f.text for f in many)
-    more = found(lora=[1.0] * 3, lora_r1=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3, dora=[1.0] * 3)
-    assert any(
-        f.text.startswith("6 differences were tested: at 95%, about 1 in 20 true nulls looks significant") for f in more
+    assert any(f.text.startswith("5 differences were tested. Each p is corrected for all of them") for f in many)
+
+
+def test_the_corrected_p_decides_and_both_stand_in_the_sentence():
+    """Alone the difference is shown; among other questions, p is multiplied by as many as are left."""
+    qtha = [1.018, 1.020, 1.028]
+    alone = one(found(lora=[1.0] * 3, qtha=qtha), "reference", "qtha")
+    assert alone.direction == "higher" and "corrected" not in alone.text
+    made = found(lora=[1.0] * 3, qtha=qtha, dora=[1.0, 1.02, 0.98], lora_r1=[1.0, 0.98, 1.021])
+    among = one(made, "reference", "qtha")
+    assert among.p_value == pytest.approx(alone.p_value) and among.corrected > 0.05
+    assert (
+        among.direction == "not decided" and f"p = {alone.p_value:.2g}, corrected {among.corrected:.2g}" in among.text
     )
 
 
@@ -341,7 +353,7 @@ def test_nothing_is_called_significant():
 def test_results_of_an_earlier_version_have_verdicts():
     results = json.loads((Path(__file__).parents[2] / "docs" / "results" / "demo.json").read_text())
     texts = verdicts(summarise([Run.from_json(record) for record in results["runs"]]))
-    assert texts[0].startswith("Does the circuit help qtha? Open: better than no circuit (mpo): not shown;")
+    assert texts[0].startswith("Does the circuit help qtha? Open: better than no circuit (mpo): not decided;")
     assert any(
-        text.startswith("qtha better than lora (LoRA, rank 4) at equal steps: not shown, +1.8%") for text in texts
+        text.startswith("qtha better than lora (LoRA, rank 4) at equal steps: not decided, +1.8%") for text in texts
     )

@@ -62,7 +62,7 @@ def test_an_adapter_against_itself_has_equal_losses_and_is_not_shown(runs):
     losses = {name: [run.eval_row_losses for run in runs if run.method == name] for name in ("lora", "again")}
     assert losses["lora"] == losses["again"]
     assert answer(runs, "again", "lora").text == (
-        "again better than lora (LoRA, rank 4) at equal steps: not shown, the losses are equal, with as many "
+        "again better than lora (LoRA, rank 4) at equal steps: not decided, the losses are equal, with as many "
         "parameters."
     )
 

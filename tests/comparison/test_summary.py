@@ -73,9 +73,10 @@ def test_a_difference_has_its_interval_and_p():
     summary = summarise(made)
     low, high = summary["qtha"].eval_loss_difference_interval
     assert low < summary["qtha"].eval_loss_difference < high
-    assert summary["qtha"].eval_loss_difference_p_value == 0.5
+    assert 0 < summary["qtha"].eval_loss_difference_p_value < 1
+    assert summary["qtha"].eval_loss_difference_visible > high - summary["qtha"].eval_loss_difference
     assert summary["qtha"].eval_row_losses == ROWS and "eval_row_losses" not in summary["qtha"].to_json()
-    assert summary["base"].eval_loss_difference_p_value == 0.25
+    assert summary["base"].eval_loss_difference_p_value < summary["qtha"].eval_loss_difference_p_value
 
 
 def test_runs_of_before_groups_were_recorded_take_them_from_the_others():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from qweft.comparison.controls import circuit_findings
-from qweft.comparison.phrases import label
+from qweft.comparison.phrases import effect_said, label
 from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
 from qweft.method.names import has_circuit
@@ -14,11 +14,11 @@ NAMED = 3
 
 
 def conclusion(summary: Mapping[str, Summary]) -> str:
-    """Returns a few sentences: the best method, whether each circuit helps, and how large a difference had to be.
+    """Returns a few sentences: the best method, whether each circuit helps, and how large an effect had to be.
 
-    "Better" and "worse" are used only for differences that are shown by the rule of `Pairing`. A difference must exceed
-    about the half-width of its 95% interval to be shown. The last sentence gives the range of these half-widths over
-    the undecided pairs: the best method with each other one, and each hybrid with its controls.
+    "Better" and "worse" are used only for differences that are shown by the rule of `Pairing`. The last sentence gives
+    the range of the smallest visible effects over the undecided pairs: the best method with each other one, and each
+    hybrid with its controls.
 
     Args:
         summary: From `summarise`.
@@ -28,9 +28,9 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
     if not judged:
         return "No method has a held-out loss yet." if not methods else "Every method diverged at one seed or more."
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
-    best = min(judged, key=lambda entry: entry.eval_loss or 0.0)
+    best = summary[best_of(summary) or ""]
     pairs = {entry.method: paired(best, entry) for entry in judged if entry is not best}
-    undecided = [pairing for pairing in pairs.values() if pairing.direction == "not shown"]
+    undecided = [pairing for pairing in pairs.values() if pairing.direction == "not decided"]
     undecided += [pairing for entry in judged if entry.kind == "hybrid" for pairing in _undecided(entry, judged)]
     equal = [name for name, pairing in pairs.items() if pairing.direction == "equivalent"]
     diverged = [entry.method for entry in methods if entry.eval_loss is None]
@@ -40,6 +40,14 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
     if diverged:
         said.append(f"{_listed(diverged)} diverged at one seed or more and {_is(diverged)} not compared.")
     return " ".join([*said, *_on_circuits(methods), *_limit(best, undecided)])
+
+
+def best_of(summary: Mapping[str, Summary]) -> str | None:
+    """Returns the name of the method with the lowest mean held-out loss; `None` without one."""
+    losses = {name: entry.eval_loss for name, entry in summary.items() if entry.kind != "base"}
+    return min(
+        (name for name, loss in losses.items() if loss is not None), key=lambda n: losses[n] or 0.0, default=None
+    )
 
 
 def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> str:
@@ -71,7 +79,7 @@ def _on_circuits(methods: Sequence[Summary]) -> list[str]:
         "lower": "The circuit helps {}.",
         "higher": "The circuit does not help {}: a control without it does better.",
         "equivalent": "The circuit adds nothing to {} beyond {:g}%: a control without it is equivalent.",
-        "not shown": "Whether the circuit helps {} is not decided.",
+        "not decided": "Whether the circuit helps {} is not decided.",
         "open": "Whether the circuit helps {} cannot be told: not all of its controls were run.",
     }
     margin = methods[0].equivalent_within if methods else None
@@ -80,26 +88,28 @@ def _on_circuits(methods: Sequence[Summary]) -> list[str]:
 
 def _undecided(hybrid: Summary, methods: Sequence[Summary]) -> list[Pairing]:
     """Returns the comparisons with the controls that lack a circuit, as far as they show no difference."""
-    controls = {finding.other for finding in circuit_findings(hybrid, methods)[1:] if finding.direction == "not shown"}
+    controls = {
+        finding.other for finding in circuit_findings(hybrid, methods)[1:] if finding.direction == "not decided"
+    }
     asked = [entry for entry in methods if entry.method in controls and not has_circuit(entry.core or "")]
     return [paired(hybrid, entry) for entry in asked]
 
 
 def _limit(best: Summary, undecided: Sequence[Pairing]) -> list[str]:
-    """Returns the sentence on how large a difference had to be in a run of this size; empty if all was decided."""
+    """Returns the sentence on how large an effect had to be in a run of this size; empty if all was decided."""
     seeds = len(best.seeds)
     if not undecided:
         return []
     if seeds < SEEDS_NEEDED:
         return [f"With {many(seeds, 'seed')} no difference can be shown: it takes {SEEDS_NEEDED}."]
-    widths = [(high - low) / 2 for low, high in (pairing.interval for pairing in undecided if pairing.interval)]
-    if not widths:
+    effects = [pairing.visible for pairing in undecided if pairing.visible is not None]
+    if not effects:
         return []
     rows = len(best.eval_row_losses[0]) if best.eval_row_losses else 0
     size = [many(seeds, "seed"), many(best.steps, "step"), *([many(rows, "independent test row")] if rows else [])]
-    least, most = f"{min(widths):.2g}", f"{max(widths):.2g}"
-    needed = f"{least}%" if least == most else f"{least} to {most}%, by pair,"
-    return [f"With {_listed(size)} a difference had to exceed about {needed} to show."]
+    least, most = effect_said(min(effects)), effect_said(max(effects))
+    range_said = least if least == most else f"{least.removesuffix('%')} to {most}, by pair"
+    return [f"The smallest visible effect with {_listed(size)} was {range_said}."]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from qweft.adapter.functions import FUNCTIONS
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, differences
-from qweft.comparison.phrases import ANSWERS, Direction, Finding, distance, held_against
+from qweft.comparison.phrases import ANSWERS, Direction, Finding, distance, effect_said, held_against
 from qweft.comparison.summary import Summary
 from qweft.method.names import form_of, function_of
 
@@ -66,12 +66,13 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
 
     No: the hybrid is shown to be worse than no circuit or than a classical control. Otherwise open: the run without a
     circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these.
-    Equivalent: it is equivalent to one of them, so that what the circuit adds is within the margin. The text adds the
-    effects of training the angles and of entanglement.
+    Equivalent: it is equivalent to one of them, so that what the circuit adds is within the margin. If it is not
+    decided, the text has the largest of the undecided controls' smallest visible effects. It adds the effects of
+    training the angles and of entanglement.
     """
     asked = [found[function] for function in (None, *CLASSICAL_CONTROLS) if function in found]
     lacking = None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS)
-    direction: Direction = "not shown"
+    direction: Direction = "not decided"
     if any(finding.direction == "higher" for finding in asked):
         direction = "higher"
     elif lacking:
@@ -80,7 +81,10 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
         direction = "lower"
     elif any(finding.direction == "equivalent" for finding in asked):
         direction = "equivalent"
-    text = f"Does the circuit help {hybrid.method}? {ANSWERS[direction].capitalize()}: {_reasons(found, unlike)}."
+    seen = [each.visible for each in asked if each.direction == "not decided" and each.visible is not None]
+    limit = f" (smallest visible effect {effect_said(max(seen))})" if direction == "not decided" and seen else ""
+    said = f"{ANSWERS[direction].capitalize()}{limit}"
+    text = f"Does the circuit help {hybrid.method}? {said}: {_reasons(found, unlike)}."
     for function in ALTERED_CIRCUITS:
         if function in found:
             text += (

@@ -10,9 +10,6 @@ from qweft.environment import ALONE, share_said
 SAME_SIZE = 10.0
 """Largest difference in number of parameters, in percent, at which two methods count as equal in size."""
 
-FEW = 5
-"""Up to this many tested differences there is no warning on multiple comparisons."""
-
 IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairness")
 """Topics in report order, the most important first. "control" is a single control of the circuit."""
 
@@ -20,8 +17,9 @@ IMPORTANCE = ("circuit", "reference", "time", "size", "control", "other", "fairn
 def findings(summary: Mapping[str, Summary]) -> list[Finding]:
     """Returns the findings, most important first: the circuit, hybrids against LoRA, other methods, fairness.
 
-    Each comparison says yes, no or not shown, by the rule of `Pairing`. The mean difference follows with its interval,
-    the difference at every seed, and p. docs/statistics.md explains what they mean and what they cannot tell.
+    Each comparison says yes, no or not decided, by the rule of `Pairing`. The mean difference follows with its
+    interval, the difference at every seed, p, and the smallest visible effect. docs/statistics.md explains what they
+    mean and what they cannot tell.
 
     Args:
         summary: From `summarise`.
@@ -127,13 +125,13 @@ def _on_clock(methods: Sequence[Summary]) -> list[Finding]:
 
 
 def _on_number(found: Sequence[Finding]) -> list[Finding]:
-    """Warns if so many differences were tested that some look significant by chance."""
+    """Says for how many differences the p was corrected."""
     tested = sum(finding.difference is not None for finding in found)
-    if tested <= FEW:
+    if tested < 2:
         return []
     text = (
-        f"{tested} differences were tested: at 95%, about 1 in 20 true nulls looks significant, so a single "
-        "answer weighs less than one that several comparisons give."
+        f"{tested} differences were tested. Each p is corrected for all of them (Holm); intervals and equivalence are "
+        "not."
     )
     return [Finding("fairness", "", "", "open", text)]
 

@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
-from statistics import NormalDist, fmean, stdev
+from statistics import fmean, stdev
 from typing import Literal
 
+from qweft.comparison.random_effects import LEVEL
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import LEVEL, SEEDS_NEEDED, widening
+from qweft.comparison.statistics import SEEDS_NEEDED
+from qweft.comparison.student import quantile
 from qweft.environment import ALONE, share_said
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -76,8 +78,7 @@ def ratio_interval(runs: Sequence[Run], others: Sequence[Run]) -> tuple[float, f
         return None
     middle = fmean(logs)
     if len(logs) >= SEEDS_NEEDED:
-        quantile = widening(LEVEL, len(logs) - 1) * NormalDist().inv_cdf((1 + LEVEL) / 2)
-        half = quantile * stdev(logs) / math.sqrt(len(logs))
+        half = quantile(LEVEL, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
     else:
         spreads = [run.step_seconds_spread for pair in pairs for run in pair]
         known = [spread for spread in spreads if spread is not None]

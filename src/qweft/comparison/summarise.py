@@ -1,21 +1,25 @@
 """Summaries of the runs of a comparison, method by method."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
 
+from qweft.comparison.family import judged
 from qweft.comparison.method_kinds import core_of, kind_of, maps_of
 from qweft.comparison.results import BASE, RowLosses, Run
 from qweft.comparison.speed import doubt_on, most_by_others, ratio_interval
-from qweft.comparison.statistics import deviation, mean, paired
+from qweft.comparison.statistics import ONCE, Look, deviation, mean, paired
 from qweft.comparison.summary import Forgotten, Summary
 from qweft.errors import QweftError
 from qweft.evaluation.row_scores import ratio
 
 
 def summarise(
-    runs: Sequence[Run], reference: str = "lora", equivalent_within: float | None = None
+    runs: Sequence[Run],
+    reference: str = "lora",
+    equivalent_within: float | None = None,
+    looks: Sequence[Look] = (ONCE,),
 ) -> dict[str, Summary]:
     """Returns a summary of each method, in the order in which the methods first appear, the base model first.
 
@@ -25,6 +29,7 @@ def summarise(
         runs: All runs of one comparison: one base model, one data set.
         reference: The method that the others are compared with. If it has no run (yet), relative values are `None`.
         equivalent_within: As in `ComparisonConfig`.
+        looks: The looks at the data that were made, in order.
 
     Raises:
         QweftError: There are no runs, they mix base models, data sets or test rows, a method and seed occurs twice,
@@ -36,7 +41,7 @@ def summarise(
     against = groups.get(reference)
     untouched = base[0] if base else None
     made = {name: _summary(name, groups[name], reference, against, untouched) for name in ordered}
-    return {name: replace(entry, equivalent_within=equivalent_within) for name, entry in made.items()}
+    return judged({name: replace(each, equivalent_within=equivalent_within) for name, each in made.items()}, looks)
 
 
 def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -119,6 +124,7 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
         eval_loss_difference=pairing.mean,
         eval_loss_difference_deviation=pairing.spread,
         eval_loss_difference_interval=pairing.interval,
+        eval_loss_difference_visible=pairing.visible,
         eval_loss_difference_p_value=pairing.p_value,
         step_seconds=seconds,
         step_time_ratio=_ratio(seconds, other_seconds),
@@ -137,14 +143,17 @@ def _summary(method: str, runs: list[Run], reference: str, others: list[Run] | N
 class _Losses:
     """The fields of a method's runs that `paired` reads."""
 
+    method: str
     seeds: tuple[int, ...]
     eval_losses: tuple[float | None, ...]
     eval_row_losses: tuple[RowLosses, ...]
     equivalent_within: float | None = None
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
 
 def _losses(runs: Sequence[Run]) -> _Losses:
     return _Losses(
+        runs[0].method if runs else "",
         tuple(run.seed for run in runs),
         tuple(run.eval_loss for run in runs),
         tuple(run.independent_losses for run in runs),

@@ -1,11 +1,13 @@
 """`Summary`: the results of one method over its seeds."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qweft.comparison.method_kinds import Kind
 from qweft.comparison.results import RowLosses
 from qweft.comparison.speed import Doubt
+from qweft.comparison.statistics import Look
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Summary:
         eval_loss_difference: Mean of these differences.
         eval_loss_difference_deviation: Sample standard deviation of these differences.
         eval_loss_difference_interval: Both ends of the 95% interval of the mean, as in `Pairing`.
-        eval_loss_difference_p_value: p of the sign-flip test.
+        eval_loss_difference_visible: Smallest difference that would be shown, in percent, as in `Pairing`.
+        eval_loss_difference_p_value: p of the mean difference, as in `Pairing`.
         step_seconds: Median over seeds of the median step time, in seconds.
         step_time_ratio: Ratio to the reference's step time.
         step_time_interval: Interval of that ratio, as in `ratio_interval`.
@@ -73,6 +76,7 @@ class Summary:
         adapter_bytes: Size of the adapter's weights file, median over seeds.
         forgetting: Loss on other data and its rise; `None` if not measured.
         equivalent_within: The comparison's margin of equivalence in percent; `None` if none was stated.
+        looks: How each question on the method is judged, by the other method's name.
     """
 
     method: str
@@ -100,6 +104,7 @@ class Summary:
     eval_loss_difference: float | None
     eval_loss_difference_deviation: float | None
     eval_loss_difference_interval: tuple[float, float] | None
+    eval_loss_difference_visible: float | None
     eval_loss_difference_p_value: float | None
     step_seconds: float | None
     step_time_ratio: float | None
@@ -112,6 +117,7 @@ class Summary:
     cpu_by_others: float | None = None
     matched_beside: float | None = None
     equivalent_within: float | None = None
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as a JSON-compatible dict, without row losses: the runs hold them."""

@@ -194,7 +194,7 @@ def test_points_are_means_and_leave_out_what_has_no_cost():
     assert [p.method for p in points(summary, "time")] == ["lora"]
 
 
-def finding(method, other, difference, interval, topic="reference", direction="not shown"):
+def finding(method, other, difference, interval, topic="reference", direction="not decided"):
     return Finding(topic, method, other, direction, "", difference, interval)
 
 

@@ -116,7 +116,7 @@ def test_a_verdict_is_a_word_and_a_sign_with_its_question():
     assert "? open No LoRA of qtha's size was run" in text
     worse = render_page(results(runs(lora=[1.0, 1.0, 1.0], qtha=[1.2, 1.2, 1.2], mpo=[0.9, 0.9, 0.9])), "", "t")
     assert "✗ no Does the circuit help qtha? No: better than no circuit (mpo): no" in Reader(worse).text
-    assert "≈ not shown" in Reader(render_page(results(runs(lora=[1.0, 1.2], qtha=[1.1, 1.1])), "", "t")).text
+    assert "≈ not decided" in Reader(render_page(results(runs(lora=[1.0, 1.2], qtha=[1.1, 1.1])), "", "t")).text
 
 
 def test_what_sums_up_is_open_and_what_it_sums_up_is_folded():
@@ -125,7 +125,7 @@ def test_what_sums_up_is_open_and_what_it_sums_up_is_folded():
     open_text = Reader(re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)).text
     assert "Does the circuit help qtha?" in open_text and "qtha better than lora" in open_text
     assert "qtha better than mpo" not in open_text and "m3 better than lora" not in open_text
-    assert "Other methods better than lora? 3 yes (mpo, m0, m1), 4 not shown" in Reader(page).text
+    assert "Other methods better than lora? 3 yes (mpo, m0, m1), 4 not decided" in Reader(page).text
 
 
 def test_what_a_comparison_does_not_have_is_left_out():
@@ -204,7 +204,7 @@ def test_dequantised_weights_are_pointed_out():
 def test_the_reference_is_the_one_of_the_results():
     text = Reader(render_page(results(answered("q"), reference="mpo"), CONFIG, "t")).text
     assert "Difference to mpo" in text
-    assert "qtha better than mpo at equal steps: not shown" in text
+    assert "qtha better than mpo at equal steps: not decided" in text
     assert "Reference mpo" in text
 
 

@@ -32,7 +32,7 @@ from qweft.figures.styles import Style
 
 TEMPLATES = ("page.html.j2", "sections.html.j2", "beside.html.j2", "style.css")
 
-MARKS = {"yes": "✓", "no": "✗", "equivalent": "=", "not shown": "≈", "open": "?"}
+MARKS = {"yes": "✓", "no": "✗", "equivalent": "=", "not decided": "≈", "open": "?"}
 """Symbols shown with the answers, so that colour is not the only cue."""
 
 

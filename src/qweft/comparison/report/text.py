@@ -41,10 +41,12 @@ ENVIRONMENT_NAMES = {
 }
 
 RULE = (
-    "“Yes” and “no” stand where at least three seeds are paired, none diverged, and the 95% interval over seeds and "
-    "test rows excludes zero (from six seeds on the sign-flip p must be at most 0.05, too); “not shown” where they do "
-    "not, which is not “equal”; “equivalent” where a margin was stated and the 90% interval lies within it; “open” "
-    "where there is no run that could tell. Lower held-out loss is better."
+    "“Yes” and “no” stand where at least three seeds are paired, none diverged, and p, corrected for all questions "
+    "(Holm), is at most 0.05 or the level of its look (from six seeds on the sign-flip p must be at most 0.05, too); "
+    "“equivalent” where a margin was stated and two one-sided tests at that level place the difference within it; “not "
+    "decided” otherwise, which is not “equal”: the smallest visible effect has p at most 0.05 with 80% power; "
+    "“open” where there is no run that could tell. The interval of 95% is over seeds and test rows, uncorrected. Lower "
+    "held-out loss is better."
 )
 SEARCHED = (
     "The rates were chosen by the loss on the validation rows. The held-out rows had no part in it. The loss at "
@@ -88,7 +90,7 @@ class Question:
     Args:
         topic: A key of `GROUPS`.
         text: The question.
-        tally: How often each answer was given, and for which methods: "1 yes (qtha), 2 not shown".
+        tally: How often each answer was given, and for which methods: "1 yes (qtha), 2 not decided".
         answers: The answers.
     """
 

@@ -1,0 +1,110 @@
+"""The family of a comparison's questions: Holm's correction, and looks at a growing number of seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from qweft.comparison.conclusion import best_of
+from qweft.comparison.findings import findings
+from qweft.comparison.statistics import LARGEST_P, Look, paired
+from qweft.comparison.summary import Summary
+
+Pair = tuple[str, str]
+
+
+def questions(summary: Mapping[str, Summary]) -> list[Pair]:
+    """Returns the pairs of methods that the findings compare, each once: what the configuration asks.
+
+    Args:
+        summary: From `summarise`.
+    """
+    asked = [(each.method, each.other) for each in findings(summary) if each.topic != "fairness" and each.other]
+    return _once([pair for pair in asked if pair[0] in summary and pair[1] in summary])
+
+
+def judged(summary: Mapping[str, Summary], looks: Sequence[Look]) -> dict[str, Summary]:
+    """Returns the summary with the look by which each question is judged.
+
+    At each look `holm` corrects the p of every question. The first look that shows a difference or equivalence decides
+    a question; the last look judges those that are left. The conclusion compares the best method with each other one.
+    Which one is best is known from the results only, so these pairs are corrected for all pairs of methods, at the last
+    look, except those that are questions.
+
+    Args:
+        summary: From `summarise`, before any correction.
+        looks: The looks that were made, in order.
+    """
+    asked = questions(summary)
+    found: dict[str, dict[str, Look]] = {name: {} for name in summary}
+
+    def note(pair: Pair, look: Look) -> None:
+        found[pair[0]][pair[1]] = found[pair[1]][pair[0]] = look
+
+    everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
+    for pair, look in zip(everyone, _corrected(summary, everyone, looks[-1]), strict=True):
+        if best_of(summary) in pair:
+            note(pair, look)
+    decided: set[Pair] = set()
+    for each in looks:
+        for pair, look in zip(asked, _corrected(summary, asked, each), strict=True):
+            if pair in decided:
+                continue
+            note(pair, look)
+            if paired(summary[pair[0]], summary[pair[1]], look).direction != "not decided":
+                decided.add(pair)
+    return {name: replace(entry, looks=found[name]) for name, entry in summary.items()}
+
+
+def _corrected(summary: Mapping[str, Summary], family: Sequence[Pair], look: Look) -> list[Look]:
+    """Returns the look with each pair's corrected p; a pair without a p keeps `None`, and counts."""
+    plain = [paired(summary[one], summary[other], look).p_value for one, other in family]
+    corrected = holm([1.0 if p is None else p for p in plain])
+    return [replace(look, p_value=None if p is None else least) for p, least in zip(plain, corrected, strict=True)]
+
+
+def undecided(summary: Mapping[str, Summary]) -> set[str]:
+    """Returns the methods of the questions that are not decided.
+
+    Args:
+        summary: From `judged`.
+    """
+    left = [(a, b) for a, b in questions(summary) if paired(summary[a], summary[b]).direction == "not decided"]
+    return {name for pair in left for name in pair}
+
+
+def _once(pairs: Sequence[Pair]) -> list[Pair]:
+    """Returns pairs without those that came before, in either order."""
+    found: dict[frozenset[str], Pair] = {}
+    for pair in pairs:
+        found.setdefault(frozenset(pair), pair)
+    return list(found.values())
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns Holm's corrected p of each question of a family (Holm 1979).
+
+        corrected_(i) = max over j <= i of min(1, (count - j + 1) * p_(j)),   p_(1) <= p_(2) <= ...
+
+    Whatever the dependence between the questions, the chance that any true null has a corrected p of at most 0.05 is
+    at most 0.05.
+    """
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    found, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        found[place] = largest
+    return found
+
+
+def levels(seeds: Sequence[int]) -> list[float]:
+    """Returns the level of each look at a growing number of seeds, which add up to 0.05.
+
+        level_j = 0.05 * (n_j - n_(j - 1)) / n_last,   n_0 = 0
+
+    A question is judged wrongly at look j with a chance of at most level_j, so at any look with at most 0.05
+    (Bonferroni). The numbers of seeds are fixed before the first look.
+
+    Args:
+        seeds: Number of seeds at each look, ascending.
+    """
+    return [LARGEST_P * (own - before) / seeds[-1] for before, own in zip([0, *seeds], seeds, strict=False)]

@@ -1,0 +1,117 @@
+"""Errors of a mean paired difference: random effects of seeds and of test rows."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qweft.comparison.student import quantile, tail
+
+LEVEL = 0.95
+POWER = 0.8
+"""Power at which an effect counts as visible."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Standard errors of a mean difference with their degrees of freedom, each a bound on the chance in it.
+
+    Args:
+        seeds: From the spread over seeds.
+        rows: From the spread over test rows; `None` if their losses were not recorded.
+        both: From the sum of both; `None` if the sum is no larger than one of them, or without rows.
+    """
+
+    seeds: tuple[float, float]
+    rows: tuple[float, float] | None = None
+    both: tuple[float, float] | None = None
+
+    def _each(self) -> list[tuple[float, float]]:
+        return [each for each in (self.seeds, self.rows, self.both) if each is not None]
+
+    @property
+    def finite(self) -> bool:
+        """Whether no loss behind them is NaN or infinity."""
+        return all(math.isfinite(error) for error, _ in self._each())
+
+    def half_width(self, level: float) -> float:
+        """Returns the half-width of the widest interval, t * standard error."""
+        return max(quantile(level, freedom) * error for error, freedom in self._each())
+
+    def p_value(self, difference: float) -> float:
+        """Returns the largest two-sided p of a mean difference."""
+        if difference == 0:
+            return 1.0
+        return max(tail(abs(difference) / error if error else math.inf, freedom) for error, freedom in self._each())
+
+    def visible(self) -> float:
+        """Returns the smallest effect that would be found with 80% power at 5%: (t_0.975 + t_0.8) * standard error."""
+        return max(
+            (quantile(LEVEL, freedom) + quantile(2 * POWER - 1, freedom)) * error for error, freedom in self._each()
+        )
+
+
+def errors_of(differences: Sequence[float], losses: Array | None = None, others: Array | None = None) -> Errors:
+    """Returns the standard errors of the mean of paired differences over seeds and test rows.
+
+    Row i at seed k has the difference D_ki of summed losses. B_i is the other method's summed loss, averaged over n
+    seeds. The ratio of sums is linearised, so that a row of m weighs as much as its tokens:
+
+        y_ki = 100 m (D_ki - d / 100 * B_i) / sum_i B_i,   d the mean difference in percent
+
+    In the two-way table y, with random effects of seeds and of rows, the mean has the variance
+
+        (MS_seeds + MS_rows - MS_residual) / (n m)
+
+    and the degrees of freedom of Satterthwaite (1946). Where MS_seeds or MS_rows is below MS_residual, the estimate of
+    that part's variance is negative. It is not set to zero: the mean squares of either part alone then bound the error.
+
+    Args:
+        differences: 100 * (a_k - b_k) / mean(b), one per seed, at least two.
+        losses: The method's summed losses, (seeds, rows), at least two rows. `None` if they were not recorded.
+        others: The same for the other method.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    n = len(d)
+    seeds = (float(d.std(ddof=1)) / math.sqrt(n), n - 1.0)
+    if losses is None or others is None:
+        return Errors(seeds)
+    m = losses.shape[1]
+    scale = others.mean(0)
+    table = 100 * m * (losses - others - d.mean() / 100 * scale) / scale.sum()
+    table -= table.mean()
+    by_row = table.mean(0)
+    residual = table - by_row - table.mean(1, keepdims=True)
+    mean_squares = (
+        n * m * seeds[0] ** 2,
+        float(n * np.square(by_row).sum() / (m - 1)),
+        float(np.square(residual).sum() / ((n - 1) * (m - 1))),
+    )
+    of_seeds, of_rows, left = mean_squares
+    rows = (math.sqrt(of_rows / (n * m)), m - 1.0)
+    total = of_seeds + of_rows - left
+    if not min(of_seeds, of_rows) > left:
+        return Errors(seeds, rows)
+    parts = zip(mean_squares, (n - 1, m - 1, (n - 1) * (m - 1)), strict=True)
+    freedom = total**2 / sum(square**2 / count for square, count in parts)
+    return Errors(seeds, rows, (math.sqrt(total / (n * m)), freedom))
+
+
+def paired_interval(
+    differences: Sequence[float], losses: Array | None = None, others: Array | None = None, level: float = LEVEL
+) -> tuple[float, float]:
+    """Returns the interval of the mean of paired differences, in percent, from `errors_of`.
+
+    Args:
+        differences: As in `errors_of`.
+        losses: As in `errors_of`.
+        others: As in `errors_of`.
+        level: Probability that the interval holds the true mean.
+    """
+    middle = float(np.mean(differences))
+    half = errors_of(differences, losses, others).half_width(level)
+    return middle - half, middle + half
