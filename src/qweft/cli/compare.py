@@ -2,12 +2,16 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from qweft.cli.command import Command
 from qweft.cli.parser import dump_yaml, parse, read_arguments
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
+
+MOST_SEEDS = 12
+"""Cap of seeds of `--until-decided` without a cap in the config."""
 
 COMMAND = Command(
     name="compare",
@@ -17,7 +21,10 @@ COMMAND = Command(
     example="qweft compare configs/demo.yaml --output runs/demo",
     target="CONFIG",
     target_help="YAML file with any of the keys below; `methods` must be in it.",
-    flags={"dry-run": "List the runs and stop."},
+    flags={
+        "dry-run": "List the runs and stop.",
+        "until-decided": f"Set most_seeds to {MOST_SEEDS} if it is none: add seeds until each question is decided.",
+    },
     options=ComparisonConfig,
 )
 
@@ -26,6 +33,8 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments, compares (or lists the runs), and prints what was found."""
     config = parse(ComparisonConfig, argv, COMMAND)
     flags = read_arguments(argv, COMMAND).flags
+    if "until-decided" in flags and config.most_seeds is None:
+        config = replace(config, most_seeds=MOST_SEEDS)
     from qweft.comparison.checks import check_start
 
     check_start(config, needs_weights="dry-run" not in flags)

@@ -10,6 +10,7 @@ from typing import Any
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.rivals import rival_of
+from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss
@@ -23,6 +24,9 @@ from qweft.training.checks import check_training
 
 LONG = 10**9
 """Number of steps of an adapter that is attached only to count its parameters."""
+
+MOST_SEEDS = 1000
+"""Largest number of seeds that may be added up to."""
 
 LARGEST_MARGIN = 50.0
 """Largest margin of equivalence in percent: beyond it any two methods are alike."""
@@ -81,7 +85,7 @@ def for_search(config: ComparisonConfig) -> ComparisonConfig:
     Forgetting and inspection belong to those runs and are turned off.
     """
     judging = replace(config.evaluation, split="validation", forgetting=None)
-    return replace(config, evaluation=judging, search=False, inspect=False)
+    return replace(config, evaluation=judging, search=False, inspect=False, most_seeds=None)
 
 
 def check_executor(executor: str) -> None:
@@ -120,6 +124,8 @@ def check_comparison(config: ComparisonConfig) -> None:
             f"rates must be learning rates above 0, at least one, got {str(rates)[:200]}; leave it out for a search by "
             "factors of two"
         )
+    if config.most_seeds is not None:
+        check_looks(len(seeds), config.most_seeds)
     if config.search_steps is not None and config.search_steps < 1:
         raise QweftError(f"search_steps must be at least 1, got {config.search_steps}; leave it out for the training's")
     most = MOST_SEARCH_SEEDS if rates is None else len(seeds)
@@ -141,6 +147,18 @@ def check_comparison(config: ComparisonConfig) -> None:
             "search chooses the learning rates on the validation rows, so evaluation.split validation would judge the "
             "methods on the rows that they were tuned on; set evaluation.split to test, or leave search out"
         )
+
+
+def check_looks(count: int, most: int) -> None:
+    """Checks that seeds can be added to `count` of them, up to `most`.
+
+    Raises:
+        QweftError: If there are too few seeds for a first look, or none may be added.
+    """
+    if count < SEEDS_NEEDED:
+        raise QweftError(f"most_seeds adds to seeds, of which it needs {SEEDS_NEEDED} for a first look, got {count}")
+    if not count < most <= MOST_SEEDS:
+        raise QweftError(f"most_seeds must be above the number of seeds ({count}) and at most {MOST_SEEDS}, got {most}")
 
 
 def check_methods(config: ComparisonConfig) -> None:

@@ -74,6 +74,8 @@ class ComparisonConfig:
         reference: The method that the others are compared with.
         equivalent_within: Two methods count as equivalent if their losses differ by less than this many percent, by two
             one-sided tests at a level of 0.05. State it before the runs. `None` asks no such question.
+        most_seeds: Add seeds until each question is shown, equivalent, or at this number of seeds. The looks are planned
+            before the runs: at the number of `seeds`, at twice as many each time, and at the cap. `None` adds none.
         search: Before the runs, choose learning rates on the validation rows, for each method that sets none itself.
         rates: Learning rates that the search and `qweft tune` try for each method. `None` means a search by factors of
             two, from the method's own rate or the training section's.
@@ -98,6 +100,7 @@ class ComparisonConfig:
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     reference: str = "lora"
     equivalent_within: float | None = None
+    most_seeds: int | None = None
     search: bool = False
     rates: list[float] | None = None
     search_steps: int | None = None

@@ -52,7 +52,8 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look]) -> dict[str, S
             note(pair, look)
             if paired(summary[pair[0]], summary[pair[1]], look).direction != "not decided":
                 decided.add(pair)
-    return {name: replace(entry, looks=found[name]) for name, entry in summary.items()}
+    made = tuple(looks) if looks[-1].planned > 1 else ()
+    return {name: replace(entry, looks=found[name], looks_made=made) for name, entry in summary.items()}
 
 
 def _corrected(summary: Mapping[str, Summary], family: Sequence[Pair], look: Look) -> list[Look]:
@@ -63,13 +64,15 @@ def _corrected(summary: Mapping[str, Summary], family: Sequence[Pair], look: Loo
 
 
 def undecided(summary: Mapping[str, Summary]) -> set[str]:
-    """Returns the methods of the questions that are not decided.
+    """Returns the methods of the questions that further seeds may decide: none of their runs diverged.
 
     Args:
         summary: From `judged`.
     """
-    left = [(a, b) for a, b in questions(summary) if paired(summary[a], summary[b]).direction == "not decided"]
-    return {name for pair in left for name in pair}
+    pairs = questions(summary)
+    found = [paired(summary[one], summary[other]) for one, other in pairs]
+    left = [each.direction == "not decided" and each.p_value is not None for each in found]
+    return {name for pair, is_open in zip(pairs, left, strict=True) if is_open for name in pair}
 
 
 def _once(pairs: Sequence[Pair]) -> list[Pair]:

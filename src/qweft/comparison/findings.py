@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from qweft.comparison.controls import circuit_findings
 from qweft.comparison.phrases import Finding, distance, equal_budget, held_against, label, percent_more
+from qweft.comparison.statistics import LARGEST_P, Look
 from qweft.comparison.summary import Summary
 from qweft.environment import ALONE, share_said
 
@@ -38,7 +39,7 @@ def findings(summary: Mapping[str, Summary]) -> list[Finding]:
         if entry.matches_time is not None and entry.matches_time != entry.reference:
             found.extend(_on_time(entry, summary.get(entry.matches_time)))
     base = next((entry for entry in summary.values() if entry.kind == "base"), None)
-    found.extend(_on_spoiled(methods, base) + _on_clock(methods))
+    found.extend(_on_looks(methods[0].looks_made) + _on_spoiled(methods, base) + _on_clock(methods))
     found.extend(_on_number(found) + _on_rows(methods) + _on_rates(methods))
     return sorted(found, key=_importance)
 
@@ -132,6 +133,18 @@ def _on_number(found: Sequence[Finding]) -> list[Finding]:
     text = (
         f"{tested} differences were tested. Each p is corrected for all of them (Holm); intervals and equivalence are "
         "not."
+    )
+    return [Finding("fairness", "", "", "open", text)]
+
+
+def _on_looks(looks: Sequence[Look]) -> list[Finding]:
+    """Says how many looks there were at a growing number of seeds, and the level of each."""
+    if not looks:
+        return []
+    each = ", ".join(f"{look.level:.2g} at {len(look.seeds or ())} seeds" for look in looks)
+    text = (
+        f"Seeds were added until each question was decided: {len(looks)} of {looks[0].planned} planned looks were "
+        f"made, at the levels {each}. The levels of all planned looks add up to {LARGEST_P}."
     )
     return [Finding("fairness", "", "", "open", text)]
 

@@ -6,8 +6,10 @@ from itertools import count, islice
 from qweft.comparison.checks import check_start, for_search
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import RunSettings
+from qweft.comparison.family import levels
 from qweft.comparison.method_kinds import core_of
 from qweft.comparison.methods import Method, resolve_methods
+from qweft.comparison.statistics import ONCE, Look
 from qweft.method.stated import stated
 from qweft.models.load import LoadedModel, load_model
 
@@ -48,7 +50,8 @@ class Plan:
     Args:
         settings: What the runs share.
         methods: The methods with their ranks and learning rates, except those that the search or the timing chooses.
-        seeds: Each method runs once per seed.
+        looks: The seeds at each look at the data. Each method runs once per seed of the first look, and of the further
+            ones until its questions are decided.
         reference: The method that the others are compared with.
         equivalent_within: As in the config.
         search: Whether a search for learning rates precedes the runs.
@@ -60,7 +63,7 @@ class Plan:
 
     settings: RunSettings
     methods: tuple[Method, ...]
-    seeds: tuple[int, ...]
+    looks: tuple[tuple[int, ...], ...]
     reference: str
     equivalent_within: float | None
     search: bool
@@ -68,6 +71,20 @@ class Plan:
     executor: str
     workers: int | None
     shapes: LoadedModel
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the first look."""
+        return self.looks[0]
+
+    @property
+    def judging(self) -> list[Look]:
+        """How each look judges."""
+        if len(self.looks) == 1:
+            return [ONCE]
+        shares = levels([len(seeds) for seeds in self.looks])
+        pairs = enumerate(zip(self.looks, shares, strict=True), 1)
+        return [Look(None, level, seeds, number, len(shares)) for number, (seeds, level) in pairs]
 
     @property
     def title(self) -> str:
@@ -99,7 +116,7 @@ def resolve(config: ComparisonConfig) -> Plan:
     return Plan(
         settings=settings,
         methods=tuple(resolve_methods(config, shapes.model)),
-        seeds=tuple(config.seeds),
+        looks=planned_looks(config),
         reference=config.reference,
         equivalent_within=config.equivalent_within,
         search=config.search,
@@ -117,6 +134,20 @@ def _grid(config: ComparisonConfig) -> Grid:
         return Grid(rates, tuple(config.seeds[: config.search_seeds or 1]), config.search_steps)
     others = (seed for seed in count(SEEDS_OF_THE_SEARCH) if seed not in config.seeds)
     return Grid((), tuple(islice(others, config.search_seeds or 2)), config.search_steps, config.search_rates)
+
+
+def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:
+    """Returns the seeds at each look: those of the config, with `most_seeds` also twice as many each time.
+
+    The seeds that are added are the smallest whole numbers not yet used.
+    """
+    seeds = tuple(config.seeds)
+    looks = [seeds]
+    unused = (seed for seed in count() if seed not in seeds)
+    while config.most_seeds is not None and len(looks[-1]) < config.most_seeds:
+        more = min(len(looks[-1]), config.most_seeds - len(looks[-1]))
+        looks.append((*looks[-1], *islice(unused, more)))
+    return tuple(looks)
 
 
 def resolve_search(config: ComparisonConfig) -> Plan:

@@ -1,7 +1,7 @@
 """`compare`: runs every method at every seed and writes the report."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +14,7 @@ from qweft.comparison.conclusion import conclusion
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
+from qweft.comparison.family import undecided
 from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import resolve
@@ -22,6 +23,7 @@ from qweft.comparison.results import BASE, Run
 from qweft.comparison.schedule import Schedule, schedule, search_said, seconds_of_a_token
 from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
+from qweft.comparison.statistics import Look
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
@@ -49,7 +51,9 @@ def describe(config: ComparisonConfig) -> Table:
     if plan.shapes.tokenizer is not None:
         data = load_data(plan.settings.data, plan.shapes.tokenizer)
         steps = planned_steps(training, data.train)
-    return runs_plan(plan.title, plan.methods, plan.seeds, steps, plan.grid if plan.search else None)
+    further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
+    grid = plan.grid if plan.search else None
+    return runs_plan(plan.title + further, plan.methods, plan.seeds, steps, grid)
 
 
 def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
@@ -91,6 +95,8 @@ def _folders(config: ComparisonConfig) -> list[Path]:
 def _kept(config: ComparisonConfig) -> str:
     output, wanted = Path(config.output), _folders(config)
     done = sum((folder / RECORD).is_file() for folder in wanted)
+    if config.most_seeds is not None:
+        return kept(len(list(output.glob(f"*/{RECORD}"))), None, "run", config.output)
     searched = len(list((output / FOLDER).glob(f"*/{RECORD}"))) if config.search else 0
     if searched and not done:
         return kept(searched, None, "training", str(output / FOLDER))
@@ -111,17 +117,17 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             if any(method.searched for method in methods):
                 console.say(search_said(context, methods, plan.grid, speed, plan.workers or 1))
             methods, search = with_searched_rates(context, methods, plan.grid)
-        planned = schedule(context, methods, plan.seeds, speed, plan.workers or 1)
         environment = context.environment(command)
 
-        def judged(runs: Sequence[Run]) -> dict[str, Summary]:
-            return summarise(runs, plan.reference, plan.equivalent_within)
+        def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
+            return summarise(runs, plan.reference, plan.equivalent_within, looks)
 
-        def write(runs: Sequence[Run]) -> Path:
+        def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
+            runs = [*before, *made]
             results = {
                 "runs": [run.to_json() for run in runs],
-                "planned_runs": len(planned.runs),
-                "summary": {name: entry.to_json() for name, entry in judged(runs).items()},
+                "planned_runs": total,
+                "summary": {name: entry.to_json() for name, entry in judged(runs, looks).items()},
                 "environment": environment,
                 "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
                 **({} if search is None else {"search": search}),
@@ -129,14 +135,34 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             }
             return write_report(results, config_yaml, plan.title, context.output)
 
-        runs = _make_runs(context, planned, write)
-    report = write(runs)
-    summary = judged(runs)
+        runs: list[Run] = []
+        looks: list[Look] = []
+        asked, seen = methods, set[int]()
+        for seeds, look in zip(plan.looks, plan.judging, strict=True):
+            looks.append(look)
+            planned = schedule(context, asked, [seed for seed in seeds if seed not in seen], speed, plan.workers or 1)
+            seen.update(seeds)
+            total = len(runs) + len(planned.runs)
+            runs += _make_runs(context, planned, partial(write, tuple(runs), total, tuple(looks)))
+            left = undecided(judged(runs, looks))
+            if look.planned > 1:
+                console.say(f"look {look.number} of {look.planned}: {_open_said(asked, left)}")
+            asked = [method for method in methods if method.name in left]
+            if not asked:
+                break
+    report = write((), len(runs), looks, runs)
+    summary = judged(runs, looks)
     print_summary(summary, console)
     _, doubts = with_doubts(findings(summary), searches(search), plan.equivalent_within)
     for line in (load_said(runs), f"report: {report}", "", f"{conclusion(summary)} {doubts}".rstrip()):
         console.say(line)
     return report
+
+
+def _open_said(asked: Sequence[Method], left: Collection[str]) -> str:
+    """Returns the methods whose questions are still open, as text."""
+    names = [method.name for method in asked if method.name in left]
+    return f"not decided for {', '.join(names)}" if names else "every question is decided"
 
 
 def _make_runs(context: Context, planned: Schedule, write: Callable[[Sequence[Run]], Path]) -> list[Run]:

@@ -63,7 +63,8 @@ class Schedule:
         """Returns the number of runs with their estimated time, then a line on each method."""
         methods = list({method.name: method for method, _ in self.runs if method is not None}.values())
         seeds = sorted({seed for method, seed in self.runs if method is not None})
-        told = f"{many(len(self.runs), 'run')}: the base model, and {many(len(methods), 'method')} at "
+        base = "the base model, and " if len(self.runs) > len(methods) * len(seeds) else ""
+        told = f"{many(len(self.runs), 'run')}: {base}{many(len(methods), 'method')} at "
         told += f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
         if self.first_seconds:
             told += f"; about {duration(self.first_seconds)} if the machine stays as it is"
@@ -74,7 +75,7 @@ class Schedule:
 def schedule(
     context: Context, methods: Sequence[Method], seeds: Sequence[int], seconds_of_a_token: float | None, workers: int
 ) -> Schedule:
-    """Returns the untouched model's run, then every method's at every seed.
+    """Returns the untouched model's run if the first seed is among the seeds, then every method's at every seed.
 
     Args:
         context: What the runs share.
@@ -83,7 +84,8 @@ def schedule(
         seconds_of_a_token: From `seconds_of_a_token`; `None` if it was not timed.
         workers: Number of processes that share the runs.
     """
-    runs: list[tuple[Method | None, int]] = [(None, min(seeds))]
+    first = context.settings.first_seed
+    runs: list[tuple[Method | None, int]] = [(None, first)] if first in seeds else []
     runs += [(method, seed) for seed in seeds for method in methods]
     data, training, judging = context.data, context.settings.training, context.settings.evaluation
     rows, step = _judged(context), _trained_tokens(context)
@@ -91,8 +93,7 @@ def schedule(
     costs = []
     for method, seed in runs:
         steps = 0 if method is None else method.steps or planned_steps(training, data.train)
-        first = seed == context.settings.first_seed
-        costs.append(_tokens(rows) + (answers if first else 0) + TRAINED * step * steps)
+        costs.append(_tokens(rows) + (answers if seed == first else 0) + TRAINED * step * steps)
     planned = Schedule(tuple(runs), tuple(costs), context.output)
     if seconds_of_a_token is None:
         return planned

@@ -77,6 +77,7 @@ class Summary:
         forgetting: Loss on other data and its rise; `None` if not measured.
         equivalent_within: The comparison's margin of equivalence in percent; `None` if none was stated.
         looks: How each question on the method is judged, by the other method's name.
+        looks_made: The looks of the comparison at a growing number of seeds; empty if it looked once.
     """
 
     method: str
@@ -118,6 +119,7 @@ class Summary:
     matched_beside: float | None = None
     equivalent_within: float | None = None
     looks: Mapping[str, Look] = field(default_factory=dict)
+    looks_made: tuple[Look, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as a JSON-compatible dict, without row losses: the runs hold them."""

@@ -19,6 +19,7 @@ from qweft.comparison.report.pareto import pareto_figure
 from qweft.comparison.report.search import search_figure
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.searched import Search, searches, with_doubts
+from qweft.comparison.statistics import ONCE, Look
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
 from qweft.errors import QweftError
@@ -88,7 +89,7 @@ class Content:
         return cls(
             title=title or f"{runs[0].model} on {runs[0].data}",
             runs=runs,
-            summary=summarise(runs, reference, margin if 0 < margin < math.inf else None),
+            summary=summarise(runs, reference, margin if 0 < margin < math.inf else None, _looks(results)),
             reference=reference,
             command=environment.pop("command", None),
             environment=environment,
@@ -148,6 +149,17 @@ class Content:
         except QweftError:
             return {}
         return read if isinstance(read, dict) else {}
+
+
+def _looks(results: Mapping[str, Any]) -> Sequence[Look]:
+    """Returns the looks that the summary of a results.json records; one look if there are none."""
+    recorded = [entry.get("looks_made") for entry in (results.get("summary") or {}).values()]
+    if not recorded or not recorded[0]:
+        return (ONCE,)
+    return [
+        Look(None, float(e["level"]), tuple(map(int, e["seeds"])), int(e["number"]), int(e["planned"]))
+        for e in recorded[0]
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""Seeds are added until each question is decided: on a tiny model, from the command line to the report."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from qweft.cli.main import main
+from qweft.comparison import runner
+from qweft.comparison.checks import check_comparison
+from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.plan import planned_looks
+from qweft.comparison.report.write import remake_report
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.models.config import ModelConfig
+from qweft.training.config import TrainingConfig
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+
+
+def comparison(places, folder, **changes):
+    made = ComparisonConfig(
+        methods={
+            "lora": MethodConfig(LORA),
+            "fast": MethodConfig(LORA, learning_rate=0.1),  # far ahead of the others at every seed
+            "twin": MethodConfig(LORA),  # equal, so that no number of seeds decides
+        },
+        model=ModelConfig(name=places[0]),
+        data=DataConfig(source=places[1], validation_rows=4, test_rows=4, max_length=48),
+        training=TrainingConfig(max_steps=4, batch_size=2, gradient_accumulation=1),
+        evaluation=EvaluationConfig(answers=0),
+        seeds=[0, 1, 2],
+        most_seeds=5,
+        output=str(folder / "out"),
+    )
+    return replace(made, **changes)
+
+
+def run(config):
+    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml --until-decided")
+    return path, json.loads((path.parent / "results.json").read_text())
+
+
+def seeds_of(results, method):
+    return [entry["seed"] for entry in results["runs"] if entry["method"] == method]
+
+
+def test_seeds_are_added_to_open_questions_and_a_stopped_comparison_goes_on(places, tmp_path, capsys):
+    config = comparison(places, tmp_path)
+    path, results = run(config)
+    made = results["summary"]["lora"]["looks_made"]
+    assert [(look["number"], look["planned"]) for look in made] == [(1, 2), (2, 2)]
+    assert [look["level"] for look in made] == pytest.approx([0.03, 0.02])
+    assert [look["seeds"] for look in made] == [[0, 1, 2], [0, 1, 2, 3, 4]]
+    assert seeds_of(results, "base") == [0] and seeds_of(results, "lora") == [0, 1, 2, 3, 4]
+    assert seeds_of(results, "twin") == [0, 1, 2, 3, 4] and seeds_of(results, "fast") == [0, 1, 2]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "look 1 of 2: not decided for lora, twin" in said and "2 of 2 planned looks were made" in said
+    text = (path.parent / "report.md").read_text()
+    assert "at the levels 0.03 at 3 seeds, 0.02 at 5 seeds" in text and "look 1 of 2 at level 0.03" in text
+    shutil.rmtree(path.parent / "lora-4")
+    again = run(config)[1]
+    kept = {(entry["method"], entry["seed"]): entry["started"] for entry in results["runs"]}
+    anew = {(entry["method"], entry["seed"]): entry["started"] for entry in again["runs"]}
+    assert {key for key in kept if kept[key] != anew[key]} == {("lora", 4)}
+    remade = remake_report(path.parent, tmp_path / "again")
+    assert (remade.parent / "report.md").read_text().count("look 1 of 2") == text.count("look 1 of 2") > 0
+
+
+def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsys):
+    results = run(comparison(places, tmp_path, equivalent_within=50.0))[1]
+    assert {entry["seed"] for entry in results["runs"]} == {0, 1, 2} and results["planned_runs"] == 10
+    said = " ".join(capsys.readouterr().out.split())
+    assert "look 1 of 2: every question is decided" in said and "1 of 2 planned looks were made" in said
+
+
+def test_the_flag_of_the_command(places, tmp_path, capsys):
+    file = tmp_path / "compare.yaml"
+    file.write_text(
+        f"model: {{name: {places[0]}}}\ndata: {{source: {places[1]}, validation_rows: 4, test_rows: 4}}\n"
+        f"methods: {{lora: {{adapter: {json.dumps(LORA)}}}}}\n"
+    )
+    main(["compare", str(file), "--until-decided", "--most-seeds", "6", "--dry-run"])
+    assert "until decided, at most 6 seeds" in " ".join(capsys.readouterr().out.split())
+    main(["compare", str(file), "--until-decided", "--dry-run"])
+    assert "until decided, at most 12 seeds" in " ".join(capsys.readouterr().out.split())
+    main(["compare", str(file), "--dry-run"])
+    assert "until decided" not in capsys.readouterr().out
+
+
+def test_looks_double_up_to_the_cap_with_seeds_not_yet_used(places, tmp_path):
+    config = comparison(places, tmp_path, seeds=[7, 1, 5], most_seeds=8)
+    assert planned_looks(config) == ((7, 1, 5), (7, 1, 5, 0, 2, 3), (7, 1, 5, 0, 2, 3, 4, 6))
+    assert planned_looks(replace(config, most_seeds=None)) == ((7, 1, 5),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"seeds": [0, 1]}, "most_seeds adds to seeds, of which it needs 3 for a first look, got 2"),
+        ({"most_seeds": 3}, "most_seeds must be above the number of seeds (3) and at most 1000, got 3"),
+        ({"most_seeds": 5000}, "most_seeds must be above the number of seeds (3) and at most 1000, got 5000"),
+    ],
+)
+def test_looks_that_cannot_be_planned(places, tmp_path, changes, sentence):
+    with pytest.raises(QweftError) as fault:
+        check_comparison(comparison(places, tmp_path, **changes))
+    assert str(fault.value) == sentence
+    check_comparison(comparison(places, tmp_path, **{**changes, "most_seeds": None}))
