@@ -74,7 +74,7 @@ class ComparisonConfig:
         reference: The method that the others are compared with.
         equivalent_within: Two methods count as equivalent if their losses differ by less than this many percent, by two
             one-sided tests at a level of 0.05. State it before the runs. `None` asks no such question.
-        most_seeds: Add seeds until each question is shown, equivalent, or at this number of seeds. The looks are planned
+        most_seeds: Add seeds until each question is shown, equivalent, or at this number of seeds. Looks are planned
             before the runs: at the number of `seeds`, at twice as many each time, and at the cap. `None` adds none.
         search: Before the runs, choose learning rates on the validation rows, for each method that sets none itself.
         rates: Learning rates that the search and `qweft tune` try for each method. `None` means a search by factors of
