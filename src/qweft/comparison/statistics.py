@@ -57,7 +57,7 @@ class Pairing:
 
     - at least three seeds are paired,
     - no run at these seeds diverged,
-    - the p, corrected for the family of questions, is at most 0.05,
+    - the p, corrected for the family of questions, is at most 0.05, or the level of its look,
     - from six seeds on, the sign-flip p is at most 0.05.
 
     Two methods are equivalent if no difference is shown, the first two hold, and the 90% interval lies within the
@@ -83,7 +83,7 @@ class Pairing:
         direction: "lower" or "higher" if a difference is shown, "equivalent", or else "not decided".
         reason: Why a difference is not shown; empty if it is.
         margin: The margin of equivalence in percent; `None` if none was stated.
-        narrow: The 90% interval, if there is a margin and the 95% interval.
+        narrow: The interval at 1 - 2 * the level of its look (90%), if there is a margin and the 95% interval.
         look: How it was judged.
     """
 
