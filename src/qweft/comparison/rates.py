@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
-from qweft.comparison.statistics import LEVEL, widening
+from qweft.comparison.random_effects import LEVEL
+from qweft.comparison.student import quantile
 
 Losses = Mapping[float, Sequence[float]]
 """Validation loss by learning rate, at each seed in order; infinite where the training diverged."""
@@ -168,9 +168,8 @@ def shortfall(losses: Losses, rate: float) -> Shortfall:
         reason = "it leaves out the chance of the seeds"
     else:
         freedom = 2 * (seeds - 1)
-        quantile = widening(LEVEL, freedom) * NormalDist().inv_cdf((1 + LEVEL) / 2)
         variance = _unexplained([losses[each] for each in curve.rates]) / freedom / seeds
-        spread = quantile * math.sqrt(variance * _weighted(weights, weights))
+        spread = quantile(LEVEL, freedom) * math.sqrt(variance * _weighted(weights, weights))
     nats = (abs(_weighted(weights, curve.losses)) + spread) ** 2 / (2 * curve.curvature)
     return Shortfall(nats, 100 * nats / curve.losses[1], reason)
 
