@@ -2,6 +2,7 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 from peft import (
@@ -10,8 +11,12 @@ from peft import (
     FourierFTConfig,
     IA3Config,
     LoraConfig,
+    OFTConfig,
     OSFConfig,
+    PeanutConfig,
     PeftModel,
+    PolyConfig,
+    PsoftConfig,
     WaveFTConfig,
     get_peft_model,
 )
@@ -123,6 +128,31 @@ def test_a_slow_expression_of_another_method_is_refused(kind, fields, impatient)
     vars(config).update(fields)
     with pytest.raises(QweftError, match=r"takes longer than 1 s; list the names instead"):
         check_quick(config, [name for name, _ in tiny_llama().named_modules()])
+
+
+ROUNDS = [
+    LoraConfig(init_lora_weights="pissa_niter_100000000"),
+    LoraConfig(init_lora_weights="pissa_niter_1_000_000_000"),
+    OFTConfig(use_cayley_neumann=True, num_cayley_neumann_terms=10**9),
+    PsoftConfig(psoft_svd="lowrank", psoft_svd_lowrank_niter=10**9),
+    PolyConfig(n_skills=10**9),
+    PolyConfig(n_splits=10**9),
+    PeanutConfig(depth=10**9),
+]
+
+
+@pytest.mark.parametrize("config", ROUNDS, ids=["pissa", "underscores", "oft", "psoft", "skills", "splits", "depth"])
+def test_a_loop_inside_peft_that_takes_hours_is_refused(config):
+    with pytest.raises(QweftError, match=r"makes PEFT loop 10+ times, and at most 1,000 are allowed"):
+        check_quick(config, ["q_proj"])
+    for usual in (LoraConfig(init_lora_weights="pissa_niter_16"), OFTConfig(), LoraConfig(init_lora_weights=True)):
+        check_quick(usual, ["q_proj"])
+
+
+def test_a_loop_of_loftq_that_takes_hours_is_refused():
+    with pytest.raises(QweftError, match="loftq_iter makes PEFT loop 1000000000 times"):
+        check_quick(SimpleNamespace(loftq_config={"loftq_iter": 10**9}), ["q_proj"])
+    check_quick(SimpleNamespace(loftq_config={"loftq_iter": 5}), ["q_proj"])
 
 
 @pytest.mark.parametrize("field", ["rank_pattern", "alpha_pattern", "modes", "target_modules", "modules_to_save"])

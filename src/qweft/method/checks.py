@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
@@ -47,6 +48,10 @@ MOST_ENTRIES = 10_000
 """Most names or expressions in one field of a config; PEFT compares each of them with each module."""
 MOST_REPLICATED = 1024
 """Most layers that `layer_replication` of a saved LoRA may make of the base model's."""
+ROUNDS = ("num_cayley_neumann_terms", "psoft_svd_lowrank_niter", "n_skills", "n_splits", "depth")
+"""Fields of PEFT's configs that are numbers of terms, iterations or parts, for each of which PEFT's Python loops."""
+MOST_ROUNDS = 1000
+"""Most rounds of a loop inside PEFT that a config may ask for; five to a hundred are usual."""
 PATIENCE = 3.0
 """Maximum seconds in which an expression is matched with all names of a model; milliseconds are usual."""
 MATCH_ALL = """
@@ -102,11 +107,13 @@ def check_quick(config: Any, names: Iterable[str]) -> None:
         names: Names of the model's modules.
 
     Raises:
-        QweftError: Naming the field whose expression is too slow or too long, or which has too many of them.
+        QweftError: Naming the field whose expression is too slow or too long, which has too many of them, or which
+            makes PEFT loop for too long.
     """
     for field in ("layers_to_transform", *FORMS):
         check_few(field, getattr(config, field, None))
     _check_replication(getattr(config, "layer_replication", None))
+    _check_rounds(config)
     tried = []
     for field, source, expression in _expressions(config):
         _check_length(field, source)
@@ -156,6 +163,21 @@ def _check_replication(ranges: Any) -> None:
             f"layer_replication makes {made:,} layers, and at most {MOST_REPLICATED:,} are made; get the adapter's own "
             "config"
         )
+
+
+def _check_rounds(config: Any) -> None:
+    """Raise for a number of terms or iterations that would take PEFT hours, when it loads an adapter or runs it."""
+    loftq = getattr(config, "loftq_config", None)
+    asked = {name: getattr(config, name, None) for name in ROUNDS}
+    asked["loftq_iter"] = loftq.get("loftq_iter") if isinstance(loftq, dict) else None
+    with suppress(ValueError):  # "pissa_niter_16", read as PEFT reads it
+        asked["init_lora_weights"] = int(str(getattr(config, "init_lora_weights", None)).split("_niter_")[-1])
+    for name, rounds in asked.items():
+        if isinstance(rounds, int) and rounds > MOST_ROUNDS:
+            raise QweftError(
+                f"{name} makes PEFT loop {shown(rounds)} times, and at most {MOST_ROUNDS:,} are allowed; get the "
+                "adapter's own config, or give a smaller number"
+            )
 
 
 def _expressions(config: Any) -> Iterator[tuple[str, str, str]]:
