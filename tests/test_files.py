@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -69,12 +70,30 @@ def test_whether_a_folder_can_be_written_is_seen_without_making_it(tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_link_in_place_of_a_temporary_file_is_not_written_through(tmp_path):
-    """The folder may come from a stranger, with a link for each number that a process may have."""
+def test_a_process_of_the_same_number_on_another_machine_writes_the_same_file(tmp_path, monkeypatch):
+    """Workers in two containers, whose first process is number 1 in each, write one results file."""
+    sync, others = os.fsync, []
+
+    def sync_while_another_writes(handle):
+        if not others:
+            others.append(True)
+            write_bytes(tmp_path / "a", b"other")
+            check_writable(tmp_path)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync_while_another_writes)
+    write_bytes(tmp_path / "a", b"mine")
+    assert (tmp_path / "a").read_bytes() == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_link_in_place_of_a_temporary_file_is_not_written_through(tmp_path, monkeypatch):
+    """The folder may come from a stranger, with a link for each name that is guessed."""
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "0" * size)
     mine, folder = tmp_path / "mine", tmp_path / "folder"
     mine.write_text("mine")
     folder.mkdir()
-    for name in (f".a.{os.getpid()}.tmp", f".{os.getpid()}.probe"):
+    for name in (".a.000.tmp", ".000.probe"):
         (folder / name).symlink_to(mine)
     with pytest.raises(OSError):
         write_bytes(folder / "a", b"other")

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import secrets
 import shutil
 import socket
 import stat
@@ -130,6 +131,11 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
+def _own_name() -> str:
+    """Return a part of a temporary file's name; workers in two containers can have one process number."""
+    return secrets.token_hex(3)
+
+
 def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:
     """Write a file atomically: write and fsync a temporary file in the same folder, then rename it.
 
@@ -144,7 +150,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666)
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    beside = target.with_name(f".{target.name}.{_own_name()}.tmp")
     if target.is_dir() and not target.is_symlink():
         raise QweftError(f"{target} is a folder, and a file is to be written there; remove it")
     try:
@@ -176,12 +182,11 @@ def folder_beside(target: Path) -> Iterator[Path]:
     The old `target` is deleted only after the new one is complete. On an error the old one stays and the temporary
     folder is deleted.
     """
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    beside = target.with_name(f".{target.name}.{_own_name()}.tmp")
     old = target.with_name(f".{target.name}.old")
     if old.exists() and not target.exists():  # a process was killed between the two renames below
         os.replace(old, target)
-    for leftover in (beside, old):
-        remove(leftover)
+    remove(old)
     beside.mkdir(parents=True)
     try:
         yield beside
@@ -339,7 +344,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         QweftError: The folder or the file cannot be created.
     """
-    probe = folder / f".{os.getpid()}.probe"
+    probe = folder / f".{_own_name()}.probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | NO_LINK, 0o666))
