@@ -196,6 +196,15 @@ def test_evaluate_takes_only_the_sections_that_may_differ(capsys, tmp_path):
     assert got.endswith("model, data, evaluation")
 
 
+@pytest.mark.parametrize("words", [["report"], ["circuit"], ["evaluate"], ["inspect"], ["report", "made", "--beside"]])
+def test_a_name_that_is_too_long(capsys, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "results.json").write_text('{"runs": []}')
+    assert main([*words, "x" * 300]) == 2
+    assert "x... cannot be looked for (File name too long); give another name" in capsys.readouterr().err
+
+
 def test_unknown_command(capsys):
     assert sentence(capsys, ["trian"]) == "unknown command trian; did you mean train?"
     assert sentence(capsys, ["zzz"]) == "unknown command zzz; see qweft --help"

@@ -7,11 +7,12 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from errno import ENAMETOOLONG
 from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.errors import QweftError, StoppedError
-from qweft.text import near, protect_streams
+from qweft.text import near, protect_streams, shown
 
 # Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
 COMMANDS = {
@@ -55,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs `qweft` and returns its exit status.
 
     Bad input (`QweftError`) prints one sentence and gives status 2. Ctrl-C, SIGTERM and SIGHUP print one sentence,
-    with what is kept, and give status 130, 143 and 129. A reader that closed the pipe gives status 1. Any other
-    exception is a bug in qweft and keeps its traceback.
+    with what is kept, and give status 130, 143 and 129. A reader that closed the pipe gives status 1. A file's name
+    that the system finds too long gives status 2. Any other exception is a bug in qweft and keeps its traceback.
 
     Args:
         argv: The arguments after `qweft`; `None` means those of the process.
@@ -77,6 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone. Without this, Python would report the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno != ENAMETOOLONG:
+            raise
+        complain(f"error: {shown(error.filename)} cannot be looked for ({error.strerror}); give another name")
+        return 2
 
 
 @contextmanager
