@@ -149,6 +149,12 @@ def test_mutated_records(trained, tmp_path):
         outcome(f"{name} {number}: {content!r:.3000}", read, tmp_path / name)
 
 
+def test_a_long_text_for_a_step_time_is_not_said_whole(tmp_path):
+    content = {"key": {**TIMES["key"], "seconds": ["x" * 100_000, 0.2]}}
+    (tmp_path / "step_times.json").write_text(json.dumps(content))
+    assert outcome("a long text", read_times, tmp_path / "step_times.json") is None
+
+
 def test_mutated_records_of_a_finished_run(trained, tmp_path, monkeypatch):
     """`train --resume auto` takes the results of a finished run from its record, or trains."""
 

@@ -186,3 +186,10 @@ def test_a_token_names_no_file_elsewhere(cache, token, capsys):
         assert main(["jobs", *words]) == 2
         assert "Traceback" not in capsys.readouterr().err
     assert (cache / "precious").read_text() == "mine"
+
+
+@pytest.mark.parametrize("read", [lambda path: PriceList.load(path), lambda path: noise_model(str(path))])
+def test_a_long_key_is_not_said_whole(tmp_path, read):
+    path = tmp_path / "a.yaml"
+    path.write_text(yaml.safe_dump({"devices": [{"match": "a", "x" * 70_000: 1}], "y" * 70_000: 1}))
+    assert outcome("a long key", read, path) is None

@@ -154,7 +154,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
             raise ValueError("a share of the processors that is none")
         return kept
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise QweftError(f"{path} is damaged or of an older version ({error}); {way}") from error
+        raise QweftError(f"{path} is damaged or of an older version ({str(error)[:200]}); {way}") from error
 
 
 def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str, tuple[float, float, float | None]]:

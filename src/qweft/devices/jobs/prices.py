@@ -182,7 +182,7 @@ def _price(entry: Any, where: str) -> Price:
     if not isinstance(entry, dict) or not entry.get("match"):
         raise DeviceError(f"{where}: expected a mapping with the key match, got {shown(entry)}")
     for name in set(entry) - known:
-        raise DeviceError(f"{where}: unknown key {name}; known are {', '.join(sorted(known))}")
+        raise DeviceError(f"{where}: unknown key {str(name)[:80]}; known are {', '.join(sorted(known))}")
     values = {name: _value(name, value, where) for name, value in entry.items()}
     if any(values.get(name) for name in PRICED) and not values.get("currency"):
         raise DeviceError(f"{where}: the prices have no currency; add one, for example currency: USD")

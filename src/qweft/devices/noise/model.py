@@ -148,7 +148,7 @@ def _from_file(path: Path) -> NoiseModel:
     except QweftError as error:
         raise DeviceError(str(error)) from error
     if not isinstance(fields, dict) or not KEYS <= set(fields) <= KEYS | OPTIONAL:
-        found = some(map(str, fields)) if isinstance(fields, dict) else shown(fields)
+        found = some(str(each)[:80] for each in fields) if isinstance(fields, dict) else shown(fields)
         raise DeviceError(
             f"{path}: a noise model has the keys {', '.join(sorted(KEYS))}, and may have "
             f"{' and '.join(sorted(OPTIONAL))}; this file has {found}"
