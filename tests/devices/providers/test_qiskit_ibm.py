@@ -308,6 +308,18 @@ def test_a_failed_job_says_why(service):
         make_device("qiskit:ibm_manila").fetch("job-0", circuits(1), 10)
 
 
+def test_answers_of_another_form_are_told(service):
+    odd = types.SimpleNamespace(shape=(1,), get_counts=lambda place: None)
+    answer = [types.SimpleNamespace(data=types.SimpleNamespace(meas=odd))]
+    service.sent["job-0"] = Job(0, types.SimpleNamespace(result=lambda: answer), ["t"])
+    device = make_device("qiskit:ibm_manila")
+    with pytest.raises(UnavailableError, match="has no attribute 'items'"):
+        device.fetch("job-0", circuits(1), 10)
+    service.sent["job-0"].job_id = lambda: {}[TOKEN]
+    with pytest.raises(UnavailableError, match="credential removed"):
+        device.find("t")
+
+
 def test_a_job_that_took_too_long_has_failed(service):
     """IBM's package has a type of its own for it."""
 

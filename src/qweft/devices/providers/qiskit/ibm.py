@@ -165,7 +165,7 @@ class IBMDevice(RemoteDevice):
                     "and nobody knows which belong together"
                 )
             rows = [bits.get_counts(place) for place in range(len(circuits))]
-        return {place: {key[::-1]: count for key, count in row.items()} for place, row in enumerate(rows)}
+            return {place: {key[::-1]: count for key, count in row.items()} for place, row in enumerate(rows)}
 
     def find(self, token: str) -> str | None:
         """Return the id of the job with this token as a tag, from any instance of the account.
@@ -177,12 +177,11 @@ class IBMDevice(RemoteDevice):
             try:
                 with self._told():
                     jobs = self._service.jobs(job_tags=[token], limit=1, instance=instance)
+                    if jobs:
+                        return str(jobs[0].job_id())
             except RefusedError:
                 if instance == home:
-                    raise
-                continue  # no access, so no job was sent there
-            if jobs:
-                return str(jobs[0].job_id())
+                    raise  # elsewhere there is no access, so no job was sent there
         return None
 
     def cancel(self, job: str) -> None:
