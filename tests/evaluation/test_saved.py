@@ -4,12 +4,13 @@ import json
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import FourierFTConfig, LoraConfig, get_peft_model
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.adapter.attach import adapter_config, attach
+from qweft.cli.main import main
 from qweft.data.load import load_data
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
@@ -49,6 +50,28 @@ def test_a_lora_of_a_rank_that_its_file_lacks_takes_no_memory(tmp_path, changes)
         QweftError, match="has a rank of 1,000,000,000, and no tensor of its file has more than 20 rows"
     ):
         put_on(load_model(config), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("config", "changes"),
+    [
+        (LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM"), {"alora_invocation_tokens": [2**63]}),
+        (LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM"), {"alora_invocation_tokens": "x"}),
+        (FourierFTConfig(target_modules=["q_proj"], n_frequency=9, task_type="CAUSAL_LM"), {"scaling": None}),
+    ],
+    ids=["tokens beyond all", "a text for tokens", "no scaling"],
+)
+def test_a_value_that_peft_uses_only_when_the_model_runs_is_one_sentence(tmp_path, capsys, config, changes):
+    base, rows = save_tiny_model(tmp_path / "model"), save_rows(tmp_path / "rows.jsonl")
+    get_peft_model(load_model(ModelConfig(base)).model, config).save_pretrained(tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes | {"base_model_name_or_path": base}))
+    commands = [["evaluate", "--data.source", rows], ["chat"], ["chat", "--beside", "base"]]
+    if config.peft_type == "LORA":
+        commands.append(["inspect", "--data.source", rows])
+    for name, *options in commands:
+        assert main([name, str(tmp_path / "adapter"), *options]) == 2
+        assert f"{base} does not run with this adapter (" in capsys.readouterr().err
 
 
 ROWS = {"validation_rows": 4, "test_rows": 8, "max_length": 64}

@@ -22,7 +22,7 @@ from qweft.data.tokens import total_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.evaluation.preview import Preview, shapes_of
-from qweft.evaluation.saved import put_on
+from qweft.evaluation.saved import check_runs, put_on
 from qweft.files import write_json
 from qweft.models.load import load_model
 from qweft.text import many, progress, with_progress
@@ -180,7 +180,9 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     rows = getattr(data, config.split)[: config.rows]
     collate = Collator(loaded.tokenizer.pad_token_id)
     batches = [collate(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
-    found = inspect_adapter(put_on(loaded, adapter), batches, tokens=config.tokens)
+    model = put_on(loaded, adapter)
+    check_runs(model, loaded, adapter)
+    found = inspect_adapter(model, batches, tokens=config.tokens)
     found = replace(found, adapter=str(adapter))
     if config.output is not None:
         write_json(config.output, found.to_json())

@@ -17,7 +17,7 @@ from qweft.data.conversation import Message
 from qweft.data.template import render, with_template
 from qweft.errors import QweftError
 from qweft.evaluation.record import run_config
-from qweft.evaluation.saved import put_beside_base, put_on
+from qweft.evaluation.saved import check_runs, put_beside_base, put_on
 from qweft.models.load import LoadedModel, load_model
 from qweft.text import many
 
@@ -138,11 +138,12 @@ def _put_on(loaded: LoadedModel, tree: nn.Module, folder: Path, alone: bool) -> 
     """Attaches the adapter to the tree.
 
     Raises:
-        QweftError: If the adapter does not load, or its loading changed weights that another chat model shares.
+        QweftError: If the adapter does not load or run, or its loading changed weights that another chat model shares.
     """
     at = LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device)
     so = "nothing can answer beside it; leave --beside out"
     adapted: PeftModel = put_on(at, folder) if alone else put_beside_base(at, folder, so)
+    check_runs(adapted, at, folder)
     return adapted
 
 

@@ -21,7 +21,7 @@ from qweft.evaluation.metric import Both
 from qweft.evaluation.outcome import Evaluation
 from qweft.evaluation.record import tell_unasked
 from qweft.evaluation.row_scores import HeldOutLoss
-from qweft.evaluation.saved import base_model, put_on, weights_of
+from qweft.evaluation.saved import base_model, changed, check_runs, put_on, weights_of
 from qweft.evaluation.scores import compare_losses, compare_perplexities
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
@@ -127,7 +127,9 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         rows, texts = data.validation, data.validation_conversations
     scored = texts[: judging.generated] if judging.metrics else []
     asked = texts[: max(len(scored), judging.answers)]
-    with base_model(before, model, model_config) as untouched:
+    is_changed = changed(before, model)
+    check_runs(model, loaded, adapter)
+    with base_model(is_changed, model, model_config) as untouched:
         base = _judge(untouched, data.tokenizer, rows, other, asked, judging)
     adapted = _judge(model, data.tokenizer, rows, other, asked, judging)
     found = AnswerScores([], [])

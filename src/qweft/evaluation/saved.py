@@ -44,18 +44,18 @@ def put_beside_base(loaded: LoadedModel, adapter: Path, so: str) -> Any:
 
 
 @contextmanager
-def base_model(before: Weights, model: Any, config: ModelConfig) -> Iterator[Any]:
+def base_model(is_changed: bool, model: Any, config: ModelConfig) -> Iterator[Any]:
     """Yield the base model without anything of an adapter.
 
     Disabling an adapter does not restore weights that its loading changed: embeddings and biases in its file, or a
     start that rewrites base weights (PiSSA). The base model is loaded again then.
 
     Args:
-        before: The base model's `weights_of` before the adapter was loaded or attached.
+        is_changed: What `changed` tells of its weights since before the adapter was loaded or attached.
         model: The model with the adapter.
         config: The base model.
     """
-    if changed(before, model):
+    if is_changed:
         yield load_model(config).model
     else:
         with model.disable_adapter():
@@ -116,3 +116,26 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
         raise
     except Exception as error:  # PEFT's methods raise anything over a config that they do not check
         raise QweftError(f"{adapter}: the adapter does not load on {loaded.source.name}: {str(error)[:600]}") from error
+
+
+def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
+    """Run a model with its adapter on one token: PEFT's methods use some values of a config only there, unchecked.
+
+    Call it after `changed`: quantised layers may repack their weights when they first run.
+
+    Args:
+        model: The model, from `put_on`.
+        loaded: The base model.
+        adapter: The adapter's folder, for the error.
+
+    Raises:
+        QweftError: If it does not run.
+    """
+    try:
+        with torch.no_grad():
+            model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=loaded.device))
+    except Exception as error:
+        raise QweftError(
+            f"{adapter}: {loaded.source.name} does not run with this adapter ({type(error).__name__}: "
+            f"{str(error)[:300]}); load it with the adapter_config.json that it was trained with"
+        ) from error

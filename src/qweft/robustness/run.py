@@ -13,7 +13,7 @@ from qweft.devices.jobs import Budget, Executor, Retry, confirm
 from qweft.environment import environment
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.generation import prompt_of
-from qweft.evaluation.saved import base_model, put_on, weights_of
+from qweft.evaluation.saved import base_model, changed, put_on, weights_of
 from qweft.files import claimed_output
 from qweft.models.load import load_model
 from qweft.output import Console
@@ -77,7 +77,7 @@ def evaluate_on_device(
             return plan
         console.print(plan.headline(), highlight=False)
         confirm(plan.estimate, yes)
-        with base_model(before, context.model, model_config) as untouched:
+        with base_model(changed(before, context.model), context.model, model_config) as untouched:
             base = replace(context, model=untouched).score()
         exact = context.score_exactly()
         prompts = tuple(prompt_of(each, data.tokenizer).shown for each in context.conversations)

@@ -19,7 +19,7 @@ from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.row_scores import HeldOutLoss
-from qweft.evaluation.saved import base_model, weights_of
+from qweft.evaluation.saved import base_model, changed, weights_of
 from qweft.files import claimed_output, folder_beside, set_aside, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
@@ -201,7 +201,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     callbacks = run_callbacks(config, output, loaded, data, lambda line: console.print(line, highlight=False))
     rows = data.test if config.evaluation.split == "test" else data.validation
     pad, batch = loaded.tokenizer.pad_token_id, config.evaluation.batch_size
-    with base_model(before, model, config.model) as untouched:
+    with base_model(changed(before, model), model, config.model) as untouched:
         base = held_out_loss(untouched, rows, pad, batch)
     if is_first and callbacks.found is None:
         _keep_earlier_run(output, config, console)
