@@ -4,8 +4,9 @@
     python -m research.positive_control --output runs/positive-control --collect docs/results/positive-control.json
 
 The first command makes what is missing of configs/positive-control.yaml, or of another --config, in a folder for each
-teacher and dose. The same command goes on after a stop, and started twice it shares the runs. The second one gathers
-what is finished, and prints its table. A dose of 0 has no circuit and no perceptron, so it is made once.
+teacher and dose; further options are those of `qweft compare`. The same command goes on after a stop, and started twice
+it shares the runs. The second one gathers the comparisons that are finished, and prints their table. A dose of 0 has no
+circuit and no perceptron, so it is made once.
 """
 
 import argparse
@@ -96,7 +97,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             compare.run([*arguments(given.config, given.output, teacher, dose), *more])
         return
     files = [folder(given.output, *cell) / "results.json" for cell in sorted(cells())]
-    found = [collected(json.loads(file.read_text(encoding="utf-8"))) for file in files if file.is_file()]
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    found = [collected(each) for each in results if len(each["runs"]) == each["planned_runs"]]
     write_json(given.collect, {"cells": found})
     print("\n".join(table({"cells": found})))
 

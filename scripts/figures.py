@@ -322,7 +322,7 @@ def draw_planted(figure: Figure, numbers: Numbers) -> None:
         axes.minorticks_off()
         axes.set_title(f"L = {layers}", fontsize=SMALL, color=INK, loc="left")
         dress(axes)
-    panels[0].set_ylim(-0.03, 1.15)
+    panels[0].set_ylim(-0.03, 1.3)
     panels[0].set_ylabel("share left unexplained")
     figure.supxlabel("rms of the inputs", color=INK, fontsize=SMALL)
     handles, labels = panels[0].get_legend_handles_labels()

@@ -58,3 +58,11 @@ def test_the_matrix_has_every_teacher_at_every_dose_with_students_that_differ_in
 def test_the_largest_doses_come_first(word):
     doses = [dose for teacher, dose in matrix.cells() if teacher == word]
     assert set(doses[: len(doses) - 2]) <= {0.0, 1.0} and set(doses[-2:]) == {0.25, 0.5}
+
+
+def test_a_comparison_that_is_not_finished_is_left_out(tmp_path, capsys):
+    place = matrix.folder(tmp_path, "quantum", 1.0) / "results.json"
+    place.parent.mkdir()
+    place.write_text('{"runs": [{}], "planned_runs": 6}')
+    matrix.main(["--output", str(tmp_path), "--collect", str(tmp_path / "found.json")])
+    assert (tmp_path / "found.json").is_file() and len(capsys.readouterr().out.splitlines()) == 2
