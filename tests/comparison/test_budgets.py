@@ -170,7 +170,7 @@ def test_the_search_chooses_on_validation_rows_alone_before_the_runs(config, tim
     config = dataclasses.replace(config, search=True, search_steps=4, search_seeds=2)
     judged, real = [], trial.held_out_loss
 
-    def loss(model, rows, pad, batch):
+    def loss(model, rows, pad, batch, *_):
         judged.append(rows)
         return real(model, rows, pad, batch)
 
@@ -202,7 +202,7 @@ def test_a_rate_at_which_a_seed_diverges_is_null_and_not_chosen(config, monkeypa
     config = dataclasses.replace(config, search=True, search_seeds=2, methods={"lora": MethodConfig(LORA)})
     fit = trial.fit
 
-    def diverging(model, rows, pad, training, label):
+    def diverging(model, rows, pad, training, label, *_):
         if training.learning_rate > 5e-3 and training.seed == 1:
             raise trial.DivergedError("the loss is not a number", ((1, 4.0), (2, float("nan"))))
         return fit(model, rows, pad, training, label)

@@ -132,7 +132,7 @@ def test_a_damaged_record_is_named_with_the_way_out(config):
 
 
 def test_a_run_that_diverged_made_the_steps_until_then_however_often_it_logs(config, monkeypatch):
-    def diverging(model, rows, pad, training, label):
+    def diverging(model, rows, pad, training, label, *_):
         raise trial.DivergedError("the loss is not a number", ((5, 4.0), (10, float("nan"))))
 
     monkeypatch.setattr(trial, "fit", diverging)

@@ -194,7 +194,7 @@ def test_a_run_that_changes_the_shared_base_model_stops_the_comparison(config, m
 def test_a_run_that_diverges_is_an_outcome(config, monkeypatch):
     fit = trial.fit
 
-    def diverging(model, rows, pad, training, label):
+    def diverging(model, rows, pad, training, label, *_):
         if label == "mpo, seed 0":
             raise trial.DivergedError("the loss is not a number", ((1, 4.0), (2, float("nan"))))
         return fit(model, rows, pad, training, label)
