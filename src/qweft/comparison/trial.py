@@ -211,8 +211,8 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         if context.teacher is not None:
             context.teacher.hand_over(model, method.adapter, seed)
         try:
-            taught = RunCallbacks(teacher=teacher)
-            fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}", taught)
+            taught = {} if teacher is None else {"callbacks": RunCallbacks(teacher=teacher)}
+            fitted = fit(model, data.train, pad, budget, f"{method.name}, seed {seed}", **taught)
         except BaseException:
             take_off(model, method.adapter)
             raise
