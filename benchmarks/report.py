@@ -184,8 +184,10 @@ def _targets(summary: dict[str, Any]) -> str:
 
 def _limits(results: dict[str, Any]) -> str:
     """What a step, a token and the peak consist of."""
-    step, seconds, generation = results["step"], results["step"]["seconds"], results["generation"]
-    above = {name: 1e3 * (seconds[name] - seconds["base"]) for name in ("lora_r4", "mpo_r4_L4", "r4_L4")}
+    step, generation = results["step"], results["generation"]
+    lora = step["seconds"]["lora_r4"]
+    base = step["base"]["vs_lora"]
+    above = {name: 1e3 * lora * (step[name]["vs_lora"] - base) for name in ("mpo_r4_L4", "r4_L4")}
     circuits = above["r4_L4"] - above["mpo_r4_L4"]
     rises = [one["rise_vs_lora"] for one in step.values() if isinstance(one, dict) and "rise_vs_lora" in one]
     tokens = {
@@ -195,10 +197,10 @@ def _limits(results: dict[str, Any]) -> str:
     kinds = list(next(iter(tokens.values())))
     return f"""### What limits a step
 
-At r = 4, L = 4 a step of the frozen model alone takes {seconds["base"]:.2f} s. LoRA's branches add
-{above["lora_r4"]:.0f} ms to it, the same tensor networks without a circuit {above["mpo_r4_L4"]:.0f} ms, those with it
+By ratios to LoRA's step at r = 4, {lora:.2f} s: the frozen model alone takes {base:.3f} of it. LoRA's branches add
+{1e3 * lora * (1 - base):.0f} ms, the same tensor networks without a circuit {above["mpo_r4_L4"]:.0f} ms, those with it
 {above["r4_L4"]:.0f} ms. So 60 circuits take {circuits:.0f} ms, {circuits / 60:.2f} ms each, forward and backward, for
-512 tokens. The spread of LoRA's step is {1e3 * seconds["lora_r4"] * step["spread"]["lora_r4"]:.0f} ms.
+512 tokens. The spread of these ratios is {1e3 * lora * step["r4_L4"]["spread"]:.0f} ms.
 
 ### What limits a token
 
@@ -252,7 +254,7 @@ LoRA's step, with {found["trained"]:,} trained parameters."""
 
 def _models(results: dict[str, Any]) -> str:
     step, generation, growth = results["step"], results["generation"], results["growth"]
-    methods = [name for name in step if isinstance(step[name], dict) and "vs_lora" in step[name]]
+    methods = [name for name in step if isinstance(step[name], dict) and "memory_vs_lora" in step[name]]
     steps = [
         (name, step[name]["method"], step["seconds"][name], step[name]["vs_lora"], step[name]["memory_vs_lora"])
         for name in methods

@@ -1,4 +1,7 @@
-"""Timing in rounds: every subject once a round, so that a slow minute of the machine meets all of them."""
+"""Timing in rounds: every subject once a round, so that a slow minute of the machine meets all of them.
+
+The order turns round after each round, so that two subjects run as A B B A and a slow drift favours neither.
+"""
 
 import gc
 import statistics
@@ -11,7 +14,7 @@ def alternate(subjects: Mapping[str, Callable[[], Any]], rounds: int, warm: int 
     """Wall seconds of each subject in each round, the first `warm` rounds left out."""
     seconds: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(warm + rounds):
-        for name, subject in subjects.items():
+        for name, subject in list(subjects.items())[:: 1 if number % 2 else -1]:
             gc.collect()
             start = time.perf_counter()
             subject()

@@ -29,6 +29,7 @@ class Method(NamedTuple):
     modules: Any = MODULES
 
 
+BASE = Method("base", 4, 0, {})
 LINEAR = "all-linear"
 TARGETS: dict[str, Method] = {
     "r4_L4": Method("qtha", 4, 4, RECORDED),
@@ -81,32 +82,22 @@ def peak(method: Method) -> tuple[int, int]:
 
 def measure(rounds: int, everything: bool) -> dict[str, Any]:
     """Times and peaks of each method, and their ratios to LoRA of the same rank on the same layers."""
-    methods = TARGETS | (OTHERS if everything else {})
-    rivals = {name_of(lora): lora for lora in map(rival_of, methods.values())}
-    subjects = {name: step_of(method) for name, method in (rivals | methods).items()}
-    if everything:
-        subjects["base"] = step_of(Method("base", 0, 0, {}))
-    seconds = alternate(subjects, rounds)
-    typical = medians(seconds)
-    peaks = {name: peak(lora) for name, lora in rivals.items()}
-    found: dict[str, Any] = {
-        "seconds": typical,
-        "spread": {name: spread(each) for name, each in seconds.items()},
-        "lora_peak_bytes": {name: whole for name, (whole, _) in peaks.items()},
-    }
+    methods = TARGETS | (OTHERS if everything else {}) | ({"base": BASE} if everything else {})
+    peaks = {name: peak(lora) for name, lora in {name_of(rival_of(m)): rival_of(m) for m in methods.values()}.items()}
+    times: dict[str, list[float]] = {}
+    found: dict[str, Any] = {"lora_peak_bytes": {name: whole for name, (whole, _) in peaks.items()}}
     for name, method in methods.items():
-        whole, rise = peak(method)
         lora = name_of(rival_of(method))
-        # a pair of one round met the same load
+        # two at a time, since rounds of many last a minute, in which the machine changes
+        seconds = alternate({lora: step_of(rival_of(method)), name: step_of(method)}, rounds)
+        for each, taken in seconds.items():
+            times.setdefault(each, []).extend(taken)
         ratios = [one / other for one, other in zip(seconds[name], seconds[lora], strict=True)]
-        found[name] = {
-            "method": method.kind,
-            "vs_lora": statistics.median(ratios),
-            "spread": spread(ratios),
-            "memory_vs_lora": whole / peaks[lora][0],
-            "rise_vs_lora": rise / peaks[lora][1],
-        }
-    return found
+        found[name] = {"method": method.kind, "vs_lora": statistics.median(ratios), "spread": spread(ratios)}
+        if method != BASE:
+            whole, rise = peak(method)
+            found[name] |= {"memory_vs_lora": whole / peaks[lora][0], "rise_vs_lora": rise / peaks[lora][1]}
+    return found | {"seconds": medians(times), "spread": {name: spread(taken) for name, taken in times.items()}}
 
 
 def main() -> None:
