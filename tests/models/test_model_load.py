@@ -51,6 +51,34 @@ def test_the_meta_device_needs_a_config_alone(tmp_path):
         load(tmp_path, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("saved", "instructions", "expected"),
+    [
+        ({"dtype": "bfloat16"}, {"avx512_bf16": True}, torch.bfloat16),
+        ({"torch_dtype": "bfloat16"}, {"amx_bf16": True, "avx512_bf16": False}, torch.bfloat16),
+        ({"text_config": {"dtype": "bfloat16"}}, {"avx512_bf16": True}, torch.bfloat16),
+        ({"dtype": "bfloat16"}, {"avx512_bf16": False}, torch.float32),
+        ({"dtype": "float16"}, {"avx512_bf16": True}, torch.float32),
+        ({}, {"avx512_bf16": True}, torch.float32),
+    ],
+)
+def test_the_type_auto_on_a_cpu(saved, instructions, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", **saved}))
+    source = ModelSource("a", str(tmp_path), "a", True, "folder")
+    assert choose_dtype("auto", torch.device("cpu"), source) == expected
+
+
+@pytest.mark.parametrize("place", ["missing", "damaged"])
+def test_the_type_auto_without_a_readable_config_is_float32(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    if place == "damaged":
+        (tmp_path / "config.json").write_text("{")
+    assert (
+        choose_dtype("auto", torch.device("cpu"), ModelSource("a", str(tmp_path), "a", True, "folder")) == torch.float32
+    )
+
+
 def test_the_type_auto_is_float32_on_the_cpu_and_bfloat16_where_a_gpu_has_it(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     for supported, expected in ((True, torch.bfloat16), (False, torch.float32)):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 from transformers.utils import find_adapter_config_file
 
 from qweft.errors import QweftError
@@ -53,21 +53,47 @@ def _cuda_of_this_process() -> int:
     return place if 0 <= place < torch.cuda.device_count() else torch.cuda.current_device()
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the type with a name; "auto" is bfloat16 on a CUDA device with bfloat16 hardware, else float32.
+def choose_dtype(name: str, device: torch.device, source: ModelSource | None = None) -> torch.dtype:
+    """Return the type with a name; "auto" is bfloat16 where the hardware computes in it, else float32.
 
-    On the CPU "auto" is float32, since emulated bfloat16 is tens of times slower.
+    On a CPU "auto" is bfloat16 only if the weights were saved so. Then no weight is rounded, and a step takes 0.6 times
+    as long. Emulated bfloat16 is tens of times slower than float32.
+
+    Args:
+        name: "auto", "float32", "bfloat16" or "float16".
+        device: Where the model runs.
+        source: The model; `None` if it is not known.
 
     Raises:
         QweftError: The name is not known.
     """
     if name == "auto":
-        # By default torch also returns True for emulated bfloat16.
-        hardware = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        if device.type == "cuda":  # by default torch also returns True for emulated bfloat16
+            hardware = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            hardware = device.type == "cpu" and _is_saved_in_bfloat16(source) and cpu_computes_bfloat16()
         return torch.bfloat16 if hardware else torch.float32
     if name not in DTYPES:
         raise QweftError(f"dtype {name}: unknown; use auto, {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+def cpu_computes_bfloat16() -> bool:
+    """Whether the processor has instructions that multiply in bfloat16, as far as this PyTorch tells."""
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(told.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def _is_saved_in_bfloat16(source: ModelSource | None) -> bool:
+    if source is None:
+        return False
+    try:
+        config, _ = PretrainedConfig.get_config_dict(source.location, local_files_only=source.local)
+    except Exception:
+        return False  # loading tells what is wrong with the file
+    text = config.get("text_config") or {}
+    named = [each.get(key) for each in (config, text) if isinstance(each, dict) for key in ("dtype", "torch_dtype")]
+    return "bfloat16" in named
 
 
 CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and from_config
@@ -100,8 +126,8 @@ def load_model(config: ModelConfig) -> LoadedModel:
             or the device or type is not available.
     """
     device = choose_device(config.device)
-    dtype = choose_dtype(config.dtype, device)
     source = resolve(config)
+    dtype = choose_dtype(config.dtype, device, source)
     check_config(source)
     if device.type == "meta":
         return LoadedModel(_shapes(source, dtype), _tokenizer_if_any(source), source, dtype, device)

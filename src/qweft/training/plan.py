@@ -18,6 +18,7 @@ from qweft.data.load import Data, load_data
 from qweft.evaluation.checks import check_evaluation
 from qweft.method.names import TWINS, function_of
 from qweft.models.load import choose_device, choose_dtype, load_model
+from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
@@ -201,7 +202,8 @@ def plan(config: RunConfig, timed: bool = False) -> Plan:
     check_settings(config)
     peft_config = adapter_config(config.adapter)
     # the dtype that the run would choose on its own device, not on meta
-    dtype: Any = str(choose_dtype(config.model.dtype, choose_device(config.model.device))).removeprefix("torch.")
+    device, source = choose_device(config.model.device), resolve(config.model)
+    dtype: Any = str(choose_dtype(config.model.dtype, device, source)).removeprefix("torch.")
     loaded = load_model(replace(config.model, device="meta", dtype=dtype))
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
     if data is not None:
