@@ -30,6 +30,9 @@ SHAPES = {
     "meta-llama/Llama-3.2-3B": "llama-3.2-3b",
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B": "deepseek-r1-distill-qwen-7b",
 }
+ATTENTION = {"q_proj": (576, 576), "k_proj": (192, 576), "v_proj": (192, 576), "o_proj": (576, 576)}
+FEED_FORWARD = {"gate_proj": (1536, 576), "up_proj": (1536, 576), "down_proj": (576, 1536)}
+LINEAR = ATTENTION | FEED_FORWARD  # d_out, d_in of SmolLM2-135M
 
 
 def read(path):
@@ -71,6 +74,47 @@ def test_a_config_is_one_that_its_command_takes(path):
         model = shapes_of(config.model)
         check_targets(model, adapter_config(config.adapter))
         attach(model, adapter_config(config.adapter))
+
+
+def summed(names, size, blocks=2):
+    return blocks * sum(size(*LINEAR[name]) for name in names)
+
+
+def test_the_baselines_are_where_their_papers_put_them():
+    methods = methods_of(ROOT / "configs" / "baselines.yaml")
+    query_value, five = ("q_proj", "v_proj"), ("q_proj", "k_proj", "v_proj", "up_proj", "down_proj")
+    lora_all = summed(LINEAR, lambda out, into: 4 * (out + into))
+    expected = {
+        "lora": summed(query_value, lambda out, into: 4 * (out + into)),
+        "lora_r1": summed(query_value, lambda out, into: out + into),
+        "lora_all": lora_all,
+        "lora_all_r1": lora_all // 4,
+        "lora_down": summed(["down_proj"], lambda out, into: 8 * (out + into)),
+        "dora": summed(five, lambda out, into: 4 * (out + into) + out),  # a magnitude for each output
+        "rslora": lora_all,
+        "lora_ga": lora_all,
+        "adalora": summed(LINEAR, lambda out, into: 6 * (out + into + 1)),
+        "loha": summed(query_value, lambda out, into: 2 * 4 * (out + into)),
+        "miss": summed(LINEAR, lambda out, _: 8 * out),
+        "peanut": summed(five, lambda out, _: 2 * 4 * out),
+        "vera": summed(LINEAR, lambda out, _: 256 + out),
+        "pvera": summed(query_value, lambda out, _: 2 * 256 + out),
+        "unilora": 65536,
+        "vblora": 90 * 192 + summed(LINEAR, lambda out, into: 4 * (out + into) // 192 * 90),
+        "tinylora": summed(LINEAR, lambda out, into: 64),
+        "fourierft": summed(query_value, lambda out, into: 1000),
+        "waveft": summed(query_value, lambda out, into: 1000),
+        # what goes into a feed-forward layer, what comes out of the others
+        "ia3": summed(["k_proj", "v_proj"], lambda out, _: out) + summed(["down_proj"], lambda _, into: into),
+        "ia3_all": summed(ATTENTION, lambda out, _: out) + summed(FEED_FORWARD, lambda _, into: into),
+        "beft": summed(["v_proj"], lambda out, _: out),
+        "road": summed(LINEAR, lambda out, _: out),
+        "oft": summed(LINEAR, lambda _, into: into // 8 * (8 * 7 // 2)),
+        "shira": summed(five, lambda out, into: 4 * (out + into)),
+        "sparse": summed(LINEAR, lambda out, _: 8 + round(0.32 * out)),
+    }
+    assert {name: methods[name].trainable_parameters for name in expected} == expected
+    assert methods["lora_small"].budget["matches_parameters"] == "qtha"
 
 
 def protocol(name):
