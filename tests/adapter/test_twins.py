@@ -45,7 +45,7 @@ def branch(core, seed=0, start="recorded", r=4, layers=2, **more):
 
 
 def test_names_say_function_and_form():
-    assert len(CORES) == 2 + 5 * 4
+    assert len(CORES) == 2 + 6 * 4
     assert [function_of(core) for core in ("linear", "quantum_linear", "mlp", "frozen_weighted")] == [
         None,
         "quantum",
@@ -100,7 +100,7 @@ def test_everything_around_the_twin_starts_as_around_the_circuit(form, start):
         for container in ("qwthn_compress", "qwthn_core", "qwthn_expand"):
             state = getattr(wanted, container).state_dict()
             for key, tensor in getattr(found, container).state_dict().items():
-                if "mlp" not in key and "fourier" not in key and "angles" not in key:
+                if not any(own in key for own in ("mlp", "fourier", "angles", "constant")):
                     assert torch.equal(tensor, state[key]), (twin, key)
         x = torch.randn(3, 64)
         assert torch.equal(found(x), found.base_layer(x))  # no change before the first step
@@ -198,6 +198,15 @@ def test_mlp_is_linear_layers_with_silu_between_them(start):
     torch.testing.assert_close(applied(function, [weights, biases], c), wanted, rtol=0, atol=1e-12)
     at_zero = applied(function, [weights, biases], torch.zeros(1, 4, dtype=torch.float64))
     torch.testing.assert_close(at_zero[0], function.phases(angles).cos())
+
+
+@pytest.mark.parametrize("start", ["recorded", "scaled"])
+def test_bias_is_the_product_circuit_of_a_zero_input_for_every_token(start):
+    function, _, tensors = function_and_tensors("bias", 4, 2, start=start)
+    product, _, angles = function_and_tensors("product", 4, 2, start=start)
+    wanted = applied(product, angles, torch.zeros(30, 4, dtype=torch.float64))
+    found = applied(function, tensors, torch.randn(30, 4, dtype=torch.float64))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["quantum", *TWINS])

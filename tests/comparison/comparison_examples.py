@@ -16,6 +16,7 @@ ADAPTERS = {
     "fourier_linear": {"preset": "qtha", "core": "fourier_linear", "r": 8},
     "frozen_linear": {"preset": "qtha", "core": "frozen_linear", "r": 8},
     "product_linear": {"preset": "qtha", "core": "product_linear", "r": 8},
+    "bias_linear": {"preset": "qtha", "core": "bias_linear", "r": 8},
     "mlp_weighted": {"preset": "qwthn", "core": "mlp_weighted", "r": 4},
     "dora": {"peft_type": "LORA", "r": 8, "use_dora": True},
 }

@@ -307,7 +307,7 @@ def example_methods(name):
 def test_the_controls_are_a_comparison_whose_methods_can_be_made():
     config, methods = example_methods("controls.yaml")
     sizes = {name: method.trainable_parameters for name, method in methods.items()}
-    assert sizes["mpo"] < sizes["frozen_linear"] < sizes["product_linear"] < sizes["qtha"]
+    assert sizes["mpo"] < sizes["frozen_linear"] < sizes["bias_linear"] < sizes["product_linear"] < sizes["qtha"]
     assert methods["qtha_equal_time"].budget["matches_time"] == "lora"
     # each hybrid has what a yes needs: no circuit, and the classical twins of its form, all else equal
     for hybrid, form in (("qtha", "linear"), ("qwthn", "weighted")):

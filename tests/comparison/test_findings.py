@@ -166,6 +166,18 @@ def test_one_classical_twin_that_is_better_says_no():
     )
 
 
+def test_a_constant_must_be_beaten_and_is_no_classical_twin():
+    better = {"lora": [1.0] * 3, "mpo": [1.0] * 3, "qtha": [0.95, 0.96, 0.955]}
+    alone = found(**better, bias_linear=[1.0] * 3)
+    assert alone[0].direction == "open"
+    assert alone[0].text == (
+        "Does the circuit help qtha? Open: better than no circuit (mpo): yes, than bias_linear: yes; a classical twin "
+        "of its form was not run."
+    )
+    assert found(**better, mlp_linear=[1.0] * 3, bias_linear=[0.95, 0.96, 0.955])[0].direction == "not decided"
+    assert found(**better, mlp_linear=[1.0] * 3, bias_linear=[0.90, 0.91, 0.92])[0].direction == "higher"
+
+
 def test_twins_of_another_form_or_other_maps_do_not_answer():
     made = runs(lora=[1.0] * 3, mlp_weighted=[1.0] * 3, mlp_linear=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3)
     made += [run("dense", s, 0.9, adapter={"preset": "quantum_lora", "r": 8}) for s in range(3)]

@@ -134,7 +134,9 @@ def test_a_wrong_training_section_is_named(small_qwen, changes, message):
         plan(RunConfig(model=small_qwen, training=TrainingConfig(**changes)))
 
 
-@pytest.mark.parametrize(("twin", "numbers"), [("mlp", 40), ("fourier", 80), ("frozen", 0), ("product", 16)])
+@pytest.mark.parametrize(
+    ("twin", "numbers"), [("mlp", 40), ("fourier", 80), ("frozen", 0), ("product", 16), ("bias", 4)]
+)
 def test_a_twin_is_told_with_the_angles_that_it_stands_in_for(small_qwen, twin, numbers):
     adapter = {"preset": "qtha", "core": f"{twin}_linear", "r": 4, "circuit_layers": 2, "target_modules": TARGETS}
     found = plan(RunConfig(model=small_qwen, adapter=adapter))

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from qweft.adapter.functions import FUNCTIONS
-from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, differences
+from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, CONSTANTS, differences
 from qweft.comparison.phrases import ANSWERS, Direction, Finding, distance, effect_said, held_against
 from qweft.comparison.summary import Summary
 from qweft.method.names import form_of, function_of
 
 NO_CIRCUIT = "{} (the same maps, no circuit)"
 """The network without a function, in a sentence."""
+TO_BEAT = (None, *CONSTANTS, *CLASSICAL_CONTROLS)
+"""Functions of the controls that a circuit must beat if it is to help; `None` means no function."""
 
 
 def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Finding]:
@@ -44,7 +46,7 @@ def _candidates(hybrid: Summary, methods: Sequence[Summary]) -> dict[str | None,
     plain = sorted((m for m in alike if m.kind == "no_circuit"), key=lambda method: method.core != "linear")
     found: dict[str | None, list[Summary]] = {None: plain}
     form = form_of(hybrid.core or "")
-    for function in (*CLASSICAL_CONTROLS, *ALTERED_CIRCUITS):
+    for function in (*TO_BEAT[1:], *ALTERED_CIRCUITS):
         found[function] = [m for m in alike if m.core and (function_of(m.core), form_of(m.core)) == (function, form)]
     return found
 
@@ -64,13 +66,13 @@ def _unlike(method: Summary, hybrid: Summary) -> list[str]:
 def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str | None, str]) -> Finding:
     """Returns the answer over all controls.
 
-    No: the hybrid is shown to be worse than no circuit or than a classical control. Otherwise open: the run without a
-    circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these.
+    No: the hybrid is shown to be worse than no circuit, a constant or a classical control. Otherwise open: the run
+    without a circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these.
     Equivalent: it is equivalent to one of them, so that what the circuit adds is within the margin. If it is not
     decided, the text has the largest of the undecided controls' smallest visible effects. It adds the effects of
     training the angles and of entanglement.
     """
-    asked = [found[function] for function in (None, *CLASSICAL_CONTROLS) if function in found]
+    asked = [found[function] for function in TO_BEAT if function in found]
     lacking = None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS)
     direction: Direction = "not decided"
     if any(finding.direction == "higher" for finding in asked):
@@ -96,7 +98,7 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
 def _reasons(found: dict[str | None, Finding], unlike: dict[str | None, str]) -> str:
     """Returns one clause with the single answers, the missing controls, and the runs that differ too much to be one."""
     said = []
-    for function in (None, *CLASSICAL_CONTROLS):
+    for function in TO_BEAT:
         if function in found:
             than = f"no circuit ({found[function].other})" if function is None else found[function].other
             said.append(f"than {than}: {ANSWERS[found[function].direction]}")

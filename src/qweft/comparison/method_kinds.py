@@ -13,6 +13,9 @@ Kind = Literal["base", "lora", "hybrid", "no_circuit", "twin", "other"]
 CLASSICAL_CONTROLS = has_role("classical")
 """Classical functions in place of the circuit. Their kind is "twin", also in saved results."""
 
+CONSTANTS = has_role("constant")
+"""Functions without an input: what is left of a circuit that ignores its own."""
+
 ALTERED_CIRCUITS = has_role("altered")
 """Circuits that lack something: trained angles, or entanglement."""
 
@@ -32,8 +35,9 @@ def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
 
     Returns:
         "hybrid" has a circuit. "no_circuit" is the same kind of network without the circuit. "twin" has a classical
-        control or an altered circuit in its place. "lora" is PEFT's LoRA, or dense maps around the identity core.
-        "other" is a LoRA with additions (`use_dora`), another PEFT method, or another package's adapter (`rival`).
+        control, a constant or an altered circuit in its place. "lora" is PEFT's LoRA, or dense maps around the
+        identity core. "other" is a LoRA with additions (`use_dora`), another PEFT method, or another package's adapter
+        (`rival`).
     """
     if method == "base":
         return "base"

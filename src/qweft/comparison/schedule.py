@@ -164,6 +164,7 @@ IN_WORDS = {
     "fourier": "a Fourier series in the circuit's place",
     "frozen": "a circuit that is not trained",
     "product": "a circuit without entanglement",
+    "bias": "a constant in the circuit's place",
 }
 FORMS = {"": "{}", "linear": "{}, added to a linear map", "weighted": "{}, as a weight", "gated": "{}, as a gate"}
 """Maps, functions and forms of a core in the words of a sentence."""

@@ -18,8 +18,8 @@ COMPRESS: dict[str, Trained] = {"mpo": "whole", "dense": "whole", "basis": "noth
 EXPAND: dict[str, Trained] = {**COMPRESS, "sparse": "partly"}
 """Every map C and E by its name in a config, with what of it is trained."""
 
-Role = Literal["circuit", "altered", "classical"]
-"""A circuit of the method; a circuit that lacks something, as a control; or a classical control in its place."""
+Role = Literal["circuit", "altered", "classical", "constant"]
+"""A circuit of the method; or a control in its place: an altered circuit, a classical function, or a constant."""
 
 
 class FunctionName(NamedTuple):
@@ -40,6 +40,7 @@ FUNCTIONS: dict[str, FunctionName] = {
     "fourier": FunctionName("classical", ("fourier_terms",)),
     "frozen": FunctionName("altered"),
     "product": FunctionName("altered"),
+    "bias": FunctionName("constant"),
 }
 """The circuit and its controls, which show what the circuit contributes, by the name in that of a core."""
 
@@ -51,7 +52,7 @@ def has_role(role: Role) -> tuple[str, ...]:
 
 TWINS = tuple(name for name, function in FUNCTIONS.items() if function.role != "circuit")
 """The controls."""
-CIRCUITS = tuple(name for name, function in FUNCTIONS.items() if function.role != "classical")
+CIRCUITS = tuple(name for name, function in FUNCTIONS.items() if function.role in ("circuit", "altered"))
 """Functions that run a circuit, whole or altered."""
 FIELDS = tuple(dict.fromkeys(field for function in FUNCTIONS.values() for field in function.fields))
 """Config fields that not every function reads."""

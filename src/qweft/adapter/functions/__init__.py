@@ -7,14 +7,14 @@ names of cores, the model card, the plan and the reports follow.
 from qweft.adapter.functions.base import Function
 from qweft.adapter.functions.circuits import CircuitFunction, FrozenCircuit, ProductCircuit
 from qweft.adapter.functions.fourier import FourierSeries
-from qweft.adapter.functions.mlp import Perceptron
+from qweft.adapter.functions.mlp import Bias, Perceptron
 from qweft.circuit import crz_ring_ansatz
 from qweft.method import names
 
 __all__ = ["FUNCTIONS", "Function", "make_function"]
 
 FUNCTIONS: dict[str, type[Function]] = {
-    kind.name: kind for kind in (CircuitFunction, Perceptron, FourierSeries, FrozenCircuit, ProductCircuit)
+    kind.name: kind for kind in (CircuitFunction, Perceptron, FourierSeries, Bias, FrozenCircuit, ProductCircuit)
 }
 """The circuit and its controls, which show what the circuit contributes, by the name in that of a core."""
 

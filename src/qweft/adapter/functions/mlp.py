@@ -1,4 +1,4 @@
-"""A small perceptron in place of the circuit."""
+"""A small perceptron in place of the circuit, or its bias alone."""
 
 import torch
 from torch import nn
@@ -54,3 +54,28 @@ class Perceptron(Function):
         for place in range(self.depth):
             x = (silu(x) if place else x) @ weights[place].t() + biases[place]
         return x.to(c.dtype)
+
+
+class Bias(Function):
+    """t(c) = b, trained numbers b of shape (r,): a circuit whose output does not depend on the token.
+
+    Start: b = cos(phase), the value at c = 0 of the circuit without its CRZ gates.
+    """
+
+    name = "bias"
+    words = "numbers that do not depend on the token"
+    called = "{} (a constant in place of its circuit)"
+    report = "trained numbers that are the same for every token: what is left of a circuit that ignores its input"
+
+    def __init__(self, ansatz: Circuit, uploads: int) -> None:
+        super().__init__(ansatz, uploads)
+        self.trained = {"constant": (self.r,)}
+
+    def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
+        """Return b."""
+        return {"constant": self.phases(angles).cos()}
+
+    def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
+        """Return b for every token, (..., r). The zero keeps C in the graph, so that each parameter has a gradient."""
+        (constant,) = prepared
+        return (0 * c + constant).to(c.dtype)
