@@ -11,6 +11,8 @@ from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
 from qweft.analysis.describe import describe, sentences
 from qweft.analysis.run import inspect_adapter
+from qweft.analysis.states import gradient_variance
+from qweft.circuit import crz_ring_ansatz
 from tests.analysis.examples import LORA, SMALL, adapted, batches, with_lora
 from tests.conformance.families import FAMILIES
 from tests.tiny_models import tiny_llama
@@ -20,7 +22,10 @@ KEYS = {
     "different_maps", "spectrum", "relative_size", "non_affinity", "circuit_share", "circuit_share_varying",
     "entanglement", "entanglement_sd", "expressibility", "gradient_norms",
 }  # fmt: skip
-OF_A_CIRCUIT = ("circuit_share", "circuit_share_varying", "entanglement", "entanglement_sd", "expressibility")
+OF_A_CIRCUIT = (
+    "circuit_share", "circuit_share_varying", "entanglement", "entanglement_sd", "expressibility", "gradient_variance",
+    "gradient_variance_mean",
+)  # fmt: skip
 
 
 def text_of(found, width=160):
@@ -121,6 +126,15 @@ def test_gradients_are_those_of_a_backward_pass():
         for part, gradients in wanted.items():
             norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
             assert layer.gradient_norms[part] == pytest.approx(float(norm), rel=1e-5)
+
+
+@pytest.mark.parametrize("start", ["recorded", "scaled"])
+def test_the_variance_of_gradients_is_that_of_the_adapters_own_start(start):
+    found = inspect_adapter(adapted("qtha", start=start), batches())
+    wanted = gradient_variance(crz_ring_ansatz(3, 2), start, 2, 200)
+    for layer in found.layers:
+        assert (layer.gradient_variance, layer.gradient_variance_mean) == (wanted.first_rotation, wanted.mean)
+    assert f"variance {wanted.first_rotation:.2g} for the first rotation" in text_of(found)
 
 
 def test_without_labels_there_are_no_gradients():

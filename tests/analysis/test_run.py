@@ -71,9 +71,24 @@ def test_the_command(trained, capsys):
     assert json.loads(capsys.readouterr().out)["tokens"] == 20
 
 
+def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
+    capsys.readouterr()
+    assert main(["inspect", str(trained["hybrid"]), "--dequantise", "true"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "4 circuits replaced: fitted on 3 rows, judged on 3" in out
+    assert "an affine map 3 " in out and "nothing: the circuit" in out and "gain over the base model:" in out
+    found = inspect(trained["hybrid"], {"dequantise": True, "split": "test"}).to_json()["dequantised"]
+    assert (found["rows_fitted"], found["rows_judged"]) == (2, 2)
+    assert {"constant", "affine", "quadratic"} <= found["fits"].keys()
+    assert inspect(trained["hybrid"]).to_json()["dequantised"] is None
+    with pytest.raises(QweftError, match="the adapter has no circuit"):
+        inspect(trained["lora"], {"dequantise": True})
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
+        ({"rows": 3, "dequantise": True}, "dequantise needs at least 4 rows, got 3"),
         ({"rows": 0}, "rows must be at least 1, got 0"),
         ({"tokens": -1}, "tokens must be at least 1, got -1"),
         ({"data": {"validation_rows": 0}}, r"data\.validation_rows is 0: it must be at least 1"),

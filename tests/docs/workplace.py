@@ -44,7 +44,7 @@ SMALL = {
         "--data.max_length",
         "1024",
     ],
-    "inspect": ["--rows", "2", "--tokens", "8"],
+    "inspect": ["--rows", "4", "--tokens", "8"],
     "export": ["--calibration", "rows.jsonl", "--calibration-tokens", "64", "--distill-steps", "1", "--force"],
     "push": ["--dry-run"],
     "chat": ["--max-new-tokens", "2"],

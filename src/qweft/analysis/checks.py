@@ -15,6 +15,8 @@ from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
 
 SECTIONS = ("model", "data")
+LEAST_ROWS = 4
+"""Rows to dequantise on: two to fit and two to judge, the fewest with a standard error."""
 
 
 def check_inspection(
@@ -53,6 +55,12 @@ def _check(config: InspectionConfig, available: int | None) -> None:
     for name in ("rows", "tokens"):
         if getattr(config, name) < 1:
             raise QweftError(f"{name} must be at least 1, got {getattr(config, name)}")
+    most = config.rows if available is None else min(config.rows, available)
+    if config.dequantise and most < LEAST_ROWS:
+        raise QweftError(
+            f"dequantise needs at least {LEAST_ROWS} rows, got {most}: half of them are for the fits, half for the "
+            f"losses; raise rows or data.{config.split}_rows"
+        )
     if available is not None and available < 1:
         raise QweftError(f"data.{config.split}_rows is {available}: it must be at least 1 to inspect on those rows")
     if config.output is not None and Path(config.output).is_dir():

@@ -7,6 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
+from qweft.analysis.dequantise import Dequantised
 from qweft.analysis.inspection import Inspection, LayerInspection, means
 from qweft.method.names import PARTS
 
@@ -24,6 +25,13 @@ COLUMNS = {
 }
 """Displayed scalars and their column heads; with a ten-character name they fit into 80 columns."""
 IN_PERCENT = {"relative_size", "non_affinity", "circuit_share", "circuit_share_varying"}
+FITS = {
+    "constant": "a constant",
+    "affine": "an affine map",
+    "quadratic": "a quadratic",
+    "fourier": "a Fourier series",
+}
+"""What takes the place of a circuit."""
 AFFINE = 0.01
 """A core counts as affine below this share of variance that no affine map explains."""
 ONE_MAP = 1e-9
@@ -37,7 +45,33 @@ def describe(inspection: Inspection) -> Group:
     blocks = {layer.block: str(layer.block) for layer in inspection.layers if layer.block is not None}
     if len(blocks) > 1:
         tables.append(_table("", "block", blocks, inspection.layers))
-    return Group(*tables, *sentences(inspection))
+    replaced = [] if inspection.dequantised is None else _on_replacements(inspection.dequantised)
+    return Group(*tables, *sentences(inspection), *replaced)
+
+
+def _on_replacements(found: Dequantised) -> list[Any]:
+    """Returns a table of the fits, and lines on the gain and on the fits that were left out."""
+    table = Table(
+        title=f"{found.circuits} circuits replaced: fitted on {found.rows_fitted} rows, judged on {found.rows_judged}",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
+    table.add_column("q(c) replaced by")
+    for head in ("terms", "variance\nmissed", "loss", "gain kept"):
+        table.add_column(head, justify="right")
+    table.add_row("base model", "", "", f"{found.base:.4f}", "0%")
+    for kind, fit in found.fits.items():
+        kept = "-" if fit.kept is None else f"{fit.kept:.1%}{_error(fit.kept_error, '.1%')}"
+        table.add_row(FITS[kind], f"{fit.terms:,}", f"{fit.unexplained:.2%}", f"{fit.loss:.4f}", kept)
+    table.add_row("nothing: the circuit", "", "", f"{found.adapter:.4f}", "100%")
+    lines = [f"gain over the base model: {found.gain:.4f}{_error(found.gain_error, '.4f')} nats a token"]
+    return [table, *lines, *(f"left out, {FITS[kind]}: {why}" for kind, why in found.left_out.items())]
+
+
+def _error(error: float | None, form: str) -> str:
+    """Returns a standard error as text."""
+    return "" if error is None else f" ± {error:{form}}"
 
 
 def _table(title: str, kind: str, groups: Mapping[Any, str], layers: Sequence[LayerInspection]) -> Table:
@@ -127,7 +161,11 @@ def _on_states(found: dict[str, float | None]) -> list[str]:
             f"; {covered:.2f} nats from random states over these tokens (the untrained circuit over random angles: "
             f"{found['expressibility_ansatz']:.2f}; 0 covers everything)"
         )
-    return [line]
+    return [
+        line,
+        f"gradient of <Z_0> over random starts of the circuit: variance {found['gradient_variance']:.2g} for the first "
+        f"rotation, {found['gradient_variance_mean']:.2g} over all angles",
+    ]
 
 
 def _on_gradients(layers: Sequence[LayerInspection]) -> list[str]:

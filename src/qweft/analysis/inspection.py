@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Literal
 
+from qweft.analysis.dequantise import Dequantised
 from qweft.analysis.jacobian import Spread
 from qweft.analysis.layers import Shares
 from qweft.analysis.tokens import Norms
@@ -29,6 +30,8 @@ class LayerInspection:
         expressibility: KL divergence in nats between the trained circuit's states over the tokens and Haar-random
             states.
         expressibility_ansatz: The same divergence for the untrained circuit over random angles.
+        gradient_variance: Variance over random starts of the derivative of <Z_0> by the first trained RY on qubit 0.
+        gradient_variance_mean: The same, mean over all angles of the circuit.
         gradient_norms: Gradient norms of the loss by part.
     """
 
@@ -43,6 +46,8 @@ class LayerInspection:
     entanglement_sd: float | None = None
     expressibility: float | None = None
     expressibility_ansatz: float | None = None
+    gradient_variance: float | None = None
+    gradient_variance_mean: float | None = None
     gradient_norms: Norms | None = None
 
     @property
@@ -74,6 +79,8 @@ class LayerInspection:
             "entanglement_sd": self.entanglement_sd,
             "expressibility": self.expressibility,
             "expressibility_ansatz": self.expressibility_ansatz,
+            "gradient_variance": self.gradient_variance,
+            "gradient_variance_mean": self.gradient_variance_mean,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -120,6 +127,7 @@ class Inspection:
         layers: Measured layers in the order of the model.
         left_out: Names of adapted layers of a kind that is not measured.
         unreached: Names of layers that no token reached.
+        dequantised: The adapter with classical fits in its circuits' places; `None` if that was not asked.
     """
 
     adapter: str
@@ -129,6 +137,7 @@ class Inspection:
     layers: Sequence[LayerInspection]
     left_out: Sequence[str] = ()
     unreached: Sequence[str] = ()
+    dequantised: Dequantised | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns all fields and the means as JSON-compatible values with six significant digits."""
@@ -145,4 +154,5 @@ class Inspection:
             "means": means(self.layers),
             "left_out": list(self.left_out),
             "unreached": list(self.unreached),
+            "dequantised": None if self.dequantised is None else self.dequantised.to_json(),
         }

@@ -34,6 +34,8 @@ class LayerMap:
             w = 1 + Q q(c / |c|).
         circuit: The circuit; `None` without one.
         angles: Angles of the circuit in radians; `None` without a circuit.
+        start: Named start of the adapter, "recorded" or "scaled".
+        uploads: Number of times that the circuit uploads its input.
         is_lora: Whether the branch is PEFT's own LoRA.
     """
 
@@ -47,6 +49,8 @@ class LayerMap:
     weighs: Literal["", "weighted", "gated"] = ""
     circuit: Circuit | None = None
     angles: torch.Tensor | None = None
+    start: str = "recorded"
+    uploads: int = 1
     is_lora: bool = False
 
     @property
@@ -67,7 +71,7 @@ def _weighs(core_name: str) -> Literal["", "weighted", "gated"]:
 
 
 @torch.no_grad()
-def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str) -> LayerMap:
+def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str, start: str) -> LayerMap:
     branch = layer.branch_of(adapter_name)
     tensors = [tensor.detach().cpu().double() for tensor in branch.tensors()]
     compress, expand, *angles = branch.build(tensors)
@@ -86,6 +90,8 @@ def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str) -> LayerMap
         weighs=_weighs(core_name),
         circuit=circuit,
         angles=None if circuit is None else core.angles.detach().cpu().double(),
+        start=start,
+        uploads=1 if circuit is None else core.function.uploads,
     )
 
 
@@ -129,7 +135,7 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
         if isinstance(module, BaseTunerLayer) and adapter_name in module.merged_adapters:
             raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
         if isinstance(module, QwthnLinear) and adapter_name in module.qwthn_compress:
-            found[name] = (named, _of_qwthn(module, adapter_name, config.core))
+            found[name] = (named, _of_qwthn(module, adapter_name, config.core, config.start))
         elif isinstance(module, LoraLayer) and adapter_name in {*module.lora_A, *module.lora_embedding_A}:
             if _is_plain_lora(module, adapter_name):
                 found[name] = (named, _of_lora(module, adapter_name))

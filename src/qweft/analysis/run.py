@@ -10,10 +10,11 @@ import torch
 
 from qweft.adapter import QwthnLinear
 from qweft.analysis.checks import check_inspection
+from qweft.analysis.dequantise import dequantise
 from qweft.analysis.inspection import Inspection, LayerInspection
 from qweft.analysis.jacobian import small_jacobians, spread_of
 from qweft.analysis.layers import LayerMap, layer_maps, non_affinity, shares_of
-from qweft.analysis.states import ansatz_expressibility, expressibility, meyer_wallach
+from qweft.analysis.states import ansatz_expressibility, expressibility, meyer_wallach, variance_at_start
 from qweft.analysis.tokens import Norms, Seen, collect, evenly, gradient_norms, rows_of
 from qweft.circuit import final_states
 from qweft.data.batches import Collator
@@ -22,7 +23,7 @@ from qweft.data.tokens import total_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.evaluation.preview import Preview, shapes_of
-from qweft.evaluation.saved import check_runs, put_on
+from qweft.evaluation.saved import check_runs, put_beside_base, put_on
 from qweft.files import write_json
 from qweft.models.load import load_model
 from qweft.text import many, progress, with_progress
@@ -127,18 +128,21 @@ def _inspect_layer(name: str, layer_map: LayerMap, seen: Seen, tokens: int, grad
 
 
 def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
-    """Returns entanglement and expressibility of the circuit; an empty dict without one."""
+    """Returns entanglement, expressibility and variances of gradients of the circuit; an empty dict without one."""
     circuit, angles = layer_map.circuit, layer_map.angles
     if circuit is None or angles is None:
         return {}
     count = min(len(c), max(2, AMPLITUDES >> circuit.qubits))
     states = final_states(circuit, evenly(c, count), angles)
     entangled = meyer_wallach(states)
+    at_start = variance_at_start(circuit, layer_map.start, layer_map.uploads)
     return {
         "entanglement": float(entangled.mean()),
         "entanglement_sd": float(entangled.std()) if len(entangled) > 1 else None,
         "expressibility": expressibility(states),
         "expressibility_ansatz": ansatz_expressibility(circuit, max(2, min(TOKENS, AMPLITUDES >> circuit.qubits))),
+        "gradient_variance": at_start.first_rotation,
+        "gradient_variance_mean": at_start.mean,
     }
 
 
@@ -158,6 +162,8 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     rows = getattr(data, config.split)[: config.rows]
     what = f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens) of {data_config.source} ({config.split})"
     lines.append(f"every adapted layer on {what}, of which at most {many(config.tokens, 'token')} are looked at")
+    if config.dequantise:
+        lines.append("the circuits replaced by classical fits: half of the rows to fit, half to judge")
     return Preview((*lines, f"written to {config.output}" if config.output else "nothing is written"))
 
 
@@ -180,10 +186,14 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     rows = getattr(data, config.split)[: config.rows]
     collate = Collator(loaded.tokenizer.pad_token_id)
     batches = [collate(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
-    model = put_on(loaded, adapter)
+    if config.dequantise:
+        model = put_beside_base(loaded, adapter, "its gain over the base model cannot be told; leave dequantise out")
+    else:
+        model = put_on(loaded, adapter)
     check_runs(model, loaded, adapter)
+    replaced = dequantise(model, rows, loaded.tokenizer.pad_token_id) if config.dequantise else None
     found = inspect_adapter(model, batches, tokens=config.tokens)
-    found = replace(found, adapter=str(adapter))
+    found = replace(found, adapter=str(adapter), dequantised=replaced)
     if config.output is not None:
         write_json(config.output, found.to_json())
     return found

@@ -14,6 +14,7 @@ from qweft import records
 from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.claims import claimed
 from qweft.comparison.context import Context, checksum, fingerprint
+from qweft.comparison.method_kinds import core_of
 from qweft.comparison.methods import Method
 from qweft.comparison.report.inspection import inspections
 from qweft.comparison.results import BASE, Run
@@ -27,6 +28,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
+from qweft.method.names import has_circuit
 from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
 from qweft.models.load import LoadedModel
 from qweft.training.callbacks import RunCallbacks
@@ -38,6 +40,8 @@ RECORD = "run.json"
 ADAPTER = "adapter"
 INSPECTED_ROWS = 4
 """Number of validation rows in an inspection, read as one batch."""
+DEQUANTISED_ROWS = 32
+"""Most validation rows on which circuits are replaced by fits: half to fit, half to judge."""
 
 
 def run_folder(output: Path, method: str, seed: int) -> Path:
@@ -297,15 +301,17 @@ def _inspected(model: Any, method: Method, rows: Sequence[Encoded], pad_token_id
     """
     if not _can_be_inspected(method.adapter):
         return None
+    from qweft.analysis.checks import LEAST_ROWS
+    from qweft.analysis.dequantise import dequantise
     from qweft.analysis.run import inspect_adapter  # here: few comparisons need it
 
     try:
-        found: dict[str, Any] = inspect_adapter(
-            model, [Collator(pad_token_id)(rows[:INSPECTED_ROWS])], "default"
-        ).to_json()
+        found = inspect_adapter(model, [Collator(pad_token_id)(rows[:INSPECTED_ROWS])], "default")
+        if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.name, method.adapter) or "identity"):
+            found = replace(found, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))
     except QweftError:
         return None
-    return found
+    return found.to_json()
 
 
 def _inspected_from(

@@ -52,7 +52,7 @@ def loss_of(scores: Sequence[RowScore]) -> HeldOutLoss:
     return HeldOutLoss(loss, perplexity, sum(count for _, count in rows), error, rows)
 
 
-def ratio(rows: Sequence[tuple[float, int]]) -> tuple[float, float | None]:
+def ratio(rows: Sequence[tuple[float, float]]) -> tuple[float, float | None]:
     """Return sum_i S_i / sum_i n_i and its standard error.
 
     The standard error is that of a ratio estimator over the m rows with n_i > 0:

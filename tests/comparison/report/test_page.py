@@ -128,6 +128,13 @@ def test_what_sums_up_is_open_and_what_it_sums_up_is_folded():
     assert "Other methods better than lora? 3 yes (mpo, m0, m1), 4 not decided" in Reader(page).text
 
 
+def test_the_gain_that_fits_keep_stands_under_the_means():
+    text = Reader(render_page(report_examples.results(SOME))).text
+    assert "Gain over the base model kept with constants for its circuits" in text and "42.0% ± 3.1" in text
+    assert "kept with affine maps for its circuits" in text and "97.3%" in text
+    assert "kept with quadratics" not in text
+
+
 def test_what_a_comparison_does_not_have_is_left_out():
     page = render_page(report_examples.results(SOME, inspected=False, answers=False) | {"search": None})
     for heading in ("Inside the adapters", "The search for learning rates", "Example answers"):

@@ -70,6 +70,8 @@ def test_markdown_means_are_those_of_the_layers(markdown):
     line = next(line for line in markdown.splitlines() if line.startswith("| Different maps"))
     assert float(line.split("|")[3]) == pytest.approx(sum(numbers) / len(numbers), rel=0.01)
     assert float(line.split("|")[2]) == 1  # LoRA's
+    line = next(line for line in markdown.splitlines() if "kept with constants for its circuits" in line)
+    assert [cell.strip() for cell in line.split("|")[2:4]] == ["–", "42.0% ± 3.1"]
 
 
 def test_markdown_takes_no_text_for_marks(tmp_path):

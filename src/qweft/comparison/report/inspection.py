@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -169,11 +169,28 @@ MEASURES = (
         "The same of the untrained circuit: what its form could reach.",
         "table",
     ),
+    Measure(
+        "gradient_variance",
+        "Variance of the circuit's gradient at the start",
+        "Of the derivative of the first qubit's value by its first trained rotation, over random starts: it falls "
+        "towards 0 on a barren plateau.",
+        "table",
+    ),
+    Measure("gradient_variance_mean", "... mean over all angles", "The same of every angle.", "table"),
     Measure("gradient_norms.circuit", "Gradient of the circuit or its stand-in", "Norm of the loss's gradient."),
     Measure("gradient_norms.tensor_network", "Gradient of the tensor networks", "Norm of the loss's gradient."),
     Measure("gradient_norms.linear", "Gradient of the linear maps", "Norm of the loss's gradient."),
 )
 """The measures of a report, in this order."""
+
+
+REPLACED = {
+    "constant": "constants",
+    "affine": "affine maps",
+    "quadratic": "quadratics",
+    "fourier": "Fourier series",
+}
+"""Fits that take the place of circuits, in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +204,8 @@ class Inspection:
         spectrum: Singular values of the Jacobian, largest first, each as a share of the layer's largest; mean over
             layers and seeds. Empty if none was recorded.
         rows, tokens: Numbers of rows and tokens that were measured, at the first seed.
+        kept: Share of the gain over the base model that stays with a fit in each circuit's place, and its standard
+            error over rows, by a key of `REPLACED`, at the first seed.
     """
 
     method: str
@@ -195,6 +214,7 @@ class Inspection:
     spectrum: tuple[float, ...]
     rows: int | None
     tokens: int | None
+    kept: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
 
     @property
     def modules(self) -> list[str]:
@@ -247,6 +267,32 @@ def mapped(found: Mapping[str, Inspection]) -> list[Measure]:
     return [measure for measure in shown(found) if measure.place != "table"]
 
 
+def replacements(found: Mapping[str, Inspection]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Returns a title for each fit that some method has, with each method's share of the gain and its error, as text.
+
+    Args:
+        found: From `inspections`.
+    """
+    rows = []
+    for kind, words in REPLACED.items():
+        shares = [entry.kept.get(kind) for entry in found.values()]
+        if any(share is not None for share in shares):
+            title = f"Gain over the base model kept with {words} for its circuits"
+            rows.append((title, [(EMPTY, "") if share is None else _share_said(*share) for share in shares]))
+    return rows
+
+
+def _share_said(share: float, error: float | None) -> tuple[str, str]:
+    return f"{100 * share:.1f}%", "" if error is None else f"± {100 * error:.1f}"
+
+
+def _kept(inspection: Mapping[str, Any]) -> dict[str, tuple[float, float | None]]:
+    """Returns the shares of the gain that were measured, by fit."""
+    fits = (inspection.get("dequantised") or {}).get("fits") or {}
+    shares = {kind: (_number(fits, f"{kind}.kept"), _number(fits, f"{kind}.kept_error")) for kind in REPLACED}
+    return {kind: (share, error) for kind, (share, error) in shares.items() if share is not None}
+
+
 def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
     """Merges one method's inspections over its seeds."""
     layers = [layer for inspection in found for layer in inspection["layers"]]
@@ -260,7 +306,9 @@ def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
                 collected.setdefault(_place(layer), []).append(number)
         values[measure.key] = {place: sum(numbers) / len(numbers) for place, numbers in collected.items()}
     first = found[0]
-    return Inspection(method, tuple(places), values, _spectrum(layers), first.get("rows"), first.get("tokens"))
+    return Inspection(
+        method, tuple(places), values, _spectrum(layers), first.get("rows"), first.get("tokens"), _kept(first)
+    )
 
 
 def _place(layer: Mapping[str, Any]) -> tuple[str, int]:

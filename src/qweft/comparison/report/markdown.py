@@ -8,7 +8,7 @@ from qweft.circuit.drawing import circuit_text
 from qweft.comparison.rates import best_tried
 from qweft.comparison.report.content import Content, Figures
 from qweft.comparison.report.heat_maps import HeatMap
-from qweft.comparison.report.inspection import shown
+from qweft.comparison.report.inspection import replacements, shown
 from qweft.comparison.report.text import (
     RULE,
     SEARCHED,
@@ -124,6 +124,8 @@ def _inside(content: Content, figures: Figures) -> list[str]:
     for measure in measures:
         means = [entry.over_layers(measure.key)[0] for entry in content.inspected.values()]
         rows.append([measure.title, *(measure.said(mean) for mean in means)])
+    for title, shares in replacements(content.inspected):
+        rows.append([title, *(f"{share} {error}".rstrip() for share, error in shares)])
     blocks = ["## Inside the adapters", markdown_rows(rows).rstrip()]
     if inspected_on(content):
         blocks.append(inspected_on(content).strip())

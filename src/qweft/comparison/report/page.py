@@ -12,7 +12,7 @@ from qweft.circuit.drawing import circuit_svg
 from qweft.comparison.report.content import Content, Figures, figures, styles_of
 from qweft.comparison.report.curves import MOST
 from qweft.comparison.report.heat_maps import HeatMap
-from qweft.comparison.report.inspection import mapped, shown
+from qweft.comparison.report.inspection import mapped, replacements, shown
 from qweft.comparison.report.side_by_side import differing
 from qweft.comparison.report.text import (
     KINDS,
@@ -151,6 +151,10 @@ def _row(entry: Summary) -> dict[str, Any]:
     }
 
 
+KEPT = "Fitted on half of some validation rows, judged on the others; small, the standard error over rows."
+"""What a share of the gain that a fit keeps is."""
+
+
 def _means(content: Content) -> list[dict[str, Any]]:
     """Returns each measure's mean over layers with minimum and maximum, method by method."""
     rows = []
@@ -159,6 +163,7 @@ def _means(content: Content) -> list[dict[str, Any]]:
         cells = [(measure.said(mean), _range(measure.said(least), measure.said(most))) for mean, least, most in numbers]
         meaning = measure.meaning if measure.place == "table" else ""  # otherwise its map says it
         rows.append({"title": measure.title, "meaning": meaning, "cells": cells})
+    rows += [{"title": title, "meaning": KEPT, "cells": cells} for title, cells in replacements(content.inspected)]
     return rows
 
 

@@ -1,0 +1,196 @@
+"""Trained circuits replaced by classical fits, and the share of the adapter's gain that each fit keeps."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import torch
+
+from qweft.adapter.cores import FunctionCore, Measure
+from qweft.analysis.checks import LEAST_ROWS
+from qweft.analysis.fits import KINDS, MOST_TERMS, FittedCircuit, Kind, count_terms, fitted, unexplained
+from qweft.circuit import Circuit, expectation_values
+from qweft.data.tokens import Encoded, target_tokens
+from qweft.errors import QweftError
+from qweft.evaluation.loss import score_rows
+from qweft.evaluation.on_device import circuit_layers, on_device
+from qweft.evaluation.row_scores import RowScore, loss_of, ratio
+
+BATCH = 8
+"""Rows in a batch; results do not depend on it."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """The adapter with all of its circuits replaced by one kind of fit.
+
+    Args:
+        terms: Most terms of a fit, for each output of a circuit.
+        loss: Held-out loss on the judged rows, in nats a token.
+        kept: Share of the gain that stays, (base - replaced) / (base - adapter); `None` without a gain.
+        kept_error: Its standard error over rows, that of a ratio.
+        unexplained: Share of the circuit's variance on the judged rows that the fit misses; median over circuits.
+    """
+
+    terms: int
+    loss: float
+    kept: float | None
+    kept_error: float | None
+    unexplained: float
+
+
+@dataclass(frozen=True)
+class Dequantised:
+    """A trained adapter beside itself with classical fits in its circuits' places.
+
+    Args:
+        circuits: Number of circuits, all replaced at once.
+        rows_fitted: Rows whose tokens the fits saw.
+        rows_judged: Other rows, on which losses are taken.
+        tokens: Tokens in a fit, the fewest of any circuit.
+        base: Loss of the base model, in nats a token.
+        adapter: Loss with the adapter.
+        gain: base - adapter.
+        gain_error: Its standard error over rows.
+        fits: The replacements by kind: "constant", "affine", "quadratic", "fourier".
+        left_out: Fits that were not made, with the reason.
+    """
+
+    circuits: int
+    rows_fitted: int
+    rows_judged: int
+    tokens: int
+    base: float
+    adapter: float
+    gain: float
+    gain_error: float | None
+    fits: Mapping[Kind, Replacement]
+    left_out: Mapping[Kind, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all fields as JSON-compatible values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A circuit with its inputs and values, (tokens, n), on the tokens to fit and on those to judge."""
+
+    circuit: Circuit
+    fit: tuple[torch.Tensor, torch.Tensor]
+    judge: tuple[torch.Tensor, torch.Tensor]
+
+
+def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequantised:
+    """Replaces each circuit of the active adapter by its fits, and returns the losses.
+
+    The first half of the rows is for the fits, the second for the losses. Fits are least squares in float64, on the
+    inputs that the circuits get in the adapted model. A fit with more than `MOST_TERMS` terms, or with more terms than
+    tokens, is left out.
+
+    Args:
+        model: A PEFT model with a QWTHN adapter, which is left as it was.
+        rows: Rows with targets, at least `LEAST_ROWS`.
+        pad_token_id: Token that pads shorter rows.
+
+    Raises:
+        QweftError: If no layer has a circuit, or there are too few rows with targets.
+    """
+    cores = circuit_layers(model)
+    rows = [row for row in rows if target_tokens(row)]
+    if len(rows) < LEAST_ROWS:
+        raise QweftError(
+            f"dequantise needs at least {LEAST_ROWS} rows with targets, got {len(rows)}: half of them are for the "
+            "fits, half for the losses"
+        )
+    half = len(rows) // 2
+    seen, adapter = _see(model, cores, rows[:half], rows[half:], pad_token_id)
+    if not seen:
+        raise QweftError("no token reached a circuit of the adapter; give at least one row of text")
+    with model.disable_adapter():
+        base = score_rows(model, rows[half:], pad_token_id, BATCH)
+    gain, error = ratio([(one.total - two.total, one.targets) for one, two in zip(base, adapter, strict=True)])
+    fits: dict[Kind, Replacement] = {}
+    left_out: dict[Kind, str] = {}
+    tokens = min(len(each.fit[0]) for each in seen.values())
+    for kind in KINDS:
+        count = max(count_terms(kind, each.circuit) for each in seen.values())
+        if count > min(MOST_TERMS, tokens):
+            limit = f"{MOST_TERMS:,} are fitted" if count > MOST_TERMS else f"{tokens:,} tokens are there"
+            left_out[kind] = f"it has {count:,} terms, and at most {limit}"
+            continue
+        fits[kind] = _replaced(model, kind, count, seen, rows[half:], pad_token_id, base, adapter)
+    losses = loss_of(base).loss, loss_of(adapter).loss
+    return Dequantised(len(seen), half, len(rows) - half, tokens, *losses, gain, error, fits, left_out)
+
+
+def _replaced(
+    model: Any,
+    kind: Kind,
+    count: int,
+    seen: Mapping[str, _Seen],
+    rows: Sequence[Encoded],
+    pad_token_id: int,
+    base: Sequence[RowScore],
+    adapter: Sequence[RowScore],
+) -> Replacement:
+    fits: dict[str, FittedCircuit] = {name: fitted(kind, each.circuit, *each.fit) for name, each in seen.items()}
+    with _instead(model, fits):
+        found = score_rows(model, rows, pad_token_id, BATCH)
+    kept, error = None, None
+    if sum(one.total - two.total for one, two in zip(base, adapter, strict=True)) > 0:
+        shares = zip(base, adapter, found, strict=True)
+        kept, error = ratio([(one.total - new.total, one.total - two.total) for one, two, new in shares])
+    missed = median(unexplained(fits[name], each.circuit, *each.judge) for name, each in seen.items())
+    return Replacement(count, loss_of(found).loss, kept, error, missed)
+
+
+@contextmanager
+def _instead(model: Any, measures: Mapping[str, Measure]) -> Iterator[None]:
+    """Computes the circuit of each named layer by a function of its own."""
+    with ExitStack() as stack:
+        for name, measure in measures.items():
+            stack.enter_context(on_device(model, measure, [name]))
+        yield
+
+
+def _see(
+    model: Any,
+    cores: Mapping[str, FunctionCore],
+    to_fit: Sequence[Encoded],
+    to_judge: Sequence[Encoded],
+    pad_token_id: int,
+) -> tuple[dict[str, _Seen], Sequence[RowScore]]:
+    """Returns what each circuit does on both halves of the rows, and the adapter's scores on the second."""
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in cores}
+
+    def recorder(name: str) -> Measure:
+        def measure(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+            parts[name].append(c.detach().reshape(-1, circuit.inputs).cpu().double())
+            return expectation_values(circuit, c, angles)
+
+        return measure
+
+    with _instead(model, {name: recorder(name) for name in cores}):
+        score_rows(model, to_fit, pad_token_id, BATCH)
+        ends = {name: len(found) for name, found in parts.items()}
+        scores = score_rows(model, to_judge, pad_token_id, BATCH)
+    seen = {}
+    for name, core in cores.items():
+        fit, judge = parts[name][: ends[name]], parts[name][ends[name] :]
+        if fit and judge:  # no token reached the others
+            seen[name] = _Seen(_circuit_of(core), _values(core, fit), _values(core, judge))
+    return seen, scores
+
+
+def _circuit_of(core: FunctionCore) -> Circuit:
+    assert core.circuit is not None  # `circuit_layers` has no others
+    return core.circuit
+
+
+def _values(core: Any, parts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the inputs and the circuit's values there, in float64."""
+    c = torch.cat(list(parts))
+    return c, expectation_values(_circuit_of(core), c, core.angles.detach().cpu().double())

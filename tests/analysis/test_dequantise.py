@@ -1,0 +1,164 @@
+"""Circuits replaced by classical fits: the fits themselves, and what stays of an adapter's gain."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from qweft import QweftError
+from qweft.analysis.dequantise import dequantise
+from qweft.analysis.fits import KINDS, count_terms, fitted, terms, unexplained
+from qweft.circuit import crz_ring_ansatz, gate_by_gate
+from qweft.evaluation.on_device import circuit_layers
+from tests.analysis.examples import adapted, with_lora
+
+PAD = 0
+
+
+def circuit_and_values(n, layers, tokens, reupload=True, size=1.0):
+    generator = torch.Generator().manual_seed(7)
+    circuit = crz_ring_ansatz(n, layers, reupload)
+    angles = torch.rand(circuit.parameters, generator=generator, dtype=torch.float64) * 6 - 3
+    c = size * torch.randn(tokens, n, generator=generator, dtype=torch.float64)
+    return circuit, angles, c, gate_by_gate(circuit, c, angles)
+
+
+def rows_for(model, lengths, seed=8):
+    """Rows whose targets are the adapted model's own best tokens, so that it has a gain over its base model."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for length in lengths:
+        ids = torch.randint(1, 64, (length,), generator=generator)
+        with torch.no_grad():
+            best = model.eval()(input_ids=ids[None]).logits[0].argmax(-1)
+        found.append({"input_ids": ids.tolist(), "labels": [-100, *best[:-1].tolist()]})
+    return found
+
+
+def losses(model, rows):
+    """Sum of -log p of each row, one row at a time."""
+    found = []
+    with torch.no_grad():
+        for row in rows:
+            logits = model(input_ids=torch.tensor([row["input_ids"]])).logits[0]
+            found.append(float(cross_entropy(logits[:-1], torch.tensor(row["labels"][1:]), reduction="sum")))
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("n", "layers", "reupload"), [(1, 3, True), (2, 2, True), (3, 1, True), (3, 3, False)])
+def test_the_fourier_fit_has_the_circuits_own_coefficients(n, layers, reupload):
+    """Against those from a grid of 2 U + 1 points for each input, which decide them all."""
+    circuit, angles, c, q = circuit_and_values(n, layers, 900, reupload)
+    fit = fitted("fourier", circuit, c[:700], q[:700])
+    points = 2 * (layers if reupload else 1) + 1
+    grid = 2 * math.pi * np.arange(points) / points
+    there = torch.tensor(np.array(list(itertools.product(grid, repeat=n))))
+    exact = torch.linalg.solve(terms("fourier", circuit, there), gate_by_gate(circuit, there, angles))
+    torch.testing.assert_close(fit.coefficients, exact, rtol=0, atol=1e-8)
+    torch.testing.assert_close(fit(circuit, c[700:], angles), q[700:], rtol=0, atol=1e-8)
+    assert unexplained(fit, circuit, c[700:], q[700:]) < 1e-15
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_terms_are_as_many_as_are_counted(kind):
+    for circuit in (crz_ring_ansatz(3, 2), crz_ring_ansatz(2, 4, reupload=False)):
+        c = torch.randn(5, circuit.inputs, dtype=torch.float64)
+        assert terms(kind, circuit, c).shape == (5, count_terms(kind, circuit))
+    wanted = {"constant": 1, "affine": 5, "quadratic": 15, "fourier": 625}
+    assert count_terms(kind, crz_ring_ansatz(4, 2)) == wanted[kind]
+
+
+def test_a_planted_quadratic_is_found_and_an_affine_map_misses_its_squares():
+    circuit, _, c, _ = circuit_and_values(3, 2, 4000)
+    planted = 0.3 - 0.2 * c + 0.1 * c * c.roll(1, 1)  # of variance 0.04 and 0.01, uncorrelated
+    missed = {
+        kind: unexplained(fitted(kind, circuit, c[:2000], planted[:2000]), circuit, c[2000:], planted[2000:])
+        for kind in ("constant", "affine", "quadratic")
+    }
+    assert missed["constant"] == pytest.approx(1, abs=0.01) and missed["affine"] == pytest.approx(0.2, abs=0.03)
+    assert missed["quadratic"] < 1e-20
+
+
+def test_inputs_in_fewer_dimensions_and_a_circuit_that_does_not_vary():
+    circuit, _, c, q = circuit_and_values(3, 2, 100)
+    flat = c[:, :1].repeat(1, 3)
+    assert fitted("quadratic", circuit, flat, q).coefficients.abs().max() < 10
+    assert unexplained(fitted("affine", circuit, c, torch.ones_like(q)), circuit, c, torch.ones_like(q)) == 0
+
+
+CORES = ["quantum_linear", "quantum_weighted", "quantum_gated", "frozen_linear", "product"]
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_the_full_series_keeps_the_whole_gain(core):
+    model = adapted("qtha", core=core)
+    found = dequantise(model, rows_for(model, [10] * 120), PAD)
+    assert (found.circuits, found.rows_fitted, found.rows_judged, found.tokens) == (4, 60, 60, 600)
+    assert list(found.fits) == list(KINDS) and not found.left_out
+    assert found.gain == pytest.approx(found.base - found.adapter, rel=1e-9) and found.gain > 0
+    fourier = found.fits["fourier"]
+    assert fourier.terms == 125
+    assert fourier.loss == pytest.approx(found.adapter, abs=1e-6)
+    assert fourier.kept == pytest.approx(1, abs=1e-5) and fourier.unexplained < 1e-10
+    assert found.fits["constant"].unexplained > found.fits["fourier"].unexplained
+
+
+def test_a_constant_by_hand():
+    """Each circuit replaced by its mean over the rows that are fitted; shares are ratios of sums over the others."""
+    model = adapted("qtha")
+    rows = rows_for(model, [5, 9, 12, 7, 11, 6])
+    fit, judge = rows[:3], rows[3:]
+    found = dequantise(model, rows, PAD)
+    assert found.tokens == 5 + 9 + 12  # no padding
+    assert found.left_out == {"fourier": "it has 125 terms, and at most 26 tokens are there"}
+    means = {}
+    for name, core in circuit_layers(model).items():
+        seen = []
+        core.observed_by = lambda q, seen=seen: seen.append(q.reshape(-1, 3))
+        losses(model, fit)
+        means[name], core.observed_by = torch.cat(seen).mean(0), None
+    with model.disable_adapter():
+        base = losses(model, judge)
+    whole = losses(model, judge)
+    for name, core in circuit_layers(model).items():
+        core.measured_by = lambda circuit, c, angles, mean=means[name]: mean.expand(*c.shape[:-1], 3)
+    replaced = losses(model, judge)
+    targets = 6 + 10 + 5
+    constant = found.fits["constant"]
+    assert constant.loss == pytest.approx(replaced.sum() / targets, rel=1e-5)
+    assert found.gain == pytest.approx((base - whole).sum() / targets, rel=1e-4)
+    kept = (base - replaced).sum() / (base - whole).sum()
+    assert constant.kept == pytest.approx(kept, rel=1e-3)
+    spread = ((base - replaced) - kept * (base - whole)) ** 2
+    assert constant.kept_error == pytest.approx(math.sqrt(1.5 * spread.sum()) / (base - whole).sum(), rel=1e-2)
+
+
+def test_the_model_is_left_as_it_was():
+    model = adapted("qtha").train()
+    rows = rows_for(model, [8] * 6)
+    model.train()
+    own = lambda circuit, c, angles: c  # noqa: E731
+    first = next(iter(circuit_layers(model).values()))
+    first.measured_by = own
+    dequantise(model, rows, PAD)
+    assert model.training and first.measured_by is own
+    assert all(core.measured_by is None for core in list(circuit_layers(model).values())[1:])
+
+
+def test_without_a_gain_no_share_is_told():
+    model = adapted("qtha")
+    with model.disable_adapter():
+        rows = rows_for(model, [8] * 6)  # what the base model would say
+    found = dequantise(model, rows, PAD)
+    assert found.gain < 0 and all(fit.kept is None and fit.kept_error is None for fit in found.fits.values())
+
+
+def test_what_cannot_be_replaced_is_one_sentence():
+    rows = [{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}] * 3
+    with pytest.raises(QweftError, match="at least 4 rows with targets, got 3"):
+        dequantise(adapted("qtha"), [*rows, {"input_ids": [1, 2], "labels": [-100, -100]}], PAD)
+    with pytest.raises(QweftError, match="the adapter has no circuit"):
+        dequantise(with_lora(), rows * 2, PAD)
