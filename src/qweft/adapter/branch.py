@@ -15,7 +15,7 @@ from torch import nn
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core, count_matrices, make_core
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND, BasisMap
-from qweft.adapter.functions import make_function
+from qweft.adapter.functions import Function, make_function
 from qweft.adapter.maps import LinearMap, alike
 from qweft.circuit.precision import exact_products
 from qweft.errors import QweftError
@@ -153,12 +153,17 @@ def count_parameters(config: QwthnConfig, into: int, out: int, r: int | None = N
 
 def function_parameters(config: QwthnConfig, r: int) -> int:
     """Count the trained parameters of the circuit of a layer of rank r, or of its classical control; 0 for neither."""
+    if function_of(config.core) is None:
+        return 0
+    return sum(math.prod(shape) for shape in function_on(config, r).trained.values())
+
+
+def function_on(config: QwthnConfig, r: int) -> Function:
+    """Return the function in the core of a layer of rank r; the core must have one."""
     at = config.resolved(r)
     name = function_of(at.core)
-    if name is None:
-        return 0
-    function = make_function(name, at.qubits, at.circuit_layers, at.reupload, at.fourier_terms)
-    return sum(math.prod(shape) for shape in function.trained.values())
+    assert name is not None
+    return make_function(name, at.qubits, at.circuit_layers, at.reupload, at.fourier_terms)
 
 
 def check_size(config: QwthnConfig, into: int, out: int, r: int) -> None:

@@ -16,6 +16,7 @@ COMMAND = Command(
     target_help="YAML file with any of the keys below; without it, their defaults.",
     flags={
         "timed": "Load the weights too, train for four steps, and say how long the run would take.",
+        "chips": "Say too how many circuits and shots the training would take on a chip, and its time and price there.",
         "json": "Print the plan as JSON, and nothing else, on standard output.",
     },
     options=RunConfig,
@@ -33,7 +34,7 @@ def run(argv: Sequence[str]) -> None:
         check_plan(config)
         from qweft.training.plan import plan
 
-        planned = plan(config, timed="timed" in flags)
+        planned = plan(config, timed="timed" in flags, chips="chips" in flags)
     if wants_json:
         print_json(planned.to_json())
     else:

@@ -9,20 +9,21 @@ from rich.text import Text
 from torch import nn
 
 from qweft.adapter.attach import adapter_config, attach
-from qweft.adapter.branch import count_parameters, function_parameters
+from qweft.adapter.branch import count_parameters, function_on, function_parameters
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.fixed_maps import COMPRESS, EXPAND
 from qweft.adapter.layer import QwthnLinear
 from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
 from qweft.evaluation.checks import check_evaluation
-from qweft.method.names import TWINS, function_of
+from qweft.method.names import TWINS, function_of, has_circuit
 from qweft.models.load import choose_device, choose_dtype, load_model
 from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings
-from qweft.training.config import RunConfig
+from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.estimates import Footprint, Timing, fixed_tensors, footprint, time_steps
-from qweft.training.loop import planned_steps
+from qweft.training.loop import planned_steps, units
+from qweft.training.on_chips import ChipTraining, on_chips
 
 PAPER_SAVING = 1 - 772_800 / 3_153_920
 """75.5%: the saving of the config that reproduces the paper's claim (configs/paper-7b.yaml)."""
@@ -114,6 +115,7 @@ class Plan:
         proposal: Sizes that save as much as the paper claims; `None` if the given ones cost less than LoRA, or no such
             sizes exist.
         timing: Measured times of a few steps; `None` if not requested.
+        chips: What the training would take on chips; `None` if not requested, or without circuits or data.
     """
 
     model: str
@@ -131,6 +133,7 @@ class Plan:
     warnings: list[str]
     proposal: Proposal | None
     timing: Timing | None = None
+    chips: ChipTraining | None = None
 
     @property
     def difference(self) -> float | None:
@@ -154,6 +157,7 @@ class Plan:
             "data": self.data,
             "memory_bytes": self.memory.to_json(),
             "timing": None if self.timing is None else self.timing.to_json(),
+            "chips": None if self.chips is None else self.chips.to_json(),
             "warnings": self.warnings,
             "proposal": None if self.proposal is None else self.proposal.to_json(),
         }
@@ -186,15 +190,16 @@ class Plan:
         lines += [Text(f"warning: {warning}", style="yellow") for warning in self.warnings]
         if self.proposal is not None:
             lines.append(Text(f"proposal: {self.proposal}", style="green"))
-        return Group(table, *lines)
+        return Group(table, *lines, *([self.chips.describe()] if self.chips is not None and self.chips.costs else []))
 
 
-def plan(config: RunConfig, timed: bool = False) -> Plan:
+def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     """Plan a run: attach the adapter on the meta device, count its parameters, and estimate memory.
 
     Args:
         config: The run's config.
         timed: Also load the weights and time a few steps.
+        chips: Also say what the training would take with its circuits on chips.
 
     Raises:
         QweftError: If the config is wrong, or the model or the data cannot be loaded.
@@ -236,7 +241,26 @@ def plan(config: RunConfig, timed: bool = False) -> Plan:
         proposal=None,
         timing=time_steps(config, data, steps) if timed and data is not None and steps is not None else None,
     )
-    return _with_qwthn(plain, peft_config, shapes) if isinstance(peft_config, QwthnConfig) else plain
+    if not isinstance(peft_config, QwthnConfig):
+        return plain
+    planned = _with_qwthn(plain, peft_config, shapes)
+    if not chips or data is None or steps is None or not has_circuit(peft_config.core):
+        return planned
+    return replace(planned, chips=_on_chips(peft_config, shapes, config.training, data, steps))
+
+
+def _on_chips(
+    config: QwthnConfig, shapes: list[tuple[int, int, int]], training: TrainingConfig, data: Data, steps: int
+) -> ChipTraining:
+    functions = [function_on(config, r) for _, _, r in shapes]
+    passes = steps * training.gradient_accumulation
+    share = sum(len(row["input_ids"]) for row in data.train) / len(units(training, data.train))
+    return on_chips(
+        [function.circuit for function in functions if function.circuit is not None],
+        round(share * training.batch_size * passes),
+        passes,
+        trained=all(function.trained for function in functions),
+    )
 
 
 def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Plan:

@@ -1,0 +1,115 @@
+"""Circuits, shots, time and money of a training whose circuits run on a chip, by the price lists that are known."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from qweft.circuit import Circuit
+from qweft.devices.jobs.prices import PriceList
+from qweft.devices.measure import gradient_circuits
+
+STANDARD_ERROR = 0.01
+"""Largest standard error of a measured expectation value."""
+YEAR = 365.25 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class ChipCost:
+    """The price of a training on one chip.
+
+    Args:
+        device: Pattern of the price list.
+        seconds: Time on the device without queues; `None` if its speed is not known.
+        money: In the currency.
+        currency: Currency.
+        date: When the price was read.
+    """
+
+    device: str
+    seconds: float | None
+    money: float
+    currency: str
+    date: str
+
+
+@dataclass(frozen=True)
+class ChipTraining:
+    """What a training would run on a chip.
+
+    Args:
+        circuits_a_token: Circuits of a token, forward and backward, all layers.
+        evaluations: Circuits of the whole training, at most: a token without a gradient needs no backward pass.
+        jobs: Jobs, at least: a layer waits for the one before it.
+        shots: Shots of each circuit.
+        standard_error: Largest standard error of an expectation value at these shots.
+        costs: What the chips with a known price take, the cheapest first.
+    """
+
+    circuits_a_token: int
+    evaluations: int
+    jobs: int
+    shots: int
+    standard_error: float
+    costs: tuple[ChipCost, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as JSON-compatible values."""
+        return asdict(self)
+
+    def describe(self) -> Table:
+        """Return the chips as a table for the terminal."""
+        table = Table(
+            title=f"on a chip: {self.circuits_a_token:,} circuits a token, {self.evaluations:,} in all, {self.shots:,} "
+            f"shots each (standard error at most {self.standard_error:g})",
+            box=SIMPLE_HEAD,
+        )
+        for head in ("chip", "time on it", "money", "price of"):
+            table.add_column(head, justify="left" if head == "chip" else "right")
+        for cost in self.costs:
+            years = "not known" if cost.seconds is None else f"{cost.seconds / YEAR:,.3g} years"
+            table.add_row(cost.device, years, f"{cost.money:,.0f} {cost.currency}", cost.date)
+        return table
+
+
+def on_chips(
+    circuits: Sequence[Circuit],
+    tokens: int,
+    passes: int,
+    trained: bool = True,
+    standard_error: float = STANDARD_ERROR,
+    prices: PriceList | None = None,
+) -> ChipTraining:
+    """Return what a training takes with its circuits on a chip and gradients by parameter shift.
+
+        evaluations = tokens * sum over circuits of (1 + 2 g_RY + 4 g_CRZ)
+        shots = ceil(1 / standard_error^2)
+        jobs = 2 * circuits * passes
+
+    g counts the gates that need a gradient: those that the input feeds, and those with trained angles. The standard
+    error of z is sqrt((1 - z^2) / shots), so at most 1 / sqrt(shots). Errors of the chip, their mitigation and the
+    evaluation come on top.
+
+    Args:
+        circuits: The circuit of each adapted layer.
+        tokens: Tokens of the whole training, all steps and rows together.
+        passes: Forward and backward passes: steps times gradient accumulation.
+        trained: Whether the circuits' angles are trained.
+        standard_error: Largest standard error of a measured expectation value.
+        prices: `None` means the user's list and the shipped one. Devices without a price, and free ones, are left out.
+    """
+    a_token = sum(1 + gradient_circuits(circuit, 1, parameters=trained) for circuit in circuits)
+    evaluations, jobs = tokens * a_token, 2 * len(circuits) * passes
+    shots = math.ceil(round(standard_error**-2, 6))  # 1 / 0.01^2 is a little above 10,000
+    prices = PriceList.load() if prices is None else prices
+    costs = []
+    for name in dict.fromkeys(price.match[0] for price in prices.prices):
+        price = prices.of(name)
+        charge = price.charge(jobs, evaluations, shots)
+        if charge.money:
+            costs.append(ChipCost(name, charge.seconds, charge.money, charge.currency, price.date))
+    costs.sort(key=lambda cost: cost.money)
+    return ChipTraining(a_token, evaluations, jobs, shots, standard_error, tuple(costs))
