@@ -166,3 +166,12 @@ def test_the_small_ones_need_no_hub():
         sources = [config.data.source_of(part) for part in ("train", "validation", "test")]
         other = config.evaluation.forgetting
         assert all(source.startswith("embedded:") for source in [*sources, *([other] if other else [])])
+
+
+def test_circuits_of_any_number_of_qubits_have_one_size():
+    path = ROOT / "configs" / "qubits.yaml"
+    found = {name: method.trainable_parameters * 15 for name, method in methods_of(path).items()}  # of 30 blocks, not 2
+    hybrids = [found[f"qubits_{n}"] for n in (4, 6, 8, 10)]
+    assert hybrids == [101_280, 103_080, 101_640, 100_560]
+    assert all(f"{number:,}" in path.read_text(encoding="utf-8") for number in hybrids)
+    assert found["bias_10"] == hybrids[3] - 60 * (400 - 10)
