@@ -1,7 +1,9 @@
 """Circuits replaced by classical fits: the fits themselves, and what stays of an adapter's gain."""
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from qweft import QweftError
 from qweft.analysis.dequantise import dequantise
+from qweft.analysis.describe import FITS
 from qweft.analysis.fits import KINDS, count_terms, fitted, terms, unexplained
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
@@ -162,3 +165,17 @@ def test_what_cannot_be_replaced_is_one_sentence():
         dequantise(adapted("qtha"), [*rows, {"input_ids": [1, 2], "labels": [-100, -100]}], PAD)
     with pytest.raises(QweftError, match="the adapter has no circuit"):
         dequantise(with_lora(), rows * 2, PAD)
+
+
+def test_the_page_has_the_numbers_that_were_measured():
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "trained-circuit.md").read_text(encoding="utf-8")
+    record = json.loads((docs / "results" / "trained-circuit.json").read_text(encoding="utf-8"))
+    found = record["inspection"]["dequantised"]
+    for kind, fit in found["fits"].items():
+        kept = f"{fit['kept']:.1%} ± {fit['kept_error']:.1%}"
+        cells = (FITS[kind], str(fit["terms"]), f"{fit['unexplained']:.2%}", f"{fit['loss']:.4f}", kept)
+        assert f"| {' | '.join(cells)} |" in page
+    assert f"| base model | | | {found['base']:.4f} | 0% |" in page
+    assert f"at least {found['tokens']:,} tokens a circuit" in page
+    assert "from {base:.3f} to {adapted:.3f}".format(**record["test_loss"]) in page
