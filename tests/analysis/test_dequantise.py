@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,30 @@ def test_without_a_gain_no_share_is_told():
     assert found.gain < 0 and all(fit.kept is None and fit.kept_error is None for fit in found.fits.values())
 
 
+def test_a_fit_that_overflows_is_left_out(monkeypatch):
+    def too_large(kind, circuit, c, q):
+        return replace(fit := fitted(kind, circuit, c, q), coefficients=fit.coefficients * 1e38 ** (kind == "affine"))
+
+    monkeypatch.setattr("qweft.analysis.dequantise.fitted", too_large)
+    model = adapted("qtha")
+    found = dequantise(model, rows_for(model, [8] * 6), PAD)
+    assert found.left_out["affine"] == "with it the loss is beyond what a number holds"
+    assert list(found.fits) == ["constant", "quadratic"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "sentence"), [(1, "the inputs of a circuit are beyond"), (-1, "the adapter's loss is not a number")]
+)
+def test_inputs_and_losses_that_overflow_are_one_sentence(layer, sentence):
+    model = adapted("qtha")
+    rows = rows_for(model, [8] * 6)
+    core = list(circuit_layers(model).values())[layer]
+    with torch.no_grad():
+        core.linear_weight.fill_(torch.inf)
+    with pytest.raises(QweftError, match=sentence):
+        dequantise(model, rows, PAD)
+
+
 def test_what_cannot_be_replaced_is_one_sentence():
     rows = [{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}] * 3
     with pytest.raises(QweftError, match="at least 4 rows with targets, got 3"):
@@ -171,11 +196,15 @@ def test_the_page_has_the_numbers_that_were_measured():
     docs = Path(__file__).parents[2] / "docs"
     page = (docs / "trained-circuit.md").read_text(encoding="utf-8")
     record = json.loads((docs / "results" / "trained-circuit.json").read_text(encoding="utf-8"))
-    found = record["inspection"]["dequantised"]
-    for kind, fit in found["fits"].items():
-        kept = f"{fit['kept']:.1%} ± {fit['kept_error']:.1%}"
-        cells = (FITS[kind], str(fit["terms"]), f"{fit['unexplained']:.2%}", f"{fit['loss']:.4f}", kept)
+    one, other = (record["adapters"][name]["dequantised"] for name in ("qtha", "qwthn"))
+    for kind, words in FITS.items():
+        cells = [words, str(one["fits"][kind]["terms"])]
+        for fit in (one["fits"][kind], other["fits"][kind]):
+            kept = f"{fit['kept']:.1%} ± {fit['kept_error']:.1%}"
+            cells += [f"{fit['unexplained']:.2%}", f"{fit['loss']:.4f}", kept]
         assert f"| {' | '.join(cells)} |" in page
-    assert f"| base model | | | {found['base']:.4f} | 0% |" in page
-    assert f"at least {found['tokens']:,} tokens a circuit" in page
-    assert "from {base:.3f} to {adapted:.3f}".format(**record["test_loss"]) in page
+    for found in (one, other):
+        assert f"| {found['base']:.4f} | 0% |" in page and f"| {found['adapter']:.4f} | 100% |" in page
+        assert f"fitted on {found['rows_fitted']} validation rows ({found['tokens']:,} tokens)" in page
+    for name in ("qtha", "qwthn"):
+        assert f"to {record['adapters'][name]['test_loss']['adapted']:.3f} (`{name}`)" in page

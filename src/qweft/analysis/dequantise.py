@@ -1,5 +1,6 @@
 """Trained circuits replaced by classical fits, and the share of the adapter's gain that each fit keeps."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -96,7 +97,8 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
         pad_token_id: Token that pads shorter rows.
 
     Raises:
-        QweftError: If no layer has a circuit, or there are too few rows with targets.
+        QweftError: If no layer has a circuit, there are too few rows with targets, or inputs of a circuit or the
+            adapter's loss are beyond what a number holds.
     """
     cores = circuit_layers(model)
     rows = [row for row in rows if target_tokens(row)]
@@ -112,6 +114,8 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
     with model.disable_adapter():
         base = score_rows(model, rows[half:], pad_token_id, BATCH)
     gain, error = ratio([(one.total - two.total, one.targets) for one, two in zip(base, adapter, strict=True)])
+    if not math.isfinite(gain):
+        raise QweftError("the adapter's loss is not a number, so no gain can be told; train it with a lower rate")
     fits: dict[Kind, Replacement] = {}
     left_out: dict[Kind, str] = {}
     tokens = min(len(each.fit[0]) for each in seen.values())
@@ -121,7 +125,11 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
             limit = f"{MOST_TERMS:,} are fitted" if count > MOST_TERMS else f"{tokens:,} tokens are there"
             left_out[kind] = f"it has {count:,} terms, and at most {limit}"
             continue
-        fits[kind] = _replaced(model, kind, count, seen, rows[half:], pad_token_id, base, adapter)
+        found = _replaced(model, kind, count, seen, rows[half:], pad_token_id, base, adapter)
+        if math.isfinite(found.loss):
+            fits[kind] = found
+        else:
+            left_out[kind] = "with it the loss is beyond what a number holds"
     losses = loss_of(base).loss, loss_of(adapter).loss
     return Dequantised(len(seen), half, len(rows) - half, tokens, *losses, gain, error, fits, left_out)
 
@@ -193,4 +201,6 @@ def _circuit_of(core: FunctionCore) -> Circuit:
 def _values(core: Any, parts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the inputs and the circuit's values there, in float64."""
     c = torch.cat(list(parts))
+    if not bool(c.isfinite().all()):
+        raise QweftError("the inputs of a circuit are beyond what a number holds; train the adapter with a lower rate")
     return c, expectation_values(_circuit_of(core), c, core.angles.detach().cpu().double())

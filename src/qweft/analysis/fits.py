@@ -52,14 +52,14 @@ def terms(kind: Kind, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
     found = torch.ones_like(c[:, :1])
     if kind == "fourier":
         for column, uploads in zip(c.unbind(1), uploads_of(circuit), strict=True):
-            angles = column[:, None] * torch.arange(1, uploads + 1, dtype=c.dtype)
+            angles = column[:, None] * torch.arange(1, uploads + 1, dtype=c.dtype, device=c.device)
             own = torch.cat([torch.ones_like(c[:, :1]), angles.cos(), angles.sin()], 1)
             found = (found.unsqueeze(2) * own.unsqueeze(1)).flatten(1)
         return found
     if kind != "constant":
         found = torch.cat([found, c], 1)
     if kind == "quadratic":
-        left, right = torch.triu_indices(c.shape[1], c.shape[1])
+        left, right = torch.triu_indices(c.shape[1], c.shape[1], device=c.device)
         found = torch.cat([found, c[:, left] * c[:, right]], 1)
     return found
 
@@ -70,7 +70,7 @@ class FittedCircuit:
 
     Args:
         kind: What was fitted.
-        coefficients: (terms, n), float64.
+        coefficients: (terms, n), float64, on the CPU.
     """
 
     kind: Kind

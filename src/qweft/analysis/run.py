@@ -191,9 +191,9 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     else:
         model = put_on(loaded, adapter)
     check_runs(model, loaded, adapter)
-    replaced = dequantise(model, rows, loaded.tokenizer.pad_token_id) if config.dequantise else None
-    found = inspect_adapter(model, batches, tokens=config.tokens)
-    found = replace(found, adapter=str(adapter), dequantised=replaced)
+    found = replace(inspect_adapter(model, batches, tokens=config.tokens), adapter=str(adapter))
+    if config.dequantise:
+        found = replace(found, dequantised=dequantise(model, rows, loaded.tokenizer.pad_token_id))
     if config.output is not None:
         write_json(config.output, found.to_json())
     return found

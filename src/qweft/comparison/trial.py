@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -307,10 +308,11 @@ def _inspected(model: Any, method: Method, rows: Sequence[Encoded], pad_token_id
 
     try:
         found = inspect_adapter(model, [Collator(pad_token_id)(rows[:INSPECTED_ROWS])], "default")
-        if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.name, method.adapter) or "identity"):
-            found = replace(found, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))
     except QweftError:
         return None
+    if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.name, method.adapter) or "identity"):
+        with suppress(QweftError):
+            found = replace(found, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))
     return found.to_json()
 
 
