@@ -11,7 +11,7 @@ from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
 from qweft.analysis.describe import describe, sentences
 from qweft.analysis.run import inspect_adapter
-from qweft.analysis.states import gradient_variance
+from qweft.analysis.states import LARGEST, gradient_variance, variance_at_start
 from qweft.circuit import crz_ring_ansatz
 from tests.analysis.examples import LORA, SMALL, adapted, batches, with_lora
 from tests.conformance.families import FAMILIES
@@ -135,6 +135,16 @@ def test_the_variance_of_gradients_is_that_of_the_adapters_own_start(start):
     for layer in found.layers:
         assert (layer.gradient_variance, layer.gradient_variance_mean) == (wanted.first_rotation, wanted.mean)
     assert f"variance {wanted.first_rotation:.2g} for the first rotation" in text_of(found)
+
+
+def test_a_circuit_that_is_too_large_to_differentiate_often_has_no_variance(monkeypatch):
+    assert LARGEST > (60 * 12) << 12  # 12 qubits, 12 layers
+    monkeypatch.setattr("qweft.analysis.states.LARGEST", 10)
+    variance_at_start.cache_clear()
+    found = inspect_adapter(adapted("qtha"), batches())
+    assert all(layer.gradient_variance is None and layer.entanglement is not None for layer in found.layers)
+    assert "over random starts" not in text_of(found)
+    variance_at_start.cache_clear()
 
 
 def test_without_labels_there_are_no_gradients():

@@ -161,6 +161,8 @@ def _on_states(found: dict[str, float | None]) -> list[str]:
             f"; {covered:.2f} nats from random states over these tokens (the untrained circuit over random angles: "
             f"{found['expressibility_ansatz']:.2f}; 0 covers everything)"
         )
+    if found["gradient_variance"] is None:
+        return [line]
     return [
         line,
         f"gradient of <Z_0> over random starts of the circuit: variance {found['gradient_variance']:.2g} for the first "

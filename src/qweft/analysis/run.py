@@ -141,8 +141,8 @@ def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
         "entanglement_sd": float(entangled.std()) if len(entangled) > 1 else None,
         "expressibility": expressibility(states),
         "expressibility_ansatz": ansatz_expressibility(circuit, max(2, min(TOKENS, AMPLITUDES >> circuit.qubits))),
-        "gradient_variance": at_start.first_rotation,
-        "gradient_variance_mean": at_start.mean,
+        "gradient_variance": None if at_start is None else at_start.first_rotation,
+        "gradient_variance_mean": None if at_start is None else at_start.mean,
     }
 
 

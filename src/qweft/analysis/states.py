@@ -115,6 +115,10 @@ def ansatz_expressibility(circuit: Circuit, states: int, seed: int = 0) -> float
     return expressibility(final_states(circuit, inputs, (2 * drawn - 1) * math.pi))
 
 
+LARGEST = 2**22
+"""Most gates times amplitudes of a circuit that is differentiated at many starts; 12 qubits and layers have less."""
+
+
 @dataclass(frozen=True)
 class GradientVariance:
     """Variances of d<Z_0>/d angle over random initializations of one circuit.
@@ -170,8 +174,13 @@ def gradient_variance(circuit: Circuit, start: str, uploads: int, draws: int, se
 
 
 @lru_cache(maxsize=16)
-def variance_at_start(circuit: Circuit, start: str, uploads: int) -> GradientVariance:
-    """Returns `gradient_variance` over 200 draws, a relative standard error of 10% and more."""
+def variance_at_start(circuit: Circuit, start: str, uploads: int) -> GradientVariance | None:
+    """Returns `gradient_variance` over 200 draws, a relative standard error of 10% and more.
+
+    `None` for a circuit whose gates times amplitudes are more than `LARGEST`, which would take minutes.
+    """
+    if len(circuit.gates) << circuit.qubits > LARGEST:
+        return None
     with torch.enable_grad():  # an inspection runs without gradients
         return gradient_variance(circuit, start, uploads, draws=200)
 
