@@ -11,7 +11,7 @@ from benchmarks.shortfall import covered, row
 from qweft.comparison.phrases import Finding
 from qweft.comparison.rates import Parabola, Shortfall, best_tried, next_rate, optimum, parabola, shortfall
 from qweft.comparison.searched import Search, doubt, search_of, searches, with_doubts
-from qweft.comparison.statistics import within
+from qweft.comparison.student import tail
 
 
 def by_rate(*losses, start=0.01):
@@ -97,7 +97,7 @@ def test_the_shortfall_by_hand():
     table = np.array(rows)
     left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
     t = 4.302652729911275
-    assert within(t, 2) == pytest.approx(0.95)
+    assert 1 - tail(t, 2) == pytest.approx(0.95)
     variance = (left**2).sum() / 2 / 2
     at_vertex = t**2 * variance / 2 / (2 * 0.06)  # curvature 0.06; the weights of the slope squared add up to a half
     found = shortfall(curve, 0.02)
