@@ -150,6 +150,12 @@ def test_virtual_tokens_are_refused(model, tmp_path):
         open_chat_models(folder, ChatConfig(), {})
 
 
+def test_an_activated_lora_is_refused(model, tmp_path):
+    config = LoraConfig(target_modules=TARGETS, task_type="CAUSAL_LM", alora_invocation_tokens=[1])
+    with pytest.raises(QweftError, match="activated LoRA"):
+        open_chat_models(save_adapter(model, tmp_path / "a", config), ChatConfig(), {})
+
+
 def test_equal_names_are_told_apart_by_their_folders(hybrid, lora, tmp_path):
     for name, folder in (("a", hybrid), ("b", lora)):
         shutil.copytree(folder, tmp_path / name / "run" / "adapter")

@@ -63,11 +63,20 @@ def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> Non
 
 
 def _check_kind(folder: Path) -> None:
-    """Raises for prompt learning, whose virtual tokens would be inserted before each single token of an answer."""
+    """Raises for adapters that need the whole text at each call, while chat reads an answer token by token.
+
+    Virtual tokens of prompt learning would be inserted before each single token. An activated LoRA would not act.
+    """
     check_saved(folder)
-    method = str(read_saved(folder).get("peft_type"))
+    saved = read_saved(folder)
+    method = str(saved.get("peft_type"))
     if "num_virtual_tokens" in (fields_of(method) or ()):
         raise QweftError(f"{folder}: PEFT's method {method} puts virtual tokens before the text; chat knows no such")
+    if saved.get("alora_invocation_tokens"):
+        raise QweftError(
+            f"{folder}: an activated LoRA (alora_invocation_tokens) looks for its tokens in the whole text, and chat "
+            "reads an answer token by token; use PEFT's generate"
+        )
 
 
 def _location(config: ModelConfig) -> str:

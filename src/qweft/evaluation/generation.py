@@ -73,6 +73,16 @@ class Continuation:
     is_cut: bool
 
 
+def reads_whole_text(model: torch.nn.Module) -> bool:
+    """Whether an adapter needs the whole text at each call, so that the model's cache of it is no help.
+
+    PEFT puts virtual tokens before whatever a call is given. An activated LoRA looks in it for the tokens from which on
+    it acts.
+    """
+    config = getattr(model, "active_peft_config", None)
+    return bool(getattr(config, "is_prompt_learning", False) or getattr(config, "alora_invocation_tokens", None))
+
+
 def greedy(model: torch.nn.Module, prompt: Sequence[int], ends: set[int], max_new_tokens: int) -> Continuation:
     """Generate the greedy continuation of one prompt; the reference for batched generation.
 
@@ -82,18 +92,19 @@ def greedy(model: torch.nn.Module, prompt: Sequence[int], ends: set[int], max_ne
         ends: Ids of tokens that end a continuation.
         max_new_tokens: Maximum number of new tokens.
     """
-    device = device_of(model)
+    device, whole = device_of(model), reads_whole_text(model)
     ids = torch.tensor([list(prompt)], device=device)  # (1, T), then (1, 1): the cache holds the rest
     cache = None
     new: list[int] = []
     while len(new) < max_new_tokens:
-        output = model(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
+        output = model(input_ids=ids, past_key_values=cache, use_cache=not whole)
+        cache = None if whole else output.past_key_values
         token = int(output.logits[0, -1].argmax())
         if token in ends:
             return Continuation(new, is_cut=False)
         new.append(token)
-        ids = torch.tensor([[token]], device=device)
+        following = torch.tensor([[token]], device=device)
+        ids = torch.cat([ids, following], 1) if whole else following
     return Continuation(new, is_cut=True)
 
 
@@ -110,7 +121,7 @@ def greedy_together(
         prompts: Token ids of each prompt, at least one.
         ends: Ids of tokens that end a continuation.
         max_new_tokens: Maximum number of new tokens per prompt.
-        batch: Prompts per batch; 1 calls `greedy` for each.
+        batch: Prompts per batch; 1 calls `greedy` for each, as does a model of `reads_whole_text`.
 
     Returns:
         The continuations in the order of the prompts.
@@ -119,6 +130,7 @@ def greedy_together(
         QweftError: If `batch` is above 1 and the model computes in less than float32 or takes no position ids. A
             continuation would then depend on the other prompts of its batch.
     """
+    batch = 1 if reads_whole_text(model) else batch
     if batch > 1:
         _check(model, batch)
     found: list[Continuation | None] = [None] * len(prompts)

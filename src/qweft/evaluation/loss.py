@@ -142,9 +142,12 @@ def _scores(model: torch.nn.Module, batch: dict[str, Any], teacher: torch.nn.Mod
 
 
 def logits_of(model: torch.nn.Module, batch: dict[str, Any]) -> torch.Tensor:
-    """Return the logits of a collated batch, (rows, T, vocabulary), in the model's dtype."""
+    """Return the logits of a collated batch, (rows, T, vocabulary), in the model's dtype.
+
+    Those of virtual tokens that an adapter puts before the text are left out.
+    """
     device = device_of(model)
     logits: torch.Tensor = model(
         input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False
     ).logits
-    return logits
+    return logits[:, -batch["input_ids"].shape[1] :]

@@ -14,7 +14,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.answer_scores import AnswerScores, check_packages, score_answers
 from qweft.evaluation.checks import check_evaluation, check_judging
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.generation import Answer, generate_answers
+from qweft.evaluation.generation import Answer, generate_answers, reads_whole_text
 from qweft.evaluation.harness import check_harness, compare_harness, run_harness
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.metric import Both
@@ -129,6 +129,11 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     asked = texts[: max(len(scored), judging.answers)]
     is_changed = changed(before, model)
     check_runs(model, loaded, adapter)
+    if judging.lm_eval and reads_whole_text(model):
+        raise QweftError(
+            f"evaluation.lm_eval: {adapter} has virtual tokens, or tokens from which on it acts, and the harness knows "
+            "neither; leave it out"
+        )
     with base_model(is_changed, model, model_config) as untouched:
         base = _judge(untouched, data.tokenizer, rows, other, asked, judging)
     adapted = _judge(model, data.tokenizer, rows, other, asked, judging)
