@@ -9,8 +9,10 @@ from peft import (
     C3AConfig,
     DeloraConfig,
     FourierFTConfig,
+    HRAConfig,
     IA3Config,
     LoraConfig,
+    MontecloraConfig,
     OFTConfig,
     OSFConfig,
     PeanutConfig,
@@ -138,15 +140,20 @@ ROUNDS = [
     PolyConfig(n_skills=10**9),
     PolyConfig(n_splits=10**9),
     PeanutConfig(depth=10**9),
+    HRAConfig(r=10**9),
+    HRAConfig(r=10**5, apply_GS=True),
+    LoraConfig(monteclora_config=MontecloraConfig(buffer_size=10**9)),
 ]
 
 
-@pytest.mark.parametrize("config", ROUNDS, ids=["pissa", "underscores", "oft", "psoft", "skills", "splits", "depth"])
+@pytest.mark.parametrize("config", ROUNDS, ids=lambda config: config.peft_type.value)
 def test_a_loop_inside_peft_that_takes_hours_is_refused(config):
     with pytest.raises(QweftError, match=r"makes PEFT loop 10+ times, and at most 1,000 are allowed"):
         check_quick(config, ["q_proj"])
-    for usual in (LoraConfig(init_lora_weights="pissa_niter_16"), OFTConfig(), LoraConfig(init_lora_weights=True)):
-        check_quick(usual, ["q_proj"])
+    usual = [LoraConfig(init_lora_weights="pissa_niter_16"), OFTConfig(), LoraConfig(init_lora_weights=True)]
+    usual += [HRAConfig(r=256), HRAConfig(r=64, apply_GS=True), LoraConfig(monteclora_config=MontecloraConfig())]
+    for each in usual:
+        check_quick(each, ["q_proj"])
 
 
 def test_a_loop_of_loftq_that_takes_hours_is_refused():

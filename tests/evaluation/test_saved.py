@@ -47,9 +47,29 @@ def test_a_lora_of_a_rank_that_its_file_lacks_takes_no_memory(tmp_path, changes)
     file = tmp_path / "adapter" / "adapter_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
     with pytest.raises(
-        QweftError, match="has a rank of 1,000,000,000, and no tensor of its file has more than 20 rows"
+        QweftError, match=f"has {next(iter(changes))} 1,000,000,000, and no tensor of its file has more than 20 rows"
     ):
         put_on(load_model(config), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("specification", "name"),
+    [
+        ({"peft_type": "GRALORA"}, "hybrid_r"),
+        ({"peft_type": "LILY"}, "num_B"),
+        ({"peft_type": "UNILORA", "r": 2, "theta_d_length": 16}, "theta_d_length"),
+        ({"peft_type": "VBLORA", "num_vectors": 8, "vector_length": 2}, "num_vectors"),
+    ],
+)
+def test_a_size_that_the_file_of_another_method_lacks_takes_no_memory(tmp_path, specification, name):
+    base = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu")
+    made = attach(load_model(base).model, adapter_config({"target_modules": ["q_proj"], **specification}))
+    made.save_pretrained(tmp_path / "adapter")
+    put_on(load_model(base), tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: 10**9}))
+    with pytest.raises(QweftError, match=f"its config has {name} 1,000,000,000, and no tensor of its file"):
+        put_on(load_model(base), tmp_path / "adapter")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +91,9 @@ def test_a_value_that_peft_uses_only_when_the_model_runs_is_one_sentence(tmp_pat
         commands.append(["inspect", "--data.source", rows])
     for name, *options in commands:
         assert main([name, str(tmp_path / "adapter"), *options]) == 2
-        assert f"{base} does not run with this adapter (" in capsys.readouterr().err
+        refused = name == "chat" and "alora_invocation_tokens" in changes
+        told = "an activated LoRA" if refused else f"{base} does not run with this adapter ("
+        assert told in capsys.readouterr().err
 
 
 ROWS = {"validation_rows": 4, "test_rows": 8, "max_length": 64}

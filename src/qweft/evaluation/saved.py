@@ -4,23 +4,30 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, PeftType
+from peft import PeftModel
 
 from qweft.adapter.attach import quiet_peft
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.errors import QweftError
 from qweft.internals.torch import version
 from qweft.method.checks import check_quick
+from qweft.method.peft_methods import OWN
 from qweft.method.saved import check_folder
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 
-SMALL_RANK = 4096
-"""Up to this rank PEFT says itself that a file does not fit."""
+SMALL_SIZE = 4096
+"""Up to this size PEFT says itself that a file does not fit."""
+SIZES = (
+    "r", "init_r", "hybrid_r", "num_B", "u", "theta_d_length", "num_vectors", "vector_length", "n_tasks", "adapter_len",
+    "shadow_intermediate_size",
+)  # fmt: skip
+"""Sizes in the configs of PEFT's methods that are those of a tensor in the file."""
 Weights = list[tuple[torch.Tensor, int, int]]
 """Tensors of a model, each with its address and its version, which every write in place raises."""
 
@@ -77,16 +84,18 @@ def changed(before: Weights, model: torch.nn.Module) -> bool:
     )
 
 
-def _check_ranks(config: Any, adapter: Path) -> None:
-    """Raise for a LoRA of a rank that no tensor of its file has, since PEFT would first take memory for it."""
-    if config.peft_type != PeftType.LORA:
+def _check_sizes(config: Any, adapter: Path) -> None:
+    """Raise for a rank, or another size, that no tensor of the file has, since PEFT would first fill memory for it."""
+    if config.peft_type in (OWN, "LOKR"):  # ours checks its file itself; a rank of LoKr beyond its layer means none
         return
-    patterns = config.rank_pattern if isinstance(config.rank_pattern, dict) else {}
-    rank = max((each for each in (config.r, *patterns.values()) if isinstance(each, int)), default=0)
+    patterns = getattr(config, "rank_pattern", None)
+    ranks = [rank for rank in (patterns if isinstance(patterns, dict) else {}).values() if isinstance(rank, int)]
+    sizes = {name: getattr(config, name, None) for name in SIZES} | {"rank_pattern": max(ranks, default=None)}
+    name, size = max(((n, s) for n, s in sizes.items() if isinstance(s, int)), key=itemgetter(1), default=("", 0))
     most = max((size for tensor in read_header(find_weights(adapter)).values() for size in tensor.shape), default=0)
-    if rank > max(most, SMALL_RANK):
+    if size > max(most, SMALL_SIZE):
         raise QweftError(
-            f"{adapter}: its config has a rank of {rank:,}, and no tensor of its file has more than {most:,} rows or "
+            f"{adapter}: its config has {name} {size:,}, and no tensor of its file has more than {most:,} rows or "
             "columns; load it with the adapter_config.json that it was trained with"
         )
 
@@ -106,7 +115,7 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     check_folder(adapter)
     config = read_config(adapter)
     check_quick(config, (name for name, _ in loaded.model.named_modules()))
-    _check_ranks(config, adapter)
+    _check_sizes(config, adapter)
     try:
         with quiet_peft():
             # for other methods PEFT only warns about missing keys, and the adapter would have no effect

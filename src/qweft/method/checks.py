@@ -170,6 +170,9 @@ def _check_rounds(config: Any) -> None:
     loftq = getattr(config, "loftq_config", None)
     asked = {name: getattr(config, name, None) for name in ROUNDS}
     asked["loftq_iter"] = loftq.get("loftq_iter") if isinstance(loftq, dict) else None
+    asked["monteclora_config.buffer_size"] = getattr(getattr(config, "monteclora_config", None), "buffer_size", None)
+    if getattr(config, "peft_type", None) == "HRA" and isinstance(config.r, int):  # for each column, or pair of them
+        asked["r of HRA"] = config.r**2 // 10 if config.apply_GS else config.r
     with suppress(ValueError):  # "pissa_niter_16", read as PEFT reads it
         asked["init_lora_weights"] = int(str(getattr(config, "init_lora_weights", None)).split("_niter_")[-1])
     for name, rounds in asked.items():
