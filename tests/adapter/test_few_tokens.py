@@ -8,6 +8,8 @@ import pytest
 import torch
 from peft import get_peft_model
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils.flop_counter import FlopCounterMode
 
 from qweft import QwthnConfig
 from qweft.adapter import few_tokens, layer
@@ -271,6 +273,51 @@ def test_a_traced_model_computes_anew(core):
     traced = torch.jit.trace(model, torch.randn(1, 1, 24), check_trace=False)
     x = torch.randn(1, 1, 24)
     torch.testing.assert_close(traced(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_graph_of_operations_computes_anew():
+    """It records operations too, and would return the unwritten memory."""
+    model = adapted("linear")
+    model(torch.randn(1, 1, 24))
+    graph = make_fx(lambda x: model(x), tracing_mode="real")(torch.randn(1, 1, 24))
+    x = torch.randn(1, 1, 24)
+    torch.testing.assert_close(graph(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_counter_of_operations_sees_all(taken):
+    model = adapted("identity")
+    with FlopCounterMode(display=False) as counted:
+        model(torch.randn(1, 1, 24))
+    assert taken == [False] and counted.get_total_flops() == 2 * (24 * 40 + 3 * (24 + 40))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["data", "in place"])
+def test_a_matrix_that_is_transposed_in_its_place(taken, name):
+    """No byte of it changes."""
+    model = adapted("quantum_linear")
+    x = torch.randn(1, 1, 24)
+    before = model(x)
+    matrix = model.base_model.model.layer.qwthn_core["default"].quantum_weight
+    if name == "data":
+        matrix.data = matrix.data.t()
+    else:
+        matrix.t_()
+    after = model(x)
+    assert taken == [True, True] and not torch.allclose(before, after)
+    torch.testing.assert_close(after, ordinary(model, x), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_matrix_of_another_shape_is_refused():
+    model = adapted("identity")
+    model(torch.randn(1, 1, 24))
+    weight = model.base_model.model.layer.qwthn_compress["default"].weight
+    weight.data = weight.data.view(24, 3)
+    with pytest.raises(RuntimeError, match="shape"):
+        model(torch.randn(1, 1, 24))
 
 
 @torch.no_grad()

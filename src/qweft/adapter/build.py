@@ -84,15 +84,18 @@ class Unchanged:
             for tensor, start, size in zip(tensors, starts, sizes, strict=False):
                 self._kept[start : start + size] = tensor.detach().reshape(-1).view(torch.uint8).numpy()
             self._addresses = list(map(torch.Tensor.data_ptr, tensors))
+            self._shapes = list(map(torch.Tensor.size, tensors))
             copies = [self._kept.ctypes.data + start for start in starts]
             self._table = np.array([*zip(self._addresses, copies, sizes, strict=False)], np.int64).reshape(-1, 3)
             self._at = self._table.ctypes.data, len(tensors)
 
     def holds(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether these tensors, the same as at first, are where they were and hold the same bytes."""
+        """Whether these tensors, the same as at first, are where they were and hold the same bytes in the same form."""
         return (
             self.can_tell
             and list(map(torch.Tensor.data_ptr, tensors)) == self._addresses
+            and list(map(torch.Tensor.size, tensors)) == self._shapes  # a transpose in place moves no byte
+            and all(map(torch.Tensor.is_contiguous, tensors))
             and (_kernel()(*self._at) if compiled.available() else self._compare_one_by_one())
         )
 

@@ -23,6 +23,7 @@ from qweft.adapter.cores import (
 )
 from qweft.adapter.functions.circuits import CircuitFunction
 from qweft.circuit import compiled
+from qweft.internals.torch import is_recorded
 
 MOST_MULTIPLICATIONS = 2**20
 """Multiplications by C and E up to which one thread here is as fast as PyTorch's two, for a branch without circuit."""
@@ -87,6 +88,8 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
     if x.shape[-1] != few.d_in or y.shape != (*x.shape[:-1], few.d_out):
         return None  # the ordinary way says what is wrong
     if few.has_circuit and (core.measured_by is not None or core.observed_by is not None):
+        return None
+    if is_recorded():
         return None
     if torch.is_autocast_enabled("cpu") or not (x.is_cpu and y.is_cpu and x.is_contiguous() and y.is_contiguous()):
         return None

@@ -34,6 +34,14 @@ def is_transformed() -> bool:
     return forward_level >= 0 or bool(torch._C._are_functorch_transforms_active()) or torch.jit.is_tracing()
 
 
+def is_recorded() -> bool:
+    """Whether something follows each operation of PyTorch, as `make_fx` and counters of operations do.
+
+    No public function tells that such a mode is entered.
+    """
+    return bool(torch._C._len_torch_dispatch_stack())
+
+
 def outside_transforms() -> Any:
     """Return a context in which tensors are made as if no transform of `torch.func` were running.
 
