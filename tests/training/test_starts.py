@@ -94,3 +94,46 @@ def test_a_resumed_run_goes_on_from_the_same_weights(files, tmp_path, monkeypatc
 def test_targets_that_cannot_start_so_are_one_sentence(targets):
     with pytest.raises(QweftError, match="name linear layers of plain numbers"):
         started(tiny_gpt2(), target_modules=targets)
+
+
+BESIDE = {
+    "bias": {"bias": "all"},
+    "modules_to_save": {"modules_to_save": ["lm_head"]},
+    "trainable_token_indices": {"trainable_token_indices": [1]},
+    "layer_replication": {"layer_replication": [[0, 2], [1, 2]]},
+    "alora_invocation_tokens": {"alora_invocation_tokens": [3]},
+    "kasa_config": {"kasa_config": {}},
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_the_saved_adapter_could_not_hold_is_refused(name):
+    with pytest.raises(QweftError, match=f"lora_ga rewrites base weights, which {name} reads, replaces or trains"):
+        started(**BESIDE[name])
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_embeddings_are_refused_and_no_weight_is_changed(target):
+    model = tiny_llama()
+    with pytest.raises(QweftError, match="cannot start on embeddings or the head"):
+        started(model, target_modules=["q_proj", target])
+    check_untouched(model)
+
+
+def check_untouched(model):
+    found = {name.replace(".base_layer", ""): weight for name, weight in model.named_parameters()}
+    assert all(torch.equal(found[name], weight) for name, weight in tiny_llama().named_parameters())
+
+
+def test_a_start_that_fails_midway_changes_no_weight(monkeypatch):
+    model, whole = tiny_llama(), LoraLayer.lora_ga_init
+
+    def fail(layer, *rest):
+        if layer.get_base_layer() is model.model.layers[1].self_attn.q_proj:
+            raise RuntimeError("no singular values")
+        return whole(layer, *rest)
+
+    monkeypatch.setattr(LoraLayer, "lora_ga_init", fail)
+    with pytest.raises(QweftError, match="no singular values"):
+        started(model)
+    check_untouched(model)

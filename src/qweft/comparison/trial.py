@@ -36,6 +36,7 @@ from qweft.training.callbacks import RunCallbacks
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps
 from qweft.training.run import save_adapter, weights_bytes
+from qweft.training.starts import rewrites
 
 RECORD = "run.json"
 ADAPTER = "adapter"
@@ -231,12 +232,15 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         forgetting = {"source": judging.forgetting, "loss": there.loss, "row_losses": _rows(there)}
     inspection, size = None, None
     if method is not None:
-        if context.settings.inspect and first:
+        is_inspected, rewritten = context.settings.inspect and first, rewrites(model)
+        if is_inspected and not rewritten:
             inspection = _inspected(model, method, data.validation, pad)
         if keep is not None:
             save_adapter(model, keep / ADAPTER, hub_id=loaded.source.hub_id)
             size = weights_bytes(keep / ADAPTER)
         take_off(model, method.adapter)
+        if is_inspected and rewritten and keep is not None:
+            inspection = _inspected_from(keep / ADAPTER, loaded, method, data.validation)
     run = _record(context, method, seed, fitted, found, answers, fitted.curve if fitted else ())
     return replace(
         run, inspection=inspection, eval_row_groups=_groups(texts), adapter_bytes=size, forgetting=forgetting

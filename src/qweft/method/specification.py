@@ -14,6 +14,13 @@ from qweft.method.presets import with_preset
 OWN_FIELDS = tuple(entry.name for entry in fields(QwthnFields))
 
 
+BESIDE_GRADIENTS = (
+    "use_dora", "bias", "modules_to_save", "trainable_token_indices", "layer_replication", "alora_invocation_tokens",
+    "use_bdlora", "velora_config", "kasa_config", "monteclora_config", "arrow_config",
+)  # fmt: skip
+"""Fields of LoRA by which it is more than W0 + s B A with one W0 for each layer, as a start from gradients needs it."""
+
+
 def check_specification(specification: Mapping[str, Any]) -> None:
     """Check an adapter's specification. Values of PEFT's own methods, except r and alpha of LoRA, are left to PEFT.
 
@@ -91,8 +98,12 @@ def _check_lora(given: Mapping[str, Any]) -> None:
             f"init_lora_weights {start!r} needs activations that are collected before, which nothing here does; leave "
             "it out, or choose lora_ga, which starts from gradients"
         )
-    if start == "lora_ga" and given.get("use_dora"):
-        raise QweftError("init_lora_weights lora_ga rewrites weights that use_dora measures; choose one of them")
+    other = next((name for name in BESIDE_GRADIENTS if given.get(name) not in (None, False, "none")), None)
+    if start == "lora_ga" and other is not None:
+        raise QweftError(
+            f"init_lora_weights lora_ga rewrites base weights, which {other} reads, replaces or trains, so that no "
+            "adapter for the plain weights holds both; choose one of them"
+        )
 
 
 def _is_finite(value: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig
+from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.loraga import get_target_modules, preprocess_loraga
 from safetensors.torch import load_file, save_file
 
@@ -56,7 +57,8 @@ def attach_for_training(
         for batch in map(collate, with_progress(batches, "finding LoRA's start", "row", len)):
             model(**{key: value.to(model.device) for key, value in batch.items()}).loss.backward()
 
-    before = {name: module.weight.detach().clone() for name, module in get_target_modules(model, config)}
+    targets = dict(get_target_modules(model, config))
+    before = {name: module.weight.detach().clone() for name, module in targets.items()}
     try:
         preprocess_loraga(model, config, sum_gradients)
     except (ValueError, RuntimeError) as error:
@@ -64,10 +66,31 @@ def attach_for_training(
             f"init_lora_weights lora_ga cannot start on target_modules {config.target_modules}: {error}; name linear "
             "layers of plain numbers"
         ) from error
-    adapted = attach(model, config)
+    try:
+        adapted = attach(model, config)
+        _check_no_embedding(adapted)
+    except BaseException:
+        for name, module in targets.items():  # some of them may be rewritten
+            module.weight.data.copy_(before[name])
+        raise
     factors = {key: value.detach().clone() for key, value in adapted.state_dict().items() if ".lora_" in key}
     vars(adapted)[KEPT] = (before, factors)
     return adapted
+
+
+def _check_no_embedding(adapted: Any) -> None:
+    """Raise for an adapted embedding or head: PEFT saves its weights beside it, as they are then."""
+    base = adapted.get_base_model()
+    if any(isinstance(each, LoraLayer) for each in (base.get_input_embeddings(), base.get_output_embeddings())):
+        raise QweftError(
+            "init_lora_weights lora_ga cannot start on embeddings or the head, whose rewritten weights PEFT would save "
+            "too; leave them out of target_modules"
+        )
+
+
+def rewrites(model: Any) -> bool:
+    """Whether an adapter's start rewrote base weights, so that its file differs from the adapter on the model."""
+    return KEPT in vars(model)
 
 
 def restore_weights(model: Any) -> None:
@@ -92,6 +115,8 @@ def save_on_plain_weights(model: Any, folder: Path) -> None:
     starts = {key.replace(f".{model.active_adapter}.", "."): value for key, value in kept[1].items()}
     tensors = load_file(folder / WEIGHTS)
     for key, value in tensors.items():
+        if ".lora_" not in key:  # embeddings that were resized
+            continue
         start = starts[key].to(value.dtype).to("cpu")
         tensors[key] = torch.cat([value, start], 0) if ".lora_A." in key else torch.cat([value, -start], 1)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
