@@ -60,10 +60,10 @@ class Content:
         """Parses results.json.
 
         Args:
-            results: "runs" and, if known, "summary" (which names the reference), "environment", "search" and
-                "config_yaml".
+            results: "runs" and, if known, "summary" (which names the reference), "environment", "search", "teacher"
+                and "config_yaml".
             config_yaml: The configuration, if the results do not hold it.
-            title: Empty means the names of the model and the data.
+            title: Empty means the names of the model and the data, and the planted teacher.
 
         Raises:
             QweftError: There are no runs, or the results are malformed.
@@ -87,7 +87,7 @@ class Content:
         margin = float(margins.pop() or 0.0) if len(margins) == 1 else 0.0
         environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
         return cls(
-            title=title or f"{runs[0].model} on {runs[0].data}",
+            title=title or f"{runs[0].model} on {runs[0].data}{_taught(results.get('teacher'))}",
             runs=runs,
             summary=summarise(runs, reference, margin if 0 < margin < math.inf else None, _looks(results)),
             reference=reference,
@@ -149,6 +149,11 @@ class Content:
         except QweftError:
             return {}
         return read if isinstance(read, dict) else {}
+
+
+def _taught(teacher: Mapping[str, Any] | None) -> str:
+    """Returns what gave the targets in place of the data, from the record of a planted teacher; empty without one."""
+    return f", as a planted {teacher['core']} at dose {float(teacher['dose']):g} has it" if teacher else ""
 
 
 def _looks(results: Mapping[str, Any]) -> Sequence[Look]:
