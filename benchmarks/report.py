@@ -186,7 +186,7 @@ def _limits(results: dict[str, Any]) -> str:
     """What a step, a token and the peak consist of."""
     step, generation = results["step"], results["generation"]
     lora = step["seconds"]["lora_r4"]
-    base = step["base"]["vs_lora"]
+    base = step.get("base", {}).get("vs_lora", step["seconds"]["base"] / lora)
     above = {name: 1e3 * lora * (step[name]["vs_lora"] - base) for name in ("mpo_r4_L4", "r4_L4")}
     circuits = above["r4_L4"] - above["mpo_r4_L4"]
     rises = [one["rise_vs_lora"] for one in step.values() if isinstance(one, dict) and "rise_vs_lora" in one]

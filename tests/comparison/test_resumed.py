@@ -55,7 +55,6 @@ def test_an_inspection_that_is_asked_for_later_is_that_of_the_training(config, n
     rewriting = {"rewriting": MethodConfig({**LORA, "init_lora_weights": "lora_ga"})}  # whose file is another LoRA
     config = dataclasses.replace(config, methods=config.methods | rewriting)
     at_once = inspections(run(dataclasses.replace(config, inspect=True, output=f"{config.output}-at-once")))
-    assert set(at_once) == {"lora-0", "qtha-0"}
     assert at_once["lora-0"]["dequantised"] is None
     assert at_once["qtha-0"]["dequantised"]["fits"].keys() >= {"constant", "affine", "quadratic"}
     assert set(at_once) == {"lora-0", "qtha-0", "rewriting-0"}
