@@ -1,6 +1,8 @@
 """The error for bad user input, what is said when a command is stopped, and imports of optional dependencies."""
 
 import importlib
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +36,36 @@ def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         stop.add_note(what_is_kept())
         raise
+
+
+@contextmanager
+def giving_up_after(seconds: float, sentence: str) -> Iterator[None]:
+    """End a block that a stranger's file may keep busy for good.
+
+    Only the main thread can be interrupted, only where the system has interval timers, and only between two operations
+    of Python. Elsewhere nothing changes.
+
+    Args:
+        seconds: How long the block may take.
+        sentence: The error's.
+
+    Raises:
+        QweftError: In the block, after these seconds.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def give_up(*_: Any) -> None:
+        raise QweftError(sentence)
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)  # again and again, since libraries hide errors
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def require(module: str, extra: str, what: str) -> Any:

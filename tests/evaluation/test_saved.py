@@ -1,10 +1,13 @@
 """An adapter's folder opened again."""
 
 import json
+import time
 
 import pytest
 import torch
 from peft import FourierFTConfig, LoraConfig, get_peft_model
+from peft.tuners.lora.layer import Linear as LoraLinear
+from peft.tuners.lora.layer import LoraLayer
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from tests.tiny_folder import save_rows, save_tiny_model
@@ -13,6 +16,7 @@ from qweft.adapter.attach import adapter_config, attach
 from qweft.cli.main import main
 from qweft.data.load import load_data
 from qweft.errors import QweftError
+from qweft.evaluation import saved
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.record import sections_of
 from qweft.evaluation.run import evaluate
@@ -94,6 +98,27 @@ def test_a_value_that_peft_uses_only_when_the_model_runs_is_one_sentence(tmp_pat
         refused = name == "chat" and "alora_invocation_tokens" in changes
         told = "an activated LoRA" if refused else f"{base} does not run with this adapter ("
         assert told in capsys.readouterr().err
+
+
+def wait_for_long(*_, **__):
+    """As a method of PEFT that loops as often as a config says."""
+    for _ in range(3000):
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("does", ["loads", "runs on one token"])
+def test_an_adapter_that_keeps_the_program_busy_is_given_up(tmp_path, monkeypatch, capsys, does):
+    base, rows = save_tiny_model(tmp_path / "model"), save_rows(tmp_path / "rows.jsonl")
+    config = LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM")
+    get_peft_model(load_model(ModelConfig(base)).model, config).save_pretrained(tmp_path / "adapter")
+    monkeypatch.setattr(saved, "PATIENCE", 0.3)
+    owner, name = (LoraLayer, "update_layer") if does == "loads" else (LoraLinear, "forward")
+    monkeypatch.setattr(owner, name, wait_for_long)
+    started = time.monotonic()
+    assert main(["evaluate", str(tmp_path / "adapter"), "--data.source", rows, "--model.name", base]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"until the model {does} with this adapter; load it with the adapter_config.json that it was" in said
+    assert time.monotonic() - started < 20
 
 
 ROWS = {"validation_rows": 4, "test_rows": 8, "max_length": 64}

@@ -2,15 +2,13 @@
 
 import copy
 import json
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any
 
 from qweft.data.conversation import CALL, ROLES, Conversation, Message
-from qweft.errors import QweftError
+from qweft.errors import QweftError, giving_up_after
 from qweft.text import many
 
 QUERY = "{query}"
@@ -98,33 +96,22 @@ LONGEST = 1_000_000
 
 
 def _in_bounded_time(function: Callable[..., str]) -> Callable[..., str]:
-    """Make a rendering function raise after `PATIENCE`: a template of a model folder may loop for good.
-
-    Only the main thread can be interrupted, and only where the system has interval timers. Elsewhere nothing changes.
-    """
+    """Make a rendering function raise after `PATIENCE`: a template of a model folder may loop for good."""
 
     @wraps(function)
     def bounded(messages: Sequence[Message], tokenizer: Any, *more: Any, **options: Any) -> str:
-        def give_up(*_: Any) -> None:
-            raise QweftError(
-                f"the chat template of {tokenizer.name_or_path} takes longer than {PATIENCE:g} s for a conversation of "
-                f"{many(len(messages), 'message')}; give another with data.template"
-            )
-
-        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-            return function(messages, tokenizer, *more, **options)
-        before = signal.signal(signal.SIGALRM, give_up)
-        timer = signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # again, as jinja hides errors of constants
+        sentence = (
+            f"the chat template of {tokenizer.name_or_path} takes longer than {PATIENCE:g} s for a conversation of "
+            f"{many(len(messages), 'message')}; give another with data.template"
+        )
         try:
-            return function(messages, tokenizer, *more, **options)
+            with giving_up_after(PATIENCE, sentence):
+                return function(messages, tokenizer, *more, **options)
         except (MemoryError, OverflowError, RecursionError) as error:
             raise QweftError(
                 f"the chat template of {tokenizer.name_or_path} does not end ({type(error).__name__}); give another "
                 "with data.template"
             ) from error
-        finally:
-            signal.signal(signal.SIGALRM, before)
-            signal.setitimer(signal.ITIMER_REAL, *timer)
 
     return bounded
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -13,7 +13,7 @@ from peft import PeftModel
 
 from qweft.adapter.attach import quiet_peft
 from qweft.adapter.folder import find_weights, read_config, read_header
-from qweft.errors import QweftError
+from qweft.errors import QweftError, giving_up_after
 from qweft.internals.torch import version
 from qweft.method.checks import check_quick
 from qweft.method.peft_methods import OWN
@@ -28,6 +28,10 @@ SIZES = (
     "shadow_intermediate_size",
 )  # fmt: skip
 """Sizes in the configs of PEFT's methods that are those of a tensor in the file."""
+PATIENCE = 8.0
+"""Seconds that loading an adapter, or its model on one token, may take, besides reading the base model."""
+READ = 1e8
+"""Bytes of the base model that any disk reads in a second."""
 Weights = list[tuple[torch.Tensor, int, int]]
 """Tensors of a model, each with its address and its version, which every write in place raises."""
 
@@ -117,7 +121,7 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     check_quick(config, (name for name, _ in loaded.model.named_modules()))
     _check_sizes(config, adapter)
     try:
-        with quiet_peft():
+        with quiet_peft(), _patience(loaded, adapter, "loads"):
             # for other methods PEFT only warns about missing keys, and the adapter would have no effect
             warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
             return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
@@ -125,6 +129,17 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
         raise
     except Exception as error:  # PEFT's methods raise anything over a config that they do not check
         raise QweftError(f"{adapter}: the adapter does not load on {loaded.source.name}: {str(error)[:600]}") from error
+
+
+def _patience(loaded: LoadedModel, adapter: Path, does: str) -> AbstractContextManager[None]:
+    """Return a block that PEFT's methods cannot keep busy for good: some loop as often as a config says."""
+    size = sum(parameter.nbytes for parameter in loaded.model.parameters())
+    seconds = PATIENCE + size / READ
+    return giving_up_after(
+        seconds,
+        f"{adapter}: it takes longer than {seconds:.0f} s until the model {does} with this adapter; load it with the "
+        "adapter_config.json that it was trained with",
+    )
 
 
 def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
@@ -141,8 +156,10 @@ def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
         QweftError: If it does not run.
     """
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _patience(loaded, adapter, "runs on one token"):
             model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=loaded.device))
+    except QweftError:
+        raise
     except Exception as error:
         raise QweftError(
             f"{adapter}: {loaded.source.name} does not run with this adapter ({type(error).__name__}: "
