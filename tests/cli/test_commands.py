@@ -32,7 +32,7 @@ def test_train_dry_run_plans_only(fake, capsys):
 
 
 def test_plan_json_prints_only_json(fake, capsys):
-    def plan(config, timed=False):
+    def plan(config, timed=False, chips=False):
         print("progress")
         return SimpleNamespace(to_json=lambda: {"parameters": config.adapter["r"], "name": "é"})
 
@@ -119,7 +119,7 @@ def test_presets(fake, capsys):
 
 
 def test_an_error_of_the_library_is_one_sentence(fake, capsys):
-    def plan(config, timed=False):
+    def plan(config, timed=False, chips=False):
         raise QweftError("adapter.r: expected 1 or more, got 0")
 
     fake("qweft.training.plan", plan=plan)

@@ -14,7 +14,7 @@ from qweft.method import names
 __all__ = ["FUNCTIONS", "Function", "make_function"]
 
 FUNCTIONS: dict[str, type[Function]] = {
-    kind.name: kind for kind in (CircuitFunction, Perceptron, FourierSeries, Bias, FrozenCircuit, ProductCircuit)
+    kind.name: kind for kind in (CircuitFunction, Perceptron, FourierSeries, FrozenCircuit, ProductCircuit, Bias)
 }
 """The circuit and its controls, which show what the circuit contributes, by the name in that of a core."""
 
