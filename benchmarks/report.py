@@ -24,12 +24,12 @@ A layer costs 20 n + 50 multiply-adds for each amplitude and token, forward and 
 
 A core with AVX-512 makes 16 or 32 a cycle.
 
-- At n = 4, L = 4, 512 tokens that is 4.3 million. On 2026-11-27 the kernels took 0.16 ms, the whole call 0.66 ms. The
+- At n = 4, L = 4, 512 tokens that is 4.3 million. On 2026-11-27 the kernels took 0.16 ms, the whole call 0.39 ms. The
   rest of a call is PyTorch's own time for a node of a graph and a few operations.
-- At n = 8, L = 8, 512 tokens it is 220 million. The kernels took 7.5 ms, the call 7.6 ms.
+- At n = 8, L = 8, 512 tokens it is 220 million. The kernels took 5.5 ms, the call 5.9 ms.
 
-That day the machine was slower than on 2026-11-24, of which the circuit's numbers on this page are. They are of kernels
-that turned by shears, with 28 n + 36 multiply-adds."""
+The circuit's other numbers on this page are of 2026-11-24, of kernels that turned by shears, with 28 n + 36
+multiply-adds."""
 
 CIRCUIT_TARGET = 15
 STEP_TARGETS = {"r4_L4": 1.0, "r8_L8": 1.15, "all_linear": 1.15}
@@ -209,15 +209,16 @@ Milliseconds of a token of each row, by what runs ("base" is the frozen model al
 {table(("shape", *kinds), [(shape, *one.values()) for shape, one in tokens.items()])}
 
 Before each token all parameters of the adapter are compared with what its matrices were built from, since no version
-counter of PyTorch sees every write. With cold caches and other work beside, that takes 1.3 ms of a token: 780 tensors'
-addresses and 1,620 entries of their modules are looked up, and 1.8 MB of bytes are compared in one compiled call. One
-call for each tensor took 1.7 ms.
+counter of PyTorch sees every write. With cold caches that took 1.45 ms on 2026-11-27, alone (`python -m
+benchmarks.overhead`). The addresses and shapes of 780 tensors and 1,620 entries of their modules are looked up, and 1.8
+MB are compared in one compiled call.
 
 ### What limits the peak
 
 Above what a process holds before its first step, memory rises {min(rises):.2f} to {max(rises):.2f} times as much as
-with LoRA. The peak of a whole process also counts Numba and LLVM, which compile the circuit: 106 MiB once they are
-loaded, 4% of LoRA's {step["lora_peak_bytes"]["lora_r4"] / 2**20:,.0f} MiB."""
+with LoRA. The peak of a whole process also counts Numba and LLVM, which compile the circuit: 106 MiB, the
+resident size after loading them less that before (2026-11-27). That is 4% of LoRA's
+{step["lora_peak_bytes"]["lora_r4"] / 2**20:,.0f} MiB."""
 
 
 def _circuit(results: dict[str, Any]) -> str:
