@@ -167,7 +167,7 @@ def found(tmp_path_factory):
     edited(method / "names.py", '"product": FunctionName("altered"),', NAMES)
     (adapter / "functions" / "toy.py").write_text(FUNCTION)
     listed = adapter / "functions" / "__init__.py"
-    edited(listed, "FrozenCircuit, ProductCircuit)", "FrozenCircuit, ProductCircuit, Tangent, Doubled)")
+    edited(listed, "ProductCircuit, Bias)", "ProductCircuit, Bias, Tangent, Doubled)")
     edited(listed, "\n__all__", "from qweft.adapter.functions.toy import Doubled, Tangent\n\n__all__")
     paths = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
     done = subprocess.run(
