@@ -61,7 +61,8 @@ conformance: install ## what works on which base model with which preset; prints
 bench-quick: install ## time what the targets are about (ten minutes, Linux); benchmarks/results/summary.json
 	$(BIN)/python -m benchmarks.run --quick
 
-bench: install ## time everything, against all other packages (half an hour, Linux); writes docs/benchmarks.md too
+bench: install ## time everything, against all other packages (40 minutes, Linux); writes docs/benchmarks.md too
+	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.run
 
 # It installs nothing: a machine with a GPU may have no package index. Its own Python serves where there is no .venv.

@@ -79,8 +79,9 @@ def _one_shape(
             seconds[peer].append(_turn(workers[peer]))
             if crowded:
                 workers[peer].rest()
-    memory = {peer: workers[peer].memory()["bytes"] for peer in seconds}
+    memory = {}
     for peer in seconds:
+        memory[peer] = workers[peer].memory()["bytes"]
         workers[peer].rest()
     typical = {peer: statistics.median(each) for peer, each in seconds.items()}
     ours = typical.pop(OURS)

@@ -90,29 +90,22 @@ def exponent(sizes: list[float], values: list[float]) -> float:
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Milliseconds and rise of peak memory at each size; the exponent from the upper half, where overhead is small."""
+    """Milliseconds and rise of peak memory at each size; exponents from the upper half, where overhead is small."""
     found = {}
     for name, (sizes, make, of) in SERIES.items():
         subjects = {str(size): make(size) for size in sizes}
         typical = list(medians(alternate(subjects, rounds)).values())
+        peaks = [peak_of(subject)[1] for subject in subjects.values()]
         scale = [2.0**size if of == "2^n" else float(size) for size in sizes]
         upper = slice(len(sizes) // 2, None)
         found[name] = {
             "sizes": sizes,
             "milliseconds": [1e3 * seconds for seconds in typical],
-            "peak_bytes": [peak_of(subject)[1] for subject in subjects.values()],
+            "peak_bytes": peaks,
             "exponent": exponent(scale[upper], typical[upper]),
+            "memory_exponent": exponent(scale[upper], [float(max(size, 4096)) for size in peaks[upper]]),
             "of": of,
         }
-    return with_memory_exponents(found)
-
-
-def with_memory_exponents(found: dict[str, Any]) -> dict[str, Any]:
-    """The same with the exponent of peak memory, from the upper half of the sizes too."""
-    for one in found.values():
-        upper = slice(len(one["sizes"]) // 2, None)
-        scale = [2.0**size if one["of"] == "2^n" else float(size) for size in one["sizes"]]
-        one["memory_exponent"] = exponent(scale[upper], [float(max(size, 4096)) for size in one["peak_bytes"][upper]])
     return found
 
 

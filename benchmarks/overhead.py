@@ -1,10 +1,13 @@
 """Where the time of one circuit call goes, on one thread: kernels, what surrounds them, and the whole call.
 
-It also times the look at an adapter's parameters before each token, with caches that other work has emptied.
+It also times the look at an adapter's parameters before each token, with caches that other work has emptied, and reads
+the memory that a process takes for the compiler of the kernels.
 
 python -m benchmarks.overhead
 """
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -48,9 +51,31 @@ def look() -> None:
     print(f"look at the parameters before a token: {warm:.2f} ms warm, {1e3 * median(cold):.2f} ms cold")
 
 
+COMPILER = """
+import torch
+from benchmarks.memory import resident
+from qweft.circuit import crz_ring_ansatz, expectation_values
+circuit = crz_ring_ansatz(4, 4)
+x, t = torch.randn(8, 4, requires_grad=True), torch.randn(circuit.parameters, requires_grad=True)
+(x.sum() + t.sum()).backward()
+before = resident("VmRSS")
+torch.autograd.grad(expectation_values(circuit, x, t).sum(), [x, t])
+print((resident("VmRSS") - before) / 2**20)
+"""
+"""Prints the MiB that a process grows by at its first circuit. The kernels themselves take kilobytes."""
+
+
+def compiler() -> None:
+    """Print the resident memory of Numba and LLVM, in a process of its own; the second one finds stored kernels."""
+    for _ in range(2):
+        grown = subprocess.run([sys.executable, "-c", COMPILER], capture_output=True, text=True, check=True).stdout
+    print(f"memory of Numba and LLVM: {float(grown):.0f} MiB")
+
+
 def main() -> None:
-    """Print a line for each number of qubits, and one for the look at parameters."""
+    """Print a line for the compiler's memory, one for the look at parameters, and one for each number of qubits."""
     torch.set_num_threads(1)
+    compiler()
     look()
     for n in (4, 6, 8):
         circuit = crz_ring_ansatz(n, n)

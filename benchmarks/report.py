@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.growth import with_memory_exponents
 from benchmarks.report_large import fixed_bases, growth, large
 
 from qweft.environment import ALONE, share_said
@@ -159,7 +158,7 @@ over better.
 
 `make bench` (`python -m benchmarks.run`) measures everything and writes this page; `make bench-quick` measures the
 targets alone. Each part is a file of `benchmarks/`: `circuit.py`, `step.py`, `rival.py`, `generation.py`, `layer.py`,
-`contraction.py`, `growth.py`. All numbers are in `benchmarks/results/full.json`."""
+`contraction.py`. All numbers are in `benchmarks/results/full.json`."""
 
 
 def _load(summary: dict[str, Any]) -> str:
@@ -216,8 +215,8 @@ MB are compared in one compiled call.
 ### What limits the peak
 
 Above what a process holds before its first step, memory rises {min(rises):.2f} to {max(rises):.2f} times as much as
-with LoRA. The peak of a whole process also counts Numba and LLVM, which compile the circuit: 106 MiB, the
-resident size after loading them less that before (2026-11-27). That is 4% of LoRA's
+with LoRA. The peak of a whole process also counts Numba and LLVM, which compile the circuit: 127 MiB
+(`python -m benchmarks.overhead`, 2026-11-27). That is 5% of LoRA's
 {step["lora_peak_bytes"]["lora_r4"] / 2**20:,.0f} MiB."""
 
 
@@ -254,7 +253,7 @@ LoRA's step, with {found["trained"]:,} trained parameters."""
 
 
 def _models(results: dict[str, Any]) -> str:
-    step, generation, growth = results["step"], results["generation"], results["growth"]
+    step, generation = results["step"], results["generation"]
     methods = [name for name in step if isinstance(step[name], dict) and "memory_vs_lora" in step[name]]
     steps = [
         (name, step[name]["method"], step["seconds"][name], step[name]["vs_lora"], step[name]["memory_vs_lora"])
@@ -270,17 +269,6 @@ def _models(results: dict[str, Any]) -> str:
             *(one["memory_vs_lora"][kind] for kind in kinds),
         )
         for name, one in results["layer"].items()
-    ]
-    grows = [
-        (
-            name,
-            ", ".join(map(str, one["sizes"])),
-            ", ".join(f"{ms:.3g}" for ms in one["milliseconds"]),
-            ", ".join(f"{size / 2**20:.2g}" for size in one["peak_bytes"]),
-            f"{one['of']}^{one['exponent']:.2f}",
-            f"{one['of']}^{one['memory_exponent']:.2f}",
-        )
-        for name, one in with_memory_exponents(growth).items()
     ]
     contraction = results["contraction_7b"]
     kinds_generated = list(next(iter(generation.values()))["tokens_per_second"])
@@ -312,11 +300,7 @@ LoRA's.
 
 All layers of DeepSeek-R1-Distill-Qwen-7B's shapes, r = 10, width 256, bond 8, against the base model's linear maps at
 4096 tokens: {contraction["computed"]["share"]:.2%} of the multiplications, and {contraction["measured"]["share"]:.2%}
-of the time as measured on one layer (`benchmarks/contraction.py`).
-
-### Growth
-
-{table(("series", "sizes", "ms", "peak memory, MiB", "time as", "memory as"), grows)}"""
+of the time as measured on one layer (`benchmarks/contraction.py`)."""
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks import circuit, contraction, generation, growth, layer, report, rival, step
+from benchmarks import circuit, contraction, generation, layer, report, rival, step
 from benchmarks.peers.client import ALLOCATOR
 
 from qweft.environment import LoadMeter, environment, share_said
@@ -72,16 +72,15 @@ def parts(everything: bool) -> dict[str, Part]:
     """The parts of a run by the name of their results."""
     peers = circuit.all_peers() if everything else FASTEST
     found: dict[str, Part] = {
+        "circuit": (  # first, while this process is small: the packages need the memory
+            "the circuit against other packages (their environments are made when first asked for)",
+            lambda: circuit.compare(peers, shapes(everything), rounds=5),
+        ),
         "step": ("training step of the embedded model, and its peak memory", lambda: step.measure(7, everything)),
         "generation": ("generation", lambda: generation.measure(5, everything)),
         "contraction_7b": ("contraction of the operators of a 7B model", lambda: contraction.measure(rounds=5)),
         "rival": ("the rival package that generates weights from a circuit", lambda: rival.measure(rounds=5)),
         "layer": ("one adapted layer", lambda: layer.measure(rounds=15)),
-        "growth": ("growth", lambda: growth.measure(rounds=7)),
-        "circuit": (
-            "the circuit against other packages (their environments are made when first asked for)",
-            lambda: circuit.compare(peers, shapes(everything), rounds=5),
-        ),
     }
     return {name: part for name, part in found.items() if everything or name in QUICK}
 

@@ -1,4 +1,4 @@
-"""What docs/results.md and the README say of the experiments is what the raw results give."""
+"""What the pages of results and the README say of the experiments is what the raw results give."""
 
 import json
 import re
@@ -15,7 +15,8 @@ from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
 
 ROOT = Path(__file__).parents[2]
-PAGE = " ".join((ROOT / "docs" / "results.md").read_text().split())
+FIRST = (ROOT / "docs" / "results.md").read_text()
+PAGE = " ".join((FIRST + (ROOT / "docs" / "results-appendix.md").read_text()).split())
 README = " ".join((ROOT / "README.md").read_text().split())
 
 
@@ -32,6 +33,46 @@ def row(entry, reference):
         low, high = found.interval
         against = f"{found.mean:+.1f}% [{low:+.1f}, {high:+.1f}]"
     return entry, f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}", against
+
+
+QUESTIONS = {
+    "Does `qtha`'s circuit help, against all of its controls?": ("circuit", "qtha", ""),
+    "... against a perceptron in its place?": ("circuit", "qtha", "mlp_linear"),
+    "Does entanglement help `qtha`?": ("circuit", "qtha", "product_linear"),
+    "Does training `qtha`'s angles help?": ("circuit", "qtha", "frozen_linear"),
+    "Is `qtha` better than LoRA of its size?": ("size", "qtha", "lora_small"),
+    "Is `qtha` better than LoRA of its rank?": ("reference", "qtha", "lora"),
+    "Does `qwthn`'s circuit help, against all of its controls?": ("circuit", "qwthn", ""),
+    "Is `qwthn` better than LoRA of its size?": ("size", "qwthn", "lora_small"),
+    "Is `qwthn` better than LoRA of its rank?": ("reference", "qwthn", "lora"),
+}
+"""The questions of the page's first table: topic, method and what it is held against in the findings."""
+ANSWERS = {"lower": "yes: shown", "higher": "no: shown", "not decided": "not decided", "open": "not decided"}
+
+
+def answer(found, topic, method, other):
+    """The verdict on one question with the smallest visible effect, or the difference that is shown."""
+    about = [entry for entry in found if (entry.topic, entry.method) == (topic, method)]
+    whole = [entry for entry in about if entry.other == other]
+    if not whole:
+        return "not run"
+    (verdict,) = whole
+    if verdict.direction in ("lower", "higher"):
+        better = "better" if verdict.direction == "lower" else "worse"
+        return f"{ANSWERS[verdict.direction]} {abs(verdict.difference):.1f}% {better}"
+    if other:
+        return f"not decided ({effect_said(verdict.visible)})"
+    against = [entry.visible for entry in about if entry.other]
+    few = ", one control" if len(against) == 1 else ""
+    return f"{ANSWERS[verdict.direction]} ({effect_said(max(against))}{few})"
+
+
+def test_the_first_table_has_each_experiments_verdict():
+    names = ("experiment-dialogue", "experiment-second-model", "experiment-reasoning")
+    found = [findings(summary_of(name)) for name in names]
+    for question, asked in QUESTIONS.items():
+        cells = (answer(each, *asked) for each in found)
+        assert f"| {question} | {' | '.join(cells)} |\n" in FIRST
 
 
 @pytest.mark.parametrize(
