@@ -1,7 +1,7 @@
-"""The keys of a config dataclass and their types: how values are checked, and how types are written in text."""
+"""The keys of a config dataclass and their types: checks of values, and types as text and as JSON schema."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
@@ -14,19 +14,32 @@ from qweft.text import near
 NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
 WORDS = {int: "int", float: "float", str: "text", bool: "true or false", NoneType: "null"}
+JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", NoneType: "null"}
+QUOTED = {
+    int: r"[-+]?[0-9][0-9a-fA-Fxb_:]*",
+    float: r"[-+]?([0-9.][0-9a-fA-Fxb_:.eE+-]*|\.(inf|Inf|INF|nan|NaN|NAN))",
+    bool: "true|True|TRUE|false|False|FALSE|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF",
+    NoneType: "~|null|Null|NULL|(?=#)",
+}
+"""Texts that are read as a value of a type: YAML in quotes, with or without a comment."""
 
 
 def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
     """Yields dotted name, type, default and docstring text of each key below a dataclass, a section before its keys."""
-    from docstring_parser import parse
-
-    told = [each for owner in config_class.__mro__ for each in parse(owner.__doc__ or "").params]
-    texts = {each.arg_name: " ".join((each.description or "").split()) for each in reversed(told)}
+    texts = texts_of(config_class)
     for key, kind in kinds_of(config_class).items():
         name = joined(prefix, key)
         yield name, kind, default_of(config_class, key), texts.get(key, "")
         if not is_leaf(kind):
             yield from keys_of(*((get_args(kind)[1], f"{name}.{NAME}") if is_mapping(kind) else (kind, name)))
+
+
+def texts_of(config_class: Any) -> dict[str, str]:
+    """Returns the docstring text of each key of a dataclass, those of its base classes included."""
+    from docstring_parser import parse
+
+    told = [each for owner in config_class.__mro__ for each in parse(owner.__doc__ or "").params]
+    return {each.arg_name: " ".join((each.description or "").split()) for each in reversed(told)}
 
 
 @cache
@@ -65,6 +78,12 @@ def shown(name: str) -> str:
     return name if "." in name else name.replace("_", "-")
 
 
+def entry_of(kind: Any) -> Any:
+    """Returns the dataclass whose entries a list holds, for `list[Dataclass]` with or without null; else `None`."""
+    lists = [kind] if get_origin(kind) is list else [each for each in get_args(kind) if get_origin(each) is list]
+    return next((get_args(each)[0] for each in lists if is_dataclass(get_args(each)[0])), None)
+
+
 def call(kind: Any) -> str:
     """Returns the name of a type for a sentence.
 
@@ -76,7 +95,7 @@ def call(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
     if get_origin(kind) is list:
-        return f"list of {call(get_args(kind)[0])}"
+        return "list of texts or mappings" if entry_of(kind) else f"list of {call(get_args(kind)[0])}"
     return " or ".join(map(call, get_args(kind))) or WORDS[kind]
 
 
@@ -102,6 +121,70 @@ def choices(kind: Any) -> tuple[str, ...]:
     if kind is bool:
         return ("true", "false")
     return get_args(kind) if get_origin(kind) is Literal else sum(map(choices, get_args(kind)), ())
+
+
+def json_schema(kind: Any, parts: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """Returns the JSON schema of what `Reader` takes from a file, in words that drafts 7 and 2020-12 share.
+
+    It refuses nothing that is read. It takes some that is not: 8.0 is an integer there, and a text in quotes is only
+    compared with the form of its type.
+
+    Args:
+        kind: A config class, or the type of a key.
+        parts: Schemas of keys whose type says less than is known of them, by dotted name.
+        name: Dotted name of the key; empty for the whole config.
+
+    >>> json_schema(int | None, {})["anyOf"][0]
+    {'type': ['integer', 'null']}
+    """
+    if name in parts:
+        return dict(parts[name])
+    if is_mapping(kind) and not is_leaf(kind):
+        return {"type": "object", "additionalProperties": json_schema(get_args(kind)[1], parts, joined(name, NAME))}
+    entry: Any = entry_of(kind)
+    if entry is not None:
+        items = {"anyOf": [{"type": "string"}, json_schema(entry, parts, f"{name}[]")]}
+        return {"type": ["array", *(["null"] if NoneType in get_args(kind) else [])], "items": items}
+    if not is_dataclass(kind):
+        return leaf_schema(kind)
+    texts, properties, required = texts_of(kind), {}, []
+    kinds: dict[str, Any] = kinds_of(kind)  # type: ignore[arg-type] # narrowed to what may have no hash
+    for key, inner in kinds.items():
+        default = default_of(kind, key)
+        properties[key] = {"description": texts.get(key, ""), **json_schema(inner, parts, joined(name, key))}
+        if default is MISSING:
+            required.append(key)
+        elif is_leaf(inner):
+            properties[key]["default"] = default
+    found = {"type": "object" if required else ["object", "null"], "properties": properties}
+    return {**found, "additionalProperties": False, **({"required": required} if required else {})}
+
+
+def leaf_schema(kind: Any, reads_quoted: bool = True) -> dict[str, Any]:
+    """Returns the JSON schema of one value.
+
+    Args:
+        kind: Its type.
+        reads_quoted: Whether a text in quotes is read as YAML where the type is none of text.
+    """
+    if kind is Any:
+        return {}
+    whole = [kind] if get_origin(kind) in (Literal, list, dict) else list(get_args(kind)) or [kind]
+    plain = [JSON_TYPES[each] for each in whole if each in JSON_TYPES]
+    found: list[dict[str, Any]] = [{"type": plain[0] if len(plain) == 1 else plain}] if plain else []
+    quoted = [QUOTED[each] for each in whole if each in QUOTED]
+    for each in whole:
+        if get_origin(each) is Literal:
+            found.insert(0, {"enum": [*get_args(each), *([False] if "no" in get_args(each) else [])]})
+        elif get_origin(each) is list:
+            found.append({"type": "array", "items": leaf_schema(get_args(each)[0], reads_quoted)})
+        elif get_origin(each) is dict:
+            found.append({"type": "object", "additionalProperties": leaf_schema(get_args(each)[1], reads_quoted)})
+    if any(get_origin(each) is list for each in whole):
+        quoted.append(r"\[[\s\S]*\]|-\s[\s\S]*")
+    if quoted and reads_quoted and str not in whole:
+        found.append({"type": "string", "pattern": rf"^\s*({'|'.join(quoted)})\s*(#.*)?$"})
+    return found[0] if len(found) == 1 else {"anyOf": found}
 
 
 def suggest(name: str, known: Sequence[str]) -> str | None:
@@ -133,13 +216,21 @@ class Reader:
         """Returns a value converted to a type. In sections, it checks every key and value."""
         if kind is Any:
             return value
-        if is_dataclass(kind) or is_mapping(kind):
+        entry = entry_of(kind)
+        if entry is not None and not (value is None and NoneType in get_args(kind)):
+            if isinstance(value, list):
+                return [self.entry(entry, each, f"{name}[{place}]") for place, each in enumerate(value)]
+        elif entry is not None:
+            return None
+        elif is_dataclass(kind) or is_mapping(kind):
             if isinstance(value, dict) or (value is None and is_dataclass(kind)):  # None: all keys are commented out
                 named = [(str(key), joined(name, str(key)), inner) for key, inner in (value or {}).items()]
                 return {key: self.check(self.known(kind, key, full), inner, full) for key, full, inner in named}
         else:
             import jsonargparse  # here: the import takes 0.1 s, which `qweft --help` avoids
 
+            if value is False and "no" in choices(kind):  # what YAML makes of a plain no
+                value = "no"
             # A list may be typed without brackets (100,1000).
             parts = [[part.strip() for part in value.split(",")]] if isinstance(value, str) and not self.file else []
             for reading in [value, *parts]:
@@ -148,6 +239,14 @@ class Reader:
                     if converted is not None or type(None) in get_args(kind):  # jsonargparse takes null for all types
                         return converted
         raise self.fault(name, f"expected {call(kind)}, got {shown_value(value)}")
+
+    def entry(self, kind: Any, value: Any, name: str) -> Any:
+        """Returns an entry of a list of dataclasses, checked; a text stands for one with that text as its first key."""
+        if isinstance(value, str):
+            value = {next(iter(kinds_of(kind))): value}
+        checked = self.check(kind, value, name)
+        build(kind, checked, self.file or "command line", name)  # raises for a missing key
+        return checked
 
     def known(self, kind: Any, key: str, name: str) -> Any:
         """Returns the type of a key below a type; raises if there is no such key."""

@@ -40,6 +40,7 @@ CONFIG_CLASSES = {
     "doctor": None,
     "devices": None,
     "jobs": None,
+    "schema": None,
     "completion": None,
 }
 

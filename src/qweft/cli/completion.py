@@ -84,7 +84,7 @@ def _add_targets(parser: argparse.ArgumentParser, command: Command) -> None:
 
     if command.verbs:
         parser.add_argument("verb", choices=command.verbs)
-    if command.target and command.name not in ("jobs", "completion"):  # their arguments are no files
+    if command.target and command.name not in ("jobs", "completion", "schema"):  # their arguments are no files
         parser.add_argument("target", nargs="*").complete = shtab.FILE  # type: ignore[attr-defined]
 
 

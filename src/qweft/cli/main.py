@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": "look whether this machine is ready, with a self-test of ten seconds",
     "devices": "list where circuits can run, what is installed, and what it costs",
     "jobs": "what was sent to devices that take jobs: list, show, fetch, adopt, forget, cancel",
+    "schema": "print the JSON schema of a config file, by which editors complete and check it",
     "completion": "print the script by which bash, zsh or fish completes what you type",
 }
 

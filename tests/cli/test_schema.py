@@ -1,0 +1,232 @@
+"""The JSON schemas of config files: what they hold, what they refuse, and that they refuse nothing that is read."""
+
+import copy
+import json
+import random
+import re
+from functools import cache
+
+import pytest
+from jsonschema import Draft202012Validator
+from tests.test_configs import CONFIGS, ROOT
+
+from qweft import yaml_file
+from qweft.cli.main import main
+from qweft.cli.schema import FILES, METHODS, schema_of
+from qweft.comparison.config import ComparisonConfig
+from qweft.devices.jobs import PriceList
+from qweft.devices.noise.model import noise_model
+from qweft.errors import QweftError
+from qweft.method.peft_methods import methods
+from qweft.method.specification import check_specification
+from qweft.schema import Reader, build, keys_of, kinds_of
+from qweft.sweep.config import SweepConfig
+from qweft.sweep.space import axes_of
+from qweft.training.config import RunConfig
+
+CLASSES = {"train": RunConfig, "compare": ComparisonConfig, "sweep": SweepConfig}
+MUTATED = 250
+"""Mutated configs of each kind."""
+VALUES = [
+    None, True, False, 0, 1, 8, -3, 8.5, 2**70, 1e-4, float("inf"), "", "8", " 8", "8 # eight", "0x10", "1_000", "-3",
+    "1e-3", ".5", ".inf", "null", "~", "# nothing", "true", "yes", "Off", "auto", "no", "cut", "drop", "local", "LORA",
+    "qtha", "q_proj", "[1, 2]", "[]", "- a", "[a, b]", [], [1], [1.5, 2], ["1"], ["a"], ["text"], [None], [[1]], {},
+    {"a": 1}, {"a": 0.5}, {"a": "b"}, {"circuit": "1e-3"}, {"values": [1, 2]}, {"low": 1, "high": 2},
+    {"preset": "qtha"}, {"peft_type": "LORA", "r": 2}, {"preset": "mpo", "r": 2, "alpha": 1},
+]  # fmt: skip
+
+
+@cache
+def validator(name):
+    return Draft202012Validator(schema_of(name))
+
+
+def kind_of(path):
+    return re.search(rf"qweft (\w+) {re.escape(path.relative_to(ROOT).as_posix())}", path.read_text())[1]
+
+
+def refused(name, tree):
+    """The words of the reader, or of the check of an adapter or a space, about a config; `None` if it is taken."""
+    try:
+        config = build(CLASSES[name], Reader(CLASSES[name], "x").check(CLASSES[name], copy.deepcopy(tree), ""), "x")
+        specifications = [each.adapter for each in config.methods.values()] if name == "compare" else [config.adapter]
+        for each in specifications:
+            if "rival" not in each:
+                check_specification(each)
+        if name == "sweep":
+            axes_of(config)
+        if name == "compare" and config.teacher.adapter:
+            check_specification(config.teacher.adapter)
+    except QweftError as error:
+        return str(error)
+    return None
+
+
+def mutated(tree, drawn):
+    """A config with one to three keys changed, removed, misspelled or added."""
+    tree = copy.deepcopy(tree)
+    for _ in range(drawn.randint(1, 3)):
+        places = [(holder, key) for holder in _holders(tree) for key in holder]
+        holder, key = drawn.choice(places)
+        how = drawn.randrange(6)
+        if how == 0:
+            holder[str(key) + "s"] = holder.pop(key)
+        elif how == 1:
+            del holder[key]
+        elif how == 2 and not isinstance(holder[key], dict | list):
+            holder[key] = str(holder[key])
+        elif how == 3:
+            holder[drawn.choice(NAMES)] = drawn.choice(VALUES)
+        else:
+            holder[key] = drawn.choice(VALUES)
+        if not tree:
+            break
+    return tree
+
+
+NAMES = sorted({name.rpartition(".")[2] for each in CLASSES.values() for name, *_ in keys_of(each)} | {"r", "core"})
+
+
+def _holders(tree):
+    yield tree
+    for value in tree.values():
+        if isinstance(value, dict) and value:
+            yield from _holders(value)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_files_that_editors_read_are_those_of_the_command(name, capsys):
+    assert main(["schema", name]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out == (ROOT / "docs" / "schema" / f"{name}.json").read_text(encoding="utf-8"), (
+        f"qweft schema {name} > docs/schema/{name}.json"
+    )
+    Draft202012Validator.check_schema(json.loads(out))
+
+
+def test_commands_with_one_kind_of_file_have_one_schema():
+    assert schema_of("plan") == schema_of("train") and schema_of("tune") == schema_of("compare")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_an_example_names_its_schema_and_is_valid(path):
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    named = first.removeprefix("# yaml-language-server: $schema=")
+    whose = FILES[kind_of(path)]
+    assert (path.parent / named).resolve() == ROOT / "docs" / "schema" / f"{whose}.json"
+    tree = yaml_file.read(str(path))
+    assert [error.message for error in validator(whose).iter_errors(tree)] == []
+
+
+WRONG = [
+    ("train", "training: {learning_rat: 1}", "learning_rat"),
+    ("train", "data: {overlong: cu}", "'cu' is not one of"),
+    ("train", "training: {batch_size: 4.5}", "4.5 is not valid"),
+    ("train", "training: {batch_size: four}", "'four' is not valid"),
+    ("train", "training: {seed: null}", "None is not valid"),
+    ("train", "training: 3", "3 is not of type 'object', 'null'"),
+    ("train", "adapter:", "None is not of type 'object'"),
+    ("train", "adapter: {preset: qhta}", "'qhta' is not valid"),
+    ("train", "adapter: {preset: qtha, circuit_layer: 2}", "circuit_layer"),
+    ("train", "adapter: {preset: qtha, r: '8'}", "'8' is not of type 'integer'"),
+    ("train", "adapter: {r: 8}", "is not valid under any of the given schemas"),
+    ("train", "adapter: {preset: qtha, peft_type: LORA}", "'LORA' is not of type 'null'"),
+    ("train", "methods: {}", "methods"),
+    ("compare", "seeds: [0]", "'methods' is a required property"),
+    ("compare", "methods: {a: {}}", "'adapter' is a required property"),
+    ("compare", "methods: {a: {adapter: {preset: mpo}, learning_rat: 1}}", "learning_rat"),
+    ("compare", "methods: {a: {adapter: {preset: mpo, rr: 1}}}", "rr"),
+    ("compare", "methods: {a: {adapter: {preset: mpo}}}\nrates: [a]", "is not valid"),
+    ("sweep", "space: {adapter: {r: 4}}", "4 is not valid"),
+    ("sweep", "space: {adapter: {r: {values: []}}}", "is not valid"),
+    ("sweep", "space: {training: {seed: {values: [1]}}}", "seed"),
+    ("sweep", "sampler: tbe", "'tbe' is not one of"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), WRONG)
+def test_what_is_wrong_is_found_as_the_command_finds_it(name, text, expected):
+    tree = yaml_file.load(text, "x")
+    assert refused(name, tree) is not None
+    said = [error.message for error in validator(name).iter_errors(tree)]
+    assert any(expected in each for each in said), said
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_nothing_that_is_read_is_refused_and_little_that_is_not_is_taken(name):
+    drawn = random.Random(name)
+    trees = [yaml_file.read(str(path)) for path in CONFIGS if FILES[kind_of(path)] == name]
+    read = missed = 0
+    for _ in range(MUTATED):
+        tree = mutated(drawn.choice(trees), drawn)
+        said = refused(name, tree)
+        errors = [error.message for error in validator(name).iter_errors(tree)]
+        if said is None:
+            read += 1
+            assert errors == [], tree
+        elif not errors:
+            missed += 1
+            # a range, or what another key or another package decides; never a key or a type
+            assert "unknown key" not in said and "missing" not in said and ": expected " not in said, (said, tree)
+    assert read > MUTATED // 10 and missed < MUTATED // 10, (read, missed)
+
+
+def test_a_plain_no_is_a_choice_of_that_name(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("resume: no")
+    assert Reader(RunConfig, "x").check(RunConfig, yaml_file.read(str(file)), "") == {"resume": "no"}
+    assert validator("train").is_valid({"resume": False}) and not validator("train").is_valid({"resume": True})
+
+
+def test_every_key_has_its_text_and_its_default():
+    found = schema_of("train")["properties"]["training"]["properties"]
+    assert found["learning_rate"]["default"] == 5e-4
+    assert found["learning_rate"]["description"] == "Peak learning rate."
+    assert set(found) == set(kinds_of(kinds_of(RunConfig)["training"]))
+
+
+def test_the_methods_that_are_suggested_are_peft_s():
+    assert set(METHODS) <= set(methods())
+
+
+NOISE = {"one_qubit": 0.01, "two_qubit": 0.1, "readout": [[0.95, 0.05], [0.1, 0.9]], "channel": "pair", "source": 3}
+DEVICE = {"match": ["ibm:*", "x"], "currency": "USD", "shot": "1e-3", "second": 2, "date": 2026}
+
+
+def reads(reader, path, content):
+    path.write_text(yaml_file.dump(content))
+    try:
+        reader(path)
+    except QweftError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", ["noise", "prices"])
+def test_noise_models_and_price_lists(name, tmp_path):
+    whole = NOISE if name == "noise" else {"devices": [DEVICE]}
+    reader = (lambda path: noise_model(str(path))) if name == "noise" else PriceList.load
+    Draft202012Validator.check_schema(schema_of(name))
+    assert reads(reader, tmp_path / "x.yaml", whole) and validator(name).is_valid(whole)
+    entry = whole if name == "noise" else DEVICE
+    values = [None, True, -1, 0.5, 2, "", "0.5", "pair", "each", [], ["a"], [[1, 0], [0, 1]], [[0.5], [1]], {}]
+    changed = [{**entry, key: value} for key in entry for value in values]
+    changed += [{key: value for key, value in entry.items() if key != gone} for gone in entry] + [{**entry, "a": 1}]
+    agreed = 0
+    for each in changed:
+        content = each if name == "noise" else {"devices": [each]}
+        is_read, is_valid = reads(reader, tmp_path / "x.yaml", content), validator(name).is_valid(content)
+        assert is_valid or not is_read, content
+        agreed += is_valid == is_read
+    assert agreed >= 0.9 * len(changed)
+
+
+def test_a_config_that_is_not_there(capsys):
+    assert main(["schema", "comapre"]) == 2
+    said = "qweft: error: qweft schema: there is no file of the kind comapre; did you mean compare?\n"
+    assert capsys.readouterr().err == said
+    assert main(["schema", "chat"]) == 2
+    assert "there are train, plan, compare, tune, sweep, noise, prices" in capsys.readouterr().err
+    assert main(["schema"]) == 2
+    assert "KIND is missing; for example: qweft schema compare > compare.json" in capsys.readouterr().err
