@@ -1,7 +1,10 @@
-"""A model of 1.5 B parameters trained for some steps in bfloat16 and in 4 bits, against what `qweft plan` foretold.
+"""A model of 1.5 B parameters trained for some steps in bfloat16, 4 and 8 bits, against what `qweft plan` foretold.
 
     python -m benchmarks.large                     (Qwen2.5-1.5B's shape; half an hour, 8 GB of memory, 5 GB of disk)
     python -m benchmarks.large --shape 0.1b        (a tenth of it, to try the command)
+    python -m benchmarks.large --kinds model.quantization=4bit model.quantization=8bit
+
+"4bit" is a folder with packed weights; model.quantization packs those of the folder in bfloat16 as they load.
 
 The weights are random and the rows are random words, all of one length: time and memory do not depend on them. Memory
 is the peak of the process above what it held before the model was loaded; the plan leaves PyTorch's own out, too. Pages
@@ -33,6 +36,7 @@ from qweft.data.load import load_data
 from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model, load_tokenizer
+from qweft.models.quantization import SAID
 from qweft.models.resolve import resolve
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import fit
@@ -44,7 +48,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "0.1b": {"hidden_size": 512, "num_hidden_layers": 10, "num_attention_heads": 8, "intermediate_size": 2048},
 }
 VOCABULARY = {"1.5b": 151936, "0.1b": 50000}
-KINDS = ("bfloat16", "4bit")
+QUANTIZED: dict[str, Any] = {f"model.quantization={kind}": kind for kind in SAID}
+KINDS = ("bfloat16", "4bit", *QUANTIZED)
 ADAPTERS: dict[str, dict[str, Any]] = {
     "lora": {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]},
     "qtha": {"preset": "qtha", "target_modules": ["q_proj", "v_proj"]},
@@ -79,7 +84,12 @@ def make_folders(folder: Path, shape: str) -> None:
 
 def config_of(folder: Path, kind: str, adapter: str, steps: int) -> RunConfig:
     return RunConfig(
-        model=ModelConfig(name=str(folder / kind), dtype="bfloat16", device="cpu"),
+        model=ModelConfig(
+            name=str(folder / ("bfloat16" if kind in QUANTIZED else kind)),
+            dtype="bfloat16",
+            device="cpu",
+            quantization=QUANTIZED.get(kind),
+        ),
         data=DataConfig(source=str(folder / "rows.jsonl"), max_length=LENGTH, overlong="cut"),
         adapter=ADAPTERS[adapter],
         training=TrainingConfig(max_steps=steps, batch_size=2, gradient_accumulation=1),
@@ -149,7 +159,7 @@ def main() -> None:
     """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="1.5b")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["bfloat16", "4bit"])
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--part", nargs="+")

@@ -10,7 +10,7 @@ RUN_FILE_ERRORS = [
     ("training: {learning_rat: 1}", "unknown key training.learning_rat; did you mean training.learning_rate?"),
     ("trainin: {learning_rate: 1}", "unknown key trainin; did you mean training?"),
     ("batch_size: 3", "unknown key batch_size; did you mean training.batch_size?"),
-    ("model: {zzz: 3}", "unknown key model.zzz; known here: name, source, dtype, device"),
+    ("model: {zzz: 3}", "unknown key model.zzz; known here: name, source, dtype, device, quantization"),
     ("training: {batch_size: four}", 'training.batch_size: expected int, got "four"'),
     (
         "training: {learning_rate: 1" + "0" * 400 + "}",

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.checks import check_quick, closest
 from qweft.method.resolved import default_alpha
 from qweft.method.specification import check_method, check_specification, method_of
+from qweft.models.quantization import bits_of
 
 
 def adapter_config(specification: Mapping[str, Any]) -> PeftConfig:
@@ -97,6 +98,18 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
             raise QweftError(
                 f"{kind} {wanted!r} does not exist in the model{closest(wanted, linear)}; its linear layers are "
                 f"{', '.join(linear)}"
+            )
+    _check_trained_whole(model, getattr(config, "modules_to_save", None) or [])
+
+
+def _check_trained_whole(model: nn.Module, names: Collection[str]) -> None:
+    """Raise for a module to train whole that holds a layer of bitsandbytes, whose integers have no gradient."""
+    quantized = [name for name, module in model.named_modules() if bits_of(model, name, module)] if names else []
+    for wanted in names:
+        if any(f".{wanted}." in f".{name}." for name in quantized):
+            raise QweftError(
+                f"module to save {wanted!r} is quantised, and only plain numbers can be trained; leave it out, or take "
+                "the base model without model.quantization"
             )
 
 

@@ -52,9 +52,14 @@ def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> Non
     check_folder(beside)
     if beside.resolve() == adapter.resolve():
         raise QweftError(f"--beside {beside} is the adapter itself; give base, or the folder of another one")
+    here, there = (model_of(folder, overrides) for folder in (adapter, beside))
+    if here.quantization != there.quantization:
+        raise QweftError(
+            f"--beside {beside}: its base model has quantization {there.quantization}, and that of {adapter} has "
+            f"{here.quantization}; give both one with --model.quantization"
+        )
     if "name" in overrides.get("model", {}):
         return  # the user chose the model; an adapter that does not fit fails to load
-    here, there = (model_of(folder, overrides) for folder in (adapter, beside))
     if here.name != there.name and _location(here) != _location(there):
         raise QweftError(
             f"--beside {beside} is an adapter of {there.name}, and {adapter} one of {here.name}; both must be of one "

@@ -18,7 +18,7 @@ from qweft.files import check_can_be_written
 from qweft.method.checks import closest
 from qweft.method.names import form_of, function_of
 from qweft.method.peft_methods import fields_of
-from qweft.method.specification import check_specification, method_of
+from qweft.method.specification import check_on_quantized, check_specification, method_of
 from qweft.models.resolve import check_model
 from qweft.training.checks import check_training
 
@@ -180,8 +180,22 @@ def check_methods(config: ComparisonConfig) -> None:
     for name, method in config.methods.items():
         try:
             _check_adapter(method.adapter)
+            _check_on_quantized(method.adapter, config.model.quantization)
         except QweftError as error:
             raise refused(name, method.match_parameters, error) from error
+
+
+def _check_on_quantized(adapter: Mapping[str, Any], quantization: str | None) -> None:
+    if quantization is None:
+        return
+    if "rival" in adapter:
+        raise QweftError(f"a rival replaces layers of plain numbers; leave model.quantization {quantization} out")
+    check_on_quantized(adapter, quantization)
+    if method_of(adapter) == "IA3":
+        raise QweftError(
+            f"PEFT does not take IA3 off a base model with quantization {quantization}, which the runs share; leave "
+            "one of the two out"
+        )
 
 
 def check_teacher(config: ComparisonConfig) -> None:

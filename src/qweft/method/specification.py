@@ -37,6 +37,39 @@ def check_specification(specification: Mapping[str, Any]) -> None:
         _check_lora(chosen)
 
 
+ON_QUANTIZED = (
+    "ADALORA", "BEFT", "BOFT", "C3A", "FOURIERFT", "GRALORA", "HIRA", "IA3", "LILY", "LN_TUNING", "LORA", "MISS", "OFT",
+    "PVERA", "QWTHN", "RANDLORA", "ROAD", "SHIRA", "TRAINABLE_TOKENS", "VBLORA", "VERA", "WAVEFT",
+)  # fmt: skip
+"""Methods that train on layers of bitsandbytes. The others read integers as weights: they fail, or change nothing."""
+NOT_IN_8_BITS = ("SHIRA",)
+
+
+def check_on_quantized(specification: Mapping[str, Any], quantization: str | None) -> None:
+    """Check that an adapter trains on a base model that is quantised.
+
+    Args:
+        specification: A checked one.
+        quantization: How the base model is quantised: "4bit", "8bit", or `None`.
+
+    Raises:
+        QweftError: It does not.
+    """
+    if quantization is None:
+        return
+    method, start = method_of(specification), specification.get("init_lora_weights")
+    way = f"on a base model with quantization {quantization}"
+    known = [name for name in ON_QUANTIZED if quantization == "4bit" or name not in NOT_IN_8_BITS]
+    if method not in known:
+        raise QweftError(
+            f"PEFT's method {method} does not train {way}; leave that out, or take one of {', '.join(known)}"
+        )
+    if method == "LORA" and quantization == "8bit" and specification.get("use_dora"):
+        raise QweftError(f"use_dora does not train {way}; take 4bit, or leave one of them out")
+    if method == "LORA" and start not in (None, True, False, "gaussian"):
+        raise QweftError(f"init_lora_weights {start} reads or rewrites weights, which are integers {way}; leave it out")
+
+
 def method_of(specification: Mapping[str, Any]) -> str:
     """Return the name of a specification's method in PEFT; that of a preset is ours."""
     return OWN if specification.get("preset") is not None else str(specification["peft_type"]).upper()

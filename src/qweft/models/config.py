@@ -1,7 +1,7 @@
 """Config of the base model, and the permission to run code that comes with one."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,20 @@ class ModelConfig:
         dtype: Type of the weights; "auto" is bfloat16 on a CUDA device that computes in it, and on such a CPU if
             the weights were saved so; else float32.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", or "meta" (shapes only).
+        quantization: Round the weights of the linear layers as they load, with bitsandbytes: "4bit" (NF4) or "8bit"
+            (LLM.int8). Embeddings and the output head keep their type. `None` rounds nothing.
     """
 
     name: str = "smollm2-135m-instruct"
     source: Literal["auto", "hub", "package"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
+    quantization: Literal["4bit", "8bit"] | None = None
+
+    def decides(self) -> dict[str, Any]:
+        """Return the settings that determine a result; quantization, which older records lack, only where it is set."""
+        found = {"name": self.name, "source": self.source, "dtype": self.dtype}
+        return found if self.quantization is None else {**found, "quantization": self.quantization}
 
 
 class _Permission:

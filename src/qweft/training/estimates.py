@@ -15,6 +15,7 @@ from qweft.data.load import Data
 from qweft.environment import ALONE, share_said
 from qweft.internals.torch import shapes_alone
 from qweft.models.load import CausalLM, load_model
+from qweft.models.quantization import bits_of
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import fit
 
@@ -87,12 +88,10 @@ def footprint(model: Any, trainable: int, training: TrainingConfig, row_tokens: 
 
 def _quantized(model: Any, name: str) -> float:
     """Return the share of a weight's bytes that is left after the quantization that the model's config asks for."""
-    asked = getattr(model.config, "quantization_config", None) or {}
-    asked = asked if isinstance(asked, dict) else asked.to_dict()
-    bits = 4 if asked.get("load_in_4bit") else 8 if asked.get("load_in_8bit") else None
-    module = model.get_submodule(name.rpartition(".")[0])
-    skipped = any(part in name for part in asked.get("llm_int8_skip_modules") or ["lm_head"])
-    if bits is None or not isinstance(module, nn.Linear) or not name.endswith("weight") or skipped:
+    place, _, kind = name.rpartition(".")
+    module = model.get_submodule(place)
+    bits = bits_of(model, place, module) if kind == "weight" else None
+    if bits is None:
         return 1.0
     return (bits / 8 + (ABSMAX_BYTES if bits == 4 else 0)) / module.weight.element_size()
 

@@ -19,7 +19,7 @@ RECORD = "run.json"
 def decides(config: RunConfig) -> dict[str, Any]:
     """Return the settings that determine the result: two runs with equal settings give the same adapter."""
     return {
-        "model": {key: value for key, value in asdict(config.model).items() if key != "device"},
+        "model": config.model.decides(),
         "data": config.data.decides(),
         "adapter": stated(config.adapter),
         "training": config.training.decides(needs_rows_first(config.adapter)),

@@ -183,6 +183,8 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
         return TrainedRun.from_record(saved, output)
     check_places(config.data)
     peft_config = adapter_config(config.adapter)
+    if config.model.quantization is not None:  # what cannot be trained there is told before the weights are read
+        check_targets(load_model(replace(config.model, device="meta")).model, peft_config)
     loaded = load_model(config.model)
     check_targets(loaded.model, peft_config)
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}")

@@ -1,0 +1,129 @@
+"""Base models in 4 or 8 bits by bitsandbytes: the checks, the scheme, and shapes with such layers."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qweft.errors import QweftError
+from qweft.records import read_record
+from qweft.text import shown
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+SAID = {"4bit": "in 4 bits (NF4)", "8bit": "in 8 bits (LLM.int8)"}
+"""How records and reports name a quantization; fingerprints of runs hold these words."""
+
+
+def check_quantization(quantization: str | None, name: str, folder: Path | None) -> None:
+    """Check, without PyTorch, that a base model can be quantised here.
+
+    Args:
+        quantization: "4bit", "8bit", or `None`.
+        name: The model's name, for the error.
+        folder: Its folder; `None` if it is not here yet.
+
+    Raises:
+        QweftError: bitsandbytes is not installed, or the model's config says that it is quantised already.
+    """
+    if quantization is None:
+        return
+    if find_spec("bitsandbytes") is None:
+        raise QweftError(
+            f"model.quantization {quantization} needs the package bitsandbytes; pip install 'qweft[quantized]', or "
+            "leave it out"
+        )
+    if folder is not None:
+        check_plain(quantization, name, read_record(folder / "config.json", f"check that {folder} is whole"))
+
+
+def check_plain(quantization: str | None, name: str, config: Mapping[str, Any]) -> None:
+    """Check by its config that a base model to quantise is not quantised already.
+
+    Raises:
+        QweftError: It is.
+    """
+    found = config.get("quantization_config")
+    if quantization is None or found is None:
+        return
+    by = shown(found.get("quant_method", found)) if isinstance(found, Mapping) else shown(found)
+    raise QweftError(
+        f"model {name} is quantised already (quant_method {by} in its config.json); leave model.quantization "
+        f"{quantization} out"
+    )
+
+
+def check_device(quantization: str | None, device: "torch.device") -> None:
+    """Check that bitsandbytes runs on a device.
+
+    Raises:
+        QweftError: It does not.
+    """
+    if quantization is None or device.type == "meta":
+        return
+    import bitsandbytes
+
+    known = sorted(getattr(bitsandbytes, "supported_torch_devices", {"cuda"}))
+    if device.type not in known:
+        raise QweftError(
+            f"model.quantization {quantization}: the installed bitsandbytes runs on {', '.join(known)}, not on "
+            f"{device.type}; choose another model.device, or leave it out"
+        )
+
+
+def scheme(quantization: str, dtype: "torch.dtype") -> "BitsAndBytesConfig":
+    """Return what `from_pretrained` takes as `quantization_config`.
+
+    4 bits are NF4 in blocks of 64 with a scale in float32 each, and compute in `dtype`. 8 bits are LLM.int8: a scale
+    per row, with columns of outliers computed apart. The output head keeps its type, as transformers decides.
+
+    Args:
+        quantization: "4bit" or "8bit".
+        dtype: Type of the other weights, and of 4-bit products.
+    """
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def mark_shapes(model: Any, asked: "BitsAndBytesConfig") -> Any:
+    """Return a model on the meta device that says, as its config does, which layers loading would quantise."""
+    from transformers.quantizers.base import HfQuantizer
+
+    asked.llm_int8_skip_modules = HfQuantizer.get_modules_to_not_convert(model)
+    model.config.quantization_config = asked
+    return model
+
+
+def bits_of(model: Any, name: str, module: Any) -> int | None:
+    """Return the bits of a module's weight if the model's config says that bitsandbytes quantises it; else `None`.
+
+    Args:
+        model: The base model, with an adapter or without.
+        name: The module's name.
+        module: Any module of it.
+    """
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    asked = getattr(getattr(model, "config", None), "quantization_config", None) or {}
+    asked = asked if isinstance(asked, dict) else asked.to_dict()
+    bits = 4 if asked.get("load_in_4bit") else 8 if asked.get("load_in_8bit") else None
+    skipped = any(part in name for part in asked.get("llm_int8_skip_modules") or ["lm_head"])
+    return None if skipped or not isinstance(module, nn.Linear | Conv1D) else bits
+
+
+def keep_unpacked(model: Any) -> Any:
+    """Return the model with 4-bit layers that do not repack their weights when they first run.
+
+    On a CPU with AVX512_BF16 bitsandbytes packs them for a kernel without gradients. It rounds their scales to bfloat16
+    and keeps a copy of all weights, so that losses would depend on what ran before.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
