@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from qweft.cli.command import Command
 from qweft.cli.parser import apply_options, read_arguments
@@ -37,7 +38,8 @@ COMMAND = Command(
     f"{'; '.join(known())}. Other names are given by --data.columns.",
     example="qweft data check rows.jsonl --data.max_length 512",
     target="VERB SOURCE",
-    target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), or list.",
+    target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), check with --data.sources, or "
+    "list.",
     flags={"json": "Print it as JSON, and nothing else, on standard output."},
     options=CheckConfig,
     verbs=VERBS,
@@ -48,9 +50,9 @@ def run(argv: Sequence[str]) -> None:
     """Parses the arguments, checks or lists the data, and prints the result."""
     arguments = read_arguments(argv, COMMAND)
     verb, *sources = arguments.targets
-    _check(verb, sources)
-    tree: dict[str, object] = {}
+    tree: dict[str, Any] = {}
     apply_options(CheckConfig, tree, arguments, COMMAND)
+    _check(verb, sources, tree.get("data", {}).get("sources") is not None)
     wants_json = "json" in arguments.flags
     if verb == "list":
         _list(wants_json)
@@ -60,7 +62,7 @@ def run(argv: Sequence[str]) -> None:
         from qweft.data.checks import check_data_config, check_places
         from qweft.models.resolve import check_model, resolve
 
-        data = replace(config.data, source=sources[0])
+        data = replace(config.data, source=sources[0]) if sources else config.data
         check_data_config(data)
         check_places(data)
         check_model(config.model, needs_weights=False)
@@ -76,14 +78,14 @@ def run(argv: Sequence[str]) -> None:
         show(describe(found))
 
 
-def _check(verb: str, sources: list[str]) -> None:
+def _check(verb: str, sources: list[str], has_several: bool) -> None:
     if verb not in VERBS:
         close = near(verb, VERBS, cutoff=0.75)
         raise QweftError(
             f"qweft data: there is no {verb}; "
             + (f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}")
         )
-    if (verb == "check") != (len(sources) == 1):
+    if (verb == "check") != (len(sources) + has_several == 1):
         wanted = "the data to look at" if verb == "check" else "nothing"
         raise QweftError(f"qweft data {verb}: expected {wanted} after it, got {' '.join(sources) or 'nothing'}")
 

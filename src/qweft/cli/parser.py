@@ -9,14 +9,14 @@ from qweft import yaml_file
 from qweft.cli.command import TRUST, Arguments, Command, help_text, split
 from qweft.errors import QweftError
 from qweft.models.config import allow_remote_code
-from qweft.schema import Reader, build, default_of, is_mapping, kinds_of, shown, shown_value
+from qweft.schema import Reader, build, default_of, entry_of, is_mapping, kinds_of, shown, shown_value
 
 Config = TypeVar("Config")
 
 OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
 """Keys that identify another command's config file; the first match counts."""
-EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset"}
-"""Alternative keys that name an adapter. Setting one by an option removes the other."""
+EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset", "source": "sources", "sources": "source"}
+"""Alternative keys that name an adapter or data. Setting one by an option removes the other."""
 NAMELESS = Command("COMMAND", "", "", target="[CONFIG]")
 """Stands for the command where a config is parsed without one."""
 
@@ -129,5 +129,8 @@ class _Options(Reader):
         if text is None:
             raise self.fault(typed, "expected a value after it")
         tree.pop(EXCLUSIVE.get(key, ""), None)
-        is_yaml = kind is Any or is_dataclass(kind) or is_mapping(kind)
-        tree[key] = self.check(kind, yaml_file.load(text, f"--{shown(typed)}") if is_yaml else text, typed)
+        is_yaml = kind is Any or is_dataclass(kind) or is_mapping(kind) or entry_of(kind) is not None
+        value = yaml_file.load(text, f"--{shown(typed)}") if is_yaml else text
+        if entry_of(kind) is not None and isinstance(value, str):  # a.jsonl,b.csv
+            value = [part.strip() for part in value.split(",")]
+        tree[key] = self.check(kind, value, typed)

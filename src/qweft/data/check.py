@@ -135,6 +135,7 @@ class DataCheck:
         skipped: Place and fault of each row that cannot be read and is left out.
         overlaps: Overlap with the training rows, for validation and test.
         shown: Spans of the first training rows.
+        sources: Of several sources each one's rows, and how many of them are in each part, by name.
     """
 
     source: str
@@ -153,6 +154,7 @@ class DataCheck:
     skipped: list[tuple[str, str]]
     overlaps: dict[str, Overlap]
     shown: tuple[tuple[Stretch, ...], ...]
+    sources: dict[str, dict[str, int]]
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings as a dict for JSON."""
@@ -195,7 +197,7 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
         {name: len(part) for name, part in held_out.items()},
         [each for faults in data.report.skipped.values() for each in faults],
         {name: overlap(data.train_conversations, part, tokenizer) for name, part in held_out.items() if part},
-        tuple(stretches(row, tokenizer) for row in data.train[:SHOWN]),
+        tuple(stretches(row, tokenizer) for row in data.train[:SHOWN]), data.report.sources,
     )  # fmt: skip
 
 

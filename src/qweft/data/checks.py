@@ -1,14 +1,17 @@
 """Checks of the data section, before a model is loaded."""
 
+import math
+
 from qweft.data.columns import check_columns
-from qweft.data.config import DataConfig
+from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.formats import columns
 from qweft.data.read import check_place
 from qweft.errors import QweftError
+from qweft.files import named_path
 
 
 def check_data_config(config: DataConfig) -> None:
-    """Check the length limits, the template, and the names of columns.
+    """Check the length limits, the template, the names of columns, and several sources.
 
     Raises:
         QweftError: A value is out of range; the message names the key, the value and what is allowed.
@@ -23,7 +26,48 @@ def check_data_config(config: DataConfig) -> None:
         from qweft.data.template import check_template  # here, since templates are rare and need jinja2
 
         check_template(config.template)
+    for each in config.training_sources:
+        check_columns(each.columns, columns())
     check_columns(config.columns, columns())
+    if config.sources is not None:
+        _check_sources(config, config.sources)
+
+
+def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
+    if not sources:
+        raise QweftError("data.sources is empty; name at least one source, or leave it out")
+    if config.source != config.together:
+        raise QweftError(
+            f"data.source {config.source} and data.sources are both given; put that source among data.sources, or "
+            "leave one of them out"
+        )
+    if config.file is not None:
+        raise QweftError(f"data.file {config.file} does not go with data.sources; give the file as one of them")
+    for place, each in enumerate(sources):
+        name = f"data.sources[{place}]"
+        if each.weight is not None and each.rows is not None:
+            raise QweftError(f"{name} ({each.source}): weight and rows exclude each other; give one of them")
+        if each.weight is not None and not 0 < each.weight < math.inf:
+            raise QweftError(
+                f"{name}.weight must be a number above 0, got {each.weight}; leave the source out for none"
+            )
+        if each.rows is not None and each.rows < 1:
+            raise QweftError(f"{name}.rows must be at least 1, got {each.rows}; leave the source out for none")
+        twice = next((one for one in sources[:place] if _same(one.source, each.source)), None)
+        if twice is not None:
+            raise QweftError(f"{name}: {each.source} is {twice.source} once more; give each source once, with a weight")
+    asked = sum(each.rows or 0 for each in sources)
+    if config.train_rows is not None and asked > config.train_rows:
+        raise QweftError(
+            f"data.sources ask for {asked:,} training rows, and data.train_rows is {config.train_rows:,}; raise it, or "
+            "leave it out"
+        )
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two sources are equal, or two names of one file or folder."""
+    paths = [named_path(source) for source in (one, other)]
+    return one == other or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))
 
 
 def check_places(config: DataConfig) -> None:
@@ -32,6 +76,5 @@ def check_places(config: DataConfig) -> None:
     Raises:
         QweftError: One is missing.
     """
-    for source in (config.source, config.validation_source, config.test_source):
-        if source is not None:
-            check_place(source)
+    for source in config.places:
+        check_place(source)

@@ -1,8 +1,26 @@
 """Config of the training, validation and test data."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One of several sources of rows.
+
+    Args:
+        source: As data.source.
+        columns: As data.columns, for this source; without any, data.columns holds.
+        weight: Its share of the training rows, relative to the weights of the others. No row is taken twice: the
+            mixture is the largest one that the sources can fill.
+        rows: Number of training rows that it gives, instead of a weight.
+    """
+
+    source: str
+    columns: dict[str, str] = field(default_factory=dict)
+    weight: float | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,8 @@ class DataConfig:
         columns: Names in the files of the columns that a format has: {prompt: Question, response: Answer}. Dots lead
             into objects.
         skip_bad_rows: Leave out rows that cannot be read, and count and list them, instead of stopping at the first.
+        sources: Several sources in place of source: [{source: a.jsonl, weight: 2}, {source: b.csv, rows: 500, columns:
+            {...}}]. A text stands for its source. Without weight and rows all rows of a source are taken.
     """
 
     source: str = "embedded:gsm_symbolic"
@@ -53,6 +73,30 @@ class DataConfig:
     learn: Literal["answers", "all"] = "answers"
     columns: dict[str, str] = field(default_factory=dict)
     skip_bad_rows: bool = False
+    sources: list[SourceConfig] | None = None
+
+    def __post_init__(self) -> None:
+        if self.sources is not None:  # records and config files give mappings
+            made = [SourceConfig(**each) if isinstance(each, dict) else each for each in self.sources]
+            object.__setattr__(self, "sources", made)
+            if self.source == _default(next(each for each in fields(self) if each.name == "source")):
+                object.__setattr__(self, "source", self.together)
+
+    @property
+    def together(self) -> str:
+        """The names of all sources as one text, which stands as `source` where there are several."""
+        return " + ".join(each.source for each in self.sources or ())
+
+    @property
+    def training_sources(self) -> list[SourceConfig]:
+        """The sources of the training rows: one, or several."""
+        return [SourceConfig(self.source, self.columns)] if self.sources is None else self.sources
+
+    @property
+    def places(self) -> list[str]:
+        """Every source of the training and held-out rows, each once."""
+        named = [*(each.source for each in self.training_sources), self.validation_source, self.test_source]
+        return list(dict.fromkeys(each for each in named if each is not None))
 
     def source_of(self, part: str) -> str:
         """Return the source of a part: "train", "validation" or "test"."""
@@ -61,11 +105,10 @@ class DataConfig:
 
     def decides(self) -> dict[str, Any]:
         """Return all settings for the record of a run, without those of `NEWER` that have their default."""
-        return {
-            each.name: getattr(self, each.name)
-            for each in fields(self)
-            if each.name not in NEWER or getattr(self, each.name) != _default(each)
-        }
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        newer = {each.name: _default(each) for each in fields(self) if each.name in NEWER}
+        found = {name: value for name, value in found.items() if name not in newer or value != newer[name]}
+        return found if self.sources is None else {**found, "sources": [asdict(each) for each in self.sources]}
 
     def sized(self, rows: Mapping[str, int]) -> "DataConfig":
         """Return the config with numbers of held-out rows where they are `None`.
@@ -93,5 +136,14 @@ def _default(each: "Field[Any]") -> Any:
     return each.default if each.default_factory is MISSING else each.default_factory()
 
 
-NEWER = ("validation_source", "test_source", "max_characters", "template", "learn", "columns", "skip_bad_rows")
+NEWER = (
+    "validation_source",
+    "test_source",
+    "max_characters",
+    "template",
+    "learn",
+    "columns",
+    "skip_bad_rows",
+    "sources",
+)
 """Settings that older records lack."""

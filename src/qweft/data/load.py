@@ -1,5 +1,6 @@
 """Loading the rows of a run: read, split and tokenised."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from qweft.data.conversation import Conversation
 from qweft.data.formats import format_of, to_conversation
 from qweft.data.read import read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
-from qweft.data.split import TooFewRowsError, split
+from qweft.data.split import Share, TooFewRowsError, split
 from qweft.data.template import render, shows_tools, with_template
 from qweft.data.tokens import Encoded, answer_count, fit, learn_all, tokenise, windows
 from qweft.data.turns import RowError, UnknownFormatError
@@ -109,9 +110,13 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
     tokenizer = with_template(tokenizer, config.template)
     skipped: dict[str, list[tuple[str, str]]] = {}
     sources, left_out = _read(config, tokenizer, skipped)
-    conversations = sources[config.source]
+    several = [] if config.sources is None else config.sources
+    shares = [Share(each.source, sources[each.source], each.weight, each.rows) for each in several]
+    conversations = [row for each in shares for row in each.conversations] or sources[config.source]
+    sources.setdefault(config.source, conversations)
     # Skipped rows count: the others are then split as they are once those are mended.
     sizes = {source: len(rows) + len(skipped.get(source, ())) for source, rows in sources.items()}
+    sizes[config.source] = sum(sizes[each.source] for each in config.training_sources)
     by_default = tuple(part for part in HELD_OUT if getattr(config, f"{part}_rows") is None)
     config = config.sized({part: sizes[config.source_of(part)] for part in HELD_OUT})
     encoder = _Encoder(tokenizer, config, whole or {})
@@ -125,17 +130,10 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
             encoder.usable,
             sources[config.source_of("validation")],
             sources[config.source_of("test")],
+            shares,
         )
     except TooFewRowsError as fault:
-        if encoder.rows and not any(encoder.rows.values()):
-            raise _nothing_left(config, tokenizer, conversations[0], len(encoder.rows)) from fault
-        if encoder.dropped or encoder.nothing_learned:
-            out = sum(not encoder.usable(conversation) for conversation in conversations)
-            raise QweftError(f"{fault} ({out:,} rows are too long: raise max_length {config.max_length})") from fault
-        if by_default:
-            least = f"at least {LEAST_HELD_OUT} rows"
-            raise QweftError(f"{fault} (where a number is not given, {least} are held out for each)") from fault
-        raise
+        raise _too_few(fault, encoder, conversations, by_default) from fault
     chosen = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: encoder.part(part) for name, part in chosen.items()}
     if config.learn == "all":
@@ -158,6 +156,7 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         skipped=skipped,
         tools_as_text=_tools_as_text(conversations, tokenizer),
         by_default=by_default,
+        sources=_counts(shares, chosen),
     )
     return Data(
         rows["train"],
@@ -170,6 +169,16 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
         tokenizer,
         config,
     )
+
+
+def _counts(shares: Sequence[Share], chosen: Mapping[str, Sequence[Conversation]]) -> dict[str, dict[str, int]]:
+    """Return the rows of each of several sources, and those in each part, by the source's name."""
+    of = {id(row): each.name for each in shares for row in each.conversations}  # equal rows may be in two sources
+    found = {name: Counter(of.get(id(row)) for row in part) for name, part in chosen.items()}
+    return {
+        each.name: {"rows": len(each.conversations), **{part: found[part][each.name] for part in chosen}}
+        for each in shares
+    }
 
 
 def _tools_as_text(conversations: Sequence[Conversation], tokenizer: Any) -> int:
@@ -189,14 +198,12 @@ def _read(
     """
     found: dict[str, list[Conversation]] = {}
     left_out = 0
-    for part in ("train", *HELD_OUT):
-        source = config.source_of(part)
-        if source in found:
-            continue
+    own = {each.source for each in config.training_sources}
+    for source, key in _places(config):
         rows = found[source] = []
         faults: list[tuple[str, str]] = []
-        for _, conversation in read_conversations(config, part, faults):
-            if source == config.source and not has_room(conversation, config):
+        for _, conversation in _conversations(config, source, key, faults):
+            if source in own and not has_room(conversation, config):
                 left_out += 1
             else:
                 rows += windows(conversation, tokenizer, config.max_length)
@@ -211,32 +218,54 @@ def _read(
     return found, left_out
 
 
-def read_conversations(
-    config: DataConfig, part: str = "train", skipped: list[tuple[str, str]] | None = None
-) -> Iterator[tuple[str, Conversation]]:
-    """Yield (format, conversation) of each row of a part's source.
+def _places(config: DataConfig) -> Iterator[tuple[str, str]]:
+    """Yield each source of the training and held-out rows once, with the config key that names it."""
+    key = "data.source" if config.sources is None else "data.sources"
+    named = {each.source: key for each in config.training_sources}
+    for part in HELD_OUT:
+        if config.source_of(part) != config.source:
+            named.setdefault(config.source_of(part), f"data.{part}_source")
+    yield from named.items()
 
-    `max_rows` and `file` apply to `source` only, not to a validation or test source of its own.
+
+def read_conversations(config: DataConfig) -> Iterator[tuple[str, Conversation]]:
+    """Yield (format, conversation) of each row of the training sources.
+
+    Rows that cannot be read are left out if `skip_bad_rows` is set.
+
+    Raises:
+        QweftError: A source cannot be read, or a row cannot and is not to be left out.
+    """
+    for source, key in _places(config):
+        if source in {each.source for each in config.training_sources}:
+            yield from _conversations(config, source, key, [])
+
+
+def _conversations(
+    config: DataConfig, source: str, key: str, skipped: list[tuple[str, str]]
+) -> Iterator[tuple[str, Conversation]]:
+    """Yield (format, conversation) of each row of a source.
+
+    `max_rows` and `file` apply to training sources only, not to a validation or test source of its own.
 
     Args:
         config: The data config.
-        part: "train", "validation" or "test".
+        source: One of the sources of `config`.
+        key: The config key that names it.
         skipped: Receives place and fault of each row that is left out, if `skip_bad_rows` is set.
-
-    Raises:
-        QweftError: The source cannot be read, or a row cannot and is not to be left out.
     """
-    source = config.source_of(part)
-    faults = (skipped if skipped is not None else []) if config.skip_bad_rows else None
-    if source == config.source:
-        rows = read_rows(source, config.max_rows, config.file, skipped=faults)
+    faults = skipped if config.skip_bad_rows else None
+    own = next((each for each in config.training_sources if each.source == source), None)
+    columns = config.columns if own is None else own.columns or config.columns
+    if own is None:
+        rows = read_rows(source, key=key, skipped=faults)
     else:
-        rows = read_rows(source, key=f"data.{part}_source", skipped=faults)
+        rows = read_rows(source, config.max_rows, config.file, key, faults)
     some_read = False
     try:
         for where, row in rows:
             try:
-                named = renamed(row, config.columns, where)
+                named = renamed(row, columns, where)
                 conversation = to_conversation(named, where)
             except RowError as fault:
                 if faults is None:
@@ -252,7 +281,7 @@ def read_conversations(
 
 
 def has_room(conversation: Conversation, config: DataConfig) -> bool:
-    """Return whether a row of `source` is within `max_characters`."""
+    """Return whether a row of a training source is within `max_characters`."""
     return config.max_characters is None or conversation.characters <= config.max_characters
 
 
@@ -260,6 +289,22 @@ def _held_out(config: DataConfig) -> dict[str, str]:
     """Return the sources of held-out parts that differ from `source`, by part."""
     parts = {part: config.source_of(part) for part in HELD_OUT}
     return {part: source for part, source in parts.items() if source != config.source}
+
+
+def _too_few(
+    fault: TooFewRowsError, encoder: _Encoder, conversations: Sequence[Conversation], by_default: Sequence[str]
+) -> QweftError:
+    """Return the error for too few rows, with what left them out."""
+    config = encoder.config
+    if encoder.rows and not any(encoder.rows.values()):
+        return _nothing_left(config, encoder.tokenizer, conversations[0], len(encoder.rows))
+    if encoder.dropped or encoder.nothing_learned:
+        out = sum(not encoder.usable(conversation) for conversation in conversations)
+        return QweftError(f"{fault} ({out:,} rows are too long: raise max_length {config.max_length})")
+    if by_default:
+        least = f"at least {LEAST_HELD_OUT} rows"
+        return QweftError(f"{fault} (where a number is not given, {least} are held out for each)")
+    return fault
 
 
 def _nothing_left(config: DataConfig, tokenizer: Any, shown: Conversation, tried: int) -> QweftError:

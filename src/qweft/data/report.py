@@ -55,6 +55,7 @@ class DataReport:
         skipped: Place and fault of each row that could not be read and was left out (`skip_bad_rows`), by source.
         tools_as_text: Rows whose tools and calls are written as text, as the chat template has no place for them.
         by_default: Held-out parts whose number of rows was not given.
+        sources: Of several training sources each one's rows, and how many of them are in each part, by name.
     """
 
     source: str
@@ -73,11 +74,12 @@ class DataReport:
     skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     tools_as_text: int = 0
     by_default: tuple[str, ...] = ()
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def rows_of(self, part: str) -> int:
         """Return the number of rows of the source of a held-out part, those included that could not be read."""
-        source = self.held_out.get(part, self.source)
-        return self.held_out_rows.get(part, self.rows) + len(self.skipped.get(source, ()))
+        names = [self.held_out[part]] if part in self.held_out else [*self.sources] or [self.source]
+        return self.held_out_rows.get(part, self.rows) + sum(len(self.skipped.get(name, ())) for name in names)
 
     def describe(self) -> str:
         """Return a few lines for the terminal, with all counts of cut and left-out rows that are not 0."""
@@ -98,6 +100,10 @@ class DataReport:
                 rows = many(part.only_last, "row")
                 line += f"; {rows} with only the last answer (the chat template rewrites earlier ones)"
             lines.append(line)
+        for name, counts in self.sources.items():
+            of_parts = ", ".join(f"{counts[part]:,} {part}" for part in self.parts)
+            unused = counts["rows"] - sum(counts[part] for part in self.parts)
+            lines.append(f"  {name}: {many(counts['rows'], 'row')}, {of_parts}, {unused:,} not used")
         held = sum(self.parts[name].rows for name in self.by_default if name in self.parts)
         if "train" in self.parts and held > self.parts["train"].rows:
             lines.append(

@@ -1,8 +1,9 @@
 """Split of conversations into training, validation and test parts, by group."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from qweft.data.conversation import Conversation
 from qweft.errors import QweftError
@@ -13,6 +14,24 @@ GROUPS = 16
 
 class TooFewRowsError(QweftError):
     """The sources have too few rows for the numbers that are asked for."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several sources of the training rows.
+
+    Args:
+        name: Name of the source, for errors.
+        conversations: Its rows.
+        weight: Its share of the training rows, relative to the other weights; `None` means 1 where another source has
+            a weight, else all of its rows.
+        rows: Number of its training rows, instead of a weight.
+    """
+
+    name: str
+    conversations: Sequence[Conversation]
+    weight: float | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,7 @@ def split(
     usable: Callable[[Conversation], bool] = lambda _: True,
     validation_from: Sequence[Conversation] | None = None,
     test_from: Sequence[Conversation] | None = None,
+    shares: Sequence[Share] = (),
 ) -> Split:
     """Split by group; deterministic in the conversations and the seed.
 
@@ -59,8 +79,12 @@ def split(
     Held-out parts may have sources of their own. Rows with a held-out group or prompt are then removed from the other
     sources. The group alone is not enough, since its name may mean nothing in another source.
 
+    Several training sources (`shares`) are each split in this way. A held-out part without a source of its own takes
+    rows of each in proportion to its training rows as asked for. The training rows of all are then ordered together.
+
     Args:
-        conversations: Rows of the training part, and of held-out parts without a source of their own.
+        conversations: Rows of the training part, and of held-out parts without a source of their own; those of all
+            `shares` if there are some.
         validation: Exact number of validation rows.
         test: Exact number of test rows.
         seed: Seed of the split.
@@ -69,6 +93,7 @@ def split(
         validation_from: Source of the validation rows; `None` means `conversations`.
         test_from: Source of the test rows; `None` means `conversations`. It may be the same object as
             `validation_from`.
+        shares: Several sources of the training part; empty for one.
 
     Raises:
         TooFewRowsError: There are too few rows.
@@ -81,16 +106,63 @@ def split(
         )
     own = {"train": conversations, "validation": validation_from, "test": test_from}
     rows = {part: conversations if other is None else other for part, other in own.items()}
+    mixed = shares or [Share("", conversations)]
+    asked = proportions(mixed)
+
+    def held_out(part: str, wanted: int) -> Iterator[tuple[Sequence[Conversation], int]]:
+        if rows[part] is conversations:
+            yield from zip((each.conversations for each in mixed), allotted(wanted, asked), strict=True)
+        else:
+            yield rows[part], wanted
+
     # Try with the spread first, then without: uneven groups may give too few rows with it.
     for spread in (GROUPS, 1):
-        pools = {id(each): _Pool(each, seed, spread) for each in rows.values()}
-        tested = _hold_out(pools, rows["test"], test, usable)
-        validated = _hold_out(pools, rows["validation"], validation, usable)
-        left = pools[id(conversations)]
-        chosen = _mix(left.groups, seed, train, usable)
+        elsewhere = [each for each in rows.values() if each is not conversations]
+        pools = {id(each): _Pool(each, seed, spread) for each in (*(one.conversations for one in mixed), *elsewhere)}
+        tested, validated = (
+            [row for source, count in held_out(part, wanted) for row in _hold_out(pools, source, count, usable)]
+            for part, wanted in (("test", test), ("validation", validation))
+        )
+        left = [pools[id(each.conversations)] for each in mixed]
+        chosen = _mix([pool.groups for pool in left], mixed, seed, train, usable)
         if len(tested) == test and len(validated) == validation and chosen:
-            return Split(tuple(chosen), tuple(validated), tuple(tested), left.left_over, left.asked_elsewhere)
-    raise _too_few(rows, validation, test, usable)
+            left_over, elsewhere_asked = (sum(getattr(pool, name) for pool in left) for name in LEFT)
+            return Split(tuple(chosen), tuple(validated), tuple(tested), left_over, elsewhere_asked)
+    of_one = _too_few_of_one(shares, allotted(validation, asked), allotted(test, asked), usable)
+    raise of_one or _too_few(rows, validation, test, usable)
+
+
+LEFT = ("left_over", "asked_elsewhere")
+
+
+def proportions(shares: Sequence[Share]) -> list[float]:
+    """Return the number of training rows that each source is asked for, before any is held out.
+
+    Sources with weights w_i give n w_i rows each, with the largest n for which no source of n_i rows gives more.
+    """
+    weights = _weights(shares)
+    most = min((len(each.conversations) / w for each, w in zip(shares, weights, strict=True) if w), default=0.0)
+    return [each.rows or (most * w if w else len(each.conversations)) for each, w in zip(shares, weights, strict=True)]
+
+
+def _weights(shares: Sequence[Share]) -> list[float]:
+    """Return the weight of each source; 0 for one with a number of rows, and for all where none has a weight."""
+    weighted = any(each.weight is not None for each in shares)
+    return [0.0 if each.rows is not None or not weighted else each.weight or 1.0 for each in shares]
+
+
+def allotted(total: int, by: Sequence[float]) -> list[int]:
+    """Return whole numbers with a sum, in proportion to others: rounded down, then the largest remainders up.
+
+    >>> allotted(10, [2, 1]), allotted(3, [1, 1])
+    ([7, 3], [2, 1])
+    """
+    exact = [total * share / sum(by) for share in by]
+    found = [int(each) for each in exact]
+    upwards = sorted(range(len(by)), key=lambda place: found[place] - exact[place])
+    for place in upwards[: total - sum(found)]:
+        found[place] += 1
+    return found
 
 
 class _Pool:
@@ -163,25 +235,101 @@ def _take(
 
 
 def _mix(
-    groups: Iterable[list[Conversation]], seed: int, wanted: int | None, usable: Callable[[Conversation], bool]
+    pools: Sequence[Iterable[list[Conversation]]],
+    shares: Sequence[Share],
+    seed: int,
+    most: int | None,
+    usable: Callable[[Conversation], bool],
 ) -> list[Conversation]:
-    """Return the first `wanted` usable rows in a shuffled order; `None` means all."""
+    """Return usable rows in a shuffled order: of each source as many as its share, at most `most` in all.
+
+    Raises:
+        TooFewRowsError: A source has fewer rows than it is asked for, or none for its weight.
+    """
+    ranked = [_ranked(groups, seed) for groups in pools]
+    weights = _weights(shares)
+    if len(shares) > 1 and (any(weights) or any(each.rows for each in shares)):
+        fixed = [
+            list(islice((one for one in rows if usable(one[1])), each.rows)) if each.rows else []
+            for rows, each in zip(ranked, shares, strict=True)
+        ]
+        for each, found in zip(shares, fixed, strict=True):
+            if each.rows and len(found) < each.rows:
+                raise TooFewRowsError(
+                    f"data.sources: {each.name} gives {len(found):,} training rows beside what is held out, and "
+                    f"{each.rows:,} are asked for; lower its rows"
+                )
+        room = None if most is None else most - sum(map(len, fixed))
+        if any(weights):
+            ranked = [
+                found or rows
+                for found, rows in zip(fixed, _weighted(ranked, shares, weights, room, usable), strict=True)
+            ]
+        else:
+            free = sorted(
+                (one for rows, found in zip(ranked, fixed, strict=True) if not found for one in rows), key=_first
+            )
+            ranked = [*fixed, list(islice((one for one in free if usable(one[1])), room))]
+        most = None
+    together = sorted((one for rows in ranked for one in rows), key=_first)
+    return [row for _, row in islice((one for one in together if usable(one[1])), most)]
+
+
+Ranked = list[tuple[str, Conversation]]
+"""Rows with their ranks, in the order of the ranks."""
+
+
+def _first(ranked: tuple[str, Conversation]) -> str:
+    return ranked[0]
+
+
+def _ranked(groups: Iterable[list[Conversation]], seed: int) -> Ranked:
     ranked = [
         (_rank(seed, f"{conversation.group}\n{number}"), conversation)
         for group in groups
         for number, conversation in enumerate(group)
     ]
-    chosen: list[Conversation] = []
-    for _, conversation in sorted(ranked, key=lambda pair: pair[0]):
-        if wanted is not None and len(chosen) == wanted:
-            break
-        if usable(conversation):
-            chosen.append(conversation)
-    return chosen
+    return sorted(ranked, key=_first)
+
+
+def _weighted(
+    ranked: Sequence[Ranked],
+    shares: Sequence[Share],
+    weights: Sequence[float],
+    room: int | None,
+    usable: Callable[[Conversation], bool],
+) -> list[Ranked]:
+    """Return the first rows of each source in proportion to its weight, as many as every source can give."""
+    good = [[one for one in rows if usable(one[1])] if w else [] for rows, w in zip(ranked, weights, strict=True)]
+    total = int(min(len(rows) * sum(weights) / w for rows, w in zip(good, weights, strict=True) if w) + 1e-9)
+    counts = allotted(total if room is None else min(total, room), weights)
+    for each, rows, w, count in zip(shares, good, weights, counts, strict=True):
+        if w and not count:
+            raise TooFewRowsError(
+                f"data.sources: {each.name} has {len(rows):,} training rows beside what is held out, and gives none by "
+                f"its weight ({w:g} of {sum(weights):g}); change the weights, or give more data"
+            )
+    return [rows[:count] for rows, count in zip(good, counts, strict=True)]
 
 
 def _rank(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}\n{name}".encode()).hexdigest()
+
+
+def _too_few_of_one(
+    shares: Sequence[Share], validation: Sequence[int], test: Sequence[int], usable: Callable[[Conversation], bool]
+) -> TooFewRowsError | None:
+    """Return the error for the first of several sources that cannot give its part of the held-out rows."""
+    for each, validated, tested in zip(shares, validation, test, strict=bool(shares)):
+        good = sum(map(usable, each.conversations))
+        if good <= validated + tested:
+            groups = len({row.group for row in each.conversations})
+            return TooFewRowsError(
+                f"data.sources: {each.name} gives {good:,} usable rows in {groups:,} groups, and by its share "
+                f"{tested:,} test rows, {validated:,} validation rows and a training row are asked of it: lower "
+                "data.test_rows and data.validation_rows, change the weights, or give more data"
+            )
+    return None
 
 
 def _too_few(

@@ -49,7 +49,7 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
 
         for name in evaluation.metrics:
             metric_of(name).check(source)
-    if evaluation.forgetting == data.source:
+    if evaluation.forgetting in [each.source for each in data.training_sources]:
         raise QweftError(
             f"evaluation.forgetting {evaluation.forgetting} is what the adapter learned from; give other data"
         )

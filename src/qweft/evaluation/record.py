@@ -38,14 +38,24 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     check_folder(adapter)
     saved = run_config(adapter)
     model = _model_section(adapter, saved, overrides)
-    data = {**saved.get("data", {}), **overrides.get("data", {})}
-    if "source" not in data:
+    data = _data_section(saved, overrides)
+    if "source" not in data and not data.get("sources"):
         raise QweftError(f"{adapter}: no run.json beside it says on which data to judge; give --data.source")
     evaluation = {**saved.get("evaluation", {}), **overrides.get("evaluation", {})}
     for name, wanted in unasked(saved, overrides).items():
         evaluation[name] = [each for each in evaluation[name] if each not in wanted]
     _check_places(adapter, saved, overrides)
     return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
+
+
+def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return the data section with overrides; one source stands in place of several, and the reverse."""
+    given = overrides.get("data", {})
+    data = {**saved.get("data", {}), **given}
+    for name, other in (("source", "sources"), ("sources", "source")):
+        if given.get(name) is not None and given.get(other) is None:
+            data.pop(other, None)
+    return data
 
 
 def unasked(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, list[str]]:
@@ -76,12 +86,18 @@ def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
 
 def _check_places(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any]) -> None:
     """Raise if another user's record names data sets that this machine would read."""
+    taken = saved if "data" not in saved else {**saved, "data": _data_section(saved, overrides)}
     found = {
-        f"--{section}.{name}": saved.get(section, {}).get(name)
+        f"--{section}.{name}": taken.get(section, {}).get(name)
         for section, names in PLACES.items()
         for name in names
         if name not in overrides.get(section, {})
     }
+    several = taken.get("data", {}).get("sources")
+    if several and "sources" not in overrides.get("data", {}):
+        del found["--data.source"]  # it names them all
+        others = [each["source"] for each in several if not each["source"].startswith("embedded:")]
+        found["--data.sources"] = ",".join(others)
     wanted = {option: place for option, place in found.items() if place and not place.startswith("embedded:")}
     if wanted and not is_own(read_record(_record(adapter), DAMAGED)):
         options = " ".join(f"{option} {shlex.quote(place)}" for option, place in wanted.items())

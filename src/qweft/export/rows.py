@@ -78,7 +78,7 @@ def plan_rows(
     check_evaluation(evaluation, data)
     other = None
     if calibration is not None and not _same(calibration, data.source):
-        other = replace(data, source=calibration, test_rows=0, validation_rows=0, train_rows=None)
+        other = replace(data, source=calibration, sources=None, test_rows=0, validation_rows=0, train_rows=None)
     return model, RowsPlan(data, other), evaluation
 
 

@@ -1,0 +1,277 @@
+"""Several sources of training rows: mixed by weights, split each for itself, and what is refused."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qweft.cli.main import main
+from qweft.cli.parser import dump_yaml, parse
+from qweft.data.config import DataConfig, SourceConfig
+from qweft.data.conversation import Conversation, Message
+from qweft.data.load import load_data
+from qweft.data.split import Share, TooFewRowsError, allotted, split
+from qweft.errors import QweftError
+from qweft.training.config import RunConfig
+from qweft.training.record import decides
+from tests.data.test_held_out_sources import asked, write
+from tests.tiny_folder import save_tiny_model
+
+
+def rows_of(names):
+    return [Conversation((Message("user", name), Message("assistant", str(n))), name) for n, name in enumerate(names)]
+
+
+def questions(name, count, first=0):
+    return [{"question": f"{name} {n}?", "answer": f"{name} says {n}"} for n in range(first, first + count)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """60 rows of a, 40 of b with columns of its own, of which 10 ask what a asks, and 20 of c."""
+    others = [{"Q": row["question"], "A": "b"} for row in [*questions("b", 30), *questions("a", 10)]]
+    return [
+        write(tmp_path / "a.jsonl", questions("a", 60)),
+        write(tmp_path / "b.jsonl", others),
+        write(tmp_path / "c.jsonl", questions("c", 20)),
+    ]
+
+
+COLUMNS = {"prompt": "Q", "response": "A"}
+
+
+def config_of(files, *changes, **more):
+    entries = [
+        SourceConfig(file, columns=COLUMNS if "b.jsonl" in file else {}, **change)
+        for file, change in zip(files, changes or [{}] * len(files), strict=True)
+    ]
+    return DataConfig(sources=entries, **{"validation_rows": 6, "test_rows": 12, "max_length": 64, **more})
+
+
+def counts(data):
+    return {name.rpartition("/")[2]: found for name, found in data.report.sources.items()}
+
+
+def trained(data):
+    return {name: found["train"] for name, found in counts(data).items()}
+
+
+def test_without_weights_all_rows_are_taken_and_each_source_is_held_out_by_its_size(files, chatml):
+    data = load_data(config_of(files), chatml)
+    assert (len(data.validation), len(data.test)) == (6, 12)
+    found = counts(data)
+    assert [found[name]["test"] for name in ("a.jsonl", "b.jsonl", "c.jsonl")] == [6, 4, 2]
+    assert [found[name]["validation"] for name in found] == [3, 2, 1]
+    # what b asks as a does, and a holds out, is in no part
+    assert data.report.rows == 120 and len(data.train) == 120 - 18 - data.report.asked_elsewhere
+    assert sum(trained(data).values()) == len(data.train)
+    assert [len(row["input_ids"]) > 0 for row in data.train]
+
+
+def test_nothing_held_out_of_a_source_is_trained_on_from_another(files, chatml):
+    for seed in range(5):
+        data = load_data(config_of(files, split_seed=seed), chatml)
+        parts = [data.train_conversations, data.validation_conversations, data.test_conversations]
+        prompts = [set(asked(part)) for part in parts]
+        assert not prompts[0] & prompts[1] and not prompts[0] & prompts[2] and not prompts[1] & prompts[2]
+
+
+def test_weights_give_the_largest_mixture_that_the_sources_can_fill(files, chatml):
+    data = load_data(config_of(files, {"weight": 2}, {"weight": 1}, {"weight": 1}), chatml)
+    found = trained(data)
+    assert found["a.jsonl"] == found["b.jsonl"] + found["c.jsonl"] and found["b.jsonl"] == found["c.jsonl"]
+    assert found["c.jsonl"] == 20 - counts(data)["c.jsonl"]["test"] - counts(data)["c.jsonl"]["validation"]
+    tested = {name: each["test"] for name, each in counts(data).items()}
+    assert tested == {"a.jsonl": 6, "b.jsonl": 3, "c.jsonl": 3}  # held out as they are trained on
+    less = load_data(config_of(files, {"weight": 2}, {"weight": 1}, {"weight": 1}, train_rows=20), chatml)
+    assert trained(less) == {"a.jsonl": 10, "b.jsonl": 5, "c.jsonl": 5}
+    assert asked(less.test_conversations) == asked(data.test_conversations)
+
+
+def test_rows_are_exact_and_the_others_give_all_of_theirs(files, chatml):
+    data = load_data(config_of(files, {"rows": 7}, {"weight": 1}, {"weight": 3}), chatml)
+    found = trained(data)
+    assert found["a.jsonl"] == 7 and found["c.jsonl"] == 3 * found["b.jsonl"]
+    data = load_data(config_of(files, {"rows": 7}, {}, {"rows": 5}, train_rows=20), chatml)
+    assert trained(data) == {"a.jsonl": 7, "b.jsonl": 8, "c.jsonl": 5}
+
+
+def test_the_same_seed_mixes_alike_and_the_order_is_mixed(files, chatml):
+    config = config_of(files, {"weight": 2}, {"weight": 1}, {"weight": 1})
+    one, again, other = (load_data(replace(config, split_seed=seed), chatml) for seed in (0, 0, 1))
+    assert one.report.fingerprint == again.report.fingerprint != other.report.fingerprint
+    names = [question.split()[0] for question in asked(one.train_conversations)]
+    assert {*names[: len(names) // 3]} == {"a", "b", "c"} or {"a", "b"} < {*names}
+    assert names != sorted(names)
+
+
+def test_one_entry_is_one_source_to_the_bit(files, chatml):
+    plain = DataConfig(files[0], validation_rows=6, test_rows=12, max_length=64)
+    one = DataConfig(sources=[SourceConfig(files[0])], validation_rows=6, test_rows=12, max_length=64)
+    assert load_data(plain, chatml).report.fingerprint == load_data(one, chatml).report.fingerprint
+
+
+def test_held_out_rows_of_a_source_of_their_own(files, chatml, tmp_path):
+    own = write(tmp_path / "own.jsonl", [*questions("a", 5), *questions("z", 20)])
+    data = load_data(config_of(files, test_source=own), chatml)
+    assert len(data.test) == 12 and sum(each["test"] for each in counts(data).values()) == 0
+    assert not {*asked(data.train_conversations)} & {*asked(data.test_conversations)}
+    shared = load_data(config_of(files, test_source=files[2]), chatml)  # one of the sources, alone
+    assert counts(shared)["c.jsonl"]["test"] == 12
+
+
+def test_a_row_that_stands_in_two_sources_counts_for_each(tmp_path, chatml):
+    files = [write(tmp_path / f"{name}.jsonl", questions("a", 30)) for name in "ab"]
+    data = load_data(DataConfig(sources=[{"source": file} for file in files], validation_rows=4, test_rows=4), chatml)
+    assert sum(trained(data).values()) == len(data.train) == 60 - 16
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(0, 8), st.integers(0, 8), st.integers(0, 3),
+    st.data(),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_the_numbers_are_exact_or_refused(sizes, validation, test, seed, data):
+    """Every held-out number is exact, no row is in two parts, and weights hold to a row."""
+    sources = [rows_of([f"{place}-{n // 2}" for n in range(size)]) for place, size in enumerate(sizes)]
+    weights = data.draw(st.lists(st.sampled_from([1.0, 2.0, 0.5]), min_size=len(sizes), max_size=len(sizes)))
+    shares = [Share(str(place), rows, w) for place, (rows, w) in enumerate(zip(sources, weights, strict=True))]
+    try:
+        found = split([row for rows in sources for row in rows], validation, test, seed, shares=shares)
+    except TooFewRowsError:
+        return
+    assert (len(found.validation), len(found.test)) == (validation, test)
+    assert len({id(row) for part in (found.train, found.validation, found.test) for row in part}) == sum(
+        map(len, (found.train, found.validation, found.test))
+    )
+    groups = [{row.group for row in part} for part in (found.train, found.validation, found.test)]
+    assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+    if len(sizes) > 1:
+        of = {id(row): place for place, rows in enumerate(sources) for row in rows}
+        given = [sum(of[id(row)] == place for row in found.train) for place in range(len(sizes))]
+        exact = [len(found.train) * w / sum(weights) for w in weights]
+        assert all(abs(number - share) < 1 for number, share in zip(given, exact, strict=True))
+
+
+def test_whole_numbers_add_up():
+    assert allotted(7, [1, 1, 1]) == [3, 2, 2] and sum(allotted(64, [0.1, 7, 3.3])) == 64
+    assert allotted(0, [1, 2]) == [0, 0]
+
+
+WRONG = [
+    ({"sources": []}, "data.sources is empty; name at least one source, or leave it out"),
+    ({"source": "b.jsonl", "sources": ["a.jsonl"]}, "data.source b.jsonl and data.sources are both given"),
+    ({"file": "b.jsonl", "sources": ["a.jsonl"]}, "data.file b.jsonl does not go with data.sources"),
+    ({"sources": [{"source": "a.jsonl", "weight": 0}]}, "data.sources[0].weight must be a number above 0, got 0"),
+    ({"sources": [{"source": "a.jsonl", "weight": -1}]}, "data.sources[0].weight must be a number above 0, got -1"),
+    ({"sources": [{"source": "a.jsonl", "weight": float("nan")}]}, "data.sources[0].weight must be a number above 0"),
+    ({"sources": [{"source": "a.jsonl", "weight": float("inf")}]}, "data.sources[0].weight must be a number above 0"),
+    ({"sources": [{"source": "a.jsonl", "rows": 0}]}, "data.sources[0].rows must be at least 1, got 0"),
+    ({"sources": [{"source": "a.jsonl", "rows": 1, "weight": 1}]}, "data.sources[0] (a.jsonl): weight and rows "),
+    ({"sources": ["a.jsonl", "a.jsonl"]}, "data.sources[1]: a.jsonl is a.jsonl once more"),
+    ({"sources": ["a.jsonl", "./a.jsonl"]}, "data.sources[1]: ./a.jsonl is a.jsonl once more"),
+    ({"sources": ["a.jsonl", "none.jsonl"]}, "data none.jsonl: there is no such file or folder"),
+    ({"sources": [{"source": "a.jsonl", "wieght": 1}]},
+     "run.yaml: unknown key data.sources[0].wieght; did you mean data.sources[0].weight?"),
+    ({"sources": [{"weight": 1}]}, "run.yaml: missing required key data.sources[0].source (text)"),
+    ({"sources": "a.jsonl"}, 'run.yaml: data.sources: expected list of texts or mappings or null'),
+    ({"sources": [3]}, "run.yaml: data.sources[0]: expected a mapping of keys to values, got 3"),
+    ({"sources": [{"source": "a.jsonl", "weight": "x"}]}, 'run.yaml: data.sources[0].weight: expected float or null'),
+    ({"sources": [{"source": "a.jsonl", "columns": {"promt": "Q"}}]}, "data.columns.promt: no format has this column"),
+    ({"sources": [{"source": "a.jsonl", "rows": 9}], "train_rows": 8}, "data.sources ask for 9 training rows"),
+    ({"sources": [{"source": "a.jsonl", "rows": 9}, "b.jsonl"]}, "data.sources: a.jsonl gives "),
+    ({"sources": [{"source": "a.jsonl", "weight": 1e6}, "b.jsonl"]}, "data.sources: b.jsonl has 10 training rows"),
+    ({"sources": ["a.jsonl", "b.jsonl"], "test_rows": 40}, "data.sources: a.jsonl gives 10 usable rows in 10 groups"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_tiny_model(tmp_path / "model")
+    for name in "ab":
+        write(tmp_path / f"{name}.jsonl", questions(name, 10))
+    return tmp_path
+
+
+MODEL = ["--model.name", "model", "--model.dtype", "float32", "--model.device", "cpu"]
+
+
+@pytest.mark.parametrize(("data", "expected"), WRONG)
+def test_what_is_wrong_is_one_sentence_before_training(place, capsys, data, expected):
+    rows = {"validation_rows": 2, "test_rows": 2, "max_length": 64}
+    (place / "run.yaml").write_text(yaml.safe_dump({"data": {**rows, **data}}))
+    assert main(["train", "run.yaml", *MODEL]) == 2
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].removeprefix("qweft: error: ").startswith(expected), err
+    assert not (place / "runs" / "train" / "run.json").exists()
+
+
+STEP = ["--training.max_steps", "1", "--evaluation.answers", "0"]
+SHORT = ["--data.validation_rows", "2", "--data.test_rows", "2", "--data.max_length", "64"]
+
+
+def test_a_run_records_the_counts_and_is_judged_on_the_same_rows(place, capsys):
+    words = [*MODEL, *SHORT, *STEP, "--data.sources", "a.jsonl,b.jsonl"]
+    adapter = ["--adapter", "{preset: mpo, target_modules: [q_proj]}"]
+    assert main(["plan", *words, *adapter]) == 0
+    assert "a.jsonl: 10 rows, 8 train, 1 validation, 1 test, 0 not used" in " ".join(capsys.readouterr().out.split())
+    assert main(["train", *words, *adapter, "--output", "run"]) == 0
+    record = json.loads((place / "run" / "run.json").read_text())
+    assert record["data"]["sources"]["b.jsonl"] == {"rows": 10, "train": 8, "validation": 1, "test": 1}
+    assert record["data"]["source"] == "a.jsonl + b.jsonl"
+    capsys.readouterr()
+    assert main(["evaluate", "run/adapter", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["adapted"]["loss"] == record["adapted"]["loss"]
+    assert main(["train", *words, *adapter, "--output", "run", "--resume", "auto"]) == 0
+    assert "this run is finished already" in capsys.readouterr().out
+    assert main(["evaluate", "run/adapter", *SHORT, "--data.source", "b.jsonl"]) == 0
+
+
+def test_a_stranger_s_record_names_no_file_to_read(place, capsys):
+    words = [*MODEL, *SHORT, *STEP, "--data.sources", "a.jsonl,b.jsonl"]
+    assert main(["train", *words, "--adapter", "{preset: mpo, target_modules: [q_proj]}", "--output", "run"]) == 0
+    record = json.loads((place / "run" / "run.json").read_text())
+    record["config"]["data"]["sources"][1]["source"] = "secret.jsonl"
+    record["config"]["data"]["source"] = "a.jsonl + secret.jsonl"
+    (place / "run" / "run.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert main(["evaluate", "run/adapter"]) == 2
+    assert "was not written by you on this machine" in (err := capsys.readouterr().err)
+    assert "--data.sources a.jsonl,secret.jsonl" in err
+
+
+def test_data_check_takes_several(place, capsys):
+    several = ["--data.sources", "[{source: a.jsonl, weight: 3}, b.jsonl]"]
+    assert main(["data", "check", *MODEL, *SHORT, *several, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["source"] == "a.jsonl + b.jsonl" and found["formats"] == {"question + answer": 20}
+    assert set(found["sources"]) == {"a.jsonl", "b.jsonl"} and found["sources"]["a.jsonl"]["train"] > 3
+    assert main(["data", "check", "a.jsonl", "--data.sources", "a.jsonl,b.jsonl", *MODEL]) == 2
+    assert main(["data", "check", *MODEL]) == 2
+
+
+def test_configs_are_written_and_read_back(place):
+    entries = "[a.jsonl, {source: b.jsonl, weight: 2, columns: {prompt: Q}}]"
+    (place / "x.yaml").write_text(f"data: {{sources: {entries}}}")
+    config = parse(RunConfig, ["x.yaml"])
+    assert config.data.sources == [SourceConfig("a.jsonl"), SourceConfig("b.jsonl", {"prompt": "Q"}, 2.0)]
+    (place / "y.yaml").write_text(dump_yaml(config))
+    assert parse(RunConfig, ["y.yaml"]) == config
+    assert parse(RunConfig, ["x.yaml", "--data.source", "c.jsonl"]).data == DataConfig("c.jsonl")
+    assert DataConfig(**asdict(config)["data"]) == config.data
+    assert "sources" not in decides(RunConfig())["data"]
+    assert decides(config)["data"]["sources"][1]["weight"] == 2.0
+
+
+def test_nothing_is_said_of_sources_where_there_is_one(files, chatml):
+    report = load_data(DataConfig(files[0], max_length=64), chatml).report
+    assert report.sources == {} and "not used" not in report.describe()
+
+
+def test_both_given_in_python():
+    with pytest.raises(QweftError, match="both given"):
+        load_data(DataConfig("x.jsonl", sources=[SourceConfig("a.jsonl")]), None)
