@@ -192,7 +192,7 @@ def test_when_an_export_is_refused(losses, sentence):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--to", "gguf"], "--to: expected one of lora"),
+        (["--to", "onnx"], "--to: expected one of lora, gguf, merged, merged-gguf"),
         (["--calibration", "nowhere.jsonl"], "nowhere.jsonl"),
         (["--calibration_tokens", "0"], "calibration_tokens must be at least 1, got 0"),
         (["--distill_steps", "-1"], "distill_steps must be 0 or more, got -1"),

@@ -41,7 +41,7 @@ def written(folder, model, lora):
     """The LoRA as a folder."""
     layers = layers_of(model, "default")
     config = lora_config(lora, model.get_base_model(), model.peft_config["default"], fan_in_fan_out(layers))
-    write_lora(folder, lora, config, "card", {})
+    write_lora(folder, lora, config)
     return folder
 
 

@@ -10,9 +10,10 @@ from qweft.export.config import ExportConfig
 
 COMMAND = Command(
     name="export",
-    description="Make a plain LoRA of a trained adapter, for programs that load LoRA and know nothing of qweft. What "
-    "is linear in the adapter is taken over exactly; a circuit is replaced by its best linear fit on calibration "
-    "text. The cost is measured on held-out text, and an export that loses too much is refused.",
+    description="Make a plain LoRA or a merged model of a trained adapter, for programs that know nothing of qweft: "
+    "PEFT, transformers, vLLM, llama.cpp, Ollama. What is linear in the adapter is taken over exactly; a circuit is "
+    "replaced by its best linear fit on calibration text. The cost is measured on held-out text, and an export that "
+    "loses too much is refused.",
     example="qweft export runs/train/adapter --to lora --calibration embedded:gsm_symbolic",
     target="ADAPTER",
     target_help="Folder of the adapter, as `qweft train` or PEFT wrote it.",

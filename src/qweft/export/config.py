@@ -1,12 +1,20 @@
 """Options of `qweft export` and their checks."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
+from qweft.text import shown
+
+Target = Literal["lora", "gguf", "merged", "merged-gguf"]
+"""What an export writes; each name is that of its default folder, too."""
+TARGETS: tuple[Target, ...] = get_args(Target)
+GGUF_MODEL_TYPES = ("llama", "qwen2")
+"""Models, by the `model_type` of their config, that GGUF files are written for."""
+GGUF_WAY = "give --to merged and convert that folder with llama.cpp's convert_hf_to_gguf.py"
 
 
 @dataclass(frozen=True)
@@ -14,7 +22,9 @@ class ExportConfig:
     """The export of an adapter. Options of the three sections override single keys of the training run.
 
     Args:
-        to: Format of the export: "lora", for all programs that load LoRA.
+        to: Format of the export. "lora": PEFT's, for all programs that load LoRA. "gguf": a LoRA for llama.cpp.
+            "merged": the base model with the adapter in its weights, as transformers saves it. "merged-gguf": the same
+            in one file, for llama.cpp and Ollama.
         calibration: Text to fit the circuits on, in the form of data.source; by default the training rows of the run.
             Losses are reported on held-out rows of the run. Without its run.json, rows of this text are held out.
         calibration_tokens: Most calibration tokens; 16384 unless given.
@@ -22,13 +32,13 @@ class ExportConfig:
         distill_learning_rate: Learning rate of these steps, which decays to zero; 0.001 unless given.
         largest_lost_share: Refuse the export if it loses more than this share of the adapter's gain over the base model
             in held-out loss; 0.1 unless given.
-        output: Folder of the exported adapter; by default "lora" in the parent of the adapter's folder.
+        output: Folder of the export; by default the format's name in the parent of the adapter's folder.
         model: The base model.
         data: The text.
         evaluation: The evaluation.
     """
 
-    to: Literal["lora"] = "lora"
+    to: Target = "lora"
     calibration: str | None = None
     calibration_tokens: int = 16384
     distill_steps: int = 0
@@ -57,4 +67,17 @@ def check_export(config: ExportConfig) -> None:
     if not 0 <= config.largest_lost_share <= 1:
         raise QweftError(
             f"largest_lost_share is a share of the adapter's gain, from 0 to 1, got {config.largest_lost_share}"
+        )
+
+
+def check_gguf_type(model_type: Any) -> None:
+    """Checks that GGUF files are written for models of a type.
+
+    Raises:
+        QweftError: If they are not.
+    """
+    if model_type not in GGUF_MODEL_TYPES:
+        raise QweftError(
+            f"GGUF is written for models of type {' and '.join(GGUF_MODEL_TYPES)}, and the base model's is "
+            f"{shown(model_type)}; {GGUF_WAY}"
         )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -13,7 +12,7 @@ from qweft.adapter import QwthnLinear
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.export.fit import HALVES, Fit, Moments, collect, fit_features
-from qweft.export.lora import Lora, padded
+from qweft.export.lora import Lora, padded, trained_whole
 from qweft.text import progress
 
 MEMORY = 2**31
@@ -105,7 +104,7 @@ def linearise(
             if fit is not None:
                 notes.append(LayerFit(name, fit.explained))
             tick(1)
-    return Lora(rank, down, up, _whole(model, adapter_name)), notes
+    return Lora(rank, down, up, trained_whole(model, adapter_name)), notes
 
 
 def fan_in_fan_out(layers: Mapping[str, QwthnLinear]) -> bool:
@@ -165,14 +164,3 @@ def _linearise_layer(
         fit = fit_features(halves, compress, effect.T @ effect)
         features = torch.cat([fit.matrix, compress]) if mix.shape[1] > own else fit.matrix
     return (mix @ features, expand * layer.scaling[adapter_name]), fit
-
-
-def _whole(model: Any, adapter_name: str) -> dict[str, torch.Tensor]:
-    """Returns the tensors of fully trained modules (`modules_to_save`) by their names in the base model."""
-    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return {
-        f"{name}.{key}": tensor
-        for name, module in base.named_modules()
-        if isinstance(module, ModulesToSaveWrapper) and adapter_name in module.modules_to_save
-        for key, tensor in module.modules_to_save[adapter_name].state_dict().items()
-    }

@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig
+from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
 from safetensors.torch import save_file
 from torch import nn
 
-from qweft.files import write_json
+from qweft.errors import QweftError
 
 PREFIX = "base_model.model."
-"""Files of an exported folder."""
+"""What PEFT writes before the names of layers."""
 
 
 @dataclass(frozen=True)
@@ -106,17 +108,48 @@ def exactly(layers: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(layers)))
 
 
-def write_lora(folder: Path, lora: Lora, config: LoraConfig, card: str, report: Mapping[str, Any]) -> None:
-    """Writes `FILES` to an existing folder.
-
-    Args:
-        folder: The folder.
-        lora: The LoRA.
-        config: Its PEFT config.
-        card: Text of README.md.
-        report: Contents of export.json.
-    """
+def write_lora(folder: Path, lora: Lora, config: LoraConfig) -> None:
+    """Writes a LoRA to an existing folder, in PEFT's format."""
     config.save_pretrained(str(folder))
     save_file(lora.tensors(), folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    write_json(folder / "export.json", report)
+
+
+def plain_lora(model: Any, adapter_name: str = "default") -> Lora:
+    """Returns an adapter of PEFT's LoRA as one rank, with its scaling inside B.
+
+    Args:
+        model: A PEFT model with the adapter, of no variant of LoRA.
+        adapter_name: Name of the adapter.
+
+    Raises:
+        QweftError: If a layer is no linear one, or computes more than B A x.
+    """
+    base: nn.Module = model.get_base_model()
+    layers: dict[str, Any] = {name: each for name, each in base.named_modules() if isinstance(each, LoraLayer)}
+    down, up = {}, {}
+    for name, layer in layers.items():
+        if adapter_name not in layer.lora_A or layer.lora_variant.get(adapter_name) is not None:
+            raise QweftError(
+                f"layer {name}: its LoRA is no product of two matrices; merge it with PEFT's merge_and_unload"
+            )
+        down[name] = layer.lora_A[adapter_name].weight.detach()
+        up[name] = layer.lora_B[adapter_name].weight.detach() * layer.scaling[adapter_name]
+    rank = max(map(len, down.values()))
+    sized = {name: padded(down[name], up[name], rank) for name in down}
+    return Lora(
+        rank,
+        {name: pair[0] for name, pair in sized.items()},
+        {name: pair[1] for name, pair in sized.items()},
+        trained_whole(model, adapter_name),
+    )
+
+
+def trained_whole(model: Any, adapter_name: str) -> dict[str, torch.Tensor]:
+    """Returns the tensors of fully trained modules (`modules_to_save`) by their names in the base model."""
+    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return {
+        f"{name}.{key}": tensor
+        for name, module in base.named_modules()
+        if isinstance(module, ModulesToSaveWrapper) and adapter_name in module.modules_to_save
+        for key, tensor in module.modules_to_save[adapter_name].state_dict().items()
+    }

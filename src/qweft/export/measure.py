@@ -150,6 +150,24 @@ def measure(
     return Measured(base.loss, losses[0], losses[1], change, equal / positions, base.tokens)
 
 
+def measure_itself(model: Any, rows: Sequence[Encoded], pad_token_id: int, batch_size: int) -> Measured:
+    """Measures an adapter that is a LoRA already, so that nothing is lost by taking its matrices.
+
+    Args:
+        model: The model with the adapter.
+        rows: Held-out rows.
+        pad_token_id: Token that pads shorter rows.
+        batch_size: Rows in a batch.
+
+    Raises:
+        QweftError: If no row has a target token.
+    """
+    with model.disable_adapter():
+        base = held_out_loss(model, rows, pad_token_id, batch_size)
+    own = held_out_loss(model, rows, pad_token_id, batch_size).loss
+    return Measured(base.loss, own, own, 0.0, 1.0, base.tokens)
+
+
 def on_device(batch: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
     """Returns the batch with its tensors on the device."""
     return {key: tensor.to(device) for key, tensor in batch.items()}

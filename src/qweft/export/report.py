@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Group
 from rich.table import Table
 
+from qweft.export.config import Target
 from qweft.export.linearise import LayerFit
 from qweft.export.measure import Measured
 from qweft.publish.card import public_name
@@ -19,13 +20,66 @@ ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
 """Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""
 
 
+class Use(NamedTuple):
+    """How an export is used, for its card.
+
+    Args:
+        library: The library that loads it, as the hub names it.
+        title: Title of the card, with the method of the adapter.
+        where: Where it loads, as the beginning of a sentence.
+        how: Code or commands that load it.
+    """
+
+    library: str
+    title: str
+    where: str
+    how: str
+
+
+USES: dict[Target, Use] = {
+    "lora": Use(
+        "peft",
+        "A LoRA made from a {method} adapter",
+        "It loads wherever LoRA does",
+        """```python
+from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained("this folder")
+```""",
+    ),
+    "gguf": Use(
+        "gguf",
+        "A LoRA in GGUF, made from a {method} adapter",
+        "llama.cpp adds it to any GGUF file of the base model",
+        "    llama-server --model base.gguf --lora adapter.gguf",
+    ),
+    "merged": Use(
+        "transformers",
+        "A model with a {method} adapter in its weights",
+        "It loads wherever transformers' models do",
+        """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("this folder")
+tokenizer = AutoTokenizer.from_pretrained("this folder")
+```""",
+    ),
+    "merged-gguf": Use(
+        "gguf",
+        "A model with a {method} adapter in its weights, in GGUF",
+        "llama.cpp and what is built on it load the file",
+        "    llama-server --model model.gguf",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class ExportReport:
     """An exported adapter and the change in its loss.
 
     Args:
         adapter: Folder of the original adapter.
-        output: Folder of the LoRA.
+        output: Folder of the export.
         model: Origin of the base model.
         calibration: Text that the circuits were fitted on; `None` without a circuit.
         calibration_tokens: Number of its tokens; 0 without a circuit.
@@ -38,6 +92,10 @@ class ExportReport:
         layers: Quality of the fit to each layer's circuit.
         largest_lost_share: Largest share of the gain that the export may lose.
         hub_id: Hub id of the base model; `None` if it is not on the hub.
+        to: The format.
+        is_own: Whether the adapter is a QWTHN adapter, and no LoRA.
+        written_difference: Largest difference of a logit between what was measured and the written files, read back, on
+            one row; `None` before they are written.
     """
 
     adapter: Path
@@ -54,6 +112,9 @@ class ExportReport:
     layers: Sequence[LayerFit]
     largest_lost_share: float
     hub_id: str | None = None
+    to: Target = "lora"
+    is_own: bool = True
+    written_difference: float | None = None
 
     @property
     def refusal(self) -> str | None:
@@ -78,6 +139,8 @@ class ExportReport:
             **asdict(self.measured),
             "kept_share": self.measured.kept_share,
             "refused": self.refusal,
+            "to": self.to,
+            "written_logit_difference": self.written_difference,
             "adapter": str(self.adapter),
             "output": str(self.output),
             "model": self.model,
@@ -105,7 +168,7 @@ class ExportReport:
         table = Table(title=f"{self.held_out}, {found.tokens:,} target tokens")
         for column in ("", "loss", "gain over base"):
             table.add_column(column, justify="right" if column else "left")
-        for name, loss in (("base", found.base_loss), ("hybrid", found.hybrid_loss), ("exported", found.exported_loss)):
+        for name, loss in self._losses():
             table.add_row(name, f"{loss:.4f}", f"{found.base_loss - loss:.4f}")
         lines = [f"largest change of a logit {found.largest_logit_change:.4g}"]
         lines.append(f"equal greedy tokens {found.equal_greedy_share:.2%}")
@@ -119,8 +182,17 @@ class ExportReport:
             )
         lines.append(f"rank {self.rank}, {self.parameters:,} parameters")
         if self.whole:
-            lines.append(f"trained whole and in the folder too: {', '.join(self.whole)} (vLLM refuses such a LoRA)")
+            refused = " (vLLM refuses such a LoRA)" if self.to == "lora" else ""
+            lines.append(f"trained whole and in the folder too: {', '.join(self.whole)}{refused}")
+        if self.written_difference is not None:
+            lines.append(f"read back, a logit of a held-out row differs by {self.written_difference:.2g} at most")
         return Group(table, *lines)
+
+    def _losses(self) -> list[tuple[str, float]]:
+        """Returns the name and the loss of the three models."""
+        found = self.measured
+        own = "hybrid" if self.layers else "adapter"
+        return [("base", found.base_loss), (own, found.hybrid_loss), ("exported", found.exported_loss)]
 
     def card(self) -> str:
         """Returns the README.md of the exported folder."""
@@ -130,32 +202,30 @@ class ExportReport:
             f"The circuit was replaced by its best linear fit on {self.calibration_tokens:,} tokens of "
             f"{escaped(str(public['calibration']))}; what was linear is exact."
             if self.layers
-            else "The adapter had no circuit, so this LoRA equals it."
+            else "The adapter had no circuit, so this export equals it, up to rounding."
         )
         distilled = f" {self.distill_steps} steps of distillation followed." if self.distill_steps else ""
         base = f"base_model: {self.hub_id}\n" if self.hub_id else ""
+        use = USES[self.to]
+        method = "QWTHN" if self.is_own else "LoRA"
         return f"""---
-library_name: peft
+library_name: {use.library}
 {base}tags: [lora, qweft]
 ---
 
-# A LoRA made from a QWTHN adapter
+# {use.title.format(method=method)}
 
-`qweft export` made it. {how}{distilled} It loads wherever LoRA does; qweft is not needed.
+`qweft export` made it. {how}{distilled} {use.where}; qweft is not needed.
 
 | held-out rows, {found.tokens:,} target tokens | loss |
 |---|---:|
 | base model | {found.base_loss:.4f} |
-| QWTHN adapter | {found.hybrid_loss:.4f} |
-| this LoRA | {found.exported_loss:.4f} |
+| {method} adapter | {found.hybrid_loss:.4f} |
+| this export | {found.exported_loss:.4f} |
 
 Largest change of a logit {found.largest_logit_change:.4g}, equal greedy tokens {found.equal_greedy_share:.2%}.{kept}
 
 Base model: {escaped(str(public["model"]))}. Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.
 
-```python
-from peft import AutoPeftModelForCausalLM
-
-model = AutoPeftModelForCausalLM.from_pretrained("this folder")
-```
+{use.how}
 """

@@ -1,51 +1,66 @@
-"""`qweft export`: converts an adapter to a plain LoRA, measures it, writes it, and checks the written files."""
+"""`qweft export`: makes a LoRA of an adapter, measures it, writes it in a format, and checks the written files."""
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 
-from qweft.adapter.attach import detach, quiet_peft
+from qweft.adapter.attach import detach
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import read_config
 from qweft.data.batches import Collator
+from qweft.data.template import with_template
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import device_of
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_beside_base
-from qweft.export.checks import check_start
+from qweft.export.checks import CARD, REPORT, check_start
 from qweft.export.config import ExportConfig
 from qweft.export.linearise import LayerFit, fan_in_fan_out, layers_of, linearise, lora_size
-from qweft.export.lora import Lora, lora_config, write_lora
-from qweft.export.measure import Measured, distil, measure, on_device, read_second_adapter, second_adapter
+from qweft.export.lora import Lora, lora_config, plain_lora
+from qweft.export.measure import (
+    Measured,
+    distil,
+    measure,
+    measure_itself,
+    on_device,
+    read_second_adapter,
+    second_adapter,
+)
 from qweft.export.report import ExportReport
 from qweft.export.rows import Rows, load_rows, plan_rows
-from qweft.files import CLAIM, claimed_output, folder_beside
+from qweft.export.targets import WRITERS, Made, check_target
+from qweft.files import CLAIM, claimed_output, folder_beside, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.text import many
 
 NAME = "default"
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
-"""Largest logit difference between measured and written LoRA, over the largest logit, in float32 and in half precision.
+"""Largest logit difference between what was measured and what was written, over the largest logit.
 
-Both compute in a different order, so half precision needs a larger tolerance."""
+In float32 and in half precision: both compute in a different order, and a merged weight is rounded again."""
 
 
 @dataclass(frozen=True)
 class _Context:
-    """Model, adapter, evaluation settings and text of an export."""
+    """Model, adapter, tokenizer with the run's template, evaluation settings and text of an export."""
 
     loaded: LoadedModel
     model: Any
+    tokenizer: Any
     evaluation: EvaluationConfig
     rows: Rows
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the adapter is a QWTHN adapter, and no LoRA."""
+        return isinstance(self.model.peft_config[NAME], QwthnConfig)
 
     @property
     def pad(self) -> int:
@@ -77,12 +92,13 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
         lines.append(f"circuits fitted on {total_tokens(rows.calibration):,} tokens of {rows.calibration_source}")
     if config.distill_steps:
         lines.append(f"{many(config.distill_steps, 'step')} of distillation after it")
+    check_target(config.to, loaded.model, loaded.tokenizer)
     lines.append(f"judged on {many(len(rows.held_out), 'row')} of {rows.held_out_source} ({evaluation.split})")
     return Preview((*lines, f"written to {output}"))
 
 
 def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool = False) -> ExportReport:
-    """Exports an adapter as a plain LoRA, unless it loses too much of the adapter's gain.
+    """Exports an adapter as a LoRA or as a merged model, unless it loses too much of the adapter's gain.
 
     Args:
         adapter: A folder with adapter_config.json and adapter_model.safetensors.
@@ -93,9 +109,9 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
         The report. If its `refusal` is not `None` and `force` is false, nothing was written.
 
     Raises:
-        QweftError: If the folder has no QWTHN adapter, an option is invalid, model or data cannot be loaded, the output
-            folder contains anything but an export or is written by another process, or the written LoRA does not
-            reproduce the measured logits.
+        QweftError: If the adapter cannot be exported to the format, an option is invalid, model or data cannot be
+            loaded, the output folder contains anything but an export or is written by another process, or the written
+            files do not reproduce the measured logits.
     """
     config, overrides, output = check_start(adapter, options)
     begun = time.time()
@@ -112,15 +128,19 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
 
 def _export(adapter: Path, config: ExportConfig, overrides: dict[str, Any], output: Path, force: bool) -> ExportReport:
     context = _set_up(adapter, config, overrides)
-    has_circuit = any(layer.qwthn_core[NAME].circuit_features for layer in layers_of(context.model, NAME).values())
+    has_circuit = context.is_own and any(
+        layer.qwthn_core[NAME].circuit_features for layer in layers_of(context.model, NAME).values()
+    )
     if config.distill_steps and not has_circuit:
         raise QweftError("distill_steps: the adapter has no circuit, so its LoRA is exact; leave distill_steps out")
-    lora, fits, measured, probe, wanted = _made(context, config, has_circuit)
+    lora, fits, measured, probe, wanted = (_made if context.is_own else _taken)(context, config, has_circuit)
     report = ExportReport(
         adapter=adapter,
         output=output,
+        to=config.to,
         model=context.loaded.source.origin,
         hub_id=context.loaded.source.hub_id,
+        is_own=context.is_own,
         calibration=context.rows.calibration_source if has_circuit else None,
         calibration_tokens=total_tokens(context.rows.calibration) if has_circuit else 0,
         distill_steps=config.distill_steps,
@@ -132,9 +152,16 @@ def _export(adapter: Path, config: ExportConfig, overrides: dict[str, Any], outp
         layers=fits,
         largest_lost_share=config.largest_lost_share,
     )
-    if report.refusal is None or force:
-        _write(context, lora, report, probe, wanted)
-    return report
+    return _write(context, lora, report, probe, wanted) if report.refusal is None or force else report
+
+
+def _taken(
+    context: _Context, config: ExportConfig, has_circuit: bool
+) -> tuple[Lora, list[LayerFit], Measured, dict[str, torch.Tensor], torch.Tensor]:
+    """Returns the same as `_made` for an adapter that is a LoRA already."""
+    measured = measure_itself(context.model, context.rows.held_out, context.pad, context.evaluation.batch_size)
+    probe = context.batches(context.rows.held_out[:1])[0]
+    return plain_lora(context.model, NAME), [], measured, probe, _logits(context.model, probe)
 
 
 def _made(
@@ -169,7 +196,9 @@ def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _
     loaded = load_model(model_config)
     rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
     so = "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
-    return _Context(loaded, put_beside_base(loaded, adapter, so), evaluation, rows)
+    model = put_beside_base(loaded, adapter, so)
+    check_target(config.to, model.get_base_model(), loaded.tokenizer)
+    return _Context(loaded, model, with_template(loaded.tokenizer, plan.held_out.template), evaluation, rows)
 
 
 @torch.no_grad()
@@ -180,22 +209,23 @@ def _logits(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 def _write(
     context: _Context, lora: Lora, report: ExportReport, probe: Mapping[str, torch.Tensor], wanted: torch.Tensor
-) -> None:
-    """Writes the folder atomically, if PEFT's own LoRA loads it and reproduces the measured logits."""
-    layers = layers_of(context.model, NAME)
-    config = lora_config(
-        lora, context.model.get_base_model(), context.model.peft_config[NAME], fan_in_fan_out(layers),
-        context.loaded.source.hub_id,
-    )  # fmt: skip
-    base = detach(context.model)
+) -> ExportReport:
+    """Writes the folder atomically, if the model that is read from it reproduces the measured logits."""
+    source = context.loaded.source
+    is_transposed = context.is_own and fan_in_fan_out(layers_of(context.model, NAME))
+    adapter = context.model.peft_config[NAME]
+    config = lora_config(lora, context.model.get_base_model(), adapter, is_transposed, source.hub_id)
+    made = Made(detach(context.model), context.tokenizer, source.hub_id or report.public()["model"], lora, config)
     with folder_beside(report.output) as temporary:
-        write_lora(temporary, lora, config, report.card(), report.public())
-        with quiet_peft():
-            loaded = PeftModel.from_pretrained(base, str(temporary)).eval()
-        difference = (_logits(loaded, probe) - wanted).abs().max().item()
+        found = WRITERS[report.to](temporary, made).eval()
+        difference = (_logits(found, probe) - wanted).abs().max().item()
         tolerance = TOLERANCE if context.loaded.dtype == torch.float32 else HALF_TOLERANCE
         if not difference <= tolerance * wanted.abs().max().item():
             raise QweftError(
-                f"the exported LoRA, read back, differs from what was measured by {difference:.3g} in a logit; nothing "
-                "was written: please report this"
+                f"the export, read back, differs from what was measured by {difference:.3g} in a logit; nothing was "
+                "written: please report this"
             )
+        report = replace(report, written_difference=difference)
+        (temporary / CARD).write_text(report.card(), encoding="utf-8")
+        write_json(temporary / REPORT, report.public())
+    return report

@@ -28,7 +28,7 @@ def export(case: Case, folder: Path) -> None:
     lora, _ = linearise(model, [case.family.inputs()])
     layers = layers_of(model, "default")
     config = lora_config(lora, model.get_base_model(), model.peft_config["default"], fan_in_fan_out(layers))
-    write_lora(folder, lora, config, "", {})
+    write_lora(folder, lora, config)
     again = PeftModel.from_pretrained(case.base(), str(folder)).eval()
     assert not any(isinstance(module, QwthnLinear) for module in again.modules())
     if case.has_circuit:  # how near the fit comes is for pretrained models to say

@@ -1,0 +1,280 @@
+"""GGUF files: read by transformers' own reader, and by llama.cpp where xllamacpp is installed."""
+
+import importlib.util
+import json
+
+import pytest
+import torch
+from gguf import GGUFReader
+from peft import LoraConfig, get_peft_model
+from tokenizers import Regex, normalizers, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from qweft import QweftError
+from qweft.export.gguf_model import SPLIT, check_convertible, pre_tokenizer, write_model
+from qweft.export.gguf_tensors import Layout, read_adapter, write_adapter
+from qweft.export.lora import plain_lora
+from qweft.export.targets import add_to_weights
+from tests.data.tiny_tokenizer import CHATML, make_tokenizer
+
+TEXTS = [
+    "How many apples are there? 12 apples, 3,450 pears.",
+    "  zwei  Leerzeichen\n\nund äöü 你好 😀",
+    "x = f(a_b) # 7",
+]
+NEEDS_LLAMA_CPP = pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="needs xllamacpp")
+SIZES = {
+    "hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 64, "initializer_range": 0.3,
+}  # fmt: skip
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}  # fmt: skip
+KINDS = {
+    "llama": (LlamaForCausalLM, LlamaConfig, {}),
+    "llama, tied": (LlamaForCausalLM, LlamaConfig, {"tie_word_embeddings": True}),
+    "llama, wide heads": (LlamaForCausalLM, LlamaConfig, {"head_dim": 12}),
+    "llama, biases": (LlamaForCausalLM, LlamaConfig, {"attention_bias": True}),
+    "llama 3": (LlamaForCausalLM, LlamaConfig, {"rope_parameters": LLAMA3}),
+    "qwen2": (Qwen2ForCausalLM, Qwen2Config, {"rms_norm_eps": 1e-3}),
+    "qwen2, tied": (Qwen2ForCausalLM, Qwen2Config, {"tie_word_embeddings": True, "rope_theta": 1e6}),
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return make_tokenizer(CHATML)
+
+
+def tiny(kind, tokenizer, dtype=torch.float32, more=0):
+    """A model whose rotation, biases and norms all matter."""
+    make, config, changes = KINDS[kind]
+    torch.manual_seed(1)
+    model = make(config(vocab_size=len(tokenizer) + more, **SIZES, **changes)).eval()
+    model.config.dtype = dtype
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.data = parameter.to(dtype)  # the frequencies of the rotation stay float32, as in loaded models
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.3 + (0 if name.endswith("bias") else 0.1))
+    return model
+
+
+def adapted(model):
+    """The model with a LoRA of two ranks on four kinds of layers, and that LoRA."""
+    torch.manual_seed(2)
+    config = LoraConfig(
+        r=2,
+        lora_alpha=5,
+        use_rslora=True,
+        rank_pattern={"v_proj": 3},
+        target_modules=["q_proj", "k_proj", "v_proj", "down_proj"],
+        init_lora_weights=False,
+    )
+    model = get_peft_model(model, config).eval()
+    return model, plain_lora(model)
+
+
+def next_logits(model, tokens):
+    with torch.no_grad():
+        return model(torch.tensor([tokens])).logits[0, -1].float()
+
+
+@pytest.mark.parametrize(("kind", "turned"), [("llama", True), ("qwen2", False)])
+def test_rows_of_rotated_heads_stand_where_llama_cpp_looks_for_them(tokenizer, kind, turned):
+    layout = Layout(tiny(kind, tokenizer).config)
+    rows = torch.arange(32.0)[:, None]
+    for layer, heads in (("q_proj", 4), ("k_proj", 2)):
+        stored = layout.stored(f"model.layers.0.self_attn.{layer}", rows)
+        width = 32 // heads
+        for row in range(32):
+            head, place = divmod(row, width)
+            half, pair = divmod(place, width // 2)
+            assert stored[head * width + 2 * pair + half if turned else row] == row
+        assert torch.equal(layout.restored(f"model.layers.0.self_attn.{layer}", stored), rows)
+    assert torch.equal(layout.stored("model.layers.0.self_attn.v_proj", rows), rows)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_a_lora_goes_into_a_file_and_back(tokenizer, tmp_path, kind):
+    model, lora = adapted(tiny(kind, tokenizer))
+    config = model.get_base_model().config
+    path = tmp_path / "adapter.gguf"
+    write_adapter(path, lora, config, "mine", "its/base")
+    reader = GGUFReader(path)
+    said = {key: field.contents() for key, field in reader.fields.items()}
+    assert (said["general.type"], said["adapter.type"], said["general.architecture"]) == ("adapter", "lora", kind)
+    assert said["adapter.lora.alpha"] == lora.rank == 3
+    assert (said["general.name"], said["general.base_model.0.name"]) == ("mine", "its/base")
+    shapes = {tensor.name: list(map(int, tensor.shape)) for tensor in reader.tensors}
+    assert len(shapes) == 2 * 2 * 4
+    assert shapes["blk.1.attn_k.weight.lora_a"] == [32, 3] and shapes["blk.1.attn_k.weight.lora_b"] == [3, 16]
+    assert shapes["blk.0.ffn_down.weight.lora_a"] == [44, 3] and shapes["blk.0.ffn_down.weight.lora_b"] == [3, 32]
+    tokens = tokenizer(TEXTS[0]).input_ids
+    wanted = next_logits(model, tokens)
+    base = tiny(kind, tokenizer)
+    before = next_logits(base, tokens)
+    add_to_weights(base, read_adapter(path, lora, config))
+    torch.testing.assert_close(next_logits(base, tokens), wanted, rtol=1e-4, atol=1e-4)
+    assert (before - wanted).abs().max() > 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("llama 3", "llama, biases")])
+def test_transformers_reads_the_same_model_and_tokenizer(tokenizer, tmp_path, kind, dtype):
+    """Its reader is independent of the writer; it leaves out a scaled rotation, and biases of a llama's attention."""
+    model = tiny(kind, tokenizer, dtype, more=3)
+    write_model(tmp_path / "model.gguf", model, tokenizer, "tiny")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.gguf", dtype=dtype).eval()
+    for text in TEXTS:
+        tokens = tokenizer(text).input_ids
+        torch.testing.assert_close(next_logits(again, tokens), next_logits(model, tokens), rtol=1e-5, atol=1e-5)
+    assert again.config.max_position_embeddings == 64
+    assert again.config.rope_parameters["rope_theta"] == model.config.rope_parameters["rope_theta"]
+    read = AutoTokenizer.from_pretrained(tmp_path, gguf_file="model.gguf")
+    messages = [{"role": "user", "content": TEXTS[1]}]
+    assert [read(text).input_ids for text in TEXTS] == [tokenizer(text).input_ids for text in TEXTS]
+    assert read.apply_chat_template(messages, tokenize=False) == tokenizer.apply_chat_template(messages, tokenize=False)
+    assert read.eos_token == "<|im_end|>"
+
+
+@NEEDS_LLAMA_CPP
+@pytest.mark.parametrize("kind", KINDS)
+def test_llama_cpp_computes_what_transformers_does(tokenizer, tmp_path, kind):
+    from tests.export.llama_cpp import LlamaCpp
+
+    model = tiny(kind, tokenizer)
+    write_model(tmp_path / "base.gguf", model, tokenizer, "tiny")
+    model, lora = adapted(model)
+    write_adapter(tmp_path / "adapter.gguf", lora, model.get_base_model().config, "mine", "its/base")
+    merged = tiny(kind, tokenizer)
+    add_to_weights(merged, lora)
+    write_model(tmp_path / "merged.gguf", merged, tokenizer, "tiny")
+    base = tiny(kind, tokenizer)
+    for one, files in ((base, ["base"]), (model, ["base", "adapter"]), (merged, ["merged"])):
+        served = LlamaCpp(*(tmp_path / f"{name}.gguf" for name in files))
+        for text in TEXTS:
+            tokens = tokenizer(text).input_ids
+            assert served.tokens(text) == tokens
+            wanted = next_logits(one, tokens).log_softmax(-1)
+            found = served.log_probabilities(tokens, 20)
+            assert len(found) == 20 and max(found, key=found.get) == wanted.argmax()
+            assert max(abs(wanted[token].item() - value) for token, value in found.items()) < 2e-3
+
+
+def with_pre_tokenizer(steps, normalizer=None):
+    made = make_tokenizer(CHATML)
+    made.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps) if len(steps) > 1 else steps[0]
+    if normalizer is not None:
+        made.backend_tokenizer.normalizer = normalizer
+    return made
+
+
+def split(numbers):
+    return pre_tokenizers.Split(Regex(SPLIT.replace("NUMBERS", numbers)), behavior="isolated")
+
+
+def byte_level(**changes):
+    return pre_tokenizers.ByteLevel(**{"add_prefix_space": False, **changes})
+
+
+def test_how_a_tokenizer_splits_text_is_recognised():
+    assert pre_tokenizer(with_pre_tokenizer([byte_level()])) == "gpt-2"
+    assert pre_tokenizer(with_pre_tokenizer([pre_tokenizers.Digits(True), byte_level()])) == "smollm"
+    qwen2 = [split(""), byte_level(use_regex=False)]
+    assert (
+        pre_tokenizer(with_pre_tokenizer(qwen2))
+        == pre_tokenizer(with_pre_tokenizer(qwen2, normalizers.NFC()))
+        == "qwen2"
+    )
+    for steps in (
+        [pre_tokenizers.Digits(False), byte_level()],
+        [byte_level(add_prefix_space=True)],
+        [split(""), byte_level()],
+        [split("{1,3}"), byte_level(use_regex=False)],  # as Llama 3's, which takes whole words that are tokens
+        [pre_tokenizers.Whitespace()],
+    ):
+        with pytest.raises(QweftError, match="splits text in another way than gpt-2, smollm, qwen2, llama-bpe"):
+            pre_tokenizer(with_pre_tokenizer(steps))
+    with pytest.raises(QweftError, match="no byte-level BPE"):
+        pre_tokenizer(with_pre_tokenizer([byte_level()], normalizers.Lowercase()))
+    with pytest.raises(QweftError, match="no byte-level BPE"):
+        pre_tokenizer(None)
+
+
+def test_llama_3s_tokenizer_is_recognised():
+    made = with_pre_tokenizer([split("{1,3}"), byte_level(use_regex=False)])
+    told = json.loads(made.backend_tokenizer.to_str())
+    told["model"]["ignore_merges"] = True
+
+    class Told:
+        class backend_tokenizer:  # noqa: N801
+            to_str = staticmethod(lambda: json.dumps(told))
+
+    assert pre_tokenizer(Told) == "llama-bpe"
+
+
+@NEEDS_LLAMA_CPP
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)],
+        [split(""), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)],
+    ],
+)
+def test_llama_cpp_splits_text_so(tmp_path, steps):
+    from tests.export.llama_cpp import LlamaCpp
+
+    made = with_pre_tokenizer(steps)
+    write_model(tmp_path / "model.gguf", tiny("llama", made), made, "tiny")
+    served = LlamaCpp(tmp_path / "model.gguf")
+    for text in (*TEXTS, "<|im_start|>user\nthere are 12<|im_end|>\n"):
+        assert served.tokens(text) == made(text).input_ids
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "sentence"),
+    [
+        (
+            "llama",
+            {"hidden_act": "gelu"},
+            "computes silu in such a model, and its hidden_act is gelu; give --to merged",
+        ),
+        ("qwen2", {"rope_parameters": {**LLAMA3}}, "rope_type 'llama3' of a qwen2 model is not written to GGUF"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
+            "rope_type 'dynamic'",
+        ),
+        ("qwen2", {"use_sliding_window": True}, "no sliding window"),
+    ],
+)
+def test_what_llama_cpp_would_compute_otherwise_is_refused(tokenizer, kind, changes, sentence):
+    make, config, _ = KINDS[kind]
+    model = make(config(vocab_size=len(tokenizer), **SIZES, **changes))
+    with pytest.raises(QweftError, match=sentence):
+        check_convertible(model, tokenizer)
+
+
+def test_other_architectures_and_types_are_refused(tokenizer, tmp_path):
+    mistral = MistralForCausalLM(MistralConfig(vocab_size=len(tokenizer), **SIZES))
+    with pytest.raises(
+        QweftError, match="for models of type llama and qwen2, and the base model's is 'mistral'; give --to"
+    ):
+        write_model(tmp_path / "model.gguf", mistral, tokenizer, "tiny")
+    with pytest.raises(QweftError, match=r"type torch\.float64 are not written"):
+        check_convertible(tiny("llama", tokenizer, torch.float64), tokenizer)
+    with pytest.raises(QweftError, match="has 315 tokens, and the model embeddings for 313"):
+        write_model(tmp_path / "model.gguf", tiny("llama", tokenizer, more=-2), tokenizer, "tiny")
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,198 @@
+"""Exports to other formats than LoRA, as a user makes them, on a tiny model."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from qweft import QweftError
+from qweft.cli.main import main
+from qweft.cli.parser import parse
+from qweft.export import targets
+from qweft.export.run import export, preview
+from qweft.training.config import RunConfig
+from qweft.training.run import train
+from tests.export.test_export import run_config
+from tests.tiny_folder import save_rows, save_tiny_model
+from tests.tiny_models import tiny_gpt2
+
+TOKENS = torch.arange(3, 27).view(2, 12)
+ADAPTERS = {
+    "qtha": {},
+    "mpo": {},
+    "lora": {"adapter": {"peft_type": "LORA", "r": 2, "lora_alpha": 6, "target_modules": ["q_proj", "k_proj"]}},
+    "head": {"adapter": {"preset": "mpo", "r": 2, "target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}},
+    "dora": {"adapter": {"peft_type": "LORA", "r": 2, "use_dora": True, "target_modules": ["q_proj"]}},
+    "vera": {"adapter": {"peft_type": "VERA", "r": 2, "target_modules": ["q_proj"]}},
+}
+FILES = {
+    "gguf": {"adapter.gguf"},
+    "merged": {
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        "chat_template.jinja",
+    },
+    "merged-gguf": {"model.gguf"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a tiny base model, rows, and trained adapters."""
+    folder = tmp_path_factory.mktemp("targets")
+    save_tiny_model(folder / "model")
+    save_rows(folder / "rows.jsonl")
+    for name, changes in ADAPTERS.items():
+        file = folder / f"{name}.yaml"
+        file.write_text(yaml.safe_dump({**run_config(folder, name), **changes}))
+        train(parse(RunConfig, [str(file)]))
+    return folder
+
+
+def logits(model):
+    with torch.no_grad():
+        return model.eval()(TOKENS).logits
+
+
+def base(folder):
+    return AutoModelForCausalLM.from_pretrained(folder / "model")
+
+
+@pytest.mark.parametrize("to", FILES)
+@pytest.mark.parametrize("name", ["mpo", "lora"])
+def test_an_adapter_without_circuit_is_the_same_model(trained, tmp_path, name, to):
+    report = export(trained / name / "adapter", {"to": to, "output": str(tmp_path / "out")})
+    assert report.refusal is None and report.to == to and report.written_difference < 1e-4
+    assert report.measured.exported_loss == pytest.approx(report.measured.hybrid_loss, abs=1e-5)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES[to] | {"README.md", "export.json"}
+    kept = json.loads((tmp_path / "out/export.json").read_text())
+    assert kept["to"] == to and kept["written_logit_difference"] == report.written_difference
+    if to == "gguf":
+        return  # llama.cpp alone reads it: test_gguf.py
+    source = {"gguf_file": "model.gguf"} if to == "merged-gguf" else {}
+    wanted = logits(PeftModel.from_pretrained(base(trained), trained / name / "adapter"))
+    found = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out", **source))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    assert (wanted - logits(base(trained))).abs().max() > 1e-2
+    read = AutoTokenizer.from_pretrained(tmp_path / "out", **source)
+    own = AutoTokenizer.from_pretrained(trained / "model")
+    messages = [{"role": "user", "content": "What follows 12?"}]
+    assert read.apply_chat_template(messages) == own.apply_chat_template(messages)
+
+
+def test_a_circuit_is_merged_as_the_lora_that_was_measured(trained, tmp_path):
+    adapter = trained / "qtha/adapter"
+    lora = export(adapter, {"output": str(tmp_path / "lora")}, force=True)
+    merged = export(adapter, {"to": "merged", "output": str(tmp_path / "merged")}, force=True)
+    assert merged.measured == lora.measured and merged.layers
+    wanted = logits(PeftModel.from_pretrained(base(trained), tmp_path / "lora"))
+    torch.testing.assert_close(
+        logits(AutoModelForCausalLM.from_pretrained(tmp_path / "merged")), wanted, rtol=1e-4, atol=1e-4
+    )
+    card = (tmp_path / "merged/README.md").read_text()
+    assert f"{merged.measured.exported_loss:.4f}" in card and "replaced by its best linear fit" in card
+
+
+def test_a_module_trained_whole_is_merged(trained, tmp_path):
+    export(trained / "head/adapter", {"to": "merged-gguf", "output": str(tmp_path / "out")})
+    wanted = logits(PeftModel.from_pretrained(base(trained), trained / "head/adapter"))
+    found = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out", gguf_file="model.gguf"))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_command_writes_each_format_beside_the_adapter(trained, capsys):
+    for to in FILES:
+        assert main(["export", str(trained / "mpo/adapter"), "--to", to]) == 0
+        assert f"exported: {trained}/mpo/{to}" in capsys.readouterr().out.replace("\n", "")
+        for path in (trained / "mpo" / to).iterdir():
+            assert str(trained).encode() not in path.read_bytes(), f"{path.name} names a local path"
+
+
+def test_a_process_without_qweft_loads_a_merged_model(trained, tmp_path):
+    export(trained / "mpo/adapter", {"to": "merged", "output": str(tmp_path / "out")})
+    code = (
+        "import sys; sys.modules['qweft'] = None; from transformers import pipeline; "
+        f"print(pipeline('text-generation', {str(tmp_path / 'out')!r})"
+        "([{'role': 'user', 'content': 'What follows 3?'}], max_new_tokens=3)[0]['generated_text'][-1]['role'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip().endswith("assistant"), done.stderr
+
+
+def test_what_is_written_wrongly_is_not_kept(trained, tmp_path, monkeypatch):
+    """Whatever goes wrong between the measurement and the file shows when it is read back."""
+    monkeypatch.setattr(targets, "add_to_weights", lambda model, lora: None)
+    for to in FILES:
+        with pytest.raises(QweftError, match=r"read back, differs from what was measured by .* nothing was written"):
+            export(trained / "mpo/adapter", {"to": to, "output": str(tmp_path / "out")})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "sentence"),
+    [
+        ("lora", "lora", "it is a LoRA already"),
+        ("vera", "merged", "it is of PEFT's method 'VERA'; export takes a QWTHN adapter, or a LoRA to other formats"),
+        ("dora", "merged", "use_dora is set, so this LoRA is more than a product of two matrices"),
+        (
+            "head",
+            "gguf",
+            r"\['lm_head'\] were trained whole, and a LoRA in GGUF holds no whole module; give --to merged",
+        ),
+    ],
+)
+def test_adapters_that_a_format_cannot_hold_are_refused_at_once(trained, tmp_path, name, to, sentence):
+    for start in (preview, export):
+        with pytest.raises(QweftError, match=sentence):
+            start(trained / name / "adapter", {"to": to, "output": str(tmp_path / "out")})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_format_that_the_base_model_does_not_have_is_refused_at_once(trained, tmp_path):
+    model = tiny_gpt2()
+    model.resize_token_embeddings(len(AutoTokenizer.from_pretrained(trained / "model")))
+    model.save_pretrained(tmp_path / "gpt2")
+    AutoTokenizer.from_pretrained(trained / "model").save_pretrained(tmp_path / "gpt2")
+    for to in ("gguf", "merged-gguf"):
+        with pytest.raises(
+            QweftError, match="of type llama and qwen2, and the base model's is 'gpt2'; give --to merged"
+        ):
+            preview(trained / "mpo/adapter", {"to": to, "model": {"name": str(tmp_path / "gpt2")}})
+
+
+def test_one_tensor_in_two_places_is_not_changed_in_one(trained, tmp_path):
+    """The head of a model with tied embeddings is its input embedding, too."""
+    model = base(trained)
+    model.config.tie_word_embeddings = True
+    model.tie_weights(recompute_mapping=True)
+    model.save_pretrained(tmp_path / "model")
+    AutoTokenizer.from_pretrained(trained / "model").save_pretrained(tmp_path / "model")
+    config = {**run_config(trained, "mpo"), "model": {"name": str(tmp_path / "model")}, "output": str(tmp_path / "run")}
+    config["adapter"] = ADAPTERS["head"]["adapter"]
+    (tmp_path / "tied.yaml").write_text(yaml.safe_dump(config))
+    train(parse(RunConfig, [str(tmp_path / "tied.yaml")]))
+    for to in ("merged", "merged-gguf"):
+        with pytest.raises(QweftError, match=r"lm_head\.weight is one tensor with model\.embed_tokens\.weight"):
+            export(tmp_path / "run/adapter", {"to": to})
+    assert export(tmp_path / "run/adapter", force=True).written_difference is not None
+
+
+def test_an_export_is_not_replaced_by_one_of_another_format(trained, tmp_path):
+    for to, other in (("merged", "gguf"), ("gguf", "merged"), ("merged-gguf", "gguf")):
+        export(trained / "mpo/adapter", {"to": to, "output": str(tmp_path / to)})
+        export(trained / "mpo/adapter", {"to": to, "output": str(tmp_path / to)})
+        with pytest.raises(QweftError, match=f"holds something that is no export to {other}"):
+            export(trained / "mpo/adapter", {"to": other, "output": str(tmp_path / to)})
+    (tmp_path / "gguf/mine.txt").write_text("kept")
+    with pytest.raises(QweftError, match="holds something that is no export to gguf"):
+        export(trained / "mpo/adapter", {"to": "gguf", "output": str(tmp_path / "gguf")})
+
+
+def test_a_dry_run_tells_the_format_and_loads_no_weights(trained, tmp_path, capsys):
+    assert main(["export", str(trained / "qtha/adapter"), "--to", "merged-gguf", "--dry-run"]) == 0
+    assert "merged-gguf" in capsys.readouterr().out
+    assert not (trained / "qtha/merged-gguf").exists()
