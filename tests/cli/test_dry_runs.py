@@ -8,7 +8,20 @@ from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.cli.main import COMMANDS, main
 
-QUICK = {"data", "chat", "ui", "circuit", "report", "plan", "presets", "doctor", "devices", "jobs", "completion"}
+QUICK = {
+    "init",
+    "data",
+    "chat",
+    "ui",
+    "circuit",
+    "report",
+    "plan",
+    "presets",
+    "doctor",
+    "devices",
+    "jobs",
+    "completion",
+}
 """They look, list, draw, or talk."""
 COMPARISON = """\
 model: {{name: {model}, dtype: float32, device: cpu}}

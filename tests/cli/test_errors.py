@@ -172,10 +172,12 @@ def test_file_that_cannot_be_read(capsys, write, tmp_path):
     assert sentence(capsys, ["train", "latin.yaml"]) == "latin.yaml: not UTF-8 text (byte 8)"
 
 
-@pytest.mark.parametrize("command", ["compare", "tune"])
-def test_missing_config(capsys, command):
+@pytest.mark.parametrize(
+    ("command", "target", "example"), [("compare", "CONFIG|DATA", "my.csv"), ("tune", "CONFIG", "configs/demo.yaml")]
+)
+def test_missing_config(capsys, command, target, example):
     got = sentence(capsys, [command])
-    assert got.startswith(f"qweft {command}: CONFIG is missing; for example: qweft {command} configs/demo.yaml")
+    assert got.startswith(f"qweft {command}: {target} is missing; for example: qweft {command} {example}")
 
 
 def test_evaluate_needs_a_folder(capsys):

@@ -16,6 +16,7 @@ from qweft.cli.main import COMMANDS, main
 from qweft.cli.push import PushConfig
 from qweft.cli.report import ReportConfig
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.starter import CompareOptions, InitOptions
 from qweft.export.config import ExportConfig
 from qweft.schema import is_mapping, keys_of
 from qweft.sweep.config import SweepConfig
@@ -24,7 +25,8 @@ from qweft.training.config import RunConfig
 CONFIG_CLASSES = {
     "train": RunConfig,
     "plan": RunConfig,
-    "compare": ComparisonConfig,
+    "init": InitOptions,
+    "compare": CompareOptions,
     "tune": ComparisonConfig,
     "sweep": SweepConfig,
     "data": CheckConfig,

@@ -63,7 +63,7 @@ def timed(monkeypatch):
         asked.append(method.name)
         return took(seconds[method.name].pop(0))
 
-    monkeypatch.setattr(step_times, "_fit", fit)
+    monkeypatch.setattr(step_times, "timed_fit", fit)
     return asked
 
 

@@ -9,6 +9,7 @@ import tomllib
 import pytest
 
 from qweft.cli.command import NoOptions
+from qweft.cli.compare import config_of
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.parser import apply_options, parse, read_arguments
 from qweft.comparison.checks import check_comparison
@@ -38,7 +39,7 @@ def check_as_it_stands(words):
         options = described.options or NoOptions
         apply_options(options, {}, read_arguments(argv, described), described)
         return
-    config = parse(described.options, argv, described)
+    config = config_of(argv)[0] if command == "compare" else parse(described.options, argv, described)
     if command == "sweep":
         check_sweep(config)
     elif command in ("compare", "tune"):

@@ -13,6 +13,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.cli.main import main
+from qweft.comparison.starter import is_config
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.docs.blocks import BLOCKS, ROOT
 from tests.tiny_folder import save_rows
@@ -30,6 +31,7 @@ SMALL = {
     "train": [*MODEL, *ROWS, *STEPS, *ANSWERS, *LAYERS],
     "plan": [*MODEL, *ROWS, *STEPS, *ANSWERS, *LAYERS],
     "compare": [*MODEL, *ROWS, *STEPS, "--dry-run"],
+    "init": ["--model", "model"],
     "tune": [*MODEL, *ROWS, *STEPS, "--dry-run"],
     "sweep": [*MODEL, *ROWS, *STEPS, "--dry-run"],
     # longer rows, as the tiny tokenizer makes more tokens of a text
@@ -119,6 +121,8 @@ def made_small(words):
     small = SMALL.get(command, [])
     if command == "evaluate":
         small = [each for word in words for each in EVALUATE.get(word, ())]
+    if command == "compare" and not is_config(words[1]):
+        small = small[: small.index("--data.source")] + small[small.index("--data.source") + 2 :]
     if command == "data":
         return words if words[1] == "list" else [*words, *small]
     return [*(INSTEAD.get(word, word) for word in words), *small]

@@ -24,7 +24,8 @@ COMMANDS = {
     "inspect": "measure what a trained adapter does, layer by layer",
     "circuit": "draw, count, compile and write out the circuit of one layer, and its values for each token",
     "export": "make a plain LoRA of a trained adapter, and measure what that costs",
-    "compare": "run methods times seeds under one budget and write a report",
+    "init": "write the config by which compare finds the adapter for your data and model",
+    "compare": "which adapter for these data? or: methods times seeds under one budget, and a report",
     "report": "make a comparison's report anew, or two of them side by side",
     "tune": "find each method's learning rate on the validation rows",
     "sweep": "try many configurations of one adapter within a budget of parameters or time",
@@ -49,7 +50,7 @@ options:
   -h, --help   show this help and exit
   --version    show the version and exit
 
-`qweft COMMAND --help` shows what a command takes. A first run on your own rows: qweft train --data.source my.csv
+`qweft COMMAND --help` shows what a command takes. A first run on your own rows: qweft compare my.csv
 """
 
 

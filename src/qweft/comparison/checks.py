@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.budget import budget_of
+from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
 from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.rivals import rival_of
 from qweft.comparison.statistics import SEEDS_NEEDED
@@ -85,7 +87,9 @@ def for_search(config: ComparisonConfig) -> ComparisonConfig:
     Forgetting and inspection belong to those runs and are turned off.
     """
     judging = replace(config.evaluation, split="validation", forgetting=None)
-    return replace(config, evaluation=judging, search=False, inspect=False, most_seeds=None)
+    return replace(
+        config, evaluation=judging, search=False, inspect=False, most_seeds=None, halving=HalvingConfig(), budget=None
+    )
 
 
 def check_executor(executor: str) -> None:
@@ -137,6 +141,7 @@ def check_comparison(config: ComparisonConfig) -> None:
             f"search_rates must be from {LEAST_SEARCH_RATES}, which a parabola needs, to {MOST_SEARCH_RATES}, got "
             f"{config.search_rates}"
         )
+    check_halving(config)
     if config.workers is not None and config.workers < 1:
         raise QweftError(f"workers must be at least 1, got {config.workers}")
     for key, use in (("search", "choose"), ("inspect", "measure the adapters")):
@@ -146,6 +151,36 @@ def check_comparison(config: ComparisonConfig) -> None:
         raise QweftError(
             "search chooses the learning rates on the validation rows, so evaluation.split validation would judge the "
             "methods on the rows that they were tuned on; set evaluation.split to test, or leave search out"
+        )
+
+
+def check_halving(config: ComparisonConfig) -> None:
+    """Checks the halving and the budget.
+
+    Raises:
+        QweftError: If a number is out of range, or what it needs is missing.
+    """
+    halving, limits = config.halving, budget_of(config.budget)
+    if halving.finalists is None:
+        if halving.rungs is not None:
+            raise QweftError("halving.rungs needs halving.finalists: how many methods are judged on the test rows")
+        if limits.seconds is not None:
+            raise QweftError(
+                f"budget {config.budget}: a time needs halving.finalists, 3 for example, as it sets the steps of the "
+                "short runs before those that are judged"
+            )
+        return
+    if halving.finalists < 2:
+        raise QweftError(f"halving.finalists must be at least 2, to have two to compare, got {halving.finalists}")
+    rungs = halving.rungs
+    if rungs is not None and (not rungs or rungs[0] < 1 or any(a >= b for a, b in pairwise(rungs))):
+        raise QweftError(f"halving.rungs must be ascending numbers of steps, at least one, got {str(rungs)[:200]}")
+    if config.data.validation_rows == 0:
+        raise QweftError("halving needs validation rows to choose on; set data.validation_rows")
+    if config.evaluation.split == "validation":
+        raise QweftError(
+            "halving chooses the methods on the validation rows, so evaluation.split validation would judge them on "
+            "the rows that they were chosen on; set evaluation.split to test, or leave halving out"
         )
 
 
@@ -289,6 +324,8 @@ def _check_method(name: str, method: MethodConfig, methods: Mapping[str, MethodC
         )
     if method.learning_rate is not None and not 0 < method.learning_rate < math.inf:
         raise QweftError(f"methods.{name}.learning_rate must be above 0, got {method.learning_rate}")
+    if method.search_from is not None and not 0 < method.search_from < math.inf:
+        raise QweftError(f"methods.{name}.search_from must be above 0, got {method.search_from}")
     if method.learning_rate is not None and method.rate_of is not None:
         raise QweftError(f"methods.{name}: give either learning_rate or rate_of")
     for key, what in (("match_parameters", "size"), ("match_time", "number of steps"), ("rate_of", "learning rate")):

@@ -23,6 +23,7 @@ class MethodConfig:
         match_time: Name of another method. Trains for as many steps as fit into that method's training time. Step times
             are measured before the runs, the methods in turn.
         rate_of: Name of another method whose learning rate this one uses.
+        search_from: Learning rate at which this method's search begins. `None` means the training section's.
     """
 
     adapter: dict[str, Any]
@@ -30,6 +31,24 @@ class MethodConfig:
     match_parameters: str | None = None
     match_time: str | None = None
     rate_of: str | None = None
+    search_from: float | None = None
+
+
+@dataclass(frozen=True)
+class HalvingConfig:
+    """Successive halving: short runs of all methods, longer ones of those that can still win, then the finalists.
+
+    Runs are judged on the validation rows, at seeds that the comparison does not judge. After each rung a method is
+    stopped if its loss, paired by row with the leader's, is shown to be higher, or if it is not among the best that go
+    on. The finalists make the runs of the comparison, with the last leader as the reference.
+
+    Args:
+        finalists: Most methods that are judged on the test rows, at least 2. `None` means no halving.
+        rungs: Optimizer steps at each rung, ascending. `None` means a quarter and a half of those of the training.
+    """
+
+    finalists: int | None = None
+    rungs: list[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,12 @@ class ComparisonConfig:
         search_seeds: Number of seeds over which the search averages the loss of a rate. `None` means 2, and 1 with
             `rates`. With `rates` they are the first of `seeds`; else they are seeds that are not among `seeds`.
         search_rates: Largest number of rates of a method in a search by factors of two, at least 3.
+        halving: Stop methods that cannot win, before the runs that are judged. With `search`, each rung searches the
+            rates of its methods, from those of the rung before.
+        recommend: End in one sentence on which method to use, and copy its adapter to OUTPUT/winner. Its questions,
+            the reference against each other method and each circuit against its controls, share one level of 0.05.
+        budget: Most time and most trained parameters: 20min, 2h, "200k parameters", "20min,200k". Larger methods are
+            left out. A time lowers the steps of the training to what measured step times allow, and needs `halving`.
         inspect: After training at the first seed, measure what each adapter of this package does on validation rows.
         executor: `local` runs on this machine. `ray` runs on the Ray cluster at RAY_ADDRESS; without that variable, on
             a cluster of this machine.
@@ -106,6 +131,9 @@ class ComparisonConfig:
     search_steps: int | None = None
     search_seeds: int | None = None
     search_rates: int = 12
+    halving: HalvingConfig = field(default_factory=HalvingConfig)
+    recommend: bool = False
+    budget: str | None = None
     inspect: bool = False
     executor: Literal["local", "ray"] = "local"
     workers: int | None = None

@@ -22,7 +22,7 @@ def questions(summary: Mapping[str, Summary]) -> list[Pair]:
     return _once([pair for pair in asked if pair[0] in summary and pair[1] in summary])
 
 
-def judged(summary: Mapping[str, Summary], looks: Sequence[Look]) -> dict[str, Summary]:
+def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: bool = False) -> dict[str, Summary]:
     """Returns the summary with the look by which each question is judged.
 
     At each look `holm` corrects the p of every question. The first look that shows a difference or equivalence decides
@@ -33,6 +33,8 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look]) -> dict[str, S
     Args:
         summary: From `summarise`, before any correction.
         looks: The looks that were made, in order.
+        is_strict: Whether all claims on the questions, differences and equivalences, share the level (Bonferroni), so
+            that any of them is wrong with a chance of at most 0.05.
     """
     asked = questions(summary)
     found: dict[str, dict[str, Look]] = {name: {} for name in summary}
@@ -46,7 +48,7 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look]) -> dict[str, S
             note(pair, look)
     decided: set[Pair] = set()
     for each in looks:
-        for pair, look in zip(asked, _corrected(summary, asked, each), strict=True):
+        for pair, look in zip(asked, _corrected(summary, asked, each, is_strict), strict=True):
             if pair in decided:
                 continue
             note(pair, look)
@@ -56,9 +58,14 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look]) -> dict[str, S
     return {name: replace(entry, looks=found[name], looks_made=made) for name, entry in summary.items()}
 
 
-def _corrected(summary: Mapping[str, Summary], family: Sequence[Pair], look: Look) -> list[Look]:
+def _corrected(
+    summary: Mapping[str, Summary], family: Sequence[Pair], look: Look, is_strict: bool = False
+) -> list[Look]:
     """Returns the look with each pair's corrected p; a pair without a p keeps `None`, and counts."""
     plain = [paired(summary[one], summary[other], look).p_value for one, other in family]
+    if is_strict:
+        count = len(family)
+        return [replace(look, p_value=p if p is None else min(1.0, count * p), questions=count) for p in plain]
     corrected = holm([1.0 if p is None else p for p in plain])
     return [replace(look, p_value=None if p is None else least) for p, least in zip(plain, corrected, strict=True)]
 

@@ -20,7 +20,7 @@ class Method:
     Args:
         name: Its name in the comparison.
         adapter: Its specification, with the sizes of its preset and the rank that `match_parameters` chose.
-        learning_rate: Its own, or that of `rate_of`, or the training section's.
+        learning_rate: Its own, or that of `rate_of`, or where its search begins, or the training section's.
         trainable_parameters: Number of parameters that it trains on this model.
         steps: Optimizer steps that `match_time` chose; `None` means those of the training section.
         budget: What was matched, as `Run.budget`; `None` if nothing was.
@@ -77,7 +77,7 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
 
 def _rate(config: ComparisonConfig, method: MethodConfig) -> float:
     source = method if method.rate_of is None else config.methods[method.rate_of]
-    return source.learning_rate or config.training.learning_rate
+    return source.learning_rate or source.search_from or config.training.learning_rate
 
 
 def _budget(method: MethodConfig) -> dict[str, Any] | None:

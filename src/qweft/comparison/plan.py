@@ -1,15 +1,19 @@
 """`Plan`: a comparison resolved and checked before any training."""
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
+from qweft.comparison.budget import Budget, budget_of
 from qweft.comparison.checks import check_start, for_search
-from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.context import RunSettings
 from qweft.comparison.family import levels
 from qweft.comparison.method_kinds import core_of
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.statistics import ONCE, Look
+from qweft.errors import QweftError
 from qweft.method.stated import stated
 from qweft.models.load import LoadedModel, load_model
 
@@ -55,6 +59,10 @@ class Plan:
         reference: The method that the others are compared with.
         equivalent_within: As in the config.
         search: Whether a search for learning rates precedes the runs.
+        halving: The halving before the runs; without finalists there is none.
+        recommend: Whether the comparison ends in a recommendation.
+        budget: Its limits.
+        too_large: Methods that were left out, as they exceed the limit of parameters.
         grid: What the search tries.
         executor: "local" or "ray".
         workers: Processes or actors; `None` only on a cluster, which determines the number.
@@ -71,6 +79,10 @@ class Plan:
     executor: str
     workers: int | None
     shapes: LoadedModel
+    halving: HalvingConfig = field(default_factory=HalvingConfig)
+    recommend: bool = False
+    budget: Budget = field(default_factory=Budget)
+    too_large: tuple[Method, ...] = ()
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -113,27 +125,91 @@ def resolve(config: ComparisonConfig) -> Plan:
         config.model, config.data, config.training, config.evaluation, min(config.seeds), config.inspect, config.output,
         config.teacher,
     )  # fmt: skip
+    limits = budget_of(config.budget)
+    methods, too_large = within(resolve_methods(config, shapes.model), limits.parameters, config.search)
     return Plan(
         settings=settings,
-        methods=tuple(resolve_methods(config, shapes.model)),
+        methods=methods,
         looks=planned_looks(config),
-        reference=config.reference,
+        reference=config.reference if any(each.name == config.reference for each in methods) else methods[0].name,
         equivalent_within=config.equivalent_within,
         search=config.search,
         grid=_grid(config),
         executor=config.executor,
         workers=1 if config.workers is None and config.executor == "local" else config.workers,
         shapes=shapes,
+        halving=config.halving,
+        recommend=config.recommend,
+        budget=limits,
+        too_large=too_large,
     )
 
 
+def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[tuple[Method, ...], tuple[Method, ...]]:
+    """Returns the methods of at most so many trained parameters, and the others.
+
+    Args:
+        methods: All methods.
+        most: The limit; `None` means none.
+        search: Whether a method that used the rate of one that is left out has its own searched.
+
+    Raises:
+        QweftError: If all methods are larger, or one is given the time of a larger one.
+    """
+    kept = [each for each in methods if most is None or each.trainable_parameters <= most]
+    if not kept:
+        least = min(methods, key=lambda each: each.trainable_parameters)
+        raise QweftError(
+            f"budget: every method trains more than {most:,} parameters; the smallest, {least.name}, trains "
+            f"{least.trainable_parameters:,}"
+        )
+    names = {each.name for each in kept}
+    for each in kept:
+        if each.matches_time is not None and each.matches_time not in names:
+            raise QweftError(
+                f"methods.{each.name}.match_time: {each.matches_time} trains more than {most:,} parameters, which the "
+                "budget leaves out; leave match_time out, or raise the budget"
+            )
+    alone = [
+        each if each.rate_of is None or each.rate_of in names else replace(each, rate_of=None, searched=search)
+        for each in kept
+    ]
+    return tuple(alone), tuple(each for each in methods if each.name not in names)
+
+
 def _grid(config: ComparisonConfig) -> Grid:
-    """Returns what the search tries; without a list of rates at seeds that the comparison does not judge."""
+    """Returns what the search tries; with halving or without a list of rates at seeds that are not judged."""
+    others = (seed for seed in count(SEEDS_OF_THE_SEARCH) if seed not in config.seeds)
     if config.rates is not None:
         rates = tuple(sorted({float(rate) for rate in config.rates}))
-        return Grid(rates, tuple(config.seeds[: config.search_seeds or 1]), config.search_steps)
-    others = (seed for seed in count(SEEDS_OF_THE_SEARCH) if seed not in config.seeds)
+        own = config.seeds if config.halving.finalists is None else others  # those chosen here are judged at fresh ones
+        return Grid(rates, tuple(islice(own, config.search_seeds or 1)), config.search_steps)
     return Grid((), tuple(islice(others, config.search_seeds or 2)), config.search_steps, config.search_rates)
+
+
+def rung_steps(halving: HalvingConfig, whole: int) -> tuple[int, ...]:
+    """Returns the steps of each rung.
+
+    Args:
+        halving: The config.
+        whole: Steps of the training.
+    """
+    if halving.rungs is not None:
+        return tuple(halving.rungs)
+    return tuple(sorted({max(1, round(whole / 4)), max(1, round(whole / 2))}))
+
+
+def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
+    """Returns how many methods go on after each rung at most: a geometric series that ends at the finalists.
+
+        size_j = max(finalists, ceil(methods * (finalists / methods)^(j / rungs)))
+
+    >>> rung_sizes(8, 3, 2)
+    [5, 3]
+    """
+    share = min(1.0, finalists / methods)
+    sizes = (math.ceil(methods * share ** (number / rungs) - 1e-9) for number in range(1, rungs + 1))
+    return [max(finalists, size) for size in sizes]
 
 
 def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:

@@ -1,13 +1,17 @@
 """`compare`: runs every method at every seed and writes the report."""
 
+import shlex
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from rich.table import Table
+from rich.console import Group
+from rich.text import Text
 
 from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.conclusion import conclusion
@@ -16,18 +20,27 @@ from qweft.comparison.context import Context
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.family import undecided
 from qweft.comparison.findings import findings
+from qweft.comparison.halving import Rung, finished_runs, with_halving
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import resolve
+from qweft.comparison.pacing import Pace, pace_said, paced, with_seeds
+from qweft.comparison.plan import Plan, resolve
+from qweft.comparison.recommendation import Recommendation, keep_winner, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.schedule import Schedule, schedule, search_said, seconds_of_a_token
+from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
 from qweft.comparison.statistics import Look
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
-from qweft.comparison.terminal import print_run, print_summary, runs_plan
+from qweft.comparison.terminal import (
+    halving_said,
+    print_run,
+    print_summary,
+    runs_plan,
+    too_large_said,
+)
 from qweft.comparison.trial import RECORD, finished_trial, run_folder, run_trial
 from qweft.comparison.tune import FOLDER, with_searched_rates
 from qweft.data.load import load_data
@@ -38,7 +51,7 @@ SECONDS_BETWEEN_REPORTS = 10.0
 """Shortest time between two reports while runs are made; drawing one takes a second."""
 
 
-def describe(config: ComparisonConfig) -> Table:
+def describe(config: ComparisonConfig) -> Group:
     """Returns the runs that `compare` would make, for the terminal.
 
     It loads only the shapes of the model, and reads the data.
@@ -53,7 +66,8 @@ def describe(config: ComparisonConfig) -> Table:
         steps = planned_steps(training, data.train)
     further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
     grid = plan.grid if plan.search else None
-    return runs_plan(plan.title + further, plan.methods, plan.seeds, steps, grid)
+    table = runs_plan(plan.title + further, plan.methods, plan.seeds, steps, grid)
+    return Group(table, *(Text(line) for line in (too_large_said(plan), halving_said(plan, steps)) if line))
 
 
 def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
@@ -64,6 +78,8 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
     - a folder `<method>-<seed>` per run with its adapter and record, and `base` for the untouched model,
     - results.json, report.html, report.md and its pictures, written anew while the runs go on,
     - with `search`, a folder of that name with its runs,
+    - with `halving`, a folder `rung-1` and so on with the runs of each rung, and with a budget of time budget.json,
+    - with `recommend`, a folder `winner` with the adapter of the method to use,
     - with `match_time`, step_times.json.
 
     At each seed all methods get the same rows in the same order, and the same number of steps except under
@@ -97,6 +113,8 @@ def _kept(config: ComparisonConfig) -> str:
     done = sum((folder / RECORD).is_file() for folder in wanted)
     if config.most_seeds is not None:
         return kept(len(list(output.glob(f"*/{RECORD}"))), None, "run", config.output)
+    if config.halving.finalists is not None:
+        return kept(finished_runs(output) + len(list(output.glob(f"*/{RECORD}"))), None, "run", config.output)
     searched = len(list((output / FOLDER).glob(f"*/{RECORD}"))) if config.search else 0
     if searched and not done:
         return kept(searched, None, "training", str(output / FOLDER))
@@ -104,40 +122,48 @@ def _kept(config: ComparisonConfig) -> str:
 
 
 def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Path:
-    console = Console()
+    begun, console = time.perf_counter(), Console()
     plan = resolve(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
+    if plan.too_large:
+        console.say(too_large_said(plan))
     is_timed = plan.executor == "local" and not all((folder / RECORD).is_file() for folder in _folders(config))
     speed = seconds_of_a_token(context) if is_timed else None  # before other workers take the cores
+    pace = None
+    if plan.budget.seconds is not None:
+        context, plan, pace = paced(context, plan, time.perf_counter() - begun)
+        console.say(pace_said(pace, plan))
+    elif plan.halving.finalists is not None:
+        console.say(halving_said(plan, planned_steps(context.settings.training, context.data.train)))
     begin()
-    search = None
     with closing(context.executor):
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
-        if plan.search:
-            if any(method.searched for method in methods):
-                console.say(search_said(context, methods, plan.grid, speed, plan.workers or 1))
-            methods, search = with_searched_rates(context, methods, plan.grid)
-        environment = context.environment(command)
+        chosen = _chosen(context, plan, methods, speed, pace, begun)
+        plan, environment = chosen.plan, context.environment(command)
 
         def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
-            return summarise(runs, plan.reference, plan.equivalent_within, looks)
+            return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
 
         def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
             runs = [*before, *made]
+            summary = judged(runs, looks)
+            found = recommend(summary, chosen.rungs) if plan.recommend else None
             results = {
                 "runs": [run.to_json() for run in runs],
                 "planned_runs": total,
-                "summary": {name: entry.to_json() for name, entry in judged(runs, looks).items()},
+                "summary": {name: entry.to_json() for name, entry in summary.items()},
                 "environment": environment,
                 "step_times": {"alone": measured_alone(runs), "cpu_by_others": most_by_others(runs)},
-                **({} if search is None else {"search": search}),
+                **({} if chosen.search is None else {"search": chosen.search}),
+                **({"halving": [rung.to_json() for rung in chosen.rungs]} if chosen.rungs else {}),
+                **({} if found is None else {"recommendation": found.to_json()}),
                 **({} if context.teacher is None else {"teacher": context.teacher.told()}),
             }
             return write_report(results, config_yaml, plan.title, context.output)
 
         runs: list[Run] = []
         looks: list[Look] = []
-        asked, seen = methods, set[int]()
+        asked, seen = chosen.methods, set[int]()
         for seeds, look in zip(plan.looks, plan.judging, strict=True):
             looks.append(look)
             planned = schedule(context, asked, [seed for seed in seeds if seed not in seen], speed, plan.workers or 1)
@@ -147,16 +173,73 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             left = undecided(judged(runs, looks))
             if look.planned > 1:
                 console.say(f"look {look.number} of {look.planned}: {_open_said(asked, left)}")
-            asked = [method for method in methods if method.name in left]
+            asked = [method for method in chosen.methods if method.name in left]
             if not asked:
                 break
     report = write((), len(runs), looks, runs)
     summary = judged(runs, looks)
     print_summary(summary, console)
-    _, doubts = with_doubts(findings(summary), searches(search), plan.equivalent_within)
-    for line in (load_said(runs), f"report: {report}", "", f"{conclusion(summary)} {doubts}".rstrip()):
+    lines = [load_said(runs), f"report: {report}"]
+    if plan.budget.seconds is not None:
+        took = duration(time.perf_counter() - begun)
+        lines.append(f"took {took} since the start, of a budget of {duration(plan.budget.seconds)}")
+    _, doubts = with_doubts(findings(summary), searches(chosen.search), plan.equivalent_within)
+    found = recommend(summary, chosen.rungs) if plan.recommend else None
+    for line in [*lines, "", f"{found.text if found else conclusion(summary)} {doubts}".rstrip()]:
         console.say(line)
+    if found is not None:
+        for line in _kept_winner(context.output, found):
+            console.say(line)
     return report
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What is settled before the runs that are judged: the methods with their rates, and the plan with its reference.
+
+    Args:
+        methods: Those that make the runs.
+        plan: The plan.
+        search: The searches for learning rates; `None` without one.
+        rungs: The halving; empty without one.
+    """
+
+    methods: Sequence[Method]
+    plan: Plan
+    search: dict[str, Any] | None = None
+    rungs: Sequence[Rung] = ()
+
+
+def _chosen(
+    context: Context, plan: Plan, methods: Sequence[Method], speed: float | None, pace: Pace | None, begun: float
+) -> _Chosen:
+    """Makes the halving, or else the search, if the plan has one."""
+    if plan.halving.finalists is None:
+        if not plan.search:
+            return _Chosen(methods, plan)
+        if any(method.searched for method in methods):
+            context.console.say(search_said(context, methods, plan.grid, speed, plan.workers or 1))
+        found, search = with_searched_rates(context, methods, plan.grid)
+        return _Chosen(found, plan, search)
+
+    def after(rung: Rung, rungs: int) -> None:
+        spent = f"; {duration(time.perf_counter() - begun)} since the start"
+        context.console.say(rung.said(rungs) + spent)
+
+    finalists, search, rungs = with_halving(context, methods, plan.grid, plan.halving, after)
+    plan = replace(plan, reference=rungs[-1].leader)  # before anything is judged on the test rows
+    if pace is not None:
+        plan = with_seeds(context, plan, finalists, pace)
+    return _Chosen(finalists, plan, search if plan.search else None, rungs)
+
+
+def _kept_winner(output: Path, found: Recommendation) -> list[str]:
+    """Keeps the winner's adapter, and returns lines on what to do with it."""
+    adapter = keep_winner(output, found)
+    if adapter is None:
+        return []
+    place = shlex.quote(str(adapter))
+    return ["", f"winner: {adapter}", f"talk with it: qweft chat {place}", f"as LoRA: qweft export {place} --to lora"]
 
 
 def _open_said(asked: Sequence[Method], left: Collection[str]) -> str:

@@ -1,9 +1,10 @@
 """The runs of a comparison in order, what each of them is, and estimates of the time that they take."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from qweft.comparison.context import Context
 from qweft.comparison.method_kinds import core_of, maps_of
@@ -93,7 +94,7 @@ def schedule(
     costs = []
     for method, seed in runs:
         steps = 0 if method is None else method.steps or planned_steps(training, data.train)
-        costs.append(_tokens(rows) + (answers if seed == first else 0) + TRAINED * step * steps)
+        costs.append(tokens(rows) + (answers if seed == first else 0) + TRAINED * step * steps)
     planned = Schedule(tuple(runs), tuple(costs), context.output)
     if seconds_of_a_token is None:
         return planned
@@ -120,7 +121,7 @@ def search_said(
     said = f"search for learning rates: {' to '.join(str(each * len(asked)) for each in grid.trainings)} trainings"
     if not seconds_of_a_token:
         return said
-    judged = len(asked) * _tokens(context.data.validation)
+    judged = len(asked) * tokens(context.data.validation)
     a_rate = (TRAINED * _trained_tokens(context) * steps + judged) * seconds_of_a_token / workers
     return f"{said}; about {' to '.join(duration(each * a_rate) for each in grid.trainings)} if none is finished"
 
@@ -134,7 +135,7 @@ def seconds_of_a_token(context: Context) -> float | None:
         held_out_loss(context.loaded.model, batch, pad, len(batch))  # the first pass is slower than all others
         begun = time.perf_counter()
         held_out_loss(context.loaded.model, batch, pad, len(batch))
-    return (time.perf_counter() - begun) / _tokens(batch)
+    return (time.perf_counter() - begun) / tokens(batch)
 
 
 def what_it_is(method: Method) -> str:
@@ -143,7 +144,7 @@ def what_it_is(method: Method) -> str:
     >>> what_it_is(Method("small", {"peft_type": "LORA", "r": 1}, 1e-3, 57600))
     'LoRA, rank 1: 57,600 trained parameters'
     """
-    return f"{_kind_said(method)}: {many(method.trainable_parameters, 'trained parameter')}"
+    return f"{kind_said(method.name, method.adapter)}: {many(method.trainable_parameters, 'trained parameter')}"
 
 
 def duration(seconds: float) -> str:
@@ -170,11 +171,16 @@ FORMS = {"": "{}", "linear": "{}, added to a linear map", "weighted": "{}, as a 
 """Maps, functions and forms of a core in the words of a sentence."""
 
 
-def _kind_said(method: Method) -> str:
-    adapter = method.adapter
+def kind_said(name: str, adapter: Mapping[str, Any]) -> str:
+    """Returns what an adapter is in a few words.
+
+    Args:
+        name: The method's name.
+        adapter: Its specification.
+    """
     if "rival" in adapter:
         return f"{adapter['rival']}, another package's adapter"
-    core, maps = core_of(method.name, adapter), maps_of(method.name, adapter)
+    core, maps = core_of(name, dict(adapter)), maps_of(name, dict(adapter))
     if core is None or maps is None:
         kind = str(adapter.get("peft_type")).upper()
         if kind == "LORA":
@@ -195,9 +201,10 @@ def _judged(context: Context) -> list[Encoded]:
 def _trained_tokens(context: Context) -> float:
     """Returns the tokens of a training step, on average."""
     data, training = context.data, context.settings.training
-    share = _tokens(data.train) / len(units(training, data.train))
+    share = tokens(data.train) / len(units(training, data.train))
     return share * training.batch_size * training.gradient_accumulation
 
 
-def _tokens(rows: Sequence[Encoded]) -> int:
+def tokens(rows: Sequence[Encoded]) -> int:
+    """Returns the number of tokens of some rows."""
     return sum(len(row["input_ids"]) for row in rows)

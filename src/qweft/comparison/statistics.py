@@ -33,6 +33,7 @@ class Look:
         seeds: Seeds that count; `None` means all.
         number: Which look at the data it is, from 1.
         planned: Number of looks that were planned.
+        questions: Number of questions that share the level of equivalence.
     """
 
     p_value: float | None = None
@@ -40,6 +41,7 @@ class Look:
     seeds: tuple[int, ...] | None = None
     number: int = 1
     planned: int = 1
+    questions: int = 1
 
 
 ONCE = Look()
@@ -83,7 +85,8 @@ class Pairing:
         direction: "lower" or "higher" if a difference is shown, "equivalent", or else "not decided".
         reason: Why a difference is not shown; empty if it is.
         margin: The margin of equivalence in percent; `None` if none was stated.
-        narrow: The interval at 1 - 2 * the level of its look (90%), if there is a margin and the 95% interval.
+        narrow: The interval at 1 - 2 * the level of its look, over its questions (90%), if there is a margin and the
+            95% interval.
         look: How it was judged.
     """
 
@@ -143,7 +146,7 @@ def pair(
     interval, visible, p, narrow = None, None, None, None
     if errors is not None and middle is not None and not faulty:
         interval, visible, p = _around(middle, errors.half_width(LEVEL)), errors.visible(), errors.p_value(middle)
-        narrow = None if margin is None else _around(middle, errors.half_width(1 - 2 * look.level))
+        narrow = None if margin is None else _around(middle, errors.half_width(1 - 2 * look.level / look.questions))
     corrected = p if p is None or look.p_value is None else look.p_value
     flip = sign_flip_p(differences)
     reason = _reason(differences, diverged, len(shared), faulty, p, corrected, flip, look)

@@ -161,7 +161,7 @@ def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str
     found: dict[str, list[Fit]] = {method.name: [] for method in methods}
     for number in range(ROUNDS + 1):
         for method in methods:
-            fitted = _fit(context, method, seed)
+            fitted = timed_fit(context, method, seed)
             if number:  # the first round compiles and fills caches
                 found[method.name].append(fitted)
     return {
@@ -174,10 +174,18 @@ def _measure(context: Context, methods: Sequence[Method], seed: int) -> dict[str
     }
 
 
-def _fit(context: Context, method: Method, seed: int) -> Fit:
-    budget = replace(context.settings.training, max_steps=STEPS, learning_rate=HARMLESS, seed=seed)
+def timed_fit(context: Context, method: Method, seed: int, steps: int = STEPS) -> Fit:
+    """Returns the fit of a short training that changes nothing, for its times.
+
+    Args:
+        context: What the runs share, with the base model's weights.
+        method: The method.
+        seed: Seed of the training.
+        steps: Its optimizer steps.
+    """
+    budget = replace(context.settings.training, max_steps=steps, learning_rate=HARMLESS, seed=seed)
     set_seed(seed)
-    adapted = put_on(context.loaded.model, method.adapter, STEPS)
+    adapted = put_on(context.loaded.model, method.adapter, steps)
     try:
         return fit(adapted, context.data.train, context.loaded.tokenizer.pad_token_id, budget, f"{method.name}, timing")
     finally:

@@ -20,6 +20,7 @@ def summarise(
     reference: str = "lora",
     equivalent_within: float | None = None,
     looks: Sequence[Look] = (ONCE,),
+    is_strict: bool = False,
 ) -> dict[str, Summary]:
     """Returns a summary of each method, in the order in which the methods first appear, the base model first.
 
@@ -30,6 +31,7 @@ def summarise(
         reference: The method that the others are compared with. If it has no run (yet), relative values are `None`.
         equivalent_within: As in `ComparisonConfig`.
         looks: The looks at the data that were made, in order.
+        is_strict: As in `judged`: for a recommendation.
 
     Raises:
         QweftError: There are no runs, they mix base models, data sets or test rows, a method and seed occurs twice,
@@ -41,7 +43,9 @@ def summarise(
     against = groups.get(reference)
     untouched = base[0] if base else None
     made = {name: _summary(name, groups[name], reference, against, untouched) for name in ordered}
-    return judged({name: replace(each, equivalent_within=equivalent_within) for name, each in made.items()}, looks)
+    return judged(
+        {name: replace(each, equivalent_within=equivalent_within) for name, each in made.items()}, looks, is_strict
+    )
 
 
 def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:

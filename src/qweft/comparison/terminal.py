@@ -10,7 +10,7 @@ from rich.text import Text
 
 from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import Grid
+from qweft.comparison.plan import Grid, Plan, rung_steps
 from qweft.comparison.results import Run
 from qweft.comparison.schedule import duration
 from qweft.comparison.searched import searches
@@ -66,6 +66,29 @@ def trainings_said(grid: Grid, methods: int) -> str:
     """
     least, most = grid.trainings
     return f"{least * methods} to {many(most * methods, 'training')}"
+
+
+def too_large_said(plan: Plan) -> str:
+    """Returns the sentence on the methods that the budget leaves out; empty if there is none."""
+    names = [f"{each.name} ({each.trainable_parameters:,})" for each in plan.too_large]
+    limit = f"{plan.budget.parameters:,}" if plan.budget.parameters else ""
+    return f"left out, as they train more than {limit} parameters: {', '.join(names)}" if names else ""
+
+
+def halving_said(plan: Plan, whole: int | None) -> str:
+    """Returns the sentence on the rungs before the runs; empty without halving.
+
+    Args:
+        plan: The plan.
+        whole: Steps of the training; `None` if the data were not read.
+    """
+    if plan.halving.finalists is None:
+        return ""
+    finalists = many(min(plan.halving.finalists, len(plan.methods)), "method")
+    steps = "" if whole is None else f" of {' and '.join(map(str, rung_steps(plan.halving, whole)))} steps"
+    limit = plan.budget.seconds
+    timed = "" if limit is None else f", with as many steps and seeds as fit into {duration(limit)}"
+    return f"before the runs, rungs{steps} leave {finalists}{timed}"
 
 
 def search_plan(title: str, methods: Sequence[Method], grid: Grid) -> Group:

@@ -140,7 +140,7 @@ def search(
     settings = context.settings
     judging = replace(settings.evaluation, split="validation", answers=0, forgetting=None)
     context = replace(context, settings=replace(settings, evaluation=judging, inspect=False))
-    searches = [Search(context, _shortened(context, method, grid.steps), grid) for method in methods]
+    searches = [Search(context, shortened(context, method, grid.steps), grid) for method in methods]
     found: dict[int, dict[str, Any]] = {}
     for place, entry in done_by_any([each.advance for each in searches], context.executor.wait):
         found[place] = entry
@@ -148,7 +148,7 @@ def search(
     return {methods[at].name: found[at] for at in sorted(found)}
 
 
-def _shortened(context: Context, method: Method, wanted: int | None) -> Method:
+def shortened(context: Context, method: Method, wanted: int | None) -> Method:
     """Returns the method with the steps of the search, scaled if `match_time` set its own number of steps."""
     whole = planned_steps(context.settings.training, context.data.train)
     own = whole if method.steps is None else method.steps

@@ -42,6 +42,7 @@ class Content:
         search: The search for learning rates.
         inspected: Measurements inside the adapters, by method.
         planned_runs: Number of runs of the whole comparison; `None` if unknown.
+        recommendation: Which method to use, in a sentence; empty if the comparison was to recommend none.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Content:
     search: list[Search]
     inspected: dict[str, Inspection]
     planned_runs: int | None = None
+    recommendation: str = ""
 
     @classmethod
     def read(cls, results: Mapping[str, Any], config_yaml: str = "", title: str = "") -> "Content":
@@ -85,17 +87,21 @@ class Content:
         reference = named.pop() if len(named) == 1 else "lora"
         margins = {entry.get("equivalent_within") for entry in (results.get("summary") or {}).values()}
         margin = float(margins.pop() or 0.0) if len(margins) == 1 else 0.0
+        recommended = str((results.get("recommendation") or {}).get("text", ""))
         environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
         return cls(
             title=title or f"{runs[0].model} on {runs[0].data}{_taught(results.get('teacher'))}",
             runs=runs,
-            summary=summarise(runs, reference, margin if 0 < margin < math.inf else None, _looks(results)),
+            summary=summarise(
+                runs, reference, margin if 0 < margin < math.inf else None, _looks(results), bool(recommended)
+            ),
             reference=reference,
             command=environment.pop("command", None),
             environment=environment,
             config_yaml=config_yaml or str(results.get("config_yaml") or ""),
             search=searches(results.get("search")),
             inspected=inspections(records),
+            recommendation=recommended,
             planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
         )
 
@@ -107,7 +113,7 @@ class Content:
     @cached_property
     def conclusion(self) -> str:
         """What it decided and what it could not show, in plain sentences."""
-        return f"{conclusion(self.summary)} {self._doubted[1]}".rstrip()
+        return " ".join(filter(None, (self.recommendation, conclusion(self.summary), self._doubted[1])))
 
     @cached_property
     def _doubted(self) -> tuple[list[Finding], str]:

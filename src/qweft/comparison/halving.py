@@ -1,0 +1,253 @@
+"""Successive halving before the runs of a comparison: which methods go on, by paired losses on the validation rows."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qweft.comparison.claims import done_by_any
+from qweft.comparison.config import HalvingConfig
+from qweft.comparison.context import Context
+from qweft.comparison.methods import Method
+from qweft.comparison.plan import Grid, rung_sizes, rung_steps
+from qweft.comparison.rates import best_tried
+from qweft.comparison.results import Run
+from qweft.comparison.student import quantile
+from qweft.comparison.trial import RECORD, read_record, run_trial
+from qweft.comparison.tune import FILE, search, shortened
+from qweft.errors import QweftError
+from qweft.files import write_json
+from qweft.text import many
+from qweft.training.loop import planned_steps
+
+FOLDERS = "rung-"
+"""Begins the names of the folders with the runs of a rung, in the output folder of a comparison."""
+ONE_SIDED = 0.95
+"""Level of the one-sided bound on how far behind a method is."""
+LEAST = 2
+"""So many methods go on, if so many have a loss."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One method after a rung.
+
+    Args:
+        method: Its name.
+        adapter: Its specification.
+        rate: The best learning rate that was tried.
+        loss: Mean validation loss at that rate; `None` if it diverged.
+        behind: How much higher its loss is than the leader's, in percent; `None` if it diverged.
+        bound: Lower end of the one-sided 95% interval of that, by the chance of the rows; `None` if not known.
+        goes_on: Whether it takes part in the next rung, or in the comparison.
+    """
+
+    method: str
+    adapter: dict[str, Any]
+    rate: float
+    loss: float | None
+    behind: float | None = None
+    bound: float | None = None
+    goes_on: bool = False
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One round of runs.
+
+    Args:
+        number: Its number, from 1.
+        steps: Optimizer steps of its runs.
+        seeds: Their seeds.
+        standings: The methods, the leader first.
+    """
+
+    number: int
+    steps: int
+    seeds: tuple[int, ...]
+    standings: tuple[Standing, ...]
+
+    @property
+    def leader(self) -> str:
+        """Name of the method with the lowest loss."""
+        return self.standings[0].method
+
+    @property
+    def going_on(self) -> list[str]:
+        """Names of the methods that go on."""
+        return [each.method for each in self.standings if each.goes_on]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as a JSON-compatible dict."""
+        return asdict(self)
+
+    def said(self, rungs: int) -> str:
+        """Returns a line on it.
+
+        Args:
+            rungs: Number of all rungs.
+        """
+        stopped = [each for each in self.standings if not each.goes_on]
+        told = f"rung {self.number} of {rungs}, {many(self.steps, 'step')}: {self.leader} leads"
+        told += f", {many(len(self.going_on), 'method')} {'goes' if len(self.going_on) == 1 else 'go'} on"
+        return f"{told}; stopped: {', '.join(map(_stopped_said, stopped))}" if stopped else told
+
+
+def _stopped_said(each: Standing) -> str:
+    if each.behind is None:
+        return f"{each.method} (diverged)"
+    sure = each.bound is not None and each.bound > 0
+    return f"{each.method} ({each.behind:+.1f}%{', shown' if sure else ''})"
+
+
+def with_halving(
+    context: Context,
+    methods: Sequence[Method],
+    grid: Grid,
+    halving: HalvingConfig,
+    after: Callable[[Rung, int], None] = lambda rung, rungs: None,
+) -> tuple[list[Method], dict[str, Any], list[Rung]]:
+    """Makes the rungs and returns the finalists with their rates, the searches by method, and the rungs.
+
+    Each rung has a folder of its own, in which finished runs are kept and shared as in a search.
+
+    Args:
+        context: What the runs share.
+        methods: All methods of the comparison.
+        grid: Rates and seeds to try.
+        halving: The config.
+        after: Called with each finished rung, and the number of all.
+
+    Raises:
+        QweftError: If every method diverged.
+    """
+    alive, searched, rungs = list(methods), dict[str, Any](), list[Rung]()
+    steps = rung_steps(halving, planned_steps(context.settings.training, context.data.train))
+    sizes = rung_sizes(len(methods), halving.finalists or LEAST, len(steps))
+    for number, (count, most) in enumerate(zip(steps, sizes, strict=True), 1):
+        own = replace(grid, steps=count)
+        found, runs, alive = _made(context, alive, own, number)
+        searched.update(found)
+        rung = Rung(number, count, own.seeds, tuple(standings(alive, runs, most)))
+        rungs.append(rung)
+        after(rung, len(steps))
+        if not rung.going_on:
+            raise QweftError(
+                f"every method diverged after {many(count, 'step')}: lower search_from of the methods, or "
+                "training.learning_rate"
+            )
+        alive = [method for method in alive if method.name in rung.going_on]
+    return alive, searched, rungs
+
+
+def _made(
+    context: Context, methods: Sequence[Method], grid: Grid, number: int
+) -> tuple[dict[str, Any], dict[str, list[Run]], list[Method]]:
+    """Returns the searches of a rung, each method's runs at its best rate, and the methods with the rates found.
+
+    A method without a search is run at its own rate, or at that of the method whose rate it uses.
+    """
+    output = context.output / f"{FOLDERS}{number}"
+    judging = replace(context.settings.evaluation, split="validation", answers=0, forgetting=None)
+    settings = replace(context.settings, output=str(output), evaluation=judging, inspect=False)
+    apart = replace(context, settings=settings)
+    asked = [method for method in methods if method.searched]
+    found = search(apart, asked, grid, lambda found: write_json(output / FILE, {"methods": found}))
+    rates = {name: entry["best"] for name, entry in found.items()}
+    moved = [replace(each, learning_rate=rates.get(each.rate_of or each.name, each.learning_rate)) for each in methods]
+    runs: dict[str, list[Run]] = {}
+    tasks, places = [], []
+    for method in moved:
+        if method.searched:
+            losses = {float(rate): tuple(each) for rate, each in found[method.name]["by_seed"].items()}
+            rate = best_tried(losses)
+            folders = [output / f"{method.name}-{rate!r}-{seed}" for seed in grid.seeds]
+            runs[method.name] = [read_record(folder / RECORD)[1] for folder in folders]
+            continue
+        runs[method.name] = []
+        short = shortened(context, method, grid.steps)
+        for seed in grid.seeds:
+            folder = output / f"{method.name}-{method.learning_rate!r}-{seed}"
+            tasks.append(partial(run_trial, apart, short, seed, folder, False))
+            places.append(method.name)
+    made = dict(done_by_any(tasks, context.executor.wait))
+    for place in sorted(made):
+        runs[places[place]].append(made[place])
+    return found, runs, moved
+
+
+def standings(methods: Sequence[Method], runs: Mapping[str, Sequence[Run]], most: int) -> list[Standing]:
+    """Returns how the methods stand after a rung, the leader first.
+
+    A method stops if it diverged, if its loss is shown to be higher than the leader's (the bound is above zero), or if
+    it is not among the `most` best of the others. Two go on where two have a loss.
+
+    Args:
+        methods: The methods of the rung.
+        runs: The runs of each at its best rate, at the same seeds.
+        most: How many go on at most.
+    """
+    losses = {method.name: _mean(runs[method.name]) for method in methods}
+    order = sorted(methods, key=lambda method: losses[method.name])
+    found = []
+    going = 0
+    for method in order:
+        loss, rate = losses[method.name], runs[method.name][0].learning_rate or method.learning_rate
+        if not math.isfinite(loss):
+            found.append(Standing(method.name, method.adapter, rate, None))
+            continue
+        behind, bound = how_far_behind(runs[method.name], runs[order[0].name])
+        goes_on = going < LEAST or (going < most and not (bound is not None and bound > 0))
+        going += goes_on
+        found.append(Standing(method.name, method.adapter, rate, loss, behind, bound, goes_on))
+    return found
+
+
+def _mean(runs: Sequence[Run]) -> float:
+    """Returns the mean loss; infinity if a run diverged."""
+    losses = [math.inf if run.eval_loss is None else run.eval_loss for run in runs]
+    return math.fsum(losses) / len(losses)
+
+
+def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, float | None]:
+    """Returns how much higher the loss is than the leader's in percent, and the lower end of its one-sided interval.
+
+    With the summed losses of row i, averaged over the seeds, D_i of the difference and B_i of the leader, and m rows or
+    groups of dependent rows,
+
+        behind = 100 sum_i D_i / sum_i B_i
+        y_i = 100 m (D_i - behind / 100 B_i) / sum_i B_i,   bound = behind - t_(0.95, m - 1) sd(y) / sqrt(m)
+
+    The interval holds the chance of the rows. That of the seeds is left out: a rung has one or two.
+
+    Args:
+        runs: The method's runs.
+        leaders: The leader's, at the same seeds.
+    """
+    own, theirs = _by_row(runs), _by_row(leaders)
+    if own is None or theirs is None or own.shape != theirs.shape or not theirs.sum() > 0:
+        return 100 * (_mean(runs) / _mean(leaders) - 1), None
+    count, scale = len(own), float(theirs.sum())
+    behind = 100 * float((own - theirs).sum()) / scale
+    errors = 100 * count * (own - theirs - behind / 100 * theirs) / scale
+    if count < 2 or not np.isfinite(errors).all():
+        return behind, None
+    half = quantile(2 * ONE_SIDED - 1, count - 1.0) * float(errors.std(ddof=1)) / math.sqrt(count)
+    return behind, behind - half
+
+
+def _by_row(runs: Sequence[Run]) -> "np.ndarray[Any, np.dtype[np.float64]] | None":
+    """Returns the summed losses of the rows with targets, averaged over the runs; `None` if they were not recorded."""
+    rows = [[total for total, tokens in run.independent_losses if tokens] for run in runs]
+    if not rows or not rows[0] or len(set(map(len, rows))) > 1:
+        return None
+    return np.array(rows, dtype=np.float64).mean(0)
+
+
+def finished_runs(output: Path) -> int:
+    """Returns the number of finished runs in the rungs of a comparison."""
+    return len(list(output.glob(f"{FOLDERS}*/*/{RECORD}")))

@@ -1,0 +1,239 @@
+"""`recommend`: which method to use, in one plain sentence with its evidence, and the winner's adapter."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qweft.comparison.claims import claimed
+from qweft.comparison.conclusion import best_of
+from qweft.comparison.controls import circuit_findings
+from qweft.comparison.halving import Rung
+from qweft.comparison.method_kinds import kind_of
+from qweft.comparison.phrases import Finding, effect_said
+from qweft.comparison.schedule import kind_said
+from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
+from qweft.comparison.summary import Summary
+from qweft.comparison.trial import ADAPTER, RECORD, run_folder
+from qweft.files import folder_beside
+from qweft.text import many
+
+WINNER = "winner"
+"""Folder of the winner's adapter, in the output folder of a comparison."""
+
+CLOSE = 1.0
+"""Percent of the loss within which the smaller of two undecided methods is taken, if no margin is stated."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What a comparison recommends.
+
+    Args:
+        method: Name of the method.
+        seed: The first seed of its runs, whose adapter is kept: the best seed would be chosen on the test rows.
+        text: The sentence, with what is known of circuits after it.
+    """
+
+    method: str
+    seed: int
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as a JSON-compatible dict."""
+        return {"method": self.method, "seed": self.seed, "text": self.text}
+
+
+def recommend(summary: Mapping[str, Summary], rungs: Sequence[Rung] = ()) -> Recommendation | None:
+    """Returns which method to use.
+
+    Only pairs that were fixed before the test rows were looked at are claimed: the reference, which led on the
+    validation rows, against each other method, and each hybrid against its controls. Of methods that are not shown to
+    differ it takes the smallest whose loss is within the margin of the lowest.
+
+    Args:
+        summary: From `summarise`, strict, with the leader as the reference.
+        rungs: The halving before the runs; empty without one.
+
+    Returns:
+        The recommendation; `None` if every method diverged.
+    """
+    methods = [entry for entry in summary.values() if entry.kind != "base"]
+    found = {entry.method: entry.eval_loss for entry in methods if entry.eval_loss is not None}
+    best = best_of(summary)
+    if best is None:
+        return None
+    leader = summary[methods[0].reference if methods[0].reference in found else best]
+    pairs = {name: paired(leader, summary[name]) for name in found if name != leader.method}
+    better = [name for name, pairing in pairs.items() if pairing.direction == "higher"]
+    like = [name for name, pairing in pairs.items() if pairing.direction in ("equivalent", "not decided")]
+    if better:
+        chosen = summary[min(better, key=lambda name: found[name])]
+        said = f"Use {_called(chosen)}: {_gain(paired(chosen, leader))} than {leader.method}"
+        said += ", which led on the validation rows." if rungs else ", the reference."
+    elif like:
+        chosen, said = _among(leader, [summary[name] for name in like], pairs)
+    else:
+        chosen, said = leader, _ahead(leader, pairs, found)
+    base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
+    told = [said, _against_base(chosen, base), *_on_circuits(methods, rungs), *_stopped(rungs)]
+    return Recommendation(chosen.method, chosen.seeds[0], " ".join(filter(None, told)))
+
+
+def _ahead(leader: Summary, pairs: Mapping[str, Pairing], losses: Mapping[str, float]) -> str:
+    """Returns the sentence on a leader that is better than every other method."""
+    if not pairs:
+        return f"Use {_called(leader)}: no other method came to the end."
+    following = min(pairs, key=lambda name: losses[name])
+    what = "the next, " if len(pairs) > 1 else ""
+    return f"Use {_called(leader)}: {_gain(pairs[following])} than {what}{following}."
+
+
+def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing]) -> tuple[Summary, str]:
+    """Returns the method to take of those that are not shown to differ from the leader, and the sentence."""
+    group = [leader, *like]
+    margin = leader.equivalent_within or CLOSE
+    lowest = min(entry.eval_loss or 0.0 for entry in group)
+    close = [entry for entry in group if (entry.eval_loss or 0.0) <= lowest * (1 + margin / 100)]
+    chosen = min(close, key=lambda entry: (entry.trainable_parameters, entry.eval_loss))
+    undecided = [entry for entry in like if pairs[entry.method].direction == "not decided"]
+    if not undecided:
+        if chosen is leader:
+            others = _listed([entry.method for entry in like])
+            said = f"Use {_called(leader)}: {others} {_is(like)} equivalent to it within {margin:g}%, and not smaller."
+        else:
+            said = f"Use {_called(chosen)}: equivalent to {leader.method} within {margin:g}%, and smaller."
+    else:
+        names = _listed([leader.method, *(entry.method for entry in undecided)])
+        smallest = chosen is min(group, key=lambda entry: entry.trainable_parameters)
+        why = "the smaller" if len(group) == 2 else "the smallest"
+        if not smallest:
+            why = (
+                "whose loss was the lowest" if chosen.eval_loss == lowest else f"the smallest within {margin:g}% of it"
+            )
+        said = f"Nothing is decided between {names}{_limit(leader, [pairs[e.method] for e in undecided])}: "
+        said += f"take {_called(chosen)}, {why}."
+    worse = {name: pairing for name, pairing in pairs.items() if pairing.direction == "lower"}
+    if worse:
+        nearest = max(worse, key=lambda name: worse[name].mean or 0.0)
+        what = "the next, " if len(worse) > 1 else ""
+        said += f" {leader.method} has {_gain(worse[nearest])} than {what}{nearest}."
+    return chosen, said
+
+
+def _limit(leader: Summary, undecided: Sequence[Pairing]) -> str:
+    """Returns in brackets how large a difference had to be to be seen."""
+    effects = [pairing.visible for pairing in undecided if pairing.visible is not None]
+    if len(leader.seeds) < SEEDS_NEEDED:
+        return f" ({many(len(leader.seeds), 'seed')}, and it takes {SEEDS_NEEDED})"
+    return f" (smallest visible effect {effect_said(max(effects))})" if effects else ""
+
+
+def _against_base(chosen: Summary, base: float | None) -> str:
+    """Returns the sentence on the loss beside the base model's; empty if that was not run."""
+    if base is None or chosen.eval_loss is None:
+        return ""
+    share = 100 * (1 - chosen.eval_loss / base)
+    if share <= 0:
+        return (
+            f"But its held-out loss is {-share:.1f}% above the base model's: the training did not help. Give more rows "
+            "or time, or use the base model as it is."
+        )
+    return f"Its held-out loss is {share:.1f}% below the base model's."
+
+
+def _on_circuits(methods: Sequence[Summary], rungs: Sequence[Rung]) -> list[str]:
+    """Returns a sentence on each circuit: against its controls if it came to the end, else where it was stopped."""
+    said = []
+    for hybrid in [entry for entry in methods if entry.kind == "hybrid"]:
+        found = circuit_findings(hybrid, methods)
+        answer, against = (found[0], found[1:]) if found else (None, [])
+        said.append(_on_circuit(hybrid, answer, against))
+    for rung in rungs:
+        for each in rung.standings:
+            if not each.goes_on and kind_of(each.method, each.adapter) == "hybrid":
+                behind = "" if each.behind is None else f", {each.behind:.1f}% behind on the validation rows"
+                said.append(
+                    f"The circuit did not pay: {each.method} was stopped after {many(rung.steps, 'step')}{behind}."
+                )
+    return said
+
+
+def _on_circuit(hybrid: Summary, answer: Finding | None, against: Sequence[Finding]) -> str:
+    told = {finding.direction: finding.other for finding in against}
+    if "higher" in told:
+        return f"The circuit of {hybrid.method} does not help: {told['higher']}, without it, is better."
+    if "equivalent" in told:
+        margin = f"{hybrid.equivalent_within:g}%"
+        return f"The circuit adds nothing: {hybrid.method} and {told['equivalent']} are within {margin}."
+    if answer is not None and answer.direction == "lower":
+        return f"The circuit helps: {hybrid.method} is better than {_listed([each.other for each in against])}."
+    if not against:
+        return f"Whether the circuit of {hybrid.method} helps cannot be told: no control came to the end."
+    if all(finding.direction == "lower" for finding in against):
+        others = _listed([each.other for each in against])
+        return f"{hybrid.method} is better than {others}; no classical control of its circuit came to the end."
+    return f"Whether the circuit of {hybrid.method} helps is not decided."
+
+
+def _stopped(rungs: Sequence[Rung]) -> list[str]:
+    """Returns the sentence on methods without a circuit that were stopped: nothing is claimed of them."""
+    stopped = [each for rung in rungs for each in rung.standings if not each.goes_on]
+    names = [each.method for each in stopped if kind_of(each.method, each.adapter) != "hybrid"]
+    if not names:
+        return []
+    return [f"Stopped before, on the validation rows: {_listed(names)}."]
+
+
+def _called(entry: Summary) -> str:
+    """Returns a method's name with what it is: lora_all, LoRA of rank 8 on all linear layers."""
+    where = (entry.adapter or {}).get("target_modules")
+    place = "" if where is None else f" on {' '.join(where)}" if isinstance(where, list) else f" on {where}"
+    place = " on all linear layers" if where == "all-linear" else place
+    return f"{entry.method} ({kind_said(entry.method, entry.adapter or {})}{place})"
+
+
+def _gain(pairing: Pairing) -> str:
+    """Returns how much lower the first method's loss is: 2.1% [1.2, 3.0] lower loss."""
+    if pairing.mean is None or pairing.interval is None:
+        return "lower loss"
+    low, high = -pairing.interval[1], -pairing.interval[0]
+    digits = 1 if abs(pairing.mean) >= 1 else 2
+    return f"{-pairing.mean:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}] lower loss"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _is(names: Sequence[Any]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def keep_winner(output: Path, found: Recommendation) -> Path | None:
+    """Copies the winner's adapter and record to OUTPUT/winner, in place of an earlier one.
+
+    Args:
+        output: Folder of the comparison.
+        found: What it recommends.
+
+    Returns:
+        The adapter's folder; `None` if the run saved none.
+    """
+    run = run_folder(output, found.method, found.seed)
+    if not (run / ADAPTER).is_dir():
+        return None
+    winner = output / WINNER
+    with claimed(output) as ours:  # another process that has it copies the same
+        if ours and not _is_copied(run, winner):
+            with folder_beside(winner) as folder:
+                shutil.copytree(run / ADAPTER, folder / ADAPTER)
+                shutil.copy2(run / RECORD, folder / RECORD)
+    return winner / ADAPTER
+
+
+def _is_copied(run: Path, winner: Path) -> bool:
+    """Whether the winner's folder holds this run, so that nothing is changed under a program that reads it."""
+    record = winner / RECORD
+    return record.is_file() and (winner / ADAPTER).is_dir() and record.read_bytes() == (run / RECORD).read_bytes()

@@ -1,0 +1,226 @@
+"""The comparison that a data file alone stands for: `qweft compare my.csv`, and `qweft init`, which writes it down."""
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from qweft import yaml_file
+from qweft.comparison.budget import budget_of
+from qweft.comparison.config import ComparisonConfig
+from qweft.data.config import DataConfig
+from qweft.files import read_bytes
+from qweft.models.config import ModelConfig
+from qweft.models.packages import EmbeddedModel
+from qweft.models.resolve import find
+from qweft.text import plain
+
+Preset = Literal["quick", "thorough"]
+
+CONFIG_ENDINGS = (".yaml", ".yml")
+WIDTH = 576
+"""Hidden size of SmolLM2-135M, whose best learning rates the candidates start from."""
+FALL = 1.6
+"""Power by which the best rate falls with the hidden size: LoRA's is 0.006 at 576, 0.002 at 896 (docs/results.md)."""
+EMBEDDED_SIZES = {"smollm2-135m-instruct": 576, "qwen2.5-coder-0.5b-instruct": 896}
+"""Hidden sizes of the embedded models, which are known before they are prepared."""
+MOST_BYTES = 2**20
+"""Largest config.json that is read."""
+
+
+@dataclass(frozen=True)
+class CompareOptions(ComparisonConfig):
+    """The options of `qweft compare`: a comparison's, and those for a data file in the place of a config.
+
+    Args:
+        preset: Which methods a data file is compared with: quick has 8 and a budget of 20min, thorough 13 and 2h. A
+            config states its own methods.
+    """
+
+    preset: Preset | None = None
+
+
+@dataclass(frozen=True)
+class InitOptions:
+    """What `qweft init` reads.
+
+    Args:
+        model: The base model, as model.name.
+        budget: Most time and most trained parameters: 20min, 2h, "200k parameters", "20min,200k". `None` means 20min
+            with quick, 2h with thorough.
+        preset: Which methods are compared: quick has 8, thorough 13.
+        output: The config that is written; `None` means the data's name with .yaml, in this folder.
+        data: The data; `source` comes from the argument.
+    """
+
+    model: str | None = None
+    budget: str | None = None
+    preset: Preset = "quick"
+    output: str | None = None
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+LORA = {"peft_type": "LORA"}
+ALL = {"target_modules": "all-linear"}
+
+Candidate = tuple[dict[str, Any], float, str]
+"""An adapter, the rate where its search begins on a model of `WIDTH`, and a comment."""
+
+QUICK: dict[str, Candidate] = {
+    "lora": ({**LORA, "r": 8}, 4e-3, "LoRA on PEFT's default layers, as most people use it"),
+    "lora_1": ({**LORA, "r": 1}, 8e-3, "its smallest"),
+    "lora_all": ({**LORA, "r": 8, **ALL}, 4e-3, "on all linear layers"),
+    "lora_all_1": ({**LORA, "r": 1, **ALL}, 8e-3, "its smallest"),
+    "ia3": ({"peft_type": "IA3"}, 3e-2, "factors on k, v and what goes into down: the smallest that learns"),
+    "sparse": ({"preset": "sparse", **ALL}, 8e-3, "the best of this package's, without a circuit"),
+    "qtha": ({"preset": "qtha"}, 1e-2, "a quantum circuit between tensor networks"),
+    "mpo": ({"preset": "mpo"}, 1e-2, "the same without the circuit: what the circuit has to beat"),
+}
+THOROUGH: dict[str, Candidate] = {
+    **QUICK,
+    "perceptron": ({"preset": "qtha", "core": "mlp_linear"}, 1e-2, "a perceptron in the circuit's place"),
+    "lora_down": ({**LORA, "r": 8, "target_modules": ["down_proj"]}, 4e-3, "on the layer that reads most"),
+    "dora": ({**LORA, "use_dora": True, "r": 8, **ALL}, 4e-3, "LoRA with trained lengths"),
+    "lokr": ({"peft_type": "LOKR", "r": 8}, 1e-2, "Kronecker products, a fifth of LoRA's size"),
+    "subspace": ({"preset": "subspace", **ALL}, 1.6e-2, "LoRA between the gradient's directions"),
+}
+CANDIDATES: dict[str, dict[str, Candidate]] = {"quick": QUICK, "thorough": THOROUGH}
+TIMES = {"quick": "20min", "thorough": "2h"}
+
+
+def is_config(target: str) -> bool:
+    """Whether a target of `qweft compare` is a config: its name ends in .yaml or .yml. Anything else is data."""
+    return target.lower().endswith(CONFIG_ENDINGS)
+
+
+def short_name(source: str) -> str:
+    """Returns a name for files made from a data source.
+
+    >>> short_name("rows/my.csv"), short_name("owner/set@test"), short_name("embedded:chitchat")
+    ('my', 'set', 'chitchat')
+    """
+    last = Path(source.partition("@")[0].rstrip("/\\")).name.rpartition(":")[2]
+    stem = last.partition(".")[0] if last.partition(".")[0] else last.strip(".")
+    return re.sub(r"[^\w-]+", "-", plain(stem)).strip("-")[:60] or "data"
+
+
+def starter(
+    source: str, model: ModelConfig, preset: Preset = "quick", budget: str | None = None, output: str | None = None
+) -> dict[str, Any]:
+    """Returns the comparison for a data source, as the tree of a config file.
+
+    Args:
+        source: As data.source.
+        model: The base model.
+        preset: Which candidates.
+        budget: As in the config; without a time it gets that of the preset.
+        output: Folder of the comparison; `None` means one named by the data.
+
+    Raises:
+        QweftError: The budget is malformed.
+    """
+    limits = budget_of(budget)
+    if limits.seconds is None:
+        budget = ",".join(filter(None, (TIMES[preset], budget)))
+    thorough, scale = preset == "thorough", _scale(model)
+    named = {"name": model.name, **({} if model.source == "auto" else {"source": model.source})}
+    return {
+        "model": named,
+        "data": {"source": source, "max_length": 512},
+        "training": {"epochs": 3.0, "batch_size": 4, "gradient_accumulation": 1, "learning_rate": _rate(4e-3, scale)},
+        "evaluation": {"answers": 1, "max_new_tokens": 48},
+        "methods": {
+            name: {"adapter": dict(adapter), "search_from": _rate(rate, scale)}
+            for name, (adapter, rate, _) in CANDIDATES[preset].items()
+        },
+        "reference": "lora",
+        "seeds": [0, 1, 2],
+        "equivalent_within": 1.0,
+        "search": True,
+        "search_seeds": 2 if thorough else 1,
+        "search_rates": 6 if thorough else 5,
+        "halving": {"finalists": 4 if thorough else 3},
+        "recommend": True,
+        "budget": budget,
+        "output": output or f"runs/{short_name(source)}",
+    }
+
+
+COMMENTS = {
+    "model": "The base model: a hub id, a folder, or an alias.",
+    "data": "A tenth of the rows is held out to choose by (validation), a tenth to judge by (test): 8 to 64 each.",
+    "training": "The most that a run trains; the budget may lower it. A method's search_from stands before this rate.",
+    "methods": "Each on the layers that suit it. Take some out, or add others: any preset, any method of PEFT.",
+    "reference": "The method that others are compared with, until the validation rows name a leader.",
+    "seeds": "Seeds of the last runs. The searches use others, so that no choice is made by what is judged.",
+    "equivalent_within": "Two methods are as good as each other if their losses differ by less than this many percent.",
+    "search": "Each method's own learning rate, on validation rows.",
+    "halving": "Short runs of all methods, then longer ones of those that can still win, then the finalists.",
+    "recommend": "End in one sentence, and keep the winner's adapter in OUTPUT/winner.",
+    "budget": "The most time, and the most trained parameters of a method: 20min,200k.",
+    "output": "What is made, and where the same command goes on after a stop.",
+}
+
+
+def commented(tree: Mapping[str, Any], command: str) -> str:
+    """Returns the YAML of a comparison with a comment before each section and method.
+
+    Args:
+        tree: From `starter`, with what was changed in it.
+        command: How to run it, for the first lines.
+    """
+    lines = ["# Which adapter for this data and this model?", "#", f"#     {_one_line(command)}", "#"]
+    lines.append("# docs/comparison.md explains every key.")
+    for key, value in tree.items():
+        if key in COMMENTS:
+            lines.append(f"# {COMMENTS[key]}")
+        if key != "methods":
+            lines.append(yaml_file.dump({key: value}).rstrip())
+            continue
+        lines.append("methods:")
+        for name, method in value.items():
+            told = next((each[name][2] for each in CANDIDATES.values() if name in each), "")
+            lines.append(f"  {yaml_file.dump({name: None}).partition(': null')[0]}:{told and f' # {told}'}")
+            lines += [f"    {key}: {_flow(inner)}" for key, inner in method.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: Any) -> str:
+    return yaml_file.dump(value, flow=True).partition("\n...")[0].strip()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(plain(text).split())
+
+
+def _rate(rate: float, scale: float) -> float:
+    return float(f"{rate * scale:.2g}")
+
+
+def _scale(model: ModelConfig) -> float:
+    """Returns the factor on the rates where the searches begin: 1 for an unknown hidden size."""
+    width = hidden_size(model)
+    return 1.0 if width is None else min(1.0, (WIDTH / width) ** FALL)
+
+
+def hidden_size(model: ModelConfig) -> int | None:
+    """Returns a base model's hidden size by its config.json, without PyTorch; `None` if that cannot be had."""
+    with suppress(Exception):  # whatever is wrong with the model is said where it is loaded
+        found = find(model)
+        if isinstance(found, EmbeddedModel):
+            return EMBEDDED_SIZES.get(found.alias)
+        path = Path(found.location) / "config.json" if found.local else _downloaded(found.location)
+        told = json.loads(read_bytes(path, MOST_BYTES))
+        told = told.get("text_config") or told
+        size = next(told[name] for name in ("hidden_size", "n_embd", "d_model") if name in told)
+        return int(size) if 0 < size < 2**20 else None
+    return None
+
+
+def _downloaded(hub_id: str) -> Path:
+    from huggingface_hub import hf_hub_download  # here: its import takes longer than all else
+
+    return Path(hf_hub_download(hub_id, "config.json"))

@@ -1,0 +1,231 @@
+"""A data file in the place of a config: budgets, the config that it stands for, and what is refused."""
+
+import json
+import shutil
+
+import pytest
+
+from qweft import yaml_file
+from qweft.cli import compare as command
+from qweft.cli.main import main
+from qweft.comparison import starter as starters
+from qweft.comparison.budget import Budget, budget_of
+from qweft.comparison.checks import check_comparison, check_methods
+from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
+from qweft.comparison.plan import resolve, within
+from qweft.comparison.starter import CANDIDATES, commented, hidden_size, is_config, short_name, starter
+from qweft.errors import QweftError
+from qweft.models.config import ModelConfig
+from qweft.schema import build
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "parameters"),
+    [
+        (None, None, None),
+        ("20min", 1200.0, None),
+        ("90 s", 90.0, None),
+        ("1.5h", 5400.0, None),
+        ("2 days", 172800.0, None),
+        ("200k", None, 200_000),
+        ("200k parameters", None, 200_000),
+        ("1.5M", None, 1_500_000),
+        ("200_000 parameters", None, 200_000),
+        ("1 parameter", None, 1),
+        ("20min,200k", 1200.0, 200_000),
+        (" 200k parameters , 2 hours ", 7200.0, 200_000),
+    ],
+)
+def test_budgets_are_read(text, seconds, parameters):
+    assert budget_of(text) == Budget(seconds, parameters)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("20", "'20' has no unit"),
+        ("", "'' is neither a time nor a number of parameters"),
+        ("20m", "the m of '20m' may be minutes or millions: write min or M"),
+        ("20min,30min", "it states two limits of time"),
+        ("20min,", "'' is neither"),
+        ("5s", "a time is from 10 seconds to 30 days"),
+        ("31 days", "a time is from 10 seconds to 30 days"),
+        ("0k", "a number of parameters is from 1 to 1,000,000M"),
+        ("9999999M", "a number of parameters is from 1 to 1,000,000M"),
+        ("1.0005k", "'1.0005k' is no whole number of parameters"),
+        ("20min parameters", "'20min parameters' is neither"),
+        ("-20min", "'-20min' is neither"),
+        ("1e3 parameters", "'1e3 parameters' is neither"),
+        ("20K", "'20K' is neither"),
+        ("\x1b[2J", "is neither"),
+        ("9" * 5000 + "h", "a time is from 10 seconds to 30 days"),
+        ("9" * 5000 + "k", "a number of parameters is from 1 to 1,000,000M"),
+    ],
+)
+def test_other_budgets_are_refused_in_one_sentence(text, why):
+    with pytest.raises(QweftError) as fault:
+        budget_of(text)
+    said = str(fault.value)
+    assert why in said and said.endswith("give 20min, 2h, '200k parameters', or both as '20min,200k'")
+    assert len(said) < 500 and "\x1b" not in said and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("target", "is_one"),
+    [("a.yaml", True), ("a.YML", True), ("a.csv", False), ("owner/set", False), ("yaml", False), ("a.yaml/", False)],
+)
+def test_the_ending_tells_a_config_from_data(target, is_one):
+    assert is_config(target) is is_one
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("rows/my.csv", "my"), ("rows/", "rows"), ("owner/set:part@test", "part"), ("embedded:chitchat", "chitchat"),
+        ("my rows.jsonl", "my-rows"), (".csv", "csv"), ("..", "data"), ("数据.csv", "数据"), ("a\x1b[2Jb.csv", "a-2Jb"),
+    ],
+)  # fmt: skip
+def test_files_are_named_by_the_data(source, name):
+    assert short_name(source) == name
+
+
+@pytest.mark.parametrize("preset", CANDIDATES)
+def test_the_comments_change_nothing(preset):
+    tree = starter("my data #1.csv", ModelConfig(), preset)
+    text = commented(tree, "qweft compare 'a\nb'")
+    assert yaml_file.load(text, "x", is_file=True) == tree
+    config = build(ComparisonConfig, tree, "x")
+    check_comparison(config)
+    check_methods(config)
+    assert config.budget == {"quick": "20min", "thorough": "2h"}[preset]
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 120 and lines[0].startswith("# Which adapter")
+    for section in tree:
+        assert lines[next(at for at, line in enumerate(lines) if line.startswith(f"{section}:")) - 1].startswith(
+            "# "
+        ) or (section in ("search_seeds", "search_rates", "evaluation"))
+
+
+def test_a_budget_of_parameters_keeps_the_presets_time():
+    assert starter("a.csv", ModelConfig(), "quick", "200k")["budget"] == "20min,200k"
+    assert starter("a.csv", ModelConfig(), "quick", "5min,200k")["budget"] == "5min,200k"
+
+
+def test_the_searches_of_a_wider_model_begin_at_lower_rates(tmp_path):
+    def rates(width):
+        (tmp_path / "config.json").write_text(json.dumps({"hidden_size": width, "model_type": "llama"}))
+        (tmp_path / "model.safetensors").write_bytes(b"")
+        return starter("a.csv", ModelConfig(name=str(tmp_path)))["methods"]["lora"]["search_from"]
+
+    assert (rates(576), rates(896), rates(4096), rates(64)) == (4e-3, 2e-3, 1.7e-4, 4e-3)
+    (tmp_path / "config.json").write_text("[]")
+    assert hidden_size(ModelConfig(name=str(tmp_path))) is None
+    assert hidden_size(ModelConfig(name="nowhere/nothing")) is None
+
+
+def written(places, tmp_path, monkeypatch, *words):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(places[1], "my rows.jsonl")
+    return main(["init", "my rows.jsonl", "--model", places[0], *words])
+
+
+def test_init_writes_what_compare_would_run(places, tmp_path, monkeypatch, capsys):
+    assert written(places, tmp_path, monkeypatch, "--budget", "5min,1M", "--data.max_length", "48") == 0
+    said = capsys.readouterr().out
+    assert "written: my-rows.yaml, 8 methods, budget 5min,1M\nrun it: qweft compare my-rows.yaml" in said
+    options = ["--model", places[0], "--budget", "5min,1M", "--data.max_length", "48"]
+    argv = ["my rows.jsonl", *options]
+    in_memory, text = command.config_of(argv)
+    from_file, nothing = command.config_of(["my-rows.yaml"])
+    assert in_memory == from_file and nothing == ""
+    assert in_memory.data.max_length == 48 and in_memory.output == "runs/my-rows" and in_memory.model.name == places[0]
+    (tmp_path / "kept.yaml").write_text(text)
+    assert command.config_of(["kept.yaml"])[0] == in_memory
+
+
+def test_options_change_the_config_of_data(places):
+    argv = ["a.csv", "--methods.lora.learning_rate", "1e-3", "--seeds", "5,6,7", "--output", "out", "--preset=thorough"]
+    config, _ = command.config_of(argv)
+    assert config.methods["lora"].learning_rate == 1e-3 and config.seeds == [5, 6, 7] and config.output == "out"
+    assert len(config.methods) == 13 and config.halving == HalvingConfig(4)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("init my.yaml", "qweft init takes data, and my.yaml is a config; run it with qweft compare my.yaml"),
+        ("init", "qweft init: DATA is missing; for example: qweft init my.csv --budget"),
+        ("init none.csv", "data none.csv: there is no such file or folder"),
+        ("init rows.jsonl --budget 20", "budget '20': '20' has no unit; give 20min"),
+        ("init rows.jsonl --preset quik", '--preset: expected one of quick, thorough, got "quik"'),
+        ("init rows.jsonl --output out.txt", "--output out.txt: the name of a config ends in .yaml"),
+        ("init rows.jsonl --output rows.yaml", "rows.yaml is there already; give another --output, or remove it"),
+        ("init rows.jsonl --output no/rows.yaml", "no/rows.yaml cannot be written (No such file or directory)"),
+        ("init rows.jsonl --model ./modle", "model ./modle: not found"),
+        ("init rows.jsonl --data.max_length 1", "max_length 1: a row needs at least 2 tokens"),
+        ("init rows.jsonl --methods.lora.rate 1", "unknown option --methods"),
+        ("compare none.csv", "data none.csv: there is no such file or folder"),
+        ("compare none.yaml", "none.yaml: no such file"),
+        ("compare rows.yaml --preset quick", "--preset chooses the methods for data, and rows.yaml is a config"),
+        ("compare rows.jsonl --preset quik", '--preset: expected one of quick, thorough or null, got "quik"'),
+        ("compare rows.jsonl --budget 20m", "budget '20m': the m of '20m' may be minutes or millions"),
+        ("compare rows.jsonl --data.source b.csv", "--data.source gives data a second time, after rows.jsonl"),
+        ("compare rows.jsonl --model ./modle", "model ./modle: not found"),
+        ("compare rows.jsonl --halving.finalists 1", "halving.finalists must be at least 2, to have two to compare"),
+        ("compare rows.jsonl --halving.finalists null", "budget 20min: a time needs halving.finalists"),
+        ("compare rows.jsonl --halving.rungs 8,4", "halving.rungs must be ascending numbers of steps, at least one"),
+        ("compare rows.jsonl --data.validation_rows 0", "halving needs validation rows to choose on"),
+        ("compare rows.jsonl --evaluation.split validation", "split validation would judge"),
+        ("compare rows.jsonl --methods.lora.search_from 0", "methods.lora.search_from must be above 0, got 0.0"),
+        ("tune rows.jsonl", "qweft tune takes a config file (YAML) there"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_loaded(tmp_path, monkeypatch, capsys, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    (tmp_path / "rows.yaml").write_text(f"methods: {{lora: {{adapter: {json.dumps(LORA)}}}}}\n")
+    assert main(words.split()) == 2
+    err = capsys.readouterr().err
+    assert sentence in err and err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl", "rows.yaml"]
+
+
+def limited(places, tmp_path, budget):
+    methods = {
+        "lora": MethodConfig({**LORA, "r": 8}),
+        "small": MethodConfig(LORA, rate_of="lora"),
+    }
+    data = {"source": places[1], "validation_rows": 4, "test_rows": 4, "max_length": 48}
+    tree = {"methods": {}, "model": {"name": places[0]}, "data": data, "search": True, "output": str(tmp_path / "out")}
+    config = build(ComparisonConfig, tree, "x")
+    return resolve(ComparisonConfig(**{**config.__dict__, "methods": methods, "budget": budget}))
+
+
+def test_methods_above_the_limit_of_parameters_are_left_out(places, tmp_path):
+    whole = limited(places, tmp_path, None)
+    sizes = {method.name: method.trainable_parameters for method in whole.methods}
+    assert sizes["lora"] > sizes["small"] and whole.reference == "lora" and not whole.too_large
+    plan = limited(places, tmp_path, f"{sizes['lora'] - 1} parameters")
+    assert [method.name for method in plan.methods] == ["small"] and plan.reference == "small"
+    assert plan.methods[0].rate_of is None and plan.methods[0].searched
+    assert [method.name for method in plan.too_large] == ["lora"]
+    same = limited(places, tmp_path, f"{sizes['lora']} parameters")
+    assert [method.name for method in same.methods] == ["lora", "small"] and same.methods[1].rate_of == "lora"
+    with pytest.raises(QweftError, match="every method trains more than 3 parameters; the smallest, small, trains"):
+        limited(places, tmp_path, "3 parameters")
+    assert within(whole.methods, None, True) == (whole.methods, ())
+
+
+def test_a_dry_run_tells_the_methods_the_rungs_and_what_is_left_out(places, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(starters.CANDIDATES, "quick", dict(list(CANDIDATES["quick"].items())[:3]))
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", places[1], "--model", places[0], "--data.max_length", "48", "--dry-run"]
+    assert main(words) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "lora_all" in said and "before the runs, rungs of 4 and 9 steps leave 3 methods, with as many" in said
+    assert main([*words, "--budget", "1k"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "left out, as they train more than 1,000 parameters: lora (1," in said and "leave 1 method, with" in said
+    assert not list(tmp_path.iterdir())

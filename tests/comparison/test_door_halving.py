@@ -1,0 +1,253 @@
+"""Successive halving: who goes on, on chosen losses; and the whole of it on a tiny model, stopped and started again."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qweft.cli.main import main
+from qweft.comparison import runner
+from qweft.comparison import starter as starters
+from qweft.comparison.checks import check_comparison
+from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
+from qweft.comparison.halving import how_far_behind, standings
+from qweft.comparison.methods import Method
+from qweft.comparison.plan import rung_sizes, rung_steps
+from qweft.comparison.report.write import remake_report
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.config import EvaluationConfig
+from qweft.models.config import ModelConfig
+from qweft.training.config import TrainingConfig
+from tests.comparison.comparison_examples import run as made
+
+TOKENS = (10, 20, 30, 40)
+
+
+def judged(name, rows, seed=1000):
+    """A run with a mean loss of each row."""
+    pairs = tuple((loss * count, count) for loss, count in zip(rows, TOKENS, strict=True))
+    total = math.fsum(loss for loss, _ in pairs) / sum(TOKENS)
+    return made(name, seed, total if math.isfinite(total) else None, eval_row_losses=pairs)
+
+
+def methods(*names):
+    return [Method(name, {"peft_type": "LORA"}, 1e-3, 100) for name in names]
+
+
+def test_the_bound_is_that_of_the_linearised_ratio():
+    own, theirs = [1.3, 1.2, 1.4, 1.1], [1.0, 1.1, 1.2, 1.0]
+    behind, bound = how_far_behind([judged("a", own)], [judged("b", theirs)])
+    tokens = np.array(TOKENS)
+    a, b = tokens * own, tokens * theirs
+    assert behind == pytest.approx(100 * (a.sum() / b.sum() - 1))
+    errors = 4 * 100 * (a - a.sum() / b.sum() * b) / b.sum()
+    assert bound == pytest.approx(behind - 2.353363 * errors.std(ddof=1) / 2, rel=1e-5)  # t_0.95 at 3
+    twice = how_far_behind([judged("a", own, 0), judged("a", own, 1)], [judged("b", theirs, 0), judged("b", theirs, 1)])
+    assert twice == pytest.approx((behind, bound))
+
+
+def test_without_losses_of_rows_there_is_no_bound():
+    behind, bound = how_far_behind([made("a", 0, 1.2)], [made("b", 0, 1.0)])
+    assert behind == pytest.approx(20) and bound is None
+
+
+def test_who_goes_on():
+    rows = {
+        "leader": [1.0, 1.1, 1.2, 1.0],
+        "close": [1.1, 1.0, 1.3, 1.0],
+        "shown": [1.11, 1.21, 1.31, 1.11],
+        "last": [3.0, 1.0, 0.9, 1.9],
+        "lost": [math.inf] * 4,
+    }
+    runs = {name: [judged(name, each)] for name, each in rows.items()}
+    found = standings(methods(*reversed(rows)), runs, 4)
+    assert [each.method for each in found] == ["leader", "close", "shown", "last", "lost"]
+    assert [each.goes_on for each in found] == [True, True, False, True, False]
+    assert found[0].behind == 0 and found[2].bound > 0 > found[3].bound and found[4].loss is None
+    assert [each.goes_on for each in standings(methods(*rows), runs, 2)] == [True, True, False, False, False]
+    assert [each.goes_on for each in standings(methods("shown", "leader"), runs, 2)] == [True, True]
+    assert not any(each.goes_on for each in standings(methods("lost"), runs, 2))
+
+
+@pytest.mark.parametrize(
+    ("count", "finalists", "rungs", "sizes"),
+    [(8, 3, 2, [5, 3]), (13, 4, 2, [8, 4]), (8, 3, 1, [3]), (2, 3, 2, [3, 3]), (8, 2, 3, [6, 4, 2]), (3, 3, 2, [3, 3])],
+)
+def test_sizes_fall_to_the_finalists(count, finalists, rungs, sizes):
+    assert rung_sizes(count, finalists, rungs) == sizes
+
+
+def test_steps_of_the_rungs():
+    assert rung_steps(HalvingConfig(3), 40) == (10, 20)
+    assert rung_steps(HalvingConfig(3), 2) == (1,) and rung_steps(HalvingConfig(3, [5, 9]), 40) == (5, 9)
+
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj"]}
+
+
+def comparison(places, folder, **changes):
+    made_of = ComparisonConfig(
+        methods={
+            "lora": MethodConfig({**LORA, "r": 1}, learning_rate=1e-5),
+            "fast": MethodConfig(LORA, search_from=0.05),
+            "faster": MethodConfig({**LORA, "target_modules": "all-linear"}, search_from=0.05),
+            "same_rate": MethodConfig({**LORA, "r": 3}, rate_of="fast"),
+            "wild": MethodConfig(LORA, learning_rate=1e38),
+        },
+        model=ModelConfig(name=places[0]),
+        data=DataConfig(source=places[1], validation_rows=8, test_rows=8, max_length=48),
+        training=TrainingConfig(max_steps=4, batch_size=2, gradient_accumulation=1),
+        evaluation=EvaluationConfig(answers=0),
+        seeds=[0, 1, 2],
+        search=True,
+        search_seeds=1,
+        search_rates=3,
+        halving=HalvingConfig(2),
+        recommend=True,
+        output=str(folder / "out"),
+    )
+    return replace(made_of, **changes)
+
+
+def run(config):
+    path = runner.compare(config, "methods: {}\n", "qweft compare test.yaml")
+    return path, json.loads((path.parent / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(places, tmp_path_factory):
+    config = comparison(places, tmp_path_factory.mktemp("halved"))
+    return config, *run(config)
+
+
+def test_finalists_make_fresh_seeds_on_the_test_rows(finished):
+    config, path, results = finished
+    first, second = results["halving"]
+    assert (first["steps"], second["steps"]) == (1, 2) and first["seeds"] == [1000]
+    assert {each["method"] for each in first["standings"]} == set(config.methods)
+    on = [each["method"] for each in second["standings"] if each["goes_on"]]
+    assert len(on) == 2 and {run["method"] for run in results["runs"]} == {"base", *on}
+    assert {run["seed"] for run in results["runs"]} == {0, 1, 2}
+    assert {entry["reference"] for entry in results["summary"].values()} == {second["standings"][0]["method"]}
+    kept = json.loads(next(path.parent.glob("rung-1/fast-*/run.json")).read_text())
+    assert kept["config"]["evaluation"]["split"] == "validation" and kept["config"]["training"]["seed"] == 1000
+    assert kept["config"]["training"]["max_steps"] == 1 and not list(path.parent.glob("rung-*/*/adapter"))
+    judged_by = json.loads((path.parent / f"{on[0]}-0" / "run.json").read_text())["config"]
+    assert judged_by["evaluation"]["split"] == "test" and judged_by["training"]["max_steps"] == 4
+
+
+def test_the_rates_of_the_last_rung_are_used(finished):
+    _, path, results = finished
+    for entry in results["runs"]:
+        if entry["method"] in results["search"]:
+            assert entry["learning_rate"] == results["search"][entry["method"]]["best"]
+    rates = {each["method"]: each["rate"] for each in results["halving"][0]["standings"]}
+    found = json.loads((path.parent / "rung-1" / "learning_rates.json").read_text())["methods"]
+    assert set(found) == {"fast", "faster"} and rates["same_rate"] == found["fast"]["best"]
+    losses = {float(rate): loss for rate, loss in found["fast"]["validation_loss"].items()}
+    assert rates["lora"] == 1e-5 and rates["fast"] == min(losses, key=losses.get)
+
+
+def test_the_winners_adapter_is_kept(finished, places):
+    _, path, results = finished
+    found, winner = results["recommendation"], path.parent / "winner"
+    own = path.parent / f"{found['method']}-{found['seed']}"
+    assert found["seed"] == 0 and found["method"] in {entry["method"] for entry in results["runs"]}
+    for file in (own / "adapter").iterdir():
+        assert (winner / "adapter" / file.name).read_bytes() == file.read_bytes()
+    assert (winner / "run.json").read_bytes() == (own / "run.json").read_bytes()
+    text = (path.parent / "report.md").read_text()
+    assert found["text"].split(" (")[0] in text.replace("\\", "")
+
+
+def test_what_was_done_is_not_done_again(finished, monkeypatch, capsys):
+    config, path, results = finished
+    before = {file: file.stat().st_mtime_ns for file in path.parent.rglob("run.json")}
+    again = run(config)[1]
+    assert {file: file.stat().st_mtime_ns for file in before if "winner" not in file.parts} == {
+        file: time for file, time in before.items() if "winner" not in file.parts
+    }
+    assert again["recommendation"] == results["recommendation"] and again["halving"] == results["halving"]
+    said = capsys.readouterr().out
+    assert "rung 1 of 2, 1 step: " in said and "wild (diverged)" in said
+    assert "talk with it: qweft chat " in said and f"winner: {path.parent / 'winner' / 'adapter'}" in said
+
+
+def test_a_report_made_again_says_the_same(finished, tmp_path):
+    _, path, _ = finished
+    remade = remake_report(path.parent, tmp_path / "again")
+    assert (remade.parent / "report.md").read_text() == (path.parent / "report.md").read_text()
+
+
+def test_a_stopped_one_goes_on_where_it_was(finished, tmp_path, capsys):
+    config, path, results = finished
+    copy = tmp_path / "out"
+    shutil.copytree(path.parent, copy)
+    gone = [next(copy.glob("rung-2/*/run.json")).parent, copy / f"{results['recommendation']['method']}-1"]
+    for folder in gone:
+        shutil.rmtree(folder)
+    again = run(replace(config, output=str(copy)))[1]
+    assert all((folder / "run.json").is_file() for folder in gone)
+    losses = [[entry["eval_loss"] for entry in each["runs"]] for each in (again, results)]
+    assert losses[0] == losses[1] and again["recommendation"] == results["recommendation"]
+
+
+def test_a_stop_says_how_much_is_kept(finished, monkeypatch):
+    config, path, _ = finished
+    count = len(list(path.parent.glob("rung-*/*/run.json"))) + len(list(path.parent.glob("*-*/run.json"))) + 2
+    assert runner._kept(config).startswith(f"{count} runs are kept")
+
+
+def test_that_every_method_diverged_is_told(places, tmp_path):
+    wild = {name: MethodConfig(LORA, learning_rate=1e38) for name in ("lora", "other")}
+    with pytest.raises(QweftError) as fault:
+        run(comparison(places, tmp_path, methods=wild, search=False))
+    assert "every method diverged after 1 step: lower search_from of the methods, or" in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"halving": HalvingConfig(1)}, "halving.finalists must be at least 2, to have two to compare, got 1"),
+        ({"halving": HalvingConfig(None, [2])}, "halving.rungs needs halving.finalists"),
+        ({"halving": HalvingConfig(2, [])}, "halving.rungs must be ascending numbers of steps, at least one, got []"),
+        ({"halving": HalvingConfig(2, [4, 4])}, "halving.rungs must be ascending numbers of steps"),
+        ({"halving": HalvingConfig(2, [0, 4])}, "halving.rungs must be ascending numbers of steps"),
+        ({"halving": HalvingConfig(), "budget": "1h"}, "budget 1h: a time needs halving.finalists"),
+        ({"search": False, "data": DataConfig(validation_rows=0)}, "halving needs validation rows to choose on"),
+        (
+            {"search": False, "evaluation": EvaluationConfig(split="validation")},
+            "halving chooses the methods on the validation rows, so evaluation.split validation would judge them",
+        ),
+    ],
+)
+def test_what_cannot_be_halved(places, tmp_path, changes, sentence):
+    with pytest.raises(QweftError) as fault:
+        check_comparison(comparison(places, tmp_path, **changes))
+    assert str(fault.value).startswith(sentence)
+
+
+def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, capsys):
+    """From the command line, with three candidates; 40 rows are enough, and 10 are told what is missing."""
+    own = {"lora": (LORA, 0.01, ""), "wide": ({**LORA, "r": 4}, 0.01, ""), "ia3": ({"peft_type": "IA3"}, 0.01, "")}
+    monkeypatch.setitem(starters.CANDIDATES, "quick", own)
+    monkeypatch.setattr("qweft.comparison.pacing.measured", lambda context, methods, seed: {
+        "": (1e-4, 0.0), **{method.name: (5.0, 0.1) for method in methods}})  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", places[1], "--model", places[0], "--budget", "2min", "--training.batch_size", "8"]
+    assert main([*words, "--evaluation.answers", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "3 methods in rungs of " in said and "2 min" in said
+    assert "of a budget of 2 min" in said and "winner: runs/rows/winner/adapter" in said
+    kept = (tmp_path / "runs" / "rows" / "config.yaml").read_text()
+    assert kept.startswith("# Which adapter for this data and this model?")
+    assert main(["compare", "runs/rows/config.yaml"]) == 0
+    assert "winner: runs/rows/winner/adapter" in capsys.readouterr().out
+    rows = tmp_path / "few.jsonl"
+    rows.write_text("".join(f'{{"prompt": "q{n}", "completion": "{n}"}}\n' for n in range(10)))
+    assert main(["compare", "few.jsonl", "--model", places[0]]) == 2
+    assert "the data give 10 usable rows in 10 groups" in capsys.readouterr().err

@@ -1,0 +1,148 @@
+"""A budget of time: what it allows by measured times, with a played clock."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from qweft.comparison import pacing, runner
+from qweft.comparison.config import HalvingConfig
+from qweft.comparison.pacing import Costs, Shape, pace_of
+from qweft.errors import QweftError
+from tests.comparison.test_door_halving import comparison
+
+NAMES = tuple("abcdefgh")
+COSTS = Costs(dict.fromkeys(NAMES, 1.0), dict.fromkeys(NAMES, 0.5), 2.0, 2.0, 3.0)
+SHAPE = Shape(NAMES, 1.0, HalvingConfig(3), 5, 1, 3, 8, 1000, 1)
+
+
+def test_the_estimate_is_the_sum_of_its_parts():
+    # 8 methods at 4 rates of 10 steps, 5 at 4 rates of 20 steps, 3 at 3 seeds of 40 steps, and the base model
+    rungs = 8 * 4 * (10 + 0.5 + 2) + 5 * 4 * (20 + 0.5 + 2)
+    last = 3 * (3 * (40 + 0.5 + 2) + 3) + 2 + 3
+    assert SHAPE.seconds(COSTS, 40, (10, 20), 5, 3) == pytest.approx(rungs + last)
+    assert replace(SHAPE, workers=2).seconds(COSTS, 40, (10, 20), 5, 3) == pytest.approx((rungs + last) / 2)
+    assert replace(SHAPE, searched=0.0).seconds(COSTS, 40, (10,), 5, 3) == pytest.approx(8 * 12.5 + last)
+
+
+@pytest.mark.parametrize("left", [600, 1200, 3600, 7200])
+def test_the_most_steps_that_fit(left):
+    pace = pace_of(COSTS, SHAPE, left)
+    assert pace.seconds <= left and pace.seeds == 3
+    more = SHAPE.seconds(COSTS, pace.steps + 1, SHAPE.rungs(pace.steps + 1, len(pace.rungs)), pace.rates, 3)
+    assert more > left and pace.steps >= pacing.FEW_STEPS
+
+
+def test_more_time_never_makes_fewer_steps():
+    steps = [pace_of(COSTS, SHAPE, left).steps for left in range(600, 8000, 37)]
+    assert steps == sorted(steps)
+
+
+def test_little_time_saves_rates_and_rungs():
+    assert (pace_of(COSTS, SHAPE, 700).rates, len(pace_of(COSTS, SHAPE, 700).rungs)) == (5, 2)
+    short = pace_of(COSTS, SHAPE, 420)
+    assert (short.rates, len(short.rungs)) == (3, 1) and short.steps >= pacing.LEAST_STEPS
+    none = pace_of(COSTS, SHAPE, 10)
+    assert none.steps == pacing.LEAST_STEPS and none.seconds > 10
+
+
+def test_time_left_over_goes_to_seeds():
+    small = replace(SHAPE, whole=12)
+    assert pace_of(COSTS, small, 100_000).seeds == 8 and pace_of(COSTS, small, 100_000).steps == 12
+    assert pace_of(COSTS, replace(small, most_seeds=3), 100_000).seeds == 3
+
+
+class Played:
+    """A clock that tells the time that the comparison is meant to have taken."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 1.0
+        return self.now
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Every step takes a second and a token of an evaluation a millisecond, whatever the machine does."""
+    asked = []
+
+    def measured(context, methods, seed):
+        asked.append([method.name for method in methods])
+        return {"": (1e-3, 0.0), **{method.name: (1.0, 0.5) for method in methods}}
+
+    monkeypatch.setattr(pacing, "measured", measured)
+    monkeypatch.setattr(pacing, "clock", Played())
+    return asked
+
+
+def paced(places, folder, budget, **changes):
+    config = comparison(places, folder, budget=budget, **changes)
+    names = ("lora", "fast", "faster")
+    return replace(config, methods={name: config.methods[name] for name in names}, search_rates=3)
+
+
+def run(config):
+    path = runner.compare(config, "", "qweft compare test.yaml")
+    return json.loads((path.parent / "results.json").read_text()), json.loads((path.parent / "budget.json").read_text())
+
+
+def test_the_budget_sets_the_steps_and_a_second_start_keeps_them(places, tmp_path, timed, capsys):
+    config = paced(places, tmp_path, "60s")
+    results, kept = run(config)
+    assert timed == [["lora", "fast", "faster"]]
+    steps = kept["pace"]["steps"]
+    assert {entry["steps"] for entry in results["runs"] if entry["method"] != "base"} == {steps}
+    assert [rung["steps"] for rung in results["halving"]] == kept["pace"]["rungs"]
+    said = capsys.readouterr().out
+    assert "timing a step of 3 methods" in said and f"then 2 for {steps} steps at" in said
+    assert "of a budget of 60 s" in said
+    again, _ = run(config)
+    assert len(timed) == 1 and "timing a step" not in capsys.readouterr().out
+    assert [entry["started"] for entry in again["runs"]] == [entry["started"] for entry in results["runs"]]
+
+
+def test_time_that_the_rungs_left_goes_to_seeds(places, tmp_path, timed):
+    results, kept = run(paced(places, tmp_path, "10min"))
+    seeds = {entry["seed"] for entry in results["runs"] if entry["method"] != "base"}
+    assert kept["pace"]["steps"] == 4 and seeds == set(range(8))  # the tiny model's rungs took next to nothing
+
+
+@pytest.fixture(scope="module")
+def finished(places, tmp_path_factory):
+    """A comparison with a budget, for tests that begin it again: they leave it as it was."""
+    folder = tmp_path_factory.mktemp("paced")
+    with pytest.MonkeyPatch.context() as patch:
+        found = {"": (1e-3, 0.0), **dict.fromkeys(("lora", "fast", "faster"), (1.0, 0.5))}
+        patch.setattr(pacing, "measured", lambda context, methods, seed: found)
+        run(paced(places, folder, "60s"))
+    return folder
+
+
+def test_another_budget_in_the_same_folder_is_refused(places, finished):
+    with pytest.raises(QweftError, match=r"budget.json has the plan of another budget, 60 s; give another --output"):
+        run(paced(places, finished, "5min"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"pace": {}}, {"costs": {"step": {}}}, {"before": -1.0}, {"workers": 0}, {"workers": "many"}, {"pace": 3}],
+)
+def test_a_damaged_plan_is_told(places, finished, change):
+    file = finished / "out" / "budget.json"
+    whole = file.read_text()
+    file.write_text(json.dumps({**json.loads(whole), **change}))
+    try:
+        with pytest.raises(QweftError, match=r"budget.json is damaged, or of another comparison .*; remove that file"):
+            run(paced(places, finished, "60s"))
+    finally:
+        file.write_text(whole)
+
+
+def test_a_real_clock_measures_each_method(places, tmp_path):
+    config = paced(places, tmp_path, "10min")
+    _, kept = run(replace(config, seeds=[0, 1, 2], most_seeds=None))
+    costs = kept["costs"]
+    assert set(costs["step"]) == {"lora", "fast", "faster"} and min(costs["step"].values()) > 0
+    assert costs["validation"] > 0 and kept["seconds"] == 600.0 and kept["before"] > 0

@@ -1,0 +1,127 @@
+"""Which method to use, in one sentence, of runs with chosen losses."""
+
+import json
+
+import pytest
+
+from qweft.comparison.family import questions
+from qweft.comparison.halving import Rung, Standing
+from qweft.comparison.recommendation import recommend
+from qweft.comparison.statistics import paired
+from qweft.comparison.summarise import summarise
+from tests.comparison.comparison_examples import run, runs
+
+STEADY = [1.0, 1.001, 0.999]
+
+
+def told(found, reference="lora", margin=None, rungs=()):
+    return recommend(summarise(found, reference, margin, is_strict=True), rungs)
+
+
+def moved(factor, wobble=0.0):
+    """Losses at a factor of the steady ones, with some chance of their own."""
+    return [factor * (loss + wobble * sign) for loss, sign in zip(STEADY, (1, -2, 1), strict=True)]
+
+
+def test_a_leader_that_is_better_than_all_is_named_with_the_next():
+    found = told(runs(base=[2.0], lora=STEADY, dora=moved(1.05), lora_r1=moved(1.03, 0.001)))
+    assert found.method == "lora" and found.seed == 0
+    assert found.text.startswith("Use lora (LoRA, rank 8): 2.9% [2.5, 3.3] lower loss than the next, lora_r1. Its held")
+    assert "Its held-out loss is 50.0% below the base model's." in found.text
+
+
+def test_one_that_is_better_than_the_leader_wins():
+    found = told(runs(base=[2.0], lora=moved(1.05), dora=moved(1.02), lora_r1=STEADY))
+    assert found.method == "lora_r1"
+    assert found.text.startswith("Use lora_r1 (LoRA, rank 1): 4.8% [4.8, 4.8] lower loss than lora, the reference.")
+
+
+def test_of_two_that_are_not_decided_the_smaller_is_taken_if_it_is_close():
+    noisy = [1.004, 0.998, 1.002]
+    found = told(runs(base=[2.0], lora=STEADY, lora_r1=noisy))
+    assert found.method == "lora_r1"
+    assert found.text.startswith("Nothing is decided between lora and lora_r1 (smallest visible effect ")
+    assert "): take lora_r1 (LoRA, rank 1), the smaller." in found.text
+
+
+def test_of_two_that_are_not_decided_the_better_is_taken_if_the_smaller_is_far():
+    found = told(runs(base=[2.0], lora=STEADY, lora_r1=[1.06, 1.0, 1.04]))
+    assert found.method == "lora" and "take lora (LoRA, rank 8), whose loss was the lowest." in found.text
+
+
+def test_equivalent_ones_are_told_so():
+    found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.0005, 0.0004)), margin=1.0)
+    assert found.text.startswith("Use lora_r1 (LoRA, rank 1): equivalent to lora within 1%, and smaller.")
+    found = told(runs(base=[2.0], lora_r1=STEADY, lora=moved(1.0005, 0.0004)), "lora_r1", 1.0)
+    assert found.text.startswith("Use lora_r1 (LoRA, rank 1): lora is equivalent to it within 1%, and not smaller.")
+
+
+def test_those_that_are_worse_are_told_beside_those_that_are_open():
+    found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.0, 0.002), dora=moved(1.05)))
+    assert "Nothing is decided between lora and lora_r1" in found.text
+    assert "lora has 4.8% [4.8, 4.8] lower loss than dora." in found.text
+
+
+def test_two_seeds_decide_nothing():
+    found = told(runs(base=[2.0], lora=[1.0, 1.1], lora_r1=[1.2, 1.3]))
+    assert "Nothing is decided between lora and lora_r1 (2 seeds, and it takes 3): take lora" in found.text
+
+
+def test_training_that_does_not_help_is_told():
+    found = told(runs(base=[0.9], lora=STEADY, lora_r1=moved(1.05)))
+    assert "But its held-out loss is 11.1% above the base model's: the training did not help." in found.text
+
+
+def test_methods_that_diverged_are_no_choice():
+    found = told(runs(base=[2.0], lora=[1.0, None, 1.0], lora_r1=STEADY))
+    assert found.method == "lora_r1" and "no other method came to the end" in found.text
+    assert told(runs(base=[2.0], lora=[None, None, None])) is None
+    assert told([run("base", 0, 2.0)]) is None
+
+
+@pytest.mark.parametrize(
+    ("losses", "margin", "said"),
+    [
+        ({"mpo": moved(1.02)}, None, "qtha is better than mpo; no classical control of its circuit came to the end."),
+        ({"mpo": moved(0.98)}, None, "The circuit of qtha does not help: mpo, without it, is better."),
+        ({"mpo": moved(1.0005, 0.0001)}, 1.0, "The circuit adds nothing: qtha and mpo are within 1%."),
+        ({"mpo": moved(1.0, 0.01)}, None, "Whether the circuit of qtha helps is not decided."),
+        ({}, None, "Whether the circuit of qtha helps cannot be told: no control came to the end."),
+        (
+            {"mpo": moved(1.02), "mlp_linear": moved(1.03)}, None,
+            "The circuit helps: qtha is better than mpo and mlp_linear.",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_known_of_the_circuit_is_told(losses, margin, said):
+    found = told(runs(base=[2.0], lora=moved(1.1), qtha=STEADY, **losses), margin=margin)
+    assert said in found.text
+
+
+def test_methods_that_were_stopped_are_told_and_nothing_is_claimed_of_them():
+    standings = (
+        Standing("lora", {"peft_type": "LORA", "r": 8}, 1e-3, 1.0, 0.0, 0.0, True),
+        Standing("lora_r1", {"peft_type": "LORA", "r": 1}, 1e-3, 1.1, 10.0, 5.0, True),
+        Standing("dora", {"peft_type": "LORA", "use_dora": True}, 1e-3, 1.2, 20.0, 9.0),
+        Standing("qtha", {"preset": "qtha"}, 1e-3, 1.2, 21.25, 9.0),
+        Standing("ia3", {"peft_type": "IA3"}, 1e-3, None),
+    )
+    found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)), rungs=[Rung(1, 8, (1000,), standings)])
+    assert "The circuit did not pay: qtha was stopped after 8 steps, 21.2% behind on the validation rows." in found.text
+    assert "Stopped before, on the validation rows: dora and ia3." in found.text
+
+
+def test_all_claims_share_one_level():
+    found = runs(base=[2.0], lora=STEADY, dora=moved(1.004, 0.0004), lora_r1=moved(1.004, 0.0004))
+    strict, holm = (summarise(found, "lora", 1.0, is_strict=strict) for strict in (True, False))
+    count = len(questions(strict))
+    for name in ("dora", "lora_r1"):
+        pairing = paired(strict["lora"], strict[name])
+        assert pairing.corrected == pytest.approx(min(1.0, count * pairing.p_value))
+        wider, narrow = pairing.narrow, paired(holm["lora"], holm[name]).narrow
+        assert wider[0] < narrow[0] < narrow[1] < wider[1]
+
+
+def test_it_is_plain_json():
+    found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)))
+    assert json.loads(json.dumps(found.to_json())) == found.to_json()
