@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from qweft.comparison import pacing, runner
 from qweft.comparison.config import HalvingConfig
-from qweft.comparison.pacing import Costs, Shape, pace_of
+from qweft.comparison.pacing import Costs, Pace, Shape, pace_of
 from qweft.errors import QweftError
 from tests.comparison.test_door_halving import comparison
 
@@ -20,30 +21,35 @@ def test_the_estimate_is_the_sum_of_its_parts():
     # 8 methods at 4 rates of 10 steps, 5 at 4 rates of 20 steps, 3 at 3 seeds of 40 steps, and the base model
     rungs = 8 * 4 * (10 + 0.5 + 2) + 5 * 4 * (20 + 0.5 + 2)
     last = 3 * (3 * (40 + 0.5 + 2) + 3) + 2 + 3
-    assert SHAPE.seconds(COSTS, 40, (10, 20), 5, 3) == pytest.approx(rungs + last)
-    assert replace(SHAPE, workers=2).seconds(COSTS, 40, (10, 20), 5, 3) == pytest.approx((rungs + last) / 2)
-    assert replace(SHAPE, searched=0.0).seconds(COSTS, 40, (10,), 5, 3) == pytest.approx(8 * 12.5 + last)
+    pace = Pace(40, (10, 20), 5, 3, 8, 0.0)
+    assert SHAPE.seconds(COSTS, pace) == pytest.approx(rungs + last)
+    assert replace(SHAPE, workers=2).seconds(COSTS, pace) == pytest.approx((rungs + last) / 2)
+    assert replace(SHAPE, searched=0.0).seconds(COSTS, replace(pace, rungs=(10,))) == pytest.approx(8 * 12.5 + last)
+    assert SHAPE.seconds(COSTS, replace(pace, rungs=(10,), methods=4)) == pytest.approx(4 * 4 * 12.5 + last)
+    fewer = 3 * 4 * 12.5 + 2 * (3 * 42.5 + 3) + 5  # one of three is stopped
+    assert SHAPE.seconds(COSTS, replace(pace, rungs=(10,), methods=3)) == pytest.approx(fewer)
 
 
 @pytest.mark.parametrize("left", [600, 1200, 3600, 7200])
 def test_the_most_steps_that_fit(left):
     pace = pace_of(COSTS, SHAPE, left)
-    assert pace.seconds <= left and pace.seeds == 3
-    more = SHAPE.seconds(COSTS, pace.steps + 1, SHAPE.rungs(pace.steps + 1, len(pace.rungs)), pace.rates, 3)
-    assert more > left and pace.steps >= pacing.FEW_STEPS
+    assert pace.seconds <= left and pace.seeds == 3 and pace.methods == 8
+    more = replace(pace, steps=pace.steps + 1, rungs=SHAPE.rungs(pace.steps + 1, len(pace.rungs)))
+    assert SHAPE.seconds(COSTS, more) > left and pace.steps >= pacing.FEW_STEPS
 
 
-def test_more_time_never_makes_fewer_steps():
-    steps = [pace_of(COSTS, SHAPE, left).steps for left in range(600, 8000, 37)]
-    assert steps == sorted(steps)
+def test_more_time_never_makes_fewer_steps_at_the_same_methods():
+    paces = [pace_of(COSTS, SHAPE, left) for left in range(120, 8000, 37)]
+    found = [(pace.methods, len(pace.rungs), pace.rates, pace.steps) for pace in paces]
+    assert found == sorted(found) and {each[:3] for each in found} == {
+        (3, 1, 3), (5, 1, 3), (8, 1, 3), (8, 2, 3), (8, 2, 5)
+    }  # fmt: skip
 
 
-def test_little_time_saves_rates_and_rungs():
-    assert (pace_of(COSTS, SHAPE, 700).rates, len(pace_of(COSTS, SHAPE, 700).rungs)) == (5, 2)
-    short = pace_of(COSTS, SHAPE, 420)
-    assert (short.rates, len(short.rungs)) == (3, 1) and short.steps >= pacing.LEAST_STEPS
+def test_little_time_saves_rates_then_a_rung_then_methods():
+    assert all(pace_of(COSTS, SHAPE, left).seconds <= left for left in range(150, 3000, 50))
     none = pace_of(COSTS, SHAPE, 10)
-    assert none.steps == pacing.LEAST_STEPS and none.seconds > 10
+    assert (none.steps, none.methods) == (pacing.LEAST_STEPS, 3) and none.seconds > 10
 
 
 def test_time_left_over_goes_to_seeds():
@@ -68,7 +74,7 @@ def timed(monkeypatch):
     """Every step takes a second and a token of an evaluation a millisecond, whatever the machine does."""
     asked = []
 
-    def measured(context, methods, seed):
+    def measured(context, methods, seed, most):
         asked.append([method.name for method in methods])
         return {"": (1e-3, 0.0), **{method.name: (1.0, 0.5) for method in methods}}
 
@@ -115,7 +121,7 @@ def finished(places, tmp_path_factory):
     folder = tmp_path_factory.mktemp("paced")
     with pytest.MonkeyPatch.context() as patch:
         found = {"": (1e-3, 0.0), **dict.fromkeys(("lora", "fast", "faster"), (1.0, 0.5))}
-        patch.setattr(pacing, "measured", lambda context, methods, seed: found)
+        patch.setattr(pacing, "measured", lambda *_: found)
         run(paced(places, folder, "60s"))
     return folder
 
@@ -138,6 +144,27 @@ def test_a_damaged_plan_is_told(places, finished, change):
             run(paced(places, finished, "60s"))
     finally:
         file.write_text(whole)
+
+
+def test_methods_are_left_out_for_want_of_time(places, tmp_path, timed, capsys, monkeypatch):
+    monkeypatch.setattr(pacing, "FEWEST", 2)
+    results, kept = run(paced(places, tmp_path, "10s"))
+    said = capsys.readouterr().out
+    assert "left out for want of time: faster; 2 methods in rungs of " in said
+    assert "which is more than the budget of 10 s: it is the least that compares them" in said
+    assert {entry["method"] for entry in results["runs"]} == {"base", "lora", "fast"} and kept["pace"]["methods"] == 2
+
+
+def test_what_was_not_timed_has_the_mean_of_the_others(places, monkeypatch):
+    steps = {"a": 1.0, "b": 3.0}
+    monkeypatch.setattr(pacing, "timed_fit", lambda context, method, seed, count: SimpleNamespace(
+        step_seconds_median=steps[method.name]))  # fmt: skip
+    monkeypatch.setattr(pacing, "seconds_of_a_token", lambda context: 0.25)
+    monkeypatch.setattr(pacing, "clock", Played())
+    methods = [SimpleNamespace(name=name) for name in "abcd"]
+    found = pacing.measured(None, methods, 0, 4.5)  # of this clock each look takes a second
+    assert found[""] == (0.25, 0.0) and (found["a"][0], found["b"][0]) == (1.0, 3.0)
+    assert found["c"] == found["d"] == (2.0, pytest.approx((found["a"][1] + found["b"][1]) / 2))
 
 
 def test_a_real_clock_measures_each_method(places, tmp_path):

@@ -1,5 +1,6 @@
 """`Pace`: what a budget of time allows a halving, by measured step times: steps, rates, rungs and seeds."""
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import Context
 from qweft.comparison.halving import FOLDERS
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import Plan, rung_sizes, rung_steps
+from qweft.comparison.plan import Plan, only, rung_sizes, rung_steps
 from qweft.comparison.schedule import GENERATED, duration, seconds_of_a_token, tokens
 from qweft.comparison.step_times import timed_fit
 from qweft.comparison.trial import RECORD, read_record
@@ -26,10 +27,14 @@ from qweft.text import many
 from qweft.training.loop import planned_steps
 
 FILE = "budget.json"
-WARM, TIMED = 1, 2
-"""Steps of each method before and while it is timed."""
+SHARE = 0.1
+"""Share of the budget that timing may take. Methods that are left then count as the mean of those that were timed."""
 FEW_STEPS, LEAST_STEPS = 16, 4
-"""With fewer steps than the first, rates and rungs are saved; fewer than the second are never made."""
+"""With fewer steps than the first, rates, rungs and methods are saved; fewer than the second are never made."""
+SAVING = ((math.inf, 2, 1.0), (3, 2, 1.0), (3, 1, 1.0), (3, 1, 0.6), (3, 1, 0.3))
+"""Most rates of a search, rungs, and share of the methods, as they are saved one after another."""
+FEWEST = 3
+"""Methods are left out for want of time down to these."""
 MOST_SEEDS = 8
 """Most seeds of the last runs that time left over is spent on."""
 SHORTEST, LONGEST = 1e-9, 1e9
@@ -67,6 +72,7 @@ class Pace:
         rungs: Those of each rung.
         rates: Most rates of a method in the search of a rung.
         seeds: Number of seeds of the last runs.
+        methods: Number of methods, the first of the config.
         seconds: Estimated time of the whole.
     """
 
@@ -74,6 +80,7 @@ class Pace:
     rungs: tuple[int, ...]
     rates: int
     seeds: int
+    methods: int
     seconds: float
 
 
@@ -107,7 +114,12 @@ class Shape:
         """Returns the steps of the last `number` rungs."""
         return rung_steps(self.halving, steps)[-number:]
 
-    def seconds(self, costs: Costs, steps: int, rungs: Sequence[int], rates: int, seeds: int) -> float:
+    def finalists(self, methods: int) -> int:
+        """Returns how many methods come to the end at most; one less than the methods where time left some out."""
+        wanted = self.halving.finalists or 2
+        return wanted if methods == len(self.names) else min(wanted, max(2, methods - 1))
+
+    def seconds(self, costs: Costs, pace: Pace) -> float:
         """Returns the estimated time of the whole comparison.
 
             sum over rungs of methods * runs a method * (steps * t + t_beside + t_validation)
@@ -115,55 +127,56 @@ class Shape:
 
         A search of at most k rates makes (3 + k) / 2 of them on average, as it stops at 3 where it began well.
         """
-        finalists = self.halving.finalists or 2
-        sizes = [len(self.names), *rung_sizes(len(self.names), finalists, len(rungs))]
-        each = self.rung_seeds * (self.searched * (3 + rates) / 2 + 1 - self.searched)
+        names, finalists = self.names[: pace.methods], self.finalists(pace.methods)
+        sizes = [len(names), *rung_sizes(len(names), finalists, len(pace.rungs))]
+        each = self.rung_seeds * (self.searched * (3 + pace.rates) / 2 + 1 - self.searched)
         total = sum(
-            size * each * costs.run(self.names, made, costs.validation)
-            for size, made in zip(sizes, rungs, strict=False)
+            size * each * costs.run(names, made, costs.validation)
+            for size, made in zip(sizes, pace.rungs, strict=False)
         )
-        last = min(sizes[-1], len(self.names))
-        total += last * (seeds * costs.run(self.names, steps, costs.test) + costs.answers)
+        last = min(sizes[-1], len(names))
+        total += last * (pace.seeds * costs.run(names, pace.steps, costs.test) + costs.answers)
         return (total + costs.test + costs.answers) / self.workers
 
 
 def pace_of(costs: Costs, shape: Shape, left: float) -> Pace:
     """Returns the pace with the most steps that fit, and then with as many seeds as fit.
 
-    Where fewer than `FEW_STEPS` fit, it saves rates and then a rung. Where even the last does not fit, the least is
-    returned; its `seconds` are above `left`.
+    Where fewer than `FEW_STEPS` fit, it saves rates, then a rung, then methods. Where even the last does not fit, the
+    least is returned; its `seconds` are above `left`.
 
     Args:
         costs: As measured.
         shape: The comparison.
         left: The time that is left.
     """
-    found = None
-    for rates, number in ((shape.rates, 2), (3, 2), (3, 1)):
-        rates = min(rates, shape.rates)
-        steps = _most_steps(costs, shape, left, rates, number)
-        rungs = shape.rungs(steps, number)
-        seconds = shape.seconds(costs, steps, rungs, rates, shape.seeds)
-        found = Pace(steps, rungs, rates, shape.seeds, seconds)
-        if steps >= min(FEW_STEPS, shape.whole) and seconds <= left:
+    for most, number, share in SAVING:
+        rates = int(min(shape.rates, most))
+        methods = max(math.ceil(share * len(shape.names)), min(FEWEST, len(shape.names)))
+        found = _longest(costs, shape, left, Pace(0, (), rates, shape.seeds, methods, 0.0), number)
+        if found.steps >= min(FEW_STEPS, shape.whole) and found.seconds <= left:
             break
-    assert found is not None
     for seeds in range(shape.seeds + 1, shape.most_seeds + 1):
-        seconds = shape.seconds(costs, found.steps, found.rungs, found.rates, seeds)
-        if seconds > left:
+        more = replace(found, seeds=seeds)
+        more = replace(more, seconds=shape.seconds(costs, more))
+        if more.seconds > left:
             break
-        found = replace(found, seeds=seeds, seconds=seconds)
+        found = more
     return found
 
 
-def _most_steps(costs: Costs, shape: Shape, left: float, rates: int, number: int) -> int:
-    """Returns the largest number of steps whose estimate fits, by bisection; at least `LEAST_STEPS`."""
+def _longest(costs: Costs, shape: Shape, left: float, pace: Pace, number: int) -> Pace:
+    """Returns the pace with the largest number of steps that fit, by bisection; at least `LEAST_STEPS`."""
+
+    def of(steps: int) -> Pace:
+        made = replace(pace, steps=steps, rungs=shape.rungs(steps, number))
+        return replace(made, seconds=shape.seconds(costs, made))
+
     low, high = min(LEAST_STEPS, shape.whole), shape.whole
     while low < high:
         middle = (low + high + 1) // 2
-        fits = shape.seconds(costs, middle, shape.rungs(middle, number), rates, shape.seeds) <= left
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return low
+        low, high = (middle, high) if of(middle).seconds <= left else (low, middle - 1)
+    return of(low)
 
 
 def paced(context: Context, plan: Plan, before: float) -> tuple[Context, Plan, Pace]:
@@ -184,8 +197,12 @@ def paced(context: Context, plan: Plan, before: float) -> tuple[Context, Plan, P
     pace = next(found for _, found in done_by_any([task], context.executor.wait))
     training = replace(context.settings.training, max_steps=pace.steps)
     context = replace(context, settings=replace(context.settings, training=training))
-    halving = replace(plan.halving, rungs=list(pace.rungs))
-    return context, replace(plan, halving=halving, grid=replace(plan.grid, most=pace.rates)), pace
+    finalists = shape_of(context, plan, workers).finalists(pace.methods)
+    halving = replace(plan.halving, rungs=list(pace.rungs), finalists=finalists)
+    methods = only(plan.methods, plan.methods[: pace.methods], plan.search)
+    reference = plan.reference if any(each.name == plan.reference for each in methods) else methods[0].name
+    grid = replace(plan.grid, most=pace.rates)
+    return context, replace(plan, halving=halving, grid=grid, methods=methods, reference=reference), pace
 
 
 def _decided(context: Context, plan: Plan, workers: int, before: float) -> Pace | None:
@@ -198,7 +215,8 @@ def _decided(context: Context, plan: Plan, workers: int, before: float) -> Pace 
             return _read(path, plan)[0]
         begun = clock()
         context.console.say(f"timing a step of {many(len(plan.methods), 'method')}")
-        found = context.executor.call(context, measured, plan.methods, plan.grid.seeds[0])
+        limit = SHARE * (plan.budget.seconds or 0.0)
+        found = context.executor.call(context, measured, plan.methods, plan.grid.seeds[0], limit)
         costs = costs_of(context, found)
         before += clock() - begun
         left = (plan.budget.seconds or 0.0) - before
@@ -238,22 +256,27 @@ def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], pace: Pa
     return replace(plan, looks=((*plan.seeds, *islice(unused, seeds - least)),))
 
 
-def measured(context: Context, methods: Sequence[Method], seed: int) -> dict[str, tuple[float, float]]:
+def measured(context: Context, methods: Sequence[Method], seed: int, most: float) -> dict[str, tuple[float, float]]:
     """Returns seconds of a step and of a run beside its steps, by method, and of an evaluated token as ("", 0).
 
     Args:
         context: What the runs share, with the base model's weights.
         methods: The methods.
         seed: Seed of the timed trainings.
+        most: Seconds after which no further method is timed; it then has the mean of the others.
     """
-    found = {"": (seconds_of_a_token(context) or SHORTEST, 0.0)}
+    start, found = clock(), dict[str, tuple[float, float]]()
+    token = seconds_of_a_token(context) or SHORTEST
+    timed_fit(context, methods[0], seed, 1)  # the first one compiles and fills caches
     for method in methods:
-        timed_fit(context, method, seed, WARM)  # the first one compiles and fills caches
+        if found and clock() - start > most:
+            break
         begun = clock()
-        fitted = timed_fit(context, method, seed, TIMED)
+        fitted = timed_fit(context, method, seed, 1)
         whole, step = clock() - begun, fitted.step_seconds_median or SHORTEST
-        found[method.name] = (step, max(0.0, whole - TIMED * step))
-    return found
+        found[method.name] = (step, max(0.0, whole - step))
+    mean = fmean(step for step, _ in found.values()), fmean(beside for _, beside in found.values())
+    return {"": (token, 0.0), **{method.name: found.get(method.name, mean) for method in methods}}
 
 
 def costs_of(context: Context, found: Mapping[str, tuple[float, float]]) -> Costs:
@@ -283,14 +306,22 @@ def shape_of(context: Context, plan: Plan, workers: int) -> Shape:
     )
 
 
-def pace_said(pace: Pace, plan: Plan) -> str:
-    """Returns the plan of the time as text."""
+def pace_said(pace: Pace, plan: Plan, left_out: Sequence[str] = ()) -> str:
+    """Returns the plan of the time as text.
+
+    Args:
+        pace: The pace.
+        plan: The plan, as `paced` returns it.
+        left_out: Names of the methods that are left out for want of time.
+    """
     rungs = " and ".join(map(str, pace.rungs))
     finalists = min(plan.halving.finalists or 2, len(plan.methods))
     told = (
-        f"{many(len(plan.methods), 'method')} in rungs of {rungs} steps, then {finalists} for {pace.steps} steps at "
+        f"{many(pace.methods, 'method')} in rungs of {rungs} steps, then {finalists} for {pace.steps} steps at "
         f"{many(pace.seeds, 'seed')}: about {duration(pace.seconds)}"
     )
+    if left_out:
+        told = f"left out for want of time: {', '.join(left_out)}; {told}"
     limit = plan.budget.seconds or 0.0
     if pace.seconds > limit:
         return f"{told}, which is more than the budget of {duration(limit)}: it is the least that compares them"
@@ -309,7 +340,7 @@ def _read(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
         step, beside = ({name: float(each) for name, each in part.items()} for part in (costs.step, costs.beside))
         costs = Costs(step, beside, float(costs.validation), float(costs.test), float(costs.answers))
         numbers = [*costs.step.values(), *costs.beside.values(), costs.validation, costs.test, costs.answers]
-        sizes = (pace.steps, pace.rates, pace.seeds, int(record["workers"]), *pace.rungs)
+        sizes = (pace.steps, pace.rates, pace.seeds, pace.methods, int(record["workers"]), *pace.rungs)
         if not all(0 <= float(each) < LONGEST for each in (*numbers, pace.seconds, record["before"])):
             raise ValueError("a time that nothing takes")
         if min(sizes) < 1 or not pace.rungs or min(costs.step.values()) <= 0:

@@ -164,17 +164,31 @@ def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[t
             f"{least.trainable_parameters:,}"
         )
     names = {each.name for each in kept}
+    return only(methods, kept, search), tuple(each for each in methods if each.name not in names)
+
+
+def only(methods: Sequence[Method], kept: Sequence[Method], search: bool) -> tuple[Method, ...]:
+    """Returns the methods that are kept; one that used the rate of another one that is not has its own.
+
+    Args:
+        methods: All methods.
+        kept: Those that are kept.
+        search: Whether its own rate is searched.
+
+    Raises:
+        QweftError: A method is given the time of one that is not kept.
+    """
+    names = {each.name for each in kept}
     for each in kept:
         if each.matches_time is not None and each.matches_time not in names:
             raise QweftError(
-                f"methods.{each.name}.match_time: {each.matches_time} trains more than {most:,} parameters, which the "
-                "budget leaves out; leave match_time out, or raise the budget"
+                f"methods.{each.name}.match_time: the budget leaves {each.matches_time} out; leave match_time out, or "
+                "raise the budget"
             )
-    alone = [
+    return tuple(
         each if each.rate_of is None or each.rate_of in names else replace(each, rate_of=None, searched=search)
         for each in kept
-    ]
-    return tuple(alone), tuple(each for each in methods if each.name not in names)
+    )
 
 
 def _grid(config: ComparisonConfig) -> Grid:

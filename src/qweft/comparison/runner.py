@@ -131,8 +131,9 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     speed = seconds_of_a_token(context) if is_timed else None  # before other workers take the cores
     pace = None
     if plan.budget.seconds is not None:
+        before = plan.methods
         context, plan, pace = paced(context, plan, time.perf_counter() - begun)
-        console.say(pace_said(pace, plan))
+        console.say(pace_said(pace, plan, [each.name for each in before[len(plan.methods) :]]))
     elif plan.halving.finalists is not None:
         console.say(halving_said(plan, planned_steps(context.settings.training, context.data.train)))
     begin()
@@ -224,7 +225,8 @@ def _chosen(
 
     def after(rung: Rung, rungs: int) -> None:
         spent = f"; {duration(time.perf_counter() - begun)} since the start"
-        context.console.say(rung.said(rungs) + spent)
+        limit = plan.budget.seconds
+        context.console.say(rung.said(rungs) + spent + (f", of {duration(limit)}" if limit else ""))
 
     finalists, search, rungs = with_halving(context, methods, plan.grid, plan.halving, after)
     plan = replace(plan, reference=rungs[-1].leader)  # before anything is judged on the test rows

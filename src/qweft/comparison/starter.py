@@ -71,14 +71,15 @@ Candidate = tuple[dict[str, Any], float, str]
 
 QUICK: dict[str, Candidate] = {
     "lora": ({**LORA, "r": 8}, 4e-3, "LoRA on PEFT's default layers, as most people use it"),
-    "lora_1": ({**LORA, "r": 1}, 8e-3, "its smallest"),
     "lora_all": ({**LORA, "r": 8, **ALL}, 4e-3, "on all linear layers"),
-    "lora_all_1": ({**LORA, "r": 1, **ALL}, 8e-3, "its smallest"),
-    "ia3": ({"peft_type": "IA3"}, 3e-2, "factors on k, v and what goes into down: the smallest that learns"),
     "sparse": ({"preset": "sparse", **ALL}, 8e-3, "the best of this package's, without a circuit"),
     "qtha": ({"preset": "qtha"}, 1e-2, "a quantum circuit between tensor networks"),
     "mpo": ({"preset": "mpo"}, 1e-2, "the same without the circuit: what the circuit has to beat"),
+    "lora_all_1": ({**LORA, "r": 1, **ALL}, 8e-3, "the smallest LoRA on all linear layers"),
+    "lora_1": ({**LORA, "r": 1}, 8e-3, "the smallest LoRA on the default layers"),
+    "ia3": ({"peft_type": "IA3"}, 3e-2, "factors on k, v and what goes into down: the smallest that learns"),
 }
+"""The most wanted first: where time is short, the last ones are left out."""
 THOROUGH: dict[str, Candidate] = {
     **QUICK,
     "perceptron": ({"preset": "qtha", "core": "mlp_linear"}, 1e-2, "a perceptron in the circuit's place"),
