@@ -235,7 +235,7 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     """From the command line, with three candidates; 40 rows are enough, and 10 are told what is missing."""
     own = {"lora": (LORA, 0.01, ""), "wide": ({**LORA, "r": 4}, 0.01, ""), "ia3": ({"peft_type": "IA3"}, 0.01, "")}
     monkeypatch.setitem(starters.CANDIDATES, "quick", own)
-    monkeypatch.setattr("qweft.comparison.pacing.measured", lambda context, methods, seed, most: {
+    monkeypatch.setattr("qweft.comparison.pacing.measured", lambda context, methods, *_: {
         "": (1e-4, 0.0), **{method.name: (5.0, 0.1) for method in methods}})  # fmt: skip
     monkeypatch.chdir(tmp_path)
     words = ["compare", places[1], "--model", places[0], "--budget", "2min", "--training.batch_size", "8"]

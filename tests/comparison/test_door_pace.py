@@ -74,7 +74,7 @@ def timed(monkeypatch):
     """Every step takes a second and a token of an evaluation a millisecond, whatever the machine does."""
     asked = []
 
-    def measured(context, methods, seed, most):
+    def measured(context, methods, seed, most, token):
         asked.append([method.name for method in methods])
         return {"": (1e-3, 0.0), **{method.name: (1.0, 0.5) for method in methods}}
 

@@ -179,7 +179,9 @@ def _longest(costs: Costs, shape: Shape, left: float, pace: Pace, number: int) -
     return of(low)
 
 
-def paced(context: Context, plan: Plan, before: float) -> tuple[Context, Plan, Pace]:
+def paced(
+    context: Context, plan: Plan, before: float, seconds_of_token: float | None = None
+) -> tuple[Context, Plan, Pace]:
     """Returns what the runs share and the plan, with the steps, rates and seeds that the budget of time allows.
 
     They are decided once and kept in the output folder, so that a comparison that was stopped goes on with them.
@@ -188,12 +190,13 @@ def paced(context: Context, plan: Plan, before: float) -> tuple[Context, Plan, P
         context: What the runs share.
         plan: The plan, with halving and a budget of time.
         before: Seconds since the command began.
+        seconds_of_token: Of an evaluation; `None` if it is to be timed.
 
     Raises:
         QweftError: The file is damaged, or was made with another budget.
     """
     workers = plan.workers or int(getattr(context.executor, "workers", 1))
-    task = partial(_decided, context, plan, workers, before)
+    task = partial(_decided, context, plan, workers, before, seconds_of_token)
     pace = next(found for _, found in done_by_any([task], context.executor.wait))
     training = replace(context.settings.training, max_steps=pace.steps)
     context = replace(context, settings=replace(context.settings, training=training))
@@ -205,7 +208,7 @@ def paced(context: Context, plan: Plan, before: float) -> tuple[Context, Plan, P
     return context, replace(plan, halving=halving, grid=grid, methods=methods, reference=reference), pace
 
 
-def _decided(context: Context, plan: Plan, workers: int, before: float) -> Pace | None:
+def _decided(context: Context, plan: Plan, workers: int, before: float, token: float | None) -> Pace | None:
     """Returns the pace; `None` while another process decides."""
     path = context.output / FILE
     with claimed(context.output) as ours:
@@ -216,7 +219,7 @@ def _decided(context: Context, plan: Plan, workers: int, before: float) -> Pace 
         begun = clock()
         context.console.say(f"timing a step of {many(len(plan.methods), 'method')}")
         limit = SHARE * (plan.budget.seconds or 0.0)
-        found = context.executor.call(context, measured, plan.methods, plan.grid.seeds[0], limit)
+        found = context.executor.call(context, measured, plan.methods, plan.grid.seeds[0], limit, token)
         costs = costs_of(context, found)
         before += clock() - begun
         left = (plan.budget.seconds or 0.0) - before
@@ -256,7 +259,9 @@ def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], pace: Pa
     return replace(plan, looks=((*plan.seeds, *islice(unused, seeds - least)),))
 
 
-def measured(context: Context, methods: Sequence[Method], seed: int, most: float) -> dict[str, tuple[float, float]]:
+def measured(
+    context: Context, methods: Sequence[Method], seed: int, most: float, token: float | None = None
+) -> dict[str, tuple[float, float]]:
     """Returns seconds of a step and of a run beside its steps, by method, and of an evaluated token as ("", 0).
 
     Args:
@@ -264,9 +269,10 @@ def measured(context: Context, methods: Sequence[Method], seed: int, most: float
         methods: The methods.
         seed: Seed of the timed trainings.
         most: Seconds after which no further method is timed; it then has the mean of the others.
+        token: Seconds of an evaluated token; `None` if it is to be timed.
     """
     start, found = clock(), dict[str, tuple[float, float]]()
-    token = seconds_of_a_token(context) or SHORTEST
+    token = token or seconds_of_a_token(context) or SHORTEST
     timed_fit(context, methods[0], seed, 1)  # the first one compiles and fills caches
     for method in methods:
         if found and clock() - start > most:

@@ -132,7 +132,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     pace = None
     if plan.budget.seconds is not None:
         before = plan.methods
-        context, plan, pace = paced(context, plan, time.perf_counter() - begun)
+        context, plan, pace = paced(context, plan, time.perf_counter() - begun, speed)
         console.say(pace_said(pace, plan, [each.name for each in before[len(plan.methods) :]]))
     elif plan.halving.finalists is not None:
         console.say(halving_said(plan, planned_steps(context.settings.training, context.data.train)))

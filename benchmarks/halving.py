@@ -1,0 +1,159 @@
+"""How often the sentence of a recommendation is false: `python -m benchmarks.halving`.
+
+Comparisons of eight methods are simulated as `qweft compare my.csv` makes them: two rungs on validation rows at one
+seed, then three finalists at three fresh seeds on the test rows, judged by the program's own functions. A claim is
+false if a method that is called better is not, or two that are called equivalent differ by the margin or more. Beside
+it stands how often the lowest of all eight, chosen and judged on the same rows, is falsely called better than another
+one, without a correction: what the fresh rows and the shared level are for.
+
+It takes five minutes on one core; what is made is kept in results/halving.json.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.coverage import LOSS, LOSS_SPREAD, SOURCES
+from numpy.typing import NDArray
+
+from qweft.comparison.family import questions
+from qweft.comparison.halving import Rung, standings
+from qweft.comparison.methods import Method
+from qweft.comparison.plan import rung_sizes
+from qweft.comparison.recommendation import recommend
+from qweft.comparison.results import Run
+from qweft.comparison.statistics import pair, paired
+from qweft.comparison.summarise import summarise
+from qweft.comparison.summary import Summary
+from qweft.files import write_json
+
+RESULTS = Path(__file__).parent / "results" / "halving.json"
+
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "lora": {"peft_type": "LORA", "r": 8},
+    "lora_1": {"peft_type": "LORA", "r": 1},
+    "lora_all": {"peft_type": "LORA", "r": 8, "target_modules": "all-linear"},
+    "lora_all_1": {"peft_type": "LORA", "r": 1, "target_modules": "all-linear"},
+    "ia3": {"peft_type": "IA3"},
+    "sparse": {"preset": "sparse"},
+    "qtha": {"preset": "qtha"},
+    "mpo": {"preset": "mpo"},
+}
+MARGIN = 1.0
+TRUTHS: dict[str, Sequence[float]] = {
+    "all alike": (0.0,) * 8,
+    "a margin apart": (0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0),
+    "half a margin apart": (0.0, 0.5, 0.0, 0.5, 0.0, 0.5, 0.0, 0.5),
+    "one ahead by 2%": (0.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0),
+    "as measured": (1.0, 1.6, 0.0, 0.2, 3.0, 0.6, 2.4, 2.6),
+}
+"""True losses of the methods, in percent above the best."""
+
+Array = NDArray[np.float64]
+
+
+class Chance:
+    """One simulated comparison: rows, and what seeds and rows do to each method."""
+
+    def __init__(self, source: str, rows: int, truth: Sequence[float], random: np.random.Generator):
+        self.spread = [part / np.sqrt(2) for part in SOURCES[source]]  # a pair of methods has all of it
+        self.truth, self.random = truth, random
+        self.rows = {part: self._rows(rows) for part in ("validation", "test")}
+
+    def _rows(self, count: int) -> tuple[Array, Array, Array]:
+        """Tokens and losses of rows, and how well each method does on each."""
+        tokens = np.ceil(np.exp(self.random.normal(3.5, 0.6, count)))
+        losses = np.abs(self.random.normal(LOSS, LOSS_SPREAD, count))
+        return tokens, losses, self.spread[1] * self.random.standard_normal((len(ADAPTERS), count))
+
+    def run(self, name: str, seed: int, part: str, steps: int) -> Run:
+        """A run with losses of its rows."""
+        place = list(ADAPTERS).index(name)
+        tokens, losses, by_row = self.rows[part]
+        chance = self.spread[0] * self.random.standard_normal() + by_row[place]
+        chance = chance + self.spread[2] * self.random.standard_normal(len(tokens))
+        each = losses * (1 + self.truth[place] / 100) + LOSS * chance / 100
+        mean = float((each * tokens).sum() / tokens.sum())
+        pairs = tuple((float(loss * count), int(count)) for loss, count in zip(each, tokens, strict=True))
+        return Run(
+            "m", "d", name, seed, 1000 * (place + 1), steps, 1.0, (), mean, None, 1.0, None, 1e-3,
+            adapter=ADAPTERS[name], eval_row_losses=pairs,
+        )  # fmt: skip
+
+
+def compared(chance: Chance) -> tuple[list[Rung], dict[str, Summary]]:
+    """The rungs, and the summary of the finalists on fresh rows and seeds."""
+    alive, rungs = [Method(name, adapter, 1e-3, 1) for name, adapter in ADAPTERS.items()], list[Rung]()
+    for number, most in enumerate(rung_sizes(len(alive), 3, 2), 1):
+        runs = {method.name: [chance.run(method.name, 1000, "validation", 8)] for method in alive}
+        rungs.append(Rung(number, 8, (1000,), tuple(standings(alive, runs, most))))
+        alive = [method for method in alive if method.name in rungs[-1].going_on]
+    fresh = [chance.run(method.name, seed, "test", 8) for method in alive for seed in range(3)]
+    return rungs, summarise(fresh, rungs[-1].leader, MARGIN, is_strict=True)
+
+
+def is_falsely_best(chance: Chance, truth: Mapping[str, float]) -> bool:
+    """Whether the lowest of all methods at three seeds on the test rows is falsely called better than another one."""
+    runs = {name: {seed: chance.run(name, seed, "test", 8) for seed in range(3)} for name in ADAPTERS}
+    losses = {name: {seed: run.eval_loss for seed, run in each.items()} for name, each in runs.items()}
+    rows = {name: {seed: run.independent_losses for seed, run in each.items()} for name, each in runs.items()}
+    best = min(losses, key=lambda name: sum(loss or 0.0 for loss in losses[name].values()))
+    return any(
+        pair(losses[best], losses[name], rows[best], rows[name]).direction == "lower"
+        for name in ADAPTERS
+        if truth[name] <= truth[best] and name != best
+    )
+
+
+def false_claims(summary: Mapping[str, Summary], truth: Mapping[str, float]) -> int:
+    """The number of false claims on the questions of a comparison."""
+    false = 0
+    for one, other in questions(summary):
+        said, true = paired(summary[one], summary[other]).direction, truth[one] - truth[other]
+        apart = 100 * ((100 + truth[one]) / (100 + truth[other]) - 1)
+        false += (said == "lower" and true >= 0) or (said == "higher" and true <= 0)
+        false += said == "equivalent" and abs(apart) >= MARGIN * (1 - 1e-9)
+    return false
+
+
+def measure(source: str, rows: int, truth: Sequence[float], repeats: int) -> dict[str, float]:
+    """Shares in percent: a false claim, one on the rung's rows, the right method, and one that is at most 1% worse."""
+    random = np.random.default_rng(3)
+    known = dict(zip(ADAPTERS, truth, strict=True))
+    false = naive = right = harmless = decided = 0
+    for _ in range(repeats):
+        rungs, fresh = compared(Chance(source, rows, truth, random))
+        false += false_claims(fresh, known) > 0
+        naive += is_falsely_best(Chance(source, rows, truth, random), known)
+        found = recommend(fresh, rungs)
+        assert found is not None
+        right += known[found.method] == min(truth)
+        harmless += known[found.method] <= min(truth) + MARGIN
+        decided += found.text.startswith("Use ")
+    counts = {"false": false, "false_best_of_all": naive, "best": right, "harmless": harmless, "decided": decided}
+    return {name: round(100 * count / repeats, 2) for name, count in counts.items()}
+
+
+def main() -> None:
+    """Make the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=1000)
+    parser.add_argument("--rows", type=int, default=48)
+    parser.add_argument("--truth", choices=TRUTHS, nargs="*", default=list(TRUTHS))
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    table = []
+    print("| truth | chance | a false claim | the lowest of all | the best | at most 1% worse | decided |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for name in given.truth:
+        for source in SOURCES:
+            found = measure(source, given.rows, TRUTHS[name], given.repeats)
+            table.append({"truth": name, "chance": source, **found})
+            print(f"| {name} | {source} | " + " | ".join(f"{value:.1f}" for value in found.values()) + " |", flush=True)
+    write_json(given.output, {"repeats": given.repeats, "rows": given.rows, "table": table})
+
+
+if __name__ == "__main__":
+    main()
