@@ -231,6 +231,8 @@ class Reader:
 
             if value is False and "no" in choices(kind):  # what YAML makes of a plain no
                 value = "no"
+            if value == "none" and not self.file and NoneType in get_args(kind) and str not in get_args(kind):
+                return None  # as the help writes the default
             # A list may be typed without brackets (100,1000).
             parts = [[part.strip() for part in value.split(",")]] if isinstance(value, str) and not self.file else []
             for reading in [value, *parts]:

@@ -41,6 +41,17 @@ def test_numbers_in_lists(comparison_file):
     assert parse(ComparisonConfig, [comparison_file, "--seeds", "[3]"]).seeds == [3]
 
 
+def test_none_is_typed_as_the_help_writes_it(comparison_file, write):
+    argv = ["--training.max_steps", "none", "--model.quantization", "none", "--data.file", "none"]
+    config = parse(RunConfig, argv)
+    assert (config.training.max_steps, config.model.quantization, config.data.file) == (None, None, "none")
+    assert parse(ComparisonConfig, [comparison_file, "--rates", "none"]).rates is None
+    with pytest.raises(QweftError, match=r'training\.batch_size: expected int, got "none"'):
+        parse(RunConfig, ["--training.batch_size", "none"])
+    with pytest.raises(QweftError, match='expected int or null, got "none"'):
+        parse(RunConfig, [write("training: {max_steps: none}")])
+
+
 @pytest.mark.parametrize(("text", "seeds"), [("3,5", [3, 5]), ("3", [3]), ("3, 5, 7", [3, 5, 7])])
 def test_a_list_may_be_typed_with_commas_alone(comparison_file, text, seeds):
     assert parse(ComparisonConfig, [comparison_file, "--seeds", text]).seeds == seeds
