@@ -16,7 +16,7 @@ MORE = make conformance: every cell of features, base models and presets, one in
 .DEFAULT_GOAL := help
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: help install browser demo test test-quick conformance bench bench-quick gpu gpu-pack docs dist soak lint format clean
+.PHONY: help install browser demo test test-quick conformance bench bench-quick serve-check gpu gpu-pack docs dist soak lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ bench-quick: install ## time what the targets are about (ten minutes, Linux); be
 bench: install ## time everything, against all other packages (40 minutes, Linux); writes docs/benchmarks.md too
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.run
+
+serve-check: install ## exports under llama.cpp and vLLM beside transformers (half an hour, Linux, 6 GB); ENGINES=llama_cpp is shorter
+	PYTHONPATH=src:. $(BIN)/python -m benchmarks.serving.check $(if $(ENGINES),--engines $(ENGINES))
 
 # It installs nothing: a machine with a GPU may have no package index. Its own Python serves where there is no .venv.
 gpu: ## on a GPU: run its tests and time it (ten minutes); writes docs/benchmarks-gpu.md. GPU_ARGS="--budget 300" is shorter

@@ -1,0 +1,1 @@
+"""Exports of adapters, run by the programs that they are made for."""

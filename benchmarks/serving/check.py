@@ -1,0 +1,359 @@
+"""Exports under llama.cpp and vLLM, beside transformers: same prompts, log-probabilities and greedy answers.
+
+    python -m benchmarks.serving.check                      (make serve-check; half an hour, Linux)
+    python -m benchmarks.serving.check --engines llama_cpp  (ten minutes)
+
+Adapters of an embedded model are trained for a few steps, exported to every format, and read by the program that the
+format is for. It fails where a number is further from transformers' than it may be:
+
+- from the same export in transformers by more than `TOLERANCE` nats: both compute in float32, in another order;
+- from the adapter itself by more than its export said. A logit changed by d at most, so a log-probability by 2 d;
+- a greedy answer differs where transformers' two tokens are no tie within the tolerance;
+- llama.cpp makes other tokens of a text, or another prompt of a conversation.
+
+The prompts are held-out rows, on which the export was measured. Results land in benchmarks/results/serving.json.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.peers.environments import NotInstalledError, install
+from benchmarks.run import machine
+from peft import PeftModel
+
+from qweft.adapter.attach import detach, quiet_peft
+from qweft.data.tokens import IGNORED, Encoded
+from qweft.evaluation.generation import greedy
+from qweft.export.config import TARGETS
+from qweft.export.gguf_model import write_model
+from qweft.export.rows import load_rows, plan_rows
+from qweft.export.run import export
+from qweft.files import write_json
+from qweft.models.load import LoadedModel, load_model
+from qweft.schema import build
+from qweft.training.config import RunConfig
+from qweft.training.run import train
+
+HERE = Path(__file__).parent
+ENVIRONMENTS = HERE.parent / ".environments"
+RESULTS = HERE.parent / "results" / "serving.json"
+TOLERANCE = 1e-2
+"""Nats by which a log-probability may differ for another order of sums, over the tokens that the engine names."""
+TOP, NEW_TOKENS, PROMPTS = 20, 24, 6
+CALIBRATION = 2048
+"""Tokens that circuits are fitted on; how near the fit comes is no matter here, only that what it said is true."""
+SECONDS = 1200
+ENGINES = {"llama_cpp": ("gguf", "merged-gguf"), "vllm": ("lora", "merged")}
+"""The formats of each engine."""
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "qtha": {"preset": "qtha", "target_modules": ["q_proj", "k_proj", "v_proj"]},
+    "sparse": {"preset": "sparse", "target_modules": ["q_proj", "v_proj"]},
+    "lora": {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "k_proj", "down_proj"]},
+}
+"""With a circuit, without one, and a plain LoRA."""
+TEXTS = (
+    "3,450 apples and 12 pears, 1999-12-31.", "  two  spaces\n\n\tand a tab", "def f(x): return x ** 2  # it's so",
+    "你好，世界 — äöü ß 😀 ﷺ", "<|im_start|>user\nHello<|im_end|>\n",
+)  # fmt: skip
+CHATS = (
+    [{"role": "user", "content": "How are you?"}],
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "Bye"},
+    ],
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One engine with one export.
+
+    Args:
+        adapter: The adapter.
+        engine: The engine with its version.
+        to: The format.
+        same_export: Largest difference of a log-probability to transformers with the same export, in nats.
+        itself: The same to transformers with the adapter itself.
+        bound: What `itself` may be: the export's largest change of a logit, doubled, and the tolerance.
+        equal_answers: Greedy answers that are transformers' to the last token.
+        answers: Greedy answers.
+        widest_tie: Largest gap of transformers' log-probabilities where an answer took another token; 0 without.
+        other_tokens: Texts and conversations of which the engine makes other tokens or another prompt.
+        kept_share: Share of the adapter's gain that the export keeps.
+    """
+
+    adapter: str
+    engine: str
+    to: str
+    same_export: float
+    itself: float
+    bound: float
+    equal_answers: int
+    answers: int
+    widest_tie: float
+    other_tokens: int
+    kept_share: float | None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing is beyond its bound."""
+        return (
+            self.same_export <= TOLERANCE
+            and self.itself <= self.bound
+            and self.widest_tie <= 2 * TOLERANCE
+            and self.other_tokens == 0
+        )
+
+
+def environment(engine: str) -> Path:
+    """The Python of an engine's own environment, made when first asked for; it has none of this interpreter's packages.
+
+    Raises:
+        NotInstalledError: If the engine cannot be installed.
+    """
+    folder = ENVIRONMENTS / f"serving-{engine}"
+    requirements = HERE / f"requirements-{engine}.txt"
+    python, done = folder / "bin" / "python", folder / "installed.txt"
+    if not done.exists() or done.read_text() != requirements.read_text():
+        print(f"installing {requirements.read_text().strip()} in {folder}", flush=True)
+        venv.create(folder, clear=True, symlinks=True, with_pip=True)
+        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install(engine, [*command, "--requirement", str(requirements)])
+        # vLLM asks for these two, whose builds for CUDA do not load beside PyTorch's for CPUs; text needs neither.
+        install(engine, [str(python), "-m", "pip", "uninstall", "--quiet", "--yes", "torchaudio", "torchcodec"])
+        done.write_text(requirements.read_text())
+    return python
+
+
+def ask(engine: str, job: dict[str, Any]) -> dict[str, Any]:
+    """What an engine computes.
+
+    Raises:
+        RuntimeError: If it fails, with the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder, "answer.json")
+        command = [str(environment(engine)), str(HERE / "engines.py"), engine, str(answer)]
+        own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            command, input=json.dumps(job), capture_output=True, text=True, timeout=SECONDS, check=False, env=own
+        )
+        if not answer.exists():
+            raise RuntimeError(f"{engine} ended with status {done.returncode}: {(done.stderr or done.stdout)[-2000:]}")
+        found: dict[str, Any] = json.loads(answer.read_text())
+    return found
+
+
+def prefixes(rows: Sequence[Encoded]) -> Iterator[list[int]]:
+    """The text before the first and before the last learned token of each row: there the export was measured."""
+    for row in rows:
+        learned = [place for place, label in enumerate(row["labels"]) if label != IGNORED]
+        for place in (learned[0], learned[-1]):
+            yield row["input_ids"][:place]
+
+
+@torch.no_grad()
+def log_probabilities(model: Any, tokens: Sequence[int]) -> torch.Tensor:
+    """Log-probabilities (vocabulary,) of the next token."""
+    return model(input_ids=torch.tensor([list(tokens)])).logits[0, -1].float().log_softmax(-1)
+
+
+def farthest(model: Any, wanted: Sequence[Sequence[int]], found: Sequence[dict[Any, float]]) -> float:
+    """Largest difference of a log-probability, over the tokens that the engine names."""
+    largest = 0.0
+    for tokens, named in zip(wanted, found, strict=True):
+        own = log_probabilities(model, tokens)
+        largest = max(largest, *(abs(own[int(token)].item() - value) for token, value in named.items()))
+    return largest
+
+
+def tie(model: Any, prompt: Sequence[int], own: Sequence[int], other: Sequence[int], end: int) -> float:
+    """Gap of the log-probabilities at the first token in which two answers differ; an answer's end is a token."""
+    pairs = zip([*own, end], [*other, end], strict=False)
+    place, (mine, theirs) = next((at, pair) for at, pair in enumerate(pairs) if pair[0] != pair[1])
+    both = log_probabilities(model, [*prompt, *own[:place]])
+    return abs(both[mine] - both[theirs]).item()
+
+
+def written(adapter: Path, reuse: bool) -> dict[str, dict[str, Any]]:
+    """Exports an adapter to every format; returns their reports, and a plain LoRA's without `lora`, since it is one.
+
+    Args:
+        adapter: The adapter's folder.
+        reuse: Whether exports that are there already are taken.
+    """
+    reports: dict[str, dict[str, Any]] = {}
+    for to in TARGETS:
+        if to == "lora" and json.loads((adapter / "adapter_config.json").read_text())["peft_type"] == "LORA":
+            continue
+        kept = adapter.parent / to / "export.json"
+        if reuse and kept.exists():
+            reports[to] = json.loads(kept.read_text())
+            continue
+        report = export(adapter, {"to": to, "calibration_tokens": CALIBRATION}, force=True)
+        reports[to] = report.to_json()
+        print(f"{adapter.parent.name} to {to}: read back within {report.written_difference:.2g} of a logit", flush=True)
+    return reports
+
+
+def trained(name: str, model: str, folder: Path) -> Path:
+    """The folder of an adapter, trained if it is not there yet."""
+    config = {
+        "model": {"name": model, "source": "package", "dtype": "float32", "device": "cpu"},
+        "data": {"source": "embedded:chitchat", "train_rows": 256, "validation_rows": 16, "test_rows": 16,
+                 "max_length": 48, "overlong": "drop"},
+        "adapter": ADAPTERS[name],
+        "training": {"max_steps": 12, "batch_size": 4, "gradient_accumulation": 1, "learning_rate": 1e-2},
+        "evaluation": {"batch_size": 8, "answers": 1},
+        "output": str(folder / name),
+        "resume": "auto",
+    }  # fmt: skip
+    train(build(RunConfig, config, "benchmarks.serving.check"))
+    return folder / name / "adapter"
+
+
+def rows_of(name: str, adapter: Path, engines: Sequence[str], base_gguf: Path, reuse: bool) -> list[Row]:
+    """Every engine with every export of an adapter."""
+    reports = written(adapter, reuse)
+    model_config, plan, evaluation = plan_rows(adapter, None, {})
+    loaded = load_model(model_config)
+    if not base_gguf.exists():
+        write_model(base_gguf, loaded.model, loaded.tokenizer, "base")
+    rows = load_rows(plan, loaded.tokenizer, evaluation.split, 1).held_out[:PROMPTS]
+    asked = list(prefixes(rows))
+    prompts = asked[::2]
+    lora = adapter.parent / "lora" if "lora" in reports else adapter
+    found = []
+    for engine in engines:
+        for to in ENGINES[engine]:
+            base = str(base_gguf) if engine == "llama_cpp" else loaded.source.location
+            paths = {
+                "gguf": (base, str(adapter.parent / "gguf" / "adapter.gguf")),
+                "lora": (base, str(lora)),
+                "merged": (str(adapter.parent / "merged"), None),
+                "merged-gguf": (str(adapter.parent / "merged-gguf" / "model.gguf"), None),
+            }
+            job = {
+                "model": paths[to][0], "lora": paths[to][1], "prefixes": asked, "prompts": prompts, "top": TOP,
+                "new_tokens": NEW_TOKENS, "texts": TEXTS, "chats": CHATS,
+            }  # fmt: skip
+            print(f"{name} under {engine} from {to}", flush=True)
+            try:
+                found.append((to, ask(engine, job)))
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                print(error, flush=True)
+    return _compared(name, adapter, lora, loaded, reports, (asked, prompts), found)
+
+
+def _compared(
+    name: str,
+    adapter: Path,
+    lora: Path,
+    loaded: LoadedModel,
+    reports: dict[str, dict[str, Any]],
+    texts: tuple[list[list[int]], list[list[int]]],
+    found: Sequence[tuple[str, dict[str, Any]]],
+) -> list[Row]:
+    asked, prompts = texts
+    end = loaded.tokenizer.eos_token_id
+    with quiet_peft():
+        model = PeftModel.from_pretrained(loaded.model, str(lora)).eval()
+    with torch.no_grad():
+        own = [greedy(model, prompt, {end}, NEW_TOKENS).ids for prompt in prompts]
+    same = [farthest(model, asked, answer["log_probabilities"]) for _, answer in found]
+    ties = []
+    for _, answer in found:
+        others = [[token for token in tokens if token != end] for tokens in answer["answers"]]
+        pairs = zip(prompts, own, others, strict=True)
+        ties.append([tie(model, prompt, mine, theirs, end) for prompt, mine, theirs in pairs if mine != theirs])
+    if lora != adapter:
+        with quiet_peft():
+            model = PeftModel.from_pretrained(detach(model), str(adapter)).eval()
+    itself = [farthest(model, asked, answer["log_probabilities"]) for _, answer in found]
+    return [
+        Row(
+            name,
+            answer["version"],
+            to,
+            same[place],
+            itself[place],
+            2 * reports[to]["largest_logit_change"] + TOLERANCE,
+            len(prompts) - len(ties[place]),
+            len(prompts),
+            max(ties[place], default=0.0),
+            _other_tokens(loaded.tokenizer, answer),
+            reports[to]["kept_share"],
+        )
+        for place, (to, answer) in enumerate(found)
+    ]
+
+
+def _other_tokens(tokenizer: Any, answer: dict[str, Any]) -> int:
+    """Texts and conversations of which an engine makes something else; 0 if it was not asked."""
+    if answer["tokens"] is None:
+        return 0
+    tokens = [tokenizer(text).input_ids for text in TEXTS]
+    chats = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in CHATS]
+    pairs = [*zip(tokens, answer["tokens"], strict=True), *zip(chats, answer["chats"], strict=True)]
+    return sum(own != other for own, other in pairs)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as Markdown."""
+    lines = [
+        "| adapter | engine | export | same export | the adapter (bound) | equal answers | widest tie | other tokens |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {row.adapter} | {row.engine} | {row.to} | {row.same_export:.2g} | {row.itself:.2g} ({row.bound:.2g}) "
+        f"| {row.equal_answers} of {row.answers} | {row.widest_tie:.2g} | {row.other_tokens} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Runs the check; returns 1 if something is beyond its bound, or an engine cannot be had."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--adapters", nargs="+", choices=ADAPTERS, default=list(ADAPTERS))
+    parser.add_argument("--model", default="smollm2-135m-instruct", help="an embedded model")
+    parser.add_argument("--output", type=Path, default=Path("runs/serve-check"))
+    parser.add_argument("--reuse", action="store_true", help="take exports that are there already")
+    given = parser.parse_args()
+    folder = given.output.resolve() / given.model
+    missing = []
+    for engine in given.engines:
+        try:
+            environment(engine)
+        except NotInstalledError as error:
+            print(error, flush=True)
+            missing.append(engine)
+    engines = [engine for engine in given.engines if engine not in missing]
+    rows: list[Row] = []
+    for name in given.adapters:
+        rows += rows_of(name, trained(name, given.model, folder), engines, folder / "base.gguf", given.reuse)
+    print(table(rows))
+    found = {"model": given.model, "tolerance": TOLERANCE, "rows": [asdict(row) for row in rows]}
+    write_json(RESULTS, {"machine": machine(), **found})
+    wrong = [row for row in rows if not row.is_right]
+    asked = len(given.adapters) * sum(len(ENGINES[engine]) for engine in engines)
+    for row in wrong:
+        print(f"beyond its bound: {row}")
+    return 1 if wrong or missing or len(rows) < asked else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
