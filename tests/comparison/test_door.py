@@ -168,6 +168,7 @@ def test_options_change_the_config_of_data(places):
         ("init rows.jsonl --methods.lora.rate 1", "unknown option --methods"),
         ("compare none.csv", "data none.csv: there is no such file or folder"),
         ("compare none.yaml", "none.yaml: no such file"),
+        ("compare rows", "rows: there are no such data; did you mean the config rows.yaml?"),
         ("compare rows.yaml --preset quick", "--preset chooses the methods for data, and rows.yaml is a config"),
         ("compare rows.jsonl --preset quik", '--preset: expected one of quick, thorough or null, got "quik"'),
         ("compare rows.jsonl --budget 20m", "budget '20m': the m of '20m' may be minutes or millions"),

@@ -1,6 +1,7 @@
 """Which method to use, in one sentence, of runs with chosen losses."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -109,6 +110,15 @@ def test_methods_that_were_stopped_are_told_and_nothing_is_claimed_of_them():
     found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)), rungs=[Rung(1, 8, (1000,), standings)])
     assert "The circuit did not pay: qtha was stopped after 8 steps, 21.2% behind on the validation rows." in found.text
     assert "Stopped before, on the validation rows: dora and ia3." in found.text
+
+
+def test_of_three_the_smallest_that_is_close_is_taken_and_what_was_not_tried_is_told():
+    found = runs(base=[2.0], lora=STEADY, dora=[1.06, 1.0, 1.04], lora_r1=[1.004, 0.998, 1.002])
+    small = [replace(each, trainable_parameters=100) if each.method == "dora" else each for each in found]
+    told_of = recommend(summarise(small, "lora", is_strict=True), (), ["qtha", "mpo"])
+    assert told_of.method == "lora_r1"
+    assert "take lora_r1 (LoRA, rank 1), the smallest of those within 1% of the lowest loss." in told_of.text
+    assert told_of.text.endswith("Not tried, as the budget leaves them out: qtha and mpo.")
 
 
 def test_all_claims_share_one_level():

@@ -10,7 +10,7 @@ from qweft.cli.command import Command
 from qweft.cli.parser import apply_options, dump_yaml, parse, read_arguments
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.starter import CompareOptions, commented, is_config, starter
+from qweft.comparison.starter import CONFIG_ENDINGS, CompareOptions, commented, is_config, starter
 from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.schema import build
@@ -82,6 +82,9 @@ def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:
         if "preset" in named:
             raise QweftError(f"--preset chooses the methods for data, and {target} is a config, which states its own")
         return parse(ComparisonConfig, argv, COMMAND), ""
+    meant = [f"{target}{ending}" for ending in CONFIG_ENDINGS if Path(f"{target}{ending}").is_file()]
+    if meant and not Path(target).exists():
+        raise QweftError(f"{target}: there are no such data; did you mean the config {meant[0]}?")
     if any(name == "data.source" for name, _ in options):
         raise QweftError(f"--data.source gives data a second time, after {target}; leave one of them out")
     chosen = [(_whole(*option), option[1]) for option in options if option[0].partition(".")[0] in CHOOSING]

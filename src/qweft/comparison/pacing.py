@@ -205,7 +205,9 @@ def paced(
     methods = only(plan.methods, plan.methods[: pace.methods], plan.search)
     reference = plan.reference if any(each.name == plan.reference for each in methods) else methods[0].name
     grid = replace(plan.grid, most=pace.rates)
-    return context, replace(plan, halving=halving, grid=grid, methods=methods, reference=reference), pace
+    too_slow = tuple(each.name for each in plan.methods[pace.methods :])
+    plan = replace(plan, halving=halving, grid=grid, methods=methods, reference=reference, too_slow=too_slow)
+    return context, plan, pace
 
 
 def _decided(context: Context, plan: Plan, workers: int, before: float, token: float | None) -> Pace | None:
@@ -312,13 +314,12 @@ def shape_of(context: Context, plan: Plan, workers: int) -> Shape:
     )
 
 
-def pace_said(pace: Pace, plan: Plan, left_out: Sequence[str] = ()) -> str:
+def pace_said(pace: Pace, plan: Plan) -> str:
     """Returns the plan of the time as text.
 
     Args:
         pace: The pace.
         plan: The plan, as `paced` returns it.
-        left_out: Names of the methods that are left out for want of time.
     """
     rungs = " and ".join(map(str, pace.rungs))
     finalists = min(plan.halving.finalists or 2, len(plan.methods))
@@ -326,8 +327,8 @@ def pace_said(pace: Pace, plan: Plan, left_out: Sequence[str] = ()) -> str:
         f"{many(pace.methods, 'method')} in rungs of {rungs} steps, then {finalists} for {pace.steps} steps at "
         f"{many(pace.seeds, 'seed')}: about {duration(pace.seconds)}"
     )
-    if left_out:
-        told = f"left out for want of time: {', '.join(left_out)}; {told}"
+    if plan.too_slow:
+        told = f"left out for want of time: {', '.join(plan.too_slow)}; {told}"
     limit = plan.budget.seconds or 0.0
     if pace.seconds > limit:
         return f"{told}, which is more than the budget of {duration(limit)}: it is the least that compares them"

@@ -63,6 +63,7 @@ class Plan:
         recommend: Whether the comparison ends in a recommendation.
         budget: Its limits.
         too_large: Methods that were left out, as they exceed the limit of parameters.
+        too_slow: Names of those that were left out for want of time.
         grid: What the search tries.
         executor: "local" or "ray".
         workers: Processes or actors; `None` only on a cluster, which determines the number.
@@ -83,6 +84,12 @@ class Plan:
     recommend: bool = False
     budget: Budget = field(default_factory=Budget)
     too_large: tuple[Method, ...] = ()
+    too_slow: tuple[str, ...] = ()
+
+    @property
+    def untried(self) -> list[str]:
+        """Names of the methods that the budget leaves out."""
+        return [*(method.name for method in self.too_large), *self.too_slow]
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -45,7 +45,9 @@ class Recommendation:
         return {"method": self.method, "seed": self.seed, "text": self.text}
 
 
-def recommend(summary: Mapping[str, Summary], rungs: Sequence[Rung] = ()) -> Recommendation | None:
+def recommend(
+    summary: Mapping[str, Summary], rungs: Sequence[Rung] = (), untried: Sequence[str] = ()
+) -> Recommendation | None:
     """Returns which method to use.
 
     Only pairs that were fixed before the test rows were looked at are claimed: the reference, which led on the
@@ -55,6 +57,7 @@ def recommend(summary: Mapping[str, Summary], rungs: Sequence[Rung] = ()) -> Rec
     Args:
         summary: From `summarise`, strict, with the leader as the reference.
         rungs: The halving before the runs; empty without one.
+        untried: Names of the methods that the budget leaves out.
 
     Returns:
         The recommendation; `None` if every method diverged.
@@ -78,6 +81,8 @@ def recommend(summary: Mapping[str, Summary], rungs: Sequence[Rung] = ()) -> Rec
         chosen, said = leader, _ahead(leader, pairs, found)
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
     told = [said, _against_base(chosen, base), *_on_circuits(methods, rungs), *_stopped(rungs)]
+    if untried:
+        told.append(f"Not tried, as the budget leaves them out: {_listed(untried)}.")
     return Recommendation(chosen.method, chosen.seeds[0], " ".join(filter(None, told)))
 
 
@@ -110,7 +115,9 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
         why = "the smaller" if len(group) == 2 else "the smallest"
         if not smallest:
             why = (
-                "whose loss was the lowest" if chosen.eval_loss == lowest else f"the smallest within {margin:g}% of it"
+                "whose loss was the lowest"
+                if chosen.eval_loss == lowest
+                else f"the smallest of those within {margin:g}% of the lowest loss"
             )
         said = f"Nothing is decided between {names}{_limit(leader, [pairs[e.method] for e in undecided])}: "
         said += f"take {_called(chosen)}, {why}."

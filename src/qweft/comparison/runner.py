@@ -131,9 +131,8 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     speed = seconds_of_a_token(context) if is_timed else None  # before other workers take the cores
     pace = None
     if plan.budget.seconds is not None:
-        before = plan.methods
         context, plan, pace = paced(context, plan, time.perf_counter() - begun, speed)
-        console.say(pace_said(pace, plan, [each.name for each in before[len(plan.methods) :]]))
+        console.say(pace_said(pace, plan))
     elif plan.halving.finalists is not None:
         console.say(halving_said(plan, planned_steps(context.settings.training, context.data.train)))
     begin()
@@ -148,7 +147,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
             runs = [*before, *made]
             summary = judged(runs, looks)
-            found = recommend(summary, chosen.rungs) if plan.recommend else None
+            found = recommend(summary, chosen.rungs, plan.untried) if plan.recommend else None
             results = {
                 "runs": [run.to_json() for run in runs],
                 "planned_runs": total,
@@ -185,7 +184,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         took = duration(time.perf_counter() - begun)
         lines.append(f"took {took} since the start, of a budget of {duration(plan.budget.seconds)}")
     _, doubts = with_doubts(findings(summary), searches(chosen.search), plan.equivalent_within)
-    found = recommend(summary, chosen.rungs) if plan.recommend else None
+    found = recommend(summary, chosen.rungs, plan.untried) if plan.recommend else None
     for line in [*lines, "", f"{found.text if found else conclusion(summary)} {doubts}".rstrip()]:
         console.say(line)
     if found is not None:
