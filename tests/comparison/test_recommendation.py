@@ -10,7 +10,7 @@ from qweft.comparison.halving import Rung, Standing
 from qweft.comparison.recommendation import recommend
 from qweft.comparison.statistics import paired
 from qweft.comparison.summarise import summarise
-from tests.comparison.comparison_examples import run, runs
+from tests.comparison.comparison_examples import run, runs, verdicts
 
 STEADY = [1.0, 1.001, 0.999]
 
@@ -130,6 +130,13 @@ def test_all_claims_share_one_level():
         assert pairing.corrected == pytest.approx(min(1.0, count * pairing.p_value))
         wider, narrow = pairing.narrow, paired(holm["lora"], holm[name]).narrow
         assert wider[0] < narrow[0] < narrow[1] < wider[1]
+
+
+def test_the_report_says_how_the_claims_were_corrected():
+    found = runs(base=[2.0], lora=STEADY, dora=moved(1.004, 0.0004), lora_r1=moved(1.004, 0.0004))
+    said = [" ".join(verdicts(summarise(found, "lora", is_strict=strict))) for strict in (True, False)]
+    assert "corrected for all of them (Bonferroni), and so is equivalence" in said[0] and "Holm" not in said[0]
+    assert "corrected for all of them (Holm); intervals and equivalence are not." in said[1]
 
 
 def test_it_is_plain_json():

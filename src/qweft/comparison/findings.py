@@ -40,7 +40,7 @@ def findings(summary: Mapping[str, Summary]) -> list[Finding]:
             found.extend(_on_time(entry, summary.get(entry.matches_time)))
     base = next((entry for entry in summary.values() if entry.kind == "base"), None)
     found.extend(_on_looks(methods[0].looks_made) + _on_spoiled(methods, base) + _on_clock(methods))
-    found.extend(_on_number(found) + _on_rows(methods) + _on_rates(methods))
+    found.extend(_on_number(found, methods) + _on_rows(methods) + _on_rates(methods))
     return sorted(found, key=_importance)
 
 
@@ -125,15 +125,15 @@ def _on_clock(methods: Sequence[Summary]) -> list[Finding]:
     return found
 
 
-def _on_number(found: Sequence[Finding]) -> list[Finding]:
+def _on_number(found: Sequence[Finding], methods: Sequence[Summary]) -> list[Finding]:
     """Says for how many differences the p was corrected."""
     tested = sum(finding.difference is not None for finding in found)
     if tested < 2:
         return []
-    text = (
-        f"{tested} differences were tested. Each p is corrected for all of them (Holm); intervals and equivalence are "
-        "not."
-    )
+    how = "(Holm); intervals and equivalence are not"
+    if any(look.questions > 1 for entry in methods for look in entry.looks.values()):
+        how = "(Bonferroni), and so is equivalence, so that all claims share one level; intervals are not"
+    text = f"{tested} differences were tested. Each p is corrected for all of them {how}."
     return [Finding("fairness", "", "", "open", text)]
 
 

@@ -119,7 +119,7 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
                 if chosen.eval_loss == lowest
                 else f"the smallest of those within {margin:g}% of the lowest loss"
             )
-        said = f"Nothing is decided between {names}{_limit(leader, [pairs[e.method] for e in undecided])}: "
+        said = f"Nothing is decided between {names}{_limit(leader, [paired(entry, leader) for entry in undecided])}: "
         said += f"take {_called(chosen)}, {why}."
     worse = {name: pairing for name, pairing in pairs.items() if pairing.direction == "lower"}
     if worse:
