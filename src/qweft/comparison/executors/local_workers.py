@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
+from qweft.errors import QweftError
 from qweft.output import Console
 
 
@@ -24,6 +26,9 @@ def local_workers(
         executor: Does nothing unless "local": other executors have their workers elsewhere.
         workers: Number of processes, this one included; `None` means 1.
         output: The command's folder, which gets the workers' output as worker-2.log and so on.
+
+    Raises:
+        QweftError: By that function, if a log cannot be written.
     """
     if executor != "local" or workers is None or workers == 1:
         yield lambda: None
@@ -36,7 +41,7 @@ def local_workers(
 
         def begin() -> None:
             for number in range(2, workers + 1):
-                log = files.enter_context((output / f"worker-{number}.log").open("wb"))
+                log = files.enter_context(_begun_log(output / f"worker-{number}.log"))
                 command = [sys.executable, "-m", "qweft", *words, "--workers", "1"]
                 started.append(
                     subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
@@ -58,3 +63,18 @@ def local_workers(
                     f"worker {number} ended with status {status}, and the others did its work; {told} has what it said",
                     highlight=False,
                 )
+
+
+def _begun_log(path: Path) -> IO[bytes]:
+    """Return a log that is begun anew: a link of that name would be written through, and a pipe waited for.
+
+    Raises:
+        QweftError: A folder is there, or it cannot be written.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        return path.open("xb")
+    except OSError as error:
+        raise QweftError(
+            f"{path} cannot be written ({error.strerror}); remove it, or choose another --output"
+        ) from error

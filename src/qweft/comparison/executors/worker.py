@@ -79,12 +79,16 @@ class Worker:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Returns all files below a folder by relative name, except the lock; empty if there is no such folder."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != claims.LOCK)
+    """Returns the files below a folder by relative name, except the lock; a link in it leads to what is not its own."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    found = (path for path in files if path.name != claims.LOCK)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes files by relative name into a folder."""
+    """Writes files by relative name into a folder, and removes a link in place of one of its own folders."""
     for name, content in files.items():
+        for parent in (folder / name).parents:
+            if parent != folder and folder in parent.parents and parent.is_symlink():
+                parent.unlink()
         write_bytes(folder / name, content)
