@@ -64,6 +64,7 @@ def giving_up_after(seconds: float, sentence: str) -> Iterator[None]:
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # first, or an alarm now would end the process
         signal.signal(signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, *timer)
 

@@ -1,6 +1,7 @@
 """An adapter's folder opened again."""
 
 import json
+import signal
 import time
 
 import pytest
@@ -15,7 +16,7 @@ from tests.tiny_folder import save_rows, save_tiny_model
 from qweft.adapter.attach import adapter_config, attach
 from qweft.cli.main import main
 from qweft.data.load import load_data
-from qweft.errors import QweftError
+from qweft.errors import QweftError, giving_up_after
 from qweft.evaluation import saved
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.record import sections_of
@@ -106,8 +107,8 @@ def wait_for_long(*_, **__):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("does", ["loads", "runs on one token"])
-def test_an_adapter_that_keeps_the_program_busy_is_given_up(tmp_path, monkeypatch, capsys, does):
+@pytest.mark.parametrize(("does", "options"), [("loads", []), ("runs on one token", []), ("loads", ["--dry-run"])])
+def test_an_adapter_that_keeps_the_program_busy_is_given_up(tmp_path, monkeypatch, capsys, does, options):
     base, rows = save_tiny_model(tmp_path / "model"), save_rows(tmp_path / "rows.jsonl")
     config = LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM")
     get_peft_model(load_model(ModelConfig(base)).model, config).save_pretrained(tmp_path / "adapter")
@@ -115,7 +116,7 @@ def test_an_adapter_that_keeps_the_program_busy_is_given_up(tmp_path, monkeypatc
     owner, name = (LoraLayer, "update_layer") if does == "loads" else (LoraLinear, "forward")
     monkeypatch.setattr(owner, name, wait_for_long)
     started = time.monotonic()
-    assert main(["evaluate", str(tmp_path / "adapter"), "--data.source", rows, "--model.name", base]) == 2
+    assert main(["evaluate", str(tmp_path / "adapter"), "--data.source", rows, "--model.name", base, *options]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert f"until the model {does} with this adapter; load it with the adapter_config.json that it was" in said
     assert time.monotonic() - started < 20
@@ -278,3 +279,70 @@ def test_the_base_loss_of_a_training_is_the_base_models_even_if_the_start_rewrit
     model = load_model(sections[0])
     rows = load_data(sections[1], model.tokenizer).test
     assert found.base.loss == held_out_loss(model.model, rows, model.tokenizer.pad_token_id, 8).loss
+
+
+def test_the_alarm_is_off_before_its_handler_goes(monkeypatch):
+    """Else an alarm that comes just then would end the process."""
+    left, real = [], signal.signal
+
+    def noted(*arguments):
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0])
+        return real(*arguments)
+
+    monkeypatch.setattr(signal, "signal", noted)
+    with giving_up_after(60, "late"):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    assert left == [0.0, 0.0]
+
+
+def saved_lora(folder, **changes):
+    """The folders of a model and of a LoRA on it, whose config has these changes."""
+    base = save_tiny_model(folder / "model")
+    config = LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM")
+    get_peft_model(load_model(ModelConfig(base)).model, config).save_pretrained(folder / "adapter")
+    file = folder / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes | {"base_model_name_or_path": base}))
+    return base, folder / "adapter"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"rank_pattern": {"q_proj": 10**8}}, {"target_modules": 5}, {"modules_to_save": [5]}, {"rank_pattern": {"(": 4}},
+     {"alpha_pattern": [1]}, {"bias": 5}, {"init_lora_weights": 5}, {"layer_replication": [[5, 9]]}],
+    ids=str,
+)  # fmt: skip
+def test_what_peft_does_with_a_config_is_bounded_in_a_dry_run_too(tmp_path, capsys, changes):
+    _, adapter = saved_lora(tmp_path, **changes)
+    rows = save_rows(tmp_path / "rows.jsonl")
+    for command in ("evaluate", "inspect"):
+        assert main([command, str(adapter), "--data.source", rows, "--dry-run"]) == 2
+        assert capsys.readouterr().err.count(str(adapter)) == 1
+
+
+def with_header(file, **more):
+    """Give a safetensors file more tensors, which hold no numbers: their shapes by name."""
+    raw = file.read_bytes()
+    end = 8 + int.from_bytes(raw[:8], "little")
+    head, body = json.loads(raw[8:end]), raw[end:]
+    place = {"dtype": "F32", "data_offsets": [len(body), len(body)]}
+    text = json.dumps(head | {name: place | {"shape": shape} for name, shape in more.items()}).encode()
+    text += b" " * (-len(text) % 8)
+    file.write_bytes(len(text).to_bytes(8, "little") + text + body)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"x": [0, 2**63]}, "cannot be read as safetensors"),
+        ({f"x{number}": [0] for number in range(50_001)}, "tensors, and at most 50,000 are read"),
+    ],
+    ids=["a shape beyond all", "too many"],
+)
+def test_a_file_s_header_beyond_measure_is_one_sentence(tmp_path, capsys, more, told):
+    _, adapter = saved_lora(tmp_path)
+    with_header(adapter / "adapter_model.safetensors", **more)
+    rows = save_rows(tmp_path / "rows.jsonl")
+    for options in ([], ["--dry-run"]):
+        assert main(["evaluate", str(adapter), "--data.source", rows, *options]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert told in said and len(said) < 1000

@@ -157,6 +157,8 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
             }
     except (SafetensorError, OSError) as error:
         raise unreadable(path, error) from error
+    except (RuntimeError, OverflowError, TypeError) as error:  # torch's, whose words are pages long
+        raise unreadable(path, ValueError("a tensor has a size that none has")) from error
 
 
 def check_same_structure(new: QwthnConfig, old: QwthnConfig, what: str) -> None:

@@ -108,7 +108,7 @@ def check_tensors(
         unknown = [key for key in unknown if own.get(key) != given[key].shape]
     if missing or unknown:
         parts = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
-        parts += [f"{len(unknown)} are not known (first: {unknown[0]})"] if unknown else []
+        parts += [f"{len(unknown)} are not known (first: {unknown[0][:200]})"] if unknown else []
         raise QweftError(
             f"the file of adapter {adapter_name!r} does not fit the model: {' and '.join(parts)}; load it on the base "
             "model and with the adapter_config.json that it was trained with"

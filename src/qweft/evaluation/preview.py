@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from qweft.adapter.attach import attach
+from qweft.adapter.branch import file_elements
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.adapter.strict_loading import check_tensors
@@ -16,6 +17,7 @@ from qweft.data.load import load_data
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.run import checked_sections, other_rows
+from qweft.evaluation.saved import put_on_by_peft
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.text import many
@@ -57,10 +59,15 @@ def shapes_of(adapter: Path, config: ModelConfig) -> tuple[LoadedModel, list[str
     saved.inference_mode = True  # as in loading; else prompt tuning would load a tokenizer that the file names
     loaded = load_model(replace(config, device="meta"))
     method = getattr(saved.peft_type, "value", saved.peft_type)
-    model = attach(loaded.model, saved)
+    numbers = sum(tensor.numel() for tensor in found.values())
+    limit = file_elements.set(numbers or None)
+    try:
+        with put_on_by_peft(loaded, saved, adapter):
+            model = attach(loaded.model, saved)
+    finally:
+        file_elements.reset(limit)
     if isinstance(saved, QwthnConfig):
         check_tensors(model, "default", saved, found)
-    numbers = sum(tensor.numel() for tensor in found.values())
     return loaded, [
         f"adapter {adapter}: {method}, {numbers:,} numbers in {many(len(found), 'tensor')}",
         f"model {loaded.source.origin}",

@@ -117,14 +117,29 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
         QweftError: If the folder holds no adapter, or its file does not fit the model.
     """
     check_folder(adapter)
-    config = read_config(adapter)
+    with put_on_by_peft(loaded, read_config(adapter), adapter):
+        # for other methods PEFT only warns about missing keys, and the adapter would have no effect
+        warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
+        return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+
+
+@contextmanager
+def put_on_by_peft(loaded: LoadedModel, config: Any, adapter: Path) -> Iterator[None]:
+    """Bound a block in which PEFT puts an adapter on a model, in time and memory; say in words what it raises.
+
+    Args:
+        loaded: The base model, perhaps its shapes alone.
+        config: The adapter's config.
+        adapter: Its folder.
+
+    Raises:
+        QweftError: Before the block, if the config is refused; else for any error of the block.
+    """
     check_quick(config, (name for name, _ in loaded.model.named_modules()))
     _check_sizes(config, adapter)
     try:
         with quiet_peft(), _patience(loaded, adapter, "loads"):
-            # for other methods PEFT only warns about missing keys, and the adapter would have no effect
-            warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
-            return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+            yield
     except QweftError:
         raise
     except Exception as error:  # PEFT's methods raise anything over a config that they do not check

@@ -14,6 +14,8 @@ from qweft.records import read_record
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PEFT_PREFIX = "base_model.model."
+MOST_TENSORS = 50_000
+"""Most tensors of an adapter's file; one on all layers of a model of 400 billion parameters has some thousands."""
 
 
 def check_folder(adapter: Path) -> None:
@@ -47,14 +49,20 @@ def keys_in(folder: Path) -> list[str]:
     """Return the names of the tensors in an adapter's file.
 
     Raises:
-        QweftError: If the file is truncated or not safetensors.
+        QweftError: If the file is truncated or not safetensors, or holds more tensors than any adapter has.
     """
     path = folder / WEIGHTS
     try:
         with safe_open(path, framework="np") as file:
-            return list(file.keys())
+            keys = list(file.keys())
     except (SafetensorError, OSError) as error:
         raise unreadable(path, error) from error
+    if len(keys) > MOST_TENSORS:
+        raise QweftError(
+            f"{path} holds {len(keys):,} tensors, and at most {MOST_TENSORS:,} are read: an adapter has some for each "
+            "layer; get the file that was saved"
+        )
+    return keys
 
 
 def unreadable(path: Path, error: Exception) -> QweftError:
