@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 import torch
@@ -344,3 +345,52 @@ def test_an_empty_folder_of_checkpoints_is_removed_and_no_other(tmp_path):
     remove_empty(tmp_path / "kept")
     assert kept.exists()
     remove_empty(tmp_path / "missing")
+
+
+def validated(files, tmp_path, monkeypatch):
+    """A run that was stopped after its checkpoint of step 4, and its config."""
+    made = config(files, tmp_path, validation=ValidationConfig(every=2))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(StoppedError):
+            train(made)
+    return replace(made, resume="auto")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        None,
+        {"curve": "ab"},
+        {"curve": []},
+        {"best_loss": "x"},
+        {"waited": "x"},
+        {"best_step": {}},
+        {"best_step": 10**39},
+    ],
+)
+def test_a_state_of_the_validation_that_is_none_is_one_sentence(files, tmp_path, monkeypatch, changes):
+    resumed = validated(files, tmp_path, monkeypatch)
+    manifest = tmp_path / "checkpoints" / "step-4" / "checkpoint.json"
+    record = json.loads(manifest.read_text())
+    record["extra"] = {} if changes is None else {"validation": record["extra"]["validation"] | changes}
+    manifest.write_text(json.dumps(record))
+    with pytest.raises(QweftError, match=r"state of the validation is damaged \(.*; remove the checkpoints beside"):
+        train(resumed)
+
+
+@pytest.mark.parametrize("kind", ["gone", "damaged", "a pickle", "a pipe"])
+def test_the_best_adapter_is_looked_for_before_the_training_goes_on(files, tmp_path, monkeypatch, kind):
+    """It is needed at the end, when hours of training would be lost."""
+    resumed = validated(files, tmp_path, monkeypatch)
+    file = tmp_path / "best" / "adapter_model.safetensors"
+    file.unlink()
+    if kind == "damaged":
+        file.write_bytes(b"x" * 100)
+    elif kind == "a pickle":
+        save_marking_pickle(file.with_name("adapter_model.bin"), tmp_path / "marker")
+    elif kind == "a pipe":
+        os.mkfifo(file)
+    with pytest.raises(QweftError, match=r"the best adapter so far cannot be read .* put it back, or remove"):
+        train(resumed)
+    assert not (tmp_path / "marker").exists()

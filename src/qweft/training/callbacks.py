@@ -1,8 +1,9 @@
 """Checkpointing and validation callbacks."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch.distributed.tensor.experimental import implicit_replication
 from transformers import TrainerCallback
 
 from qweft.data.tokens import Encoded
+from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.files import folder_beside
+from qweft.method.saved import check_folder, keys_in
 from qweft.training.checkpoints import Checkpoints, Found
 from qweft.training.distributed import of_the_first, whole_state
 
@@ -57,12 +60,33 @@ class Validation(TrainerCallback):
             "waited": self.waited, "curve": self.curve,
         }  # fmt: skip
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned."""
-        self.best_step = state["best_step"]
-        self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
-        self.waited = state["waited"]
-        self.curve = [(step, loss) for step, loss in state["curve"]]
+    def restore(self, extra: Mapping[str, Any]) -> None:
+        """Restore what `state` returned, from a checkpoint that a stranger may have made.
+
+        Args:
+            extra: What the checkpoint stores beside the trainer's state.
+
+        Raises:
+            QweftError: If it stores no such state, or the best adapter, which is needed at the end, cannot be read.
+        """
+        way = f"remove the checkpoints beside {self.folder} to train anew"
+        try:
+            state = extra["validation"]
+            self.curve = [(index(step), math.nan if loss is None else float(loss)) for step, loss in state["curve"]]
+            self.waited = index(state["waited"])
+            self.best_loss = math.inf if state["best_loss"] is None else float(state["best_loss"])
+            self.best_step = None if state["best_step"] is None else index(state["best_step"])
+            if self.best_step not in (None, *dict(self.curve)):
+                raise ValueError(f"its best_step is {self.best_step}")
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            said = str(error)[:200]
+            raise QweftError(f"the checkpoint's state of the validation is damaged ({said}); {way}") from error
+        if self.best_step is not None:
+            try:
+                check_folder(self.folder)
+                keys_in(self.folder)
+            except QweftError as error:
+                raise QweftError(f"the best adapter so far cannot be read ({error}); put it back, or {way}") from error
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Validate, save the adapter if it is the best so far, and stop when patience runs out."""
@@ -123,7 +147,7 @@ class RunCallbacks:
             return []
         self.validation.log = trainer.log
         if self.found is not None:
-            self.validation.restore(self.found.extra["validation"])
+            self.validation.restore(self.found.extra)
         return [self.validation]
 
 
