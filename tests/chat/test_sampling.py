@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from qweft.chat.answering import Sampler
+from qweft.errors import QweftError
 
 LOGITS = torch.tensor([0.5, 0.1, 0.25, 0.15]).log()
 
@@ -45,3 +46,10 @@ def test_a_seed_repeats():
         return [sampler.choose(LOGITS) for _ in range(50)]
 
     assert drawn(3) == drawn(3) != drawn(4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_without_probabilities_nothing_is_drawn(value):
+    with pytest.raises(QweftError, match="gives no probabilities for the next token"):
+        Sampler(0.7, 1.0, seed=0).choose(torch.full((4,), value))
+    assert Sampler(0.7, 1.0, seed=0).choose(torch.tensor([1.0, float("-inf")])) == 0

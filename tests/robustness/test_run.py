@@ -6,6 +6,7 @@ import shutil
 import types
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
@@ -269,3 +270,12 @@ def test_an_adapter_without_circuit(tmp_path, capsys):
     adapter = trained(tmp_path, HYBRID | {"preset": "mpo"})
     assert evaluate(adapter, "--device", "exact") == 2
     assert "has no circuit that a device could run" in capsys.readouterr().err
+
+
+def test_an_adapter_whose_numbers_overflow_is_one_sentence(adapter, tmp_path, capsys):
+    shutil.copytree(adapter.parent, tmp_path / "run")
+    file = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
+    save_file({name: tensor * 1e37 for name, tensor in load_file(file).items()}, file)
+    options = ["--device", "shots", "--shots", "10", "--max-circuits", "100", "--output", str(tmp_path / "out")]
+    assert evaluate(file.parent, *options) == 2
+    assert "has an angle that is not a finite number (NaN or infinity)" in " ".join(capsys.readouterr().err.split())

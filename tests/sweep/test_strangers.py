@@ -1,15 +1,18 @@
 """A sweep that goes on in a folder that a stranger made: nothing else of the machine is read, written or deleted."""
 
+import json
 import os
 import shutil
 import sqlite3
 import struct
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from qweft.errors import QweftError
 from qweft.files import SUPER_JOURNAL
+from qweft.sweep.config import SpaceConfig
 from qweft.sweep.outcome import Outcome
 from qweft.sweep.report import write
 from qweft.sweep.run import _adapter_files, sweep
@@ -110,3 +113,15 @@ def test_the_page_holds_no_control_characters_of_names(tmp_path):
     found = Outcome("a", (), (), None, None, 0, "ended", "data: 'a\x1b[2J'", {"command": "qweft sweep 'b\x9b2J\u202e'"})
     text = write(found, tmp_path).read_text()
     assert not CONTROLS.search(text) and "qweft sweep 'b2J'" in text and "a[2J" in text
+
+
+def test_an_adapter_that_does_not_run_is_one_sentence(config, tmp_path):
+    lora = {"peft_type": "LORA", "target_modules": ["q_proj"]}
+    few = replace(config, adapter=lora, space=SpaceConfig(adapter={"r": {"values": [2]}}), trials=1)
+    sweep(few, "space: {}\n", "qweft sweep test.yaml")
+    trial = tmp_path / "out" / "trial-000"
+    (trial / "test.json").unlink()
+    file = trial / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"alora_invocation_tokens": "x"}))
+    with pytest.raises(QweftError, match="does not run with this adapter"):
+        sweep(few, "space: {}\n", "qweft sweep test.yaml")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 
+from qweft.errors import QweftError
 from qweft.evaluation.generation import end_tokens
 from qweft.evaluation.loss import device_of
 from qweft.text import many
@@ -33,10 +34,18 @@ class Sampler:
 
         Args:
             logits: (vocabulary,), of any dtype.
+
+        Raises:
+            QweftError: If no token has a probability, since the logits hold NaN or infinity.
         """
         if self._temperature == 0:
             return int(logits.argmax())
         values = logits.detach().cpu().double()
+        if not values.max().isfinite():  # also of NaN
+            raise QweftError(
+                "the model gives no probabilities for the next token (NaN or infinity), so none can be drawn; the "
+                "adapter's weights or alpha are too large: train it anew with a lower learning rate"
+            )
         # subtracting the maximum first avoids inf - inf at a tiny temperature
         shares, tokens = torch.softmax((values - values.max()) / self._temperature, -1).sort(descending=True)
         before = shares.cumsum(-1) - shares

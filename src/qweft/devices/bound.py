@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qweft.circuit import Circuit, Gate
+from qweft.errors import QweftError
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,8 @@ class BoundCircuits:
             calibrate. A compiler must end both on the same physical qubits.
 
     Raises:
-        ValueError: The angles are not a finite table with one column per gate.
+        ValueError: The angles are not a table with one column per gate.
+        QweftError: An angle is NaN or infinite.
     """
 
     qubits: int
@@ -45,7 +47,10 @@ class BoundCircuits:
             raise ValueError(f"angles are {self.angles.shape}, expected (circuits, {len(self.gates)})")
         if not np.isfinite(self.angles).all():
             bad = int(np.flatnonzero(~np.isfinite(self.angles).all(1))[0])
-            raise ValueError(f"circuit {bad} has an angle that is not a finite number")
+            raise QweftError(
+                f"circuit {bad} has an angle that is not a finite number (NaN or infinity): the adapter's weights or "
+                "alpha are too large, or its training diverged; train it anew with a lower learning rate"
+            )
 
     @classmethod
     def of(cls, circuit: Circuit, inputs: "torch.Tensor", parameters: "torch.Tensor") -> "BoundCircuits":

@@ -24,7 +24,7 @@ from qweft.comparison.trial import ADAPTER, run_trial
 from qweft.comparison.trial import RECORD as RUN
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
-from qweft.evaluation.saved import put_on
+from qweft.evaluation.saved import check_runs, put_on
 from qweft.files import check_regular, write_json
 from qweft.method.stated import ENDS, meant_then, needs_rows_first, recorded_forms, stated
 from qweft.models.load import load_model
@@ -110,6 +110,7 @@ def losses(context: Context, adapter: dict[str, Any], files: dict[str, bytes]) -
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
         model = put_on(context.loaded, Path(folder))
+        check_runs(model, context.loaded, Path(folder))
     found = held_out_loss(model, rows, pad, batch)
     take_off(model, adapter)
     return {"base": base.loss, "adapted": found.loss, "standard_error": found.standard_error}
