@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from qweft.comparison import runner, trial
 from qweft.comparison.config import ComparisonConfig, MethodConfig
@@ -141,3 +143,12 @@ def test_a_run_that_diverged_made_the_steps_until_then_however_often_it_logs(con
 
     monkeypatch.setattr(trial, "fit", diverging)
     assert [r["steps"] for r in run(dataclasses.replace(config, seeds=[0]))] == [0, 10, 10, 10]
+
+
+def test_a_kept_adapter_that_changes_the_base_model_is_the_one_that_is_named(config):
+    config = dataclasses.replace(config, seeds=[0])
+    run(config)
+    file = Path(config.output) / "lora-0" / "adapter" / "adapter_model.safetensors"
+    save_file(load_file(file) | {"base_model.model.model.norm.weight": torch.zeros(20)}, file)
+    with pytest.raises(QweftError, match=r"lora-0/adapter changes the base model's own weights when it loads"):
+        run(dataclasses.replace(config, inspect=True))

@@ -13,6 +13,7 @@ from qweft.comparison import runner
 from qweft.comparison.checks import check_methods
 from qweft.comparison.config import ComparisonConfig, MethodConfig, TeacherConfig
 from qweft.comparison.context import fingerprint
+from qweft.comparison.executors.worker import Local
 from qweft.comparison.findings import findings
 from qweft.comparison.results import Run
 from qweft.comparison.summarise import summarise
@@ -168,3 +169,50 @@ def test_a_run_belongs_to_its_teacher(folder):
     taught = config(folder, "quantum_gated", 1.0).teacher
     assert len({key(taught), key(replace(taught, dose=0.5)), key(replace(taught, seed=1)), key(TeacherConfig())}) == 4
     assert key(TeacherConfig()) == key(TeacherConfig(dose=0.5))  # without an adapter there is no teacher
+
+
+def short(folder, name, **changes):
+    """A comparison of the teacher's own student, which starts as the teacher and hardly moves."""
+    given = {
+        "methods": {"same": MethodConfig(student("quantum_gated"))},
+        "reference": "same",
+        "seeds": [0],
+        "training": TrainingConfig(max_steps=1, batch_size=4, gradient_accumulation=1, learning_rate=1e-9),
+        "data": DataConfig(source=str(folder / "rows.jsonl"), validation_rows=16, test_rows=8, max_length=48),
+        "output": str(folder / name),
+    }
+    made = config(folder, "quantum_gated", 1.0, **given, **changes)
+    return replace(made, teacher=replace(made.teacher, near=0.0))
+
+
+def results_of(made):
+    report = runner.compare(made, "", "qweft compare planted.yaml")
+    return json.loads((report.parent / "results.json").read_text())
+
+
+def test_what_is_kept_of_a_circuit_s_gain_is_judged_by_the_teacher(folder):
+    results = results_of(short(folder, "inspected", inspect=True))
+    (found,) = [run["inspection"] for run in results["runs"] if run["inspection"]]
+    assert found["dequantised"]["gain"] > 0.3, "this student is the teacher, and the base model is far from it"
+    assert found["dequantised"]["fits"]["constant"]["kept"] < 1
+    assert {layer["gradient_norms"] for layer in found["layers"]} == {None}
+
+
+def test_a_process_that_makes_no_runs_records_the_teacher_too(folder, monkeypatch):
+    """As with the actors of a cluster, which alone hold the teacher."""
+    set_up = runner.set_up
+
+    def away(*arguments):
+        here = set_up(*arguments)
+
+        class Away(Local):
+            def run(self, context, *rest):
+                return super().run(replace(context, teacher=here.teacher), *rest)
+
+            def call(self, context, function, *rest):
+                return function(replace(context, teacher=here.teacher), *rest)
+
+        return replace(here, teacher=None, executor=Away())
+
+    monkeypatch.setattr(runner, "set_up", away)
+    assert results_of(short(folder, "away"))["teacher"]["core"] == "quantum_gated"

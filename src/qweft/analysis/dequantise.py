@@ -1,9 +1,10 @@
 """Trained circuits replaced by classical fits, and the share of the adapter's gain that each fit keeps."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -21,6 +22,8 @@ from qweft.evaluation.row_scores import RowScore, loss_of, ratio
 
 BATCH = 8
 """Rows in a batch; results do not depend on it."""
+Judge = Callable[[Any], Sequence[RowScore]]
+"""From a model to its scores on the judged rows."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class _Seen:
     judge: tuple[torch.Tensor, torch.Tensor]
 
 
-def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequantised:
+def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int, teacher: Any = None) -> Dequantised:
     """Replaces each circuit of the active adapter by its fits, and returns the losses.
 
     The first half of the rows is for the fits, the second for the losses. Fits are least squares in float64, on the
@@ -95,6 +98,8 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
         model: A PEFT model with a QWTHN adapter, which is left as it was.
         rows: Rows with targets, at least `LEAST_ROWS`.
         pad_token_id: Token that pads shorter rows.
+        teacher: A model whose distributions the adapter was trained on in place of the rows' tokens, as in
+            `held_out_loss`.
 
     Raises:
         QweftError: If no layer has a circuit, there are too few rows with targets, or inputs of a circuit or the
@@ -108,11 +113,12 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
             "fits, half for the losses"
         )
     half = len(rows) // 2
-    seen, adapter = _see(model, cores, rows[:half], rows[half:], pad_token_id)
+    judge = partial(score_rows, rows=rows[half:], pad_token_id=pad_token_id, batch_size=BATCH, teacher=teacher)
+    seen, adapter = _see(model, cores, rows[:half], pad_token_id, judge)
     if not seen:
         raise QweftError("no token reached a circuit of the adapter; give at least one row of text")
     with model.disable_adapter():
-        base = score_rows(model, rows[half:], pad_token_id, BATCH)
+        base = judge(model)
     gain, error = ratio([(one.total - two.total, one.targets) for one, two in zip(base, adapter, strict=True)])
     if not math.isfinite(gain):
         raise QweftError("the adapter's loss is not a number, so no gain can be told; train it with a lower rate")
@@ -125,7 +131,7 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
             limit = f"{MOST_TERMS:,} are fitted" if count > MOST_TERMS else f"{tokens:,} tokens are there"
             left_out[kind] = f"it has {count:,} terms, and at most {limit}"
             continue
-        found = _replaced(model, kind, count, seen, rows[half:], pad_token_id, base, adapter)
+        found = _replaced(model, kind, count, seen, judge, base, adapter)
         if math.isfinite(found.loss):
             fits[kind] = found
         else:
@@ -139,14 +145,13 @@ def _replaced(
     kind: Kind,
     count: int,
     seen: Mapping[str, _Seen],
-    rows: Sequence[Encoded],
-    pad_token_id: int,
+    judge: Judge,
     base: Sequence[RowScore],
     adapter: Sequence[RowScore],
 ) -> Replacement:
     fits: dict[str, FittedCircuit] = {name: fitted(kind, each.circuit, *each.fit) for name, each in seen.items()}
     with _instead(model, fits):
-        found = score_rows(model, rows, pad_token_id, BATCH)
+        found = judge(model)
     kept, error = None, None
     if sum(one.total - two.total for one, two in zip(base, adapter, strict=True)) > 0:
         shares = zip(base, adapter, found, strict=True)
@@ -168,8 +173,8 @@ def _see(
     model: Any,
     cores: Mapping[str, FunctionCore],
     to_fit: Sequence[Encoded],
-    to_judge: Sequence[Encoded],
     pad_token_id: int,
+    judge: Judge,
 ) -> tuple[dict[str, _Seen], Sequence[RowScore]]:
     """Returns what each circuit does on both halves of the rows, and the adapter's scores on the second."""
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in cores}
@@ -184,12 +189,12 @@ def _see(
     with _instead(model, {name: recorder(name) for name in cores}):
         score_rows(model, to_fit, pad_token_id, BATCH)
         ends = {name: len(found) for name, found in parts.items()}
-        scores = score_rows(model, to_judge, pad_token_id, BATCH)
+        scores = judge(model)
     seen = {}
     for name, core in cores.items():
-        fit, judge = parts[name][: ends[name]], parts[name][ends[name] :]
-        if fit and judge:  # no token reached the others
-            seen[name] = _Seen(_circuit_of(core), _values(core, fit), _values(core, judge))
+        first, second = parts[name][: ends[name]], parts[name][ends[name] :]
+        if first and second:  # no token reached the others
+            seen[name] = _Seen(_circuit_of(core), _values(core, first), _values(core, second))
     return seen, scores
 
 

@@ -103,6 +103,11 @@ def teacher_of(settings: RunSettings, loaded: LoadedModel, data: Data) -> Teache
     return plant(settings.teacher, loaded.model, copy, data.train, pad, settings.evaluation.batch_size)
 
 
+def taught(context: Context) -> dict[str, Any]:
+    """Returns the planted teacher's record, in a process that makes runs; empty without one."""
+    return {} if context.teacher is None else {"teacher": context.teacher.told()}
+
+
 class Executor(Protocol):
     """Makes runs, here or elsewhere. All files end up in the output folder of the calling process."""
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.conclusion import conclusion
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.context import Context
+from qweft.comparison.context import Context, taught
 from qweft.comparison.executors.set_up import set_up
 from qweft.comparison.family import undecided
 from qweft.comparison.findings import findings
@@ -140,6 +140,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         methods = with_matched_time(context, plan.methods, plan.seeds[0])
         chosen = _chosen(context, plan, methods, speed, pace, begun)
         plan, environment = chosen.plan, context.environment(command)
+        teacher = context.executor.call(context, taught) if context.settings.teacher.adapter else {}
 
         def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
@@ -157,7 +158,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
                 **({} if chosen.search is None else {"search": chosen.search}),
                 **({"halving": [rung.to_json() for rung in chosen.rungs]} if chosen.rungs else {}),
                 **({} if found is None else {"recommendation": found.to_json()}),
-                **({} if context.teacher is None else {"teacher": context.teacher.told()}),
+                **teacher,
             }
             return write_report(results, config_yaml, plan.title, context.output)
 

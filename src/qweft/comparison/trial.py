@@ -22,7 +22,6 @@ from qweft.comparison.results import BASE, Run
 from qweft.data.batches import Collator
 from qweft.data.conversation import Conversation
 from qweft.data.report import fingerprint as fingerprint_of
-from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.generation import Answer, generate_answers
 from qweft.evaluation.loss import held_out_loss
@@ -31,7 +30,6 @@ from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
 from qweft.method.names import has_circuit
 from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
-from qweft.models.load import LoadedModel
 from qweft.training.callbacks import RunCallbacks
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps
@@ -140,7 +138,12 @@ def _lacks_inspection(context: Context, method: Method | None, run: Run, folder:
 
 def _with_inspection(context: Context, method: Method, run: Run, folder: Path) -> Run:
     """Inspects the saved adapter of a finished run, and adds the result to its record."""
-    run = replace(run, inspection=_inspected_from(folder / ADAPTER, context.loaded, method, context.data.validation))
+    run = replace(run, inspection=_inspected_from(folder / ADAPTER, context, method))
+    if checksum(context.loaded.model) != context.base_checksum:
+        raise QweftError(
+            f"{folder / ADAPTER} changes the base model's own weights when it loads, which the runs of a comparison "
+            f"share; remove {folder} to make the run again"
+        )
     write_json(folder / RECORD, {**read_record(folder / RECORD)[0], "run": run.to_json()})
     return run
 
@@ -234,13 +237,13 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
     if method is not None:
         is_inspected, rewritten = context.settings.inspect and first, rewrites(model)
         if is_inspected and not rewritten:
-            inspection = _inspected(model, method, data.validation, pad)
+            inspection = _inspected(model, context, method)
         if keep is not None:
             save_adapter(model, keep / ADAPTER, hub_id=loaded.source.hub_id)
             size = weights_bytes(keep / ADAPTER)
         take_off(model, method.adapter)
         if is_inspected and rewritten and keep is not None:
-            inspection = _inspected_from(keep / ADAPTER, loaded, method, data.validation)
+            inspection = _inspected_from(keep / ADAPTER, context, method)
     run = _record(context, method, seed, fitted, found, answers, fitted.curve if fitted else ())
     return replace(
         run, inspection=inspection, eval_row_groups=_groups(texts), adapter_bytes=size, forgetting=forgetting
@@ -298,11 +301,13 @@ def _can_be_inspected(adapter: Mapping[str, Any]) -> bool:
     return "preset" in adapter or kind == "QWTHN" or plain_lora
 
 
-def _inspected(model: Any, method: Method, rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Any] | None:
+def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] | None:
     """Returns the inspection as JSON; `None` if nothing of the adapter can be measured.
 
     There are three such cases: an adapter of another kind, an adapter without a linear layer of this package or of
     plain LoRA (LoRA on embeddings), and an adapter whose layers no row reaches. Such runs are otherwise normal.
+
+    Beside a planted teacher gradients are left out: those here are of the loss on the rows' tokens.
     """
     if not _can_be_inspected(method.adapter):
         return None
@@ -310,26 +315,29 @@ def _inspected(model: Any, method: Method, rows: Sequence[Encoded], pad_token_id
     from qweft.analysis.dequantise import dequantise
     from qweft.analysis.run import inspect_adapter  # here: few comparisons need it
 
+    rows, pad_token_id = context.data.validation, context.loaded.tokenizer.pad_token_id
+    teacher = None if context.teacher is None else context.teacher.model
+    batch = Collator(pad_token_id)(rows[:INSPECTED_ROWS])
+    if teacher is not None:
+        del batch["labels"]
     try:
-        found = inspect_adapter(model, [Collator(pad_token_id)(rows[:INSPECTED_ROWS])], "default")
+        found = inspect_adapter(model, [batch], "default")
     except QweftError:
         return None
     if len(rows) >= LEAST_ROWS and has_circuit(core_of(method.name, method.adapter) or "identity"):
         with suppress(QweftError):
-            found = replace(found, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id))
+            found = replace(found, dequantised=dequantise(model, rows[:DEQUANTISED_ROWS], pad_token_id, teacher))
     return found.to_json()
 
 
-def _inspected_from(
-    folder: Path, loaded: LoadedModel, method: Method, rows: Sequence[Encoded]
-) -> dict[str, Any] | None:
+def _inspected_from(folder: Path, context: Context, method: Method) -> dict[str, Any] | None:
     """Attaches a saved adapter to the shared base model, inspects it and detaches it.
 
     Raises:
         QweftError: If the folder holds no adapter that fits the model.
     """
-    model = put_saved_on(loaded, folder)
+    model = put_saved_on(context.loaded, folder)
     try:
-        return _inspected(model, method, rows, loaded.tokenizer.pad_token_id)
+        return _inspected(model, context, method)
     finally:
         take_off(model, method.adapter)
