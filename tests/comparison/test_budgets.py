@@ -88,7 +88,7 @@ def test_equal_time_is_as_many_steps_as_the_medians_of_interleaved_rounds_say(co
 
 def test_a_slow_method_makes_one_step_at_least(config, timed, monkeypatch):
     monkeypatch.setattr(
-        step_times, "_fit", lambda context, method, seed: took(1e4 if method.name == "as_long" else 1.0)
+        step_times, "timed_fit", lambda context, method, seed: took(1e4 if method.name == "as_long" else 1.0)
     )
     assert [record["steps"] for record in run(config)["runs"] if record["method"] == "as_long"] == [1, 1]
 
@@ -96,7 +96,7 @@ def test_a_slow_method_makes_one_step_at_least(config, timed, monkeypatch):
 @pytest.mark.parametrize(("own", "its", "steps"), [(0.0, 9.0, 5), (3.0, 0.0, 2), (9.0, 9.0, 3), (99.0, 0.0, 1)])
 def test_what_finding_the_bases_takes_counts(config, monkeypatch, own, its, steps):
     found = {"lora": took(2.0, its), "as_long": took(4.0, own)}
-    monkeypatch.setattr(step_times, "_fit", lambda context, method, seed: found[method.name])
+    monkeypatch.setattr(step_times, "timed_fit", lambda context, method, seed: found[method.name])
     plan = resolve(config)
     context = set_up(plan.settings, plan.executor, plan.workers, runner.Console(quiet=True))
     for _ in range(2):  # measured, and read back
@@ -110,7 +110,7 @@ def test_a_clock_beside_other_work_is_recorded_and_said(config, monkeypatch, sha
     def fit(context, method, seed):
         return dataclasses.replace(took(2.0), cpu_by_others=share if method.name == "lora" else 0.01)
 
-    monkeypatch.setattr(step_times, "_fit", fit)
+    monkeypatch.setattr(step_times, "timed_fit", fit)
     plan, said = resolve(config), io.StringIO()
     context = set_up(plan.settings, plan.executor, plan.workers, runner.Console(file=said, width=500))
     for _ in range(2):  # measured, and read back
@@ -131,7 +131,7 @@ def test_times_are_kept_by_what_they_depend_on(config, monkeypatch):
     """Another rate, seed, length or method beside leaves them; another batch or adapter is measured beside them."""
     asked = []
     monkeypatch.setattr(
-        step_times, "_fit", lambda context, m, seed: asked.append(m.name) or took(2.0 if m.name == "lora" else 4.0)
+        step_times, "timed_fit", lambda context, m, seed: asked.append(m.name) or took(2.0 if m.name == "lora" else 4.0)
     )
     plan = resolve(config)
     shared = set_up(plan.settings, plan.executor, plan.workers, runner.Console(quiet=True))
@@ -257,7 +257,7 @@ def test_rates_that_differ_in_the_seventh_digit_are_two(config, monkeypatch):
 
 
 def test_a_dry_run_says_what_each_method_gets(config, capsys):
-    table = runner.describe(dataclasses.replace(config, search=True))
+    table = runner.describe(dataclasses.replace(config, search=True)).renderables[0]
     cells = {column.header: list(column.cells) for column in table.columns}
     assert cells["learning rate"] == ["0.01", "searched", "as large"]
     assert cells["steps"] == ["6", "6", "time of lora"]
