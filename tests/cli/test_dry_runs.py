@@ -13,6 +13,7 @@ QUICK = {
     "data",
     "chat",
     "ui",
+    "serve",
     "circuit",
     "report",
     "plan",

@@ -19,10 +19,12 @@ from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.starter import CompareOptions, InitOptions
 from qweft.export.config import ExportConfig
 from qweft.schema import is_mapping, keys_of
+from qweft.serve.config import ServeConfig
 from qweft.sweep.config import SweepConfig
 from qweft.training.config import RunConfig
 
 CONFIG_CLASSES = {
+    "serve": ServeConfig,
     "train": RunConfig,
     "plan": RunConfig,
     "init": InitOptions,

@@ -56,11 +56,14 @@ WORDS = {
     "inspect": ["adapter", *ON_ADAPTER, *SIZES],
     "chat": ["adapter", "--model.name", "model"],
     "ui": ["adapter", "--model.name", "model", "--port", "0"],
+    "serve": ["adapter", "--model.name", "model", "--port", "0"],
 }
 
 
 @pytest.mark.parametrize("command", WORDS)
 def test_no_command_runs_it_or_asks(command, places, monkeypatch, capsys):
+    for name in ("fastapi", "uvicorn", "openai") if command == "serve" else ():
+        pytest.importorskip(name)
     (places / "compared.yaml").write_text(COMPARED)
     (places / "sweep.yaml").write_text(SWEPT)
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 9))

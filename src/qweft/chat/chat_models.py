@@ -111,7 +111,7 @@ def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any
     """
     model, folders = check_chat(adapter, config, overrides)
     loaded = load_model(model)
-    trees = [loaded.model, *(_same_weights(loaded.model) for _ in range(1 if config.beside else 0))]
+    trees = [loaded.model, *(same_weights(loaded.model) for _ in range(1 if config.beside else 0))]
     found = [
         ChatModel(name, _put_on(loaded, tree, folder, alone=len(trees) == 1))
         for name, tree, folder in zip(_names(folders), trees, folders, strict=False)
@@ -124,7 +124,7 @@ def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any
     return ChatModels(tuple(found), tokenizer, loaded.source.origin, context)
 
 
-def _same_weights(model: nn.Module) -> nn.Module:
+def same_weights(model: nn.Module) -> nn.Module:
     """Returns a copy of the module tree that shares all parameters and buffers.
 
     An adapter changes the tree and not the weights. So adapters of different methods, which PEFT does not combine on

@@ -40,7 +40,7 @@ def check_chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any]) -> 
     if beside is not None:
         _check_beside(adapter, beside, overrides)
     for folder in folders:
-        _check_kind(folder)
+        check_kind(folder)
     check_model(model)
     return model, folders
 
@@ -67,10 +67,13 @@ def _check_beside(adapter: Path, beside: Path, overrides: dict[str, Any]) -> Non
         )
 
 
-def _check_kind(folder: Path) -> None:
-    """Raises for adapters that need the whole text at each call, while chat reads an answer token by token.
+def check_kind(folder: Path) -> None:
+    """Checks that an adapter does not need the whole text at each call: an answer is read token by token.
 
     Virtual tokens of prompt learning would be inserted before each single token. An activated LoRA would not act.
+
+    Raises:
+        QweftError: If it does.
     """
     check_saved(folder)
     saved = read_saved(folder)

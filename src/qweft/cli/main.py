@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "judge a trained adapter beside its base model",
     "chat": "talk with a trained adapter, beside its base model or another adapter",
     "ui": "the same on a page in the browser, with the adapter's circuits while it answers",
+    "serve": "serve trained adapters to clients of OpenAI's interface",
     "inspect": "measure what a trained adapter does, layer by layer",
     "circuit": "draw, count, compile and write out the circuit of one layer, and its values for each token",
     "export": "make a plain LoRA of a trained adapter, and measure what that costs",

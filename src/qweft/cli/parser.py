@@ -17,6 +17,8 @@ OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
 """Keys that identify another command's config file; the first match counts."""
 EXCLUSIVE = {"preset": "peft_type", "peft_type": "preset", "source": "sources", "sources": "source"}
 """Alternative keys that name an adapter or data. Setting one by an option removes the other."""
+MOST_TARGETS = 1000
+"""Most positional arguments of a command that takes several of a kind."""
 NAMELESS = Command("COMMAND", "", "", target="[CONFIG]")
 """Stands for the command where a config is parsed without one."""
 
@@ -69,7 +71,8 @@ def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
         QweftError: If a required target is missing, or a target is given to a command that takes none.
         SystemExit: With status 0, after the help.
     """
-    arguments = split(argv, command.flags, max(1, len(command.target.split())))
+    most = MOST_TARGETS if command.target.endswith("...") else max(1, len(command.target.split()))
+    arguments = split(argv, command.flags, most)
     if "help" in arguments.flags:
         print(help_text(command), end="")
         raise SystemExit(0)

@@ -1,0 +1,39 @@
+"""`qweft serve`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qweft.cli.command import Command
+from qweft.cli.parser import apply_options, read_arguments
+from qweft.errors import QweftError
+from qweft.serve.config import ServeConfig, check_serve
+
+COMMAND = Command(
+    name="serve",
+    description="Serve trained adapters, with their circuits, to clients of OpenAI's interface: chat and text "
+    "completions, streamed or not, each adapter as a model of its own name, and their base model as base. It is "
+    "transformers' own server, listens on 127.0.0.1 alone unless --host says otherwise, and has no password.",
+    example="qweft serve runs/train/adapter second=runs/chat/adapter --port 8000",
+    target="ADAPTER...",
+    target_help="Folders of adapters of one base model, each as FOLDER or NAME=FOLDER.",
+    options=ServeConfig,
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parses the arguments and serves."""
+    arguments = read_arguments(argv, COMMAND)
+    options: dict[str, Any] = {}
+    apply_options(ServeConfig, options, arguments, COMMAND)
+    overrides = {"model": options.pop("model")} if "model" in options else {}
+    config = ServeConfig(**options)
+    model, folders = check_serve(arguments.targets, config, overrides)
+    try:
+        from qweft.serve.run import serve
+    except ImportError as error:  # the packages are there, so it is transformers' server that differs
+        raise QweftError(f"the installed transformers has another server ({error}); install 5.23") from error
+
+    def tell(address: str) -> None:
+        print(f"serving {', '.join(folders)} and base at {address} (Ctrl-C ends it)", flush=True)
+
+    serve(model, folders, config, tell)

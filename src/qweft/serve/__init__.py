@@ -1,0 +1,1 @@
+"""Serves trained adapters, with their circuits, to clients of OpenAI's interface."""

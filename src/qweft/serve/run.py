@@ -1,0 +1,171 @@
+"""`qweft serve`: transformers' own server, with adapters in the place of models that it would load."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from transformers.cli.serving.chat_completion import ChatCompletionHandler
+from transformers.cli.serving.completion import CompletionHandler
+from transformers.cli.serving.model_manager import ModelManager
+from transformers.cli.serving.response import ResponseHandler
+from transformers.cli.serving.server import build_server
+from transformers.cli.serving.systemone import SystemOneHandler
+from transformers.cli.serving.transcription import TranscriptionHandler
+from transformers.cli.serving.utils import GenerationState
+
+from qweft.chat.chat_models import same_weights
+from qweft.data.template import with_template
+from qweft.errors import QweftError
+from qweft.evaluation.record import run_config
+from qweft.evaluation.saved import check_runs, put_beside_base
+from qweft.models.config import ModelConfig
+from qweft.models.load import LoadedModel, load_model
+from qweft.serve.config import BASE, ServeConfig
+
+Answers = tuple[Any, Any]
+"""A model with its tokenizer."""
+
+
+class Adapters(ModelManager):
+    """The models of the server: those that it was started with, and no other.
+
+    Args:
+        models: Models with their tokenizers by name.
+    """
+
+    def __init__(self, models: Mapping[str, Answers]) -> None:
+        super().__init__(device="cpu", model_timeout=-1)  # it loads nothing, so that its device means nothing
+        self.models = dict(models)
+
+    def load_model_and_processor(self, model_id_and_revision: str, *_: Any, **__: Any) -> Answers:
+        """Returns the model with a name."""
+        if model_id_and_revision not in self.models:
+            known = ", ".join(self.models)
+            raise HTTPException(404, f"no model {model_id_and_revision!r} is served here; there are {known}")
+        return self.models[model_id_and_revision]
+
+    async def load_model_streaming(self, model_id_and_revision: str, *_: Any, **__: Any) -> Any:
+        """Tells that a model is ready; there is nothing to load."""
+        self.load_model_and_processor(model_id_and_revision)
+        yield f'data: {{"status": "ready", "model": "{model_id_and_revision}", "cached": true}}\n\n'
+
+    @staticmethod
+    def process_model_name(model_id: str) -> str:
+        """Returns the name as it is; transformers adds a revision."""
+        return model_id
+
+    def get_gen_models(self, cache_dir: str | None = None) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Returns what the server lists."""
+        return [{"id": name, "object": "model", "owned_by": "qweft", "created": 0} for name in self.models]
+
+    def shutdown(self) -> None:
+        """Keeps the models: a client may ask for this (/reset)."""
+
+
+class OneAtATime(GenerationState):
+    """One thread that generates for all models, since their circuits share threads that only one caller may use."""
+
+    def get_manager(self, model_id: str, use_cb: bool = False) -> Any:
+        """Returns the one manager."""
+        return super().get_manager("all", False)
+
+
+def open_models(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, Answers]:
+    """Loads the base model once, and puts each adapter on module trees that share its weights.
+
+    Args:
+        model: The base model.
+        folders: Folders of adapters by name.
+
+    Returns:
+        The models with their tokenizers by name; a tokenizer has the chat template of the adapter's run.
+
+    Raises:
+        QweftError: If a model or an adapter does not load, or loading an adapter changed weights that others share.
+    """
+    loaded = load_model(model)
+    found: dict[str, Answers] = {}
+    for name, folder in folders.items():
+        tree = same_weights(loaded.model)
+        at = LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device)
+        adapted = put_beside_base(at, folder, "nothing else can be served beside it; merge it with qweft export")
+        check_runs(adapted, at, folder)
+        template = run_config(folder).get("data", {}).get("template")
+        found[name] = adapted, with_template(loaded.tokenizer, template)
+    return {**found, BASE: (loaded.model, loaded.tokenizer)}
+
+
+def application(models: Mapping[str, Answers], host: str) -> Any:
+    """Returns the server's application.
+
+    A page in a browser may look up a name that leads to this machine. So a server of this machine alone answers only to
+    its own names.
+
+    Args:
+        models: Models with their tokenizers by name.
+        host: Address that it listens at.
+
+    Raises:
+        QweftError: If the installed transformers has another server.
+    """
+    manager, state = Adapters(models), OneAtATime()
+    try:
+        app = build_server(
+            manager,
+            ChatCompletionHandler(manager, state),
+            completion_handler=CompletionHandler(manager, state),
+            response_handler=ResponseHandler(manager, state),
+            transcription_handler=TranscriptionHandler(manager, state),
+            systemone_handler=SystemOneHandler(manager, state),
+            generation_state=state,
+        )
+    except TypeError as error:
+        raise QweftError(f"the installed transformers has another server ({error}); install 5.23") from error
+    if _is_loopback(host):
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
+    return app
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serve(model: ModelConfig, folders: Mapping[str, Path], config: ServeConfig, tell: Callable[[str], None]) -> None:
+    """Serves adapters until it is stopped.
+
+    Args:
+        model: The base model.
+        folders: Folders of adapters by name.
+        config: The address.
+        tell: Called with the address once requests are answered.
+
+    Raises:
+        QweftError: As `open_models`, or the address cannot be listened at.
+    """
+    try:
+        listening = socket.create_server((config.host, config.port), family=_family(config.host))
+    except OSError as error:
+        raise QweftError(
+            f"{config.host} port {config.port} cannot be listened at ({error.strerror or error}); "
+            "give another --port or --host"
+        ) from error
+    with listening:
+        app = application(open_models(model, folders), config.host)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        port = listening.getsockname()[1]
+        shown = f"[{config.host}]" if ":" in config.host else config.host
+        tell(f"http://{shown}:{port}/v1")
+        asyncio.run(server.serve(sockets=[listening]))
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

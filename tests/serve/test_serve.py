@@ -1,0 +1,202 @@
+"""`qweft serve`: OpenAI's interface on tiny adapters, over a real connection."""
+
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+import yaml
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from qweft import QweftError
+from qweft.cli.main import main
+from qweft.cli.parser import parse
+from qweft.models.config import ModelConfig
+from qweft.serve.config import ServeConfig, check_serve
+from qweft.training.config import RunConfig
+from qweft.training.run import train
+from tests.export.test_export import run_config
+from tests.tiny_folder import save_rows, save_tiny_model
+
+MOST = 40
+"""Tokens of an answer: enough for a tiny model to write some that can be shown."""
+QUESTION = [{"role": "user", "content": "What follows 12?"}]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serve")
+    save_tiny_model(folder / "model")
+    save_rows(folder / "rows.jsonl")
+    for preset in ("qtha", "sparse"):
+        (folder / f"{preset}.yaml").write_text(yaml.safe_dump(run_config(folder, preset)))
+        train(parse(RunConfig, [str(folder / f"{preset}.yaml")]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(trained):
+    """The address of a server of two adapters."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("openai")
+    import uvicorn
+
+    from qweft.serve.run import application, open_models
+
+    targets = [str(trained / "qtha/adapter"), f"second={trained / 'sparse/adapter'}"]
+    model, folders = check_serve(targets, ServeConfig(), {})
+    server = uvicorn.Server(uvicorn.Config(application(open_models(model, folders), "127.0.0.1"), log_level="error"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+
+
+def ask(address, path, body=None, host=None):
+    headers = {"Content-Type": "application/json", **({"Host": host} if host else {})}
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{address}{path}", data, headers), timeout=60) as answer:
+        return answer.read().decode()
+
+
+def chat(address, model, **more):
+    body = {"model": model, "messages": QUESTION, "temperature": 0, "max_tokens": MOST, **more}
+    return ask(address, "/v1/chat/completions", body)
+
+
+def said(address, model):
+    return json.loads(chat(address, model))["choices"][0]["message"]["content"]
+
+
+def expected(trained, adapter):
+    """What transformers generates greedily."""
+    tokenizer = AutoTokenizer.from_pretrained(trained / "model")
+    model = AutoModelForCausalLM.from_pretrained(trained / "model")
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, trained / adapter / "adapter")
+    inputs = tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    with torch.no_grad():
+        found = model.eval().generate(**inputs, max_new_tokens=MOST, do_sample=False)
+    return tokenizer.decode(found[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def test_each_adapter_answers_under_its_name(address, trained):
+    models = [each["id"] for each in json.loads(ask(address, "/v1/models"))["data"]]
+    assert models == ["qtha", "second", "base"]
+    wanted = {"qtha": expected(trained, "qtha"), "second": expected(trained, "sparse"), "base": expected(trained, None)}
+    assert {name: said(address, name) for name in models} == wanted
+    assert len(set(wanted.values())) > 1
+    assert json.loads(chat(address, "qtha"))["model"] == "qtha"
+
+
+def test_an_answer_is_streamed(address, trained):
+    name, adapter = max(
+        {"qtha": "qtha", "second": "sparse", "base": None}.items(), key=lambda one: len(said(address, one[0]))
+    )
+    lines = [line for line in chat(address, name, stream=True).splitlines() if line.startswith("data: {")]
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks) == expected(trained, adapter)
+    assert len(chunks) > 3 and chunks[-1]["choices"][0]["finish_reason"] in ("stop", "length")
+
+
+def test_openais_client_talks_to_it(address, trained):
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(base_url=f"{address}/v1", api_key="none")
+    answer = client.chat.completions.create(model="second", messages=QUESTION, temperature=0, max_tokens=MOST)
+    assert answer.choices[0].message.content == expected(trained, "sparse")
+    text = client.completions.create(model="qtha", prompt="What follows", temperature=0, max_tokens=3)
+    assert text.usage.completion_tokens == 3 and text.model == "qtha"
+
+
+def test_questions_at_the_same_time_are_all_answered(address):
+    names = ["qtha", "second", "base"] * 3
+    with ThreadPoolExecutor(9) as pool:
+        found = list(pool.map(lambda name: said(address, name), names))
+    alone = {name: said(address, name) for name in set(names)}
+    assert found == [alone[name] for name in names]
+
+
+def test_it_loads_nothing_that_a_client_names(address, trained):
+    for path, body in (
+        ("/v1/chat/completions", {"model": str(trained / "model"), "messages": QUESTION}),
+        ("/v1/completions", {"model": "gpt2", "prompt": "a"}),
+        ("/v1/responses", {"model": "gpt2", "input": "a"}),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            ask(address, path, body)
+        assert caught.value.code == 404 and "there are qtha, second, base" in caught.value.read().decode()
+    before = said(address, "qtha")
+    ask(address, "/reset", {})
+    assert said(address, "qtha") == before
+
+
+def test_a_name_that_leads_here_is_not_answered(address):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        ask(address, "/v1/models", host="evil.example")
+    assert caught.value.code == 400
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["{qtha}", "--port", "70000"], "--port 70000: ports are 0 to 65535"),
+        (
+            ["{qtha}", "nowhere"],
+            "nowhere: no such folder; qweft serve takes folders of trained adapters",
+        ),
+        (["{qtha}", "{qtha}"], "the name 'qtha' is taken or empty; give another as NAME="),
+        (["base={qtha}"], "the name 'base' is taken or empty"),
+        (["{qtha}", "--model.device", "meta"], "has shapes and no numbers"),
+        (["{folder}"], "no adapter_config.json in it"),
+        ([], "qweft serve: ADAPTER... is missing; for example: qweft serve"),
+    ],
+)
+def test_wrong_input_is_one_sentence(trained, capsys, monkeypatch, words, sentence):
+    monkeypatch.setattr("qweft.serve.config.PACKAGES", ())
+    given = [word.format(qtha=trained / "qtha/adapter", folder=trained) for word in words]
+    assert main(["serve", *given]) == 2
+    assert sentence in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_missing_package_is_named(trained, monkeypatch):
+    monkeypatch.setattr("qweft.serve.config.PACKAGES", ("no_such_server",))
+    with pytest.raises(QweftError, match=r"needs the package no_such_server; pip install 'qweft\[serve\]'"):
+        check_serve([str(trained / "qtha/adapter")], ServeConfig(), {})
+
+
+def test_adapters_of_two_models_are_not_served_together(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("qweft.serve.config.PACKAGES", ())
+    save_tiny_model(tmp_path / "model")
+    config = {
+        **run_config(trained, "sparse"),
+        "model": {"name": str(tmp_path / "model")},
+        "output": str(tmp_path / "other"),
+    }
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
+    train(parse(RunConfig, [str(tmp_path / "other.yaml")]))
+    both = [str(trained / "qtha/adapter"), str(tmp_path / "other/adapter")]
+    with pytest.raises(QweftError, match="a server has one base model, which --model"):
+        check_serve(both, ServeConfig(), {})
+    assert check_serve(both, ServeConfig(), {"model": {"name": str(trained / "model")}})[0] == ModelConfig(
+        name=str(trained / "model"), device="cpu"
+    )
+
+
+def test_a_port_in_use_is_told(trained, monkeypatch, capsys):
+    for name in ("fastapi", "uvicorn", "openai"):
+        pytest.importorskip(name)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", str(trained / "qtha/adapter"), "--port", str(port)]) == 2
+    assert f"127.0.0.1 port {port} cannot be listened at" in capsys.readouterr().err
