@@ -15,6 +15,7 @@ from qweft import QwthnConfig
 from qweft.adapter import few_tokens, layer
 from qweft.circuit import compiled, crz_ring_ansatz, gate_by_gate
 from qweft.circuit.alternating import alternating_form
+from qweft.errors import QweftError
 
 CORES = ["identity", "linear", "quantum", "quantum_linear", "quantum_weighted", "quantum_gated", "frozen_linear"]
 pytestmark = pytest.mark.skipif(not compiled.available(), reason="Numba cannot compile here")
@@ -325,3 +326,23 @@ def test_where_the_kernel_does_not_compile(taken, monkeypatch):
     monkeypatch.setattr(few_tokens, "available", lambda: False)
     adapted("quantum_linear")(torch.randn(1, 1, 24))
     assert taken == [False]
+
+
+def test_a_compilation_that_a_bound_on_time_ends_is_tried_again(monkeypatch):
+    """The bound's error is the adapter's, not a reason to go without the kernel from then on."""
+
+    def ended():
+        raise QweftError("it takes longer than 8 s")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(few_tokens, "_kernel", ended)
+        few_tokens.available.cache_clear()
+        with pytest.raises(QweftError, match="longer than 8 s"):
+            few_tokens.available()
+    assert few_tokens.available()
+    with monkeypatch.context() as patched:
+        patched.setattr(compiled, "values_of", lambda *_: ended())
+        compiled.available.cache_clear()
+        with pytest.raises(QweftError, match="longer than 8 s"):
+            compiled.available()
+    assert compiled.available()

@@ -14,6 +14,7 @@ QUICK = {
     "chat",
     "ui",
     "serve",
+    "schema",
     "circuit",
     "report",
     "plan",

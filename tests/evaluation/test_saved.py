@@ -13,6 +13,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 from tests.tiny_folder import save_rows, save_tiny_model
 
+from qweft.adapter import few_tokens
 from qweft.adapter.attach import adapter_config, attach
 from qweft.cli.main import main
 from qweft.data.load import load_data
@@ -120,6 +121,23 @@ def test_an_adapter_that_keeps_the_program_busy_is_given_up(tmp_path, monkeypatc
     said = " ".join(capsys.readouterr().err.split())
     assert f"until the model {does} with this adapter; load it with the adapter_config.json that it was" in said
     assert time.monotonic() - started < 20
+
+
+def test_the_first_compilation_is_not_the_adapters(tmp_path, monkeypatch):
+    """A machine that compiles for longer than an adapter may take still evaluates it, by the compiled way."""
+    base, available = save_tiny_model(tmp_path / "model"), few_tokens.available
+    config = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
+    attach(load_model(ModelConfig(base)).model, adapter_config(config)).save_pretrained(tmp_path / "adapter")
+
+    def slow():
+        time.sleep(3)
+        monkeypatch.setattr(few_tokens, "available", available)  # from the second call on it is known
+        return available()
+
+    monkeypatch.setattr(few_tokens, "available", slow)
+    monkeypatch.setattr(saved, "PATIENCE", 2.0)
+    loaded = load_model(ModelConfig(base))
+    saved.check_runs(put_on(loaded, tmp_path / "adapter"), loaded, tmp_path / "adapter")
 
 
 ROWS = {"validation_rows": 4, "test_rows": 8, "max_length": 64}

@@ -95,7 +95,7 @@ def test_every_command_that_loads_a_model_has_the_flag():
     having = {
         name for name in COMMANDS if "trust-remote-code" in importlib.import_module(f"qweft.cli.{name}").COMMAND.flags
     }
-    assert having == {*WORDS, "circuit", "data", "export"}
+    assert having == {*WORDS, "circuit", "data", "export", "init"}
 
 
 def test_an_actor_of_a_cluster_gets_the_permission_with_its_work(places):

@@ -23,6 +23,7 @@ from qweft.adapter.cores import (
 )
 from qweft.adapter.functions.circuits import CircuitFunction
 from qweft.circuit import compiled
+from qweft.errors import QweftError
 from qweft.internals.torch import is_recorded
 
 MOST_MULTIPLICATIONS = 2**20
@@ -115,14 +116,23 @@ def _kernel() -> Any:
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether the kernel compiles and runs here; this tries one token."""
+    """Whether the kernels of a token compile and run here; this tries one token.
+
+    Raises:
+        QweftError: If a bound on time ends it. The next call tries again.
+    """
     if not compiled.available():
         return False
     one, none = np.zeros(1, np.float32), np.zeros(0, np.float32)
     try:
         rest, held = _described((1, 1, 1, 0, 1, 0), 1.0, (), [np.zeros(2, np.float32), none, none, none])
         _kernel()(one.copy().ctypes.data, one.ctypes.data, one.ctypes.data, 1, 1.0, *rest)
+        from qweft.adapter.few_kernel import same_bytes
+
+        same_bytes(np.array([one.ctypes.data, one.ctypes.data, 4], np.int64).ctypes.data, 1)
         del held
+    except QweftError:
+        raise
     except Exception:  # as in `compiled.available`, which has warned of most reasons
         return False
     return True

@@ -11,6 +11,7 @@ import torch
 
 from qweft.circuit.alternating import Alternating
 from qweft.circuit.precision import constant
+from qweft.errors import QweftError
 
 WORK_OF_A_THREAD = 2**19
 """Amplitudes times blocks below which a second thread costs more than it saves (about 0.1 ms)."""
@@ -18,10 +19,16 @@ WORK_OF_A_THREAD = 2**19
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether the kernels compile and run here; this tries one token, and warns once on failure."""
+    """Whether the kernels compile and run here; this tries one token, and warns once on failure.
+
+    Raises:
+        QweftError: If a bound on time ends it. The next call tries again.
+    """
     try:
         one, none = torch.zeros(1, 1, device="cpu"), torch.zeros(0, 2, device="cpu")
         gradients_of(values_of(one, one, none, (True,)), one, one, none, (True,))
+    except QweftError:
+        raise
     except Exception as error:  # no Numba, one that does not fit NumPy or the processor, or no place for its cache
         warnings.warn(
             f"Numba cannot compile the circuit here ({type(error).__name__}: {error}); circuits run on PyTorch's own "

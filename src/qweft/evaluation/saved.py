@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 
+from qweft.adapter import few_tokens
 from qweft.adapter.attach import quiet_peft
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.errors import QweftError, giving_up_after
@@ -170,6 +171,8 @@ def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
     Raises:
         QweftError: If it does not run.
     """
+    if any(config.peft_type == OWN for config in model.peft_config.values()):
+        few_tokens.available()  # compiles once and for all, which takes its time and is none of the adapter's
     try:
         with torch.no_grad(), _patience(loaded, adapter, "runs on one token"):
             model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=loaded.device))
