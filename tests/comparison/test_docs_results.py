@@ -11,7 +11,7 @@ from qweft.comparison.phrases import effect_said, p_said
 from qweft.comparison.report.content import Content
 from qweft.comparison.results import Run
 from qweft.comparison.searched import doubt
-from qweft.comparison.statistics import paired
+from qweft.comparison.statistics import Look, paired
 from qweft.comparison.summarise import summarise
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +25,32 @@ def summary_of(name):
     return summarise([Run.from_json(entry) for entry in record["runs"]], "lora")
 
 
+def decided():
+    """The first look of the experiment that stated a margin, at six seeds."""
+    record = json.loads((ROOT / "docs" / "results" / "decide.json").read_text())
+    look = Look(level=0.025, seeds=(0, 1, 2, 3, 4, 5), number=1, planned=2)
+    return summarise([Run.from_json(entry) for entry in record["runs"]], "mpo", 0.5, [look])
+
+
+def test_the_experiment_with_a_margin():
+    summary = decided()
+    search = Content.read(json.loads((ROOT / "docs" / "results" / "decide.json").read_text())).search
+    short = {each.method: each.shortfall.percent for each in search}
+    for entry in (entry for entry in summary.values() if entry.kind != "base"):
+        loss = f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}"
+        line = f"| {entry.trainable_parameters:,} | {entry.learning_rate:g} | {short[entry.method]:.2f}% "
+        assert line + f"| {entry.late_train_loss:.3f} | {loss} |" in PAGE, entry.method
+    pairs = [finding for finding in findings(summary) if finding.topic == "circuit" and finding.other]
+    assert len(pairs) == 3
+    for pair in pairs:
+        said = re.search(r": ([^:]+), (\S+% \[.+?\]) \(\d seeds: (.+?); p ", pair.text)
+        numbers = (p_said(pair.p_value), p_said(pair.corrected), effect_said(pair.visible))
+        cells = (*said.group(2, 3), *(number.removeprefix("= ") for number in numbers), said.group(1))
+        assert f"(`{pair.other}`) | " + " | ".join(cells) + " |" in PAGE, pair.text
+        assert pair.direction == "not decided" or said.group(2) in " ".join(FIRST.split())
+        assert pair.other != "mlp_linear" or f"are equivalent, {said.group(2)}" in README
+
+
 def row(entry, reference):
     """A row of the table from the losses on."""
     against = ""
@@ -36,13 +62,14 @@ def row(entry, reference):
 
 
 QUESTIONS = {
-    "Does `qtha`'s circuit help, against all of its controls?": ("circuit", "qtha", ""),
+    "Does `qtha`'s circuit help?": ("circuit", "qtha", ""),
     "... against a perceptron in its place?": ("circuit", "qtha", "mlp_linear"),
+    "... against no circuit?": ("circuit", "qtha", "mpo"),
     "Does entanglement help `qtha`?": ("circuit", "qtha", "product_linear"),
     "Does training `qtha`'s angles help?": ("circuit", "qtha", "frozen_linear"),
     "Is `qtha` better than LoRA of its size?": ("size", "qtha", "lora_small"),
     "Is `qtha` better than LoRA of its rank?": ("reference", "qtha", "lora"),
-    "Does `qwthn`'s circuit help, against all of its controls?": ("circuit", "qwthn", ""),
+    "Does `qwthn`'s circuit help?": ("circuit", "qwthn", ""),
     "Is `qwthn` better than LoRA of its size?": ("size", "qwthn", "lora_small"),
     "Is `qwthn` better than LoRA of its rank?": ("reference", "qwthn", "lora"),
 }
@@ -57,6 +84,8 @@ def answer(found, topic, method, other):
     if not whole:
         return "not run"
     (verdict,) = whole
+    if verdict.direction == "equivalent":
+        return f"{'' if other else 'no: '}equivalent within 0.5%"
     if verdict.direction in ("lower", "higher"):
         better = "better" if verdict.direction == "lower" else "worse"
         return f"{ANSWERS[verdict.direction]} {abs(verdict.difference):.1f}% {better}"
@@ -69,7 +98,7 @@ def answer(found, topic, method, other):
 
 def test_the_first_table_has_each_experiments_verdict():
     names = ("experiment-dialogue", "experiment-second-model", "experiment-reasoning")
-    found = [findings(summary_of(name)) for name in names]
+    found = [findings(decided()), *(findings(summary_of(name)) for name in names)]
     for question, asked in QUESTIONS.items():
         cells = (answer(each, *asked) for each in found)
         assert f"| {question} | {' | '.join(cells)} |\n" in FIRST
