@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import setuptools  # noqa: F401 - PEFT's BOFT imports it, which fails once anything has imported distutils before
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it puts in the background so, and programs inherit it: their Ctrl-C could not be tested.
