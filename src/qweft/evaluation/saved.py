@@ -171,7 +171,7 @@ def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
     Raises:
         QweftError: If it does not run.
     """
-    if any(config.peft_type == OWN for config in model.peft_config.values()):
+    if loaded.device.type == "cpu" and any(config.peft_type == OWN for config in model.peft_config.values()):
         few_tokens.available()  # compiles once and for all, which takes its time and is none of the adapter's
     try:
         with torch.no_grad(), _patience(loaded, adapter, "runs on one token"):
