@@ -221,14 +221,6 @@ def test_tokens_shared_out_to_threads(monkeypatch, tokens):
     )
 
 
-def test_an_error_in_a_thread_is_raised(monkeypatch):
-    def fail(share, start, stop):
-        raise RuntimeError(f"share {share}")
-
-    with pytest.raises(RuntimeError, match="share"):
-        compiled._share_out(lambda share, *part: fail(share, *part) if share else None, [(0, 1), (1, 2)])
-
-
 @pytest.mark.parametrize("qubits", [1, 4, 7])
 def test_shapes_types_and_second_use(path, qubits):
     if path == "segments" and qubits == 1:

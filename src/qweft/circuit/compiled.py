@@ -1,9 +1,6 @@
 """The compiled engine for tensors on a CPU, with tokens split over threads."""
 
-import os
 import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +8,7 @@ import torch
 
 from qweft.circuit.alternating import Alternating
 from qweft.circuit.precision import constant
+from qweft.circuit.threads import share_out
 from qweft.errors import QweftError
 
 WORK_OF_A_THREAD = 2**19
@@ -37,11 +35,6 @@ def available() -> bool:
         )
         return False
     return True
-
-
-@lru_cache(maxsize=4)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # threads do not survive a fork
-    return ThreadPoolExecutor(threads, thread_name_prefix="qweft-circuit")
 
 
 @lru_cache(maxsize=64)
@@ -95,17 +88,6 @@ def _shares(tokens: int, qubits: int, blocks: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, tokens)) for start in range(0, max(tokens, 1), step)]
 
 
-def _share_out(task: Callable[[int, int, int], None], shares: list[tuple[int, int]]) -> None:
-    """Call task(share, start, stop) for every share, the first on this thread."""
-    if len(shares) == 1:
-        return task(0, *shares[0])
-    pool = _pool(os.getpid(), torch.get_num_threads())
-    others = [pool.submit(task, share, *shares[share]) for share in range(1, len(shares))]
-    task(0, *shares[0])
-    for other in others:
-        other.result()
-
-
 def _values(inputs: np.ndarray, tables: tuple[np.ndarray, np.ndarray], uploads: tuple[bool, ...]) -> np.ndarray:
     """Return expectations (tokens, n), given the tables of rotations and diagonals."""
     from qweft.circuit import kernels
@@ -116,7 +98,7 @@ def _values(inputs: np.ndarray, tables: tuple[np.ndarray, np.ndarray], uploads: 
     def some(_: int, start: int, stop: int) -> None:
         kernels.forward(values, n, flags, *tables, of_inputs, start, stop)
 
-    _share_out(some, _shares(tokens, n, len(uploads)))
+    share_out(some, _shares(tokens, n, len(uploads)))
     return values
 
 
@@ -133,7 +115,7 @@ def _gradients(
     to_inputs = np.empty((tokens, n), outer.dtype)
     to_rotations = np.zeros((len(shares), tables[0].size // 2), outer.dtype)
     to_diagonals = np.zeros((len(shares), tables[1].size // 2), outer.dtype)
-    _share_out(
+    share_out(
         lambda share, start, stop: kernels.backward(
             to_inputs, to_rotations[share], to_diagonals[share], outer, n, flags, *tables, of_inputs, start, stop
         ),
