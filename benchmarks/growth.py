@@ -1,6 +1,6 @@
 """How time and memory grow with each size, as exponents of a power law fitted by least squares on logarithms.
 
-python -m benchmarks.growth            (ten minutes; writes benchmarks/results/growth.json)
+python -m benchmarks.growth            (some minutes; writes benchmarks/results/growth.json)
 """
 
 import argparse

@@ -149,5 +149,5 @@ def test_methods_that_are_equivalent_by_a_stated_margin():
     made = [*BASE, *runs(**losses)]
     told = conclusion(summarise(made, equivalent_within=0.5))
     assert "mpo is equivalent to it within 0.5%." in told
-    assert "The circuit adds nothing to qtha beyond 0.5%: a control without it is equivalent." in told
+    assert "The circuit is not needed in qtha: a control without it is equivalent within 0.5%." in told
     assert "equivalent" not in conclusion(summarise(made))

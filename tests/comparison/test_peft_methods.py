@@ -10,6 +10,7 @@ from transformers import set_seed
 
 import qweft  # noqa: F401
 from qweft.comparison.adapters import put_on, take_off, trained
+from qweft.comparison.checks import check_adapter
 from qweft.comparison.context import checksum
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
@@ -150,6 +151,13 @@ def test_adalora_gives_up_ranks_on_its_schedule():
     fit(adapted, rows(), 0, TrainingConfig(max_steps=6, batch_size=4, gradient_accumulation=1, learning_rate=1e-2))
     kept = [int((p != 0).sum()) for name, p in adapted.named_parameters() if ".lora_E." in name]
     assert len(kept) == 4 and sum(kept) == 2 * 4
+
+
+@pytest.mark.parametrize("ranks", [{"init_r": 4}, {"init_r": 8}, {"init_r": 2, "target_r": 4}, {"target_r": 0}])
+def test_adalora_that_has_no_rank_to_give_up_is_refused(ranks):
+    with pytest.raises(QweftError, match=r"target_r (\(\d\) must be below init_r|must be a whole number)"):
+        check_adapter({"peft_type": "ADALORA", **ranks, **TARGETS})
+    check_adapter({"peft_type": "ADALORA", "init_r": 4, "target_r": 2, **TARGETS})
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,11 @@ def test_methods_that_diverged_are_no_choice():
     [
         ({"mpo": moved(1.02)}, None, "qtha is better than mpo; no classical control of its circuit came to the end."),
         ({"mpo": moved(0.98)}, None, "The circuit of qtha does not help: mpo, without it, is better."),
-        ({"mpo": moved(1.0005, 0.0001)}, 1.0, "The circuit adds nothing: qtha and mpo are within 1%."),
+        (
+            {"mpo": moved(1.0005, 0.0001)},
+            1.0,
+            "The circuit is not needed in qtha: mpo, without it, is equivalent within 1%.",
+        ),
         ({"mpo": moved(1.0, 0.01)}, None, "Whether the circuit of qtha helps is not decided."),
         ({}, None, "Whether the circuit of qtha helps cannot be told: no control came to the end."),
         (

@@ -70,6 +70,19 @@ def test_seeds_are_added_to_open_questions_and_a_stopped_comparison_goes_on(plac
     assert (remade.parent / "report.md").read_text().count("look 1 of 2") == text.count("look 1 of 2") > 0
 
 
+def test_a_report_during_a_look_is_judged_by_the_looks_before_it(places, tmp_path, monkeypatch):
+    write, told = runner.write_report, []
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_REPORTS", 0.0)
+
+    def noting(results, *arguments):
+        told.append((len(results["runs"]), len(results["summary"]["base"]["looks_made"])))
+        return write(results, *arguments)
+
+    monkeypatch.setattr(runner, "write_report", noting)
+    run(comparison(places, tmp_path))
+    assert (13, 1) in told and told[-1] == (14, 2)  # 10 runs for the first look, 4 for the second
+
+
 def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsys):
     results = run(comparison(places, tmp_path, equivalent_within=50.0))[1]
     assert {entry["seed"] for entry in results["runs"]} == {0, 1, 2} and results["planned_runs"] == 10

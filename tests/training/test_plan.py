@@ -97,6 +97,10 @@ def test_dead_angles_and_padding_are_told(small_qwen):
         ({"preset": "qtha", "r": 0}, "r must be a whole number of at least 1, got 0"),
         ({"peft_type": "LORA", "r": 0}, "r must be a whole number of at least 1, got 0"),
         (
+            {"peft_type": "ADALORA", "init_r": 4, "total_step": 60},
+            r"target_r \(8\) must be below init_r \(4\): AdaLoRA begins",
+        ),
+        (
             {"preset": "qtha", "target_modules": ["q_prj"]},
             "'q_prj' does not exist.*'q_proj'.*k_proj, v_proj",
         ),

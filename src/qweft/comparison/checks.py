@@ -20,7 +20,7 @@ from qweft.files import check_can_be_written
 from qweft.method.checks import closest
 from qweft.method.names import form_of, function_of
 from qweft.method.peft_methods import fields_of
-from qweft.method.specification import check_on_quantized, check_specification, method_of
+from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import check_model
 from qweft.training.checks import check_training
 
@@ -214,7 +214,7 @@ def check_methods(config: ComparisonConfig) -> None:
     check_teacher(config)
     for name, method in config.methods.items():
         try:
-            _check_adapter(method.adapter)
+            check_adapter(method.adapter)
             _check_on_quantized(method.adapter, config.model.quantization)
         except QweftError as error:
             raise refused(name, method.match_parameters, error) from error
@@ -272,11 +272,17 @@ def refused(name: str, to_match: str | None, error: QweftError) -> QweftError:
     return QweftError(f"methods.{name}{matching}: {error}")
 
 
-def _check_adapter(specification: Mapping[str, Any]) -> None:
+def check_adapter(specification: Mapping[str, Any]) -> None:
+    """Checks the specification of a method's adapter, one of a rival package too.
+
+    Raises:
+        QweftError: If it is wrong, or is not compared.
+    """
     if "rival" in specification:
         rival_of(specification)
         return
     check_specification(with_steps(specification, None))
+    check_ranks(specification)
     check_comparable(specification)
 
 

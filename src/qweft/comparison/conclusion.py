@@ -78,7 +78,7 @@ def _on_circuits(methods: Sequence[Summary]) -> list[str]:
     texts = {
         "lower": "The circuit helps {}.",
         "higher": "The circuit does not help {}: a control without it does better.",
-        "equivalent": "The circuit adds nothing to {} beyond {:g}%: a control without it is equivalent.",
+        "equivalent": "The circuit is not needed in {}: a control without it is equivalent within {:g}%.",
         "not decided": "Whether the circuit helps {} is not decided.",
         "open": "Whether the circuit helps {} cannot be told: not all of its controls were run.",
     }

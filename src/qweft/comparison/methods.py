@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from qweft.comparison.checks import check_methods, refused
+from qweft.comparison.checks import check_adapter, check_methods, refused
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
@@ -58,6 +58,7 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
         try:
             adapter = stated(config.methods[name].adapter)
             adapters[name] = adapter if wanted is None else matched(model, adapter, counts[wanted])
+            check_adapter(adapters[name])  # a matched rank may lie outside its bounds
             counts[name] = count(model, adapters[name])
         except QweftError as error:
             raise refused(name, wanted, error) from error

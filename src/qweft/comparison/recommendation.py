@@ -173,7 +173,8 @@ def _on_circuit(hybrid: Summary, answer: Finding | None, against: Sequence[Findi
         return f"The circuit of {hybrid.method} does not help: {told['higher']}, without it, is better."
     if "equivalent" in told:
         margin = f"{hybrid.equivalent_within:g}%"
-        return f"The circuit adds nothing: {hybrid.method} and {told['equivalent']} are within {margin}."
+        control = f"{told['equivalent']}, without it, is equivalent within {margin}"
+        return f"The circuit is not needed in {hybrid.method}: {control}."
     if answer is not None and answer.direction == "lower":
         return f"The circuit helps: {hybrid.method} is better than {_listed([each.other for each in against])}."
     if not against:

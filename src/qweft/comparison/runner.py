@@ -170,7 +170,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             planned = schedule(context, asked, [seed for seed in seeds if seed not in seen], speed, plan.workers or 1)
             seen.update(seeds)
             total = len(runs) + len(planned.runs)
-            runs += _make_runs(context, planned, partial(write, tuple(runs), total, tuple(looks)))
+            runs += _make_runs(context, planned, partial(write, tuple(runs), total, tuple(looks[:-1] or looks)))
             left = undecided(judged(runs, looks))
             if look.planned > 1:
                 console.say(f"look {look.number} of {look.planned}: {_open_said(asked, left)}")

@@ -37,6 +37,28 @@ def check_specification(specification: Mapping[str, Any]) -> None:
         _check_lora(chosen)
 
 
+def check_ranks(specification: Mapping[str, Any]) -> None:
+    """Check the ranks of AdaLoRA, which PEFT attaches as they are, and fails on in the training.
+
+    Args:
+        specification: A checked one.
+
+    Raises:
+        QweftError: There are no ranks that it could give up.
+    """
+    if method_of(specification) != "ADALORA":
+        return
+    first, last = specification.get("init_r", 12), specification.get("target_r", 8)
+    for name, rank in (("init_r", first), ("target_r", last)):
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+            raise QweftError(f"{name} must be a whole number of at least 1, got {rank!r}")
+    if last >= first:
+        raise QweftError(
+            f"target_r ({last}) must be below init_r ({first}): AdaLoRA begins with init_r ranks a layer and keeps "
+            "target_r of them on average; lower target_r, or choose LORA, whose ranks stay"
+        )
+
+
 ON_QUANTIZED = (
     "ADALORA", "BEFT", "BOFT", "C3A", "FOURIERFT", "GRALORA", "HIRA", "IA3", "LILY", "LN_TUNING", "LORA", "MISS", "OFT",
     "PVERA", "QWTHN", "RANDLORA", "ROAD", "SHIRA", "TRAINABLE_TOKENS", "VBLORA", "VERA", "WAVEFT",

@@ -10,7 +10,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.names import RATED
-from qweft.method.specification import check_on_quantized, check_specification
+from qweft.method.specification import check_on_quantized, check_ranks, check_specification
 from qweft.models.resolve import ModelSource, check_model, has_tokenizer
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.distributed import check_sharding
@@ -107,6 +107,7 @@ def check_settings(config: RunConfig) -> None:
     check_run(config)
     check_evaluation(config.evaluation, config.data)
     check_specification(config.adapter)
+    check_ranks(config.adapter)
     check_on_quantized(config.adapter, config.model.quantization)
     check_data_config(config.data)
 
