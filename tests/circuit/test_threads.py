@@ -1,13 +1,15 @@
 """Parts of a task on several threads: each once, errors raised, and no hang after a fork."""
 
+import ctypes
 import os
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from qweft.circuit import compiled, crz_ring_ansatz, expectation_values, threads
+from qweft.circuit import compiled, crz_ring_ansatz, expectation_values, team_kernel, threads
 from tests.forked import Forked, needs_fork
 
 PARTS = [(start, start + 3) for start in range(0, 30, 3)]
@@ -37,6 +39,22 @@ def test_parts_are_done_at_the_same_time(way):
     finally:
         torch.set_num_threads(before)
     assert not meeting.broken
+
+
+def test_threads_without_a_part_do_not_wait_for_the_interpreter():
+    """A machine has many more threads than a small circuit has parts."""
+    run = threads.parallel()
+    if run is None:
+        pytest.skip("PyTorch has not loaded GNU's OpenMP here")
+    calls, before = [], torch.get_num_threads()
+    function = threads.BODY(calls.append)
+    data = np.array([0, 2, ctypes.cast(function, ctypes.c_void_p).value], np.int64)
+    torch.set_num_threads(6)
+    try:
+        run(team_kernel.run.address, data.ctypes.data, 0, 0)
+    finally:
+        torch.set_num_threads(before)
+    assert len(calls) == 2 and data[0] == 6
 
 
 @pytest.mark.parametrize("failing", [0, 1])

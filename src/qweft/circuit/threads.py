@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 Task = Callable[[int, int, int], None]
@@ -44,13 +45,15 @@ def parallel() -> Any:
             function = library.GOMP_parallel
         except (OSError, AttributeError):  # another one is loaded, or there is no RTLD_NOLOAD
             continue
-        function.argtypes, function.restype = [BODY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+        function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
         return function
     return None
 
 
 def _by_openmp(run: Any, task: Task, parts: Sequence[tuple[int, int]]) -> None:
-    """Let each thread of the team take parts until none is left. A team of another size would be made anew."""
+    """Let threads of the team take parts until none is left. A team of another size would be made anew."""
+    from qweft.circuit.team_kernel import run as on_each
+
     left, faults = itertools.count(), list[BaseException]()
 
     def body(_: Any) -> None:
@@ -60,7 +63,9 @@ def _by_openmp(run: Any, task: Task, parts: Sequence[tuple[int, int]]) -> None:
         except BaseException as fault:  # none may leave the function that C calls
             faults.append(fault)
 
-    run(BODY(body), None, 0, 0)
+    function = BODY(body)
+    data = np.array([0, len(parts), ctypes.cast(function, ctypes.c_void_p).value], np.int64)
+    run(on_each.address, data.ctypes.data, 0, 0)
     if faults:
         raise faults[0]
 
