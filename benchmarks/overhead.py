@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarks.adapted import RECORDED, adapted, batch
+from benchmarks.report import multiply_adds
 
 from qweft.adapter.batched_build import SESSION
 from qweft.circuit import Circuit, compiled, crz_ring_ansatz, expectation_values, kernels
@@ -78,11 +79,6 @@ def product_rate() -> float:
     one, other = torch.randn(1024, 1024), torch.randn(1024, 1024)
     out = torch.empty(1024, 1024)
     return 1024**3 / 1e6 / milliseconds(lambda: torch.mm(one, other, out=out), 50)
-
-
-def multiply_adds(n: int, layers: int, tokens: int) -> int:
-    """Multiply-adds of the kernels, forward and backward: 20 n + 50 for each amplitude, layer and token."""
-    return (20 * n + 50) * 2**n * layers * tokens
 
 
 def main() -> None:

@@ -38,6 +38,15 @@ STEP_TARGETS = {"r4_L4": 1.0, "r8_L8": 1.15, "all_linear": 1.15}
 GENERATION_TARGETS = {"r4_L4": 1.0, "r8_L8": 0.95}
 
 
+PRODUCT = 48e9
+"""Multiply-adds a second of a float32 matrix product on one core, as `benchmarks.overhead` printed on 2026-11-27."""
+
+
+def multiply_adds(n: int, layers: int, tokens: int) -> int:
+    """Multiply-adds of the circuit's kernels, forward and backward: 20 n + 50 for each amplitude, layer and token."""
+    return (20 * n + 50) * 2**n * layers * tokens
+
+
 def targets(summary: dict[str, Any]) -> list[tuple[str, float, str, float, str]]:
     """(what, measured, "at least" or "at most", target, verdict).
 
@@ -184,13 +193,30 @@ def _targets(summary: dict[str, Any]) -> str:
     return "## Targets\n\n" + table(("what", "measured", "target", ""), rows)
 
 
+OF_A_STEP = (
+    "r = L", "LoRA's step", "more without a circuit", "more with it", "spread", "a circuit", "at a product's speed",
+)  # fmt: skip
+
+
+def _of_a_step(step: dict[str, Any], r: int) -> tuple[str, ...]:
+    """A row on what the branches of rank r and L = r take."""
+    lora, name = 1e3 * step["seconds"][f"lora_r{r}"], f"r{r}_L{r}"
+    plain, whole = (lora * (step[each]["vs_lora"] - 1) for each in (f"mpo_{name}", name))
+    spread = lora * max(step[each]["spread"] for each in (f"mpo_{name}", name))
+    least = 1e3 * multiply_adds(r, r, 512) / (2 * PRODUCT)
+    return (
+        str(r),
+        *(f"{each:.0f}" for each in (lora, plain, whole, spread)),
+        f"{(whole - plain) / 60:.1f}",
+        f"{least:.2g}",
+    )
+
+
 def _limits(results: dict[str, Any]) -> str:
     """What a step, a token and the peak consist of."""
     step, generation = results["step"], results["generation"]
-    lora = step["seconds"]["lora_r4"]
-    base = step.get("base", {}).get("vs_lora", step["seconds"]["base"] / lora)
-    above = {name: 1e3 * lora * (step[name]["vs_lora"] - base) for name in ("mpo_r4_L4", "r4_L4")}
-    circuits = above["r4_L4"] - above["mpo_r4_L4"]
+    base = 1e3 * step["seconds"]["lora_r4"] * (1 - step["base"]["vs_lora"])
+    rows = [_of_a_step(step, r) for r in (4, 8)]
     rises = [one["rise_vs_lora"] for one in step.values() if isinstance(one, dict) and "rise_vs_lora" in one]
     tokens = {
         shape: {kind: 1e3 * int(shape.rpartition("rows")[2]) / each for kind, each in one["tokens_per_second"].items()}
@@ -199,10 +225,12 @@ def _limits(results: dict[str, Any]) -> str:
     kinds = list(next(iter(tokens.values())))
     return f"""### What limits a step
 
-By ratios to LoRA's step at r = 4, {lora:.2f} s: the frozen model alone takes {base:.3f} of it. LoRA's branches add
-{1e3 * lora * (1 - base):.0f} ms, the same tensor networks without a circuit {above["mpo_r4_L4"]:.0f} ms, those with it
-{above["r4_L4"]:.0f} ms. So 60 circuits take {circuits:.0f} ms, {circuits / 60:.2f} ms each, forward and backward, for
-512 tokens. The spread of these ratios is {1e3 * lora * step["r4_L4"]["spread"]:.0f} ms.
+Milliseconds by ratios to LoRA's step, measured in turns. At r = 4 LoRA's own branches take {base:.0f} ms.
+
+{table(OF_A_STEP, rows)}
+
+"A circuit" is one of 60, forward and backward, for 512 tokens, and what surrounds it. The last column is its
+multiply-adds at the speed of a float32 matrix product on two cores.
 
 ### What limits a token
 
