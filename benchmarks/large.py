@@ -1,6 +1,6 @@
 """A model of 1.5 B parameters trained for some steps in bfloat16, 4 and 8 bits, against what `qweft plan` foretold.
 
-    python -m benchmarks.large                     (Qwen2.5-1.5B's shape; half an hour, 8 GB of memory, 5 GB of disk)
+    python -m benchmarks.large                     (Qwen2.5-1.5B's shape; ten minutes, 8 GB of memory, 5 GB of disk)
     python -m benchmarks.large --shape 0.1b        (a tenth of it, to try the command)
     python -m benchmarks.large --kinds model.quantization=4bit model.quantization=8bit
 

@@ -104,15 +104,16 @@ def large() -> str:
 {rows}"""
     return f"""## Large models
 
-<!-- not run: it trains for half an hour -->
+<!-- not run: it trains for ten minutes -->
 
     python -m benchmarks.large
 
 A model of Qwen2.5-1.5B's shape with random weights, in bfloat16 and in bitsandbytes' 4 bits, rows of 2 x 128 tokens,
 against `qweft plan`.{table if rows else " It was not measured on this machine yet."}
 
-{_within(found)} On a CPU with AVX512_BF16 bitsandbytes packs 4-bit weights anew for each evaluation.
-`qweft train` takes that back before a step; without it memory was 1.31 times what was foretold.
+{_within(found)} On a CPU with AVX512_BF16 bitsandbytes
+packs 4-bit weights anew for each evaluation. `qweft train` takes that back before a step; without it memory was 1.31
+times what was foretold.
 
 `qweft plan` traces the base model's forward pass with shapes alone and adds up what it stores for the backward pass. On
 a small model that count is equal to that of a real pass (`tests/training/test_footprint.py`).

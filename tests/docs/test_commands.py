@@ -19,6 +19,8 @@ from qweft.training.checks import check_run
 from tests.docs.blocks import BLOCKS, COMMAND, ROOT
 from tests.docs.workplace import KEPT_ELSEWHERE, SMALL, made_small, typed, words_of
 
+pytestmark = pytest.mark.xdist_group("docs")  # in one process and in order: one command reads what another wrote
+
 LINES = {}
 """Every different command line, with the block that it stands in first; one that some block runs is run."""
 for _block in BLOCKS:
