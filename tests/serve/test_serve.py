@@ -1,6 +1,7 @@
 """`qweft serve`: OpenAI's interface on tiny adapters, over a real connection."""
 
 import json
+import shutil
 import socket
 import threading
 import time
@@ -200,3 +201,96 @@ def test_a_port_in_use_is_told(trained, monkeypatch, capsys):
         port = taken.getsockname()[1]
         assert main(["serve", str(trained / "qtha/adapter"), "--port", str(port)]) == 2
     assert f"127.0.0.1 port {port} cannot be listened at" in capsys.readouterr().err
+
+
+LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+def refused(address, path="/v1/chat/completions", **body):
+    """Status and answer to a request that is not answered with 200."""
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        ask(address, path, {"model": "base", "messages": QUESTION, **body})
+    return caught.value.code, caught.value.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"chat_template_kwargs": {"chat_template": LOOP}}, "are variables of the chat template"),
+        (
+            {"chat_template_kwargs": {"padding": "max_length", "max_length": 10**9}},
+            "are variables of the chat template",
+        ),
+        ({"generation_config": json.dumps({"num_beams": 20000})}, "generation_config is a text of JSON with any of"),
+        ({"generation_config": "{"}, "generation_config is a text of JSON with any of"),
+        ({"generation_config": json.dumps({"temperature": "x"})}, "temperature is from 0 to 100, or 0"),
+        ({"stop": ["x"] * 100}, "stop is at most 16 texts"),
+        ({"stop": [""]}, "stop is at most 16 texts"),
+        ({"logit_bias": {"5": 1e39}}, "logit_bias maps tokens to numbers"),
+        ({"temperature": 1e-45}, "temperature is from 0 to 100, or 0"),
+        ({"max_tokens": 0}, "max_tokens is from 1"),
+        ({"frequency_penalty": -2}, "frequency_penalty is from"),
+    ],
+)
+def test_a_request_that_would_keep_all_others_waiting_is_refused(address, body, said):
+    status, answer = refused(address, **body)
+    assert status == 422 and said in answer
+
+
+def test_an_answer_ends_within_the_models_context(address):
+    bias = {str(token): -100 for token in range(3)}  # no end
+    found = json.loads(chat(address, "base", max_tokens=10**9, logit_bias=bias))["usage"]
+    assert found["completion_tokens"] <= 64
+    status, answer = refused(address, messages=[{"role": "user", "content": "a b " * 200}])
+    assert status == 422 and "and the model takes 64" in answer
+
+
+def test_what_is_malformed_is_no_fault_of_the_server(address):
+    assert refused(address, messages=[{}])[0] == refused(address, messages=[])[0] == refused(address, tools=5)[0] == 400
+    with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as caught:
+        chat(address, "base", user="x" * (17 * 2**20))
+    assert not isinstance(caught.value, urllib.error.HTTPError) or caught.value.code == 413
+
+
+def test_paths_that_read_further_files_are_not_there(address):
+    for path in ("/v1/systemone", "/v1/audio/transcriptions", "/docs", "/openapi.json"):
+        assert refused(address, path)[0] in (404, 405)
+
+
+def test_a_base_models_own_settings_and_template_are_bounded(trained, tmp_path, monkeypatch):
+    pytest.importorskip("fastapi")
+    from qweft.data import template
+    from qweft.serve.run import open_models
+
+    shutil.copytree(trained / "model", tmp_path / "model")
+    (tmp_path / "model/generation_config.json").write_text(json.dumps({"num_beams": 50000, "top_k": 7}))
+    (tmp_path / "model/chat_template.jinja").write_text(LOOP)
+    models = open_models(ModelConfig(name=str(tmp_path / "model"), device="cpu"), {"a": trained / "qtha/adapter"})
+    monkeypatch.setattr(template, "PATIENCE", 0.3)
+    for model, tokenizer in models.values():
+        assert model.generation_config.num_beams in (None, 1) and model.generation_config.top_k == 7
+        with pytest.raises(QweftError, match=r"the chat template of .* takes longer than"):
+            tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_tensors="pt")
+
+
+def test_a_base_model_without_a_template_has_the_plain_one(trained, tmp_path):
+    pytest.importorskip("fastapi")
+    from qweft.data.conversation import Message
+    from qweft.data.template import for_others, render
+
+    shutil.copytree(trained / "model", tmp_path / "model")
+    (tmp_path / "model/chat_template.jinja").unlink()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    found = for_others(tokenizer).apply_chat_template(QUESTION, add_generation_prompt=True, return_tensors="pt")
+    text = render([Message("user", QUESTION[0]["content"])], tokenizer, answer_next=True)
+    assert found["input_ids"].tolist() == [tokenizer(text, add_special_tokens=False).input_ids]
+
+
+def test_a_quantised_and_a_plain_base_model_are_not_mixed(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("qweft.serve.config.PACKAGES", ())
+    shutil.copytree(trained / "sparse", tmp_path / "other")
+    record = json.loads((tmp_path / "other/run.json").read_text())
+    record["config"]["model"]["quantization"] = "8bit"
+    (tmp_path / "other/run.json").write_text(json.dumps(record))
+    with pytest.raises(QweftError, match="other was trained on a base model with quantization 8bit, and qtha on one"):
+        check_serve([str(trained / "qtha/adapter"), str(tmp_path / "other/adapter")], ServeConfig(), {})

@@ -165,6 +165,31 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
     return f"{start or ''}{text}"
 
 
+def for_others(tokenizer: Any) -> Any:
+    """Return a copy of a tokenizer for programs that use its `apply_chat_template`, as a server does.
+
+    Its template is bounded in time and length, as in `render`. Without one it has the plain one.
+    """
+    made = copy.copy(tokenizer)
+    if template_of(tokenizer) is not None:
+        start = tokenizer.bos_token if opens_with_start(tokenizer) else ""
+        made.chat_template = f"{{{{ {json.dumps(start, ensure_ascii=False)} }}}}{PLAIN_TEMPLATE}"
+    own = made.apply_chat_template
+
+    @_in_bounded_time
+    def rendered(messages: Sequence[Any], _: Any, **options: Any) -> str:
+        return str(own(messages, **{**options, "tokenize": False, "return_tensors": None, "return_dict": False}))
+
+    def apply_chat_template(conversation: Sequence[Any], **options: Any) -> Any:
+        text = rendered(conversation, made, **options)
+        if len(text) > LONGEST + 100 * len(json.dumps([conversation, options.get("tools")], default=str)):
+            raise QweftError(f"the chat template of {made.name_or_path} makes {len(text):,} characters")
+        return made(text, add_special_tokens=False, return_tensors=options.get("return_tensors"))
+
+    made.apply_chat_template = apply_chat_template
+    return made
+
+
 TOOLS = "You may call these tools:\n<tools>\n{}\n</tools>\nA call looks like this: {}"
 RESULT = "<tool_response>\n{}\n</tool_response>"
 """Plain form of what a tool returned, as in Hermes and Qwen."""

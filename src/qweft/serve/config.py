@@ -61,6 +61,11 @@ def check_serve(
         models[name] = model_of(folder, dict(overrides))
     (first, model), *others = models.items()
     for name, other in others:
+        if other.quantization != model.quantization and "quantization" not in overrides.get("model", {}):
+            raise QweftError(
+                f"{name} was trained on a base model with quantization {other.quantization}, and {first} on one with "
+                f"{model.quantization}; a server has one, which --model.quantization names"
+            )
         if other.name != model.name and "name" not in overrides.get("model", {}):
             raise QweftError(
                 f"{name} is an adapter of {other.name}, and {first} one of {model.name}; a server has one base model, "

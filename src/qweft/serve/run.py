@@ -10,26 +10,31 @@ from typing import Any
 import uvicorn
 from fastapi import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from transformers.cli.serving.chat_completion import ChatCompletionHandler
-from transformers.cli.serving.completion import CompletionHandler
+from starlette.responses import JSONResponse
+from transformers import GenerationConfig
 from transformers.cli.serving.model_manager import ModelManager
-from transformers.cli.serving.response import ResponseHandler
 from transformers.cli.serving.server import build_server
 from transformers.cli.serving.systemone import SystemOneHandler
 from transformers.cli.serving.transcription import TranscriptionHandler
 from transformers.cli.serving.utils import GenerationState
 
 from qweft.chat.chat_models import same_weights
-from qweft.data.template import with_template
+from qweft.data.template import for_others, with_template
 from qweft.errors import QweftError
 from qweft.evaluation.record import run_config
 from qweft.evaluation.saved import check_runs, put_beside_base
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.serve.config import BASE, ServeConfig
+from qweft.serve.requests import SERVED, SETTINGS, Chat, Completion, Response, Sized, WithinContext
 
 Answers = tuple[Any, Any]
 """A model with its tokenizer."""
+CONTEXT = 32_768
+"""Most tokens of a question, and of an answer, where the model's config knows no limit."""
+SECONDS_TO_END = 5
+"""How long Ctrl-C waits for answers that are not finished."""
+TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 class Adapters(ModelManager):
@@ -71,9 +76,13 @@ class Adapters(ModelManager):
 class OneAtATime(GenerationState):
     """One thread that generates for all models, since their circuits share threads that only one caller may use."""
 
+    def __init__(self, context: int) -> None:
+        super().__init__()
+        self.manager = WithinContext(context)
+
     def get_manager(self, model_id: str, use_cb: bool = False) -> Any:
         """Returns the one manager."""
-        return super().get_manager("all", False)
+        return self.manager
 
 
 def open_models(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, Answers]:
@@ -90,6 +99,7 @@ def open_models(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, An
         QweftError: If a model or an adapter does not load, or loading an adapter changed weights that others share.
     """
     loaded = load_model(model)
+    loaded.model.generation_config = _plain(loaded.model.generation_config)
     found: dict[str, Answers] = {}
     for name, folder in folders.items():
         tree = same_weights(loaded.model)
@@ -97,8 +107,14 @@ def open_models(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, An
         adapted = put_beside_base(at, folder, "nothing else can be served beside it; merge it with qweft export")
         check_runs(adapted, at, folder)
         template = run_config(folder).get("data", {}).get("template")
-        found[name] = adapted, with_template(loaded.tokenizer, template)
-    return {**found, BASE: (loaded.model, loaded.tokenizer)}
+        found[name] = adapted, for_others(with_template(loaded.tokenizer, template))
+    return {**found, BASE: (loaded.model, for_others(loaded.tokenizer))}
+
+
+def _plain(config: GenerationConfig) -> GenerationConfig:
+    """Returns what a client may set, too, of a model's own file: others of its values could keep the server busy."""
+    kept = (*TOKENS, *(name for name in SETTINGS if name != "max_new_tokens"))
+    return GenerationConfig(**{name: getattr(config, name, None) for name in kept})
 
 
 def application(models: Mapping[str, Answers], host: str) -> Any:
@@ -114,22 +130,32 @@ def application(models: Mapping[str, Answers], host: str) -> Any:
     Raises:
         QweftError: If the installed transformers has another server.
     """
-    manager, state = Adapters(models), OneAtATime()
+    config = models[BASE][0].config.get_text_config()
+    manager, state = Adapters(models), OneAtATime(getattr(config, "max_position_embeddings", None) or CONTEXT)
     try:
         app = build_server(
             manager,
-            ChatCompletionHandler(manager, state),
-            completion_handler=CompletionHandler(manager, state),
-            response_handler=ResponseHandler(manager, state),
+            Chat(manager, state),
+            completion_handler=Completion(manager, state),
+            response_handler=Response(manager, state),
             transcription_handler=TranscriptionHandler(manager, state),
             systemone_handler=SystemOneHandler(manager, state),
             generation_state=state,
         )
     except TypeError as error:
         raise QweftError(f"the installed transformers has another server ({error}); install 5.23") from error
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in SERVED]
+    for fault in (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        app.add_exception_handler(fault, _refused)
+    app.add_middleware(Sized)
     if _is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
     return app
+
+
+async def _refused(_: Any, fault: Exception) -> JSONResponse:
+    """Returns the answer to a request that transformers' handlers do not expect, in place of a traceback."""
+    return JSONResponse({"detail": f"{type(fault).__name__}: {str(fault)[:300]}"}, 400)
 
 
 def _is_loopback(host: str) -> bool:
@@ -160,7 +186,7 @@ def serve(model: ModelConfig, folders: Mapping[str, Path], config: ServeConfig, 
         ) from error
     with listening:
         app = application(open_models(model, folders), config.host)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SECONDS_TO_END))
         port = listening.getsockname()[1]
         shown = f"[{config.host}]" if ":" in config.host else config.host
         tell(f"http://{shown}:{port}/v1")

@@ -1,0 +1,179 @@
+"""Bounds of what a client of `qweft serve` may ask for: one request must not keep all others waiting."""
+
+import json
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from transformers import PreTrainedTokenizerBase
+from transformers.cli.serving.chat_completion import ChatCompletionHandler
+from transformers.cli.serving.completion import CompletionHandler
+from transformers.cli.serving.response import ResponseHandler
+from transformers.cli.serving.utils import GenerateManager
+
+MOST_BYTES = 16 * 2**20
+"""Largest body of a request."""
+SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/load_model", "/reset", "/health")
+"""Paths that are answered. transformers' others read further files of the model's folder, or need other models."""
+SETTINGS = (
+    "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "max_new_tokens",
+)  # fmt: skip
+"""Keys of generation_config that a client may give; others allocate memory, or change how an answer is searched."""
+RANGES = {
+    "temperature": (0.0, 100.0), "top_p": (0.0, 1.0), "min_p": (0.0, 1.0), "typical_p": (0.0, 1.0),
+    "repetition_penalty": (0.01, 100.0), "frequency_penalty": (-0.99, 2.0), "top_k": (0, 2**31),
+    "max_tokens": (1, 2**31), "max_completion_tokens": (1, 2**31), "max_output_tokens": (1, 2**31),
+    "max_new_tokens": (1, 2**31), "seed": (0, 2**63 - 1),
+}  # fmt: skip
+COLDEST = 1e-3
+"""Lowest temperature above 0: with a lower one numbers overflow, which ends a server on a GPU."""
+LARGEST_BIAS = 100.0
+MOST_STOPS, LONGEST_STOP = 16, 1000
+"""Most texts at which an answer stops, and most characters of one; transformers compares each with every token."""
+OWN = frozenset(signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {"self", "kwargs"}
+"""Arguments of transformers that are no variables of a chat template: another template, a length to fill up."""
+
+
+def check_request(body: Mapping[str, Any]) -> None:
+    """Checks what a client asks for beside its text.
+
+    Raises:
+        HTTPException: With status 422 and a sentence, if it could keep the server busy or end it.
+    """
+    for name in RANGES:
+        _check_number(name, body.get(name))
+    biases = body.get("logit_bias") or {}
+    biases = list(biases.values()) if isinstance(biases, dict) else [None]
+    if not all(_is_within(bias, -LARGEST_BIAS, LARGEST_BIAS) for bias in biases):
+        raise _refusal(f"logit_bias maps tokens to numbers from -{LARGEST_BIAS:g} to {LARGEST_BIAS:g}")
+    stops = body.get("stop") or []
+    stops = [stops] if isinstance(stops, str) else stops
+    if not (isinstance(stops, list) and len(stops) <= MOST_STOPS and all(_is_stop(stop) for stop in stops)):
+        raise _refusal(f"stop is at most {MOST_STOPS} texts of at most {LONGEST_STOP:,} characters")
+    variables = body.get("chat_template_kwargs") or {}
+    if not isinstance(variables, dict) or OWN & variables.keys():
+        raise _refusal(f"chat_template_kwargs are variables of the chat template, and none of {', '.join(sorted(OWN))}")
+    if body.get("generation_config") is not None:
+        _check_settings(body["generation_config"])
+
+
+def _check_settings(text: Any) -> None:
+    try:
+        settings = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict) or not settings.keys() <= set(SETTINGS):
+        raise _refusal(f"generation_config is a text of JSON with any of {', '.join(SETTINGS)}")
+    for name, value in settings.items():
+        if name != "do_sample":
+            _check_number(name, value)
+
+
+def _check_number(name: str, value: Any) -> None:
+    low, high = RANGES[name]
+    if value is None or (_is_within(value, low, high) and not (name == "temperature" and 0 < value < COLDEST)):
+        return
+    raise _refusal(f"{name} is from {low:g} to {high:g}{', or 0' if name == 'temperature' else ''}")
+
+
+def _is_within(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_stop(text: Any) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= LONGEST_STOP
+
+
+def _refusal(sentence: str) -> HTTPException:
+    return HTTPException(422, sentence)
+
+
+class Checked:
+    """What transformers' handlers of requests lack: a check of the settings."""
+
+    def _validate_request(self, body: dict[str, Any]) -> None:
+        super()._validate_request(body)  # type: ignore[misc]
+        check_request(body)
+        if body.get("logit_bias"):  # whole numbers are none to transformers
+            body["logit_bias"] = {token: float(bias) for token, bias in body["logit_bias"].items()}
+
+
+class Chat(Checked, ChatCompletionHandler):
+    """Answers `/v1/chat/completions`."""
+
+
+class Completion(Checked, CompletionHandler):
+    """Answers `/v1/completions`."""
+
+
+class Response(Checked, ResponseHandler):
+    """Answers `/v1/responses`."""
+
+
+class WithinContext(GenerateManager):
+    """One thread that generates: neither a question nor an answer is longer than the model's context.
+
+    Args:
+        context: Most tokens of each.
+    """
+
+    def __init__(self, context: int) -> None:
+        super().__init__()
+        self.context = context
+
+    def generate_streaming(
+        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *more: Any, **named: Any
+    ) -> Any:
+        """Starts an answer that is streamed."""
+        self._bound(inputs, gen_config)
+        return super().generate_streaming(model, processor, inputs, gen_config, *more, **named)
+
+    async def generate_non_streaming(
+        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *more: Any, **named: Any
+    ) -> Any:
+        """Returns an answer."""
+        self._bound(inputs, gen_config)
+        return await super().generate_non_streaming(model, processor, inputs, gen_config, *more, **named)
+
+    def _bound(self, inputs: Any, settings: Any) -> None:
+        asked = inputs["input_ids"].shape[-1]
+        if asked >= self.context:
+            raise _refusal(
+                f"the question is {asked:,} tokens long, and the model takes {self.context:,}; ask a shorter one"
+            )
+        settings.max_new_tokens = min(settings.max_new_tokens, self.context)
+
+
+class Sized:
+    """An application that reads no body of more than `MOST_BYTES`.
+
+    Args:
+        app: The application behind it.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Callable[[], Any], send: Any) -> None:
+        """Answers a request."""
+        length = Headers(scope=scope).get("content-length", "0") if scope["type"] == "http" else "0"
+        if not length.isdecimal() or int(length[:20]) > MOST_BYTES:
+            await PlainTextResponse(TOO_LARGE, 413)(scope, receive, send)
+            return
+        taken = 0
+
+        async def bounded() -> Any:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MOST_BYTES:
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        await self.app(scope, bounded, send)
+
+
+TOO_LARGE = f"a request has at most {MOST_BYTES // 2**20} MiB"
