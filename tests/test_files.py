@@ -127,3 +127,15 @@ def test_a_strangers_note_of_a_claim_is_not_told(tmp_path, note):
     with locked(tmp_path / CLAIM), told as error, claimed_output(tmp_path, "qweft train"):
         pass
     assert len(str(error.value)) < 300
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_folder_takes_the_place_of_what_a_stranger_left_there(tmp_path, kind):
+    """Removing a pipe as a folder would wait for good, and a link to nowhere is in the way."""
+    target = tmp_path / "adapter"
+    os.mkfifo(target) if kind == "pipe" else target.symlink_to(tmp_path / "nowhere")
+    with folder_beside(target) as beside:
+        (beside / "file").write_text("new")
+    assert (target / "file").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]

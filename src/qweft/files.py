@@ -194,7 +194,7 @@ def folder_beside(target: Path) -> Iterator[Path]:
             if path.is_file():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
-        if target.exists():
+        if os.path.lexists(target):
             os.replace(target, old)
         os.replace(beside, target)
     except BaseException:
@@ -202,7 +202,7 @@ def folder_beside(target: Path) -> Iterator[Path]:
         if old.exists() and not target.exists():
             os.replace(old, target)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)  # which may be a link, or a pipe
 
 
 def remove(path: Path) -> None:

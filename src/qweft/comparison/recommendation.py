@@ -1,5 +1,6 @@
 """`recommend`: which method to use, in one plain sentence with its evidence, and the winner's adapter."""
 
+import filecmp
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from qweft.comparison.schedule import kind_said
 from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
 from qweft.comparison.trial import ADAPTER, RECORD, run_folder
+from qweft.errors import QweftError
 from qweft.files import folder_beside
 from qweft.text import many
 
@@ -228,20 +230,41 @@ def keep_winner(output: Path, found: Recommendation) -> Path | None:
 
     Returns:
         The adapter's folder; `None` if the run saved none.
+
+    Raises:
+        QweftError: What should be the run's adapter is a link, or holds something else than files.
     """
     run = run_folder(output, found.method, found.seed)
     if not (run / ADAPTER).is_dir():
         return None
-    winner = output / WINNER
+    names, winner = _files_of(run), output / WINNER
     with claimed(output) as ours:  # another process that has it copies the same
-        if ours and not _is_copied(run, winner):
+        if ours and not _is_copied(run, winner, names):
             with folder_beside(winner) as folder:
-                shutil.copytree(run / ADAPTER, folder / ADAPTER)
-                shutil.copy2(run / RECORD, folder / RECORD)
+                (folder / ADAPTER).mkdir()
+                for name in names:
+                    shutil.copy2(run / name, folder / name)
     return winner / ADAPTER
 
 
-def _is_copied(run: Path, winner: Path) -> bool:
+def _files_of(run: Path) -> list[Path]:
+    """Returns the record and the files of a run's adapter, below its folder.
+
+    In a folder that a stranger filled, links would be followed: a copy of what they lead to would be given away with
+    the adapter.
+
+    Raises:
+        QweftError: One is a link, or no regular file.
+    """
+    names = [Path(RECORD), *(path.relative_to(run) for path in sorted((run / ADAPTER).iterdir()))]
+    for path in (run / ADAPTER, *(run / name for name in names)):
+        if path.is_symlink() or not (path.is_file() or path == run / ADAPTER):
+            raise QweftError(f"{path} is a link or no file, and is not copied; remove {run} to make the run again")
+    return names
+
+
+def _is_copied(run: Path, winner: Path, names: Sequence[Path]) -> bool:
     """Whether the winner's folder holds this run, so that nothing is changed under a program that reads it."""
-    record = winner / RECORD
-    return record.is_file() and (winner / ADAPTER).is_dir() and record.read_bytes() == (run / RECORD).read_bytes()
+    if winner.is_symlink() or any((winner / name).is_symlink() for name in (Path(ADAPTER), *names)):
+        return False
+    return not any(filecmp.cmpfiles(run, winner, list(map(str, names)), shallow=False)[1:])
