@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft import QweftError
 from qweft.cli.main import main
@@ -17,6 +18,7 @@ from qweft.export import run
 from qweft.export.lora import Lora
 from qweft.export.measure import Measured
 from qweft.export.report import ExportReport
+from qweft.export.rows import load_rows, plan_rows
 from qweft.export.run import export
 from qweft.training.config import RunConfig
 from qweft.training.run import train
@@ -224,3 +226,14 @@ def test_folders_that_cannot_be_meant_are_refused(trained, tmp_path, capsys):
     assert "is the adapter itself" in errors[2]
     assert "holds something that is no export" in errors[3]
     assert (tmp_path / "precious/file").read_text() == "kept"
+
+
+def test_no_row_that_an_export_is_judged_on_is_fitted(trained):
+    """Other text may hold the held-out rows, as one of several sources of the run does."""
+    _, plan, evaluation = plan_rows(trained / "qtha/adapter", None, {})
+    tokenizer = AutoTokenizer.from_pretrained(trained / "model")
+    whole = replace(plan.held_out, validation_rows=0, test_rows=0)
+    rows = load_rows(replace(plan, calibration=whole), tokenizer, evaluation.split, 10**6)
+    fitted = {tuple(row["input_ids"]) for row in rows.calibration}
+    assert len(rows.held_out) == 8 and not fitted & {tuple(row["input_ids"]) for row in rows.held_out}
+    assert len(fitted) == 32

@@ -1,6 +1,7 @@
 """Exports to other formats than LoRA, as a user makes them, on a tiny model."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -196,3 +197,50 @@ def test_a_dry_run_tells_the_format_and_loads_no_weights(trained, tmp_path, caps
     assert main(["export", str(trained / "qtha/adapter"), "--to", "merged-gguf", "--dry-run"]) == 0
     assert "merged-gguf" in capsys.readouterr().out
     assert not (trained / "qtha/merged-gguf").exists()
+
+
+def test_a_link_in_the_place_of_the_output_is_not_followed(trained, tmp_path):
+    """A stranger's folder may lead to an export of one's own."""
+    run = shutil.copytree(trained / "mpo", tmp_path / "run", ignore=shutil.ignore_patterns(*FILES, "lora"))
+    export(trained / "qtha/adapter", {"output": str(tmp_path / "mine")}, force=True)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+    (run / "lora").symlink_to(tmp_path / "mine")
+    with pytest.raises(QweftError, match=r"output .*lora is a link to .*mine; remove it, or give --output"):
+        export(run / "adapter", {"data": {"source": str(trained / "rows.jsonl")}})
+    assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "sentence"),
+    [
+        ("config.json", {"max_position_embeddings": 2**33}, "cannot be written as merged-gguf .error: "),
+        ("config.json", {"rms_norm_eps": 1e300}, "cannot be written as merged-gguf .OverflowError: "),
+        (
+            "tokenizer_config.json",
+            "../../../x",
+            "cannot be written as merged-gguf .ValueError: Invalid chat template name",
+        ),
+    ],
+)
+def test_what_a_base_model_says_that_no_file_holds_is_one_sentence(trained, tmp_path, file, change, sentence):
+    model = shutil.copytree(trained / "model", tmp_path / "model")
+    if isinstance(change, str):
+        text = (model / "chat_template.jinja").read_text()
+        (model / "chat_template.jinja").unlink()
+        change = {"chat_template": [{"name": "default", "template": text}, {"name": change, "template": "x"}]}
+    (model / file).write_text(json.dumps({**json.loads((model / file).read_text()), **change}))
+    with pytest.raises(QweftError, match=sentence):
+        export(
+            trained / "mpo/adapter",
+            {"to": "merged-gguf", "output": str(tmp_path / "out"), "model": {"name": str(model)}},
+            force=True,
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", FILES)
+def test_nothing_is_added_to_quantised_weights(trained, to):
+    model = base(trained)
+    model.is_quantized = True
+    with pytest.raises(QweftError, match="nothing is added to quantised weights"):
+        targets.check_target(to, model, None)

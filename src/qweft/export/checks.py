@@ -58,7 +58,10 @@ def check_start(
     overrides = {name: given.pop(name) for name in SECTIONS if name in given}
     config = ExportConfig(**given)
     check_export(config)
-    output = (Path(config.output) if config.output else adapter.parent / config.to).resolve()
+    output = Path(config.output) if config.output else adapter.parent / config.to
+    if not config.output and output.is_symlink():  # by a stranger's folder; what stands where it leads is another's
+        raise QweftError(f"output {output} is a link to {output.resolve()}; remove it, or give --output")
+    output = output.resolve()
     _check_output(output, adapter, config.to)
     check_saved(adapter)
     _check_method(adapter, config)

@@ -97,9 +97,9 @@ def load_rows(plan: RowsPlan, tokenizer: Any, split: str, tokens: int) -> Rows:
     data = load_data(plan.held_out, tokenizer)
     fitted = data if plan.calibration is None else load_data(plan.calibration, tokenizer)
     held_out = data.test if split == "test" else data.validation
-    return Rows(
-        plan.held_out.source, held_out, (plan.calibration or plan.held_out).source, _first(fitted.train, tokens)
-    )
+    judged = {tuple(row["input_ids"]) for row in held_out}  # other text may hold the rows that the export is judged on
+    fresh = [row for row in fitted.train if tuple(row["input_ids"]) not in judged]
+    return Rows(plan.held_out.source, held_out, (plan.calibration or plan.held_out).source, _first(fresh, tokens))
 
 
 def _same(one: str, other: str) -> bool:

@@ -1,5 +1,6 @@
 """`qweft export`: makes a LoRA of an adapter, measures it, writes it in a format, and checks the written files."""
 
+import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -217,7 +218,15 @@ def _write(
     config = lora_config(lora, context.model.get_base_model(), adapter, is_transposed, source.hub_id)
     made = Made(detach(context.model), context.tokenizer, source.hub_id or report.public()["model"], lora, config)
     with folder_beside(report.output) as temporary:
-        found = WRITERS[report.to](temporary, made).eval()
+        try:
+            found = WRITERS[report.to](temporary, made).eval()
+        except QweftError:
+            raise
+        except (struct.error, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise QweftError(
+                f"the base model cannot be written as {report.to} ({type(error).__name__}: {str(error)[:200]}); get "
+                "its config.json and its tokenizer anew"
+            ) from error
         difference = (_logits(found, probe) - wanted).abs().max().item()
         tolerance = TOLERANCE if context.loaded.dtype == torch.float32 else HALF_TOLERANCE
         if not difference <= tolerance * wanted.abs().max().item():

@@ -68,12 +68,13 @@ def check_target(to: Target, base: nn.Module, tokenizer: Any) -> None:
             f"{caught} is one tensor with {tied[caught]}, and the adapter changes only one of them; give --to lora, or "
             "train without it"
         )
+    if getattr(model, "is_quantized", False):
+        raise QweftError(
+            "nothing is added to quantised weights; name the model that is not quantised with --model.name, or give "
+            "--model.quantization null"
+        )
     if to == "gguf":
         check_gguf_type(model.config.model_type)
-    elif getattr(model, "is_quantized", False):
-        raise QweftError(
-            "nothing is added to quantised weights; name the model that is not quantised with --model.name"
-        )
     elif to == "merged-gguf":
         check_convertible(model, tokenizer)
 
