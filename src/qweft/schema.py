@@ -22,6 +22,8 @@ QUOTED = {
     NoneType: "~|null|Null|NULL|(?=#)",
 }
 """Texts that are read as a value of a type: YAML in quotes, with or without a comment."""
+MOST_ENTRIES = 1000
+"""Most entries of a list of sections; a stranger's record may have any number."""
 
 
 def keys_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, str]]:
@@ -218,6 +220,8 @@ class Reader:
             return value
         entry = entry_of(kind)
         if entry is not None and not (value is None and NoneType in get_args(kind)):
+            if isinstance(value, list) and len(value) > MOST_ENTRIES:  # each takes a millisecond to check
+                raise self.fault(name, f"{len(value):,} entries, and at most {MOST_ENTRIES:,} are read")
             if isinstance(value, list):
                 return [self.entry(entry, each, f"{name}[{place}]") for place, each in enumerate(value)]
         elif entry is not None:

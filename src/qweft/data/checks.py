@@ -1,9 +1,7 @@
 """Checks of the data section, before a model is loaded."""
 
-import math
-
 from qweft.data.columns import check_columns
-from qweft.data.config import DataConfig, SourceConfig
+from qweft.data.config import MOST_ROWS, MOST_SOURCES, DataConfig, SourceConfig
 from qweft.data.formats import columns
 from qweft.data.read import check_place
 from qweft.errors import QweftError
@@ -22,6 +20,9 @@ def check_data_config(config: DataConfig) -> None:
         raise QweftError(
             f"data.max_characters must be at least 1, got {config.max_characters}; leave it out to keep all rows"
         )
+    for name in ("train_rows", "validation_rows", "test_rows", "max_rows"):
+        if (getattr(config, name) or 0) > MOST_ROWS:
+            raise QweftError(f"data.{name} must be at most {MOST_ROWS:,}, got {getattr(config, name)}")
     if config.template is not None:
         from qweft.data.template import check_template  # here, since templates are rare and need jinja2
 
@@ -43,16 +44,22 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
         )
     if config.file is not None:
         raise QweftError(f"data.file {config.file} does not go with data.sources; give the file as one of them")
+    if len(sources) > MOST_SOURCES:
+        raise QweftError(f"data.sources are {len(sources):,}, and at most {MOST_SOURCES:,} are read; join some files")
     for place, each in enumerate(sources):
         name = f"data.sources[{place}]"
         if each.weight is not None and each.rows is not None:
             raise QweftError(f"{name} ({each.source}): weight and rows exclude each other; give one of them")
-        if each.weight is not None and not 0 < each.weight < math.inf:
+        if each.weight is not None and not 1 / MOST_ROWS <= each.weight <= MOST_ROWS:
             raise QweftError(
-                f"{name}.weight must be a number above 0, got {each.weight}; leave the source out for none"
+                f"{name}.weight must be a number above 0, got {each.weight} (from {1 / MOST_ROWS:g} to {MOST_ROWS:g}); "
+                "leave the source out for none"
             )
-        if each.rows is not None and each.rows < 1:
-            raise QweftError(f"{name}.rows must be at least 1, got {each.rows}; leave the source out for none")
+        if each.rows is not None and not 1 <= each.rows <= MOST_ROWS:
+            raise QweftError(
+                f"{name}.rows must be at least 1, got {each.rows}, and at most {MOST_ROWS:g}; leave the source out for "
+                "none"
+            )
         twice = next((one for one in sources[:place] if _same(one.source, each.source)), None)
         if twice is not None:
             raise QweftError(f"{name}: {each.source} is {twice.source} once more; give each source once, with a weight")

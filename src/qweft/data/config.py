@@ -123,6 +123,9 @@ class DataConfig:
         )
 
 
+MOST_ROWS = 10**9
+"""Largest number of rows, and of characters or tokens of one, that is asked for."""
+MOST_SOURCES = 100
 HELD_OUT = ("validation", "test")
 LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
 """Limits of a held-out part whose size is not given. Earlier versions held out the most of any number of rows."""
