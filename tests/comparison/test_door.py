@@ -120,6 +120,7 @@ def test_the_searches_of_a_wider_model_begin_at_lower_rates(tmp_path):
         return starter("a.csv", ModelConfig(name=str(tmp_path)))["methods"]["lora"]["search_from"]
 
     assert (rates(576), rates(896), rates(4096), rates(64)) == (4e-3, 2e-3, 1.7e-4, 4e-3)
+    assert rates(0.5) == 4e-3  # no width
     (tmp_path / "config.json").write_text("[]")
     assert hidden_size(ModelConfig(name=str(tmp_path))) is None
     assert hidden_size(ModelConfig(name="nowhere/nothing")) is None
@@ -230,3 +231,16 @@ def test_a_dry_run_tells_the_methods_the_rungs_and_what_is_left_out(places, tmp_
     said = " ".join(capsys.readouterr().out.split())
     assert "left out, as they train more than 1,000 parameters: lora (1," in said and "leave 1 method, with" in said
     assert not list(tmp_path.iterdir())
+
+
+def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", places[1], "--model", places[0], "--output", "mine", "--dry-run"]
+    kept = tmp_path / "mine/config.yaml"
+    kept.parent.mkdir()
+    kept.write_text("# my own\n")
+    assert main(words) == 2
+    assert "mine/config.yaml is there already and says something else; run it with qweft" in capsys.readouterr().err
+    assert kept.read_text() == "# my own\n"
+    kept.write_text(command.config_of(words[1:])[1])
+    assert main(words) == 0

@@ -217,7 +217,7 @@ def hidden_size(model: ModelConfig) -> int | None:
         told = json.loads(read_bytes(path, MOST_BYTES))
         told = told.get("text_config") or told
         size = next(told[name] for name in ("hidden_size", "n_embd", "d_model") if name in told)
-        return int(size) if 0 < size < 2**20 else None
+        return int(size) if 1 <= size < 2**20 else None
     return None
 
 

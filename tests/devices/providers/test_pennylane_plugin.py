@@ -72,6 +72,8 @@ def test_a_failure_in_between_says_nothing_of_what_was_taken(device, monkeypatch
         (10, [{"000": 15, "001": -5}, {"000": 10}], "results that do not fit: '001' is counted -5 times"),
         (None, [[float("nan")] * 8, [0.125] * 8], "results that do not fit: the probabilities go down to nan"),
         (None, [[0.25] * 8, [0.125] * 8], "results that do not fit: .* and add up to 2"),
+        (10, None, "gave NoneType in place of results"),
+        (10, iter([]), "gave list_iterator in place of results"),
         (10, [{"000": 10}], "gave 1 results for 2 circuits"),
         (None, [[0.5, 0.5], [0.5, 0.5]], r"results that do not fit: \(2,\) probabilities of 3 qubits"),
     ],

@@ -209,6 +209,8 @@ class PennyLanePlugin(Device):
             results = qml.execute(tapes, device, diff_method=None)
         except Exception as error:
             raise self._told(error, Step.SENDING) from None  # the cause may show a credential
+        if not isinstance(results, Sequence):
+            raise RefusedError(f"device {self.name} gave {type(results).__name__} in place of results")
         if len(results) != len(tapes):
             raise RefusedError(f"device {self.name} gave {len(results)} results for {len(tapes)} circuits")
         try:
