@@ -248,7 +248,7 @@ def test_an_answer_ends_within_the_models_context(address):
 def test_what_is_malformed_is_no_fault_of_the_server(address):
     assert refused(address, messages=[{}])[0] == refused(address, messages=[])[0] == refused(address, tools=5)[0] == 400
     with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as caught:
-        chat(address, "base", user="x" * (17 * 2**20))
+        chat(address, "base", user="x" * (5 * 2**20))
     assert not isinstance(caught.value, urllib.error.HTTPError) or caught.value.code == 413
 
 

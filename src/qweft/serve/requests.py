@@ -14,7 +14,7 @@ from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.response import ResponseHandler
 from transformers.cli.serving.utils import GenerateManager
 
-MOST_BYTES = 16 * 2**20
+MOST_BYTES = 4 * 2**20
 """Largest body of a request."""
 SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/load_model", "/reset", "/health")
 """Paths that are answered. transformers' others read further files of the model's folder, or need other models."""
@@ -33,7 +33,7 @@ COLDEST = 1e-3
 LARGEST_BIAS = 100.0
 MOST_STOPS, LONGEST_STOP = 16, 1000
 """Most texts at which an answer stops, and most characters of one; transformers compares each with every token."""
-OWN = frozenset(signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {"self", "kwargs"}
+OWN = frozenset(signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {"self", "kwargs", "documents"}
 """Arguments of transformers that are no variables of a chat template: another template, a length to fill up."""
 
 
