@@ -207,7 +207,7 @@ def _of_a_step(step: dict[str, Any], r: int) -> tuple[str, ...]:
     return (
         str(r),
         *(f"{each:.0f}" for each in (lora, plain, whole, spread)),
-        f"{(whole - plain) / 60:.1f}",
+        f"{(whole - plain) / 60:.1f}" if whole - plain > spread else "within the spread",
         f"{least:.2g}",
     )
 
