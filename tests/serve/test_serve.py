@@ -18,10 +18,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from qweft import QweftError
 from qweft.cli.main import main
 from qweft.cli.parser import parse
+from qweft.data.template import for_others, with_template
 from qweft.models.config import ModelConfig
 from qweft.serve.config import ServeConfig, check_serve
 from qweft.training.config import RunConfig
 from qweft.training.run import train
+from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.export.test_export import run_config
 from tests.tiny_folder import save_rows, save_tiny_model
 
@@ -235,6 +237,19 @@ def refused(address, path="/v1/chat/completions", **body):
 def test_a_request_that_would_keep_all_others_waiting_is_refused(address, body, said):
     status, answer = refused(address, **body)
     assert status == 422 and said in answer
+
+
+def test_settings_that_a_client_may_give_are_taken(address):
+    body = {"model": "second", "messages": QUESTION, "generation_config": json.dumps({"temperature": 0.5})}
+    assert json.loads(ask(address, "/v1/chat/completions", body))["choices"]
+
+
+def test_what_a_template_refuses_is_one_sentence():
+    pytest.importorskip("fastapi")
+    tokenizer = for_others(with_template(make_tokenizer(CHATML), "Q: {query} A:"))
+    assert tokenizer.apply_chat_template(QUESTION, return_tensors="pt").input_ids.shape[1] > 3
+    with pytest.raises(QweftError, match=r"the chat template refuses this conversation .*two follow each other"):
+        tokenizer.apply_chat_template([*QUESTION, *QUESTION])
 
 
 def test_an_answer_ends_within_the_models_context(address):

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from qweft.errors import QweftError
+
 Task = Callable[[int, int, int], None]
 """Called with the number of a part, its start and its stop."""
 
@@ -29,32 +31,36 @@ def share_out(task: Task, parts: Sequence[tuple[int, int]]) -> None:
     """Call the task for every part, each on one of the threads; the first error that one raises is raised here."""
     if len(parts) == 1:
         return task(0, *parts[0])
-    run = parallel() if os.getpid() == FIRST_PROCESS else None
-    return _by_pool(task, parts) if run is None else _by_openmp(run, task, parts)
+    team = openmp() if os.getpid() == FIRST_PROCESS else None
+    return _by_pool(task, parts) if team is None else _by_openmp(team, task, parts)
 
 
 @lru_cache(maxsize=1)
-def parallel() -> Any:
-    """Return `GOMP_parallel` of the OpenMP library that PyTorch has loaded; `None` if it is not GNU's.
+def openmp() -> tuple[Any, int] | None:
+    """Return `GOMP_parallel` of the OpenMP library that PyTorch has loaded, and the address of what a thread runs.
 
-    It calls a function once on each thread of a team. GCC's compiled code starts its parallel regions by it.
+    The function calls another one once on each thread of a team. GCC's compiled code starts its parallel regions by
+    it. `None` means that PyTorch has loaded another library, or that the other function does not compile.
     """
     for found in sorted(Path(torch.__file__).parent.glob("lib/libgomp*.so*")):
         try:
             library = ctypes.CDLL(str(found), mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
             function = library.GOMP_parallel
-        except (OSError, AttributeError):  # another one is loaded, or there is no RTLD_NOLOAD
+            from qweft.circuit.team_kernel import run
+
+            address = int(run.address)
+        except QweftError:
+            raise  # a bound on time; the next call tries again
+        except Exception:  # another one is loaded, there is no RTLD_NOLOAD, or Numba does not compile it
             continue
         function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
-        return function
+        return function, address
     return None
 
 
-def _by_openmp(run: Any, task: Task, parts: Sequence[tuple[int, int]]) -> None:
+def _by_openmp(team: tuple[Any, int], task: Task, parts: Sequence[tuple[int, int]]) -> None:
     """Let threads of the team take parts until none is left. A team of another size would be made anew."""
-    from qweft.circuit.team_kernel import run as on_each
-
-    left, faults = itertools.count(), list[BaseException]()
+    left, ended, faults = itertools.count(), list[bool](), list[BaseException]()
 
     def body(_: Any) -> None:
         try:
@@ -62,12 +68,16 @@ def _by_openmp(run: Any, task: Task, parts: Sequence[tuple[int, int]]) -> None:
                 task(part, *parts[part])
         except BaseException as fault:  # none may leave the function that C calls
             faults.append(fault)
+        ended.append(True)
 
-    function = BODY(body)
-    data = np.array([0, len(parts), ctypes.cast(function, ctypes.c_void_p).value], np.int64)
-    run(on_each.address, data.ctypes.data, 0, 0)
+    run, on_each = team
+    function = BODY(body)  # its address by `from_buffer`: `cast` would keep it and all arrays in a circle
+    data = np.array([0, len(parts), ctypes.c_void_p.from_buffer(function).value], np.int64)
+    run(on_each, data.ctypes.data, 0, 0)
     if faults:
         raise faults[0]
+    if len(ended) < min(int(data[0]), len(parts)):
+        raise KeyboardInterrupt  # ctypes drops what a signal raises before the first line of `body`
 
 
 @lru_cache(maxsize=4)

@@ -50,7 +50,6 @@ def run(argv: Sequence[str]) -> None:
     from qweft.comparison.checks import check_start
 
     check_start(config, needs_weights="dry-run" not in flags)
-    _check_config_is_ours(Path(config.output) / CONFIG, text)
     if "dry-run" in flags:
         from qweft.comparison.runner import describe
 
@@ -62,23 +61,13 @@ def run(argv: Sequence[str]) -> None:
         from qweft.comparison.runner import compare
 
         def keep_and_begin() -> None:
-            if text:
-                write_bytes(Path(config.output) / CONFIG, text.encode())
+            kept = Path(config.output) / CONFIG
+            if text and not os.path.lexists(kept):  # one that is there may have been changed by hand
+                write_bytes(kept, text.encode())
             begin()
 
         command = shlex.join(["qweft", "compare", *argv])
         compare(config, config_yaml=text or dump_yaml(config), command=command, begin=keep_and_begin)
-
-
-def _check_config_is_ours(path: Path, text: str) -> None:
-    """Raises if writing the config of data would replace another one, which may have been changed by hand."""
-    if not text or not os.path.lexists(path):
-        return
-    if path.is_symlink() or not path.is_file() or path.read_bytes() != text.encode():
-        raise QweftError(
-            f"{path} is there already and says something else; run it with qweft compare {shlex.quote(str(path))}, or "
-            "give another --output, or remove it"
-        )
 
 
 def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:

@@ -178,7 +178,12 @@ def for_others(tokenizer: Any) -> Any:
 
     @_in_bounded_time
     def rendered(messages: Sequence[Any], _: Any, **options: Any) -> str:
-        return str(own(messages, **{**options, "tokenize": False, "return_tensors": None, "return_dict": False}))
+        try:
+            return str(own(messages, **{**options, "tokenize": False, "return_tensors": None, "return_dict": False}))
+        except (QweftError, MemoryError, OverflowError, RecursionError):
+            raise
+        except Exception as fault:  # a template is a program, and may raise anything
+            raise QweftError(f"the chat template refuses this conversation ({str(fault)[:300]})") from fault
 
     def apply_chat_template(conversation: Sequence[Any], **options: Any) -> Any:
         text = rendered(conversation, made, **options)

@@ -28,6 +28,8 @@ RANGES = {
     "max_tokens": (1, 2**31), "max_completion_tokens": (1, 2**31), "max_output_tokens": (1, 2**31),
     "max_new_tokens": (1, 2**31), "seed": (0, 2**63 - 1),
 }  # fmt: skip
+USUAL = 1024
+"""Most tokens of an answer for which a client asks no number, as transformers' server has it."""
 COLDEST = 1e-3
 """Lowest temperature above 0: with a lower one numbers overflow, which ends a server on a GPU."""
 LARGEST_BIAS = 100.0
@@ -144,7 +146,7 @@ class WithinContext(GenerateManager):
             raise _refusal(
                 f"the question is {asked:,} tokens long, and the model takes {self.context:,}; ask a shorter one"
             )
-        settings.max_new_tokens = min(settings.max_new_tokens, self.context)
+        settings.max_new_tokens = min(settings.max_new_tokens or USUAL, self.context)
 
 
 class Sized:
