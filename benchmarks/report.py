@@ -1,6 +1,7 @@
 """The results in words: which targets are met, and docs/benchmarks.md; as a program it writes that page anew."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ On 2026-11-27 a float32 matrix product made 48 x 10^9 multiply-adds a second on 
 | 8 | 220 | 5.2 | 87% | 6.2 |
 
 So from 6 qubits on the kernels are near the processor's limit. With few qubits and layers the rest of a call counts:
-0.2 ms for a node of PyTorch's graph and a few small operations. So a single layer (L1 in the table at the end) is less
-than 15 times as fast as the fastest package."""
+0.2 ms for a node of PyTorch's graph and a few small operations. A single layer (L1 in the table at the end) is less
+than 15 times as fast as the fastest package. At 4 and 6 qubits that rest is the reason. At 8 and 10 nobody looked."""
 
 CIRCUIT_TARGET = 15
 STEP_TARGETS = {"r4_L4": 1.0, "r8_L8": 1.15, "all_linear": 1.15}
@@ -144,7 +145,7 @@ your machine:
 
 - **The circuit**, forward and backward with L = n layers, is {min(faster):.3g} to {max(faster):.3g} times faster than
   the fastest of eight modes of five other packages. At 512 tokens it is {few}.
-- **Its memory** is at most {memory:.1%} of that fastest one's.
+- **Its memory** is at most {math.ceil(1e3 * memory) / 1e3:.1%} of that fastest one's.
 - **A training step** of SmolLM2-135M takes {r4:.3g} times as long as LoRA's at r = 4, {r8:.3g} times at r = 8, and
   {linear:.3g} times with both on all linear layers.
 - **Generation** reaches {min(few_rows):.3g} to {max(few_rows):.3g} of unmerged LoRA's tokens per second at r = 4, and
@@ -160,9 +161,11 @@ def _machine(summary: dict[str, Any]) -> str:
         parts.setdefault((when["date"][:10], when["git_commit"]), []).append(part)
     dates = "\n".join(f"- {', '.join(names)}: {date}, commit {commit};" for (date, commit), names in parts.items())
     versions = {"Python": "python", "PyTorch": "torch", "transformers": "transformers", "PEFT": "peft"}
-    return f"""All are ratios of medians, both sides timed alternately in one run. Every other package first proves that
-it computes the same values and gradients (`python -m benchmarks.peers.verify`). Times are of this machine; ratios carry
-over better.
+    spreads = [one["spread"] for part in ("step", "generation") for one in summary[part].values()]
+    return f"""Both sides are timed alternately in one run. The circuit's ratios are those of medians.
+Those of steps and generation are the median of the rounds' ratios, with a spread of {min(spreads):.2f} to
+{max(spreads):.2f}. Every other package first proves that it computes the same values and gradients (`python -m
+benchmarks.peers.verify`). Times are of this machine; ratios carry over better.
 
 - {machine["cpu"]}, {machine["cores"]} cores, {machine["vectors"]};
 - {", ".join(f"{name} {machine[key]}" for name, key in versions.items())};
@@ -207,7 +210,7 @@ def _of_a_step(step: dict[str, Any], r: int) -> tuple[str, ...]:
     return (
         str(r),
         *(f"{each:.0f}" for each in (lora, plain, whole, spread)),
-        f"{(whole - plain) / 60:.1f}" if whole - plain > spread else "within the spread",
+        f"{(whole - plain) / 60:.1f} ± {spread / 60:.1f}" if whole - plain > spread else "within the spread",
         f"{least:.2g}",
     )
 
@@ -234,16 +237,16 @@ multiply-adds at the speed of a float32 matrix product on two cores.
 
 ### What limits a token
 
-Milliseconds of a token of each row, by what runs ("base" is the frozen model alone):
+Milliseconds of a token of each row, the prompt's time in it:
 
 {table(("shape", *kinds), [(shape, *one.values()) for shape, one in tokens.items()])}
 
 Before each token all parameters of the adapter are compared with what its matrices were built from, since no version
 counter of PyTorch sees every write. With cold caches that took 1.45 ms on 2026-11-27, alone (`python -m
 benchmarks.overhead`). The addresses and shapes of 780 tensors and 1,620 entries of their modules are looked up, and 1.8
-MB are compared in one compiled call. The 60 branches take 4 ms of a token at r = 4 and 10 ms at r = 8 with 32 rows,
-their circuits on one thread: a second one costs more than it saves. The times hold the prompts, 32 tokens a row; with
-32 rows these take 1.00 times as long as LoRA's at r = 4, and 1.06 times at r = 8, 1.02 times without a circuit.
+MB are compared in one compiled call. By hand, on the same day: the 60 branches take 4 ms of a token at r = 4 and 10 ms
+at r = 8 with 32 rows, their circuits on one thread: a second one costs more than it saves. The times hold the
+prompts, 32 tokens a row; with 32 rows these take 1.00 times as long as LoRA's at r = 4, and 1.06 times at r = 8, 1.02 times without a circuit.
 
 ### What limits the peak
 

@@ -78,7 +78,7 @@ def growth() -> str:
 ![{ALT}](pictures/growth-dark.svg#only-dark)
 
 Exponents are fitted to the larger half of the sizes (`benchmarks/results/growth.json`). The load of the machine was
-{load:.1f}, {"so exponents of time are rough" if load > OWN_LOAD else "the measurement's own"}.
+{load:.1f}{", so exponents of time are rough" if load > OWN_LOAD else ""}.
 
 | series | time as | memory as |
 | --- | --- | --- |

@@ -267,4 +267,6 @@ def _is_copied(run: Path, winner: Path, names: Sequence[Path]) -> bool:
     """Whether the winner's folder holds this run, so that nothing is changed under a program that reads it."""
     if winner.is_symlink() or any((winner / name).is_symlink() for name in (Path(ADAPTER), *names)):
         return False
+    if not (winner / ADAPTER).is_dir() or len(list((winner / ADAPTER).iterdir())) != len(names) - 1:
+        return False
     return not any(filecmp.cmpfiles(run, winner, list(map(str, names)), shallow=False)[1:])

@@ -52,13 +52,12 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
             raise QweftError(f"{name} ({each.source}): weight and rows exclude each other; give one of them")
         if each.weight is not None and not 1 / MOST_ROWS <= each.weight <= MOST_ROWS:
             raise QweftError(
-                f"{name}.weight must be a number above 0, got {each.weight} (from {1 / MOST_ROWS:g} to {MOST_ROWS:g}); "
-                "leave the source out for none"
+                f"{name}.weight must be from {1 / MOST_ROWS:g} to {MOST_ROWS:,}, got {each.weight}; leave the source "
+                "out for none"
             )
         if each.rows is not None and not 1 <= each.rows <= MOST_ROWS:
             raise QweftError(
-                f"{name}.rows must be at least 1, got {each.rows}, and at most {MOST_ROWS:g}; leave the source out for "
-                "none"
+                f"{name}.rows must be from 1 to {MOST_ROWS:,}, got {each.rows}; leave the source out for none"
             )
         twice = next((one for one in sources[:place] if _same(one.source, each.source)), None)
         if twice is not None:

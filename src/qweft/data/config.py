@@ -124,7 +124,7 @@ class DataConfig:
 
 
 MOST_ROWS = 10**9
-"""Largest number of rows, and of characters or tokens of one, that is asked for."""
+"""Largest number of rows that is asked for."""
 MOST_SOURCES = 100
 HELD_OUT = ("validation", "test")
 LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
