@@ -268,8 +268,11 @@ def test_what_is_malformed_is_no_fault_of_the_server(address):
 
 
 def test_paths_that_read_further_files_are_not_there(address):
-    for path in ("/v1/systemone", "/v1/audio/transcriptions", "/docs", "/openapi.json"):
-        assert refused(address, path)[0] in (404, 405)
+    for path in ("/v1/systemone", "/v1/audio/transcriptions"):
+        assert refused(address, path)[0] == 404
+    for path in ("/docs", "/openapi.json"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            ask(address, path)
 
 
 def test_a_base_models_own_settings_and_template_are_bounded(trained, tmp_path, monkeypatch):
