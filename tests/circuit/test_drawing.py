@@ -159,7 +159,7 @@ def test_as_many_columns_as_fit(circuit, width):
     found = fitting(circuit, width)
     assert found == 1 or widest(found) <= width
     if len(columns(circuit.gates, circuit.qubits)) > found + 1:
-        assert widest(10**6) <= width or widest(found + 1) > width
+        assert widest(10**6) <= width or widest(found + 1) > width - 1  # places in the SVG are rounded
 
 
 def headings(root):
