@@ -244,10 +244,7 @@ Milliseconds of a token of each row, the prompt's time in it:
 Before each token all parameters of the adapter are compared with what its matrices were built from, since no version
 counter of PyTorch sees every write. With cold caches that took 1.45 ms on 2026-11-27, alone (`python -m
 benchmarks.overhead`). The addresses and shapes of 780 tensors and 1,620 entries of their modules are looked up, and 1.8
-MB are compared in one compiled call. By hand, on the same day: the 60 branches take 4 ms of a token at r = 4 and 10 ms
-at r = 8 with 32 rows, their circuits on one thread: a second one costs more than it saves. The times hold the
-prompts, 32 tokens a row. With 32 rows these take 1.00 times as long as LoRA's at r = 4. At r = 8 it is 1.06 times, and
-1.02 times without a circuit.
+MB are compared in one compiled call.
 
 ### What limits the peak
 
