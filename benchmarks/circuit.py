@@ -117,8 +117,10 @@ def summary_of(found: dict[str, Any], targets: dict[int, int]) -> dict[str, Any]
             "milliseconds": 1e3 * one["seconds"][OURS],
         }
         if tokens != FEW_TOKENS:
-            few = found["shapes"][shape_name(n, n, FEW_TOKENS)]["speedup"]
-            result[f"n{n}"][f"speedup_at_{FEW_TOKENS}_tokens"] = next(iter(few.values()))
+            few = found["shapes"][shape_name(n, n, FEW_TOKENS)]
+            fastest, faster = next(iter(few["speedup"].items()))
+            result[f"n{n}"][f"speedup_at_{FEW_TOKENS}_tokens"] = faster
+            result[f"n{n}"][f"spread_at_{FEW_TOKENS}_tokens"] = few["spread"][OURS] + few["spread"][fastest]
     return result
 
 

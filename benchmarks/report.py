@@ -63,7 +63,7 @@ def targets(summary: dict[str, Any]) -> list[tuple[str, float, str, float, str]]
         if "speedup_at_512_tokens" in one:
             few = one["speedup_at_512_tokens"]
             what = f"circuit {name}, 512 tokens, times faster than the fastest"
-            rows.append((what, few, "at least", wanted, "circuit", 0.0))
+            rows.append((what, few, "at least", wanted, "circuit", one.get("spread_at_512_tokens", 0.0)))
     for name, limit in STEP_TARGETS.items():
         one = summary["step"][name]
         spread = one.get("spread", 0.0)
@@ -105,32 +105,43 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [list(head), ["---"] * len(head), *cells])
 
 
-def page(summary: dict[str, Any], results: dict[str, Any]) -> str:
-    """docs/benchmarks.md."""
+def page(summary: dict[str, Any], results: dict[str, Any], again: dict[str, Any] | None = None) -> str:
+    """docs/benchmarks.md; `again`: the summary of another run, of `make bench-quick`, on the same machine."""
     measured = f"## How it was measured\n\n{_machine(summary)}\n\n{_load(summary)}"
     numbers = ["## Appendix: all numbers", _circuit(results), _models(results)]
     more = [section for section in (fixed_bases(), growth(), large()) if section]
-    return "\n\n".join([_head(summary), measured, _targets(summary), LIMITS, _limits(results), *more, *numbers]) + "\n"
+    return (
+        "\n\n".join(
+            [_head(summary, again), measured, _targets(summary, again), LIMITS, _limits(results), *more, *numbers]
+        )
+        + "\n"
+    )
 
 
 ALT = """Time of the circuit in other packages, from 10 to more than 10,000 times that of Qweft; times of a training
 step and a generated token of QTHA, a little above LoRA's"""
 
 
-def _head(summary: dict[str, Any]) -> str:
+def _head(summary: dict[str, Any], again: dict[str, Any] | None) -> str:
     """What the page gives, its picture, and the numbers that most readers want."""
-    circuit, step = summary["circuit"], summary["step"]
+    circuit = summary["circuit"]
     measured = ("speedup_vs_fastest", "speedup_at_512_tokens")
-    faster = [one[key] for one in circuit.values() for key in measured if key in one]
+    runs = [summary] if again is None else [summary, again]
+    faster = [one[key] for run in runs for one in run["circuit"].values() for key in measured if key in one]
     memory = max(one["memory_ratio"] for one in circuit.values())
     few = ", ".join(
         f"{one['speedup_at_512_tokens']:.3g} times at {name[1:]} qubits"
         for name, one in circuit.items()
         if "speedup_at_512_tokens" in one
     )
-    r4, r8, linear = (step[shape]["vs_lora"] for shape in ("r4_L4", "r8_L8", "all_linear"))
-    few_rows = [one["vs_lora"] for shape, one in summary["generation"].items() if shape.startswith("r4")]
-    many_rows = [one["vs_lora"] for shape, one in summary["generation"].items() if shape.startswith("r8")]
+    r4, r8, linear = (
+        " and ".join(f"{run['step'][shape]['vs_lora']:.2f}" for run in runs)
+        for shape in ("r4_L4", "r8_L8", "all_linear")
+    )
+    small, large_rank = (
+        [one["vs_lora"] for run in runs for shape, one in run["generation"].items() if shape.startswith(rank)]
+        for rank in ("r4", "r8")
+    )
     pictures = "\n".join(f"![{ALT}](pictures/speed-{theme}.svg#only-{theme})" for theme in ("light", "dark"))
     return f"""# How fast it is
 
@@ -146,10 +157,10 @@ your machine:
 - **The circuit**, forward and backward with L = n layers, is {min(faster):.3g} to {max(faster):.3g} times faster than
   the fastest of eight modes of five other packages. At 512 tokens it is {few}.
 - **Its memory** is at most {math.ceil(1e3 * memory) / 1e3:.1%} of that fastest one's.
-- **A training step** of SmolLM2-135M takes {r4:.3g} times as long as LoRA's at r = 4, {r8:.3g} times at r = 8, and
-  {linear:.3g} times with both on all linear layers.
-- **Generation** reaches {min(few_rows):.3g} to {max(few_rows):.3g} of unmerged LoRA's tokens per second at r = 4, and
-  {min(many_rows):.3g} to {max(many_rows):.3g} at r = 8, with 1, 8 and 32 rows at a time.
+- **A training step** of SmolLM2-135M takes {r4} times as long as LoRA's at r = 4, {r8} times at
+  r = 8, and {linear} times with both on all linear layers{"" if again is None else " (two runs)"}.
+- **Generation** reaches {min(small):.3g} to {max(small):.3g} of unmerged LoRA's tokens per second at r = 4, and
+  {min(large_rank):.3g} to {max(large_rank):.3g} at r = 8, with 1, 8 and 32 rows at a time.
 - **No GPU was at hand**: the fused kernels for GPUs are not timed. `make gpu` times them where there is one, and writes
   [its own page](benchmarks-gpu.md)."""
 
@@ -188,12 +199,25 @@ def _load(summary: dict[str, Any]) -> str:
     return f"Share of the processors that other processes took meanwhile: {told}."
 
 
-def _targets(summary: dict[str, Any]) -> str:
+def _targets(summary: dict[str, Any], again: dict[str, Any] | None) -> str:
+    """Each target with what was measured; where there is another run, its numbers stand beside."""
+    second = [] if again is None else [(f"{value:.4g}", _bold(said)) for _, value, _, _, said in targets(again)]
     rows = [
-        (what, f"{value:.4g}", f"{bound} {wanted:g}", said.replace("missed", "**missed**"))
-        for what, value, bound, wanted, said in targets(summary)
+        (what, f"{bound} {wanted:g}", f"{value:.4g}", _bold(said), *(second[place] if second else ()))
+        for place, (what, value, bound, wanted, said) in enumerate(targets(summary))
     ]
-    return "## Targets\n\n" + table(("what", "measured", "target", ""), rows)
+    head, told = ["what", "target", "measured", ""], ""
+    if again is not None:
+        when = next(iter(again["measured"].values()))
+        others = share_said(max(one["cpu_by_others"] for one in again["load"].values()))
+        told = f"""The last two columns are `make bench-quick` as one command, from a fresh clone: {when["date"][:10]},
+commit {when["git_commit"]}. Other processes took at most {others} of the processors.\n\n"""
+        head += ["again", ""]
+    return f"## Targets\n\n{told}" + table(head, rows)
+
+
+def _bold(verdict: str) -> str:
+    return verdict.replace("missed", "**missed**")
 
 
 OF_A_STEP = (
@@ -338,6 +362,6 @@ of the time as measured on one layer (`benchmarks/contraction.py`)."""
 
 
 if __name__ == "__main__":
-    here = Path(__file__).parent
-    summary, results = (json.loads((here / "results" / f"{name}.json").read_text()) for name in ("summary", "full"))
-    write_bytes(here.parent / "docs" / "benchmarks.md", page(summary, results).encode())
+    saved = Path(__file__).parent / "results"
+    read = [json.loads((saved / f"{name}.json").read_text()) for name in ("summary", "full", "again")]
+    write_bytes(saved.parents[1] / "docs" / "benchmarks.md", page(*read).encode())
