@@ -40,10 +40,33 @@ def test_the_most_steps_that_fit(left):
 
 def test_more_time_never_makes_fewer_steps_at_the_same_methods():
     paces = [pace_of(COSTS, SHAPE, left) for left in range(120, 8000, 37)]
-    found = [(pace.methods, len(pace.rungs), pace.rates, pace.steps) for pace in paces]
-    assert found == sorted(found) and {each[:3] for each in found} == {
-        (3, 1, 3), (5, 1, 3), (8, 1, 3), (8, 2, 3), (8, 2, 5)
+    found = [(pace.methods, len(pace.rungs), pace.rows is None, pace.rates, pace.steps) for pace in paces]
+    assert found == sorted(found) and {each[:4] for each in found} == {
+        (3, 1, False, 3), (5, 1, False, 3), (8, 1, False, 3), (8, 2, False, 3), (8, 2, True, 3), (8, 2, True, 5)
     }  # fmt: skip
+
+
+def test_little_time_judges_fewer_rows_before_it_leaves_methods_out():
+    costly = replace(COSTS, validation=60.0, test=60.0)  # judging all rows takes as long as 60 steps
+    pace = pace_of(costly, SHAPE, 1200)
+    assert pace.rows == (16, 32) and pace.steps >= pacing.LEAST_STEPS and pace.seconds <= 1200
+    assert pace.methods > pace_of(costly, replace(SHAPE, rows=(16, 32)), 1200).methods  # where there are no more rows
+    assert SHAPE.judged(0.25) == (16, 32) and SHAPE.judged(1.0) is None
+    assert replace(SHAPE, rows=(9, 20)).judged(0.25) is None and replace(SHAPE, rows=(200, 100)).judged(0.25) == (
+        50,
+        32,
+    )
+
+
+def test_fewer_rows_are_the_first_ones_in_every_run(places, tmp_path, timed, capsys, monkeypatch):
+    monkeypatch.setattr(pacing, "LEAST_ROWS", (2, 3))
+    monkeypatch.setattr(pacing, "SAVING", ((3, 0.25, 1, 1.0),))
+    results, kept = run(paced(places, tmp_path, "60s"))
+    assert kept["pace"]["rows"] == [2, 3] and "judged on 2 validation and 3 test rows" in capsys.readouterr().out
+    assert {len(entry["eval_row_losses"]) for entry in results["runs"]} == {3}
+    rung = [json.loads(path.read_text())["run"] for path in (tmp_path / "out").glob("rung-1/*/run.json")]
+    assert rung and {len(entry["eval_row_losses"]) for entry in rung} == {2}
+    run(paced(places, tmp_path, "60s"))  # finished runs are found again
 
 
 def test_little_time_saves_rates_then_a_rung_then_methods():

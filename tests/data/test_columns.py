@@ -77,6 +77,10 @@ def test_a_wrong_name_is_told_with_a_near_one(tmp_path, chatml, names, words):
             "the closest format is instruction [+ input, history] + output, and instruction",
         ),
         (
+            {"Type": "x", "Question": "q", "Best Answer": "a"},
+            "by --data.columns.question Question --data.columns.answer NAME, as 'Best Answer'",
+        ),
+        (
             {"words": "b"},
             "its columns are words; name yours by --data.columns.prompt NAME --data.columns.response NAME",
         ),

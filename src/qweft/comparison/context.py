@@ -14,6 +14,7 @@ from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.teacher import Teacher, plant
 from qweft.data.config import DataConfig
+from qweft.data.conversation import Conversation
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.environment import environment
@@ -37,6 +38,7 @@ class RunSettings:
         inspect: Whether adapters are inspected after training.
         output: Folder of the runs.
         teacher: The planted teacher; without an adapter there is none.
+        most_rows: Most validation and most test rows that a run is judged on, the first ones; `None` means all.
     """
 
     model: ModelConfig
@@ -47,6 +49,7 @@ class RunSettings:
     inspect: bool
     output: str
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    most_rows: tuple[int, int] | None = None
 
 
 @dataclass
@@ -89,6 +92,14 @@ class Context:
             device=str(self.loaded.device),
             dtype=str(self.loaded.dtype).removeprefix("torch."),
         )
+
+
+def judged_rows(settings: RunSettings, data: Data) -> tuple[list[Encoded], list[Conversation]]:
+    """Returns the held-out rows that runs are judged on, and their texts."""
+    validation, test = settings.most_rows or (None, None)
+    if settings.evaluation.split == "validation":
+        return data.validation[:validation], data.validation_conversations[:validation]
+    return data.test[:test], data.test_conversations[:test]
 
 
 def teacher_of(settings: RunSettings, loaded: LoadedModel, data: Data) -> Teacher | None:

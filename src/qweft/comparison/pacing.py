@@ -30,9 +30,11 @@ FILE = "budget.json"
 SHARE = 0.1
 """Share of the budget that timing may take. Methods that are left then count as the mean of those that were timed."""
 FEW_STEPS, LEAST_STEPS = 16, 4
-"""With fewer steps than the first, rates, rungs and methods are saved; fewer than the second are never made."""
-SAVING = ((math.inf, 2, 1.0), (3, 2, 1.0), (3, 1, 1.0), (3, 1, 0.6), (3, 1, 0.3))
-"""Most rates of a search, rungs, and share of the methods, as they are saved one after another."""
+"""With fewer steps than the first, rates, rows, rungs and methods are saved; fewer than the second are never made."""
+SAVING = (math.inf, 1, 2, 1), (3, 1, 2, 1), (3, 0.25, 2, 1), (3, 0.25, 1, 1), (3, 0.25, 1, 0.6), (3, 0.25, 1, 0.3)
+"""Most rates of a search, share of the held-out rows, rungs, and share of the methods, saved one after another."""
+LEAST_ROWS = 16, 32
+"""Validation and test rows that are judged at least, where there are as many."""
 FEWEST = 3
 """Methods are left out for want of time down to these."""
 MOST_SEEDS = 8
@@ -58,6 +60,11 @@ class Costs:
     test: float
     answers: float
 
+    def on(self, rows: tuple[int, int] | None, whole: tuple[int, int]) -> "Costs":
+        """Returns the costs where so many of the validation and test rows are judged; `None` means all."""
+        validation, test = (kept / max(1, all_of) for kept, all_of in zip(rows or whole, whole, strict=True))
+        return replace(self, validation=self.validation * validation, test=self.test * test)
+
     def run(self, names: Sequence[str], steps: int, judging: float) -> float:
         """Returns the mean seconds of a run of these methods."""
         return fmean(self.step[name] * steps + self.beside[name] for name in names) + judging
@@ -74,6 +81,7 @@ class Pace:
         seeds: Number of seeds of the last runs.
         methods: Number of methods, the first of the config.
         seconds: Estimated time of the whole.
+        rows: Validation and test rows that are judged, the first ones; `None` means all.
     """
 
     steps: int
@@ -82,6 +90,7 @@ class Pace:
     seeds: int
     methods: int
     seconds: float
+    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ class Shape:
         most_seeds: Largest number.
         whole: Most steps of the last runs.
         workers: Processes that share the runs.
+        rows: Validation and test rows.
     """
 
     names: tuple[str, ...]
@@ -109,10 +119,18 @@ class Shape:
     most_seeds: int
     whole: int
     workers: int
+    rows: tuple[int, int] = (64, 64)
 
     def rungs(self, steps: int, number: int) -> tuple[int, ...]:
         """Returns the steps of the last `number` rungs."""
         return rung_steps(self.halving, steps)[-number:]
+
+    def judged(self, share: float) -> tuple[int, int] | None:
+        """Returns the validation and test rows that a share is; `None` if these are all."""
+        validation, test = (
+            max(math.ceil(share * whole), min(least, whole)) for whole, least in zip(self.rows, LEAST_ROWS, strict=True)
+        )
+        return None if (validation, test) == self.rows else (validation, test)
 
     def finalists(self, methods: int) -> int:
         """Returns how many methods come to the end at most; one less than the methods where time left some out."""
@@ -127,6 +145,7 @@ class Shape:
 
         A search of at most k rates makes (3 + k) / 2 of them on average, as it stops at 3 where it began well.
         """
+        costs = costs.on(pace.rows, self.rows)
         names, finalists = self.names[: pace.methods], self.finalists(pace.methods)
         sizes = [len(names), *rung_sizes(len(names), finalists, len(pace.rungs))]
         each = self.rung_seeds * (self.searched * (3 + pace.rates) / 2 + 1 - self.searched)
@@ -142,18 +161,19 @@ class Shape:
 def pace_of(costs: Costs, shape: Shape, left: float) -> Pace:
     """Returns the pace with the most steps that fit, and then with as many seeds as fit.
 
-    Where fewer than `FEW_STEPS` fit, it saves rates, then a rung, then methods. Where even the last does not fit, the
-    least is returned; its `seconds` are above `left`.
+    Where fewer than `FEW_STEPS` fit, it saves rates, then held-out rows, then a rung, then methods. Where even the last
+    does not fit, the least is returned; its `seconds` are above `left`.
 
     Args:
         costs: As measured.
         shape: The comparison.
         left: The time that is left.
     """
-    for most, number, share in SAVING:
+    for most, judged, number, share in SAVING:
         rates = int(min(shape.rates, most))
         methods = max(math.ceil(share * len(shape.names)), min(FEWEST, len(shape.names)))
-        found = _longest(costs, shape, left, Pace(0, (), rates, shape.seeds, methods, 0.0), number)
+        begun = Pace(0, (), rates, shape.seeds, methods, 0.0, shape.judged(judged))
+        found = _longest(costs, shape, left, begun, number)
         if found.steps >= min(FEW_STEPS, shape.whole) and found.seconds <= left:
             break
     for seeds in range(shape.seeds + 1, shape.most_seeds + 1):
@@ -199,7 +219,7 @@ def paced(
     task = partial(_decided, context, plan, workers, before, seconds_of_token)
     pace = next(found for _, found in done_by_any([task], context.executor.wait))
     training = replace(context.settings.training, max_steps=pace.steps)
-    context = replace(context, settings=replace(context.settings, training=training))
+    context = replace(context, settings=replace(context.settings, training=training, most_rows=pace.rows))
     finalists = shape_of(context, plan, workers).finalists(pace.methods)
     halving = replace(plan.halving, rungs=list(pace.rungs), finalists=finalists)
     methods = only(plan.methods, plan.methods[: pace.methods], plan.search)
@@ -226,10 +246,8 @@ def _decided(context: Context, plan: Plan, workers: int, before: float, token: f
         before += clock() - begun
         left = (plan.budget.seconds or 0.0) - before
         pace = pace_of(costs, shape_of(context, plan, workers), left)
-        write_json(path, {
-            "seconds": plan.budget.seconds, "before": before, "workers": workers, "pace": asdict(pace),
-            "costs": asdict(costs),
-        })  # fmt: skip
+        kept = {"pace": asdict(pace), "costs": asdict(costs)}
+        write_json(path, {"seconds": plan.budget.seconds, "before": before, "workers": workers, **kept})
         return pace
 
 
@@ -246,6 +264,7 @@ def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], pace: Pa
         pace: From `paced`.
     """
     _, costs, record = _read(context.output / FILE, plan)
+    costs = costs.on(pace.rows, rows_of(context))
     workers = int(record["workers"])
     records = (read_record(path)[1] for path in sorted(context.output.glob(f"{FOLDERS}*/*/{RECORD}")))
     spent = float(record["before"]) + sum(run.seconds or 0.0 for run in records) / workers
@@ -311,7 +330,13 @@ def shape_of(context: Context, plan: Plan, workers: int) -> Shape:
         most_seeds=max(MOST_SEEDS, len(plan.seeds)) if len(plan.looks) == 1 else len(plan.seeds),
         whole=planned_steps(context.settings.training, context.data.train),
         workers=workers,
+        rows=rows_of(context),
     )
+
+
+def rows_of(context: Context) -> tuple[int, int]:
+    """Returns the numbers of validation and test rows."""
+    return len(context.data.validation), len(context.data.test)
 
 
 def pace_said(pace: Pace, plan: Plan) -> str:
@@ -327,6 +352,8 @@ def pace_said(pace: Pace, plan: Plan) -> str:
         f"{many(pace.methods, 'method')} in rungs of {rungs} steps, then {finalists} for {pace.steps} steps at "
         f"{many(pace.seeds, 'seed')}: about {duration(pace.seconds)}"
     )
+    if pace.rows is not None:
+        told = f"judged on {pace.rows[0]} validation and {pace.rows[1]} test rows; {told}"
     if plan.too_slow:
         told = f"left out for want of time: {', '.join(plan.too_slow)}; {told}"
     limit = plan.budget.seconds or 0.0
@@ -342,12 +369,14 @@ def _read(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
     """Returns the plan that is kept, the costs that it is made of, and the whole record."""
     record = read_json(path, WAY)
     try:
-        pace = Pace(**{**record["pace"], "rungs": tuple(map(int, record["pace"]["rungs"]))})
+        told = record["pace"]
+        rows = None if told.get("rows") is None else (int(told["rows"][0]), int(told["rows"][1]))
+        pace = Pace(**{**told, "rungs": tuple(map(int, told["rungs"])), "rows": rows})
         costs = Costs(**record["costs"])
         step, beside = ({name: float(each) for name, each in part.items()} for part in (costs.step, costs.beside))
         costs = Costs(step, beside, float(costs.validation), float(costs.test), float(costs.answers))
         numbers = [*costs.step.values(), *costs.beside.values(), costs.validation, costs.test, costs.answers]
-        sizes = (pace.steps, pace.rates, pace.seeds, pace.methods, int(record["workers"]), *pace.rungs)
+        sizes = (pace.steps, pace.rates, pace.seeds, pace.methods, int(record["workers"]), *pace.rungs, *(rows or ()))
         if not all(0 <= float(each) < LONGEST for each in (*numbers, pace.seconds, record["before"])):
             raise ValueError("a time that nothing takes")
         if min(sizes) < 1 or not pace.rungs or min(costs.step.values()) <= 0:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.context import Context
+from qweft.comparison.context import Context, judged_rows
 from qweft.comparison.method_kinds import core_of, maps_of
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid
@@ -194,8 +194,7 @@ def kind_said(name: str, adapter: Mapping[str, Any]) -> str:
 
 
 def _judged(context: Context) -> list[Encoded]:
-    data = context.data
-    return data.validation if context.settings.evaluation.split == "validation" else data.test
+    return judged_rows(context.settings, context.data)[0]
 
 
 def _trained_tokens(context: Context) -> float:

@@ -14,7 +14,7 @@ from transformers import set_seed
 from qweft import records
 from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.claims import claimed
-from qweft.comparison.context import Context, checksum, fingerprint
+from qweft.comparison.context import Context, checksum, fingerprint, judged_rows
 from qweft.comparison.method_kinds import core_of
 from qweft.comparison.methods import Method
 from qweft.comparison.report.inspection import inspections
@@ -183,8 +183,9 @@ def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
 
 def _fingerprints(context: Context, method: Method | None, seed: int) -> list[str]:
     """Returns hashes of everything that determines the run's result: this version's, then those of earlier ones."""
+    rows = context.settings.most_rows
     decides = {
-        "judging": context.settings.evaluation.compared() | _elsewhere(context),
+        "judging": context.settings.evaluation.compared() | _elsewhere(context) | ({"rows": rows} if rows else {}),
         "training": method and _budget(context, method, seed).decides(needs_rows_first(method.adapter)),
     }
     forms = [None] if method is None else recorded_forms(method.adapter)
@@ -207,9 +208,7 @@ def _budget(context: Context, method: Method, seed: int) -> TrainingConfig:
 def _scored(context: Context, method: Method | None, seed: int, keep: Path | None) -> Run:
     loaded, data, judging = context.loaded, context.data, context.settings.evaluation
     pad = loaded.tokenizer.pad_token_id
-    rows, texts = data.test, data.test_conversations
-    if judging.split == "validation":
-        rows, texts = data.validation, data.validation_conversations
+    rows, texts = judged_rows(context.settings, data)
     model, fitted = loaded.model, None
     teacher = None if context.teacher is None else context.teacher.model
     if method is not None:

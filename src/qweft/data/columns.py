@@ -135,10 +135,12 @@ def unknown(row: Row, formats: Sequence[str], where: str) -> UnknownFormatError:
     if share == 1 and options:
         return UnknownFormatError(where, f"{told}; read them as {name} by {options}")
     if share > 0:
-        missing = " and ".join(each for each in columns_of(name) if each not in found)
-        way = f"; the closest format is {name}, and {missing or 'its text'} is missing"
-        name = missing.split(" ")[0] or "text"
-        return UnknownFormatError(where, f"{told}{way}; name other columns by --{KEY}.{name} NAME")
+        missing = [each for each in columns_of(name) if each not in found]
+        way = f"; the closest format is {name}, and {' and '.join(missing) or 'its text'} is missing"
+        wanted = " ".join(f"--{KEY}.{each} NAME" for each in missing or ["text"])
+        near = [repr(str(key)) for each in missing for key in row if _bare(each) in str(key).casefold().split()][:4]
+        hint = f", as {' or '.join(near)}" if near else ""
+        return UnknownFormatError(where, f"{told}{way}; name other columns by {f'{options} {wanted}'.strip()}{hint}")
     way = f"name yours by --{KEY}.prompt NAME --{KEY}.response NAME (qweft data --help)"
     return UnknownFormatError(where, f"{told}; {way}")
 
