@@ -22,17 +22,24 @@ A layer costs 20 n + 50 multiply-adds for each amplitude and token, forward and 
 - 8 n + 20 to undo state and gradient;
 - 4 n + 6 for the angles' sums.
 
-On 2026-11-27 a float32 matrix product made 48 x 10^9 multiply-adds a second on one core.
+On 2026-11-27 a float32 matrix product made 45 x 10^9 multiply-adds a second on one core.
 
-| n = L, 512 tokens | multiply-adds, 10^6 | kernels, ms | of the product's speed | whole call, ms |
-| --- | --- | --- | --- | --- |
-| 4 | 4.3 | 0.25 | 35% | 0.41 |
-| 6 | 33 | 0.86 | 80% | 1.15 |
-| 8 | 220 | 5.2 | 87% | 6.2 |
+| n | L | multiply-adds of 512 tokens, 10^6 | kernels, ms | of the product's speed | whole call, ms |
+| --- | --- | --- | --- | --- | --- |
+| 4 | 4 | 4.3 | 0.16 | 60% | 0.41 |
+| 6 | 6 | 33 | 0.89 | 84% | 1.15 |
+| 8 | 8 | 220 | 5.4 | 92% | 6.2 |
+| 4 | 1 | 1.1 | 0.06 | 40% | 0.29 |
+| 6 | 1 | 5.6 | 0.20 | 63% | 0.43 |
+| 8 | 1 | 28 | 0.96 | 65% | 1.27 |
+| 10 | 1 | 131 | 4.4 | 67% | 4.9 |
 
-So from 6 qubits on the kernels are near the processor's limit. With few qubits and layers the rest of a call counts:
-0.2 ms for a node of PyTorch's graph and a few small operations. A single layer (L1 in the table at the end) is less
-than 15 times as fast as the fastest package. At 4 and 6 qubits that rest is the reason. At 8 and 10 nobody looked."""
+So with L = n the kernels are near the processor's limit from 6 qubits on. With few qubits and layers the rest of a call
+counts: 0.2 ms for a node of PyTorch's graph and a few small operations. That is what limits 4 qubits at 512 tokens.
+
+A single layer (L1 in the table at the end) is less than 15 times as fast as the fastest package. At 4 and 6 qubits the
+rest of a call is the reason. At 8 and 10 the kernels take 76 and 90% of it, at two thirds of a matrix product's speed:
+the first state and the measurement, which the count leaves out, are a third of their time."""
 
 CIRCUIT_TARGET = 15
 STEP_TARGETS = {"r4_L4": 1.0, "r8_L8": 1.15, "all_linear": 1.15}
@@ -266,7 +273,7 @@ Milliseconds of a token of each row, the prompt's time in it:
 {table(("shape", *kinds), [(shape, *one.values()) for shape, one in tokens.items()])}
 
 Before each token all parameters of the adapter are compared with what its matrices were built from, since no version
-counter of PyTorch sees every write. With cold caches that took 1.45 ms on 2026-11-27, alone (`python -m
+counter of PyTorch sees every write. With cold caches that took 1.36 ms on 2026-11-27, alone (`python -m
 benchmarks.overhead`). The addresses and shapes of 780 tensors and 1,620 entries of their modules are looked up, and 1.8
 MB are compared in one compiled call.
 
