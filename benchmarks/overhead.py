@@ -114,8 +114,8 @@ def main() -> None:
         taken = milliseconds(both)
         share = multiply_adds(n, layers, TOKENS) / 1e6 / taken / fastest
         print(
-            f"n = {n}, L = {layers}, {TOKENS} tokens: kernels {taken:.3f} ms, {share:.0%} of the product's multiply-adds "
-            f"a second, call {milliseconds(whole):.3f} ms"
+            f"n = {n}, L = {layers}, {TOKENS} tokens: kernels {taken:.3f} ms, {share:.0%} of the product's speed, "
+            f"call {milliseconds(whole):.3f} ms"
         )
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from benchmarks.serving.check import TOLERANCE, Row, farthest, prefixes, table, tie
+from benchmarks.serving.check import TOLERANCE, Row, farthest, prefixes, said, table, tie
 
 RIGHT = Row("qtha", "an engine", "gguf", 1e-4, 0.5, 1.0, 6, 6, 0.0, 0, 0.9)
 
@@ -53,3 +53,9 @@ def test_texts_end_before_the_first_and_the_last_learned_token():
 
 def test_the_table_has_a_line_for_each_row():
     assert len(table([RIGHT, RIGHT]).splitlines()) == 4
+
+
+def test_a_lora_that_needs_no_export_differs_by_nothing():
+    reports = {"gguf": {"largest_logit_change": 0.5, "kept_share": 0.9}}
+    assert said(reports, "gguf")["largest_logit_change"] == 0.5
+    assert said(reports, "lora") == {"largest_logit_change": 0.0, "kept_share": 1.0}
