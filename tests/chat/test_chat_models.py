@@ -137,11 +137,12 @@ def test_what_cannot_stand_beside_is_told(hybrid, tmp_path):
             open_chat_models(hybrid, ChatConfig(beside=beside), {})
 
 
-def test_an_adapter_that_changes_the_weights_of_the_base_stands_alone(model, hybrid, tmp_path):
-    pissa = save_adapter(model, tmp_path / "pissa", LoraConfig(target_modules=TARGETS, init_lora_weights="pissa"))
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_an_adapter_that_changes_the_weights_of_the_base_stands_alone(model, hybrid, tmp_path, start):
+    folder = save_adapter(model, tmp_path / start, LoraConfig(target_modules=TARGETS, init_lora_weights=start))
     with pytest.raises(QweftError, match=r"changes the base model's own weights .* leave --beside out"):
-        open_chat_models(hybrid, ChatConfig(beside=str(pissa)), {})
-    assert open_chat_models(pissa, ChatConfig(), {}).names == ["pissa"]
+        open_chat_models(hybrid, ChatConfig(beside=str(folder)), {})
+    assert open_chat_models(folder, ChatConfig(), {}).names == [start]
 
 
 def test_virtual_tokens_are_refused(model, tmp_path):

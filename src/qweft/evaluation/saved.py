@@ -60,14 +60,15 @@ def base_model(is_changed: bool, model: Any, config: ModelConfig) -> Iterator[An
     """Yield the base model without anything of an adapter.
 
     Disabling an adapter does not restore weights that its loading changed: embeddings and biases in its file, or a
-    start that rewrites base weights (PiSSA). The base model is loaded again then.
+    start that rewrites base weights (PiSSA). Nor does it give a model its own number of layers back that
+    `layer_replication` repeated. The base model is loaded again then.
 
     Args:
         is_changed: What `changed` tells of its weights since before the adapter was loaded or attached.
         model: The model with the adapter.
         config: The base model.
     """
-    if is_changed:
+    if is_changed or any(getattr(each, "layer_replication", None) for each in model.peft_config.values()):
         yield load_model(config).model
     else:
         with model.disable_adapter():
@@ -80,8 +81,13 @@ def weights_of(model: torch.nn.Module) -> Weights:
     return [(tensor, tensor.data_ptr(), version(tensor)) for tensor in tensors]
 
 
-def changed(before: Weights, model: torch.nn.Module) -> bool:
-    """Whether a base model's tensors were replaced or written since, where the adapted model may wrap its layers."""
+def changed(before: Weights, model: PeftModel) -> bool:
+    """Whether a base model's tensors were replaced or written since, where the adapted model may wrap its layers.
+
+    OLoRA's start writes to `.data` in place, which leaves a tensor's address and version as they were.
+    """
+    if any(str(getattr(each, "init_lora_weights", "")).lower() == "olora" for each in model.peft_config.values()):
+        return True
     present = {id(tensor) for tensor in chain(model.parameters(), model.buffers())}
     return any(
         id(tensor) not in present or (tensor.data_ptr(), version(tensor)) != (place, written)
