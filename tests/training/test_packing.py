@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from peft import get_peft_model
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from tests.rounding import assert_close
 from tests.tiny_models import tiny_llama
 from tests.training.test_loop import TRAINING, rows
@@ -80,6 +80,17 @@ def test_fewer_steps_make_an_epoch():
     packed = fit(adapted(), [*rows(16), row(24)], 0, replace(epoch, packing=True))
     assert packed.steps < alone.steps
     assert packed.curve[0][1] == pytest.approx(alone.curve[0][1], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [PromptTuningConfig(num_virtual_tokens=2), LoraConfig(alora_invocation_tokens=[5], target_modules=["q_proj"])],
+    ids=["virtual tokens", "activated LoRA"],
+)
+def test_adapters_that_take_a_pack_for_one_text_are_refused(config):
+    config.task_type = "CAUSAL_LM"
+    with pytest.raises(QweftError, match=r"does not keep packed rows apart .* its adapter needs the whole text"):
+        check_apart(get_peft_model(tiny_llama(), config).eval(), [[row(4), row(5)]], 0)
 
 
 def test_models_that_mix_packed_rows_are_refused():
