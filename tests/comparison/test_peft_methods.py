@@ -11,10 +11,10 @@ from transformers import set_seed
 import qweft  # noqa: F401
 from qweft.comparison.adapters import put_on, take_off, trained
 from qweft.comparison.checks import check_adapter
-from qweft.comparison.context import checksum
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
+from qweft.models.weights import checksum
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
 from qweft.training.run import save_adapter

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,18 @@ def test_a_damaged_record_is_named_with_the_way_out(config):
         run(one)
     record.unlink()
     assert run(one)[1]["eval_loss"] == before[1]["eval_loss"]
+
+
+def test_runs_on_other_weights_of_the_same_folder_are_told(config, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(config.model.name, folder)
+    model, methods = dataclasses.replace(config.model, name=str(folder)), {"lora": MethodConfig(LORA)}
+    one = dataclasses.replace(config, model=model, methods=methods, seeds=[0])
+    run(one)
+    weights = load_file(folder / "model.safetensors")
+    save_file({key: 1.5 * each for key, each in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(QweftError, match=r"base holds a run on other weights of the base model, .* remove that folder"):
+        run(one)
 
 
 def test_a_run_that_diverged_made_the_steps_until_then_however_often_it_logs(config, monkeypatch):

@@ -12,9 +12,9 @@ from tests.training.test_resume import StoppedError, config, files, stop_after  
 
 from qweft.adapter.attach import adapter_config
 from qweft.comparison.adapters import take_off
-from qweft.comparison.context import checksum
 from qweft.data.batches import Collator
 from qweft.errors import QweftError
+from qweft.models.weights import checksum
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
 from qweft.training.run import save_adapter, train

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from qweft.comparison.config import TeacherConfig
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
@@ -137,19 +135,6 @@ class Executor(Protocol):
     def close(self) -> None:
         """Releases all resources."""
         ...
-
-
-def checksum(model: Any) -> str:
-    """Returns a hash of the names of a model's weights and the sums of their bits, read as integers.
-
-    Integer sums are exact, so a change cannot vanish by rounding.
-    """
-    whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    sums = [
-        (name, int(tensor.detach().view(whole[tensor.element_size()]).sum(dtype=torch.int64)))
-        for name, tensor in model.named_parameters()
-    ]
-    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
 
 
 def fingerprint(context: Context, decides: dict[str, Any]) -> str:

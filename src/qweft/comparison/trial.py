@@ -14,7 +14,7 @@ from transformers import set_seed
 from qweft import records
 from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.claims import claimed
-from qweft.comparison.context import Context, checksum, fingerprint, judged_rows
+from qweft.comparison.context import Context, fingerprint, judged_rows
 from qweft.comparison.method_kinds import core_of
 from qweft.comparison.methods import Method
 from qweft.comparison.report.inspection import inspections
@@ -30,6 +30,7 @@ from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
 from qweft.method.names import has_circuit
 from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
+from qweft.models.weights import checksum
 from qweft.training.callbacks import RunCallbacks
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps
@@ -106,6 +107,11 @@ def _finished(context: Context, method: Method | None, seed: int, folder: Path) 
             f"{folder} holds a run of another configuration{meant and f': {meant}; state these sizes'}; choose another "
             "--output, or remove that folder to run it again"
         )
+    if saved.get("weights", context.base_checksum) != context.base_checksum:  # records of earlier versions lack it
+        raise QweftError(
+            f"{folder} holds a run on other weights of the base model, which has changed since; choose another "
+            "--output, or remove that folder to run it again"
+        )
     if method and (run.method, run.seed, run.trainable_parameters) != (method.name, seed, method.trainable_parameters):
         raise QweftError(f"{folder / RECORD} is of another run; remove that file to make the run again")
     return replace(run, budget=method.budget if method else None)
@@ -168,7 +174,8 @@ def _make(
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
     config = {} if method is None else asdict(_run_config(context, method, seed))
     key = _fingerprints(context, method, seed)[0]
-    write_json(folder / RECORD, records.marked({"fingerprint": key, "run": run.to_json(), "config": config}))
+    record = {"fingerprint": key, "weights": context.base_checksum, "run": run.to_json(), "config": config}
+    write_json(folder / RECORD, records.marked(record))
     return run
 
 

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from qweft.comparison.context import Context, RunSettings, checksum, teacher_of
+from qweft.comparison.context import Context, RunSettings, teacher_of
 from qweft.comparison.executors.on_ray import OnRay
 from qweft.comparison.executors.worker import Local
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.run import other_rows
 from qweft.models.load import LoadedModel, load_model
+from qweft.models.weights import checksum
 from qweft.output import Console
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from qweft.comparison import claims
-from qweft.comparison.context import Context, RunSettings, checksum, teacher_of
+from qweft.comparison.context import Context, RunSettings, teacher_of
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import trial_here
@@ -19,6 +19,7 @@ from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.models.config import allow_remote_code
 from qweft.models.load import load_model
+from qweft.models.weights import checksum
 from qweft.output import Console
 
 
