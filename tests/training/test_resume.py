@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tests.hostile import save_marking_pickle
 from tests.tiny_folder import save_rows, save_tiny_model
 
@@ -243,6 +243,25 @@ def test_a_damaged_record_of_a_finished_run_is_one_sentence(files, tmp_path, dam
     (tmp_path / "run.json").write_text(json.dumps(record | damage))
     with pytest.raises(QweftError, match=r"run.json is damaged .*; remove that file to train anew"):
         train(config(files, tmp_path, training={"max_steps": 1}, resume="auto"))
+
+
+def test_a_run_on_other_weights_of_the_same_folder_is_another(files, tmp_path, monkeypatch):
+    folder, run = tmp_path / "model", tmp_path / "run"
+    shutil.copytree(files[0], folder)
+    own = (str(folder), files[1])
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            train(config(own, run))
+    tensors = load_file(folder / "model.safetensors")
+    save_file({key: 1.5 * each for key, each in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(QweftError, match=r"holds checkpoints of another run: weights was "):
+        train(config(own, run, resume="auto"))
+    manifest = run / "checkpoints" / "step-2" / module.MANIFEST
+    record = json.loads(manifest.read_text())
+    del record["identity"]["weights"]  # as in earlier versions
+    manifest.write_text(json.dumps(record))
+    train(config(own, run, resume="auto"))
 
 
 def test_a_folder_with_checkpoints_is_not_begun_anew_unasked(files, tmp_path, monkeypatch):

@@ -140,7 +140,8 @@ class Checkpoints:
             if manifest is None:
                 self.tell(f"checkpoint {folder} is damaged and passed over")
                 continue
-            theirs, meant = manifest["identity"], ""
+            # checkpoints of earlier versions do not tell the weights
+            theirs, meant = {"weights": self.identity.get("weights")} | manifest["identity"], ""
             if isinstance(adapter := theirs.get("adapter"), dict):
                 theirs, meant = theirs | {"adapter": as_recorded(adapter)}, meant_then(adapter)
             different = _different(theirs, self.identity)

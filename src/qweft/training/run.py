@@ -22,6 +22,7 @@ from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, weights_of
 from qweft.files import claimed_output, folder_beside, set_aside, write_json
 from qweft.models.load import LoadedModel, load_model
+from qweft.models.weights import checksum
 from qweft.output import Console
 from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked
@@ -193,14 +194,15 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)
     set_seed(config.training.seed)
-    before = weights_of(loaded.model)
+    before, keeps = weights_of(loaded.model), config.checkpoints.every is not None or config.resume == "auto"
+    weights = checksum(loaded.model) if keeps else ""
     model = attach_for_training(loaded.model, peft_config, data.train, loaded.tokenizer.pad_token_id, config.training)
     if config.training.measures:
         circuit_layers(model)  # raises if the adapter has no circuit
         console.print(describe(config.training), highlight=False)
     trainable, total = model.get_nb_trainable_parameters()
     console.print(f"training {trainable:,} of {total:,} parameters", highlight=False)
-    callbacks = run_callbacks(config, output, loaded, data, lambda line: console.print(line, highlight=False))
+    callbacks = run_callbacks(config, output, loaded, data, lambda line: console.print(line, highlight=False), weights)
     rows = data.test if config.evaluation.split == "test" else data.validation
     pad, batch = loaded.tokenizer.pad_token_id, config.evaluation.batch_size
     with base_model(changed(before, model), model, config.model) as untouched:

@@ -18,7 +18,7 @@ CHECKPOINTS, BEST, CURVES = "checkpoints", "best", "logs"
 
 
 def run_callbacks(
-    config: RunConfig, output: Path, loaded: LoadedModel, data: Data, tell: Callable[[str], None]
+    config: RunConfig, output: Path, loaded: LoadedModel, data: Data, tell: Callable[[str], None], weights: str
 ) -> RunCallbacks:
     """Set up a run's checkpoints, validation and reporting, and find the checkpoint to resume from.
 
@@ -28,6 +28,7 @@ def run_callbacks(
         loaded: The base model.
         data: The run's data.
         tell: Receives lines for the terminal.
+        weights: Checksum of the base model's weights.
 
     Raises:
         QweftError: If the folder holds checkpoints of another run, or of an unfinished run that is not to be resumed.
@@ -40,6 +41,7 @@ def run_callbacks(
         )  # fmt: skip
     identity = decides(config) | {
         "rows": data.report.fingerprint, "model_origin": loaded.source.origin, "dtype": str(loaded.dtype),
+        "weights": weights,
     }  # fmt: skip
     checkpoints = Checkpoints(
         output / CHECKPOINTS, identity, config.checkpoints.newest,
