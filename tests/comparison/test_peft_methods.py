@@ -63,6 +63,7 @@ REFUSED = {
     "FROD": (TARGETS, "on shapes alone"),
     "MULTITASK_PROMPT_TUNING": (TOKENS, "task number"),
     "POLY": (TARGETS, "task number"),
+    "LILY": (TARGETS, "its held-out loss is none"),
     "PREFIX_TUNING": (TOKENS, PROMPT),
     "PROMPT_TUNING": (TOKENS, PROMPT),
     "P_TUNING": ({**TOKENS, "encoder_hidden_size": 8}, PROMPT),

@@ -2,11 +2,20 @@
 
 import pytest
 import torch
-from peft import CPTConfig, LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
+from peft import (
+    CPTConfig,
+    LilyConfig,
+    LoraConfig,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+    get_peft_model,
+)
 from tests.tiny_models import tiny_llama
 from torch.nn.functional import cross_entropy
 
 from qweft.data.tokens import IGNORED
+from qweft.errors import QweftError
 from qweft.evaluation.generation import greedy_together
 from qweft.evaluation.loss import held_out_loss
 
@@ -46,6 +55,17 @@ def test_the_loss_is_read_at_the_texts_own_positions(model):
         total += float(cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum"))
         targets += int((labels != IGNORED).sum())
     assert held_out_loss(model, ROWS, 0, 2).loss == pytest.approx(total / targets, rel=1e-5)
+
+
+def test_no_loss_is_told_of_an_adapter_that_reads_the_tokens_to_be_predicted():
+    torch.manual_seed(0)
+    model = get_peft_model(tiny_llama(), LilyConfig(target_modules=TARGETS, r=4, **CAUSAL)).eval()
+    for parameter in model.parameters():
+        parameter.data += parameter.requires_grad * torch.randn_like(parameter)
+    first, other = (model(torch.tensor([[*PROMPT, last]])).logits[0, 0] for last in (9, 10))
+    assert not torch.allclose(first, other, atol=1e-3)
+    with pytest.raises(QweftError, match="LILY weighs its parts by the mean over all tokens of a batch"):
+        held_out_loss(model, ROWS, 0, 2)
 
 
 @torch.no_grad()

@@ -40,6 +40,7 @@ LEAST_SEARCH_RATES, MOST_SEARCH_RATES = 3, 60
 REFUSED = {
     "ADAPTION_PROMPT": "PEFT cannot take it off a model again, and the runs of a comparison share one",
     "FROD": "it is made from the base model's weights, and a comparison counts each method on shapes alone",
+    "LILY": "it weighs its parts by all tokens of a batch, those to be predicted too, so its held-out loss is none",
     "MULTITASK_PROMPT_TUNING": "it needs a task number with each row",
     "POLY": "it needs a task number with each row",
     "SHADOW": "it adds a loss of its own to the training loss and a model of its own to the base model",

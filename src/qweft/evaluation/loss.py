@@ -103,6 +103,7 @@ def score_rows(
     """Score each row, as `held_out_loss` does, and return its loss and most probable tokens."""
     if batch_size < 1:
         raise QweftError(f"evaluation.batch_size is {batch_size}: it must be at least 1")
+    _check_causal(model)
     order = [index for index, row in enumerate(rows) if target_tokens(row) > 0]
     if not order:
         raise QweftError(
@@ -120,6 +121,15 @@ def score_rows(
             for index, score in zip(batch, scores, strict=True):
                 found[index] = score
     return tuple(found)
+
+
+def _check_causal(model: Any) -> None:
+    """Raise for an adapter by which a token's logits depend on the tokens after it, and on other rows."""
+    if any(each.peft_type == "LILY" for each in (getattr(model, "peft_config", None) or {}).values()):
+        raise QweftError(
+            "LILY weighs its parts by the mean over all tokens of a batch, those to be predicted too, so that its loss "
+            "on held-out rows is none; choose another method"
+        )
 
 
 def _scores(model: torch.nn.Module, batch: dict[str, Any], teacher: torch.nn.Module | None) -> Iterator[RowScore]:
