@@ -72,7 +72,7 @@ REFUSED = {
 }
 REFUSED_VARIANTS = {
     "pissa": ({"init_lora_weights": "pissa"}, "rewrites base weights"),
-    "pissa_niter": ({"init_lora_weights": "pissa_niter_4"}, "rewrites base weights"),
+    "pissa_niter": ({"init_lora_weights": "pissa_niter_4"}, "draws base weights at random"),
     "olora": ({"init_lora_weights": "olora"}, "rewrites base weights"),
     "loftq": ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 4}}, "loftq"),
     "corda": ({"init_lora_weights": "corda"}, "lora_ga"),

@@ -165,6 +165,15 @@ def _check_replication(ranges: Any) -> None:
         )
 
 
+def check_drawn_start(start: Any) -> None:
+    """Raise for LoRA's start from a random decomposition, which PEFT makes anew at each load of the saved adapter."""
+    if str(start).startswith("pissa_niter"):
+        raise QweftError(
+            f"init_lora_weights {shown(start)} draws base weights at random whenever the adapter is loaded, so that it "
+            "is another one each time; choose pissa, which draws nothing, or save it converted to a plain LoRA by PEFT"
+        )
+
+
 def _check_rounds(config: Any) -> None:
     """Raise for a number of terms or iterations that would take PEFT hours, when it loads an adapter or runs it."""
     loftq = getattr(config, "loftq_config", None)

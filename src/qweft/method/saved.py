@@ -7,6 +7,7 @@ from safetensors import SafetensorError, safe_open
 
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
+from qweft.method.checks import check_drawn_start
 from qweft.method.fields import QwthnFields
 from qweft.method.peft_methods import OWN
 from qweft.method.specification import OWN_FIELDS
@@ -96,6 +97,10 @@ def read_saved(folder: Path) -> dict[str, Any]:
             f"{path}: prompt_tuning_init_state_dict_path names a file that PEFT would read; remove it, and set "
             'prompt_tuning_init to "RANDOM": the adapter has its own weights'
         )
+    try:
+        check_drawn_start(saved.get("init_lora_weights"))
+    except QweftError as error:
+        raise QweftError(f"{path}: {error}") from error
     for name in ("base_model_name_or_path", "revision"):
         value = saved.get(name)
         if value is not None and not isinstance(value, str):

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.method.checks import closest
+from qweft.method.checks import check_drawn_start, closest
 from qweft.method.fields import QwthnFields
 from qweft.method.peft_methods import OWN, common_fields, config_name, fields_of, methods
 from qweft.method.presets import with_preset
@@ -153,6 +153,7 @@ def _check_lora(given: Mapping[str, Any]) -> None:
             f"init_lora_weights {start!r} needs activations that are collected before, which nothing here does; leave "
             "it out, or choose lora_ga, which starts from gradients"
         )
+    check_drawn_start(start)
     other = next((name for name in BESIDE_GRADIENTS if given.get(name) not in (None, False, "none")), None)
     if start == "lora_ga" and other is not None:
         raise QweftError(
