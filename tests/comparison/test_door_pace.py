@@ -197,3 +197,16 @@ def test_a_real_clock_measures_each_method(places, tmp_path):
     costs = kept["costs"]
     assert set(costs["step"]) == {"lora", "fast", "faster"} and min(costs["step"].values()) > 0
     assert costs["validation"] > 0 and kept["seconds"] == 600.0 and kept["before"] > 0
+
+
+def test_a_step_that_takes_no_time_is_no_measured_one(places, finished):
+    file = finished / "out" / "budget.json"
+    whole = file.read_text()
+    record = json.loads(whole)
+    record["costs"]["step"] = dict.fromkeys(record["costs"]["step"], 5e-324)
+    file.write_text(json.dumps(record))
+    try:
+        with pytest.raises(QweftError, match=r"budget.json is damaged, .* \(a number below 1\); remove that file"):
+            run(paced(places, finished, "60s"))
+    finally:
+        file.write_text(whole)

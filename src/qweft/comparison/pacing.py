@@ -379,7 +379,7 @@ def _read(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
         sizes = (pace.steps, pace.rates, pace.seeds, pace.methods, int(record["workers"]), *pace.rungs, *(rows or ()))
         if not all(0 <= float(each) < LONGEST for each in (*numbers, pace.seconds, record["before"])):
             raise ValueError("a time that nothing takes")
-        if min(sizes) < 1 or not pace.rungs or min(costs.step.values()) <= 0:
+        if min(sizes) < 1 or not pace.rungs or min(costs.step.values()) < SHORTEST:
             raise ValueError("a number below 1")
         if not {method.name for method in plan.methods} <= costs.step.keys() & costs.beside.keys():
             raise ValueError("it was made for other methods")
