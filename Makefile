@@ -58,7 +58,7 @@ test-quick: install ## run the tests that do not train or evaluate the embedded 
 conformance: install ## what works on which base model with which preset; prints the table, writes docs/conformance.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/conformance --conformance-table docs/conformance.md
 
-bench-quick: install ## time what the targets are about (ten minutes, Linux); benchmarks/results/summary.json
+bench-quick: install ## time what the targets are about (ten minutes, Linux); benchmarks/results/again.json
 	$(BIN)/python -m benchmarks.run --quick
 
 bench: install ## time everything, against all other packages (40 minutes, Linux); writes docs/benchmarks.md too

@@ -8,6 +8,7 @@ second start goes on. What is made is kept in results/choices.json.
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,7 @@ def known(results: Mapping[str, Any]) -> dict[str, float]:
     losses: dict[str, list[float]] = {}
     for run in results["runs"]:
         if run["method"] != "base":
-            losses.setdefault(run["method"], []).append(run["eval_loss"])
+            losses.setdefault(run["method"], []).append(math.inf if run["eval_loss"] is None else run["eval_loss"])
     return {name: fmean(found) for name, found in losses.items()}
 
 
@@ -57,7 +58,7 @@ def command(data: Mapping[str, Any], model: Mapping[str, Any], budget: str, numb
     seeds = range(100 * number + 100, 100 * number + 103)
     return [
         sys.executable, "-m", "qweft", "compare", data["source"], "--budget", budget,
-        "--model", model["name"], "--model.dtype", model["dtype"],
+        "--model", model["name"], "--model.source", model["source"], "--model.dtype", model["dtype"],
         "--data.max_length", str(data["max_length"]), "--data.overlong", data["overlong"],
         "--data.split_seed", str(number + 1), "--seeds", ",".join(map(str, seeds)), "--output", str(output),
     ]  # fmt: skip
@@ -65,7 +66,9 @@ def command(data: Mapping[str, Any], model: Mapping[str, Any], budget: str, numb
 
 def choice(losses: Mapping[str, float], results: Mapping[str, Any], budget: str, number: int) -> Choice:
     """Returns what a short comparison ended with."""
-    found = results["recommendation"]
+    found = results.get("recommendation")
+    if found is None:  # every method diverged
+        return Choice(budget, number, "none", math.inf, "")
     above = 100 * (losses[found["method"]] / min(losses.values()) - 1)
     return Choice(budget, number, found["method"], above, found["text"])
 
@@ -78,7 +81,7 @@ def table(choices: Sequence[Choice]) -> list[dict[str, Any]]:
         shares = {
             "right": [one.above == 0 for one in some],
             "harmless": [one.above <= HARMLESS for one in some],
-            "claimed": [one.text.startswith("Use ") for one in some],
+            "decided": [one.text.startswith("Use ") for one in some],
         }
         told = {name: round(100 * fmean(held), 1) for name, held in shares.items()}
         rows.append({"budget": budget, "comparisons": len(some), **told, "worst": max(one.above for one in some)})

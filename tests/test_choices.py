@@ -29,7 +29,7 @@ def test_a_choice_is_judged_by_the_long_comparison():
         "comparisons": 2,
         "right": 50.0,
         "harmless": 50.0,
-        "claimed": 50.0,
+        "decided": 50.0,
         "worst": found[1].above,
     }
     assert longer["right"] == 0.0 and longer["harmless"] == 100.0 and both["comparisons"] == 3
@@ -37,7 +37,10 @@ def test_a_choice_is_judged_by_the_long_comparison():
 
 def test_each_short_comparison_has_its_own_seeds_and_split(tmp_path):
     data = {"source": "embedded:chitchat", "max_length": 64, "overlong": "drop"}
-    asked = [choices.command(data, {"name": "m", "dtype": "bfloat16"}, "5min", number, tmp_path) for number in (0, 1)]
+    asked = [
+        choices.command(data, {"name": "m", "source": "package", "dtype": "bfloat16"}, "5min", number, tmp_path)
+        for number in (0, 1)
+    ]
     after = [dict(pairwise(one)) for one in asked]
     assert [one["--seeds"] for one in after] == ["100,101,102", "200,201,202"]
     assert [one["--data.split_seed"] for one in after] == ["1", "2"] and after[0]["--budget"] == "5min"

@@ -8,6 +8,7 @@ import pytest
 
 from qweft.comparison import pacing, runner
 from qweft.comparison.config import HalvingConfig
+from qweft.comparison.context import judged_rows
 from qweft.comparison.pacing import Costs, Pace, Shape, pace_of
 from qweft.errors import QweftError
 from tests.comparison.test_door_halving import comparison
@@ -58,15 +59,30 @@ def test_little_time_judges_fewer_rows_before_it_leaves_methods_out():
     )
 
 
-def test_fewer_rows_are_the_first_ones_in_every_run(places, tmp_path, timed, capsys, monkeypatch):
+def test_fewer_rows_are_judged_in_every_run(places, tmp_path, timed, capsys, monkeypatch):
     monkeypatch.setattr(pacing, "LEAST_ROWS", (2, 3))
     monkeypatch.setattr(pacing, "SAVING", ((3, 0.25, 1, 1.0),))
     results, kept = run(paced(places, tmp_path, "60s"))
-    assert kept["pace"]["rows"] == [2, 3] and "judged on 2 validation and 3 test rows" in capsys.readouterr().out
+    assert (
+        results["judged_rows"] == kept["pace"]["rows"] == [2, 3]
+        and "judged on 2 validation and 3 test rows" in capsys.readouterr().out
+    )
     assert {len(entry["eval_row_losses"]) for entry in results["runs"]} == {3}
     rung = [json.loads(path.read_text())["run"] for path in (tmp_path / "out").glob("rung-1/*/run.json")]
     assert rung and {len(entry["eval_row_losses"]) for entry in rung} == {2}
     run(paced(places, tmp_path, "60s"))  # finished runs are found again
+
+
+def test_fewer_rows_are_of_every_source_and_group():
+    held = SimpleNamespace(test=list(range(64)), test_conversations=[f"text {row}" for row in range(64)])
+    settings = SimpleNamespace(most_rows=(16, 32), evaluation=SimpleNamespace(split="test"))
+    assert judged_rows(settings, held) == ([*range(0, 64, 2)], [f"text {row}" for row in range(0, 64, 2)])
+    held.validation, held.validation_conversations = list(range(40)), ["text"] * 40
+    settings.evaluation.split = "validation"
+    rows, texts = judged_rows(settings, held)
+    assert len(rows) == len(texts) == len(set(rows)) == 16 and min(rows) == 0 and max(rows) > 36
+    settings.most_rows = None
+    assert judged_rows(settings, held)[0] == held.validation
 
 
 def test_little_time_saves_rates_then_a_rung_then_methods():

@@ -36,7 +36,7 @@ class RunSettings:
         inspect: Whether adapters are inspected after training.
         output: Folder of the runs.
         teacher: The planted teacher; without an adapter there is none.
-        most_rows: Most validation and most test rows that a run is judged on, the first ones; `None` means all.
+        most_rows: Most validation and most test rows that a run is judged on; `None` means all.
     """
 
     model: ModelConfig
@@ -93,11 +93,18 @@ class Context:
 
 
 def judged_rows(settings: RunSettings, data: Data) -> tuple[list[Encoded], list[Conversation]]:
-    """Returns the held-out rows that runs are judged on, and their texts."""
+    """Returns the held-out rows that runs are judged on, and their texts.
+
+    Fewer than all are taken at even distances: rows of one source, or of one group, stand beside each other.
+    """
     validation, test = settings.most_rows or (None, None)
+    rows, texts, most = data.test, data.test_conversations, test
     if settings.evaluation.split == "validation":
-        return data.validation[:validation], data.validation_conversations[:validation]
-    return data.test[:test], data.test_conversations[:test]
+        rows, texts, most = data.validation, data.validation_conversations, validation
+    if most is None or most >= len(rows):
+        return rows, texts
+    places = [place * len(rows) // most for place in range(most)]
+    return [rows[place] for place in places], [texts[place] for place in places]
 
 
 def teacher_of(settings: RunSettings, loaded: LoadedModel, data: Data) -> Teacher | None:

@@ -81,7 +81,7 @@ class Pace:
         seeds: Number of seeds of the last runs.
         methods: Number of methods, the first of the config.
         seconds: Estimated time of the whole.
-        rows: Validation and test rows that are judged, the first ones; `None` means all.
+        rows: Validation and test rows that are judged, at even distances; `None` means all.
     """
 
     steps: int

@@ -158,6 +158,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
                 **({} if chosen.search is None else {"search": chosen.search}),
                 **({"halving": [rung.to_json() for rung in chosen.rungs]} if chosen.rungs else {}),
                 **({} if found is None else {"recommendation": found.to_json()}),
+                **({} if pace is None or pace.rows is None else {"judged_rows": list(pace.rows)}),
                 **teacher,
             }
             return write_report(results, config_yaml, plan.title, context.output)

@@ -190,9 +190,9 @@ def _run_config(context: Context, method: Method, seed: int) -> RunConfig:
 
 def _fingerprints(context: Context, method: Method | None, seed: int) -> list[str]:
     """Returns hashes of everything that determines the run's result: this version's, then those of earlier ones."""
-    rows = context.settings.most_rows
+    fewer = {"spread_rows": rows} if (rows := context.settings.most_rows) else {}
     decides = {
-        "judging": context.settings.evaluation.compared() | _elsewhere(context) | ({"rows": rows} if rows else {}),
+        "judging": context.settings.evaluation.compared() | _elsewhere(context) | fewer,
         "training": method and _budget(context, method, seed).decides(needs_rows_first(method.adapter)),
     }
     forms = [None] if method is None else recorded_forms(method.adapter)
