@@ -13,7 +13,7 @@ from qweft.comparison.adapters import put_on, take_off, trained
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
-from qweft.models.weights import checksum
+from qweft.models.load import checksum
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
 from qweft.training.run import save_adapter

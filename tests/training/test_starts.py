@@ -14,7 +14,7 @@ from qweft.adapter.attach import adapter_config
 from qweft.comparison.adapters import take_off
 from qweft.data.batches import Collator
 from qweft.errors import QweftError
-from qweft.models.weights import checksum
+from qweft.models.load import checksum
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
 from qweft.training.run import save_adapter, train

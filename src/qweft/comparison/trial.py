@@ -30,7 +30,7 @@ from qweft.evaluation.saved import put_on as put_saved_on
 from qweft.files import write_json
 from qweft.method.names import has_circuit
 from qweft.method.stated import meant_then, needs_rows_first, recorded_forms
-from qweft.models.weights import checksum
+from qweft.models.load import checksum
 from qweft.training.callbacks import RunCallbacks
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, Fit, fit, planned_steps

@@ -1,5 +1,7 @@
 """Loading of a base model and its tokenizer, with the choice of device and type."""
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -293,3 +295,16 @@ def _way(source: ModelSource) -> str:
         return f"remove {source.location}, and the next command prepares it anew"
     # a snapshot in the hub's cache links to files in the repository's folder, two levels above
     return f"remove {Path(source.location).parents[1]}, and the next command downloads it anew"
+
+
+def checksum(model: Any) -> str:
+    """Return a hash of the names of a model's weights and the sums of their bits, read as integers.
+
+    Integer sums are exact, so a change cannot vanish by rounding.
+    """
+    whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    sums = [
+        (name, int(tensor.detach().view(whole[tensor.element_size()]).sum(dtype=torch.int64)))
+        for name, tensor in model.named_parameters()
+    ]
+    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()

@@ -21,8 +21,7 @@ from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, weights_of
 from qweft.files import claimed_output, folder_beside, set_aside, write_json
-from qweft.models.load import LoadedModel, load_model
-from qweft.models.weights import checksum
+from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.output import Console
 from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked

@@ -8,8 +8,7 @@ from qweft.comparison.executors.worker import Local
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.run import other_rows
-from qweft.models.load import LoadedModel, load_model
-from qweft.models.weights import checksum
+from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.output import Console
 
 

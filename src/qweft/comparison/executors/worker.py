@@ -18,8 +18,7 @@ from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.models.config import allow_remote_code
-from qweft.models.load import load_model
-from qweft.models.weights import checksum
+from qweft.models.load import checksum, load_model
 from qweft.output import Console
 
 
