@@ -202,3 +202,20 @@ def test_the_tables_of_the_page_on_statistics_are_what_was_measured(name, part):
     for cells in (row.values() for row in rows):
         told = (f"{cell[0]} ({cell[1]})" if isinstance(cell, list) else str(cell) for cell in cells)
         assert f"\n| {' | '.join(told)} |\n" in page
+
+
+def test_the_comparisons_of_unseen_files():
+    page = (ROOT / "docs" / "comparison.md").read_text()
+    made = json.loads((ROOT / "docs" / "results" / "unseen-files.json").read_text())["comparisons"]
+    quoted = " ".join(page.replace("\n>", " ").split())
+    assert any(one["recommendation"]["text"] in quoted for one in made)
+    assert {one["recommendation"]["method"] for one in made} == {"lora_all"}  # "all six name the same method"
+    for one in made:
+        pace, text = one["budget"]["pace"], one["recommendation"]["text"]
+        found = re.match(r"Use lora_all \(.+?\): (.+? lower loss than \w+)\.", text)
+        said = f"lora_all: {found[1]}" if found else "lora_all, not decided against lora"
+        assert f"| {one['minutes']:.0f} | {pace['methods']} | {pace['steps']} | {said} |" in page, one["file"]
+        assert found or text.startswith("Nothing is decided between lora_all and lora (")
+        losses = {method: [run["eval_loss"] for run in one["runs"] if run["method"] == method] for method in
+                  {run["method"] for run in one["runs"]}}  # fmt: skip
+        assert min(losses, key=lambda method: sum(losses[method]) / len(losses[method])) == "lora_all"

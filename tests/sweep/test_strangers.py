@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from qweft.errors import QweftError
 from qweft.files import SUPER_JOURNAL
@@ -125,3 +126,14 @@ def test_an_adapter_that_does_not_run_is_one_sentence(config, tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"alora_invocation_tokens": "x"}))
     with pytest.raises(QweftError, match="does not run with this adapter"):
         sweep(few, "space: {}\n", "qweft sweep test.yaml")
+
+
+def test_trials_on_other_weights_of_the_same_folder_are_told(config, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(config.model.name, folder)
+    one = replace(config, model=replace(config.model, name=str(folder)), trials=1)
+    sweep(one, "space: {}\n", "qweft sweep test.yaml")
+    weights = load_file(folder / "model.safetensors")
+    save_file({key: 1.5 * each for key, each in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(QweftError, match=r"on other weights of the base model, .* remove that folder"):
+        sweep(one, "space: {}\n", "qweft sweep test.yaml")
