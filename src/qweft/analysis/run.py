@@ -24,6 +24,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import check_runs, put_beside_base, put_on
+from qweft.evaluation.unseen import check_unseen
 from qweft.files import write_json
 from qweft.models.load import load_model
 from qweft.text import many, progress, with_progress
@@ -159,6 +160,7 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     config, model_config, data_config = check_inspection(adapter, options)
     loaded, lines = shapes_of(adapter, model_config)
     data = load_data(data_config, loaded.tokenizer)
+    check_unseen(adapter, options or {}, data, config.split, loaded.tokenizer)
     rows = getattr(data, config.split)[: config.rows]
     what = f"{many(len(rows), 'row')} ({total_tokens(rows):,} tokens) of {data_config.source} ({config.split})"
     lines.append(f"every adapted layer on {what}, of which at most {many(config.tokens, 'token')} are looked at")
@@ -183,6 +185,7 @@ def inspect(adapter: Path, options: Mapping[str, Any] | None = None) -> Inspecti
     config, model_config, data_config = check_inspection(adapter, options)
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
+    check_unseen(adapter, options or {}, data, config.split, loaded.tokenizer)
     rows = getattr(data, config.split)[: config.rows]
     collate = Collator(loaded.tokenizer.pad_token_id)
     batches = [collate(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]

@@ -174,7 +174,10 @@ def _make(
     run = replace(run, started=started, seconds=time.perf_counter() - clock)
     config = {} if method is None else asdict(_run_config(context, method, seed))
     key = _fingerprints(context, method, seed)[0]
-    record = {"fingerprint": key, "weights": context.base_checksum, "run": run.to_json(), "config": config}
+    rows = {"fingerprint": context.data.report.fingerprint}
+    record = {
+        "fingerprint": key, "weights": context.base_checksum, "data": rows, "run": run.to_json(), "config": config,
+    }  # fmt: skip
     write_json(folder / RECORD, records.marked(record))
     return run
 

@@ -59,7 +59,7 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
             raise QweftError(
                 f"{name}.rows must be from 1 to {MOST_ROWS:,}, got {each.rows}; leave the source out for none"
             )
-        twice = next((one for one in sources[:place] if _same(one.source, each.source)), None)
+        twice = next((one for one in sources[:place] if same_source(one.source, each.source)), None)
         if twice is not None:
             raise QweftError(f"{name}: {each.source} is {twice.source} once more; give each source once, with a weight")
     asked = sum(each.rows or 0 for each in sources)
@@ -70,7 +70,7 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
         )
 
 
-def _same(one: str, other: str) -> bool:
+def same_source(one: str, other: str) -> bool:
     """Whether two sources are equal, or two names of one file or folder."""
     paths = [named_path(source) for source in (one, other)]
     return one == other or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))

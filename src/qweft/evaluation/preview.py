@@ -18,6 +18,7 @@ from qweft.data.tokens import Encoded, total_tokens
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.run import checked_sections, other_rows
 from qweft.evaluation.saved import put_on_by_peft
+from qweft.evaluation.unseen import check_unseen
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.text import many
@@ -87,6 +88,7 @@ def preview_evaluation(adapter: Path, overrides: dict[str, Any] | None = None) -
     model_config, data_config, judging = checked_sections(adapter, overrides or {})
     loaded, lines = shapes_of(adapter, model_config)
     data = load_data(data_config, loaded.tokenizer)
+    check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
     rows = data.test if judging.split == "test" else data.validation
     lines.append(f"loss without and with it on {_said(rows)} of {data_config.source} ({judging.split})")
     if judging.forgetting:

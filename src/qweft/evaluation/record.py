@@ -155,5 +155,18 @@ def run_config(adapter: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def is_own_run(adapter: Path) -> bool:
+    """Return whether run.json in the parent folder was written by this user on this machine."""
+    record = _record(adapter)
+    return os.path.lexists(record) and is_own(read_record(record, DAMAGED))
+
+
+def recorded_rows(adapter: Path) -> str | None:
+    """Return the fingerprint of the rows of the run; `None` if it is not recorded, as by earlier versions."""
+    report = read_record(_record(adapter), DAMAGED).get("data")
+    found = report.get("fingerprint") if isinstance(report, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def _record(adapter: Path) -> Path:
     return adapter.parent / "run.json"

@@ -23,6 +23,7 @@ from qweft.evaluation.record import tell_unasked
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, check_runs, put_on, weights_of
 from qweft.evaluation.scores import compare_losses, compare_perplexities
+from qweft.evaluation.unseen import check_unseen
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 
@@ -119,6 +120,7 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
     check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
+    check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
     other = other_rows(judging, data_config, loaded.tokenizer)
     before = weights_of(loaded.model)
     model = put_on(loaded, adapter)

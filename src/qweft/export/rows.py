@@ -110,7 +110,7 @@ def _same(one: str, other: str) -> bool:
 
 def _check_split(own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raises if the split differs from the run's, since it would hold out rows that the adapter was trained on."""
-    for key in ("test_rows", "validation_rows", "split_seed", "max_length", "overlong"):
+    for key in ("test_rows", "validation_rows", "split_seed", "max_length", "overlong", "max_rows", "max_characters"):
         if given.get(key, own.get(key)) != own.get(key):
             raise QweftError(
                 f"--data.{key} {given[key]} is another split than the run's ({own.get(key)}), and would hold out rows "

@@ -14,6 +14,7 @@ from qweft.environment import environment
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.generation import prompt_of
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
+from qweft.evaluation.unseen import check_unseen
 from qweft.files import claimed_output
 from qweft.models.load import load_model
 from qweft.output import Console
@@ -64,6 +65,7 @@ def evaluate_on_device(
         stack.enter_context(saying_when_stopped(lambda: _kept(output, begun)))
         loaded = load_model(model_config)
         data = load_data(data_config, loaded.tokenizer)
+        check_unseen(adapter, overrides, data, evaluation.split, loaded.tokenizer)
         before = weights_of(loaded.model)
         context = make_context(put_on(loaded, adapter), data, evaluation, config, mitigation)
         dtype = str(loaded.dtype).removeprefix("torch.")

@@ -1,0 +1,69 @@
+"""Whether an adapter was trained on rows that it is to be judged on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qweft.data.checks import same_source
+from qweft.data.config import DataConfig
+from qweft.data.load import Data, load_data
+from qweft.errors import QweftError
+from qweft.evaluation.record import is_own_run, recorded_rows, run_config
+from qweft.output import Console
+
+
+def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split: str, tokenizer: Any) -> None:
+    """Check that an adapter was not trained on the rows of its run's data that it is to be judged on.
+
+    Options such as `--data.test_rows 500` split the data in another way than the run did. Without any, a line on the
+    terminal says so if the data have changed since.
+
+    Args:
+        adapter: The adapter's folder.
+        overrides: Settings by section that differ from the run's.
+        data: The data with them.
+        split: Rows that are judged: "validation" or "test".
+        tokenizer: The model's tokenizer.
+
+    Raises:
+        QweftError: It was trained on some of them.
+    """
+    given, own = overrides.get("data"), run_config(adapter).get("data")
+    if not own or not is_own_run(adapter):  # a stranger's record does not choose what is read
+        return
+    if not given:
+        before = recorded_rows(adapter)
+        if before is not None and before != data.report.fingerprint and not overrides.get("model"):
+            _note(
+                f"the rows of {data.config.source} are not those of the run (the data or the tokenizer have changed "
+                "since), so the adapter may have been trained on some that it is judged on"
+            )
+        return
+    run = DataConfig(**own)
+    known = [*_places(run, "train"), *_places(run, split)]
+    if not any(same_source(one, other) for one in known for other in _places(data.config, split)):
+        return
+    try:
+        learned = load_data(run, tokenizer).train_conversations
+    except QweftError as error:
+        _note(f"whether the adapter was trained on rows that it is judged on cannot be told ({error})")
+        return
+    groups, texts = {row.group for row in learned}, {row.messages for row in learned}
+    judged = getattr(data, f"{split}_conversations")
+    seen = sum(row.group in groups or row.messages in texts for row in judged)
+    if seen:
+        options = " and ".join(f"--data.{name}" for name, value in given.items() if own.get(name) != value)
+        raise QweftError(
+            f"the adapter was trained on {seen:,} of the {len(judged):,} {split} rows, as {options} splits its run's "
+            "data in another way; leave that out, or give other data with --data.source"
+        )
+
+
+def _places(config: DataConfig, part: str) -> list[str]:
+    """Return the sources of the rows of a part."""
+    place = config.source_of(part)
+    return [each.source for each in config.training_sources] if place == config.source else [place]
+
+
+def _note(text: str) -> None:
+    Console(stderr=True).say(f"note: {text}")

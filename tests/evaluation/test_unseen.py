@@ -1,0 +1,85 @@
+"""Rows that an adapter was trained on are not judged as if it had not seen them."""
+
+import json
+
+import pytest
+from tests.tiny_folder import save_rows, save_tiny_model
+
+from qweft.analysis.run import inspect
+from qweft.cli.main import main
+from qweft.data.config import DataConfig
+from qweft.errors import QweftError
+from qweft.evaluation.preview import preview_evaluation
+from qweft.evaluation.run import evaluate
+from qweft.models.config import ModelConfig
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.run import train
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unseen")
+    rows = save_rows(folder / "rows.jsonl", 60)
+    data = DataConfig(source=rows, validation_rows=6, test_rows=8, max_length=48)
+    training = TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1)
+    train(RunConfig(ModelConfig(save_tiny_model(folder / "model")), data, LORA, training, output=str(folder / "run")))
+    return folder
+
+
+SAID = r"the adapter was trained on \d+ of the \d+ {} rows, as --data\.{}.* splits its run's data in another way"
+
+
+@pytest.mark.parametrize(("key", "value"), [("test_rows", 40), ("split_seed", 5), ("max_rows", 20)])
+def test_another_split_of_the_runs_data_is_refused(folder, key, value):
+    options = {"data": {key: value}, "evaluation": {"answers": 0}}
+    for command in (evaluate, preview_evaluation):
+        with pytest.raises(QweftError, match=SAID.format("test", key)):
+            command(folder / "run/adapter", options)
+
+
+def test_so_are_they_where_circuits_are_measured_and_adapters_inspected(folder, monkeypatch, capsys):
+    with pytest.raises(QweftError, match=SAID.format("validation", "validation_rows")):
+        inspect(folder / "run/adapter", {"data": {"validation_rows": 40}})
+    monkeypatch.chdir(folder)  # the run's file is itself however its path is written
+    words = ["evaluate", "run/adapter", "--data.source", "./rows.jsonl", "--data.test_rows", "40", "--device", "exact"]
+    assert main([*words, "--dry-run"]) == 2
+    assert "the adapter was trained on" in capsys.readouterr().err
+
+
+def test_fewer_rows_and_other_data_are_judged(folder):
+    adapter, few = folder / "run/adapter", {"answers": 0}
+    assert evaluate(adapter, {"data": {"test_rows": 3}, "evaluation": few}).base.rows
+    assert len(evaluate(adapter, {"data": {"validation_rows": 0}, "evaluation": few}).base.rows) == 8
+    other = folder / "other.jsonl"
+    other.write_text("\n".join(json.dumps({"prompt": f"{n}, and then?", "completion": "yes"}) for n in range(40)))
+    assert len(evaluate(adapter, {"data": {"source": str(other), "test_rows": 20}, "evaluation": few}).base.rows) == 20
+
+
+def test_data_that_have_changed_since_are_told(folder, tmp_path, capsys):
+    evaluate(folder / "run/adapter", {"evaluation": {"answers": 0}})
+    assert "note:" not in capsys.readouterr().err
+    rows = folder / "rows.jsonl"
+    before = rows.read_text()
+    rows.write_text("\n".join(before.splitlines()[:40]))
+    evaluate(folder / "run/adapter", {"evaluation": {"answers": 0}})
+    rows.write_text(before)
+    assert "are not those of the run (the data or the tokenizer have changed since)" in capsys.readouterr().err
+
+
+def test_a_strangers_record_has_no_file_read(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "another user's"))
+    options = {"data": {"source": str(folder / "rows.jsonl"), "test_rows": 40}, "evaluation": {"answers": 0}}
+    assert len(evaluate(folder / "run/adapter", options).base.rows) == 40
+
+
+def test_one_of_several_sources_is_split_in_another_way(folder, tmp_path):
+    rows = [save_rows(tmp_path / "a.jsonl", 40), str(tmp_path / "b.jsonl")]
+    (tmp_path / "b.jsonl").write_text("\n".join(json.dumps({"prompt": f"{n}?", "completion": "b"}) for n in range(40)))
+    data = DataConfig(sources=[{"source": each} for each in rows], validation_rows=6, test_rows=8, max_length=48)
+    training = TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1)
+    train(RunConfig(ModelConfig(str(folder / "model")), data, LORA, training, output=str(tmp_path / "run")))
+    evaluate(tmp_path / "run/adapter", {"evaluation": {"answers": 0}})
+    with pytest.raises(QweftError, match=SAID.format("test", "source")):
+        evaluate(tmp_path / "run/adapter", {"data": {"source": rows[0], "test_rows": 30}, "evaluation": {"answers": 0}})
