@@ -151,3 +151,16 @@ def test_what_is_kept_of_a_config():
     unused = {"learning_rates", "packing", "basis_rows"}
     assert NOISY.decides(False) == {key: each for key, each in dataclasses.asdict(NOISY).items() if key not in unused}
     assert "parameter shift" in describe(dataclasses.replace(NOISY, gradient="parameter_shift"))
+
+
+def test_a_noise_model_of_a_file_counts_by_its_numbers(tmp_path):
+    """The file may change between a stop and the same command; a run that goes on would mix two models."""
+    file, text = tmp_path / "mine.yaml", "one_qubit: {}\ntwo_qubit: 0\nreadout: [[1, 0], [0, 1]]\n"
+    file.write_text(text.format(0.01))
+    training = dataclasses.replace(NOISY, noise=str(file))
+    before = training.decides(False)
+    file.write_text(text.format(0.02))
+    assert training.decides(False) != before
+    file.write_text(text.format(0.01) + "# the same\n")
+    assert training.decides(False) == before
+    assert dataclasses.replace(NOISY, noise="paper").decides(False)["noise"] == "paper"

@@ -80,8 +80,9 @@ class TrainingConfig:
     def decides(self, fixed_bases: bool) -> dict[str, Any]:
         """Return the settings that determine the result, as records store them.
 
-        Device settings are omitted if the exact engine runs the circuits. Options that are newer than some records are
-        omitted at their first default, so that older records still match. That of `basis_rows` was 64.
+        Device settings are omitted if the exact engine runs the circuits. A noise model in a file counts by its
+        numbers. Options that are newer than some records are omitted at their first default, so that older records
+        still match. That of `basis_rows` was 64.
 
         Args:
             fixed_bases: Whether an adapter takes its bases from rows.
@@ -93,7 +94,16 @@ class TrainingConfig:
         if not self.measures:
             left_out |= {"device", "noise", "noise_scale", "shots", "gradient"}
         found = {each.name: getattr(self, each.name) for each in fields(self)} | {"basis_rows": rows}
+        if self.measures and self.noise is not None:
+            found["noise"] = _noise_said(self.noise)
         return {name: value for name, value in found.items() if name not in left_out}
+
+
+def _noise_said(noise: str) -> str:
+    """Return a noise model as records store it: its name, or the numbers of a file, which may change."""
+    from qweft.devices.noise.model import NAMED, noise_model  # here, since few trainings have noise
+
+    return noise if noise in NAMED else noise_model(noise).identity()
 
 
 @dataclass(frozen=True)
