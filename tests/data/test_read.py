@@ -291,3 +291,12 @@ def test_many_columns_and_long_fields_take_no_time(tmp_path):
         with pytest.raises(QweftError, match=f"{name}, row 1: it holds more than 4,194,304 characters"):
             list(read_rows(str(tmp_path / name)))
     assert time.monotonic() - begun < 20
+
+
+def test_a_parquet_files_objects_have_no_keys_of_other_rows(tmp_path):
+    """Its table has every key of any row's, null elsewhere; a call would be learned with arguments that it lacks."""
+    calls = [{"name": "weather", "arguments": {"city": "Oslo"}}, {"name": "add", "arguments": {"a": 1, "b": [None, 2]}}]
+    turns = [[{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [call]}] for call in calls]
+    rows = [{"messages": each, "system": None} for each in turns]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert [row for _, row in read_rows(str(tmp_path / "a.parquet"))] == rows

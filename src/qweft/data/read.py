@@ -340,9 +340,20 @@ def _read_parquet(path: Path) -> Iterator[Any]:
 
     try:
         for batch in ParquetFile(path).iter_batches(batch_size=ROWS_AT_A_TIME):
-            yield from batch.to_pylist()
+            yield from map(_without_nulls, batch.to_pylist())
     except ArrowInvalid as fault:
         raise QweftError(f"data {path}: not readable as Parquet ({str(fault).splitlines()[0]})") from fault
+
+
+def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without the keys that its table has for other rows alone: each object has those of all."""
+    return {key: _inner_without_nulls(value) for key, value in row.items()}
+
+
+def _inner_without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _inner_without_nulls(each) for key, each in value.items() if each is not None}
+    return [_inner_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 PLAIN = (".txt", ".md")
@@ -371,7 +382,7 @@ def _read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
             f"({reason[:200].rstrip('.')}); check the name, connect, {_instead(source, key)}"
         ) from fault
     for number, row in enumerate(rows, 1):
-        yield f"{source}, row {number}", dict(row)
+        yield f"{source}, row {number}", _without_nulls(dict(row))
 
 
 def _instead(source: str, key: str) -> str:
