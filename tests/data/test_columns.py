@@ -21,6 +21,10 @@ def said(conversation):
     return [message.content for message in conversation.messages]
 
 
+MESSAGES = [{"role": "user", "content": "m"}, {"role": "assistant", "content": "n"}]
+OTHERS = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+
+
 @pytest.mark.parametrize(
     ("names", "row", "texts"),
     [
@@ -30,6 +34,11 @@ def said(conversation):
         ({"prompt": "a.b", "response": "c"}, {"a.b": "q", "c": "a"}, ["q", "a"]),
         ({"response": "chosen"}, {"prompt": "q", "chosen": "a", "rejected": "b"}, ["q", "a"]),
         ({"system": "rules"}, {"question": "q", "answer": "a", "rules": "s"}, ["s", "q", "a"]),
+        ({"prompt": "q", "response": "a"}, {"messages": MESSAGES, "q": "Q", "a": "A"}, ["Q", "A"]),
+        ({"response": "told"}, {"prompt": "q", "completion": "b", "messages": MESSAGES, "told": "a"}, ["q", "a"]),
+        ({"question": "q", "answer": "a"}, {"prompt": "x", "response": "y", "q": "Q", "a": "A"}, ["Q", "A"]),
+        ({"text": "body"}, {"prompt": "x", "completion": "y", "body": "Two words."}, ["Two words."]),
+        ({"messages": "chat"}, {"reannotated_messages": OTHERS, "chat": MESSAGES}, ["m", "n"]),
     ],
 )
 def test_columns_are_read_under_their_own_names(tmp_path, chatml, names, row, texts):

@@ -43,6 +43,11 @@ def test_alpaca_joins_input_and_reads_history():
     assert said(row) == [("user", "hi"), ("assistant", "hello"), ("user", "Add\n\n2, 2"), ("assistant", "4")]
 
 
+def test_an_input_of_zero_is_one():
+    for given, asked in ((0, "Double\n\n0"), (0.0, "Double\n\n0.0"), ("", "Double"), (None, "Double")):
+        assert said({"instruction": "Double", "input": given, "output": "0"})[0] == ("user", asked)
+
+
 def test_a_system_column_goes_first_unless_there_is_one():
     assert said({"question": "q", "answer": "a", "system": "Be kind."})[0] == ("system", "Be kind.")
     turns = [{"role": role, "content": role} for role in ("system", "user", "assistant")]

@@ -1,7 +1,7 @@
 """Known formats of rows: each row becomes a conversation by its columns."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from qweft.data.columns import columns_of, lacking, refuse_preferences, unknown
@@ -11,6 +11,8 @@ from qweft.data.turns import THOUGHT, Row, RowError, plain_text, read_tools, rea
 PLAIN = "text"
 OPTIONAL = ("response", "input", "history", "system", "group", "tools", "original_question")
 """Columns that a row may have beside those that tell its format."""
+NEUTRAL = {*OPTIONAL} - {"response"}
+"""Those that tell nothing of it."""
 HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 """A lone UTF-16 surrogate, which Python's JSON parser lets through; no tokenizer accepts it."""
 
@@ -165,7 +167,9 @@ def _alpaca(row: Row, where: str) -> list[Message]:
         if not answered.strip():
             raise RowError(where, f"the answer in history entry {number} is empty")
         messages += [Message("user", asked), Message("assistant", answered)]
-    parts = [_text(row, "instruction", where), _text(row, "input", where) if row.get("input") else ""]
+    given = row.get("input")
+    has_input = bool(given) or type(given) in (int, float)  # 0 is one
+    parts = [_text(row, "instruction", where), _text(row, "input", where) if has_input else ""]
     messages.append(Message("user", "\n\n".join(part for part in parts if part)))
     return messages + _answer(row, "output", where)
 
@@ -220,6 +224,37 @@ def format_of(row: Row) -> str:
         if row.get(pair.asks) is not None and row.get(pair.answers) is not None:
             return f"{pair.asks} + {pair.answers}"
     return PLAIN if row.get("text") is not None else "unknown"
+
+
+def of_named(row: Row, named: Collection[str]) -> Row:
+    """Return a row without columns of other formats than the one whose columns `data.columns` names.
+
+    A file may hold columns of several, and the first of `READERS` would be read in place of what was named.
+
+    Args:
+        row: Values by the names that the formats have.
+        named: The names in `data.columns`.
+    """
+    if not (told := {*named} - NEUTRAL):
+        return row
+    forms = _forms()
+    own = next((form for key, form in forms if told <= form and row.get(key) is not None), None)
+    if own is None:
+        return row
+    others = {column for _, form in forms for column in form} - own - NEUTRAL
+    if "response" in told and "completion" not in told:
+        others.add("completion")
+    return {name: value for name, value in row.items() if name not in others}
+
+
+def _forms() -> list[tuple[str, set[str]]]:
+    """Return the column that tells each format, in their order, with all that it needs."""
+    found = [(key, {key, *(needed if key in (needed := columns_of(name)) else ())}) for key, name, _ in READERS]
+    return [
+        *((key, form | {"response"} if key == "prompt" else form) for key, form in found),
+        *((pair.asks, {pair.asks, pair.answers}) for pair in PAIRS),
+        (PLAIN, {PLAIN}),
+    ]
 
 
 def columns() -> frozenset[str]:

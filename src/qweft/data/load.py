@@ -9,7 +9,7 @@ from qweft.data.checks import check_data_config
 from qweft.data.columns import renamed
 from qweft.data.config import HELD_OUT, LEAST_HELD_OUT, DataConfig
 from qweft.data.conversation import Conversation
-from qweft.data.formats import format_of, to_conversation
+from qweft.data.formats import format_of, of_named, to_conversation
 from qweft.data.read import read_rows
 from qweft.data.report import DataReport, PartReport, fingerprint, part_report
 from qweft.data.split import Share, TooFewRowsError, split
@@ -265,7 +265,7 @@ def _conversations(
     try:
         for where, row in rows:
             try:
-                named = renamed(row, columns, where)
+                named = of_named(renamed(row, columns, where), columns)
                 conversation = to_conversation(named, where)
             except RowError as fault:
                 if faults is None:
