@@ -140,3 +140,13 @@ def test_a_template_that_fails_or_floods_is_one_sentence(text, told):
     with pytest.raises(QweftError, match=told) as caught:
         render([Message("user", "a")], make_tokenizer(text))
     assert len(str(caught.value)) < 700
+
+
+def test_a_template_that_writes_the_present_day_gives_the_same_rows_tomorrow(tokenizer_with, talk):
+    """Llama 3.2's, SmolLM3's and gpt-oss's do: a comparison could not go on after midnight."""
+    day = "{%- if strftime_now is defined %}{% set day = strftime_now('%d %b %Y') %}{% endif %}\n"
+    turns = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}<|im_end|>{% endfor %}"
+    ask = "{% if add_generation_prompt %}[assistant]{% endif %}"
+    plain, dated = tokenizer_with(turns + ask), tokenizer_with(day + "{{ day }}: " + turns + ask)
+    messages = talk("2+2?", "4").messages
+    assert render(messages, dated) == f"26 Jul 2024: {render(messages, plain)}"

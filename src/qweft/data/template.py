@@ -83,9 +83,29 @@ PLAIN_TEMPLATE = (
 """Chat template for a tokenizer without one: "User: ...\\nAssistant: ...", each answer followed by the end token."""
 
 
+DAY = {
+    "%d": "26", "%-d": "26", "%m": "07", "%-m": "7", "%b": "Jul", "%B": "July", "%Y": "2024", "%y": "24", "%a": "Fri",
+    "%A": "Friday", "%H": "12", "%M": "00", "%S": "00",
+}  # fmt: skip
+"""A day that Llama 3.2's template falls back on, in the forms in which templates write the present one."""
+ONE_DAY = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f".replace('{code}', '{said}')" for code, said in DAY.items())
+    + " }}{% endmacro %}\n"
+)
+"""Stands before a chat template that writes the present day: tomorrow its rows would be others, and no run could go on.
+"""
+
+
 def template_of(tokenizer: Any) -> str | None:
     """Return `PLAIN_TEMPLATE` for a tokenizer without a chat template; `None` means the tokenizer's own."""
     return None if getattr(tokenizer, "chat_template", None) else PLAIN_TEMPLATE
+
+
+def _of_one_day(tokenizer: Any, tools: list[Any] | None) -> str | None:
+    """Return the tokenizer's chat template with `DAY` for the present one; `None` if it does not write that."""
+    text = str(tokenizer.get_chat_template(None, tools))
+    return ONE_DAY + text if "strftime_now" in text else None
 
 
 PATIENCE = 5.0
@@ -132,10 +152,10 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
     """
     from jinja2 import TemplateError  # here, since a refusal that renders nothing waits for no import of it
 
-    own = template_of(tokenizer)
+    own, given = template_of(tokenizer), json.loads(tools) if tools else None
     try:
         text: str = tokenizer.apply_chat_template(
-            [message.turn for message in messages], tools=json.loads(tools) if tools else None, chat_template=own,
+            [message.turn for message in messages], tools=given, chat_template=own or _of_one_day(tokenizer, given),
             tokenize=False, add_generation_prompt=answer_next,
         )  # fmt: skip
     except (QweftError, MemoryError, OverflowError, RecursionError):
