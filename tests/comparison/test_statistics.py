@@ -313,3 +313,18 @@ def test_an_effect_of_the_visible_size_is_shown_four_times_in_five():
     shown = sum(errors_of(coverage.relative(*each), *each).p_value(effect + np.mean(coverage.relative(*each))) <= 0.05
                 for each in drawn)  # fmt: skip
     assert 0.72 < shown / 250 < 0.88
+
+
+def test_of_one_row_or_one_group_nothing_is_shown():
+    """Two rows that differ widen the interval; a single one would leave the chance of the rows out without a word."""
+    own, others = (dict.fromkeys(range(3), ((loss * 9, 9),)) for loss in (0.9, 1.0))
+    found = against_one([0.90, 0.91, 0.92], rows=own, other_rows=others, margin=50.0)
+    assert found.direction == "not decided" and found.interval is found.p_value is None and found.rows == 0
+    assert found.reason == "the test rows are one row or one group, which tells nothing of others"
+    assert against_one([0.5, 0.5], rows=own, other_rows=others).reason == "at least 3 seeds are needed"
+    assert against_one([0.90, 0.91, 0.92]).direction == "lower"  # of earlier versions, which recorded no rows
+
+
+def test_a_loss_of_zero_has_no_percentage():
+    found = pair({0: 0.1, 1: 0.1, 2: 0.1}, {0: 0.0, 1: 0.0, 2: 0.0})
+    assert (found.direction, found.reason) == ("not decided", "the other method's loss is zero")

@@ -19,6 +19,9 @@ LARGEST_P = 0.05
 MOST_EXACT = 20
 """Largest number of differences for which all sign patterns are counted: 2^20 sums."""
 
+LONE = "the test rows are one row or one group, which tells nothing of others"
+"""Why nothing is shown of such rows."""
+
 
 Direction = Literal["lower", "higher", "equivalent", "not decided"]
 
@@ -58,6 +61,7 @@ class Pairing:
     A difference is shown if all of these hold:
 
     - at least three seeds are paired,
+    - there are at least two test rows, or groups of dependent rows, where their losses were recorded,
     - no run at these seeds diverged,
     - the p, corrected for the family of questions, is at most 0.05, or the level of its look,
     - from six seeds on, the sign-flip p is at most 0.05.
@@ -74,7 +78,7 @@ class Pairing:
         mean: Mean of the differences in percent; `None` without a pair.
         spread: Sample standard deviation in percentage points; `None` with fewer than two differences.
         interval: Both ends of the 95% interval of the mean, in percent. `None` with fewer than three seeds, if a run
-            diverged, or if the loss of a test row is NaN or infinity.
+            diverged, if there is a single test row or group, or if the loss of a test row is NaN or infinity.
         visible: The smallest true difference in percent that would be shown with 80% power at 5% two-sided; `None`
             without an interval.
         rows: Number of test rows whose sampling error the interval covers. 0 if their losses were not recorded; the
@@ -136,27 +140,29 @@ def pair(
     differences = tuple(100 * (a - b) / scale for _, a, b in finite) if scale else ()
     seeds = tuple(seed for seed, _, _ in finite)
     middle, spread, diverged = mean(differences), deviation(differences), len(shared) - len(finite)
-    errors, count = None, 0
-    if len(differences) >= SEEDS_NEEDED and not diverged:
+    errors, count, fault = None, 0, ""
+    if len(differences) >= SEEDS_NEEDED and not diverged and _is_lone(seeds, rows or {}):
+        fault = LONE
+    elif len(differences) >= SEEDS_NEEDED and not diverged:
         sums, other_sums = _sums(seeds, rows or {}), _sums(seeds, other_rows or {})
         if sums is None or other_sums is None:
             sums = other_sums = None
         errors, count = errors_of(differences, sums, other_sums), 0 if sums is None else sums.shape[1]
-    faulty = errors is not None and not errors.finite
+        fault = "" if errors.finite else "the loss of a test row is not a number"
     interval, visible, p, narrow = None, None, None, None
-    if errors is not None and middle is not None and not faulty:
+    if errors is not None and middle is not None and not fault:
         interval, visible, p = _around(middle, errors.half_width(LEVEL)), errors.visible(), errors.p_value(middle)
         narrow = None if margin is None else _around(middle, errors.half_width(1 - 2 * look.level / look.questions))
     corrected = p if p is None or look.p_value is None else look.p_value
     flip = sign_flip_p(differences)
-    reason = _reason(differences, diverged, len(shared), faulty, p, corrected, flip, look)
+    reason = _reason(differences, diverged, len(shared), fault, p, corrected, flip, look)
     direction: Direction = "not decided"
     if not reason:
         direction = "lower" if math.fsum(differences) < 0 else "higher"
     elif margin is not None and narrow is not None and -margin < narrow[0] <= narrow[1] < margin:
         direction = "equivalent"
     return Pairing(
-        seeds, differences, middle, spread, interval, visible, 0 if faulty else count, p, corrected, flip,
+        seeds, differences, middle, spread, interval, visible, 0 if fault else count, p, corrected, flip,
         direction, reason, margin, narrow, look,
     )  # fmt: skip
 
@@ -222,7 +228,7 @@ def _reason(
     differences: tuple[float, ...],
     diverged: int,
     pairs: int,
-    faulty: bool,
+    fault: str,
     p: float | None,
     corrected: float | None,
     flip: float | None,
@@ -232,11 +238,11 @@ def _reason(
     if diverged:
         return f"{diverged} of {pairs} pairs diverged"
     if not differences:
-        return "there is no seed that both have"
+        return "the other method's loss is zero" if pairs else "there is no seed that both have"
     if not any(differences):
         return "the losses are equal"
-    if faulty:
-        return "the loss of a test row is not a number"
+    if fault:
+        return fault
     if p is None or corrected is None:
         return f"at least {SEEDS_NEEDED} seeds are needed"
     if corrected > look.level:
@@ -245,6 +251,11 @@ def _reason(
     if flip is not None and flip > LARGEST_P >= smallest_p(len(differences)):
         return f"the sign-flip p is above {LARGEST_P}"
     return ""
+
+
+def _is_lone(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> bool:
+    """Whether the test rows are a single one, or a single group, at every seed."""
+    return all(sum(bool(tokens) for _, tokens in rows.get(seed, ())) == 1 for seed in seeds)
 
 
 def _sums(seeds: tuple[int, ...], rows: Mapping[int, RowLosses]) -> Array | None:
