@@ -55,6 +55,14 @@ def test_without_losses_of_rows_there_is_no_bound():
     assert behind == pytest.approx(20) and bound is None
 
 
+def test_answers_that_are_all_alike_may_be_learned_to_a_loss_of_zero():
+    zero, little = [0.0] * 4, [1e-9] * 4
+    assert how_far_behind([judged("a", zero)], [judged("b", zero)]) == (0.0, None)
+    assert how_far_behind([judged("a", little)], [judged("b", zero)]) == (pytest.approx(100), None)
+    found = standings(methods("little", "none"), {"little": [judged("a", little)], "none": [judged("b", zero)]}, 2)
+    assert [each.method for each in found] == ["none", "little"] and all(each.goes_on for each in found)
+
+
 def test_who_goes_on():
     rows = {
         "leader": [1.0, 1.1, 1.2, 1.0],

@@ -53,7 +53,7 @@ def best_of(summary: Mapping[str, Summary]) -> str | None:
 def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> str:
     """Returns the sentence on the method with the lowest loss, and on those that are shown to be worse."""
     said = f"{label(best)} has the lowest held-out loss, {best.eval_loss:.3f}"
-    if base is not None and best.eval_loss is not None:
+    if base and best.eval_loss is not None:
         share = 100 * (1 - best.eval_loss / base)
         said += f" ({abs(share):.1f}% {'below' if share >= 0 else 'above'} the base model's)"
     worse = [name for name, pairing in pairs.items() if pairing.direction == "lower"]

@@ -230,7 +230,8 @@ def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, 
     """
     own, theirs = _by_row(runs), _by_row(leaders)
     if own is None or theirs is None or own.shape != theirs.shape or not theirs.sum() > 0:
-        return 100 * (_mean(runs) / _mean(leaders) - 1), None
+        ours, best = _mean(runs), _mean(leaders)
+        return 100 * (ours - best) / (best or ours or 1.0), None  # a loss may be zero, of answers that are all alike
     count, scale = len(own), float(theirs.sum())
     behind = 100 * float((own - theirs).sum()) / scale
     errors = 100 * count * (own - theirs - behind / 100 * theirs) / scale
