@@ -146,3 +146,37 @@ def test_the_report_says_how_the_claims_were_corrected():
 def test_it_is_plain_json():
     found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)))
     assert json.loads(json.dumps(found.to_json())) == found.to_json()
+
+
+def test_sizes_are_called_smaller_only_where_they_are():
+    losses = {"lora": [1.0, 1.001, 0.999], "dora": [0.9995 + x for x in (0.001, -0.001, 0.0001)]}
+    alike = [replace(each, trainable_parameters=1000) for each in runs(**losses)]
+    found = recommend(summarise([run("base", 0, 2.0), *alike], "lora", 2.0, is_strict=True))
+    assert found.method == "dora" and "equivalent to lora within 2%, and as small." in found.text
+    moved_apart = {"lora": STEADY, "dora": moved(0.9925, 0.0004), "lora_r1": moved(1.0075, 0.0004)}
+    made = [replace(each, trainable_parameters=2000) if each.method == "dora" else each for each in runs(**moved_apart)]
+    found = recommend(summarise([run("base", 0, 2.0), *made], "lora", 1.4, is_strict=True))
+    if "equivalent" in found.text:
+        assert "and not smaller" not in found.text
+
+
+def test_methods_that_diverged_are_told_beside_the_others():
+    found = told(runs(base=[2.0], lora=[1.0, None, 1.0], lora_r1=STEADY, dora=moved(1.05)))
+    assert found.method == "lora_r1" and "lora diverged at one seed or more, and is not compared." in found.text
+
+
+def test_a_circuit_that_diverged_in_a_rung_is_not_said_to_be_behind():
+    standings = (
+        Standing("lora", {"peft_type": "LORA", "r": 8}, 1e-3, 1.0, 0.0, 0.0, True),
+        Standing("qtha", {"preset": "qtha"}, 1e-3, None),
+    )
+    found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)), rungs=[Rung(1, 8, (1000,), standings)])
+    assert "Whether the circuit of qtha helps cannot be told: it diverged within 8 steps." in found.text
+    assert "did not pay" not in found.text
+
+
+def test_of_one_group_of_test_rows_nothing_is_claimed():
+    rows = {"eval_row_losses": ((5.0, 5), (6.0, 5)), "eval_row_groups": (0, 0)}
+    found = [replace(each, **rows) for each in runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05))]
+    text = recommend(summarise(found, "lora", 1.0, is_strict=True)).text
+    assert text.startswith("Nothing is decided between lora and lora_r1 (the test rows are one row or one group, ")

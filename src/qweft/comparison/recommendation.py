@@ -83,6 +83,8 @@ def recommend(
         chosen, said = leader, _ahead(leader, pairs, found)
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
     told = [said, _against_base(chosen, base), *_on_circuits(methods, rungs), *_stopped(rungs)]
+    if diverged := [entry.method for entry in methods if entry.eval_loss is None]:
+        told.append(f"{_listed(diverged)} diverged at one seed or more, and {_is(diverged)} not compared.")
     if untried:
         told.append(f"Not tried, as the budget leaves them out: {_listed(untried)}.")
     return Recommendation(chosen.method, chosen.seeds[0], " ".join(filter(None, told)))
@@ -108,9 +110,13 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
     if not undecided:
         if chosen is leader:
             others = _listed([entry.method for entry in like])
-            said = f"Use {_called(leader)}: {others} {_is(like)} equivalent to it within {margin:g}%, and not smaller."
+            least = min(entry.trainable_parameters for entry in like) < leader.trainable_parameters
+            said = f"Use {_called(leader)}: {others} {_is(like)} equivalent to it within {margin:g}%"
+            said += "." if least else ", and not smaller."
         else:
-            said = f"Use {_called(chosen)}: equivalent to {leader.method} within {margin:g}%, and smaller."
+            less = chosen.trainable_parameters < leader.trainable_parameters
+            said = f"Use {_called(chosen)}: equivalent to {leader.method} within {margin:g}%, and "
+            said += "smaller." if less else "as small."
     else:
         names = _listed([leader.method, *(entry.method for entry in undecided)])
         smallest = chosen is min(group, key=lambda entry: entry.trainable_parameters)
@@ -136,12 +142,14 @@ def _limit(leader: Summary, undecided: Sequence[Pairing]) -> str:
     effects = [pairing.visible for pairing in undecided if pairing.visible is not None]
     if len(leader.seeds) < SEEDS_NEEDED:
         return f" ({many(len(leader.seeds), 'seed')}, and it takes {SEEDS_NEEDED})"
-    return f" (smallest visible effect {effect_said(max(effects))})" if effects else ""
+    if not effects:
+        return f" ({undecided[0].reason})"
+    return f" (smallest visible effect {effect_said(max(effects))})"
 
 
 def _against_base(chosen: Summary, base: float | None) -> str:
     """Returns the sentence on the loss beside the base model's; empty if that was not run."""
-    if base is None or chosen.eval_loss is None:
+    if not base or chosen.eval_loss is None:
         return ""
     share = 100 * (1 - chosen.eval_loss / base)
     if share <= 0:
@@ -161,11 +169,14 @@ def _on_circuits(methods: Sequence[Summary], rungs: Sequence[Rung]) -> list[str]
         said.append(_on_circuit(hybrid, answer, against))
     for rung in rungs:
         for each in rung.standings:
-            if not each.goes_on and kind_of(each.method, each.adapter) == "hybrid":
-                behind = "" if each.behind is None else f", {each.behind:.1f}% behind on the validation rows"
-                said.append(
-                    f"The circuit did not pay: {each.method} was stopped after {many(rung.steps, 'step')}{behind}."
-                )
+            if each.goes_on or kind_of(each.method, each.adapter) != "hybrid":
+                continue
+            within = many(rung.steps, "step")
+            if each.behind is None:
+                said.append(f"Whether the circuit of {each.method} helps cannot be told: it diverged within {within}.")
+                continue
+            behind = f"{each.behind:.1f}% behind on the validation rows"
+            said.append(f"The circuit did not pay: {each.method} was stopped after {within}, {behind}.")
     return said
 
 
