@@ -123,3 +123,11 @@ def test_looks_that_cannot_be_planned(places, tmp_path, changes, sentence):
         check_comparison(comparison(places, tmp_path, **changes))
     assert str(fault.value) == sentence
     check_comparison(comparison(places, tmp_path, **{**changes, "most_seeds": None}))
+
+
+def test_a_question_that_no_seed_decides_is_not_called_decided(places, tmp_path, capsys):
+    """Of a method that diverged at one seed nothing can be shown, at however many."""
+    wild = {"lora": MethodConfig(LORA), "wild": MethodConfig(LORA, learning_rate=1e38)}
+    run(comparison(places, tmp_path, methods=wild))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "look 1 of 2: no seed decides what is left: 3 of 3 pairs diverged" in said

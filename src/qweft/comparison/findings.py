@@ -143,7 +143,7 @@ def _on_looks(looks: Sequence[Look]) -> list[Finding]:
         return []
     each = ", ".join(f"{look.level:.2g} at {len(look.seeds or ())} seeds" for look in looks)
     text = (
-        f"Seeds were added until each question was decided: {len(looks)} of {looks[0].planned} planned looks were "
+        f"Seeds were added while they could decide a question: {len(looks)} of {looks[0].planned} planned looks were "
         f"made, at the levels {each}. The levels of all planned looks add up to {LARGEST_P}."
     )
     return [Finding("fairness", "", "", "open", text)]

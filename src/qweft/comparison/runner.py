@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from qweft.comparison.conclusion import conclusion
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context, taught
 from qweft.comparison.executors.set_up import set_up
-from qweft.comparison.family import undecided
+from qweft.comparison.family import questions, undecided
 from qweft.comparison.findings import findings
 from qweft.comparison.halving import Rung, finished_runs, with_halving
 from qweft.comparison.methods import Method
@@ -30,7 +30,7 @@ from qweft.comparison.results import BASE, Run
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
-from qweft.comparison.statistics import Look
+from qweft.comparison.statistics import Look, paired
 from qweft.comparison.step_times import with_matched_time
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
@@ -172,9 +172,10 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             seen.update(seeds)
             total = len(runs) + len(planned.runs)
             runs += _make_runs(context, planned, partial(write, tuple(runs), total, tuple(looks[:-1] or looks)))
-            left = undecided(judged(runs, looks))
+            seen_so_far = judged(runs, looks)
+            left = undecided(seen_so_far)
             if look.planned > 1:
-                console.say(f"look {look.number} of {look.planned}: {_open_said(asked, left)}")
+                console.say(f"look {look.number} of {look.planned}: {_open_said(asked, left, seen_so_far)}")
             asked = [method for method in chosen.methods if method.name in left]
             if not asked:
                 break
@@ -245,10 +246,14 @@ def _kept_winner(output: Path, found: Recommendation) -> list[str]:
     return ["", f"winner: {adapter}", f"talk with it: qweft chat {place}", f"as LoRA: qweft export {place} --to lora"]
 
 
-def _open_said(asked: Sequence[Method], left: Collection[str]) -> str:
-    """Returns the methods whose questions are still open, as text."""
+def _open_said(asked: Sequence[Method], left: Collection[str], summary: Mapping[str, Summary]) -> str:
+    """Returns the methods whose questions are still open, as text, or else why seeds decide no more of them."""
     names = [method.name for method in asked if method.name in left]
-    return f"not decided for {', '.join(names)}" if names else "every question is decided"
+    if names:
+        return f"not decided for {', '.join(names)}"
+    pairs = [paired(summary[one], summary[other]) for one, other in questions(summary)]
+    reasons = dict.fromkeys(pair.reason for pair in pairs if pair.direction == "not decided")
+    return f"no seed decides what is left: {'; '.join(reasons)}" if reasons else "every question is decided"
 
 
 def _make_runs(context: Context, planned: Schedule, write: Callable[[Sequence[Run]], Path]) -> list[Run]:
