@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -205,6 +206,16 @@ def test_a_name_that_is_too_long(capsys, tmp_path, monkeypatch, words):
     (tmp_path / "made" / "results.json").write_text('{"runs": []}')
     assert main([*words, "x" * 300]) == 2
     assert "x... cannot be looked for (File name too long); give another name" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told(capsys, monkeypatch):
+    def full(words):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/a/results.json")
+
+    monkeypatch.setattr("qweft.cli.presets.run", full)
+    assert main(["presets"]) == 2
+    said = capsys.readouterr().err
+    assert "runs/a/results.json' cannot be written (No space left on device); make room, and the same command" in said
 
 
 def test_unknown_command(capsys):

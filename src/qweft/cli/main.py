@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from errno import ENAMETOOLONG
+from errno import EDQUOT, ENAMETOOLONG, ENOSPC
 from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Bad input (`QweftError`) prints one sentence and gives status 2. Ctrl-C, SIGTERM and SIGHUP print one sentence,
     with what is kept, and give status 130, 143 and 129. A reader that closed the pipe gives status 1. A file's name
-    that the system finds too long gives status 2. Any other exception is a bug in qweft and keeps its traceback.
+    that the system finds too long, and a full disk, give status 2. Any other exception is a bug in qweft and keeps its
+    traceback.
 
     Args:
         argv: The arguments after `qweft`; `None` means those of the process.
@@ -82,6 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
+        if error.errno in (ENOSPC, EDQUOT):
+            place = "the output" if error.filename is None else shown(error.filename)
+            complain(f"error: {place} cannot be written ({error.strerror}); make room, and the same command goes on")
+            return 2
         if error.errno != ENAMETOOLONG:
             raise
         complain(f"error: {shown(error.filename)} cannot be looked for ({error.strerror}); give another name")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import set_seed
 
 from qweft import records
@@ -248,7 +249,7 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         if is_inspected and not rewritten:
             inspection = _inspected(model, context, method)
         if keep is not None:
-            save_adapter(model, keep / ADAPTER, hub_id=loaded.source.hub_id)
+            _save(model, keep / ADAPTER, loaded.source.hub_id)
             size = weights_bytes(keep / ADAPTER)
         take_off(model, method.adapter)
         if is_inspected and rewritten and keep is not None:
@@ -257,6 +258,14 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
     return replace(
         run, inspection=inspection, eval_row_groups=_groups(texts), adapter_bytes=size, forgetting=forgetting
     )
+
+
+def _save(model: Any, folder: Path, hub_id: str | None) -> None:
+    try:
+        save_adapter(model, folder, hub_id=hub_id)
+    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
+        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise QweftError(f"{folder} cannot be written ({said}); make room, and the same command goes on") from error
 
 
 def _rows(found: HeldOutLoss) -> tuple[tuple[float, int], ...]:
