@@ -2,11 +2,12 @@
 
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 
 from qweft.comparison.report.content import Content
-from qweft.comparison.report.text import rates
+from qweft.comparison.report.text import answers, rates
 from qweft.comparison.summarise import summarise
 from qweft.environment import environment
 from qweft.errors import QweftError
@@ -244,3 +245,10 @@ def test_long_names_may_be_broken_after_an_underscore():
 def test_rates_without_a_readable_configuration():
     for config in ("", "[1, 2", "methods: 3", "a: b"):
         assert "not recorded" in render_page(results(runs(lora=[1.0])), config, "t")
+
+
+def test_answers_of_the_first_seed_are_shown_where_a_lower_one_was_added():
+    """A budget with time left over adds the smallest seeds that are unused; those runs answered nothing."""
+    said = {"prompt": "p", "reference": "r", "generated": "g"}
+    content = SimpleNamespace(summary=["lora"], runs=[run("lora", 0), run("lora", 5, answers=(said,))])
+    assert answers(content) == [("p", "r", [("lora, seed 5", "g")])]

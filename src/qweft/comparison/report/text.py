@@ -181,7 +181,8 @@ def answers(content: Content) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Returns, for each prompt, the reference answer and what each method generated at its first seed."""
     prompts: dict[str, tuple[str, str, list[tuple[str, str]]]] = {}
     for method in content.summary:
-        first = min((run for run in content.runs if run.method == method), key=lambda run: run.seed)
+        own = sorted((run for run in content.runs if run.method == method), key=lambda run: run.seed)
+        first = next((run for run in own if run.answers), own[0])  # seeds below the first one may be added
         name = "untouched model" if method == BASE else f"{method}, seed {first.seed}"
         for answer in first.answers:
             prompt = str(answer.get("prompt", ""))
