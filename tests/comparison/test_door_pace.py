@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from qweft.comparison import pacing, runner
+from qweft.comparison.budget import budget_of
 from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import judged_rows
-from qweft.comparison.pacing import Costs, Pace, Shape, pace_of
+from qweft.comparison.pacing import Costs, Pace, Shape, pace_of, pace_said
 from qweft.errors import QweftError
 from tests.comparison.test_door_halving import comparison
 
@@ -226,3 +227,13 @@ def test_a_step_that_takes_no_time_is_no_measured_one(places, finished):
             run(paced(places, finished, "60s"))
     finally:
         file.write_text(whole)
+
+
+def test_seeds_that_are_added_later_are_not_said_to_be_within_the_budget():
+    plan = SimpleNamespace(
+        halving=HalvingConfig(2), methods=NAMES, looks=((0, 1, 2),), budget=budget_of("20min"), too_slow=()
+    )
+    said = pace_said(Pace(40, (10, 20), 5, 3, 8, 600.0), plan)
+    assert said.endswith("about 10 min, within the budget of 20 min")
+    plan.looks = ((0, 1, 2), tuple(range(6)))
+    assert "and more where seeds are added until it is decided" in pace_said(Pace(40, (10, 20), 5, 3, 8, 600.0), plan)

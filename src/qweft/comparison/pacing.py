@@ -352,6 +352,8 @@ def pace_said(pace: Pace, plan: Plan) -> str:
         f"{many(pace.methods, 'method')} in rungs of {rungs} steps, then {finalists} for {pace.steps} steps at "
         f"{many(pace.seeds, 'seed')}: about {duration(pace.seconds)}"
     )
+    if len(plan.looks) > 1:
+        told += ", and more where seeds are added until it is decided"
     if pace.rows is not None:
         told = f"judged on {pace.rows[0]} validation and {pace.rows[1]} test rows; {told}"
     if plan.too_slow:
