@@ -262,3 +262,13 @@ def test_the_command_names_what_is_wrong(config, tmp_path, capsys):
     assert main(["sweep", str(path), "--space.adapter.r", "{values: [0]}", "--dry-run"]) == 2
     assert "no configuration of the space can be trained" in capsys.readouterr().err
     assert main(["sweep", str(path), "--dry-run"]) == 0
+
+
+def test_a_sweep_that_goes_on_tells_of_the_trials_that_were_tested_before(config):
+    config = dataclasses.replace(config, trials=2)
+    record, output = made(config), Path(config.output)
+    assert "no other trial was judged on the test rows" in (output / "sweep.md").read_text()
+    before = output / f"trial-{1 - record['best']:03d}" / run.RECORD  # as if it had been the best of a shorter one
+    before.write_text((output / f"trial-{record['best']:03d}" / run.RECORD).read_text())
+    made(config)
+    assert "1 other trial had been judged on the test rows before" in (output / "sweep.md").read_text()

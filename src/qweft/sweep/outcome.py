@@ -65,6 +65,7 @@ class Outcome:
         ended: Why there are no more trials.
         config_yaml: The configuration as YAML text.
         environment: Versions, machine and command.
+        judged: Number of trials that were judged on the test rows: a sweep that goes on may find another best one.
     """
 
     title: str
@@ -76,6 +77,7 @@ class Outcome:
     ended: str
     config_yaml: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
+    judged: int = 1
 
     @property
     def finished(self) -> list[tuple[Trial, float]]:

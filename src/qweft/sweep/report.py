@@ -58,9 +58,12 @@ def lines(found: Outcome) -> list[str]:
     )
     if found.test is not None:
         loss = _loss(found.test["adapted"], found.test["standard_error"])
+        others = "no other trial was judged on the test rows"
+        if found.judged > 1:
+            others = f"{many(found.judged - 1, 'other trial')} had been judged on the test rows before"
         told.append(
             f"Its test loss is {loss} (± is the standard error over the rows), the untouched model's "
-            f"{_loss(found.test['base'])}; no other trial was judged on the test rows."
+            f"{_loss(found.test['base'])}; {others}."
         )
     return told
 

@@ -264,6 +264,7 @@ def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[
         ended=_said(here.ended, len(trials)),
         config_yaml=config_yaml,
         environment=context.environment(command),
+        judged=len(list(context.output.glob(f"trial-*/{RECORD}"))),
     )
     page = write(found, context.output)
     for line in lines(found):
