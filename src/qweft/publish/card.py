@@ -87,7 +87,7 @@ Trained with qweft from {origin}.
 {section}
 ## Data
 
-{source}: {rows:,} training rows with {learned:,} learned tokens (the loss is on the answers alone), rows of at most
+{source}: {rows:,} training rows with {learned:,} learned tokens, rows of at most
 {data["max_length"]:,} tokens; SHA-256 of all rows {data["fingerprint"][:16]}.
 
 ## Training
