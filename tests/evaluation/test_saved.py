@@ -367,3 +367,17 @@ def test_a_file_s_header_beyond_measure_is_one_sentence(tmp_path, capsys, more, 
         assert main(["evaluate", str(adapter), "--data.source", rows, *options]) == 2
         said = " ".join(capsys.readouterr().err.split())
         assert told in said and len(said) < 1000
+
+
+def test_places_beyond_a_matrix_are_not_written(tmp_path):
+    """SHiRA and FRoD make sparse tensors of the places in the file; PyTorch does not look where they are by itself."""
+    config = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu")
+    sparse = adapter_config({"peft_type": "SHIRA", "r": 1, "target_modules": ["q_proj"]})
+    made = attach(load_model(config).model, sparse)
+    made.save_pretrained(tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    places = {key: tensor + 50 if key.endswith("indices") else tensor for key, tensor in load_file(file).items()}
+    save_file(places, file)
+    loaded = load_model(config)
+    with pytest.raises(QweftError, match=r"does not run with this adapter .*found index"):
+        saved.check_runs(put_on(loaded, tmp_path / "adapter"), loaded, tmp_path / "adapter")

@@ -124,6 +124,8 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
         QweftError: If the folder holds no adapter, or its file does not fit the model.
     """
     check_folder(adapter)
+    # SHiRA and FRoD read places in a matrix from the file; PyTorch writes there unseen unless it is asked to look
+    torch.sparse.check_sparse_tensor_invariants.enable()
     with put_on_by_peft(loaded, read_config(adapter), adapter):
         # for other methods PEFT only warns about missing keys, and the adapter would have no effect
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
