@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
@@ -195,6 +196,27 @@ def test_a_model_that_is_quantised_already(folder, tmp_path, capsys, kind):
     with pytest.raises(QweftError, match="is quantised already"):
         load_model(config_of(tmp_path / "packed", kind))
     load_model(config_of(tmp_path / "packed", None))
+
+
+@pytest.mark.parametrize("cut", ["weight.absmax", "nested_absmax", "nested_quant_map", "blocksize"])
+def test_scales_that_a_file_lacks_are_not_read_from_what_follows(folder, tmp_path, cut):
+    """bitsandbytes reads them by address."""
+    asked = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=asked, device_map="cpu")
+    model.save_pretrained(tmp_path)
+    make_tokenizer(CHATML).save_pretrained(tmp_path)
+    for dtype in ("float32", "bfloat16"):
+        load_model(ModelConfig(str(tmp_path), dtype=dtype, device="cpu"))
+    tensors = load_file(tmp_path / "model.safetensors")
+    for key, tensor in tensors.items():
+        if key.endswith(cut):
+            tensors[key] = tensor[:-1].clone()
+        elif cut == "blocksize" and ".quant_state." in key:
+            state = json.loads(bytes(tensor.numpy())) | {"blocksize": 32}
+            tensors[key] = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(QweftError, match="does not have one scale for each of its blocks"):
+        load_model(config_of(tmp_path, None))
 
 
 REFUSED = [

@@ -16,7 +16,7 @@ from qweft.files import check_regular
 from qweft.models.causal import check_config, check_outputs
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
-from qweft.models.quantization import check_device, check_quantization, keep_unpacked, mark_shapes, scheme
+from qweft.models.quantization import check_device, check_quantization, check_scales, keep_unpacked, mark_shapes, scheme
 from qweft.models.resolve import ModelSource, check_device_name, check_weights, has_tokenizer, resolve
 from qweft.records import read_record
 from qweft.text import progress, shown
@@ -143,6 +143,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
     tokenizer = load_tokenizer(source)
     model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
     try:
+        check_scales(model)
         check_outputs(model, source)
     except QweftError:
         raise

@@ -1,5 +1,6 @@
 """Base models in 4 or 8 bits by bitsandbytes: the checks, the scheme, and shapes with such layers."""
 
+import math
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -127,3 +128,34 @@ def keep_unpacked(model: Any) -> Any:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def check_scales(model: Any) -> None:
+    """Check that each 4-bit weight has a scale for each of its blocks.
+
+    bitsandbytes reads as many scales as the words of a stranger's file ask for, by address, also beyond their end.
+
+    Raises:
+        ValueError: Naming the layer of one that has others.
+    """
+    for name, module in model.named_modules():
+        state = getattr(getattr(module, "weight", None), "quant_state", None)
+        if state is not None and not _has_its_scales(state):
+            raise ValueError(f"the 4-bit weight of {name} does not have one scale for each of its blocks")
+
+
+def _has_its_scales(state: Any) -> bool:
+    """Whether a weight has its scales; scales that are quantised have theirs, and a table of 256 values."""
+    levels = [(state, math.prod(state.shape or (0,)))]
+    if state.nested:
+        levels.append((state.state2, state.absmax.numel()))
+    last, _ = levels[-1]
+    floats = [last.absmax, *([last.code] if state.nested else [])]
+    return (
+        all(each.element_size() == 4 for each in floats)
+        and not (state.nested and last.code.numel() != 256)
+        and all(
+            type(each.blocksize) is int and each.blocksize > 0 and each.absmax.numel() == -(-count // each.blocksize)
+            for each, count in levels
+        )
+    )
