@@ -1,6 +1,7 @@
 """Replaces an adapter's weights by another's while the model stays as it is, compiled or not."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import check_same_structure, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.strict_loading import adapter_tensors, check_tensors
+from qweft.adapter.strict_loading import adapter_tensors, check_finite, check_tensors
 from qweft.errors import QweftError
 from qweft.method.checks import check_quick
 from qweft.method.saved import file_key
@@ -31,7 +32,7 @@ def hotswap_adapter(
 ) -> None:
     """Replace the weights of an adapter on the model by those of a saved one, in place.
 
-    It needs no memory for a second adapter. A model compiled by `torch.compile` is recompiled only if alpha or
+    The device needs no memory for a second adapter. A model compiled by `torch.compile` is recompiled only if alpha or
     factor_limit differs, which are constants in it. On an error nothing is changed.
 
         model = torch.compile(PeftModel.from_pretrained(base, "adapters/a"))
@@ -47,7 +48,7 @@ def hotswap_adapter(
 
     Raises:
         QweftError: If there is no such adapter, it is merged, the configs differ in a field that decides structure, or
-            the file does not hold exactly this adapter.
+            the file does not hold exactly this adapter, or holds NaN or infinity.
     """
     present = getattr(model, "peft_config", {})
     if not isinstance(present.get(adapter_name), QwthnConfig):
@@ -64,8 +65,14 @@ def hotswap_adapter(
     check_quick(new, layers)
     _check_file(model, adapter_name, read_header(path), old, new)
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
-    for key, tensor in adapter_tensors(model, adapter_name, old).items():
-        tensor.copy_(tensors[key])  # a counted write, so that results built from the old weights are not reused
+    held = adapter_tensors(model, adapter_name, old)
+    before = {key: tensor.to("cpu", copy=True) for key, tensor in held.items()}
+    _copy(held, tensors)
+    try:
+        check_finite(model, adapter_name, old)
+    except QweftError:
+        _copy(held, before)
+        raise
     for name, layer in layers.items():
         alpha = new.alpha_pattern.get(get_pattern_key(list(new.alpha_pattern), name), new.alpha)
         layer.set_alpha(adapter_name, alpha)
@@ -73,6 +80,11 @@ def hotswap_adapter(
         branch.set_limit(new.factor_limit)
         branch.look_again()
     old.alpha, old.alpha_pattern, old.factor_limit = new.alpha, new.alpha_pattern, new.factor_limit
+
+
+def _copy(held: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> None:
+    for key, tensor in held.items():
+        tensor.copy_(given[key])  # a counted write, so that results built from the old weights are not reused
 
 
 def _check_file(
