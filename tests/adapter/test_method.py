@@ -182,6 +182,30 @@ def test_a_branch_without_circuit_merges(preset, make):
     torch.testing.assert_close(logits(model.merge_and_unload(safe_merge=True)), wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("targets", [["q_proj"], ["layers.0.self_attn.q_proj"]])
+def test_a_weight_of_two_layers_is_not_merged_into(targets):
+    """As where layers were repeated: the other layer would get the change, too."""
+    base = tiny_llama()
+    first, second = base.model.layers
+    second.self_attn.q_proj.weight = first.self_attn.q_proj.weight
+    model = get_peft_model(base, small("mpo", init_weights=False, target_modules=targets)).eval()
+    wanted = logits(model)
+    for merge in (model.merge_adapter, model.merge_and_unload):
+        with pytest.raises(ValueError, match=r"layers\.0\.self_attn\.q_proj shares its weight with model\.layers\.1"):
+            merge()
+    assert torch.equal(logits(model), wanted)
+    base = tiny_llama()
+    base.lm_head.weight, base.config.tie_word_embeddings = base.model.embed_tokens.weight, True
+    model = get_peft_model(base, small("mpo", target_modules=["lm_head"], trainable_token_indices=[3]))
+    with pytest.raises(ValueError, match="lm_head shares its weight with tokens that are trained"):
+        model.merge_adapter()
+    base = tiny_llama()
+    base.model.layers[1] = base.model.layers[0]  # one layer in two places, with one adapter
+    model = get_peft_model(base, small("mpo", init_weights=False)).eval()
+    wanted = logits(model)
+    torch.testing.assert_close(logits(model.merge_and_unload()), wanted, rtol=0, atol=1e-5)
+
+
 def test_a_branch_with_a_circuit_says_why_it_does_not_merge():
     model = trained(get_peft_model(tiny_llama(), small("qtha")))
     before = logits(model)

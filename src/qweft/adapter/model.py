@@ -92,8 +92,7 @@ class QwthnModel(BaseTuner):
 
         Raises:
             NotImplementedError: If a branch has a circuit.
-            ValueError: If a weight is quantized in a format that cannot be merged, or is shared with the input
-                embedding.
+            ValueError: If a weight is quantized in a format that cannot be merged, or is shared with another module.
         """
         self._check_mergeable(adapter_names)
         model: Any = super().merge_and_unload(progressbar, safe_merge, adapter_names)
@@ -105,8 +104,7 @@ class QwthnModel(BaseTuner):
 
         Raises:
             NotImplementedError: If a branch has a circuit.
-            ValueError: If a weight is quantized in a format that cannot be merged, or is shared with the input
-                embedding.
+            ValueError: If a weight is quantized in a format that cannot be merged, or is shared with another module.
         """
         self._check_mergeable(adapter_names)
         super().merge_adapter(adapter_names, safe_merge)
@@ -139,6 +137,10 @@ class QwthnModel(BaseTuner):
             shared = getattr(find() if find else None, "weight", None)
         except NotImplementedError:  # some of transformers' models do not implement it
             shared = None
+        owners: dict[int, list[tuple[str, nn.Module]]] = {}
+        for name, module in self.model.named_modules():
+            for parameter in module.parameters(recurse=False):
+                owners.setdefault(id(parameter), []).append((name, module))
         for name, layer in self.model.named_modules():
             if not isinstance(layer, QwthnLinear):
                 continue
@@ -148,13 +150,16 @@ class QwthnModel(BaseTuner):
                     f"target module {name} is quantized by {backend.backend_name}, whose weights cannot be changed, so "
                     "nothing can be merged into them; keep the adapter unmerged, or load it on the unquantized model"
                 )
-            if shared is None:
-                continue
-            if getattr(layer.get_base_layer(), "weight", None) is shared:
+            base = layer.get_base_layer()
+            weight = getattr(base, "weight", None)
+            other = next((at for at, owner in owners.get(id(weight), ()) if owner is not base), None)
+            if isinstance(base, AuxiliaryTrainingWrapper):
+                other = "tokens that are trained"
+            if other is not None:
+                other = "the input embedding" if weight is shared else other
                 raise ValueError(
-                    f"target module {name} shares its weight with the input embedding, so merging would change both; "
-                    "load the base model with tie_word_embeddings=False and give it a copy of the weight, or do not "
-                    "merge"
+                    f"target module {name} shares its weight with {other}, so merging would change both; give it a "
+                    "copy of the weight (an output layer needs tie_word_embeddings=False for it), or do not merge"
                 )
 
     def _create_and_replace(
