@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from peft import LoraConfig, get_peft_model
 
 from qweft import QweftError, QwthnConfig
 from qweft.cli.main import main
-from qweft.publish.push import plan_push, push
+from qweft.publish.push import _name_base_model, plan_push, push
 from tests.publish.fake_hub import FakeHub
 from tests.tiny_models import tiny_llama
 
@@ -174,3 +175,26 @@ def test_a_base_model_that_is_no_text_is_refused_before_anything_is_sent(adapter
     (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": named}))
     with pytest.raises(QweftError, match="base_model_name_or_path is no text"):
         plan_push(adapter, "me/mine", base_model="owner/base")
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "m: &m {type: a, value: 1}\nr: &r {task: {type: t}, dataset: {type: d, name: n}, metrics: ["
+        + "*m, " * 300 + "]}\nmodel-index: [{name: x, results: [" + "*r, " * 300 + "]}]",
+        "".join(f"k{number}: v\n" for number in range(50_000)),
+    ],
+    ids=["aliases", "long"],
+)  # fmt: skip
+def test_a_card_s_front_matter_is_read_in_bounded_time(front):
+    began = time.process_time()
+    card = _name_base_model(f"---\n{front}\n---\n# Mine\n", "owner/base")
+    assert time.process_time() - began < 5 and card.endswith("# Mine\n") and len(card) < 10 * len(front)
+
+
+def test_a_card_keeps_its_front_matter():
+    assert _name_base_model("# Mine\n", "owner/base") == "---\nbase_model: owner/base\n---\n# Mine\n"
+    card = _name_base_model("---\nbase_model: /home/me\ntags: [a, b]\n---\n\n# Mine\n---\n", "owner/base")
+    assert card == "---\nbase_model: owner/base\ntags:\n- a\n- b\n---\n\n# Mine\n---\n"
+    for odd in ("---\n[1]\n---\n# Mine\n", "---\na: [\n---\n# Mine\n"):
+        assert _name_base_model(odd, "owner/base") == odd

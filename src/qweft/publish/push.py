@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, ModelCard, constants
+from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.utils import validate_repo_id
 from yaml import YAMLError
 
 from qweft.errors import QweftError
 from qweft.records import read_record
+from qweft.yaml_file import dump, load
 
 REQUIRED = ("adapter_config.json", "adapter_model.safetensors")
 OPTIONAL = ("README.md", "export.json")
+LONGEST_FRONT = 100_000
+"""Most characters of a card's front matter that are read, which takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +153,18 @@ def _stage(wanted: Push, folder: Path) -> None:
 
 
 def _name_base_model(card: str, base_model: str) -> str:
-    """Set the base model in a card's front matter; return the card unchanged if that cannot be parsed."""
+    """Set the base model in a card's front matter; return the card unchanged if that is too long, or no mapping."""
+    front = REGEX_YAML_BLOCK.search(card)
+    text = front[2] if front else ""
     try:
-        found: Any = ModelCard(card, ignore_metadata_errors=True)
-        found.data.base_model = base_model
-        return str(found)
+        # not by the hub's client, which takes minutes for a few lines that refer to each other
+        fields = load(text, "README.md") if len(text) <= LONGEST_FRONT else None
+        named = dump({**(fields or {}), "base_model": base_model})
     except (ValueError, TypeError, RecursionError, YAMLError):
         return card
+    if fields is None and text.strip():
+        return card
+    return f"---\n{named}---\n{card[front.end() :] if front else card}"
 
 
 def _first_line(error: Exception) -> str:
