@@ -144,6 +144,20 @@ def test_it_loads_nothing_that_a_client_names(address, trained):
     assert said(address, "qtha") == before
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/load_model", {"model": "gpt2"}, 404),
+        ("/v1/chat/completions", {"messages": [{"role": "assistant", "tool_calls": [{"arguments": "DEEP"}]}]}, 400),
+    ],
+)
+def test_a_request_that_no_handler_expects_is_a_status_and_no_traceback(address, caplog, path, body, status):
+    deep = json.loads(json.dumps({"model": "qtha", **body}).replace('"DEEP"', "[" * 700 + "]" * 700))
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        ask(address, path, deep)
+    assert caught.value.code == status and "Traceback" not in caplog.text
+
+
 def test_a_name_that_leads_here_is_not_answered(address):
     with pytest.raises(urllib.error.HTTPError) as caught:
         ask(address, "/v1/models", host="evil.example")

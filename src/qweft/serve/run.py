@@ -55,10 +55,10 @@ class Adapters(ModelManager):
             raise HTTPException(404, f"no model {model_id_and_revision!r} is served here; there are {known}")
         return self.models[model_id_and_revision]
 
-    async def load_model_streaming(self, model_id_and_revision: str, *_: Any, **__: Any) -> Any:
-        """Tells that a model is ready; there is nothing to load."""
+    def load_model_streaming(self, model_id_and_revision: str, *_: Any, **__: Any) -> Any:
+        """Tells that a model is ready; there is nothing to load. An unknown name is told before the answer begins."""
         self.load_model_and_processor(model_id_and_revision)
-        yield f'data: {{"status": "ready", "model": "{model_id_and_revision}", "cached": true}}\n\n'
+        return iter([f'data: {{"status": "ready", "model": "{model_id_and_revision}", "cached": true}}\n\n'])
 
     @staticmethod
     def process_model_name(model_id: str) -> str:
@@ -145,7 +145,7 @@ def application(models: Mapping[str, Answers], host: str) -> Any:
     except TypeError as error:
         raise QweftError(f"the installed transformers has another server ({error}); install 5.23") from error
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in SERVED]
-    for fault in (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+    for fault in (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         app.add_exception_handler(fault, _refused)
     app.add_middleware(Sized)
     if _is_loopback(host):
