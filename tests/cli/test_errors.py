@@ -215,7 +215,10 @@ def test_a_full_disk_is_told(capsys, monkeypatch):
     monkeypatch.setattr("qweft.cli.presets.run", full)
     assert main(["presets"]) == 2
     said = capsys.readouterr().err
-    assert "runs/a/results.json' cannot be written (No space left on device); make room, and the same command" in said
+    assert (
+        "runs/a/results.json' cannot be written (No space left on device); make room, and give the same command again"
+        in said
+    )
 
 
 def test_unknown_command(capsys):

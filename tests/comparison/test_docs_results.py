@@ -209,7 +209,7 @@ def test_the_comparisons_of_unseen_files():
     made = json.loads((ROOT / "docs" / "results" / "unseen-files.json").read_text())["comparisons"]
     quoted = " ".join(page.replace("\n>", " ").split())
     assert any(one["recommendation"]["text"] in quoted for one in made)
-    assert {one["recommendation"]["method"] for one in made} == {"lora_all"}  # "all six name the same method"
+    assert {one["recommendation"]["method"] for one in made} == {"lora_all"}  # "all six take the same method"
     for one in made:
         pace, text = one["budget"]["pace"], one["recommendation"]["text"]
         found = re.match(r"Use lora_all \(.+?\): (.+? lower loss than \w+)\.", text)

@@ -153,11 +153,6 @@ def test_sizes_are_called_smaller_only_where_they_are():
     alike = [replace(each, trainable_parameters=1000) for each in runs(**losses)]
     found = recommend(summarise([run("base", 0, 2.0), *alike], "lora", 2.0, is_strict=True))
     assert found.method == "dora" and "equivalent to lora within 2%, and as small." in found.text
-    moved_apart = {"lora": STEADY, "dora": moved(0.9925, 0.0004), "lora_r1": moved(1.0075, 0.0004)}
-    made = [replace(each, trainable_parameters=2000) if each.method == "dora" else each for each in runs(**moved_apart)]
-    found = recommend(summarise([run("base", 0, 2.0), *made], "lora", 1.4, is_strict=True))
-    if "equivalent" in found.text:
-        assert "and not smaller" not in found.text
 
 
 def test_methods_that_diverged_are_told_beside_the_others():

@@ -38,6 +38,8 @@ OTHERS = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"
         ({"response": "told"}, {"prompt": "q", "completion": "b", "messages": MESSAGES, "told": "a"}, ["q", "a"]),
         ({"question": "q", "answer": "a"}, {"prompt": "x", "response": "y", "q": "Q", "a": "A"}, ["Q", "A"]),
         ({"text": "body"}, {"prompt": "x", "completion": "y", "body": "Two words."}, ["Two words."]),
+        ({"problem": "q"}, {"q": "Q", "solution": "A"}, ["Q", "A"]),
+        ({"problem": "q"}, {"q": "Q", "solution": "A", "messages": MESSAGES}, ["Q", "A"]),
         ({"messages": "chat"}, {"reannotated_messages": OTHERS, "chat": MESSAGES}, ["m", "n"]),
     ],
 )

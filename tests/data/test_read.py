@@ -300,3 +300,9 @@ def test_a_parquet_files_objects_have_no_keys_of_other_rows(tmp_path):
     rows = [{"messages": each, "system": None} for each in turns]
     parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
     assert [row for _, row in read_rows(str(tmp_path / "a.parquet"))] == rows
+
+
+def test_a_struct_keeps_its_nulls_which_columns_may_name(tmp_path):
+    rows = [{"prompt": "q", "completion": "a", "meta": {"system": each}} for each in ("be brief", None)]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert [row for _, row in read_rows(str(tmp_path / "a.parquet"))] == rows

@@ -1,6 +1,7 @@
 """Rows that an adapter was trained on are not judged as if it had not seen them."""
 
 import json
+from contextlib import suppress
 
 import pytest
 from tests.tiny_folder import save_rows, save_tiny_model
@@ -28,7 +29,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-SAID = r"the adapter was trained on \d+ of the \d+ {} rows, as --data\.{}.* splits its run's data in another way"
+SAID = (
+    r"the adapter was trained on \d+ of the \d+ {} rows, or on others of their groups, as --data\.{}.* split its run's "
+    "data in another way"
+)
 
 
 @pytest.mark.parametrize(("key", "value"), [("test_rows", 40), ("split_seed", 5), ("max_rows", 20)])
@@ -57,15 +61,18 @@ def test_fewer_rows_and_other_data_are_judged(folder):
     assert len(evaluate(adapter, {"data": {"source": str(other), "test_rows": 20}, "evaluation": few}).base.rows) == 20
 
 
-def test_data_that_have_changed_since_are_told(folder, tmp_path, capsys):
+def test_data_that_have_changed_since_are_told(folder, capsys):
     evaluate(folder / "run/adapter", {"evaluation": {"answers": 0}})
     assert "note:" not in capsys.readouterr().err
     rows = folder / "rows.jsonl"
     before = rows.read_text()
     rows.write_text("\n".join(before.splitlines()[:40]))
-    evaluate(folder / "run/adapter", {"evaluation": {"answers": 0}})
+    for options in ({}, {"data": {"test_rows": 3}}, {"model": {"dtype": "float32"}}):
+        with suppress(QweftError):  # fewer rows are split in another way
+            evaluate(folder / "run/adapter", {"evaluation": {"answers": 0}, **options})
+        said = capsys.readouterr().err
+        assert "are not those of the run (the data, the tokenizer or qweft itself have changed" in said
     rows.write_text(before)
-    assert "are not those of the run (the data or the tokenizer have changed since)" in capsys.readouterr().err
 
 
 def test_a_strangers_record_has_no_file_read(folder, tmp_path, monkeypatch):
@@ -83,3 +90,14 @@ def test_one_of_several_sources_is_split_in_another_way(folder, tmp_path):
     evaluate(tmp_path / "run/adapter", {"evaluation": {"answers": 0}})
     with pytest.raises(QweftError, match=SAID.format("test", "source")):
         evaluate(tmp_path / "run/adapter", {"data": {"source": rows[0], "test_rows": 30}, "evaluation": {"answers": 0}})
+
+
+def test_the_runs_own_split_is_judged_whatever_groups_share_a_text(folder, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    made = [{"prompt": f"{n % 4}, and then?", "completion": "yes", "group": f"talk {n}"} for n in range(40)]
+    rows.write_text("\n".join(map(json.dumps, made)))
+    data = DataConfig(source=str(rows), validation_rows=6, test_rows=8, max_length=48)
+    training = TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1)
+    train(RunConfig(ModelConfig(str(folder / "model")), data, LORA, training, output=str(tmp_path / "run")))
+    for given in ({"source": str(rows)}, {"test_rows": 3}):
+        assert evaluate(tmp_path / "run/adapter", {"data": given, "evaluation": {"answers": 0}}).base.rows

@@ -154,7 +154,10 @@ class QwthnModel(BaseTuner):
             weight = getattr(base, "weight", None)
             other = next((at for at, owner in owners.get(id(weight), ()) if owner is not base), None)
             if isinstance(base, AuxiliaryTrainingWrapper):
-                other = "tokens that are trained"
+                raise ValueError(
+                    f"target module {name} is also trained by itself (trainable_token_indices or modules_to_save), so "
+                    "nothing can be merged into it; do not merge, or leave it out of one of the two"
+                )
             if other is not None:
                 other = "the input embedding" if weight is shared else other
                 raise ValueError(

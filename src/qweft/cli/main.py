@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in (ENOSPC, EDQUOT):
             place = "the output" if error.filename is None else shown(error.filename)
-            complain(f"error: {place} cannot be written ({error.strerror}); make room, and the same command goes on")
+            complain(f"error: {place} cannot be written ({error.strerror}); make room, and give the same command again")
             return 2
         if error.errno != ENAMETOOLONG:
             raise

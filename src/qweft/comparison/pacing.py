@@ -352,8 +352,6 @@ def pace_said(pace: Pace, plan: Plan) -> str:
         f"{many(pace.methods, 'method')} in rungs of {rungs} steps, then {finalists} for {pace.steps} steps at "
         f"{many(pace.seeds, 'seed')}: about {duration(pace.seconds)}"
     )
-    if len(plan.looks) > 1:
-        told += ", and more where seeds are added until it is decided"
     if pace.rows is not None:
         told = f"judged on {pace.rows[0]} validation and {pace.rows[1]} test rows; {told}"
     if plan.too_slow:
@@ -361,7 +359,8 @@ def pace_said(pace: Pace, plan: Plan) -> str:
     limit = plan.budget.seconds or 0.0
     if pace.seconds > limit:
         return f"{told}, which is more than the budget of {duration(limit)}: it is the least that compares them"
-    return f"{told}, within the budget of {duration(limit)}"
+    later = "; seeds that are added until it is decided come on top" if len(plan.looks) > 1 else ""
+    return f"{told}, within the budget of {duration(limit)}{later}"
 
 
 WAY = "remove that file and the folders rung-*, and the budget is planned anew"

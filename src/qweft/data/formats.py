@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from qweft.data.columns import columns_of, lacking, refuse_preferences, unknown
@@ -238,23 +239,25 @@ def of_named(row: Row, named: Collection[str]) -> Row:
     if not (told := {*named} - NEUTRAL):
         return row
     forms = _forms()
-    own = next((form for key, form in forms if told <= form and row.get(key) is not None), None)
-    if own is None:
+    key = next((key for key, form in forms if told <= form and key in row), None)
+    if key is None:
         return row
+    own = {column for each, form in forms if each == key for column in form}  # a problem has several answers
     others = {column for _, form in forms for column in form} - own - NEUTRAL
     if "response" in told and "completion" not in told:
         others.add("completion")
     return {name: value for name, value in row.items() if name not in others}
 
 
-def _forms() -> list[tuple[str, set[str]]]:
+@cache
+def _forms() -> tuple[tuple[str, set[str]], ...]:
     """Return the column that tells each format, in their order, with all that it needs."""
     found = [(key, {key, *(needed if key in (needed := columns_of(name)) else ())}) for key, name, _ in READERS]
-    return [
+    return (
         *((key, form | {"response"} if key == "prompt" else form) for key, form in found),
         *((pair.asks, {pair.asks, pair.answers}) for pair in PAIRS),
         (PLAIN, {PLAIN}),
-    ]
+    )
 
 
 def columns() -> frozenset[str]:

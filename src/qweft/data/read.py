@@ -346,14 +346,15 @@ def _read_parquet(path: Path) -> Iterator[Any]:
 
 
 def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row without the keys that its table has for other rows alone: each object has those of all."""
-    return {key: _inner_without_nulls(value) for key, value in row.items()}
+    """Return a row whose lists (of turns, calls, tools) have no keys that the table has for other objects alone."""
+    return {key: _inner_without_nulls(value, in_list=False) for key, value in row.items()}
 
 
-def _inner_without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _inner_without_nulls(each) for key, each in value.items() if each is not None}
-    return [_inner_without_nulls(each) for each in value] if isinstance(value, list) else value
+def _inner_without_nulls(value: Any, in_list: bool) -> Any:
+    if isinstance(value, dict):  # outside of lists a null stays, which data.columns may name
+        kept = {key: each for key, each in value.items() if not in_list or each is not None}
+        return {key: _inner_without_nulls(each, in_list) for key, each in kept.items()}
+    return [_inner_without_nulls(each, in_list=True) for each in value] if isinstance(value, list) else value
 
 
 PLAIN = (".txt", ".md")

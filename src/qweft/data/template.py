@@ -85,7 +85,8 @@ PLAIN_TEMPLATE = (
 
 DAY = {
     "%d": "26", "%-d": "26", "%m": "07", "%-m": "7", "%b": "Jul", "%B": "July", "%Y": "2024", "%y": "24", "%a": "Fri",
-    "%A": "Friday", "%H": "12", "%M": "00", "%S": "00",
+    "%A": "Friday", "%e": "26", "%j": "208", "%F": "2024-07-26", "%H": "12", "%I": "12", "%M": "00", "%S": "00",
+    "%p": "PM",
 }  # fmt: skip
 """A day that Llama 3.2's template falls back on, in the forms in which templates write the present one."""
 ONE_DAY = (

@@ -13,10 +13,10 @@ from qweft.output import Console
 
 
 def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split: str, tokenizer: Any) -> None:
-    """Check that an adapter was not trained on the rows of its run's data that it is to be judged on.
+    """Refuse to judge an adapter on rows that its run trained on.
 
-    Options such as `--data.test_rows 500` split the data in another way than the run did. Without any, a line on the
-    terminal says so if the data have changed since.
+    Options such as `--data.test_rows 500` split the data in another way than the run did. A line on the terminal says
+    if the data have changed since.
 
     Args:
         adapter: The adapter's folder.
@@ -32,30 +32,42 @@ def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split:
     if not own or not is_own_run(adapter):  # a stranger's record does not choose what is read
         return
     if not given:
-        before = recorded_rows(adapter)
-        if before is not None and before != data.report.fingerprint and not overrides.get("model"):
-            _note(
-                f"the rows of {data.config.source} are not those of the run (the data or the tokenizer have changed "
-                "since), so the adapter may have been trained on some that it is judged on"
-            )
+        if "name" not in overrides.get("model", {}):  # another model may have another tokenizer
+            _tell_changed(adapter, data)
         return
     run = DataConfig(**own)
     known = [*_places(run, "train"), *_places(run, split)]
     if not any(same_source(one, other) for one in known for other in _places(data.config, split)):
         return
     try:
-        learned = load_data(run, tokenizer).train_conversations
+        before = load_data(run, tokenizer)
     except QweftError as error:
         _note(f"whether the adapter was trained on rows that it is judged on cannot be told ({error})")
         return
+    _tell_changed(adapter, before)
+    learned, own_rows = before.train_conversations, getattr(before, f"{split}_conversations")
     groups, texts = {row.group for row in learned}, {row.messages for row in learned}
+    held_out = {(row.group, row.messages) for row in own_rows}  # by the run's own split, which groups alone decide
     judged = getattr(data, f"{split}_conversations")
-    seen = sum(row.group in groups or row.messages in texts for row in judged)
+    seen = sum(
+        (row.group in groups or row.messages in texts) and (row.group, row.messages) not in held_out for row in judged
+    )
     if seen:
         options = " and ".join(f"--data.{name}" for name, value in given.items() if own.get(name) != value)
         raise QweftError(
-            f"the adapter was trained on {seen:,} of the {len(judged):,} {split} rows, as {options} splits its run's "
-            "data in another way; leave that out, or give other data with --data.source"
+            f"the adapter was trained on {seen:,} of the {len(judged):,} {split} rows, or on others of their groups, "
+            f"as {options or 'the options for data'} split its run's data in another way; leave that out, or give "
+            "other data with --data.source"
+        )
+
+
+def _tell_changed(adapter: Path, data: Data) -> None:
+    """Tell on the terminal that the rows are no longer those of the run."""
+    before = recorded_rows(adapter)
+    if before is not None and before != data.report.fingerprint:
+        _note(
+            f"the rows of {data.config.source} are not those of the run (the data, the tokenizer or qweft itself have "
+            "changed since), so the adapter may have been trained on some that it is judged on"
         )
 
 

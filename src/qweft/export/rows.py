@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from qweft.data.checks import same_source
 from qweft.data.config import MOST_HELD_OUT, DataConfig
 from qweft.data.load import load_data
 from qweft.data.read import read_rows
@@ -13,7 +14,6 @@ from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import run_config, sections_of
-from qweft.files import named_path
 from qweft.models.config import ModelConfig
 
 HELD_OUT_SHARE = 4
@@ -69,7 +69,7 @@ def plan_rows(
     """
     own, given = run_config(adapter).get("data", {}), overrides.get("data", {})
     named = own.get("source")
-    if named is not None and _same(given.get("source", named), named):
+    if named is not None and same_source(given.get("source", named), named):
         _check_split(own, given)
     section = given if own or calibration is None else {**given, "source": calibration}
     model, data, evaluation = sections_of(adapter, {**overrides, "data": section})
@@ -77,7 +77,7 @@ def plan_rows(
         data = _sized(data, given)
     check_evaluation(evaluation, data)
     other = None
-    if calibration is not None and not _same(calibration, data.source):
+    if calibration is not None and not same_source(calibration, data.source):
         other = replace(data, source=calibration, sources=None, test_rows=0, validation_rows=0, train_rows=None)
     return model, RowsPlan(data, other), evaluation
 
@@ -100,12 +100,6 @@ def load_rows(plan: RowsPlan, tokenizer: Any, split: str, tokens: int) -> Rows:
     judged = {tuple(row["input_ids"]) for row in held_out}  # other text may hold the rows that the export is judged on
     fresh = [row for row in fitted.train if tuple(row["input_ids"]) not in judged]
     return Rows(plan.held_out.source, held_out, (plan.calibration or plan.held_out).source, _first(fresh, tokens))
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether two sources are equal or paths of the same file."""
-    paths = [named_path(source) for source in (one, other)]
-    return one == other or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))
 
 
 def _check_split(own: Mapping[str, Any], given: Mapping[str, Any]) -> None:

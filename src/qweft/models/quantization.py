@@ -131,16 +131,21 @@ def keep_unpacked(model: Any) -> Any:
 
 
 def check_scales(model: Any) -> None:
-    """Check that each 4-bit weight has a scale for each of its blocks.
+    """Check that each 4-bit weight has all of its numbers, and a scale for each of its blocks.
 
     bitsandbytes reads as many scales as the words of a stranger's file ask for, by address, also beyond their end.
 
     Raises:
-        ValueError: Naming the layer of one that has others.
+        ValueError: Naming the first layer that lacks some.
     """
     for name, module in model.named_modules():
-        state = getattr(getattr(module, "weight", None), "quant_state", None)
-        if state is not None and not _has_its_scales(state):
+        weight: Any = getattr(module, "weight", None)
+        state = getattr(weight, "quant_state", None)
+        if state is None:
+            continue
+        if weight.numel() * weight.element_size() < math.ceil(math.prod(state.shape or (0,)) / 2):
+            raise ValueError(f"the 4-bit weight of {name} has fewer numbers than its shape")
+        if not _has_its_scales(state):
             raise ValueError(f"the 4-bit weight of {name} does not have one scale for each of its blocks")
 
 
