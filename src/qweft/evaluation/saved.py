@@ -115,6 +115,7 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     """Load an adapter onto the base model and return the model in evaluation mode.
 
     The file may replace weights of the base model: PEFT saves embeddings, and some of its methods rewrite base weights.
+    From then on PyTorch checks the places of all sparse tensors of the process.
 
     Args:
         loaded: The base model.
