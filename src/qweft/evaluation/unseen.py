@@ -31,8 +31,9 @@ def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split:
     given, own = overrides.get("data"), run_config(adapter).get("data")
     if not own or not is_own_run(adapter):  # a stranger's record does not choose what is read
         return
+    compares = "name" not in overrides.get("model", {})  # another model may have another tokenizer
     if not given:
-        if "name" not in overrides.get("model", {}):  # another model may have another tokenizer
+        if compares:
             _tell_changed(adapter, data)
         return
     run = DataConfig(**own)
@@ -44,7 +45,8 @@ def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split:
     except QweftError as error:
         _note(f"whether the adapter was trained on rows that it is judged on cannot be told ({error})")
         return
-    _tell_changed(adapter, before)
+    if compares:
+        _tell_changed(adapter, before)
     learned, own_rows = before.train_conversations, getattr(before, f"{split}_conversations")
     groups, texts = {row.group for row in learned}, {row.messages for row in learned}
     held_out = {(row.group, row.messages) for row in own_rows}  # by the run's own split, which groups alone decide
