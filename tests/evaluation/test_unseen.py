@@ -1,9 +1,11 @@
 """Rows that an adapter was trained on are not judged as if it had not seen them."""
 
 import json
+import shutil
 from contextlib import suppress
 
 import pytest
+from safetensors.torch import load_file, save_file
 from tests.tiny_folder import save_rows, save_tiny_model
 
 from qweft.analysis.run import inspect
@@ -73,6 +75,25 @@ def test_data_that_have_changed_since_are_told(folder, capsys):
         said = capsys.readouterr().err
         assert "are not those of the run (the data, the tokenizer or qweft itself have changed" in said
     rows.write_text(before)
+
+
+def test_weights_of_the_base_model_that_have_changed_since_are_told(folder, tmp_path, capsys):
+    shutil.copytree(folder / "run", tmp_path / "run")
+    record = json.loads((folder / "run/run.json").read_text())
+    model = folder / "model/model.safetensors"
+    before = model.read_bytes()
+    weights = load_file(model)
+    save_file({name: 1.01 * weight for name, weight in weights.items()}, model, {"format": "pt"})
+    try:
+        for options, told in (({}, True), ({"model": {"dtype": "bfloat16"}}, False)):
+            evaluate(folder / "run/adapter", {"evaluation": {"answers": 0}, **options})
+            assert ("have changed since" in capsys.readouterr().err) == told
+        old = {key: value for key, value in record.items() if key not in ("weights", "dtype")}
+        (tmp_path / "run/run.json").write_text(json.dumps(old))  # an earlier version's
+        evaluate(tmp_path / "run/adapter", {"evaluation": {"answers": 0}})
+        assert "have changed since" not in capsys.readouterr().err
+    finally:
+        model.write_bytes(before)
 
 
 def test_a_strangers_record_has_no_file_read(folder, tmp_path, monkeypatch):

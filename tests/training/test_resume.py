@@ -336,7 +336,10 @@ def test_a_disk_that_is_really_full(files, tmp_path, small_disk, monkeypatch, ca
 
     with monkeypatch.context() as patch:
         patch.setattr(module.Checkpoints, "keep", then_fill)
-        with pytest.raises(QweftError, match=r"could not be written to .*; make room, and run with --resume auto"):
+        with pytest.raises(
+            QweftError,
+            match=r"could not be written to .*; make room there, or allow writing, and run with --resume auto",
+        ):
             train(config(files, small_disk / "run"))
     assert capsys.readouterr().out.count("no checkpoint could be written") == 3
     assert [path.name for path in (small_disk / "run" / "checkpoints").iterdir()] == ["step-2"]

@@ -177,7 +177,8 @@ def _make(
     key = _fingerprints(context, method, seed)[0]
     rows = {"fingerprint": context.data.report.fingerprint}
     record = {
-        "fingerprint": key, "weights": context.base_checksum, "data": rows, "run": run.to_json(), "config": config,
+        "fingerprint": key, "weights": context.base_checksum, "dtype": str(context.loaded.dtype), "data": rows,
+        "run": run.to_json(), "config": config,
     }  # fmt: skip
     write_json(folder / RECORD, records.marked(record))
     return run
@@ -265,7 +266,9 @@ def _save(model: Any, folder: Path, hub_id: str | None) -> None:
         save_adapter(model, folder, hub_id=hub_id)
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise QweftError(f"{folder} cannot be written ({said}); make room, and the same command goes on") from error
+        raise QweftError(
+            f"{folder} cannot be written ({said}); make room there, or allow writing, and the same command goes on"
+        ) from error
 
 
 def _rows(found: HeldOutLoss) -> tuple[tuple[float, int], ...]:

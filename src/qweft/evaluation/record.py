@@ -78,7 +78,7 @@ def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
     """Say on the terminal what `unasked` returns, and which option asks for it."""
     for name, wanted in unasked(run_config(adapter), overrides).items():
         listed = ",".join(wanted)
-        _tell(
+        tell(
             f"{_record(adapter)} also wants evaluation.{name} {listed}, which can run code and is left out; give "
             f"--evaluation.{name} {shlex.quote(listed)} to run it"
         )
@@ -107,10 +107,11 @@ def _check_places(adapter: Path, saved: dict[str, Any], overrides: dict[str, Any
         )
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Print a line on the error stream."""
     from qweft.output import Console  # here, since a refusal needs no rich
 
-    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+    Console(stderr=True).say(line)
 
 
 def model_of(adapter: Path, overrides: dict[str, Any]) -> ModelConfig:
@@ -166,6 +167,20 @@ def recorded_rows(adapter: Path) -> str | None:
     report = read_record(_record(adapter), DAMAGED).get("data")
     found = report.get("fingerprint") if isinstance(report, dict) else None
     return found if isinstance(found, str) else None
+
+
+def recorded_weights(adapter: Path) -> tuple[str, str, str] | None:
+    """Return the base model's name, the type and the checksum of its weights in the run; `None` if they are unknown.
+
+    Records of earlier versions lack them, and weights that were quantised differ from device to device.
+    """
+    if not is_own_run(adapter):
+        return None
+    saved, model = read_record(_record(adapter), DAMAGED), run_config(adapter).get("model", {})
+    name, dtype, weights = model.get("name"), saved.get("dtype"), saved.get("weights")
+    if model.get("quantization") or not isinstance(name, str):
+        return None
+    return (name, dtype, weights) if isinstance(dtype, str) and isinstance(weights, str) else None
 
 
 def _record(adapter: Path) -> Path:

@@ -15,12 +15,13 @@ from qweft.adapter import few_tokens
 from qweft.adapter.attach import quiet_peft
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.errors import QweftError, giving_up_after
+from qweft.evaluation.record import recorded_weights, tell
 from qweft.internals.torch import version
 from qweft.method.checks import check_quick
 from qweft.method.peft_methods import OWN
 from qweft.method.saved import check_folder
 from qweft.models.config import ModelConfig
-from qweft.models.load import LoadedModel, load_model
+from qweft.models.load import LoadedModel, checksum, load_model
 
 SMALL_SIZE = 4096
 """Up to this size PEFT says itself that a file does not fit."""
@@ -115,7 +116,8 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     """Load an adapter onto the base model and return the model in evaluation mode.
 
     The file may replace weights of the base model: PEFT saves embeddings, and some of its methods rewrite base weights.
-    From then on PyTorch checks the places of all sparse tensors of the process.
+    From then on PyTorch checks the places of all sparse tensors of the process. A line on the terminal says if the base
+    model's weights are not those that the adapter was trained on.
 
     Args:
         loaded: The base model.
@@ -125,12 +127,24 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
         QweftError: If the folder holds no adapter, or its file does not fit the model.
     """
     check_folder(adapter)
+    _tell_changed(loaded, adapter)
     # SHiRA and FRoD read places in a matrix from the file; PyTorch writes there unseen unless it is asked to look
     torch.sparse.check_sparse_tensor_invariants.enable()
     with put_on_by_peft(loaded, read_config(adapter), adapter):
         # for other methods PEFT only warns about missing keys, and the adapter would have no effect
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
         return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+
+
+def _tell_changed(loaded: LoadedModel, adapter: Path) -> None:
+    """Tell on the terminal that the base model's weights are no longer those of the adapter's run."""
+    *run, weights = recorded_weights(adapter) or (None, None, None)
+    here, is_quantized = [loaded.source.name, str(loaded.dtype)], hasattr(loaded.model.config, "quantization_config")
+    if run == here and not is_quantized and weights != checksum(loaded.model):
+        tell(
+            f"note: the weights of {loaded.source.name} have changed since {adapter} was trained on them, so it may do "
+            "something else here"
+        )
 
 
 @contextmanager

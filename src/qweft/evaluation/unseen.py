@@ -8,8 +8,7 @@ from qweft.data.checks import same_source
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.errors import QweftError
-from qweft.evaluation.record import is_own_run, recorded_rows, run_config
-from qweft.output import Console
+from qweft.evaluation.record import is_own_run, recorded_rows, run_config, tell
 
 
 def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split: str, tokenizer: Any) -> None:
@@ -43,7 +42,7 @@ def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split:
     try:
         before = load_data(run, tokenizer)
     except QweftError as error:
-        _note(f"whether the adapter was trained on rows that it is judged on cannot be told ({error})")
+        tell(f"note: whether the adapter was trained on rows that it is judged on cannot be told ({error})")
         return
     if compares:
         _tell_changed(adapter, before)
@@ -67,9 +66,9 @@ def _tell_changed(adapter: Path, data: Data) -> None:
     """Tell on the terminal that the rows are no longer those of the run."""
     before = recorded_rows(adapter)
     if before is not None and before != data.report.fingerprint:
-        _note(
-            f"the rows of {data.config.source} are not those of the run (the data, the tokenizer or qweft itself have "
-            "changed since), so the adapter may have been trained on some that it is judged on"
+        tell(
+            f"note: the rows of {data.config.source} are not those of the run (the data, the tokenizer or qweft itself "
+            "have changed since), so the adapter may have been trained on some that it is judged on"
         )
 
 
@@ -77,7 +76,3 @@ def _places(config: DataConfig, part: str) -> list[str]:
     """Return the sources of the rows of a part."""
     place = config.source_of(part)
     return [each.source for each in config.training_sources] if place == config.source else [place]
-
-
-def _note(text: str) -> None:
-    Console(stderr=True).say(f"note: {text}")

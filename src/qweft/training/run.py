@@ -115,13 +115,15 @@ def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None
     console.print(f"the earlier run in {output} had another configuration and is now {kept}", highlight=False)
 
 
-def _record(config: RunConfig, loaded: LoadedModel, data: Data, found: TrainedRun) -> dict[str, Any]:
-    """Return what `run.json` holds of a run, except the adapter's size."""
+def _record(config: RunConfig, loaded: LoadedModel, weights: str, data: Data, found: TrainedRun) -> dict[str, Any]:
+    """Return what `run.json` holds of a run, except the adapter's size; `weights` is the base model's checksum."""
     return {
         "config": asdict(config),
         "decides": decides(config),
         "model_origin": loaded.source.origin,
         "model_hub_id": loaded.source.hub_id,
+        "weights": weights,
+        "dtype": str(loaded.dtype),
         "data": asdict(data.report),
         "trainable_parameters": found.trainable_parameters,
         "training": asdict(found.fit),
@@ -144,8 +146,8 @@ def _save(
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
         again = "with --resume auto" if resumes else "again; with checkpoints.every it would go on from there"
         raise QweftError(
-            f"the adapter could not be written to {output} ({str(error).splitlines()[0][:200]}); make room, and run "
-            f"{again}"
+            f"the adapter could not be written to {output} ({str(error).splitlines()[0][:200]}); make room there, or "
+            f"allow writing, and run {again}"
         ) from error
 
 
@@ -193,8 +195,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)
     set_seed(config.training.seed)
-    before, keeps = weights_of(loaded.model), config.checkpoints.every is not None or config.resume == "auto"
-    weights = checksum(loaded.model) if keeps else ""
+    before, weights = weights_of(loaded.model), checksum(loaded.model)
     model = attach_for_training(loaded.model, peft_config, data.train, loaded.tokenizer.pad_token_id, config.training)
     if config.training.measures:
         circuit_layers(model)  # raises if the adapter has no circuit
@@ -217,7 +218,8 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     state = whole_state(model)
     if not is_first:
         return found
-    _save(model, found, _record(config, loaded, data, found), output, state, resumes=callbacks.checkpoints is not None)
+    record = _record(config, loaded, weights, data, found)
+    _save(model, found, record, output, state, resumes=callbacks.checkpoints is not None)
     remove_what_is_done(output)
     seconds = trained.step_seconds_median
     beside = f", CPU taken by others: {share_said(trained.cpu_by_others)}"
