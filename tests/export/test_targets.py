@@ -14,7 +14,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from qweft import QweftError
 from qweft.cli.main import main
 from qweft.cli.parser import parse
+from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.export import targets
+from qweft.export.rows import load_rows, plan_rows
 from qweft.export.run import export, preview
 from qweft.training.config import RunConfig
 from qweft.training.run import train
@@ -96,6 +99,26 @@ def test_a_circuit_is_merged_as_the_lora_that_was_measured(trained, tmp_path):
     )
     card = (tmp_path / "merged/README.md").read_text()
     assert f"{merged.measured.exported_loss:.4f}" in card and "replaced by its best linear fit" in card
+
+
+def test_a_merged_model_in_half_precision_is_judged_as_it_is_written(trained, tmp_path, monkeypatch):
+    options = {"to": "merged", "output": str(tmp_path / "out"), "model": {"dtype": "bfloat16"}}
+    report = export(trained / "mpo/adapter", options, force=True)
+    _, plan, judging = plan_rows(trained / "mpo/adapter", None, {"model": {"dtype": "bfloat16"}})
+    tokenizer = AutoTokenizer.from_pretrained(trained / "model")
+    rows = load_rows(plan, tokenizer, judging.split, 0).held_out
+    written = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.bfloat16)
+    found = held_out_loss(written, rows, tokenizer.pad_token_id, judging.batch_size).loss
+    assert report.measured.exported_loss == found != report.measured.hybrid_loss
+    bad = HeldOutLoss(9.0, 8103.1, 1, None, ((9.0, 1),))
+    monkeypatch.setattr("qweft.export.run.held_out_loss", lambda *_: bad)
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(
+        QweftError, match=r"9\.0000 exported\), as bfloat16 rounds the merged weights; nothing was writ"
+    ):
+        export(trained / "mpo/adapter", options)
+    assert not (tmp_path / "out").exists()
+    assert export(trained / "mpo/adapter", options, force=True).measured.exported_loss == bad.loss
 
 
 def test_a_module_trained_whole_is_merged(trained, tmp_path):

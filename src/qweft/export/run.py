@@ -17,7 +17,7 @@ from qweft.data.template import with_template
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.loss import device_of
+from qweft.evaluation.loss import device_of, held_out_loss
 from qweft.evaluation.preview import Preview, shapes_of
 from qweft.evaluation.saved import put_beside_base
 from qweft.export.checks import CARD, REPORT, check_start
@@ -153,7 +153,7 @@ def _export(adapter: Path, config: ExportConfig, overrides: dict[str, Any], outp
         layers=fits,
         largest_lost_share=config.largest_lost_share,
     )
-    return _write(context, lora, report, probe, wanted) if report.refusal is None or force else report
+    return _write(context, lora, report, probe, wanted, force) if report.refusal is None or force else report
 
 
 def _taken(
@@ -209,7 +209,12 @@ def _logits(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 
 def _write(
-    context: _Context, lora: Lora, report: ExportReport, probe: Mapping[str, torch.Tensor], wanted: torch.Tensor
+    context: _Context,
+    lora: Lora,
+    report: ExportReport,
+    probe: Mapping[str, torch.Tensor],
+    wanted: torch.Tensor,
+    force: bool,
 ) -> ExportReport:
     """Writes the folder atomically, if the model that is read from it reproduces the measured logits."""
     source = context.loaded.source
@@ -235,6 +240,25 @@ def _write(
                 "written: please report this"
             )
         report = replace(report, written_difference=difference)
+        if report.to in ("merged", "merged-gguf") and context.loaded.dtype != torch.float32:
+            report = _judged_as_written(context, found, report, force)
         (temporary / CARD).write_text(report.card(), encoding="utf-8")
         write_json(temporary / REPORT, report.public())
+    return report
+
+
+def _judged_as_written(context: _Context, written: Any, report: ExportReport, force: bool) -> ExportReport:
+    """Returns the report with the loss of the merged model, whose weights half precision has rounded again.
+
+    Raises:
+        QweftError: If that loses too much of the adapter's gain, unless `force` is true.
+    """
+    loss = held_out_loss(written, context.rows.held_out, context.pad, context.evaluation.batch_size).loss
+    report = replace(report, measured=replace(report.measured, exported_loss=loss))
+    if report.refusal is not None and not force:
+        dtype = str(context.loaded.dtype).removeprefix("torch.")
+        raise QweftError(
+            f"{report.refusal}, as {dtype} rounds the merged weights; nothing was written: give --model.dtype float32, "
+            "--to lora or gguf, or --force"
+        )
     return report
