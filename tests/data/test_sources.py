@@ -179,6 +179,8 @@ WRONG = [
     ({"sources": [{"source": "a.jsonl", "rows": 1, "weight": 1}]}, "data.sources[0] (a.jsonl): weight and rows "),
     ({"sources": ["a.jsonl", "a.jsonl"]}, "data.sources[1]: a.jsonl is a.jsonl once more"),
     ({"sources": ["a.jsonl", "./a.jsonl"]}, "data.sources[1]: ./a.jsonl is a.jsonl once more"),
+    ({"sources": ["GSM8K", "openai/gsm8k:main@train"]}, "data.sources[1]: openai/gsm8k:main@train is GSM8K once more"),
+    ({"sources": ["me/rows@train", "me/rows"]}, "data.sources[1]: me/rows is me/rows@train once more"),
     ({"sources": ["a.jsonl", "none.jsonl"]}, "data none.jsonl: there is no such file or folder"),
     ({"sources": [{"source": "a.jsonl", "wieght": 1}]},
      "run.yaml: unknown key data.sources[0].wieght; did you mean data.sources[0].weight?"),

@@ -3,7 +3,7 @@
 from qweft.data.columns import check_columns
 from qweft.data.config import MOST_ROWS, MOST_SOURCES, DataConfig, SourceConfig
 from qweft.data.formats import columns
-from qweft.data.read import check_place
+from qweft.data.read import check_place, named
 from qweft.errors import QweftError
 from qweft.files import named_path
 
@@ -71,9 +71,18 @@ def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
 
 
 def same_source(one: str, other: str) -> bool:
-    """Whether two sources are equal, or two names of one file or folder."""
+    """Whether two sources are equal, or two names of one file, folder or data set on the hub."""
     paths = [named_path(source) for source in (one, other)]
-    return one == other or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))
+    if any(path.exists() for path in paths):
+        return all(path.exists() for path in paths) and paths[0].samefile(paths[1])
+    return _in_full(one) == _in_full(other)
+
+
+def _in_full(source: str) -> str:
+    """Return the hub id for a name that Qweft knows, and the split that is read where a source names none."""
+    name, _, split = source.partition("@")
+    data = named(source)
+    return f"{data.source if data else name}@{split or 'train'}"
 
 
 def check_places(config: DataConfig) -> None:
