@@ -2,6 +2,7 @@
 
     python -m benchmarks.serving.check                      (make serve-check; half an hour, Linux)
     python -m benchmarks.serving.check --engines llama_cpp  (ten minutes)
+    python -m benchmarks.serving.check --adapters runs/compare/winner/adapter --results mine.json
 
 Adapters of an embedded model are trained for a few steps, exported to every format, and read by the program that the
 format is for. It fails where a number is further from transformers' than it may be:
@@ -50,6 +51,7 @@ RESULTS = HERE.parent / "results" / "serving.json"
 TOLERANCE = 1e-2
 """Nats by which a log-probability may differ for another order of sums, over the tokens that the engine names."""
 TOP, NEW_TOKENS, PROMPTS = 20, 24, 6
+FLOAT32 = {"model": {"dtype": "float32"}}
 CALIBRATION = 2048
 """Tokens that circuits are fitted on; how near the fit comes is no matter here, only that what it said is true."""
 SECONDS = 1200
@@ -202,7 +204,7 @@ def written(adapter: Path, reuse: bool) -> dict[str, dict[str, Any]]:
         if reuse and kept.exists():
             reports[to] = json.loads(kept.read_text())
             continue
-        report = export(adapter, {"to": to, "calibration_tokens": CALIBRATION}, force=True)
+        report = export(adapter, {"to": to, "calibration_tokens": CALIBRATION, **FLOAT32}, force=True)
         reports[to] = report.to_json()
         print(f"{adapter.parent.name} to {to}: read back within {report.written_difference:.2g} of a logit", flush=True)
     return reports
@@ -224,11 +226,12 @@ def trained(name: str, model: str, folder: Path) -> Path:
     return folder / name / "adapter"
 
 
-def rows_of(name: str, adapter: Path, engines: Sequence[str], base_gguf: Path, reuse: bool) -> list[Row]:
-    """Every engine with every export of an adapter."""
+def rows_of(name: str, adapter: Path, engines: Sequence[str], folder: Path, reuse: bool) -> list[Row]:
+    """Every engine with every export of an adapter; the base model as GGUF is kept in a folder."""
     reports = written(adapter, reuse)
-    model_config, plan, evaluation = plan_rows(adapter, None, {})
+    model_config, plan, evaluation = plan_rows(adapter, None, FLOAT32)
     loaded = load_model(model_config)
+    base_gguf = folder / f"{Path(loaded.source.name).name}.gguf"
     if not base_gguf.exists():
         write_model(base_gguf, loaded.model, loaded.tokenizer, "base")
     rows = load_rows(plan, loaded.tokenizer, evaluation.split, 1).held_out[:PROMPTS]
@@ -333,12 +336,14 @@ def main() -> int:
     """Runs the check; returns 1 if something is beyond its bound, or an engine cannot be had."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--adapters", nargs="+", choices=ADAPTERS, default=list(ADAPTERS))
+    parser.add_argument("--adapters", nargs="+", default=list(ADAPTERS), help="names, or folders of adapters")
     parser.add_argument("--model", default="smollm2-135m-instruct", help="an embedded model")
     parser.add_argument("--output", type=Path, default=Path("runs/serve-check"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--reuse", action="store_true", help="take exports that are there already")
     given = parser.parse_args()
     folder = given.output.resolve() / given.model
+    folder.mkdir(parents=True, exist_ok=True)
     missing = []
     for engine in given.engines:
         try:
@@ -349,9 +354,10 @@ def main() -> int:
     engines = [engine for engine in given.engines if engine not in missing]
     rows: list[Row] = []
     for name in given.adapters:
-        rows += rows_of(name, trained(name, given.model, folder), engines, folder / "base.gguf", given.reuse)
+        adapter = trained(name, given.model, folder) if name in ADAPTERS else Path(name).resolve()
+        rows += rows_of(name, adapter, engines, folder, given.reuse)
         found = {"model": given.model, "tolerance": TOLERANCE, "rows": [asdict(row) for row in rows]}
-        write_json(RESULTS, {"machine": machine(), **found})
+        write_json(given.results, {"machine": machine(), **found})
     print(table(rows))
     wrong = [row for row in rows if not row.is_right]
     asked = len(given.adapters) * sum(len(ENGINES[engine]) for engine in engines)
