@@ -134,8 +134,9 @@ def test_the_table_of_the_docs_is_that_of_the_benchmark(cell):
     assert row(*cell) in (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
 
 
-def claim(direction="lower", difference=-0.5, method="a", other="b"):
-    return Finding("reference", method, other, direction, f"{method} against {other}.", difference)
+def claim(direction="lower", room=0.5, method="a", other="b"):
+    """A claim whose interval leaves so many percent."""
+    return Finding("reference", method, other, direction, f"{method} against {other}.", room=room)
 
 
 def flat(method, cost, best=0.02):
@@ -149,32 +150,31 @@ def test_a_doubt_stands_where_both_shortfalls_exceed_the_difference():
     assert [each.shortfall.said for each in found.values()] == ["0.20% or more", "0.31% or more"]
     said = doubt(claim(), found)
     assert said == (
-        "The learning rates may cost a 0.20% or more and b 0.31% or more, together more than this difference."
+        "The learning rates may cost a 0.20% or more and b 0.31% or more, together more than this interval leaves to "
+        "zero (0.50%)."
     )
-    assert doubt(claim(difference=-0.52), found) == "" and doubt(claim("higher", 0.5), found) == said
-    alone = doubt(claim(difference=-0.3), {"b": found["b"]})
-    assert alone == "The learning rate may cost b 0.31% or more, more than this difference."
+    assert doubt(claim(room=0.52), found) == "" and doubt(claim("higher"), found) == said
+    alone = doubt(claim(room=0.3), {"b": found["b"]})
+    assert alone == "The learning rate may cost b 0.31% or more, more than this interval leaves to zero (0.30%)."
     for silent in (claim("not shown"), claim("open", None), claim(other=""), claim(method="x", other="y")):
         assert doubt(silent, found) == ""
-    assert doubt(claim("equivalent", 0.01), found, 0.6) == ""
-    assert doubt(claim("equivalent", 0.01), found, 0.5).endswith("together more than this margin.")
+    assert doubt(claim("equivalent", 0.6), found) == ""
+    assert doubt(claim("equivalent"), found).endswith("together more than this interval leaves to the margin (0.50%).")
 
 
 def test_an_unknown_shortfall_is_a_doubt_unless_it_is_the_better_methods():
     found = {"a": flat("a", 0.1), "b": Search("b", 0.01, by_rate(1.0, 1.1, 1.2))}
     said = "How far the rate of b is from its optimum is not known: its best rate lies at an end of what was tried."
     assert doubt(claim(), found) == said and doubt(claim("higher", 0.5), found) == ""
-    assert doubt(claim("equivalent", 0.0), found, 0.5) == said
-    assert (
-        doubt(claim("higher", 0.05), found) == "The learning rate may cost a 0.10% or more, more than this difference."
-    )
+    assert doubt(claim("equivalent"), found) == said
+    assert doubt(claim("higher", 0.05), found).startswith("The learning rate may cost a 0.10% or more, more than this ")
 
 
 def test_doubts_stand_behind_their_findings_and_in_one_sentence():
     searched = [flat("a", 0.2), flat("b", 0.4)]
-    made, said = with_doubts([claim(), claim("not shown", other="c"), claim(difference=-5)], searched)
+    made, said = with_doubts([claim(), claim("not shown", other="c"), claim(room=5)], searched)
     assert made[0].text.startswith("a against b. The learning rates may cost") and made[1:] == [
-        claim("not shown", other="c"), claim(difference=-5),
+        claim("not shown", other="c"), claim(room=5),
     ]  # fmt: skip
     assert said == "The learning rates may decide what is claimed of a and b: the searches do not rule it out."
     assert with_doubts([claim()], []) == ([claim()], "")

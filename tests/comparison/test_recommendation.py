@@ -96,6 +96,11 @@ def test_methods_that_diverged_are_no_choice():
             {"mpo": moved(1.02), "mlp_linear": moved(1.03)}, None,
             "The circuit helps: qtha is better than mpo and mlp_linear.",
         ),
+        (  # a circuit without entanglement is no control without a circuit
+            {"mpo": moved(1.02), "mlp_linear": moved(1.03), "product_linear": moved(0.98)}, None,
+            "The circuit helps: qtha is better than mpo and mlp_linear.",
+        ),
+        ({"product_linear": moved(0.98)}, None, "helps cannot be told: no control came to the end."),
     ],
 )  # fmt: skip
 def test_what_is_known_of_the_circuit_is_told(losses, margin, said):
@@ -112,7 +117,8 @@ def test_methods_that_were_stopped_are_told_and_nothing_is_claimed_of_them():
         Standing("ia3", {"peft_type": "IA3"}, 1e-3, None),
     )
     found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)), rungs=[Rung(1, 8, (1000,), standings)])
-    assert "The circuit did not pay: qtha was stopped after 8 steps, 21.2% behind on the validation rows." in found.text
+    behind = "it was stopped after 8 steps, 21.2% behind lora on the validation rows."
+    assert f"Whether the circuit of qtha helps was not asked: {behind}" in found.text
     assert "Stopped before, on the validation rows: dora and ia3." in found.text
 
 
@@ -167,7 +173,7 @@ def test_a_circuit_that_diverged_in_a_rung_is_not_said_to_be_behind():
     )
     found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)), rungs=[Rung(1, 8, (1000,), standings)])
     assert "Whether the circuit of qtha helps cannot be told: it diverged within 8 steps." in found.text
-    assert "did not pay" not in found.text
+    assert "was not asked" not in found.text
 
 
 def test_of_one_group_of_test_rows_nothing_is_claimed():

@@ -101,7 +101,7 @@ def _stopped_said(each: Standing) -> str:
     if each.behind is None:
         return f"{each.method} (diverged)"
     sure = each.bound is not None and each.bound > 0
-    return f"{each.method} ({each.behind:+.1f}%{', shown' if sure else ''})"
+    return f"{each.method} ({each.behind:+.1f}%{', beyond the chance of the rows' if sure else ''})"
 
 
 def with_halving(

@@ -32,6 +32,8 @@ class Finding:
         visible: The smallest difference in percent that its runs could have shown, as in `Pairing`.
         p_value: p of the mean difference.
         corrected: The same, corrected for the family of questions.
+        room: By how many percent the difference could be another one and the claim hold: from zero to the near end of
+            the interval if it is shown, from the far end to the margin if it is an equivalence; else `None`.
     """
 
     topic: Topic
@@ -44,6 +46,7 @@ class Finding:
     visible: float | None = None
     p_value: float | None = None
     corrected: float | None = None
+    room: float | None = None
 
 
 def held_against(
@@ -66,8 +69,17 @@ def held_against(
     text = f"{question}: {answer(pairing)}, {numbers(pairing)}, {size(entry, other)}."
     return Finding(
         topic, entry.method, other.method, pairing.direction, text,
-        pairing.mean, pairing.interval, pairing.visible, pairing.p_value, pairing.corrected,
+        pairing.mean, pairing.interval, pairing.visible, pairing.p_value, pairing.corrected, _room(pairing),
     )  # fmt: skip
+
+
+def _room(pairing: Pairing) -> float | None:
+    """Returns how far the ends of a claim's interval are from where it would no longer hold."""
+    if pairing.direction == "equivalent" and pairing.narrow is not None and pairing.margin is not None:
+        return pairing.margin - max(map(abs, pairing.narrow))
+    if pairing.direction in ("lower", "higher") and pairing.interval is not None:
+        return max(0.0, min(map(abs, pairing.interval)))
+    return None
 
 
 def answer(pairing: Pairing) -> str:

@@ -19,6 +19,7 @@ from qweft.comparison.summary import Summary
 from qweft.comparison.trial import ADAPTER, RECORD, run_folder
 from qweft.errors import QweftError
 from qweft.files import folder_beside
+from qweft.method.names import has_circuit
 from qweft.text import many
 
 WINNER = "winner"
@@ -163,10 +164,10 @@ def _against_base(chosen: Summary, base: float | None) -> str:
 def _on_circuits(methods: Sequence[Summary], rungs: Sequence[Rung]) -> list[str]:
     """Returns a sentence on each circuit: against its controls if it came to the end, else where it was stopped."""
     said = []
+    classical = {entry.method for entry in methods if not has_circuit(entry.core or "")}
     for hybrid in [entry for entry in methods if entry.kind == "hybrid"]:
         found = circuit_findings(hybrid, methods)
-        answer, against = (found[0], found[1:]) if found else (None, [])
-        said.append(_on_circuit(hybrid, answer, against))
+        said.append(_on_circuit(hybrid, found[0] if found else None, [f for f in found[1:] if f.other in classical]))
     for rung in rungs:
         for each in rung.standings:
             if each.goes_on or kind_of(each.method, each.adapter) != "hybrid":
@@ -175,8 +176,10 @@ def _on_circuits(methods: Sequence[Summary], rungs: Sequence[Rung]) -> list[str]
             if each.behind is None:
                 said.append(f"Whether the circuit of {each.method} helps cannot be told: it diverged within {within}.")
                 continue
-            behind = f"{each.behind:.1f}% behind on the validation rows"
-            said.append(f"The circuit did not pay: {each.method} was stopped after {within}, {behind}.")
+            behind = f"{each.behind:.1f}% behind {rung.leader} on the validation rows"
+            said.append(
+                f"Whether the circuit of {each.method} helps was not asked: it was stopped after {within}, {behind}."
+            )
     return said
 
 

@@ -186,7 +186,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     if plan.budget.seconds is not None:
         took = duration(time.perf_counter() - begun)
         lines.append(f"took {took} since the start, of a budget of {duration(plan.budget.seconds)}")
-    _, doubts = with_doubts(findings(summary), searches(chosen.search), plan.equivalent_within)
+    _, doubts = with_doubts(findings(summary), searches(chosen.search))
     found = recommend(summary, chosen.rungs, plan.untried) if plan.recommend else None
     for line in [*lines, "", f"{found.text if found else conclusion(summary)} {doubts}".rstrip()]:
         console.say(line)

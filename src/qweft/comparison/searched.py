@@ -98,48 +98,44 @@ def _loss(value: float | None) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-def doubt(finding: Finding, found: Mapping[str, Search], margin: float | None = None) -> str:
+def doubt(finding: Finding, found: Mapping[str, Search]) -> str:
     """Returns what the searches of two methods leave open of a claim about them; empty if nothing.
 
     A claim is a difference that is shown, or an equivalence. Left open is a shortfall that is not known, unless it is
-    that of the better method, and shortfalls that together exceed the difference, or the margin of the equivalence. One
-    that leaves out the chance of the seeds counts as it is.
+    that of the better method, and shortfalls that together exceed the room that the claim's interval leaves. One that
+    leaves out the chance of the seeds counts as it is.
 
     Args:
         finding: The claim.
         found: The searches by method.
-        margin: The margin of equivalence in percent.
     """
-    limit = margin if finding.direction == "equivalent" else finding.difference
-    if finding.direction not in ("lower", "higher", "equivalent") or not finding.other or limit is None:
+    if finding.direction not in ("lower", "higher", "equivalent") or not finding.other or finding.room is None:
         return ""
     pair = [found[name] for name in (finding.method, finding.other) if name in found]
     better = {"lower": finding.method, "higher": finding.other}.get(finding.direction)
     for each in pair:
         if each.shortfall.percent is None and each.method != better:
             return f"How far the rate of {each.method} is from its optimum is not known: {each.shortfall.reason}."
-    if sum(each.shortfall.percent or 0.0 for each in pair) <= abs(limit):
+    if sum(each.shortfall.percent or 0.0 for each in pair) <= finding.room:
         return ""
     pair = [each for each in pair if each.shortfall.percent is not None]
     said = " and ".join(f"{each.method} {each.shortfall.said}" for each in pair)
-    what = "this margin" if finding.direction == "equivalent" else "this difference"
+    to = "the margin" if finding.direction == "equivalent" else "zero"
+    what = f"this interval leaves to {to} ({finding.room:.2f}%)"
     if len(pair) == 1:
         return f"The learning rate may cost {said}, more than {what}."
     return f"The learning rates may cost {said}, together more than {what}."
 
 
-def with_doubts(
-    findings: Sequence[Finding], searched: Sequence[Search], margin: float | None = None
-) -> tuple[list[Finding], str]:
+def with_doubts(findings: Sequence[Finding], searched: Sequence[Search]) -> tuple[list[Finding], str]:
     """Returns the findings, each with its `doubt`, and a sentence on all of them, empty without one.
 
     Args:
         findings: Of the comparison.
         searched: Its searches.
-        margin: The margin of equivalence in percent.
     """
     found = {each.method: each for each in searched}
-    doubts = [doubt(finding, found, margin) for finding in findings]
+    doubts = [doubt(finding, found) for finding in findings]
     made = [
         replace(finding, text=f"{finding.text} {said}") if said else finding
         for finding, said in zip(findings, doubts, strict=True)

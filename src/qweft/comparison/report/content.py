@@ -117,8 +117,7 @@ class Content:
 
     @cached_property
     def _doubted(self) -> tuple[list[Finding], str]:
-        margin = next((entry.equivalent_within for entry in self.summary.values()), None)
-        return with_doubts(findings(self.summary), self.search, margin)
+        return with_doubts(findings(self.summary), self.search)
 
     @property
     def unfinished(self) -> str:
