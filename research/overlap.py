@@ -4,11 +4,13 @@
     python -m research.overlap sparse
     python -m research.overlap again
     python -m research.overlap second-model
+    python -m research.overlap decide
 
 Its rows are of the same dialogues: some of its test rows were validation rows of the proxy (or those by
 which an earlier run chose rates), or test rows of a run before it. The differences that
-docs/research.md gives, without these. Rows are known again by their text, whatever tokens and template a model has; of
-the second model the tokenizer is needed, and so its package.
+docs/research.md gives, without these; of configs/decide.yaml the verdicts in docs/results.md. Rows are known
+again by their text, whatever tokens and template a model has; of the second model the tokenizer is needed, and so its
+package.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from qweft.cli.compare import COMMAND
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import paired
+from qweft.comparison.statistics import Look, paired
 from qweft.comparison.summarise import summarise
 from qweft.comparison.summary import Summary
 from qweft.data.load import load_data
@@ -36,8 +38,9 @@ PROXY = "dialogue"
 """Its config is the proxy's, too, with the rows by which candidates were chosen."""
 BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"], "again": ["dialogue", "readout", "sparse"]}
 BEFORE["second-model"] = [*BEFORE["again"], "again"]
+BEFORE["decide"] = BEFORE["second-model"]
 """The runs that came before each."""
-ALSO_VALIDATED = {"again": ["readout", "sparse"], "second-model": ["readout", "sparse"]}
+ALSO_VALIDATED = {run: ["readout", "sparse"] for run in ("again", "second-model", "decide")}
 """Runs whose validation rows count beside the proxy's: by one of them the rates were chosen."""
 CHARACTERS = 5
 """A bound on the characters of a dialogue for each token of its row, the template's included; the most is 4.2."""
@@ -45,11 +48,16 @@ PAIRS = {
     "readout": [("readout_2", other) for other in ("lora", "lora_small", "lora_down", "lora_same")],
     "sparse": [("sparse", other) for other in ("lora", "lora_small", "lora_down", "lora_fifth")],
     **{run: [("sparse", other) for other in ("lora", "lora_small", "lora_down")] for run in ("again", "second-model")},
+    "decide": [("qtha", other) for other in ("mpo", "mlp_linear", "product_linear")],
 }
+COMPARED = "dialogue"
+"""The run in which qtha and its controls met before configs/decide.yaml; docs/results.md has its rows, too."""
+LOOKS = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
+"""The looks of configs/decide.yaml."""
 
 
-def without(record: dict[str, Any], rows: Collection[int]) -> dict[str, Summary]:
-    """The comparison as it would be with those test rows left out."""
+def without(record: dict[str, Any], rows: Collection[int], is_decided: bool = False) -> dict[str, Summary]:
+    """The comparison as it would be with those test rows left out, perhaps with a margin and its looks."""
     runs = []
     for run in record["runs"]:
         kept = [place for place in range(len(run["eval_row_losses"])) if place not in rows]
@@ -57,7 +65,12 @@ def without(record: dict[str, Any], rows: Collection[int]) -> dict[str, Summary]
         groups = [run["eval_row_groups"][place] for place in kept]
         mean = sum(loss for loss, _ in losses) / sum(tokens for _, tokens in losses)
         runs.append(Run.from_json(run | {"eval_row_losses": losses, "eval_row_groups": groups, "eval_loss": mean}))
-    return summarise(runs, "lora")
+    return summarise(runs, "mpo", 0.5, LOOKS) if is_decided else summarise(runs, "lora")
+
+
+def stem(run: str) -> str:
+    """Return the name of a run's config and of its results."""
+    return run if run == "decide" else f"research-{run}"
 
 
 @cache
@@ -67,7 +80,7 @@ def texts(run: str) -> dict[str, list[str]]:
     Neither depends on the training rows, so only one is read. A row of 64 tokens has fewer than 320 characters, so
     longer ones are left out before they are tokenised, and not after.
     """
-    config = parse(ComparisonConfig, [str(ROOT / "configs" / f"research-{run}.yaml")], COMMAND)
+    config = parse(ComparisonConfig, [str(ROOT / "configs" / f"{stem(run)}.yaml")], COMMAND)
     tokenizer = load_tokenizer(resolve(config.model))
     short = CHARACTERS * config.data.max_length if config.data.overlong == "drop" else None
     data = load_data(replace(config.data, train_rows=1, max_characters=short), tokenizer)
@@ -90,14 +103,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         {row for run in BEFORE[name] for row in data[run]["test"]},
     ]
     validated, tested = ({place for place, row in enumerate(test) if row in part} for part in seen)
-    record = json.loads((ROOT / f"docs/results/research-{name}.json").read_text())
-    for what, rows in {"validation rows": validated, "test rows": tested, "either": validated | tested}.items():
+    record = json.loads((ROOT / f"docs/results/{stem(name)}.json").read_text())
+    parts = {"validation rows": validated, "test rows": tested, "either": validated | tested}
+    if name == "decide":
+        before = set(data[COMPARED]["test"])
+        parts = {"compared before": {place for place, row in enumerate(test) if row in before}} | parts
+    for what, rows in parts.items():
         print(f"without the {len(rows)} that were {what}, {len(test) - len(rows)} rows:")
-        summary = without(record, rows)
+        summary = without(record, rows, name == "decide")
         for method, other in PAIRS[name]:
             found = paired(summary[method], summary[other])
             low, high = found.interval or (float("nan"), float("nan"))
-            print(f"  {method} against {other}: {found.mean:+.2f}% [{low:+.2f}, {high:+.2f}]")
+            verdict = f", {found.direction}" if name == "decide" else ""
+            print(f"  {method} against {other}: {found.mean:+.2f}% [{low:+.2f}, {high:+.2f}]{verdict}")
 
 
 if __name__ == "__main__":

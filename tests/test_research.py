@@ -211,6 +211,18 @@ def test_the_differences_again_without_rows_that_were_looked_at_before(capsys):
 
 
 @pytest.mark.slow
+def test_the_verdicts_with_a_margin_without_rows_that_were_looked_at_before(capsys):
+    overlap.main(["decide"])
+    told, text = capsys.readouterr().out, " ".join((DOCS / "results.md").read_text().split())
+    assert "the 67 that were compared before, 317 rows" in told and "On 67 of them" in text
+    assert "the 250 that were test rows, 134 rows" in told and "250 were test rows of earlier runs" in text
+    before, _, tested, either = (part.partition("without")[0] for part in told.split("rows:\n")[1:])
+    assert before.count(", equivalent") == either.count(", equivalent") == 3
+    assert "mpo: -0.31% [-0.61, +0.00], not decided" in tested and tested.count(", equivalent") == 2
+    assert "-0.31% [-0.61, +0.00]" in text and "103 rows" in text
+
+
+@pytest.mark.slow
 def test_the_differences_of_sparse_without_rows_that_were_looked_at_before(capsys):
     overlap.main(["sparse"])
     told, text = capsys.readouterr().out, pages()
