@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,12 +118,8 @@ def page(summary: dict[str, Any], results: dict[str, Any], again: dict[str, Any]
     measured = f"## How it was measured\n\n{_machine(summary)}\n\n{_load(summary)}"
     numbers = ["## Appendix: all numbers", _circuit(results), _models(results)]
     more = [section for section in (fixed_bases(), growth(), large()) if section]
-    return (
-        "\n\n".join(
-            [_head(summary, again), measured, _targets(summary, again), LIMITS, _limits(results), *more, *numbers]
-        )
-        + "\n"
-    )
+    head = _head(summary, again, results["circuit"]["shapes"])
+    return "\n\n".join([head, measured, _targets(summary, again), LIMITS, _limits(results), *more, *numbers]) + "\n"
 
 
 def saved_page() -> str:
@@ -144,13 +141,19 @@ ALT = """Time of the circuit in other packages, from 10 to more than 10,000 time
 step and a generated token of QTHA, a little above LoRA's"""
 
 
-def _head(summary: dict[str, Any], again: dict[str, Any] | None) -> str:
+def _memory(shape: dict[str, Any]) -> float:
+    """This package's peak memory of a shape, as a share of the fastest other one's."""
+    fastest = min(shape["speedup"], key=lambda peer: shape["speedup"][peer])
+    return float(shape["memory_bytes"]["qweft"] / max(1, shape["memory_bytes"][fastest]))
+
+
+def _head(summary: dict[str, Any], again: dict[str, Any] | None, shapes: dict[str, Any]) -> str:
     """What the page gives, its picture, and the numbers that most readers want."""
     circuit = summary["circuit"]
     measured = ("speedup_vs_fastest", "speedup_at_512_tokens")
     runs = [summary] if again is None else [summary, again]
     faster = [one[key] for run in runs for one in run["circuit"].values() for key in measured if key in one]
-    memory = max(one["memory_ratio"] for one in circuit.values())
+    memory = max(_memory(one) for name, one in shapes.items() if re.fullmatch(r"n(\d+)_L\1_T\d+", name))
     few = ", ".join(
         f"{one['speedup_at_512_tokens']:.3g} times at {name[1:]} qubits"
         for name, one in circuit.items()

@@ -1,6 +1,7 @@
 """The sections of docs/benchmarks.md on fixed bases and large models: what was measured, and what follows on paper."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -132,13 +133,13 @@ batch, bfloat16):
 
 
 def _within(found: dict[str, Any]) -> str:
-    """How far memory and time are from what was foretold, in whole percent."""
+    """How far memory and time are from what was foretold."""
     said = []
     for name, what in (("memory_ratio", "Memory is foretold"), ("time_ratio", "the seconds of a step")):
         off = [abs(each[name] - 1) for each in found.values() if each.get(name)]
         if off:
-            said.append(f"{what} within {max(off):.0%}")
-    return f"{', '.join(said)}." if said else ""
+            said.append(f"{what} within {math.ceil(1e3 * max(off)) / 1e3:.1%}")
+    return f"{', '.join(said)} (two steps each)." if said else ""
 
 
 def _ratio(each: dict[str, Any]) -> str:
