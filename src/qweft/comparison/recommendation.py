@@ -12,7 +12,7 @@ from qweft.comparison.conclusion import best_of
 from qweft.comparison.controls import circuit_findings
 from qweft.comparison.halving import Rung
 from qweft.comparison.method_kinds import kind_of
-from qweft.comparison.phrases import Finding, effect_said
+from qweft.comparison.phrases import Finding, effect_said, size
 from qweft.comparison.schedule import kind_said
 from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
@@ -24,9 +24,6 @@ from qweft.text import many
 
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
-
-CLOSE = 1.0
-"""Percent of the loss within which the smaller of two undecided methods is taken, if no margin is stated."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,8 @@ def recommend(
     """Returns which method to use.
 
     Only pairs that were fixed before the test rows were looked at are claimed: the reference, which led on the
-    validation rows, against each other method, and each hybrid against its controls. Of methods that are not shown to
-    differ it takes the smallest whose loss is within the margin of the lowest.
+    validation rows, against each other method, and each hybrid against its controls. Of methods that are equivalent it
+    takes the smallest, of those that are not decided the one with the lowest loss.
 
     Args:
         summary: From `summarise`, strict, with the leader as the reference.
@@ -102,40 +99,35 @@ def _ahead(leader: Summary, pairs: Mapping[str, Pairing], losses: Mapping[str, f
 
 def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing]) -> tuple[Summary, str]:
     """Returns the method to take of those that are not shown to differ from the leader, and the sentence."""
-    group = [leader, *like]
-    margin = leader.equivalent_within or CLOSE
-    lowest = min(entry.eval_loss or 0.0 for entry in group)
-    close = [entry for entry in group if (entry.eval_loss or 0.0) <= lowest * (1 + margin / 100)]
-    chosen = min(close, key=lambda entry: (entry.trainable_parameters, entry.eval_loss))
     undecided = [entry for entry in like if pairs[entry.method].direction == "not decided"]
-    if not undecided:
-        if chosen is leader:
-            others = _listed([entry.method for entry in like])
-            least = min(entry.trainable_parameters for entry in like) < leader.trainable_parameters
-            said = f"Use {_called(leader)}: {others} {_is(like)} equivalent to it within {margin:g}%"
-            said += "." if least else ", and not smaller."
-        else:
-            less = chosen.trainable_parameters < leader.trainable_parameters
-            said = f"Use {_called(chosen)}: equivalent to {leader.method} within {margin:g}%, and "
-            said += "smaller." if less else "as small."
+    if undecided:
+        group = [leader, *undecided]
+        chosen = min(group, key=lambda entry: entry.eval_loss or 0.0)
+        limit = _limit(leader, [paired(entry, leader) for entry in undecided])
+        names = _listed([entry.method for entry in group])
+        said = f"Nothing is decided between {names}{limit}: take {_called(chosen)}, whose loss was the lowest."
+        least = min(group, key=lambda entry: entry.trainable_parameters)
+        if least.trainable_parameters < chosen.trainable_parameters:
+            said += f" {least.method} comes {size(least, chosen)}."
     else:
-        names = _listed([leader.method, *(entry.method for entry in undecided)])
-        smallest = chosen is min(group, key=lambda entry: entry.trainable_parameters)
-        why = "the smaller" if len(group) == 2 else "the smallest"
-        if not smallest:
-            why = (
-                "whose loss was the lowest"
-                if chosen.eval_loss == lowest
-                else f"the smallest of those within {margin:g}% of the lowest loss"
-            )
-        said = f"Nothing is decided between {names}{_limit(leader, [paired(entry, leader) for entry in undecided])}: "
-        said += f"take {_called(chosen)}, {why}."
+        chosen, said = _of_equals(leader, like)
     worse = {name: pairing for name, pairing in pairs.items() if pairing.direction == "lower"}
     if worse:
         nearest = max(worse, key=lambda name: worse[name].mean or 0.0)
         what = "the next, " if len(worse) > 1 else ""
         said += f" {leader.method} has {_gain(worse[nearest])} than {what}{nearest}."
     return chosen, said
+
+
+def _of_equals(leader: Summary, like: Sequence[Summary]) -> tuple[Summary, str]:
+    """Returns the smallest of methods that are equivalent to the leader and itself, and the sentence."""
+    margin = leader.equivalent_within
+    chosen = min([leader, *like], key=lambda entry: (entry.trainable_parameters, entry.eval_loss))
+    if chosen is leader:
+        others = f"{_listed([entry.method for entry in like])} {_is(like)}"
+        return leader, f"Use {_called(leader)}: {others} equivalent to it within {margin:g}%, and not smaller."
+    less = "smaller" if chosen.trainable_parameters < leader.trainable_parameters else "as small"
+    return chosen, f"Use {_called(chosen)}: equivalent to {leader.method} within {margin:g}%, and {less}."
 
 
 def _limit(leader: Summary, undecided: Sequence[Pairing]) -> str:
