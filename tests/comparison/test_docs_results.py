@@ -207,7 +207,8 @@ def test_the_tables_of_the_page_on_statistics_are_what_was_measured(name, part):
 def test_the_table_on_how_often_the_recommendation_is_false():
     page = (ROOT / "docs" / "statistics.md").read_text()
     for row in json.loads((ROOT / "benchmarks" / "results" / "halving.json").read_text())["table"]:
-        shares = " | ".join(f"{row[name]:.1f}" for name in ("false", "false_best_of_all", "best", "harmless", "decided"))
+        names = ("false", "false_best_of_all", "best", "harmless", "decided")
+        shares = " | ".join(f"{row[name]:.1f}" for name in names)
         assert f"| {row['rows'][0]}, {row['rows'][1]} | {row['truth']} | {row['chance']} | {shares} |\n" in page
 
 
