@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SAID = {"4bit": "in 4 bits (NF4)", "8bit": "in 8 bits (LLM.int8)"}
 """How records and reports name a quantization; fingerprints of runs hold these words."""
 
+BLOCKS = tuple(2**power for power in range(5, 13))
+"""Numbers a block, from 32 to 4096, that bitsandbytes knows; its kernels on a GPU read others by a power of two."""
+
 
 def check_quantization(quantization: str | None, name: str, folder: Path | None) -> None:
     """Check, without PyTorch, that a base model can be quantised here.
@@ -131,7 +134,7 @@ def keep_unpacked(model: Any) -> Any:
 
 
 def check_scales(model: Any) -> None:
-    """Check that each 4-bit weight has all of its numbers, and a scale for each of its blocks.
+    """Check that each 4-bit weight has all of its numbers and a scale a block, and each 8-bit weight a scale a row.
 
     bitsandbytes reads as many scales as the words of a stranger's file ask for, by address, also beyond their end.
 
@@ -140,18 +143,23 @@ def check_scales(model: Any) -> None:
     """
     for name, module in model.named_modules():
         weight: Any = getattr(module, "weight", None)
+        scales = getattr(weight, "SCB", None)
+        if scales is not None and scales.numel() != len(weight):
+            raise ValueError(f"the 8-bit weight of {name} does not have one scale for each of its rows")
         state = getattr(weight, "quant_state", None)
         if state is None:
             continue
-        if weight.numel() * weight.element_size() < math.ceil(math.prod(state.shape or (0,)) / 2):
+        if sorted(state.shape or ()) != sorted((module.out_features, module.in_features)):
+            raise ValueError(f"the 4-bit weight of {name} does not have the shape of its layer")
+        if weight.numel() * weight.element_size() < math.ceil(math.prod(state.shape) / 2):
             raise ValueError(f"the 4-bit weight of {name} has fewer numbers than its shape")
         if not _has_its_scales(state):
-            raise ValueError(f"the 4-bit weight of {name} does not have one scale for each of its blocks")
+            raise ValueError(f"the 4-bit weight of {name} does not have one scale for each of its blocks of 32 to 4096")
 
 
 def _has_its_scales(state: Any) -> bool:
     """Whether a weight has its scales; scales that are quantised have theirs, and a table of 256 values."""
-    levels = [(state, math.prod(state.shape or (0,)))]
+    levels = [(state, math.prod(state.shape))]
     if state.nested:
         levels.append((state.state2, state.absmax.numel()))
     last, _ = levels[-1]
@@ -160,7 +168,6 @@ def _has_its_scales(state: Any) -> bool:
         all(each.element_size() == 4 for each in floats)
         and not (state.nested and last.code.numel() != 256)
         and all(
-            type(each.blocksize) is int and each.blocksize > 0 and each.absmax.numel() == -(-count // each.blocksize)
-            for each, count in levels
+            each.blocksize in BLOCKS and each.absmax.numel() == -(-count // each.blocksize) for each, count in levels
         )
     )
