@@ -8,6 +8,7 @@ import hmac
 import json
 import math
 import secrets
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,8 @@ def typed_keys(kind: type, value: Any, path: Path, way: str, name: str) -> dict[
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"duplicate key {next(key for key in keys if keys.count(key) > 1)[:60]!r}")
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"duplicate key {twice[:60]!r}")
     return found
 
 
