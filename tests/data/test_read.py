@@ -136,6 +136,16 @@ def test_a_hub_id_is_read_through_datasets(monkeypatch, source, asked):
     assert calls[1] == (asked, "train", True)  # no more is fetched than what is read
 
 
+@pytest.mark.parametrize("name", ["csv", "text", "pandas", "json@test"])
+def test_a_reader_of_datasets_is_no_data_set(tmp_path, monkeypatch, name):
+    """It would read all such files of the current folder; the one named pandas runs code of them in older versions."""
+    (tmp_path / "private.csv").write_text("text\nmine\n")
+    (tmp_path / "private.txt").write_text("mine\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(QweftError, match=rf"data {name}: a reader of the package datasets, and no data set; give a "):
+        list(read_rows(name))
+
+
 def test_an_unreachable_hub_is_said(monkeypatch):
     def fail(*_, **__):
         raise ConnectionError("Couldn't reach it\nlong trace")

@@ -374,6 +374,11 @@ def _read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
     found = HUB_ID.fullmatch(source)
     assert found is not None  # `_is_path` is true for every other source
     split = found["split"] or "train"
+    if (Path(datasets.__file__).parent / "packaged_modules" / found["id"]).is_dir():  # it would read every file here
+        raise QweftError(
+            f"data {source}: a reader of the package datasets, and no data set; give a file or folder by its path (as "
+            f"./{found['id']}), or the id of a data set on the hub"
+        )
     try:
         rows = datasets.load_dataset(found["id"], found["part"], split=split, streaming=stream)
     except Exception as fault:
