@@ -19,7 +19,7 @@ from qweft.export.lora import Lora
 from qweft.export.measure import Measured
 from qweft.export.report import ExportReport
 from qweft.export.rows import load_rows, plan_rows
-from qweft.export.run import export
+from qweft.export.run import export, preview
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 from tests.tiny_folder import save_rows, save_tiny_model
@@ -146,6 +146,24 @@ def test_with_a_run_the_outcome_is_judged_on_its_own_held_out_rows(trained, tmp_
     for data in ({"test_rows": 20}, {"source": "rows.jsonl", "split_seed": 7}, {"max_length": 32}):
         with pytest.raises(QweftError, match="would hold out rows that the adapter was trained on"):
             export(adapter, {"output": output, "data": data})
+
+
+@pytest.mark.parametrize("key", ["source", "test_source"])
+def test_an_export_is_not_judged_on_rows_that_its_run_trained_on(trained, tmp_path, key):
+    """One of several sources is split in another way alone, and a run's source may be named as that of the test."""
+    for start, name in enumerate(("one", "two", "three")):
+        rows = [{"prompt": f"What is {n}?", "completion": f"{n}."} for n in range(100 * start, 100 * start + 40)]
+        (tmp_path / name).with_suffix(".jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    config = run_config(trained, "mpo") | {"output": str(tmp_path / "run")}
+    one, two, three = (str(tmp_path / f"{name}.jsonl") for name in ("one", "two", "three"))
+    text = {"sources": [one, two]} if key == "source" else {"source": one, "test_source": two}
+    config["data"] = text | {"validation_rows": 4, "test_rows": 8, "max_length": 64}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    train(parse(RunConfig, [str(tmp_path / "run.yaml")]))
+    for command in (export, preview):
+        with pytest.raises(QweftError, match=rf"was trained on \d+ of the \d+ test rows.*--data\.{key} split its run"):
+            command(tmp_path / "run/adapter", {"output": str(tmp_path / "lora"), "data": {key: one}})
+    export(tmp_path / "run/adapter", {"output": str(tmp_path / "lora"), "data": {key: three}})
 
 
 def test_what_a_user_put_beside_an_export_is_not_lost(trained, tmp_path):

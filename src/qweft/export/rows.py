@@ -14,6 +14,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import run_config, sections_of
+from qweft.evaluation.unseen import check_unseen
 from qweft.models.config import ModelConfig
 
 HELD_OUT_SHARE = 4
@@ -27,10 +28,14 @@ class RowsPlan:
     Args:
         held_out: Data with the held-out rows and, by default, the calibration rows: its training rows.
         calibration: Other text for the calibration rows; `None` without any.
+        adapter: Folder of the adapter.
+        overrides: Keys of the sections model, data and evaluation that differ from its run.
     """
 
     held_out: DataConfig
     calibration: DataConfig | None
+    adapter: Path
+    overrides: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def plan_rows(
     other = None
     if calibration is not None and not same_source(calibration, data.source):
         other = replace(data, source=calibration, sources=None, test_rows=0, validation_rows=0, train_rows=None)
-    return model, RowsPlan(data, other), evaluation
+    return model, RowsPlan(data, other, adapter, overrides), evaluation
 
 
 def load_rows(plan: RowsPlan, tokenizer: Any, split: str, tokens: int) -> Rows:
@@ -92,9 +97,10 @@ def load_rows(plan: RowsPlan, tokenizer: Any, split: str, tokens: int) -> Rows:
         tokens: Most calibration tokens. The first rows within this limit are taken, but at least two.
 
     Raises:
-        QweftError: If a source cannot be read or has too few rows.
+        QweftError: If a source cannot be read or has too few rows, or the adapter was trained on held-out rows.
     """
     data = load_data(plan.held_out, tokenizer)
+    check_unseen(plan.adapter, plan.overrides, data, split, tokenizer)
     fitted = data if plan.calibration is None else load_data(plan.calibration, tokenizer)
     held_out = data.test if split == "test" else data.validation
     judged = {tuple(row["input_ids"]) for row in held_out}  # other text may hold the rows that the export is judged on
