@@ -5,6 +5,10 @@ Judgements are written as four letters: S strict, A accurate, C whole chain, W w
 
 import pytest
 
+from qweft.errors import QweftError, giving_up_after
+from qweft.evaluation.generation import Answer
+from qweft.evaluation.metric import Both
+from qweft.evaluation.metrics import reasoning
 from qweft.evaluation.reasoning import final_answers, judge_reasoning, same_value, take_apart, value_of
 
 HASHES = "6 * 7 = 42\n#### 42"
@@ -155,3 +159,21 @@ def test_where_the_final_answer_is(text, mark, found):
 def test_steps_are_lines_and_sentences():
     assert take_apart("Two and two. That is 4!\n---\nDone\n#### 4").steps == 3
     assert take_apart("二加二。得四！\n#### 4").steps == 2
+
+
+@pytest.mark.parametrize("mark", ["\\boxed{", "<answer>", "#### ", "the "])
+def test_marks_without_end_are_given_up(monkeypatch, mark):
+    monkeypatch.setattr(reasoning, "PATIENCE", 0.2)
+    endless = Answer("What follows 1?", mark * 200_000, "2")
+    with pytest.raises(
+        QweftError, match=r"longer than 0\.2 s to find the final answer of the row that asks 'What follows"
+    ):
+        reasoning.METRIC.score("rows.jsonl", [], Both([endless], [endless]))
+
+
+def test_a_thousand_spaces_are_no_reason_to_wait():
+    with giving_up_after(5, "too slow"):
+        assert (
+            take_apart("It is" + " " * 3000 + "4 of" + "\n" * 3000 + "them, or -" + " " * 3000 + "5.").answer.text[-1]
+            == "5"
+        )

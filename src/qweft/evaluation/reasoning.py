@@ -9,7 +9,7 @@ from functools import cached_property
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 # A number with an optional sign, currency, fraction (1 1/2 or 3/4), percent sign, or scale (万: 10^4, 亿: 10^8).
 _NUMBER = (
-    rf"(?P<sign>[-+]?)\s*(?:US)?[$€£¥]?\s*(?P<sign2>-?)(?P<number>{_DIGITS})"
+    rf"(?P<sign>[-+]?)\s*+(?:US)?[$€£¥]?\s*+(?P<sign2>-?)(?P<number>{_DIGITS})"
     r"(?:\s+(?P<top>\d+)\s*/\s*(?P<bottom>\d+)|\s*/\s*(?P<under>\d+(?:\.\d+)?))?\s*(?P<percent>%)?(?P<scale>[万亿])?"
 )
 _ANYWHERE = re.compile(rf"(?<![A-Za-z0-9_.,/]){_NUMBER}")

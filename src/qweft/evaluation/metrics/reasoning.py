@@ -5,10 +5,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from qweft.data.conversation import Conversation
-from qweft.errors import QweftError
+from qweft.errors import QweftError, giving_up_after
 from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.reasoning import Reasoned, judge_reasoning
 from qweft.evaluation.scores import Compared, compare_means
+from qweft.text import shown
 
 if TYPE_CHECKING:
     from qweft.evaluation.generation import Answer
@@ -21,6 +22,9 @@ SHARES = {
 }
 """Names in tables, and the field of `Reasoned` whose share they are."""
 
+PATIENCE = 5.0
+"""Maximum seconds for an answer; a millisecond is usual, but a row may repeat a mark a hundred thousand times."""
+
 
 def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tuple[list[Compared], list[Any]]:
     judged = [tuple(map(_judge, pair)) for pair in both.pairs]
@@ -32,7 +36,12 @@ def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tu
 
 
 def _judge(answer: "Answer") -> Reasoned | None:
-    return judge_reasoning(answer.reference, answer.generated, answer.is_cut, answer.in_thought)
+    sentence = (
+        f"evaluation.metrics reasoning: it takes longer than {PATIENCE:g} s to find the final answer of the row that "
+        f"asks {shown(answer.prompt[:60])}; leave out that row or that metric"
+    )
+    with giving_up_after(PATIENCE, sentence):
+        return judge_reasoning(answer.reference, answer.generated, answer.is_cut, answer.in_thought)
 
 
 def _compare(judged: Sequence[tuple[Reasoned | None, ...]]) -> list[Compared]:
