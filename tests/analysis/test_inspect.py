@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 from peft import LoraConfig, VeraConfig, get_peft_model
+from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
@@ -228,6 +229,18 @@ def test_layers_that_are_no_plain_lora_are_named():
     assert [layer.module for layer in found.layers] == ["q_proj", "q_proj"]
     assert found.to_json()["left_out"] == ["model.embed_tokens"]
     assert "not measured, no plain LoRA on a linear layer: model.embed_tokens" in text_of(found)
+
+
+@pytest.mark.parametrize("name", ["gate_up_proj", "down_proj"])
+def test_lora_on_several_experts_is_not_measured_as_one(name):
+    sizes = {"vocab_size": 64, "hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    model = Qwen3MoeForCausalLM(
+        Qwen3MoeConfig(**sizes, moe_intermediate_size=8, num_hidden_layers=1, num_experts=4, num_experts_per_tok=2)
+    )
+    where = {"target_modules": ["q_proj"], "target_parameters": [f"experts.{name}"]}
+    found = inspect_adapter(get_peft_model(model, LoraConfig(**LORA | where)), batches())
+    assert [layer.module for layer in found.layers] == ["q_proj"]
+    assert found.to_json()["left_out"] == ["model.layers.0.mlp.experts"]
 
 
 def test_an_encoders_mask_says_nothing_of_its_decoder():

@@ -105,9 +105,10 @@ def _of_lora(layer: LoraLayer, adapter_name: str) -> LayerMap:
 
 
 def _is_plain_lora(layer: LoraLayer, adapter_name: str) -> bool:
-    """Whether the branch is exactly s B A x on a linear layer, without DoRA or a bias."""
+    """Whether the branch is exactly s B A x on a linear layer, without DoRA or a bias, for a single expert."""
     parts = [getattr(layer, name)[adapter_name] for name in ("lora_A", "lora_B") if adapter_name in layer.lora_A]
     plain = adapter_name not in layer.lora_variant and not layer.lora_bias.get(adapter_name, False)
+    plain = plain and getattr(layer, "num_experts", 1) == 1  # bare parameters have a B and an A for each expert
     return bool(parts) and plain and all(isinstance(part, nn.Linear) for part in parts)
 
 
@@ -120,7 +121,7 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
 
     Returns:
         Module and branch of each layer by its name in the base model, and the names of layers that are left out. Those
-        are LoRA on embeddings or convolutions, DoRA, and LoRA with a bias.
+        are LoRA on embeddings, convolutions or several experts, DoRA, and LoRA with a bias.
 
     Raises:
         QweftError: If the adapter is missing, merged or of another method, or if all its layers are left out.
