@@ -167,6 +167,12 @@ def test_a_folder_that_is_not_there(tmp_path):
         read_results(tmp_path / "nowhere")
 
 
+def test_two_reports_are_not_written_to_a_file(folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(QweftError, match=r"cannot be written .*; choose another --output"):
+        beside(folder, folder, tmp_path / "file")
+
+
 def test_two_reports_stand_beside_each_other(folder, tmp_path):
     write_report(results(SOME, shift=1.0, seeds=2), CONFIG.replace("0.001", "0.5"), "", tmp_path / "other")
     path = beside(folder, tmp_path / "other", tmp_path / "both")

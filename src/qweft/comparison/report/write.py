@@ -7,7 +7,7 @@ from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
 from qweft.comparison.results_file import RESULTS, read_results, reading
-from qweft.files import claimed_output, write_bytes, write_json
+from qweft.files import check_writable, claimed_output, write_bytes, write_json
 from qweft.text import plain, progress
 
 
@@ -79,7 +79,8 @@ def beside(source: Path, other: Path, output: Path | None = None) -> Path:
         The path of beside.html.
 
     Raises:
-        QweftError: There is no such file, or it does not hold the results of a comparison.
+        QweftError: There is no such file, it does not hold the results of a comparison, or the output folder cannot be
+            written.
     """
     contents = []
     for path in (source, other):
@@ -87,6 +88,7 @@ def beside(source: Path, other: Path, output: Path | None = None) -> Path:
         with reading(file):
             contents.append(Content.read(results))
     folder = read_results(source)[0].parent if output is None else output
+    check_writable(folder)
     with reading(f"{source} or {other}"):
         page = plain(render_beside(contents[0], contents[1], (str(source), str(other))))
     write_bytes(folder / "beside.html", page.encode())
