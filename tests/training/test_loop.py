@@ -130,3 +130,13 @@ def test_a_loss_that_is_not_a_number_is_said():
         model.base_model.model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(DivergedError, match=r"not a number from step 1 on; lower training.learning_rate \(now 0.01\)"):
         fit(model, rows(), 0, TRAINING)
+
+
+def test_processes_share_the_steps(monkeypatch):
+    """As accelerate gives each every second batch, two of them need half as many steps for the same passes."""
+    by_epochs = TrainingConfig(epochs=3, batch_size=4, gradient_accumulation=8)
+    assert steps_of(by_epochs, 3000, 2) == 3 * 47
+    assert steps_of(by_epochs, 36, 2) == 3 and steps_of(by_epochs, 68, 2) == 3 * 2
+    monkeypatch.setattr(loop, "processes", lambda: 2)
+    assert arguments(by_epochs, 3000, "unused").max_steps == 3 * 47
+    assert arguments(dataclasses.replace(by_epochs, max_steps=7), 3000, "unused").max_steps == 7

@@ -14,6 +14,11 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def processes() -> int:
+    """Return the number of processes that accelerate started, or 1."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def of_the_first(number: float, device: "torch.device") -> float:
     """Return the first process's value in every process, so that all make the same decision.
 

@@ -24,7 +24,7 @@ from qweft.evaluation.loss import device_of, judged
 from qweft.text import with_progress
 from qweft.training.callbacks import ALONE, RunCallbacks
 from qweft.training.config import TrainingConfig
-from qweft.training.distributed import settle_sharding
+from qweft.training.distributed import processes, settle_sharding
 from qweft.training.on_device import circuits_on_device
 from qweft.training.progress import PeakMemory, StepRecorder
 from qweft.training.trainer import GradientWatch, RunTrainer
@@ -166,11 +166,11 @@ def units(training: TrainingConfig, rows: Sequence[Encoded]) -> list[Any]:
     return pack(rows, max(len(row["input_ids"]) for row in rows)) if training.packing else list(rows)
 
 
-def steps_of(training: TrainingConfig, rows: int) -> int:
-    """Return the number of optimizer steps for this many rows or packs, on one device."""
+def steps_of(training: TrainingConfig, rows: int, processes: int = 1) -> int:
+    """Return the number of optimizer steps for this many rows or packs, shared by some processes."""
     if training.max_steps is not None:
         return training.max_steps
-    batches = math.ceil(rows / training.batch_size)
+    batches = math.ceil(rows / training.batch_size / processes)
     return max(1, math.ceil(training.epochs * max(1, math.ceil(batches / training.gradient_accumulation))))
 
 
@@ -205,16 +205,17 @@ def arguments(
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    steps = steps_of(training, rows, processes())
     return _OneDevice(
         use_cpu=device.type == "cpu",
         output_dir=folder,
-        max_steps=steps_of(training, rows),
+        max_steps=steps,
         per_device_train_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation,
         learning_rate=training.learning_rate,
         lr_scheduler_type="cosine",
         # the first warm-up step has learning rate 0, so a run of a single step must not warm up
-        warmup_steps=min(math.ceil(training.warmup_ratio * steps_of(training, rows)), steps_of(training, rows) - 1),
+        warmup_steps=min(math.ceil(training.warmup_ratio * steps), steps - 1),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_gradient_norm,
         optim="adamw_torch_fused",  # a network is many small tensors: one call for all instead of ten for each
@@ -294,8 +295,7 @@ def fit(
     places = units(training, rows)
     if training.packing:
         check_apart(model, places, pad_token_id)
-    cached = model.config.use_cache
-    model.config.use_cache = False  # training does not need cached keys and values
+    cached, model.config.use_cache = model.config.use_cache, False  # training does not need cached keys and values
     if training.gradient_checkpointing:
         _checkpoint(model, True)
     try:
