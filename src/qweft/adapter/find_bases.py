@@ -102,7 +102,7 @@ def _of_gradients(
         with _as_the_base_model(model), torch.enable_grad():
             for count, batch in enumerate(batches or (), 1):  # noqa: B007
                 moved = {key: v.to(model.device) if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
-                watch.backward(model(**moved).loss, _labelled(moved))
+                watch.backward(model(**moved).loss, _labelled(moved, model))
     finally:
         watch.stop()
     if not count:
@@ -120,17 +120,18 @@ def _of_gradients(
     return {name: sketches.pop(name).directions() for name in list(sketches)}
 
 
-def _labelled(batch: Mapping[str, Any]) -> int:
+def _labelled(batch: Mapping[str, Any], model: Any = None) -> int:
     """Return the number that the loss is a mean over.
 
-    For a causal model that is the number of labelled tokens, without the first of a row, and for a classifier with one
-    label a row the number of rows.
+    For a causal model that is the number of labelled tokens, without the first of a row, for an encoder-decoder of all
+    of them, and for a classifier with one label a row the number of rows.
     """
     labels = batch.get("labels")
     if not isinstance(labels, torch.Tensor):
         return 1
-    is_of_rows = labels.dim() < 2 or labels.shape[-1] == 1
-    return int(((labels if is_of_rows else labels[..., 1:]) != IGNORED).sum())
+    is_whole = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    is_whole = is_whole or labels.dim() < 2 or labels.shape[-1] == 1
+    return int(((labels if is_whole else labels[..., 1:]) != IGNORED).sum())
 
 
 @contextmanager
