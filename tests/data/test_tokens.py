@@ -1,9 +1,14 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.processors import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast
 
 from qweft.data.conversation import Conversation, Message
-from qweft.data.template import render
+from qweft.data.template import render, with_template
 from qweft.data.tokens import IGNORED, answer_count, encode, fit, target_tokens, tokenise
 from qweft.errors import QweftError
 from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
@@ -119,3 +124,51 @@ def test_a_template_that_leaves_out_a_role_is_refused(tokenizer_with, role):
     without = CHATML.replace("m['content']", f"(m['content'] if m['role'] != '{role}' else '')")
     with pytest.raises(QweftError, match=f"leaves out what the {role} says"):
         tokenise(Conversation(tuple(turns), "g"), tokenizer_with(without))
+
+
+WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+"""How Qwen's and Llama 3's tokenizers split text: a sign and the letters after it may be one token."""
+
+
+@pytest.fixture(scope="module")
+def joining():
+    raw = Tokenizer(BPE())
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(WORDS), "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
+    )
+    raw.decoder = decoders.ByteLevel()
+    special = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=letters, show_progress=False)
+    raw.train_from_iterator([":true", " true", "\n\n"] * 9, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+
+
+@pytest.mark.parametrize("answer", ["true", " true", "\ntrue"])
+@pytest.mark.parametrize("ending", ["A:", "A: ", "A:\n", "A:  "])
+def test_no_token_holds_the_end_of_a_prompt_and_the_beginning_of_an_answer(talk, joining, ending, answer):
+    made = with_template(joining, "{query}\n" + ending)
+    said = talk("2+2=4?", answer)
+    row = tokenise(said, made)
+    assert made.decode(row["input_ids"]) == render(said.messages, made) == f"2+2=4?\n{ending}{answer}<|endoftext|>"
+    asked = made(render(said.prompt, made, answer_next=True), add_special_tokens=False).input_ids
+    assert row["input_ids"][: len(asked)] == asked
+    assert row["labels"] == [IGNORED] * len(asked) + row["input_ids"][len(asked) :]
+    assert learned_text(row, made)[0].lstrip(" ") == f"{answer}<|endoftext|>".lstrip(" ")
+
+
+def test_a_template_of_the_model_s_own_that_asks_with_a_space(talk, tokenizer_with):
+    own = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + eos_token }}{% endfor %}"
+    made = tokenizer_with(own + "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}")
+    row = tokenise(talk("hello", "hi"), made)
+    assert learned_text(row, made) == [" hi<|im_end|>"]
+    asked = made(render(talk("hello", "hi").prompt, made, answer_next=True), add_special_tokens=False).input_ids
+    assert row["input_ids"][: len(asked)] == asked
+
+
+def test_spaces_are_learned_where_a_tokenizer_takes_them_off_its_offsets(talk):
+    tokenizer = make_tokenizer(CHATML)
+    tokenizer._tokenizer.post_processor = ByteLevel(trim_offsets=True)
+    said = talk("  a  ?", "if x:\n        y    = 1")
+    row = tokenise(said, tokenizer)
+    assert learned_text(row, tokenizer) == ["if x:\n        y    = 1<|im_end|>"]

@@ -47,8 +47,10 @@ def with_template(tokenizer: Any, template: str | None) -> Any:
     if template is None:
         return tokenizer
     check_template(template)
-    before, after = (json.dumps(part, ensure_ascii=False) for part in template.split(QUERY))
+    before, after = template.split(QUERY)
+    space = " " * (len(after) - len(after.rstrip(" ")))  # belongs to the answer, as in `PLAIN_TEMPLATE`
     start = tokenizer.bos_token if opens_with_start(tokenizer) else ""
+    before, after, space = (json.dumps(part, ensure_ascii=False) for part in (before, after.rstrip(" "), space))
     made = copy.copy(tokenizer)
     made.chat_template = (
         f"{{{{ {json.dumps(start, ensure_ascii=False)} }}}}"
@@ -59,7 +61,7 @@ def with_template(tokenizer: Any, template: str | None) -> Any:
         "{{ raise_exception('data.template puts an answer after each question, and two follow each other') }}"
         "{% endif %}"
         f"{{{{ {before} + message['content'] + {after} }}}}"
-        "{% elif message['role'] == 'assistant' %}{{ message['content'] + (eos_token or '') }}"
+        f"{{% elif message['role'] == 'assistant' %}}{{{{ {space} + message['content'] + (eos_token or '') }}}}"
         "{% else %}{{ raise_exception('data.template has no place for the role ' + message['role']) }}{% endif %}"
         "{% endfor %}"
     )
@@ -183,7 +185,8 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
             )
     # A model's own template writes its start token. The plain one does not, as it cannot know whether there is one.
     start = getattr(tokenizer, "bos_token", None) if own and opens_with_start(tokenizer) else None
-    return f"{start or ''}{text}"
+    # a space at its end would be a token of its own, and in training it is the answer's first
+    return f"{start or ''}{text.rstrip(' ') if answer_next else text}"
 
 
 def for_others(tokenizer: Any) -> Any:
@@ -200,7 +203,8 @@ def for_others(tokenizer: Any) -> Any:
     @_in_bounded_time
     def rendered(messages: Sequence[Any], _: Any, **options: Any) -> str:
         try:
-            return str(own(messages, **{**options, "tokenize": False, "return_tensors": None, "return_dict": False}))
+            text = str(own(messages, **{**options, "tokenize": False, "return_tensors": None, "return_dict": False}))
+            return text.rstrip(" ") if options.get("add_generation_prompt") else text  # as `render` does
         except (QweftError, MemoryError, OverflowError, RecursionError):
             raise
         except Exception as fault:  # a template is a program, and may raise anything

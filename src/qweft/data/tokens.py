@@ -1,6 +1,7 @@
 """Tokenised conversations with labels on their answers, and windows of long plain texts."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Literal, TypedDict
 
 from qweft.data.conversation import TEXT, Conversation, Message
@@ -77,13 +78,39 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
         text, spans = answer_spans(conversation, tokenizer)
     except QweftError as fault:
         raise QweftError(f"{conversation.where}: {fault}" if conversation.where else str(fault)) from fault
-    tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    ids: list[int] = tokens["input_ids"]
+    ids, offsets = _apart(text, {first for first, _ in spans}, tokenizer)
     labels = [IGNORED] * len(ids)
-    for place, (start, end) in enumerate(tokens["offset_mapping"]):
-        if start < end and any(first <= start < last for first, last in spans):
+    before = 0
+    for place, (start, end) in enumerate(offsets):
+        at = start if start < end else min(start, before)  # some tokenizers give spaces no length
+        before = max(before, end)
+        if any(first <= at < last for first, last in spans):
             labels[place] = ids[place]
     return Encoded(input_ids=ids, labels=labels)
+
+
+def _apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list[Span]]:
+    """Return the tokens of a text and their offsets, where none begins in a prompt and ends in an answer.
+
+    Vocabularies have tokens such as ":true". Of "Answer:true" nothing of the answer would be learned, and "Answer:"
+    alone, as generation reads it, ends in another token. So such a text is tokenised in parts, unless that changes it:
+    SentencePiece begins each part with a space.
+    """
+    ids, offsets = _offsets(text, tokenizer)
+    if not any(place in starts for start, end in offsets for place in range(start + 1, end)):
+        return ids, offsets
+    parts: list[int] = []
+    places: list[Span] = []
+    for cut, following in pairwise(sorted({0, *starts, len(text)})):
+        found, where = _offsets(text[cut:following], tokenizer)
+        parts += found
+        places += [(start + cut, end + cut) for start, end in where]
+    return (parts, places) if tokenizer.decode(parts) == tokenizer.decode(ids) else (ids, offsets)
+
+
+def _offsets(text: str, tokenizer: Any) -> tuple[list[int], list[Span]]:
+    tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    return tokens["input_ids"], tokens["offset_mapping"]
 
 
 def check_offsets(tokenizer: Any) -> None:
