@@ -9,8 +9,9 @@ from transformers import PreTrainedTokenizerFast
 
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import render, with_template
-from qweft.data.tokens import IGNORED, answer_count, encode, fit, target_tokens, tokenise
+from qweft.data.tokens import IGNORED, answer_count, closing_tokens, encode, fit, target_tokens, tokenise
 from qweft.errors import QweftError
+from qweft.evaluation.generation import end_tokens
 from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
 
 CHAT, PLAIN = make_tokenizer(CHATML), make_tokenizer(None)
@@ -164,6 +165,17 @@ def test_a_template_of_the_model_s_own_that_asks_with_a_space(talk, tokenizer_wi
     assert learned_text(row, made) == [" hi<|im_end|>"]
     asked = made(render(talk("hello", "hi").prompt, made, answer_next=True), add_special_tokens=False).input_ids
     assert row["input_ids"][: len(asked)] == asked
+
+
+def test_what_ends_an_answer_need_not_end_a_text(joining):
+    """As in the base models of Qwen."""
+    joining.chat_template = CHATML
+    assert closing_tokens(joining) == {joining.convert_tokens_to_ids("<|im_end|>")}
+    assert end_tokens(None, joining) == {*closing_tokens(joining), joining.eos_token_id}
+    joining.chat_template = CHATML.replace("<|im_end|>", "")  # an answer ends in text
+    assert closing_tokens(joining) == set()
+    joining.chat_template = "{{ raise_exception('no') }}"
+    assert end_tokens(None, joining) == {joining.eos_token_id}
 
 
 def test_spaces_are_learned_where_a_tokenizer_takes_them_off_its_offsets(talk):

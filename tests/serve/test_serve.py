@@ -119,7 +119,7 @@ def test_openais_client_talks_to_it(address, trained):
     answer = client.chat.completions.create(model="second", messages=QUESTION, temperature=0, max_tokens=MOST)
     assert answer.choices[0].message.content == expected(trained, "sparse")
     text = client.completions.create(model="qtha", prompt="What follows", temperature=0, max_tokens=3)
-    assert text.usage.completion_tokens == 3 and text.model == "qtha"
+    assert 1 <= text.usage.completion_tokens <= 3 and text.model == "qtha"
 
 
 def test_questions_at_the_same_time_are_all_answered(address):
@@ -301,6 +301,7 @@ def test_a_base_models_own_settings_and_template_are_bounded(trained, tmp_path, 
     monkeypatch.setattr(template, "PATIENCE", 0.3)
     for model, tokenizer in models.values():
         assert model.generation_config.num_beams in (None, 1) and model.generation_config.top_k == 7
+        assert tokenizer.eos_token_id in model.generation_config.eos_token_id  # where other commands end an answer
         with pytest.raises(QweftError, match=r"the chat template of .* takes longer than"):
             tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_tensors="pt")
 

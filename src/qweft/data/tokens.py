@@ -113,6 +113,19 @@ def _offsets(text: str, tokenizer: Any) -> tuple[list[int], list[Span]]:
     return tokens["input_ids"], tokens["offset_mapping"]
 
 
+def closing_tokens(tokenizer: Any) -> set[int]:
+    """Return the token that ends an answer in the chat template, if no text is made of it; else nothing.
+
+    It need not be the tokenizer's end token: base models of Qwen end a text by <|endoftext|>, an answer by <|im_end|>.
+    """
+    talk = Conversation((Message("user", "a"), Message("assistant", "b")), "")
+    try:
+        learned = [label for label in tokenise(talk, tokenizer)["labels"] if label != IGNORED]
+    except QweftError:  # the template refuses such a conversation
+        return set()
+    return {*learned[-1:]} & tokenizer.added_tokens_decoder.keys()
+
+
 def check_offsets(tokenizer: Any) -> None:
     """Check that a tokenizer returns character offsets: that it is a fast one.
 

@@ -9,6 +9,7 @@ import torch
 
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import in_its_form, render
+from qweft.data.tokens import closing_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, judged
 from qweft.text import with_progress
@@ -267,8 +268,8 @@ def generate_answers(
 
 
 def end_tokens(model: torch.nn.Module, tokenizer: Any) -> set[int]:
-    """Return the end tokens of the tokenizer and of the generation config, which may name several for a chat model."""
-    ends = {tokenizer.eos_token_id}
+    """Return the end tokens of the tokenizer, its chat template, and the generation config, which may name several."""
+    ends = {tokenizer.eos_token_id, *closing_tokens(tokenizer)}
     named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     ends.update(named if isinstance(named, list | tuple) else [named])
     return ends - {None}

@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.attach import quiet_peft
 from qweft.errors import QweftError
+from qweft.evaluation.generation import end_tokens
 from qweft.export.config import Target, check_gguf_type
 from qweft.export.gguf_model import check_convertible, write_model
 from qweft.export.gguf_tensors import read_adapter, write_adapter
@@ -119,6 +120,7 @@ def _write_gguf(folder: Path, made: Made) -> Any:
 
 def _write_merged(folder: Path, made: Made) -> Any:
     add_to_weights(made.base, made.lora)
+    made.base.generation_config.eos_token_id = sorted(end_tokens(made.base, made.tokenizer)) or None
     made.base.save_pretrained(folder)
     made.tokenizer.save_pretrained(folder)
     return _read_back(folder, made.base)

@@ -21,6 +21,7 @@ from transformers.cli.serving.utils import GenerationState
 from qweft.chat.chat_models import same_weights
 from qweft.data.template import for_others, with_template
 from qweft.errors import QweftError
+from qweft.evaluation.generation import end_tokens
 from qweft.evaluation.record import run_config
 from qweft.evaluation.saved import check_runs, put_beside_base
 from qweft.models.config import ModelConfig
@@ -106,9 +107,15 @@ def open_models(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, An
         at = LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device)
         adapted = put_beside_base(at, folder, "nothing else can be served beside it; merge it with qweft export")
         check_runs(adapted, at, folder)
-        template = run_config(folder).get("data", {}).get("template")
-        found[name] = adapted, for_others(with_template(loaded.tokenizer, template))
-    return {**found, BASE: (loaded.model, for_others(loaded.tokenizer))}
+        tokenizer = with_template(loaded.tokenizer, run_config(folder).get("data", {}).get("template"))
+        found[name] = _answers(adapted, tokenizer)
+    return {**found, BASE: _answers(loaded.model, loaded.tokenizer)}
+
+
+def _answers(model: Any, tokenizer: Any) -> Answers:
+    """Returns a model with its tokenizer, whose answers end where those of the other commands do."""
+    model.generation_config.eos_token_id = sorted(end_tokens(model, tokenizer)) or None
+    return model, for_others(tokenizer)
 
 
 def _plain(config: GenerationConfig) -> GenerationConfig:
