@@ -8,7 +8,7 @@ import pytest
 
 from qweft.data import template
 from qweft.data.config import DataConfig
-from qweft.data.conversation import Message
+from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.load import load_data
 from qweft.data.template import render, with_template
 from qweft.data.tokens import tokenise
@@ -150,3 +150,17 @@ def test_a_template_that_writes_the_present_day_gives_the_same_rows_tomorrow(tok
     plain, dated = tokenizer_with(turns + ask), tokenizer_with(day + "{{ day }}: " + turns + ask)
     messages = talk("2+2?", "4").messages
     assert render(messages, dated) == f"26 Jul 2024: {render(messages, plain)}"
+
+
+def test_a_start_token_that_the_template_writes_too_stands_once(tokenizer_with, talk):
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = tokenizer_with(None)
+    tokenizer.bos_token = "<|im_start|>"
+    start = tokenizer.bos_token_id
+    tokenizer._tokenizer.post_processor = TemplateProcessing("<|im_start|> $A", None, [("<|im_start|>", start)])
+    row = tokenise(talk("2+2?", "4", "1+1?", "2"), with_template(tokenizer, "<|im_start|>[Q] {query} [A]"))
+    assert row["input_ids"].count(start) == 1 and row["input_ids"][0] == start
+    text = Conversation((Message(TEXT, "<|im_start|>2+2? 4"),), "g")
+    assert tokenise(text, tokenizer)["input_ids"].count(start) == 1
+    assert prompt_of(text, tokenizer).ids.count(start) == 1

@@ -50,6 +50,7 @@ def with_template(tokenizer: Any, template: str | None) -> Any:
     before, after = template.split(QUERY)
     space = " " * (len(after) - len(after.rstrip(" ")))  # belongs to the answer, as in `PLAIN_TEMPLATE`
     start = tokenizer.bos_token if opens_with_start(tokenizer) else ""
+    before = before.removeprefix(start)  # which stands once, whoever writes it
     before, after, space = (json.dumps(part, ensure_ascii=False) for part in (before, after.rstrip(" "), space))
     made = copy.copy(tokenizer)
     made.chat_template = (

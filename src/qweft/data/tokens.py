@@ -140,9 +140,16 @@ def check_offsets(tokenizer: Any) -> None:
 
 
 def _plain(text: str, tokenizer: Any) -> Encoded:
-    """Return a plain text with the special tokens that the tokenizer adds; all tokens are learned."""
-    ids: list[int] = list(tokenizer(text, verbose=False)["input_ids"])
+    """Return a plain text's tokens, all of which are learned."""
+    ids = text_tokens(text, tokenizer)
     return Encoded(input_ids=ids, labels=list(ids))
+
+
+def text_tokens(text: str, tokenizer: Any) -> list[int]:
+    """Return a text's tokens with the special ones that the tokenizer adds; a start token that is there stands once."""
+    ids: list[int] = list(tokenizer(text, verbose=False)["input_ids"])
+    start = getattr(tokenizer, "bos_token_id", None)
+    return ids[1:] if start is not None and ids[:2] == [start, start] else ids
 
 
 def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[Span]]:

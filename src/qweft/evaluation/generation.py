@@ -9,7 +9,7 @@ import torch
 
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import in_its_form, render
-from qweft.data.tokens import closing_tokens
+from qweft.data.tokens import closing_tokens, text_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.loss import device_of, judged
 from qweft.text import with_progress
@@ -39,7 +39,7 @@ def prompt_of(conversation: Conversation, tokenizer: Any) -> Prompt:
         QweftError: If the chat template raises an error.
     """
     if conversation.is_text:
-        ids = tokenizer(conversation.answer).input_ids
+        ids = text_tokens(conversation.answer, tokenizer)
         half = (len(ids) + 1) // 2
         shown, rest = (tokenizer.decode(part, skip_special_tokens=True) for part in (ids[:half], ids[half:]))
         return Prompt(ids[:half], shown, rest)
