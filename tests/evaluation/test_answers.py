@@ -5,12 +5,20 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
-from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from qweft.data.conversation import Conversation, Message
 from qweft.errors import QweftError
 from qweft.evaluation import generation
-from qweft.evaluation.generation import Answer, generate_answers
+from qweft.evaluation.generation import Answer, generate_answers, prompt_of
 
 TEMPLATE = (
     "{% for m in messages %}<s> {{ m.role }} {{ m.content }} </s> {% endfor %}"
@@ -182,3 +190,16 @@ def test_several_at_a_time_only_where_it_changes_nothing(model, tokenizer):
     mamba = MambaForCausalLM(MambaConfig(vocab_size=len(tokenizer), hidden_size=8, num_hidden_layers=1, state_size=2))
     with pytest.raises(QweftError, match="MambaForCausalLM takes no positions"):
         generate_answers(mamba, tokenizer, many(2), 2, 2)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_answers_end_where_the_model_reads_no_more(tokenizer, batch):
+    """GPT-2 has a table of positions, beyond which nothing can be looked up."""
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=8, n_layer=1, n_head=1, n_positions=20))
+    model.generation_config.eos_token_id = None
+    found = generate_answers(model, tokenizer, many(9), 12, batch)
+    lengths = [len(prompt_of(each, tokenizer).ids) for each in many(9)]
+    assert min(lengths) + 12 <= 20 < max(lengths) + 12
+    assert all(len(each.generated.split()) <= 20 - n for each, n in zip(found, lengths, strict=True))
+    assert found == generate_answers(model, tokenizer, many(9), 12)

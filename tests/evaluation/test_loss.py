@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tests.tiny_models import tiny_gpt2, tiny_llama
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.errors import QweftError
@@ -195,3 +196,10 @@ def test_no_target_tokens_is_an_error(model):
 def test_a_batch_size_below_one_is_an_error(model, rows):
     with pytest.raises(QweftError, match="batch_size is 0"):
         held_out_loss(model, rows, PAD, 0)
+
+
+def test_rows_longer_than_a_table_of_positions_are_refused():
+    rows = [{"input_ids": [5] * 65, "labels": [5] * 65}]
+    with pytest.raises(QweftError, match=r"65 tokens, and the model has positions for 64; set data.max_length to 64"):
+        held_out_loss(tiny_gpt2(), rows, 0, 1)
+    held_out_loss(tiny_llama(), rows, 0, 1)  # rotary positions go on

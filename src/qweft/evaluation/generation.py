@@ -1,6 +1,7 @@
 """Greedy generation of answers to held-out prompts, in batches."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from qweft.data.conversation import Conversation, Message
 from qweft.data.template import in_its_form, render
 from qweft.data.tokens import closing_tokens, text_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.loss import device_of, judged
+from qweft.evaluation.loss import context_of, device_of, judged
 from qweft.text import with_progress
 
 
@@ -91,13 +92,14 @@ def greedy(model: torch.nn.Module, prompt: Sequence[int], ends: set[int], max_ne
         model: The model, in evaluation mode, without gradients.
         prompt: Token ids, at least one.
         ends: Ids of tokens that end a continuation.
-        max_new_tokens: Maximum number of new tokens.
+        max_new_tokens: Maximum number of new tokens; fewer where the model reads no more.
     """
+    most = min(max_new_tokens, (context_of(model) or math.inf) - len(prompt))  # a position beyond is an error, or none
     device, whole = device_of(model), reads_whole_text(model)
     ids = torch.tensor([list(prompt)], device=device)  # (1, T), then (1, 1): the cache holds the rest
     cache = None
     new: list[int] = []
-    while len(new) < max_new_tokens:
+    while len(new) < most:
         output = model(input_ids=ids, past_key_values=cache, use_cache=not whole)
         cache = None if whole else output.past_key_values
         token = int(output.logits[0, -1].argmax())
@@ -137,7 +139,9 @@ def greedy_together(
     found: list[Continuation | None] = [None] * len(prompts)
     # longest first: little padding, and a batch that does not fit in memory fails at once
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    together = [order[start : start + batch] for start in range(0, len(order) if batch > 1 else 0, batch)]
+    most = (context_of(model) or math.inf) - max_new_tokens  # longer ones end at the context, each at its own
+    fitting = [index for index in order if len(prompts[index]) <= most] if batch > 1 else []
+    together = [fitting[start : start + batch] for start in range(0, len(fitting), batch)]
     for chosen in with_progress(together, "answering", "prompt", len):
         rows = _batch(model, [prompts[index] for index in chosen], ends, max_new_tokens)
         for index, row in zip(chosen, rows, strict=True):

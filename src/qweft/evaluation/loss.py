@@ -42,6 +42,30 @@ def device_of(model: torch.nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+def context_of(model: Any) -> int | None:
+    """Return the most tokens that a model reads at once; `None` if its config knows no limit."""
+    config = getattr(model, "config", None)
+    return getattr(config.get_text_config(), "max_position_embeddings", None) if config is not None else None
+
+
+def check_room(model: Any, rows: Sequence[Encoded]) -> None:
+    """Check that a model with a table of positions, as GPT-2 has, has one for each token of the rows.
+
+    Raises:
+        QweftError: A row is longer.
+    """
+    longest, most = max((len(row["input_ids"]) for row in rows), default=0), context_of(model)
+    if most is None or longest <= most:
+        return
+    if any(name.endswith(TABLES) for name, _ in (*model.named_modules(), *model.named_buffers())):
+        raise QweftError(
+            f"a row has {longest:,} tokens, and the model has positions for {most:,}; set data.max_length to {most}"
+        )
+
+
+TABLES = (".wpe", ".embed_positions", ".position_embeddings")
+"""Names of tables of positions; rotary positions have none."""
+
 # Positions whose logits are converted to float32 at a time: 256 take 50 MB for a vocabulary of 49,152.
 POSITIONS_AT_A_TIME = 256
 
@@ -112,6 +136,7 @@ def score_rows(
         )
     # Longest rows first: little padding, and a batch that does not fit in memory fails at once.
     order.sort(key=lambda index: len(rows[index]["input_ids"]), reverse=True)
+    check_room(model, rows)
     collate = Collator(pad_token_id)
     found = [RowScore(0.0, ())] * len(rows)
     with judged(model):

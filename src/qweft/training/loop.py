@@ -20,7 +20,7 @@ from qweft.data.batches import Collator, Pack, PackingCollator, pack
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.generation import reads_whole_text
-from qweft.evaluation.loss import device_of, judged
+from qweft.evaluation.loss import check_room, device_of, judged
 from qweft.text import with_progress
 from qweft.training.callbacks import ALONE, RunCallbacks
 from qweft.training.config import TrainingConfig
@@ -292,6 +292,7 @@ def fit(
     """
     circuits, unpacking = circuits_on_device(model, training), Unpacking(model)
     recorder, watch = StepRecorder(label), GradientWatch(training.logging_steps)
+    check_room(model, rows)
     places = units(training, rows)
     if training.packing:
         check_apart(model, places, pad_token_id)
