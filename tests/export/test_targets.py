@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from qweft import QweftError
 from qweft.cli.main import main
 from qweft.cli.parser import parse
+from qweft.data.conversation import Message
+from qweft.data.template import render
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.export import targets
@@ -267,3 +269,16 @@ def test_nothing_is_added_to_quantised_weights(trained, to):
     model.is_quantized = True
     with pytest.raises(QweftError, match="nothing is added to quantised weights"):
         targets.check_target(to, model, None)
+
+
+def test_a_merged_model_without_a_template_asks_and_ends_as_it_was_trained(trained, tmp_path):
+    shutil.copytree(trained / "model", tmp_path / "model")
+    (tmp_path / "model/chat_template.jinja").unlink()
+    options = {"to": "merged", "output": str(tmp_path / "out"), "model": {"name": str(tmp_path / "model")}}
+    export(trained / "mpo/adapter", options, force=True)
+    own, read = (AutoTokenizer.from_pretrained(tmp_path / name) for name in ("model", "out"))
+    asked = render([Message("user", "What follows 12?")], own, answer_next=True)
+    messages = [{"role": "user", "content": "What follows 12?"}]
+    assert read.apply_chat_template(messages, add_generation_prompt=True, tokenize=False) == asked
+    settings = json.loads((tmp_path / "out/generation_config.json").read_text())
+    assert own.eos_token_id in settings["eos_token_id"]

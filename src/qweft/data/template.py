@@ -190,15 +190,21 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
     return f"{start or ''}{text.rstrip(' ') if answer_next else text}"
 
 
+def in_words(tokenizer: Any) -> Any:
+    """Return a copy of a tokenizer that has the plain chat template if it has none, for programs that know only it."""
+    made = copy.copy(tokenizer)
+    if template_of(tokenizer) is not None:
+        start = tokenizer.bos_token if opens_with_start(tokenizer) else ""
+        made.chat_template = f"{{{{ {json.dumps(start, ensure_ascii=False)} }}}}{PLAIN_TEMPLATE}"
+    return made
+
+
 def for_others(tokenizer: Any) -> Any:
     """Return a copy of a tokenizer for programs that use its `apply_chat_template`, as a server does.
 
     Its template is bounded in time and length, as in `render`. Without one it has the plain one.
     """
-    made = copy.copy(tokenizer)
-    if template_of(tokenizer) is not None:
-        start = tokenizer.bos_token if opens_with_start(tokenizer) else ""
-        made.chat_template = f"{{{{ {json.dumps(start, ensure_ascii=False)} }}}}{PLAIN_TEMPLATE}"
+    made = in_words(tokenizer)
     own = made.apply_chat_template
 
     @_in_bounded_time

@@ -13,7 +13,7 @@ from qweft.adapter.attach import detach
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import read_config
 from qweft.data.batches import Collator
-from qweft.data.template import with_template
+from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.config import EvaluationConfig
@@ -199,7 +199,8 @@ def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _
     so = "a LoRA on that model would be another one; export takes none with biases or embeddings of the base model"
     model = put_beside_base(loaded, adapter, so)
     check_target(config.to, model.get_base_model(), loaded.tokenizer)
-    return _Context(loaded, model, with_template(loaded.tokenizer, plan.held_out.template), evaluation, rows)
+    tokenizer = in_words(with_template(loaded.tokenizer, plan.held_out.template))
+    return _Context(loaded, model, tokenizer, evaluation, rows)
 
 
 @torch.no_grad()
