@@ -204,6 +204,48 @@ def test_the_tables_of_the_page_on_statistics_are_what_was_measured(name, part):
         assert f"\n| {' | '.join(told)} |\n" in page
 
 
+def test_the_eight_methods():
+    record = json.loads((ROOT / "docs" / "results" / "long-60.json").read_text())
+    summary = summarise([Run.from_json(entry) for entry in record["runs"]], "lora", 0.5)
+    lora = summary["lora"]
+    for entry in (entry for entry in summary.values() if entry.kind != "base"):
+        loss = f"{entry.eval_loss:.3f} ± {entry.eval_loss_deviation:.3f}"
+        assert re.search(rf"\| `{entry.method}`[^|]*\| {entry.trainable_parameters:,} \| {loss} \| ", FIRST), loss
+        size = int(entry.adapter_bytes)
+        assert f"| `{entry.method}` | {entry.learning_rate:.3g} | {entry.late_train_loss:.3f} | {size:,} |" in PAGE
+        if entry is not lora:
+            pairing = paired(entry, lora)
+            digits = 1 if abs(pairing.mean) >= 1 else 2
+            ends = ", ".join(f"{end:+.{digits}f}" for end in pairing.interval)
+            like = "equivalent, " if pairing.direction == "equivalent" else ""
+            assert f"| {loss} | {like}{pairing.mean:+.{digits}f}% [{ends}] |\n" in FIRST
+            assert pairing.direction != "not decided"
+    large, sparse, small = (
+        paired(summary[one], summary[other])
+        for one, other in (("lora_all_1", "lora_all"), ("sparse", "lora_all_1"), ("qtha", "lora_1"))
+    )
+    low, high = large.interval
+    assert f"{large.mean:+.2f}% [{low:+.2f}, {high:+.2f}]" in PAGE and large.direction == "not decided"
+    low, high = sparse.interval
+    assert f"six times its size, by {sparse.mean:.2f}% [{low:.2f}, {high:.2f}]" in PAGE
+    low, high = small.interval
+    assert f"by {small.mean:.1f}% [{low:.1f}, {high:.1f}]. Against `mpo`" in PAGE and small.direction == "higher"
+    assert f"is shown {small.mean:.1f}% [{low:.1f}, {high:.1f}] worse there" in README
+    assert "2.4% [2.0, 2.9] below LoRA of rank 8" in README and "0.93% [0.62, 1.24] below that LoRA" in README
+
+
+def test_how_often_the_choice_is_right():
+    page = (ROOT / "docs" / "statistics.md").read_text()
+    made = json.loads((ROOT / "benchmarks" / "results" / "choices.json").read_text())
+    assert min(made["long"], key=made["long"].get) == "lora_all"
+    for row in made["table"]:
+        shares = " | ".join(f"{row[name]:.1f}" for name in ("right", "harmless", "decided"))
+        found = rf"\| {row['budget']} \| [\w ]*\| {row['comparisons']} \| {re.escape(shares)} \| {row['worst']:.2f}% \|"
+        assert re.search(found, page), row
+    claimed = [one for one in made["choices"] if one["text"].startswith("Use ")]
+    assert len(claimed) == 5 and all(one["above"] == 0 for one in claimed)
+
+
 def test_the_table_on_how_often_the_recommendation_is_false():
     page = (ROOT / "docs" / "statistics.md").read_text()
     for row in json.loads((ROOT / "benchmarks" / "results" / "halving.json").read_text())["table"]:
