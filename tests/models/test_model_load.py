@@ -8,9 +8,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
-from qweft.models.load import choose_device, choose_dtype, load_model, load_tokenizer
+from qweft.models.load import checksum, choose_device, choose_dtype, load_model, load_tokenizer
 from qweft.models.resolve import ModelSource
 from tests.tiny_folder import save_tiny_model
+from tests.tiny_models import tiny_llama
 
 SIZES = {"vocab_size": 11, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -205,3 +206,14 @@ def test_the_embedded_model_knows_the_capital_of_france(tmp_path, monkeypatch, c
         logits = loaded.model(**loaded.tokenizer("The capital of France is", return_tensors="pt")).logits
     assert loaded.tokenizer.decode(logits[0, -1].argmax()) == " Paris"
     assert sum(parameter.numel() for parameter in loaded.model.parameters()) == 134_515_008
+
+
+@pytest.mark.parametrize("config", ["Int8WeightOnlyConfig", "Float8WeightOnlyConfig"])
+def test_the_checksum_tells_weights_of_torchao_apart(config):
+    quantization = pytest.importorskip("torchao.quantization")
+    first, again, other = (tiny_llama() for _ in range(3))
+    with torch.no_grad():
+        other.model.layers[0].self_attn.q_proj.weight.mul_(2)
+    for model in (first, again, other):
+        quantization.quantize_(model, getattr(quantization, config)())
+    assert checksum(first) == checksum(again) != checksum(other)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -305,7 +306,18 @@ def checksum(model: Any) -> str:
     """
     whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     sums = [
-        (name, int(tensor.detach().view(whole[tensor.element_size()]).sum(dtype=torch.int64)))
-        for name, tensor in model.named_parameters()
+        (name, int(tensor.view(whole[tensor.element_size()]).sum(dtype=torch.int64)))
+        for key, weight in model.named_parameters()
+        for name, tensor in _parts(key, weight.detach())
     ]
     return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
+
+
+def _parts(name: str, tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield a tensor with its name, or the tensors that one of torchao's consists of."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    if flatten is None:
+        yield name, tensor
+    else:
+        for part in flatten()[0]:
+            yield from _parts(f"{name}.{part}", getattr(tensor, part))
