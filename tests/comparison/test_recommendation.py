@@ -47,6 +47,14 @@ def test_of_two_that_are_not_decided_the_better_is_taken_and_the_smaller_told():
     assert "take lora_r1 (LoRA, rank 1), whose loss was the lowest. Its" in found.text
 
 
+def test_one_that_is_equivalent_is_told_beside_those_that_are_not_decided():
+    losses = {"lora": STEADY, "lora_r1": moved(1.0005, 0.0002), "dora": [1.06, 1.0, 1.04]}
+    found = told(runs(base=[2.0], **losses), margin=1.0)
+    assert found.method == "lora" and found.text.startswith("Nothing is decided between lora and dora (smallest ")
+    said = "whose loss was the lowest. lora_r1 is equivalent to lora within 1%. lora_r1 comes with 80% fewer"
+    assert said in found.text
+
+
 def test_equivalent_ones_are_told_so():
     found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.0005, 0.0004)), margin=1.0)
     assert found.text.startswith("Use lora_r1 (LoRA, rank 1): equivalent to lora within 1%, and smaller.")

@@ -264,6 +264,23 @@ def test_a_run_on_other_weights_of_the_same_folder_is_another(files, tmp_path, m
     train(config(own, run, resume="auto"))
 
 
+def test_passes_that_another_number_of_processes_began_are_another_run(files, tmp_path, monkeypatch):
+    passes = {"max_steps": None, "epochs": 4}
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path, training=passes))
+    with monkeypatch.context() as patch:
+        patch.setattr("qweft.training.run_folder.processes", lambda: 2)
+        with pytest.raises(QweftError, match=r"holds checkpoints of another run: processes was 1 there and is 2 now"):
+            train(config(files, tmp_path, training=passes, resume="auto"))
+    manifest = tmp_path / "checkpoints" / "step-2" / module.MANIFEST
+    record = json.loads(manifest.read_text())
+    del record["identity"]["processes"]  # as in earlier versions
+    manifest.write_text(json.dumps(record))
+    assert train(config(files, tmp_path, training=passes, resume="auto")).fit.steps > 2
+
+
 def test_a_folder_with_checkpoints_is_not_begun_anew_unasked(files, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_after(patch, 2)

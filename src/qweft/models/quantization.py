@@ -168,6 +168,9 @@ def _has_its_scales(state: Any) -> bool:
         all(each.element_size() == 4 for each in floats)
         and not (state.nested and last.code.numel() != 256)
         and all(
-            each.blocksize in BLOCKS and each.absmax.numel() == -(-count // each.blocksize) for each, count in levels
+            type(each.blocksize) is int
+            and each.blocksize in BLOCKS
+            and each.absmax.numel() == -(-count // each.blocksize)
+            for each, count in levels
         )
     )

@@ -140,8 +140,8 @@ class Checkpoints:
             if manifest is None:
                 self.tell(f"checkpoint {folder} is damaged and passed over")
                 continue
-            # checkpoints of earlier versions do not tell the weights
-            theirs, meant = {"weights": self.identity.get("weights")} | manifest["identity"], ""
+            # checkpoints of earlier versions do not tell the weights, and have the steps of one process
+            theirs, meant = {"weights": self.identity.get("weights"), "processes": 1} | manifest["identity"], ""
             if isinstance(adapter := theirs.get("adapter"), dict):
                 theirs, meant = theirs | {"adapter": as_recorded(adapter)}, meant_then(adapter)
             different = _different(theirs, self.identity)

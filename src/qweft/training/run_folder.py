@@ -12,6 +12,7 @@ from qweft.models.load import LoadedModel
 from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.checkpoints import STAGING, Checkpoints, newest_step
 from qweft.training.config import RunConfig
+from qweft.training.distributed import processes
 from qweft.training.record import decides, finished
 
 CHECKPOINTS, BEST, CURVES = "checkpoints", "best", "logs"
@@ -42,6 +43,7 @@ def run_callbacks(
     identity = decides(config) | {
         "rows": data.report.fingerprint, "model_origin": loaded.source.origin, "dtype": str(loaded.dtype),
         "weights": weights,
+        "processes": processes() if config.training.max_steps is None else 1,  # by which the passes are so many steps
     }  # fmt: skip
     checkpoints = Checkpoints(
         output / CHECKPOINTS, identity, config.checkpoints.newest,
