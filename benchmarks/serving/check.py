@@ -342,6 +342,9 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--reuse", action="store_true", help="take exports that are there already")
     given = parser.parse_args()
+    for name in given.adapters:
+        if name not in ADAPTERS and not Path(name).is_dir():
+            parser.error(f"--adapters {name}: neither a folder nor one of {', '.join(ADAPTERS)}")
     folder = given.output.resolve() / given.model
     folder.mkdir(parents=True, exist_ok=True)
     missing = []

@@ -68,7 +68,7 @@ class Continuation:
 
     Args:
         ids: New token ids, without the end token.
-        is_cut: Whether it ended at `max_new_tokens` instead of an end token.
+        is_cut: Whether it ended at `max_new_tokens` or the model's context instead of an end token.
     """
 
     ids: list[int]
@@ -215,7 +215,7 @@ class Answer:
         prompt: The prompt for readers, without the template's special tokens.
         reference: The reference answer.
         generated: The model's answer, without special tokens and surrounding white space.
-        is_cut: Whether it was cut at `max_new_tokens`.
+        is_cut: Whether it was cut at `max_new_tokens` or the model's context.
         in_thought: Whether the prompt ended inside a chain of thought, so that the answer begins in one.
     """
 

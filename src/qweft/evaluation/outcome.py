@@ -115,8 +115,8 @@ class Evaluation:
         cut = [sum(answer.is_cut for answer in answers) for answers in (self.base_answers, self.adapted_answers)]
         if any(self.judged) and any(cut):
             notes.append(
-                f"cut after {self.max_new_tokens} tokens (evaluation.max_new_tokens): {cut[0]} of the base model's "
-                f"{many(len(self.base_answers), 'answer')}, {cut[1]} of the adapted one's"
+                f"cut after {self.max_new_tokens} tokens (evaluation.max_new_tokens) or at the end of the context: "
+                f"{cut[0]} of the base model's {many(len(self.base_answers), 'answer')}, {cut[1]} of the adapted one's"
             )
         return notes
 
