@@ -5,6 +5,7 @@
     python -m research.overlap again
     python -m research.overlap second-model
     python -m research.overlap decide
+    python -m research.overlap long-60
 
 Its rows are of the same dialogues: some of its test rows were validation rows of the proxy (or those by
 which an earlier run chose rates), or test rows of a run before it. The differences that
@@ -39,8 +40,9 @@ PROXY = "dialogue"
 BEFORE = {"readout": ["dialogue"], "sparse": ["dialogue", "readout"], "again": ["dialogue", "readout", "sparse"]}
 BEFORE["second-model"] = [*BEFORE["again"], "again"]
 BEFORE["decide"] = BEFORE["second-model"]
+BEFORE["long-60"] = [*BEFORE["decide"], "decide"]
 """The runs that came before each."""
-ALSO_VALIDATED = {run: ["readout", "sparse"] for run in ("again", "second-model", "decide")}
+ALSO_VALIDATED = {run: ["readout", "sparse"] for run in ("again", "second-model", "decide", "long-60")}
 """Runs whose validation rows count beside the proxy's: by one of them the rates were chosen."""
 CHARACTERS = 5
 """A bound on the characters of a dialogue for each token of its row, the template's included; the most is 4.2."""
@@ -49,6 +51,13 @@ PAIRS = {
     "sparse": [("sparse", other) for other in ("lora", "lora_small", "lora_down", "lora_fifth")],
     **{run: [("sparse", other) for other in ("lora", "lora_small", "lora_down")] for run in ("again", "second-model")},
     "decide": [("qtha", other) for other in ("mpo", "mlp_linear", "product_linear")],
+    "long-60": [
+        *((method, "lora") for method in ("lora_all", "lora_all_1", "sparse", "ia3")),
+        ("qtha", "lora_1"),
+        ("qtha", "mpo"),
+        ("lora_all_1", "lora_all"),
+        ("sparse", "lora_all_1"),
+    ],
 }
 COMPARED = "dialogue"
 """The run in which qtha and its controls met before configs/decide.yaml; docs/results.md has its rows, too."""
@@ -69,8 +78,8 @@ def without(record: dict[str, Any], rows: Collection[int], is_decided: bool = Fa
 
 
 def stem(run: str) -> str:
-    """Return the name of a run's config and of its results."""
-    return run if run == "decide" else f"research-{run}"
+    """Return the name of a run's results."""
+    return run if run in ("decide", "long-60") else f"research-{run}"
 
 
 @cache
@@ -80,7 +89,7 @@ def texts(run: str) -> dict[str, list[str]]:
     Neither depends on the training rows, so only one is read. A row of 64 tokens has fewer than 320 characters, so
     longer ones are left out before they are tokenised, and not after.
     """
-    config = parse(ComparisonConfig, [str(ROOT / "configs" / f"{stem(run)}.yaml")], COMMAND)
+    config = parse(ComparisonConfig, [str(ROOT / "configs" / f"{stem(run).removesuffix('-60')}.yaml")], COMMAND)
     tokenizer = load_tokenizer(resolve(config.model))
     short = CHARACTERS * config.data.max_length if config.data.overlong == "drop" else None
     data = load_data(replace(config.data, train_rows=1, max_characters=short), tokenizer)

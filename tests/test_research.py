@@ -223,6 +223,19 @@ def test_the_verdicts_with_a_margin_without_rows_that_were_looked_at_before(caps
 
 
 @pytest.mark.slow
+def test_the_eight_methods_without_rows_that_were_looked_at_before(capsys):
+    overlap.main(["long-60"])
+    told, text = capsys.readouterr().out, " ".join((DOCS / "results.md").read_text().split())
+    assert "the 610 that were test rows" in told and "610 were test rows of earlier runs" in text
+    unseen = told.partition("the 646 that were either, 122 rows:")[2]
+    for line in (
+        "lora_all against lora: -2.26% [-3.17, -1.36]", "lora_all_1 against lora: -1.81% [-2.64, -0.99]",
+        "sparse against lora: -0.80% [-1.38, -0.23]", "qtha against lora_1: +2.09% [+0.73, +3.45]",
+    ):  # fmt: skip
+        assert line in unseen and line.partition(": ")[2] in text
+
+
+@pytest.mark.slow
 def test_the_differences_of_sparse_without_rows_that_were_looked_at_before(capsys):
     overlap.main(["sparse"])
     told, text = capsys.readouterr().out, pages()
