@@ -138,9 +138,11 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
 
 def _tell_changed(loaded: LoadedModel, adapter: Path) -> None:
     """Tell on the terminal that the base model's weights are no longer those of the adapter's run."""
-    *run, weights = recorded_weights(adapter) or (None, None, None)
-    here, is_quantized = [loaded.source.name, str(loaded.dtype)], hasattr(loaded.model.config, "quantization_config")
-    if run == here and not is_quantized and weights != checksum(loaded.model):
+    found = recorded_weights(adapter)
+    if found is None or hasattr(loaded.model.config, "quantization_config"):
+        return
+    *run, weights = found
+    if run == [loaded.source.name, str(loaded.dtype)] and weights != checksum(loaded.model):
         tell(
             f"note: the weights of {loaded.source.name} have changed since {adapter} was trained on them, so it may do "
             "something else here"

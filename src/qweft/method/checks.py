@@ -167,7 +167,7 @@ def _check_replication(ranges: Any) -> None:
 
 def check_drawn_start(start: Any) -> None:
     """Raise for LoRA's start from a random decomposition, which PEFT makes anew at each load of the saved adapter."""
-    if str(start).startswith("pissa") and "_niter_" in str(start):  # as PEFT reads it
+    if str(start).startswith("pissa") and len(str(start).split("_niter_")) > 1:  # as PEFT reads it
         raise QweftError(
             f"init_lora_weights {shown(start)} draws base weights at random whenever the adapter is loaded, so that it "
             "is another one each time; choose pissa, which draws nothing, or save it converted to a plain LoRA by PEFT"
