@@ -16,6 +16,7 @@ from qweft.chat.dialogue import Dialogue
 from qweft.data.conversation import Message
 from qweft.data.template import render, with_template
 from qweft.errors import QweftError
+from qweft.evaluation.loss import context_of
 from qweft.evaluation.record import run_config
 from qweft.evaluation.saved import check_runs, put_beside_base, put_on
 from qweft.models.load import LoadedModel, load_model
@@ -118,7 +119,7 @@ def open_chat_models(adapter: Path, config: ChatConfig, overrides: dict[str, Any
     ]
     if config.beside == BASE:
         found.append(ChatModel(BASE, trees[1]))
-    context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
+    context = context_of(loaded.model)
     # the template that the adapter was trained with; the second model gets the same prompts
     tokenizer = with_template(loaded.tokenizer, run_config(adapter).get("data", {}).get("template"))
     return ChatModels(tuple(found), tokenizer, loaded.source.origin, context)

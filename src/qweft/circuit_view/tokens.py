@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from qweft.circuit import Circuit, expectation_values
+from qweft.data.tokens import text_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.loss import judged
+from qweft.evaluation.loss import context_of, judged
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig
@@ -84,10 +85,10 @@ def token_values(adapter: Path, model: ModelConfig, layer: str, text: str) -> li
 
 
 def _ids(loaded: Any, text: str) -> list[int]:
-    ids: list[int] = loaded.tokenizer(text).input_ids
+    ids = text_tokens(text, loaded.tokenizer)
     if not ids:
         raise QweftError("--tokens: the text has no token; give a few words")
-    most = getattr(loaded.model.config, "max_position_embeddings", None)
+    most = context_of(loaded.model)
     if most is not None and len(ids) > most:
         raise QweftError(
             f"--tokens: the text has {many(len(ids), 'token')}, and the model takes {most:,}; give a shorter one"

@@ -42,6 +42,10 @@ def device_of(model: torch.nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+TABLES = (".wpe", ".embed_positions", ".position_embeddings")
+"""Names of tables of positions; rotary positions have none."""
+
+
 def context_of(model: Any) -> int | None:
     """Return the most tokens that a model reads at once; `None` if its config knows no limit."""
     config = getattr(model, "config", None)
@@ -62,9 +66,6 @@ def check_room(model: Any, rows: Sequence[Encoded]) -> None:
             f"a row has {longest:,} tokens, and the model has positions for {most:,}; set data.max_length to {most}"
         )
 
-
-TABLES = (".wpe", ".embed_positions", ".position_embeddings")
-"""Names of tables of positions; rotary positions have none."""
 
 # Positions whose logits are converted to float32 at a time: 256 take 50 MB for a vocabulary of 49,152.
 POSITIONS_AT_A_TIME = 256

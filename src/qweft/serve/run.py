@@ -22,6 +22,7 @@ from qweft.chat.chat_models import same_weights
 from qweft.data.template import for_others, with_template
 from qweft.errors import QweftError
 from qweft.evaluation.generation import end_tokens
+from qweft.evaluation.loss import context_of
 from qweft.evaluation.record import run_config
 from qweft.evaluation.saved import check_runs, put_beside_base
 from qweft.models.config import ModelConfig
@@ -137,8 +138,7 @@ def application(models: Mapping[str, Answers], host: str) -> Any:
     Raises:
         QweftError: If the installed transformers has another server.
     """
-    config = models[BASE][0].config.get_text_config()
-    manager, state = Adapters(models), OneAtATime(getattr(config, "max_position_embeddings", None) or CONTEXT)
+    manager, state = Adapters(models), OneAtATime(context_of(models[BASE][0]) or CONTEXT)
     try:
         app = build_server(
             manager,
