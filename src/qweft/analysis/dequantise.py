@@ -19,6 +19,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.row_scores import RowScore, loss_of, ratio
+from qweft.evaluation.taught import Targets
 
 BATCH = 8
 """Rows in a batch; results do not depend on it."""
@@ -87,7 +88,7 @@ class _Seen:
     judge: tuple[torch.Tensor, torch.Tensor]
 
 
-def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int, teacher: Any = None) -> Dequantised:
+def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int, teacher: Targets | None = None) -> Dequantised:
     """Replaces each circuit of the active adapter by its fits, and returns the losses.
 
     The first half of the rows is for the fits, the second for the losses. Fits are least squares in float64, on the
@@ -98,8 +99,8 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int, teacher: 
         model: A PEFT model with a QWTHN adapter, which is left as it was.
         rows: Rows with targets, at least `LEAST_ROWS`.
         pad_token_id: Token that pads shorter rows.
-        teacher: A model whose distributions the adapter was trained on in place of the rows' tokens, as in
-            `held_out_loss`.
+        teacher: Gives the logits of a model whose distributions the adapter was trained on in place of the rows'
+            tokens, as in `held_out_loss`.
 
     Raises:
         QweftError: If no layer has a circuit, there are too few rows with targets, or inputs of a circuit or the

@@ -17,6 +17,7 @@ from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged, logits_of
+from qweft.evaluation.taught import Targets, Taught
 from qweft.method.stated import stated
 from qweft.text import progress
 
@@ -37,6 +38,7 @@ class Teacher:
     Args:
         config: What was asked for.
         model: The base model with the teacher's adapter, frozen and in evaluation mode.
+        targets: Gives its logits at the targets of rows.
         scale: The factor on E that gives the wanted divergence.
         kl: The divergence from the base model at dose 1, in nats per target token.
         planted_kl: The same at the config's dose.
@@ -44,6 +46,7 @@ class Teacher:
 
     config: TeacherConfig
     model: Any
+    targets: Targets
     scale: float
     kl: float
     planted_kl: float
@@ -143,10 +146,10 @@ def plant(
 
     scale, kl = scaled_to(config.kl, at)
     if config.dose == 1:
-        return Teacher(config, model, scale, kl, kl)
+        return Teacher(config, model, Taught(model), scale, kl, kl)
     for matrix in matrices:
         matrix.mul_(config.dose)
-    return Teacher(config, model, scale, kl, divergence())
+    return Teacher(config, model, Taught(model), scale, kl, divergence())
 
 
 def scaled_to(wanted: float, at: Callable[[float], float]) -> tuple[float, float]:

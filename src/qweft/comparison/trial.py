@@ -222,7 +222,7 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
     pad = loaded.tokenizer.pad_token_id
     rows, texts = judged_rows(context.settings, data)
     model, fitted = loaded.model, None
-    teacher = None if context.teacher is None else context.teacher.model
+    teacher = None if context.teacher is None else context.teacher.targets
     if method is not None:
         set_seed(seed)
         budget = _budget(context, method, seed)
@@ -337,7 +337,7 @@ def _inspected(model: Any, context: Context, method: Method) -> dict[str, Any] |
     from qweft.analysis.run import inspect_adapter  # here: few comparisons need it
 
     rows, pad_token_id = context.data.validation, context.loaded.tokenizer.pad_token_id
-    teacher = None if context.teacher is None else context.teacher.model
+    teacher = None if context.teacher is None else context.teacher.targets
     batch = Collator(pad_token_id)(rows[:INSPECTED_ROWS])
     if teacher is not None:
         del batch["labels"]

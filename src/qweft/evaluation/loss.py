@@ -8,9 +8,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from qweft.data.batches import Collator
-from qweft.data.tokens import IGNORED, Encoded, target_tokens
+from qweft.data.tokens import Encoded, target_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.row_scores import HeldOutLoss, RowScore, loss_of
+from qweft.evaluation.taught import Targets, targets_of
 from qweft.text import with_progress
 
 
@@ -91,7 +92,7 @@ def held_out_loss(
     rows: Sequence[Encoded],
     pad_token_id: int,
     batch_size: int,
-    teacher: torch.nn.Module | None = None,
+    teacher: Targets | None = None,
 ) -> HeldOutLoss:
     """Return the loss of a causal language model over all target tokens of the rows.
 
@@ -106,8 +107,8 @@ def held_out_loss(
         rows: Each {"input_ids": T token ids, "labels": T token ids, -100 where a token is not a target}.
         pad_token_id: Token that pads shorter rows of a batch on the right.
         batch_size: Rows per batch.
-        teacher: A model of the same vocabulary. Its distribution of a target takes the place of the target's token, as
-            in `soft_losses`.
+        teacher: Gives a teacher's logits, of the same vocabulary. Its distribution of a target takes the place of the
+            target's token, as in `soft_losses`.
 
     Returns:
         The loss. Log-probabilities are computed in float32 and summed in float64.
@@ -123,7 +124,7 @@ def score_rows(
     rows: Sequence[Encoded],
     pad_token_id: int,
     batch_size: int,
-    teacher: torch.nn.Module | None = None,
+    teacher: Targets | None = None,
 ) -> tuple[RowScore, ...]:
     """Score each row, as `held_out_loss` does, and return its loss and most probable tokens."""
     if batch_size < 1:
@@ -158,20 +159,24 @@ def _check_causal(model: Any) -> None:
         )
 
 
-def _scores(model: torch.nn.Module, batch: dict[str, Any], teacher: torch.nn.Module | None) -> Iterator[RowScore]:
+def _scores(model: torch.nn.Module, batch: dict[str, Any], teacher: Targets | None) -> Iterator[RowScore]:
     """Yield the score of each row of a batch."""
     logits = logits_of(model, batch)
     labels = batch["labels"].to(logits.device)
-    taught = [None] * len(labels) if teacher is None else logits_of(teacher, batch)[:, :-1].to(logits.device)
-    for row_logits, row_labels, row_taught in zip(logits[:, :-1], labels[:, 1:], taught, strict=True):
-        positions = (row_labels != IGNORED).nonzero().squeeze(1)
+    wanted = targets_of(labels)
+    counts = wanted.sum(1).tolist()
+    taught = [None] * len(labels) if teacher is None else teacher(batch).to(logits.device).split(counts)
+    rows = zip(logits[:, :-1], labels[:, 1:], wanted, taught, strict=True)
+    for row_logits, row_labels, row_wanted, row_taught in rows:
+        positions = row_wanted.nonzero().squeeze(1)
         total = torch.zeros((), dtype=torch.float64)
         predicted: list[int] = []
-        for part in positions.split(POSITIONS_AT_A_TIME):
+        for start in range(0, len(positions), POSITIONS_AT_A_TIME):
+            part = positions[start : start + POSITIONS_AT_A_TIME]
             if row_taught is None:
                 losses = cross_entropy(row_logits[part].float(), row_labels[part], reduction="none")
             else:
-                losses = soft_losses(row_logits[part], row_taught[part])
+                losses = soft_losses(row_logits[part], row_taught[start : start + POSITIONS_AT_A_TIME])
             total += losses.cpu().double().sum()
             predicted += row_logits[part].argmax(-1).tolist()
         yield RowScore(total.item(), tuple(predicted))

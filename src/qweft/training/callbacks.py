@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.taught import Targets
 from qweft.files import folder_beside
 from qweft.method.saved import check_folder, keys_in
 from qweft.training.checkpoints import Checkpoints, Found
@@ -126,7 +127,8 @@ class RunCallbacks:
         found: The checkpoint to resume from.
         validation: Validation during training.
         report_to: As in `transformers.TrainingArguments`.
-        teacher: A frozen model whose distributions are the targets, as in `soft_losses`; `None` means the labels.
+        teacher: Gives a teacher's logits, whose distributions are the targets, as in `soft_losses`; `None` means the
+            labels.
     """
 
     checkpoints: Checkpoints | None = None
@@ -134,7 +136,7 @@ class RunCallbacks:
     found: Found | None = None
     validation: Validation | None = None
     report_to: Sequence[str] = ()
-    teacher: Any = None
+    teacher: Targets | None = None
 
     @property
     def staging(self) -> str | None:

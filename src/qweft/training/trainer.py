@@ -9,9 +9,9 @@ import torch
 from transformers import TrainerCallback
 
 from qweft.adapter.branch import parts_of
-from qweft.data.tokens import IGNORED
 from qweft.errors import QweftError
 from qweft.evaluation.loss import soft_losses
+from qweft.evaluation.taught import targets_of
 from qweft.internals.trainer import SavingTrainer
 from qweft.method.names import OTHER, RATED
 from qweft.training.callbacks import RunCallbacks
@@ -166,12 +166,11 @@ class RunTrainer(SavingTrainer):
         """Return the model's own loss; with a teacher the mean of `soft_losses` over the targets of the step."""
         if self._teacher is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        learned = inputs["labels"][:, 1:] != IGNORED
+        learned = targets_of(inputs["labels"])
         read = {name: value for name, value in inputs.items() if name != "labels"}
         outputs = model(**read)
-        with torch.no_grad():
-            taught = self._teacher(**read, use_cache=False).logits[:, :-1][learned]
-        total = soft_losses(outputs.logits[:, :-1][learned], taught).sum()
+        own = outputs.logits[:, :-1][learned]
+        total = soft_losses(own, self._teacher(inputs).to(own.device)).sum()
         # the trainer divides by the number of accumulated batches unless it trusts the model to have done so
         whole = self.model_accepts_loss_kwargs and num_items_in_batch is not None
         loss = total / (num_items_in_batch if whole else learned.sum())
