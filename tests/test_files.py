@@ -10,6 +10,7 @@ import pytest
 from qweft.errors import QweftError
 from qweft.files import (
     CLAIM,
+    cache_folder,
     check_can_be_written,
     check_writable,
     claimed_output,
@@ -139,3 +140,10 @@ def test_a_folder_takes_the_place_of_what_a_stranger_left_there(tmp_path, kind):
         (beside / "file").write_text("new")
     assert (target / "file").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_a_cache_folder_of_nobody_is_a_name_as_it_stands(monkeypatch):
+    monkeypatch.setenv("QWEFT_CACHE", "~nobody-of-that-name/cache")
+    assert cache_folder() == Path("~nobody-of-that-name/cache")
+    monkeypatch.setenv("QWEFT_CACHE", "~/cache")
+    assert cache_folder() == Path.home() / "cache"

@@ -38,7 +38,7 @@ LONGEST_NOTE = 4096
 def cache_folder() -> Path:
     """Return the cache folder: `$QWEFT_CACHE`, else `~/.cache/qweft`."""
     chosen = os.environ.get("QWEFT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "qweft"
+    return named_path(chosen) if chosen else Path.home() / ".cache" / "qweft"
 
 
 def named_path(name: str) -> Path:

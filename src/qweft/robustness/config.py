@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from qweft.files import named_path
+
 
 @dataclass(frozen=True)
 class RobustnessConfig:
@@ -69,4 +71,4 @@ class RobustnessConfig:
     @property
     def price_file(self) -> Path | None:
         """Path of the price list; `None` for the built-in one alone."""
-        return None if self.prices is None else Path(self.prices).expanduser()
+        return None if self.prices is None else named_path(self.prices)

@@ -152,8 +152,10 @@ def test_a_long_row_of_prices_like_others_is_refused_at_once(prices):
     assert time.monotonic() - begun < 5
 
 
-def test_a_named_list_that_is_not_there(monkeypatch, tmp_path):
-    monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "none.yaml"))
+@pytest.mark.parametrize("place", ["none.yaml", "~nobody-of-that-name/none.yaml"])
+def test_a_named_list_that_is_not_there(monkeypatch, tmp_path, place):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QWEFT_PRICES", place)
     with pytest.raises(DeviceError, match=r"none\.yaml: no such file"):
         PriceList.load()
 

@@ -13,6 +13,7 @@ from qweft import yaml_file
 from qweft.devices.device import DeviceError
 from qweft.devices.registry import families
 from qweft.errors import QweftError
+from qweft.files import named_path
 from qweft.text import shown
 
 PRICED = ("job", "circuit", "shot", "second")
@@ -117,7 +118,7 @@ class PriceList:
         Raises:
             DeviceError: A named file is missing or unreadable, or an entry is invalid.
         """
-        named = path or (Path(os.environ["QWEFT_PRICES"]).expanduser() if os.environ.get("QWEFT_PRICES") else None)
+        named = path or (named_path(os.environ["QWEFT_PRICES"]) if os.environ.get("QWEFT_PRICES") else None)
         own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
         ours = [*_read((files("qweft.devices.jobs") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")]
         for family, provider in families().items():
