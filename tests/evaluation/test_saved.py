@@ -381,3 +381,15 @@ def test_places_beyond_a_matrix_are_not_written(tmp_path):
     loaded = load_model(config)
     with pytest.raises(QweftError, match=r"does not run with this adapter .*found index"):
         saved.check_runs(put_on(loaded, tmp_path / "adapter"), loaded, tmp_path / "adapter")
+
+
+def test_shira_without_its_places_is_refused(tmp_path):
+    """PEFT would put the weights at other places, without a word."""
+    config = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu")
+    sparse = adapter_config({"peft_type": "SHIRA", "r": 1, "target_modules": ["q_proj"]})
+    attach(load_model(config).model, sparse).save_pretrained(tmp_path / "adapter")
+    put_on(load_model(config), tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    save_file({key: tensor for key, tensor in load_file(file).items() if "shira_indices" not in key}, file)
+    with pytest.raises(QweftError, match=r"lacks the places of its weights \(shira_indices\)"):
+        put_on(load_model(config), tmp_path / "adapter")

@@ -97,14 +97,23 @@ def changed(before: Weights, model: PeftModel) -> bool:
 
 
 def _check_sizes(config: Any, adapter: Path) -> None:
-    """Raise for a rank, or another size, that no tensor of the file has, since PEFT would first fill memory for it."""
+    """Raise for a rank, or another size, that no tensor of the file has, since PEFT would first fill memory for it.
+
+    Likewise for weights of SHiRA without their places.
+    """
     if config.peft_type in (OWN, "LOKR"):  # ours checks its file itself; a rank of LoKr beyond its layer means none
         return
+    header = read_header(find_weights(adapter))
+    weights = [name for name in header if name.endswith(".shira_weight")]
+    if any(name.replace("shira_weight", "shira_indices") not in header for name in weights):
+        raise QweftError(
+            f"{adapter}: its file lacks the places of its weights (shira_indices), which PEFT would draw anew"
+        )
     patterns = getattr(config, "rank_pattern", None)
     ranks = [rank for rank in (patterns if isinstance(patterns, dict) else {}).values() if isinstance(rank, int)]
     sizes = {name: getattr(config, name, None) for name in SIZES} | {"rank_pattern": max(ranks, default=None)}
     name, size = max(((n, s) for n, s in sizes.items() if isinstance(s, int)), key=itemgetter(1), default=("", 0))
-    most = max((size for tensor in read_header(find_weights(adapter)).values() for size in tensor.shape), default=0)
+    most = max((size for tensor in header.values() for size in tensor.shape), default=0)
     if size > max(most, SMALL_SIZE):
         raise QweftError(
             f"{adapter}: its config has {name} {size:,}, and no tensor of its file has more than {most:,} rows or "
