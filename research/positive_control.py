@@ -44,28 +44,29 @@ def arguments(config: str, output: Path, teacher: str, dose: float) -> list[str]
 
 
 def collected(results: dict[str, Any]) -> dict[str, Any]:
-    """Returns what a comparison says of the circuit and of each pair, with its teacher, losses and environment."""
+    """Returns what a comparison says of the circuit and of each pair, and the runs and searches that it says it of."""
     summary = next(iter(results["summary"].values()))
-    runs = [Run.from_json(record) for record in results["runs"]]
-    found = findings(summarise(runs, str(summary["reference"]), summary.get("equivalent_within")))
-    return {
-        "teacher": results["teacher"],
-        "runs": len(runs),
-        "planned_runs": results["planned_runs"],
-        "losses": {f"{run.method}-{run.seed}": run.eval_loss for run in runs},
-        "answers": [
-            {
-                "other": entry.other,
-                "direction": entry.direction,
-                "percent": entry.difference,
-                "interval": entry.interval,
-            }
-            for entry in found
-            if entry.topic == "circuit"
-        ],
-        "text": [entry.text for entry in found if entry.topic == "circuit"],
-        "environment": results["environment"],
-    }
+    kept = {name: results.get(name) for name in ("teacher", "planned_runs", "runs", "search", "environment")}
+    kept |= {name: summary.get(name) for name in ("reference", "equivalent_within")}
+    return kept | {"answers": answers(kept)}
+
+
+def answers(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the answers of a collected comparison, computed from its runs: the whole one, then those of pairs."""
+    runs = [Run.from_json(record) for record in cell["runs"]]
+    found = findings(summarise(runs, str(cell["reference"]), cell["equivalent_within"]))
+    return [
+        {
+            "other": entry.other,
+            "direction": entry.direction,
+            "percent": entry.difference,
+            "interval": entry.interval,
+            "visible": entry.visible,
+            "text": entry.text,
+        }
+        for entry in found
+        if entry.topic == "circuit"
+    ]
 
 
 def table(record: dict[str, Any]) -> list[str]:

@@ -7,7 +7,16 @@ from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
-from scripts.forests import draw_curves, draw_results, draw_sparse, read_curves, read_results, read_sparse
+from scripts.forests import (
+    draw_curves,
+    draw_detection,
+    draw_results,
+    draw_sparse,
+    read_curves,
+    read_detection,
+    read_results,
+    read_sparse,
+)  # fmt: skip
 from scripts.picture import FOLDER, ROOT, THEMES, Numbers, Picture, read_json
 
 from qweft.figures.figure import SMALL, dress
@@ -342,6 +351,7 @@ PICTURES = (
     Picture(
         "planted", "Share of a planted circuit that its students leave unexplained", 3.4, read_planted, draw_planted
     ),
+    Picture("detection", "What the bench answers by dose of what was planted", 3.4, read_detection, draw_detection),
     Picture("plateaus", "Variance of a gradient by number of qubits", 2.9, read_plateaus, draw_plateaus),
 )
 

@@ -119,6 +119,51 @@ def draw_sparse(figure: Figure, numbers: Numbers) -> None:
     draw_forest(figure, numbers, "held-out loss of sparse against each, in percent: better ← 0 → worse", False)
 
 
+# The positive control: the answer over the dose of what was planted.
+
+TEACHERS = {"quantum_gated": "a circuit is planted", "mlp_gated": "a perceptron is planted"}
+CONTROLS = {
+    "none": ("nothing", OLIVE, "x"),
+    "mlp": ("perceptron", BLUE, "o"),
+    "fourier": ("Fourier", GREEN, "D"),
+    "product": ("no entanglement", PINK, "v"),
+}
+
+
+def read_detection() -> Numbers:
+    """The circuit's held-out loss against each control, in percent, by teacher and dose; dose 0 stands in both."""
+    found: Numbers = {said: {name: [] for name in CONTROLS} for said in TEACHERS.values()}
+    for cell in read_json("docs/results/positive-control.json")["cells"]:
+        core, dose = cell["teacher"]["core"], cell["teacher"]["dose"]
+        for said in TEACHERS.values() if dose == 0 else (TEACHERS[core],):
+            for entry in cell["answers"]:
+                if entry["other"]:
+                    found[said][entry["other"]].append([dose, entry["percent"], *entry["interval"]])
+    return found
+
+
+def draw_detection(figure: Figure, numbers: Numbers) -> None:
+    """Draws a panel for each teacher, a line for each control."""
+    panels = figure.subplots(1, len(numbers), sharey=True)
+    for axes, (title, controls) in zip(panels, numbers.items(), strict=True):
+        axes.axhline(0, color=INK, linewidth=1)
+        for place, (name, (said, colour, marker)) in enumerate(CONTROLS.items()):
+            doses, means, lows, highs = zip(*sorted(controls[name]), strict=True)
+            apart = [dose + 0.012 * (place - 1.5) for dose in doses]
+            axes.errorbar(
+                apart, means, [[m - low for m, low in zip(means, lows, strict=True)],
+                               [high - m for m, high in zip(means, highs, strict=True)]],
+                color=colour, marker=marker, markersize=5, linewidth=1.6, capsize=3, label=said,
+            )  # fmt: skip
+        axes.set_xticks([0, 0.25, 0.5, 1], ["0", "0.25", "0.5", "1"])
+        axes.set_title(title, fontsize=SMALL, color=INK, loc="left")
+        dress(axes)
+    panels[0].set_ylabel("loss against the control, %")
+    figure.supxlabel("dose", color=INK, fontsize=SMALL)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=SMALL, labelcolor=INK)
+
+
 # Learning curves.
 
 CURVES = {

@@ -1,13 +1,17 @@
 """The regression without a model, and the matrix of the positive control."""
 
+import json
+
 import pytest
 from research import planted_regression as regression
 from research import positive_control as matrix
+from research import unfinished
 
 from qweft.cli.parser import parse
 from qweft.comparison.checks import check_comparison, check_methods
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.method_kinds import differences
+from qweft.errors import QweftError
 
 
 def test_an_affine_map_explains_a_teacher_without_a_function_and_not_a_circuit():
@@ -66,3 +70,24 @@ def test_a_comparison_that_is_not_finished_is_left_out(tmp_path, capsys):
     place.write_text('{"runs": [{}], "planned_runs": 6}')
     matrix.main(["--output", str(tmp_path), "--collect", str(tmp_path / "found.json")])
     assert (tmp_path / "found.json").is_file() and len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_runs_of_an_unfinished_experiment_come_back(tmp_path):
+    records = {"a/lora-0": {"run": 1}, "a/search/lora-0.1-1000": {"run": [1.5, None]}}
+    for name, record in records.items():
+        (tmp_path / "runs" / name / "adapter").mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text(json.dumps(record))
+    file = tmp_path / "kept" / "runs.json"
+    assert unfinished.keep(tmp_path / "runs", file) == 2
+    (tmp_path / "again" / "a" / "lora-0").mkdir(parents=True)
+    (tmp_path / "again" / "a" / "lora-0" / "run.json").write_text("own")
+    assert unfinished.put(tmp_path / "again", file) == 1
+    assert (tmp_path / "again" / "a" / "lora-0" / "run.json").read_text() == "own"
+    found = {path.parent.relative_to(tmp_path / "again").as_posix() for path in (tmp_path / "again").rglob("run.json")}
+    assert found == set(records)
+    assert json.loads((tmp_path / "again/a/search/lora-0.1-1000/run.json").read_text()) == {"run": [1.5, None]}
+    with pytest.raises(QweftError, match="no finished run is in it"):
+        unfinished.keep(tmp_path / "kept", file)
+    file.write_text(json.dumps(["../../out", {}]))
+    with pytest.raises(QweftError, match=r"\.\./\.\./out leads out of"):
+        unfinished.put(tmp_path / "again", file)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from qweft.comparison.conclusion import conclusion
+from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
 from qweft.comparison.schedule import Schedule, duration, what_it_is
 from qweft.comparison.statistics import paired
@@ -151,3 +152,16 @@ def test_methods_that_are_equivalent_by_a_stated_margin():
     assert "mpo is equivalent to it within 0.5%." in told
     assert "The circuit is not needed in qtha: a control without it is equivalent within 0.5%." in told
     assert "equivalent" not in conclusion(summarise(made))
+
+
+def test_a_shown_difference_within_the_margin_is_an_equivalence_that_says_so():
+    losses = {"lora": [1.2, 1.21, 1.22], "qtha": [1.0, 1.01, 1.02], "mpo": [1.001, 1.0111, 1.0211]}
+    made = [*BASE, *runs(**losses)]
+    summary = summarise(made, equivalent_within=0.5)
+    told = conclusion(summary)
+    assert "and is better than lora. mpo is equivalent to it within 0.5%." in told and "not shown" not in told
+    (text,) = [each.text for each in findings(summary) if each.other == "mpo"]
+    assert ": equivalent within 0.5% (a smaller difference is shown), -0.1" in text
+    assert "than every other method" in conclusion(summarise(made))
+    alone = conclusion(summarise([*BASE, *runs(qtha=losses["qtha"], mpo=losses["mpo"])], "mpo", 0.5))
+    assert "base model's). mpo is equivalent to it within 0.5%." in alone

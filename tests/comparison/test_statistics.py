@@ -43,7 +43,10 @@ def test_a_direction_is_shown_only_where_the_interval_of_three_seeds_excludes_ze
         ((0.1, -0.1, 0.05), 0.1, "not decided"),
         ((0.1, -0.1, 0.05), None, "not decided"),
         ((0.0, 0.0, 0.0), 0.5, "equivalent"),
-        ((0.1, 0.11, 0.12), 0.5, "higher"),
+        ((0.1, 0.11, 0.12), 0.5, "equivalent"),  # shown, and less than what matters
+        ((0.1, 0.11, 0.12), None, "higher"),
+        ((0.6, 0.61, 0.62), 0.5, "higher"),
+        ((-0.45, -0.5, -0.55), 0.5, "lower"),
         ((0.1, -0.1), 0.5, "not decided"),
         ((2.0, -2.0, 1.0), 0.5, "not decided"),
     ],

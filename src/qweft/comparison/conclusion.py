@@ -57,13 +57,16 @@ def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> st
         share = 100 * (1 - best.eval_loss / base)
         said += f" ({abs(share):.1f}% {'below' if share >= 0 else 'above'} the base model's)"
     worse = [name for name, pairing in pairs.items() if pairing.direction == "lower"]
+    rest = [name for name, pairing in pairs.items() if pairing.direction == "not decided"]
     if not pairs:
         return f"{said}; there is nothing to compare it with."
     if len(worse) == len(pairs):
         return f"{said}, and is better than {'every other method' if len(pairs) > 1 else worse[0]}."
     if worse:
-        rest = [name for name in pairs if name not in worse]
-        return f"{said}, and is better than {_few(worse)}; {_few(rest)} {_is(rest)} not shown to be worse."
+        said += f", and is better than {_few(worse)}"
+        return f"{said}; {_few(rest)} {_is(rest)} not shown to be worse." if rest else f"{said}."
+    if len(rest) < len(pairs):  # the others are equivalent to it
+        return f"{said}, but {_few(rest)} {_is(rest)} not shown to be worse." if rest else f"{said}."
     return (
         f"{said}, but {'no other method' if len(pairs) > 1 else next(iter(pairs))} is {_not(pairs)}shown to be worse."
     )

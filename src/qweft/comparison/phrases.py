@@ -85,7 +85,9 @@ def _room(pairing: Pairing) -> float | None:
 def answer(pairing: Pairing) -> str:
     """Returns the answer to "is it better?", an equivalence with its margin."""
     said = ANSWERS[pairing.direction]
-    return f"{said} within {pairing.margin:g}%" if pairing.direction == "equivalent" else said
+    if pairing.direction != "equivalent":
+        return said
+    return f"{said} within {pairing.margin:g}%{'' if pairing.reason else ' (a smaller difference is shown)'}"
 
 
 def label(entry: Summary) -> str:

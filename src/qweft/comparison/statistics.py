@@ -66,8 +66,9 @@ class Pairing:
     - the p, corrected for the family of questions, is at most 0.05, or the level of its look,
     - from six seeds on, the sign-flip p is at most 0.05.
 
-    Two methods are equivalent if no difference is shown, the first two hold, and the 90% interval lies within the
-    stated margin: two one-sided tests at 5% (Schuirmann 1987).
+    Two methods are equivalent if the first three hold, and the 90% interval lies within the stated margin: two
+    one-sided tests at 5% (Schuirmann 1987). That comes first: a difference that is shown, and is within the margin, is
+    one that the user said not to matter.
 
     docs/statistics.md has the reasons, the coverage of the intervals and the alternatives that were tried.
     `python -m benchmarks.coverage` measures the coverage.
@@ -86,7 +87,7 @@ class Pairing:
         p_value: Two-sided p of the mean, by the errors of the interval; `None` without an interval.
         corrected: The same, corrected for the family of questions.
         sign_flip: p of the two-sided sign-flip test over seeds; `None` without a pair, or with more than 20.
-        direction: "lower" or "higher" if a difference is shown, "equivalent", or else "not decided".
+        direction: "equivalent", or "lower" or "higher" if a difference is shown, or else "not decided".
         reason: Why a difference is not shown; empty if it is.
         margin: The margin of equivalence in percent; `None` if none was stated.
         narrow: The interval at 1 - 2 * the level of its look, over its questions (90%), if there is a margin and the
@@ -157,10 +158,10 @@ def pair(
     flip = sign_flip_p(differences)
     reason = _reason(differences, diverged, len(shared), fault, p, corrected, flip, look)
     direction: Direction = "not decided"
-    if not reason:
-        direction = "lower" if math.fsum(differences) < 0 else "higher"
-    elif margin is not None and narrow is not None and -margin < narrow[0] <= narrow[1] < margin:
+    if margin is not None and narrow is not None and -margin < narrow[0] <= narrow[1] < margin:
         direction = "equivalent"
+    elif not reason:
+        direction = "lower" if math.fsum(differences) < 0 else "higher"
     return Pairing(
         seeds, differences, middle, spread, interval, visible, 0 if fault else count, p, corrected, flip,
         direction, reason, margin, narrow, look,
