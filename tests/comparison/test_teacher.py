@@ -126,6 +126,13 @@ def test_a_soft_loss_is_the_teacher_s_entropy_plus_the_divergence():
 def test_a_scale_gives_the_wanted_divergence_where_one_exists():
     scale, found = scaled_to(0.2, lambda scale: 0.9 * (1 - 2 ** -(scale**2)))
     assert found == pytest.approx(0.2, rel=0.01) and scale == float(f"{scale:.3g}")
+    asked = []
+
+    def in_steps(scale):
+        asked.append(scale)
+        return 0.204 if scale >= 0.5 else 0.19  # half precision has none between
+
+    assert scaled_to(0.2, in_steps) == (asked[-1], 0.204) and asked[-1] >= 0.5
     with pytest.raises(QweftError, match=r"teacher.kl 2: no size of the planted branch.* choose another kl"):
         scaled_to(2.0, lambda scale: 0.9 * (1 - 2 ** -(scale**2)))
 

@@ -26,8 +26,8 @@ MATRIX = "quantum_weight"
 """Q, which the dose multiplies."""
 ROWS = 16
 """Training rows on which the KL divergence is set."""
-TOLERANCE = 0.01
-"""Relative error of that divergence."""
+TOLERANCE, LARGEST_ERROR = 0.01, 0.03
+"""Relative error of that divergence: what is sought, and what is taken where half precision has none as near."""
 ATTEMPTS = 20
 
 
@@ -156,14 +156,16 @@ def scaled_to(wanted: float, at: Callable[[float], float]) -> tuple[float, float
     """Returns a scale with three digits, and the divergence at it, which is within 1% of what is wanted.
 
     A small branch has a divergence that grows with the square of its scale, which gives the next try. Where that leaves
-    the bracket, the bracket is halved.
+    the bracket, the bracket is halved. In half precision the divergence jumps from scale to scale; where none is as
+    near, the nearest is taken, up to 3%.
 
     Raises:
         QweftError: If it is not found.
     """
     scale, low, high = 1.0, 0.0, math.inf
+    tries: dict[float, float] = {}
     for _ in range(ATTEMPTS):
-        found = at(scale)
+        found = tries[scale] = at(scale)
         if abs(found - wanted) <= TOLERANCE * wanted:
             return scale, found
         low, high = (scale, high) if found < wanted else (low, scale)
@@ -171,6 +173,10 @@ def scaled_to(wanted: float, at: Callable[[float], float]) -> tuple[float, float
         if not low < tried < high:
             tried = (low + high) / 2
         scale = float(f"{tried:.3g}")  # processes that round otherwise agree all the same
+    nearest = min(tries, key=lambda tried: abs(tries[tried] - wanted))
+    if abs(tries[nearest] - wanted) <= LARGEST_ERROR * wanted:
+        at(nearest)  # the teacher keeps the scale that was tried last
+        return nearest, tries[nearest]
     raise QweftError(
         f"teacher.kl {wanted:g}: no size of the planted branch diverges by so much from the base model (at {scale:g} "
         f"times its start {found:.3g} nats); choose another kl, or more target_modules"
