@@ -130,14 +130,18 @@ def _cpu_name() -> str:
 def source_commit() -> str | None:
     """Return the commit of Qweft's source, with "+" if tracked files differ; `None` if it is not in git."""
     here = Path(__file__).resolve()
+    root = here.parents[2]
+    # An installed copy may lie inside the working tree of another project, whose commit is irrelevant, and whose
+    # settings of git may name programs.
+    if here.parents[1].name != "src" or not (root / ".git").exists():
+        return None
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(here.parent), *words]
+        command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
 
     try:
-        # An installed copy may lie inside the working tree of another project, whose commit is irrelevant.
-        git("ls-files", "--error-unmatch", here.name)
+        git("ls-files", "--error-unmatch", str(here))
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -86,3 +86,9 @@ def require(module: str, extra: str, what: str) -> Any:
         raise QweftError(
             f"{what} needs the package {module.partition('.')[0]}; pip install 'qweft[{extra}]' ({error})"
         ) from error
+    except Exception as error:  # as over a settings file of its own
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise QweftError(
+            f"{what} needs the package {module.partition('.')[0]}, which does not load ({type(error).__name__}: "
+            f"{reason})"
+        ) from error

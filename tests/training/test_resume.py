@@ -304,6 +304,30 @@ def test_a_finished_run_is_not_made_again(files, tmp_path, capsys):
     assert again.adapted.loss == first.adapted.loss and again.fit.steps == 8
 
 
+@pytest.mark.parametrize("resume", ["auto", "no"])
+@pytest.mark.parametrize("what", ["rows", "weights"])
+def test_a_finished_run_on_other_rows_or_weights_is_another_run(tmp_path, capsys, what, resume):
+    """Under the same names: the old adapter is neither taken for the new one's nor overwritten."""
+    files = save_tiny_model(tmp_path / "model"), save_rows(tmp_path / "rows.jsonl")
+    first = weights(train(config(files, tmp_path / "out", every=None)))
+    if what == "rows":
+        rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+        changed = [{name: f"{text} again" for name, text in row.items()} for row in rows]
+        (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, changed)))
+    else:
+        file = tmp_path / "model" / "model.safetensors"
+        save_file({key: 1.5 * tensor for key, tensor in load_file(file).items()}, file, {"format": "pt"})
+    capsys.readouterr()
+    second = train(config(files, tmp_path / "out", every=None, resume=resume))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "finished already" not in said and "out had another configuration, rows or base model and is now" in said
+    kept = load_file(tmp_path / "out-1" / "adapter" / "adapter_model.safetensors")
+    assert all(torch.equal(kept[key], tensor) for key, tensor in first.items())
+    assert any(not torch.equal(weights(second)[key], tensor) for key, tensor in first.items())
+    assert train(config(files, tmp_path / "out", every=None, resume="auto")).adapted.loss == second.adapted.loss
+    assert "finished already" in capsys.readouterr().out and not (tmp_path / "out-2").exists()
+
+
 def test_a_checkpoint_that_cannot_be_written_costs_no_run(files, tmp_path, monkeypatch, capsys):
     """As on a full disk; the earlier ones stay."""
     whole = train(config(files, tmp_path / "whole", every=None))

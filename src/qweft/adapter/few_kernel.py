@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
-from numba import carray
 
 from qweft.adapter.cores import SMALLEST
 from qweft.circuit.kernels import compiled
 from qweft.circuit.token_kernel import find_values
-from qweft.circuit.vector import LANES, load, multiply_add, numbers_at, splat, store
+from qweft.circuit.vector import LANES, load, multiply_add, numba, numbers_at, splat, store
+
+carray = numba.carray
 
 PLAIN, CIRCUIT, WITH_INPUT, WEIGHTED, GATED = range(5)
 """What the features f are: c; q(c); q(c) and c; q(c) c; (1 + Q q(t)) c."""

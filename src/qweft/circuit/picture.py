@@ -5,6 +5,7 @@ from typing import Any
 
 from qweft.circuit.description import Circuit, Gate
 from qweft.circuit.drawing import Frame, Line, circuit_svg, controls_and_targets, label, lines, span
+from qweft.current_folder import default_style
 
 INK, INPUT, TRAINED = "#222324", "#D6E8F5", "#FFFFFF"
 """Colours of lines and text, of boxes fed by a token's data, and of boxes fed by trained angles."""
@@ -33,11 +34,12 @@ def circuit_picture(circuit: Circuit, kind: str) -> bytes:
         return _svg_file(circuit).encode()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = _drawn(circuit)
-    FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     dates: Any = {"CreationDate": None} if kind == "pdf" else None  # the same circuit gives the same file
-    figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white", metadata=dates)
+    with default_style():
+        figure = _drawn(circuit)
+        FigureCanvasAgg(figure)
+        figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white", metadata=dates)
     return buffer.getvalue()
 
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, types
-from numba.extending import intrinsic
+
+from qweft.current_folder import load_numba
+
+numba = load_numba()
+carray, cfunc, types, intrinsic = numba.carray, numba.cfunc, numba.types, numba.extending.intrinsic
 
 POINTER = ir.IntType(8).as_pointer()
 

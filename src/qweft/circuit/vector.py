@@ -10,9 +10,14 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+
+from qweft.current_folder import load_numba
+
+numba = load_numba()
+njit, cgutils = numba.njit, numba.core.cgutils
+types: Any = numba.types
+models: Any = numba.extending.models
+intrinsic, register_model = numba.extending.intrinsic, numba.extending.register_model
 
 LANES = 16 if llvm.get_host_cpu_features().get("avx512f") else 8
 """Tokens per vector: in float32 one register of AVX-512 or AVX2, two of NEON or SSE; in float64 twice as many."""

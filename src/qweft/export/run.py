@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from qweft.adapter.attach import detach
 from qweft.adapter.config import QwthnConfig
@@ -228,6 +229,11 @@ def _write(
             found = WRITERS[report.to](temporary, made).eval()
         except QweftError:
             raise
+        except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
+            raise QweftError(
+                f"the export could not be written to {report.output} ({str(error).splitlines()[0][:200]}); make room "
+                "there, or allow writing"
+            ) from error
         except (struct.error, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise QweftError(
                 f"the base model cannot be written as {report.to} ({type(error).__name__}: {str(error)[:200]}); get "

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from qweft.current_folder import default_style
 from qweft.figures.styles import COLOURS, INK, PAPER, Style, fitting
 from qweft.files import write_bytes
 
@@ -147,7 +148,7 @@ class ReportFigure:
         Args:
             prefix: Prefix of every id, for a page that contains the figure more than once.
         """
-        with matplotlib.rc_context({"svg.fonttype": "none"}):
+        with default_style(), matplotlib.rc_context({"svg.fonttype": "none"}):
             figure, notes = self._drawn()
             FigureCanvasSVG(figure)
             figure.patch.set_alpha(0)
@@ -162,11 +163,12 @@ class ReportFigure:
 
     def write(self, folder: Path) -> Path:
         """Write the figure as PNG atomically, and return its path."""
-        figure, _ = self._drawn()
-        FigureCanvasAgg(figure)
-        figure.patch.set_facecolor("white")
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI)
+        with default_style():
+            figure, _ = self._drawn()
+            FigureCanvasAgg(figure)
+            figure.patch.set_facecolor("white")
+            figure.savefig(buffer, format="png", dpi=DPI)
         path = folder / self.file
         write_bytes(path, buffer.getvalue())
         return path

@@ -165,8 +165,8 @@ def download_wheels(requirements: Sequence[str], folder: Path) -> list[Path]:
             f"or install the package yourself without its dependencies"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    # Only wheels, since building a source archive would run the uploader's code.
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    # Only wheels, since building a source archive would run the uploader's code. By -P no module of the current folder.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(folder), *requirements]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -15,7 +15,6 @@ from qweft.models.resolve import ModelSource, check_model, has_tokenizer
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.distributed import check_sharding
 from qweft.training.on_device import check_device
-from qweft.training.record import RECORD, finished
 
 KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
 
@@ -119,10 +118,7 @@ def check_start(config: RunConfig) -> None:
         QweftError: As `check_settings`; or the output cannot be written, or the data or the model are not there.
     """
     check_settings(config)
-    output = Path(config.output)
-    check_can_be_written(output)
-    if config.resume == "auto" and finished(output / RECORD, config):
-        return
+    check_can_be_written(Path(config.output))
     check_places(config.data)
     check_model(config.model)
 

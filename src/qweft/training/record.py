@@ -38,3 +38,16 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
     except (QweftError, AttributeError, KeyError, TypeError):
         return None
     return saved if theirs == json.loads(json.dumps(decides(config))) else None
+
+
+def is_of(saved: dict[str, Any], fingerprint: str, weights: str, dtype: str) -> bool:
+    """Whether a record, from `finished`, is of these rows and base weights; earlier versions recorded no weights.
+
+    Args:
+        saved: The record.
+        fingerprint: Of the rows.
+        weights: Checksum of the base model's weights.
+        dtype: Their type.
+    """
+    rows = saved["data"].get("fingerprint") if isinstance(saved["data"], dict) else None
+    return (rows, saved.get("weights", weights), saved.get("dtype", dtype)) == (fingerprint, weights, dtype)

@@ -30,7 +30,7 @@ from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, whole_state
 from qweft.training.loop import Fit, fit
 from qweft.training.on_device import describe
-from qweft.training.record import RECORD, decides, finished
+from qweft.training.record import RECORD, decides, finished, is_of
 from qweft.training.run_folder import curves_in, kept, remove_empty, remove_what_is_done, run_callbacks
 from qweft.training.starts import attach_for_training, save_on_plain_weights
 
@@ -104,15 +104,17 @@ def weights_bytes(folder: Path) -> int | None:
     return file.stat().st_size if file.is_file() else None
 
 
-def _keep_earlier_run(output: Path, config: RunConfig, console: Console) -> None:
-    """Rename the output folder of a run with another config, so that no trained adapter is overwritten."""
-    if not (output / RECORD).is_file() or finished(output / RECORD, config) is not None:
+def _keep_earlier_run(output: Path, console: Console) -> None:
+    """Rename the output folder of another run, so that no trained adapter is overwritten."""
+    if not (output / RECORD).is_file():
         return
     number = 1
     while (kept := output.with_name(f"{output.name}-{number}")).exists():
         number += 1
     set_aside(output, kept)
-    console.print(f"the earlier run in {output} had another configuration and is now {kept}", highlight=False)
+    console.print(
+        f"the earlier run in {output} had another configuration, rows or base model and is now {kept}", highlight=False
+    )
 
 
 def _record(config: RunConfig, loaded: LoadedModel, weights: str, data: Data, found: TrainedRun) -> dict[str, Any]:
@@ -180,9 +182,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     """Train as `train` does, with a checked config and a claimed output folder."""
     is_first = is_first_process()
     console = Console(quiet=not is_first)
-    if config.resume == "auto" and (saved := finished(output / RECORD, config)):
-        console.print(f"this run is finished already ({output / RECORD})", highlight=False)
-        return TrainedRun.from_record(saved, output)
+    earlier = finished(output / RECORD, config)
     check_places(config.data)
     peft_config = adapter_config(config.adapter)
     if config.model.quantization is not None:  # what cannot be trained there is told before the weights are read
@@ -194,8 +194,12 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     config = replace(config, data=data.config)
     check_evaluation(config.evaluation, config.data)  # again, as the number of rows may be known only now
     console.print(data.report.describe(), highlight=False)
-    set_seed(config.training.seed)
     before, weights = weights_of(loaded.model), checksum(loaded.model)
+    same = earlier is not None and is_of(earlier, data.report.fingerprint, weights, str(loaded.dtype))
+    if earlier is not None and same and config.resume == "auto":
+        console.print(f"this run is finished already ({output / RECORD})", highlight=False)
+        return TrainedRun.from_record(earlier, output)
+    set_seed(config.training.seed)
     model = attach_for_training(loaded.model, peft_config, data.train, loaded.tokenizer.pad_token_id, config.training)
     if config.training.measures:
         circuit_layers(model)  # raises if the adapter has no circuit
@@ -207,8 +211,8 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     pad, batch = loaded.tokenizer.pad_token_id, config.evaluation.batch_size
     with base_model(changed(before, model), model, config.model) as untouched:
         base = held_out_loss(untouched, rows, pad, batch)
-    if is_first and callbacks.found is None:
-        _keep_earlier_run(output, config, console)
+    if is_first and callbacks.found is None and not same:
+        _keep_earlier_run(output, console)
     with curves_in(output):
         trained = fit(model, data.train, pad, config.training, callbacks=callbacks)
     for warning in trained.warnings:

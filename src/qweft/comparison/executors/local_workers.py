@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
+from qweft.current_folder import module_command
 from qweft.errors import QweftError
 from qweft.output import Console
 
@@ -42,7 +42,7 @@ def local_workers(
         def begin() -> None:
             for number in range(2, workers + 1):
                 log = files.enter_context(_begun_log(output / f"worker-{number}.log"))
-                command = [sys.executable, "-m", "qweft", *words, "--workers", "1"]
+                command = module_command("qweft.cli.main", *words, "--workers", "1")
                 started.append(
                     subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
                 )

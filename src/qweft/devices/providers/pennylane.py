@@ -91,7 +91,7 @@ class PennyLaneSimulator(LibrarySimulator):
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         """Return the probability of every outcome, under the noise model if there is one."""
         wires = range(circuits.qubits)
-        device = self._library.device(self._target, wires=circuits.qubits)
+        device = self._library.device(self._target, wires=circuits.qubits, config={})  # none of a config.toml
         at_a_time = max(1, NUMBERS_AT_A_TIME >> circuits.qubits * SIMULATORS[self._target])
         found = np.empty((len(circuits), 2**circuits.qubits))
         for first in range(0, len(circuits), at_a_time):

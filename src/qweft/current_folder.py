@@ -1,0 +1,82 @@
+"""The current folder may be a stranger's, unpacked a moment ago: no code, settings or libraries are taken from it.
+
+Python and some packages look there by themselves. `qweft` as a command does not, since its first place for modules is
+the folder of the command. What would look there is started or loaded by the functions of this module.
+"""
+
+import ctypes
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from qweft.errors import QweftError
+from qweft.internals.numba import read_settings_from
+
+NUMBA_SETTINGS = ".numba_config.yaml"
+"""Numba reads it at its import and before each compilation. Its `cache_dir` names pickles that Numba loads."""
+NOWHERE = str(Path(sys.executable).resolve() / "no-such-file")
+"""The name of a file below a file, which cannot exist."""
+ORIGINS_LIBRARIES = ("libpthread.so.0", "librt.so.1", "libatomic.so.1", "libgomp.so.1")
+"""What a library of pyqpanda3 0.5.1 needs. The last place where it has them looked for is empty: the current folder."""
+
+
+def module_command(module: str, *words: str) -> list[str]:
+    """Return the command that runs a module's `main` in a process of its own: `python -m` would look here first.
+
+    Args:
+        module: Dotted name of a module of this package, with a function `main()` that returns the exit status.
+        *words: Its arguments.
+    """
+    parent = str(Path(__file__).resolve().parents[1])  # last, so that nothing beside the package hides another module
+    code = f"import sys; sys.path.append({parent!r}); from {module} import main; sys.exit(main())"
+    return [sys.executable, "-P", "-c", code, *words]
+
+
+def load_numba() -> Any:
+    """Return the package numba, which reads no settings from the current folder from now on.
+
+    Raises:
+        QweftError: It would do so as it is imported.
+        ImportError: It is not installed.
+    """
+    if "numba" not in sys.modules and Path(NUMBA_SETTINGS).exists():
+        raise QweftError(
+            f"the current folder has a {NUMBA_SETTINGS}, by which Numba may load code from where it says; start in "
+            "another folder, or remove the file (where it is your own, its settings can be variables, NUMBA_...)"
+        )
+    numba = import_module("numba")
+    read_settings_from(NOWHERE, import_module("numba.core.config"))
+    import_module("numba.extending")
+    return numba
+
+
+def load_origins_libraries(names: Sequence[str] = ORIGINS_LIBRARIES) -> None:
+    """Load the system's libraries that pyqpanda3 needs; call it before that package is imported.
+
+    A library that is loaded is not looked for again.
+
+    Raises:
+        QweftError: The system lacks one.
+    """
+    if sys.platform != "linux":
+        return
+    for name in names:
+        try:
+            ctypes.CDLL(name)
+        except OSError as error:
+            raise QweftError(
+                f"pyqpanda3 needs the library {name}, which this system lacks; install it ({error})"
+            ) from error
+
+
+@contextmanager
+def default_style() -> Iterator[None]:
+    """Draw by matplotlib's own defaults: it reads a file `matplotlibrc` of the current folder as it is imported."""
+    import matplotlib  # here: most commands draw nothing
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
