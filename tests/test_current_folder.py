@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ import yaml
 from qweft import current_folder, environment
 from qweft.circuit import crz_ring_ansatz
 from qweft.circuit.picture import circuit_picture
+from qweft.comparison.executors.on_ray import OnRay
 from qweft.errors import QweftError, require
 from qweft.models.packages import download_wheels
 from tests.tiny_folder import save_rows, save_tiny_model
@@ -148,3 +150,15 @@ def test_pennylane_takes_no_settings_from_the_folder(stranger):
     command = [sys.executable, "-P", "-c", f"import sys; sys.path.append({root!r}); {code}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert float(done.stdout) == pytest.approx(1), done.stderr
+
+
+def test_ray_starts_in_an_empty_folder(stranger, monkeypatch):
+    """Its processes import from the folder that it was started in, before everything else."""
+    monkeypatch.setenv("QWEFT_CACHE", str(stranger.parent / "cache"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    started = []
+    executor = OnRay.__new__(OnRay)
+    executor.ray = SimpleNamespace(init=lambda **options: started.append((Path.cwd(), options["num_cpus"])))
+    executor._connect(3)
+    ((folder, cores),) = started
+    assert folder != stranger and list(folder.iterdir()) == [] and cores >= 3 and Path.cwd() == stranger

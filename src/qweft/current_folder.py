@@ -7,12 +7,13 @@ the folder of the command. What would look there is started or loaded by the fun
 import ctypes
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from qweft.errors import QweftError
+from qweft.files import cache_folder
 from qweft.internals.numba import read_settings_from
 
 NUMBA_SETTINGS = ".numba_config.yaml"
@@ -33,6 +34,15 @@ def module_command(module: str, *words: str) -> list[str]:
     parent = str(Path(__file__).resolve().parents[1])  # last, so that nothing beside the package hides another module
     code = f"import sys; sys.path.append({parent!r}); from {module} import main; sys.exit(main())"
     return [sys.executable, "-P", "-c", code, *words]
+
+
+@contextmanager
+def in_an_empty_folder() -> Iterator[None]:
+    """Make an empty folder the current one: Ray, as it starts, has its processes import from where it is started."""
+    empty = cache_folder() / "empty"
+    empty.mkdir(parents=True, exist_ok=True)
+    with chdir(empty):
+        yield
 
 
 def load_numba() -> Any:

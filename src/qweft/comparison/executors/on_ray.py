@@ -14,6 +14,7 @@ from qweft.comparison.executors.worker import Worker, read_files, write_files
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.trial import RECORD, finished_trial
+from qweft.current_folder import in_an_empty_folder
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError, require
@@ -73,10 +74,10 @@ class OnRay:
         try:
             if address:
                 _reach(address)
-                self.ray.init(address=address, **quiet)
-            else:
-                cores = max(workers, os.cpu_count() or 1)
-                self.ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+            cores = max(workers, os.cpu_count() or 1)
+            local = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+            with in_an_empty_folder():
+                self.ray.init(**({"address": address} if address else local), **quiet)
         except (OSError, ValueError, RuntimeError) as error:
             raise QweftError(
                 f"--executor ray: the cluster {address or 'of this machine'} does not answer "
@@ -100,7 +101,7 @@ class OnRay:
 
     def start(self, settings: RunSettings, data: Data, elsewhere: list[Encoded]) -> Any:
         """Starts the actors; returns dtype, device and checksum of the base model once the first has loaded it."""
-        self.shared = (settings, self.ray.put(data), self.ray.put(elsewhere), remote_code_allowed())
+        self.shared = (settings, self.ray.put(data), self.ray.put(elsewhere), remote_code_allowed(), str(Path.cwd()))
         for _ in range(self.workers):
             self._begin()
         first = next(iter(self.ray.wait(list(self.starting))[0]))

@@ -1,5 +1,6 @@
 """What makes the runs: `Local` in this process, `Worker` in a Ray actor."""
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -48,9 +49,19 @@ class Worker:
     """
 
     def load(
-        self, settings: RunSettings, data: Data, elsewhere: list[Encoded], remote_code: bool = False
+        self, settings: RunSettings, data: Data, elsewhere: list[Encoded], remote_code: bool, folder: str
     ) -> tuple[torch.dtype, torch.device, str]:
-        """Loads the base model, whose code may run if it may there; returns its dtype, device and checksum."""
+        """Loads the base model; returns its dtype, device and checksum.
+
+        Args:
+            settings: What all runs share.
+            data: The rows.
+            elsewhere: Other rows, for forgetting.
+            remote_code: Whether the base model's own code may run.
+            folder: The command's current folder, from which the path of a base model may be named; it may be missing.
+        """
+        if Path(folder).is_dir():
+            os.chdir(folder)
         allow_remote_code(remote_code)
         loaded = load_model(settings.model)
         console = Console(quiet=True)
