@@ -17,9 +17,10 @@ from typing import Any
 
 from qweft.cli import compare
 from qweft.comparison.findings import findings
+from qweft.comparison.phrases import ANSWERS
 from qweft.comparison.results import Run
 from qweft.comparison.summarise import summarise
-from qweft.files import write_json
+from qweft.files import write_bytes
 
 TEACHERS = {"quantum": (0.0, 0.25, 0.5, 1.0), "mlp": (0.25, 0.5, 1.0)}
 """The function of the teacher's core, and its doses."""
@@ -71,18 +72,18 @@ def answers(cell: dict[str, Any]) -> list[dict[str, Any]]:
 
 def table(record: dict[str, Any]) -> list[str]:
     """Returns a row for each comparison: does the circuit help, and by how much against each control."""
-    lines = ["| teacher | dose | KL, nats | does the circuit help? | against each control, % of the loss |"]
+    lines = ["| teacher | dose | KL, nats | does the circuit help? | against each control, % of the loss (better?) |"]
     lines.append("|---|---:|---:|---|---|")
     for cell in record["cells"]:
         whole = next(entry for entry in cell["answers"] if not entry["other"])
         pairs = "; ".join(
-            f"{entry['other']} {entry['percent']:+.2f} {entry['direction']}"
+            f"{entry['other']} {entry['percent']:+.2f} ({ANSWERS[entry['direction']]})"
             for entry in cell["answers"]
             if entry["other"] and entry["percent"] is not None
         )
         teacher = cell["teacher"]
         place = f"| {teacher['core']} | {teacher['dose']:g} | {teacher['kl']:.3f} "
-        lines.append(f"{place}| {whole['direction']} | {pairs} |")
+        lines.append(f"{place}| {ANSWERS[whole['direction']]} | {pairs} |")
     return lines
 
 
@@ -100,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     files = [folder(given.output, *cell) / "results.json" for cell in sorted(cells())]
     results = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
     found = [collected(each) for each in results if len(each["runs"]) == each["planned_runs"]]
-    write_json(given.collect, {"cells": found})
+    write_bytes(given.collect, (json.dumps({"cells": found}) + "\n").encode())
     print("\n".join(table({"cells": found})))
 
 

@@ -1,6 +1,7 @@
 """The regression without a model, and the matrix of the positive control."""
 
 import json
+from pathlib import Path
 
 import pytest
 from research import planted_regression as regression
@@ -12,6 +13,8 @@ from qweft.comparison.checks import check_comparison, check_methods
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.method_kinds import differences
 from qweft.errors import QweftError
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_an_affine_map_explains_a_teacher_without_a_function_and_not_a_circuit():
@@ -91,3 +94,23 @@ def test_runs_of_an_unfinished_experiment_come_back(tmp_path):
     file.write_text(json.dumps(["../../out", {}]))
     with pytest.raises(QweftError, match=r"\.\./\.\./out leads out of"):
         unfinished.put(tmp_path / "again", file)
+
+
+RECORD = json.loads((ROOT / "docs" / "results" / "positive-control.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "cell", RECORD["cells"], ids=lambda cell: "-".join(map(str, list(cell["teacher"].values())[:2]))
+)
+def test_the_answers_of_the_matrix_follow_from_its_runs(cell):
+    assert len(cell["runs"]) == cell["planned_runs"]
+    assert json.loads(json.dumps(matrix.answers(cell))) == cell["answers"]
+    expected = {0.0: "equivalent", 1.0: {"quantum_gated": "lower", "mlp_gated": "higher"}[cell["teacher"]["core"]]}
+    dose = cell["teacher"]["dose"]
+    assert dose not in expected or cell["answers"][0]["direction"] == expected[dose]
+
+
+def test_the_page_has_the_matrix():
+    page = (ROOT / "docs" / "positive-control.md").read_text()
+    for row in matrix.table(RECORD):
+        assert row in page

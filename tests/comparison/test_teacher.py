@@ -15,6 +15,7 @@ from qweft.comparison.config import ComparisonConfig, MethodConfig, TeacherConfi
 from qweft.comparison.context import fingerprint
 from qweft.comparison.executors.worker import Local
 from qweft.comparison.findings import findings
+from qweft.comparison.phrases import ANSWERS
 from qweft.comparison.results import Run
 from qweft.comparison.summarise import summarise
 from qweft.comparison.teacher import scaled_to
@@ -111,7 +112,7 @@ def test_the_answer_is_what_was_planted(folder, core, dose, direction):
     assert (teacher["core"], teacher["dose"]) == (core, dose)
     assert teacher["kl_at_dose_1"] == pytest.approx(1.0, rel=0.011)
     (row,) = table({"cells": [collected(results)]})[2:]
-    assert row.startswith(f"| {core} | {dose:g} |") and f"| {direction} |" in row
+    assert row.startswith(f"| {core} | {dose:g} |") and f"| {ANSWERS[direction]} |" in row
     assert "as a planted" in report.read_text(encoding="utf-8")
 
 
