@@ -6,7 +6,7 @@
 The first command makes what is missing of configs/positive-control.yaml, or of another --config, in a folder for each
 teacher and dose; further options are those of `qweft compare`. The same command goes on after a stop, and started twice
 it shares the runs. The second one gathers the comparisons that are finished, and prints their table. A dose of 0 has no
-circuit and no perceptron, so it is made once.
+circuit and no perceptron, so it is made once, with the maps of the circuit's teacher.
 """
 
 import argparse
@@ -19,12 +19,15 @@ from qweft.cli import compare
 from qweft.comparison.findings import findings
 from qweft.comparison.phrases import ANSWERS
 from qweft.comparison.results import Run
+from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.summarise import summarise
 from qweft.files import write_bytes
 
 TEACHERS = {"quantum": (0.0, 0.25, 0.5, 1.0), "mlp": (0.25, 0.5, 1.0)}
 """The function of the teacher's core, and its doses."""
 CONFIG = "configs/positive-control.yaml"
+DOUBT = ", in doubt"
+"""What the table adds to an answer that the learning rates may decide."""
 
 
 def cells() -> list[tuple[str, float]]:
@@ -53,9 +56,13 @@ def collected(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def answers(cell: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the answers of a collected comparison, computed from its runs: the whole one, then those of pairs."""
+    """Returns the answers of a collected comparison, computed from its runs: the whole one, then those of pairs.
+
+    "doubted" says whether the learning rates may decide a pair's answer, by the searches' own curves.
+    """
     runs = [Run.from_json(record) for record in cell["runs"]]
-    found = findings(summarise(runs, str(cell["reference"]), cell["equivalent_within"]))
+    plain = findings(summarise(runs, str(cell["reference"]), cell["equivalent_within"]))
+    found, _ = with_doubts(plain, searches(cell["search"]))
     return [
         {
             "other": entry.other,
@@ -63,9 +70,10 @@ def answers(cell: dict[str, Any]) -> list[dict[str, Any]]:
             "percent": entry.difference,
             "interval": entry.interval,
             "visible": entry.visible,
+            "doubted": entry.text != before.text,
             "text": entry.text,
         }
-        for entry in found
+        for entry, before in zip(found, plain, strict=True)
         if entry.topic == "circuit"
     ]
 
@@ -77,7 +85,7 @@ def table(record: dict[str, Any]) -> list[str]:
     for cell in record["cells"]:
         whole = next(entry for entry in cell["answers"] if not entry["other"])
         pairs = "; ".join(
-            f"{entry['other']} {entry['percent']:+.2f} ({ANSWERS[entry['direction']]})"
+            f"{entry['other']} {entry['percent']:+.2f} ({ANSWERS[entry['direction']]}{DOUBT * entry['doubted']})"
             for entry in cell["answers"]
             if entry["other"] and entry["percent"] is not None
         )

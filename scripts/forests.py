@@ -131,14 +131,13 @@ CONTROLS = {
 
 
 def read_detection() -> Numbers:
-    """The circuit's held-out loss against each control, in percent, by teacher and dose; dose 0 stands in both."""
+    """The circuit's held-out loss against each control, in percent, by teacher and dose."""
     found: Numbers = {said: {name: [] for name in CONTROLS} for said in TEACHERS.values()}
     for cell in read_json("docs/results/positive-control.json")["cells"]:
         core, dose = cell["teacher"]["core"], cell["teacher"]["dose"]
-        for said in TEACHERS.values() if dose == 0 else (TEACHERS[core],):
-            for entry in cell["answers"]:
-                if entry["other"]:
-                    found[said][entry["other"]].append([dose, entry["percent"], *entry["interval"]])
+        for entry in cell["answers"]:
+            if entry["other"]:
+                found[TEACHERS[core]][entry["other"]].append([dose, entry["percent"], *entry["interval"]])
     return found
 
 
@@ -156,6 +155,7 @@ def draw_detection(figure: Figure, numbers: Numbers) -> None:
                 color=colour, marker=marker, markersize=5, linewidth=1.6, capsize=3, label=said,
             )  # fmt: skip
         axes.set_xticks([0, 0.25, 0.5, 1], ["0", "0.25", "0.5", "1"])
+        axes.set_xlim(-0.08, 1.08)
         axes.set_title(title, fontsize=SMALL, color=INK, loc="left")
         dress(axes)
     panels[0].set_ylabel("loss against the control, %")

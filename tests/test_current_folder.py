@@ -2,6 +2,7 @@
 
 import ctypes.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,8 +97,14 @@ def test_numba_takes_no_settings_from_the_folder(stranger):
 def test_origins_libraries_are_the_systems(stranger):
     if ctypes.util.find_library("atomic") is None:
         pytest.skip("this system has no libatomic")
+    pytest.importorskip("pyqpanda3")
     (stranger / "libatomic.so.1").write_text("no library")
-    current_folder.load_origins_libraries()
+    code = (
+        "from qweft.current_folder import load_origins_libraries as load; load(); print(open('/proc/self/maps').read())"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    places = {Path(line.split()[-1]) for line in done.stdout.splitlines() if "libatomic.so" in line}
+    assert places and not any(place.is_relative_to(stranger) for place in places), done.stderr
     with pytest.raises(QweftError, match=r"needs the library libqweft-none\.so\.1, which this system lacks"):
         current_folder.load_origins_libraries(["libqweft-none.so.1"])
 
@@ -130,6 +137,20 @@ def test_figures_are_drawn_by_the_default_style(stranger):
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert drawn.read_bytes() == circuit_picture(crz_ring_ansatz(2, 1), "png")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "bytes"])
+def test_settings_of_matplotlib_in_the_folder_are_not_read(stranger, kind):
+    if kind == "pipe":
+        os.mkfifo(stranger / "matplotlibrc")
+    else:
+        (stranger / "matplotlibrc").write_bytes(b"\xff\xfe\x00")
+    code = (
+        "from qweft.cli.main import main; assert main(['--version']) == 0\n"
+        "import matplotlib; print(matplotlib.matplotlib_fname.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0 and "matplotlib_fname" in done.stdout, done.stderr
 
 
 def test_a_package_that_does_not_load_is_one_sentence(stranger, monkeypatch):

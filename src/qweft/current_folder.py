@@ -5,10 +5,12 @@ the folder of the command. What would look there is started or loaded by the fun
 """
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from qweft.internals.numba import read_settings_from
 
 NUMBA_SETTINGS = ".numba_config.yaml"
 """Numba reads it at its import and before each compilation. Its `cache_dir` names pickles that Numba loads."""
+MATPLOTLIB_SETTINGS = "matplotlibrc"
 NOWHERE = str(Path(sys.executable).resolve() / "no-such-file")
 """The name of a file below a file, which cannot exist."""
 ORIGINS_LIBRARIES = ("libpthread.so.0", "librt.so.1", "libatomic.so.1", "libgomp.so.1")
@@ -38,11 +41,28 @@ def module_command(module: str, *words: str) -> list[str]:
 
 @contextmanager
 def in_an_empty_folder() -> Iterator[None]:
-    """Make an empty folder the current one: Ray, as it starts, has its processes import from where it is started."""
+    """Make an empty folder the current one, for what reads the current one as it starts.
+
+    Raises:
+        QweftError: The cache folder cannot be written.
+    """
     empty = cache_folder() / "empty"
-    empty.mkdir(parents=True, exist_ok=True)
+    try:
+        empty.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise QweftError(f"{empty} cannot be made ({error.strerror}); set QWEFT_CACHE to a folder of yours") from error
     with chdir(empty):
         yield
+
+
+def load_matplotlib() -> None:
+    """Import matplotlib without the file `matplotlibrc` of the current folder, if there is one.
+
+    It looks there before its own places, and a pipe of that name would be waited for.
+    """
+    if os.path.lexists(MATPLOTLIB_SETTINGS) and "matplotlib" not in sys.modules:
+        with in_an_empty_folder():
+            import_module("matplotlib")
 
 
 def load_numba() -> Any:
@@ -71,7 +91,7 @@ def load_origins_libraries(names: Sequence[str] = ORIGINS_LIBRARIES) -> None:
     Raises:
         QweftError: The system lacks one.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or find_spec("pyqpanda3") is None:
         return
     for name in names:
         try:
@@ -84,7 +104,7 @@ def load_origins_libraries(names: Sequence[str] = ORIGINS_LIBRARIES) -> None:
 
 @contextmanager
 def default_style() -> Iterator[None]:
-    """Draw by matplotlib's own defaults: it reads a file `matplotlibrc` of the current folder as it is imported."""
+    """Draw by matplotlib's own defaults, whatever settings it was imported with: figures are the same everywhere."""
     import matplotlib  # here: most commands draw nothing
 
     with matplotlib.rc_context():

@@ -128,7 +128,7 @@ def _cpu_name() -> str:
 
 
 def source_commit() -> str | None:
-    """Return the commit of Qweft's source, with "+" if tracked files differ; `None` if it is not in git."""
+    """Return the commit of Qweft's source, with "+" if tracked files differ; `None` without a repository of its own."""
     here = Path(__file__).resolve()
     root = here.parents[2]
     # An installed copy may lie inside the working tree of another project, whose commit is irrelevant, and whose

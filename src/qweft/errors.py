@@ -90,5 +90,5 @@ def require(module: str, extra: str, what: str) -> Any:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise QweftError(
             f"{what} needs the package {module.partition('.')[0]}, which does not load ({type(error).__name__}: "
-            f"{reason})"
+            f"{reason}); install it anew, or see to its settings file"
         ) from error

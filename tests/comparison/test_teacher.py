@@ -159,6 +159,13 @@ def test_a_wrong_teacher_ends_in_one_sentence(folder, changes, said):
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_teacher_and_packing_exclude_each_other(folder):
+    packed = config(folder, "quantum_gated", 1.0)
+    packed = replace(packed, training=replace(packed.training, packing=True))
+    with pytest.raises(QweftError, match=r"training.packing true puts several rows into one, and a teacher is asked"):
+        check_methods(packed)
+
+
 def test_a_teacher_and_a_matched_time_exclude_each_other(folder):
     methods = {
         "lora": MethodConfig(student("identity")),

@@ -6,7 +6,7 @@ from tests.tiny_models import tiny_llama
 
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED
-from qweft.evaluation import taught
+from qweft.evaluation import loss, taught
 from qweft.evaluation.loss import held_out_loss, soft_losses
 from qweft.evaluation.taught import Taught, targets_of
 
@@ -58,7 +58,7 @@ def test_rows_beyond_the_bound_are_computed_anew(model, monkeypatch):
     assert model.asked == [(1, 5), (1, 3), (1, 7), (1, 3), (1, 7)]
 
 
-def test_a_loss_against_a_teacher_is_that_of_whole_batches(model):
+def test_a_loss_against_a_teacher_is_that_of_whole_batches(model, monkeypatch):
     student = tiny_llama(seed=5).eval()
     got = held_out_loss(student, ROWS, 0, 2, Taught(model))
     by_hand = []
@@ -68,5 +68,6 @@ def test_a_loss_against_a_teacher_is_that_of_whole_batches(model):
         own, teacher = (which(input_ids=ids).logits[:, :-1][learned] for which in (student, model))
         by_hand.append(soft_losses(own, teacher))
     assert got.loss == pytest.approx(torch.cat(by_hand).double().mean().item(), rel=1e-6)
+    monkeypatch.setattr(loss, "POSITIONS_AT_A_TIME", 2)
     with_few_at_a_time = held_out_loss(student, ROWS, 0, 3, Taught(model))
     assert with_few_at_a_time.loss == pytest.approx(got.loss, rel=1e-6)

@@ -11,6 +11,7 @@ from errno import EDQUOT, ENAMETOOLONG, ENOSPC
 from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
+from qweft.current_folder import load_matplotlib
 from qweft.errors import QweftError, StoppedError
 from qweft.text import near, protect_streams, shown
 
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     hush_libraries()
     try:
         with _stopped_by_signals():
+            load_matplotlib()
             return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except QweftError as error:
         complain(f"error: {error}")

@@ -260,6 +260,10 @@ def check_teacher(config: ComparisonConfig) -> None:
         value = getattr(teacher, name)
         if value is not None and not least <= value < math.inf:
             raise QweftError(f"teacher.{name} must be at least {least:g}, got {value}")
+    if config.training.packing:
+        raise QweftError(
+            "training.packing true puts several rows into one, and a teacher is asked row by row; leave it out"
+        )
     if not 0 <= teacher.seed < 2**32:
         raise QweftError(f"teacher.seed must be a whole number from 0 to 4294967295, got {teacher.seed}")
     timed = next((name for name, method in config.methods.items() if method.match_time), None)

@@ -66,8 +66,9 @@ def _unlike(method: Summary, hybrid: Summary) -> list[str]:
 def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str | None, str]) -> Finding:
     """Returns the answer over all controls.
 
-    No: the hybrid is shown to be worse than no circuit, a constant or a classical control. Otherwise open: the run
-    without a circuit is missing, or there is no classical control. Yes: it is shown to be better than all of these.
+    No: the hybrid is shown to be worse than no circuit, a constant or a classical control, beyond the margin if one was
+    stated. Otherwise open: the run without a circuit is missing, or there is no classical control. Yes: it is shown to
+    be better than all of these, likewise.
     Equivalent: it is equivalent to one of them, so that what the circuit adds is within the margin. If it is not
     decided, the text has the largest of the undecided controls' smallest visible effects. It adds the effects of
     training the angles and of entanglement.

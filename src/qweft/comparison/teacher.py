@@ -153,7 +153,7 @@ def plant(
 
 
 def scaled_to(wanted: float, at: Callable[[float], float]) -> tuple[float, float]:
-    """Returns a scale with three digits, and the divergence at it, which is within 1% of what is wanted.
+    """Returns a scale with three digits, and the divergence at it, which is within 1% of what is wanted, or 3%.
 
     A small branch has a divergence that grows with the square of its scale, which gives the next try. Where that leaves
     the bracket, the bracket is halved. In half precision the divergence jumps from scale to scale; where none is as
@@ -164,7 +164,7 @@ def scaled_to(wanted: float, at: Callable[[float], float]) -> tuple[float, float
     """
     scale, low, high = 1.0, 0.0, math.inf
     tries: dict[float, float] = {}
-    for _ in range(ATTEMPTS):
+    while scale not in tries and len(tries) < ATTEMPTS:
         found = tries[scale] = at(scale)
         if abs(found - wanted) <= TOLERANCE * wanted:
             return scale, found

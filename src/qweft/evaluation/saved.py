@@ -96,7 +96,7 @@ def changed(before: Weights, model: PeftModel) -> bool:
     )
 
 
-def _check_sizes(config: Any, adapter: Path) -> None:
+def _check_file(config: Any, adapter: Path) -> None:
     """Raise for a rank, or another size, that no tensor of the file has, since PEFT would first fill memory for it.
 
     Likewise for weights of SHiRA without their places.
@@ -171,7 +171,7 @@ def put_on_by_peft(loaded: LoadedModel, config: Any, adapter: Path) -> Iterator[
         QweftError: Before the block, if the config is refused; else for any error of the block.
     """
     check_quick(config, (name for name, _ in loaded.model.named_modules()))
-    _check_sizes(config, adapter)
+    _check_file(config, adapter)
     try:
         with quiet_peft(), _patience(loaded, adapter, "loads"):
             yield

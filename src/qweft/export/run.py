@@ -229,10 +229,10 @@ def _write(
             found = WRITERS[report.to](temporary, made).eval()
         except QweftError:
             raise
-        except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
+        except (OSError, SafetensorError) as error:  # a full disk raises either
+            reason = (str(error).splitlines() or [""])[0][:200]
             raise QweftError(
-                f"the export could not be written to {report.output} ({str(error).splitlines()[0][:200]}); make room "
-                "there, or allow writing"
+                f"the export could not be written to {report.output} ({reason}); make room there, or allow writing"
             ) from error
         except (struct.error, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise QweftError(

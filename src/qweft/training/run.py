@@ -113,7 +113,8 @@ def _keep_earlier_run(output: Path, console: Console) -> None:
         number += 1
     set_aside(output, kept)
     console.print(
-        f"the earlier run in {output} had another configuration, rows or base model and is now {kept}", highlight=False
+        f"the earlier run in {output} was another one, by its configuration, rows or base model, and is now {kept}",
+        highlight=False,
     )
 
 
@@ -148,8 +149,8 @@ def _save(
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
         again = "with --resume auto" if resumes else "again; with checkpoints.every it would go on from there"
         raise QweftError(
-            f"the adapter could not be written to {output} ({str(error).splitlines()[0][:200]}); make room there, or "
-            f"allow writing, and run {again}"
+            f"the adapter could not be written to {output} ({(str(error).splitlines() or [''])[0][:200]}); make room "
+            f"there, or allow writing, and run {again}"
         ) from error
 
 

@@ -71,18 +71,19 @@ class OnRay:
     def _connect(self, workers: int) -> None:
         address = os.environ.get("RAY_ADDRESS")
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-        try:
-            if address:
-                _reach(address)
-            cores = max(workers, os.cpu_count() or 1)
-            local = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-            with in_an_empty_folder():
+        cores = max(workers, os.cpu_count() or 1)
+        local = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+        with in_an_empty_folder():
+            try:
+                if address:
+                    _reach(address)
                 self.ray.init(**({"address": address} if address else local), **quiet)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise QweftError(
-                f"--executor ray: the cluster {address or 'of this machine'} does not answer "
-                f"({str(error).splitlines()[0][:200]}); set RAY_ADDRESS to that of a running one"
-            ) from error
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = (str(error).splitlines() or [""])[0][:200]
+                raise QweftError(
+                    f"--executor ray: the cluster {address or 'of this machine'} does not answer ({reason}); set "
+                    "RAY_ADDRESS to that of a running one"
+                ) from error
 
     def _share(self, device: str, wanted: int | None) -> tuple[int, dict[str, Any]]:
         """Returns the number of actors, and the resources of each."""

@@ -32,7 +32,7 @@ class Difference(NamedTuple):
         mean: The difference.
         low: The interval's lower end.
         high: The interval's upper end.
-        shown: Whether the difference is shown by the rule of `Pairing`.
+        shown: Whether the answer is yes or no by the rule of `Pairing`.
     """
 
     group: str
@@ -86,7 +86,7 @@ def forest_figure(
     return ReportFigure(
         NAMES[part],
         TITLES[part],
-        "Difference in held-out loss, in percent of the other method's, with its 95% interval. Filled: shown.",
+        "Difference in held-out loss, in percent of the other method's, with its 95% interval. Filled: yes or no.",
         f"{told}.",
         0.75 + ROW * (len(own) + len({entry.group for entry in own})),
         lambda figure: _draw(figure, own, every, styles),
