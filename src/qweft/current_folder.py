@@ -16,7 +16,7 @@ from typing import Any
 
 from qweft.errors import QweftError
 from qweft.files import cache_folder
-from qweft.internals.numba import read_settings_from
+from qweft.internals.providers import read_settings_from
 
 NUMBA_SETTINGS = ".numba_config.yaml"
 """Numba reads it at its import and before each compilation. Its `cache_dir` names pickles that Numba loads."""

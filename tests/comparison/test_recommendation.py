@@ -88,7 +88,7 @@ def test_methods_that_diverged_are_no_choice():
 @pytest.mark.parametrize(
     ("losses", "margin", "said"),
     [
-        ({"mpo": moved(1.02)}, None, "qtha is better than mpo; no classical control of its circuit came to the end."),
+        ({"mpo": moved(1.02)}, None, "qtha is better than mpo; another control of its circuit is missing."),
         ({"mpo": moved(0.98)}, None, "The circuit of qtha does not help: mpo, without it, is better."),
         (
             {"mpo": moved(1.0005, 0.0001)},

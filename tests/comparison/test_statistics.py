@@ -58,6 +58,14 @@ def test_equivalent_where_the_90_percent_interval_lies_within_the_margin(percent
         assert found.interval[0] <= found.narrow[0] <= found.narrow[1] <= found.interval[1]
 
 
+def test_a_pair_is_equivalent_in_both_orders_or_in_none():
+    """0.992 is 0.8% below 1, and 1 is 0.81% above 0.992."""
+    low, high = dict(enumerate([0.992, 0.99201, 0.99202])), dict(enumerate([1.0, 1.00001, 1.00002]))
+    for margin, direction in ((0.79, None), (0.803, None), (0.82, "equivalent")):
+        one, other = pair(low, high, margin=margin), pair(high, low, margin=margin)
+        assert (one.direction, other.direction) == ((direction,) * 2 if direction else ("lower", "higher")), margin
+
+
 def test_a_diverged_run_is_not_equivalent():
     assert against_one([1.001, 0.999, 1.0, None], margin=5).direction == "not decided"
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from tests.hostile import save_marking_pickle
 from tests.tiny_folder import save_rows, save_tiny_model
@@ -17,6 +18,7 @@ from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.training import checkpoints as module
+from qweft.training import run
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
 from qweft.training.run import train
 from qweft.training.run_folder import remove_empty
@@ -279,6 +281,49 @@ def test_passes_that_another_number_of_processes_began_are_another_run(files, tm
     del record["identity"]["processes"]  # as in earlier versions
     manifest.write_text(json.dumps(record))
     assert train(config(files, tmp_path, training=passes, resume="auto")).fit.steps > 2
+
+
+def test_a_run_that_had_lost_its_patience_does_not_train_on(files, tmp_path, monkeypatch):
+    """Stopped between its last checkpoint and its record, as during the last evaluation."""
+    patient = {"training": {"learning_rate": 0.5}, "every": 1}
+    patience = ValidationConfig(every=1, patience=1)
+    whole = train(replace(config(files, tmp_path / "whole", **patient), validation=patience))
+    assert whole.fit.steps < 8
+    judge, asked = run.held_out_loss, []
+
+    def stopping(*words, **more):
+        asked.append(1)
+        if len(asked) == 2:
+            raise StoppedError
+        return judge(*words, **more)
+
+    parts = replace(config(files, tmp_path / "parts", **patient), validation=patience)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "held_out_loss", stopping)
+        with pytest.raises(StoppedError):
+            train(parts)
+    resumed = train(replace(parts, resume="auto"))
+    assert resumed.fit.steps == whole.fit.steps and resumed.fit.validation_curve == whole.fit.validation_curve
+    assert all(torch.equal(weights(resumed)[key], tensor) for key, tensor in weights(whole).items())
+    assert resumed.adapted.loss == whole.adapted.loss
+
+
+def test_a_best_adapter_that_cannot_be_written_costs_no_run(files, tmp_path, monkeypatch, capsys):
+    validated = replace(config(files, tmp_path / "out", every=None), validation=ValidationConfig(every=2))
+    save, tried = PeftModel.save_pretrained, []
+
+    def failing(self, *words, **more):
+        tried.append(1)
+        if len(tried) == 2:
+            raise OSError(28, "No space left on device")
+        return save(self, *words, **more)
+
+    monkeypatch.setattr(PeftModel, "save_pretrained", failing)
+    found = train(validated)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the best so far, could not be written" in said and "No space left on device" in said
+    losses = dict(found.fit.validation_curve)
+    assert found.fit.best_step != 4 and losses[found.fit.best_step] == min(v for k, v in losses.items() if k != 4)
 
 
 def test_a_folder_with_checkpoints_is_not_begun_anew_unasked(files, tmp_path, monkeypatch):

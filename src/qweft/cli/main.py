@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from errno import EDQUOT, ENAMETOOLONG, ENOSPC
+from errno import EDQUOT, EFBIG, ENAMETOOLONG, ENOSPC
 from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno in (ENOSPC, EDQUOT):
+        if error.errno in (ENOSPC, EDQUOT, EFBIG):
             place = "the output" if error.filename is None else shown(error.filename)
             complain(f"error: {place} cannot be written ({error.strerror}); make room, and give the same command again")
             return 2

@@ -67,9 +67,9 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
     """Returns the answer over all controls.
 
     No: the hybrid is shown to be worse than no circuit, a constant or a classical control, beyond the margin if one was
-    stated. Otherwise open: the run without a circuit is missing, or there is no classical control. Yes: it is shown to
-    be better than all of these, likewise.
-    Equivalent: it is equivalent to one of them, so that what the circuit adds is within the margin. If it is not
+    stated. Otherwise equivalent: it is equivalent to one of them, so that what the circuit adds is within the margin.
+    Otherwise open: the run without a circuit is missing, or there is no classical control. Yes: it is shown to be
+    better than all of these, beyond the margin if one was stated. If it is not
     decided, the text has the largest of the undecided controls' smallest visible effects. It adds the effects of
     training the angles and of entanglement.
     """
@@ -78,12 +78,12 @@ def _answer(hybrid: Summary, found: dict[str | None, Finding], unlike: dict[str 
     direction: Direction = "not decided"
     if any(finding.direction == "higher" for finding in asked):
         direction = "higher"
+    elif any(finding.direction == "equivalent" for finding in asked):
+        direction = "equivalent"
     elif lacking:
         direction = "open"
     elif all(finding.direction == "lower" for finding in asked):
         direction = "lower"
-    elif any(finding.direction == "equivalent" for finding in asked):
-        direction = "equivalent"
     seen = [each.visible for each in asked if each.direction == "not decided" and each.visible is not None]
     limit = f" (smallest visible effect {effect_said(max(seen))})" if direction == "not decided" and seen else ""
     said = f"{ANSWERS[direction].capitalize()}{limit}"

@@ -193,7 +193,7 @@ def _on_circuit(hybrid: Summary, answer: Finding | None, against: Sequence[Findi
         return f"Whether the circuit of {hybrid.method} helps cannot be told: no control came to the end."
     if all(finding.direction == "lower" for finding in against):
         others = _listed([each.other for each in against])
-        return f"{hybrid.method} is better than {others}; no classical control of its circuit came to the end."
+        return f"{hybrid.method} is better than {others}; another control of its circuit is missing."
     return f"Whether the circuit of {hybrid.method} helps is not decided."
 
 

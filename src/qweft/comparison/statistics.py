@@ -66,9 +66,9 @@ class Pairing:
     - the p, corrected for the family of questions, is at most 0.05, or the level of its look,
     - from six seeds on, the sign-flip p is at most 0.05.
 
-    Two methods are equivalent if the first three hold, and the 90% interval lies within the stated margin: two
-    one-sided tests at 5% (Schuirmann 1987). That comes first: a difference that is shown, and is within the margin, is
-    one that the user said not to matter.
+    Two methods are equivalent if the first three hold, and the 90% interval lies within the stated margin, in
+    percent of either method's loss: two one-sided tests at 5% (Schuirmann 1987). That comes first: a difference that is
+    shown, and is within the margin, is one that the user said not to matter.
 
     docs/statistics.md has the reasons, the coverage of the intervals and the alternatives that were tried.
     `python -m benchmarks.coverage` measures the coverage.
@@ -158,7 +158,7 @@ def pair(
     flip = sign_flip_p(differences)
     reason = _reason(differences, diverged, len(shared), fault, p, corrected, flip, look)
     direction: Direction = "not decided"
-    if margin is not None and narrow is not None and -margin < narrow[0] <= narrow[1] < margin:
+    if margin is not None and narrow is not None and max(map(abs, narrow)) * _turned(finite) < margin:
         direction = "equivalent"
     elif not reason:
         direction = "lower" if math.fsum(differences) < 0 else "higher"
@@ -166,6 +166,15 @@ def pair(
         seeds, differences, middle, spread, interval, visible, 0 if fault else count, p, corrected, flip,
         direction, reason, margin, narrow, look,
     )  # fmt: skip
+
+
+def _turned(losses: Sequence[tuple[int, float, float]]) -> float:
+    """Returns by how much differences grow, at most, where they are in percent of the other one of the two methods.
+
+    With it a pair is equivalent in both orders or in none.
+    """
+    own, other = (math.fsum(each[place] for each in losses) for place in (1, 2))
+    return max(1.0, abs(other / own)) if own else 1.0
 
 
 def _around(middle: float, half: float) -> tuple[float, float]:

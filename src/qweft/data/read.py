@@ -339,7 +339,11 @@ def _read_parquet(path: Path) -> Iterator[Any]:
     from pyarrow.parquet import ParquetFile
 
     try:
-        for batch in ParquetFile(path).iter_batches(batch_size=ROWS_AT_A_TIME):
+        table = ParquetFile(path)
+        twice = next((name for name, count in Counter(table.schema_arrow.names).items() if count > 1), None)
+        if twice is not None:
+            raise QweftError(f"data {path}: the column {twice[:60]!r} stands twice in the table; rename one")
+        for batch in table.iter_batches(batch_size=ROWS_AT_A_TIME):
             yield from map(_without_nulls, batch.to_pylist())
     except ArrowInvalid as fault:
         raise QweftError(f"data {path}: not readable as Parquet ({str(fault).splitlines()[0]})") from fault

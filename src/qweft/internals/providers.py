@@ -1,4 +1,4 @@
-"""Private parts of device packages. Checked with PennyLane 0.45 and qiskit-ibm-runtime 0.51."""
+"""Private parts of device packages and of Numba. Checked with PennyLane 0.45, qiskit-ibm-runtime 0.51 and Numba 0.68."""
 
 from typing import Any
 
@@ -12,3 +12,13 @@ def settings_in(configuration: Any) -> dict[str, Any]:
 def instance_of(backend: Any) -> str:
     """Return the instance that an IBM backend sends its jobs to. The service only reports the last one used."""
     return str(backend._instance)
+
+
+def read_settings_from(name: str, config: Any) -> None:
+    """Name the file that Numba looks for before each compilation; there is no public function or variable for it.
+
+    Args:
+        name: The file.
+        config: The module `numba.core.config`.
+    """
+    config._config_fname = name

@@ -2,22 +2,25 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
 from typing import Any
 
 from peft import load_peft_weights, set_peft_model_state_dict
+from safetensors import SafetensorError
 from torch.distributed.tensor.experimental import implicit_replication
 from transformers import TrainerCallback
 
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.record import tell
 from qweft.evaluation.taught import Targets
 from qweft.files import folder_beside
 from qweft.method.saved import check_folder, keys_in
 from qweft.training.checkpoints import Checkpoints, Found
+from qweft.training.config import TrainingConfig
 from qweft.training.distributed import of_the_first, whole_state
 
 
@@ -89,9 +92,17 @@ class Validation(TrainerCallback):
             except QweftError as error:
                 raise QweftError(f"the best adapter so far cannot be read ({error}); put it back, or {way}") from error
 
+    @property
+    def is_over(self) -> bool:
+        """Whether patience has run out."""
+        return self.patience is not None and self.waited >= self.patience
+
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Validate, save the adapter if it is the best so far, and stop when patience runs out."""
         step = state.global_step
+        if self.is_over:  # the trainer makes a step before it looks; the best adapter is brought back after it
+            control.should_training_stop = True
+            return
         if step % self.every and step != state.max_steps:
             return
         loss = of_the_first(self._judge(model), model.device)
@@ -100,15 +111,28 @@ class Validation(TrainerCallback):
         self.log({"validation_loss": loss})
         control.should_log = wanted  # logging clears the flag, and the step's training loss must still be logged
         if loss < self.best_loss:  # False for NaN
-            self.best_step, self.best_loss, self.waited = step, loss, 0
+            self.waited = 0
             whole = whole_state(model)
-            if state.is_world_process_zero:
-                with folder_beside(self.folder) as temporary:
-                    model.save_pretrained(temporary, **whole)
+            written = not state.is_world_process_zero or self._is_written(model, whole, step)
+            if of_the_first(float(written), model.device):
+                self.best_step, self.best_loss = step, loss
             return
         self.waited += 1
-        if self.patience is not None and self.waited >= self.patience:
-            control.should_training_stop = True
+        control.should_training_stop = control.should_training_stop or self.is_over
+
+    def _is_written(self, model: Any, whole: dict[str, Any], step: int) -> bool:
+        """Save the adapter; where that fails say so and return `False`: the run goes on, as without a checkpoint."""
+        try:
+            with folder_beside(self.folder) as temporary:
+                model.save_pretrained(temporary, **whole)
+        except (OSError, SafetensorError) as error:  # a full disk raises either
+            before = "the last one" if self.best_step is None else f"that of step {self.best_step}, or a later one,"
+            tell(
+                f"warning: the adapter of step {step}, the best so far, could not be written to {self.folder} "
+                f"({(str(error).splitlines() or [''])[0][:200]}); the run goes on, and {before} will be its adapter"
+            )
+            return False
+        return True
 
     def bring_back(self, model: Any) -> None:
         """Load the best adapter's weights into the model, unless they are the last ones."""
@@ -142,6 +166,13 @@ class RunCallbacks:
     def staging(self) -> str | None:
         """Folder in which the trainer writes its checkpoints; `None` without checkpoints."""
         return None if self.checkpoints is None else str(self.checkpoints.staging)
+
+    def left_of(self, training: TrainingConfig) -> TrainingConfig:
+        """Return the training with the steps that it has: none after a checkpoint at which patience had run out."""
+        if self.found is None or self.validation is None:
+            return training
+        self.validation.restore(self.found.extra)
+        return replace(training, max_steps=self.found.step) if self.validation.is_over else training
 
     def callbacks(self, trainer: Any) -> list[TrainerCallback]:
         """Return the callbacks to add to the trainer, restored from the checkpoint if the run resumes."""

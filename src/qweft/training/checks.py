@@ -1,6 +1,7 @@
 """Checks of a run's config, before PyTorch is imported."""
 
 import math
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,6 +83,10 @@ def check_run(config: RunConfig) -> None:
     _check_reports(config.report_to)
 
 
+SETTINGS_HERE = {"wandb": ("wandb/settings",), "comet_ml": (".comet.config", ".env")}
+"""Files of the current folder in which these packages look for the address that they send to."""
+
+
 def _check_reports(report_to: list[str]) -> None:
     for name in report_to:
         if name not in KNOWN_REPORTS:
@@ -89,6 +94,13 @@ def _check_reports(report_to: list[str]) -> None:
         packages = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
         if not any(map(find_spec, packages)) or not _is_available(name):
             raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")
+        for file in SETTINGS_HERE.get(name, ()):
+            if os.path.lexists(file):
+                raise QweftError(
+                    f"report_to {name}: the current folder has {file}, which may name a receiver of your key and of "
+                    "the run's numbers; start in another folder, or remove the file (where it is your own, its "
+                    "settings can be variables)"
+                )
 
 
 def _is_available(report: str) -> bool:

@@ -215,7 +215,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     if is_first and callbacks.found is None and not same:
         _keep_earlier_run(output, console)
     with curves_in(output):
-        trained = fit(model, data.train, pad, config.training, callbacks=callbacks)
+        trained = fit(model, data.train, pad, callbacks.left_of(config.training), callbacks=callbacks)
     for warning in trained.warnings:
         console.print(f"warning: {warning}", highlight=False)
     adapted = held_out_loss(model, rows, pad, batch)

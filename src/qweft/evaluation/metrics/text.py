@@ -3,6 +3,9 @@
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from qweft.data.conversation import Conversation
 from qweft.errors import require
 from qweft.evaluation.metric import AnswerMetric, Both
 from qweft.evaluation.scores import Array, Compared, compare_means, compare_statistics
+from qweft.files import cache_folder
 
 EXTRA, WHAT = "metrics", "evaluation.metrics text"
 HAN_SHARE = 0.2
@@ -40,7 +44,17 @@ def tokenizer_for(chinese: bool) -> Callable[[str], list[str]]:
         return lambda text: re.findall(r"[^\W_]+", text.lower())
     jieba = require("jieba", EXTRA, WHAT)
     jieba.setLogLevel(logging.WARNING)
-    return lambda text: [word for word in jieba.lcut(text) if word.strip()]
+    cutter = jieba.Tokenizer()
+    # by default its dictionary is read from /tmp/jieba.cache, whoever wrote that, and whichever version
+    cutter.tmp_dir, cutter.cache_file = str(_own_folder()), f"jieba-{version('jieba')}.cache"
+    return lambda text: [word for word in cutter.lcut(text) if word.strip()]
+
+
+def _own_folder() -> Path:
+    folder = cache_folder() / "jieba"
+    with suppress(OSError):  # jieba goes on without its cache
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def compare_texts(references: Sequence[str], base: Sequence[str], adapted: Sequence[str]) -> list[Compared]:
