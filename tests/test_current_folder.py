@@ -17,6 +17,8 @@ from qweft.circuit.picture import circuit_picture
 from qweft.comparison.executors.on_ray import OnRay
 from qweft.errors import QweftError, require
 from qweft.models.packages import download_wheels
+from qweft.training import checks
+from qweft.training.config import RunConfig
 from tests.tiny_folder import save_rows, save_tiny_model
 
 RUNS = "import os, pathlib\npathlib.Path(os.environ['RAN']).write_text(__name__)\n"
@@ -183,3 +185,14 @@ def test_ray_starts_in_an_empty_folder(stranger, monkeypatch):
     executor._connect(3)
     ((folder, cores),) = started
     assert folder != stranger and list(folder.iterdir()) == [] and cores >= 3 and Path.cwd() == stranger
+
+
+def test_settings_that_name_a_receiver_are_refused(stranger, monkeypatch):
+    monkeypatch.setattr(checks, "find_spec", lambda name: True)
+    monkeypatch.setattr(checks, "_is_available", lambda name: True)
+    asked = RunConfig(report_to=["wandb"])
+    checks.check_run(asked)
+    (stranger / "wandb").mkdir()
+    (stranger / "wandb" / "settings").write_text("[default]\nbase_url = http://127.0.0.1:9\n")
+    with pytest.raises(QweftError, match=r"report_to wandb: the current folder has wandb/settings, which may name a"):
+        checks.check_run(asked)

@@ -87,6 +87,13 @@ def test_a_bad_file_is_named(tmp_path, name, content, words):
     assert words in str(fault.value)
 
 
+def test_a_parquet_table_with_a_column_twice_is_refused(tmp_path):
+    columns = [pyarrow.array([word]) for word in ("q", "right", "wrong")]
+    parquet.write_table(pyarrow.Table.from_arrays(columns, ["question", "answer", "answer"]), tmp_path / "a.parquet")
+    with pytest.raises(QweftError, match=r"a\.parquet: the column 'answer' stands twice in the table; rename one"):
+        list(read_rows(str(tmp_path / "a.parquet")))
+
+
 @pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv", ".parquet"])
 def test_a_row_too_long_to_be_tokenised_is_an_error_in_its_place(tmp_path, ending):
     path = write(tmp_path, ending, [*ROWS, {"question": "q", "answer": "a" * (LONGEST_ROW + 1)}])

@@ -1,5 +1,8 @@
 """BLEU and ROUGE by hand, and against the packages that define them."""
 
+import marshal
+import tempfile
+
 import numpy as np
 import pytest
 
@@ -82,3 +85,11 @@ def test_words():
 def test_the_script_of_mixed_texts():
     assert is_chinese(CHINESE) and not is_chinese(ENGLISH) and not is_chinese(["", "42"])
     assert is_chinese([*CHINESE, "OK"]) and not is_chinese([*ENGLISH, "你好"])
+
+
+def test_no_dictionary_of_the_temporary_folder_is_read(tmp_path, monkeypatch):
+    """jieba takes /tmp/jieba.cache, whoever wrote it."""
+    pytest.importorskip("jieba")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "jieba.cache").write_bytes(marshal.dumps(({"今天天": 10**6}, 10**6)))
+    assert "今天天" not in tokenizer_for(True)("今天天气很好")

@@ -17,10 +17,8 @@ from qweft.files import check_regular, named_path
 
 STRETCH = 8000
 """Characters of a piece of a text file, at most: a few thousand tokens, cut to the wanted length later."""
-CHUNK = 1 << 16
-"""Characters read at a time, so that a file without line ends also fits in memory."""
-LONGEST_FIELD = 2**27
-"""Characters of a CSV field, at most; the csv module takes 131,072 unless told otherwise."""
+CHUNK, LONGEST_FIELD = 1 << 16, 2**27
+"""Characters read at a time, so that a file without line ends fits in memory; of a CSV field, at most."""
 ROWS_AT_A_TIME = 16
 """Rows that a Parquet file is decoded in: a file of a kilobyte can hold a thousand rows of 10 MB."""
 
@@ -308,8 +306,7 @@ def _read_csv(path: Path) -> Iterator[Any]:
         reader = csv.DictReader(handle, strict=True)
         try:
             columns = list(reader.fieldnames or ())
-            mark = next((mark for mark in SEPARATORS if len(columns) == 1 and mark in columns[0]), None)
-            if mark is not None:
+            if mark := next((mark for mark in SEPARATORS if len(columns) == 1 and mark in columns[0]), None):
                 raise QweftError(
                     f"data {path}: the first line is one column, {columns[0][:60]!r}, as {SEPARATORS[mark]} separates "
                     "no columns in a .csv file; save it with commas"
@@ -340,9 +337,9 @@ def _read_parquet(path: Path) -> Iterator[Any]:
 
     try:
         table = ParquetFile(path)
-        twice = next((name for name, count in Counter(table.schema_arrow.names).items() if count > 1), None)
-        if twice is not None:
-            raise QweftError(f"data {path}: the column {twice[:60]!r} stands twice in the table; rename one")
+        twice = [name for name, count in Counter(table.schema_arrow.names).items() if count > 1]
+        if twice:
+            raise QweftError(f"data {path}: the column {twice[0][:60]!r} stands twice in the table; rename one")
         for batch in table.iter_batches(batch_size=ROWS_AT_A_TIME):
             yield from map(_without_nulls, batch.to_pylist())
     except ArrowInvalid as fault:

@@ -1,4 +1,4 @@
-"""Private parts of device packages and of Numba. Checked with PennyLane 0.45, qiskit-ibm-runtime 0.51 and Numba 0.68."""
+"""Private parts of device packages and Numba. Checked with PennyLane 0.45, qiskit-ibm-runtime 0.51, Numba 0.68."""
 
 from typing import Any
 
