@@ -17,7 +17,7 @@ from typing import Any
 
 from qweft.cli import compare
 from qweft.comparison.findings import findings
-from qweft.comparison.phrases import ANSWERS
+from qweft.comparison.phrases import ANSWERS, SMALLER
 from qweft.comparison.results import Run
 from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.summarise import summarise
@@ -26,8 +26,8 @@ from qweft.files import write_bytes
 TEACHERS = {"quantum": (0.0, 0.25, 0.5, 1.0), "mlp": (0.25, 0.5, 1.0)}
 """The function of the teacher's core, and its doses."""
 CONFIG = "configs/positive-control.yaml"
-DOUBT = ", in doubt"
-"""What the table adds to an answer that the learning rates may decide."""
+SHOWN, DOUBT = ", shown", ", in doubt"
+"""What the table adds to an equivalence with a smaller difference that is shown, and where the rates may decide."""
 
 
 def cells() -> list[tuple[str, float]]:
@@ -71,6 +71,7 @@ def answers(cell: dict[str, Any]) -> list[dict[str, Any]]:
             "interval": entry.interval,
             "visible": entry.visible,
             "doubted": entry.text != before.text,
+            "smaller": SMALLER in entry.text,
             "text": entry.text,
         }
         for entry, before in zip(found, plain, strict=True)
@@ -85,7 +86,8 @@ def table(record: dict[str, Any]) -> list[str]:
     for cell in record["cells"]:
         whole = next(entry for entry in cell["answers"] if not entry["other"])
         pairs = "; ".join(
-            f"{entry['other']} {entry['percent']:+.2f} ({ANSWERS[entry['direction']]}{DOUBT * entry['doubted']})"
+            f"{entry['other']} {entry['percent']:+.2f} "
+            f"({ANSWERS[entry['direction']]}{SHOWN * entry['smaller']}{DOUBT * entry['doubted']})"
             for entry in cell["answers"]
             if entry["other"] and entry["percent"] is not None
         )

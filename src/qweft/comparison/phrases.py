@@ -10,6 +10,8 @@ from qweft.comparison.summary import Summary
 Topic = Literal["circuit", "reference", "time", "size", "other", "fairness"]
 Direction = Literal["lower", "higher", "equivalent", "not decided", "open"]
 
+SMALLER = "a smaller difference is shown"
+"""What is added to an equivalence where both hold."""
 ANSWERS = {"lower": "yes", "higher": "no", "equivalent": "equivalent", "not decided": "not decided", "open": "open"}
 """Answer to "is it better?" by the direction of its loss."""
 
@@ -87,7 +89,7 @@ def answer(pairing: Pairing) -> str:
     said = ANSWERS[pairing.direction]
     if pairing.direction != "equivalent":
         return said
-    return f"{said} within {pairing.margin:g}%{'' if pairing.reason else ' (a smaller difference is shown)'}"
+    return f"{said} within {pairing.margin:g}%{'' if pairing.reason else f' ({SMALLER})'}"
 
 
 def label(entry: Summary) -> str:
