@@ -347,6 +347,9 @@ def test_a_finished_run_is_not_made_again(files, tmp_path, capsys):
     assert "finished already" in capsys.readouterr().out
     assert (tmp_path / "run.json").stat().st_mtime_ns == before
     assert again.adapted.loss == first.adapted.loss and again.fit.steps == 8
+    shutil.rmtree(tmp_path / "adapter")
+    assert weights(train(config(files, tmp_path, resume="auto"))).keys() == weights(again).keys()
+    assert "finished already" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("resume", ["auto", "no"])

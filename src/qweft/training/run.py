@@ -197,7 +197,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     console.print(data.report.describe(), highlight=False)
     before, weights = weights_of(loaded.model), checksum(loaded.model)
     same = earlier is not None and is_of(earlier, data.report.fingerprint, weights, str(loaded.dtype))
-    if earlier is not None and same and config.resume == "auto":
+    if earlier is not None and same and config.resume == "auto" and weights_bytes(output / "adapter"):
         console.print(f"this run is finished already ({output / RECORD})", highlight=False)
         return TrainedRun.from_record(earlier, output)
     set_seed(config.training.seed)
