@@ -49,7 +49,7 @@ def test_pip_is_run_by_this_interpreter_without_dependencies_or_source_archives(
 
     monkeypatch.setattr(subprocess, "run", run)
     assert download_wheels(["a==1", "b==2"], tmp_path / "wheels") == []
-    assert commands[0][:4] == [sys.executable, "-m", "pip", "download"]
+    assert commands[0][:5] == [sys.executable, "-P", "-m", "pip", "download"]
     assert {"--no-deps", "--only-binary=:all:", "a==1", "b==2"} <= set(commands[0])
 
 
