@@ -21,6 +21,7 @@ from qweft.internals.providers import read_settings_from
 NUMBA_SETTINGS = ".numba_config.yaml"
 """Numba reads it at its import and before each compilation. Its `cache_dir` names pickles that Numba loads."""
 MATPLOTLIB_SETTINGS = "matplotlibrc"
+"""matplotlib reads it as it is imported, before its own places."""
 NOWHERE = str(Path(sys.executable).resolve() / "no-such-file")
 """The name of a file below a file, which cannot exist."""
 ORIGINS_LIBRARIES = ("libpthread.so.0", "librt.so.1", "libatomic.so.1", "libgomp.so.1")

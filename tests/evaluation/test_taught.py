@@ -6,9 +6,8 @@ from tests.tiny_models import tiny_llama
 
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED
-from qweft.evaluation import loss, taught
-from qweft.evaluation.loss import held_out_loss, soft_losses
-from qweft.evaluation.taught import Taught, targets_of
+from qweft.evaluation import loss
+from qweft.evaluation.loss import Taught, held_out_loss, soft_losses, targets_of
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_rows_beyond_the_bound_are_computed_anew(model, monkeypatch):
     ask = Taught(model)
     batch = Collator(0)(ROWS)
     kept = ask(batch)
-    monkeypatch.setattr(taught, "KEPT", kept[:2].nbytes)
+    monkeypatch.setattr(loss, "KEPT", kept[:2].nbytes)
     few = Taught(model)
     model.asked.clear()
     assert torch.equal(few(batch), kept) and torch.equal(few(batch), kept)

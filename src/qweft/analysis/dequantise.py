@@ -16,10 +16,9 @@ from qweft.analysis.fits import KINDS, MOST_TERMS, FittedCircuit, Kind, count_te
 from qweft.circuit import Circuit, expectation_values
 from qweft.data.tokens import Encoded, target_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.loss import score_rows
+from qweft.evaluation.loss import Targets, score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.row_scores import RowScore, loss_of, ratio
-from qweft.evaluation.taught import Targets
 
 BATCH = 8
 """Rows in a batch; results do not depend on it."""

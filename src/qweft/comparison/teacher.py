@@ -16,8 +16,7 @@ from qweft.comparison.method_kinds import core_of, differences
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.loss import judged, logits_of
-from qweft.evaluation.taught import Targets, Taught
+from qweft.evaluation.loss import Targets, Taught, judged, logits_of
 from qweft.method.stated import stated
 from qweft.text import progress
 

@@ -14,9 +14,8 @@ from transformers import TrainerCallback
 
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
-from qweft.evaluation.loss import held_out_loss
+from qweft.evaluation.loss import Targets, held_out_loss
 from qweft.evaluation.record import tell
-from qweft.evaluation.taught import Targets
 from qweft.files import folder_beside
 from qweft.method.saved import check_folder, keys_in
 from qweft.training.checkpoints import Checkpoints, Found

@@ -10,8 +10,7 @@ from transformers import TrainerCallback
 
 from qweft.adapter.branch import parts_of
 from qweft.errors import QweftError
-from qweft.evaluation.loss import soft_losses
-from qweft.evaluation.taught import targets_of
+from qweft.evaluation.loss import soft_losses, targets_of
 from qweft.internals.trainer import SavingTrainer
 from qweft.method.names import OTHER, RATED
 from qweft.training.callbacks import RunCallbacks
