@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import sys
 import threading
 import time
 import urllib.error
@@ -144,6 +145,15 @@ def test_it_loads_nothing_that_a_client_names(address, trained):
     assert said(address, "qtha") == before
 
 
+@pytest.fixture
+def usual_recursion_limit():
+    """Sets Python's own limit: where a package has raised it, the server answers a deep request."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
@@ -151,7 +161,9 @@ def test_it_loads_nothing_that_a_client_names(address, trained):
         ("/v1/chat/completions", {"messages": [{"role": "assistant", "tool_calls": [{"arguments": "DEEP"}]}]}, 400),
     ],
 )
-def test_a_request_that_no_handler_expects_is_a_status_and_no_traceback(address, caplog, path, body, status):
+def test_a_request_that_no_handler_expects_is_a_status_and_no_traceback(
+    address, caplog, usual_recursion_limit, path, body, status
+):
     deep = json.loads(json.dumps({"model": "qtha", **body}).replace('"DEEP"', "[" * 700 + "]" * 700))
     with pytest.raises(urllib.error.HTTPError) as caught:
         ask(address, path, deep)
