@@ -3,7 +3,7 @@
 The long comparison says which method is best (configs/long.yaml, after 60 steps). Then the same data are given to
 `qweft compare` many times with little time, each time with other seeds and another split. A choice is right if it is
 the best method of the long comparison, and harmless if its loss there is at most 1% above the best. Finished
-comparisons are kept, so that a second start goes on. What is made is kept in results/choices.json.
+comparisons are kept, so that a second start goes on. What is made is kept in results/choices.json, by data.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -35,6 +36,8 @@ class Choice:
         method: What it takes.
         above: Percent by which this method's loss in the long comparison is above the best.
         text: Its sentence.
+        steps: Steps of each of its trainings; None where it is not on record.
+        tried: Methods that it had time for.
     """
 
     budget: str
@@ -42,6 +45,8 @@ class Choice:
     method: str
     above: float
     text: str
+    steps: int | None = None
+    tried: Sequence[str] = ()
 
 
 def known(results: Mapping[str, Any]) -> dict[str, float]:
@@ -70,7 +75,9 @@ def choice(losses: Mapping[str, float], results: Mapping[str, Any], budget: str,
     if found is None:  # every method diverged
         return Choice(budget, number, "none", math.inf, "")
     above = 100 * (losses[found["method"]] / min(losses.values()) - 1)
-    return Choice(budget, number, found["method"], above, found["text"])
+    rounds, pace = results.get("halving") or (), (results.get("budget") or {}).get("pace", {})
+    tried = [one["method"] for one in rounds[0]["standings"]] if rounds else ()
+    return Choice(budget, number, found["method"], above, found["text"], pace.get("steps"), tried)
 
 
 def table(choices: Sequence[Choice]) -> list[dict[str, Any]]:
@@ -94,25 +101,35 @@ def main() -> None:
     parser.add_argument("long", type=Path, help="folder of the long comparison")
     parser.add_argument("--budgets", nargs="*", default=list(BUDGETS))
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--workers", type=int, default=1, help="comparisons at once")
     parser.add_argument("--folder", type=Path, default=Path("runs/choices"))
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     results = json.loads((given.long / "results.json").read_text())
     record = next(path for path in sorted(given.long.glob("*/run.json")) if path.parent.name != "base")
     config = json.loads(record.read_text())["config"]
-    losses, choices = known(results), list[Choice]()
-    for number in range(given.repeats):
-        for budget in given.budgets:
-            folder = given.folder / f"{budget}-{number}"
-            asked = command(config["data"], config["model"], budget, number, folder)
-            made = subprocess.run(asked, capture_output=True, text=True)
-            if made.returncode:
-                sys.exit(f"{' '.join(asked)}\n{made.stderr[-2000:]}")
-            choices.append(choice(losses, json.loads((folder / "results.json").read_text()), budget, number))
-            print(f"{budget} {number}: {choices[-1].method}, {choices[-1].above:.2f}% above the best", flush=True)
-            write_json(given.output, {
-                "long": losses, "table": table(choices), "choices": [asdict(one) for one in choices],
-            })  # fmt: skip
+    losses, source = known(results), config["data"]["source"]
+
+    def made(place: tuple[int, str]) -> Choice:
+        number, budget = place
+        folder = given.folder / f"{budget}-{number}"
+        asked = command(config["data"], config["model"], budget, number, folder)
+        ended = subprocess.run(asked, capture_output=True, text=True)
+        if ended.returncode:
+            sys.exit(f"{' '.join(asked)}\n{ended.stderr[-2000:]}")
+        found = choice(losses, json.loads((folder / "results.json").read_text()), budget, number)
+        print(f"{budget} {number}: {found.method}, {found.above:.2f}% above the best", flush=True)
+        return found
+
+    places = [(number, budget) for number in range(given.repeats) for budget in given.budgets]
+    files = json.loads(given.output.read_text()) if given.output.exists() else {}
+    choices = list[Choice]()
+    with ThreadPoolExecutor(given.workers) as pool:
+        for found in pool.map(made, places):
+            choices.append(found)
+            ordered = sorted(choices, key=lambda one: (given.budgets.index(one.budget), one.number))
+            files[source] = {"long": losses, "table": table(ordered), "choices": [asdict(one) for one in ordered]}
+            write_json(given.output, files)
     for row in table(choices):
         print(row)
 

@@ -32,6 +32,7 @@ def test_a_choice_is_judged_by_the_long_comparison():
         "decided": 50.0,
         "worst": found[1].above,
     }
+    assert found[0].steps is None and found[0].tried == ()
     assert longer["right"] == 0.0 and longer["harmless"] == 100.0 and both["comparisons"] == 3
 
 
@@ -44,3 +45,13 @@ def test_each_short_comparison_has_its_own_seeds_and_split(tmp_path):
     after = [dict(pairwise(one)) for one in asked]
     assert [one["--seeds"] for one in after] == ["100,101,102", "200,201,202"]
     assert [one["--data.split_seed"] for one in after] == ["1", "2"] and after[0]["--budget"] == "5min"
+
+
+def test_steps_and_methods_of_a_choice_are_on_record():
+    results = {
+        "recommendation": {"method": "a", "text": "Use a"},
+        "budget": {"pace": {"steps": 7}},
+        "halving": [{"standings": [{"method": "a"}, {"method": "b"}]}, {"standings": [{"method": "a"}]}],
+    }
+    found = choices.choice({"a": 1.0, "b": 2.0}, results, "5min", 3)
+    assert found.steps == 7 and found.tried == ["a", "b"] and found.number == 3
