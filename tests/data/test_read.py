@@ -3,6 +3,7 @@ import os
 import socket
 import time
 
+import numpy as np
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -85,6 +86,21 @@ def test_a_bad_file_is_named(tmp_path, name, content, words):
     with pytest.raises(QweftError, match=r"a\.|data") as fault:
         list(read_rows(str(tmp_path / name)))
     assert words in str(fault.value)
+
+
+def test_numbers_of_a_parquet_table_have_the_digits_that_were_written(tmp_path):
+    columns = {
+        "price": pyarrow.array([0.1, None], pyarrow.float32()),
+        "half": pyarrow.array(np.array([0.3, 1e-4], np.float16)),
+        "whole": pyarrow.array([0.1, 1 / 3]),
+        "parts": pyarrow.array(
+            [[{"x": 2.7}], [{"x": None}]], pyarrow.list_(pyarrow.struct([("x", pyarrow.float32())]))
+        ),
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    rows = [row for _, row in read_rows(str(tmp_path / "a.parquet"))]
+    assert rows[0] == {"price": 0.1, "half": 0.3, "whole": 0.1, "parts": [{"x": 2.7}]}
+    assert rows[1] == {"price": None, "half": 1e-4, "whole": 1 / 3, "parts": [{}]}
 
 
 def test_a_parquet_table_with_a_column_twice_is_refused(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.data.embedded import check_embedded, embedded_rows
+from qweft.data.tables import of_table, read_parquet
 from qweft.data.turns import RowError, bounded
 from qweft.errors import QweftError
 from qweft.files import check_regular, named_path
@@ -19,8 +20,6 @@ STRETCH = 8000
 """Characters of a piece of a text file, at most: a few thousand tokens, cut to the wanted length later."""
 CHUNK, LONGEST_FIELD = 1 << 16, 2**27
 """Characters read at a time, so that a file without line ends fits in memory; of a CSV field, at most."""
-ROWS_AT_A_TIME = 16
-"""Rows that a Parquet file is decoded in: a file of a kilobyte can hold a thousand rows of 10 MB."""
 
 
 def stretches(path: Path) -> Iterator[dict[str, Any]]:
@@ -331,39 +330,12 @@ def _read_csv(path: Path) -> Iterator[Any]:
             ) from fault
 
 
-def _read_parquet(path: Path) -> Iterator[Any]:
-    from pyarrow import ArrowInvalid
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        table = ParquetFile(path)
-        twice = [name for name, count in Counter(table.schema_arrow.names).items() if count > 1]
-        if twice:
-            raise QweftError(f"data {path}: the column {twice[0][:60]!r} stands twice in the table; rename one")
-        for batch in table.iter_batches(batch_size=ROWS_AT_A_TIME):
-            yield from map(_without_nulls, batch.to_pylist())
-    except ArrowInvalid as fault:
-        raise QweftError(f"data {path}: not readable as Parquet ({str(fault).splitlines()[0]})") from fault
-
-
-def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row whose lists (of turns, calls, tools) have no keys that the table has for other objects alone."""
-    return {key: _inner_without_nulls(value, in_list=False) for key, value in row.items()}
-
-
-def _inner_without_nulls(value: Any, in_list: bool) -> Any:
-    if isinstance(value, dict):  # outside of lists a null stays, which data.columns may name
-        kept = {key: each for key, each in value.items() if not in_list or each is not None}
-        return {key: _inner_without_nulls(each, in_list) for key, each in kept.items()}
-    return [_inner_without_nulls(each, in_list=True) for each in value] if isinstance(value, list) else value
-
-
 PLAIN = (".txt", ".md")
 READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,
     ".csv": _read_csv,
-    ".parquet": _read_parquet,
+    ".parquet": read_parquet,
     **dict.fromkeys(PLAIN, stretches),
 }
 
@@ -388,8 +360,10 @@ def _read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
             f"data {source}: neither a file or folder here, nor a data set whose {split} split the hub gave "
             f"({reason[:200].rstrip('.')}); check the name, connect, {_instead(source, key)}"
         ) from fault
+    features = getattr(rows, "features", None)  # a stream may not know them
+    as_written = of_table(features.arrow_schema if features else ())
     for number, row in enumerate(rows, 1):
-        yield f"{source}, row {number}", _without_nulls(dict(row))
+        yield f"{source}, row {number}", as_written(dict(row))
 
 
 def _instead(source: str, key: str) -> str:

@@ -240,14 +240,15 @@ def _write(
                 "its config.json and its tokenizer anew"
             ) from error
         difference = (_logits(found, probe) - wanted).abs().max().item()
-        tolerance = TOLERANCE if context.loaded.dtype == torch.float32 else HALF_TOLERANCE
+        is_exact = context.loaded.dtype == torch.float32
+        tolerance = TOLERANCE if is_exact else HALF_TOLERANCE
         if not difference <= tolerance * wanted.abs().max().item():
             raise QweftError(
                 f"the export, read back, differs from what was measured by {difference:.3g} in a logit; nothing was "
-                "written: please report this"
+                f"written: {'please report this' if is_exact else 'give --model.dtype float32'}"
             )
         report = replace(report, written_difference=difference)
-        if report.to in ("merged", "merged-gguf") and context.loaded.dtype != torch.float32:
+        if report.to in ("merged", "merged-gguf") and not is_exact:
             report = _judged_as_written(context, found, report, force)
         (temporary / CARD).write_text(report.card(), encoding="utf-8")
         write_json(temporary / REPORT, report.public())

@@ -20,6 +20,8 @@ NAME = "qweft"
 CONFIGURATION = "configuration"
 REFUSED = "refused_before"
 SECONDS_BETWEEN_LOOKS = 0.05
+NO_ROOM = "disk is full", "disk I/O error", "readonly database"
+"""What SQLite says where a file is sound and cannot grow."""
 
 
 class Store:
@@ -64,6 +66,11 @@ class Store:
             yield
         except Exception as error:  # from Optuna, SQLAlchemy or SQLite
             said = (str(error).splitlines() or [""])[0][:200]
+            if any(words in said for words in NO_ROOM):
+                raise QweftError(
+                    f"{self.folder / FILE} could not be written ({said}); make room there, or allow writing, and give "
+                    "the same command again: finished trials are kept"
+                ) from error
             raise QweftError(
                 f"{self.folder / FILE} cannot be read as the study of a sweep ({type(error).__name__}: {said}); remove "
                 "that file: finished trials are kept in their folders"

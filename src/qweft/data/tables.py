@@ -1,0 +1,72 @@
+"""Rows of typed tables (Parquet files, data sets of the hub), as the JSON lines that they were made from give them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from qweft.errors import QweftError
+
+ROWS_AT_A_TIME = 16
+"""Rows that are decoded at a time: a file of a kilobyte can hold a thousand rows of 10 MB."""
+
+
+def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a file, nested columns as lists and objects.
+
+    Raises:
+        QweftError: It is no Parquet file, or has a column twice.
+    """
+    from pyarrow import ArrowInvalid
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        table = ParquetFile(path)
+        twice = [name for name, count in Counter(table.schema_arrow.names).items() if count > 1]
+        if twice:
+            raise QweftError(f"data {path}: the column {twice[0][:60]!r} stands twice in the table; rename one")
+        as_written = of_table(table.schema_arrow)
+        for batch in table.iter_batches(batch_size=ROWS_AT_A_TIME):
+            yield from map(as_written, batch.to_pylist())
+    except ArrowInvalid as fault:
+        raise QweftError(f"data {path}: not readable as Parquet ({str(fault).splitlines()[0]})") from fault
+
+
+def of_table(schema: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Returns what gives a row of a table its digits, and takes the nulls of its lists' objects; schema is Arrow's."""
+    kinds = {field.name: field.type for field in schema if "float" in str(field.type) and str(field.type) != "double"}
+
+    def as_written(row: dict[str, Any]) -> dict[str, Any]:
+        shortest = {name: _shortest(row[name], kind) for name, kind in kinds.items() if name in row}
+        return _without_nulls({**row, **shortest})
+
+    return as_written
+
+
+def _shortest(value: Any, kind: Any) -> Any:
+    """Returns a value with the fewest digits that are its own: 0.1 of 32 bits is 0.10000000149011612 in 64."""
+    import numpy as np
+    import pyarrow.types as types
+
+    if value is None or not isinstance(value, float | list | dict):
+        return value
+    if isinstance(value, float):
+        number = {16: np.float16, 32: np.float32}.get(kind.bit_width) if types.is_floating(kind) else None
+        return value if number is None else float(str(number(value)))
+    if isinstance(value, list):
+        return [_shortest(each, kind.value_type) for each in value] if hasattr(kind, "value_type") else value
+    return (
+        {field.name: _shortest(value.get(field.name), field.type) for field in kind} if types.is_struct(kind) else value
+    )
+
+
+def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose lists (of turns, calls, tools) have no keys that the table has for other objects alone."""
+    return {key: _inner_without_nulls(value, in_list=False) for key, value in row.items()}
+
+
+def _inner_without_nulls(value: Any, in_list: bool) -> Any:
+    if isinstance(value, dict):  # outside of lists a null stays, which data.columns may name
+        kept = {key: each for key, each in value.items() if not in_list or each is not None}
+        return {key: _inner_without_nulls(each, in_list) for key, each in kept.items()}
+    return [_inner_without_nulls(each, in_list=True) for each in value] if isinstance(value, list) else value
