@@ -161,7 +161,10 @@ def draw_detection(figure: Figure, numbers: Numbers) -> None:
     panels[0].set_ylabel("loss against the control, %")
     figure.supxlabel("dose", color=INK, fontsize=SMALL)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=SMALL, labelcolor=INK)
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=4, columnspacing=0.9, handlelength=1.2, handletextpad=0.4,
+        frameon=False, fontsize=SMALL, labelcolor=INK,
+    )  # fmt: skip
 
 
 # Learning curves.
