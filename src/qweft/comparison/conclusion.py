@@ -1,5 +1,6 @@
 """The conclusion of a comparison in plain sentences: what it decided, and what it could not show."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from qweft.comparison.controls import circuit_findings
@@ -43,11 +44,31 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
 
 
 def best_of(summary: Mapping[str, Summary]) -> str | None:
-    """Returns the name of the method with the lowest mean held-out loss; `None` without one."""
-    losses = {name: entry.eval_loss for name, entry in summary.items() if entry.kind != "base"}
-    return min(
-        (name for name, loss in losses.items() if loss is not None), key=lambda n: losses[n] or 0.0, default=None
-    )
+    """Returns the name of the method with the lowest mean held-out loss; `None` without one.
+
+    Means over different seeds are not comparable: where methods have different seeds, each pair is compared at those
+    that both have.
+    """
+    losses = {
+        name: dict(zip(entry.seeds, entry.eval_losses, strict=True))
+        for name, entry in summary.items()
+        if entry.kind != "base" and entry.eval_loss is not None
+    }
+    left, best = dict(losses), None
+    while left:  # each step takes one out: it ends
+        found = min(left, key=lambda name: _ahead(left[name], left[best]) if best else summary[name].eval_loss or 0.0)
+        if best is not None and _ahead(left[found], left[best]) >= 0:
+            break
+        if best is not None:
+            del left[best]
+        best = found
+    return best
+
+
+def _ahead(losses: Mapping[int, float | None], others: Mapping[int, float | None]) -> float:
+    """Returns how far the mean loss is above the other method's, at the seeds that both have; 0 without any."""
+    shared = losses.keys() & others.keys()
+    return math.fsum((losses[seed] or 0.0) - (others[seed] or 0.0) for seed in shared) / max(1, len(shared))
 
 
 def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> str:

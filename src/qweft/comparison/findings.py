@@ -144,7 +144,8 @@ def _on_looks(looks: Sequence[Look]) -> list[Finding]:
     each = ", ".join(f"{look.level:.2g} at {len(look.seeds or ())} seeds" for look in looks)
     text = (
         f"Seeds were added while they could decide a question: {len(looks)} of {looks[0].planned} planned looks were "
-        f"made, at the levels {each}. The levels of all planned looks add up to {LARGEST_P}."
+        f"made, at the levels {each}. The levels of all planned looks add up to {LARGEST_P}. A method's loss is the "
+        "mean over its own seeds; two methods are compared at the seeds that both have."
     )
     return [Finding("fairness", "", "", "open", text)]
 

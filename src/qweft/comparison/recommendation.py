@@ -1,7 +1,6 @@
 """`recommend`: which method to use, in one plain sentence with its evidence, and the winner's adapter."""
 
 import filecmp
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,13 +72,13 @@ def recommend(
     better = [name for name, pairing in pairs.items() if pairing.direction == "higher"]
     like = [name for name, pairing in pairs.items() if pairing.direction in ("equivalent", "not decided")]
     if better:
-        chosen = summary[min(better, key=lambda name: found[name])]
+        chosen = summary[max(better, key=lambda name: pairs[name].mean or 0.0)]
         said = f"Use {_called(chosen)}: {_gain(paired(chosen, leader))} than {leader.method}"
         said += ", which led on the validation rows." if rungs else ", the reference."
     elif like:
         chosen, said = _among(leader, [summary[name] for name in like], pairs)
     else:
-        chosen, said = leader, _ahead(leader, pairs, found)
+        chosen, said = leader, _ahead(leader, pairs)
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
     told = [said, _against_base(chosen, base), *_on_circuits(methods, rungs), *_stopped(rungs)]
     if diverged := [entry.method for entry in methods if entry.eval_loss is None]:
@@ -89,11 +88,11 @@ def recommend(
     return Recommendation(chosen.method, chosen.seeds[0], " ".join(filter(None, told)))
 
 
-def _ahead(leader: Summary, pairs: Mapping[str, Pairing], losses: Mapping[str, float]) -> str:
+def _ahead(leader: Summary, pairs: Mapping[str, Pairing]) -> str:
     """Returns the sentence on a leader that is better than every other method."""
     if not pairs:
         return f"Use {_called(leader)}: no other method came to the end."
-    following = min(pairs, key=lambda name: losses[name])
+    following = max(pairs, key=lambda name: pairs[name].mean or 0.0)
     what = "the next, " if len(pairs) > 1 else ""
     return f"Use {_called(leader)}: {_gain(pairs[following])} than {what}{following}."
 
@@ -103,7 +102,7 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
     undecided = [entry for entry in like if pairs[entry.method].direction == "not decided"]
     if undecided:
         group = [leader, *like]
-        chosen = min(group, key=lambda entry: math.inf if entry.eval_loss is None else entry.eval_loss)
+        chosen = min(group, key=lambda entry: 0.0 if entry is leader else -(pairs[entry.method].mean or 0.0))
         limit = _limit(leader, [paired(entry, leader) for entry in undecided])
         names = _listed([leader.method, *(entry.method for entry in undecided)])
         said = f"Nothing is decided between {names}{limit}: take {_called(chosen)}, whose loss was the lowest."

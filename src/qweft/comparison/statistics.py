@@ -137,11 +137,10 @@ def pair(
     shared = sorted(seed for seed in set(losses) & set(others) if look.seeds is None or seed in look.seeds)
     values = [(seed, losses[seed], others[seed]) for seed in shared]
     finite = [(seed, a, b) for seed, a, b in values if a is not None and b is not None]
-    scale = mean([b for _, _, b in finite])
-    differences = tuple(100 * (a - b) / scale for _, a, b in finite) if scale else ()
+    differences = _in_percent([(a, b) for _, a, b in finite])
     seeds = tuple(seed for seed, _, _ in finite)
     middle, spread, diverged = mean(differences), deviation(differences), len(shared) - len(finite)
-    errors, count, fault = None, 0, ""
+    sums, other_sums, errors, count, fault = None, None, None, 0, ""
     if len(differences) >= SEEDS_NEEDED and not diverged and _is_lone(seeds, rows or {}):
         fault = LONE
     elif len(differences) >= SEEDS_NEEDED and not diverged:
@@ -150,15 +149,20 @@ def pair(
             sums = other_sums = None
         errors, count = errors_of(differences, sums, other_sums), 0 if sums is None else sums.shape[1]
         fault = "" if errors.finite else "the loss of a test row is not a number"
-    interval, visible, p, narrow = None, None, None, None
+    interval, visible, p, narrow, widest = None, None, None, None, math.inf
     if errors is not None and middle is not None and not fault:
         interval, visible, p = _around(middle, errors.half_width(LEVEL)), errors.visible(), errors.p_value(middle)
-        narrow = None if margin is None else _around(middle, errors.half_width(1 - 2 * look.level / look.questions))
+        if margin is not None:
+            level = 1 - 2 * look.level / look.questions
+            narrow, turned = _around(middle, errors.half_width(level)), _in_percent([(b, a) for _, a, b in finite])
+            # in percent of either method's loss, so that a pair is equivalent in both orders or in none
+            back = _around(mean(turned) or 0.0, errors_of(turned, other_sums, sums).half_width(level))
+            widest = max(map(abs, (*narrow, *back)))
     corrected = p if p is None or look.p_value is None else look.p_value
     flip = sign_flip_p(differences)
     reason = _reason(differences, diverged, len(shared), fault, p, corrected, flip, look)
     direction: Direction = "not decided"
-    if margin is not None and narrow is not None and max(map(abs, narrow)) * _turned(finite) < margin:
+    if margin is not None and widest < margin:
         direction = "equivalent"
     elif not reason:
         direction = "lower" if math.fsum(differences) < 0 else "higher"
@@ -168,13 +172,10 @@ def pair(
     )  # fmt: skip
 
 
-def _turned(losses: Sequence[tuple[int, float, float]]) -> float:
-    """Returns by how much differences grow, at most, where they are in percent of the other one of the two methods.
-
-    With it a pair is equivalent in both orders or in none.
-    """
-    own, other = (math.fsum(each[place] for each in losses) for place in (1, 2))
-    return max(1.0, abs(other / own)) if own else 1.0
+def _in_percent(losses: Sequence[tuple[float, float]]) -> tuple[float, ...]:
+    """Returns the differences of pairs of losses in percent of the mean of the second ones; empty if that is 0."""
+    scale = mean([other for _, other in losses])
+    return tuple(100 * (own - other) / scale for own, other in losses) if scale else ()
 
 
 def _around(middle: float, half: float) -> tuple[float, float]:
