@@ -8,8 +8,7 @@ from typing import Any, Literal
 import torch
 
 from qweft.errors import QweftError
-from qweft.evaluation.generation import end_tokens
-from qweft.evaluation.loss import device_of
+from qweft.evaluation.generation import Reading, end_tokens
 from qweft.text import many
 
 
@@ -154,7 +153,7 @@ class Answering:
         self, model: Any, tokenizer: Any, prompt: Sequence[int], sampler: Sampler, most: int, room: int | None,
         left_out: int,
     ):  # fmt: skip
-        self._model = model
+        self._reading = Reading(model)
         self._ends = end_tokens(model, tokenizer)
         self._pieces = Pieces(tokenizer)
         self._prompt = tuple(prompt)
@@ -190,9 +189,9 @@ class Answering:
         began = time.perf_counter()
         tokens: list[int] = []
         end: End = self._cut
-        ids, cache = list(self._prompt), None
+        ids = list(self._prompt)
         while len(tokens) < self._limit:
-            logits, cache = self._read(ids, cache)
+            logits = self._read(ids)
             if self._stopped:
                 end = "stopped"
                 break
@@ -201,7 +200,7 @@ class Answering:
                 end = "end token"
                 break
             tokens.append(token)
-            ids = [token]  # the rest is in the cache
+            ids = [token]
             piece = self._pieces.add(token)
             if piece:
                 yield piece
@@ -212,8 +211,5 @@ class Answering:
         self._answer = Answer(self._pieces.text, self._prompt, tuple(tokens), seconds, end, self._left_out)
 
     @torch.no_grad()  # here and not in __iter__, where it would also apply to the caller between two pieces
-    def _read(self, ids: list[int], cache: Any) -> tuple[torch.Tensor, Any]:
-        """Returns the logits (vocabulary,) after these tokens, and the updated cache."""
-        given = torch.tensor([ids], device=device_of(self._model))
-        output = self._model(input_ids=given, past_key_values=cache, use_cache=True)
-        return output.logits[0, -1], output.past_key_values
+    def _read(self, ids: list[int]) -> torch.Tensor:
+        return self._reading.logits_after(ids)

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,8 @@ def _shown(prompt: Sequence[Message]) -> str:
 # Logits closer than this, relative to the largest, might swap order when the batch size changes. In float32 they move
 # by a relative 1e-6 (SmolLM2, 30 layers). A row that comes this close to a tie is generated alone.
 NEAR = 1e-4
+READS_PADDING = ("minimax", "recurrent_gemma")
+"""Model types of transformers whose recurrent state holds padding too, whatever the mask says."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,47 @@ def reads_whole_text(model: torch.nn.Module) -> bool:
     return bool(getattr(config, "is_prompt_learning", False) or getattr(config, "alora_invocation_tokens", None))
 
 
+class Reading:
+    """One text that a model reads piece by piece, with the model's cache of it where it has one that is of help.
+
+    Positions are given: a model may begin anew at each call (Bamba does), whatever its cache holds.
+
+    Args:
+        model: A causal language model, in evaluation mode.
+    """
+
+    def __init__(self, model: torch.nn.Module):
+        taken = taken_by(model)
+        self._model, self._ids, self._cache = model, list[int](), None
+        # A state in the place of keys and values (Mamba's) would have to be given back in each family's own way.
+        self._has_cache = "past_key_values" in taken and not reads_whole_text(model)
+        self._takes_positions = "position_ids" in taken
+
+    def logits_after(self, ids: Sequence[int]) -> torch.Tensor:
+        """Returns the logits of the next token, shape (vocabulary,), after these further tokens."""
+        known, device = len(self._ids), device_of(self._model)
+        self._ids += ids
+        if not self._has_cache:
+            return self._model(input_ids=torch.tensor([self._ids], device=device), use_cache=False).logits[0, -1]
+        places = torch.arange(known, len(self._ids), device=device)[None]
+        positions = {"position_ids": places} if self._takes_positions else {}
+        given = torch.tensor([list(ids)], device=device)
+        output = self._model(input_ids=given, past_key_values=self._cache, use_cache=True, **positions)
+        self._cache = getattr(output, "past_key_values", None)
+        self._has_cache = self._cache is not None  # RecurrentGemma takes one and gives none
+        return output.logits[0, -1]
+
+
+def taken_by(model: Any) -> Collection[str]:
+    """Returns the names of what a model's forward takes, without its adapter's."""
+    return inspect.signature(base_of(model).forward).parameters.keys()
+
+
+def base_of(model: Any) -> Any:
+    """Returns a model without its adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def greedy(model: torch.nn.Module, prompt: Sequence[int], ends: set[int], max_new_tokens: int) -> Continuation:
     """Generate the greedy continuation of one prompt; the reference for batched generation.
 
@@ -95,19 +138,13 @@ def greedy(model: torch.nn.Module, prompt: Sequence[int], ends: set[int], max_ne
         max_new_tokens: Maximum number of new tokens; fewer where the model reads no more.
     """
     most = min(max_new_tokens, (context_of(model) or math.inf) - len(prompt))  # a position beyond is an error, or none
-    device, whole = device_of(model), reads_whole_text(model)
-    ids = torch.tensor([list(prompt)], device=device)  # (1, T), then (1, 1): the cache holds the rest
-    cache = None
-    new: list[int] = []
+    reading, new, ids = Reading(model), list[int](), list(prompt)
     while len(new) < most:
-        output = model(input_ids=ids, past_key_values=cache, use_cache=not whole)
-        cache = None if whole else output.past_key_values
-        token = int(output.logits[0, -1].argmax())
+        token = int(reading.logits_after(ids).argmax())
         if token in ends:
             return Continuation(new, is_cut=False)
         new.append(token)
-        following = torch.tensor([[token]], device=device)
-        ids = torch.cat([ids, following], 1) if whole else following
+        ids = [token]
     return Continuation(new, is_cut=True)
 
 
@@ -159,12 +196,14 @@ def _check(model: torch.nn.Module, batch: int) -> None:
             f"evaluation.generation_batch {batch}: in {str(dtype).removeprefix('torch.')} an answer would depend on "
             f"the prompts beside it; {way}, or model.dtype to float32"
         )
-    base: Any = model
-    base = base.get_base_model() if hasattr(base, "get_base_model") else base
-    if "position_ids" not in inspect.signature(base.forward).parameters:
+    needed = {"position_ids": "positions", "past_key_values": "cache of keys and values"}
+    lacks = next((said for name, said in needed.items() if name not in taken_by(model)), None)
+    base: Any = base_of(model)
+    if lacks is not None or base.config.model_type in READS_PADDING:
+        reason = f"takes no {lacks}" if lacks else "reads padding"
         raise QweftError(
-            f"evaluation.generation_batch {batch}: {type(base).__name__} takes no positions, so that an answer would "
-            f"depend on its padding; {way}"
+            f"evaluation.generation_batch {batch}: {type(base).__name__} {reason}, so that an answer would depend on "
+            f"its padding; {way}"
         )
 
 

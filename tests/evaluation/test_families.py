@@ -1,0 +1,89 @@
+"""Answers of model families that read a text in their own ways: states, positions that begin anew, no cache at all."""
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from qweft import QweftError
+from qweft.chat.answering import Answering, Sampler
+from qweft.evaluation.generation import greedy, greedy_together
+
+COMMON = {
+    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 64, "pad_token_id": 0, "eos_token_id": 2,
+}  # fmt: skip
+FAMILIES = {
+    "llama": {},
+    "bamba": {
+        "attn_layer_indices": [1], "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1,
+        "mamba_chunk_size": 8,
+    },
+    "mamba": {"state_size": 4, "expand": 2, "time_step_rank": 4},
+    "rwkv": {"attention_hidden_size": 32, "context_length": 64},
+    "recurrent_gemma": {
+        "num_hidden_layers": 3, "lru_width": 32, "attention_window_size": 16,
+        "block_types": ("recurrent", "recurrent", "attention"),
+    },
+    "openai-gpt": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64},
+    "minimax": {
+        "layer_types": ["linear_attention", "full_attention"], "num_local_experts": 2, "num_experts_per_tok": 1,
+        "block_size": 8,
+    },
+}  # fmt: skip
+TOGETHER = {"llama", "bamba"}
+PROMPTS = [[5, 9, 17, 33, 8, 40], [7, 3, 22], [11, 50, 4, 6, 60]]
+NEW = 7
+
+
+class Words:
+    """A tokenizer whose tokens are numbers."""
+
+    eos_token_id = None
+    chat_template = None
+    all_special_ids = ()
+
+    def decode(self, ids, **_):
+        return " ".join(map(str, ids))
+
+
+def tiny(family):
+    torch.manual_seed(0)
+    own = {key: value for key, value in COMMON.items() if family != "openai-gpt" or key == "vocab_size"}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**own, **FAMILIES[family]})).eval()
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=0.15)
+    return model
+
+
+@torch.no_grad()
+def recomputed(model, prompt):
+    """The greedy continuation, each token from the whole text."""
+    ids = list(prompt)
+    for _ in range(NEW):
+        ids.append(int(model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_answer_is_that_of_the_whole_text(family):
+    model = tiny(family)
+    expected = [recomputed(model, prompt) for prompt in PROMPTS]
+    with torch.no_grad():
+        assert [greedy(model, prompt, set(), NEW).ids for prompt in PROMPTS] == expected
+        if family in TOGETHER:
+            assert [found.ids for found in greedy_together(model, PROMPTS, set(), NEW, 3)] == expected
+        else:
+            with pytest.raises(
+                QweftError, match=r"generation_batch 3: .* its padding; set evaluation\.generation_batch to 1"
+            ):
+                greedy_together(model, PROMPTS, set(), NEW, 3)
+
+
+@pytest.mark.parametrize("family", ["bamba", "mamba", "recurrent_gemma"])
+def test_a_chat_reads_the_whole_text(family):
+    model = tiny(family)
+    model.generation_config.eos_token_id = None
+    answering = Answering(model, Words(), PROMPTS[0], Sampler(0.0, 1.0, 0), NEW, None, 0)
+    list(answering)
+    assert list(answering.answer.tokens) == recomputed(model, PROMPTS[0])
