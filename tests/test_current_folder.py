@@ -5,17 +5,22 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 
 from qweft import current_folder, environment
 from qweft.circuit import crz_ring_ansatz
 from qweft.circuit.picture import circuit_picture
 from qweft.comparison.executors.on_ray import OnRay
+from qweft.data.read import read_rows
+from qweft.devices.providers.qiskit.ibm import IBMDevice
 from qweft.errors import QweftError, require
+from qweft.evaluation import harness
 from qweft.models.packages import download_wheels
 from qweft.training import checks
 from qweft.training.config import RunConfig
@@ -187,6 +192,74 @@ def test_ray_starts_in_an_empty_folder(stranger, monkeypatch):
     assert folder != stranger and list(folder.iterdir()) == [] and cores >= 3 and Path.cwd() == stranger
 
 
+def test_children_of_a_command_run_nothing_of_the_folder(stranger, monkeypatch):
+    for name in current_folder.FOR_CHILDREN:
+        monkeypatch.delenv(name, raising=False)
+    with current_folder.children_apart():
+        subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=True)
+        assert not ran(stranger)
+    assert not set(current_folder.FOR_CHILDREN) & set(os.environ)
+    monkeypatch.setenv("WANDB_DISABLE_GIT", "false")
+    with current_folder.children_apart():
+        assert os.environ["WANDB_DISABLE_GIT"] == "false"
+    assert os.environ["WANDB_DISABLE_GIT"] == "false"
+
+
+def test_pennylane_has_no_options_from_the_folder(stranger):
+    pytest.importorskip("pennylane")
+    (stranger / "config.toml").write_text('[main]\nshots = 7\n["default.qubit"]\nshots = 3\n')
+    parent = str(Path(current_folder.__file__).parents[1])
+    code = (
+        f"import sys; sys.path.append({parent!r}); from qweft.current_folder import load_pennylane; load_pennylane()\n"
+        "import pennylane; print(pennylane.default_config['main'])"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert "7" not in done.stdout
+
+
+def test_ibms_package_has_no_addresses_from_the_folder(stranger, monkeypatch):
+    utils = pytest.importorskip("ibm_cloud_sdk_core.utils")
+    monkeypatch.delenv("IBM_CREDENTIALS_FILE", raising=False)
+    monkeypatch.setenv("HOME", str(stranger.parent))
+    (stranger / "ibm-credentials.env").write_text("GLOBAL_SEARCH_URL=http://stranger.example\n")
+    assert utils.read_external_sources("global_search") == {"URL": "http://stranger.example"}
+    device = IBMDevice.__new__(IBMDevice)
+    read = lambda: utils.read_external_sources("global_search")  # noqa: E731
+    device._runtime = SimpleNamespace(QiskitRuntimeService=read)
+    monkeypatch.setenv("IBM_CREDENTIALS_FILE", "x")  # so that it is taken back after the test
+    monkeypatch.delenv("IBM_CREDENTIALS_FILE")
+    assert device._service == {}
+    (stranger.parent / "ibm-credentials.env").write_text("GLOBAL_SEARCH_URL=http://own.example\n")
+    assert read() == {"URL": "http://own.example"}
+
+
+def test_what_the_hub_has_is_not_read_from_a_folder_of_its_name(stranger, monkeypatch):
+    resolve = import_module("qweft.models.resolve")
+    monkeypatch.setattr(resolve, "reachable", lambda hub_id: True)
+    default = RunConfig().model
+    assert resolve.find(default).origin.endswith("from the hub")
+    (stranger / "HuggingFaceTB" / "SmolLM2-135M-Instruct").mkdir(parents=True)
+    with pytest.raises(QweftError, match=r"the current folder has HuggingFaceTB/SmolLM2-135M-Instruct, which would be"):
+        resolve.find(default)
+    (stranger / "openai" / "gsm8k").mkdir(parents=True)
+    (stranger / "openai" / "gsm8k" / "a.jsonl").write_text('{"question": "q", "answer": "a"}\n')
+    with pytest.raises(
+        QweftError, match=r"the current folder has openai/gsm8k, which would be read in place of the hub"
+    ):
+        next(read_rows("openai/gsm8k:main"))
+
+
+def test_the_harness_takes_tasks_by_name_from_elsewhere(stranger, monkeypatch, tmp_path):
+    monkeypatch.setenv("QWEFT_CACHE", str(stranger.parent / "cache"))
+    seen = []
+    package = SimpleNamespace(simple_evaluate=lambda **_: seen.append(Path.cwd()) or {}, HFLM=lambda **_: None)
+    monkeypatch.setattr(harness, "require", lambda *_: package)
+    tokenizer = SimpleNamespace(pad_token_id=0, padding_side="left")
+    for tasks in (["squadv2"], ["mine.yaml"]):
+        harness.run_harness(torch.nn.Linear(1, 1), tokenizer, tasks, None, 1)
+    assert seen[0] != stranger and list(seen[0].iterdir()) == [] and seen[1] == stranger == Path.cwd()
+
+
 def test_settings_that_name_a_receiver_are_refused(stranger, monkeypatch):
     monkeypatch.setattr(checks, "find_spec", lambda name: True)
     monkeypatch.setattr(checks, "_is_available", lambda name: True)
@@ -196,3 +269,11 @@ def test_settings_that_name_a_receiver_are_refused(stranger, monkeypatch):
     (stranger / "wandb" / "settings").write_text("[default]\nbase_url = http://127.0.0.1:9\n")
     with pytest.raises(QweftError, match=r"report_to wandb: the current folder has wandb/settings, which may name a"):
         checks.check_run(asked)
+    (stranger / ".dvc").mkdir()
+    (stranger / ".dvc" / "config").write_text("[core]\n")
+    checks.check_run(RunConfig(report_to=["dvclive"]))
+    (stranger / ".dvc" / "config").write_text("[studio]\nurl = http://127.0.0.1:9\n")
+    (stranger / "swanlab.yaml").write_text("api_host: http://127.0.0.1:9\n")
+    for name, file in (("dvclive", ".dvc/config"), ("swanlab", "swanlab.yaml")):
+        with pytest.raises(QweftError, match=f"report_to {name}: the current folder has {file}"):
+            checks.check_run(RunConfig(report_to=[name]))

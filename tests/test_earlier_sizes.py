@@ -135,7 +135,7 @@ def test_a_finished_run_is_finished_for_its_own_sizes_alone(files, tmp_path, cap
     assert again.adapted.loss == before.adapted.loss and again.fit.train_loss == before.fit.train_loss
     assert "this run is finished already" in " ".join(capsys.readouterr().out.split())
     now = train(replace(run_config(files, output, PLAIN), resume="auto"))
-    assert "was another one, by its configuration, rows or base model, and is now" in " ".join(
+    assert "was another one, by its configuration, rows, base model or processes, and is now" in " ".join(
         capsys.readouterr().out.split()
     )
     assert now.trainable_parameters < before.trainable_parameters and (tmp_path / "out-1" / "run.json").is_file()

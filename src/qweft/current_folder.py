@@ -24,6 +24,8 @@ MATPLOTLIB_SETTINGS = "matplotlibrc"
 """matplotlib reads it as it is imported, before its own places."""
 NOWHERE = str(Path(sys.executable).resolve() / "no-such-file")
 """The name of a file below a file, which cannot exist."""
+FOR_CHILDREN = {"PYTHONSAFEPATH": "1", "WANDB_DISABLE_GIT": "true"}
+"""By these `python -m` in a child does not look here first, and W&B runs no git, which obeys `.git/config`."""
 ORIGINS_LIBRARIES = ("libpthread.so.0", "librt.so.1", "libatomic.so.1", "libgomp.so.1")
 """What a library of pyqpanda3 0.5.1 needs. The last place where it has them looked for is empty: the current folder."""
 
@@ -54,6 +56,25 @@ def in_an_empty_folder() -> Iterator[None]:
         raise QweftError(f"{empty} cannot be made ({error.strerror}); set QWEFT_CACHE to a folder of yours") from error
     with chdir(empty):
         yield
+
+
+@contextmanager
+def children_apart() -> Iterator[None]:
+    """Keep what the packages of a command start from code and git hooks of the current folder, while it runs."""
+    kept = {name: os.environ.get(name) for name in FOR_CHILDREN}
+    os.environ.update({name: value for name, value in FOR_CHILDREN.items() if kept[name] is None})
+    try:
+        yield
+    finally:
+        for name in [name for name, value in kept.items() if value is None]:
+            os.environ.pop(name, None)
+
+
+def load_pennylane() -> None:
+    """Import PennyLane, which takes options of its devices from a `config.toml` here before the user's own."""
+    if find_spec("pennylane") is not None and "pennylane" not in sys.modules:
+        with in_an_empty_folder():
+            import_module("pennylane")
 
 
 def load_matplotlib() -> None:

@@ -22,14 +22,17 @@ SAVED: list[Callable[[], Iterable[str]]] = []
 SHOWN = re.compile(
     r"""(?ix)
     ( (?: api[-_ ]?key | token | bearer | basic | authorization | secret | password )
-      (?= ["'\s:=] ) ["']? \s* [:=]? \s* ["']? (?: (?:bearer|basic|apikey) \s+ )? (?: \w+= )? )
+      (?= ["'\s:=] ) ["']? \s{0,9} [:=]? \s{0,9} ["']? (?: (?:bearer|basic|apikey) \s{1,9} )? (?: \w{1,99}= )? )
     (?! qweft- )                              # the token of a job is no credential
-    (?= [\w.~+/=-]* \d ) [\w.~+/=-]{16,}      # a word without a digit is a word
-    | \b (?: hf_ | gh[opsru]_ | github_pat_ | sk- | AKIA ) (?= [\w-]* \d ) [\w-]{16,}    # tokens with a known beginning
-    | \b eyJ [\w-]{8,} \. [\w-]+ (?: \. [\w-]+ )?    # a signed token, wherever it stands
+    (?= [\w.~+/=-]{0,299} \d ) [\w.~+/=-]{16,}      # a word without a digit is a word
+    | \b (?: hf_ | gh[opsru]_ | github_pat_ | sk- | AKIA ) (?= [\w-]{0,299} \d ) [\w-]{16,}    # with a known beginning
+    | \b eyJ [\w-]{8,999} \. [\w-]+ (?: \. [\w-]+ )?    # a signed token, wherever it stands
     """
 )
-"""Matches a long word with a digit after a credential's label, tokens with a known beginning, and signed tokens."""
+"""Matches a long word with a digit after a credential's label, tokens with a known beginning, and signed tokens.
+
+All that may fail after it was read is bounded, so that a text of a stranger takes time with its length alone.
+"""
 
 
 def names_credential(name: str) -> bool:

@@ -370,7 +370,7 @@ def test_a_finished_run_on_other_rows_or_weights_is_another_run(tmp_path, capsys
     said = " ".join(capsys.readouterr().out.split())
     assert (
         "finished already" not in said
-        and "out was another one, by its configuration, rows or base model, and is now" in said
+        and "out was another one, by its configuration, rows, base model or processes, and is now" in said
     )
     kept = load_file(tmp_path / "out-1" / "adapter" / "adapter_model.safetensors")
     assert all(torch.equal(kept[key], tensor) for key, tensor in first.items())

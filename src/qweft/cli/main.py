@@ -11,7 +11,7 @@ from errno import EDQUOT, EFBIG, ENAMETOOLONG, ENOSPC
 from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
-from qweft.current_folder import load_matplotlib
+from qweft.current_folder import children_apart, load_matplotlib
 from qweft.errors import QweftError, StoppedError
 from qweft.text import near, protect_streams, shown
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     hush_libraries()
     try:
-        with _stopped_by_signals():
+        with _stopped_by_signals(), children_apart():
             load_matplotlib()
             return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except QweftError as error:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -351,6 +352,11 @@ def _read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
         raise QweftError(
             f"data {source}: a reader of the package datasets, and no data set; give a file or folder by its path (as "
             f"./{found['id']}), or the id of a data set on the hub"
+        )
+    if os.path.lexists(found["id"]):  # datasets looks here first
+        raise QweftError(
+            f"data {source}: the current folder has {found['id']}, which would be read in place of the hub's; start in "
+            f"another folder, or give ./{found['id']} where you mean it"
         )
     try:
         rows = datasets.load_dataset(found["id"], found["part"], split=split, streaming=stream)

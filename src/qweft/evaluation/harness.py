@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from qweft.current_folder import in_an_empty_folder
 from qweft.errors import QweftError, require
 from qweft.evaluation.loss import judged
 from qweft.evaluation.scores import Compared, Score, compare_means
@@ -46,7 +47,9 @@ def run_harness(model: Any, tokenizer: Any, tasks: Sequence[str], limit: int | N
     lm_eval = require("lm_eval", EXTRA, WHAT)
     wrapped = require("lm_eval.models.huggingface", EXTRA, WHAT).HFLM
     try:
-        with judged(model), _hushed(), _padding_kept(tokenizer), progress(f"tasks {', '.join(tasks)}"):
+        # Tasks by name load code and data by name, for which a folder of this name here would be taken first.
+        place = contextlib.nullcontext() if any(map(_is_file, tasks)) else in_an_empty_folder()
+        with place, judged(model), _hushed(), _padding_kept(tokenizer), progress(f"tasks {', '.join(tasks)}"):
             found = lm_eval.simple_evaluate(
                 model=wrapped(pretrained=model, tokenizer=tokenizer, batch_size=batch_size), tasks=[*tasks], limit=limit
             )

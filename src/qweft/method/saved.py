@@ -69,7 +69,7 @@ def keys_in(folder: Path) -> list[str]:
 def unreadable(path: Path, error: Exception) -> QweftError:
     """Return the error about a file that is no safetensors."""
     return QweftError(
-        f"{path} cannot be read as safetensors ({error}); it was probably cut short while it was written or "
+        f"{path} cannot be read as safetensors ({str(error)[:200]}); it was probably cut short while it was written or "
         "copied: get it again"
     )
 

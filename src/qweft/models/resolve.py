@@ -269,6 +269,11 @@ def _from_hub(name: str, hub_id: str) -> ModelSource | None:
     if not HUB_ID.fullmatch(hub_id):
         return None
     if reachable(hub_id):
+        if os.path.lexists(hub_id):  # transformers looks here first
+            raise QweftError(
+                f"model {name}: the current folder has {hub_id}, which would be read in place of the hub's {hub_id}; "
+                f"start in another folder, or give ./{hub_id} where you mean it"
+            )
         return ModelSource(name, hub_id, f"{hub_id} from the hub", local=False, kind="hub", hub_id=hub_id)
     folder = cached_snapshot(hub_id)
     if folder is None:

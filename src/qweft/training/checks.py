@@ -83,7 +83,12 @@ def check_run(config: RunConfig) -> None:
     _check_reports(config.report_to)
 
 
-SETTINGS_HERE = {"wandb": ("wandb/settings",), "comet_ml": (".comet.config", ".env")}
+SETTINGS_HERE = {
+    "wandb": ("wandb/settings",),
+    "comet_ml": (".comet.config", ".env"),
+    "swanlab": ("swanlab.yaml", "swanlab.yml", ".env", ".swanlab"),
+    "dvclive": (".dvc/config", ".dvc/config.local"),
+}
 """Files of the current folder in which these packages look for the address that they send to."""
 
 
@@ -95,12 +100,17 @@ def _check_reports(report_to: list[str]) -> None:
         if not any(map(find_spec, packages)) or not _is_available(name):
             raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")
         for file in SETTINGS_HERE.get(name, ()):
-            if os.path.lexists(file):
+            if os.path.lexists(file) and (name != "dvclive" or _names_studio(Path(file))):
                 raise QweftError(
                     f"report_to {name}: the current folder has {file}, which may name a receiver of your key and of "
                     "the run's numbers; start in another folder, or remove the file (where it is your own, its "
                     "settings can be variables)"
                 )
+
+
+def _names_studio(settings: Path) -> bool:
+    """Whether settings of DVC, which any repository of it has, name the place that DVCLive sends a token to."""
+    return not settings.is_file() or b"studio" in settings.read_bytes()
 
 
 def _is_available(report: str) -> bool:

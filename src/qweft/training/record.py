@@ -11,6 +11,7 @@ from qweft.errors import QweftError
 from qweft.method.stated import as_recorded, needs_rows_first, stated
 from qweft.records import read_record
 from qweft.training.config import RunConfig
+from qweft.training.distributed import processes
 
 RECORD = "run.json"
 """File next to the adapter's folder with the run's full config and results."""
@@ -41,7 +42,9 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
 
 
 def is_of(saved: dict[str, Any], fingerprint: str, weights: str, dtype: str) -> bool:
-    """Whether a record, from `finished`, is of these rows and base weights; earlier versions recorded no weights.
+    """Whether a record, from `finished`, is of these rows and base weights, and of as many processes.
+
+    Earlier versions recorded neither weights nor processes.
 
     Args:
         saved: The record.
@@ -50,4 +53,5 @@ def is_of(saved: dict[str, Any], fingerprint: str, weights: str, dtype: str) -> 
         dtype: Their type.
     """
     rows = saved["data"].get("fingerprint") if isinstance(saved["data"], dict) else None
-    return (rows, saved.get("weights", weights), saved.get("dtype", dtype)) == (fingerprint, weights, dtype)
+    theirs = rows, saved.get("weights", weights), saved.get("dtype", dtype), saved.get("processes", processes())
+    return theirs == (fingerprint, weights, dtype, processes())

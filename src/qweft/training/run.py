@@ -27,7 +27,7 @@ from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
-from qweft.training.distributed import is_first_process, whole_state
+from qweft.training.distributed import is_first_process, processes, whole_state
 from qweft.training.loop import Fit, fit
 from qweft.training.on_device import describe
 from qweft.training.record import RECORD, decides, finished, is_of
@@ -113,7 +113,8 @@ def _keep_earlier_run(output: Path, console: Console) -> None:
         number += 1
     set_aside(output, kept)
     console.print(
-        f"the earlier run in {output} was another one, by its configuration, rows or base model, and is now {kept}",
+        f"the earlier run in {output} was another one, by its configuration, rows, base model or processes, and is "
+        f"now {kept}",
         highlight=False,
     )
 
@@ -123,6 +124,7 @@ def _record(config: RunConfig, loaded: LoadedModel, weights: str, data: Data, fo
     return {
         "config": asdict(config),
         "decides": decides(config),
+        "processes": processes(),
         "model_origin": loaded.source.origin,
         "model_hub_id": loaded.source.hub_id,
         "weights": weights,

@@ -43,7 +43,7 @@ def run_callbacks(
     identity = decides(config) | {
         "rows": data.report.fingerprint, "model_origin": loaded.source.origin, "dtype": str(loaded.dtype),
         "weights": weights,
-        "processes": processes() if config.training.max_steps is None else 1,  # by which the passes are so many steps
+        "processes": processes(),  # by which a batch has other rows, and the passes are so many steps
     }  # fmt: skip
     checkpoints = Checkpoints(
         output / CHECKPOINTS, identity, config.checkpoints.newest,

@@ -3,6 +3,7 @@
 import base64
 import json
 import sys
+import time
 import urllib.parse
 
 import pytest
@@ -204,3 +205,10 @@ def test_every_error_of_a_command_is_filtered(monkeypatch, capsys):
     assert main([SECRET]) == 2
     err = capsys.readouterr().err
     assert err.count("[credential removed]") == 2 and SECRET not in err
+
+
+@pytest.mark.parametrize("text", ["token=" * 50_000, "token" + " " * 300_000, "-eyJ" * 75_000, "token=w" * 50_000])
+def test_a_long_text_of_a_stranger_is_searched_in_bounded_time(text):
+    began = time.process_time()
+    without_secrets(text)
+    assert time.process_time() - began < 20  # minutes, where the time grows with the square of the length

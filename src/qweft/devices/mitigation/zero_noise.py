@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qweft.current_folder import load_pennylane
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, Runner, require
 from qweft.devices.mitigation.estimate import Estimate, Mitigation
@@ -61,6 +62,7 @@ def check_extrapolation(name: str, factors: Sequence[int]) -> None:
         raise DeviceError(
             f"zero-noise extrapolation {name} needs {needed} factors, got {', '.join(map(str, factors)) or 'none'}"
         )
+    load_pennylane()
     require("pennylane", "mitigation", "zero-noise extrapolation")
 
 
@@ -88,6 +90,7 @@ def extrapolate(name: str, factors: Sequence[int], measured: Sequence[Estimate])
 
 
 def _linear_function(name: str) -> Callable[[np.ndarray, np.ndarray], Any]:
+    load_pennylane()
     noise = require("pennylane", "mitigation", "zero-noise extrapolation").noise
     return noise.richardson_extrapolate if name == "richardson" else partial(noise.poly_extrapolate, order=ORDERS[name])
 
@@ -98,6 +101,7 @@ def _exponential(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np
     PennyLane takes the sign from the slope and replaces points of the other sign by 1e-6. So a value that changes sign
     has no meaningful fit, and one whose magnitude grows with the noise gives about zero.
     """
+    load_pennylane()
     function = require("pennylane", "mitigation", "zero-noise extrapolation").noise.exponential_extrapolate
     found = np.array([float(function(points, column)) for column in values.T])
     weights = np.empty_like(values)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qweft.circuit.formats.pennylane import apply_gates
+from qweft.current_folder import load_pennylane
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits, RefusedError, require
 from qweft.devices.error_policy import Fate, Step, error_of, one_line
@@ -84,6 +85,7 @@ class PennyLaneSimulator(LibrarySimulator):
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
+        load_pennylane()
         self._library = require("pennylane", "pennylane", f"device {name}")
         self._target = target
         self._noise = named_noise(settings)
@@ -159,6 +161,7 @@ class PennyLanePlugin(Device):
 
     def __init__(self, name: str, target: str, settings: DeviceSettings) -> None:
         super().__init__(name)
+        load_pennylane()
         self._library = require("pennylane", "pennylane", f"device {name}")
         self._target = target
 
@@ -272,6 +275,7 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device:
     Raises:
         DeviceError: PennyLane or the plugin is not installed, or the device does not support noise models and gets one.
     """
+    load_pennylane()
     require("pennylane", "pennylane", f"device {name}")
     there = {point.name for point in entry_points(group="pennylane.plugins")}
     if target not in there:

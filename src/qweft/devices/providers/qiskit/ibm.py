@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import warnings
@@ -213,6 +214,8 @@ class IBMDevice(RemoteDevice):
 
     @cached_property
     def _service(self) -> Any:
+        # Without the variable IBM's package would take its addresses from such a file of the current folder.
+        os.environ.setdefault("IBM_CREDENTIALS_FILE", os.path.expanduser("~/ibm-credentials.env"))
         return self._runtime.QiskitRuntimeService()
 
     @cached_property
