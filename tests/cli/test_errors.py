@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from qweft import QweftError
+from qweft.cli import init
 from qweft.cli.main import main
 
 RUN_FILE_ERRORS = [
@@ -265,3 +267,15 @@ def test_rows_in_the_place_of_a_config(tmp_path, monkeypatch, capsys):
     (tmp_path / "rows.jsonl").write_text("{}")
     said = "rows.jsonl: qweft train takes a config file (YAML) there; give the data as --data.source rows.jsonl"
     assert said in sentence(capsys, ["train", "rows.jsonl"])
+
+
+def test_no_half_of_a_config_stays_on_a_full_disk(tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        with pytest.raises(QweftError, match=r"mine\.yaml cannot be written"):
+            init._write(tmp_path / "mine.yaml", "x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

@@ -137,3 +137,14 @@ def test_trials_on_other_weights_of_the_same_folder_are_told(config, tmp_path):
     save_file({key: 1.5 * each for key, each in weights.items()}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(QweftError, match=r"on other weights of the base model, .* remove that folder"):
         sweep(one, "space: {}\n", "qweft sweep test.yaml")
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_study(tmp_path, monkeypatch):
+    store = Store(tmp_path, AXES, "configuration")
+
+    def full(*_):
+        raise RuntimeError("(sqlite3.OperationalError) database or disk is full")
+
+    monkeypatch.setattr(store.study, "add_trial", full)
+    with pytest.raises(QweftError, match=r"study\.db could not be written .*disk is full\); make room there"):
+        store.add({"adapter.r": 2}, 100, 0)

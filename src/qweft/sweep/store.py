@@ -112,7 +112,8 @@ class Store:
         trial = frozen(self.axes, point, None)
         trial.set_user_attr("trainable_parameters", parameters)
         trial.set_user_attr(REFUSED, refused)
-        self.study.add_trial(trial)
+        with self._in_words():
+            self.study.add_trial(trial)
 
     def refused(self, trials: int) -> int:
         """Returns the number of draws that did not fit, over the first `trials` trials."""
@@ -121,6 +122,10 @@ class Store:
 
     def finish(self, number: int, run: Run) -> None:
         """Records a trial's result once. A diverged trial is pruned and keeps its training losses."""
+        with self._in_words():
+            self._finish(number, run)
+
+    def _finish(self, number: int, run: Run) -> None:
         trial = self.study.get_trials(deepcopy=False)[number]
         if trial.state.is_finished():
             return
