@@ -75,9 +75,9 @@ def choice(losses: Mapping[str, float], results: Mapping[str, Any], budget: str,
     if found is None:  # every method diverged
         return Choice(budget, number, "none", math.inf, "")
     above = 100 * (losses[found["method"]] / min(losses.values()) - 1)
-    rounds, pace = results.get("halving") or (), (results.get("budget") or {}).get("pace", {})
+    rounds, steps = results.get("halving") or (), [run["steps"] for run in results.get("runs", ())]
     tried = [one["method"] for one in rounds[0]["standings"]] if rounds else ()
-    return Choice(budget, number, found["method"], above, found["text"], pace.get("steps"), tried)
+    return Choice(budget, number, found["method"], above, found["text"], max(steps, default=None), tried)
 
 
 def table(choices: Sequence[Choice]) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def test_each_short_comparison_has_its_own_seeds_and_split(tmp_path):
 def test_steps_and_methods_of_a_choice_are_on_record():
     results = {
         "recommendation": {"method": "a", "text": "Use a"},
-        "budget": {"pace": {"steps": 7}},
+        "runs": [{"method": "base", "steps": 0}, {"method": "a", "steps": 7}],
         "halving": [{"standings": [{"method": "a"}, {"method": "b"}]}, {"standings": [{"method": "a"}]}],
     }
     found = choices.choice({"a": 1.0, "b": 2.0}, results, "5min", 3)

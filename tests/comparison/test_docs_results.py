@@ -234,16 +234,40 @@ def test_the_eight_methods():
     assert "2.4% [2.0, 2.9] below LoRA of rank 8" in README and "0.93% [0.62, 1.24] below that LoRA" in README
 
 
+def test_the_eight_methods_on_a_second_text():
+    found = json.loads((ROOT / "docs" / "results" / "long-40-sentences.json").read_text())
+    runs = [Run.from_json(record) for record in found["runs"]]
+    summary = summarise(runs, "lora", None)
+    means = {name: paired(summary[name], summary["lora_all"]).mean for name in summary if name != "base"}
+    assert min(means, key=lambda name: means[name]) == "lora_all" and len(runs) == found["planned_runs"]
+    text = " ".join((ROOT / "docs" / "results.md").read_text().split("**On a second text")[1].split("\n\n")[0].split())
+    back = {name: paired(summary["lora_all"], summary[name]) for name in means if name != "lora_all"}
+    assert f"`lora_all_1` by {-back['lora_all_1'].mean:.1f}% [2.9, 6.5]" in text
+    for name in ("ia3", "sparse", "lora", "lora_1", "qtha", "mpo"):
+        assert re.search(rf"`{name}` by {-back[name].mean:.1f}%", text), name
+    assert {name for name, each in back.items() if each.direction == "lower"} == {"sparse", "lora_1", "mpo"}
+    circuit = paired(summary["qtha"], summary["mpo"])
+    low, high = circuit.interval
+    assert f"{circuit.mean:+.1f}% [{low:+.1f}, {high:+.1f}]" in text and circuit.direction == "not decided"
+
+
 def test_how_often_the_choice_is_right():
     page = (ROOT / "docs" / "statistics.md").read_text()
-    made = json.loads((ROOT / "benchmarks" / "results" / "choices.json").read_text())["embedded:chitchat"]
-    assert min(made["long"], key=made["long"].get) == "lora_all"
-    for row in made["table"]:
-        shares = " | ".join(f"{row[name]:.1f}" for name in ("right", "harmless", "decided"))
-        found = rf"\| {row['budget']} \| [\w ]*\| {row['comparisons']} \| {re.escape(shares)} \| {row['worst']:.2f}% \|"
-        assert re.search(found, page), row
-    claimed = [one for one in made["choices"] if one["text"].startswith("Use ")]
-    assert len(claimed) == 5 and all(one["above"] == 0 for one in claimed)
+    first, second = page.split("### How often the choice is right")[1].split("**On a second text**")
+    made = json.loads((ROOT / "benchmarks" / "results" / "choices.json").read_text())
+    for part, data, claims in ((first, "chitchat", 5), (second, "reasoning_gym:sentence_reordering", 3)):
+        found = made[f"embedded:{data}"]
+        assert min(found["long"], key=found["long"].get) == "lora_all"
+        for row in found["table"]:
+            shares = " | ".join(f"{row[name]:.1f}" for name in ("right", "harmless", "decided"))
+            said = (
+                rf"\| {row['budget']} \| [\w ]*\| {row['comparisons']} \| {re.escape(shares)} \| {row['worst']:.2f}% \|"
+            )
+            assert re.search(said, part), row
+        claimed = [one for one in found["choices"] if one["text"].startswith("Use ")]
+        assert len(claimed) == claims and all(one["above"] == 0 for one in claimed)
+    both = made["embedded:reasoning_gym:sentence_reordering"]["choices"]
+    assert sum(one["above"] == 0 for one in both) == 14 and "took it in 14 of 15" in second
 
 
 def test_the_table_on_how_often_the_recommendation_is_false():
