@@ -272,8 +272,17 @@ def test_settings_that_name_a_receiver_are_refused(stranger, monkeypatch):
     (stranger / ".dvc").mkdir()
     (stranger / ".dvc" / "config").write_text("[core]\n")
     checks.check_run(RunConfig(report_to=["dvclive"]))
-    (stranger / ".dvc" / "config").write_text("[studio]\nurl = http://127.0.0.1:9\n")
+    (stranger / ".dvc" / "config").write_text("[Studio]\nURL = http://127.0.0.1:9\n")
     (stranger / "swanlab.yaml").write_text("api_host: http://127.0.0.1:9\n")
     for name, file in (("dvclive", ".dvc/config"), ("swanlab", "swanlab.yaml")):
         with pytest.raises(QweftError, match=f"report_to {name}: the current folder has {file}"):
             checks.check_run(RunConfig(report_to=[name]))
+    (stranger / "below").mkdir()
+    monkeypatch.chdir(stranger / "below")  # DVC looks above, too
+    with pytest.raises(QweftError, match="report_to dvclive"):
+        checks.check_run(RunConfig(report_to=["dvclive"]))
+    (stranger / "below" / ".swanlab").mkdir()
+    with pytest.raises(QweftError, match=r"report_to swanlab: the current folder has \.swanlab"):
+        checks.check_run(RunConfig(report_to=["swanlab"]))
+    monkeypatch.setenv("HOME", str(stranger / "below"))
+    checks.check_run(RunConfig(report_to=["swanlab"]))

@@ -8,7 +8,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,8 @@ NUMBA_SETTINGS = ".numba_config.yaml"
 """Numba reads it at its import and before each compilation. Its `cache_dir` names pickles that Numba loads."""
 MATPLOTLIB_SETTINGS = "matplotlibrc"
 """matplotlib reads it as it is imported, before its own places."""
+PENNYLANE_SETTINGS = "config.toml"
+"""PennyLane reads it as it is imported, before the user's own."""
 NOWHERE = str(Path(sys.executable).resolve() / "no-such-file")
 """The name of a file below a file, which cannot exist."""
 FOR_CHILDREN = {"PYTHONSAFEPATH": "1", "WANDB_DISABLE_GIT": "true"}
@@ -60,7 +62,7 @@ def in_an_empty_folder() -> Iterator[None]:
 
 @contextmanager
 def children_apart() -> Iterator[None]:
-    """Keep what the packages of a command start from code and git hooks of the current folder, while it runs."""
+    """Keep processes that a command's packages start away from code and git settings of the current folder."""
     kept = {name: os.environ.get(name) for name in FOR_CHILDREN}
     os.environ.update({name: value for name, value in FOR_CHILDREN.items() if kept[name] is None})
     try:
@@ -71,9 +73,9 @@ def children_apart() -> Iterator[None]:
 
 
 def load_pennylane() -> None:
-    """Import PennyLane, which takes options of its devices from a `config.toml` here before the user's own."""
-    if find_spec("pennylane") is not None and "pennylane" not in sys.modules:
-        with in_an_empty_folder():
+    """Import PennyLane without the `config.toml` of the current folder, which may hold options of its devices."""
+    if "pennylane" not in sys.modules and os.path.lexists(PENNYLANE_SETTINGS) and find_spec("pennylane") is not None:
+        with in_an_empty_folder(), suppress(Exception):  # `require` tells what an import raises
             import_module("pennylane")
 
 

@@ -266,8 +266,8 @@ def test_how_often_the_choice_is_right():
             assert re.search(said, part), row
         claimed = [one for one in found["choices"] if one["text"].startswith("Use ")]
         assert len(claimed) == claims and all(one["above"] == 0 for one in claimed)
-    both = made["embedded:reasoning_gym:sentence_reordering"]["choices"]
-    assert sum(one["above"] == 0 for one in both) == 14 and "took it in 14 of 15" in second
+    others = made["embedded:reasoning_gym:sentence_reordering"]["choices"]
+    assert sum(one["above"] == 0 for one in others) == 14 and "took it in 14 of 15" in second
 
 
 def test_the_table_on_how_often_the_recommendation_is_false():

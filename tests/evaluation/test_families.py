@@ -25,6 +25,7 @@ FAMILIES = {
         "block_types": ("recurrent", "recurrent", "attention"),
     },
     "openai-gpt": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64},
+    "roberta": {"is_decoder": True, "max_position_embeddings": 80},
     "minimax": {
         "layer_types": ["linear_attention", "full_attention"], "num_local_experts": 2, "num_experts_per_tok": 1,
         "block_size": 8,

@@ -18,7 +18,7 @@ from qweft.data.config import DataConfig
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.training import checkpoints as module
-from qweft.training import run
+from qweft.training import record, run
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
 from qweft.training.run import train
 from qweft.training.run_folder import remove_empty
@@ -508,3 +508,12 @@ def test_the_best_adapter_is_looked_for_before_the_training_goes_on(files, tmp_p
     with pytest.raises(QweftError, match=r"the best adapter so far cannot be read .* put it back, or remove"):
         train(resumed)
     assert not (tmp_path / "marker").exists()
+
+
+def test_a_run_of_another_number_of_processes_is_another_run(monkeypatch):
+    saved = {"data": {"fingerprint": "rows"}, "weights": "w", "dtype": "torch.float32"}
+    asked = ("rows", "w", "torch.float32")
+    assert record.is_of(saved, *asked) and record.is_of({**saved, "processes": 1}, *asked)  # earlier ones have none
+    assert not record.is_of({**saved, "processes": 2}, *asked)
+    monkeypatch.setattr(record, "processes", lambda: 2)
+    assert record.is_of({**saved, "processes": 2}, *asked) and not record.is_of({**saved, "processes": 1}, *asked)

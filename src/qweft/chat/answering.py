@@ -153,7 +153,7 @@ class Answering:
         self, model: Any, tokenizer: Any, prompt: Sequence[int], sampler: Sampler, most: int, room: int | None,
         left_out: int,
     ):  # fmt: skip
-        self._reading = Reading(model)
+        self._model = model
         self._ends = end_tokens(model, tokenizer)
         self._pieces = Pieces(tokenizer)
         self._prompt = tuple(prompt)
@@ -189,9 +189,9 @@ class Answering:
         began = time.perf_counter()
         tokens: list[int] = []
         end: End = self._cut
-        ids = list(self._prompt)
+        ids, reading = list(self._prompt), Reading(self._model)
         while len(tokens) < self._limit:
-            logits = self._read(ids)
+            logits = self._read(reading, ids)
             if self._stopped:
                 end = "stopped"
                 break
@@ -211,5 +211,5 @@ class Answering:
         self._answer = Answer(self._pieces.text, self._prompt, tuple(tokens), seconds, end, self._left_out)
 
     @torch.no_grad()  # here and not in __iter__, where it would also apply to the caller between two pieces
-    def _read(self, ids: list[int]) -> torch.Tensor:
-        return self._reading.logits_after(ids)
+    def _read(self, reading: Reading, ids: list[int]) -> torch.Tensor:
+        return reading.logits_after(ids)

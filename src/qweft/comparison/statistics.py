@@ -156,8 +156,9 @@ def pair(
             level = 1 - 2 * look.level / look.questions
             narrow, turned = _around(middle, errors.half_width(level)), _in_percent([(b, a) for _, a, b in finite])
             # in percent of either method's loss, so that a pair is equivalent in both orders or in none
-            back = _around(mean(turned) or 0.0, errors_of(turned, other_sums, sums).half_width(level))
-            widest = max(map(abs, (*narrow, *back)))
+            if turned:
+                back = _around(mean(turned) or 0.0, errors_of(turned, other_sums, sums).half_width(level))
+                widest = max(map(abs, (*narrow, *back)))
     corrected = p if p is None or look.p_value is None else look.p_value
     flip = sign_flip_p(differences)
     reason = _reason(differences, diverged, len(shared), fault, p, corrected, flip, look)

@@ -33,7 +33,10 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def of_table(schema: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Returns what gives a row of a table its digits, and takes the nulls of its lists' objects; schema is Arrow's."""
+    """Returns a function that gives a row's numbers the digits that were written; schema is Arrow's.
+
+    It also drops null keys of objects in lists. Maps and arrays of several dimensions keep their numbers as they are.
+    """
     kinds = {field.name: field.type for field in schema if "float" in str(field.type) and str(field.type) != "double"}
 
     def as_written(row: dict[str, Any]) -> dict[str, Any]:

@@ -60,8 +60,13 @@ def _shown(prompt: Sequence[Message]) -> str:
 # Logits closer than this, relative to the largest, might swap order when the batch size changes. In float32 they move
 # by a relative 1e-6 (SmolLM2, 30 layers). A row that comes this close to a tie is generated alone.
 NEAR = 1e-4
-READS_PADDING = ("minimax", "recurrent_gemma")
-"""Model types of transformers whose recurrent state holds padding too, whatever the mask says."""
+BEGINS_ANEW = ("bamba",)
+"""Model types of transformers that count positions from 0 at each call, whatever their cache holds."""
+READS_PADDING = (
+    "minimax", "recurrent_gemma",  # their state holds it, whatever the mask says
+    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "git",
+)  # fmt: skip
+"""Model types whose answers depend on padding, be it by a state or by positions that do not begin at 0."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,6 @@ def reads_whole_text(model: torch.nn.Module) -> bool:
 class Reading:
     """One text that a model reads piece by piece, with the model's cache of it where it has one that is of help.
 
-    Positions are given: a model may begin anew at each call (Bamba does), whatever its cache holds.
-
     Args:
         model: A causal language model, in evaluation mode.
     """
@@ -101,7 +104,7 @@ class Reading:
         self._model, self._ids, self._cache = model, list[int](), None
         # A state in the place of keys and values (Mamba's) would have to be given back in each family's own way.
         self._has_cache = "past_key_values" in taken and not reads_whole_text(model)
-        self._takes_positions = "position_ids" in taken
+        self._begins_anew = base_of(model).config.model_type in BEGINS_ANEW
 
     def logits_after(self, ids: Sequence[int]) -> torch.Tensor:
         """Returns the logits of the next token, shape (vocabulary,), after these further tokens."""
@@ -110,7 +113,7 @@ class Reading:
         if not self._has_cache:
             return self._model(input_ids=torch.tensor([self._ids], device=device), use_cache=False).logits[0, -1]
         places = torch.arange(known, len(self._ids), device=device)[None]
-        positions = {"position_ids": places} if self._takes_positions else {}
+        positions = {"position_ids": places} if self._begins_anew else {}
         given = torch.tensor([list(ids)], device=device)
         output = self._model(input_ids=given, past_key_values=self._cache, use_cache=True, **positions)
         self._cache = getattr(output, "past_key_values", None)

@@ -71,6 +71,11 @@ class Store:
                     f"{self.folder / FILE} could not be written ({said}); make room there, or allow writing, and give "
                     "the same command again: finished trials are kept"
                 ) from error
+            if "is locked" in said:
+                raise QweftError(
+                    f"{self.folder / FILE} was held by another process for too long ({said}); give the same command "
+                    "again: finished trials are kept"
+                ) from error
             raise QweftError(
                 f"{self.folder / FILE} cannot be read as the study of a sweep ({type(error).__name__}: {said}); remove "
                 "that file: finished trials are kept in their folders"

@@ -100,7 +100,12 @@ def _check_reports(report_to: list[str]) -> None:
         if not any(map(find_spec, packages)) or not _is_available(name):
             raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")
         for file in SETTINGS_HERE.get(name, ()):
-            if os.path.lexists(file) and (name != "dvclive" or _names_studio(Path(file))):
+            if name == "dvclive":
+                places = [folder / file for folder in (Path.cwd(), *Path.cwd().parents)]
+                is_there = any(map(_names_studio, places))
+            else:  # a home has SwanLab's own folder
+                is_there = os.path.lexists(file) and (file != ".swanlab" or Path.cwd() != Path.home())
+            if is_there:
                 raise QweftError(
                     f"report_to {name}: the current folder has {file}, which may name a receiver of your key and of "
                     "the run's numbers; start in another folder, or remove the file (where it is your own, its "
@@ -110,7 +115,13 @@ def _check_reports(report_to: list[str]) -> None:
 
 def _names_studio(settings: Path) -> bool:
     """Whether settings of DVC, which any repository of it has, name the place that DVCLive sends a token to."""
-    return not settings.is_file() or b"studio" in settings.read_bytes()
+    try:
+        read = settings.read_bytes().lower()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return os.path.lexists(settings)
+    return b"studio" in read or b"\0" in read
 
 
 def _is_available(report: str) -> bool:

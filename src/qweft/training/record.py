@@ -18,7 +18,10 @@ RECORD = "run.json"
 
 
 def decides(config: RunConfig) -> dict[str, Any]:
-    """Return the settings that determine the result: two runs with equal settings give the same adapter."""
+    """Return the settings that determine the result: two runs with equal settings give the same adapter.
+
+    `is_of` compares what else decides: rows, base weights and the number of processes.
+    """
     return {
         "model": config.model.decides(),
         "data": config.data.decides(),

@@ -212,3 +212,17 @@ def test_a_long_text_of_a_stranger_is_searched_in_bounded_time(text):
     began = time.process_time()
     without_secrets(text)
     assert time.process_time() - began < 20  # minutes, where the time grows with the square of the length
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token:" + " " * 12 + "abcdef0123456789abcd",
+        "token:\n" + " " * 12 + "abcdef0123456789abcd",
+        '"token":' + " " * 13 + '"abcdef0123456789abcd"',
+        "sent eyJ" + "a" * 3000 + ".eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl",
+    ],
+)
+def test_credentials_among_spaces_and_of_any_length_are_removed(text):
+    found = without_secrets(text)
+    assert "[credential removed]" in found and "abcdef" not in found and "aaaa" not in found
