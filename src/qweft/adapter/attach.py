@@ -134,6 +134,11 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
         raise QweftError(f"the adapter cannot be put on this model: {error}") from error
 
 
+def base_of(model: Any) -> Any:
+    """Returns the model that an adapter is attached to, or a model without an adapter as it is."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def detach(adapted: Any) -> Any:
     """Return the base model without the adapter.
 

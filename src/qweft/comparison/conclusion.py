@@ -73,10 +73,9 @@ def _ahead(losses: Mapping[int, float | None], others: Mapping[int, float | None
 
 def _best(best: Summary, base: float | None, pairs: Mapping[str, Pairing]) -> str:
     """Returns the sentence on the method with the lowest loss, and on those that are shown to be worse."""
-    where = (
-        "" if all(pairing.seeds == best.seeds for pairing in pairs.values()) else " at the seeds that two methods share"
-    )
-    said = f"{label(best)} has the lowest held-out loss{where}, {best.eval_loss:.3f}"
+    same = all(pairing.seeds == best.seeds for pairing in pairs.values())
+    where, which = ("", "") if same else (" at the seeds that two methods share", " over its own seeds")
+    said = f"{label(best)} has the lowest held-out loss{where}, {best.eval_loss:.3f}{which}"
     if base and best.eval_loss is not None:
         share = 100 * (1 - best.eval_loss / base)
         said += f" ({abs(share):.1f}% {'below' if share >= 0 else 'above'} the base model's)"

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from qweft.adapter.attach import base_of
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import in_its_form, render
 from qweft.data.tokens import closing_tokens, text_tokens
@@ -112,8 +113,9 @@ class Reading:
         self._ids += ids
         if not self._has_cache:
             return self._model(input_ids=torch.tensor([self._ids], device=device), use_cache=False).logits[0, -1]
-        places = torch.arange(known, len(self._ids), device=device)[None]
-        positions = {"position_ids": places} if self._begins_anew else {}
+        positions = {}
+        if self._begins_anew:
+            positions["position_ids"] = torch.arange(known, len(self._ids), device=device)[None]
         given = torch.tensor([list(ids)], device=device)
         output = self._model(input_ids=given, past_key_values=self._cache, use_cache=True, **positions)
         self._cache = getattr(output, "past_key_values", None)
@@ -124,11 +126,6 @@ class Reading:
 def taken_by(model: Any) -> Collection[str]:
     """Returns the names of what a model's forward takes, without its adapter's."""
     return inspect.signature(base_of(model).forward).parameters.keys()
-
-
-def base_of(model: Any) -> Any:
-    """Returns a model without its adapter."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def greedy(model: torch.nn.Module, prompt: Sequence[int], ends: set[int], max_new_tokens: int) -> Continuation:
@@ -201,7 +198,7 @@ def _check(model: torch.nn.Module, batch: int) -> None:
         )
     needed = {"position_ids": "positions", "past_key_values": "cache of keys and values"}
     lacks = next((said for name, said in needed.items() if name not in taken_by(model)), None)
-    base: Any = base_of(model)
+    base = base_of(model)
     if lacks is not None or base.config.model_type in READS_PADDING:
         reason = f"takes no {lacks}" if lacks else "reads padding"
         raise QweftError(

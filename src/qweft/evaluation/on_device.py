@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from qweft.adapter import QwthnLinear
+from qweft.adapter.attach import base_of
 from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.errors import QweftError
@@ -43,7 +44,7 @@ def beyond_the_mask(model: Any) -> set[nn.Module]:
     """Return the decoder modules of an encoder-decoder model; the attention mask only covers the encoder's tokens."""
     if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
         return set()
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = base_of(model)
     return set(base.get_decoder().modules())
 
 

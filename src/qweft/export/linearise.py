@@ -9,6 +9,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter import QwthnLinear
+from qweft.adapter.attach import base_of
 from qweft.errors import QweftError
 from qweft.evaluation.loss import judged
 from qweft.export.fit import HALVES, Fit, Moments, collect, fit_features
@@ -42,7 +43,7 @@ def layers_of(model: Any, adapter_name: str) -> dict[str, QwthnLinear]:
     Raises:
         QweftError: If no layer has the adapter.
     """
-    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base: nn.Module = base_of(model)
     found = {
         name: module
         for name, module in base.named_modules()

@@ -13,6 +13,7 @@ from peft.utils import ModulesToSaveWrapper
 from safetensors.torch import save_file
 from torch import nn
 
+from qweft.adapter.attach import base_of
 from qweft.errors import QweftError
 
 PREFIX = "base_model.model."
@@ -146,7 +147,7 @@ def plain_lora(model: Any, adapter_name: str = "default") -> Lora:
 
 def trained_whole(model: Any, adapter_name: str) -> dict[str, torch.Tensor]:
     """Returns the tensors of fully trained modules (`modules_to_save`) by their names in the base model."""
-    base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base: nn.Module = base_of(model)
     return {
         f"{name}.{key}": tensor
         for name, module in base.named_modules()

@@ -99,18 +99,22 @@ def _check_reports(report_to: list[str]) -> None:
         packages = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
         if not any(map(find_spec, packages)) or not _is_available(name):
             raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")
-        for file in SETTINGS_HERE.get(name, ()):
-            if name == "dvclive":
-                places = [folder / file for folder in (Path.cwd(), *Path.cwd().parents)]
-                is_there = any(map(_names_studio, places))
-            else:  # a home has SwanLab's own folder
-                is_there = os.path.lexists(file) and (file != ".swanlab" or Path.cwd() != Path.home())
-            if is_there:
-                raise QweftError(
-                    f"report_to {name}: the current folder has {file}, which may name a receiver of your key and of "
-                    "the run's numbers; start in another folder, or remove the file (where it is your own, its "
-                    "settings can be variables)"
-                )
+        if found := _settings_here(name):
+            raise QweftError(
+                f"report_to {name}: {found} may name a receiver of your key and of the run's numbers; start in another "
+                "folder, or remove the file (where it is your own, its settings can be variables)"
+            )
+
+
+def _settings_here(name: str) -> str | None:
+    """Returns a file here that may name whom a package sends to, as a sentence begins; DVC looks above, too."""
+    here = Path.cwd()
+    folders = (here, *here.parents) if name == "dvclive" else (here,)
+    for path in (folder / file for folder in folders for file in SETTINGS_HERE.get(name, ())):
+        own = path.name == ".swanlab" and here == Path.home()  # a home has SwanLab's own folder
+        if _names_studio(path) if name == "dvclive" else os.path.lexists(path) and not own:
+            return f"the current folder has {path.relative_to(here)}, which" if path.is_relative_to(here) else str(path)
+    return None
 
 
 def _names_studio(settings: Path) -> bool:

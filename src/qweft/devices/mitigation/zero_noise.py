@@ -62,8 +62,7 @@ def check_extrapolation(name: str, factors: Sequence[int]) -> None:
         raise DeviceError(
             f"zero-noise extrapolation {name} needs {needed} factors, got {', '.join(map(str, factors)) or 'none'}"
         )
-    load_pennylane()
-    require("pennylane", "mitigation", "zero-noise extrapolation")
+    _noise()
 
 
 def extrapolate(name: str, factors: Sequence[int], measured: Sequence[Estimate]) -> Estimate:
@@ -89,9 +88,14 @@ def extrapolate(name: str, factors: Sequence[int], measured: Sequence[Estimate])
     return Estimate(np.tensordot(weights, values, 1), np.sqrt(np.tensordot(weights**2, errors**2, 1)))
 
 
-def _linear_function(name: str) -> Callable[[np.ndarray, np.ndarray], Any]:
+def _noise() -> Any:
+    """Return PennyLane's module of extrapolations."""
     load_pennylane()
-    noise = require("pennylane", "mitigation", "zero-noise extrapolation").noise
+    return require("pennylane", "mitigation", "zero-noise extrapolation").noise
+
+
+def _linear_function(name: str) -> Callable[[np.ndarray, np.ndarray], Any]:
+    noise = _noise()
     return noise.richardson_extrapolate if name == "richardson" else partial(noise.poly_extrapolate, order=ORDERS[name])
 
 
@@ -101,8 +105,7 @@ def _exponential(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np
     PennyLane takes the sign from the slope and replaces points of the other sign by 1e-6. So a value that changes sign
     has no meaningful fit, and one whose magnitude grows with the noise gives about zero.
     """
-    load_pennylane()
-    function = require("pennylane", "mitigation", "zero-noise extrapolation").noise.exponential_extrapolate
+    function = _noise().exponential_extrapolate
     found = np.array([float(function(points, column)) for column in values.T])
     weights = np.empty_like(values)
     for place, step in enumerate(SMALL * np.eye(len(points))):
