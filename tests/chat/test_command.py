@@ -148,7 +148,8 @@ def test_at_a_terminal_ctrl_c_ends_the_answers_and_ctrl_d_the_program(hybrid):
     )
     screen = Screen(sys.executable, "-c", slow, "chat", str(hybrid), "--beside", "base", "--max-new-tokens", "40")
     try:
-        assert "qtha-0 beside base" in screen.until("> ")
+        screen.until("qtha-0 beside base")  # a library's warnings before it may hold what a prompt is
+        screen.until("> ")
         screen.type("How many?\n")
         screen.until("base")  # drawn above the columns with the first piece
         os.kill(screen.process.pid, signal.SIGINT)
