@@ -96,9 +96,13 @@ def test_numbers_of_a_parquet_table_have_the_digits_that_were_written(tmp_path):
         "parts": pyarrow.array(
             [[{"x": 2.7}], [{"x": None}]], pyarrow.list_(pyarrow.struct([("x", pyarrow.float32())]))
         ),
+        "map": pyarrow.array([[("k", 0.7)], None], pyarrow.map_(pyarrow.string(), pyarrow.float32())),
+        "table": pyarrow.FixedShapeTensorArray.from_numpy_ndarray(np.array([[[0.7, 0.9]], [[1.1, 2]]], np.float32)),
     }
     parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
     rows = [row for _, row in read_rows(str(tmp_path / "a.parquet"))]
+    assert [row.pop("map") for row in rows] == [[("k", 0.7)], None]
+    assert [row.pop("table") for row in rows] == [[0.7, 0.9], [1.1, 2]]
     assert rows[0] == {"price": 0.1, "half": 0.3, "whole": 0.1, "parts": [{"x": 2.7}]}
     assert rows[1] == {"price": None, "half": 1e-4, "whole": 1 / 3, "parts": [{}]}
 

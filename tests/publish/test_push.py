@@ -1,5 +1,6 @@
 """`qweft push` against a hub on this machine: what is sent, and to whom it is shown."""
 
+import errno
 import json
 import os
 import subprocess
@@ -83,6 +84,17 @@ def test_a_refusal_of_the_hub_is_one_sentence(adapter, hub):
     done = qweft(hub, "push", adapter, "--repository", "me/mine", "--base-model", "owner/base")
     assert done.returncode == 2
     assert "the hub refused to take me/mine" in done.stderr.splitlines()[-1]
+
+
+def test_a_full_folder_for_temporary_files_is_not_the_hub_s_fault(adapter, hub, monkeypatch):
+    def full(source, target, *rest, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+    monkeypatch.setattr("qweft.publish.push._stage", full)
+    with pytest.raises(QweftError, match=r"cannot be copied to .* \(No space left on device: .*set TMPDIR"):
+        push(plan_push(adapter, "me/mine", base_model="owner/base"), token="hf_test")
 
 
 def test_a_dry_run_sends_nothing(adapter, capsys):

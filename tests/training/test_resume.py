@@ -266,8 +266,8 @@ def test_a_run_on_other_weights_of_the_same_folder_is_another(files, tmp_path, m
     train(config(own, run, resume="auto"))
 
 
-def test_passes_that_another_number_of_processes_began_are_another_run(files, tmp_path, monkeypatch):
-    passes = {"max_steps": None, "epochs": 4}
+@pytest.mark.parametrize("passes", [{"max_steps": None, "epochs": 4}, {"max_steps": 8}])
+def test_steps_that_another_number_of_processes_began_are_another_run(files, tmp_path, monkeypatch, passes):
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
         with pytest.raises(StoppedError):
@@ -350,6 +350,14 @@ def test_a_finished_run_is_not_made_again(files, tmp_path, capsys):
     shutil.rmtree(tmp_path / "adapter")
     assert weights(train(config(files, tmp_path, resume="auto"))).keys() == weights(again).keys()
     assert "finished already" not in capsys.readouterr().out
+
+
+def test_a_finished_run_gives_no_losses_of_other_rows_than_those_that_are_asked_for(files, tmp_path):
+    own = config(files, tmp_path / "out", every=None, resume="auto")
+    train(own)
+    with pytest.raises(QweftError, match=r"was judged on its test rows; judge the others by .*validation"):
+        train(replace(own, evaluation=replace(own.evaluation, split="validation")))
+    assert train(own).adapted.tokens > 0
 
 
 @pytest.mark.parametrize("resume", ["auto", "no"])

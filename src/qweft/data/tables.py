@@ -35,7 +35,7 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
 def of_table(schema: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Returns a function that gives a row's numbers the digits that were written; schema is Arrow's.
 
-    It also drops null keys of objects in lists. Maps and arrays of several dimensions keep their numbers as they are.
+    It also drops null keys of objects in lists.
     """
     kinds = {field.name: field.type for field in schema if "float" in str(field.type) and str(field.type) != "double"}
 
@@ -56,7 +56,10 @@ def _shortest(value: Any, kind: Any) -> Any:
     if isinstance(value, float):
         number = {16: np.float16, 32: np.float32}.get(kind.bit_width) if types.is_floating(kind) else None
         return value if number is None else float(str(number(value)))
+    if types.is_map(kind):  # a list of pairs
+        return [(_shortest(key, kind.key_type), _shortest(each, kind.item_type)) for key, each in value]
     if isinstance(value, list):
+        kind = getattr(kind, "storage_type", kind)  # of arrays of several dimensions
         return [_shortest(each, kind.value_type) for each in value] if hasattr(kind, "value_type") else value
     return (
         {field.name: _shortest(value.get(field.name), field.type) for field in kind} if types.is_struct(kind) else value

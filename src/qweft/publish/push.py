@@ -119,7 +119,7 @@ def push(wanted: Push, token: str | None = None) -> str:
                 f"{made.repo_id} exists and is public; make it private there, choose another name, or say --public"
             )
         with tempfile.TemporaryDirectory() as staged:
-            _stage(wanted, Path(staged))
+            _stage_or_tell(wanted, Path(staged))
             api.upload_folder(repo_id=made.repo_id, folder_path=staged, commit_message="Upload adapter with qweft")
     except LocalTokenNotFoundError as error:
         raise QweftError("no access token was found; run hf auth login, or set HF_TOKEN") from error
@@ -134,6 +134,21 @@ def push(wanted: Push, token: str | None = None) -> str:
             raise
         raise QweftError(f"the hub cannot be reached ({_first_line(error)}); check the connection") from error
     return str(made)
+
+
+def _stage_or_tell(wanted: Push, folder: Path) -> None:
+    """Copy the files to upload.
+
+    Raises:
+        QweftError: A file cannot be read, or the folder for temporary files is full.
+    """
+    try:
+        _stage(wanted, folder)
+    except OSError as error:
+        raise QweftError(
+            f"the files to upload cannot be copied to {folder} ({error.strerror}: {error.filename}); make room there, "
+            "or set TMPDIR to another folder"
+        ) from error
 
 
 def _stage(wanted: Push, folder: Path) -> None:

@@ -44,6 +44,22 @@ def finished(record: Path, config: RunConfig) -> dict[str, Any] | None:
     return saved if theirs == json.loads(json.dumps(decides(config))) else None
 
 
+def check_judged_alike(saved: dict[str, Any], split: str, output: Path) -> None:
+    """Check that the losses of a finished run are those of the rows that are asked for.
+
+    Raises:
+        QweftError: They are of another split.
+    """
+    config = saved.get("config")
+    evaluation = config.get("evaluation") if isinstance(config, dict) else None
+    theirs = evaluation.get("split", split) if isinstance(evaluation, dict) else split
+    if theirs != split:
+        raise QweftError(
+            f"the run in {output} is finished and was judged on its {theirs} rows; judge the others by qweft evaluate "
+            f"{output / 'adapter'} --evaluation.split {split}, or train anew by --resume no"
+        )
+
+
 def is_of(saved: dict[str, Any], fingerprint: str, weights: str, dtype: str) -> bool:
     """Whether a record, from `finished`, is of these rows and base weights, and of as many processes.
 

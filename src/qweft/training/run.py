@@ -30,7 +30,7 @@ from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
 from qweft.training.loop import Fit, fit
 from qweft.training.on_device import describe
-from qweft.training.record import RECORD, decides, finished, is_of
+from qweft.training.record import RECORD, check_judged_alike, decides, finished, is_of
 from qweft.training.run_folder import curves_in, kept, remove_empty, remove_what_is_done, run_callbacks
 from qweft.training.starts import attach_for_training, save_on_plain_weights
 
@@ -200,6 +200,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     before, weights = weights_of(loaded.model), checksum(loaded.model)
     same = earlier is not None and is_of(earlier, data.report.fingerprint, weights, str(loaded.dtype))
     if earlier is not None and same and config.resume == "auto" and weights_bytes(output / "adapter"):
+        check_judged_alike(earlier, config.evaluation.split, output)
         console.print(f"this run is finished already ({output / RECORD})", highlight=False)
         return TrainedRun.from_record(earlier, output)
     set_seed(config.training.seed)
