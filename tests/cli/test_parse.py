@@ -100,8 +100,23 @@ def test_adapter_of_a_file_replaces_the_default(write):
 
 def test_naming_a_peft_type_drops_the_preset_and_back(run_file):
     assert parse(RunConfig, ["--adapter.peft_type", "LORA"]).adapter == {"peft_type": "LORA"}
-    adapter = parse(RunConfig, [run_file, "--adapter.peft_type", "LORA", "--adapter.preset", "qtha"]).adapter
-    assert adapter == {"r": 6, "alpha": 10.0, "preset": "qtha"}
+    assert parse(RunConfig, [run_file, "--adapter.peft_type", "LORA"]).adapter == {
+        "r": 6,
+        "alpha": 10.0,
+        "peft_type": "LORA",
+    }
+    assert parse(RunConfig, [run_file, "--adapter.preset", "qtha"]).adapter["preset"] == "qtha"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("--data.source a.csv", "--data.sources b.csv,c.csv"), ("--adapter.preset qtha", "--adapter.peft-type LORA")],
+)
+def test_two_options_that_exclude_each_other_are_refused(first, second):
+    """The last one would win without a word, and a run would be of other data than was asked for."""
+    for words in ([first, second], [second, first]):
+        with pytest.raises(QweftError, match=r"exclude each other; leave one of them out"):
+            parse(RunConfig, " ".join(words).split())
 
 
 def test_a_whole_adapter_as_an_option_replaces_it(run_file):

@@ -20,6 +20,7 @@ from transformers import (
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.cli.main import main
+from qweft.comparison.starter import CANDIDATES, starter
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.doctor.run import quantization
@@ -367,3 +368,44 @@ def test_a_comparison_refuses_what_would_fail_in_its_midst(folder, tmp_path, cap
     (tmp_path / "compare.yaml").write_text(f"methods:\n  lora: {{adapter: {adapter}}}\n")
     told = said(capsys, ["compare", str(tmp_path / "compare.yaml"), *arguments(folder, tmp_path / "runs"), "--dry-run"])
     assert told.startswith(f"methods.lora: {expected}")
+
+
+CONFIGS = {
+    "train": "adapter: {peft_type: HRA}\n",
+    "plan": "adapter: {peft_type: HRA}\n",
+    "compare": "methods: {lora: {adapter: {peft_type: LORA}}, ia3: {adapter: {peft_type: IA3}}}\nreference: lora\n",
+    "tune": "methods: {lora: {adapter: {peft_type: LORA}}, ia3: {adapter: {peft_type: IA3}}}\nreference: lora\n",
+    "sweep": "adapter: {peft_type: IA3}\nspace: {training: {learning_rate: {low: 0.001, high: 0.1}}}\n",
+}
+EXPECTED = {
+    "train": "PEFT's method HRA does not train on a base model with quantization 4bit",
+    "plan": "PEFT's method HRA does not train on a base model with quantization 4bit",
+    **dict.fromkeys(("compare", "tune", "sweep"), "PEFT does not take IA3 off a base model with quantization 4bit"),
+}
+
+
+@pytest.mark.parametrize("command", CONFIGS)
+@pytest.mark.parametrize("is_saved_so", [False, True])
+def test_what_does_not_go_with_a_base_model_is_told_before_it_trains(folder, tmp_path, capsys, command, is_saved_so):
+    """Where it was saved so, its config alone says it: model.quantization is left out."""
+    packed = tmp_path / "packed"
+    if is_saved_so:
+        by_hand(folder, "4bit").save_pretrained(packed)
+        make_tokenizer(CHATML).save_pretrained(packed)
+    (tmp_path / "config.yaml").write_text(CONFIGS[command])
+    given = arguments(folder, tmp_path / "runs", *(("none", packed) if is_saved_so else ("4bit",)))
+    capsys.readouterr()
+    told = said(capsys, [command, str(tmp_path / "config.yaml"), *given])
+    assert EXPECTED[command] in told.splitlines()[-1]
+    assert not list(tmp_path.rglob("run.json"))
+
+
+@pytest.mark.parametrize("is_saved_so", [False, True])
+@pytest.mark.parametrize("preset", CANDIDATES)
+def test_data_alone_is_compared_by_methods_that_go_with_the_model(folder, tmp_path, preset, is_saved_so):
+    model = config_of(folder, "8bit")
+    if is_saved_so:
+        by_hand(folder, "8bit").save_pretrained(tmp_path)
+        model = config_of(tmp_path, None)
+    names = set(starter("my.csv", model, preset)["methods"])
+    assert names == {name for name in CANDIDATES[preset] if name not in ("ia3", "dora", "lokr")}

@@ -85,7 +85,17 @@ def read_arguments(argv: Sequence[str], command: Command) -> Arguments:
 
 
 def apply_options(config_class: Any, tree: dict[str, Any], arguments: Arguments, command: Command) -> None:
-    """Checks each dotted option and sets it in a checked tree; field names may be typed with hyphens."""
+    """Checks each dotted option and sets it in a checked tree; field names may be typed with hyphens.
+
+    Raises:
+        QweftError: An option is wrong, or two of them exclude each other.
+    """
+    names = {typed.replace("-", "_") for typed, _ in arguments.options}
+    for name in sorted(names):
+        section, _, key = name.rpartition(".")
+        other = f"{section}.{EXCLUSIVE.get(key)}"
+        if other in names:
+            raise QweftError(f"--{name} and --{other} exclude each other; leave one of them out")
     for typed, text in arguments.options:
         _Options(config_class, flags=command.flags).put(tree, typed, text)
 

@@ -216,12 +216,17 @@ def check_methods(config: ComparisonConfig) -> None:
     for name, method in config.methods.items():
         try:
             check_adapter(method.adapter)
-            _check_on_quantized(method.adapter, config.model.quantization)
+            check_on_shared(method.adapter, config.model.quantization)
         except QweftError as error:
             raise refused(name, method.match_parameters, error) from error
 
 
-def _check_on_quantized(adapter: Mapping[str, Any], quantization: str | None) -> None:
+def check_on_shared(adapter: Mapping[str, Any], quantization: str | None) -> None:
+    """Checks that an adapter trains on a base model that is quantised, and can be taken off it for the next run.
+
+    Raises:
+        QweftError: It cannot.
+    """
     if quantization is None:
         return
     if "rival" in adapter:

@@ -5,11 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from qweft.comparison.checks import check_adapter, check_methods, refused
+from qweft.comparison.checks import check_adapter, check_methods, check_on_shared, refused
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.sizes import count, matched
 from qweft.errors import QweftError
 from qweft.method.stated import stated
+from qweft.models.quantization import quantized_as
 from qweft.text import progress
 
 
@@ -59,6 +60,7 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
             adapter = stated(config.methods[name].adapter)
             adapters[name] = adapter if wanted is None else matched(model, adapter, counts[wanted])
             check_adapter(adapters[name])  # a matched rank may lie outside its bounds
+            check_on_shared(adapters[name], quantized_as(model))
             counts[name] = count(model, adapters[name])
         except QweftError as error:
             raise refused(name, wanted, error) from error

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from qweft import yaml_file
 from qweft.comparison.budget import budget_of
+from qweft.comparison.checks import check_on_shared
 from qweft.comparison.config import ComparisonConfig
 from qweft.data.config import DataConfig
+from qweft.errors import QweftError
 from qweft.files import read_bytes
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EmbeddedModel
@@ -115,7 +117,7 @@ def starter(
 
     Args:
         source: As data.source.
-        model: The base model.
+        model: The base model; candidates that do not go with its quantization are left out.
         preset: Which candidates.
         budget: As in the config; without a time it gets that of the preset.
         output: Folder of the comparison; `None` means one named by the data.
@@ -127,6 +129,7 @@ def starter(
     if limits.seconds is None:
         budget = ",".join(filter(None, (TIMES[preset], budget)))
     thorough, scale = preset == "thorough", _scale(model)
+    quantization = quantization_of(model)
     named = {"name": model.name, **({} if model.source == "auto" else {"source": model.source})}
     return {
         "model": named,
@@ -136,6 +139,7 @@ def starter(
         "methods": {
             name: {"adapter": dict(adapter), "search_from": _rate(rate, scale)}
             for name, (adapter, rate, _) in CANDIDATES[preset].items()
+            if _goes_on(adapter, quantization)
         },
         "reference": "lora",
         "seeds": [0, 1, 2],
@@ -189,6 +193,15 @@ def commented(tree: Mapping[str, Any], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _goes_on(adapter: Mapping[str, Any], quantization: str | None) -> bool:
+    """Whether a candidate trains on a base model that is quantised so."""
+    try:
+        check_on_shared(adapter, quantization)
+    except QweftError:
+        return False
+    return True
+
+
 def _flow(value: Any) -> str:
     return yaml_file.dump(value, flow=True).partition("\n...")[0].strip()
 
@@ -213,12 +226,27 @@ def hidden_size(model: ModelConfig) -> int | None:
         found = find(model)
         if isinstance(found, EmbeddedModel):
             return EMBEDDED_SIZES.get(found.alias)
-        path = Path(found.location) / "config.json" if found.local else _downloaded(found.location)
-        told = json.loads(read_bytes(path, MOST_BYTES))
+        told = _config_of(found)
         told = told.get("text_config") or told
         size = next(told[name] for name in ("hidden_size", "n_embd", "d_model") if name in told)
         return int(size) if 1 <= size < 2**20 else None
     return None
+
+
+def quantization_of(model: ModelConfig) -> str | None:
+    """Returns how a base model is quantised, by its config or by its config.json: "4bit", "8bit", or `None`."""
+    if model.quantization is None:
+        with suppress(Exception):  # as above
+            found = find(model)
+            told = {} if isinstance(found, EmbeddedModel) else _config_of(found).get("quantization_config")
+            if told:
+                return "4bit" if told.get("load_in_4bit") else "8bit"
+    return model.quantization
+
+
+def _config_of(found: Any) -> Any:
+    path = Path(found.location) / "config.json" if found.local else _downloaded(found.location)
+    return json.loads(read_bytes(path, MOST_BYTES))
 
 
 def _downloaded(hub_id: str) -> Path:

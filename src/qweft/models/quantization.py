@@ -103,6 +103,18 @@ def mark_shapes(model: Any, asked: "BitsAndBytesConfig") -> Any:
     return model
 
 
+def _asked_of(model: Any) -> dict[str, Any]:
+    """Return the settings by which a model's config says that it is quantised; empty if it does not."""
+    asked = getattr(getattr(model, "config", None), "quantization_config", None) or {}
+    return asked if isinstance(asked, dict) else dict(asked.to_dict())
+
+
+def quantized_as(model: Any) -> str | None:
+    """Return how a base model is quantised by bitsandbytes, as it loads or as it was saved: "4bit", "8bit", `None`."""
+    asked = _asked_of(model)
+    return "4bit" if asked.get("load_in_4bit") else "8bit" if asked.get("load_in_8bit") else None
+
+
 def bits_of(model: Any, name: str, module: Any) -> int | None:
     """Return the bits of a module's weight if the model's config says that bitsandbytes quantises it; else `None`.
 
@@ -114,9 +126,8 @@ def bits_of(model: Any, name: str, module: Any) -> int | None:
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
-    asked = getattr(getattr(model, "config", None), "quantization_config", None) or {}
-    asked = asked if isinstance(asked, dict) else asked.to_dict()
-    bits = 4 if asked.get("load_in_4bit") else 8 if asked.get("load_in_8bit") else None
+    asked = _asked_of(model)
+    bits = {"4bit": 4, "8bit": 8}.get(quantized_as(model) or "")
     skipped = any(part in name for part in asked.get("llm_int8_skip_modules") or ["lm_head"])
     return None if skipped or not isinstance(module, nn.Linear | Conv1D) else bits
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from torch import nn
 
+from qweft.comparison.checks import check_on_shared
 from qweft.comparison.sizes import count
 from qweft.errors import QweftError, require
+from qweft.models.quantization import quantized_as
 from qweft.sweep.space import Axis, Point, Space, key_of
 
 STARTUP = 5
@@ -97,6 +99,7 @@ class Fitting:
         key = key_of(adapter)
         if key not in self.counts:
             try:
+                check_on_shared(adapter, quantized_as(self.model))
                 self.counts[key] = count(self.model, adapter)
             except QweftError as error:
                 self.counts[key] = str(error)

@@ -10,13 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.checks import check_executor
+from qweft.comparison.checks import check_executor, check_on_shared
 from qweft.data.checks import check_data_config, check_places
 from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
-from qweft.method.specification import check_names, check_on_quantized
+from qweft.method.specification import check_names
 from qweft.method.stated import stated
 from qweft.models.resolve import check_model
 from qweft.sweep.config import SweepConfig
@@ -185,7 +185,7 @@ def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
     """
     check_sweep(config)
     check_names({**config.space.adapter, **config.adapter})
-    check_on_quantized(config.adapter, config.model.quantization)
+    check_on_shared(config.adapter, config.model.quantization)
     check_data_config(config.data)
     if find_spec("optuna") is None:
         require("optuna", "sweep", "a sweep")

@@ -17,7 +17,9 @@ from qweft.circuit import crz_ring_ansatz
 from qweft.data.load import Data, load_data
 from qweft.evaluation.checks import check_evaluation
 from qweft.method.names import TWINS, function_of, has_circuit
+from qweft.method.specification import check_on_quantized
 from qweft.models.load import choose_device, choose_dtype, load_model
+from qweft.models.quantization import quantized_as
 from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig, TrainingConfig
@@ -210,6 +212,7 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     device, source = choose_device(config.model.device), resolve(config.model)
     dtype: Any = str(choose_dtype(config.model.dtype, device, source)).removeprefix("torch.")
     loaded = load_model(replace(config.model, device="meta", dtype=dtype))
+    check_on_quantized(config.adapter, quantized_as(loaded.model))
     data = load_data(config.data, loaded.tokenizer) if loaded.tokenizer is not None else None
     if data is not None:
         check_evaluation(config.evaluation, data.config)

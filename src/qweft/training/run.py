@@ -21,7 +21,9 @@ from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, weights_of
 from qweft.files import claimed_output, folder_beside, set_aside, write_json
+from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model
+from qweft.models.quantization import quantized_as
 from qweft.output import Console
 from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked
@@ -191,6 +193,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     if config.model.quantization is not None:  # what cannot be trained there is told before the weights are read
         check_targets(load_model(replace(config.model, device="meta")).model, peft_config)
     loaded = load_model(config.model)
+    check_on_quantized(config.adapter, quantized_as(loaded.model))  # known only now of a model that was saved so
     check_targets(loaded.model, peft_config)
     console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}")
     data = load_data(config.data, loaded.tokenizer)
