@@ -182,6 +182,8 @@ def test_options_change_the_config_of_data(places):
         ("compare rows.jsonl --data.validation_rows 0", "halving needs validation rows to choose on"),
         ("compare rows.jsonl --evaluation.split validation", "split validation would judge"),
         ("compare rows.jsonl --methods.lora.search_from 0", "methods.lora.search_from must be above 0, got 0.0"),
+        ("compare rows.jsonl --data.sources a.csv,b.csv", "--data.sources gives data a second time, after rows.jsonl"),
+        ("compare rows.jsonl --data.sources[0].weight 2", "--data.sources[0].weight gives data a second time"),
         ("tune rows.jsonl", "qweft tune takes a config file (YAML) there"),
     ],
 )

@@ -182,7 +182,11 @@ def test_what_was_done_is_not_done_again(finished, monkeypatch, capsys):
     assert again["recommendation"] == results["recommendation"] and again["halving"] == results["halving"]
     said = capsys.readouterr().out
     assert "rung 1 of 2, 1 step: " in said and "wild (diverged)" in said
-    assert "talk with it: qweft chat " in said and f"winner: {path.parent / 'winner' / 'adapter'}" in said
+    assert (
+        "talk with it: qweft chat " in said
+        and "serve it: qweft serve " in said
+        and f"winner: {path.parent / 'winner' / 'adapter'}" in said
+    )
 
 
 def test_a_report_made_again_says_the_same(finished, tmp_path):

@@ -1,12 +1,20 @@
 """The winner's folder, also where a stranger filled the run's folder or the winner's."""
 
 import os
+import shlex
 import shutil
 
 import pytest
 
-from qweft.comparison.recommendation import Recommendation, keep_winner
+from qweft.cli.main import main
+from qweft.comparison.recommendation import Recommendation
+from qweft.comparison.winner import commands_for, keep_winner
+from qweft.data.config import DataConfig
 from qweft.errors import QweftError
+from qweft.models.config import ModelConfig
+from qweft.models.load import load_model
+from qweft.training.config import RunConfig, TrainingConfig
+from qweft.training.run import train
 
 FOUND = Recommendation("lora", 0, "Use lora.")
 
@@ -87,3 +95,42 @@ def test_what_stands_in_the_winners_place_is_replaced(output, tmp_path, change):
     assert keep_winner(output, FOUND) == output / "winner/adapter"
     assert not (output / "winner").is_symlink() and (output / "winner/adapter/adapter_config.json").is_file()
     assert list((there / "adapter").iterdir()) == []
+
+
+TARGETS = ["q_proj", "v_proj"]
+READERS = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "quantization", "exports"),
+    [
+        ({"peft_type": "LORA", "r": 2, "target_modules": TARGETS}, None, ["merged-gguf", "merged"]),
+        ({"preset": "qtha", "r": 2, "width": 8, "target_modules": TARGETS}, None, ["merged-gguf", "merged"]),
+        ({"peft_type": "LORA", "r": 2, "target_modules": TARGETS}, "4bit", ["merged-gguf", "merged"]),
+        ({"peft_type": "LORA", "r": 2, "use_dora": True, "target_modules": TARGETS}, None, []),
+        ({"peft_type": "IA3", "target_modules": ["k_proj"], "feedforward_modules": []}, None, []),
+    ],
+)
+def test_each_command_that_is_named_for_the_winner_runs(places, tmp_path, capsys, adapter, quantization, exports):
+    """An adapter that has no export, and weights that were rounded, are told apart before a command is named."""
+    if quantization:
+        pytest.importorskip("bitsandbytes")
+    model = ModelConfig(name=places[0], device="cpu", dtype="float32", quantization=quantization)
+    data = DataConfig(source=places[1], train_rows=16, validation_rows=6, test_rows=6, max_length=48)
+    budget = TrainingConfig(max_steps=2, batch_size=2, gradient_accumulation=1, learning_rate=1e-2)
+    found = train(RunConfig(model, data, adapter, budget, output=str(tmp_path / "the winner")))
+    place = shlex.quote(str(found.adapter_folder))
+    lines = commands_for(found.adapter_folder, load_model(model), quantization)
+    unrounded = " --model.quantization none" if quantization else ""
+    assert lines[:2] == [f"talk with it: qweft chat {place}", f"serve it: qweft serve {place}"]
+    assert lines[2:] == [f"{READERS[to]}: qweft export {place} --to {to}{unrounded}" for to in exports]
+    capsys.readouterr()
+    for line in lines[2:]:
+        words = shlex.split(line.partition(": qweft ")[2])
+        assert main(words) == 0, capsys.readouterr().err
+
+
+def test_of_a_model_that_was_saved_in_4_bits_no_export_is_named(places, tmp_path, monkeypatch):
+    loaded = load_model(ModelConfig(name=places[0], device="cpu"))
+    monkeypatch.setattr(loaded.model.config, "quantization_config", {"load_in_4bit": True}, raising=False)
+    assert [line.partition(":")[0] for line in commands_for(tmp_path, loaded, None)] == ["talk with it", "serve it"]

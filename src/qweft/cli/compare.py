@@ -1,6 +1,7 @@
 """`qweft compare`."""
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -87,8 +88,12 @@ def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:
     meant = [f"{target}{ending}" for ending in CONFIG_ENDINGS if Path(f"{target}{ending}").is_file()]
     if meant and not Path(target).exists():
         raise QweftError(f"{target}: there are no such data; did you mean the config {meant[0]}?")
-    if any(name == "data.source" for name, _ in options):
-        raise QweftError(f"--data.source gives data a second time, after {target}; leave one of them out")
+    again = next((name for name, _ in options if re.fullmatch(r"data\.sources?(\[.*|\..*)?", name)), None)
+    if again is not None:
+        raise QweftError(
+            f"--{again} gives data a second time, after {target}; leave it out, or name several sources in the config "
+            f"that qweft init {shlex.quote(target)} writes"
+        )
     chosen = [(_whole(*option), option[1]) for option in options if option[0].partition(".")[0] in CHOOSING]
     given: dict[str, Any] = {}
     apply_options(CompareOptions, given, replace(arguments, options=chosen), COMMAND)

@@ -1,13 +1,9 @@
-"""`recommend`: which method to use, in one plain sentence with its evidence, and the winner's adapter."""
+"""`recommend`: which method to use, in one plain sentence with its evidence."""
 
-import filecmp
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from qweft.comparison.claims import claimed
 from qweft.comparison.conclusion import best_of
 from qweft.comparison.controls import circuit_findings
 from qweft.comparison.halving import Rung
@@ -16,14 +12,8 @@ from qweft.comparison.phrases import Finding, effect_said, size
 from qweft.comparison.schedule import kind_said
 from qweft.comparison.statistics import SEEDS_NEEDED, Pairing, paired
 from qweft.comparison.summary import Summary
-from qweft.comparison.trial import ADAPTER, RECORD, run_folder
-from qweft.errors import QweftError
-from qweft.files import folder_beside
 from qweft.method.names import has_circuit
 from qweft.text import many
-
-WINNER = "winner"
-"""Folder of the winner's adapter, in the output folder of a comparison."""
 
 
 @dataclass(frozen=True)
@@ -228,54 +218,3 @@ def _listed(names: Sequence[str]) -> str:
 
 def _is(names: Sequence[Any]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def keep_winner(output: Path, found: Recommendation) -> Path | None:
-    """Copies the winner's adapter and record to OUTPUT/winner, in place of an earlier one.
-
-    Args:
-        output: Folder of the comparison.
-        found: What it recommends.
-
-    Returns:
-        The adapter's folder; `None` if the run saved none.
-
-    Raises:
-        QweftError: What should be the run's adapter is a link, or holds something else than files.
-    """
-    run = run_folder(output, found.method, found.seed)
-    if not (run / ADAPTER).is_dir():
-        return None
-    names, winner = _files_of(run), output / WINNER
-    with claimed(output) as ours:  # another process that has it copies the same
-        if ours and not _is_copied(run, winner, names):
-            with folder_beside(winner) as folder:
-                (folder / ADAPTER).mkdir()
-                for name in names:
-                    shutil.copy2(run / name, folder / name)
-    return winner / ADAPTER
-
-
-def _files_of(run: Path) -> list[Path]:
-    """Returns the record and the files of a run's adapter, below its folder.
-
-    In a folder that a stranger filled, links would be followed: a copy of what they lead to would be given away with
-    the adapter.
-
-    Raises:
-        QweftError: One is a link, or no regular file.
-    """
-    names = [Path(RECORD), *(path.relative_to(run) for path in sorted((run / ADAPTER).iterdir()))]
-    for path in (run / ADAPTER, *(run / name for name in names)):
-        if path.is_symlink() or not (path.is_file() or path == run / ADAPTER):
-            raise QweftError(f"{path} is a link or no file, and is not copied; remove {run} to make the run again")
-    return names
-
-
-def _is_copied(run: Path, winner: Path, names: Sequence[Path]) -> bool:
-    """Whether the winner's folder holds this run, so that nothing is changed under a program that reads it."""
-    if winner.is_symlink() or any((winner / name).is_symlink() for name in (Path(ADAPTER), *names)):
-        return False
-    if not (winner / ADAPTER).is_dir() or len(list((winner / ADAPTER).iterdir())) != len(names) - 1:
-        return False
-    return not any(filecmp.cmpfiles(run, winner, list(map(str, names)), shallow=False)[1:])

@@ -1,6 +1,5 @@
 """`compare`: runs every method at every seed and writes the report."""
 
-import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
@@ -24,7 +23,7 @@ from qweft.comparison.halving import Rung, finished_runs, with_halving
 from qweft.comparison.methods import Method
 from qweft.comparison.pacing import Pace, pace_said, paced, with_seeds
 from qweft.comparison.plan import Plan, resolve
-from qweft.comparison.recommendation import Recommendation, keep_winner, recommend
+from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
@@ -43,6 +42,7 @@ from qweft.comparison.terminal import (
 )
 from qweft.comparison.trial import RECORD, finished_trial, run_folder, run_trial
 from qweft.comparison.tune import FOLDER, with_searched_rates
+from qweft.comparison.winner import commands_for, keep_winner
 from qweft.data.load import load_data
 from qweft.output import Console
 from qweft.training.loop import planned_steps
@@ -191,7 +191,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     for line in [*lines, "", f"{found.text if found else conclusion(summary)} {doubts}".rstrip()]:
         console.say(line)
     if found is not None:
-        for line in _kept_winner(context.output, found):
+        for line in _kept_winner(context, found):
             console.say(line)
     return report
 
@@ -237,13 +237,13 @@ def _chosen(
     return _Chosen(finalists, plan, search if plan.search else None, rungs)
 
 
-def _kept_winner(output: Path, found: Recommendation) -> list[str]:
+def _kept_winner(context: Context, found: Recommendation) -> list[str]:
     """Keeps the winner's adapter, and returns lines on what to do with it."""
-    adapter = keep_winner(output, found)
+    adapter = keep_winner(context.output, found)
     if adapter is None:
         return []
-    place = shlex.quote(str(adapter))
-    return ["", f"winner: {adapter}", f"talk with it: qweft chat {place}", f"as LoRA: qweft export {place} --to lora"]
+    quantization = context.settings.model.quantization
+    return ["", f"winner: {adapter}", *commands_for(adapter, context.loaded, quantization)]
 
 
 def _open_said(asked: Sequence[Method], left: Collection[str], summary: Mapping[str, Summary]) -> str:

@@ -1,0 +1,100 @@
+"""The winner's adapter, which a comparison keeps, and the commands that use it."""
+
+import filecmp
+import shlex
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from qweft.comparison.claims import claimed
+from qweft.comparison.recommendation import Recommendation
+from qweft.comparison.trial import ADAPTER, RECORD, run_folder
+from qweft.errors import QweftError
+from qweft.export.checks import check_start
+from qweft.export.config import Target
+from qweft.export.gguf_model import check_convertible
+from qweft.files import folder_beside
+from qweft.models.load import LoadedModel
+from qweft.models.quantization import quantized_as
+
+WINNER = "winner"
+"""Folder of the winner's adapter, in the output folder of a comparison."""
+EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
+"""Formats that hold any adapter that can be exported, and who reads them."""
+
+
+def keep_winner(output: Path, found: Recommendation) -> Path | None:
+    """Copies the winner's adapter and record to OUTPUT/winner, in place of an earlier one.
+
+    Args:
+        output: Folder of the comparison.
+        found: What it recommends.
+
+    Returns:
+        The adapter's folder; `None` if the run saved none.
+
+    Raises:
+        QweftError: What should be the run's adapter is a link, or holds something else than files.
+    """
+    run = run_folder(output, found.method, found.seed)
+    if not (run / ADAPTER).is_dir():
+        return None
+    names, winner = _files_of(run), output / WINNER
+    with claimed(output) as ours:  # another process that has it copies the same
+        if ours and not _is_copied(run, winner, names):
+            with folder_beside(winner) as folder:
+                (folder / ADAPTER).mkdir()
+                for name in names:
+                    shutil.copy2(run / name, folder / name)
+    return winner / ADAPTER
+
+
+def _files_of(run: Path) -> list[Path]:
+    """Returns the record and the files of a run's adapter, below its folder.
+
+    In a folder that a stranger filled, links would be followed: a copy of what they lead to would be given away with
+    the adapter.
+
+    Raises:
+        QweftError: One is a link, or no regular file.
+    """
+    names = [Path(RECORD), *(path.relative_to(run) for path in sorted((run / ADAPTER).iterdir()))]
+    for path in (run / ADAPTER, *(run / name for name in names)):
+        if path.is_symlink() or not (path.is_file() or path == run / ADAPTER):
+            raise QweftError(f"{path} is a link or no file, and is not copied; remove {run} to make the run again")
+    return names
+
+
+def _is_copied(run: Path, winner: Path, names: Sequence[Path]) -> bool:
+    """Whether the winner's folder holds this run, so that nothing is changed under a program that reads it."""
+    if winner.is_symlink() or any((winner / name).is_symlink() for name in (Path(ADAPTER), *names)):
+        return False
+    if not (winner / ADAPTER).is_dir() or len(list((winner / ADAPTER).iterdir())) != len(names) - 1:
+        return False
+    return not any(filecmp.cmpfiles(run, winner, list(map(str, names)), shallow=False)[1:])
+
+
+def commands_for(adapter: Path, loaded: LoadedModel, quantization: str | None) -> list[str]:
+    """Returns lines with the commands that use a kept adapter: to talk with it, to serve it, and to export it.
+
+    An export is named if this adapter on this base model has one. Nothing is added to weights that were saved in 4 or 8
+    bits; where the runs rounded them, the export takes them as they are.
+
+    Args:
+        adapter: Its folder, with the run's record beside it.
+        loaded: The base model.
+        quantization: How the runs rounded its weights; `None` if they did not.
+    """
+    place = shlex.quote(str(adapter))
+    lines = [f"talk with it: qweft chat {place}", f"serve it: qweft serve {place}"]
+    if quantization is None and quantized_as(loaded.model) is not None:
+        return lines
+    unrounded = "" if quantization is None else " --model.quantization none"
+    for to, reader in EXPORTS.items():
+        with suppress(QweftError):
+            check_start(adapter, {"to": to, "model": {"quantization": None} if unrounded else {}})
+            if to == "merged-gguf":
+                check_convertible(loaded.model, loaded.tokenizer)
+            lines.append(f"{reader}: qweft export {place} --to {to}{unrounded}")
+    return lines
