@@ -11,6 +11,7 @@ from pyarrow import parquet
 from qweft.data.read import read_rows
 from qweft.data.turns import LONGEST_ROW
 from qweft.errors import QweftError
+from qweft.models import resolve
 
 ROWS = [{"question": "2+2?", "answer": "4"}, {"question": "Größe, in cm?", "answer": "12"}]
 
@@ -173,13 +174,43 @@ def test_a_reader_of_datasets_is_no_data_set(tmp_path, monkeypatch, name):
         list(read_rows(name))
 
 
-def test_an_unreachable_hub_is_said(monkeypatch):
+@pytest.mark.parametrize(
+    ("offline", "status", "reason"),
+    [
+        (True, None, "HF_HUB_OFFLINE is set"),
+        (False, None, "the hub did not answer within 3 s"),
+        (False, 404, "Couldn't reach it"),
+    ],
+)
+def test_an_unreachable_hub_is_said(monkeypatch, offline, status, reason):
     def fail(*_, **__):
         raise ConnectionError("Couldn't reach it\nlong trace")
 
+    monkeypatch.setattr(resolve, "offline", lambda: offline)
+    monkeypatch.setattr(resolve, "_status", lambda path: status)
     monkeypatch.setattr("datasets.load_dataset", fail)
-    with pytest.raises(QweftError, match=r"data owner/name: neither a file .*Couldn't reach it\); check the name"):
+    with pytest.raises(QweftError, match=rf"data owner/name: neither a file .*\({reason}\); check the name"):
         list(read_rows("owner/name"))
+
+
+@pytest.mark.parametrize(("status", "is_offline"), [(None, True), (200, False), (404, False)])
+def test_a_hub_that_does_not_answer_is_not_asked_again_and_again(monkeypatch, status, is_offline):
+    """The package datasets tries five times, for 40 seconds; what is in its cache it finds at once."""
+    import datasets
+    from huggingface_hub import constants
+
+    seen, asked = [], []
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(resolve, "offline", lambda: False)
+    monkeypatch.setattr(resolve, "_status", lambda path: asked.append(path) or status)
+    monkeypatch.setattr(
+        "datasets.load_dataset",
+        lambda *_, **__: seen.append((datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE)) or [{"text": "a"}],
+    )
+    assert [row for _, row in read_rows("owner/name@test")] == [{"text": "a"}]
+    assert seen == [(is_offline, is_offline)] and asked == ["datasets/owner/name/resolve/main/README.md"]
+    assert (datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE) == (False, False)
 
 
 def test_an_unknown_embedded_name():

@@ -93,7 +93,7 @@ def _check(verb: str, sources: list[str], has_several: bool) -> None:
 def _list(wants_json: bool) -> None:
     from qweft.data.describe import describe_sources
     from qweft.data.embedded import EMBEDDED_DATA, PREFIX
-    from qweft.data.read import NAMED
+    from qweft.data.hub import NAMED
 
     if wants_json:
         named = [{"name": each.name, "hub": each.source, "about": each.about} for each in NAMED]

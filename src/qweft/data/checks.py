@@ -3,7 +3,8 @@
 from qweft.data.columns import check_columns
 from qweft.data.config import MOST_ROWS, MOST_SOURCES, DataConfig, SourceConfig
 from qweft.data.formats import columns
-from qweft.data.read import check_place, named
+from qweft.data.hub import named
+from qweft.data.read import check_place
 from qweft.errors import QweftError
 from qweft.files import named_path
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from qweft.data.check import DataCheck, Lengths, Overlap, Stretch
 from qweft.data.embedded import EMBEDDED_DATA, PREFIX
-from qweft.data.read import NAMED
+from qweft.data.hub import NAMED
 from qweft.text import many
 
 LONGEST_STRETCH = 600

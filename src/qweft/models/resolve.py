@@ -42,27 +42,39 @@ def reachable(hub_id: str) -> bool:
 
     The hub is queried once per model and process, with a timeout of `PATIENCE` seconds, and never when offline.
     """
-    status = None if offline() else _status(hub_id)
+    status = None if offline() else _status(_config(hub_id))
     return status is not None and status < 400
+
+
+def hub_answers(path: str) -> bool:
+    """Return whether the hub answers, whatever it says, for the path of a file: asked once, with the same patience."""
+    return not offline() and _status(path) is not None
+
+
+def no_answer() -> str:
+    """Return why the hub gave no answer, as the end of a sentence."""
+    return "HF_HUB_OFFLINE is set" if offline() else f"the hub did not answer within {PATIENCE:.0f} s"
 
 
 def why_not(hub_id: str) -> str:
     """Return why `reachable` returned False, as the end of a sentence."""
-    if offline():
-        return "HF_HUB_OFFLINE is set"
-    status = _status(hub_id)
+    status = None if offline() else _status(_config(hub_id))
     if status is None:
-        return f"the hub did not answer within {PATIENCE:.0f} s"
+        return no_answer()
     return f"the hub answered {status}, so there is no such model, or it asks for a login"
 
 
+def _config(hub_id: str) -> str:
+    return f"{hub_id}/resolve/main/config.json"
+
+
 @cache
-def _status(hub_id: str) -> int | None:
-    """Return the HTTP status of a model's config on the hub; `None` without an answer."""
+def _status(path: str) -> int | None:
+    """Return the HTTP status of a file on the hub; `None` without an answer."""
     from huggingface_hub import constants, get_session
     from huggingface_hub.utils import build_hf_headers
 
-    url = f"{constants.ENDPOINT}/{quote(hub_id)}/resolve/main/config.json"
+    url = f"{constants.ENDPOINT}/{quote(path)}"
     answers: list[int] = []
 
     def ask() -> None:
