@@ -199,6 +199,8 @@ def test_children_of_a_command_run_nothing_of_the_folder(stranger, monkeypatch):
         subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=True)
         assert not ran(stranger)
     assert not set(current_folder.FOR_CHILDREN) & set(os.environ)
+    for report in ("WANDB_DISABLE_GIT", "COMET_AUTO_LOG_GIT_METADATA", "COMET_AUTO_LOG_GIT_PATCH"):
+        assert report in current_folder.FOR_CHILDREN
     monkeypatch.setenv("WANDB_DISABLE_GIT", "false")
     with current_folder.children_apart():
         assert os.environ["WANDB_DISABLE_GIT"] == "false"
@@ -269,17 +271,15 @@ def test_settings_that_name_a_receiver_are_refused(stranger, monkeypatch):
     (stranger / "wandb" / "settings").write_text("[default]\nbase_url = http://127.0.0.1:9\n")
     with pytest.raises(QweftError, match=r"report_to wandb: the current folder has wandb/settings, which may name a"):
         checks.check_run(asked)
-    (stranger / ".dvc").mkdir()
-    (stranger / ".dvc" / "config").write_text("[core]\n")
     checks.check_run(RunConfig(report_to=["dvclive"]))
-    (stranger / ".dvc" / "config").write_text("[Studio]\nURL = http://127.0.0.1:9\n")
+    (stranger / ".dvc").mkdir()
     (stranger / "swanlab.yaml").write_text("api_host: http://127.0.0.1:9\n")
-    for name, file in (("dvclive", ".dvc/config"), ("swanlab", "swanlab.yaml")):
+    for name, file in (("dvclive", ".dvc"), ("swanlab", "swanlab.yaml")):
         with pytest.raises(QweftError, match=f"report_to {name}: the current folder has {file}"):
             checks.check_run(RunConfig(report_to=[name]))
     (stranger / "below").mkdir()
     monkeypatch.chdir(stranger / "below")  # DVC looks above, too
-    with pytest.raises(QweftError, match=r"report_to dvclive: /.*stranger/\.dvc/config may name a receiver"):
+    with pytest.raises(QweftError, match=r"report_to dvclive: /.*stranger/\.dvc may name a receiver .*programs run"):
         checks.check_run(RunConfig(report_to=["dvclive"]))
     (stranger / "below" / ".swanlab").mkdir()
     with pytest.raises(QweftError, match=r"report_to swanlab: the current folder has \.swanlab"):

@@ -26,8 +26,13 @@ PENNYLANE_SETTINGS = "config.toml"
 """PennyLane reads it as it is imported, before the user's own."""
 NOWHERE = str(Path(sys.executable).resolve() / "no-such-file")
 """The name of a file below a file, which cannot exist."""
-FOR_CHILDREN = {"PYTHONSAFEPATH": "1", "WANDB_DISABLE_GIT": "true"}
-"""By these `python -m` in a child does not look here first, and W&B runs no git, which obeys `.git/config`."""
+FOR_CHILDREN = {
+    "PYTHONSAFEPATH": "1",
+    "WANDB_DISABLE_GIT": "true",
+    "COMET_AUTO_LOG_GIT_METADATA": "false",
+    "COMET_AUTO_LOG_GIT_PATCH": "false",
+}
+"""By these `python -m` in a child does not look here first, and W&B and Comet run no git, which obeys `.git/config`."""
 ORIGINS_LIBRARIES = ("libpthread.so.0", "librt.so.1", "libatomic.so.1", "libgomp.so.1")
 """What a library of pyqpanda3 0.5.1 needs. The last place where it has them looked for is empty: the current folder."""
 

@@ -289,6 +289,14 @@ def _join(note: Path, folder: Path, work: str | None) -> None:
     raise QweftError(f"output {folder} is in use by {told}; choose another --output, or wait until it has ended")
 
 
+def free_name(folder: Path) -> Path:
+    """Return the first of FOLDER-1, FOLDER-2, ... that is not there."""
+    number = 1
+    while os.path.lexists(free := folder.with_name(f"{folder.name}-{number}")):
+        number += 1
+    return free
+
+
 def set_aside(folder: Path, kept: Path) -> None:
     """Rename a claimed folder, and go on with a new, empty one under the same claim."""
     os.replace(folder, kept)

@@ -30,20 +30,41 @@ def output(tmp_path):
 
 
 def test_the_adapter_and_its_record_are_copied(output):
-    assert keep_winner(output, FOUND) == output / "winner/adapter"
+    assert keep_winner(output, FOUND, print) == output / "winner/adapter"
     names = sorted(path.name for path in (output / "winner/adapter").iterdir())
     assert names == ["adapter_config.json", "adapter_model.safetensors"]
     assert (output / "winner/run.json").read_text() == "{}"
     before = (output / "winner").stat().st_ino
-    keep_winner(output, FOUND)
+    keep_winner(output, FOUND, print)
     assert (output / "winner").stat().st_ino == before
 
 
 def test_another_adapter_under_the_same_record_is_replaced(output):
-    keep_winner(output, FOUND)
+    keep_winner(output, FOUND, print)
     (output / "winner/adapter/adapter_model.safetensors").write_text("another")
-    keep_winner(output, FOUND)
+    keep_winner(output, FOUND, print)
     assert (output / "winner/adapter/adapter_model.safetensors").read_text() == "adapter_model.safetensors"
+
+
+def test_what_was_made_of_an_earlier_winner_is_not_lost(output, capsys):
+    """An export of it would else be deleted, or seem to be of the new one."""
+    keep_winner(output, FOUND, print)
+    (output / "winner/merged-gguf").mkdir()
+    (output / "winner/merged-gguf/model.gguf").write_text("lora's")
+    (output / "lora-0/run.json").write_text('{"inspection": 1}')
+    keep_winner(output, FOUND, print)  # the same adapter with a longer record
+    assert (output / "winner/run.json").read_text() == '{"inspection": 1}'
+    assert (output / "winner/merged-gguf/model.gguf").read_text() == "lora's" and capsys.readouterr().out == ""
+    (output / "lora-0/adapter/adapter_model.safetensors").write_text("trained again")
+    keep_winner(output, FOUND, print)
+    assert (output / "earlier-winner-1/merged-gguf/model.gguf").read_text() == "lora's"
+    assert (output / "earlier-winner-1/adapter/adapter_model.safetensors").read_text() == "adapter_model.safetensors"
+    assert sorted(path.name for path in (output / "winner").iterdir()) == ["adapter", "run.json"]
+    assert (output / "winner/adapter/adapter_model.safetensors").read_text() == "trained again"
+    assert (
+        capsys.readouterr().out
+        == f"the earlier winner, with what was made of it, is now {output / 'earlier-winner-1'}\n"
+    )
 
 
 def _link_file(output, secret):
@@ -70,7 +91,7 @@ def test_nothing_but_the_runs_own_files_is_copied(output, tmp_path, change):
     (secret / "id_rsa").write_text("a key")
     change(output, secret)
     with pytest.raises(QweftError, match=r"is a link or no file, and is not copied; remove .*lora-0 to make the run"):
-        keep_winner(output, FOUND)
+        keep_winner(output, FOUND, print)
     assert not (output / "winner").exists()
 
 
@@ -92,7 +113,7 @@ def test_what_stands_in_the_winners_place_is_replaced(output, tmp_path, change):
     (there / "adapter").mkdir(parents=True)
     (there / "run.json").write_text("{}")
     change(output / "winner", there)
-    assert keep_winner(output, FOUND) == output / "winner/adapter"
+    assert keep_winner(output, FOUND, print) == output / "winner/adapter"
     assert not (output / "winner").is_symlink() and (output / "winner/adapter/adapter_config.json").is_file()
     assert list((there / "adapter").iterdir()) == []
 

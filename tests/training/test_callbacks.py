@@ -109,13 +109,13 @@ def logged(**changes):
 @pytest.mark.parametrize("norm", [1e-3, 1e9])
 def test_norms_by_part_are_those_before_the_gradient_is_shortened(norm):
     for each in logged(max_gradient_norm=norm):
-        parts = [each[f"grad_norm/{part}"] for part in ("circuit", "tensor_network", "linear")]
+        parts = [each[f"grad_norm_of/{part}"] for part in ("circuit", "tensor_network", "linear")]
         assert math.sqrt(sum(part**2 for part in parts)) == pytest.approx(each["grad_norm"], rel=1e-4)
 
 
 def test_rates_by_part_are_logged():
     history = logged(learning_rates={"circuit": 1e-1})
-    assert history[1]["learning_rate/circuit"] == pytest.approx(10 * history[1]["learning_rate/linear"])
+    assert history[1]["learning_rate_of/circuit"] == pytest.approx(10 * history[1]["learning_rate_of/linear"])
 
 
 def watched(circuit, other, steps):
@@ -153,7 +153,7 @@ def test_curves_go_where_the_user_says_and_nowhere_else(files, tmp_path, monkeyp
 
     found = EventAccumulator(str(events.parent))
     found.Reload()
-    assert {"train/loss", "train/grad_norm/circuit"} <= set(found.Tags()["scalars"])
+    assert {"train/loss", "train/grad_norm_of/circuit"} <= set(found.Tags()["scalars"])
     train(config(files, tmp_path / "b"))
     assert not (tmp_path / "b" / "logs").exists()
 

@@ -360,6 +360,28 @@ def test_a_finished_run_gives_no_losses_of_other_rows_than_those_that_are_asked_
     assert train(own).adapted.tokens > 0
 
 
+@pytest.mark.parametrize("name", ["adapter", "best"])
+def test_an_adapter_without_a_record_is_not_overwritten(files, tmp_path, capsys, name):
+    """Of a stopped run that said that its best adapter is kept, or from elsewhere."""
+    (tmp_path / "out" / name).mkdir(parents=True)
+    (tmp_path / "out" / name / "adapter_model.safetensors").write_bytes(b"mine")
+    train(config(files, tmp_path / "out", every=None))
+    assert (tmp_path / "out-1" / name / "adapter_model.safetensors").read_bytes() == b"mine"
+    assert "out held of a run without a record is now" in " ".join(capsys.readouterr().out.split())
+    assert (tmp_path / "out" / "run.json").is_file()
+
+
+def test_a_run_in_the_current_folder_is_kept_there(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(config(files, ".", every=None))
+    before = (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes()
+    with pytest.raises(
+        QweftError, match=r"output \. holds another run and cannot be renamed .*choose another --output"
+    ):
+        train(config(files, ".", every=None, training={"seed": 6}))
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes() == before
+
+
 @pytest.mark.parametrize("resume", ["auto", "no"])
 @pytest.mark.parametrize("what", ["rows", "weights"])
 def test_a_finished_run_on_other_rows_or_weights_is_another_run(tmp_path, capsys, what, resume):

@@ -239,7 +239,7 @@ def _chosen(
 
 def _kept_winner(context: Context, found: Recommendation) -> list[str]:
     """Keeps the winner's adapter, and returns lines on what to do with it."""
-    adapter = keep_winner(context.output, found)
+    adapter = keep_winner(context.output, found, context.console.say)
     if adapter is None:
         return []
     quantization = context.settings.model.quantization

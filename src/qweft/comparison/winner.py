@@ -3,7 +3,7 @@
 import filecmp
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,22 +14,28 @@ from qweft.errors import QweftError
 from qweft.export.checks import check_start
 from qweft.export.config import Target
 from qweft.export.gguf_model import check_convertible
-from qweft.files import folder_beside
+from qweft.files import folder_beside, free_name, write_bytes
 from qweft.models.load import LoadedModel
 from qweft.models.quantization import quantized_as
 
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
+OWN = {ADAPTER, RECORD}
+"""What the winner's folder holds at first."""
 EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
 """Formats that hold any adapter that can be exported, and who reads them."""
 
 
-def keep_winner(output: Path, found: Recommendation) -> Path | None:
+def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], object]) -> Path | None:
     """Copies the winner's adapter and record to OUTPUT/winner, in place of an earlier one.
+
+    An earlier winner with anything beside it, as an export, is set aside: what was made of it would seem to be of the
+    new one.
 
     Args:
         output: Folder of the comparison.
         found: What it recommends.
+        tell: Receives a line for the terminal.
 
     Returns:
         The adapter's folder; `None` if the run saved none.
@@ -42,7 +48,14 @@ def keep_winner(output: Path, found: Recommendation) -> Path | None:
         return None
     names, winner = _files_of(run), output / WINNER
     with claimed(output) as ours:  # another process that has it copies the same
-        if ours and not _is_copied(run, winner, names):
+        if ours and _is_copied(run, winner, names[1:]):
+            if not _is_copied(run, winner, names):  # what was made of the adapter stays
+                write_bytes(winner / RECORD, (run / RECORD).read_bytes())
+        elif ours:
+            if winner.is_dir() and not winner.is_symlink() and {path.name for path in winner.iterdir()} - OWN:
+                aside = free_name(output / f"earlier-{WINNER}")  # no name of a method and its seed
+                winner.rename(aside)
+                tell(f"the earlier winner, with what was made of it, is now {aside}")
             with folder_beside(winner) as folder:
                 (folder / ADAPTER).mkdir()
                 for name in names:
@@ -67,10 +80,11 @@ def _files_of(run: Path) -> list[Path]:
 
 
 def _is_copied(run: Path, winner: Path, names: Sequence[Path]) -> bool:
-    """Whether the winner's folder holds this run, so that nothing is changed under a program that reads it."""
+    """Whether the winner's folder holds these files of the run, so that nothing is changed under who reads it."""
     if winner.is_symlink() or any((winner / name).is_symlink() for name in (Path(ADAPTER), *names)):
         return False
-    if not (winner / ADAPTER).is_dir() or len(list((winner / ADAPTER).iterdir())) != len(names) - 1:
+    adapter = [name for name in names if name != Path(RECORD)]
+    if not (winner / ADAPTER).is_dir() or len(list((winner / ADAPTER).iterdir())) != len(adapter):
         return False
     return not any(filecmp.cmpfiles(run, winner, list(map(str, names)), shallow=False)[1:])
 

@@ -87,9 +87,12 @@ SETTINGS_HERE = {
     "wandb": ("wandb/settings",),
     "comet_ml": (".comet.config", ".env"),
     "swanlab": ("swanlab.yaml", "swanlab.yml", ".env", ".swanlab"),
-    "dvclive": (".dvc/config", ".dvc/config.local"),
+    "dvclive": (".dvc",),
 }
-"""Files of the current folder in which these packages look for the address that they send to."""
+"""Files of the current folder in which these packages look for the address that they send to.
+
+Where DVC is set up, here or above, DVCLive also opens the git repository, whose settings name programs that run.
+"""
 
 
 def _check_reports(report_to: list[str]) -> None:
@@ -100,9 +103,12 @@ def _check_reports(report_to: list[str]) -> None:
         if not any(map(find_spec, packages)) or not _is_available(name):
             raise QweftError(f"report_to {name}: its package is not installed; pip install {name}")
         if found := _settings_here(name):
+            dvc = name == "dvclive"
+            runs = ", and have programs run that git's settings there name" if dvc else ""
+            way = "" if dvc else ", or remove the file (where it is your own, its settings can be variables)"
             raise QweftError(
-                f"report_to {name}: {found} may name a receiver of your key and of the run's numbers; start in another "
-                "folder, or remove the file (where it is your own, its settings can be variables)"
+                f"report_to {name}: {found} may name a receiver of your key and of the run's numbers{runs}; start in "
+                f"another folder{way}"
             )
 
 
@@ -112,20 +118,9 @@ def _settings_here(name: str) -> str | None:
     folders = (here, *here.parents) if name == "dvclive" else (here,)
     for path in (folder / file for folder in folders for file in SETTINGS_HERE.get(name, ())):
         own = path.name == ".swanlab" and here == Path.home()  # a home has SwanLab's own folder
-        if _names_studio(path) if name == "dvclive" else os.path.lexists(path) and not own:
+        if os.path.lexists(path) and not own:
             return f"the current folder has {path.relative_to(here)}, which" if path.is_relative_to(here) else str(path)
     return None
-
-
-def _names_studio(settings: Path) -> bool:
-    """Whether settings of DVC, which any repository of it has, name the place that DVCLive sends a token to."""
-    try:
-        read = settings.read_bytes().lower()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return os.path.lexists(settings)
-    return b"studio" in read or b"\0" in read
 
 
 def _is_available(report: str) -> bool:

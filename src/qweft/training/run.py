@@ -1,5 +1,6 @@
 """One run: load, attach, train, evaluate, save."""
 
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, weights_of
-from qweft.files import claimed_output, folder_beside, set_aside, write_json
+from qweft.files import claimed_output, folder_beside, free_name, set_aside, write_json
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.models.quantization import quantized_as
@@ -33,7 +34,7 @@ from qweft.training.distributed import is_first_process, processes, whole_state
 from qweft.training.loop import Fit, fit
 from qweft.training.on_device import describe
 from qweft.training.record import RECORD, check_judged_alike, decides, finished, is_of
-from qweft.training.run_folder import curves_in, kept, remove_empty, remove_what_is_done, run_callbacks
+from qweft.training.run_folder import BEST, curves_in, kept, remove_empty, remove_what_is_done, run_callbacks
 from qweft.training.starts import attach_for_training, save_on_plain_weights
 
 WEIGHTS = "adapter_model.safetensors"
@@ -107,16 +108,26 @@ def weights_bytes(folder: Path) -> int | None:
 
 
 def _keep_earlier_run(output: Path, console: Console) -> None:
-    """Rename the output folder of another run, so that no trained adapter is overwritten."""
-    if not (output / RECORD).is_file():
+    """Rename the output folder of another run, so that no trained adapter is overwritten.
+
+    Raises:
+        QweftError: It cannot be renamed, as the current folder or one that a disk is mounted on.
+    """
+    is_finished = (output / RECORD).is_file()
+    if not is_finished and not any(os.path.lexists(output / name) for name in ("adapter", BEST)):
         return
-    number = 1
-    while (kept := output.with_name(f"{output.name}-{number}")).exists():
-        number += 1
-    set_aside(output, kept)
+    try:
+        aside = free_name(output)
+        set_aside(output, aside)
+    except (OSError, ValueError) as error:
+        raise QweftError(
+            f"output {output} holds another run and cannot be renamed to keep it ({error}); choose another --output"
+        ) from error
     console.print(
         f"the earlier run in {output} was another one, by its configuration, rows, base model or processes, and is "
-        f"now {kept}",
+        f"now {aside}"
+        if is_finished
+        else f"what {output} held of a run without a record is now {aside}",
         highlight=False,
     )
 

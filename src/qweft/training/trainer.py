@@ -184,14 +184,17 @@ class RunTrainer(SavingTrainer):
         return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add gradient norms and learning rates by part to the log."""
+        """Add gradient norms and learning rates by part to the log.
+
+        No name continues that of the whole, of which DVCLive makes a file.
+        """
         if "grad_norm" in logs:
             norms = self._watch.scaled(float(logs["grad_norm"]))
             if len(norms) > 1:
-                logs |= {f"grad_norm/{part}": norm for part, norm in norms.items()}
+                logs |= {f"grad_norm_of/{part}": norm for part, norm in norms.items()}
             if self._rates and self.optimizer is not None:
                 groups = {group["part"]: group["lr"] for group in self.optimizer.param_groups}
-                logs |= {f"learning_rate/{part}": float(rate) for part, rate in groups.items()}
+                logs |= {f"learning_rate_of/{part}": float(rate) for part, rate in groups.items()}
         super().log(logs, start_time)
 
     def save_checkpoint(self, save: Callable[[], object]) -> None:
