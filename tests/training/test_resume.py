@@ -19,6 +19,7 @@ from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.training import checkpoints as module
 from qweft.training import record, run
+from qweft.training.checks import check_settings
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
 from qweft.training.run import train
 from qweft.training.run_folder import remove_empty
@@ -350,6 +351,51 @@ def test_a_finished_run_is_not_made_again(files, tmp_path, capsys):
     shutil.rmtree(tmp_path / "adapter")
     assert weights(train(config(files, tmp_path, resume="auto"))).keys() == weights(again).keys()
     assert "finished already" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("logged", [3, 50])
+def test_the_training_loss_of_a_resumed_run_is_that_of_all_steps(files, tmp_path, logged):
+    """The trainer forgets what came since its last log, which may be all."""
+    every_step = train(config(files, tmp_path / "each", every=None)).fit
+    seldom = {"logging_steps": logged}
+    whole = train(config(files, tmp_path / "whole", training=seldom, every=None)).fit
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path / "run", training=seldom))
+    resumed = train(config(files, tmp_path / "run", training=seldom, resume="auto")).fit
+    assert whole.train_loss == pytest.approx(every_step.train_loss, rel=1e-6)
+    assert resumed.train_loss == pytest.approx(every_step.train_loss, rel=1e-6)
+    assert [step for step, _ in whole.curve] == ([3, 6, 8] if logged == 3 else [8])
+
+
+def test_a_run_that_diverges_within_its_only_log_is_told(files, tmp_path):
+    with pytest.raises(QweftError, match="the training loss is not a number"):
+        train(config(files, tmp_path, every=None, training={"logging_steps": 50, "learning_rate": 1e30}))
+
+
+@pytest.mark.parametrize(
+    ("adapter", "method"),
+    [
+        ({"peft_type": "ADALORA", "init_r": 3, "target_r": 2}, "ADALORA"),
+        ({"peft_type": "P_TUNING", "num_virtual_tokens": 2}, "P_TUNING"),
+        ({"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2, "prefix_projection": True}, "PREFIX_TUNING"),
+        ({"peft_type": "VBLORA", "num_vectors": 8, "vector_length": 8, "save_only_topk_weights": True}, "VBLORA"),
+    ],
+)
+def test_what_peft_does_not_take_back_for_training_is_told_before_it(files, tmp_path, adapter, method):
+    """The best adapter, and each checkpoint, would be another one, or fail after the whole training."""
+    for changes in (
+        {"checkpoints": CheckpointConfig(2)},
+        {"validation": ValidationConfig(2), "checkpoints": CheckpointConfig()},
+    ):
+        asked = replace(config(files, tmp_path / "run"), adapter=adapter, **changes)
+        with pytest.raises(
+            QweftError, match=rf"(checkpoints|validation)\.every does not go with {method}.*; leave it out"
+        ):
+            train(asked)
+    check_settings(replace(asked, validation=ValidationConfig()))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_gives_no_losses_of_other_rows_than_those_that_are_asked_for(files, tmp_path):

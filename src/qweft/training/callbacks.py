@@ -118,6 +118,7 @@ class Validation(TrainerCallback):
             return
         self.waited += 1
         control.should_training_stop = control.should_training_stop or self.is_over
+        control.should_log = control.should_log or self.is_over
 
     def _is_written(self, model: Any, whole: dict[str, Any], step: int) -> bool:
         """Save the adapter; where that fails say so and return `False`: the run goes on, as without a checkpoint."""

@@ -11,7 +11,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.names import RATED
-from qweft.method.specification import check_on_quantized, check_ranks, check_specification
+from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import ModelSource, check_model, has_tokenizer
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.distributed import check_sharding
@@ -129,6 +129,27 @@ def _is_available(report: str) -> bool:
     return report in get_available_reporting_integrations()
 
 
+NOT_TAKEN_BACK = {
+    "ADALORA": (None, "its file has fewer ranks than it trains"),
+    "P_TUNING": (None, "its file holds what its encoder gave, and not the encoder"),
+    "PREFIX_TUNING": ("prefix_projection", "its file holds what its encoder gave, and not the encoder"),
+    "VBLORA": ("save_only_topk_weights", "its file holds the chosen vectors alone"),
+}
+"""Methods that PEFT does not load as they were trained, with the field that makes it so, and why."""
+
+
+def _check_taken_back(config: RunConfig) -> None:
+    """Raises where a checkpoint, or the best adapter, would be loaded as another one."""
+    method = method_of(config.adapter)
+    field, why = NOT_TAKEN_BACK.get(method, (None, None))
+    if why is None or (field is not None and not config.adapter.get(field)):
+        return
+    for key, value in (("checkpoints.every", config.checkpoints.every), ("validation.every", config.validation.every)):
+        if value is not None:
+            named = method if field is None else f"{method} with {field}"
+            raise QweftError(f"{key} does not go with {named}, which cannot be trained on: {why}; leave it out")
+
+
 def check_settings(config: RunConfig) -> None:
     """Check the values of a run's config.
 
@@ -140,6 +161,7 @@ def check_settings(config: RunConfig) -> None:
     check_specification(config.adapter)
     check_ranks(config.adapter)
     check_on_quantized(config.adapter, config.model.quantization)
+    _check_taken_back(config)
     check_data_config(config.data)
 
 

@@ -29,7 +29,7 @@ class TrainingConfig:
         packing: Pack short rows into sequences as long as the longest row. Packed rows do not attend to each other, and
             the loss covers the same tokens. batch_size then counts packed sequences.
         gradient_checkpointing: Recompute activations in the backward pass instead of storing them.
-        logging_steps: Log the loss every this many steps.
+        logging_steps: Log the loss every this many steps, and at checkpoints and the last step.
         seed: Seed of the adapter's initialization, the data order, dropout and simulated shots.
         device: What runs the circuits in training: exact (the engine), noisy, or any device without a job queue.
         noise: The device's noise model, a name or a YAML file; `None` means the device's own.

@@ -332,7 +332,7 @@ def fit(
     if validation is not None:
         validation.bring_back(model)
     return Fit(
-        _mean(curve) if callbacks.found else outcome.training_loss,
+        _mean(curve) if curve else outcome.training_loss,
         curve,
         min(outcome.global_step, last),
         median(recorder.seconds) if recorder.seconds else None,

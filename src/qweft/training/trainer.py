@@ -64,12 +64,17 @@ class GradientWatch(TrainerCallback):
 
     Args:
         every: Measure every this many steps.
+
+    Attributes:
+        norms: Norm of the gradient by part, at the step below.
+        step: The last step that was measured.
     """
 
     def __init__(self, every: int = 1) -> None:
         self._every = every
         self._parts: dict[str, list[torch.nn.Parameter]] | None = None
         self.norms: dict[str, float] = {}
+        self.step = 0
         self.warnings: list[str] = []
         self._vanished = 0
         self._earlier: list[float] = []
@@ -79,6 +84,7 @@ class GradientWatch(TrainerCallback):
         step = state.global_step + 1
         if step % self._every:
             return
+        self.step = step
         squares, sizes = self._squares(model)
         self.norms = {part: math.sqrt(square) for part, square in squares.items()}
         if "circuit" in squares and len(squares) > 1:
@@ -188,7 +194,7 @@ class RunTrainer(SavingTrainer):
 
         No name continues that of the whole, of which DVCLive makes a file.
         """
-        if "grad_norm" in logs:
+        if "grad_norm" in logs and self._watch.step == self.state.global_step:
             norms = self._watch.scaled(float(logs["grad_norm"]))
             if len(norms) > 1:
                 logs |= {f"grad_norm_of/{part}": norm for part, norm in norms.items()}
