@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from peft import get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from qweft import QweftError
+from qweft import QweftError, QwthnConfig
 from qweft.chat.answering import Answering, Sampler
-from qweft.evaluation.generation import greedy, greedy_together
+from qweft.evaluation.generation import feels_padding, greedy, greedy_together
+from qweft.evaluation.loss import held_out_loss
 
 COMMON = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -88,3 +90,71 @@ def test_a_chat_reads_the_whole_text(family):
     answering = Answering(model, Words(), PROMPTS[0], Sampler(0.0, 1.0, 0), NEW, None, 0)
     list(answering)
     assert list(answering.answer.tokens) == recomputed(model, PROMPTS[0])
+
+
+HYBRIDS = {
+    "bamba": FAMILIES["bamba"],
+    "qwen3_next": {
+        "layer_types": ["linear_attention", "full_attention"], "linear_num_value_heads": 4, "linear_num_key_heads": 2,
+        "linear_key_head_dim": 8, "linear_value_head_dim": 8, "num_experts": 2, "num_experts_per_tok": 1,
+        "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", HYBRIDS)
+def test_a_circuitfeels_padding_where_a_layer_has_a_state(family):
+    """Such a layer sets padding to zero before its projections, where a circuit's branch is not zero."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family, **{**COMMON, **HYBRIDS[family]})
+    base = AutoModelForCausalLM.from_config(config).eval()
+    model = get_peft_model(base, QwthnConfig.preset("qtha", r=2, target_modules="all-linear", init_weights=False))
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(0.2 * torch.randn_like(weight))
+        model.eval()
+        assert feels_padding(model, PROMPTS) and not feels_padding(model.get_base_model(), PROMPTS[:1])
+        with model.disable_adapter():
+            assert not feels_padding(model, PROMPTS)
+        together = greedy_together(model, PROMPTS, set(), NEW, 3)
+        assert together == [greedy(model, prompt, set(), NEW) for prompt in PROMPTS]
+
+
+LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0, 1.05, 1.1, 1.2],
+    "long_factor": [1.5, 3.0, 9.0, 30.0], "original_max_position_embeddings": 8,
+}  # fmt: skip
+
+
+def phi3():
+    torch.manual_seed(0)
+    sizes = {**COMMON, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 8}
+    config = AutoConfig.for_model("phi3", **sizes, rope_parameters=LONGROPE, original_max_position_embeddings=8)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=0.4)
+    return model
+
+
+def test_a_text_that_grows_beyond_the_length_of_pretraining_is_read_anew():
+    """Phi-3 of 128k turns all positions by other factors there, and what its cache holds was turned by the old ones."""
+    model = phi3()
+    expected = [recomputed(model, prompt) for prompt in PROMPTS]
+    with torch.no_grad():
+        assert [greedy(model, prompt, set(), NEW).ids for prompt in PROMPTS] == expected
+        assert [found.ids for found in greedy_together(model, PROMPTS, set(), NEW, 3)] == expected
+    long = list(range(3, 23))
+    rows = [{"input_ids": ids, "labels": ids} for ids in (PROMPTS[0], long)]
+    alone = [held_out_loss(model, [row], 0, 1).rows[0] for row in rows]
+    assert held_out_loss(model, rows, 0, 2).rows == pytest.approx(alone, rel=1e-6)
+
+
+def test_positions_that_depend_on_texts_before_are_refused():
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **COMMON, rope_parameters=rope)).eval()
+    ids = [3] * 65
+    with pytest.raises(QweftError, match=r"a row has 65 tokens, and beyond 64 this model \(rope_type dynamic\)"):
+        held_out_loss(model, [{"input_ids": ids, "labels": ids}], 0, 1)
+    held_out_loss(model, [{"input_ids": ids[:64], "labels": ids[:64]}], 0, 1)

@@ -13,7 +13,7 @@ from qweft.data.conversation import Conversation, Message
 from qweft.data.template import in_its_form, render
 from qweft.data.tokens import closing_tokens, text_tokens
 from qweft.errors import QweftError
-from qweft.evaluation.loss import context_of, device_of, judged
+from qweft.evaluation.loss import context_of, device_of, judged, turn_of
 from qweft.text import with_progress
 
 
@@ -61,6 +61,8 @@ def _shown(prompt: Sequence[Message]) -> str:
 # Logits closer than this, relative to the largest, might swap order when the batch size changes. In float32 they move
 # by a relative 1e-6 (SmolLM2, 30 layers). A row that comes this close to a tie is generated alone.
 NEAR = 1e-4
+FELT = 2e-5
+"""Change of a logit by padding, relative to the largest, above which rows are answered alone; rounding makes 1e-6."""
 BEGINS_ANEW = ("bamba",)
 """Model types of transformers that count positions from 0 at each call, whatever their cache holds."""
 READS_PADDING = (
@@ -106,11 +108,14 @@ class Reading:
         # A state in the place of keys and values (Mamba's) would have to be given back in each family's own way.
         self._has_cache = "past_key_values" in taken and not reads_whole_text(model)
         self._begins_anew = base_of(model).config.model_type in BEGINS_ANEW
+        self._turn = turn_of(model) or math.inf
 
     def logits_after(self, ids: Sequence[int]) -> torch.Tensor:
         """Returns the logits of the next token, shape (vocabulary,), after these further tokens."""
         known, device = len(self._ids), device_of(self._model)
         self._ids += ids
+        if known <= self._turn < len(self._ids):  # what the cache holds was turned by other factors
+            known, ids, self._cache = 0, self._ids, None
         if not self._has_cache:
             return self._model(input_ids=torch.tensor([self._ids], device=device), use_cache=False).logits[0, -1]
         positions = {}
@@ -161,7 +166,8 @@ def greedy_together(
         prompts: Token ids of each prompt, at least one.
         ends: Ids of tokens that end a continuation.
         max_new_tokens: Maximum number of new tokens per prompt.
-        batch: Prompts per batch; 1 calls `greedy` for each, as does a model of `reads_whole_text`.
+        batch: Prompts per batch; 1 calls `greedy` for each, as does a model of `reads_whole_text`, and one whose logits
+            change with the padding or with the longest text beside.
 
     Returns:
         The continuations in the order of the prompts.
@@ -170,9 +176,11 @@ def greedy_together(
         QweftError: If `batch` is above 1 and the model computes in less than float32 or takes no position ids. A
             continuation would then depend on the other prompts of its batch.
     """
-    batch = 1 if reads_whole_text(model) else batch
+    longest = max(map(len, prompts), default=0) + max_new_tokens
+    batch = 1 if reads_whole_text(model) or longest > (turn_of(model) or math.inf) else batch
     if batch > 1:
         _check(model, batch)
+        batch = 1 if feels_padding(model, prompts) else batch
     found: list[Continuation | None] = [None] * len(prompts)
     # longest first: little padding, and a batch that does not fit in memory fails at once
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
@@ -207,17 +215,40 @@ def _check(model: torch.nn.Module, batch: int) -> None:
         )
 
 
-def _batch(
-    model: torch.nn.Module, prompts: Sequence[Sequence[int]], ends: set[int], max_new_tokens: int
-) -> list[Continuation | None]:
-    """Return the continuations of one batch, `None` for a row that came close to a tie."""
+def feels_padding(model: torch.nn.Module, prompts: Sequence[Sequence[int]]) -> bool:
+    """Whether the most padding that a batch could have changes a prompt's next logits.
+
+    A layer with a state sets padding to zero before its projections. A branch with a circuit is not zero there.
+    """
+    shortest, longest = min(prompts, key=len), max(prompts, key=len)
+    if len(shortest) == len(longest):
+        return False
+    alone, beside = (_padded(model, pair) for pair in ([shortest], [shortest, longest]))
+    one, other = (
+        model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True).logits[0, -1]
+        for ids, mask, positions in (alone, beside)
+    )
+    return not bool((one - other).abs().max() <= FELT * one.abs().max())
+
+
+def _padded(
+    model: torch.nn.Module, prompts: Sequence[Sequence[int]]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Returns token ids, mask and positions of prompts that are padded on the left, each (rows, T)."""
     device, longest = device_of(model), max(map(len, prompts))
     ids = torch.zeros(len(prompts), longest, dtype=torch.long, device=device)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
         ids[row, longest - len(prompt) :] = torch.tensor(list(prompt), device=device)
         mask[row, longest - len(prompt) :] = 1
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    return ids, mask, (mask.cumsum(1) - 1).clamp(min=0)
+
+
+def _batch(
+    model: torch.nn.Module, prompts: Sequence[Sequence[int]], ends: set[int], max_new_tokens: int
+) -> list[Continuation | None]:
+    """Return the continuations of one batch, `None` for a row that came close to a tie."""
+    ids, mask, positions = _padded(model, prompts)
     cache = None
     new: list[list[int]] = [[] for _ in prompts]
     running, ended, near = set(range(len(prompts))), set(), set()

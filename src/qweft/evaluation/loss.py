@@ -1,5 +1,6 @@
 """Loss on held-out rows, with its standard error."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -52,8 +53,31 @@ def context_of(model: Any) -> int | None:
     return getattr(config.get_text_config(), "max_position_embeddings", None) if config is not None else None
 
 
+def _rope(model: Any, kind: str) -> Mapping[str, Any] | None:
+    """Return the parameters of a model's rotary positions of a kind, of any of its layers; `None` if it has none."""
+    config = getattr(model, "config", None)
+    found = getattr(config.get_text_config(), "rope_parameters", None) or {} if config is not None else {}
+    each = [found, *(inner for inner in found.values() if isinstance(inner, Mapping))]
+    return next((one for one in each if one.get("rope_type", one.get("type")) == kind), None)
+
+
+def turn_of(model: Any) -> int | None:
+    """Return the length beyond which all positions of a text are others; `None` for most models.
+
+    "longrope" (Phi-3, 128k) turns by other factors as soon as the longest text of a call exceeds the length of
+    pretraining.
+    """
+    found = _rope(model, "longrope")
+    if found is None:
+        return None
+    own = getattr(model.config.get_text_config(), "original_max_position_embeddings", None)
+    return found.get("original_max_position_embeddings", own) or context_of(model)
+
+
 def check_room(model: Any, rows: Sequence[Encoded]) -> None:
     """Check that a model with a table of positions, as GPT-2 has, has one for each token of the rows.
+
+    Nor may a row be longer where the positions are turned by the longest text that was read so far ("dynamic").
 
     Raises:
         QweftError: A row is longer.
@@ -64,6 +88,11 @@ def check_room(model: Any, rows: Sequence[Encoded]) -> None:
     if any(name.endswith(TABLES) for name, _ in (*model.named_modules(), *model.named_buffers())):
         raise QweftError(
             f"a row has {longest:,} tokens, and the model has positions for {most:,}; set data.max_length to {most}"
+        )
+    if _rope(model, "dynamic") is not None:
+        raise QweftError(
+            f"a row has {longest:,} tokens, and beyond {most:,} this model (rope_type dynamic) turns a text by what it "
+            f"read before; set data.max_length to {most}"
         )
 
 
@@ -190,6 +219,8 @@ def score_rows(
     # Longest rows first: little padding, and a batch that does not fit in memory fails at once.
     order.sort(key=lambda index: len(rows[index]["input_ids"]), reverse=True)
     check_room(model, rows)
+    if len(rows[order[0]]["input_ids"]) > (turn_of(model) or math.inf):
+        batch_size = 1  # the longest row of a batch would decide on the positions of the others
     collate = Collator(pad_token_id)
     found = [RowScore(0.0, ())] * len(rows)
     with judged(model):

@@ -69,8 +69,8 @@ class Unpacking(TrainerCallback):
         self.unpack()
 
 
-TOLERANCE = 0.02
-"""Largest difference of a logit, relative to the largest logit: above bfloat16 rounding, below a leak between rows."""
+TOLERANCE, COARSE_TOLERANCE = 1e-4, 0.02
+"""Largest difference of a logit, relative to the largest logit: above rounding, and above bfloat16's."""
 
 
 def check_apart(model: Any, packs: Sequence[Pack], pad_token_id: int) -> None:
@@ -94,8 +94,10 @@ def check_apart(model: Any, packs: Sequence[Pack], pad_token_id: int) -> None:
     with judged(model):
         packed = _logits(model, collate([two]))[0, first:].float()
         alone = _logits(model, collate([[two[1]]]))[0].float()
+    is_exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
+    tolerance = TOLERANCE if is_exact else COARSE_TOLERANCE
     # the logits may not show it yet: an adapter starts near nothing
-    if reads_whole_text(model) or not bool((packed - alone).abs().max() <= TOLERANCE * alone.abs().max()):
+    if reads_whole_text(model) or not bool((packed - alone).abs().max() <= tolerance * alone.abs().max()):
         kind = type(getattr(model, "base_model", model)).__name__
         name = getattr(getattr(model, "config", None), "model_type", kind)
         raise QweftError(
