@@ -23,6 +23,7 @@ from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
 from qweft.training.config import TrainingConfig
 from tests.comparison.comparison_examples import run as made
+from tests.tiny_folder import save_rows
 
 TOKENS = (10, 20, 30, 40)
 
@@ -263,3 +264,25 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     rows.write_text("".join(f'{{"prompt": "q{n}", "completion": "{n}"}}\n' for n in range(10)))
     assert main(["compare", "few.jsonl", "--model", places[0]]) == 2
     assert "the data give 10 usable rows in 10 groups" in capsys.readouterr().err
+
+
+def test_a_plan_of_the_time_is_of_its_rows_alone(places, tmp_path, monkeypatch, capsys):
+    """Stopped after the timing it would else give other rows the same steps, be they a hundredth of them."""
+    monkeypatch.setattr("qweft.comparison.pacing.measured", lambda context, methods, *_: {
+        "": (1e-4, 0.0), **{method.name: (1.0, 0.1) for method in methods}})  # fmt: skip
+    training = TrainingConfig(epochs=3, batch_size=2, gradient_accumulation=1)
+    config = comparison(places, tmp_path, budget="2h", training=training)
+    monkeypatch.setattr("qweft.comparison.runner._chosen", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    steps = {}
+    for name, rows in (("many", 400), ("few", 30), ("again", 30)):
+        source = save_rows(tmp_path / "rows.jsonl", rows)
+        data = replace(config.data, source=source, train_rows=None)
+        with pytest.raises(KeyboardInterrupt):
+            run(replace(config, data=data))
+        steps[name] = json.loads((tmp_path / "out" / "budget.json").read_text())["pace"]["steps"]
+    assert steps["many"] > 2 * steps["few"] and steps["few"] == steps["again"]
+    (tmp_path / "out" / "rung-1" / "lora-1").mkdir(parents=True)
+    (tmp_path / "out" / "rung-1" / "lora-1" / "run.json").write_text("{}")
+    data = replace(config.data, source=save_rows(tmp_path / "rows.jsonl", 400), train_rows=None)
+    with pytest.raises(QweftError, match=r"budget\.json has the plan for other rows, another model or other methods"):
+        run(replace(config, data=data))

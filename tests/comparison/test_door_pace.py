@@ -10,7 +10,8 @@ from qweft.comparison import pacing, runner
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import HalvingConfig
 from qweft.comparison.context import judged_rows
-from qweft.comparison.pacing import Costs, Pace, Shape, pace_of, pace_said
+from qweft.comparison.pace import Costs, Pace
+from qweft.comparison.pacing import Shape, pace_of, pace_said
 from qweft.errors import QweftError
 from tests.comparison.test_door_halving import comparison
 

@@ -7,26 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count, islice
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from qweft.comparison.claims import claimed, done_by_any
 from qweft.comparison.config import HalvingConfig
-from qweft.comparison.context import Context
+from qweft.comparison.context import Context, fingerprint
 from qweft.comparison.halving import FOLDERS
 from qweft.comparison.methods import Method
+from qweft.comparison.pace import FILE, SHORTEST, WAY, Costs, Pace, read_pace
 from qweft.comparison.plan import Plan, only, rung_sizes, rung_steps
 from qweft.comparison.schedule import GENERATED, duration, seconds_of_a_token, tokens
 from qweft.comparison.step_times import timed_fit
 from qweft.comparison.trial import RECORD, read_record
 from qweft.errors import QweftError
 from qweft.files import write_json
-from qweft.records import read_record as read_json
 from qweft.text import many
 from qweft.training.loop import planned_steps
 
-FILE = "budget.json"
 SHARE = 0.1
 """Share of the budget that timing may take. Methods that are left then count as the mean of those that were timed."""
 FEW_STEPS, LEAST_STEPS = 16, 4
@@ -39,58 +36,6 @@ FEWEST = 3
 """Methods are left out for want of time down to these."""
 MOST_SEEDS = 8
 """Most seeds of the last runs that time left over is spent on."""
-SHORTEST, LONGEST = 1e-9, 1e9
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds of everything in a comparison, as measured.
-
-    Args:
-        step: Of an optimizer step, by method.
-        beside: Of a run beside its steps and its judging, by method: attaching the adapter, its bases, its checksum.
-        validation: Of the loss on the validation rows.
-        test: Of the loss on the test rows.
-        answers: Of the generated answers, once for each method.
-    """
-
-    step: dict[str, float]
-    beside: dict[str, float]
-    validation: float
-    test: float
-    answers: float
-
-    def on(self, rows: tuple[int, int] | None, whole: tuple[int, int]) -> "Costs":
-        """Returns the costs where so many of the validation and test rows are judged; `None` means all."""
-        validation, test = (kept / max(1, all_of) for kept, all_of in zip(rows or whole, whole, strict=True))
-        return replace(self, validation=self.validation * validation, test=self.test * test)
-
-    def run(self, names: Sequence[str], steps: int, judging: float) -> float:
-        """Returns the mean seconds of a run of these methods."""
-        return fmean(self.step[name] * steps + self.beside[name] for name in names) + judging
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How a comparison spends its time.
-
-    Args:
-        steps: Optimizer steps of the last runs.
-        rungs: Those of each rung.
-        rates: Most rates of a method in the search of a rung.
-        seeds: Number of seeds of the last runs.
-        methods: Number of methods, the first of the config.
-        seconds: Estimated time of the whole.
-        rows: Validation and test rows that are judged, at even distances; `None` means all.
-    """
-
-    steps: int
-    rungs: tuple[int, ...]
-    rates: int
-    seeds: int
-    methods: int
-    seconds: float
-    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -236,8 +181,16 @@ def _decided(context: Context, plan: Plan, workers: int, before: float, token: f
     with claimed(context.output) as ours:
         if not ours:
             return None
+        of = _of(context, plan)
         if os.path.lexists(path):
-            return _read(path, plan)[0]
+            pace, _, record = read_pace(path, plan)
+            if record.get("of", of) == of:  # earlier versions did not say
+                return pace
+            if next(context.output.glob(f"**/{RECORD}"), None) is not None:
+                raise QweftError(
+                    f"{path} has the plan for other rows, another model or other methods; give another --output, or "
+                    f"{WAY}"
+                )
         begun = clock()
         context.console.say(f"timing a step of {many(len(plan.methods), 'method')}")
         limit = SHARE * (plan.budget.seconds or 0.0)
@@ -247,8 +200,15 @@ def _decided(context: Context, plan: Plan, workers: int, before: float, token: f
         left = (plan.budget.seconds or 0.0) - before
         pace = pace_of(costs, shape_of(context, plan, workers), left)
         kept = {"pace": asdict(pace), "costs": asdict(costs)}
-        write_json(path, {"seconds": plan.budget.seconds, "before": before, "workers": workers, **kept})
+        write_json(path, {"of": of, "seconds": plan.budget.seconds, "before": before, "workers": workers, **kept})
         return pace
+
+
+def _of(context: Context, plan: Plan) -> str:
+    """Returns a hash of what the times and numbers of steps depend on."""
+    steps = planned_steps(context.settings.training, context.data.train)
+    methods = {method.name: method.adapter for method in plan.methods}
+    return fingerprint(context, {"steps": steps, "methods": methods, "halving": asdict(plan.halving)})
 
 
 def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], pace: Pace) -> Plan:
@@ -263,7 +223,7 @@ def with_seeds(context: Context, plan: Plan, methods: Sequence[Method], pace: Pa
         methods: The finalists.
         pace: From `paced`.
     """
-    _, costs, record = _read(context.output / FILE, plan)
+    _, costs, record = read_pace(context.output / FILE, plan)
     costs = costs.on(pace.rows, rows_of(context))
     workers = int(record["workers"])
     records = (read_record(path)[1] for path in sorted(context.output.glob(f"{FOLDERS}*/*/{RECORD}")))
@@ -361,37 +321,6 @@ def pace_said(pace: Pace, plan: Plan) -> str:
         return f"{told}, which is more than the budget of {duration(limit)}: it is the least that compares them"
     later = "; seeds that are added until it is decided come on top" if len(plan.looks) > 1 else ""
     return f"{told}, within the budget of {duration(limit)}{later}"
-
-
-WAY = "remove that file and the folders rung-*, and the budget is planned anew"
-
-
-def _read(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
-    """Returns the plan that is kept, the costs that it is made of, and the whole record."""
-    record = read_json(path, WAY)
-    try:
-        told = record["pace"]
-        rows = None if told.get("rows") is None else (int(told["rows"][0]), int(told["rows"][1]))
-        pace = Pace(**{**told, "rungs": tuple(map(int, told["rungs"])), "rows": rows})
-        costs = Costs(**record["costs"])
-        step, beside = ({name: float(each) for name, each in part.items()} for part in (costs.step, costs.beside))
-        costs = Costs(step, beside, float(costs.validation), float(costs.test), float(costs.answers))
-        numbers = [*costs.step.values(), *costs.beside.values(), costs.validation, costs.test, costs.answers]
-        sizes = (pace.steps, pace.rates, pace.seeds, pace.methods, int(record["workers"]), *pace.rungs, *(rows or ()))
-        if not all(0 <= float(each) < LONGEST for each in (*numbers, pace.seconds, record["before"])):
-            raise ValueError("a time that nothing takes")
-        if min(sizes) < 1 or not pace.rungs or min(costs.step.values()) < SHORTEST:
-            raise ValueError("a number below 1")
-        if not {method.name for method in plan.methods} <= costs.step.keys() & costs.beside.keys():
-            raise ValueError("it was made for other methods")
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise QweftError(f"{path} is damaged, or of another comparison ({str(error)[:200]}); {WAY}") from error
-    if record["seconds"] != plan.budget.seconds:
-        raise QweftError(
-            f"{path} has the plan of another budget, {duration(float(record['seconds']))}; give another --output, or "
-            f"{WAY}"
-        )
-    return pace, costs, record
 
 
 clock = time.perf_counter

@@ -21,7 +21,8 @@ from qweft.comparison.family import questions, undecided
 from qweft.comparison.findings import findings
 from qweft.comparison.halving import Rung, finished_runs, with_halving
 from qweft.comparison.methods import Method
-from qweft.comparison.pacing import Pace, pace_said, paced, with_seeds
+from qweft.comparison.pace import Pace
+from qweft.comparison.pacing import pace_said, paced, with_seeds
 from qweft.comparison.plan import Plan, resolve
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report

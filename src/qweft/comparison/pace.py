@@ -1,0 +1,97 @@
+"""What a budget of time came to: the costs that were measured, and the pace, as they are kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from qweft.comparison.plan import Plan
+from qweft.comparison.schedule import duration
+from qweft.errors import QweftError
+from qweft.records import read_record
+
+FILE = "budget.json"
+SHORTEST, LONGEST = 1e-9, 1e9
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of everything in a comparison, as measured.
+
+    Args:
+        step: Of an optimizer step, by method.
+        beside: Of a run beside its steps and its judging, by method: attaching the adapter, its bases, its checksum.
+        validation: Of the loss on the validation rows.
+        test: Of the loss on the test rows.
+        answers: Of the generated answers, once for each method.
+    """
+
+    step: dict[str, float]
+    beside: dict[str, float]
+    validation: float
+    test: float
+    answers: float
+
+    def on(self, rows: tuple[int, int] | None, whole: tuple[int, int]) -> "Costs":
+        """Returns the costs where so many of the validation and test rows are judged; `None` means all."""
+        validation, test = (kept / max(1, all_of) for kept, all_of in zip(rows or whole, whole, strict=True))
+        return replace(self, validation=self.validation * validation, test=self.test * test)
+
+    def run(self, names: Sequence[str], steps: int, judging: float) -> float:
+        """Returns the mean seconds of a run of these methods."""
+        return fmean(self.step[name] * steps + self.beside[name] for name in names) + judging
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a comparison spends its time.
+
+    Args:
+        steps: Optimizer steps of the last runs.
+        rungs: Those of each rung.
+        rates: Most rates of a method in the search of a rung.
+        seeds: Number of seeds of the last runs.
+        methods: Number of methods, the first of the config.
+        seconds: Estimated time of the whole.
+        rows: Validation and test rows that are judged, at even distances; `None` means all.
+    """
+
+    steps: int
+    rungs: tuple[int, ...]
+    rates: int
+    seeds: int
+    methods: int
+    seconds: float
+    rows: tuple[int, int] | None = None
+
+
+WAY = "remove that file and the folders rung-*, and the budget is planned anew"
+
+
+def read_pace(path: Path, plan: Plan) -> tuple[Pace, Costs, dict[str, Any]]:
+    """Returns the plan that is kept, the costs that it is made of, and the whole record."""
+    record = read_record(path, WAY)
+    try:
+        told = record["pace"]
+        rows = None if told.get("rows") is None else (int(told["rows"][0]), int(told["rows"][1]))
+        pace = Pace(**{**told, "rungs": tuple(map(int, told["rungs"])), "rows": rows})
+        costs = Costs(**record["costs"])
+        step, beside = ({name: float(each) for name, each in part.items()} for part in (costs.step, costs.beside))
+        costs = Costs(step, beside, float(costs.validation), float(costs.test), float(costs.answers))
+        numbers = [*costs.step.values(), *costs.beside.values(), costs.validation, costs.test, costs.answers]
+        sizes = (pace.steps, pace.rates, pace.seeds, pace.methods, int(record["workers"]), *pace.rungs, *(rows or ()))
+        if not all(0 <= float(each) < LONGEST for each in (*numbers, pace.seconds, record["before"])):
+            raise ValueError("a time that nothing takes")
+        if min(sizes) < 1 or not pace.rungs or min(costs.step.values()) < SHORTEST:
+            raise ValueError("a number below 1")
+        if not {method.name for method in plan.methods} <= costs.step.keys() & costs.beside.keys():
+            raise ValueError("it was made for other methods")
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise QweftError(f"{path} is damaged, or of another comparison ({str(error)[:200]}); {WAY}") from error
+    if record["seconds"] != plan.budget.seconds:
+        raise QweftError(
+            f"{path} has the plan of another budget, {duration(float(record['seconds']))}; give another --output, or "
+            f"{WAY}"
+        )
+    return pace, costs, record
