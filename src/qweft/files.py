@@ -1,16 +1,12 @@
 """Atomic writes, claims and checks of output folders, file locks, and the cache folder."""
 
-import json
 import math
 import os
 import secrets
 import shutil
-import socket
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from errno import EINVAL, EISDIR, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP
 from pathlib import Path
 from typing import Any
@@ -26,13 +22,6 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """Last bytes of an SQLite journal that names another file."""
-
-CLAIM = ".claim"
-"""Lock file of the command that writes an output folder; beside it, as .claim.json, stands who that is."""
-
-
-LONGEST_NOTE = 4096
-"""Most bytes of a claim's note that are read; a stranger's may be of any size."""
 
 
 def cache_folder() -> Path:
@@ -230,80 +219,6 @@ def made_folder(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # the first one that holds something, or nothing was created
             for place in missing:
                 place.rmdir()
-
-
-@contextmanager
-def claimed_output(folder: Path, command: str, work: str | None = None, lock: Path | None = None) -> Iterator[None]:
-    """Hold an output folder for one command until the block ends; a killed process lets go of it.
-
-    If the block leaves nothing in the folder, the folder goes away again. On a file system without locks nothing is
-    claimed.
-
-    Args:
-        folder: The output folder; created if missing.
-        command: Command that holds it, for the error that others get: "qweft train".
-        work: What is done there; processes that do the same work share the folder. `None` shares it with nobody.
-        lock: The lock file; `None` means one in the folder.
-
-    Raises:
-        QweftError: If another process holds the folder, or it cannot be written.
-    """
-    lock = lock or folder / CLAIM
-    note = lock.with_name(f"{lock.name}.json")
-    with ExitStack() as stack:
-        stack.enter_context(made_folder(lock.parent))
-        try:
-            held = stack.enter_context(locked(lock))
-        except OSError as error:
-            raise QweftError(
-                f"output {folder} cannot be claimed ({error.strerror}: {lock.name}); choose another --output"
-            ) from error
-        if held is False:
-            _join(note, folder, work)
-            yield
-            return
-        try:
-            if held:
-                since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-                who = {"command": command, "process": os.getpid(), "machine": socket.gethostname(), "since": since}
-                write_json(note, who | {"work": work})
-            yield
-        finally:
-            for path in (note, lock):
-                with suppress(OSError):
-                    path.unlink()
-
-
-def _join(note: Path, folder: Path, work: str | None) -> None:
-    """Return if the holder of a claim does the same work; otherwise raise, and say who it is."""
-    for _ in range(20):  # the holder writes its note just after it has the lock
-        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            who = json.loads(read_bytes(note, LONGEST_NOTE))
-            if work is not None and who["work"] == work:
-                return
-            told = "{command} (process {process} on {machine}, since {since})".format(**who)
-            break
-        time.sleep(0.05)
-    else:
-        told = "another process"
-    raise QweftError(f"output {folder} is in use by {told}; choose another --output, or wait until it has ended")
-
-
-def free_name(folder: Path) -> Path:
-    """Return the first of FOLDER-1, FOLDER-2, ... that is not there."""
-    number = 1
-    while os.path.lexists(free := folder.with_name(f"{folder.name}-{number}")):
-        number += 1
-    return free
-
-
-def set_aside(folder: Path, kept: Path) -> None:
-    """Rename a claimed folder, and go on with a new, empty one under the same claim."""
-    os.replace(folder, kept)
-    folder.mkdir()
-    for name in (CLAIM, f"{CLAIM}.json"):
-        with suppress(FileNotFoundError):  # a file system without locks
-            os.replace(kept / name, folder / name)
 
 
 def check_regular(path: Path) -> None:

@@ -12,8 +12,8 @@ import yaml
 from tests.forked import Forked, needs_fork
 from tests.tiny_folder import save_rows, save_tiny_model
 
+from qweft.claims import CLAIM, claimed_output
 from qweft.cli.main import main
-from qweft.files import CLAIM, claimed_output
 from qweft.robustness import run as on_device
 from qweft.training.progress import StepRecorder
 

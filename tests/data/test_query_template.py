@@ -10,7 +10,7 @@ from qweft.data import template
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.load import load_data
-from qweft.data.template import render, with_template
+from qweft.data.template import for_others, render, with_template
 from qweft.data.tokens import tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.generation import prompt_of
@@ -150,6 +150,9 @@ def test_a_template_that_writes_the_present_day_gives_the_same_rows_tomorrow(tok
     plain, dated = tokenizer_with(turns + ask), tokenizer_with(day + "{{ day }}: " + turns + ask)
     messages = talk("2+2?", "4").messages
     assert render(messages, dated) == f"26 Jul 2024: {render(messages, plain)}"
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    served = for_others(dated).apply_chat_template(turns, add_generation_prompt=True)
+    assert dated.decode(served.input_ids).replace(" ", "").startswith("26Jul2024:")
 
 
 def test_a_start_token_that_the_template_writes_too_stands_once(tokenizer_with, talk):

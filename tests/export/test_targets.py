@@ -158,6 +158,22 @@ def test_what_is_written_wrongly_is_not_kept(trained, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_adapter_that_is_replaced_meanwhile_has_no_export_beside_it(trained, tmp_path, monkeypatch):
+    """A training that begins anew renames the folder, and the export would stand beside the new adapter."""
+    shutil.copytree(trained / "mpo", tmp_path / "run", ignore=shutil.ignore_patterns(*FILES))
+    written = targets.add_to_weights
+
+    def replaces(model, lora):
+        (tmp_path / "run").rename(tmp_path / "run-1")
+        shutil.copytree(trained / "lora", tmp_path / "run", ignore=shutil.ignore_patterns(*FILES))
+        return written(model, lora)
+
+    monkeypatch.setattr(targets, "add_to_weights", replaces)
+    with pytest.raises(QweftError, match="was replaced by another command meanwhile; run the same command again"):
+        export(tmp_path / "run" / "adapter", {"to": "merged"})
+    assert not (tmp_path / "run" / "merged").exists() and not (tmp_path / "run-1" / "merged").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "to", "sentence"),
     [

@@ -184,6 +184,41 @@ def test_a_run_that_is_stopped_leaves_what_it_has(adapter, tmp_path, capsys, mon
     assert "2 of 3 settings measured so far." in page and (tmp_path / "by_shots.png").is_file()
 
 
+def test_an_earlier_report_is_kept_unless_it_is_this_one_begun(adapter, tmp_path, capsys):
+    """A chip's numbers cost money, and a calibrated noise cannot be had again."""
+    output = tmp_path / "report"
+    shots = ["--device", "shots", "--output", str(output), "--shots"]
+    assert evaluate(adapter, *shots, "50") == 0
+    first = read(output)
+    assert evaluate(adapter, *shots, "10") == 0
+    assert f"the earlier report in {output} is now {output}-1" in " ".join(capsys.readouterr().out.split())
+    assert read(tmp_path / "report-1") == first and read(output)["config"]["shots"] != first["config"]["shots"]
+    begun = read(output)
+    (output / "robustness.json").write_text(json.dumps({**begun, "points": begun["points"][:-1]}))
+    assert evaluate(adapter, *shots, "10") == 0
+    assert read(output)["points"] and not (tmp_path / "report-2").exists()
+    (output / "robustness.json").write_text("{")
+    assert evaluate(adapter, *shots, "10") == 0
+    assert (tmp_path / "report-2" / "robustness.json").read_text() == "{"
+
+
+def test_an_adapter_that_is_replaced_meanwhile_has_no_report(adapter, tmp_path, monkeypatch, capsys):
+    shutil.copytree(adapter.parent, tmp_path / "run")
+    measured = Executor.run
+
+    def replaces(self, circuits, shots):
+        file = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
+        content = file.read_bytes()
+        file.unlink()
+        file.write_bytes(content)
+        return measured(self, circuits, shots)
+
+    monkeypatch.setattr(Executor, "run", replaces)
+    assert evaluate(tmp_path / "run" / "adapter", "--device", "shots", "--shots", "10") == 2
+    assert "was replaced by another command meanwhile; run the same command again" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "robustness-shots" / "robustness.json").exists()
+
+
 def test_a_dry_run_as_json(adapter, capsys):
     options = ["--device", "shots", "--shots", "10,100", "--max-circuits", "300", "--dry-run", "--json"]
     assert evaluate(adapter, *options) == 0

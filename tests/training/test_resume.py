@@ -422,7 +422,7 @@ def test_a_run_in_the_current_folder_is_kept_there(files, tmp_path, monkeypatch)
     train(config(files, ".", every=None))
     before = (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes()
     with pytest.raises(
-        QweftError, match=r"output \. holds another run and cannot be renamed .*choose another --output"
+        QweftError, match=r"output \. holds earlier results and cannot be renamed .*choose another --output"
     ):
         train(config(files, ".", every=None, training={"seed": 6}))
     assert (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes() == before

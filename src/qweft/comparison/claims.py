@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from qweft.claims import claimed_output
 from qweft.errors import saying_when_stopped
-from qweft.files import claimed_output, locked_in_words
+from qweft.files import locked_in_words
 from qweft.text import many
 
 T = TypeVar("T")

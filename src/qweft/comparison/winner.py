@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from qweft.claims import free_name
 from qweft.comparison.claims import claimed
 from qweft.comparison.recommendation import Recommendation
 from qweft.comparison.trial import ADAPTER, RECORD, run_folder
@@ -14,7 +15,7 @@ from qweft.errors import QweftError
 from qweft.export.checks import check_start
 from qweft.export.config import Target
 from qweft.export.gguf_model import check_convertible
-from qweft.files import folder_beside, free_name, write_bytes
+from qweft.files import folder_beside, write_bytes
 from qweft.models.load import LoadedModel
 from qweft.models.quantization import quantized_as
 

@@ -210,7 +210,9 @@ def for_others(tokenizer: Any) -> Any:
     @_in_bounded_time
     def rendered(messages: Sequence[Any], _: Any, **options: Any) -> str:
         try:
-            text = str(own(messages, **{**options, "tokenize": False, "return_tensors": None, "return_dict": False}))
+            given = options.get("chat_template") or _of_one_day(made, options.get("tools"))
+            plain = {"tokenize": False, "return_tensors": None, "return_dict": False, "chat_template": given}
+            text = str(own(messages, **{**options, **plain}))
             return text.rstrip(" ") if options.get("add_generation_prompt") else text  # as `render` does
         except (QweftError, MemoryError, OverflowError, RecursionError):
             raise

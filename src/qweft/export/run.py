@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from qweft.adapter.attach import detach
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import read_config
+from qweft.claims import CLAIM, State, check_state, claimed_output, state_of
 from qweft.data.batches import Collator
 from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
@@ -37,7 +38,7 @@ from qweft.export.measure import (
 from qweft.export.report import ExportReport
 from qweft.export.rows import Rows, load_rows, plan_rows
 from qweft.export.targets import WRITERS, Made, check_target
-from qweft.files import CLAIM, claimed_output, folder_beside, write_json
+from qweft.files import folder_beside, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.text import many
@@ -51,13 +52,14 @@ In float32 and in half precision: both compute in a different order, and a merge
 
 @dataclass(frozen=True)
 class _Context:
-    """Model, adapter, tokenizer with the run's template, evaluation settings and text of an export."""
+    """Model, adapter, tokenizer with the run's template, evaluation settings, text, and state of adapter's files."""
 
     loaded: LoadedModel
     model: Any
     tokenizer: Any
     evaluation: EvaluationConfig
     rows: Rows
+    state: State
 
     @property
     def is_own(self) -> bool:
@@ -194,6 +196,7 @@ def _made(
 
 def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _Context:
     """Loads model, text and adapter."""
+    state = state_of(adapter)
     model_config, plan, evaluation = plan_rows(adapter, config.calibration, overrides)
     loaded = load_model(model_config)
     rows = load_rows(plan, loaded.tokenizer, evaluation.split, config.calibration_tokens)
@@ -201,7 +204,7 @@ def _set_up(adapter: Path, config: ExportConfig, overrides: dict[str, Any]) -> _
     model = put_beside_base(loaded, adapter, so)
     check_target(config.to, model.get_base_model(), loaded.tokenizer)
     tokenizer = in_words(with_template(loaded.tokenizer, plan.held_out.template))
-    return _Context(loaded, model, tokenizer, evaluation, rows)
+    return _Context(loaded, model, tokenizer, evaluation, rows, state)
 
 
 @torch.no_grad()
@@ -252,6 +255,7 @@ def _write(
             report = _judged_as_written(context, found, report, force)
         (temporary / CARD).write_text(report.card(), encoding="utf-8")
         write_json(temporary / REPORT, report.public())
+        check_state(report.adapter, context.state)  # a training that begins anew renames the folder around both
     return report
 
 

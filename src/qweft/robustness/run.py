@@ -1,13 +1,16 @@
 """`qweft evaluate ADAPTER --device ...`: evaluates a trained adapter with its circuits measured on a device."""
 
+import json
+import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from qweft.claims import check_state, claimed_output, set_aside, state_of
 from qweft.data.load import load_data
 from qweft.devices.jobs import Budget, Executor, Retry, confirm
 from qweft.environment import environment
@@ -15,9 +18,9 @@ from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.generation import prompt_of
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
 from qweft.evaluation.unseen import check_unseen
-from qweft.files import claimed_output
 from qweft.models.load import load_model
 from qweft.output import Console
+from qweft.records import read_record
 from qweft.robustness.checks import check_start
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.context import Context, make_context
@@ -63,6 +66,7 @@ def evaluate_on_device(
         if not dry_run:
             stack.enter_context(claimed_output(output, "qweft evaluate"))
         stack.enter_context(saying_when_stopped(lambda: _kept(output, begun)))
+        state = state_of(adapter)
         loaded = load_model(model_config)
         data = load_data(data_config, loaded.tokenizer)
         check_unseen(adapter, overrides, data, evaluation.split, loaded.tokenizer)
@@ -90,9 +94,11 @@ def evaluate_on_device(
             prompts, (), len(grid.settings), asdict(config),
             environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),
         )  # fmt: skip
+        _keep_earlier(output, found, console)
         try:
             for point in _points(grid, budget, context, exact, config, console):
                 found = replace(found, points=(*found.points, point))
+                check_state(adapter, state)
                 page = write(found, output)
                 console.print(one_line(found, point), highlight=False)
         except QweftError:
@@ -101,6 +107,19 @@ def evaluate_on_device(
             raise
         console.print(f"written to {page}", highlight=False, soft_wrap=True)
         return found
+
+
+def _keep_earlier(output: Path, found: Robustness, console: Console) -> None:
+    """Renames the folder of an earlier report, unless it is the unfinished one of this command."""
+    if not os.path.lexists(output / NUMBERS):
+        return
+    own = json.loads(json.dumps(found.to_json()))
+    with suppress(QweftError):
+        earlier = read_record(output / NUMBERS, "remove it")
+        is_begun = len(earlier.get("points") or ()) < found.planned
+        if is_begun and all(earlier.get(name) == own[name] for name in ("adapter", "data", "device", "config")):
+            return
+    console.print(f"the earlier report in {output} is now {set_aside(output)}", highlight=False, soft_wrap=True)
 
 
 def _kept(output: Path, begun: float) -> str:

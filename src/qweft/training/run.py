@@ -12,6 +12,7 @@ from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, check_targets
 from qweft.adapter.folder import read_header
+from qweft.claims import claimed_output, set_aside
 from qweft.data.checks import check_places
 from qweft.data.load import Data, load_data
 from qweft.environment import share_said
@@ -21,7 +22,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.row_scores import HeldOutLoss
 from qweft.evaluation.saved import base_model, changed, weights_of
-from qweft.files import claimed_output, folder_beside, free_name, set_aside, write_json
+from qweft.files import folder_beside, write_json
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.models.quantization import quantized_as
@@ -108,21 +109,11 @@ def weights_bytes(folder: Path) -> int | None:
 
 
 def _keep_earlier_run(output: Path, console: Console) -> None:
-    """Rename the output folder of another run, so that no trained adapter is overwritten.
-
-    Raises:
-        QweftError: It cannot be renamed, as the current folder or one that a disk is mounted on.
-    """
+    """Rename the output folder of another run, so that no trained adapter is overwritten."""
     is_finished = (output / RECORD).is_file()
     if not is_finished and not any(os.path.lexists(output / name) for name in ("adapter", BEST)):
         return
-    try:
-        aside = free_name(output)
-        set_aside(output, aside)
-    except (OSError, ValueError) as error:
-        raise QweftError(
-            f"output {output} holds another run and cannot be renamed to keep it ({error}); choose another --output"
-        ) from error
+    aside = set_aside(output)
     console.print(
         f"the earlier run in {output} was another one, by its configuration, rows, base model or processes, and is "
         f"now {aside}"

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from qweft.claims import claimed_output
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
 from qweft.comparison.results_file import RESULTS, read_results, reading
-from qweft.files import check_writable, claimed_output, write_bytes, write_json
+from qweft.files import check_writable, write_bytes, write_json
 from qweft.text import plain, progress
 
 

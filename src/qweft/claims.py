@@ -1,0 +1,129 @@
+"""An output folder belongs to one command at a time, and what an earlier one left there is not overwritten."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from qweft.errors import QweftError
+from qweft.files import locked, made_folder, read_bytes, write_json
+
+CLAIM = ".claim"
+"""Lock file of the command that writes an output folder; beside it, as .claim.json, stands who that is."""
+
+
+LONGEST_NOTE = 4096
+"""Most bytes of a claim's note that are read; a stranger's may be of any size."""
+
+
+@contextmanager
+def claimed_output(folder: Path, command: str, work: str | None = None, lock: Path | None = None) -> Iterator[None]:
+    """Hold an output folder for one command until the block ends; a killed process lets go of it.
+
+    If the block leaves nothing in the folder, the folder goes away again. On a file system without locks nothing is
+    claimed.
+
+    Args:
+        folder: The output folder; created if missing.
+        command: Command that holds it, for the error that others get: "qweft train".
+        work: What is done there; processes that do the same work share the folder. `None` shares it with nobody.
+        lock: The lock file; `None` means one in the folder.
+
+    Raises:
+        QweftError: If another process holds the folder, or it cannot be written.
+    """
+    lock = lock or folder / CLAIM
+    note = lock.with_name(f"{lock.name}.json")
+    with ExitStack() as stack:
+        stack.enter_context(made_folder(lock.parent))
+        try:
+            held = stack.enter_context(locked(lock))
+        except OSError as error:
+            raise QweftError(
+                f"output {folder} cannot be claimed ({error.strerror}: {lock.name}); choose another --output"
+            ) from error
+        if held is False:
+            _join(note, folder, work)
+            yield
+            return
+        try:
+            if held:
+                since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+                who = {"command": command, "process": os.getpid(), "machine": socket.gethostname(), "since": since}
+                write_json(note, who | {"work": work})
+            yield
+        finally:
+            for path in (note, lock):
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _join(note: Path, folder: Path, work: str | None) -> None:
+    """Return if the holder of a claim does the same work; otherwise raise, and say who it is."""
+    for _ in range(20):  # the holder writes its note just after it has the lock
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            who = json.loads(read_bytes(note, LONGEST_NOTE))
+            if work is not None and who["work"] == work:
+                return
+            told = "{command} (process {process} on {machine}, since {since})".format(**who)
+            break
+        time.sleep(0.05)
+    else:
+        told = "another process"
+    raise QweftError(f"output {folder} is in use by {told}; choose another --output, or wait until it has ended")
+
+
+State = tuple[tuple[str, int, int], ...]
+
+
+def state_of(folder: Path) -> State:
+    """Return what tells whether an adapter's files were replaced: inode and time of change of each."""
+    names = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+    found = [(name, (folder / name).stat()) for name in names if (folder / name).is_file()]
+    return tuple((name, each.st_ino, each.st_mtime_ns) for name, each in found)
+
+
+def check_state(folder: Path, before: State) -> None:
+    """Check that an adapter's files are those of before.
+
+    Raises:
+        QweftError: Another command has replaced one.
+    """
+    if state_of(folder) != before:
+        raise QweftError(f"{folder} was replaced by another command meanwhile; run the same command again")
+
+
+def free_name(folder: Path) -> Path:
+    """Return the first of FOLDER-1, FOLDER-2, ... that is not there."""
+    number = 1
+    while os.path.lexists(free := folder.with_name(f"{folder.name}-{number}")):
+        number += 1
+    return free
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a claimed folder to a free name, and go on with a new, empty one under the same claim.
+
+    Returns:
+        Its new name.
+
+    Raises:
+        QweftError: It cannot be renamed, as the current folder, or one that a disk is mounted on.
+    """
+    try:
+        aside = free_name(folder)
+        os.replace(folder, aside)
+    except (OSError, ValueError) as error:
+        raise QweftError(
+            f"output {folder} holds earlier results and cannot be renamed to keep them ({error}); choose another "
+            "--output"
+        ) from error
+    folder.mkdir()
+    for name in (CLAIM, f"{CLAIM}.json"):
+        with suppress(FileNotFoundError):  # a file system without locks
+            os.replace(aside / name, folder / name)
+    return aside
