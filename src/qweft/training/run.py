@@ -232,7 +232,8 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     if not is_first:
         return found
     record = _record(config, loaded, weights, data, found)
-    _save(model, found, record, output, state, resumes=callbacks.checkpoints is not None)
+    resumes = callbacks.checkpoints is not None and not callbacks.checkpoints.is_empty
+    _save(model, found, record, output, state, resumes)
     remove_what_is_done(output)
     seconds = trained.step_seconds_median
     beside = f", CPU taken by others: {share_said(trained.cpu_by_others)}"

@@ -100,6 +100,12 @@ def test_a_report_is_made_again_from_what_it_left(folder, tmp_path):
     old, new = (folder / "report.html").read_text(), (tmp_path / "again" / "report.html").read_text()
     assert old.replace("Three methods", "tiny on rows") == new
     assert remake_report(tmp_path / "again" / "results.json") == tmp_path / "again" / "report.html"
+    (tmp_path / "other" / "lora-0").mkdir(parents=True)
+    (tmp_path / "other" / "lora-0" / "run.json").write_text("{}")
+    (tmp_path / "other" / "results.json").write_text("its own")
+    with pytest.raises(QweftError, match=r"other holds another comparison with its own results"):
+        remake_report(folder, tmp_path / "other")
+    assert (tmp_path / "other" / "results.json").read_text() == "its own"
 
 
 def test_results_of_an_older_version_have_a_report(tmp_path):

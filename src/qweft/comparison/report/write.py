@@ -53,11 +53,13 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
         The path of report.html.
 
     Raises:
-        QweftError: There is no such file, it does not hold the results of a comparison, or another command writes to
-            the output folder.
+        QweftError: There is no such file, it does not hold the results of a comparison, another command writes to the
+            output folder, or that holds another comparison.
     """
     file, _ = read_results(source)
     folder = file.parent if output is None else output
+    if folder.resolve() != file.parent.resolve() and next(folder.glob("*/run.json"), None) is not None:
+        raise QweftError(f"output {folder} holds another comparison with its own results; choose another --output")
     with claimed_output(folder, "qweft report"):
         return _remade(source, folder)
 
