@@ -8,6 +8,7 @@ from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.markdown import render_markdown
 from qweft.comparison.report.page import page_of, render_beside
 from qweft.comparison.results_file import RESULTS, read_results, reading
+from qweft.errors import QweftError
 from qweft.files import check_writable, write_bytes, write_json
 from qweft.text import plain, progress
 
