@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from qweft import yaml_file
 from qweft.comparison.budget import budget_of
-from qweft.comparison.checks import check_on_shared
 from qweft.comparison.config import ComparisonConfig
 from qweft.data.config import DataConfig
 from qweft.errors import QweftError
@@ -195,6 +194,8 @@ def commented(tree: Mapping[str, Any], command: str) -> str:
 
 def _goes_on(adapter: Mapping[str, Any], quantization: str | None) -> bool:
     """Whether a candidate trains on a base model that is quantised so."""
+    from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
+
     try:
         check_on_shared(adapter, quantization)
     except QweftError:
