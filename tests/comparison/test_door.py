@@ -13,6 +13,7 @@ from qweft.comparison import starter as starters
 from qweft.comparison.budget import Budget, budget_of
 from qweft.comparison.checks import check_comparison, check_methods
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
+from qweft.comparison.methods import Method
 from qweft.comparison.plan import resolve, within
 from qweft.comparison.starter import CANDIDATES, commented, hidden_size, is_config, short_name, starter
 from qweft.errors import QweftError
@@ -162,6 +163,16 @@ def test_options_change_the_config_of_data(places):
         ("init none.csv", "data none.csv: there is no such file or folder"),
         ("init rows.jsonl --budget 20", "budget '20': '20' has no unit; give 20min"),
         ("init rows.jsonl --preset quik", '--preset: expected one of quick, thorough, got "quik"'),
+        ("init odd.csv", "odd.csv, row 1: the format is not known"),
+        (
+            "init odd.csv --data.columns.prompt Frage --data.columns.response Nope",
+            "data.columns.response: the row has no column 'Nope'; its columns are Frage, Antwort",
+        ),
+        ("compare rows.yaml --halving.finalists 2 --search true", "halving stops methods, and there is one; leave"),
+        (
+            "compare rows.jsonl --halving.rungs 8,48 --training.max_steps 48",
+            "halving.rungs must be shorter than the last runs, which have 48 steps, got 48; lower them",
+        ),
         ("init rows.jsonl --output out.txt", "--output out.txt: the name of a config ends in .yaml"),
         ("init rows.jsonl --output rows.yaml", "rows.yaml is there already; give another --output, or remove it"),
         ("init rows.jsonl --output no/rows.yaml", "no/rows.yaml cannot be written (No such file or directory)"),
@@ -191,10 +202,11 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
     (tmp_path / "rows.yaml").write_text(f"methods: {{lora: {{adapter: {json.dumps(LORA)}}}}}\n")
+    (tmp_path / "odd.csv").write_text("Frage,Antwort\na,b\n")
     assert main(words.split()) == 2
     err = capsys.readouterr().err
     assert sentence in err and err.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl", "rows.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["odd.csv", "rows.jsonl", "rows.yaml"]
 
 
 def limited(places, tmp_path, budget):
@@ -221,6 +233,20 @@ def test_methods_above_the_limit_of_parameters_are_left_out(places, tmp_path):
     with pytest.raises(QweftError, match="every method trains more than 3 parameters; the smallest, small, trains"):
         limited(places, tmp_path, "3 parameters")
     assert within(whole.methods, None, True) == (whole.methods, ())
+
+
+def test_a_lora_that_fits_comes_first_where_a_larger_one_does_not():
+    """Want of time leaves the last methods out, and a LoRA is what the others have to beat."""
+    made = [
+        Method(name, {"peft_type": kind} if kind else {"preset": name}, 1e-3, size)
+        for name, kind, size in (
+            ("lora", "LORA", 900), ("sparse", None, 100), ("qtha", None, 110), ("lora_1", "LORA", 120),
+            ("lora_0", "LORA", 90),
+        )
+    ]  # fmt: skip
+    names = lambda most: [each.name for each in within(made, most, True)[0]]  # noqa: E731
+    assert names(500) == ["lora_1", "sparse", "qtha", "lora_0"]
+    assert names(None) == ["lora", "sparse", "qtha", "lora_1", "lora_0"] and names(100) == ["lora_0", "sparse"]
 
 
 def test_a_dry_run_tells_the_methods_the_rungs_and_what_is_left_out(places, tmp_path, monkeypatch, capsys):

@@ -131,6 +131,14 @@ def test_questions_at_the_same_time_are_all_answered(address):
     assert found == [alone[name] for name in names]
 
 
+def test_a_response_is_streamed_where_it_is_asked_for_alone(address):
+    """As in OpenAI's interface; transformers' server streams unless it is told not to."""
+    body = {"model": "qtha", "input": "What follows 3?", "max_output_tokens": 4}
+    made = json.loads(ask(address, "/v1/responses", body))
+    assert made["object"] == "response" and made["output"]
+    assert ask(address, "/v1/responses", {**body, "stream": True}).startswith(("event:", "data:"))
+
+
 def test_it_loads_nothing_that_a_client_names(address, trained):
     for path, body in (
         ("/v1/chat/completions", {"model": str(trained / "model"), "messages": QUESTION}),

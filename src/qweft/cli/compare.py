@@ -12,7 +12,15 @@ from qweft.cli.command import Command
 from qweft.cli.parser import apply_options, dump_yaml, parse, read_arguments
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.starter import CONFIG_ENDINGS, CompareOptions, commented, is_config, starter
+from qweft.comparison.starter import (
+    CONFIG_ENDINGS,
+    CompareOptions,
+    commented,
+    is_config,
+    quantization_of,
+    starter,
+    unfit_of,
+)
 from qweft.errors import QweftError
 from qweft.files import write_bytes
 from qweft.schema import build
@@ -100,6 +108,8 @@ def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:
     told: CompareOptions = build(CompareOptions, {"methods": {}, **given}, "command line")
     tree = starter(target, told.model, told.preset or "quick", told.budget, given.get("output"))
     tree["model"].update(given.get("model") or {})
+    if unfit := unfit_of(told.model, told.preset or "quick"):
+        show(f"left out, as they do not go with a base model in {quantization_of(told.model)}: {', '.join(unfit)}")
     others = [option for option in options if option[0].partition(".")[0] not in CHOOSING]
     apply_options(ComparisonConfig, tree, replace(arguments, options=others), COMMAND)
     return build(ComparisonConfig, tree, target), commented(tree, f"qweft compare {tree['output']}/{CONFIG}")

@@ -14,6 +14,9 @@ from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.schema import build
 
+FIRST_ROWS = 1
+"""Rows of the data that are read to know their format."""
+
 COMMAND = Command(
     name="init",
     description="Write the config with which `qweft compare DATA` answers which adapter to use, with a comment on each "
@@ -41,6 +44,10 @@ def run(argv: Sequence[str]) -> None:
     data = replace(options.data, source=source)
     check_data_config(data)
     check_places(data)
+    if Path(source).exists():  # of the hub nothing is fetched for a config
+        from qweft.data.load import read_conversations
+
+        next(read_conversations(replace(data, max_rows=FIRST_ROWS)), None)
     tree = starter(source, model, options.preset, options.budget)
     check_model(model, needs_weights=False)
     tree["data"].update({**(given.get("data") or {}), "source": source})  # type: ignore[dict-item]

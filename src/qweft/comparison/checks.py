@@ -22,6 +22,7 @@ from qweft.method.names import form_of, function_of
 from qweft.method.peft_methods import fields_of
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import check_model
+from qweft.text import many
 from qweft.training.checks import check_training
 
 LONG = 10**9
@@ -173,9 +174,16 @@ def check_halving(config: ComparisonConfig) -> None:
         return
     if halving.finalists < 2:
         raise QweftError(f"halving.finalists must be at least 2, to have two to compare, got {halving.finalists}")
-    rungs = halving.rungs
+    if len(config.methods) < 2:
+        raise QweftError("halving stops methods, and there is one; leave halving out, or add a method")
+    rungs, most = halving.rungs, config.training.max_steps
     if rungs is not None and (not rungs or rungs[0] < 1 or any(a >= b for a, b in pairwise(rungs))):
         raise QweftError(f"halving.rungs must be ascending numbers of steps, at least one, got {str(rungs)[:200]}")
+    if rungs and most is not None and rungs[-1] >= most:
+        raise QweftError(
+            f"halving.rungs must be shorter than the last runs, which have {many(most, 'step')}, got {rungs[-1]}; "
+            "lower them, or leave them out"
+        )
     if config.data.validation_rows == 0:
         raise QweftError("halving needs validation rows to choose on; set data.validation_rows")
     if config.evaluation.split == "validation":

@@ -14,6 +14,7 @@ from qweft.comparison.method_kinds import core_of
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.statistics import ONCE, Look
 from qweft.errors import QweftError
+from qweft.method.specification import method_of
 from qweft.method.stated import stated
 from qweft.models.load import LoadedModel, load_model
 
@@ -155,6 +156,9 @@ def resolve(config: ComparisonConfig) -> Plan:
 def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[tuple[Method, ...], tuple[Method, ...]]:
     """Returns the methods of at most so many trained parameters, and the others.
 
+    Where a LoRA is too large, the first one that is not comes first, so that want of time leaves it in: it is what all
+    others have to beat.
+
     Args:
         methods: All methods.
         most: The limit; `None` means none.
@@ -171,7 +175,15 @@ def within(methods: Sequence[Method], most: int | None, search: bool) -> tuple[t
             f"{least.trainable_parameters:,}"
         )
     names = {each.name for each in kept}
-    return only(methods, kept, search), tuple(each for each in methods if each.name not in names)
+    large = tuple(each for each in methods if each.name not in names)
+    first = next(filter(_is_lora, kept), None)
+    if any(_is_lora(each) for each in large):
+        kept.sort(key=lambda each: each is not first)
+    return only(methods, kept, search), large
+
+
+def _is_lora(method: Method) -> bool:
+    return "rival" not in method.adapter and method_of(method.adapter) == "LORA"
 
 
 def only(methods: Sequence[Method], kept: Sequence[Method], search: bool) -> tuple[Method, ...]:

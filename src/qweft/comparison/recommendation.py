@@ -1,6 +1,6 @@
 """`recommend`: which method to use, in one plain sentence with its evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,10 @@ class Recommendation:
 
 
 def recommend(
-    summary: Mapping[str, Summary], rungs: Sequence[Rung] = (), untried: Sequence[str] = ()
+    summary: Mapping[str, Summary],
+    rungs: Sequence[Rung] = (),
+    untried: Sequence[str] = (),
+    at_end: Collection[str] = (),
 ) -> Recommendation | None:
     """Returns which method to use.
 
@@ -48,6 +51,7 @@ def recommend(
         summary: From `summarise`, strict, with the leader as the reference.
         rungs: The halving before the runs; empty without one.
         untried: Names of the methods that the budget leaves out.
+        at_end: Names of those whose best rate was the lowest or the highest that was tried.
 
     Returns:
         The recommendation; `None` if every method diverged.
@@ -70,7 +74,7 @@ def recommend(
     else:
         chosen, said = leader, _ahead(leader, pairs)
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
-    told = [said, _against_base(chosen, base), *_on_circuits(methods, rungs), *_stopped(rungs)]
+    told = [said, _against_base(chosen, base), *_on_circuits(methods, rungs), *_stopped(rungs, at_end)]
     if diverged := [entry.method for entry in methods if entry.eval_loss is None]:
         told.append(f"{_listed(diverged)} diverged at one seed or more, and {_is(diverged)} not compared.")
     if untried:
@@ -186,13 +190,16 @@ def _on_circuit(hybrid: Summary, answer: Finding | None, against: Sequence[Findi
     return f"Whether the circuit of {hybrid.method} helps is not decided."
 
 
-def _stopped(rungs: Sequence[Rung]) -> list[str]:
+def _stopped(rungs: Sequence[Rung], at_end: Collection[str]) -> list[str]:
     """Returns the sentence on methods without a circuit that were stopped: nothing is claimed of them."""
     stopped = [each for rung in rungs for each in rung.standings if not each.goes_on]
     names = [each.method for each in stopped if kind_of(each.method, each.adapter) != "hybrid"]
     if not names:
         return []
-    return [f"Stopped before, on the validation rows: {_listed(names)}."]
+    told = [f"Stopped before, on the validation rows: {_listed(names)}."]
+    if doubted := [each.method for each in stopped if each.method in at_end]:
+        told.append(f"The best rate of {_listed(doubted)} was at an end of those tried: a better one may lie beyond.")
+    return told
 
 
 def _called(entry: Summary) -> str:

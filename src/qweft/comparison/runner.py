@@ -149,7 +149,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
             runs = [*before, *made]
             summary = judged(runs, looks)
-            found = recommend(summary, chosen.rungs, plan.untried) if plan.recommend else None
+            found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
             results = {
                 "runs": [run.to_json() for run in runs],
                 "planned_runs": total,
@@ -188,7 +188,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         took = duration(time.perf_counter() - begun)
         lines.append(f"took {took} since the start, of a budget of {duration(plan.budget.seconds)}")
     _, doubts = with_doubts(findings(summary), searches(chosen.search))
-    found = recommend(summary, chosen.rungs, plan.untried) if plan.recommend else None
+    found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None
     for line in [*lines, "", f"{found.text if found else conclusion(summary)} {doubts}".rstrip()]:
         console.say(line)
     if found is not None:
@@ -212,6 +212,11 @@ class _Chosen:
     plan: Plan
     search: dict[str, Any] | None = None
     rungs: Sequence[Rung] = ()
+
+    @property
+    def at_end(self) -> set[str]:
+        """Names of the methods whose best rate was the lowest or the highest that was tried."""
+        return {name for name, each in (self.search or {}).items() if each.get("at_end_of_grid")}
 
 
 def _chosen(

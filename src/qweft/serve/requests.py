@@ -112,7 +112,11 @@ class Completion(Checked, CompletionHandler):
 
 
 class Response(Checked, ResponseHandler):
-    """Answers `/v1/responses`."""
+    """Answers `/v1/responses`, streamed where it is asked for, as OpenAI's interface does."""
+
+    def _validate_request(self, body: dict[str, Any]) -> None:
+        super()._validate_request(body)
+        body.setdefault("stream", False)  # transformers' server streams by default
 
 
 class WithinContext(GenerateManager):
