@@ -65,8 +65,18 @@ def test_columns_are_read_under_their_own_names(tmp_path, chatml, names, row, te
 )
 def test_a_wrong_name_is_told_with_a_near_one(tmp_path, chatml, names, words):
     source = written(tmp_path / "a.jsonl", [{"Question": "q", "item": {"asked": "q"}}])
-    with pytest.raises(QweftError, match=words):
+    with pytest.raises(QweftError, match=words) as fault:
         load_data(DataConfig(source, columns=names), chatml)
+    assert "skip_bad_rows" not in str(fault.value)  # which would leave none
+
+
+def test_a_wrong_name_of_one_of_several_sources_is_told_with_its_place(tmp_path, chatml):
+    first = written(tmp_path / "a.jsonl", [{"prompt": "q", "completion": "a"}] * 3)
+    second = written(tmp_path / "b.jsonl", [{"Question": "q", "Answer": "a"}] * 3)
+    sources = [first, {"source": second, "columns": {"prompt": "Question", "response": "Nope"}}]
+    config = DataConfig(sources=[each if isinstance(each, dict) else {"source": each} for each in sources])
+    with pytest.raises(QweftError, match=r"row 1: data\.sources\[1\]\.columns\.response: the row has no column"):
+        load_data(config, chatml)
 
 
 @pytest.mark.parametrize(

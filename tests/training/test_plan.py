@@ -106,7 +106,7 @@ def test_dead_angles_and_padding_are_told(small_qwen):
         ),
         ({"preset": "qtha", "widht": 3}, "no field 'widht'; did you mean 'width'"),
         ({"peft_type": "LORRA"}, "no method 'LORRA'; did you mean 'LORA'"),
-        ({"peft_type": "LORA", "rank": 3}, "LoraConfig has no field 'rank'"),
+        ({"peft_type": "LORA", "rank": 3}, "LoraConfig has no field 'rank'; it is called 'r'"),
         ({"r": 3}, "give either preset"),
         ({"preset": "qtha", "peft_type": "LORA"}, "give either preset"),
         ({"peft_type": "LORA", "lora_alpha": float("nan")}, "adapter.lora_alpha is nan; give a finite number"),

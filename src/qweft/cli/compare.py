@@ -41,7 +41,8 @@ COMMAND = Command(
     example="qweft compare my.csv --budget 20min",
     target="CONFIG|DATA",
     target_help="A config, whose name ends in .yaml or .yml, with any of the keys below (`methods` must be in it); or "
-    "data: a file (.csv, .jsonl, .json, .parquet, .txt), a folder of them, embedded:NAME, or a hub id.",
+    "data: a file (.csv, .jsonl, .json, .parquet, .txt), a folder of them, embedded:NAME, or a hub id. With data, "
+    "--model NAME stands for --model.name NAME.",
     flags={
         "dry-run": "List the runs and stop.",
         "until-decided": f"Set most_seeds to {MOST_SEEDS} if it is none: add seeds until each question is decided.",

@@ -39,22 +39,23 @@ def check_columns(columns: Mapping[str, str], known: Collection[str]) -> None:
             raise QweftError(f"{KEY}.{name}: no format has this column; {way}")
 
 
-def renamed(row: Row, columns: Mapping[str, str], where: str) -> Row:
+def renamed(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -> Row:
     """Return a row with its columns under the names that the formats have.
 
     Args:
         row: Values by the names in the file.
         columns: Name of the format's column to name in the file; dots lead into objects (`item.question`).
         where: Place of the row for errors.
+        key: The config key that holds them, for errors.
 
     Raises:
-        RowError: The row lacks such a column.
+        UnknownFormatError: The row lacks such a column.
     """
     if not columns:
         return row
     taken = {name.partition(".")[0] if name not in row else name for name in columns.values()}
     kept = {key: value for key, value in row.items() if key not in taken}
-    return kept | {name: _inner(row, own, f"{KEY}.{name}", where) for name, own in columns.items()}
+    return kept | {name: _inner(row, own, f"{key}.{name}", where) for name, own in columns.items()}
 
 
 def _inner(row: Row, name: str, key: str, where: str) -> Any:
@@ -65,7 +66,7 @@ def _inner(row: Row, name: str, key: str, where: str) -> Any:
         if not isinstance(value, Mapping) or part not in value:
             close = near(part, map(str, value)) or _alike(part, value) if isinstance(value, Mapping) else []
             meant = f"did you mean {close[0]!r}?" if close else f"its columns are {_listed(row)}"
-            raise RowError(where, f"{key}: the row has no column {name!r}; {meant}")
+            raise UnknownFormatError(where, f"{key}: the row has no column {name!r}; {meant}")
         value = value[part]
     return value
 

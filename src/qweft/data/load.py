@@ -257,6 +257,9 @@ def _conversations(
     faults = skipped if config.skip_bad_rows else None
     own = next((each for each in config.training_sources if each.source == source), None)
     columns = config.columns if own is None else own.columns or config.columns
+    names = [each.source for each in config.sources or ()]
+    has_own = own is not None and bool(own.columns) and source in names
+    named_by = f"data.sources[{names.index(source)}].columns" if has_own else "data.columns"
     if own is None:
         rows = read_rows(source, key=key, skipped=faults)
     else:
@@ -265,7 +268,7 @@ def _conversations(
     try:
         for where, row in rows:
             try:
-                named = of_named(renamed(row, columns, where), columns)
+                named = of_named(renamed(row, columns, where, named_by), columns)
                 conversation = to_conversation(named, where)
             except RowError as fault:
                 if faults is None:

@@ -121,8 +121,9 @@ def _write_gguf(folder: Path, made: Made) -> Any:
 def _write_merged(folder: Path, made: Made) -> Any:
     add_to_weights(made.base, made.lora)
     made.base.generation_config.eos_token_id = sorted(end_tokens(made.base, made.tokenizer)) or None
-    made.base.save_pretrained(folder)
-    made.tokenizer.save_pretrained(folder)
+    with quiet():
+        made.base.save_pretrained(folder)
+        made.tokenizer.save_pretrained(folder)
     return _read_back(folder, made.base)
 
 

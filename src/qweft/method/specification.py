@@ -59,6 +59,8 @@ def check_ranks(specification: Mapping[str, Any]) -> None:
         )
 
 
+ALSO_CALLED = {"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout"}
+"""What fields of PEFT's configs are called elsewhere."""
 ON_QUANTIZED = (
     "ADALORA", "BEFT", "BOFT", "C3A", "FOURIERFT", "GRALORA", "HIRA", "IA3", "LILY", "LN_TUNING", "LORA", "MISS", "OFT",
     "PVERA", "QWTHN", "RANDLORA", "ROAD", "SHIRA", "TRAINABLE_TOKENS", "VBLORA", "VERA", "WAVEFT",
@@ -122,7 +124,9 @@ def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
     known = (*(common_fields() or given), *OWN_FIELDS) if name == OWN else fields_of(name) or tuple(given)
     for key in given:
         if key not in known:
-            raise QweftError(f"{config_name(name) or 'QwthnConfig'} has no field {key!r}{closest(key, known)}")
+            meant = ALSO_CALLED.get(key)
+            way = f"; it is called {meant!r}" if meant in known else closest(key, known)
+            raise QweftError(f"{config_name(name) or 'QwthnConfig'} has no field {key!r}{way}")
     return given
 
 
