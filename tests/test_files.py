@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from qweft.claims import CLAIM, claimed_output
 from qweft.errors import QweftError
 from qweft.files import (
-    CLAIM,
     cache_folder,
     check_can_be_written,
     check_writable,
-    claimed_output,
     folder_beside,
     locked,
     write_bytes,

@@ -1,4 +1,4 @@
-"""Atomic writes, claims and checks of output folders, file locks, and the cache folder."""
+"""Atomic writes, checks of output folders, file locks, and the cache folder."""
 
 import math
 import os

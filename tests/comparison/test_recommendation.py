@@ -124,10 +124,10 @@ def test_methods_that_were_stopped_are_told_and_nothing_is_claimed_of_them():
     found = told(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)), rungs=[Rung(1, 8, (1000,), standings)])
     behind = "it was stopped after 8 steps, 21.2% behind lora on the validation rows."
     assert f"Whether the circuit of qtha helps was not asked: {behind}" in found.text
-    assert "Stopped before, on the validation rows: dora and ia3." in found.text and "best rate" not in found.text
+    assert "Stopped before, on the validation rows: dora and ia3." in found.text and "The best rate" not in found.text
     made = summarise(runs(base=[2.0], lora=STEADY, lora_r1=moved(1.05)), "lora", None, is_strict=True)
     doubted = recommend(made, [Rung(1, 8, (1000,), standings)], (), {"lora", "dora", "qtha"})
-    assert "The best rate of dora and qtha was at an end of those tried: a better one may lie beyond." in doubted.text
+    assert "The best rates of dora and qtha were at an end of those tried: a better one may lie beyond." in doubted.text
 
 
 def test_of_three_the_best_is_taken_and_what_was_not_tried_is_told():

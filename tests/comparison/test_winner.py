@@ -57,13 +57,13 @@ def test_what_was_made_of_an_earlier_winner_is_not_lost(output, capsys):
     assert (output / "winner/merged-gguf/model.gguf").read_text() == "lora's" and capsys.readouterr().out == ""
     (output / "lora-0/adapter/adapter_model.safetensors").write_text("trained again")
     keep_winner(output, FOUND, print)
-    assert (output / "earlier-winner-1/merged-gguf/model.gguf").read_text() == "lora's"
-    assert (output / "earlier-winner-1/adapter/adapter_model.safetensors").read_text() == "adapter_model.safetensors"
+    assert (output / "earlier/winner-1/merged-gguf/model.gguf").read_text() == "lora's"
+    assert (output / "earlier/winner-1/adapter/adapter_model.safetensors").read_text() == "adapter_model.safetensors"
     assert sorted(path.name for path in (output / "winner").iterdir()) == ["adapter", "run.json"]
     assert (output / "winner/adapter/adapter_model.safetensors").read_text() == "trained again"
     assert (
         capsys.readouterr().out
-        == f"the earlier winner, with what was made of it, is now {output / 'earlier-winner-1'}\n"
+        == f"the earlier winner, with what was made of it, is now {output / 'earlier' / 'winner-1'}\n"
     )
 
 

@@ -177,7 +177,7 @@ def test_a_reader_of_datasets_is_no_data_set(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize(
     ("offline", "status", "reason"),
     [
-        (True, None, "HF_HUB_OFFLINE is set"),
+        (True, None, "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set"),
         (False, None, "the hub did not answer within 3 s"),
         (False, 404, "Couldn't reach it"),
     ],
@@ -186,7 +186,8 @@ def test_an_unreachable_hub_is_said(monkeypatch, offline, status, reason):
     def fail(*_, **__):
         raise ConnectionError("Couldn't reach it\nlong trace")
 
-    monkeypatch.setattr(resolve, "offline", lambda: offline)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(resolve, "offline", lambda: False)
     monkeypatch.setattr(resolve, "_status", lambda path: status)
     monkeypatch.setattr("datasets.load_dataset", fail)
     with pytest.raises(QweftError, match=rf"data owner/name: neither a file .*\({reason}\); check the name"):

@@ -103,7 +103,7 @@ HYBRIDS = {
 
 
 @pytest.mark.parametrize("family", HYBRIDS)
-def test_a_circuitfeels_padding_where_a_layer_has_a_state(family):
+def test_a_circuit_feels_padding_where_a_layer_has_a_state(family):
     """Such a layer sets padding to zero before its projections, where a circuit's branch is not zero."""
     torch.manual_seed(0)
     config = AutoConfig.for_model(family, **{**COMMON, **HYBRIDS[family]})
@@ -158,3 +158,15 @@ def test_positions_that_depend_on_texts_before_are_refused():
     with pytest.raises(QweftError, match=r"a row has 65 tokens, and beyond 64 this model \(rope_type dynamic\)"):
         held_out_loss(model, [{"input_ids": ids, "labels": ids}], 0, 1)
     held_out_loss(model, [{"input_ids": ids[:64], "labels": ids[:64]}], 0, 1)
+
+
+def test_prompts_beyond_the_context_and_none_at_all_are_answered_in_batches_too():
+    """The check of padding reads what is answered together, and nothing else."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 64, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 32}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **sizes)).eval()
+    prompts = [PROMPTS[0], [5] * 40, PROMPTS[1]]
+    with torch.no_grad():
+        found = greedy_together(model, prompts, set(), NEW, 4)
+        assert found == [greedy(model, prompt, set(), NEW) for prompt in prompts]
+        assert greedy_together(model, [], set(), NEW, 4) == []

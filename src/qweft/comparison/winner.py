@@ -21,6 +21,8 @@ from qweft.models.quantization import quantized_as
 
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
+EARLIER = "earlier"
+"""Folder of earlier winners; names of runs' folders end in a seed."""
 OWN = {ADAPTER, RECORD}
 """What the winner's folder holds at first."""
 EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLLM"}
@@ -54,7 +56,8 @@ def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], objec
                 write_bytes(winner / RECORD, (run / RECORD).read_bytes())
         elif ours:
             if winner.is_dir() and not winner.is_symlink() and {path.name for path in winner.iterdir()} - OWN:
-                aside = free_name(output / f"earlier-{WINNER}")  # no name of a method and its seed
+                (output / EARLIER).mkdir(exist_ok=True)
+                aside = free_name(output / EARLIER / WINNER)
                 winner.rename(aside)
                 tell(f"the earlier winner, with what was made of it, is now {aside}")
             with folder_beside(winner) as folder:
@@ -107,7 +110,7 @@ def commands_for(adapter: Path, loaded: LoadedModel, quantization: str | None) -
         return lines
     unrounded = "" if quantization is None else " --model.quantization none"
     for to, reader in EXPORTS.items():
-        with suppress(QweftError):
+        with suppress(QweftError, AttributeError, KeyError, TypeError):  # of a config that no check foresaw
             check_start(adapter, {"to": to, "model": {"quantization": None} if unrounded else {}})
             if to == "merged-gguf":
                 check_convertible(loaded.model, loaded.tokenizer)

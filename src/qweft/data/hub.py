@@ -3,13 +3,14 @@
 import os
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qweft.data.tables import of_table
 from qweft.errors import QweftError
+from qweft.internals.hub import datasets_are_offline, from_the_cache
 from qweft.models.resolve import hub_answers, no_answer
 
 
@@ -118,13 +119,16 @@ def read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
             f"data {source}: the current folder has {found['id']}, which would be read in place of the hub's; start in "
             f"another folder, or give ./{found['id']} where you mean it"
         )
-    answers = hub_answers(f"datasets/{found['id']}/resolve/main/README.md")
+    is_kept_offline = datasets_are_offline()
+    answers = not is_kept_offline and hub_answers(f"datasets/{found['id']}/resolve/main/README.md")
     try:
-        with nullcontext() if answers else _from_the_cache():
+        with nullcontext() if answers else from_the_cache():
             rows = datasets.load_dataset(found["id"], found["part"], split=split, streaming=stream)
     except Exception as fault:
         reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
         told = reason[:200].rstrip(".") if answers else no_answer()
+        if is_kept_offline:
+            told = "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set"
         raise QweftError(
             f"data {source}: neither a file or folder here, nor a data set whose {split} split the hub gave ({told}); "
             f"check the name, connect, {_instead(source, key)}"
@@ -133,20 +137,6 @@ def read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
     as_written = of_table(features.arrow_schema if features else ())
     for number, row in enumerate(rows, 1):
         yield f"{source}, row {number}", as_written(dict(row))
-
-
-@contextmanager
-def _from_the_cache() -> Iterator[None]:
-    """Keep the package datasets from asking a hub that does not answer, five times, for most of a minute."""
-    import datasets
-    from huggingface_hub import constants
-
-    kept = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = kept
 
 
 def _instead(source: str, key: str) -> str:

@@ -180,12 +180,13 @@ def greedy_together(
     batch = 1 if reads_whole_text(model) or longest > (turn_of(model) or math.inf) else batch
     if batch > 1:
         _check(model, batch)
-        batch = 1 if feels_padding(model, prompts) else batch
     found: list[Continuation | None] = [None] * len(prompts)
     # longest first: little padding, and a batch that does not fit in memory fails at once
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     most = (context_of(model) or math.inf) - max_new_tokens  # longer ones end at the context, each at its own
     fitting = [index for index in order if len(prompts[index]) <= most] if batch > 1 else []
+    if len(fitting) > 1 and feels_padding(model, [prompts[index] for index in fitting]):
+        fitting = []
     together = [fitting[start : start + batch] for start in range(0, len(fitting), batch)]
     for chosen in with_progress(together, "answering", "prompt", len):
         rows = _batch(model, [prompts[index] for index in chosen], ends, max_new_tokens)

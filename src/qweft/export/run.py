@@ -52,7 +52,7 @@ In float32 and in half precision: both compute in a different order, and a merge
 
 @dataclass(frozen=True)
 class _Context:
-    """Model, adapter, tokenizer with the run's template, evaluation settings, text, and state of adapter's files."""
+    """Model, adapter, tokenizer with the run's template, evaluation settings, text, state of the files."""
 
     loaded: LoadedModel
     model: Any

@@ -8,6 +8,7 @@ from qweft.data.config import DataConfig
 from qweft.devices.jobs import Budget
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.estimate import Mitigation
+from qweft.errors import QweftError
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
 from qweft.files import check_can_be_written
@@ -51,5 +52,10 @@ def check_start(adapter: Path, overrides: Mapping[str, Any], config: RobustnessC
     budget = make_budget(config, grid)
     mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
     output = Path(config.output or adapter.parent / f"robustness-{config.device.replace(':', '-')}")
+    if adapter.resolve().is_relative_to(output.resolve()):
+        raise QweftError(
+            f"output {output} holds the adapter, and is renamed where another report stands in it; choose another "
+            "--output"
+        )
     check_can_be_written(output)
     return Wanted(model, data, evaluation, grid, budget, mitigation, output)

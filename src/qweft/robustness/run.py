@@ -97,8 +97,8 @@ def evaluate_on_device(
         _keep_earlier(output, found, console)
         try:
             for point in _points(grid, budget, context, exact, config, console):
-                found = replace(found, points=(*found.points, point))
                 check_state(adapter, state)
+                found = replace(found, points=(*found.points, point))
                 page = write(found, output)
                 console.print(one_line(found, point), highlight=False)
         except QweftError:

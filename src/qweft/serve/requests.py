@@ -99,6 +99,7 @@ class Checked:
     def _validate_request(self, body: dict[str, Any]) -> None:
         super()._validate_request(body)  # type: ignore[misc]
         check_request(body)
+        body.setdefault("stream", False)  # as OpenAI's interface; transformers' server streams responses by default
         if body.get("logit_bias"):  # whole numbers are none to transformers
             body["logit_bias"] = {token: float(bias) for token, bias in body["logit_bias"].items()}
 
@@ -112,11 +113,7 @@ class Completion(Checked, CompletionHandler):
 
 
 class Response(Checked, ResponseHandler):
-    """Answers `/v1/responses`, streamed where it is asked for, as OpenAI's interface does."""
-
-    def _validate_request(self, body: dict[str, Any]) -> None:
-        super()._validate_request(body)
-        body.setdefault("stream", False)  # transformers' server streams by default
+    """Answers `/v1/responses`."""
 
 
 class WithinContext(GenerateManager):

@@ -89,7 +89,7 @@ SETTINGS_HERE = {
     "swanlab": ("swanlab.yaml", "swanlab.yml", ".env", ".swanlab"),
     "dvclive": (".dvc",),
 }
-"""Files of the current folder in which these packages look for the address that they send to.
+"""Files and folders, of the current folder, in which these packages look for the address that they send to.
 
 Where DVC is set up, here or above, DVCLive also opens the git repository, whose settings name programs that run.
 """

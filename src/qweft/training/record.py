@@ -1,6 +1,7 @@
 """The record of a run, and whether it tells of a finished run with the same settings."""
 
 import json
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def check_judged_alike(saved: dict[str, Any], split: str, output: Path) -> None:
     if theirs != split:
         raise QweftError(
             f"the run in {output} is finished and was judged on its {theirs} rows; judge the others by qweft evaluate "
-            f"{output / 'adapter'} --evaluation.split {split}, or train anew by --resume no"
+            f"{shlex.quote(str(output / 'adapter'))} --evaluation.split {split}, or train anew by --resume no"
         )
 
 

@@ -1,5 +1,7 @@
 """Writes and remakes the files of a report."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +59,21 @@ def remake_report(source: Path, output: Path | None = None) -> Path:
         QweftError: There is no such file, it does not hold the results of a comparison, another command writes to the
             output folder, or that holds another comparison.
     """
-    file, _ = read_results(source)
+    file, results = read_results(source)
     folder = file.parent if output is None else output
-    if folder.resolve() != file.parent.resolve() and next(folder.glob("*/run.json"), None) is not None:
-        raise QweftError(f"output {folder} holds another comparison with its own results; choose another --output")
+    if os.path.lexists(folder / RESULTS) and not _is_earlier(folder / RESULTS, results):
+        raise QweftError(f"output {folder} holds the results of another comparison; choose another --output")
     with claimed_output(folder, "qweft report"):
         return _remade(source, folder)
+
+
+def _is_earlier(there: Path, results: Mapping[str, Any]) -> bool:
+    """Whether a file holds the same results, or those of fewer runs of the same comparison."""
+    try:
+        _, found = read_results(there)
+        return all(run in results["runs"] for run in found["runs"])
+    except (QweftError, LookupError, TypeError):
+        return False
 
 
 def _remade(source: Path, folder: Path) -> Path:
