@@ -39,9 +39,14 @@ INTERNALS = {
         "_hf_peft_config_loaded": 1,
         "_checkpoint_conversion_mapping": 1,
     },
-    "internals/hub.py": {"constants.HF_HUB_OFFLINE": 2, "datasets.config.HF_HUB_OFFLINE": 2},
     "internals/trainer.py": {"_save_checkpoint": 1},
-    "internals/providers.py": {"_config": 1, "_instance": 1, "_config_fname": 1},
+    "internals/providers.py": {
+        "_config": 1,
+        "_instance": 1,
+        "_config_fname": 1,
+        "constants.HF_HUB_OFFLINE": 2,
+        "datasets.config.HF_HUB_OFFLINE": 2,
+    },
 }
 HOOKS = {
     "adapter/model.py": {

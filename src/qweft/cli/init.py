@@ -9,7 +9,15 @@ from pathlib import Path
 from qweft.cli.command import Command
 from qweft.cli.parser import apply_options, read_arguments
 from qweft.cli.terminal import show
-from qweft.comparison.starter import InitOptions, commented, is_config, short_name, starter
+from qweft.comparison.starter import (
+    InitOptions,
+    commented,
+    is_config,
+    quantization_of,
+    short_name,
+    starter,
+    unfit_of,
+)
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.schema import build
@@ -56,6 +64,8 @@ def run(argv: Sequence[str]) -> None:
         raise QweftError(f"--output {path}: the name of a config ends in .yaml")
     command = f"qweft compare {shlex.quote(str(path))}"
     _write(path, commented(tree, command))
+    if unfit := unfit_of(model, options.preset):
+        show(f"left out, as they do not go with a base model in {quantization_of(model)}: {', '.join(unfit)}")
     show(f"written: {path}, {len(tree['methods'])} methods, budget {tree['budget']}\nrun it: {command}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from qweft.data.tables import of_table
 from qweft.errors import QweftError
-from qweft.internals.hub import datasets_are_offline, from_the_cache
+from qweft.internals.providers import datasets_are_offline, from_the_cache
 from qweft.models.resolve import hub_answers, no_answer
 
 

@@ -1,5 +1,10 @@
-"""Private parts of device packages and Numba. Checked with PennyLane 0.45, qiskit-ibm-runtime 0.51, Numba 0.68."""
+"""Private parts of device packages, Numba and datasets.
 
+Checked with PennyLane 0.45, qiskit-ibm-runtime 0.51, Numba 0.68, datasets 5.2.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -22,3 +27,24 @@ def read_settings_from(name: str, config: Any) -> None:
         config: The module `numba.core.config`.
     """
     config._config_fname = name
+
+
+def datasets_are_offline() -> bool:
+    """Return whether HF_DATASETS_OFFLINE or HF_HUB_OFFLINE keeps the package datasets from the hub."""
+    import datasets
+
+    return bool(datasets.config.HF_HUB_OFFLINE)
+
+
+@contextmanager
+def from_the_cache() -> Iterator[None]:
+    """Keep the package datasets from asking a hub that does not answer, five times, for most of a minute."""
+    import datasets
+    from huggingface_hub import constants
+
+    kept = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = kept
