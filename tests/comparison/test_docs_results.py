@@ -229,6 +229,7 @@ def test_the_eight_methods():
     assert f"{large.mean:+.2f}% [{low:+.2f}, {high:+.2f}]" in PAGE and large.direction == "not decided"
     low, high = sparse.interval
     assert f"six times its size, by {sparse.mean:.2f}% [{low:.2f}, {high:.2f}]" in PAGE
+    assert f"{sparse.mean:.2f}% [{low:.2f}, {high:.2f}] behind rank 1 on all linear layers" in README
     low, high = small.interval
     assert f"by {small.mean:.1f}% [{low:.1f}, {high:.1f}]. Against `mpo`" in PAGE and small.direction == "higher"
     assert f"is shown {small.mean:.1f}% [{low:.1f}, {high:.1f}] worse there" in README

@@ -16,6 +16,7 @@ from qweft.errors import QweftError
 from qweft.files import read_bytes
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EmbeddedModel
+from qweft.models.quantization import scheme_of
 from qweft.models.resolve import find
 from qweft.text import plain
 
@@ -242,8 +243,7 @@ def quantization_of(model: ModelConfig) -> str | None:
         with suppress(Exception):  # as above
             found = find(model)
             told = {} if isinstance(found, EmbeddedModel) else _config_of(found).get("quantization_config")
-            if told:
-                return "4bit" if told.get("load_in_4bit") else "8bit" if told.get("load_in_8bit") else None
+            return scheme_of(told or {})
     return model.quantization
 
 

@@ -109,10 +109,14 @@ def _asked_of(model: Any) -> dict[str, Any]:
     return asked if isinstance(asked, dict) else dict(asked.to_dict())
 
 
+def scheme_of(settings: Mapping[str, Any]) -> str | None:
+    """Return what a config's `quantization_config` asks of bitsandbytes: "4bit", "8bit", or `None`."""
+    return "4bit" if settings.get("load_in_4bit") else "8bit" if settings.get("load_in_8bit") else None
+
+
 def quantized_as(model: Any) -> str | None:
-    """Return how a base model is quantised by bitsandbytes, as it loads or as it was saved: "4bit", "8bit", `None`."""
-    asked = _asked_of(model)
-    return "4bit" if asked.get("load_in_4bit") else "8bit" if asked.get("load_in_8bit") else None
+    """Return how a base model is quantised by bitsandbytes, as it loads or as it was saved: as `scheme_of`."""
+    return scheme_of(_asked_of(model))
 
 
 def bits_of(model: Any, name: str, module: Any) -> int | None:
