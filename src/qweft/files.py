@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -19,6 +20,9 @@ NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 """Flag for files of a known name: in a folder that a stranger made, a link could stand there, and lead elsewhere."""
+
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{6}\.tmp")
+"""Names of temporary files; those of others may end in .tmp, too."""
 
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """Last bytes of an SQLite journal that names another file."""
@@ -123,6 +127,11 @@ def read_bytes(path: Path, most: int) -> bytes:
 def _own_name() -> str:
     """Return a part of a temporary file's name; workers in two containers can have one process number."""
     return secrets.token_hex(3)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return the temporary files and folders that stopped writes left in a folder."""
+    return [path for path in folder.glob(".*.tmp") if LEFTOVER.fullmatch(path.name)]
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:

@@ -295,6 +295,8 @@ def test_an_answer_ends_within_the_models_context(address):
 
 
 def test_what_is_malformed_is_no_fault_of_the_server(address):
+    for streamed in (False, True):
+        assert refused(address, "/v1/completions", messages=None, prompt="", stream=streamed)[0] == 422
     assert refused(address, messages=[{}])[0] == refused(address, messages=[])[0] == refused(address, tools=5)[0] == 400
     with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as caught:
         chat(address, "base", user="x" * (5 * 2**20))

@@ -143,6 +143,8 @@ class WithinContext(GenerateManager):
 
     def _bound(self, inputs: Any, settings: Any) -> None:
         asked = inputs["input_ids"].shape[-1]
+        if not asked:
+            raise _refusal("the prompt is empty; give it a text")
         if asked >= self.context:
             raise _refusal(
                 f"the question is {asked:,} tokens long, and the model takes {self.context:,}; ask a shorter one"

@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,21 @@ class Found:
 
 def newest_step(folder: Path) -> int | None:
     """Return the step of the newest checkpoint in a folder of checkpoints; `None` without any."""
-    found = folders_in(folder)
+    found = own_folders(folder)
     return int(found[-1].name.removeprefix("step-")) if found else None
+
+
+def own_folders(folder: Path) -> list[Path]:
+    """Return the checkpoints that a run made here: an output may be a project's folder, with others' checkpoints."""
+    return [path for path in folders_in(folder) if (path / MANIFEST).is_file()]
+
+
+def remove_all(folder: Path) -> None:
+    """Remove the checkpoints of a finished run, and their folder if nothing else is in it."""
+    for path in (*own_folders(folder), folder / STAGING):
+        remove(path)
+    with suppress(OSError):  # it holds something else, or is not there
+        folder.rmdir()
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -114,6 +127,8 @@ class Checkpoints:
             for path in written.rglob("*"):
                 if path.is_file():
                     _sync(path)
+            if place.exists() and not (place / MANIFEST).is_file():
+                raise FileExistsError(f"{place} is there, and no run made it")
             remove(place)
             os.replace(written, place)
             _sync(self.folder)
@@ -126,8 +141,8 @@ class Checkpoints:
             )
             return
         self.clear_staging()
-        for old in folders_in(self.folder)[: -self.newest]:
-            shutil.rmtree(old, ignore_errors=True)
+        for old in own_folders(self.folder)[: -self.newest]:
+            remove(old)
 
     def find(self) -> Found | None:
         """Return the newest undamaged checkpoint of this run, or `None`.
@@ -153,14 +168,10 @@ class Checkpoints:
             return Found(folder, manifest["step"], manifest["extra"])
         return None
 
-    def remove(self) -> None:
-        """Remove all checkpoints of a finished run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     @property
     def is_empty(self) -> bool:
         """Whether the folder holds no checkpoints."""
-        return not folders_in(self.folder)
+        return not own_folders(self.folder)
 
     def _manifest(self, folder: Path) -> dict[str, Any] | None:
         """Return the manifest; `None` if a file is missing, its checksum differs, or it is of another step.

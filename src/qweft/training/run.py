@@ -234,7 +234,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     record = _record(config, loaded, weights, data, found)
     resumes = callbacks.checkpoints is not None and not callbacks.checkpoints.is_empty
     _save(model, found, record, output, state, resumes)
-    remove_what_is_done(output)
+    remove_what_is_done(output, config)
     seconds = trained.step_seconds_median
     beside = f", CPU taken by others: {share_said(trained.cpu_by_others)}"
     each = "" if seconds is None else f", {seconds:.2f} s each{beside}"

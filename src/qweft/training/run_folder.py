@@ -1,16 +1,16 @@
 """The output folder of a run: checkpoints, best adapter, curves, and resuming from them."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qweft.data.load import Data
 from qweft.errors import QweftError
+from qweft.files import leftovers, remove
 from qweft.models.load import LoadedModel
 from qweft.training.callbacks import RunCallbacks, Validation
-from qweft.training.checkpoints import STAGING, Checkpoints, newest_step
+from qweft.training.checkpoints import STAGING, Checkpoints, newest_step, remove_all
 from qweft.training.config import RunConfig
 from qweft.training.distributed import processes
 from qweft.training.record import decides, finished
@@ -99,13 +99,11 @@ def curves_in(output: Path) -> Iterator[None]:
         del os.environ[name]
 
 
-def remove_what_is_done(output: Path) -> None:
-    """Remove checkpoints, the copy of the best adapter and temporary files from a finished run's folder."""
-    for path in (output / CHECKPOINTS, output / BEST, *output.glob(".*.tmp")):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def remove_what_is_done(output: Path, config: RunConfig) -> None:
+    """Remove what a finished run made and needs no more, and nothing else: its output may be a project's folder."""
+    remove_all(output / CHECKPOINTS)
+    for path in (*([output / BEST] if config.validation.every is not None else []), *leftovers(output)):
+        remove(path)
 
 
 def remove_empty(output: Path) -> None:

@@ -1,0 +1,106 @@
+"""The picture of the front: held-out loss against trained numbers and against bytes of the file."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from scripts.picture import Numbers, read_json
+
+from qweft.comparison.report.pareto import Point, front
+from qweft.figures.figure import SMALL, Notes, dress, short
+from qweft.figures.styles import COLOURS, INK
+
+BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
+CIRCUIT, FAMILY, LORA, OTHER = "with a circuit", "ours without a circuit", "LoRA", "other methods of PEFT"
+KINDS = {LORA: (GREEN, "s"), OTHER: (OLIVE, "^"), FAMILY: (BLUE, "o"), CIRCUIT: (ORANGE, "D")}
+LINES = {
+    "LoRA on v_proj": ("lora_v_2", "lora_v_6", "lora_v"),
+    "LoRA on q_proj, v_proj": ("lora_r1", "lora_r4"),
+    "LoRA on all": ("lora_all",),
+    "LoRA on down_proj": ("lora_down",),
+    "subspace": ("subspace_8", "subspace_32", "subspace_128"),
+    "subspace on all": ("subspace_all",),
+    "basis": ("basis_4", "basis_16"),
+    "readout": ("readout_v", "readout"),
+    "sparse": ("sparse_02", "sparse_08", "sparse_32"),
+    "qtha": ("qtha_small", "qtha"),
+    "no circuit": ("mpo", "qtha"),
+    "UniLoRA": ("unilora_1k", "unilora_8k", "unilora_64k"),
+    "TinyLoRA": ("tinylora_9",),
+    "BEFT": ("beft",),
+    "WaveFT": ("waveft_256",),
+    "MiSS": ("miss_mini", "miss"),
+    "IA3": ("ia3",),
+    "VeRA": ("vera",),
+}
+"""Methods of one kind by size, joined by a line; the control `mpo` is joined to its hybrid."""
+
+
+def _kind(method: str) -> str:
+    if method.startswith("qtha"):
+        return CIRCUIT
+    if method.startswith(("subspace", "basis", "readout", "sparse", "mpo")):
+        return FAMILY
+    return LORA if method.startswith("lora") else OTHER
+
+
+def read_front(name: str) -> Numbers:
+    """Each method's trained numbers, bytes of its file, mean held-out loss, and the lowest and highest of its seeds.
+
+    Args:
+        name: A file of docs/results.
+    """
+    runs: dict[str, list[Any]] = {}
+    for run in read_json(f"docs/results/{name}.json")["runs"]:
+        if run["method"] != "base" and run["eval_loss"] is not None:
+            runs.setdefault(run["method"], []).append(run)
+    return {
+        method: [
+            own[0]["trainable_parameters"], own[0]["adapter_bytes"],
+            *(how([run["eval_loss"] for run in own]) for how in (lambda all_: sum(all_) / len(all_), min, max)),
+        ]
+        for method, own in runs.items()
+    }  # fmt: skip
+
+
+def draw_front(figure: Figure, numbers: Numbers) -> Notes:
+    """Draws a panel for each cost: a mark for each method, its front as a dotted step, names of the front's methods."""
+    notes: Notes = {}
+    panels = figure.subplots(2, 1, sharey=True)
+    for column, (axes, title) in enumerate(zip(panels, ("trained numbers", "bytes of the file"), strict=True)):
+        axes.set_xscale("log")
+        for methods in LINES.values():
+            there = [numbers[method] for method in methods if method in numbers]
+            colour, _ = KINDS[_kind(methods[0])]
+            axes.plot([row[column] for row in there], [row[2] for row in there], color=colour, linewidth=1, alpha=0.45)
+        for method, row in numbers.items():
+            colour, marker = KINDS[_kind(method)]
+            axes.plot([row[column]] * 2, row[3:], color=colour, linewidth=1.4, alpha=0.6)
+            (mark,) = axes.plot([row[column]], [row[2]], color=colour, marker=marker, markersize=6, markeredgewidth=0)
+            mark.set_gid(f"{column}-{method}")
+            notes[f"{column}-{method}"] = f"{method}: {row[0]:,} numbers, {row[1]:,} bytes, loss {row[2]:.3f}"
+        best = front([Point(method, row[column], row[2], ()) for method, row in numbers.items()])
+        low, high = min(row[column] for row in numbers.values()), max(row[column] for row in numbers.values())
+        axes.set_xlim(low / 1.6, high * 1.6)
+        axes.step(
+            [point.cost for point in best] + [high * 1.6], [point.loss for point in best] + [best[-1].loss],
+            where="post", color=INK, linewidth=1.1, linestyle=(0, (1, 2)), alpha=0.8, zorder=1,
+        )  # fmt: skip
+        for point in best:
+            axes.annotate(
+                point.method, (point.cost, numbers[point.method][3]), xytext=(0, -5), textcoords="offset points",
+                color=INK, fontsize=SMALL - 2, rotation=-30, rotation_mode="anchor", horizontalalignment="left",
+                verticalalignment="top",
+            )  # fmt: skip
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.3g}"))))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_title(f"held-out loss by {title}", fontsize=SMALL, color=INK, loc="left")
+        dress(axes, "both")
+    for kind, (colour, marker) in KINDS.items():
+        panels[0].plot([], [], color=colour, marker=marker, markersize=6, linestyle="", label=kind)
+    figure.legend(
+        loc="outside upper center", ncols=4, frameon=False, fontsize=SMALL - 1, labelcolor=INK, handletextpad=0.2,
+        columnspacing=0.9,
+    )  # fmt: skip
+    return notes
