@@ -117,6 +117,17 @@ def test_a_file_in_place_of_the_folder_kept_aside_goes(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["adapter", "new"]
 
 
+def test_what_cannot_be_removed_is_not_in_the_way(tmp_path, monkeypatch):
+    """A write-protected folder, or one whose file another process holds open."""
+    (tmp_path / ".adapter.old").mkdir()
+    (tmp_path / ".adapter.old" / "held").write_text("x")
+    monkeypatch.setattr("qweft.files.remove", lambda path: None)
+    for text in ("first", "second"):
+        with folder_beside(tmp_path / "adapter") as beside:
+            (beside / "file").write_text(text)
+        assert (tmp_path / "adapter" / "file").read_text() == text
+
+
 LONG = json.dumps(dict.fromkeys(("command", "process", "machine", "since", "work"), "x" * 10**6))
 
 

@@ -185,6 +185,8 @@ def folder_beside(target: Path) -> Iterator[Path]:
     if old.exists() and not target.exists():  # a process was killed between the two renames below
         os.replace(old, target)
     remove(old)
+    if os.path.lexists(old):  # write-protected, or held open by another process
+        old = target.with_name(f".{target.name}.{_own_name()}.tmp")
     beside.mkdir(parents=True)
     try:
         yield beside

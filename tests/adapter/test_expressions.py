@@ -5,6 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 from peft import (
     C3AConfig,
     DeloraConfig,
@@ -32,6 +33,7 @@ from qweft.errors import QweftError
 from qweft.evaluation import saved
 from qweft.method import checks
 from qweft.method.checks import check_quick
+from tests.adapter.test_method import logits, small
 from tests.tiny_models import tiny_llama
 
 SLOW = r"([a-z0-9_.]+)+!"
@@ -192,3 +194,18 @@ def test_a_long_expression_is_refused():
         check_quick(LoraConfig(target_modules="a" * 12_001), ["a"])
     with pytest.raises(QweftError, match="has 12,001 characters"):
         QwthnConfig(target_modules="a" * 12_001)
+
+
+@pytest.mark.parametrize("field", ["alpha_pattern", "rank_pattern"])
+def test_patterns_whose_order_a_file_would_lose_are_refused(tmp_path, field):
+    """PEFT takes the first that matches, and writes them in alphabetical order."""
+    overlapping = {"v_proj": 4, "layers.0.self_attn.v_proj": 3}
+    config = small("qtha", **{field: overlapping})
+    with pytest.raises(QweftError, match=rf"{field}: .*v_proj matches 'v_proj' and 'layers.0.* so that 4 would"):
+        get_peft_model(tiny_llama(), config)
+    with pytest.raises(QweftError, match="let each layer match one"):
+        attach(tiny_llama(), LoraConfig(r=2, target_modules=["v_proj"], **{field: overlapping}))
+    sorted_ones = small("qtha", init_weights=False, **{field: dict(sorted(overlapping.items()))})
+    model = get_peft_model(tiny_llama(), sorted_ones).eval()
+    model.save_pretrained(tmp_path)
+    assert torch.equal(logits(PeftModel.from_pretrained(tiny_llama(), tmp_path).eval()), logits(model))

@@ -49,6 +49,30 @@ def test_alpha_may_differ_and_is_saved_with_the_adapter(tmp_path):
     assert torch.equal(logits(loaded(tmp_path / "again")), wanted)
 
 
+def test_another_alpha_does_not_come_by_loading_over_an_adapter(tmp_path):
+    """PEFT copies the tensors alone, which would compute something else."""
+    first = save(tmp_path / "a")
+    save(tmp_path / "b", seed=2, alpha=1.0)
+    model = loaded(tmp_path / "a")
+    with pytest.raises(QweftError, match=r"alpha is 1\.0 there and .* here; load it .*, or replace this one by qweft"):
+        model.load_adapter(tmp_path / "b", "default")
+    assert torch.equal(logits(model), first)
+
+
+def test_a_config_that_several_adapters_were_made_with_stays(tmp_path):
+    """As TRL makes its reference: two adapters by one config object."""
+    save(tmp_path / "b", seed=2, alpha=1.0)
+    config = small("qtha", init_weights=False)
+    model = get_peft_model(tiny_llama(), config)
+    model.add_adapter("reference", config)
+    model.set_adapter("reference")
+    wanted = logits(model.eval())
+    qweft.hotswap_adapter(model, tmp_path / "b", "default")
+    model.save_pretrained(tmp_path / "both")
+    assert model.peft_config["default"].alpha == 1.0 and model.peft_config["reference"].alpha == config.alpha != 1.0
+    assert torch.equal(logits(loaded(tmp_path / "both" / "reference")), wanted)
+
+
 def test_only_the_named_adapter_changes(tmp_path):
     first = save(tmp_path / "a")
     second = save(tmp_path / "b", seed=2)

@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, VeraConfig, get_peft_model
 from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-from qweft import QweftError, QwthnConfig
+from qweft import QweftError, QwthnConfig, find_bases
 from qweft.adapter import QwthnLinear
 from qweft.analysis.describe import describe, sentences
 from qweft.analysis.run import inspect_adapter
@@ -89,9 +89,16 @@ def _layers(model, holder):
     return [module for module in model.modules() if getattr(module, holder, None)]
 
 
-def test_the_size_is_that_of_the_layers_own_outputs():
+@pytest.mark.parametrize("preset", ["qtha", "subspace", "readout", "sparse"])
+def test_the_size_is_that_of_the_layers_own_outputs(preset):
     """The branch's output by its own forward pass, on the tokens that are no padding."""
-    model = adapted("qtha")
+    model = adapted(preset, **({} if preset == "qtha" else {"init_weights": True}))
+    if preset != "qtha":
+        find_bases(model, batches())  # directions packed as integers
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.normal_()
     found = inspect_adapter(model, batches())
     for layer in found.layers:
         module, squares = model.get_base_model().get_submodule(layer.layer), {"base": 0.0, "branch": 0.0}

@@ -77,6 +77,11 @@ def test_every_command_is_covered():
         assert importlib.import_module(f"qweft.cli.{name}").COMMAND.options is config_class
 
 
+def test_help_in_a_terminal_without_width(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1")
+    assert "example:" in help_of(capsys, "train")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_description_example_and_every_option_with_its_text(capsys, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "90")

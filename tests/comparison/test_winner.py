@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -39,11 +40,26 @@ def test_the_adapter_and_its_record_are_copied(output):
     assert (output / "winner").stat().st_ino == before
 
 
-def test_another_adapter_under_the_same_record_is_replaced(output):
+@pytest.mark.parametrize("name", ["adapter/adapter_model.safetensors", "adapter/README.md", "adapter/Modelfile"])
+def test_what_the_user_changed_in_the_winner_is_set_aside(output, capsys, name):
+    """Weights that were trained further, a card that was written for the hub, a file beside it."""
+    (output / "lora-0/adapter/README.md").write_text("made card")
     keep_winner(output, FOUND, print)
-    (output / "winner/adapter/adapter_model.safetensors").write_text("another")
+    (output / "winner" / name).write_text("the user's")
     keep_winner(output, FOUND, print)
     assert (output / "winner/adapter/adapter_model.safetensors").read_text() == "adapter_model.safetensors"
+    assert (output / "winner/adapter/README.md").read_text() == "made card"
+    assert (output / "earlier/winner-1" / name).read_text() == "the user's"
+    assert "with what was changed in it or made of it, is now" in capsys.readouterr().out
+
+
+def test_another_winner_takes_the_place_of_an_untouched_one(output, capsys):
+    shutil.copytree(output / "lora-0", output / "qtha-0")
+    (output / "qtha-0/adapter/adapter_model.safetensors").write_text("qtha's")
+    keep_winner(output, FOUND, print)
+    keep_winner(output, replace(FOUND, method="qtha"), print)
+    assert (output / "winner/adapter/adapter_model.safetensors").read_text() == "qtha's"
+    assert not (output / "earlier").exists() and capsys.readouterr().out == ""
 
 
 def test_what_was_made_of_an_earlier_winner_is_not_lost(output, capsys):
@@ -63,7 +79,7 @@ def test_what_was_made_of_an_earlier_winner_is_not_lost(output, capsys):
     assert (output / "winner/adapter/adapter_model.safetensors").read_text() == "trained again"
     assert (
         capsys.readouterr().out
-        == f"the earlier winner, with what was made of it, is now {output / 'earlier' / 'winner-1'}\n"
+        == f"the earlier winner, with what was changed in it or made of it, is now {output / 'earlier' / 'winner-1'}\n"
     )
 
 

@@ -8,6 +8,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from qweft.data import hub
 from qweft.data.read import read_rows
 from qweft.data.turns import LONGEST_ROW
 from qweft.errors import QweftError
@@ -192,6 +193,19 @@ def test_an_unreachable_hub_is_said(monkeypatch, offline, status, reason):
     monkeypatch.setattr("datasets.load_dataset", fail)
     with pytest.raises(QweftError, match=rf"data owner/name: neither a file .*\({reason}\); check the name"):
         list(read_rows("owner/name"))
+
+
+def test_a_connection_that_breaks_between_rows_is_one_sentence(monkeypatch):
+    def rows():
+        yield dict(ROWS[0])
+        raise ConnectionError("reset by peer\nlong trace")
+
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: rows())
+    monkeypatch.setattr(hub, "hub_answers", lambda path: True)
+    found = read_rows("owner/name")
+    next(found)
+    with pytest.raises(QweftError, match=r"owner/name: row 2 could not be read \(reset by peer\); check"):
+        next(found)
 
 
 @pytest.mark.parametrize(("status", "is_offline"), [(None, True), (200, False), (404, False)])

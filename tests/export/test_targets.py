@@ -1,9 +1,11 @@
 """Exports to other formats than LoRA, as a user makes them, on a tiny model."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -232,6 +234,13 @@ def test_an_export_is_not_replaced_by_one_of_another_format(trained, tmp_path):
     (tmp_path / "gguf/mine.txt").write_text("kept")
     with pytest.raises(QweftError, match="holds something that is no export to gguf"):
         export(trained / "mpo/adapter", {"to": "gguf", "output": str(tmp_path / "gguf")})
+
+
+def test_a_write_protected_export_is_not_replaced(trained, tmp_path, monkeypatch):
+    export(trained / "mpo/adapter", {"output": str(tmp_path / "kept")})
+    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path).name == "kept" and mode == os.W_OK))
+    with pytest.raises(QweftError, match="kept is write-protected, and would be replaced; choose another --output"):
+        export(trained / "mpo/adapter", {"output": str(tmp_path / "kept")})
 
 
 def test_a_dry_run_tells_the_format_and_loads_no_weights(trained, tmp_path, capsys):

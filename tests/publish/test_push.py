@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 
 from qweft import QweftError, QwthnConfig
 from qweft.cli.main import main
-from qweft.publish.push import _name_base_model, plan_push, push
+from qweft.publish.push import _name_base_model, plan_push, push, renamed
 from tests.publish.fake_hub import FakeHub
 from tests.tiny_models import tiny_llama
 
@@ -202,6 +202,24 @@ def test_a_card_s_front_matter_is_read_in_bounded_time(front):
     began = time.process_time()
     card = _name_base_model(f"---\n{front}\n---\n# Mine\n", "owner/base")
     assert time.process_time() - began < 5 and card.endswith("# Mine\n") and len(card) < 10 * len(front)
+
+
+@pytest.mark.parametrize(
+    ("card", "named", "expected"),
+    [
+        (
+            "---\nbase_model: model\ntags:\n- base_model:adapter:model\nmodel-index: []\n---\n"
+            "This model is a remodelled model",
+            "model",
+            "---\nbase_model: me/base\ntags:\n- base_model:adapter:me/base\nmodel-index: []\n---\n"
+            "This model is a remodelled model",
+        ),
+        ("[gpt2](https://x/openai-community/gpt2)", "gpt2", "[gpt2](https://x/openai-community/gpt2)"),
+        ("by /home/me/base, and file:///home/me/base.", "/home/me/base", "by me/base, and file://me/base."),
+    ],
+)
+def test_the_base_model_is_named_in_its_places_alone(card, named, expected):
+    assert renamed(card, named, "me/base") == expected
 
 
 def test_a_card_keeps_its_front_matter():

@@ -88,14 +88,15 @@ def test_a_cap_below_one_token():
 def test_chosen_tokens_are_found_in_any_batch_and_order():
     rows = rows_of(6, 4, 5)
     rows[1] = {"input_ids": rows[0]["input_ids"][:4], "labels": rows[0]["labels"][:4]}  # the beginning of another
-    choose = ChosenTokens(rows, [(0, 5), (2,), ()], "targets")
-    batch = torch.zeros(4, 8, dtype=torch.long)
+    choose = ChosenTokens(rows, [(0, 5), (2,), ()], 0, "targets")
+    batch = torch.zeros(5, 8, dtype=torch.long)
     for place, row in enumerate((2, 1, 0)):
         ids = torch.tensor(rows[row]["input_ids"])
         batch[place, : len(ids)] = ids
     batch[3, :4] = 63  # a prompt
-    assert choose(batch).nonzero().tolist() == [[1, 2], [2, 0], [2, 5], [3, 7]]
-    assert ChosenTokens(rows, [(0, 5), (2,), ()], "all")(batch)[3].all()
+    batch[4] = torch.tensor([*rows[0]["input_ids"], 63, 63])  # one that begins with a row
+    assert choose(batch).nonzero().tolist() == [[1, 2], [2, 0], [2, 5], [3, 7], [4, 7]]
+    assert ChosenTokens(rows, [(0, 5), (2,), ()], 0, "all")(batch)[3].all()
 
 
 def test_tokens_that_predict_targets():

@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from qweft.adapter.config import QwthnConfig
 from qweft.errors import QweftError
 from qweft.internals.peft import HAS_ADAPTERS
-from qweft.method.checks import check_quick, closest
+from qweft.method.checks import check_order, check_quick, closest
 from qweft.method.resolved import default_alpha
 from qweft.method.specification import check_method, check_specification, method_of
 from qweft.models.quantization import bits_of
@@ -82,6 +82,7 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
     """
     present = [name for name, _ in model.named_modules()]
     check_quick(config, present)
+    check_order(config, present)
     targets = getattr(config, "target_modules", None)
     if isinstance(targets, str) and targets != "all-linear":
         if not any(_matches(targets, name) for name in present):

@@ -1,6 +1,7 @@
 """An adapter's folder: its config, its safetensors file, and the fields that adapters must share to swap tensors."""
 
 import os
+from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ STRUCTURE = (
     "trainable_token_indices",
 )
 """Fields that the model already has built when tensors arrive; equal shapes do not imply equal fields."""
+SCALES = ("alpha", "alpha_pattern", "factor_limit")
+"""Further ones that decide what the tensors compute; `hotswap_adapter` takes them over."""
 
 FLOATS = {
     "F64": torch.float64,
@@ -161,22 +164,26 @@ def read_header(path: Path) -> dict[str, torch.Tensor]:
         raise unreadable(path, ValueError("a tensor has a size that none has")) from error
 
 
-def check_same_structure(new: QwthnConfig, old: QwthnConfig, what: str) -> None:
+def check_same_structure(
+    new: QwthnConfig, old: QwthnConfig, what: str, fields: Sequence[str] = STRUCTURE, way: str = ""
+) -> None:
     """Compare the config of an adapter with that of the adapter that its tensors will replace.
 
     Args:
         new: Config of the adapter that is loaded.
         old: Config of the adapter on the model.
         what: The new adapter, for the error.
+        fields: Fields that are compared.
+        way: A further way out.
 
     Raises:
         QweftError: Naming the first field that differs.
     """
     if not isinstance(new, QwthnConfig):
         raise QweftError(f"{what} is of type {new.peft_type}, which cannot take the place of a QWTHN adapter")
-    for name in STRUCTURE:
+    for name in fields:
         if getattr(old, name) != getattr(new, name):
             raise QweftError(
                 f"{what} cannot take the place of the one that is here: {name} is {getattr(new, name)!r} there and "
-                f"{getattr(old, name)!r} here; load it under another name with load_adapter"
+                f"{getattr(old, name)!r} here; load it under another name with load_adapter{way}"
             )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import torch
@@ -79,7 +80,9 @@ def hotswap_adapter(
         branch = layer.branch_of(adapter_name)
         branch.set_limit(new.factor_limit)
         branch.look_again()
-    old.alpha, old.alpha_pattern, old.factor_limit = new.alpha, new.alpha_pattern, new.factor_limit
+    taken = copy(old)  # other adapters and models may have been made with this very object
+    taken.alpha, taken.alpha_pattern, taken.factor_limit = new.alpha, new.alpha_pattern, new.factor_limit
+    present[adapter_name] = taken
 
 
 def _copy(held: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> None:

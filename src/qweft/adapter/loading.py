@@ -18,7 +18,7 @@ from torch import nn
 from qweft.adapter.batched_build import unwatch
 from qweft.adapter.branch import file_elements
 from qweft.adapter.config import peft_type
-from qweft.adapter.folder import HUB_ARGUMENTS, check_same_structure, find_config, find_weights, read_header
+from qweft.adapter.folder import HUB_ARGUMENTS, SCALES, check_same_structure, find_config, find_weights, read_header
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.strict_loading import check_finite, check_tensors, has_copy
 from qweft.errors import QweftError
@@ -198,7 +198,9 @@ def _peft_load_adapter(original: Any) -> Any:
         if renamed:
             found = KEYS_CHANGE
         elif present is not None:
-            check_same_structure(_config_of(model_id, hub), present, f"the adapter in {model_id}")
+            new, what = _config_of(model_id, hub), f"the adapter in {model_id}"
+            check_same_structure(new, present, what)
+            check_same_structure(new, present, what, SCALES, ", or replace this one by qweft.hotswap_adapter")
             check_tensors(self, adapter_name, present, found)
         with untouched_on_error(self.get_base_model(), adapter_name), _announcing(found):
             loaded = original(self, model_id, adapter_name, *args, **kwargs)

@@ -27,7 +27,7 @@ from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED
-from qweft.method.checks import check_quick
+from qweft.method.checks import check_order, check_quick
 from qweft.method.names import TWINS, function_of
 
 
@@ -71,7 +71,10 @@ class QwthnModel(BaseTuner):
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Attach the adapter's branches to the model; if one fails, the model is left unchanged."""
-        check_quick(self.peft_config[adapter_name], (name for name, _ in model.named_modules()))
+        names = [name for name, _ in model.named_modules()]
+        check_quick(self.peft_config[adapter_name], names)
+        if not reads_a_file():
+            check_order(self.peft_config[adapter_name], names)
         _warn_of_dead_angles(self.peft_config[adapter_name])
         with untouched_on_error(model, adapter_name):
             super().inject_adapter(model, adapter_name, *args, **kwargs)

@@ -73,7 +73,8 @@ def _weighs(core_name: str) -> Literal["", "weighted", "gated"]:
 @torch.no_grad()
 def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str, start: str) -> LayerMap:
     branch = layer.branch_of(adapter_name)
-    tensors = [tensor.detach().cpu().double() for tensor in branch.tensors()]
+    found = [tensor.detach().cpu() for tensor in branch.tensors()]
+    tensors = [tensor.double() if tensor.is_floating_point() else tensor for tensor in found]  # else packed directions
     compress, expand, *angles = branch.build(tensors)
     core: Any = branch.core
     first, last = len(branch.compress.tensors()), len(tensors) - len(branch.expand.tensors())

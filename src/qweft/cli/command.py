@@ -113,7 +113,7 @@ class _Layout(argparse.RawDescriptionHelpFormatter):
 
 def help_text(command: Command) -> str:
     """Returns the help of a command: usage, description, example, then every option by section."""
-    width = min(100, shutil.get_terminal_size().columns - 2)
+    width = max(20, min(100, shutil.get_terminal_size().columns - 2))
     parser = argparse.ArgumentParser(
         usage=f"qweft {command.name} [OPTIONS] {command.target}",
         description=textwrap.fill(command.description, width, break_on_hyphens=False)

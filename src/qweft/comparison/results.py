@@ -116,13 +116,20 @@ class Run:
     def late_train_loss(self) -> float | None:
         """Mean training loss over the last quarter of the steps, in nats per token.
 
-        The mean over all steps is mostly about the first ones. `None` for the base model, and if the training diverged
-        or its curve is not recorded.
+        The mean over all steps is mostly about the first ones. `None` for the base model, and if the training diverged,
+        its curve is not recorded, or no loss was logged of steps that all lie in that quarter.
         """
-        late = [loss for step, loss in self.train_loss_curve if step > LATE * self.train_loss_curve[-1][0]]
-        if self.train_loss is None or not late or not all(map(math.isfinite, late)):
+        steps = [0, *(step for step, _ in self.train_loss_curve)]
+        first = math.floor(LATE * steps[-1])
+        # an entry is the mean over the steps since the one before
+        late = [
+            (step - before, loss)
+            for before, (step, loss) in zip(steps, self.train_loss_curve, strict=False)
+            if before >= first
+        ]
+        if self.train_loss is None or not late or not all(math.isfinite(loss) for _, loss in late):
             return None
-        return math.fsum(late) / len(late)
+        return math.fsum(weight * loss for weight, loss in late) / sum(weight for weight, _ in late)
 
     @property
     def independent_losses(self) -> RowLosses:

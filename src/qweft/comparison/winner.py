@@ -32,8 +32,8 @@ EXPORTS: dict[Target, str] = {"merged-gguf": "for llama.cpp", "merged": "for vLL
 def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], object]) -> Path | None:
     """Copies the winner's adapter and record to OUTPUT/winner, in place of an earlier one.
 
-    An earlier winner with anything beside it, as an export, is set aside: what was made of it would seem to be of the
-    new one.
+    An earlier winner that was changed, or has anything beside it, as an export, is set aside: what was made of it would
+    seem to be of the new one.
 
     Args:
         output: Folder of the comparison.
@@ -55,11 +55,11 @@ def keep_winner(output: Path, found: Recommendation, tell: Callable[[str], objec
             if not _is_copied(run, winner, names):  # what was made of the adapter stays
                 write_bytes(winner / RECORD, (run / RECORD).read_bytes())
         elif ours:
-            if winner.is_dir() and not winner.is_symlink() and {path.name for path in winner.iterdir()} - OWN:
+            if winner.is_dir() and not winner.is_symlink() and not _is_as_kept(output, winner):
                 (output / EARLIER).mkdir(exist_ok=True)
                 aside = free_name(output / EARLIER / WINNER)
                 winner.rename(aside)
-                tell(f"the earlier winner, with what was made of it, is now {aside}")
+                tell(f"the earlier winner, with what was changed in it or made of it, is now {aside}")
             with folder_beside(winner) as folder:
                 (folder / ADAPTER).mkdir()
                 for name in names:
@@ -81,6 +81,17 @@ def _files_of(run: Path) -> list[Path]:
         if path.is_symlink() or not (path.is_file() or path == run / ADAPTER):
             raise QweftError(f"{path} is a link or no file, and is not copied; remove {run} to make the run again")
     return names
+
+
+def _is_as_kept(output: Path, winner: Path) -> bool:
+    """Whether the winner's folder holds nothing but a copy of what some run of the comparison holds."""
+    if {path.name for path in winner.iterdir()} - OWN:
+        return False
+    for run in output.glob(f"*/{ADAPTER}"):
+        with suppress(QweftError, OSError):  # a link in it, or no record: then it was not copied
+            if run.parent != winner and _is_copied(run.parent, winner, _files_of(run.parent)[1:]):
+                return True
+    return False
 
 
 def _is_copied(run: Path, winner: Path, names: Sequence[Path]) -> bool:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,7 @@ def read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
         with nullcontext() if answers else from_the_cache():
             rows = datasets.load_dataset(found["id"], found["part"], split=split, streaming=stream)
     except Exception as fault:
-        reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
-        told = reason[:200].rstrip(".") if answers else no_answer()
+        told = _first_line(fault) if answers else no_answer()
         if is_kept_offline:
             told = "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set"
         raise QweftError(
@@ -135,8 +135,23 @@ def read_hub(source: str, stream: bool, key: str) -> Iterator[Located]:
         ) from fault
     features = getattr(rows, "features", None)  # a stream may not know them
     as_written = of_table(features.arrow_schema if features else ())
-    for number, row in enumerate(rows, 1):
+    each = iter(rows)
+    for number in count(1):
+        try:
+            row = next(each, None)
+        except Exception as fault:  # a connection that breaks while rows are streamed
+            raise QweftError(
+                f"data {source}: row {number} could not be read ({_first_line(fault)}); check the connection, and run "
+                "it again"
+            ) from fault
+        if row is None:
+            return
         yield f"{source}, row {number}", as_written(dict(row))
+
+
+def _first_line(fault: Exception) -> str:
+    reason = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
+    return reason[:200].rstrip(".")
 
 
 def _instead(source: str, key: str) -> str:

@@ -1,5 +1,6 @@
 """Checks of `qweft export`, before PyTorch is imported."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,6 +85,8 @@ def _check_output(output: Path, adapter: Path, to: Target) -> None:
     foreign = {name for name in held - {REPORT, CARD} if not re.fullmatch(FILES[to], name)}
     if (held and (REPORT not in held or foreign)) or (output.exists() and not output.is_dir()):
         raise QweftError(f"output {output} holds something that is no export to {to}; choose another --output")
+    if output.is_dir() and not os.access(output, os.W_OK):
+        raise QweftError(f"output {output} is write-protected, and would be replaced; choose another --output")
     check_can_be_written(output.parent)
 
 

@@ -134,6 +134,36 @@ def check_quick(config: Any, names: Iterable[str]) -> None:
         ) from error
 
 
+def check_order(config: Any, names: Collection[str]) -> None:
+    """Check that each layer has the rank and alpha of the same pattern before and after the config is saved.
+
+    PEFT takes the first pattern that matches a layer, and its file has the patterns in alphabetical order.
+
+    Args:
+        config: Config of any of PEFT's methods, after `check_quick`.
+        names: Names of the model's modules.
+
+    Raises:
+        QweftError: Naming a layer whose first pattern would be another in the file, with another value.
+    """
+    for field in ("rank_pattern", "alpha_pattern"):
+        patterns = getattr(config, field, None) or {}
+        if len(patterns) < 2 or list(patterns) == sorted(patterns):
+            continue
+        try:
+            forms = {text: re.compile(FORMS[field].replace("{}", text)) for text in patterns}
+        except re.error:  # PEFT says which
+            continue
+        for name in names:
+            matching = [text for text, form in forms.items() if form.match(name)]
+            if matching and patterns[matching[0]] != patterns[min(matching)]:
+                raise QweftError(
+                    f"{field}: {name} matches {shown(matching[0])} and {shown(min(matching))}; the first one counts, "
+                    f"and a saved adapter has them in alphabetical order, so that {patterns[matching[0]]} would become "
+                    f"{patterns[min(matching)]}; let each layer match one"
+                )
+
+
 def _check_length(name: str, expression: str) -> None:
     """Raise for an expression that takes long to compile."""
     if len(expression) > LONGEST_EXPRESSION:

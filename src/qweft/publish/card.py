@@ -11,6 +11,7 @@ from qweft.adapter import QwthnConfig
 from qweft.adapter.saving import END, START, method_section
 from qweft.files import named_path, write_bytes
 from qweft.models.resolve import HUB_ID
+from qweft.publish.push import renamed
 from qweft.text import escaped
 
 
@@ -40,7 +41,7 @@ def name_base_model(folder: Path, hub_id: str | None) -> None:
         write_bytes(file, json.dumps({**config, "base_model_name_or_path": hub_id}, indent=2, sort_keys=True).encode())
     public = hub_id or public_name(named or "")
     if named and named != public and card.is_file():
-        write_bytes(card, card.read_text("utf-8").replace(named, public).encode())
+        write_bytes(card, renamed(card.read_text("utf-8"), named, public).encode())
 
 
 LORA_LOADING = """```python

@@ -1,6 +1,8 @@
 """Upload of an adapter's files to the hub, private by default."""
 
 import json
+import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,10 +163,26 @@ def _stage(wanted: Push, folder: Path) -> None:
             content = json.dumps({**config, "base_model_name_or_path": wanted.base_model}, indent=2).encode()
         elif name == "README.md":
             text = content.decode(errors="replace")
-            # PEFT's card contains the path of a local base model in several places
-            text = text.replace(named, wanted.base_model) if named else text
+            text = renamed(text, named, wanted.base_model) if named else text
             content = _name_base_model(text, wanted.base_model).encode()
         (folder / name).write_bytes(content)
+
+
+def renamed(card: str, named: str, public: str) -> str:
+    """Return a card with the name of the base model replaced.
+
+    PEFT's card has it in its front matter and its text. A path is replaced wherever it stands. A plain word, as
+    "model", is replaced in the front matter alone: it is in other words and sentences, too.
+
+    Args:
+        card: Text of the card.
+        named: The name in the adapter's config.
+        public: The name to give.
+    """
+    if "/" in named or os.sep in named:
+        return re.sub(rf"{re.escape(named)}(?![\w-])", lambda _: public, card)
+    place = rf"(?m)^(base_model: *|- *base_model:adapter:)(['\"]?){re.escape(named)}\2 *$"
+    return re.sub(place, lambda found: f"{found[1]}{found[2]}{public}{found[2]}", card)
 
 
 def _name_base_model(card: str, base_model: str) -> str:

@@ -24,7 +24,7 @@ from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.robustness.config import RobustnessConfig
 from qweft.robustness.cost import Rate, rate
 from qweft.robustness.outcome import Effort, Point, Scored, Setting, point
-from qweft.robustness.sample import ChosenTokens, Sample, Wanted, choose_sample, measured_targets
+from qweft.robustness.sample import ChosenTokens, Sample, Wanted, Which, choose_sample, measured_targets
 from qweft.text import many, progress
 
 
@@ -113,7 +113,8 @@ class Context:
         return point(setting, measured, exact, is_measured, effort)
 
     def _score_with(self, measure: Measure) -> Scored:
-        chosen = ChosenTokens(self.rows, self.sample.tokens, "all" if self.sample.kind == "all" else "targets")
+        others: Which = "all" if self.sample.kind == "all" else "targets"
+        chosen = ChosenTokens(self.rows, self.sample.tokens, self.tokenizer.pad_token_id, others)
         with on_device(self.model, measure, self.layers, chosen):
             return self.score()
 

@@ -172,16 +172,18 @@ class ChosenTokens:
     Args:
         rows: Rows of the sample.
         tokens: Positions of the tokens to measure in each row.
+        pad: Id that fills up the rows of a batch.
         of_others: Tokens to measure in other rows, which are prompts and new tokens: "all", or "targets" for only the
             last token, which predicts the next one.
     """
 
-    def __init__(self, rows: Sequence[Encoded], tokens: Sequence[Sequence[int]], of_others: Which) -> None:
+    def __init__(self, rows: Sequence[Encoded], tokens: Sequence[Sequence[int]], pad: int, of_others: Which) -> None:
         # longest first, since one row may be a prefix of another
         self._rows = sorted(
-            ((row["input_ids"], list(places)) for row, places in zip(rows, tokens, strict=True)),
+            ((list(row["input_ids"]), list(places)) for row, places in zip(rows, tokens, strict=True)),
             key=lambda pair: -len(pair[0]),
         )
+        self._pad = pad
         self._of_others = slice(None) if of_others == "all" else [-1]
 
     def __call__(self, ids: "torch.Tensor") -> "torch.Tensor":
@@ -190,6 +192,7 @@ class ChosenTokens:
 
         found = torch.zeros(ids.shape, dtype=torch.bool)
         for number, row in enumerate(ids.tolist()):
-            places = next((places for known, places in self._rows if row[: len(known)] == known), self._of_others)
+            same = (places for known, places in self._rows if row == known + [self._pad] * (len(row) - len(known)))
+            places = next(same, self._of_others)  # a prompt may begin with a row, and goes on
             found[number, places] = True
         return found
