@@ -151,6 +151,16 @@ def how_far(what: str, done: int, total: int | None, seconds: float, thing: str 
     return f"{what}: {', '.join(said)}"
 
 
+def is_launched() -> bool:
+    """Whether accelerate or torchrun started this process; RANK alone may be anybody's variable."""
+    return "LOCAL_RANK" in os.environ
+
+
+def is_beside_the_first() -> bool:
+    """Whether a launcher started this process beside a first one, which prints and writes."""
+    return is_launched() and os.environ.get("RANK", "0") != "0"
+
+
 @contextmanager
 def progress(
     what: str, total: int | None = None, thing: str = "", shown: bool = True
@@ -168,7 +178,7 @@ def progress(
     Yields:
         A function to call after some steps, with their number.
     """
-    if os.environ.get("RANK", "0") != "0" or not _outermost.acquire(blocking=False):
+    if is_beside_the_first() or not _outermost.acquire(blocking=False):
         yield lambda steps: None
         return
     done, begun, over = [0], time.monotonic(), threading.Event()

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import AdaLoraConfig, LoraConfig, get_peft_model
 from tests.tiny_models import tiny_llama
+from transformers import BartConfig, BartForCausalLM, GPT2Config, GPT2LMHeadModel, MixtralConfig, MixtralForCausalLM
 
 from qweft import QwthnConfig, environment
 from qweft.training import loop
@@ -46,22 +47,72 @@ def test_the_load_beside_the_steps_is_measured(monkeypatch):
     assert 0 <= found.step_seconds_spread < 10
 
 
-def test_the_first_loss_is_that_of_the_base_model_on_the_first_batch():
-    """So the loss is over the answers alone, and the start is exact."""
-    seen = []
-    model = adapted()
-    forward = model.base_model.model.forward
+SIZES = {"vocab_size": 64, "d_model": 16, "decoder_layers": 1, "decoder_ffn_dim": 16, "decoder_attention_heads": 2}
 
-    def watched(*args, **kwargs):
-        seen.append({key: kwargs[key].clone() for key in ("input_ids", "labels", "attention_mask")})
-        return forward(*args, **kwargs)
 
-    model.base_model.model.forward = watched
-    found = fit(model, rows(), 0, TRAINING)
-    first = seen[0]
-    logits = tiny_llama()(input_ids=first["input_ids"], attention_mask=first["attention_mask"]).logits[:, :-1]
-    wanted = torch.nn.functional.cross_entropy(logits.flatten(0, 1), first["labels"][:, 1:].flatten())
-    assert found.curve[0][1] == pytest.approx(wanted.item(), rel=1e-5)
+def tiny_bart():
+    """Its own loss does not shift the labels."""
+    return BartForCausalLM(BartConfig(**SIZES, max_position_embeddings=64, dropout=0.0))
+
+
+def still_gpt2():
+    """Without dropout. Of its labels the trainer counts those of the first tokens, too."""
+    sizes = {"vocab_size": 64, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    return GPT2LMHeadModel(GPT2Config(**sizes, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0))
+
+
+def tiny_mixtral():
+    """Its own loss has a term for the balance of the experts."""
+    config = MixtralConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, num_local_experts=4, output_router_logits=True, router_aux_loss_coef=0.5,
+    )  # fmt: skip
+    return MixtralForCausalLM(config)
+
+
+def averaging_llama():
+    """As Gemma 4: the trainer averages the means of its batches."""
+    model = tiny_llama()
+    model.accepts_loss_kwargs = False
+    return model
+
+
+@pytest.mark.parametrize("whole_text", [False, True], ids=["answers", "plain text"])
+@pytest.mark.parametrize("base", [tiny_llama, still_gpt2, tiny_bart, tiny_mixtral, averaging_llama])
+def test_the_loss_is_the_mean_over_the_targets_of_a_step(base, whole_text):
+    """By hand in float64 for the first step, whatever the model's own loss is, and however the step is divided."""
+    made = rows(8)
+    for row in made[::2]:
+        row["input_ids"] = row["input_ids"] * 3
+        row["labels"] = [-100, -100, *row["input_ids"][2:]]
+    if whole_text:
+        made = [{"input_ids": row["input_ids"], "labels": row["input_ids"]} for row in made]
+    torch.manual_seed(0)
+    model = base().eval()
+    losses = []
+    with torch.no_grad():
+        for row in made:
+            ids, labels = torch.tensor([row["input_ids"]]), torch.tensor(row["labels"])
+            logits = model(input_ids=ids).logits[0, :-1].double()
+            losses.append(torch.nn.functional.cross_entropy(logits, labels[1:], reduction="none")[labels[1:] != -100])
+    wanted = torch.cat(losses).mean().item()
+    for batch, accumulation in ((8, 1), (2, 4)):
+        torch.manual_seed(0)
+        config = LoraConfig(r=2, target_modules=r".*(q_proj|c_attn)")
+        training = dataclasses.replace(TRAINING, batch_size=batch, gradient_accumulation=accumulation, max_steps=1)
+        found = fit(get_peft_model(base(), config), made, 0, training)
+        assert found.curve[0][1] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_method_keeps_the_term_that_it_adds_to_the_loss():
+    training = dataclasses.replace(TRAINING, batch_size=8, max_steps=1)
+    same = {"target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
+    regular = AdaLoraConfig(init_r=4, target_r=2, total_step=6, tinit=1, tfinal=1, orth_reg_weight=5.0, **same)
+    losses = [
+        fit(get_peft_model(tiny_llama(), config), rows(8), 0, training).curve[0][1]
+        for config in (LoraConfig(r=2, **same), regular)
+    ]
+    assert losses[1] > losses[0] + 1
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -84,7 +84,7 @@ def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str, start: str)
         compress=compress,
         into=_right_factor(compress.T).T,
         out=_right_factor(expand * scaling),
-        core_out=_right_factor(branch.expand.contract_limited(tensors[last:]) * scaling),
+        core_out=_right_factor(branch.expand.contract_limited(tensors[last:]).double() * scaling),
         mix=core.combine(torch.eye(len(compress), dtype=torch.float64), tensors[first:last]),
         features=lambda c: core.features(c, *angles),
         function_features=core.circuit_features,

@@ -11,6 +11,7 @@ from typing import Any
 from qweft.comparison.budget import budget_of
 from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
 from qweft.comparison.method_kinds import core_of, maps_of
+from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.rivals import rival_of
 from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.data.checks import check_data_config, check_places
@@ -78,6 +79,7 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
     check_data_config(config.data)
     check_executor(config.executor)
     check_can_be_written(Path(config.output))
+    check_free_of_others(Path(config.output))
     check_places(config.data)
     check_elsewhere(config.evaluation)
     check_model(config.model, needs_weights)

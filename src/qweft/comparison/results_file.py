@@ -1,16 +1,20 @@
 """The results file of a comparison: found, read, and checked before a report is made of it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.results import Run
+from qweft.claims import free_name
+from qweft.comparison.results import BASE, Run
 from qweft.errors import QweftError
 from qweft.records import read_record
 
 RESULTS = "results.json"
+WRITTEN = (RESULTS, "report.md", "report.html")
+EARLIER = "earlier"
+"""Folder of what another command made in the same output folder."""
 
 
 def check_results(path: Path) -> None:
@@ -42,6 +46,44 @@ def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
     if not isinstance(record.get("runs"), list):
         raise QweftError(f"{file}: not the results of a comparison, which have a list of runs; give a {RESULTS}")
     return file, record
+
+
+def check_free_of_others(folder: Path) -> None:
+    """Check that the report of a comparison would replace no file of another program.
+
+    Raises:
+        QweftError: A results.json that no comparison wrote is there, or a report without one.
+    """
+    there = next((name for name in WRITTEN if os.path.lexists(folder / name)), None)
+    if there is None:
+        return
+    try:
+        read_results(folder)
+    except QweftError as error:
+        raise QweftError(
+            f"output {folder} holds {there}, and no comparison wrote it or it is damaged; choose another --output, or "
+            "remove it"
+        ) from error
+
+
+def keep_others(folder: Path, methods: Collection[str], tell: Callable[[str], object]) -> None:
+    """Renames the results of another comparison, which has methods that this one lacks.
+
+    Args:
+        folder: Output folder of the comparison.
+        methods: Names of its methods.
+        tell: Receives a line for the terminal.
+    """
+    if not os.path.lexists(folder / RESULTS):
+        return
+    runs = read_results(folder)[1]["runs"]
+    others = {run.get("method") for run in runs if isinstance(run, dict)} - {BASE, *methods}
+    if others:
+        (folder / EARLIER).mkdir(exist_ok=True)
+        aside = free_name(folder / EARLIER / "results")
+        aside.mkdir()
+        os.replace(folder / RESULTS, aside / RESULTS)
+        tell(f"the earlier results, with other methods, are now {aside}; qweft report makes a page of them")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from qweft.comparison.claims import done_by_any, kept, shared_output
+from qweft.comparison.claims import claimed, done_by_any, kept, shared_output
 from qweft.comparison.conclusion import conclusion
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context, taught
@@ -27,6 +27,7 @@ from qweft.comparison.plan import Plan, resolve
 from qweft.comparison.recommendation import Recommendation, recommend
 from qweft.comparison.report.write import write_report
 from qweft.comparison.results import BASE, Run
+from qweft.comparison.results_file import keep_others
 from qweft.comparison.schedule import Schedule, duration, schedule, search_said, seconds_of_a_token
 from qweft.comparison.searched import searches, with_doubts
 from qweft.comparison.speed import load_said, measured_alone, most_by_others
@@ -126,6 +127,9 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     begun, console = time.perf_counter(), Console()
     plan = resolve(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
+    with claimed(context.output) as ours:
+        if ours:
+            keep_others(context.output, config.methods, console.say)
     if plan.too_large:
         console.say(too_large_said(plan))
     is_timed = plan.executor == "local" and not all((folder / RECORD).is_file() for folder in _folders(config))

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from transformers import set_seed
 
 from qweft import records
+from qweft.claims import free_name
 from qweft.comparison.adapters import put_on, take_off
 from qweft.comparison.claims import claimed
 from qweft.comparison.context import Context, fingerprint, judged_rows
@@ -250,6 +251,8 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         if is_inspected and not rewritten:
             inspection = _inspected(model, context, method)
         if keep is not None:
+            if os.path.lexists(keep / ADAPTER):  # without a record, it is not this run's
+                os.replace(keep / ADAPTER, free_name(keep / ADAPTER))
             _save(model, keep / ADAPTER, loaded.source.hub_id)
             size = weights_bytes(keep / ADAPTER)
         take_off(model, method.adapter)

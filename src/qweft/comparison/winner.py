@@ -10,6 +10,7 @@ from pathlib import Path
 from qweft.claims import free_name
 from qweft.comparison.claims import claimed
 from qweft.comparison.recommendation import Recommendation
+from qweft.comparison.results_file import EARLIER
 from qweft.comparison.trial import ADAPTER, RECORD, run_folder
 from qweft.errors import QweftError
 from qweft.export.checks import check_start
@@ -21,7 +22,6 @@ from qweft.models.quantization import quantized_as
 
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
-EARLIER = "earlier"
 """Folder of earlier winners; names of runs' folders end in a seed."""
 OWN = {ADAPTER, RECORD}
 """What the winner's folder holds at first."""

@@ -13,7 +13,8 @@ class Collator:
     """Pads rows on the right to the longest row of a batch.
 
     The mask comes from the lengths, not from the token ids. A tokenizer may pad with its end token, and the end token
-    of an answer must be attended to and learned.
+    of an answer must be attended to and learned. The first token has no label, since no token predicts it: some
+    versions of transformers count it all the same.
 
     Args:
         pad_token_id: Token id for padding in `input_ids`.
@@ -34,7 +35,7 @@ class Collator:
             length = len(row["input_ids"])
             batch["input_ids"][place, :length] = torch.tensor(row["input_ids"])
             batch["attention_mask"][place, :length] = 1
-            batch["labels"][place, :length] = torch.tensor(row["labels"])
+            batch["labels"][place, 1:length] = torch.tensor(row["labels"][1:], dtype=torch.int64)
         return batch
 
 

@@ -124,7 +124,11 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
         # A README in the folder is not data.
-        files = [file for file in files if file.suffix.lower() not in PLAIN] or files
+        rows = [file for file in files if file.suffix.lower() not in PLAIN]
+        about = all(file.stem.lower() in ABOUT for file in files)
+        if not rows and about and (below := _folder_of_rows(path)) is not None:
+            raise QweftError(f"data {source}: the rows are not in this folder but in {below}; give that folder")
+        files = rows or files
         if not files:
             raise QweftError(f"data {source}: the folder holds no file ending in {', '.join(READERS)}")
         for file in files:
@@ -134,6 +138,15 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
     else:
         check_place(source)
         yield from read_hub(source, stream, key)
+
+
+def _folder_of_rows(folder: Path) -> Path | None:
+    """Return the folder below, at most two levels, that holds tables or JSON: a cloned data set has them in data/."""
+    for pattern in ("*/*", "*/*/*"):
+        for path in sorted(folder.glob(pattern)):
+            if path.suffix.lower() in READERS and path.suffix.lower() not in PLAIN and path.is_file():
+                return path.parent
+    return None
 
 
 def _is_path(source: str) -> bool:
@@ -251,6 +264,8 @@ def _read_csv(path: Path) -> Iterator[Any]:
 
 
 PLAIN = (".txt", ".md")
+ABOUT = ("readme", "license", "licence", "changelog", "citation", "notice")
+"""Names of files that tell of a data set, beside a folder that holds it."""
 READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,

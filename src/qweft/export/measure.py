@@ -92,16 +92,17 @@ class Measured:
         base_loss: Loss of the base model in nats per target token.
         hybrid_loss: Loss with the adapter.
         exported_loss: Loss with the LoRA.
-        largest_logit_change: Largest absolute difference between logits of the hybrid model and the LoRA.
-        equal_greedy_share: Share of the positions where both have the same most likely token.
+        largest_logit_change: Largest absolute difference between logits of the hybrid model and the LoRA; `None` if
+            weights were written that half precision has rounded again.
+        equal_greedy_share: Share of the positions where both have the same most likely token; `None` likewise.
         tokens: Number of target tokens.
     """
 
     base_loss: float
     hybrid_loss: float
     exported_loss: float
-    largest_logit_change: float
-    equal_greedy_share: float
+    largest_logit_change: float | None
+    equal_greedy_share: float | None
     tokens: int
 
     @property

@@ -170,8 +170,7 @@ class ExportReport:
             table.add_column(column, justify="right" if column else "left")
         for name, loss in self._losses():
             table.add_row(name, f"{loss:.4f}", f"{found.base_loss - loss:.4f}")
-        lines = [f"largest change of a logit {found.largest_logit_change:.4g}"]
-        lines.append(f"equal greedy tokens {found.equal_greedy_share:.2%}")
+        lines = [f"{said[:1].lower()}{said[1:]}" for said in self._changes()]
         if found.kept_share is not None:
             lines.append(f"share of the gain kept {found.kept_share:.1%}")
         if self.layers:
@@ -188,6 +187,16 @@ class ExportReport:
             lines.append(f"read back, a logit of a held-out row differs by {self.written_difference:.2g} at most")
         return Group(table, *lines)
 
+    def _changes(self) -> list[str]:
+        """Returns what was measured of single logits."""
+        found = self.measured
+        if found.largest_logit_change is None or found.equal_greedy_share is None:
+            return []
+        return [
+            f"Largest change of a logit {found.largest_logit_change:.4g}",
+            f"equal greedy tokens {found.equal_greedy_share:.2%}",
+        ]
+
     def _losses(self) -> list[tuple[str, float]]:
         """Returns the name and the loss of the three models."""
         found = self.measured
@@ -197,7 +206,9 @@ class ExportReport:
     def card(self) -> str:
         """Returns the README.md of the exported folder."""
         found, public = self.measured, self.public()
-        kept = "" if found.kept_share is None else f" It keeps {found.kept_share:.1%} of the gain."
+        kept = "" if found.kept_share is None else f"It keeps {found.kept_share:.1%} of the gain."
+        changes = ", ".join(self._changes())
+        told = " ".join(filter(None, (changes and f"{changes}.", kept)))
         how = (
             f"The circuit was replaced by its best linear fit on {self.calibration_tokens:,} tokens of "
             f"{escaped(str(public['calibration']))}; what was linear is exact."
@@ -223,7 +234,7 @@ library_name: {use.library}
 | {method} adapter | {found.hybrid_loss:.4f} |
 | this export | {found.exported_loss:.4f} |
 
-Largest change of a logit {found.largest_logit_change:.4g}, equal greedy tokens {found.equal_greedy_share:.2%}.{kept}
+{told}
 
 Base model: {escaped(str(public["model"]))}. Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.
 

@@ -262,11 +262,14 @@ def _write(
 def _judged_as_written(context: _Context, written: Any, report: ExportReport, force: bool) -> ExportReport:
     """Returns the report with the loss of the merged model, whose weights half precision has rounded again.
 
+    The differences of single logits were those of the adapter before that, and are left out.
+
     Raises:
         QweftError: If that loses too much of the adapter's gain, unless `force` is true.
     """
     loss = held_out_loss(written, context.rows.held_out, context.pad, context.evaluation.batch_size).loss
-    report = replace(report, measured=replace(report.measured, exported_loss=loss))
+    measured = replace(report.measured, exported_loss=loss, largest_logit_change=None, equal_greedy_share=None)
+    report = replace(report, measured=measured)
     if report.refusal is not None and not force:
         dtype = str(context.loaded.dtype).removeprefix("torch.")
         raise QweftError(

@@ -27,6 +27,8 @@ FORMS = {
     "lambda_pattern": r"(.*\.)?({})$",
 }
 """Fields whose texts PEFT compares with names of modules, and the expression that it makes of each text."""
+ORDERED = ("rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_pattern")
+"""Those of which PEFT takes the first that matches."""
 INSTEAD = {
     "lora_alpha": "it is called alpha here",
     "lora_dropout": "it is called dropout here",
@@ -135,7 +137,7 @@ def check_quick(config: Any, names: Iterable[str]) -> None:
 
 
 def check_order(config: Any, names: Collection[str]) -> None:
-    """Check that each layer has the rank and alpha of the same pattern before and after the config is saved.
+    """Check that each layer has the value of the same pattern before and after the config is saved.
 
     PEFT takes the first pattern that matches a layer, and its file has the patterns in alphabetical order.
 
@@ -146,7 +148,7 @@ def check_order(config: Any, names: Collection[str]) -> None:
     Raises:
         QweftError: Naming a layer whose first pattern would be another in the file, with another value.
     """
-    for field in ("rank_pattern", "alpha_pattern"):
+    for field in ORDERED:
         patterns = getattr(config, field, None) or {}
         if len(patterns) < 2 or list(patterns) == sorted(patterns):
             continue

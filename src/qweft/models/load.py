@@ -150,8 +150,9 @@ def load_model(config: ModelConfig) -> LoadedModel:
         raise
     except Exception as fault:  # a config that is not its weights' own, or a quantisation of weights that are not
         raise _fault(source, "it does not run", fault) from fault
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
+    shape = model.config.get_text_config()  # a model of text and images has its numbers there
+    if getattr(shape, "pad_token_id", None) is None:
+        shape.pad_token_id = tokenizer.pad_token_id
     if getattr(model, "generation_config", None) is not None and model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     return LoadedModel(model, tokenizer, source, dtype, device)

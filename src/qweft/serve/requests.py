@@ -103,6 +103,17 @@ class Checked:
         if body.get("logit_bias"):  # whole numbers are none to transformers
             body["logit_bias"] = {token: float(bias) for token, bias in body["logit_bias"].items()}
 
+    def _build_generation_config(self, body: dict[str, Any], *given: Any, **named: Any) -> Any:
+        """Draw an answer where a client gives a temperature above 0 or top_p; transformers' server would be greedy.
+
+        Without them it is drawn if the model's own settings say so.
+        """
+        found = super()._build_generation_config(body, *given, **named)  # type: ignore[misc]
+        temperature, top_p = body.get("temperature"), body.get("top_p")
+        if temperature is not None or top_p is not None:
+            found.do_sample = temperature is None or temperature > 0
+        return found
+
 
 class Chat(Checked, ChatCompletionHandler):
     """Answers `/v1/chat/completions`."""

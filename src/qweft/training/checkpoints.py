@@ -93,6 +93,7 @@ class Checkpoints:
         self.newest = newest
         self.extra = extra
         self.tell = tell
+        self._damaged: list[Path] = []
 
     @property
     def staging(self) -> Path:
@@ -141,8 +142,11 @@ class Checkpoints:
             )
             return
         self.clear_staging()
-        for old in own_folders(self.folder)[: -self.newest]:
+        # not by the steps alone: damaged ones of later steps would outlive the one that was just written
+        others = [path for path in own_folders(self.folder) if path not in (place, *self._damaged)]
+        for old in (*self._damaged, *others[: max(0, len(others) + 1 - self.newest)]):
             remove(old)
+        self._damaged = []
 
     def find(self) -> Found | None:
         """Return the newest undamaged checkpoint of this run, or `None`.
@@ -154,6 +158,7 @@ class Checkpoints:
             manifest = self._manifest(folder)
             if manifest is None:
                 self.tell(f"checkpoint {folder} is damaged and passed over")
+                self._damaged += [folder] if (folder / MANIFEST).is_file() else []
                 continue
             # checkpoints of earlier versions do not tell the weights, and have the steps of one process
             theirs, meant = {"weights": self.identity.get("weights"), "processes": 1} | manifest["identity"], ""

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from qweft.errors import QweftError
+from qweft.text import is_beside_the_first, is_launched
 
 if TYPE_CHECKING:
     import torch
@@ -11,12 +12,12 @@ if TYPE_CHECKING:
 
 def is_first_process() -> bool:
     """Whether this is the first process that accelerate started, or the only one."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return not is_beside_the_first()
 
 
 def processes() -> int:
     """Return the number of processes that accelerate started, or 1."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ.get("WORLD_SIZE", "1")) if is_launched() else 1
 
 
 def of_the_first(number: float, device: "torch.device") -> float:

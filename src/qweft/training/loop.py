@@ -298,7 +298,8 @@ def fit(
     places = units(training, rows)
     if training.packing:
         check_apart(model, places, pad_token_id)
-    cached, model.config.use_cache = model.config.use_cache, False  # training does not need cached keys and values
+    shape = model.config.get_text_config()  # of a PEFT model, too
+    cached, shape.use_cache = getattr(shape, "use_cache", None), False  # training does not need cached keys and values
     if training.gradient_checkpointing:
         _checkpoint(model, True)
     try:
@@ -310,21 +311,16 @@ def fit(
             if getattr(model, "peft_type", None) == "QWTHN":
                 args.ddp_find_unused_parameters = False  # all parameters get gradients; the search slows each step
             trainer = RunTrainer(
-                training.learning_rates,
-                watch,
-                callbacks,
-                model=model,
-                args=args,
-                train_dataset=places,
+                training.learning_rates, watch, callbacks, model=model, args=args, train_dataset=places,
                 data_collator=PackingCollator(pad_token_id) if training.packing else Collator(pad_token_id),
-            )
+            )  # fmt: skip
             for callback in (unpacking, recorder, *allocations(model), *callbacks.callbacks(trainer)):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
             outcome = _train_from(trainer, callbacks.found.folder if callbacks.found else None, recorder)
     finally:
         recorder.stop()
-        model.config.use_cache = cached
+        shape.use_cache = cached
         if training.gradient_checkpointing:
             _checkpoint(model, False)
         model.eval()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback
 
 from qweft.adapter.branch import parts_of
@@ -141,8 +142,31 @@ class GradientWatch(TrainerCallback):
             self.warnings.append(sentence)
 
 
+ADD_TO_LOSS = ("ADALORA", "CPT", "SHADOW")
+"""Methods of PEFT that add a term to the model's own loss, or weigh its targets."""
+
+
+def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    """Return the mean loss over the target tokens of a step, in nats: what `held_out_loss` measures.
+
+    The model's own loss may be another one. Decoders of encoder-decoder models do not shift the labels, some models
+    average each batch alone, and experts have a term for their balance.
+
+    Args:
+        outputs: Of the model, with logits (rows, tokens, vocabulary).
+        labels: Of the batch, (rows, tokens).
+        num_items_in_batch: Targets of all batches of the step; `None` means those of this batch.
+    """
+    learned = targets_of(labels)
+    logits = outputs.logits[:, -labels.shape[1] : -1]  # without the virtual tokens before the text
+    wanted = labels[:, 1:].to(logits.device)
+    learned = learned.to(logits.device)
+    total = cross_entropy(logits[learned].float(), wanted[learned], reduction="sum")
+    return total / (learned.sum() if num_items_in_batch is None else num_items_in_batch)
+
+
 class RunTrainer(SavingTrainer):
-    """A `Trainer` with per-part learning rates, per-part gradient norms in the log, and atomic checkpoints.
+    """A `Trainer` with an evaluation's loss, learning rates and gradient norms by part, and atomic checkpoints.
 
     Args:
         rates: Peak learning rate by part; empty means one rate for all.
@@ -162,13 +186,14 @@ class RunTrainer(SavingTrainer):
         self._watch = watch
         self._checkpoints = callbacks.checkpoints
         self._teacher = callbacks.teacher
-        super().__init__(**kwargs, callbacks=None)
+        method = getattr(kwargs["model"], "peft_type", None)
+        super().__init__(**kwargs, callbacks=None, compute_loss_func=None if method in ADD_TO_LOSS else target_loss)
         self.add_callback(watch)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Return the model's own loss; with a teacher the mean of `soft_losses` over the targets of the step."""
+        """Return the loss of a batch; with a teacher the mean of `soft_losses` over the targets of the step."""
         if self._teacher is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         learned = targets_of(inputs["labels"])
@@ -176,8 +201,9 @@ class RunTrainer(SavingTrainer):
         outputs = model(**read)
         own = outputs.logits[:, :-1][learned]
         total = soft_losses(own, self._teacher(inputs).to(own.device)).sum()
-        # the trainer divides by the number of accumulated batches unless it trusts the model to have done so
-        whole = self.model_accepts_loss_kwargs and num_items_in_batch is not None
+        # the trainer divides by the number of accumulated batches unless it trusts the loss to have done so
+        trusts = self.model_accepts_loss_kwargs or self.compute_loss_func is not None
+        whole = trusts and num_items_in_batch is not None
         loss = total / (num_items_in_batch if whole else learned.sum())
         return (loss, outputs) if return_outputs else loss
 
