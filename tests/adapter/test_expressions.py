@@ -205,6 +205,9 @@ def test_patterns_whose_order_a_file_would_lose_are_refused(tmp_path, field):
         get_peft_model(tiny_llama(), config)
     with pytest.raises(QweftError, match="let each layer match one"):
         attach(tiny_llama(), LoraConfig(r=2, target_modules=["v_proj"], **{field: overlapping}))
+    frequencies = FourierFTConfig(target_modules=["v_proj"], n_frequency=5, n_frequency_pattern=overlapping)
+    with pytest.raises(QweftError, match="n_frequency_pattern: "):
+        attach(tiny_llama(), frequencies)
     sorted_ones = small("qtha", init_weights=False, **{field: dict(sorted(overlapping.items()))})
     model = get_peft_model(tiny_llama(), sorted_ones).eval()
     model.save_pretrained(tmp_path)

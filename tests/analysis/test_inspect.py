@@ -89,10 +89,19 @@ def _layers(model, holder):
     return [module for module in model.modules() if getattr(module, holder, None)]
 
 
-@pytest.mark.parametrize("preset", ["qtha", "subspace", "readout", "sparse"])
-def test_the_size_is_that_of_the_layers_own_outputs(preset):
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("qtha", {}),
+        ("subspace", {"init_weights": True}),
+        ("readout", {"init_weights": True}),
+        ("sparse", {"init_weights": True}),
+        ("subspace", {"init_weights": True, "compress": "basis", "expand": "basis", "core": "linear", "basis_bits": 8}),
+    ],
+)
+def test_the_size_is_that_of_the_layers_own_outputs(preset, changes):
     """The branch's output by its own forward pass, on the tokens that are no padding."""
-    model = adapted(preset, **({} if preset == "qtha" else {"init_weights": True}))
+    model = adapted(preset, **changes)
     if preset != "qtha":
         find_bases(model, batches())  # directions packed as integers
         with torch.no_grad():

@@ -165,3 +165,33 @@ def test_a_kept_adapter_that_changes_the_base_model_is_the_one_that_is_named(con
     save_file(load_file(file) | {"base_model.model.model.norm.weight": torch.zeros(20)}, file)
     with pytest.raises(QweftError, match=r"lora-0/adapter changes the base model's own weights when it loads"):
         run(dataclasses.replace(config, inspect=True))
+
+
+@pytest.mark.parametrize("name", ["results.json", "report.md", "report.html"])
+def test_files_of_another_program_are_not_replaced(config, name):
+    Path(config.output).mkdir()
+    (Path(config.output) / name).write_text('{"mine": 1}')
+    with pytest.raises(QweftError, match=rf"holds {name}, and no comparison wrote it or it is damaged; choose another"):
+        run(config)
+    assert (Path(config.output) / name).read_text() == '{"mine": 1}'
+
+
+def test_results_of_a_comparison_with_other_methods_are_kept(config, capsys):
+    first = run(config)
+    run(dataclasses.replace(config, methods={"lora": config.methods["lora"], "wide": MethodConfig({**LORA, "r": 3})}))
+    earlier = Path(config.output) / "earlier" / "results-1" / "results.json"
+    assert json.loads(earlier.read_text())["runs"] == first
+    assert "the earlier results, with other methods, are now" in capsys.readouterr().out
+    run(config)  # its runs are there
+    assert sorted(path.name for path in (Path(config.output) / "earlier").iterdir()) == ["results-1", "results-2"]
+    run(dataclasses.replace(config, seeds=[1, 0, 2]))
+    assert len(list((Path(config.output) / "earlier").iterdir())) == 2  # more seeds of the same are no others
+
+
+def test_an_adapter_without_the_record_of_a_run_is_kept(config):
+    mine = Path(config.output) / "lora-1" / "adapter"
+    mine.mkdir(parents=True)
+    (mine / "notes.txt").write_text("mine")
+    run(config)
+    assert (mine / "adapter_model.safetensors").is_file() and not (mine / "notes.txt").exists()
+    assert (mine.parent / "adapter-1" / "notes.txt").read_text() == "mine"

@@ -145,6 +145,17 @@ def test_a_name_that_no_file_can_have():
         list(read_rows("x" * 5000))
 
 
+def test_a_cloned_data_set_is_not_read_as_its_readme(tmp_path):
+    write(tmp_path, ".jsonl").rename(tmp_path / "data.jsonl")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data.jsonl").rename(tmp_path / "data" / "train.jsonl")
+    (tmp_path / "README.md").write_text("of the data set\n\n" * 50)
+    with pytest.raises(QweftError, match=r"the rows are not in this folder but in .*data; give that folder"):
+        list(read_rows(str(tmp_path)))
+    (tmp_path / "chapter.md").write_text("once upon a time")
+    assert list(read_rows(str(tmp_path)))  # a folder of texts
+
+
 def test_a_folder_without_data(tmp_path):
     with pytest.raises(QweftError, match=r"the folder holds no file ending in \.jsonl"):
         list(read_rows(str(tmp_path)))

@@ -114,6 +114,8 @@ def test_a_merged_model_in_half_precision_is_judged_as_it_is_written(trained, tm
     written = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.bfloat16)
     found = held_out_loss(written, rows, tokenizer.pad_token_id, judging.batch_size).loss
     assert report.measured.exported_loss == found != report.measured.hybrid_loss
+    assert report.measured.largest_logit_change is report.measured.equal_greedy_share is None
+    assert "equal greedy tokens" not in (tmp_path / "out/README.md").read_text()
     bad = HeldOutLoss(9.0, 8103.1, 1, None, ((9.0, 1),))
     monkeypatch.setattr("qweft.export.run.held_out_loss", lambda *_: bad)
     shutil.rmtree(tmp_path / "out")

@@ -81,6 +81,37 @@ def test_the_decoder_half_of_bart_is_taken(tmp_path):
     assert load_model(ModelConfig(name=folder, device="cpu")).model.config.is_decoder
 
 
+def gemma_of_images():
+    """Its config keeps the padding token and use_cache of the text model to itself."""
+    text = {
+        "vocab_size": 400, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "head_dim": 8,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 128, "pad_token_id": None,
+    }  # fmt: skip
+    sight = {
+        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 14,
+        "patch_size": 14,
+    }  # fmt: skip
+    tokens = {"image_token_index": 399, "image_token_id": 399, "boi_token_index": 398, "eoi_token_index": 397}
+    return transformers.Gemma3Config(text_config=text, vision_config=sight, mm_tokens_per_image=1, **tokens)
+
+
+def codegen():
+    """Its config has no padding token."""
+    sizes = {"vocab_size": 400, "n_embd": 32, "n_layer": 1, "n_head": 4, "n_positions": 128, "rotary_dim": 4}
+    return transformers.CodeGenConfig(**sizes)
+
+
+@pytest.mark.parametrize(("make", "targets"), [(gemma_of_images, ".*language_model.*q_proj"), (codegen, ".*qkv_proj")])
+def test_a_config_without_a_padding_token_is_no_obstacle(tmp_path, make, targets):
+    torch.manual_seed(0)
+    transformers.AutoModelForCausalLM.from_config(make()).save_pretrained(tmp_path / "model")
+    make_tokenizer(CHATML).save_pretrained(tmp_path / "model")
+    rows = save_rows(tmp_path / "rows.jsonl")
+    words = ["train", "--model.name", str(tmp_path / "model"), "--data.source", rows, "--training.max_steps", "1"]
+    adapter = f"{{peft_type: LORA, r: 2, target_modules: '{targets}'}}"
+    assert main([*words, "--training.batch_size", "2", "--adapter", adapter, "--output", str(tmp_path / "run")]) == 0
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
 def test_decoders_pass_in_every_type(make, dtype):

@@ -9,12 +9,13 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from qweft import QweftError
 from qweft.cli.main import main
@@ -276,6 +277,28 @@ def test_a_request_that_would_keep_all_others_waiting_is_refused(address, body, 
 def test_settings_that_a_client_may_give_are_taken(address):
     body = {"model": "second", "messages": QUESTION, "generation_config": json.dumps({"temperature": 0.5})}
     assert json.loads(ask(address, "/v1/chat/completions", body))["choices"]
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["greedy model", "drawing model"])
+@pytest.mark.parametrize(
+    ("asked", "drawn"),
+    [
+        ({}, None),
+        ({"temperature": 1.0}, True),
+        ({"temperature": 0}, False),
+        ({"top_p": 0.9}, True),
+        ({"seed": 3}, None),
+    ],
+)
+def test_an_answer_is_drawn_where_the_client_asks_for_it(own, asked, drawn):
+    """transformers' server stays greedy at any temperature, unless the model's own settings draw."""
+    pytest.importorskip("fastapi")
+    from qweft.serve.requests import Chat
+
+    handler = Chat.__new__(Chat)
+    handler.generation_state = SimpleNamespace(_compile=False)
+    found = handler._build_generation_config(asked, GenerationConfig(do_sample=own))
+    assert found.do_sample == (own if drawn is None else drawn)
 
 
 def test_what_a_template_refuses_is_one_sentence():

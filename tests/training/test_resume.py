@@ -19,7 +19,7 @@ from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.training import checkpoints as module
 from qweft.training import record, run
-from qweft.training.checks import check_settings
+from qweft.training.checks import check_settings, check_start
 from qweft.training.config import CheckpointConfig, RunConfig, TrainingConfig, ValidationConfig
 from qweft.training.run import train
 from qweft.training.run_folder import remove_empty
@@ -143,6 +143,32 @@ def test_the_newest_whole_checkpoint_is_taken(files, tmp_path, monkeypatch, caps
     out = capsys.readouterr().out
     said = "".join(out.split())  # lines may end anywhere in a path
     assert "step-6isdamagedandpassedover" in said and "goingonfromstep4" in said
+
+
+def test_damaged_checkpoints_of_later_steps_do_not_outlive_new_ones(files, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 6)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path))
+    for name in ("step-4", "step-6"):
+        (tmp_path / "checkpoints" / name / "adapter_model.safetensors").write_bytes(b"")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            train(config(files, tmp_path, resume="auto"))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-2"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("RANK", "8"), ("RANK", "x"), ("WORLD_SIZE", "4")])
+def test_variables_that_no_launcher_set_do_not_silence_a_training(files, tmp_path, monkeypatch, name, value):
+    """accelerate believes RANK only beside LOCAL_RANK; it is a name that people give the rank of a LoRA."""
+    monkeypatch.setenv(name, value)
+    if name == "WORLD_SIZE":
+        with pytest.raises(QweftError, match=r"WORLD_SIZE is '4' in the environment, and LOCAL_RANK is not set"):
+            check_start(config(files, tmp_path))
+    else:
+        train(config(files, tmp_path))
+        assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file() and (tmp_path / "run.json").is_file()
 
 
 @pytest.fixture(scope="module")
