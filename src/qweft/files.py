@@ -29,9 +29,17 @@ SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: `$QWEFT_CACHE`, else `~/.cache/qweft`."""
-    chosen = os.environ.get("QWEFT_CACHE")
-    return named_path(chosen) if chosen else Path.home() / ".cache" / "qweft"
+    """Return the cache folder: `$QWEFT_CACHE`, else `~/.cache/qweft`.
+
+    Raises:
+        QweftError: There is no home folder, as in a container without HOME.
+    """
+    if chosen := os.environ.get("QWEFT_CACHE"):
+        return named_path(chosen)
+    try:
+        return Path.home() / ".cache" / "qweft"
+    except RuntimeError as error:
+        raise QweftError("this user has no home folder for the cache; set QWEFT_CACHE to a folder") from error
 
 
 def named_path(name: str) -> Path:

@@ -7,6 +7,7 @@ this user wrote it on this machine.
 import hmac
 import json
 import math
+import os
 import secrets
 from collections import Counter
 from pathlib import Path
@@ -68,12 +69,25 @@ def _mark_of(config: Any, make_key: bool) -> str | None:
     path = cache_folder() / "key"
     try:
         if make_key and not path.exists():
-            write_bytes(path, secrets.token_bytes(32), mode=0o600)
+            _make_key(path)
         key = read_bytes(path, 32)
     except (OSError, ValueError):
         return None
     text = json.dumps(finite(config), sort_keys=True)
     return hmac.digest(key, text.encode(), "sha256").hex() if len(key) == 32 else None
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key, unless another process has just written one, with which it marks its records."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")
+    write_bytes(beside, secrets.token_bytes(32), mode=0o600)
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        os.replace(beside, path)
+    beside.unlink(missing_ok=True)
 
 
 def typed_keys(kind: type, value: Any, path: Path, way: str, name: str) -> dict[str, Any]:

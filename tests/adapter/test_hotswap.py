@@ -73,6 +73,15 @@ def test_a_config_that_several_adapters_were_made_with_stays(tmp_path):
     assert torch.equal(logits(loaded(tmp_path / "both" / "reference")), wanted)
 
 
+def test_what_is_unloaded_is_the_base_model_also_where_it_was_merged():
+    plain = logits(tiny_llama())
+    torch.manual_seed(0)
+    model = trained(get_peft_model(tiny_llama(), small("mpo", init_weights=False)))
+    model.merge_adapter()
+    assert (logits(model) - plain).abs().max() > 1e-3
+    assert torch.allclose(logits(model.unload()), plain, atol=1e-5)
+
+
 def test_only_the_named_adapter_changes(tmp_path):
     first = save(tmp_path / "a")
     second = save(tmp_path / "b", seed=2)

@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from qweft.chat.chat_models import open_chat_models
 from qweft.chat.config import ChatConfig, PageConfig
-from qweft.chat.page.server import FILES, Server
+from qweft.chat.page.server import FILES, Handler, Server
 from qweft.chat.page.session import BUSY, Session, with_settings
 from qweft.cli.main import main
 from qweft.errors import QweftError
@@ -237,6 +238,23 @@ def test_whoever_goes_stops_the_answer(slow, client):
         time.sleep(0.02)
     (turn,) = client.look("/state")["turns"]
     assert turn["answers"][0] and turn["answers"][1] == ""  # the second was never begun in earnest
+
+
+def test_a_refused_window_that_goes_stops_no_other():
+    """Its own refusal cannot be sent, which is no reason to end what another window reads."""
+    stopped = []
+
+    def gone(*_):
+        raise OSError("gone")
+
+    handler = SimpleNamespace(
+        server=SimpleNamespace(session=SimpleNamespace(stop=lambda: stopped.append(True))),
+        _begin=gone,
+    )
+    Handler._stream(handler, iter([{"kind": "failed", "text": BUSY}]))
+    assert not stopped
+    Handler._stream(handler, iter([{"kind": "piece", "voice": 0, "text": "a"}]))
+    assert stopped
 
 
 @pytest.mark.parametrize("line", ["GET /state HTTP", "GET /state HTTP/9.9", "POST /take", "GET /state", "x", "x y z w"])

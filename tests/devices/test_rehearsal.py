@@ -1,6 +1,7 @@
 """A device of this machine as if it were a provider's."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -28,6 +29,15 @@ def cache(tmp_path, monkeypatch):
 def later(cache):
     for path in cache.iterdir():
         os.utime(path, (0, 0))
+
+
+def test_a_clock_that_was_set_back_keeps_no_job_waiting(cache):
+    device = make_device("rehearsal:shots")
+    sent = device.submit(circuits(0), 10, "token")
+    ahead = time.time() + 3600
+    for path in cache.iterdir():
+        os.utime(path, (ahead, ahead))
+    assert device.state(sent) == JobState.DONE
 
 
 def test_a_rehearsal_is_a_run_that_ends_the_next_day(cache):

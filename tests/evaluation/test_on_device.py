@@ -100,6 +100,14 @@ def test_layers_by_name(patterns, count):
     assert names[0].startswith("model.layers.0.self_attn.")
 
 
+def test_two_active_adapters_are_told_apart_first():
+    model = adapted()
+    model.add_adapter("second", model.peft_config["default"])
+    model.base_model.set_adapter(["default", "second"])
+    with pytest.raises(QweftError, match="has two active adapters with a circuit; make one active by set_adapter"):
+        circuit_layers(model)
+
+
 def test_a_layer_that_is_not_there():
     with pytest.raises(QweftError, match=r"k_proj meets no layer .* there are model.layers.0.self_attn.q_proj"):
         circuit_layers(adapted(), ["k_proj"])

@@ -93,8 +93,24 @@ def test_a_full_folder_for_temporary_files_is_not_the_hub_s_fault(adapter, hub, 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
     monkeypatch.setattr("qweft.publish.push._stage", full)
-    with pytest.raises(QweftError, match=r"cannot be copied to .* \(No space left on device: .*set TMPDIR"):
+    with pytest.raises(QweftError, match=r"cannot be copied \(No space left on device: .*set TMPDIR"):
         push(plan_push(adapter, "me/mine", base_model="owner/base"), token="hf_test")
+
+
+@pytest.mark.parametrize("change", ["link", "weights"])
+def test_what_changes_after_the_plan_is_not_sent(adapter, hub, monkeypatch, tmp_path, change):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+    wanted = plan_push(adapter, "me/mine", base_model="owner/base")
+    (tmp_path / "secret").write_text("private")
+    (adapter / "adapter_model.safetensors").unlink()
+    if change == "link":
+        (adapter / "adapter_model.safetensors").symlink_to(tmp_path / "secret")
+    else:
+        (adapter / "adapter_model.safetensors").write_text("others")
+    with pytest.raises(QweftError, match="became a link meanwhile|was replaced by another command meanwhile"):
+        push(wanted, token="hf_test")
+    assert not hub.files and not hub.repositories
 
 
 def test_a_dry_run_sends_nothing(adapter, capsys):

@@ -197,11 +197,12 @@ def _peft_load_adapter(original: Any) -> Any:
         found: Mapping[str, torch.Tensor] = read_header(find_weights(model_id, **hub))
         if renamed:
             found = KEYS_CHANGE
-        elif present is not None:
+        if present is not None:
             new, what = _config_of(model_id, hub), f"the adapter in {model_id}"
             check_same_structure(new, present, what)
             check_same_structure(new, present, what, SCALES, ", or replace this one by qweft.hotswap_adapter")
-            check_tensors(self, adapter_name, present, found)
+            if not renamed:
+                check_tensors(self, adapter_name, present, found)
         with untouched_on_error(self.get_base_model(), adapter_name), _announcing(found):
             loaded = original(self, model_id, adapter_name, *args, **kwargs)
             check_finite(self, adapter_name, self.peft_config[adapter_name])

@@ -83,7 +83,9 @@ class QwthnModel(BaseTuner):
         watch(model)
 
     def unload(self) -> Any:
-        """Return the base model without the branches."""
+        """Return the base model without the branches; merged ones are taken out of its weights."""
+        if any(isinstance(layer, QwthnLinear) and layer.merged for layer in self.model.modules()):
+            self.unmerge_adapter()
         model: Any = super().unload()
         unwatch(model)
         return model

@@ -61,7 +61,8 @@ class RehearsalDevice(RemoteDevice):
             age = time.time() - _file(job).stat().st_mtime
         except FileNotFoundError:
             raise RefusedError(f"there is no job {job} in {_file(job).parent}") from None
-        return JobState.DONE if age >= SECONDS_IN_QUEUE else JobState.QUEUED
+        # below 0 the clock was set back
+        return JobState.QUEUED if 0 <= age < SECONDS_IN_QUEUE else JobState.DONE
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
         """Measure now."""

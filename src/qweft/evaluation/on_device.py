@@ -60,15 +60,19 @@ def circuit_layers(model: nn.Module, patterns: Sequence[str] | None = None) -> d
         patterns: Names of layers, ends of names after a dot, or either with * and ?; `None` means all layers.
 
     Raises:
-        QweftError: If no layer has a circuit, or a pattern matches no layer with one.
+        QweftError: If no layer has a circuit, a layer has two active adapters with one, or a pattern matches no layer
+            with one.
     """
-    found = {}
+    found: dict[str, FunctionCore] = {}
     for name, layer in model.named_modules():
         for adapter in layer.active_adapters if isinstance(layer, QwthnLinear) else ():
             cores = dict(layer.qwthn_core.items())
             core = cores.get(adapter)
             if isinstance(core, FunctionCore) and core.circuit is not None:
-                found[name.removeprefix("base_model.model.")] = core
+                place = name.removeprefix("base_model.model.")
+                if place in found:
+                    raise QweftError(f"{place} has two active adapters with a circuit; make one active by set_adapter")
+                found[place] = core
     if not found:
         raise QweftError("the adapter has no circuit that a device could run; presets with one are qtha and qwthn")
     if patterns is None:

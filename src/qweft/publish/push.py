@@ -4,6 +4,8 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.utils import validate_repo_id
 from yaml import YAMLError
 
+from qweft.claims import State, check_state, state_of
 from qweft.errors import QweftError
 from qweft.records import read_record
 from qweft.yaml_file import dump, load
@@ -34,6 +37,7 @@ class Push:
         private: Whether only its owner sees the repository.
         files: Names of the files to upload.
         base_model: Hub id of the base model for the uploaded config.
+        state: Of the adapter's files when the upload was planned.
     """
 
     folder: Path
@@ -41,6 +45,7 @@ class Push:
     private: bool
     files: tuple[str, ...]
     base_model: str
+    state: State = ()
 
     def describe(self) -> str:
         """Describe the upload in one line for the terminal."""
@@ -86,7 +91,7 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
                 "itself; put a copy in its place"
             )
     files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
-    return Push(folder, repository, private, files, named)
+    return Push(folder, repository, private, files, named, state_of(folder))
 
 
 def _is_hub_id(name: str) -> bool:
@@ -115,13 +120,12 @@ def push(wanted: Push, token: str | None = None) -> str:
         raise QweftError("HF_HUB_OFFLINE is set, so nothing is sent; unset it to push")
     api: Any = HfApi(token=token)
     try:
-        made = api.create_repo(wanted.repository, private=wanted.private, exist_ok=True)
-        if wanted.private and api.model_info(made.repo_id).private is False:
-            raise QweftError(
-                f"{made.repo_id} exists and is public; make it private there, choose another name, or say --public"
-            )
-        with tempfile.TemporaryDirectory() as staged:
-            _stage_or_tell(wanted, Path(staged))
+        with _staged(wanted) as staged:
+            made = api.create_repo(wanted.repository, private=wanted.private, exist_ok=True)
+            if wanted.private and api.model_info(made.repo_id).private is False:
+                raise QweftError(
+                    f"{made.repo_id} exists and is public; make it private there, choose another name, or say --public"
+                )
             api.upload_folder(repo_id=made.repo_id, folder_path=staged, commit_message="Upload adapter with qweft")
     except LocalTokenNotFoundError as error:
         raise QweftError("no access token was found; run hf auth login, or set HF_TOKEN") from error
@@ -138,24 +142,30 @@ def push(wanted: Push, token: str | None = None) -> str:
     return str(made)
 
 
-def _stage_or_tell(wanted: Push, folder: Path) -> None:
-    """Copy the files to upload.
+@contextmanager
+def _staged(wanted: Push) -> Iterator[Path]:
+    """Yield a folder with copies of the files to upload, before anything is made at the hub.
 
     Raises:
-        QweftError: A file cannot be read, or the folder for temporary files is full.
+        QweftError: A file cannot be read, or there is no folder for temporary files, or it is full.
     """
-    try:
-        _stage(wanted, folder)
-    except OSError as error:
-        raise QweftError(
-            f"the files to upload cannot be copied to {folder} ({error.strerror}: {error.filename}); make room there, "
-            "or set TMPDIR to another folder"
-        ) from error
+    with ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            _stage(wanted, folder)
+        except OSError as error:
+            raise QweftError(
+                f"the files to upload cannot be copied ({error.strerror}: {error.filename}); make room for temporary "
+                "files, or set TMPDIR to another folder"
+            ) from error
+        yield folder
 
 
 def _stage(wanted: Push, folder: Path) -> None:
     """Copy the files to upload; config and card get the base model's hub id."""
     for name in wanted.files:
+        if (wanted.folder / name).is_symlink():
+            raise QweftError(f"{wanted.folder / name} became a link meanwhile; nothing was sent")
         content = (wanted.folder / name).read_bytes()
         if name == REQUIRED[0]:
             config = read_record(wanted.folder / name, "save the adapter again")
@@ -166,6 +176,8 @@ def _stage(wanted: Push, folder: Path) -> None:
             text = renamed(text, named, wanted.base_model) if named else text
             content = _name_base_model(text, wanted.base_model).encode()
         (folder / name).write_bytes(content)
+    if wanted.state:
+        check_state(wanted.folder, wanted.state)
 
 
 def renamed(card: str, named: str, public: str) -> str:

@@ -192,7 +192,8 @@ class ChosenTokens:
 
         found = torch.zeros(ids.shape, dtype=torch.bool)
         for number, row in enumerate(ids.tolist()):
-            same = (places for known, places in self._rows if row == known + [self._pad] * (len(row) - len(known)))
-            places = next(same, self._of_others)  # a prompt may begin with a row, and goes on
-            found[number, places] = True
+            # a prompt may begin with a row, and goes on; equal rows are measured where any of them is
+            same = [places for known, places in self._rows if row == known + [self._pad] * (len(row) - len(known))]
+            for places in same or [self._of_others]:
+                found[number, places] = True
         return found

@@ -98,7 +98,7 @@ def test_markdown_takes_no_text_for_marks(tmp_path):
 def test_a_report_is_made_again_from_what_it_left(folder, tmp_path):
     assert remake_report(folder, tmp_path / "again") == tmp_path / "again" / "report.html"
     old, new = (folder / "report.html").read_text(), (tmp_path / "again" / "report.html").read_text()
-    assert old.replace("Three methods", "tiny on rows") == new
+    assert old == new and "Three methods" in new
     assert remake_report(tmp_path / "again" / "results.json") == tmp_path / "again" / "report.html"
     (tmp_path / "other" / "lora-0").mkdir(parents=True)
     (tmp_path / "other" / "lora-0" / "run.json").write_text("{}")

@@ -264,7 +264,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
             except OSError:
                 is_there = False
-                self.server.session.stop()
+                if event["kind"] != "failed":  # else another window is being answered, and this one was refused
+                    self.server.session.stop()
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
         self._send_json({"error": sentence}, status)

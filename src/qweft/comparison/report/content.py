@@ -26,6 +26,9 @@ from qweft.errors import QweftError
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style, styles
 
+LONGEST_TITLE = 500
+"""Most characters of a title that results.json has."""
+
 
 @dataclass(frozen=True)
 class Content:
@@ -90,7 +93,7 @@ class Content:
         recommended = str((results.get("recommendation") or {}).get("text", ""))
         environment = {key: value for key, value in (results.get("environment") or {}).items() if value is not None}
         return cls(
-            title=title or f"{runs[0].model} on {runs[0].data}{_taught(results.get('teacher'))}",
+            title=title or _title(runs[0], results),
             runs=runs,
             summary=summarise(
                 runs, reference, margin if 0 < margin < math.inf else None, _looks(results), bool(recommended)
@@ -154,6 +157,13 @@ class Content:
         except QweftError:
             return {}
         return read if isinstance(read, dict) else {}
+
+
+def _title(run: Run, results: Mapping[str, Any]) -> str:
+    """Returns the title that the comparison gave its report, or one as it gives; earlier versions did not keep it."""
+    kept, taught = results.get("title"), _taught(results.get("teacher"))
+    title = kept[:LONGEST_TITLE] if isinstance(kept, str) and kept else f"{run.model} on {run.data}"
+    return title if title.endswith(taught) else title + taught
 
 
 def _taught(teacher: Mapping[str, Any] | None) -> str:

@@ -33,6 +33,7 @@ def write_report(results: dict[str, Any], config_yaml: str, title: str, folder: 
         QweftError: There are no runs, or they are malformed.
     """
     record = {**results, "config_yaml": config_yaml} if config_yaml else results
+    record = {**record, "title": title} if title else record
     content = Content.read(record, title=title)
     drawn = figures(content)
     # plain: `cat report.md` would else let a method's name control the terminal
