@@ -108,7 +108,7 @@ def test_what_changes_after_the_plan_is_not_sent(adapter, hub, monkeypatch, tmp_
         (adapter / "adapter_model.safetensors").symlink_to(tmp_path / "secret")
     else:
         (adapter / "adapter_model.safetensors").write_text("others")
-    with pytest.raises(QweftError, match="became a link meanwhile|was replaced by another command meanwhile"):
+    with pytest.raises(QweftError, match=r"became a link meanwhile|was replaced by another command meanwhile"):
         push(wanted, token="hf_test")
     assert not hub.files and not hub.repositories
 

@@ -194,6 +194,8 @@ class ChosenTokens:
         for number, row in enumerate(ids.tolist()):
             # a prompt may begin with a row, and goes on; equal rows are measured where any of them is
             same = [places for known, places in self._rows if row == known + [self._pad] * (len(row) - len(known))]
-            for places in same or [self._of_others]:
+            for places in same:
                 found[number, places] = True
+            if not same:
+                found[number, self._of_others] = True
         return found
