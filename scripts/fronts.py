@@ -14,10 +14,10 @@ BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
 CIRCUIT, FAMILY, LORA, OTHER = "with a circuit", "ours without a circuit", "LoRA", "other methods of PEFT"
 KINDS = {LORA: (GREEN, "s"), OTHER: (OLIVE, "^"), FAMILY: (BLUE, "o"), CIRCUIT: (ORANGE, "D")}
 LINES = {
-    "LoRA on v_proj": ("lora_v_2", "lora_v_6", "lora_v"),
-    "LoRA on q_proj, v_proj": ("lora_r1", "lora_r4"),
+    "LoRA on v": ("lora_v_2", "lora_v_6", "lora_v"),
+    "LoRA on q, v": ("lora_r1", "lora_r4"),
     "LoRA on all": ("lora_all",),
-    "LoRA on down_proj": ("lora_down",),
+    "LoRA on down": ("lora_down",),
     "subspace": ("subspace_8", "subspace_32", "subspace_128"),
     "subspace on all": ("subspace_all",),
     "basis": ("basis_4", "basis_16"),
@@ -34,6 +34,29 @@ LINES = {
     "VeRA": ("vera",),
 }
 """Methods of one kind by size, joined by a line; the control `mpo` is joined to its hybrid."""
+LEFT, RIGHT = (-6, 0, "right"), (6, 0, "left")
+BELOW = (0, -9, "center")
+PLACES = {
+    "LoRA on v": (RIGHT, RIGHT),
+    "LoRA on q, v": ((6, 5, "left"), LEFT),
+    "LoRA on all": (LEFT, (6, -7, "left")),
+    "LoRA on down": ((6, -5, "left"), (-6, -3, "right")),
+    "subspace": ((4, -9, "right"), RIGHT),
+    "subspace on all": (LEFT, BELOW),
+    "basis": (LEFT, (-4, 7, "right")),
+    "readout": ((6, 6, "left"), (0, 25, "center")),
+    "sparse": ((0, -9, "right"), RIGHT),
+    "qtha": (RIGHT, RIGHT),
+    "no circuit": ((6, 5, "left"), (-5, -8, "right")),
+    "UniLoRA": ((-4, -9, "left"), (-4, -9, "left")),
+    "TinyLoRA": (RIGHT, LEFT),
+    "BEFT": (RIGHT, LEFT),
+    "WaveFT": (RIGHT, (5, 6, "left")),
+    "MiSS": ((6, -5, "left"), RIGHT),
+    "IA3": (RIGHT, LEFT),
+    "VeRA": ((0, -11, "center"), LEFT),
+}
+"""Where a line's name stands beside its smallest method, by panel: offset in points, and the side of the text."""
 
 
 def _kind(method: str) -> str:
@@ -64,33 +87,34 @@ def read_front(name: str) -> Numbers:
 
 
 def draw_front(figure: Figure, numbers: Numbers) -> Notes:
-    """Draws a panel for each cost: a mark for each method, its front as a dotted step, names of the front's methods."""
+    """Draws a panel for each cost: a mark for each method, lines by kind, and the front as a dotted step."""
     notes: Notes = {}
     panels = figure.subplots(2, 1, sharey=True)
     for column, (axes, title) in enumerate(zip(panels, ("trained numbers", "bytes of the file"), strict=True)):
         axes.set_xscale("log")
         for methods in LINES.values():
-            there = [numbers[method] for method in methods if method in numbers]
+            there = [numbers[method] for method in methods]
             colour, _ = KINDS[_kind(methods[0])]
             axes.plot([row[column] for row in there], [row[2] for row in there], color=colour, linewidth=1, alpha=0.45)
         for method, row in numbers.items():
             colour, marker = KINDS[_kind(method)]
             axes.plot([row[column]] * 2, row[3:], color=colour, linewidth=1.4, alpha=0.6)
-            (mark,) = axes.plot([row[column]], [row[2]], color=colour, marker=marker, markersize=6, markeredgewidth=0)
+            (mark,) = axes.plot([row[column]], [row[2]], color=colour, marker=marker, markersize=5.5, markeredgewidth=0)
             mark.set_gid(f"{column}-{method}")
             notes[f"{column}-{method}"] = f"{method}: {row[0]:,} numbers, {row[1]:,} bytes, loss {row[2]:.3f}"
         best = front([Point(method, row[column], row[2], ()) for method, row in numbers.items()])
         low, high = min(row[column] for row in numbers.values()), max(row[column] for row in numbers.values())
-        axes.set_xlim(low / 1.6, high * 1.6)
+        axes.set_xlim(low / 2, high * 2.2)
         axes.step(
-            [point.cost for point in best] + [high * 1.6], [point.loss for point in best] + [best[-1].loss],
+            [point.cost for point in best] + [high * 2.2], [point.loss for point in best] + [best[-1].loss],
             where="post", color=INK, linewidth=1.1, linestyle=(0, (1, 2)), alpha=0.8, zorder=1,
         )  # fmt: skip
-        for point in best:
+        for name, methods in LINES.items():
+            dx, dy, side = PLACES[name][column]
+            row = numbers[methods[0]]
             axes.annotate(
-                point.method, (point.cost, numbers[point.method][3]), xytext=(0, -5), textcoords="offset points",
-                color=INK, fontsize=SMALL - 2, rotation=-30, rotation_mode="anchor", horizontalalignment="left",
-                verticalalignment="top",
+                name, (row[column], row[2]), xytext=(dx, dy), textcoords="offset points", color=INK, fontsize=SMALL - 2,
+                horizontalalignment=side, verticalalignment="center",
             )  # fmt: skip
         axes.xaxis.set_major_locator(LogLocator(subs=(1,)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.3g}"))))
@@ -100,7 +124,6 @@ def draw_front(figure: Figure, numbers: Numbers) -> Notes:
     for kind, (colour, marker) in KINDS.items():
         panels[0].plot([], [], color=colour, marker=marker, markersize=6, linestyle="", label=kind)
     figure.legend(
-        loc="outside upper center", ncols=4, frameon=False, fontsize=SMALL - 1, labelcolor=INK, handletextpad=0.2,
-        columnspacing=0.9,
+        loc="outside upper center", ncols=2, frameon=False, fontsize=SMALL - 0.5, labelcolor=INK, handletextpad=0.2,
     )  # fmt: skip
     return notes

@@ -1,5 +1,6 @@
 """Who answers: each exactly as it would alone, over one copy of the weights."""
 
+import json
 import shutil
 
 import pytest
@@ -82,6 +83,15 @@ def test_draws_differ_from_question_to_question_and_repeat_with_the_seed(both):
     assert [answer.tokens for _, answer in once] != [answer.tokens for _, answer in other]
     later = given(both, "How?", Dialogue(asked=1), seed=1, **options)
     assert [answer.tokens for _, answer in once] != [answer.tokens for _, answer in later]
+
+
+def test_what_a_voice_did_not_answer_is_in_no_row(tmp_path):
+    """Training takes no empty answer, as a stop leaves one to the second voice."""
+    dialogue = Dialogue().and_then("How?", ["So.", ""]).and_then("And?", ["Thus.", "Here."])
+    first, second = map(json.loads, dialogue.as_rows(["one", "two"]).splitlines())
+    assert [message["content"] for message in first["messages"]] == ["How?", "So.", "And?", "Thus."]
+    assert [message["content"] for message in second["messages"]] == ["And?", "Here."]
+    assert len(Dialogue().and_then("How?", ["So.", ""]).as_rows(["one", "two"]).splitlines()) == 1
 
 
 def test_stopped_after_the_token_that_is_computed(both):

@@ -9,7 +9,7 @@ from qweft.errors import QweftError, giving_up_after
 from qweft.evaluation.generation import Answer
 from qweft.evaluation.metric import Both
 from qweft.evaluation.metrics import reasoning
-from qweft.evaluation.reasoning import final_answers, judge_reasoning, same_value, take_apart, value_of
+from qweft.evaluation.reasoning import final_answers, judge_reasoning, marked_text, same_value, take_apart, value_of
 
 HASHES = "6 * 7 = 42\n#### 42"
 BOXED = "Six sevens.\n\\boxed{42}"
@@ -33,6 +33,12 @@ CASES = [
     (HASHES, "So the answer is 6 * 7 = 42", "-A-W"),
     (HASHES, "6 * 7 = 42\n#### 42\n#### 7", "--CW"),
     (HASHES, "I do not know.", "----"),
+    (HASHES, "Total:\n- 42 apples", "-A--"),
+    (HASHES, "The cost - $42", "-A--"),
+    (HASHES, "84 - 42", "-A--"),
+    (HASHES, "x = - 42", "----"),
+    (HASHES, "Some.\n#### 42e2", "--CW"),
+    (HASHES, "about 42e2", "----"),
     (HASHES, "", "----"),
     (HASHES, "####", "----"),
     (HASHES, "Half of it.\n#### 42%", "SACW"),
@@ -177,3 +183,18 @@ def test_a_thousand_spaces_are_no_reason_to_wait():
             take_apart("It is" + " " * 3000 + "4 of" + "\n" * 3000 + "them, or -" + " " * 3000 + "5.").answer.text[-1]
             == "5"
         )
+
+
+@pytest.mark.parametrize(
+    ("reply", "handed_over"),
+    [
+        ("**Answer:** 42", "42"),
+        ("The answer is **42**.", "42"),
+        ("**Answer: 42**", "42"),
+        ("The answer is $x^2$.", "x^2"),
+        ("The answer is x**2.", "x**2"),
+        ("The answer is $42.", "$42"),
+    ],
+)
+def test_bold_around_an_answer_is_not_handed_to_a_verifier(reply, handed_over):
+    assert marked_text(reply) == handed_over

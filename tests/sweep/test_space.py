@@ -11,7 +11,7 @@ from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.sweep.config import SpaceConfig
 from qweft.sweep.proposals import Fitting, Known, Sampling, propose
-from qweft.sweep.space import check_sweep, space_of
+from qweft.sweep.space import Axis, check_sweep, space_of
 
 
 @pytest.mark.parametrize(
@@ -133,3 +133,18 @@ def test_tpe_goes_where_the_loss_is_low(config, fitting):
             known.append(Known(point, abs(math.log10(point["training.learning_rate"]) + 2)))
         distances[sampler] = median(each.loss for each in known[10:])
     assert distances["tpe"] < 0.5 * distances["random"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "values"),
+    [
+        (0.0, 0.3, 0.1, [0.0, 0.1, 0.2, 0.3]),
+        (0.005, 0.03, 0.005, [0.005, 0.01, 0.015, 0.02, 0.025, 0.03]),
+        (2, 8, 3, [2, 5, 8]),
+    ],
+)
+def test_steps_are_decimals_that_can_be_typed(low, high, step, values):
+    """0.1 * 3 is 0.30000000000000004, which Optuna takes for no value of the range."""
+    axis = Axis("training", "warmup_ratio", low=low, high=high, step=step)
+    assert axis.choices == values and list(map(type, axis.choices)) == list(map(type, values))
+    assert [axis.decoded(low + number * step) for number in range(len(values))] == values

@@ -113,6 +113,10 @@ def test_each_way_of_training_is_best_at_what_it_trained_for(seed):
         ({"device": "noisy", "noise_scale": 11.0}, "the largest factor is 10"),
         ({"noise": "paper"}, "training.noise is paper, which training.device exact does not know"),
         ({"noise_scale": 0.5}, "training.noise_scale is 0.5, which training.device exact does not know"),
+        (
+            {"device": "pennylane:default.qubit", "noise_scale": 0.1, "gradient": "parameter_shift"},
+            r"training\.noise_scale is 0\.1, and training\.device pennylane:default\.qubit has no noise model",
+        ),
         ({"shots": 100, "gradient": "parameter_shift"}, "exact has no shots"),
         ({"device": "shots", "shots": 100}, "training.device shots has no exact gradients; use training.gradient"),
         (

@@ -9,7 +9,7 @@ from torch import nn
 
 from qweft.adapter.branch import parts_of
 from qweft.analysis.layers import LayerMap
-from qweft.evaluation.loss import device_of
+from qweft.evaluation.loss import device_of, target_loss
 from qweft.evaluation.on_device import beyond_the_mask, rows_and_kept
 from qweft.method.names import PARTS
 
@@ -146,7 +146,10 @@ def gradient_norms(
         for _, _, parameter in parts:
             parameter.requires_grad_(True)
         with torch.enable_grad():
-            loss = model(**rows).loss
+            if getattr(getattr(model, "config", None), "is_encoder_decoder", False):  # whose decoder reads the labels
+                loss = model(**rows).loss
+            else:
+                loss = target_loss(model(**{key: rows[key] for key in rows if key != "labels"}), rows["labels"])
             found = torch.autograd.grad(loss, [parameter for _, _, parameter in parts], allow_unused=True)
     finally:
         for (_, _, parameter), required in zip(parts, before, strict=True):

@@ -63,10 +63,16 @@ class Dialogue:
         return replace(self, system=system)
 
     def as_rows(self, names: Sequence[str]) -> str:
-        """Returns JSON lines with a row of messages for each chat model, as `qweft data check` and training read."""
+        """Returns JSON lines with a row of messages for each chat model, as `qweft data check` and training read.
+
+        Turns that a model did not answer, as after a stop, are left out of its row; training takes no empty answer.
+        """
         rows = []
         for number, name in enumerate(names):
-            said = [{"role": message.role, "content": message.content} for message in self.messages(number)]
+            answered = replace(self, turns=tuple(turn for turn in self.turns if turn.answers[number].strip()))
+            said = [{"role": message.role, "content": message.content} for message in answered.messages(number)]
+            if not answered.turns:
+                continue
             rows.append(json_text({"messages": said, "answered_by": name}) + "\n")
         return "".join(rows)
 

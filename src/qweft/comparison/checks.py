@@ -25,6 +25,7 @@ from qweft.method.specification import check_on_quantized, check_ranks, check_sp
 from qweft.models.resolve import check_model
 from qweft.text import many
 from qweft.training.checks import check_training
+from qweft.training.distributed import check_launch
 
 LONG = 10**9
 """Number of steps of an adapter that is attached only to count its parameters."""
@@ -74,6 +75,7 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
         QweftError: As `check_comparison` and `check_methods`; or the output cannot be written, or the data or the model
             are not there.
     """
+    check_launch()
     check_comparison(config)
     check_methods(config)
     check_data_config(config.data)

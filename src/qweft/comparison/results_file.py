@@ -77,13 +77,15 @@ def keep_others(folder: Path, methods: Collection[str], tell: Callable[[str], ob
     if not os.path.lexists(folder / RESULTS):
         return
     runs = read_results(folder)[1]["runs"]
-    others = {run.get("method") for run in runs if isinstance(run, dict)} - {BASE, *methods}
+    others = {str(run.get("method")) for run in runs if isinstance(run, dict)} - {BASE, *methods}
     if others:
         (folder / EARLIER).mkdir(exist_ok=True)
         aside = free_name(folder / EARLIER / "results")
         aside.mkdir()
-        os.replace(folder / RESULTS, aside / RESULTS)
-        tell(f"the earlier results, with other methods, are now {aside}; qweft report makes a page of them")
+        for name in WRITTEN:
+            if os.path.lexists(folder / name):
+                os.replace(folder / name, aside / name)
+        tell(f"the earlier results, with other methods, are now in {aside}")
 
 
 @contextmanager

@@ -108,6 +108,25 @@ def targets_of(labels: torch.Tensor) -> torch.Tensor:
     return labels[:, 1:] != IGNORED
 
 
+def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    """Return the mean loss over the target tokens of a step, in nats: what `held_out_loss` measures.
+
+    The model's own loss may be another one. Decoders of encoder-decoder models do not shift the labels, some models
+    average each batch alone, and experts have a term for their balance.
+
+    Args:
+        outputs: Of the model, with logits (rows, tokens, vocabulary).
+        labels: Of the batch, (rows, tokens).
+        num_items_in_batch: Targets of all batches of the step; `None` means those of this batch.
+    """
+    learned = targets_of(labels)
+    logits = outputs.logits[:, -labels.shape[1] : -1]  # without the virtual tokens before the text
+    wanted = labels[:, 1:].to(logits.device)
+    learned = learned.to(logits.device)
+    total = cross_entropy(logits[learned].float(), wanted[learned], reduction="sum")
+    return total / (learned.sum() if num_items_in_batch is None else num_items_in_batch)
+
+
 class Taught:
     """A frozen teacher, asked for each row once.
 

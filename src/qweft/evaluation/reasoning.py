@@ -7,14 +7,19 @@ from fractions import Fraction
 from functools import cached_property
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-# A number with an optional sign, currency, fraction (1 1/2 or 3/4), percent sign, or scale (万: 10^4, 亿: 10^8).
-_NUMBER = (
-    rf"(?P<sign>[-+]?)\s*+(?:US)?[$€£¥]?\s*+(?P<sign2>-?)(?P<number>{_DIGITS})"
+# A number with an optional sign, currency, fraction (1 1/2 or 3/4), percent sign, or scale (万: 10^4, 亿: 10^8). It has
+# no exponent, which is not read.
+_AFTER_SIGN = (
+    rf"(?:(?:US)?[$€£¥]\s*+)?(?P<sign2>-?)(?P<number>(?>{_DIGITS}))(?![eE][-+]?\d)"
     r"(?:\s+(?P<top>\d+)\s*/\s*(?P<bottom>\d+)|\s*/\s*(?P<under>\d+(?:\.\d+)?))?\s*(?P<percent>%)?(?P<scale>[万亿])?"
 )
-_ANYWHERE = re.compile(rf"(?<![A-Za-z0-9_.,/]){_NUMBER}")
+# In a sentence a sign stands directly before its number: else it is a dash, a bullet or a subtraction.
+_ANYWHERE = re.compile(rf"(?<![A-Za-z0-9_.,/])(?P<sign>[-+]?){_AFTER_SIGN}")
 # A unit is words, "km/h", "°" or "m²" (m2 after NFKC), without symbols of an expression or a further number.
-_ALONE = re.compile(rf"{_NUMBER}\s*(?P<unit>[^\W\d_°]?[^\d=+*^(){{}}\\<>:/-]*(?:/\s*[^\W\d_]+)?(?<=[^\W\d_])[23]?|°|)")
+_ALONE = re.compile(
+    rf"(?P<sign>[-+]?)\s*+{_AFTER_SIGN}\s*"
+    r"(?P<unit>[^\W\d_°]?[^\d=+*^(){}\\<>:/-]*(?:/\s*[^\W\d_]+)?(?<=[^\W\d_])[23]?|°|)"
+)
 _SCALES = {"万": 10**4, "亿": 10**8}
 
 _MARKED = {
@@ -89,6 +94,7 @@ def plain(text: str) -> str:
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 1½ is not 11/2
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
     text = re.sub(r"(?<!\w)\*\*|\*\*(?![\w(-])", "", text)  # bold, but not powers
+    text = re.sub(r"(?<=[=(])[ \t]*([-+])[ \t]+(?=[\d.$€£¥])", r" \1", text)  # "x = - 5" has a sign
     text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r" \1/\2", text)
     text = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\(?:left|right)\b|\\[,!;: ]|\\[()\[\]]", "", text).replace("{,}", ",")
@@ -118,9 +124,25 @@ def marked_text(text: str) -> str | None:
 
     >>> marked_text("It is <answer>x**2 </answer>")
     'x**2'
+
+    Bold and dollars around the whole answer, or around its mark, are no part of it.
+
+    >>> marked_text("**Answer:** 42"), marked_text("The answer is $x**2$.")
+    ('42', 'x**2')
     """
     found = _marked(text)
-    return found[-1].text if found else None
+    return _undressed(found[-1].text) if found else None
+
+
+def _undressed(text: str) -> str:
+    """Return a text without bold or dollars around it; of bold that began before the mark only the end is there."""
+    text = text.strip()
+    if text.count("**") == 1:
+        text = text.removeprefix("**").removesuffix("**").strip()
+    for mark in ("**", "$"):
+        if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark) and text.count(mark) == 2:
+            text = text[len(mark) : -len(mark)].strip()
+    return text
 
 
 def _marked(text: str) -> list[FinalAnswer]:

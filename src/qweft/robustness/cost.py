@@ -26,10 +26,12 @@ class Rate:
     Args:
         circuit: Circuits for each circuit of a token.
         once: Additional circuits that characterize the device's errors, for any number of tokens.
+        alone: Sizes of the runs of these; each is a job of its own, or several.
     """
 
     circuit: int
     once: int
+    alone: tuple[int, ...] = ()
 
 
 def rate(mitigation: Mitigation, circuits: Sequence[Circuit]) -> Rate:
@@ -40,8 +42,8 @@ def rate(mitigation: Mitigation, circuits: Sequence[Circuit]) -> Rate:
         circuits: Circuits of the layers. Equal circuits share the circuits that characterize errors.
     """
     forms = set(circuits)
-    one, two = (
-        sum(
+    sizes = [
+        [
             len(run)
             for circuit in forms
             for run in mitigation.runs(
@@ -51,10 +53,12 @@ def rate(mitigation: Mitigation, circuits: Sequence[Circuit]) -> Rate:
                     np.zeros((tokens, len(circuit.gates))),
                 )
             )
-        )
+        ]
         for tokens in (1, 2)
-    )
-    return Rate((two - one) // len(forms), 2 * one - two)
+    ]
+    one, two = map(sum, sizes)
+    alone = tuple(size for size, other in zip(*sizes, strict=True) if size == other)
+    return Rate((two - one) // len(forms), 2 * one - two, alone)
 
 
 def make_budget(config: RobustnessConfig, grid: Grid) -> Budget:
@@ -87,7 +91,8 @@ def estimate_run(grid: Grid, budget: Budget, sample: Sample, layers: int, counte
     for setting in grid.settings:
         device = grid.devices[setting.noise_scale]
         most = device.limits.circuits_at(setting.shots) or sample.circuits
-        jobs = layers * counted.circuit * sum(-(-tokens // most) for tokens in sample.calls) + -(-counted.once // most)
+        jobs = layers * counted.circuit * sum(-(-tokens // most) for tokens in sample.calls)
+        jobs += sum(-(-size // most) for size in counted.alone)
         parts.append(estimate(device, budget.price, sample.circuits, setting.shots, jobs=jobs))
     whole = together(parts)
     for key, cap, total in (

@@ -45,7 +45,7 @@ def make_grid(config: RobustnessConfig) -> Grid:
     if config.shots and not config.needs_counts and isinstance(first, Device) and _is_exact_too(first):
         wanted.append(None)
     identity = _device(config, 1.0).identity()
-    has_noise = identity != _device(config, 2.0).identity()
+    has_noise = identity != _device(config, 0.0).identity()
     if config.noise_scale != [1.0] and not has_noise:
         raise QweftError(
             f"--noise-scale {','.join(f'{scale:g}' for scale in config.noise_scale)}: device {config.device} has no "

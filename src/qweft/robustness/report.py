@@ -27,11 +27,14 @@ PAGE = "robustness.md"
 
 
 def figures(found: Robustness) -> list[ReportFigure]:
-    """Returns the figures: by shots with several numbers of shots, by noise with several noise scales."""
+    """Returns the figures: by shots with several numbers of shots, by noise with several noise scales.
+
+    That by noise waits for the last setting: until then the scales have other numbers of shots.
+    """
     made = []
     if len({point.setting.shots for point in found.points} - {None}) > 1:
         made.append(_by_shots(found))
-    if len(found.scales) > 1:
+    if len(found.scales) > 1 and len(found.points) == found.planned:
         made.append(_by_noise(found))
     return made
 

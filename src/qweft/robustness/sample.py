@@ -178,11 +178,7 @@ class ChosenTokens:
     """
 
     def __init__(self, rows: Sequence[Encoded], tokens: Sequence[Sequence[int]], pad: int, of_others: Which) -> None:
-        # longest first, since one row may be a prefix of another
-        self._rows = sorted(
-            ((list(row["input_ids"]), list(places)) for row, places in zip(rows, tokens, strict=True)),
-            key=lambda pair: -len(pair[0]),
-        )
+        self._rows = [(list(row["input_ids"]), list(places)) for row, places in zip(rows, tokens, strict=True)]
         self._pad = pad
         self._of_others = slice(None) if of_others == "all" else [-1]
 

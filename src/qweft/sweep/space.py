@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from qweft.models.resolve import check_model
 from qweft.sweep.config import SweepConfig
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig
+from qweft.training.distributed import check_launch
 
 Point = dict[str, Any]
 """A value for each axis, by its name: {"adapter.r": 4, "training.learning_rate": 0.003}."""
@@ -77,7 +79,12 @@ class Axis:
         step = self.step or (1 if self.whole and not self.log else None)
         if step is None:
             return None
-        return [self.low + number * step for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
+        return [self._at(number, step) for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
+
+    def _at(self, number: int, step: float) -> Any:
+        """Returns low + number * step in decimals, as it would be typed: 0.1 * 3 is 0.30000000000000004."""
+        exact = Decimal(str(self.low)) + number * Decimal(str(step))
+        return int(exact) if self.whole else float(exact)
 
     def describe(self) -> str:
         """Returns the axis as text."""
@@ -94,7 +101,9 @@ class Axis:
         """Returns the value for one in Optuna's form."""
         if self.values:
             return next(each for each in self.values if self.encoded(each) == value)
-        if self.whole or self.step:
+        if self.step:
+            return self._at(round((value - self.low) / self.step), self.step)
+        if self.whole:
             return value
         return min(max(float(f"{value:.{DIGITS}g}"), float(self.low)), float(self.high))
 
@@ -183,6 +192,7 @@ def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
         QweftError: As `check_sweep`; or a name in the adapter is unknown, a package is missing, the output cannot be
             written, or the data or the model are not there.
     """
+    check_launch()
     check_sweep(config)
     check_names({**config.space.adapter, **config.adapter})
     check_on_shared(config.adapter, config.model.quantization)
@@ -268,6 +278,8 @@ def _check_training(training: TrainingConfig, axis: Axis) -> None:
             f"space.{axis.name}: that does not vary in a sweep{closest(axis.key, TRAINING)}; what may: "
             f"{', '.join(TRAINING)}"
         )
+    if axis.key == "epochs" and training.max_steps is not None:
+        raise QweftError("space.training.epochs does nothing beside training.max_steps; leave one of them out")
     kind = TRAINING[axis.key]
     for value in axis.values or (axis.low, axis.high, *([] if axis.step is None else [axis.step])):
         right = isinstance(value, bool) if kind is bool else _number(value)

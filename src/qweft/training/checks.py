@@ -13,9 +13,8 @@ from qweft.files import check_can_be_written
 from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
 from qweft.models.resolve import ModelSource, check_model, has_tokenizer
-from qweft.text import is_launched, shown
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.distributed import check_sharding
+from qweft.training.distributed import check_launch, check_sharding
 from qweft.training.on_device import check_device
 
 KNOWN_REPORTS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab", "neptune", "dvclive")
@@ -173,11 +172,7 @@ def check_start(config: RunConfig) -> None:
         QweftError: As `check_settings`; or the output cannot be written, or the data or the model are not there.
     """
     check_settings(config)
-    if os.environ.get("WORLD_SIZE", "1") != "1" and not is_launched():
-        raise QweftError(
-            f"WORLD_SIZE is {shown(os.environ['WORLD_SIZE'])} in the environment, and LOCAL_RANK is not set, as "
-            "accelerate launch sets both; unset WORLD_SIZE, or start the command by accelerate launch"
-        )
+    check_launch()
     check_can_be_written(Path(config.output))
     check_places(config.data)
     check_model(config.model)

@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from qweft.errors import QweftError
-from qweft.text import is_beside_the_first, is_launched
+from qweft.text import is_beside_the_first, is_launched, shown
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +18,19 @@ def is_first_process() -> bool:
 def processes() -> int:
     """Return the number of processes that accelerate started, or 1."""
     return int(os.environ.get("WORLD_SIZE", "1")) if is_launched() else 1
+
+
+def check_launch() -> None:
+    """Check that a number of processes in the environment is a launcher's.
+
+    Raises:
+        QweftError: WORLD_SIZE is set without LOCAL_RANK, which ends accelerate in an error of its own.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1" and not is_launched():
+        raise QweftError(
+            f"WORLD_SIZE is {shown(os.environ['WORLD_SIZE'])} in the environment, and LOCAL_RANK is not set, as "
+            "accelerate launch sets both; unset WORLD_SIZE, or start the command by accelerate launch"
+        )
 
 
 def of_the_first(number: float, device: "torch.device") -> float:

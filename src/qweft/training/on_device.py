@@ -1,6 +1,7 @@
 """Training with circuits that run on a device or under a noise model."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,14 @@ def check_device(training: TrainingConfig) -> None:
         QweftError: If it does not or cannot; names the key, the value and the allowed values.
     """
     if training.measures:
-        _device(training)
+        from qweft.devices.jobs import PriceList
+
+        if not PriceList.load().of(_device(training).name).free:
+            raise QweftError(
+                f"training.device {training.device} may cost money: its price is not known to be zero, and a training "
+                "runs millions of circuits; train on noisy and evaluate on the device, or give it a price of 0 in a list "
+                "named by QWEFT_PRICES"
+            )
     told = [name for name in ("noise", "noise_scale", "shots") if getattr(training, name) != getattr(_DEFAULT, name)]
     has = {"exact": set(), "shots": {"shots"}}.get(training.device, set(told))
     for name in told:
@@ -29,6 +37,13 @@ def check_device(training: TrainingConfig) -> None:
             raise QweftError(
                 f"training.{name} is {getattr(training, name)}, which training.device {training.device} does not know; "
                 "name one that does, as noisy"
+            )
+    if "noise_scale" in told:
+        without, whole = (_device(replace(training, noise_scale=scale)).identity() for scale in (0.0, 1.0))
+        if without == whole:
+            raise QweftError(
+                f"training.noise_scale is {training.noise_scale:g}, and training.device {training.device} has no noise "
+                "model that could be scaled; name one with training.noise, or use noisy"
             )
     if training.gradient == "exact":
         if training.device not in ("exact", "noisy"):

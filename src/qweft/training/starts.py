@@ -22,6 +22,7 @@ from qweft.adapter.attach import attach
 from qweft.data.batches import Collator
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
+from qweft.evaluation.loss import target_loss
 from qweft.files import write_json
 from qweft.method.saved import CONFIG, WEIGHTS
 from qweft.text import with_progress
@@ -55,7 +56,9 @@ def attach_for_training(
 
     def sum_gradients() -> None:
         for batch in map(collate, with_progress(batches, "finding LoRA's start", "row", len)):
-            model(**{key: value.to(model.device) for key, value in batch.items()}).loss.backward()
+            labels = batch.pop("labels")
+            outputs = model(**{key: value.to(model.device) for key, value in batch.items()})
+            target_loss(outputs, labels).backward()
 
     targets = dict(get_target_modules(model, config))
     before = {name: module.weight.detach().clone() for name, module in targets.items()}

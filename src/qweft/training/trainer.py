@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback
 
 from qweft.adapter.branch import parts_of
 from qweft.errors import QweftError
-from qweft.evaluation.loss import soft_losses, targets_of
+from qweft.evaluation.loss import soft_losses, target_loss, targets_of
 from qweft.internals.trainer import SavingTrainer
 from qweft.method.names import OTHER, RATED
 from qweft.training.callbacks import RunCallbacks
@@ -144,25 +143,6 @@ class GradientWatch(TrainerCallback):
 
 ADD_TO_LOSS = ("ADALORA", "CPT", "SHADOW")
 """Methods of PEFT that add a term to the model's own loss, or weigh its targets."""
-
-
-def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-    """Return the mean loss over the target tokens of a step, in nats: what `held_out_loss` measures.
-
-    The model's own loss may be another one. Decoders of encoder-decoder models do not shift the labels, some models
-    average each batch alone, and experts have a term for their balance.
-
-    Args:
-        outputs: Of the model, with logits (rows, tokens, vocabulary).
-        labels: Of the batch, (rows, tokens).
-        num_items_in_batch: Targets of all batches of the step; `None` means those of this batch.
-    """
-    learned = targets_of(labels)
-    logits = outputs.logits[:, -labels.shape[1] : -1]  # without the virtual tokens before the text
-    wanted = labels[:, 1:].to(logits.device)
-    learned = learned.to(logits.device)
-    total = cross_entropy(logits[learned].float(), wanted[learned], reduction="sum")
-    return total / (learned.sum() if num_items_in_batch is None else num_items_in_batch)
 
 
 class RunTrainer(SavingTrainer):

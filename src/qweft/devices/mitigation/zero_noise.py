@@ -43,6 +43,14 @@ def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
     )
 
 
+def _compiled_alike(circuits: BoundCircuits, factor: int) -> BoundCircuits:
+    """Return the folded circuits, with a barrier also at factor 1: a compiler that optimises only circuits without
+    barriers, as Origin's does, would else shorten these alone, and the factors would be others.
+    """
+    found = folded(circuits, factor)
+    return BoundCircuits(found.qubits, found.gates, found.angles, found.barriers or (0,))
+
+
 def _barriers(circuits: BoundCircuits, part: int) -> list[int]:
     """Return where the circuits' own barriers go in a part. Every second part runs backwards."""
     count = len(circuits.gates)
@@ -140,7 +148,7 @@ class ZeroNoise:
 
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
         """Return all circuits that the inner mitigation runs, for every factor."""
-        return [run for factor in self._factors for run in self._inner.runs(folded(circuits, factor))]
+        return [run for factor in self._factors for run in self._inner.runs(_compiled_alike(circuits, factor))]
 
     def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
         """Return the extrapolated values, shape (circuits, n). They may leave the range -1 to 1."""
@@ -148,5 +156,5 @@ class ZeroNoise:
 
     def estimate(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> Estimate:
         """Measure each factor and return the extrapolated values."""
-        measured = [self._inner.estimate(runner, folded(circuits, factor), shots) for factor in self._factors]
+        measured = [self._inner.estimate(runner, _compiled_alike(circuits, factor), shots) for factor in self._factors]
         return extrapolate(self._extrapolation, self._factors, measured)

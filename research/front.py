@@ -1,0 +1,120 @@
+"""Who is best at each size, by the results of configs/front.yaml.
+
+    python -m research.front docs/results/front-dialogue.json
+
+At each budget, in trained numbers or in bytes of the file, the method of the lowest mean loss that fits, and the best
+that fits on the other side: ours, or PEFT's. Their difference in percent with its interval, and p corrected by Holm for
+all budgets of the table. Both methods are chosen by the losses that are compared, so a small p is a little too small.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qweft.comparison.family import holm
+from qweft.comparison.results import Run
+from qweft.comparison.statistics import paired
+from qweft.comparison.summarise import summarise
+from qweft.comparison.summary import Summary
+
+NUMBERS = (1_500, 5_000, 10_000, 30_000, 57_600, 100_000, 350_000)
+"""Budgets in trained numbers; 57,600 are LoRA's of rank 1 on q_proj and v_proj."""
+BYTES = (10_000, 35_000, 100_000, 270_000, 1_000_000, 1_300_000)
+OURS = ("subspace", "basis", "readout", "sparse", "qtha", "mpo")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best method within a budget, and the best of the other side.
+
+    Args:
+        budget: Most trained numbers or bytes.
+        method: Of the lowest mean loss.
+        other: Of the lowest mean loss among PEFT's methods where `method` is ours, or among ours where it is not;
+            `None` without one.
+        percent: Loss of `method` against `other`, with its 95% interval.
+        p: Uncorrected; `None` likewise.
+        corrected: By Holm, for all budgets of the table.
+    """
+
+    budget: int
+    method: str
+    other: str | None
+    percent: tuple[float, float, float] | None
+    p: float | None
+    corrected: float | None
+
+
+def sizes_of(results: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Returns the trained numbers and the bytes of the file of each method."""
+    return {run["method"]: (run["trainable_parameters"], run["adapter_bytes"]) for run in results["runs"] if
+            run["method"] != "base"}  # fmt: skip
+
+
+def is_ours(method: str) -> bool:
+    """Whether a method of configs/front.yaml is of Qweft's family."""
+    return method.startswith(OURS)
+
+
+def best(results: Mapping[str, Any], budgets: Sequence[int], column: int) -> list[Best]:
+    """Returns the best within each budget.
+
+    Args:
+        results: A results.json.
+        budgets: In trained numbers or bytes.
+        column: 0 for trained numbers, 1 for bytes.
+    """
+    outcomes: dict[str, Summary] = summarise([Run.from_json(run) for run in results["runs"]], "lora_r1", 1.0)
+    sizes = sizes_of(results)
+
+    def lowest(names: Sequence[str]) -> str | None:
+        return min(names, key=lambda name: outcomes[name].eval_loss or float("inf"), default=None)
+
+    found = []
+    for budget in budgets:
+        fitting = [name for name, size in sizes.items() if size[column] <= budget]
+        leader = lowest(fitting)
+        if leader is None:
+            continue
+        other = lowest([name for name in fitting if is_ours(name) != is_ours(leader)])
+        pairing = None if other is None else paired(outcomes[leader], outcomes[other])
+        percent = None
+        if pairing is not None and pairing.mean is not None and pairing.interval is not None:
+            percent = (pairing.mean, *pairing.interval)
+        found.append((budget, leader, other, percent, None if pairing is None else pairing.p_value))
+    corrected = iter(holm([p for *_, p in found if p is not None]))
+    return [Best(*each, None if each[-1] is None else next(corrected)) for each in found]
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """Returns both tables as Markdown."""
+    outcomes = summarise([Run.from_json(run) for run in results["runs"]], "lora_r1", 1.0)
+    lines = []
+    for title, budgets, column in (("trained numbers", NUMBERS, 0), ("bytes of the file", BYTES, 1)):
+        lines += [
+            f"| {title}, at most | lowest loss | best of the other side | difference, 95% interval | p, corrected |",
+            "|---:|---|---|---:|---:|",
+        ]
+        for each in best(results, budgets, column):
+            told = "| | |"
+            if each.other and each.percent and each.corrected is not None:
+                mean, low, high = each.percent
+                told = f"| {mean:+.2f}% [{low:+.2f}, {high:+.2f}] | {each.corrected:.2g} |"
+            other = "" if each.other is None else f"`{each.other}` {outcomes[each.other].eval_loss:.3f}"
+            lines.append(f"| {each.budget:,} | `{each.method}` {outcomes[each.method].eval_loss:.3f} | {other} {told}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Prints the tables of a results.json."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("results", type=Path)
+    print(table(json.loads(parser.parse_args(words).results.read_text(encoding="utf-8"))))
+
+
+if __name__ == "__main__":
+    main()
