@@ -142,6 +142,18 @@ def test_a_device_that_takes_jobs_is_refused(monkeypatch):
         check_training(dataclasses.replace(SHIFTED, device="origin:CHIP", shots=100))
 
 
+def test_a_device_that_may_cost_money_is_refused(tmp_path, monkeypatch):
+    """A plugin may stand for a chip, and a training asks it for millions of circuits."""
+    paid = dataclasses.replace(SHIFTED, device="pennylane:reference.qubit", shots=100)
+    with pytest.raises(
+        QweftError, match=r"pennylane:reference\.qubit may cost money: its price is not known to be zero"
+    ):
+        check_training(paid)
+    (tmp_path / "prices.yaml").write_text("devices:\n  - match: ['pennylane:reference.qubit']\n    job: 0\n")
+    monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))
+    check_training(paid)
+
+
 def test_a_circuit_of_too_many_qubits_is_told_before_training():
     with pytest.raises(
         QweftError, match=r"takes at most 10 qubits, and the circuit of .*v_proj has 11; lower adapter\.r"

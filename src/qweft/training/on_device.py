@@ -27,8 +27,8 @@ def check_device(training: TrainingConfig) -> None:
         if not PriceList.load().of(_device(training).name).free:
             raise QweftError(
                 f"training.device {training.device} may cost money: its price is not known to be zero, and a training "
-                "runs millions of circuits; train on noisy and evaluate on the device, or give it a price of 0 in a list "
-                "named by QWEFT_PRICES"
+                "runs millions of circuits; train on noisy and evaluate on the device, or give it a price of 0 in "
+                "a list named by QWEFT_PRICES"
             )
     told = [name for name in ("noise", "noise_scale", "shots") if getattr(training, name) != getattr(_DEFAULT, name)]
     has = {"exact": set(), "shots": {"shots"}}.get(training.device, set(told))

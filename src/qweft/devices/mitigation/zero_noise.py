@@ -44,8 +44,9 @@ def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
 
 
 def _compiled_alike(circuits: BoundCircuits, factor: int) -> BoundCircuits:
-    """Return the folded circuits, with a barrier also at factor 1: a compiler that optimises only circuits without
-    barriers, as Origin's does, would else shorten these alone, and the factors would be others.
+    """Return the folded circuits, with a barrier at factor 1, too.
+
+    A compiler that optimises only circuits without barriers, as Origin's does, would else shorten these alone.
     """
     found = folded(circuits, factor)
     return BoundCircuits(found.qubits, found.gates, found.angles, found.barriers or (0,))
