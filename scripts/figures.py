@@ -3,6 +3,7 @@
 Nothing is measured here. A picture is drawn anew after its results have changed; tests/test_figures.py tells which.
 """
 
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -17,6 +18,7 @@ from scripts.forests import (
     read_results,
     read_sparse,
 )  # fmt: skip
+from scripts.fronts import draw_front, read_front
 from scripts.picture import FOLDER, ROOT, THEMES, Numbers, Picture, read_json
 
 from qweft.figures.figure import SMALL, dress
@@ -341,6 +343,13 @@ def draw_planted(figure: Figure, numbers: Numbers) -> None:
 PICTURES = (
     Picture("results", "Held-out loss of the hybrids and their controls against LoRA", 5.6, read_results, draw_results),
     Picture("sparse", "Held-out loss of the preset sparse against LoRAs", 3.9, read_sparse, draw_sparse),
+    Picture(
+        "front",
+        "Held-out loss against trained numbers and bytes",
+        7.2,
+        partial(read_front, "front-dialogue"),
+        draw_front,
+    ),
     Picture("curves", "Training loss by step", 3.0, read_curves, draw_curves),
     Picture("noise", "Loss and predictions of two adapters by strength of noise", 2.9, read_noise, draw_noise),
     Picture("shots", "Predictions of an adapter by number of shots", 2.9, read_shots, draw_shots),

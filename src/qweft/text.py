@@ -153,7 +153,7 @@ def how_far(what: str, done: int, total: int | None, seconds: float, thing: str 
 
 def is_launched() -> bool:
     """Whether accelerate or torchrun started this process; RANK alone may be anybody's variable."""
-    return "LOCAL_RANK" in os.environ
+    return os.environ.get("LOCAL_RANK", "-1") != "-1"
 
 
 def is_beside_the_first() -> bool:

@@ -191,6 +191,16 @@ def test_other_metrics_of_a_record_stay(stranger):
     assert sections_of(stranger(evaluation={"metrics": ["text", "verifier"]}), {})[2].metrics == ["text"]
 
 
+def test_another_source_is_judged_and_not_the_test_source_of_the_run(stranger, tmp_path):
+    adapter = stranger(data={"test_source": str(tmp_path / "test.jsonl"), "max_rows": 5})
+    data = sections_of(adapter, {"data": {"source": "embedded:gsm8k"}})[1]
+    assert (data.source_of("test"), data.max_rows) == ("embedded:gsm8k", None)
+    both = {"source": "embedded:gsm8k", "test_source": "embedded:chitchat"}
+    assert sections_of(adapter, {"data": both})[1].source_of("test") == "embedded:chitchat"
+    same = sections_of(adapter, {})[1]
+    assert (same.source_of("test"), same.max_rows) == (str(tmp_path / "test.jsonl"), 5)
+
+
 def test_only_embedded_data_are_taken_from_the_record_of_another(stranger, tmp_path, monkeypatch):
     rows, other = str(tmp_path / "rows.jsonl"), "some/data set"
     named = {"data": {"test_source": other}, "evaluation": {"forgetting": "embedded:gsm8k"}}

@@ -121,6 +121,15 @@ def _parts(layer: Any, adapter_name: str) -> Iterator[tuple[str, nn.Parameter]]:
             yield parts.get(id(parameter), "linear"), parameter
 
 
+def _loss(model: Any, rows: dict[str, Any]) -> torch.Tensor:
+    """Returns the loss of training; of a classifier or an encoder-decoder, whose labels are others, its own."""
+    base = model.get_base_model()
+    if not base.can_generate() or base.config.is_encoder_decoder:
+        own: torch.Tensor = model(**rows).loss
+        return own
+    return target_loss(model(**{key: rows[key] for key in rows if key != "labels"}), rows["labels"])
+
+
 def gradient_norms(
     model: Any, layers: Mapping[str, nn.Module], adapter_name: str, batch: Mapping[str, Any]
 ) -> dict[str, Norms] | None:
@@ -146,10 +155,7 @@ def gradient_norms(
         for _, _, parameter in parts:
             parameter.requires_grad_(True)
         with torch.enable_grad():
-            if getattr(getattr(model, "config", None), "is_encoder_decoder", False):  # whose decoder reads the labels
-                loss = model(**rows).loss
-            else:
-                loss = target_loss(model(**{key: rows[key] for key in rows if key != "labels"}), rows["labels"])
+            loss = _loss(model, rows)
             found = torch.autograd.grad(loss, [parameter for _, _, parameter in parts], allow_unused=True)
     finally:
         for (_, _, parameter), required in zip(parts, before, strict=True):

@@ -127,9 +127,10 @@ class Run:
             for before, (step, loss) in zip(steps, self.train_loss_curve, strict=False)
             if before >= first
         ]
-        if self.train_loss is None or not late or not all(math.isfinite(loss) for _, loss in late):
+        whole = sum(weight for weight, _ in late)
+        if self.train_loss is None or whole <= 0 or not all(math.isfinite(loss) for _, loss in late):
             return None
-        return math.fsum(weight * loss for weight, loss in late) / sum(weight for weight, _ in late)
+        return math.fsum(weight * loss for weight, loss in late) / whole
 
     @property
     def independent_losses(self) -> RowLosses:

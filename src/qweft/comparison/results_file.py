@@ -82,7 +82,7 @@ def keep_others(folder: Path, methods: Collection[str], tell: Callable[[str], ob
         (folder / EARLIER).mkdir(exist_ok=True)
         aside = free_name(folder / EARLIER / "results")
         aside.mkdir()
-        for name in WRITTEN:
+        for name in reversed(WRITTEN):  # the results last: a report without them is refused
             if os.path.lexists(folder / name):
                 os.replace(folder / name, aside / name)
         tell(f"the earlier results, with other methods, are now in {aside}")

@@ -251,7 +251,7 @@ def _scored(context: Context, method: Method | None, seed: int, keep: Path | Non
         if is_inspected and not rewritten:
             inspection = _inspected(model, context, method)
         if keep is not None:
-            if os.path.lexists(keep / ADAPTER):  # without a record, it is not this run's
+            if os.path.lexists(keep / ADAPTER):  # without a record, it may be another's
                 os.replace(keep / ADAPTER, free_name(keep / ADAPTER))
             _save(model, keep / ADAPTER, loaded.source.hub_id)
             size = weights_bytes(keep / ADAPTER)

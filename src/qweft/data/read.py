@@ -14,6 +14,7 @@ from qweft.data.tables import read_parquet
 from qweft.data.turns import RowError, bounded
 from qweft.errors import QweftError
 from qweft.files import check_regular, named_path
+from qweft.text import some
 
 STRETCH = 8000
 """Characters of a piece of a text file, at most: a few thousand tokens, cut to the wanted length later."""
@@ -126,8 +127,8 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
         # A README in the folder is not data.
         rows = [file for file in files if file.suffix.lower() not in PLAIN]
         about = all(file.stem.lower() in ABOUT for file in files)
-        if not rows and about and (below := _folder_of_rows(path)) is not None:
-            raise QweftError(f"data {source}: the rows are not in this folder but in {below}; give that folder")
+        if not rows and about and (below := _folders_of_rows(path)):
+            raise QweftError(f"data {source}: the rows are not in this folder but in {some(below)}; give one of these")
         files = rows or files
         if not files:
             raise QweftError(f"data {source}: the folder holds no file ending in {', '.join(READERS)}")
@@ -140,13 +141,14 @@ def _rows(source: str, stream: bool, key: str) -> Iterator[tuple[str, dict[str, 
         yield from read_hub(source, stream, key)
 
 
-def _folder_of_rows(folder: Path) -> Path | None:
-    """Return the folder below, at most two levels, that holds tables or JSON: a cloned data set has them in data/."""
-    for pattern in ("*/*", "*/*/*"):
-        for path in sorted(folder.glob(pattern)):
-            if path.suffix.lower() in READERS and path.suffix.lower() not in PLAIN and path.is_file():
-                return path.parent
-    return None
+def _folders_of_rows(folder: Path) -> list[str]:
+    """Return the folders below, at most two levels, that hold tables or JSON: a cloned data set has them in data/."""
+    found = {}
+    for path in sorted((*folder.glob("*/*"), *folder.glob("*/*/*"))):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not is_hidden and path.suffix.lower() in READERS and path.suffix.lower() not in PLAIN and path.is_file():
+            found[str(path.parent)] = True
+    return list(found)
 
 
 def _is_path(source: str) -> bool:

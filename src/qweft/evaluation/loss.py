@@ -124,7 +124,8 @@ def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = No
     wanted = labels[:, 1:].to(logits.device)
     learned = learned.to(logits.device)
     total = cross_entropy(logits[learned].float(), wanted[learned], reduction="sum")
-    return total / (learned.sum() if num_items_in_batch is None else num_items_in_batch)
+    count = learned.sum() if num_items_in_batch is None else num_items_in_batch
+    return total / (count.to(total.device) if isinstance(count, torch.Tensor) else count)
 
 
 class Taught:

@@ -94,7 +94,9 @@ def plain(text: str) -> str:
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 1½ is not 11/2
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
     text = re.sub(r"(?<!\w)\*\*|\*\*(?![\w(-])", "", text)  # bold, but not powers
-    text = re.sub(r"(?<=[=(])[ \t]*([-+])[ \t]+(?=[\d.$€£¥])", r" \1", text)  # "x = - 5" has a sign
+    text = re.sub(r"(^|[^\w)\s])(\s*[-+])\s*\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1\2\3/\4", text)
+    # "x = - 5" has a sign; after a number, a word or a bracket that closes it is a dash or a subtraction
+    text = re.sub(r"(?:(?<=[=($\[])|(?<=[\u3400-\u9fff]))[ \t]*([-+])[ \t]+(?=[\d.$€£¥])", r" \1", text)
     text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r" \1/\2", text)
     text = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\(?:left|right)\b|\\[,!;: ]|\\[()\[\]]", "", text).replace("{,}", ",")

@@ -48,10 +48,20 @@ def sections_of(adapter: Path, overrides: dict[str, Any]) -> tuple[ModelConfig, 
     return ModelConfig(**model), DataConfig(**data), EvaluationConfig(**evaluation)
 
 
+OF_A_SOURCE = ("test_source", "validation_source", "file", "max_rows")
+"""Keys of the data section that tell of one source."""
+
+
 def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return the data section with overrides; one source stands in place of several, and the reverse."""
-    given = overrides.get("data", {})
-    data = {**saved.get("data", {}), **given}
+    """Return the data section with overrides; one source stands in place of several, and the reverse.
+
+    What the run said of its own source does not hold for another one: where its test rows are, and its file.
+    """
+    given, own = overrides.get("data", {}), saved.get("data", {})
+    data = {**own, **given}
+    for name in ("source", "sources"):
+        if given.get(name) not in (None, own.get(name)):
+            data = {key: value for key, value in data.items() if key in given or key not in OF_A_SOURCE}
     for name, other in (("source", "sources"), ("sources", "source")):
         if given.get(name) is not None and given.get(other) is None:
             data.pop(other, None)

@@ -27,7 +27,7 @@ FORMS = {
     "lambda_pattern": r"(.*\.)?({})$",
 }
 """Fields whose texts PEFT compares with names of modules, and the expression that it makes of each text."""
-ORDERED = ("rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_pattern")
+ORDERED = ("rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_pattern", "lambda_pattern")
 """Those of which PEFT takes the first that matches."""
 INSTEAD = {
     "lora_alpha": "it is called alpha here",
@@ -136,6 +136,15 @@ def check_quick(config: Any, names: Iterable[str]) -> None:
         ) from error
 
 
+def _adapted(config: Any, names: Collection[str]) -> Collection[str]:
+    """Return the names of the modules that a config targets; all of them where PEFT chooses them by the model."""
+    from peft.tuners.tuners_utils import check_target_module_exists  # after `check_quick`
+
+    if not getattr(config, "target_modules", None) or config.target_modules == "all-linear":
+        return names
+    return [name for name in names if check_target_module_exists(config, name)]
+
+
 def check_order(config: Any, names: Collection[str]) -> None:
     """Check that each layer has the value of the same pattern before and after the config is saved.
 
@@ -150,18 +159,18 @@ def check_order(config: Any, names: Collection[str]) -> None:
     """
     for field in ORDERED:
         patterns = getattr(config, field, None) or {}
-        if len(patterns) < 2 or list(patterns) == sorted(patterns):
+        if len(patterns) < 2 or list(patterns) == sorted(patterns, key=str):
             continue
         try:
             forms = {text: re.compile(FORMS[field].replace("{}", text)) for text in patterns}
         except re.error:  # PEFT says which
             continue
-        for name in names:
+        for name in _adapted(config, names):
             matching = [text for text, form in forms.items() if form.match(name)]
             if matching and patterns[matching[0]] != patterns[min(matching)]:
                 raise QweftError(
-                    f"{field}: {name} matches {shown(matching[0])} and {shown(min(matching))}; the first one counts, "
-                    f"and a saved adapter has them in alphabetical order, so that {patterns[matching[0]]} would become "
+                    f"{field}: {name} matches {shown(matching[0])} and {shown(min(matching))}. The first one counts, "
+                    f"and a saved adapter has them in alphabetical order. So {patterns[matching[0]]} would become "
                     f"{patterns[min(matching)]}; let each layer match one"
                 )
 

@@ -154,8 +154,9 @@ def _staged(wanted: Push) -> Iterator[Path]:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             _stage(wanted, folder)
         except OSError as error:
+            what = ": ".join(filter(None, (error.strerror, error.filename)))
             raise QweftError(
-                f"the files to upload cannot be copied ({error.strerror}: {error.filename}); make room for temporary "
+                f"the files to upload cannot be copied ({what}); make room for temporary "
                 "files, or set TMPDIR to another folder"
             ) from error
         yield folder

@@ -110,7 +110,8 @@ class Checked:
         """
         found = super()._build_generation_config(body, *given, **named)  # type: ignore[misc]
         temperature, top_p = body.get("temperature"), body.get("top_p")
-        if body.get("generation_config") is None and (temperature is not None or top_p is not None):
+        says = "do_sample" in json.loads(body.get("generation_config") or "{}")
+        if not says and (temperature is not None or top_p is not None):
             found.do_sample = temperature is None or temperature > 0
         return found
 

@@ -157,8 +157,10 @@ class Checkpoints:
         for folder in reversed(folders_in(self.folder)):
             manifest = self._manifest(folder)
             if manifest is None:
-                self.tell(f"checkpoint {folder} is damaged and passed over")
-                self._damaged += [folder] if (folder / MANIFEST).is_file() else []
+                is_own = (folder / MANIFEST).is_file()
+                what = "is damaged" if is_own else "has no manifest of a run"
+                self.tell(f"checkpoint {folder} {what} and passed over")
+                self._damaged += [folder] if is_own else []
                 continue
             # checkpoints of earlier versions do not tell the weights, and have the steps of one process
             theirs, meant = {"weights": self.identity.get("weights"), "processes": 1} | manifest["identity"], ""

@@ -168,6 +168,8 @@ class RunTrainer(SavingTrainer):
         self._teacher = callbacks.teacher
         method = getattr(kwargs["model"], "peft_type", None)
         super().__init__(**kwargs, callbacks=None, compute_loss_func=None if method in ADD_TO_LOSS else target_loss)
+        if method == "CPT":  # its loss is each batch's own mean, and the trainer has to average the batches
+            self.model_accepts_loss_kwargs = False
         self.add_callback(watch)
 
     def compute_loss(
