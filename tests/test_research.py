@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from research import overlap
+from research import front, overlap
 from research.candidates import CANDIDATES
 from research.ranking import SEARCHED, by_difference, ranking
 from research.table import IN_SHORT, rows
@@ -257,3 +257,37 @@ def test_the_differences_without_rows_that_were_looked_at_before(capsys):
     for line in told_of:
         assert line in told and line.partition(": ")[2] in text
     assert "18 were validation rows of the proxy, and 30 test rows" in text
+
+
+def test_the_front_is_that_of_the_raw_results():
+    results = json.loads((DOCS / "results/front-dialogue.json").read_text())
+    page, readme = (DOCS / "results.md").read_text(), " ".join((DOCS.parent / "README.md").read_text().split())
+    numbers, _ = front.table(results).strip().split("\n\n")
+    assert numbers in page
+    told = {each.budget: each for each in front.best(results, front.BYTES, 1)}
+    for budget, method, other, said in (
+        (270_000, "unilora_64k", "readout", "is shown 1.92% [1.14, 2.70] better"),
+        (1_300_000, "lora_all", "sparse_32", "is shown 0.86% [0.46, 1.25] better"),
+    ):
+        each = told[budget]
+        assert (each.method, each.other) == (method, other) and each.corrected < 0.05
+        mean, low, high = (f"{-number:.2f}" for number in (each.percent[0], each.percent[2], each.percent[1]))
+        assert said == f"is shown {mean}% [{low}, {high}] better" and said in " ".join(page.split())
+    assert all(each.corrected > 0.05 for each in front.best(results, front.NUMBERS, 0))
+    summary = summarise([Run.from_json(run) for run in results["runs"]], "lora_r1", 1.0)
+    others = [name for name in summary if name not in ("base", "lora_r1")]
+    level = [name for name in others if paired(summary[name], summary["lora_r1"]).direction == "equivalent"]
+    assert sorted(level) == ["ia3", "lora_r4", "lora_v", "sparse_08", "subspace_128", "unilora_8k"]
+    sizes = front.sizes_of(results)
+    assert [sizes[name][0] for name in ("unilora_8k", "sparse_08", "subspace_128", "lora_v", "lora_r1", "sparse_32")] == [
+        8192, 14100, 23040, 23040, 57600, 51420,
+    ]  # fmt: skip
+    assert (
+        "UniLoRA with 8,192 numbers, `sparse` with 14,100, `subspace` and LoRA on v_proj with 23,040; it has 57,600"
+        in readme
+    )
+    better = paired(summary["sparse_32"], summary["lora_r1"])
+    assert better.direction == "lower" and f"{-better.mean:.1f}" == "1.1" and len(results["search"]) == 31
+    alike = paired(summary["qtha"], summary["mpo"])
+    assert alike.direction == "equivalent"
+    assert f"{alike.mean:+.2f}% [{alike.interval[0]:+.2f}, {alike.interval[1]:+.2f}]" in page
