@@ -148,3 +148,12 @@ def test_steps_are_decimals_that_can_be_typed(low, high, step, values):
     axis = Axis("training", "warmup_ratio", low=low, high=high, step=step)
     assert axis.choices == values and list(map(type, axis.choices)) == list(map(type, values))
     assert [axis.decoded(low + number * step) for number in range(len(values))] == values
+
+
+@pytest.mark.parametrize("steps", ["fixed", "axis"])
+def test_passes_beside_steps_do_nothing_and_are_refused(config, steps):
+    axes = {"epochs": {"values": [1.0, 2.0]}} | ({"max_steps": {"values": [4, 8]}} if steps == "axis" else {})
+    training = dataclasses.replace(config.training, max_steps=8 if steps == "fixed" else None)
+    changed = dataclasses.replace(config, training=training, space=SpaceConfig(training=axes))
+    with pytest.raises(QweftError, match=r"space\.training\.epochs does nothing beside training\.max_steps"):
+        check_sweep(changed)

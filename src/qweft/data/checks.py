@@ -79,6 +79,22 @@ def same_source(one: str, other: str) -> bool:
     return _in_full(one) == _in_full(other)
 
 
+def may_share(one: str, other: str) -> bool:
+    """Whether two sources are the same, a folder and a file in it, or one data set with and without its part."""
+    if same_source(one, other):
+        return True
+    paths = [named_path(source) for source in (one, other)]
+    if all(path.exists() for path in paths):
+        first, second = (path.resolve() for path in paths)
+        return first == second.parent or second == first.parent
+    if any(path.exists() for path in paths):
+        return False
+    (name, split), (other_name, other_split) = (_in_full(source).split("@", 1) for source in (one, other))
+    names = (name.partition(":")[0], other_name.partition(":")[0])
+    has_no_part = name == names[0] or other_name == names[1]
+    return split == other_split and names[0] == names[1] and has_no_part
+
+
 def _in_full(source: str) -> str:
     """Return the hub id for a name that Qweft knows, and the split that is read where a source names none."""
     name, _, split = source.partition("@")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qweft.data.checks import check_data_config, check_places, same_source
+from qweft.data.checks import check_data_config, check_places, may_share
 from qweft.data.config import DataConfig
 from qweft.data.read import check_place
 from qweft.errors import QweftError
@@ -50,7 +50,7 @@ def check_evaluation(evaluation: EvaluationConfig, data: DataConfig) -> None:
         for name in evaluation.metrics:
             metric_of(name).check(source)
     elsewhere = evaluation.forgetting
-    if elsewhere is not None and any(same_source(elsewhere, each.source) for each in data.training_sources):
+    if elsewhere is not None and any(may_share(elsewhere, each.source) for each in data.training_sources):
         raise QweftError(
             f"evaluation.forgetting {evaluation.forgetting} is what the adapter learned from; give other data"
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qweft.data.checks import same_source
+from qweft.data.checks import may_share
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.errors import QweftError
@@ -37,7 +37,7 @@ def check_unseen(adapter: Path, overrides: Mapping[str, Any], data: Data, split:
         return
     run = DataConfig(**own)
     known = [*_places(run, "train"), *_places(run, split)]
-    if not any(same_source(one, other) for one in known for other in _places(data.config, split)):
+    if not any(may_share(one, other) for one in known for other in _places(data.config, split)):
         return
     try:
         before = load_data(run, tokenizer)

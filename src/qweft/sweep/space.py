@@ -222,7 +222,7 @@ def axes_of(config: SweepConfig) -> list[Axis]:
         )
     for axis in axes:
         if axis.section == "training":
-            _check_training(config.training, axis)
+            _check_training(config.training, axis, "max_steps" in config.space.training)
     return axes
 
 
@@ -272,13 +272,13 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _check_training(training: TrainingConfig, axis: Axis) -> None:
+def _check_training(training: TrainingConfig, axis: Axis, with_steps: bool) -> None:
     if axis.key not in TRAINING:
         raise QweftError(
             f"space.{axis.name}: that does not vary in a sweep{closest(axis.key, TRAINING)}; what may: "
             f"{', '.join(TRAINING)}"
         )
-    if axis.key == "epochs" and training.max_steps is not None:
+    if axis.key == "epochs" and (training.max_steps is not None or with_steps):
         raise QweftError("space.training.epochs does nothing beside training.max_steps; leave one of them out")
     kind = TRAINING[axis.key]
     for value in axis.values or (axis.low, axis.high, *([] if axis.step is None else [axis.step])):
