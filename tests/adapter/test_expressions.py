@@ -201,7 +201,7 @@ def test_patterns_whose_order_a_file_would_lose_are_refused(tmp_path, field):
     """PEFT takes the first that matches, and writes them in alphabetical order."""
     overlapping = {"v_proj": 4, "layers.0.self_attn.v_proj": 3}
     config = small("qtha", **{field: overlapping})
-    with pytest.raises(QweftError, match=rf"{field}: .*v_proj matches 'v_proj' and 'layers.0.* so that 4 would"):
+    with pytest.raises(QweftError, match=rf"{field}: .*v_proj matches 'v_proj' and 'layers.0.* So 4 would become 3"):
         get_peft_model(tiny_llama(), config)
     with pytest.raises(QweftError, match="let each layer match one"):
         attach(tiny_llama(), LoraConfig(r=2, target_modules=["v_proj"], **{field: overlapping}))

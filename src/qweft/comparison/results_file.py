@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +74,17 @@ def keep_others(folder: Path, methods: Collection[str], tell: Callable[[str], ob
         methods: Names of its methods.
         tell: Receives a line for the terminal.
     """
-    if not os.path.lexists(folder / RESULTS):
+    try:
+        runs = read_results(folder)[1]["runs"]
+    except QweftError:  # there are none, or a process beside this one has just moved them
         return
-    runs = read_results(folder)[1]["runs"]
     others = {str(run.get("method")) for run in runs if isinstance(run, dict)} - {BASE, *methods}
     if others:
         (folder / EARLIER).mkdir(exist_ok=True)
         aside = free_name(folder / EARLIER / "results")
-        aside.mkdir()
+        aside.mkdir(exist_ok=True)
         for name in reversed(WRITTEN):  # the results last: a report without them is refused
-            if os.path.lexists(folder / name):
+            with suppress(FileNotFoundError):
                 os.replace(folder / name, aside / name)
         tell(f"the earlier results, with other methods, are now in {aside}")
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from qweft.comparison.claims import claimed, done_by_any, kept, shared_output
+from qweft.comparison.claims import done_by_any, kept, shared_output
 from qweft.comparison.conclusion import conclusion
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context, taught
@@ -127,9 +127,7 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     begun, console = time.perf_counter(), Console()
     plan = resolve(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
-    with claimed(context.output) as ours:
-        if ours:
-            keep_others(context.output, config.methods, console.say)
+    keep_others(context.output, config.methods, console.say)
     if plan.too_large:
         console.say(too_large_said(plan))
     is_timed = plan.executor == "local" and not all((folder / RECORD).is_file() for folder in _folders(config))
