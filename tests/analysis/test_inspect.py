@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 from peft import LoraConfig, VeraConfig, get_peft_model
-from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import LlamaConfig, LlamaForSequenceClassification, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from qweft import QweftError, QwthnConfig, find_bases
 from qweft.adapter import QwthnLinear
@@ -162,6 +162,20 @@ def test_a_circuit_that_is_too_large_to_differentiate_often_has_no_variance(monk
     assert all(layer.gradient_variance is None and layer.entanglement is not None for layer in found.layers)
     assert "over random starts" not in text_of(found)
     variance_at_start.cache_clear()
+
+
+def test_a_classifiers_gradients_are_of_its_own_loss():
+    """Its labels are one a row, and no next tokens."""
+    torch.manual_seed(3)
+    base = LlamaForSequenceClassification(LlamaConfig(**tiny_llama().config.to_dict() | {"pad_token_id": 0}))
+    config = QwthnConfig.preset("qtha", **SMALL, target_modules=["v_proj"], task_type="SEQ_CLS")
+    model = get_peft_model(base, config).eval()
+    rows = batches(8)[0]
+    rows["labels"] = torch.arange(8) % 2
+    found = inspect_adapter(model, [rows])
+    model(**{key: value[:2] for key, value in rows.items()}).loss.backward()
+    core = model.get_base_model().get_submodule(found.layers[0].layer).qwthn_core["default"]
+    assert found.layers[0].gradient_norms["circuit"] == pytest.approx(float(core.angles.grad.norm()), rel=1e-5)
 
 
 def test_without_labels_there_are_no_gradients():

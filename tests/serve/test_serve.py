@@ -279,6 +279,7 @@ def test_settings_that_a_client_may_give_are_taken(address):
     assert json.loads(ask(address, "/v1/chat/completions", body))["choices"]
 
 
+@pytest.mark.parametrize("kind", ["Chat", "Completion", "Response"])
 @pytest.mark.parametrize("own", [False, True], ids=["greedy model", "drawing model"])
 @pytest.mark.parametrize(
     ("asked", "drawn"),
@@ -288,14 +289,17 @@ def test_settings_that_a_client_may_give_are_taken(address):
         ({"temperature": 0}, False),
         ({"top_p": 0.9}, True),
         ({"seed": 3}, None),
+        ({"temperature": 0.8, "generation_config": '{"max_new_tokens": 9}'}, True),
+        ({"temperature": 0.8, "generation_config": '{"do_sample": false}'}, False),
     ],
 )
-def test_an_answer_is_drawn_where_the_client_asks_for_it(own, asked, drawn):
+def test_an_answer_is_drawn_where_the_client_asks_for_it(kind, own, asked, drawn):
     """transformers' server stays greedy at any temperature, unless the model's own settings draw."""
     pytest.importorskip("fastapi")
-    from qweft.serve.requests import Chat
+    from qweft.serve import requests
 
-    handler = Chat.__new__(Chat)
+    handler_class = getattr(requests, kind)
+    handler = handler_class.__new__(handler_class)
     handler.generation_state = SimpleNamespace(_compile=False)
     found = handler._build_generation_config(asked, GenerationConfig(do_sample=own))
     assert found.do_sample == (own if drawn is None else drawn)
