@@ -150,7 +150,7 @@ def test_a_cloned_data_set_is_not_read_as_its_readme(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data.jsonl").rename(tmp_path / "data" / "train.jsonl")
     (tmp_path / "README.md").write_text("of the data set\n\n" * 50)
-    with pytest.raises(QweftError, match=r"the rows are not in this folder but in .*data; give that folder"):
+    with pytest.raises(QweftError, match=r"the rows are not in this folder but in .*data; give one of these"):
         list(read_rows(str(tmp_path)))
     (tmp_path / "chapter.md").write_text("once upon a time")
     assert list(read_rows(str(tmp_path)))  # a folder of texts
