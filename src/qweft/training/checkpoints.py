@@ -50,7 +50,7 @@ def newest_step(folder: Path) -> int | None:
 
 def own_folders(folder: Path) -> list[Path]:
     """Return the checkpoints that a run made here: an output may be a project's folder, with others' checkpoints."""
-    return [path for path in folders_in(folder) if (path / MANIFEST).is_file()]
+    return [path for path in folders_in(folder) if os.path.lexists(path / MANIFEST)]
 
 
 def remove_all(folder: Path) -> None:
@@ -128,7 +128,7 @@ class Checkpoints:
             for path in written.rglob("*"):
                 if path.is_file():
                     _sync(path)
-            if place.exists() and not (place / MANIFEST).is_file():
+            if place.exists() and not os.path.lexists(place / MANIFEST):
                 raise FileExistsError(f"{place} is there, and no run made it")
             remove(place)
             os.replace(written, place)
@@ -157,7 +157,7 @@ class Checkpoints:
         for folder in reversed(folders_in(self.folder)):
             manifest = self._manifest(folder)
             if manifest is None:
-                is_own = (folder / MANIFEST).is_file()
+                is_own = os.path.lexists(folder / MANIFEST)
                 what = "is damaged" if is_own else "has no manifest of a run"
                 self.tell(f"checkpoint {folder} {what} and passed over")
                 self._damaged += [folder] if is_own else []
