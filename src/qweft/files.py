@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from errno import EINVAL, EISDIR, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP
 from pathlib import Path
@@ -21,7 +21,7 @@ NO_LOCKS = {EINVAL, ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP}
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 """Flag for files of a known name: in a folder that a stranger made, a link could stand there, and lead elsewhere."""
 
-LEFTOVER = re.compile(r"\..+\.[0-9a-f]{6}\.tmp")
+LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{6}\.tmp")
 """Names of temporary files; those of others may end in .tmp, too."""
 
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
@@ -137,9 +137,10 @@ def _own_name() -> str:
     return secrets.token_hex(3)
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Return the temporary files and folders that stopped writes left in a folder."""
-    return [path for path in folder.glob(".*.tmp") if LEFTOVER.fullmatch(path.name)]
+def leftovers(folder: Path, names: Collection[str]) -> list[Path]:
+    """Return the temporary files and folders that stopped writes of these names left in a folder."""
+    found = ((path, LEFTOVER.fullmatch(path.name)) for path in folder.glob(".*.tmp"))
+    return [path for path, match in found if match and match[1] in names]
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes, mode: int = 0o666) -> None:

@@ -13,7 +13,7 @@ from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.checkpoints import STAGING, Checkpoints, newest_step, remove_all
 from qweft.training.config import RunConfig
 from qweft.training.distributed import processes
-from qweft.training.record import decides, finished
+from qweft.training.record import RECORD, decides, finished
 
 CHECKPOINTS, BEST, CURVES = "checkpoints", "best", "logs"
 
@@ -102,7 +102,8 @@ def curves_in(output: Path) -> Iterator[None]:
 def remove_what_is_done(output: Path, config: RunConfig) -> None:
     """Remove what a finished run made and needs no more, and nothing else: its output may be a project's folder."""
     remove_all(output / CHECKPOINTS)
-    for path in (*([output / BEST] if config.validation.every is not None else []), *leftovers(output)):
+    best = [output / BEST] if config.validation.every is not None else []
+    for path in (*best, *leftovers(output, ("adapter", BEST, RECORD))):  # an export may be writing beside them
         remove(path)
 
 
