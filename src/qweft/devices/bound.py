@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 
+Shape = tuple[tuple[tuple[str, tuple[int, ...]], ...], tuple[int, ...], int]
+"""Gates, barriers and folds."""
+
+
 @dataclass(frozen=True, eq=False)
 class BoundCircuits:
     """Circuits with the same gates on the same wires, each with its own angles.
@@ -28,8 +32,10 @@ class BoundCircuits:
         angles: (circuits, gates), float64, in radians.
         barriers: Indices of gates. A compiler must not optimize across the point before such a gate, or it would remove
             gates that cancel on purpose (folding for zero-noise extrapolation).
-        placed_like: Gates and barriers of other circuits with as many qubits, whose readout errors these circuits
-            calibrate. A compiler must end both on the same physical qubits.
+        folds: Odd number f = 1 + 2 k of parts of equal length: U (U^dagger U)^k, with the angles that follow from those
+            of U. A compiler that changes gates must compile U alone and repeat that, or the parts differ in noise.
+        placed_like: Gates, barriers and folds of other circuits with as many qubits, whose readout errors these
+            circuits calibrate. A compiler must end both on the same physical qubits.
 
     Raises:
         ValueError: The angles are not a table with one column per gate.
@@ -40,7 +46,8 @@ class BoundCircuits:
     gates: tuple[tuple[str, tuple[int, ...]], ...]
     angles: np.ndarray
     barriers: tuple[int, ...] = ()
-    placed_like: tuple[tuple[tuple[str, tuple[int, ...]], ...], tuple[int, ...]] | None = None
+    folds: int = 1
+    placed_like: Shape | None = None
 
     def __post_init__(self) -> None:
         if self.angles.ndim != 2 or self.angles.shape[1] != len(self.gates):
@@ -85,10 +92,14 @@ class BoundCircuits:
 
         Angles are hashed as 64-bit floats, with -0.0 replaced by 0.0.
         """
-        what = (self.qubits, self.gates, self.barriers)
-        form = hashlib.sha256(repr(what if self.placed_like is None else (*what, self.placed_like)).encode()).digest()
+        form = hashlib.sha256(repr(self._form()).encode()).digest()
         plain = np.ascontiguousarray(self.angles + 0.0).astype("<f8")
         return [hashlib.sha256(form + row.tobytes()).hexdigest() for row in plain]
+
+    def _form(self) -> tuple[object, ...]:
+        """Return all but the angles. One fold is left out, so that unfolded circuits keep the keys of earlier versions."""
+        what = (self.qubits, *_without_one_fold((self.gates, self.barriers, self.folds)))
+        return what if self.placed_like is None else (*what, _without_one_fold(self.placed_like))
 
     def unique(self) -> tuple["BoundCircuits", np.ndarray]:
         """Return the distinct circuits in order of first appearance, and each circuit's index among them."""
@@ -99,19 +110,25 @@ class BoundCircuits:
         return self.pick(first[order]), place[inverse.reshape(-1)]
 
 
+def _without_one_fold(shape: Shape) -> tuple[object, ...]:
+    return shape if shape[2] > 1 else shape[:2]
+
+
 def pack_circuits(circuits: BoundCircuits) -> bytes:
     """Serialize circuits: gates as JSON, a zero byte, angles as little-endian doubles, all compressed."""
-    form = json.dumps([circuits.qubits, circuits.gates, circuits.barriers, circuits.placed_like]).encode()
+    form = json.dumps(
+        [circuits.qubits, circuits.gates, circuits.barriers, circuits.placed_like, circuits.folds]
+    ).encode()
     return zlib.compress(form + b"\0" + np.ascontiguousarray(circuits.angles).astype("<f8").tobytes())
 
 
 def unpack_circuits(packed: bytes) -> BoundCircuits:
-    """Deserialize circuits; their keys are unchanged."""
+    """Deserialize circuits; their keys are unchanged. Circuits of an earlier version have no folds."""
     form, _, angles = zlib.decompress(packed).partition(b"\0")
-    qubits, gates, barriers, like = json.loads(form)
+    qubits, gates, barriers, like, *folds = json.loads(form)
     table = np.frombuffer(angles, "<f8").reshape(-1, len(gates)).copy()  # frombuffer gives a read-only array
-    placed_like = None if like is None else (_gates(like[0]), tuple(like[1]))
-    return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), placed_like)
+    placed_like = None if like is None else (_gates(like[0]), tuple(like[1]), like[2] if len(like) > 2 else 1)
+    return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), folds[0] if folds else 1, placed_like)
 
 
 def _gates(found: list[tuple[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:

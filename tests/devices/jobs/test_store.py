@@ -1,8 +1,11 @@
 """The file: what goes in comes out, and what is wrong with it is a sentence."""
 
 import errno
+import hashlib
+import json
 import sqlite3
 import threading
+import zlib
 
 import numpy as np
 import pytest
@@ -55,11 +58,30 @@ def counted(wanted):
 
 def test_circuits_and_counts_come_out_as_they_went_in():
     wanted = circuits(1, 2)
-    for placed_like in (None, ((("crz", (1, 0)), ("ry", (1,))), (1,))):
-        wanted = type(wanted)(2, wanted.gates, wanted.angles, (1, 2), placed_like)
-        assert unpack_circuits(pack_circuits(wanted)).keys() == wanted.keys()
+    keys = set()
+    for folds in (1, 3):
+        for placed_like in (
+            None,
+            ((("crz", (1, 0)), ("ry", (1,))), (1,), 1),
+            ((("crz", (1, 0)), ("ry", (1,))), (1,), 3),
+        ):
+            wanted = type(wanted)(2, wanted.gates, wanted.angles, (1, 2), folds, placed_like)
+            assert unpack_circuits(pack_circuits(wanted)).keys() == wanted.keys()
+            keys.add(wanted.keys()[0])
+    assert len(keys) == 6
     counts = {"0" * 32: 1, "1" * 32: 2**31, "01" * 16: 7}
     assert unpack_counts(pack_counts(counts | {"10" * 16: 0}), 32) == counts
+
+
+@pytest.mark.parametrize("placed_like", [None, ((("crz", (1, 0)), ("ry", (1,))), (1,))])
+def test_circuits_of_a_version_without_folds_keep_their_keys(placed_like):
+    """A job that was sent before an update is found after it."""
+    some = circuits(1)
+    form = (some.qubits, some.gates, (), placed_like)
+    packed = zlib.compress(json.dumps(form).encode() + b"\0" + some.angles.astype("<f8").tobytes())
+    said = repr(form if placed_like else form[:3]).encode()
+    key = hashlib.sha256(hashlib.sha256(said).digest() + some.angles[0].astype("<f8").tobytes()).hexdigest()
+    assert unpack_circuits(packed).keys() == [key]
 
 
 def test_a_circuit_is_in_one_open_job_only(store):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qweft.devices import BoundCircuits, DeviceError, DeviceSettings, RefusedError, make_device
+from qweft.devices.mitigation import make_mitigation
 from qweft.devices.mitigation.readout import calibration_circuits, confusion_matrices
 from qweft.devices.mitigation.zero_noise import folded
 from tests.devices.providers.forms import circuits
@@ -32,6 +33,67 @@ FOLDABLE = BoundCircuits(
 def test_a_folded_circuit_is_compiled_folded(name):
     device = make_device(name)
     assert [two_qubit_gates(device.compiled(folded(FOLDABLE, factor))) for factor in (1, 3, 5)] == [4, 12, 20]
+
+
+@pytest.mark.parametrize("name", ["FakeLagosV2", "FakeGuadalupeV2", "FakeTorino"])
+def test_every_factor_runs_the_same_compiled_gates_on_the_same_qubits(name):
+    """Compiled each by itself, foldings were routed over other qubits, and factor 3 had 3.06 times the gates."""
+    from collections import Counter
+
+    from qweft.devices.providers.qiskit.simulators import Form, compile_for, measured_places
+
+    backend = getattr(fakes, name)()
+    for qubits in (3, 4, 5):
+        for mitigation in (None, "inverse"):
+            runs = make_mitigation(mitigation, (1, 3, 5), "linear").runs(circuits(1, qubits, 2, seed=qubits))
+            compiled = [compile_for(backend, Form.of(run)) for run in runs]
+            assert len({tuple(measured_places(one)) for one in compiled}) == 1
+        noisy = [
+            Counter(
+                (step.operation.name, *(one.find_bit(qubit).index for qubit in step.qubits))
+                for step in one.data
+                if step.operation.name not in ("barrier", "measure", "rz")
+            )
+            for one, run in zip(compiled, runs, strict=True)
+            if run.placed_like is None
+        ]
+        assert len(noisy) == 3 and noisy[0]
+        for factor, found in zip((1, 3, 5), noisy, strict=True):
+            assert found == Counter({gate: factor * count for gate, count in noisy[0].items()})
+            assert all(backend.target.instruction_supported(gate[0], gate[1:]) for gate in found)
+
+
+@pytest.mark.parametrize("name", ["FakeLagosV2", "FakeTorino", "FakeYorktownV2"])
+def test_a_repeated_circuit_computes_what_the_circuit_computes(name):
+    """Without errors, on gates of three kinds of chips."""
+    from qiskit_aer import AerSimulator
+
+    from qweft.devices.providers.qiskit.simulators import Compiled, Form, compile_for, probabilities_of
+
+    backend, some = getattr(fakes, name)(), circuits(3, 4)
+    for factor in (1, 3, 5):
+        run = folded(some, factor)
+        compiled = Compiled(compile_for(backend, Form.of(run)), backend.target)
+        found = probabilities_of(AerSimulator(method="statevector"), compiled.saved, run.angles)
+        np.testing.assert_allclose(found, make_device("exact").run(some, None).values, rtol=0, atol=1e-9)
+
+
+def test_a_gate_whose_inverse_the_chip_has_not_is_refused():
+    from qiskit import QuantumCircuit
+    from qiskit.circuit.library import SGate
+    from qiskit.transpiler import Target
+
+    from qweft.devices.providers.qiskit.simulators import repeat
+
+    target = Target(num_qubits=1)
+    target.add_instruction(SGate(), {(0,): None})
+    circuit = QuantumCircuit(1)
+    circuit.s(0)
+    circuit.measure_all()
+    with pytest.raises(
+        RefusedError, match="sdg, the inverse of s, is none of the chip's gates; leave the extrapolation"
+    ):
+        repeat(circuit, 3, target)
 
 
 @pytest.mark.parametrize("barriers", [True, False])

@@ -69,7 +69,7 @@ def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
     qubits = circuits.qubits
     gates = tuple(("ry", (qubit,)) for qubit in range(qubits))
     angles = np.array([[0.0], [math.pi]]) * np.ones(qubits)
-    return BoundCircuits(qubits, gates, angles, placed_like=(circuits.gates, circuits.barriers))
+    return BoundCircuits(qubits, gates, angles, placed_like=(circuits.gates, circuits.barriers, circuits.folds))
 
 
 def confusion_matrices(calibration: Frequencies) -> np.ndarray:

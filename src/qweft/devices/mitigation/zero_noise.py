@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
     would cancel them.
 
     Args:
-        circuits: The circuits U.
+        circuits: The circuits U, not folded.
         factor: Odd, at least 1.
     """
     count = len(circuits.gates)
@@ -40,16 +41,16 @@ def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
         gates + tuple(gate for part in backwards for gate in part),
         np.concatenate([angles, *turned], 1),
         tuple(sorted({*inside, *between})),
+        factor,
     )
 
 
 def _compiled_alike(circuits: BoundCircuits, factor: int) -> BoundCircuits:
-    """Return the folded circuits, with a barrier at factor 1, too.
+    """Return the folded circuits, with a barrier before U, also at factor 1.
 
     A compiler that optimises only circuits without barriers, as Origin's does, would else shorten these alone.
     """
-    found = folded(circuits, factor)
-    return BoundCircuits(found.qubits, found.gates, found.angles, found.barriers or (0,))
+    return folded(replace(circuits, barriers=circuits.barriers or (0,)), factor)
 
 
 def _barriers(circuits: BoundCircuits, part: int) -> list[int]:

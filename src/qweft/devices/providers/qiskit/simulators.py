@@ -28,13 +28,19 @@ class Form:
     qubits: int
     gates: tuple[tuple[str, tuple[int, ...]], ...]
     barriers: tuple[int, ...]
+    folds: int = 1
     placed_like: Form | None = None
 
     @classmethod
     def of(cls, circuits: BoundCircuits) -> Form:
         """Return the form of these circuits."""
         like = None if circuits.placed_like is None else cls(circuits.qubits, *circuits.placed_like)
-        return cls(circuits.qubits, circuits.gates, circuits.barriers, like)
+        return cls(circuits.qubits, circuits.gates, circuits.barriers, circuits.folds, like)
+
+    def unfolded(self) -> Form:
+        """Return the form of U in U (U^dagger U)^k."""
+        count = len(self.gates) // self.folds
+        return Form(self.qubits, self.gates[:count], tuple(place for place in self.barriers if place < count))
 
 
 def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
@@ -78,10 +84,16 @@ def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.nda
 def compile_for(backend: Any, form: Form) -> Any:
     """Compile a form to a backend's gates, with symbolic parameters and a measurement of every qubit.
 
-    The result is the same in every process, for the same calibration of the backend.
+    The result is the same in every process, for the same calibration of the backend. Of a folded form U is compiled
+    once and repeated, so that factor f has f times the gates, on the same wires.
+
+    Raises:
+        RefusedError: The inverse of a gate of the folded form is none of the backend's gates.
     """
     from qiskit.transpiler import generate_preset_pass_manager
 
+    if form.folds > 1:
+        return repeat(compile_for(backend, form.unfolded()), form.folds, backend.target)
     circuit = template(form.qubits, form.gates, form.barriers)
     circuit.measure_all()
     layout = None if form.placed_like is None else measured_places(compile_for(backend, form.placed_like))
@@ -89,6 +101,52 @@ def compile_for(backend: Any, form: Form) -> Any:
         optimization_level=1, backend=backend, seed_transpiler=SEED, initial_layout=layout
     )
     return manager.run(circuit)
+
+
+def repeat(circuit: Any, folds: int, target: Any) -> Any:
+    """Return C (C^dagger C)^k of a compiled and measured circuit C, with folds = 1 + 2 k. Parameters are those of C.
+
+    Args:
+        circuit: From `compile_for`. Its measurements stay at the end.
+        folds: Odd, at least 1.
+        target: The backend's target.
+
+    Raises:
+        RefusedError: The inverse of a gate is none of the target's.
+    """
+    found = circuit.copy_empty_like()
+    found.global_phase = 0  # phases of C and its inverse cancel; nothing measures one
+    gates = [step for step in circuit.data if step.operation.name != "measure"]
+    for part in range(folds):
+        if part:
+            found.barrier()
+        if part % 2 == 0:
+            for step in gates:
+                found.append(step)
+        else:
+            for step in reversed(gates):
+                _undo(found, step, target)
+    for step in circuit.data:
+        if step.operation.name == "measure":
+            found.append(step)
+    return found
+
+
+def _undo(circuit: Any, step: Any, target: Any) -> None:
+    """Append the inverse of a gate, in the target's gates."""
+    gate, wires = step.operation, step.qubits
+    if gate.name == "sx" and "rz" in target:  # rz(pi) sx rz(pi) is its inverse, up to a phase; rz has no error
+        circuit.rz(np.pi, *wires)
+        circuit.sx(*wires)
+        circuit.rz(np.pi, *wires)
+        return
+    inverse = gate.inverse()
+    if gate.name != "barrier" and inverse.name not in target:
+        raise RefusedError(
+            f"zero-noise extrapolation: {inverse.name}, the inverse of {gate.name}, is none of the chip's gates; leave "
+            "the extrapolation out"
+        )
+    circuit.append(inverse, wires)
 
 
 def measured_places(circuit: Any) -> list[int]:
