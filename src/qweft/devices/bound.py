@@ -97,7 +97,7 @@ class BoundCircuits:
         return [hashlib.sha256(form + row.tobytes()).hexdigest() for row in plain]
 
     def _form(self) -> tuple[object, ...]:
-        """Return all but the angles. One fold is left out, so that unfolded circuits keep the keys of earlier versions."""
+        """Return all but the angles. One fold is left out: unfolded circuits keep the keys of earlier versions."""
         what = (self.qubits, *_without_one_fold((self.gates, self.barriers, self.folds)))
         return what if self.placed_like is None else (*what, _without_one_fold(self.placed_like))
 
