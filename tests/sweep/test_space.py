@@ -2,11 +2,17 @@
 
 import dataclasses
 import math
+from collections import Counter
 from statistics import median
 
 import pytest
+import torch
+from peft import get_peft_model
 
+from qweft import QwthnConfig
 from qweft.errors import QweftError
+from qweft.method.effective import complete, unread
+from qweft.method.presets import PRESETS
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.sweep.config import SpaceConfig
@@ -109,6 +115,83 @@ def test_a_small_space_is_proposed_whole_and_nothing_twice(config, fitting, samp
     while (point := propose(sampling(small), fitting(small), known)) is not None:
         known.append(Known(point, float(point["adapter.width"])))
     assert len({str(each.point) for each in known}) == len(known) == 6
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_points_that_train_the_same_adapter_are_proposed_once(config, fitting, sampler):
+    """A dense LoRA reads no width, a linear core no circuit, and qubits are r where they are not given."""
+    axes = {
+        "preset": {"values": ["lora", "mpo"]},
+        "width": {"values": [8, 16]},
+        "circuit_layers": {"values": [1, 2, 3]},
+        "qubits": {"values": [None, 4]},
+    }
+    small = dataclasses.replace(config, adapter={"preset": "lora"}, sampler=sampler, space=SpaceConfig(adapter=axes))
+    space = SpaceConfig(adapter=axes | {"preset": {"values": ["lora", "mpo", "quantum_lora"]}})
+    with_circuit = dataclasses.replace(small, space=space)
+    with pytest.raises(QweftError, match="circuit_layers: no adapter of this sweep reads circuit_layers, so trials"):
+        check_sweep(small)
+    check_sweep(with_circuit)
+    known = []
+    while (point := propose(sampling(with_circuit), fitting(with_circuit), known)) is not None:
+        known.append(Known(point, 3.0))
+    assert Counter(each.point["adapter.preset"] for each in known) == {"lora": 1, "mpo": 2, "quantum_lora": 3}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "key", "is_read"),
+    [
+        ({"preset": "lora"}, "width", False),
+        ({"preset": "qtha"}, "width", True),
+        ({"preset": "subspace"}, "bond_dimension", False),
+        ({"preset": "subspace"}, "basis_bits", True),
+        ({"preset": "mpo"}, "reupload", False),
+        ({"preset": "qtha"}, "share", False),
+        ({"preset": "qtha"}, "fourier_terms", False),
+        ({"preset": "qtha", "core": "fourier_linear"}, "fourier_terms", True),
+        ({"preset": "lora"}, "dropout", True),
+        ({"peft_type": "LORA"}, "lora_alpha", True),
+    ],
+)
+def test_a_field_that_no_adapter_reads_does_not_vary(config, adapter, key, is_read):
+    values = {"fourier_terms": [3, 4], "reupload": [True, False], "share": [0.1, 0.2], "dropout": [0.0, 0.1]}
+    space = SpaceConfig(adapter={key: {"values": values.get(key, [2, 4])}})
+    wrong = dataclasses.replace(config, adapter=adapter, space=space)
+    if is_read:
+        check_sweep(wrong)
+    else:
+        with pytest.raises(QweftError, match=f"adapter.{key}: no adapter of this sweep reads {key}"):
+            check_sweep(wrong)
+
+
+def test_fields_that_no_adapter_reads_change_nothing(config):
+    """Each field that counts as unread, on the layer itself: the same tensors and the same output."""
+    others = {
+        "width": 5,
+        "bond_dimension": 3,
+        "share": 0.7,
+        "basis": "random",
+        "basis_bits": 8,
+        "modes": {"16": [4, 4]},
+    }
+    others |= {"circuit_layers": 3, "reupload": False}
+    for name in PRESETS:
+        plain = complete({"preset": name, "r": 2})
+        for field in unread(plain) - {
+            "basis",
+            "basis_bits",
+            "fourier_terms",
+        }:  # which are refused where nothing reads them
+            outputs = []
+            for changes in ({}, {field: others[field]}):
+                torch.manual_seed(0)
+                base = torch.nn.Sequential(torch.nn.Linear(16, 16))
+                fields = {"r": 2, "width": 4, "init_weights": False, "target_modules": ["0"]}
+                if "basis" not in unread(plain):
+                    fields["basis"] = "random"
+                model = get_peft_model(base, QwthnConfig.preset(name, **(fields | changes)))
+                outputs.append(model(torch.ones(3, 16)).detach())
+            torch.testing.assert_close(outputs[1], outputs[0], rtol=0, atol=0, msg=f"{name}: {field}")
 
 
 def test_a_proposal_follows_from_what_it_may_look_at_alone(config, fitting):

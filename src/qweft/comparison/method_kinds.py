@@ -1,9 +1,8 @@
 """Kinds of methods: LoRA, hybrids with a circuit, controls without one."""
 
-from dataclasses import MISSING, fields
 from typing import Any, Literal
 
-from qweft.method.fields import QwthnFields
+from qweft.method.effective import OF_FUNCTIONS, RESOLVED, complete
 from qweft.method.names import FIELDS, TWINS, function_of, has_role
 from qweft.method.presets import PRESETS
 from qweft.method.resolved import resolve
@@ -21,9 +20,6 @@ ALTERED_CIRCUITS = has_role("altered")
 
 NOT_COMPARED = ("core", "preset", "peft_type", "task_type", *FIELDS)
 """Fields in which a control may differ: those that name it, and those that only some functions read."""
-
-OF_FUNCTIONS = ("circuit_layers", "reupload", "qubits")
-"""Fields without effect in a core that has no function."""
 
 
 def kind_of(method: str, adapter: dict[str, Any] | None) -> Kind:
@@ -100,17 +96,13 @@ def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 def _complete(adapter: dict[str, Any]) -> dict[str, Any]:
     """Returns the specification with its preset's fields and all defaults."""
-    defaults = {
-        entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()
-        for entry in fields(QwthnFields)
-    }
-    return {**defaults, **_resolved("", adapter)}
+    return complete(_resolved("", adapter))
 
 
 def _meant(spec: dict[str, Any], key: str) -> Any:
     """Returns a field's effective value: `None` resolved to its number, modules sorted."""
     value = spec.get(key)
-    if key in ("alpha", "qubits", "circuit_layers", "basis"):
+    if key in RESOLVED:
         return getattr(resolve(spec), key)
     return sorted(value) if isinstance(value, list) and key.endswith("_modules") else value
 

@@ -146,16 +146,17 @@ def propose(sampling: Sampling, fitting: Fitting, known: Sequence[Known]) -> Poi
     It depends only on the config, the trial's number, and the results of trials at least `at_once` back. So the number
     and the place of the processes that run the trials do not matter.
     """
-    space, seen = fitting.space, {key_of(each.point) for each in known}
+    space = fitting.space
+    seen = {space.effect_of(each.point) for each in known}
     if sampling.sampler != "grid":
         for attempt in range(DRAWS):
             learning = sampling.sampler == "tpe" and attempt < LEARNED
             point = draw(space.axes, sampling.seed, known, attempt, learning)
-            if key_of(point) not in seen and fitting.fits(point):
+            if space.effect_of(point) not in seen and fitting.fits(point):
                 return point
         if space.size > COUNTED:
             return None
-    return next((point for point in space.grid() if key_of(point) not in seen and fitting.fits(point)), None)
+    return next((each for each in space.grid() if space.effect_of(each) not in seen and fitting.fits(each)), None)
 
 
 def draw(axes: Sequence[Axis], seed: int, known: Sequence[Known], attempt: int, learning: bool) -> Point:

@@ -17,6 +17,7 @@ from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
+from qweft.method.effective import MAY_BE_UNREAD, effective, fields_read
 from qweft.method.specification import check_names
 from qweft.method.stated import stated
 from qweft.models.resolve import check_model
@@ -34,6 +35,9 @@ TRAINING: dict[str, type] = {
     "packing": bool,
 }
 """Fields of the training section that may vary, with the type of their values."""
+
+KINDS = ("adapter.preset", "adapter.peft_type", "adapter.compress", "adapter.core", "adapter.expand")
+"""Fields that decide which others an adapter reads."""
 
 DIGITS = 3
 """Significant digits of drawn numbers: few enough to type a result again."""
@@ -140,6 +144,12 @@ class Space:
             own[section][key] = value
         return stated({**self.adapter, **own["adapter"]}), replace(self.training, **own["training"])
 
+    def effect_of(self, point: Point) -> str:
+        """Returns what decides a point's training as text. It leaves out what its adapter does not read."""
+        adapter, _ = self.resolved(point)
+        of_training = {name: value for name, value in point.items() if name.startswith("training.")}
+        return key_of((effective(adapter), of_training))
+
 
 def space_of(config: SweepConfig) -> Space:
     """Returns the space of a sweep, each axis checked.
@@ -170,7 +180,9 @@ def check_sweep(config: SweepConfig) -> None:
         raise QweftError(
             "adapter.rival: a sweep is of the adapters of this package and of PEFT; qweft compare has rivals"
         )
-    for axis in axes_of(config):
+    axes = axes_of(config)
+    _check_read(config, axes)
+    for axis in axes:
         if axis.section == "adapter" and axis.key in ("preset", "peft_type") and axis.key not in config.adapter:
             raise QweftError(
                 f"space.{axis.name} varies, so adapter must name a {axis.key}, not another kind of adapter"
@@ -266,6 +278,24 @@ def _axis(section: str, key: str, given: Any) -> Axis:
     if step is not None and (not _number(step) or not 0 < step <= high - low):
         raise QweftError(f"{name}.step must be a number above 0 and at most high - low, got {said(step)}")
     return Axis(section, key, (), low, high, log, step)
+
+
+def _check_read(config: SweepConfig, axes: list[Axis]) -> None:
+    """Check that some adapter of the sweep reads each field that varies.
+
+    Raises:
+        QweftError: No adapter of the sweep reads it.
+    """
+    kinds = [axis for axis in axes if axis.name in KINDS]
+    read: set[str] = set()
+    for values in itertools.product(*(axis.values for axis in kinds)):
+        named = dict(zip((axis.key for axis in kinds), values, strict=True))
+        read |= fields_read({**config.adapter, **named})
+    for axis in axes:
+        if axis.section == "adapter" and axis.key not in read and axis.key in MAY_BE_UNREAD:
+            raise QweftError(
+                f"space.{axis.name}: no adapter of this sweep reads {axis.key}, so trials would be alike; leave it out"
+            )
 
 
 def _number(value: Any) -> bool:

@@ -1,0 +1,89 @@
+"""What of an adapter's specification its maps and its core read."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from qweft.method.fields import QwthnFields
+from qweft.method.names import FIELDS, FUNCTIONS, function_of
+from qweft.method.presets import PRESETS
+from qweft.method.resolved import resolve
+
+OF_MAPS = {
+    "width": ("mpo", "subspace"),
+    "bond_dimension": ("mpo",),
+    "modes": ("mpo",),
+    "share": ("sparse",),
+    "basis": ("basis", "subspace", "sparse"),
+    "basis_bits": ("basis", "subspace", "sparse"),
+}
+"""Fields that only some maps read, with the names of these maps."""
+OF_FUNCTIONS = ("circuit_layers", "reupload", "qubits")
+"""Fields that only cores with a function read."""
+MAY_BE_UNREAD = (*OF_MAPS, *OF_FUNCTIONS, *FIELDS)
+"""Fields that some adapters of this package do not read."""
+RESOLVED = ("alpha", "qubits", "circuit_layers", "basis")
+"""Fields whose `None` stands for a number or a name."""
+
+
+def complete(specification: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a specification with its preset's fields and all defaults.
+
+    Args:
+        specification: The adapter section of a config, of an adapter of this package.
+    """
+    defaults = {
+        entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()
+        for entry in fields(QwthnFields)
+    }
+    preset = PRESETS.get(str(specification.get("preset")))
+    return {**defaults, **(preset.fields if preset else {}), **specification}
+
+
+def unread(whole: Mapping[str, Any]) -> set[str]:
+    """Return the fields that the maps and the core of an adapter do not read.
+
+    Args:
+        whole: A complete specification.
+    """
+    maps = {str(whole["compress"]), str(whole["expand"])}
+    function = function_of(str(whole["core"]))
+    of_function = FUNCTIONS[function].fields if function in FUNCTIONS else ()
+    return {
+        *(name for name, readers in OF_MAPS.items() if not maps.intersection(readers)),
+        *(OF_FUNCTIONS if function is None else ()),
+        *(name for name in FIELDS if name not in of_function),
+    }
+
+
+def fields_read(specification: Mapping[str, Any]) -> set[str]:
+    """Return which of `MAY_BE_UNREAD` an adapter reads; all of them for PEFT's other methods.
+
+    Args:
+        specification: The adapter section of a config.
+    """
+    return set(MAY_BE_UNREAD) - (unread(complete(specification)) if _is_ours(specification) else set())
+
+
+def effective(specification: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides an adapter: two specifications with equal ones are the same adapter.
+
+    Adapters of PEFT's other methods, and specifications that cannot be resolved, are returned as they are.
+
+    Args:
+        specification: The adapter section of a config.
+    """
+    if not _is_ours(specification):
+        return dict(specification)
+    whole = complete(specification)
+    try:
+        resolved = resolve(whole)
+    except TypeError:  # a rank that is no number
+        return dict(specification)
+    whole.update({name: getattr(resolved, name) for name in RESOLVED})
+    left_out = {"preset", "peft_type", *unread(whole)}
+    return {name: value for name, value in whole.items() if name not in left_out}
+
+
+def _is_ours(specification: Mapping[str, Any]) -> bool:
+    return str(specification.get("peft_type", "QWTHN")).upper() == "QWTHN"
