@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from qweft import QweftError, QwthnConfig
 from qweft.chat.answering import Answering, Sampler
-from qweft.evaluation.generation import feels_padding, greedy, greedy_together
+from qweft.evaluation.generation import feels_padding, greedy, greedy_together, tokens_read
 from qweft.evaluation.loss import held_out_loss
 
 COMMON = {
@@ -81,6 +81,19 @@ def test_an_answer_is_that_of_the_whole_text(family):
                 QweftError, match=r"generation_batch 3: .* its padding; set evaluation\.generation_batch to 1"
             ):
                 greedy_together(model, PROMPTS, set(), NEW, 3)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "phi3"])
+def test_the_tokens_that_an_answer_reads_are_known_before(family):
+    """The bound on circuits counts them. Without a cache each token of an answer reads the whole text again."""
+    model, read = phi3() if family == "phi3" else tiny(family), []
+    model.get_input_embeddings().register_forward_hook(lambda _, given, __: read.append(given[0].shape[1]))
+    with torch.no_grad():
+        for prompt in PROMPTS:
+            expected = tokens_read(model, len(prompt), NEW)
+            read.clear()
+            greedy(model, prompt, set(), NEW)
+            assert read == expected
 
 
 @pytest.mark.parametrize("family", ["bamba", "mamba", "recurrent_gemma"])

@@ -14,8 +14,8 @@ def rows_of(*lengths):
 
 
 def draw(rows, answers=(), a_token=1, cap=None, seed=0, once=0, batch=4):
-    prompts = [tokens - 3 for tokens in answers]
-    return choose_sample(Wanted(rows, "all", prompts, 4, batch), a_token, once, cap, seed)
+    calls = [[tokens - 3, 1, 1, 1] for tokens in answers]
+    return choose_sample(Wanted(rows, "all", calls, batch), a_token, once, cap, seed)
 
 
 def test_without_a_cap_everything_is_measured():
@@ -101,7 +101,7 @@ def test_chosen_tokens_are_found_in_any_batch_and_order():
 
 def test_tokens_that_predict_targets():
     rows = [{"input_ids": [1, 2, 3, 4, 5], "labels": [-100, -100, 3, -100, 5]}, *rows_of(3)]
-    wanted = Wanted(rows, "targets", [6], 4, 2)
+    wanted = Wanted(rows, "targets", [[6, 1, 1, 1]], 2)
     assert wanted.places == [[1, 3], [0, 1]]
     sample = choose_sample(wanted, 3, 0, None, 0)
     assert sample.tokens == ((1, 3), (0, 1)) and sample.calls == (4, 1, 1, 1, 1) and sample.circuits == 3 * 8

@@ -103,10 +103,8 @@ class Reading:
     """
 
     def __init__(self, model: torch.nn.Module):
-        taken = taken_by(model)
         self._model, self._ids, self._cache = model, list[int](), None
-        # A state in the place of keys and values (Mamba's) would have to be given back in each family's own way.
-        self._has_cache = "past_key_values" in taken and not reads_whole_text(model)
+        self._has_cache = has_cache(model)
         self._begins_anew = base_of(model).config.model_type in BEGINS_ANEW
         self._turn = turn_of(model) or math.inf
 
@@ -124,8 +122,32 @@ class Reading:
         given = torch.tensor([list(ids)], device=device)
         output = self._model(input_ids=given, past_key_values=self._cache, use_cache=True, **positions)
         self._cache = getattr(output, "past_key_values", None)
-        self._has_cache = self._cache is not None  # RecurrentGemma takes one and gives none
+        self._has_cache = self._cache is not None
         return output.logits[0, -1]
+
+
+def has_cache(model: Any) -> bool:
+    """Whether a model reads a text piece by piece: its cache of keys and values is there and of help.
+
+    A state in their place (Mamba's) would have to be given back in each family's own way. RecurrentGemma takes a cache
+    and gives none.
+    """
+    is_taken = "past_key_values" in taken_by(model) and base_of(model).config.model_type != "recurrent_gemma"
+    return is_taken and not reads_whole_text(model)
+
+
+def tokens_read(model: Any, prompt: int, new_tokens: int) -> list[int]:
+    """Return the number of tokens that each call of `Reading` gives the model, for an answer without an end.
+
+    Args:
+        model: A causal language model.
+        prompt: Number of tokens of the prompt.
+        new_tokens: Number of tokens of the answer. The last one is not read.
+    """
+    lengths = range(prompt, prompt + new_tokens)
+    turn = turn_of(model) or math.inf
+    whole = not has_cache(model)
+    return [length if whole or length == prompt or length - 1 <= turn < length else 1 for length in lengths]
 
 
 def taken_by(model: Any) -> Collection[str]:

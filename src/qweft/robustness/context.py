@@ -18,7 +18,7 @@ from qweft.devices.jobs import Executor
 from qweft.devices.mitigation.estimate import Mitigation
 from qweft.environment import LoadMeter
 from qweft.evaluation.config import EvaluationConfig
-from qweft.evaluation.generation import generate_answers, prompt_of
+from qweft.evaluation.generation import generate_answers, prompt_of, tokens_read
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.robustness.config import RobustnessConfig
@@ -148,8 +148,10 @@ def make_context(
     is_test = evaluation.split == "test"
     rows = data.test if is_test else data.validation
     shown = (data.test_conversations if is_test else data.validation_conversations)[: evaluation.answers]
-    prompts = [len(prompt_of(each, data.tokenizer).ids) for each in shown]
-    wanted = Wanted(rows, config.tokens, prompts, evaluation.max_new_tokens, evaluation.batch_size)
+    answers = [
+        tokens_read(model, len(prompt_of(each, data.tokenizer).ids), evaluation.max_new_tokens) for each in shown
+    ]
+    wanted = Wanted(rows, config.tokens, answers, evaluation.batch_size)
     sample = choose_sample(wanted, len(cores) * counted.circuit, counted.once, config.max_circuits, config.seed)
     return Context(
         data.tokenizer, model, [rows[i] for i in sample.rows], shown[: sample.answers], sample,

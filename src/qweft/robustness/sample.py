@@ -72,15 +72,13 @@ class Wanted:
     Args:
         rows: All rows.
         which: Tokens to measure: "all" or "targets". Of a prompt to answer, "targets" means the last token.
-        prompts: Number of prompt tokens of each conversation.
-        new_tokens: Most tokens of an answer. The last one is not measured, since no later token reads it.
+        answers: Number of tokens that each call reads for the answer of a conversation, the prompt first.
         batch_size: Rows in a batch.
     """
 
     rows: Sequence[Encoded]
     which: Which
-    prompts: Sequence[int]
-    new_tokens: int
+    answers: Sequence[Sequence[int]]
     batch_size: int
 
     @property
@@ -91,14 +89,9 @@ class Wanted:
         return [[i for i, label in enumerate(row["labels"][1:]) if label != IGNORED] for row in self.rows]
 
     @property
-    def prompt_tokens(self) -> list[int]:
-        """Number of tokens to measure in each prompt."""
-        return [*self.prompts] if self.which == "all" else [1] * len(self.prompts)
-
-    @property
-    def answers(self) -> list[int]:
-        """Most tokens to measure for each answer, including its prompt."""
-        return [prompt + self.new_tokens - 1 for prompt in self.prompt_tokens]
+    def calls(self) -> list[list[int]]:
+        """Tokens to measure at each call for an answer."""
+        return [[*read] if self.which == "all" else [1] * len(read) for read in self.answers]
 
 
 def choose_sample(
@@ -121,7 +114,7 @@ def choose_sample(
     usable = [i for i, row in enumerate(wanted.rows) if target_tokens(row)]
     if not usable:
         raise QweftError("no row holds a token that is predicted; are the answers longer than data.max_length?")
-    places, costs = wanted.places, wanted.answers
+    places, costs = wanted.places, [sum(calls) for calls in wanted.calls]
     everything = sum(len(places[i]) for i in usable) + sum(costs)
     most = everything if max_circuits is None else (max_circuits - circuits_once) // circuits_a_token  # tokens
     if most < 1:
@@ -150,8 +143,8 @@ def _calls(wanted: Wanted, chosen: Sequence[int], tokens: Sequence[Sequence[int]
     order = sorted(range(len(chosen)), key=lambda k: -len(wanted.rows[chosen[k]]["input_ids"]))
     size = wanted.batch_size
     calls = [sum(len(tokens[k]) for k in order[first : first + size]) for first in range(0, len(order), size)]
-    for prompt in wanted.prompt_tokens[:answers]:
-        calls += [prompt, *[1] * (wanted.new_tokens - 1)]
+    for of_answer in wanted.calls[:answers]:
+        calls += of_answer
     return tuple(filter(None, calls))
 
 
