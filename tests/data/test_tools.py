@@ -197,7 +197,7 @@ def asked(content=None, **more):
     [
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]},
-            "message 1 has a part of type image_url, and only text can be learned",
+            "message 1 has a part of type image_url, and only text is read",
         ),
         (asked([{"type": "input_audio"}]), "message 2 has a part of type input_audio"),
         (asked([{"type": "text"}]), "message 2 has a part of type text"),

@@ -20,7 +20,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from qweft import QweftError
 from qweft.cli.main import main
 from qweft.cli.parser import parse
-from qweft.data.template import for_others, with_template
+from qweft.data.conversation import Conversation, Message
+from qweft.data.template import for_others, in_its_form, render, with_template
+from qweft.data.turns import read_tools, read_turns
 from qweft.models.config import ModelConfig
 from qweft.serve.config import ServeConfig, check_serve
 from qweft.training.config import RunConfig
@@ -29,7 +31,7 @@ from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.export.test_export import run_config
 from tests.tiny_folder import save_rows, save_tiny_model
 
-MOST = 40
+MOST = 32
 """Tokens of an answer: enough for a tiny model to write some that can be shown."""
 QUESTION = [{"role": "user", "content": "What follows 12?"}]
 
@@ -316,9 +318,102 @@ def test_what_a_template_refuses_is_one_sentence():
 def test_an_answer_ends_within_the_models_context(address):
     bias = {str(token): -100 for token in range(3)}  # no end
     found = json.loads(chat(address, "base", max_tokens=10**9, logit_bias=bias))["usage"]
-    assert found["completion_tokens"] <= 64
+    assert found["total_tokens"] == 64
     status, answer = refused(address, messages=[{"role": "user", "content": "a b " * 200}])
     assert status == 422 and "and the model takes 64" in answer
+
+
+def test_a_seed_holds_whoever_asks_at_the_same_time(address):
+    """transformers' server seeds when a request comes in, which is the answer before in the queue."""
+
+    def drawn(seed):
+        body = {"temperature": 1.5, "max_tokens": 12} | ({} if seed is None else {"seed": seed})
+        return json.loads(chat(address, "qtha", **body))["choices"][0]["message"]["content"]
+
+    seeds = [3, 4, 5, 6, 7, 8]
+    alone = [drawn(seed) for seed in seeds]
+    assert len(set(alone)) > 3
+    with ThreadPoolExecutor(8) as clients:
+        assert list(clients.map(drawn, [*seeds, None, None]))[:6] == alone
+    assert drawn(None) != drawn(None)  # and no seed is left behind
+
+
+def test_parts_of_a_content_are_joined_as_in_training(address):
+    def tokens(content):
+        body = {"messages": [{"role": "user", "content": content}], "max_tokens": 1}
+        return json.loads(chat(address, "qtha", **body))["usage"]["prompt_tokens"]
+
+    parts = [{"type": "text", "text": "ab"}, {"type": "text", "text": "cd"}]
+    assert tokens(parts) == tokens("abcd") != tokens("ab cd")
+    image = [*parts, {"type": "image_url", "image_url": {"url": "x"}}]
+    status, answer = refused(address, messages=[{"role": "user", "content": image}])
+    assert status == 400 and "message 1 has a part of type image_url, and only text is read" in answer
+    said = [*QUESTION, {"role": "assistant", "content": ""}, *QUESTION]  # an answer may have been empty
+    assert json.loads(chat(address, "qtha", messages=said))["choices"]
+
+
+TOOL = {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}}
+
+
+def test_tools_are_asked_with_as_they_were_learned():
+    """A template without a place for tools gets them as text, as in training, and their results in turns."""
+    tokenizer = make_tokenizer(CHATML)
+    call = {"type": "function", "function": {"name": "look", "arguments": '{"at": 1}'}}
+    turns = [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "found"},
+    ]
+    conversation = Conversation((*read_turns(turns, ""), Message("assistant", "x")), "", read_tools([TOOL], ""))
+    formed = in_its_form(conversation, tokenizer)
+    text = render(formed.prompt, tokenizer, answer_next=True, tools=formed.tools)
+    assert "<tools>" in text and "<tool_response>" in text
+    found = for_others(tokenizer).apply_chat_template(turns, add_generation_prompt=True, tools=[TOOL])
+    assert found["input_ids"] == tokenizer(text, add_special_tokens=False).input_ids
+
+
+def test_a_system_message_that_the_template_leaves_out_is_refused():
+    tokenizer = make_tokenizer(
+        "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}{% endif %}{% endfor %}"
+    )
+    turns = [{"role": "system", "content": "Answer in French."}, *QUESTION]
+    with pytest.raises(QweftError, match=r"the chat template leaves out what the system says"):
+        for_others(tokenizer).apply_chat_template(turns, add_generation_prompt=True)
+
+
+QWEN = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", ["Question: {query} Answer:", QWEN])
+def test_an_answer_of_qwens_kin_is_without_its_question(template):
+    """By the type of the model transformers' server looks for ChatML, and takes any other prompt into the answer."""
+    pytest.importorskip("fastapi")
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers.cli.serving.utils import parse_assistant_message
+
+    from qweft.serve.run import _answers
+
+    plain = make_tokenizer(CHATML)
+    if template is QWEN:
+        plain.chat_template = QWEN
+        tokenizer = plain
+    else:
+        tokenizer = with_template(plain, template)
+    config = Qwen2Config(vocab_size=len(plain), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    model, served = _answers(Qwen2ForCausalLM(config), tokenizer)
+    prompt = served.apply_chat_template(QUESTION, add_generation_prompt=True)["input_ids"]
+
+    def parsed(text):
+        ids = plain(text, add_special_tokens=False).input_ids
+        cleaned = plain.decode(ids, skip_special_tokens=True)
+        return parse_assistant_message(served, model, ids, prompt, cleaned)
+
+    assert parsed("It is 13.")[0] == "It is 13."
+    cut = '<tool_call>{"name": "w", "arg'
+    assert parsed(cut)[0] == cut
 
 
 def test_what_is_malformed_is_no_fault_of_the_server(address):
@@ -357,9 +452,6 @@ def test_a_base_models_own_settings_and_template_are_bounded(trained, tmp_path, 
 
 def test_a_base_model_without_a_template_has_the_plain_one(trained, tmp_path):
     pytest.importorskip("fastapi")
-    from qweft.data.conversation import Message
-    from qweft.data.template import for_others, render
-
     shutil.copytree(trained / "model", tmp_path / "model")
     (tmp_path / "model/chat_template.jinja").unlink()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 from qweft.data.conversation import CALL, ROLES, Conversation, Message
+from qweft.data.turns import read_tools, read_turns
 from qweft.errors import QweftError, giving_up_after
 from qweft.text import many
 
@@ -177,6 +178,19 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
             f"the chat template makes {len(text):,} characters of {many(len(messages), 'message')}; give another with "
             "data.template"
         )
+    _check_shown(messages, text)
+    # A model's own template writes its start token. The plain one does not, as it cannot know whether there is one.
+    start = getattr(tokenizer, "bos_token", None) if own and opens_with_start(tokenizer) else None
+    # a space at its end would be a token of its own, and in training it is the answer's first
+    return f"{start or ''}{text.rstrip(' ') if answer_next else text}"
+
+
+def _check_shown(messages: Sequence[Message], text: str) -> None:
+    """Check that the last message of each role stands in a rendered text.
+
+    Raises:
+        QweftError: The template leaves one out.
+    """
     for role in ROLES:
         said = next((message.content for message in reversed(messages) if message.role == role), "")
         shown = said.rpartition("</think>")[2].strip()
@@ -184,10 +198,6 @@ def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = Fals
             raise QweftError(
                 f"the chat template leaves out what the {role} says ({shown[:40]!r}); give another one by data.template"
             )
-    # A model's own template writes its start token. The plain one does not, as it cannot know whether there is one.
-    start = getattr(tokenizer, "bos_token", None) if own and opens_with_start(tokenizer) else None
-    # a space at its end would be a token of its own, and in training it is the answer's first
-    return f"{start or ''}{text.rstrip(' ') if answer_next else text}"
 
 
 def in_words(tokenizer: Any) -> Any:
@@ -202,17 +212,18 @@ def in_words(tokenizer: Any) -> Any:
 def for_others(tokenizer: Any) -> Any:
     """Return a copy of a tokenizer for programs that use its `apply_chat_template`, as a server does.
 
-    Its template is bounded in time and length, as in `render`. Without one it has the plain one.
+    Its template is bounded in time and length, as in `render`. Without one it has the plain one. Messages and tools
+    are read as those of a row of data, and written in the same form.
     """
     made = in_words(tokenizer)
     own = made.apply_chat_template
 
     @_in_bounded_time
-    def rendered(messages: Sequence[Any], _: Any, **options: Any) -> str:
+    def rendered(messages: Sequence[Message], _: Any, **options: Any) -> str:
         try:
-            given = options.get("chat_template") or _of_one_day(made, options.get("tools"))
+            given = options.get("chat_template") or _of_one_day(made, options["tools"])
             plain = {"tokenize": False, "return_tensors": None, "return_dict": False, "chat_template": given}
-            text = str(own(messages, **{**options, **plain}))
+            text = str(own([message.turn for message in messages], **{**options, **plain}))
             return text.rstrip(" ") if options.get("add_generation_prompt") else text  # as `render` does
         except (QweftError, MemoryError, OverflowError, RecursionError):
             raise
@@ -220,7 +231,17 @@ def for_others(tokenizer: Any) -> Any:
             raise QweftError(f"the chat template refuses this conversation ({str(fault)[:300]})") from fault
 
     def apply_chat_template(conversation: Sequence[Any], **options: Any) -> Any:
-        text = rendered(conversation, made, **options)
+        where = "the request"
+        asked = Conversation(
+            tuple(read_turns(conversation, where, may_be_empty=True)),
+            "",
+            read_tools(options.get("tools"), where),
+            where,
+        )
+        formed = in_its_form(asked, tokenizer)
+        tools = json.loads(formed.tools) if formed.tools else None
+        text = rendered(formed.messages, made, **{**options, "tools": tools})
+        _check_shown(formed.messages, text)
         if len(text) > LONGEST + 100 * len(json.dumps([conversation, options.get("tools")], default=str)):
             raise QweftError(f"the chat template of {made.name_or_path} makes {len(text):,} characters")
         return made(text, add_special_tokens=False, return_tensors=options.get("return_tensors"))

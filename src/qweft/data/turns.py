@@ -25,6 +25,8 @@ ROLE_NAMES = {
     "function": "tool",
     "developer": "system",
 }
+PARTS = ("text", "str", "input_text", "output_text")
+"""Types of a content's parts that are text; the last two are those of OpenAI's responses."""
 NOT_LEARNED = {"weight": 0, "train": False}
 """Keys and values by which other programs keep an answer out of the loss."""
 
@@ -79,12 +81,13 @@ def plain_text(value: Any, name: str, where: str) -> str:
     raise RowError(where, f"{name} is {type(value).__name__}, not text")
 
 
-def read_turns(turns: Any, where: str) -> list[Message]:
+def read_turns(turns: Any, where: str, may_be_empty: bool = False) -> list[Message]:
     """Read a list of {"role", "content"} or {"from", "value"}.
 
     Args:
         turns: The list.
         where: Place of the row for errors.
+        may_be_empty: Whether an answer may be empty: one that is only read, and not learned.
 
     Raises:
         RowError: A turn is malformed, an answer is empty or marked as not to be learned, or a part is not text.
@@ -96,13 +99,13 @@ def read_turns(turns: Any, where: str) -> list[Message]:
     for number, turn in enumerate(turns, 1):
         if not isinstance(turn, Mapping):
             raise RowError(where, f"message {number} is {type(turn).__name__}, not an object with role and content")
-        message = _read_turn(turn, number, called, where)
+        message = _read_turn(turn, number, called, where, may_be_empty)
         called += message.turn.get("tool_calls", [])
         messages.append(message)
     return messages
 
 
-def _read_turn(turn: Row, number: int, called: list[dict[str, Any]], where: str) -> Message:
+def _read_turn(turn: Row, number: int, called: list[dict[str, Any]], where: str, may_be_empty: bool) -> Message:
     said = turn.get("role", turn.get("from"))
     role = ROLE_NAMES.get(said, said) if isinstance(said, str) else None
     if role not in ROLES:
@@ -112,7 +115,7 @@ def _read_turn(turn: Row, number: int, called: list[dict[str, Any]], where: str)
     if calls and role != "assistant":
         raise RowError(where, f"message {number} ({role}) calls a tool, which an assistant alone does")
     content = "" if said == CALLS or (calls and given is None) else _content(given, number, where)
-    if role == "assistant" and not calls and not content.strip():
+    if role == "assistant" and not calls and not content.strip() and not may_be_empty:
         raise RowError(where, f"the answer in message {number} is empty")
     for key, value in NOT_LEARNED.items():
         if role == "assistant" and turn.get(key) is not None and turn[key] == value:
@@ -138,8 +141,8 @@ def _content(content: Any, number: int, where: str) -> str:
     for part in content:
         kind = part.get("type", "text") if isinstance(part, Mapping) else type(part).__name__
         text = part.get("text") if isinstance(part, Mapping) else part
-        if kind not in ("text", "str") or not isinstance(text, str):
-            raise RowError(where, f"message {number} has a part of type {str(kind)[:40]}, and only text can be learned")
+        if kind not in PARTS or not isinstance(text, str):
+            raise RowError(where, f"message {number} has a part of type {str(kind)[:40]}, and only text is read")
         texts.append(text)
     return "".join(texts)
 

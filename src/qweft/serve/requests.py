@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
+import torch
 from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
@@ -13,6 +14,8 @@ from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.response import ResponseHandler
 from transformers.cli.serving.utils import GenerateManager
+
+from qweft.data.turns import read_turns
 
 MOST_BYTES = 4 * 2**20
 """Largest body of a request."""
@@ -32,6 +35,8 @@ USUAL = 1024
 """Most tokens of an answer for which a client asks no number, as transformers' server has it."""
 COLDEST = 1e-3
 """Lowest temperature above 0: with a lower one numbers overflow, which ends a server on a GPU."""
+SEED = "qweft_seed"
+"""Attribute of a request's settings that holds its seed until the answer is drawn."""
 LARGEST_BIAS = 100.0
 MOST_STOPS, LONGEST_STOP = 16, 1000
 """Most texts at which an answer stops, and most characters of one; transformers compares each with every token."""
@@ -103,12 +108,19 @@ class Checked:
         if body.get("logit_bias"):  # whole numbers are none to transformers
             body["logit_bias"] = {token: float(bias) for token, bias in body["logit_bias"].items()}
 
+    @staticmethod
+    def get_processor_inputs_from_messages(messages: Any, *_: Any) -> list[dict[str, Any]]:
+        """Return messages as rows of data are read: parts joined as they are, and no part that is not text."""
+        return [message.turn for message in read_turns(messages, "the request", may_be_empty=True)]
+
     def _build_generation_config(self, body: dict[str, Any], *given: Any, **named: Any) -> Any:
         """Draw an answer where a client gives a temperature above 0 or top_p; transformers' server would be greedy.
 
-        Without them it is drawn if the model's own settings say so.
+        Without them it is drawn if the model's own settings say so. The seed goes along to the thread that generates;
+        transformers' server would seed that of the answer before.
         """
-        found = super()._build_generation_config(body, *given, **named)  # type: ignore[misc]
+        found = super()._build_generation_config({**body, "seed": None}, *given, **named)  # type: ignore[misc]
+        setattr(found, SEED, body.get("seed"))
         temperature, top_p = body.get("temperature"), body.get("top_p")
         says = "do_sample" in json.loads(body.get("generation_config") or "{}")
         if not says and (temperature is not None or top_p is not None):
@@ -128,11 +140,35 @@ class Response(Checked, ResponseHandler):
     """Answers `/v1/responses`."""
 
 
-class WithinContext(GenerateManager):
-    """One thread that generates: neither a question nor an answer is longer than the model's context.
+class Seeded:
+    """A model that draws one answer, from the request's own seed if it has one, whatever is drawn at the same time.
 
     Args:
-        context: Most tokens of each.
+        model: The model.
+        settings: The request's settings, with its seed.
+    """
+
+    def __init__(self, model: Any, settings: Any) -> None:
+        self._model, self._seed = model, vars(settings).pop(SEED, None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def generate(self, **given: Any) -> Any:
+        """Generates as the model does. A request's seed changes what it draws, and nothing of other answers."""
+        if self._seed is None:
+            return self._model.generate(**given)
+        device = self._model.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self._seed)
+            return self._model.generate(**given)
+
+
+class WithinContext(GenerateManager):
+    """One thread that generates: a question and its answer together are no longer than the model's context.
+
+    Args:
+        context: Most tokens of both.
     """
 
     def __init__(self, context: int) -> None:
@@ -144,14 +180,16 @@ class WithinContext(GenerateManager):
     ) -> Any:
         """Starts an answer that is streamed."""
         self._bound(inputs, gen_config)
-        return super().generate_streaming(model, processor, inputs, gen_config, *more, **named)
+        return super().generate_streaming(Seeded(model, gen_config), processor, inputs, gen_config, *more, **named)
 
     async def generate_non_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *more: Any, **named: Any
     ) -> Any:
         """Returns an answer."""
         self._bound(inputs, gen_config)
-        return await super().generate_non_streaming(model, processor, inputs, gen_config, *more, **named)
+        return await super().generate_non_streaming(
+            Seeded(model, gen_config), processor, inputs, gen_config, *more, **named
+        )
 
     def _bound(self, inputs: Any, settings: Any) -> None:
         asked = inputs["input_ids"].shape[-1]
@@ -161,7 +199,7 @@ class WithinContext(GenerateManager):
             raise _refusal(
                 f"the question is {asked:,} tokens long, and the model takes {self.context:,}; ask a shorter one"
             )
-        settings.max_new_tokens = min(settings.max_new_tokens or USUAL, self.context)
+        settings.max_new_tokens = min(settings.max_new_tokens or USUAL, self.context - asked)
 
 
 class Sized:

@@ -16,10 +16,11 @@ from transformers.cli.serving.model_manager import ModelManager
 from transformers.cli.serving.server import build_server
 from transformers.cli.serving.systemone import SystemOneHandler
 from transformers.cli.serving.transcription import TranscriptionHandler
-from transformers.cli.serving.utils import GenerationState
+from transformers.cli.serving.utils import GenerationState, get_response_template
 
 from qweft.chat.chat_models import same_weights
-from qweft.data.template import for_others, with_template
+from qweft.data.conversation import Message
+from qweft.data.template import for_others, render, with_template
 from qweft.errors import QweftError
 from qweft.evaluation.generation import end_tokens
 from qweft.evaluation.loss import context_of
@@ -32,8 +33,10 @@ from qweft.serve.requests import SERVED, SETTINGS, Chat, Completion, Response, S
 
 Answers = tuple[Any, Any]
 """A model with its tokenizer."""
+AS_IT_IS = {"defaults": {"role": "assistant"}, "fields": {"content": {"content": "text"}}}
+"""transformers' description of an answer of which nothing is a thought or a call of a tool."""
 CONTEXT = 32_768
-"""Most tokens of a question, and of an answer, where the model's config knows no limit."""
+"""Most tokens of a question and its answer, where the model's config knows no limit."""
 SECONDS_TO_END = 5
 """How long Ctrl-C waits for answers that are not finished."""
 TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -116,7 +119,32 @@ def open_models(model: ModelConfig, folders: Mapping[str, Path]) -> dict[str, An
 def _answers(model: Any, tokenizer: Any) -> Answers:
     """Returns a model with its tokenizer, whose answers end where those of the other commands do."""
     model.generation_config.eos_token_id = sorted(end_tokens(model, tokenizer)) or None
-    return model, for_others(tokenizer)
+    made = for_others(tokenizer)
+    anchor = (get_response_template(made, model) or {}).get("start_anchor")
+    if anchor and not _opens_with(anchor, tokenizer):
+        made.response_template = AS_IT_IS
+    parse = made.parse_response
+
+    def parse_response(ids: Any, *given: Any, **named: Any) -> Any:
+        """Takes an answer as it is if its calls are cut or malformed."""
+        try:
+            return parse(ids, *given, **named)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            return {"role": "assistant", "content": made.decode(ids, skip_special_tokens=True)}
+
+    made.parse_response = parse_response
+    return model, made
+
+
+def _opens_with(anchor: str, tokenizer: Any) -> bool:
+    """Whether an answer begins with what transformers' server looks for, by the type of the base model.
+
+    Where it does not find that, it takes the question for a part of the answer.
+    """
+    try:
+        return anchor in render([Message("user", "question")], tokenizer, answer_next=True)
+    except QweftError:
+        return False
 
 
 def _plain(config: GenerationConfig) -> GenerationConfig:
