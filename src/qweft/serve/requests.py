@@ -180,7 +180,8 @@ class WithinContext(GenerateManager):
     ) -> Any:
         """Starts an answer that is streamed."""
         self._bound(inputs, gen_config)
-        return super().generate_streaming(Seeded(model, gen_config), processor, inputs, gen_config, *more, **named)
+        seeded: Any = Seeded(model, gen_config)
+        return super().generate_streaming(seeded, processor, inputs, gen_config, *more, **named)
 
     async def generate_non_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *more: Any, **named: Any
