@@ -392,7 +392,7 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
     """By the type of the model transformers' server looks for ChatML, and takes any other prompt into the answer."""
     pytest.importorskip("fastapi")
     from transformers import Qwen2Config, Qwen2ForCausalLM
-    from transformers.cli.serving.utils import parse_assistant_message
+    from transformers.cli.serving.utils import build_response_parser, parse_assistant_message
 
     from qweft.serve.run import _answers
 
@@ -411,9 +411,39 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
         cleaned = plain.decode(ids, skip_special_tokens=True)
         return parse_assistant_message(served, model, ids, prompt, cleaned)
 
+    assert (build_response_parser(served, model, prompt) is None) == (template is not QWEN)
     assert parsed("It is 13.")[0] == "It is 13."
     cut = '<tool_call>{"name": "w", "arg'
     assert parsed(cut)[0] == cut
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/chat/completions", {"n": 2}),
+        ("/v1/chat/completions", {"logprobs": True}),
+        ("/v1/chat/completions", {"response_format": {"type": "json_object"}}),
+        ("/v1/chat/completions", {"tool_choice": "required"}),
+        ("/v1/completions", {"messages": None, "prompt": "a", "best_of": 2}),
+        ("/v1/responses", {"messages": None, "input": "a", "previous_response_id": "resp_1"}),
+    ],
+)
+def test_what_the_server_leaves_out_of_account_is_refused(address, path, field):
+    body = {key: value for key, value in {"model": "base", "messages": QUESTION, **field}.items() if value is not None}
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        ask(address, path, body)
+    assert (
+        caught.value.code == 422
+        and f"{list(field)[-1]} is not taken here; leave it out" in caught.value.read().decode()
+    )
+
+
+def test_what_clients_send_by_default_is_taken(address):
+    said = chat(address, "base", n=1, stop=[], logit_bias={}, response_format={"type": "text"}, tool_choice="auto")
+    assert json.loads(said)["choices"][0]["message"] == json.loads(chat(address, "base"))["choices"][0]["message"]
+    body = {"model": "base", "prompt": "12", "temperature": 0, "max_tokens": 3, "logit_bias": {"9": 100}}
+    found = json.loads(ask(address, "/v1/completions", body))["choices"][0]["text"]
+    assert found != json.loads(ask(address, "/v1/completions", body | {"logit_bias": {}}))["choices"][0]["text"]
 
 
 def test_what_is_malformed_is_no_fault_of_the_server(address):

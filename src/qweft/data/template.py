@@ -247,6 +247,7 @@ def for_others(tokenizer: Any) -> Any:
         return made(text, add_special_tokens=False, return_tensors=options.get("return_tensors"))
 
     made.apply_chat_template = apply_chat_template
+    made.model_input_names = ["input_ids", "attention_mask"]  # no model here takes token_type_ids from outside
     return made
 
 

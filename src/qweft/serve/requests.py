@@ -1,8 +1,10 @@
 """Bounds of what a client of `qweft serve` may ask for: one request must not keep all others waiting."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -40,6 +42,14 @@ SEED = "qweft_seed"
 LARGEST_BIAS = 100.0
 MOST_STOPS, LONGEST_STOP = 16, 1000
 """Most texts at which an answer stops, and most characters of one; transformers compares each with every token."""
+NOT_TAKEN: dict[str, tuple[Any, ...]] = {
+    "n": (1,), "best_of": (1,), "logprobs": (False,), "top_logprobs": (0,), "echo": (False,), "presence_penalty": (0,),
+    "response_format": ({"type": "text"},), "text": ({"format": {"type": "text"}}, {}), "modalities": (["text"],),
+    "tool_choice": ("auto",), "parallel_tool_calls": (True,), "function_call": ("auto",), "functions": ([],),
+    "audio": (), "web_search_options": (), "previous_response_id": (), "prompt": (), "background": (False,),
+    "truncation": ("disabled",), "max_tool_calls": (),
+}  # fmt: skip
+"""Settings that transformers' server leaves out of account, with the values that ask for nothing else."""
 OWN = frozenset(signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {"self", "kwargs", "documents"}
 """Arguments of transformers that are no variables of a chat template: another template, a length to fill up."""
 
@@ -102,8 +112,14 @@ class Checked:
     """What transformers' handlers of requests lack: a check of the settings."""
 
     def _validate_request(self, body: dict[str, Any]) -> None:
+        for name in ("stop", "logit_bias"):  # clients send empty ones
+            if name in body and not body[name]:
+                del body[name]
         super()._validate_request(body)  # type: ignore[misc]
         check_request(body)
+        for name in NOT_TAKEN.keys() & self._unused_fields:  # type: ignore[attr-defined]
+            if body.get(name) is not None and body[name] not in NOT_TAKEN[name]:
+                raise _refusal(f"{name} is not taken here; leave it out")
         body.setdefault("stream", False)  # as OpenAI's interface; transformers' server streams responses by default
         if body.get("logit_bias"):  # whole numbers are none to transformers
             body["logit_bias"] = {token: float(bias) for token, bias in body["logit_bias"].items()}
@@ -135,12 +151,43 @@ class Chat(Checked, ChatCompletionHandler):
 class Completion(Checked, CompletionHandler):
     """Answers `/v1/completions`."""
 
+    def _build_generation_config(self, body: dict[str, Any], *given: Any, **named: Any) -> Any:
+        """Take biases too, which transformers' server leaves out here."""
+        found = super()._build_generation_config(body, *given, **named)
+        if body.get("logit_bias"):
+            found.sequence_bias = {(int(token),): bias for token, bias in body["logit_bias"].items()}
+        return found
+
 
 class Response(Checked, ResponseHandler):
     """Answers `/v1/responses`."""
 
 
-class Seeded:
+class Standing:
+    """Stands for a model, and is it but for what a subclass changes.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+class Unparsed(Standing):
+    """A model whose answers are texts as they are.
+
+    By the type of a model transformers' server looks for thoughts and calls of tools in its answers. Where the prompt
+    is not in the form of that type, it takes the whole prompt into the answer.
+    """
+
+    config = SimpleNamespace(model_type="text")
+
+
+class Seeded(Standing):
     """A model that draws one answer, from the request's own seed if it has one, whatever is drawn at the same time.
 
     Args:
@@ -149,10 +196,8 @@ class Seeded:
     """
 
     def __init__(self, model: Any, settings: Any) -> None:
-        self._model, self._seed = model, vars(settings).pop(SEED, None)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
+        super().__init__(model)
+        self._seed = vars(settings).pop(SEED, None)
 
     def generate(self, **given: Any) -> Any:
         """Generates as the model does. A request's seed changes what it draws, and nothing of other answers."""
@@ -188,9 +233,8 @@ class WithinContext(GenerateManager):
     ) -> Any:
         """Returns an answer."""
         self._bound(inputs, gen_config)
-        return await super().generate_non_streaming(
-            Seeded(model, gen_config), processor, inputs, gen_config, *more, **named
-        )
+        seeded: Any = Seeded(model, gen_config)
+        return await super().generate_non_streaming(seeded, processor, inputs, gen_config, *more, **named)
 
     def _bound(self, inputs: Any, settings: Any) -> None:
         asked = inputs["input_ids"].shape[-1]
@@ -219,7 +263,7 @@ class Sized:
         if not length.isdecimal() or int(length[:20]) > MOST_BYTES:
             await PlainTextResponse(TOO_LARGE, 413)(scope, receive, send)
             return
-        taken = 0
+        taken, begun = 0, False
 
         async def bounded() -> Any:
             nonlocal taken
@@ -229,7 +273,16 @@ class Sized:
                 raise HTTPException(413, TOO_LARGE)
             return message
 
-        await self.app(scope, bounded, send)
+        async def sent(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, bounded, sent)
+        except asyncio.CancelledError:  # the server is being stopped
+            if not begun:
+                await PlainTextResponse("the server is being stopped", 503)(scope, receive, send)
 
 
 TOO_LARGE = f"a request has at most {MOST_BYTES // 2**20} MiB"

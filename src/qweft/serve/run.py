@@ -29,12 +29,10 @@ from qweft.evaluation.saved import check_runs, put_beside_base
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.serve.config import BASE, ServeConfig
-from qweft.serve.requests import SERVED, SETTINGS, Chat, Completion, Response, Sized, WithinContext
+from qweft.serve.requests import SERVED, SETTINGS, Chat, Completion, Response, Sized, Unparsed, WithinContext
 
 Answers = tuple[Any, Any]
 """A model with its tokenizer."""
-AS_IT_IS = {"defaults": {"role": "assistant"}, "fields": {"content": {"content": "text"}}}
-"""transformers' description of an answer of which nothing is a thought or a call of a tool."""
 CONTEXT = 32_768
 """Most tokens of a question and its answer, where the model's config knows no limit."""
 SECONDS_TO_END = 5
@@ -120,9 +118,7 @@ def _answers(model: Any, tokenizer: Any) -> Answers:
     """Returns a model with its tokenizer, whose answers end where those of the other commands do."""
     model.generation_config.eos_token_id = sorted(end_tokens(model, tokenizer)) or None
     made = for_others(tokenizer)
-    anchor = (get_response_template(made, model) or {}).get("start_anchor")
-    if anchor and not _opens_with(anchor, tokenizer):
-        made.response_template = AS_IT_IS
+    made.response_template = None  # one of the model's folder: expressions of a stranger, on every answer
     parse = made.parse_response
 
     def parse_response(ids: Any, *given: Any, **named: Any) -> Any:
@@ -133,14 +129,12 @@ def _answers(model: Any, tokenizer: Any) -> Answers:
             return {"role": "assistant", "content": made.decode(ids, skip_special_tokens=True)}
 
     made.parse_response = parse_response
-    return model, made
+    anchor = (get_response_template(made, model) or {}).get("start_anchor")
+    return model if anchor is None or _opens_with(anchor, tokenizer) else Unparsed(model), made
 
 
 def _opens_with(anchor: str, tokenizer: Any) -> bool:
-    """Whether an answer begins with what transformers' server looks for, by the type of the base model.
-
-    Where it does not find that, it takes the question for a part of the answer.
-    """
+    """Whether a prompt for an answer has what transformers' server looks for, by the type of the base model."""
     try:
         return anchor in render([Message("user", "question")], tokenizer, answer_next=True)
     except QweftError:
