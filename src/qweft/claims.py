@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qweft.errors import QweftError
-from qweft.files import locked, made_folder, read_bytes, write_json
+from qweft.files import check_name, locked, made_folder, read_bytes, write_json
 
 CLAIM = ".claim"
 """Lock file of the command that writes an output folder; beside it, as .claim.json, stands who that is."""
@@ -34,8 +35,11 @@ def claimed_output(folder: Path, command: str, work: str | None = None, lock: Pa
         lock: The lock file; `None` means one in the folder.
 
     Raises:
-        QweftError: If another process holds the folder, or it cannot be written.
+        QweftError: If another process holds the folder, or it cannot be written, or there is no folder for temporary
+            files.
     """
+    check_name(folder, "output")
+    _check_temporary()
     lock = lock or folder / CLAIM
     note = lock.with_name(f"{lock.name}.json")
     with ExitStack() as stack:
@@ -60,6 +64,15 @@ def claimed_output(folder: Path, command: str, work: str | None = None, lock: Pa
             for path in (note, lock):
                 with suppress(OSError):
                     path.unlink()
+
+
+def _check_temporary() -> None:
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise QweftError(
+            "there is no folder for temporary files; name one by TMPDIR that can be written, on a disk with room"
+        ) from error
 
 
 def _join(note: Path, folder: Path, work: str | None) -> None:
@@ -105,25 +118,46 @@ def free_name(folder: Path) -> Path:
     return free
 
 
+def _check_nobody_inside(folder: Path) -> None:
+    for lock in (*folder.glob(f"*/{CLAIM}"), *folder.glob(f"*/*/{CLAIM}")):
+        with ExitStack() as stack:
+            try:
+                is_free = stack.enter_context(locked(lock))
+            except OSError:  # another user's
+                is_free = False
+        if is_free is False:
+            raise QweftError(
+                f"output {folder} holds {lock.parent.relative_to(folder)}, which another command writes; choose "
+                "another --output, or wait until it has ended"
+            )
+
+
 def set_aside(folder: Path) -> Path:
     """Rename a claimed folder to a free name, and go on with a new, empty one under the same claim.
+
+    Of a link the folder that it leads to is renamed, so that both stay where there is room.
 
     Returns:
         Its new name.
 
     Raises:
-        QweftError: It cannot be renamed, as the current folder, or one that a disk is mounted on.
+        QweftError: Another command writes to a folder in it, or it cannot be renamed, as the current folder, or one
+            that a disk is mounted on.
     """
+    _check_nobody_inside(folder)
     try:
-        aside = free_name(folder)
-        os.replace(folder, aside)
+        whole = folder.resolve()
+        if Path.cwd().is_relative_to(whole):
+            raise ValueError("it is, or holds, the current folder")
+        aside = free_name(whole)
+        os.replace(whole, aside)
     except (OSError, ValueError) as error:
         raise QweftError(
             f"output {folder} holds earlier results and cannot be renamed to keep them ({error}); choose another "
             "--output"
         ) from error
-    folder.mkdir()
+    whole.mkdir()
     for name in (CLAIM, f"{CLAIM}.json"):
         with suppress(FileNotFoundError):  # a file system without locks
-            os.replace(aside / name, folder / name)
+            os.replace(aside / name, whole / name)
     return aside

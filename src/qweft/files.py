@@ -214,6 +214,22 @@ def folder_beside(target: Path) -> Iterator[Path]:
     remove(old)  # which may be a link, or a pipe
 
 
+def check_name(path: Path | str, what: str) -> None:
+    """Check that a path is text, as records and safetensors take it: names of files can be any bytes.
+
+    Args:
+        path: The path.
+        what: What it is, for the error: "output".
+
+    Raises:
+        QweftError: It is not in UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise QweftError(f"{what} {path}: the name is not in UTF-8; rename it, or choose another") from error
+
+
 def remove(path: Path) -> None:
     """Remove a folder with all that is in it, a file or a link, if it is there and may be removed."""
     if path.is_dir() and not path.is_symlink():

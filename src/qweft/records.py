@@ -26,7 +26,7 @@ MOST_DIGITS = 40
 """Most digits of an integer; seeds and byte counts have up to 20."""
 
 
-def read_record(path: Path, way: str) -> dict[str, Any]:
+def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
     """Return the mapping in a JSON file.
 
     Only a regular file is read. Duplicate keys, NaN, infinity, and numbers or nesting beyond the limits are refused.
@@ -34,12 +34,13 @@ def read_record(path: Path, way: str) -> dict[str, Any]:
     Args:
         path: The file.
         way: What to do about a damaged record; it ends the sentence.
+        most: Largest file that is read, in bytes.
 
     Raises:
         QweftError: If the file is missing or is not such a record.
     """
     try:
-        text = read_bytes(path, MOST_BYTES).decode("utf-8")
+        text = read_bytes(path, most).decode("utf-8")
         value = json.loads(
             text, object_pairs_hook=_mapping, parse_constant=_number, parse_float=_number, parse_int=_integer
         )
@@ -66,12 +67,12 @@ def is_own(record: dict[str, Any]) -> bool:
 
 
 def _mark_of(config: Any, make_key: bool) -> str | None:
-    path = cache_folder() / "key"
     try:
+        path = cache_folder() / "key"
         if make_key and not path.exists():
             _make_key(path)
         key = read_bytes(path, 32)
-    except (OSError, ValueError):
+    except (OSError, ValueError, QweftError):  # QweftError: there is no home folder
         return None
     text = json.dumps(finite(config), sort_keys=True)
     return hmac.digest(key, text.encode(), "sha256").hex() if len(key) == 32 else None

@@ -1,6 +1,7 @@
 """Text for people: plurals, near names, progress of long steps, and streams that cannot control a terminal."""
 
 import difflib
+import errno
 import fnmatch
 import json
 import os
@@ -95,6 +96,40 @@ MOVES = re.compile(r"(?:\n|\x1b\[A)*")
 """What tqdm writes to step between several bars."""
 
 
+class Lenient:
+    """A text stream that goes on where its disk is full: a line that nobody can read must not end a training.
+
+    Args:
+        stream: The stream that is written to.
+    """
+
+    def __init__(self, stream: IO[str]):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text where there is room; return its length."""
+        with _passing_over_full_disks():
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush where there is room."""
+        with _passing_over_full_disks():
+            self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def _passing_over_full_disks() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+
+
 class PlainStream:
     """A text stream that removes control characters; `rich` and the system's own layout do not pass through it.
 
@@ -103,7 +138,7 @@ class PlainStream:
         has_bars: Whether tqdm may draw its bars here: a carriage return at either end of a write, and steps up.
     """
 
-    def __init__(self, stream: IO[str], has_bars: bool = False):
+    def __init__(self, stream: Any, has_bars: bool = False):
         self.stream = stream
         self.has_bars = has_bars
 
@@ -133,9 +168,9 @@ def protect_streams() -> None:
     It also holds for libraries: warnings, logging and tracebacks write there.
     """
     if not isinstance(sys.stdout, PlainStream):
-        redirect_stdout(PlainStream(sys.stdout)).__enter__()  # never left: a traceback is printed last of all
+        redirect_stdout(PlainStream(Lenient(sys.stdout))).__enter__()  # never left: a traceback is printed last of all
     if not isinstance(sys.stderr, PlainStream):
-        redirect_stderr(PlainStream(sys.stderr, has_bars=True)).__enter__()
+        redirect_stderr(PlainStream(Lenient(sys.stderr), has_bars=True)).__enter__()
 
 
 def how_far(what: str, done: int, total: int | None, seconds: float, thing: str = "") -> str:

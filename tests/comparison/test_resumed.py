@@ -195,3 +195,38 @@ def test_an_adapter_without_the_record_of_a_run_is_kept(config):
     run(config)
     assert (mine / "adapter_model.safetensors").is_file() and not (mine / "notes.txt").exists()
     assert (mine.parent / "adapter-1" / "notes.txt").read_text() == "mine"
+
+
+def test_a_refused_comparison_moves_no_earlier_results(config, capsys):
+    """The pictures of the report go along with it, once a report is written."""
+    two = {"lora": config.methods["lora"], "vera": config.methods["vera"]}
+    run(dataclasses.replace(config, methods=two, seeds=[0]))
+    output = Path(config.output)
+    before = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
+    assert any(name.endswith(".png") for name in before)
+    other = dataclasses.replace(config.training, max_steps=3)
+    new = dataclasses.replace(config, methods={"lora": config.methods["lora"]}, seeds=[0])
+    with pytest.raises(QweftError, match="holds a run of another configuration"):
+        run(dataclasses.replace(new, training=other))
+    assert {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()} == before
+    run(new)
+    assert {path.name: path.read_bytes() for path in (output / "earlier/results-1").iterdir()} == before
+
+
+def test_a_picture_of_another_program_is_not_replaced(config):
+    output = Path(config.output)
+    output.mkdir()
+    (output / "loss_by_size.png").write_bytes(b"mine")
+    with pytest.raises(QweftError, match=r"holds loss_by_size\.png, and no comparison wrote it"):
+        run(config)
+    assert (output / "loss_by_size.png").read_bytes() == b"mine"
+
+
+def test_results_of_many_rows_are_read(config, monkeypatch):
+    """A file of 36 MB, of eight methods with twelve seeds on 10,000 rows, was taken for a damaged one."""
+    from qweft import records
+    from qweft.comparison.results_file import read_results
+
+    run(dataclasses.replace(config, methods={"lora": config.methods["lora"]}, seeds=[0]))
+    monkeypatch.setattr(records, "MOST_BYTES", 100)
+    assert read_results(Path(config.output))[1]["runs"]

@@ -181,6 +181,26 @@ def test_what_a_user_put_beside_an_export_is_not_lost(trained, tmp_path):
         export(trained / "mpo/adapter", {"output": str(output / "model.gguf")})
 
 
+def test_an_export_of_another_adapter_is_set_aside(trained, tmp_path, capsys):
+    """Two adapters side by side export to one folder by default."""
+    for name, source in (("french", "qtha"), ("german", "mpo")):
+        shutil.copytree(trained / source / "adapter", tmp_path / name)
+    save_rows(tmp_path / "few.jsonl", count=12)
+    weights = tmp_path / "lora/adapter_model.safetensors"
+
+    def exported(name):
+        export(tmp_path / name, {"calibration": str(tmp_path / "few.jsonl")}, force=True)
+        return weights.read_bytes()
+
+    french = exported("french")
+    assert exported("french") == french and not (tmp_path / "lora-1").exists()
+    assert exported("german") != french
+    assert (tmp_path / "lora-1/adapter_model.safetensors").read_bytes() == french
+    assert f"was of another adapter, or with other options, and is now {tmp_path / 'lora-1'}" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_nothing_is_distilled_where_the_lora_is_exact(trained, tmp_path):
     with pytest.raises(QweftError, match="has no circuit, so its LoRA is exact"):
         export(trained / "mpo/adapter", {"output": str(tmp_path / "lora"), "distill_steps": 3})

@@ -272,3 +272,13 @@ def test_a_sweep_that_goes_on_tells_of_the_trials_that_were_tested_before(config
     before.write_text((output / f"trial-{record['best']:03d}" / run.RECORD).read_text())
     made(config)
     assert "1 other trial had been judged on the test rows before" in (output / "sweep.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["sweep.json", "sweep.md", "loss_by_size.png"])
+def test_a_file_of_another_program_is_not_replaced(config, name):
+    output = Path(config.output)
+    output.mkdir()
+    (output / name).write_text('{"mine": 1}')
+    with pytest.raises(QweftError, match=f"holds {name}, and no sweep wrote it"):
+        made(config)
+    assert (output / name).read_text() == '{"mine": 1}'

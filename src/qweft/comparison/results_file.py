@@ -13,6 +13,13 @@ from qweft.records import read_record
 
 RESULTS = "results.json"
 WRITTEN = (RESULTS, "report.md", "report.html")
+FIGURES = (
+    "differences.png", "differences_others.png", "loss_curves.png", "loss_curves_apart.png", "loss_by_size.png",
+    "loss_by_time.png", "learning_rates.png", "spectra.png", "map_*.svg",
+)  # fmt: skip
+"""Patterns of the names of the figures that a report writes beside itself."""
+MOST_BYTES = 256 * 2**20
+"""Largest results file that is read: some seven million losses of rows."""
 EARLIER = "earlier"
 """Folder of what another command made in the same output folder."""
 
@@ -42,7 +49,7 @@ def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
     if not os.path.lexists(file):
         what = f"no {RESULTS} in it" if path.is_dir() else "no such file or folder"
         raise QweftError(f"{path}: {what}; give a {RESULTS}, or the folder that qweft compare wrote")
-    record = read_record(file, f"give a {RESULTS} of qweft compare")
+    record = read_record(file, f"give a {RESULTS} of qweft compare", MOST_BYTES)
     if not isinstance(record.get("runs"), list):
         raise QweftError(f"{file}: not the results of a comparison, which have a list of runs; give a {RESULTS}")
     return file, record
@@ -54,7 +61,7 @@ def check_free_of_others(folder: Path) -> None:
     Raises:
         QweftError: A results.json that no comparison wrote is there, or a report without one.
     """
-    there = next((name for name in WRITTEN if os.path.lexists(folder / name)), None)
+    there = next((path.name for path in _written(folder)), None)
     if there is None:
         return
     try:
@@ -64,6 +71,12 @@ def check_free_of_others(folder: Path) -> None:
             f"output {folder} holds {there}, and no comparison wrote it or it is damaged; choose another --output, or "
             "remove it"
         ) from error
+
+
+def _written(folder: Path) -> list[Path]:
+    """Returns what of a report is in a folder, the results first."""
+    whole = [folder / name for name in WRITTEN if os.path.lexists(folder / name)]
+    return whole + [path for pattern in FIGURES for path in sorted(folder.glob(pattern))]
 
 
 def keep_others(folder: Path, methods: Collection[str], tell: Callable[[str], object]) -> None:
@@ -83,9 +96,9 @@ def keep_others(folder: Path, methods: Collection[str], tell: Callable[[str], ob
         (folder / EARLIER).mkdir(exist_ok=True)
         aside = free_name(folder / EARLIER / "results")
         aside.mkdir(exist_ok=True)
-        for name in reversed(WRITTEN):  # the results last: a report without them is refused
+        for path in reversed(_written(folder)):  # the results last: a report without them is refused
             with suppress(FileNotFoundError):
-                os.replace(folder / name, aside / name)
+                os.replace(path, aside / path.name)
         tell(f"the earlier results, with other methods, are now in {aside}")
 
 

@@ -127,7 +127,6 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
     begun, console = time.perf_counter(), Console()
     plan = resolve(config)
     context = set_up(plan.settings, plan.executor, plan.workers, console)
-    keep_others(context.output, config.methods, console.say)
     if plan.too_large:
         console.say(too_large_said(plan))
     is_timed = plan.executor == "local" and not all((folder / RECORD).is_file() for folder in _folders(config))
@@ -149,6 +148,8 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
 
         def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
+            # only now: a command that is refused moves nothing
+            keep_others(context.output, config.methods, console.say)
             runs = [*before, *made]
             summary = judged(runs, looks)
             found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None

@@ -6,7 +6,7 @@ from qweft.data.formats import columns
 from qweft.data.hub import named
 from qweft.data.read import check_place
 from qweft.errors import QweftError
-from qweft.files import named_path
+from qweft.files import check_name, named_path
 
 
 def check_data_config(config: DataConfig) -> None:
@@ -109,4 +109,5 @@ def check_places(config: DataConfig) -> None:
         QweftError: One is missing.
     """
     for source in config.places:
+        check_name(source, "data")
         check_place(source)

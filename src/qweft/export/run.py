@@ -1,5 +1,8 @@
 """`qweft export`: makes a LoRA of an adapter, measures it, writes it in a format, and checks the written files."""
 
+import hashlib
+import json
+import os
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -8,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError
 
 from qweft.adapter.attach import detach
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.folder import read_config
-from qweft.claims import CLAIM, State, check_state, claimed_output, state_of
+from qweft.claims import CLAIM, State, check_state, claimed_output, free_name, state_of
 from qweft.data.batches import Collator
 from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
@@ -41,6 +45,7 @@ from qweft.export.targets import WRITERS, Made, check_target
 from qweft.files import folder_beside, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
+from qweft.records import read_record
 from qweft.text import many
 
 NAME = "default"
@@ -254,9 +259,35 @@ def _write(
         if report.to in ("merged", "merged-gguf") and not is_exact:
             report = _judged_as_written(context, found, report, force)
         (temporary / CARD).write_text(report.card(), encoding="utf-8")
-        write_json(temporary / REPORT, report.public())
+        made_from = _made_from(report)
+        write_json(temporary / REPORT, report.public() | {"made_from": made_from})
         check_state(report.adapter, context.state)  # a training that begins anew renames the folder around both
+        _keep_other(report.output, made_from)
     return report
+
+
+def _made_from(report: ExportReport) -> str:
+    """Returns a hash of the adapter's files and of what else decides the export."""
+    decides = [report.to, report.model, report.calibration, report.calibration_tokens, report.distill_steps]
+    found = hashlib.sha256(json.dumps(decides).encode())
+    for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
+        found.update((report.adapter / name).read_bytes())
+    return found.hexdigest()
+
+
+def _keep_other(output: Path, made_from: str) -> None:
+    """Renames an earlier export of another adapter, or with other options, which would be replaced."""
+    if not (output / REPORT).is_file():
+        return
+    try:
+        is_same = read_record(output / REPORT, "").get("made_from") == made_from
+    except QweftError:
+        is_same = False
+    if not is_same:
+        aside = free_name(output)
+        os.replace(output, aside)
+        said = f"the earlier export in {output} was of another adapter, or with other options, and is now {aside}"
+        Console(stderr=True).say(said)
 
 
 def _judged_as_written(context: _Context, written: Any, report: ExportReport, force: bool) -> ExportReport:

@@ -1,5 +1,6 @@
 """The report of a sweep: JSON, a Markdown page, and a plot of validation loss against trained parameters."""
 
+import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -7,9 +8,11 @@ from matplotlib.figure import Figure
 from qweft.comparison.report.markdown import fenced
 from qweft.comparison.report.pareto import cost_axis
 from qweft.comparison.table import EMPTY, markdown_rows
+from qweft.errors import QweftError
 from qweft.figures.figure import SMALL, Notes, ReportFigure, dress
 from qweft.figures.styles import COLOURS, INK
 from qweft.files import write_bytes, write_json
+from qweft.records import read_record
 from qweft.sweep.outcome import Outcome, Trial
 from qweft.sweep.space import said
 from qweft.text import escaped, many, plain
@@ -17,6 +20,25 @@ from qweft.text import escaped, many, plain
 NUMBERS = "sweep.json"
 PAGE = "sweep.md"
 FIGURE = "loss_by_size"
+
+
+def check_free_of_others(folder: Path) -> None:
+    """Checks that a sweep would replace no file of another program.
+
+    Raises:
+        QweftError: A sweep.json that no sweep wrote is there, or a page or figure without one.
+    """
+    names = (NUMBERS, PAGE, f"{FIGURE}.png")
+    there = next((name for name in names if os.path.lexists(folder / name)), None)
+    if there is None:
+        return
+    way = "choose another --output, or remove it"
+    try:
+        found = read_record(folder / NUMBERS, way)
+    except QweftError:
+        found = {}
+    if not {"space", "trials"} <= found.keys():
+        raise QweftError(f"output {folder} holds {there}, and no sweep wrote it or it is damaged; {way}")
 
 
 def write(found: Outcome, folder: Path) -> Path:

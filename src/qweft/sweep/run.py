@@ -34,7 +34,7 @@ from qweft.schema import shown_value
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.outcome import Outcome, Trial, best_of
 from qweft.sweep.proposals import Fitting, Known, Sampling, draw, propose
-from qweft.sweep.report import lines, write
+from qweft.sweep.report import check_free_of_others, lines, write
 from qweft.sweep.space import Point, check_start, key_of, said, space_of
 from qweft.sweep.store import Store
 from qweft.text import progress
@@ -236,6 +236,7 @@ def sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[
 def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Path:
     console = Console()
     check_start(config, needs_weights=True)
+    check_free_of_others(Path(config.output))
     space, sampling = space_of(config), Sampling(config.sampler, config.at_once, config.seed)
     fitting = Fitting(space, config.max_parameters, load_model(replace(config.model, device="meta")).model)
     check_something_fits(sampling, fitting)

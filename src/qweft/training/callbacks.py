@@ -1,8 +1,10 @@
 """Checkpointing and validation callbacks."""
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,37 @@ class Validation(TrainerCallback):
                 set_peft_model_state_dict(model, load_peft_weights(str(self.folder), device="cpu"))
 
 
+class Spared(TrainerCallback):
+    """A reporting callback whose disk may be full: it is told once, and reports no more.
+
+    Args:
+        report: The callback.
+    """
+
+    def __init__(self, report: TrainerCallback):
+        self._report: TrainerCallback | None = report
+
+    def __getattribute__(self, name: str) -> Any:
+        return partial(self._pass_on, name) if name.startswith("on_") else object.__getattribute__(self, name)
+
+    def _pass_on(self, name: str, *given: Any, **named: Any) -> Any:
+        if self._report is None:
+            return None
+        try:
+            return getattr(self._report, name)(*given, **named)
+        except OSError as error:
+            print(f"qweft: {type(self._report).__name__} reports no more ({error.strerror or error})", file=sys.stderr)
+            self._report = None
+
+
+def spare_reports(trainer: Any) -> None:
+    """Let no reporting callback of transformers end a training by a full disk."""
+    every = trainer.callback_handler.callbacks
+    every[:] = [
+        Spared(each) if type(each).__module__.startswith("transformers.integrations") else each for each in every
+    ]
+
+
 @dataclass(frozen=True)
 class RunCallbacks:
     """Checkpointing, validation and reporting of a run.
@@ -153,6 +186,7 @@ class RunCallbacks:
         report_to: As in `transformers.TrainingArguments`.
         teacher: Gives a teacher's logits, whose distributions are the targets, as in `soft_losses`; `None` means the
             labels.
+        begin: Called when all is checked, before the first step.
     """
 
     checkpoints: Checkpoints | None = None
@@ -161,6 +195,7 @@ class RunCallbacks:
     validation: Validation | None = None
     report_to: Sequence[str] = ()
     teacher: Targets | None = None
+    begin: Callable[[], None] = lambda: None
 
     @property
     def staging(self) -> str | None:
@@ -176,6 +211,7 @@ class RunCallbacks:
 
     def callbacks(self, trainer: Any) -> list[TrainerCallback]:
         """Return the callbacks to add to the trainer, restored from the checkpoint if the run resumes."""
+        spare_reports(trainer)
         if self.validation is None:
             return []
         self.validation.log = trainer.log

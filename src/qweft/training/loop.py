@@ -317,6 +317,7 @@ def fit(
             for callback in (unpacking, recorder, *allocations(model), *callbacks.callbacks(trainer)):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
+            callbacks.begin()
             outcome = _train_from(trainer, callbacks.found.folder if callbacks.found else None, recorder)
     finally:
         recorder.stop()

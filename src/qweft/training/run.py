@@ -108,15 +108,31 @@ def weights_bytes(folder: Path) -> int | None:
     return file.stat().st_size if file.is_file() else None
 
 
-def _keep_earlier_run(output: Path, console: Console) -> None:
-    """Rename the output folder of another run, so that no trained adapter is overwritten."""
+def _is_whole(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether the adapter of a recorded run is there, with as many bytes as it had; earlier records may not say it."""
+    found = weights_bytes(folder)
+    return found is not None and record.get("adapter_bytes", found) == found
+
+
+def _keep_earlier_run(config: RunConfig, output: Path, is_same: bool, console: Console) -> None:
+    """Rename the output folder of an earlier run, so that no trained adapter is overwritten.
+
+    Raises:
+        QweftError: The folder holds what this run reads, or it cannot be renamed.
+    """
     is_finished = (output / RECORD).is_file()
     if not is_finished and not any(os.path.lexists(output / name) for name in ("adapter", BEST)):
         return
+    for place in (config.model.name, *config.data.places):
+        if os.path.exists(place) and Path(place).resolve().is_relative_to(output.resolve()):
+            raise QweftError(
+                f"output {output} holds an earlier run, and {place}, which this run reads; choose another --output"
+            )
     aside = set_aside(output)
+    remove_empty(aside)
+    other = "was another one, by its configuration, rows, base model or processes, and"
     console.print(
-        f"the earlier run in {output} was another one, by its configuration, rows, base model or processes, and is "
-        f"now {aside}"
+        f"the earlier run in {output} {'' if is_same else f'{other} '}is now {aside}"
         if is_finished
         else f"what {output} held of a run without a record is now {aside}",
         highlight=False,
@@ -204,7 +220,7 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     console.print(data.report.describe(), highlight=False)
     before, weights = weights_of(loaded.model), checksum(loaded.model)
     same = earlier is not None and is_of(earlier, data.report.fingerprint, weights, str(loaded.dtype))
-    if earlier is not None and same and config.resume == "auto" and weights_bytes(output / "adapter"):
+    if earlier is not None and same and config.resume == "auto" and _is_whole(output / "adapter", earlier):
         check_judged_alike(earlier, config.evaluation.split, output)
         console.print(f"this run is finished already ({output / RECORD})", highlight=False)
         return TrainedRun.from_record(earlier, output)
@@ -220,8 +236,8 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     pad, batch = loaded.tokenizer.pad_token_id, config.evaluation.batch_size
     with base_model(changed(before, model), model, config.model) as untouched:
         base = held_out_loss(untouched, rows, pad, batch)
-    if is_first and callbacks.found is None and not same:
-        _keep_earlier_run(output, console)
+    if is_first and callbacks.found is None:
+        callbacks = replace(callbacks, begin=lambda: _keep_earlier_run(config, output, same, console))
     with curves_in(output):
         trained = fit(model, data.train, pad, callbacks.left_of(config.training), callbacks=callbacks)
     for warning in trained.warnings:

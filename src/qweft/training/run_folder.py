@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+
 from qweft.data.load import Data
 from qweft.errors import QweftError
 from qweft.files import leftovers, remove
@@ -73,6 +75,9 @@ def kept(output: Path, config: RunConfig, begun: float) -> str:
     """
     if finished(output / "run.json", config) and (output / "run.json").stat().st_mtime >= begun:
         return f"the run is finished, and its adapter is in {output / 'adapter'}"
+    weights = output / "adapter" / SAFETENSORS_WEIGHTS_NAME
+    if weights.is_file() and weights.stat().st_mtime >= begun:
+        return f"the adapter is in {output / 'adapter'}, and its record is not; the same command trains it anew"
     step = newest_step(output / CHECKPOINTS)
     if step is not None:
         return f"the checkpoint of step {step} is kept; go on with the same command and --resume auto"
