@@ -146,7 +146,7 @@ def joining():
 
 
 @pytest.mark.parametrize("answer", ["true", " true", "\ntrue"])
-@pytest.mark.parametrize("ending", ["A:", "A: ", "A:\n", "A:  "])
+@pytest.mark.parametrize("ending", ["A:", "A: ", "A:\n", "A:  ", "A:\n\n", "A:\n\n\n", "x" * 500 + "\n\n"])
 def test_no_token_holds_the_end_of_a_prompt_and_the_beginning_of_an_answer(talk, joining, ending, answer):
     made = with_template(joining, "{query}\n" + ending)
     said = talk("2+2=4?", answer)

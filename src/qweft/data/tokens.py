@@ -1,5 +1,6 @@
 """Tokenised conversations with labels on their answers, and windows of long plain texts."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypedDict
@@ -10,6 +11,9 @@ from qweft.errors import QweftError
 
 IGNORED = -100
 """Label of tokens that the loss ignores."""
+
+NEAR, NEAR_TOKENS = 400, 16
+"""Characters before an answer that are tokenised again, and tokens that are compared."""
 
 Span = tuple[int, int]
 
@@ -90,14 +94,23 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
 
 
 def _apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list[Span]]:
-    """Return the tokens of a text and their offsets, where none begins in a prompt and ends in an answer.
+    """Return the tokens of a text and their offsets, where answers follow the tokens of their prompts alone.
 
     Vocabularies have tokens such as ":true". Of "Answer:true" nothing of the answer would be learned, and "Answer:"
-    alone, as generation reads it, ends in another token. So such a text is tokenised in parts, unless that changes it:
-    SentencePiece begins each part with a space.
+    alone, as generation reads it, ends in another token. A blank line before an answer is two tokens, and one where
+    nothing follows. So such a text is tokenised in parts, unless that changes it: SentencePiece begins each part with a
+    space. What follows changes the last few tokens alone, so only these are compared.
     """
     ids, offsets = _offsets(text, tokenizer)
-    if not any(place in starts for start, end in offsets for place in range(start + 1, end)):
+    begins = [start for start, _ in offsets]
+    for cut in starts:
+        before = bisect_left(begins, cut)
+        near = slice(max(0, before - NEAR_TOKENS), before)
+        alone = _offsets(text[max(0, cut - NEAR) : cut], tokenizer)[0]
+        last = min(len(alone) - (cut > NEAR), NEAR_TOKENS)  # the first of them may have been cut
+        if any(end > cut for _, end in offsets[near]) or ids[near][-last:] != alone[-last:]:
+            break
+    else:
         return ids, offsets
     parts: list[int] = []
     places: list[Span] = []
