@@ -110,3 +110,30 @@ def test_an_input_of_zero_is_no_division_by_it():
     c = torch.randn(20, 3, dtype=torch.float64)
     c[0] = 0
     assert 0 < shares_of(layer_map, c).varying < 10
+
+
+def test_of_a_weighting_that_reads_some_entries_the_rest_does_not_pass_the_circuit():
+    model, _ = one_layer(QwthnConfig(core="quantum_weighted", **{**SMALL, "target_modules": ["only"], "qubits": 2}))
+    x = torch.randn(50, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    (_, layer_map) = layer_maps(model, "default")[0]["only"]
+    c = x @ layer_map.compress.T
+    own = layer_map.features(c) * torch.tensor([1.0, 1.0] + [0.0] * (c.shape[1] - 2))
+    whole = mean_square(layer_map.features(c) @ layer_map.out.T)
+    assert c.shape[1] > 2
+    assert shares_of(layer_map, c).circuit == pytest.approx(mean_square(own @ layer_map.out.T) / whole)
+
+
+@pytest.mark.parametrize("core", ["quantum", "quantum_linear", "quantum_weighted", "quantum_gated"])
+@pytest.mark.parametrize("qubits", [2, None])
+def test_the_states_that_are_measured_are_those_that_run(core, qubits):
+    """A gate reads c over its size: the circuit is given another input than c."""
+    model, layer = one_layer(QwthnConfig(core=core, **{**SMALL, "target_modules": ["only"], "qubits": qubits}))
+    x = torch.randn(50, 7, generator=torch.Generator().manual_seed(8))
+    (_, layer_map) = layer_maps(model, "default")[0]["only"]
+    given = []
+    measuring = layer.qwthn_core["default"]
+    measuring.measured_by = lambda circuit, c, _: given.append(c) or torch.zeros(len(c), circuit.qubits)
+    branch_of(layer)(x.double())
+    measuring.measured_by = None
+    read = layer_map.read(x.double() @ layer_map.compress.T)
+    torch.testing.assert_close(given[-1].double(), read[..., : given[-1].shape[-1]], rtol=1e-4, atol=1e-5)

@@ -224,3 +224,12 @@ def test_what_cannot_be_learned_is_told(row, words):
     with pytest.raises(QweftError) as fault:
         to_conversation(row, "a.jsonl, row 7")
     assert str(fault.value).startswith("a.jsonl, row 7: ") and words in str(fault.value)
+
+
+@pytest.mark.parametrize("tokenizer", ["chatml", "qwen"])
+def test_the_reference_of_a_call_is_what_is_learned_of_it(tokenizer, request):
+    """Each template writes calls in a form of its own, in which answers are generated."""
+    made = request.getfixturevalue(tokenizer)
+    ends_with_call = to_conversation({**FORMS["openai"], "messages": turns([call()])[:2]}, "here")
+    learned = learned_text(tokenise(ends_with_call, made), made)[-1]
+    assert prompt_of(ends_with_call, made).reference == learned.replace("<|im_end|>", "").strip()

@@ -8,7 +8,7 @@ import pytest
 from qweft.errors import QweftError, giving_up_after
 from qweft.evaluation.generation import Answer
 from qweft.evaluation.metric import Both
-from qweft.evaluation.metrics import reasoning
+from qweft.evaluation.metrics import reasoning, text
 from qweft.evaluation.reasoning import final_answers, judge_reasoning, marked_text, same_value, take_apart, value_of
 
 HASHES = "6 * 7 = 42\n#### 42"
@@ -202,3 +202,67 @@ def test_a_thousand_spaces_are_no_reason_to_wait():
 )
 def test_bold_around_an_answer_is_not_handed_to_a_verifier(reply, handed_over):
     assert marked_text(reply) == handed_over
+
+
+@pytest.mark.parametrize(
+    ("reference", "reply"),
+    [
+        ("#### 3:30", "So it is.\n#### 3:45"),
+        ("The answer is 3:30 pm.", "The answer is 3:45 pm."),
+        (r"The answer is $2\times 10^3$.", r"The answer is $2\times 10^5$."),
+        ("The answer is 2^10.", "The answer is 2^3."),
+        ("The answer is 2^10.", "The answer is 2."),
+        (r"The answer is $2\sqrt{3}$.", "The answer is 2."),
+        ("The answer is 3 < x < 5.", "The answer is 3."),
+        ("The answer is x > 3.", "The answer is x < 3."),
+        ("The answer is 3x+1.", "The answer is 3."),
+        ("The answer is 3.", "The answer is 3x+1."),
+        ("The answer is 3.", "The answer is 3:45."),
+        ("Answer: 2024-05-06", "Answer: 2024-11-30"),
+        ("The answer is 3:2.", "The answer is 3:5."),
+        ("The answer is (3, 5).", "The answer is (3, 7)."),
+        ("The answer is (3, 5).", "The answer is 3."),
+        ("The answer is 3.", "The answer is (3, 5)."),
+        ("The answer is 1 hour 30 minutes.", "The answer is 1 hour 45 minutes."),
+        ("#### x=3, y=4", "a\n#### x=3, y=5"),
+        ("Answer: Yes, 7 is prime.", "Answer: No, 7 is not prime."),
+        ("The answer is January 5.", "The answer is March 5."),
+        ("The answer is B) 12.", "The answer is C) 12."),
+        ("The answer is 5 or 7.", "The answer is 5."),
+    ],
+)
+def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
+    found = judge_reasoning(reference, f"First this. {reply}", False)
+    assert not found.is_accurate and not found.is_strict
+    assert judge_reasoning(reference, f"First this.\n{reference}", False).is_accurate
+
+
+@pytest.mark.parametrize(
+    ("reference", "reply"),
+    [
+        ("The answer is about 5 hours.", "The answer is 5 hours."),
+        ("The answer is 84 / 2 = 42 clips.", "The answer is 42."),
+        ("The answer is 42.", "The answer is 84 / 2 = 42 clips."),
+        ("The answer is 5.", "The answer is that he has 5 apples."),
+        ("The answer is January 5.", "The answer is 5 January."),
+        ("The answer is 3:30 pm.", "The answer is 3:30 PM."),
+    ],
+)
+def test_the_same_in_other_words_is_accurate(reference, reply):
+    assert judge_reasoning(reference, f"First this. {reply}", False).is_accurate
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("thought", ["", "We add."])
+def test_a_thought_that_the_template_writes_counts_for_neither_side(opened, thought):
+    """Qwen3's template writes an empty one before an answer without; its thinking kin open it in the prompt."""
+    worked = "We add 4.\n1 + 4 = 5.\n#### 5"
+    reference = f"<think>\n{thought}\n</think>\n\n{worked}" if thought else worked
+    generated = f"{'' if opened else '<think>'}\n{thought}\n</think>\n\n{worked}"
+    found = judge_reasoning(reference, generated, False, opened)
+    assert found.is_accurate and found.is_strict and found.has_whole_chain and found.has_whole_answer
+    both = Both(*[[Answer("", reference, generated, False, opened)] * 3] * 2)
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("rouge_score")
+    scores, _ = text.METRIC.score("", [], both)
+    assert [each.adapted.value for each in scores] == pytest.approx([100] * len(scores))

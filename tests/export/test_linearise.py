@@ -280,3 +280,17 @@ def test_a_model_that_is_no_language_model():
     lora, notes = linearise(model, [{"x": torch.randn(256, 12)}])
     assert {name: tuple(down.shape) for name, down in lora.down.items()} == {"first": (3, 12), "second": (3, 20)}
     assert min(note.explained for note in notes) > 0
+
+
+@pytest.mark.parametrize("core", ["quantum", "quantum_linear", "quantum_weighted", "quantum_gated"])
+def test_a_circuit_that_reads_some_entries_alone_is_exported(core):
+    """Entries of c that no qubit reads pass a weighting as they are."""
+    model = adapted(tiny_llama, "qtha", core=core, r=4, qubits=2)
+    lora, fits = linearise(model, batches())
+    before = logits(model)
+    with model.disable_adapter():
+        base = logits(model)
+    with second_adapter(model, lora, "default") as exported:
+        model.set_adapter(exported)
+        off = (logits(model) - before).square().mean() / (before - base).square().mean()
+    assert len(fits) == len(layers_of(model, "default")) and off < 0.7

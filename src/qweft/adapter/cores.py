@@ -170,9 +170,13 @@ class FunctionCore(Core):
         """Set Q to kaiming-uniform values, to the identity with the scaled start, or to zero."""
         _reset_matrix(self.quantum_weight, start, zero)
 
+    def read(self, c: torch.Tensor) -> torch.Tensor:
+        """Return what the function reads of c, (..., r) to (..., qubits)."""
+        return c[..., : self.function.r]
+
     def function_values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
         """Return q(c), or t(c) of a classical control: (..., r) to (..., qubits) in c's dtype."""
-        c = c[..., : self.function.r]
+        c = self.read(c)
         if self.measured_by is not None:
             assert self.circuit is not None
             values = self.measured_by(self.circuit, c, self._function_tensors()[0]).to(c.dtype)
@@ -270,12 +274,16 @@ class GatedFunctionCore(FunctionCore):
         """Set Q to kaiming-uniform values."""
         nn.init.kaiming_uniform_(self.quantum_weight)
 
+    def read(self, c: torch.Tensor) -> torch.Tensor:
+        """Return t = c / (sqrt(U) rms(c)) of the entries that the function reads."""
+        read = super().read(c)
+        size = read.square().mean(-1, keepdim=True).add(SMALLEST).sqrt()
+        return read / size * self.function.input_scale
+
     def factors(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         """Return 1 + Q q(t), (..., r)."""
         *prepared, q = angles
-        read = c[..., : self.function.r]
-        size = read.square().mean(-1, keepdim=True).add(SMALLEST).sqrt()
-        values = self.function_values(read / size * self.function.input_scale, *prepared)
+        values = self.function_values(c, *prepared)
         return 1 + values @ q.to(values.dtype).mT
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:

@@ -37,6 +37,7 @@ class LayerMap:
         start: Named start of the adapter, "recorded" or "scaled".
         uploads: Number of times that the circuit uploads its input.
         is_lora: Whether the branch is PEFT's own LoRA.
+        read: What the circuit reads of c, from (tokens, r) to (tokens, qubits).
     """
 
     compress: torch.Tensor
@@ -52,6 +53,7 @@ class LayerMap:
     start: str = "recorded"
     uploads: int = 1
     is_lora: bool = False
+    read: Callable[[torch.Tensor], torch.Tensor] = lambda c: c
 
     @property
     def rank(self) -> int:
@@ -93,6 +95,7 @@ def _of_qwthn(layer: QwthnLinear, adapter_name: str, core_name: str, start: str)
         angles=None if circuit is None else core.angles.detach().cpu().double(),
         start=start,
         uploads=1 if circuit is None else core.function.uploads,
+        read=(lambda c: c) if circuit is None else core.read,
     )
 
 
@@ -199,7 +202,8 @@ def shares_of(layer_map: LayerMap, c: torch.Tensor) -> Shares | None:
     if not total:
         return None
     if layer_map.weighs:
-        circuit = _mean_square((f - c) @ layer_map.out.T) / total if layer_map.weighs == "gated" else 1.0
+        through = f - c if layer_map.weighs == "gated" else f * (torch.arange(f.shape[1]) < own)
+        circuit = _mean_square(through @ layer_map.out.T) / total
         q = torch.where(c == 0, 0, f / torch.where(c == 0, 1, c))
         varying = _mean_square(((q - q.mean(0)) * c) @ layer_map.out.T) / total
         linear = _mean_square((q.mean(0) * c) @ layer_map.out.T) / total

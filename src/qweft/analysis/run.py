@@ -134,9 +134,9 @@ def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
     if circuit is None or angles is None:
         return {}
     count = min(len(c), max(2, AMPLITUDES >> circuit.qubits))
-    states = final_states(circuit, evenly(c, count), angles)
+    states = final_states(circuit, layer_map.read(evenly(c, count)), angles)
     entangled = meyer_wallach(states)
-    at_start = variance_at_start(circuit, layer_map.start, layer_map.uploads)
+    at_start = variance_at_start(circuit, layer_map.start, layer_map.uploads, layer_map.weighs == "gated")
     return {
         "entanglement": float(entangled.mean()),
         "entanglement_sd": float(entangled.std()) if len(entangled) > 1 else None,

@@ -136,7 +136,9 @@ class GradientVariance:
     mean: float
 
 
-def gradient_variance(circuit: Circuit, start: str, uploads: int, draws: int, seed: int = 0) -> GradientVariance:
+def gradient_variance(
+    circuit: Circuit, start: str, uploads: int, draws: int, seed: int = 0, is_normalised: bool = False
+) -> GradientVariance:
     """Returns variances over draws of d<psi(c, t)|Z_0|psi(c, t)> / d t_j.
 
     Angles t are uniform, in (-pi, pi) for the recorded initialization and in (-pi/4, pi/4) for the scaled one. Inputs c
@@ -149,6 +151,7 @@ def gradient_variance(circuit: Circuit, start: str, uploads: int, draws: int, se
         draws: Pairs of angles and inputs. The relative standard error of a variance is about sqrt(2 / draws), and more
             for gradients with heavy tails.
         seed: Seed of the draws. The global random state does not change.
+        is_normalised: Whether the core divides its inputs so at any start, as a gate does.
 
     Source: McClean et al., Nat. Commun. 9, 4812 (2018), on barren plateaus; Cerezo et al., Nat. Commun. 12, 1791
     (2021), on a cost on one qubit and its dependence on depth.
@@ -157,7 +160,7 @@ def gradient_variance(circuit: Circuit, start: str, uploads: int, draws: int, se
     drawn = torch.rand(draws, circuit.parameters, dtype=torch.float64, generator=generator)
     angles = (2 * drawn - 1) * BOUNDS[start]
     inputs = torch.randn(draws, 1, circuit.inputs, dtype=torch.float64, generator=generator)
-    if start == "scaled":
+    if start == "scaled" or is_normalised:
         inputs = inputs * uploads**-0.5
     gradients = torch.empty(draws, circuit.parameters, dtype=torch.float64)
     for draw, (c, t) in enumerate(zip(inputs, angles, strict=True)):
@@ -174,7 +177,9 @@ def gradient_variance(circuit: Circuit, start: str, uploads: int, draws: int, se
 
 
 @lru_cache(maxsize=16)
-def variance_at_start(circuit: Circuit, start: str, uploads: int) -> GradientVariance | None:
+def variance_at_start(
+    circuit: Circuit, start: str, uploads: int, is_normalised: bool = False
+) -> GradientVariance | None:
     """Returns `gradient_variance` over 200 draws, a relative standard error of 10% and more.
 
     `None` for a circuit whose gates times amplitudes are more than `LARGEST`, which would take minutes.
@@ -182,7 +187,7 @@ def variance_at_start(circuit: Circuit, start: str, uploads: int) -> GradientVar
     if len(circuit.gates) << circuit.qubits > LARGEST:
         return None
     with torch.enable_grad():  # an inspection runs without gradients
-        return gradient_variance(circuit, start, uploads, draws=200)
+        return gradient_variance(circuit, start, uploads, draws=200, is_normalised=is_normalised)
 
 
 def _places(circuit: Circuit) -> tuple[list[int], list[int]]:

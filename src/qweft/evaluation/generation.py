@@ -11,7 +11,7 @@ import torch
 from qweft.adapter.attach import base_of
 from qweft.data.conversation import Conversation, Message
 from qweft.data.template import in_its_form, render
-from qweft.data.tokens import closing_tokens, text_tokens
+from qweft.data.tokens import answer_spans, closing_tokens, text_tokens
 from qweft.errors import QweftError
 from qweft.evaluation.loss import context_of, device_of, judged, turn_of
 from qweft.text import with_progress
@@ -48,7 +48,12 @@ def prompt_of(conversation: Conversation, tokenizer: Any) -> Prompt:
     formed = in_its_form(conversation, tokenizer)
     text = render(formed.prompt, tokenizer, answer_next=True, tools=formed.tools)
     ids = tokenizer(text, add_special_tokens=False).input_ids
-    return Prompt(ids, _shown(conversation.prompt), conversation.answer, text.rstrip().endswith("<think>"))
+    reference = conversation.answer
+    if conversation.messages[-1].calls:  # each template writes a call in its own form
+        whole, spans = answer_spans(conversation, tokenizer)
+        learned = tokenizer(whole[slice(*spans[-1])], add_special_tokens=False).input_ids
+        reference = tokenizer.decode(learned, skip_special_tokens=True).strip()
+    return Prompt(ids, _shown(conversation.prompt), reference, text.rstrip().endswith("<think>"))
 
 
 def _shown(prompt: Sequence[Message]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -34,6 +35,11 @@ _MARKED = {
         re.IGNORECASE,
     ),
 }
+_WHOLE = ("boxed", "<answer>")
+"""Marks whose text is the answer as a whole."""
+_GOES_ON = re.compile(r"\s*(?:[:^*×·√±+/]|-\s*\d|,\s*[-+]?\d|\d|or\b|[a-z]\s*[-+*^=]|\\(?:times|cdot|sqrt)\b)")
+"""What makes a number a part of something else: a time, a product, a pair, an expression."""
+_WORDS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;!?*'\"`$]")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
@@ -79,10 +85,40 @@ class FinalAnswer:
         In a sentence it is the first number after the last "=", if any. Texts in a box or in <answer> are taken whole.
         """
         exact = value_of(self.text)
-        if isinstance(exact, Number) or self.mark in ("boxed", "<answer>"):
+        if isinstance(exact, Number) or self.mark in _WHOLE:
             return exact
-        told = _ANYWHERE.search(plain(self.text).rpartition("=")[2])
-        return (_number(told) or exact) if told else exact
+        text = plain(self.text).rpartition("=")[2]
+        told = _ANYWHERE.search(text)
+        if told is None or _GOES_ON.match(text, told.end()):
+            return exact
+        return _number(told) or exact
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the text, or what follows its last "=", is a number with at most a currency or a unit."""
+        last = plain(self.text).rpartition("=")[2]
+        return isinstance(value_of(self.text), Number) or isinstance(value_of(last), Number)
+
+    def is_same(self, other: "FinalAnswer", is_strict: bool = False) -> bool:
+        """Whether another answer says the same as this one, the reference.
+
+        If this one is a number, the other one has its value. Otherwise both are the same text, or have the same numbers
+        and one has words and signs that the other lacks: "about 5 hours" and "5 hours", but not "January 5" and "March
+        5".
+
+        Args:
+            other: The other one.
+            is_strict: Whether a number after #### must stand alone.
+        """
+        if self.is_number:
+            return same_value(other.strict_value if is_strict else other.value, self.value)
+        if value_of(self.text) == value_of(other.text):
+            return True
+        if self.mark in _WHOLE or other.mark in _WHOLE:
+            return False
+        ours, theirs = (Counter(_WORDS.findall(plain(each.text).casefold())) for each in (self, other))
+        numbers = [[word for word in words.elements() if word[0].isdigit()] for words in (ours, theirs)]
+        return bool(numbers[0]) and numbers[0] == numbers[1] and (ours <= theirs or theirs <= ours)
 
 
 def plain(text: str) -> str:
@@ -269,6 +305,20 @@ class Reasoned:
     found: str | None
 
 
+def with_its_thought(text: str, opened: bool = False) -> str:
+    """Return a solution with the opening of its thought, and without a thought in which nothing stands.
+
+    Templates such as Qwen3's write an empty thought before an answer that has none, which is learned and generated.
+
+    Args:
+        text: The solution.
+        opened: Whether the prompt ended inside a thought, so that the text begins in one.
+    """
+    if opened and not text.lstrip().startswith(OPENS):
+        text = OPENS + text
+    return re.sub(rf"^\s*{OPENS}\s*{CLOSES}\s*", "", text)
+
+
 def take_apart(text: str, opened: bool = False) -> Solution:
     """Split a solution into its chain of thought and its final answers.
 
@@ -306,11 +356,11 @@ def judge_reasoning(reference: str, generated: str, is_cut: bool, opened: bool =
     Returns:
         The scores; `None` if the reference has no final answer.
     """
-    asked, got = take_apart(reference), take_apart(generated, opened)
+    asked = take_apart(reference)
+    got = take_apart(generated, opened) if asked.has_thought else take_apart(with_its_thought(generated, opened))
     if asked.answer is None:
         return None
-    wanted = asked.answer.value
-    is_accurate = got.answer is not None and same_value(got.answer.value, wanted)
+    is_accurate = got.answer is not None and asked.answer.is_same(got.answer)
     is_closed = got.has_thought and not got.is_open if asked.has_thought or got.has_thought else True
     ends = got.answer is not None and bool(got.mark or not asked.mark)
     in_form = asked.mark in got.answers if asked.mark else got.answer is not None
@@ -320,7 +370,7 @@ def judge_reasoning(reference: str, generated: str, is_cut: bool, opened: bool =
         and is_closed
         and not is_cut
         and in_form
-        and (not asked.mark or same_value(got.answers[asked.mark].strict_value, wanted)),
+        and (not asked.mark or asked.answer.is_same(got.answers[asked.mark], is_strict=True)),
         has_whole_chain=not is_cut and is_closed and got.steps > 0 and (got.has_thought or ends),
         has_whole_answer=not is_cut and is_closed and ends,
         found=got.answer.text if got.answer else None,

@@ -163,5 +163,6 @@ def _linearise_layer(
         assert halves is not None  # moments of every layer with a circuit were recorded
         effect = expand @ mix[:, :own]
         fit = fit_features(halves, compress, effect.T @ effect)
-        features = torch.cat([fit.matrix, compress]) if mix.shape[1] > own else fit.matrix
+        rest = mix.shape[1] - own  # c after K, or the entries of c that no qubit reads
+        features = torch.cat([fit.matrix, compress[len(compress) - rest :]])
     return (mix @ features, expand * layer.scaling[adapter_name]), fit

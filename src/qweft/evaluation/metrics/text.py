@@ -13,6 +13,7 @@ import numpy as np
 from qweft.data.conversation import Conversation
 from qweft.errors import require
 from qweft.evaluation.metric import AnswerMetric, Both
+from qweft.evaluation.reasoning import with_its_thought
 from qweft.evaluation.scores import Array, Compared, compare_means, compare_statistics
 from qweft.files import cache_folder
 
@@ -121,8 +122,10 @@ class _Tokenizer:
 
 
 def _score(source: str, conversations: Sequence[Conversation], both: Both) -> tuple[list[Compared], list[Any]]:
-    texts = [[each.generated for each in answers] for answers in (both.base, both.adapted)]
-    return compare_texts([each.reference for each in both.base], *texts), []
+    texts = [
+        [with_its_thought(each.generated, each.in_thought) for each in answers] for answers in (both.base, both.adapted)
+    ]
+    return compare_texts([with_its_thought(each.reference) for each in both.base], *texts), []
 
 
 METRIC = AnswerMetric(_score, packages=("sacrebleu", "rouge_score", "jieba"), extra=EXTRA)
