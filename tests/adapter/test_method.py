@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 import qweft
-from qweft import QwthnConfig
+from qweft import QweftError, QwthnConfig
 from qweft.adapter import QwthnLinear
 from qweft.adapter.branch import count_parameters
 from tests.tiny_models import tiny_gpt2, tiny_llama
@@ -277,3 +277,30 @@ def test_all_linear_on_a_model_that_is_adapted_already(second):
     else:
         twice = get_peft_model(model.base_model.model, LoraConfig(target_modules="all-linear"))
         assert sum(type(layer).__module__.startswith("peft.tuners.lora") for layer in twice.modules()) >= 2 * 7
+
+
+@pytest.mark.parametrize("preset", ["qtha", "mpo", "lora", "subspace"])
+def test_an_adapter_that_accelerate_offloads_is_refused(preset):
+    """It loads a module's tensors when that is called, and a branch's parts are not: their memory was not written."""
+    from accelerate import cpu_offload
+
+    model = get_peft_model(tiny_llama(), QwthnConfig.preset(preset, r=2, init_weights=False)).eval()
+    cpu_offload(model, execution_device=torch.device("cpu"))
+    with (
+        pytest.raises(QweftError, match="is on the meta device, and its input is not: accelerate's offloading"),
+        torch.no_grad(),
+    ):
+        model(input_ids=torch.tensor([[3, 4, 5]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(("preset", "basis"), [("subspace", None), ("subspace", "random"), ("sparse", None)])
+def test_directions_are_found_under_any_default_dtype(preset, basis, dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        model = get_peft_model(tiny_llama(), QwthnConfig.preset(preset, r=1, width=4, basis=basis))
+        for _ in range(2):
+            ids = torch.tensor([[3, 4, 5]])
+            model(input_ids=ids, labels=ids).loss.backward()
+    finally:
+        torch.set_default_dtype(torch.float32)

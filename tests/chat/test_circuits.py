@@ -60,6 +60,19 @@ def test_values_are_those_of_one_pass_over_all_that_was_read(circuits, both, mod
         assert given.std(0).min() > 1e-3  # they differ from token to token, so that an exchange would be seen
 
 
+def test_a_model_without_a_cache_begins_the_text_anew_at_each_token(circuits, both, monkeypatch):
+    """As Mamba does: what it reads again is no further token."""
+    _, answer = answered(both, circuits, most=5)
+    with_cache = circuits.expectations_of(LAYER)
+    monkeypatch.setattr("qweft.evaluation.generation.has_cache", lambda model: False)
+    _, again = answered(both, circuits, most=5)
+    without = circuits.expectations_of(LAYER)
+    assert again.tokens == answer.tokens
+    assert [(token.place, token.text) for token in without] == [(token.place, token.text) for token in with_cache]
+    values = [torch.tensor([token.expectations for token in tokens]) for tokens in (without, with_cache)]
+    torch.testing.assert_close(*values, rtol=0, atol=1e-5)
+
+
 def test_the_answer_is_the_same_and_nothing_is_left_on_the_model(both, circuits):
     _, noted = answered(both, circuits)
     asked = both.ask(Dialogue(), "How many?", ChatConfig(max_new_tokens=12))[0]

@@ -34,6 +34,8 @@ LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
         ("200k", None, 200_000),
         ("200k parameters", None, 200_000),
         ("1.5M", None, 1_500_000),
+        ("16.1k", None, 16_100),
+        ("4.1M", None, 4_100_000),
         ("200_000 parameters", None, 200_000),
         ("1 parameter", None, 1),
         ("20min,200k", 1200.0, 200_000),

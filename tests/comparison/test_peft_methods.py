@@ -170,13 +170,14 @@ def test_adalora_that_has_no_rank_to_give_up_is_refused(ranks):
         ({"peft_type": "VERA", **TARGETS}, "r", 5),  # d_out alone is more
         ({"peft_type": "ADALORA", **TARGETS}, "init_r", 300),
         ({"preset": "mpo", "width": 8, "bond_dimension": 2, **TARGETS}, "r", 700),
+        ({"preset": "qtha", "width": 8, "bond_dimension": 2, "qubits": 3, **TARGETS}, "r", 700),
+        ({"preset": "qtha", "width": 8, "bond_dimension": 2, "qubits": 3, **TARGETS}, "r", 5),
     ],
 )
 def test_the_matched_size_is_the_nearest_of_all(specification, field, wanted):
     found = matched(meta_llama(), specification, wanted)
-    sizes = {
-        value: count(meta_llama(), {**specification, field: value}) for value in range(1, 60 if field != "r" else 20)
-    }
+    values = range(specification.get("qubits", 1), 60 if field != "r" else 20)
+    sizes = {value: count(meta_llama(), {**specification, field: value}) for value in values}
     nearest = min(sizes, key=lambda value: (abs(sizes[value] - wanted), value))
     assert found[field] == nearest
 

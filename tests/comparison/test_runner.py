@@ -348,3 +348,20 @@ def test_train_then_evaluate(places, tmp_path):
         {"data": {"source": places[1], "validation_rows": 4, "test_rows": 4}, "evaluation": {"answers": 0}},
     )
     assert again.base.loss == pytest.approx(trained.base.loss, rel=1e-5)
+
+
+def test_without_a_search_each_method_trains_at_the_shared_rate(places, tmp_path):
+    """`search_from` is where a search begins; `qweft init` writes it for each method."""
+    config = comparison(places, tmp_path)
+    methods = {
+        "lora": MethodConfig(LORA, search_from=0.05),
+        "other": MethodConfig({**LORA, "r": 3}, search_from=0.02, learning_rate=0.03),
+        "taker": MethodConfig({**LORA, "r": 1}, rate_of="lora"),
+    }
+    config = dataclasses.replace(config, methods=methods)
+    rates = {method.name: method.learning_rate for method in resolve(config).methods}
+    assert rates == {"lora": config.training.learning_rate, "other": 0.03, "taker": config.training.learning_rate}
+    searched = {
+        method.name: method.learning_rate for method in resolve(dataclasses.replace(config, search=True)).methods
+    }
+    assert searched == {"lora": 0.05, "other": 0.03, "taker": 0.05}

@@ -40,6 +40,16 @@ def test_the_report_accounts_for_every_row(config, chatml):
     assert "left out: 10 rows longer than 64 tokens" in report.describe()
 
 
+def test_rows_that_a_held_out_source_of_its_own_loses_are_counted(config, chatml, tmp_path):
+    import json
+
+    long = [{"question": f"What is {i}?", "answer": f"{i} " * (60 if i % 2 else 1)} for i in range(40)]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, long)))
+    own = replace(config, overlong="drop", test_source=str(tmp_path / "test.jsonl"), test_rows=16)
+    report, without = load_data(own, chatml).report, load_data(replace(config, overlong="drop"), chatml).report
+    assert report.parts["test"].rows == 16 and report.dropped > without.dropped
+
+
 def test_the_token_counts_are_those_of_the_rows(config, chatml):
     data = load_data(config, chatml)
     part = data.report.parts["train"]

@@ -51,12 +51,14 @@ class GradientSketch:
         k = min(OVERSAMPLING * r, into, out)
         self._whole: torch.Tensor | None = None
         if into * out <= 2 * (k * out + 2 * k * into):
-            self._whole = torch.zeros(out, into, device=device)
+            self._whole = torch.zeros(out, into, device=device, dtype=torch.float32)
             return
         self._omega, self._psi = (drawn or {}).get((into, out, k, device)) or _draw(into, out, k, device)
         if drawn is not None:
             drawn[into, out, k, device] = self._omega, self._psi
-        self._y, self._z = torch.zeros(out, k, device=device), torch.zeros(2 * k, into, device=device)
+        self._y, self._z = (
+            torch.zeros(shape, device=device, dtype=torch.float32) for shape in ((out, k), (2 * k, into))
+        )
 
     @torch.no_grad()
     def add(self, x: torch.Tensor, dy: torch.Tensor) -> None:
@@ -122,7 +124,9 @@ class GradientSketch:
 def _draw(into: int, out: int, k: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return Omega (d_in, k) and Psi (2 k, d_out)."""
     generator = torch.Generator().manual_seed(SEED)
-    drawn = (torch.randn(shape, generator=generator).to(device) for shape in ((into, k), (2 * k, out)))
+    drawn = (
+        torch.randn(shape, generator=generator, dtype=torch.float32).to(device) for shape in ((into, k), (2 * k, out))
+    )
     return next(drawn), next(drawn)
 
 
@@ -137,7 +141,8 @@ def _leading(matrix: torch.Tensor, r: int) -> tuple[torch.Tensor, torch.Tensor]:
     """
     frame = None
     if len(matrix) > 2 * (r + SPARE):
-        start = torch.randn(matrix.shape[1], r + SPARE, generator=torch.Generator().manual_seed(SEED))
+        generator = torch.Generator().manual_seed(SEED)
+        start = torch.randn(matrix.shape[1], r + SPARE, generator=generator, dtype=torch.float32)
         frame = torch.linalg.qr(matrix @ (matrix.T @ torch.linalg.qr(matrix @ start.to(matrix)).Q)).Q
         matrix = frame.T @ matrix
     wide = matrix.double()
@@ -164,7 +169,7 @@ def of_weight(weight: torch.Tensor, r: int) -> Directions:
 
 def of_chance(into: int, out: int, r: int) -> Directions:
     """Return r random orthonormal directions of a layer into -> out and random norms, different at each call."""
-    reads, writes = (torch.randn(size, r) for size in (into, out))
+    reads, writes = (torch.randn(size, r, dtype=torch.float32) for size in (into, out))
     return Side(torch.linalg.qr(reads).Q, reads[:, 0].abs()), Side(torch.linalg.qr(writes).Q, writes[:, 0].abs())
 
 

@@ -114,7 +114,9 @@ class BasisMap(LinearMap):
 
     def randomise(self) -> None:
         """Set random directions."""
-        self.set(Side(torch.linalg.qr(torch.randn(self.size, self.count)).Q, torch.ones(self.size)))
+        self.set(
+            Side(torch.linalg.qr(torch.randn(self.size, self.count, dtype=torch.float32)).Q, torch.ones(self.size))
+        )
 
     @torch.no_grad()
     def set(self, side: Side) -> None:

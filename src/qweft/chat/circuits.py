@@ -111,7 +111,9 @@ class Circuits:
             self._uneven: set[str] = set()
 
     def _read(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Records the tokens of a model call; a forward pre-hook."""
+        """Records the tokens of a model call; a forward pre-hook. A call without a cache begins the text anew."""
+        if kwargs.get("past_key_values") is None:
+            self._forget()
         with self._lock:
             self._ids += kwargs["input_ids"].reshape(-1).tolist()
 

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from qweft.errors import QweftError
 from qweft.text import shown
@@ -66,13 +67,14 @@ def _part(part: str, text: str) -> tuple[str, float]:
     match = PART.fullmatch(part)
     if match is None:
         raise _fault(text, f"{shown(part)} is neither a time nor a number of parameters")
-    number, unit, word = float(match["number"].replace("_", "")), match["unit"], match["word"]
+    digits, unit, word = match["number"].replace("_", ""), match["unit"], match["word"]
+    number = float(digits)
     if unit in ("parameter", "parameters"):
         unit, word = "", unit
     if unit == "m":
         raise _fault(text, f"the m of {shown(part)} may be minutes or millions: write min or M")
     if unit in FACTORS and (unit or word):
-        value = number * FACTORS[unit]
+        value = float(Decimal(digits) * FACTORS[unit])  # 16.1 * 1000 is 16100.000000000002 in floats
         if math.isfinite(value) and value != math.floor(value):
             raise _fault(text, f"{shown(part)} is no whole number of parameters")
         return "parameters", value

@@ -80,7 +80,7 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
 
 def _rate(config: ComparisonConfig, method: MethodConfig) -> float:
     source = method if method.rate_of is None else config.methods[method.rate_of]
-    return source.learning_rate or source.search_from or config.training.learning_rate
+    return source.learning_rate or (config.search and source.search_from) or config.training.learning_rate
 
 
 def _budget(method: MethodConfig) -> dict[str, Any] | None:

@@ -82,9 +82,9 @@ def matched(model: nn.Module, specification: Mapping[str, Any], wanted: int) -> 
             found[value] = count(model, {**specification, field: value})
         return found[value]
 
-    low, high = 1, 1
+    low = high = max(1, specification.get("qubits") or 1) if field == "r" else 1  # a rank is at least the qubits
     while size(high) < wanted:
-        if high > 1 and size(high) <= size(low):
+        if high > low and size(high) <= size(low):
             raise QweftError(
                 f"the number of parameters does not grow with {field} to {wanted:,}: it is {size(low):,} at {low} and "
                 f"{size(high):,} at {high}"

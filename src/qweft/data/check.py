@@ -178,6 +178,7 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
     turns: Counter[int] = Counter()
     whole: list[Encoded] = []
     tokenised: dict[Conversation, Encoded] = {}
+    lost = 0
     for name, conversation in read_conversations(config):
         formats[name] += 1
         if not conversation.is_text:
@@ -186,6 +187,7 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
             pieces = list(windows(conversation, made_with, config.max_length))
             rows = [tokenise(piece, made_with) for piece in pieces]
             tokenised |= zip(pieces, rows, strict=True)
+            lost += sum(fit(row, config.max_length, "cut") is None for row in rows)
             whole += map(learn_all, rows) if config.learn == "all" else rows
     data = load_data(config, tokenizer, tokenised)
     held_out = {"validation": data.validation_conversations, "test": data.test_conversations}
@@ -193,7 +195,7 @@ def check_data(config: DataConfig, tokenizer: Any, model: str) -> DataCheck:
         config.source, model, dict(formats.most_common()), dict(sorted(turns.items())), len(whole),
         Lengths.of([len(row["input_ids"]) for row in whole]), Lengths.of([target_tokens(row) for row in whole]),
         config.max_length, config.overlong, sum(len(row["input_ids"]) > config.max_length for row in whole),
-        sum(fit(row, config.max_length, "cut") is None for row in whole), data.report.describe(),
+        lost, data.report.describe(),
         {name: len(part) for name, part in held_out.items()},
         [each for faults in data.report.skipped.values() for each in faults],
         {name: overlap(data.train_conversations, part, tokenizer) for name, part in held_out.items() if part},

@@ -139,13 +139,15 @@ def load_data(config: DataConfig, tokenizer: Any, whole: Mapping[Conversation, E
     if config.learn == "all":
         rows["train"] = [learn_all(row) for row in rows["train"]]
     held_out = _held_out(config)
+    others = {*held_out.values()} - {each.source for each in config.training_sources}
+    every = [*conversations, *(conversation for source in others for conversation in sources[source])]
     report = DataReport(
         source=config.source,
         rows=len(conversations),
         groups=len({conversation.group for conversation in conversations}),
         max_length=config.max_length,
-        dropped=sum(conversation in encoder.dropped for conversation in conversations),
-        nothing_learned=sum(conversation in encoder.nothing_learned for conversation in conversations),
+        dropped=sum(conversation in encoder.dropped for conversation in every),
+        nothing_learned=sum(conversation in encoder.nothing_learned for conversation in every),
         left_over=parts.left_over,
         parts={name: encoder.report(part, rows[name]) for name, part in chosen.items()},
         fingerprint=fingerprint(rows),

@@ -121,6 +121,6 @@ def compare_perplexities(base: HeldOutLoss, adapted: HeldOutLoss) -> Compared:
         (adapted.perplexity * (mine - adapted.loss * tokens) - base.perplexity * (theirs - base.loss * tokens), tokens)
         for (mine, tokens), (theirs, _) in pairs
     ]
-    _, error = ratio(deviations) if math.isfinite(adapted.perplexity) else (0.0, None)
+    _, error = ratio(deviations) if math.isfinite(adapted.perplexity + base.perplexity) else (0.0, None)
     difference = Score(adapted.perplexity - base.perplexity, error, rows)
     return Compared("perplexity", scores[0], scores[1], difference)

@@ -21,7 +21,7 @@ from qweft.comparison.report.content import Content, figures, styles_of
 from qweft.comparison.report.curves import apart, emphasised, lines
 from qweft.comparison.report.forest import differences, forest_figure
 from qweft.comparison.report.heat_maps import Scale
-from qweft.comparison.report.inspection import MEASURES
+from qweft.comparison.report.inspection import MEASURES, inspections
 from qweft.comparison.report.pareto import Point, front, points
 from qweft.comparison.searched import searches
 from qweft.comparison.summarise import summarise
@@ -311,3 +311,19 @@ def test_a_run_that_explodes_does_not_flatten_the_others():
     made = [run("lora", 0), run("qtha", 0, None, train_loss_curve=((1, 2.0), (2, 1e6), (3, math.nan)))]
     figure = figures(content_of(made)).curves
     assert limits(figure)[1][1] < 2 * curves.CUT * 1.1
+
+
+def test_a_method_that_diverged_at_a_seed_is_on_no_front():
+    """The mean of its other seeds would flatter it."""
+    found = Content.read(results(diverged=("lora_small",), inspected=False))
+    assert {point.method for point in points(found.summary, "parameters")} == set(ADAPTERS) - {"lora_small"}
+
+
+def test_layers_of_one_module_name_and_block_stay_apart():
+    layers = [
+        {"layer": f"h.0.{part}.c_proj", "module": "c_proj", "block": 0, "relative_size": size, "spectrum": [1.0]}
+        for part, size in (("attn", 0.01), ("mlp", 0.09))
+    ]
+    runs = [{"method": "qtha", "seed": seed, "inspection": {"layers": layers}} for seed in (0, 1)]
+    (entry,) = inspections(runs).values()
+    assert entry.values["relative_size"] == {("attn.c_proj", 0): 0.01, ("mlp.c_proj", 0): 0.09}

@@ -1,6 +1,7 @@
 """Measurements inside each method's adapters, layer by layer, as results.json holds them."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -295,7 +296,7 @@ def _kept(inspection: Mapping[str, Any]) -> dict[str, tuple[float, float | None]
 
 def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
     """Merges one method's inspections over its seeds."""
-    layers = [layer for inspection in found for layer in inspection["layers"]]
+    layers = [layer for inspection in found for layer in _told_apart(inspection["layers"])]
     places = {_place(layer): None for layer in layers}
     values: dict[str, dict[tuple[str, int], float]] = {}
     for measure in MEASURES:
@@ -309,6 +310,15 @@ def _joined(method: str, found: Sequence[Mapping[str, Any]]) -> Inspection:
     return Inspection(
         method, tuple(places), values, _spectrum(layers), first.get("rows"), first.get("tokens"), _kept(first)
     )
+
+
+def _told_apart(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns layers of which those of one module name and block have longer names, as GPT-2's attn.c_proj."""
+    met = Counter(map(_place, layers))
+    return [
+        layer if met[_place(layer)] == 1 else {**layer, "module": ".".join(str(layer["layer"]).split(".")[-2:])}
+        for layer in layers
+    ]
 
 
 def _place(layer: Mapping[str, Any]) -> tuple[str, int]:

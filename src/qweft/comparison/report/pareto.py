@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
 
 def points(summary: Mapping[str, Summary], cost: Cost) -> list[Point]:
-    """Returns the methods that have both a cost and a loss.
+    """Returns the methods that have both a cost and a loss, and diverged at no seed: the others would be flattered.
 
     Args:
         summary: From `summarise`.
@@ -48,7 +48,7 @@ def points(summary: Mapping[str, Summary], cost: Cost) -> list[Point]:
     for entry in summary.values():
         paid = entry.trainable_parameters if cost == "parameters" else entry.step_seconds
         seeds = tuple(loss for loss in entry.eval_losses if loss is not None)
-        if entry.method != BASE and paid and seeds:
+        if entry.method != BASE and paid and seeds and len(seeds) == len(entry.eval_losses):
             found.append(Point(entry.method, float(paid), sum(seeds) / len(seeds), seeds))
     return found
 
