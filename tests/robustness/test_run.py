@@ -184,6 +184,21 @@ def test_a_run_that_is_stopped_leaves_what_it_has(adapter, tmp_path, capsys, mon
     assert "2 of 3 settings measured so far." in page and (tmp_path / "by_shots.png").is_file()
 
 
+def test_a_run_that_is_stopped_again_leaves_no_fewer_points(adapter, tmp_path, monkeypatch):
+    run, most = Executor.run, [1000]
+
+    def refuses_many_shots(self, circuits, shots):
+        if shots >= most[0]:
+            raise DeviceError("the chip is switched off")
+        return run(self, circuits, shots)
+
+    monkeypatch.setattr(Executor, "run", refuses_many_shots)
+    options = ["--device", "shots", "--shots", "10,100,1000", "--max-circuits", "300", "--output", str(tmp_path)]
+    for most[0], left in ((1000, 2), (100, 2), (2000, 3)):
+        evaluate(adapter, *options)
+        assert len(read(tmp_path)["points"]) == left
+
+
 def test_an_earlier_report_is_kept_unless_it_is_this_one_begun(adapter, tmp_path, capsys):
     """A chip's numbers cost money, and a calibrated noise cannot be had again."""
     output = tmp_path / "report"

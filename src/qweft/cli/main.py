@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from errno import EDQUOT, EFBIG, ENAMETOOLONG, ENOSPC
+from errno import EDQUOT, EFBIG, ENAMETOOLONG, ENOSPC, EROFS
 from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
@@ -85,9 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno in (ENOSPC, EDQUOT, EFBIG):
+        if error.errno in (ENOSPC, EDQUOT, EFBIG, EROFS):
             place = "the output" if error.filename is None else shown(error.filename)
-            complain(f"error: {place} cannot be written ({error.strerror}); make room, and give the same command again")
+            way = "choose another place" if error.errno == EROFS else "make room"
+            complain(f"error: {place} cannot be written ({error.strerror}); {way}, and give the same command again")
             return 2
         if error.errno != ENAMETOOLONG:
             raise

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qweft.claims import check_state, state_of
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation
 from qweft.data.formats import to_conversation
@@ -120,10 +121,12 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
     loaded = load_model(model_config)
     data = load_data(data_config, loaded.tokenizer)
     check_evaluation(judging, data.config)  # again, as the number of rows may be known only now
+    state = state_of(adapter)
     check_unseen(adapter, overrides or {}, data, judging.split, loaded.tokenizer)
     other = other_rows(judging, data_config, loaded.tokenizer)
     before = weights_of(loaded.model)
     model = put_on(loaded, adapter)
+    check_state(adapter, state)  # the rows are those that the adapter did not see
     rows, texts = data.test, data.test_conversations
     if judging.split == "validation":
         rows, texts = data.validation, data.validation_conversations

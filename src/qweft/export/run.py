@@ -42,7 +42,7 @@ from qweft.export.measure import (
 from qweft.export.report import ExportReport
 from qweft.export.rows import Rows, load_rows, plan_rows
 from qweft.export.targets import WRITERS, Made, check_target
-from qweft.files import folder_beside, write_json
+from qweft.files import folder_beside, leftovers, remove, write_json
 from qweft.models.load import LoadedModel, load_model
 from qweft.output import Console
 from qweft.records import read_record
@@ -132,6 +132,8 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
 
     lock = output.with_name(f".{output.name}{CLAIM}")  # beside the folder, which is replaced as a whole
     with claimed_output(output, "qweft export", lock=lock), saying_when_stopped(what_is_kept):
+        for path in leftovers(output.parent, (output.name,)):  # of a killed export, since this one holds the claim
+            remove(path)
         return _export(adapter, config, overrides, output, force)
 
 

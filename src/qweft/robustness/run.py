@@ -94,12 +94,13 @@ def evaluate_on_device(
             prompts, (), len(grid.settings), asdict(config),
             environment(loaded.source.origin, data.report.fingerprint, command, str(loaded.device), dtype),
         )  # fmt: skip
-        _keep_earlier(output, found, console)
+        begun_before = _keep_earlier(output, found, console)
         try:
             for point in _points(grid, budget, context, exact, config, console):
                 check_state(adapter, state)
                 found = replace(found, points=(*found.points, point))
-                page = write(found, output)
+                if len(found.points) >= begun_before:  # stopped again, it leaves no fewer than before
+                    page = write(found, output)
                 console.print(one_line(found, point), highlight=False)
         except QweftError:
             if found.points:
@@ -109,17 +110,22 @@ def evaluate_on_device(
         return found
 
 
-def _keep_earlier(output: Path, found: Robustness, console: Console) -> None:
-    """Renames the folder of an earlier report, unless it is the unfinished one of this command."""
+def _keep_earlier(output: Path, found: Robustness, console: Console) -> int:
+    """Renames the folder of an earlier report, unless it is the unfinished one of this command.
+
+    Returns:
+        Number of settings that this command has measured before.
+    """
     if not os.path.lexists(output / NUMBERS):
-        return
+        return 0
     own = json.loads(json.dumps(found.to_json()))
     with suppress(QweftError):
         earlier = read_record(output / NUMBERS, "remove it")
         is_begun = len(earlier.get("points") or ()) < found.planned
         if is_begun and all(earlier.get(name) == own[name] for name in ("adapter", "data", "device", "config")):
-            return
+            return len(earlier.get("points") or ())
     console.print(f"the earlier report in {output} is now {set_aside(output)}", highlight=False, soft_wrap=True)
+    return 0
 
 
 def _kept(output: Path, begun: float) -> str:

@@ -111,13 +111,16 @@ def _refusal(sentence: str) -> HTTPException:
 class Checked:
     """What transformers' handlers of requests lack: a check of the settings."""
 
+    takes: frozenset[str] = frozenset()
+    """Names of `NOT_TAKEN` that mean something else here."""
+
     def _validate_request(self, body: dict[str, Any]) -> None:
         for name in ("stop", "logit_bias"):  # clients send empty ones
             if name in body and not body[name]:
                 del body[name]
         super()._validate_request(body)  # type: ignore[misc]
         check_request(body)
-        for name in NOT_TAKEN.keys() & self._unused_fields:  # type: ignore[attr-defined]
+        for name in NOT_TAKEN.keys() - self.takes:
             if body.get(name) is not None and body[name] not in NOT_TAKEN[name]:
                 raise _refusal(f"{name} is not taken here; leave it out")
         body.setdefault("stream", False)  # as OpenAI's interface; transformers' server streams responses by default
@@ -137,6 +140,8 @@ class Checked:
         """
         found = super()._build_generation_config({**body, "seed": None}, *given, **named)  # type: ignore[misc]
         setattr(found, SEED, body.get("seed"))
+        if body.get("logit_bias"):  # which transformers' server leaves out of completions
+            found.sequence_bias = {(int(token),): bias for token, bias in body["logit_bias"].items()}
         temperature, top_p = body.get("temperature"), body.get("top_p")
         says = "do_sample" in json.loads(body.get("generation_config") or "{}")
         if not says and (temperature is not None or top_p is not None):
@@ -151,12 +156,7 @@ class Chat(Checked, ChatCompletionHandler):
 class Completion(Checked, CompletionHandler):
     """Answers `/v1/completions`."""
 
-    def _build_generation_config(self, body: dict[str, Any], *given: Any, **named: Any) -> Any:
-        """Take biases too, which transformers' server leaves out here."""
-        found = super()._build_generation_config(body, *given, **named)
-        if body.get("logit_bias"):
-            found.sequence_bias = {(int(token),): bias for token, bias in body["logit_bias"].items()}
-        return found
+    takes = frozenset({"prompt"})
 
 
 class Response(Checked, ResponseHandler):
