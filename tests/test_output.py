@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -78,7 +80,7 @@ def test_streams_hold_for_libraries(monkeypatch):
         monkeypatch.setattr(sys, name, stream)
     protect_streams()
     protect_streams()
-    assert isinstance(sys.stdout, PlainStream) and sys.stdout.stream is streams["stdout"]
+    assert isinstance(sys.stdout, PlainStream) and sys.stdout.stream.stream is streams["stdout"]
     print(HOSTILE)
     sys.stderr.writelines([HOSTILE])
     handler = logging.StreamHandler()
@@ -87,6 +89,15 @@ def test_streams_hold_for_libraries(monkeypatch):
     sys.__excepthook__(ValueError, ValueError(HOSTILE), None)
     for stream in streams.values():
         assert "evil" in stream.getvalue() and not CONTROLS.search(stream.getvalue())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without /dev/full")
+@pytest.mark.parametrize("command", [["presets"], ["jobs", "--json"], ["circuit", "--help"]])
+def test_what_was_not_printed_is_told(command):
+    """A full disk of the output ends no training, and is told at the end."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "qweft", *command], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and "cannot be written (No space left on device); make room" in done.stderr
 
 
 def test_bars_of_tqdm_stay_on_one_line():

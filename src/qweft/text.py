@@ -105,29 +105,31 @@ class Lenient:
 
     def __init__(self, stream: IO[str]):
         self.stream = stream
+        self.lost: OSError | None = None
+        """The first error that was passed over."""
 
     def write(self, text: str) -> int:
         """Write the text where there is room; return its length."""
-        with _passing_over_full_disks():
+        with self._going_on():
             self.stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Flush where there is room."""
-        with _passing_over_full_disks():
+        with self._going_on():
             self.stream.flush()
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            self.lost = self.lost or error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
-
-
-@contextmanager
-def _passing_over_full_disks() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise
 
 
 class PlainStream:

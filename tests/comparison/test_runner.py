@@ -13,7 +13,7 @@ from qweft.cli.main import main
 from qweft.comparison import runner, trial, tune
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.executors.set_up import set_up
-from qweft.comparison.plan import resolve
+from qweft.comparison.plan import resolve, resolve_search
 from qweft.data.config import DataConfig
 from qweft.environment import ALONE
 from qweft.errors import QweftError
@@ -365,3 +365,5 @@ def test_without_a_search_each_method_trains_at_the_shared_rate(places, tmp_path
         method.name: method.learning_rate for method in resolve(dataclasses.replace(config, search=True)).methods
     }
     assert searched == {"lora": 0.05, "other": 0.03, "taker": 0.05}
+    tuned = {method.name: method.learning_rate for method in resolve_search(config).methods}
+    assert tuned["lora"] == 0.05 and tuned["other"] == 0.03

@@ -229,6 +229,14 @@ def test_bold_around_an_answer_is_not_handed_to_a_verifier(reply, handed_over):
         ("The answer is January 5.", "The answer is March 5."),
         ("The answer is B) 12.", "The answer is C) 12."),
         ("The answer is 5 or 7.", "The answer is 5."),
+        ("The answer is (-3, 5).", "The answer is (3, 5)."),
+        ("The answer is x^{-2}.", "The answer is x^{2}."),
+        ("The answer is x < -2.", "The answer is x < 2."),
+        ("The answer is y = -2x + 3.", "The answer is y = 2x + 3."),
+        ("The answer is x in [-1, 1].", "The answer is x in [1, 1]."),
+        ("#### -3 and 5", "#### 3 and 5"),
+        ("The answer is 3x^2.", "The answer is 3."),
+        ("The answer is 3.", "The answer is 3x^2."),
     ],
 )
 def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
@@ -246,6 +254,10 @@ def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
         ("The answer is 5.", "The answer is that he has 5 apples."),
         ("The answer is January 5.", "The answer is 5 January."),
         ("The answer is 3:30 pm.", "The answer is 3:30 PM."),
+        ("#### 18", "The answer is 18 m^2."),
+        ("#### 18", "So the answer is 18: nine times two."),
+        ("#### 5", "The answer is 5, 3 more than before."),
+        ("The answer is 18 m^2.", "The answer is 18 square metres."),
     ],
 )
 def test_the_same_in_other_words_is_accurate(reference, reply):

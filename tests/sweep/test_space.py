@@ -11,7 +11,7 @@ from peft import get_peft_model
 
 from qweft import QwthnConfig
 from qweft.errors import QweftError
-from qweft.method.effective import complete, unread
+from qweft.method.effective import complete, effective, unread
 from qweft.method.presets import PRESETS
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
@@ -136,6 +136,13 @@ def test_points_that_train_the_same_adapter_are_proposed_once(config, fitting, s
     while (point := propose(sampling(with_circuit), fitting(with_circuit), known)) is not None:
         known.append(Known(point, 3.0))
     assert Counter(each.point["adapter.preset"] for each in known) == {"lora": 1, "mpo": 2, "quantum_lora": 3}
+
+
+def test_with_ranks_of_single_layers_a_default_is_another_number_in_each():
+    plain = {"preset": "quantum_lora", "r": 4}
+    for rest, is_same in (({}, True), ({"rank_pattern": {"1": 6}}, False)):
+        for field, number in (("alpha", 8.0), ("qubits", 4), ("circuit_layers", 4)):
+            assert (effective(plain | rest) == effective({**plain, **rest, field: number})) == is_same
 
 
 @pytest.mark.parametrize(

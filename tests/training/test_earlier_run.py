@@ -55,6 +55,14 @@ def test_a_refused_training_renames_nothing(files, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"] and (output / "adapter").is_dir()
 
 
+def test_a_rate_of_a_part_that_is_not_there_renames_nothing(files, tmp_path):
+    output = tmp_path / "mine"
+    train(config(files, output, adapter="lora"))
+    with pytest.raises(QweftError, match=r"learning_rates\.circuit: the adapter trains no such part; it trains other"):
+        train(config(files, output, adapter="lora", training={"learning_rates": {"circuit": 1e-2}}))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"] and (output / "adapter").is_dir()
+
+
 def test_checkpoints_are_written_where_the_new_run_is(files, tmp_path, monkeypatch):
     """The trainer makes its folder before the earlier run is renamed."""
     output = tmp_path / "mine"

@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _stopped_by_signals(), children_apart():
             load_matplotlib()
-            return _dispatch(list(sys.argv[1:] if argv is None else argv))
+            with _told_if_not_printed():
+                return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except QweftError as error:
         complain(f"error: {error}")
         return 2
@@ -94,6 +95,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         complain(f"error: {shown(error.filename)} cannot be looked for ({error.strerror}); give another name")
         return 2
+
+
+@contextmanager
+def _told_if_not_printed() -> Iterator[None]:
+    """Raise at the end of a block that succeeded what its prints could not raise: the disk of the output was full."""
+    try:
+        yield
+    except SystemExit as end:  # of --help
+        if not end.code:
+            _check_printed()
+        raise
+    _check_printed()
+
+
+def _check_printed() -> None:
+    sys.stdout.flush()
+    lost: OSError | None = getattr(sys.stdout, "lost", None)
+    if lost is not None:
+        raise lost
 
 
 @contextmanager

@@ -90,12 +90,17 @@ def check_start(config: ComparisonConfig, needs_weights: bool = False) -> None:
 def for_search(config: ComparisonConfig) -> ComparisonConfig:
     """Returns the config of a search alone: evaluated on the validation rows, without the runs of a comparison.
 
-    Forgetting and inspection belong to those runs and are turned off.
+    Forgetting and inspection belong to those runs and are turned off. A method's search begins at its `search_from`.
     """
+    methods = {
+        name: method if method.rate_of else replace(method, learning_rate=method.learning_rate or method.search_from)
+        for name, method in config.methods.items()
+    }
     judging = replace(config.evaluation, split="validation", forgetting=None)
     return replace(
-        config, evaluation=judging, search=False, inspect=False, most_seeds=None, halving=HalvingConfig(), budget=None
-    )
+        config, methods=methods, evaluation=judging, search=False, inspect=False, most_seeds=None,
+        halving=HalvingConfig(), budget=None,
+    )  # fmt: skip
 
 
 def check_executor(executor: str) -> None:

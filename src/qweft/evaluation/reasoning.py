@@ -16,10 +16,11 @@ _AFTER_SIGN = (
 )
 # In a sentence a sign stands directly before its number: else it is a dash, a bullet or a subtraction.
 _ANYWHERE = re.compile(rf"(?<![A-Za-z0-9_.,/])(?P<sign>[-+]?){_AFTER_SIGN}")
-# A unit is words, "km/h", "°" or "m²" (m2 after NFKC), without symbols of an expression or a further number.
+# A unit is words, "km/h", "°", "m²" (m2 after NFKC) or "m^2", without symbols of an expression or a further number.
 _ALONE = re.compile(
     rf"(?P<sign>[-+]?)\s*+{_AFTER_SIGN}\s*"
-    r"(?P<unit>[^\W\d_°]?[^\d=+*^(){}\\<>:/-]*(?:/\s*[^\W\d_]+)?(?<=[^\W\d_])[23]?|°|)"
+    r"(?P<unit>(?:[kcdmn]?m|in|ft|yd|mi|s|h)\s*\^\s*\{?-?[1-3]\}?"
+    r"|[^\W\d_°]?[^\d=+*^(){}\\<>:/-]*(?:/\s*[^\W\d_]+)?(?<=[^\W\d_])[23]?|°|)"
 )
 _SCALES = {"万": 10**4, "亿": 10**8}
 
@@ -37,9 +38,12 @@ _MARKED = {
 }
 _WHOLE = ("boxed", "<answer>")
 """Marks whose text is the answer as a whole."""
-_GOES_ON = re.compile(r"\s*(?:[:^*×·√±+/]|-\s*\d|,\s*[-+]?\d|\d|or\b|[a-z]\s*[-+*^=]|\\(?:times|cdot|sqrt)\b)")
-"""What makes a number a part of something else: a time, a product, a pair, an expression."""
-_WORDS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;!?*'\"`$]")
+_GOES_ON = re.compile(
+    r"(?!\s*[a-z]{1,2}\^\{?-?[1-3])\s*(?::\s*\d|[\^*×·√±+/]|-\s*\d|\d|or\b|\\(?:times|cdot|sqrt)\b)|[a-z]\s*(?:[+*^=]|-\s*\d)"
+)
+"""What makes a number a part of something else: a time, a product, an expression."""
+_PAIR = re.compile(r"[(\[{]\s*[-+]?\d[\d.]*\s*,")
+_WORDS = re.compile(r"(?<![\w)\]}])[-+]?\d+(?:[.,]\d+)*|\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;!?*'\"`$]")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
@@ -89,7 +93,7 @@ class FinalAnswer:
             return exact
         text = plain(self.text).rpartition("=")[2]
         told = _ANYWHERE.search(text)
-        if told is None or _GOES_ON.match(text, told.end()):
+        if told is None or _GOES_ON.match(text, told.end()) or _PAIR.search(text):
             return exact
         return _number(told) or exact
 
@@ -117,8 +121,10 @@ class FinalAnswer:
         if self.mark in _WHOLE or other.mark in _WHOLE:
             return False
         ours, theirs = (Counter(_WORDS.findall(plain(each.text).casefold())) for each in (self, other))
-        numbers = [[word for word in words.elements() if word[0].isdigit()] for words in (ours, theirs)]
-        return bool(numbers[0]) and numbers[0] == numbers[1] and (ours <= theirs or theirs <= ours)
+        numbers = [[word for word in words.elements() if word[-1].isdigit()] for words in (ours, theirs)]
+        more = [*(ours - theirs), *(theirs - ours)]
+        is_within = (ours <= theirs or theirs <= ours) and all(word.isalpha() or word in "()[]{}" for word in more)
+        return bool(numbers[0]) and numbers[0] == numbers[1] and is_within
 
 
 def plain(text: str) -> str:

@@ -80,7 +80,8 @@ def effective(specification: Mapping[str, Any]) -> dict[str, Any]:
         resolved = resolve(whole)
     except TypeError:  # a rank that is no number
         return dict(specification)
-    whole.update({name: getattr(resolved, name) for name in RESOLVED})
+    if not whole["rank_pattern"]:  # with one, a None stands for another number in each of its layers
+        whole.update({name: getattr(resolved, name) for name in RESOLVED})
     left_out = {"preset", "peft_type", *unread(whole)}
     return {name: value for name, value in whole.items() if name not in left_out}
 

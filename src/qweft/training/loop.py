@@ -28,7 +28,7 @@ from qweft.training.config import TrainingConfig
 from qweft.training.distributed import processes, settle_sharding
 from qweft.training.on_device import circuits_on_device
 from qweft.training.progress import PeakMemory, StepRecorder
-from qweft.training.trainer import GradientWatch, RunTrainer
+from qweft.training.trainer import GradientWatch, RunTrainer, check_rates
 
 
 class RankAllocation(TrainerCallback):
@@ -317,6 +317,7 @@ def fit(
             for callback in (unpacking, recorder, *allocations(model), *callbacks.callbacks(trainer)):
                 trainer.add_callback(callback)
             trainer.remove_callback(PrinterCallback)
+            check_rates(model, training.learning_rates)
             callbacks.begin()
             outcome = _train_from(trainer, callbacks.found.folder if callbacks.found else None, recorder)
     finally:

@@ -31,6 +31,7 @@ def split_by_part(optimizer: torch.optim.Optimizer, model: Any, rates: Mapping[s
     Raises:
         QweftError: If the model does not train a part that has a rate.
     """
+    check_rates(model, rates)
     parts = parts_of(model)
     groups = []
     for group in optimizer.param_groups:
@@ -39,13 +40,23 @@ def split_by_part(optimizer: torch.optim.Optimizer, model: Any, rates: Mapping[s
             if members:
                 rate = rates.get(part, group["lr"])
                 groups.append({**group, "params": members, "lr": rate, "part": part})
-    missing = [part for part in rates if part not in {group["part"] for group in groups}]
+    optimizer.param_groups[:] = groups
+
+
+def check_rates(model: torch.nn.Module, rates: Mapping[str, float]) -> None:
+    """Check that the model trains each part that has a rate of its own.
+
+    Raises:
+        QweftError: It does not train one.
+    """
+    parts = parts_of(model)
+    there = {parts.get(id(parameter), OTHER) for parameter in model.parameters() if parameter.requires_grad}
+    missing = [part for part in rates if part not in there]
     if missing:
-        trained = ", ".join(dict.fromkeys(group["part"] for group in groups))
+        trained = ", ".join(part for part in RATED if part in there)
         raise QweftError(
             f"training.learning_rates.{missing[0]}: the adapter trains no such part; it trains {trained}; leave it out"
         )
-    optimizer.param_groups[:] = groups
 
 
 VANISHED = 1e-5
