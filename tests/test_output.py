@@ -1,5 +1,6 @@
 """Names, data and messages never control the terminal, whatever prints them."""
 
+import errno
 import io
 import json
 import logging
@@ -18,7 +19,7 @@ from rich.text import Text
 
 from qweft.cli.main import COMMANDS, main
 from qweft.output import Console
-from qweft.text import CONTROLS, PlainStream, json_text, plain, protect_streams
+from qweft.text import CONTROLS, Lenient, PlainStream, json_text, plain, protect_streams
 from tests.tiny_folder import save_tiny_model
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b31m\x9d0;t\x9c\u202eevil\u2066\x08\x7f\r[red]:smile:"
@@ -98,6 +99,16 @@ def test_what_was_not_printed_is_told(command):
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "qweft", *command], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and "cannot be written (No space left on device); make room" in done.stderr
+
+
+def test_lost_lines_of_a_command_that_writes_a_folder_are_told_alone(monkeypatch, capsys):
+    """A training is whole; ending in an error, it would be trained anew."""
+    lost = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("qweft.cli.main._dispatch", lambda given: setattr(sys.stdout, "lost", lost) or 0)
+    for command, status in (("train", 0), ("evaluate", 2)):
+        monkeypatch.setattr(sys, "stdout", Lenient(io.StringIO()))
+        assert main([command]) == status
+    assert "some lines of the output were lost (No space left on device)" in capsys.readouterr().err
 
 
 def test_bars_of_tqdm_stay_on_one_line():

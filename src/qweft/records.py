@@ -19,6 +19,8 @@ from qweft.schema import Reader
 
 MOST_BYTES = 32 * 2**20
 """Largest record that is read."""
+MOST_VALUES = 1_000_000
+"""Most values in a record of `MOST_BYTES`: more take longer than ten seconds to check."""
 DEEPEST = 64
 """Deepest nesting of lists and mappings that is read."""
 MARK = "mark"
@@ -41,6 +43,8 @@ def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
     """
     try:
         text = read_bytes(path, most).decode("utf-8")
+        if sum(map(text.count, ",[{")) > MOST_VALUES * most // MOST_BYTES:  # in text they count, too, which is seldom
+            raise ValueError(f"more than {MOST_VALUES * most // MOST_BYTES:,} values")
         value = json.loads(
             text, object_pairs_hook=_mapping, parse_constant=_number, parse_float=_number, parse_int=_integer
         )

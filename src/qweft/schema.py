@@ -233,6 +233,9 @@ class Reader:
         else:
             import jsonargparse  # here: the import takes 0.1 s, which `qweft --help` avoids
 
+            if isinstance(value, str) and {kind, *get_args(kind)} - {NoneType, str | None} == {str}:
+                # a text as it is: jsonargparse would read one of comments alone as nothing ("### Question: {query}")
+                return None if value == "null" and not self.file and kind is not str else value
             if value is False and "no" in choices(kind):  # what YAML makes of a plain no
                 value = "no"
             if value == "none" and not self.file and NoneType in get_args(kind) and str not in get_args(kind):

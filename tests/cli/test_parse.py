@@ -6,6 +6,7 @@ from qweft.cli.command import split
 from qweft.cli.parser import dump_yaml, parse
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.errors import QweftError
+from qweft.schema import Reader
 from qweft.training.config import RunConfig
 
 
@@ -228,3 +229,31 @@ def test_a_hostile_config_file_is_one_sentence(write, case):
         parse(RunConfig, [write(HOSTILE[case])])
     assert str(error.value).startswith("x.yaml") and "\n" not in str(error.value) and len(str(error.value)) < 300
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "### Question: {query}\n### Answer:",
+        "# {query}",
+        "~ {query}",
+        "~",
+        "- {query}",
+        "[{query}]",
+        "*x {query}",
+        "true",
+        "123",
+        "a: b",
+    ],
+)
+@pytest.mark.parametrize("file", [None, "run.yaml"])
+def test_a_text_stays_as_it_is(text, file):
+    """Read as YAML, a template of lines that begin with # is a comment: the model's own template was taken instead."""
+    assert Reader(RunConfig, file).check(str | None, text, "data.template") == text
+    assert Reader(RunConfig, file).check(str, text, "output") == text
+
+
+def test_null_is_nothing_on_the_command_line_alone():
+    assert Reader(RunConfig).check(str | None, "null", "data.template") is None
+    assert Reader(RunConfig, "run.yaml").check(str | None, "null", "data.template") == "null"
+    assert Reader(RunConfig, "run.yaml").check(str | None, None, "data.template") is None

@@ -274,3 +274,30 @@ def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, mon
     kept.write_text("# my own\n")
     assert main([*words, "--seeds", "[0, 1, 2, 3]"]) == 0
     assert kept.read_text() == "# my own\n"
+
+
+@pytest.mark.parametrize(
+    ("family", "layers", "without"),
+    [
+        ("llama", None, None),
+        ("granite", ["q_proj", "v_proj"], "ia3"),
+        ("phi3", ["qkv_proj"], "ia3"),
+        ("stablelm", None, "ia3"),
+    ],
+)
+def test_models_without_default_layers_of_pefts_are_compared_too(tmp_path, family, layers, without):
+    """PEFT has no default layers for some thirty types of models, and refuses an adapter that names none."""
+    from transformers import AutoConfig
+
+    sizes = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "pad_token_id": 0}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    AutoConfig.for_model(family, **sizes, **heads).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    model = ModelConfig(name=str(tmp_path))
+    methods = starter("a.csv", model)["methods"]
+    assert (
+        methods["lora"]["adapter"].get("target_modules") == methods["qtha"]["adapter"].get("target_modules") == layers
+    )
+    assert methods["lora_all"]["adapter"]["target_modules"] == "all-linear"
+    assert ("ia3" not in methods) == (without == "ia3")
+    assert starters.unfit_of(model, "quick") == ([without] if without else [])

@@ -367,3 +367,10 @@ def test_without_a_search_each_method_trains_at_the_shared_rate(places, tmp_path
     assert searched == {"lora": 0.05, "other": 0.03, "taker": 0.05}
     tuned = {method.name: method.learning_rate for method in resolve_search(config).methods}
     assert tuned["lora"] == 0.05 and tuned["other"] == 0.03
+
+
+def test_a_rate_of_a_part_that_a_method_lacks_is_found_before_any_run(places, tmp_path):
+    config = comparison(places, tmp_path)
+    training = dataclasses.replace(config.training, learning_rates={"circuit": 1e-2})
+    with pytest.raises(QweftError, match=r"methods\.\w+: .*learning_rates\.circuit: the adapter trains no such part"):
+        resolve(dataclasses.replace(config, training=training))

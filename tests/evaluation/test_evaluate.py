@@ -1,5 +1,6 @@
 """`evaluate` on a tiny model: every metric is there, for both models, with its error; what is off stays off."""
 
+import io
 import json
 import sys
 
@@ -166,6 +167,26 @@ def test_the_first_rows_of_other_data_each_cut(folder, monkeypatch):
     got = sentence(folder, **asked | {"forgetting_rows": 7})
     assert "of its first 7 rows 6 are there" in got
     assert "forgetting_length must be at least 2, got 1" in sentence(folder, forgetting_length=1, **asked)
+
+
+def test_rows_of_other_data_that_are_left_out_are_told(folder):
+    """They are longer than the run's own data.max_length, which holds for other data too."""
+    rows = [{"question": f"What is {n}?", "answer": f"{n} " * (90 if n % 2 else 1)} for n in range(20)]
+    (folder / "half.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = {
+        "source": str(folder / "half.jsonl"),
+        "overlong": "drop",
+        "test_rows": 4,
+        "validation_rows": 4,
+        "max_length": 64,
+    }
+    sections = {"model": {"name": str(folder / "model")}, "data": data, "evaluation": {"answers": 0}}
+    found = evaluate(folder / "adapter", sections)
+    (line,) = found.left_out
+    assert line.startswith("left out: ") and "longer than" in line and found.to_json()["left_out"] == [line]
+    console = Console(width=200, file=io.StringIO())
+    console.print(found.describe())
+    assert line in console.file.getvalue()
 
 
 def test_what_the_run_was_told_of_its_data_is_told_to_evaluate_by_its_folder_alone(folder, tmp_path):

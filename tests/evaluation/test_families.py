@@ -183,3 +183,11 @@ def test_prompts_beyond_the_context_and_none_at_all_are_answered_in_batches_too(
         found = greedy_together(model, prompts, set(), NEW, 4)
         assert found == [greedy(model, prompt, set(), NEW) for prompt in prompts]
         assert greedy_together(model, [], set(), NEW, 4) == []
+
+
+def test_rows_beyond_a_models_tables_are_refused():
+    model = tiny("openai-gpt")
+    with pytest.raises(QweftError, match="a row has 65 tokens, and the model has positions for 64"):
+        held_out_loss(model, [{"input_ids": [3] * 65, "labels": [3] * 65}], 0, 1)
+    with pytest.raises(QweftError, match="the tokenizer gives token 70, and the model has embeddings for 64; resize"):
+        held_out_loss(tiny("llama"), [{"input_ids": [3, 70], "labels": [3, 70]}], 0, 1)

@@ -235,6 +235,7 @@ def test_bold_around_an_answer_is_not_handed_to_a_verifier(reply, handed_over):
         ("The answer is y = -2x + 3.", "The answer is y = 2x + 3."),
         ("The answer is x in [-1, 1].", "The answer is x in [1, 1]."),
         ("#### -3 and 5", "#### 3 and 5"),
+        ("#### 5x+3", "#### 5+3"),
         ("The answer is 3x^2.", "The answer is 3."),
         ("The answer is 3.", "The answer is 3x^2."),
     ],
@@ -258,6 +259,10 @@ def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
         ("#### 18", "So the answer is 18: nine times two."),
         ("#### 5", "The answer is 5, 3 more than before."),
         ("The answer is 18 m^2.", "The answer is 18 square metres."),
+        ("#### 1200", "The answer is (1,200)."),
+        ("#### 12", "The answer is 12 (3, 4 and 5 add up)."),
+        ("#### 1,000 and 2,000", "#### 1000 and 2000"),
+        ("#### 5.0 and 3", "#### 5 and 3"),
     ],
 )
 def test_the_same_in_other_words_is_accurate(reference, reply):

@@ -412,6 +412,8 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
         return parse_assistant_message(served, model, ids, prompt, cleaned)
 
     assert (build_response_parser(served, model, prompt) is None) == (template is not QWEN)
+    of_gemma = SimpleNamespace(config=SimpleNamespace(model_type="gemma4"), generation_config=GenerationConfig())
+    assert _answers(of_gemma, tokenizer)[0].config.model_type == "text"  # Gemma 4 has two anchors
     assert parsed("It is 13.")[0] == "It is 13."
     cut = '<tool_call>{"name": "w", "arg'
     assert parsed(cut)[0] == cut
@@ -449,7 +451,8 @@ def test_what_clients_send_by_default_is_taken(address):
 def test_what_is_malformed_is_no_fault_of_the_server(address):
     for streamed in (False, True):
         assert refused(address, "/v1/completions", messages=None, prompt="", stream=streamed)[0] == 422
-    assert refused(address, messages=[{}])[0] == refused(address, messages=[])[0] == refused(address, tools=5)[0] == 400
+    assert refused(address, messages=[{}])[0] == refused(address, tools=5)[0] == 400
+    assert refused(address, messages=[], tools=[TOOL])[0] == 422
     with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as caught:
         chat(address, "base", user="x" * (5 * 2**20))
     assert not isinstance(caught.value, urllib.error.HTTPError) or caught.value.code == 413

@@ -13,6 +13,9 @@ from tests.training.test_resume import config as of_resume
 from qweft import QweftError, claims, records
 from qweft.models.config import ModelConfig
 from qweft.text import Lenient
+from qweft.training.checks import check_start
+from qweft.training.config import TrainingConfig
+from qweft.training.loop import arguments
 from qweft.training.run import train
 
 
@@ -185,3 +188,20 @@ def test_a_report_whose_disk_is_full_ends_no_training(files, tmp_path, monkeypat
     train(config(files, tmp_path / "mine", report_to=["tensorboard"]))
     assert (tmp_path / "mine/run.json").is_file()
     assert capsys.readouterr().err.count("TensorBoardCallback reports no more (No space left on device)") == 1
+
+
+def test_a_precision_of_accelerate_s_own_is_refused(files, tmp_path, monkeypatch):
+    """It would train and judge the adapter in another precision than the base model, and no record would say so."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with pytest.raises(
+        QweftError, match=r"ACCELERATE_MIXED_PRECISION is 'bf16' .* precision of the base model by --model"
+    ):
+        check_start(config(files, tmp_path / "mine"))
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    check_start(config(files, tmp_path / "mine"))
+
+
+def test_nothing_is_reported_where_nothing_is_named(monkeypatch):
+    monkeypatch.setenv("KUBEFLOW_TRAINER_SERVER_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("KUBEFLOW_TRAINER_SERVER_TOKEN", "x")
+    assert arguments(TrainingConfig(max_steps=2), 8, "unused").report_to == []

@@ -132,7 +132,8 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
         with quiet_peft():
             return get_peft_model(model, config)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise QweftError(f"the adapter cannot be put on this model: {error}") from error
+        way = f"; its linear layers are {', '.join(linear_names(model))}" if "target_modules" in str(error) else ""
+        raise QweftError(f"the adapter cannot be put on this model: {error}{way}") from error
 
 
 def base_of(model: Any) -> Any:

@@ -17,7 +17,6 @@ from qweft.comparison.starter import (
     CompareOptions,
     commented,
     is_config,
-    quantization_of,
     starter,
     unfit_of,
 )
@@ -110,7 +109,7 @@ def config_of(argv: Sequence[str]) -> tuple[ComparisonConfig, str]:
     tree = starter(target, told.model, told.preset or "quick", told.budget, given.get("output"))
     tree["model"].update(given.get("model") or {})
     if unfit := unfit_of(told.model, told.preset or "quick"):
-        show(f"left out, as they do not go with a base model in {quantization_of(told.model)}: {', '.join(unfit)}")
+        show(f"left out, as they do not go with this base model: {', '.join(unfit)}")
     others = [option for option in options if option[0].partition(".")[0] not in CHOOSING]
     apply_options(ComparisonConfig, tree, replace(arguments, options=others), COMMAND)
     return build(ComparisonConfig, tree, target), commented(tree, f"qweft compare {tree['output']}/{CONFIG}")

@@ -13,7 +13,6 @@ from qweft.comparison.starter import (
     InitOptions,
     commented,
     is_config,
-    quantization_of,
     short_name,
     starter,
     unfit_of,
@@ -65,7 +64,7 @@ def run(argv: Sequence[str]) -> None:
     command = f"qweft compare {shlex.quote(str(path))}"
     _write(path, commented(tree, command))
     if unfit := unfit_of(model, options.preset):
-        show(f"left out, as they do not go with a base model in {quantization_of(model)}: {', '.join(unfit)}")
+        show(f"left out, as they do not go with this base model: {', '.join(unfit)}")
     show(f"written: {path}, {len(tree['methods'])} methods, budget {tree['budget']}\nrun it: {command}")
 
 

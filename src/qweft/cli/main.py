@@ -41,6 +41,9 @@ COMMANDS = {
     "completion": "print the script by which bash, zsh or fish completes what you type",
 }
 
+WRITING = ("train", "compare", "sweep", "tune", "export")
+"""Commands whose result is a folder."""
+
 HELP = """usage: qweft COMMAND [ARGUMENTS]
 
 Quantum-weighted fine-tuning of large language models: QWTHN and QTHA adapters as a method of PEFT.
@@ -71,8 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _stopped_by_signals(), children_apart():
             load_matplotlib()
-            with _told_if_not_printed():
-                return _dispatch(list(sys.argv[1:] if argv is None else argv))
+            given = list(sys.argv[1:] if argv is None else argv)
+            with _told_if_not_printed(given[:1]):
+                return _dispatch(given)
     except QweftError as error:
         complain(f"error: {error}")
         return 2
@@ -98,22 +102,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _told_if_not_printed() -> Iterator[None]:
-    """Raise at the end of a block that succeeded what its prints could not raise: the disk of the output was full."""
+def _told_if_not_printed(command: Sequence[str]) -> Iterator[None]:
+    """Raise at the end of a block that succeeded what its prints could not raise: the disk of the output was full.
+
+    Of a command whose result is a folder it is only told.
+    """
     try:
         yield
     except SystemExit as end:  # of --help
         if not end.code:
-            _check_printed()
+            _check_printed(command)
         raise
-    _check_printed()
+    _check_printed(command)
 
 
-def _check_printed() -> None:
+def _check_printed(command: Sequence[str]) -> None:
     sys.stdout.flush()
     lost: OSError | None = getattr(sys.stdout, "lost", None)
-    if lost is not None:
-        raise lost
+    if lost is None:
+        return
+    if command and command[0] in WRITING:
+        complain(f"some lines of the output were lost ({lost.strerror}); what was made is in its folder")
+        return
+    raise OSError(ENOSPC, lost.strerror)
 
 
 @contextmanager

@@ -18,7 +18,17 @@ COMMAND = Command(
     target_help="YAML file with any of the keys below; `methods` must be in it.",
     flags={"dry-run": "List the methods, the rates and the number of trainings, and stop."},
     options=ComparisonConfig,
-    unused=("search", "inspect", "most_seeds", "budget", "halving", "recommend", "equivalent_within", "reference"),
+    unused=(
+        "search",
+        "inspect",
+        "most_seeds",
+        "budget",
+        "halving.finalists",
+        "halving.rungs",
+        "recommend",
+        "equivalent_within",
+        "reference",
+    ),
 )
 
 

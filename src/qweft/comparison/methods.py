@@ -61,7 +61,7 @@ def resolve_methods(config: ComparisonConfig, model: nn.Module) -> list[Method]:
             adapters[name] = adapter if wanted is None else matched(model, adapter, counts[wanted])
             check_adapter(adapters[name])  # a matched rank may lie outside its bounds
             check_on_shared(adapters[name], quantized_as(model))
-            counts[name] = count(model, adapters[name])
+            counts[name] = count(model, adapters[name], config.training.learning_rates)
         except QweftError as error:
             raise refused(name, wanted, error) from error
     return [

@@ -10,6 +10,7 @@ from qweft.adapter.attach import peft_config_class
 from qweft.comparison.adapters import put_on, take_off, trained
 from qweft.comparison.rivals import rival_of
 from qweft.errors import QweftError
+from qweft.training.trainer import check_rates
 
 SIZES = {
     "ADALORA": "init_r",
@@ -24,18 +25,29 @@ NONE = ("OFT", "RANDLORA", "SUPERTUNING")
 """Methods with an r that does not increase their number of parameters."""
 
 
-def count(model: nn.Module, specification: Mapping[str, Any]) -> int:
+def count(model: nn.Module, specification: Mapping[str, Any], rates: Mapping[str, float] | None = None) -> int:
     """Returns the number of trainable parameters of an adapter on a model.
 
     The model, best on the meta device, is left unchanged.
 
+    Args:
+        model: The model.
+        specification: The adapter.
+        rates: Learning rates by part, of which the adapter must train each.
+
     Raises:
-        QweftError: If the adapter is refused, trains the base model's own parameters, or cannot be detached.
+        QweftError: If the adapter is refused or lacks a part that has a rate, trains the base model's own parameters,
+            or cannot be detached.
     """
     own = dict(model.named_parameters(remove_duplicate=False))
     of_base = {id(parameter) for parameter in own.values()}
     adapted = put_on(model, specification, None)
     parameters = trained(adapted)
+    try:
+        check_rates(adapted, rates or {})
+    except QweftError:
+        take_off(adapted, specification)
+        raise
     shared = [name for name, parameter in parameters.items() if id(parameter) in of_base]
     total = sum(parameter.numel() for parameter in parameters.values())
     after = dict(take_off(adapted, specification).named_parameters(remove_duplicate=False))

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +90,10 @@ THOROUGH: dict[str, Candidate] = {
     "lokr": ({"peft_type": "LOKR", "r": 8}, 1e-2, "Kronecker products, a fifth of LoRA's size"),
     "subspace": ({"preset": "subspace", **ALL}, 1.6e-2, "LoRA between the gradient's directions"),
 }
+PROJECTIONS = (
+    ("q_proj", "v_proj"), ("qkv_proj",), ("query_key_value",), ("Wqkv",), ("c_attn",), ("query", "value"), ("q", "v"),
+)  # fmt: skip
+"""Names of the projections of the attention, as models have them; of queries and values where they stand apart."""
 CANDIDATES: dict[str, dict[str, Candidate]] = {"quick": QUICK, "thorough": THOROUGH}
 TIMES = {"quick": "20min", "thorough": "2h"}
 
@@ -129,7 +133,7 @@ def starter(
     if limits.seconds is None:
         budget = ",".join(filter(None, (TIMES[preset], budget)))
     thorough, scale = preset == "thorough", _scale(model)
-    unfit = unfit_of(model, preset)
+    unfit, layers = unfit_of(model, preset), layers_of(model)
     named = {"name": model.name, **({} if model.source == "auto" else {"source": model.source})}
     return {
         "model": named,
@@ -137,7 +141,7 @@ def starter(
         "training": {"epochs": 3.0, "batch_size": 4, "gradient_accumulation": 1, "learning_rate": _rate(4e-3, scale)},
         "evaluation": {"answers": 1, "max_new_tokens": 48},
         "methods": {
-            name: {"adapter": dict(adapter), "search_from": _rate(rate, scale)}
+            name: {"adapter": {**layers, **adapter}, "search_from": _rate(rate, scale)}
             for name, (adapter, rate, _) in CANDIDATES[preset].items()
             if name not in unfit
         },
@@ -193,17 +197,44 @@ def commented(tree: Mapping[str, Any], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def layers_of(model: ModelConfig) -> dict[str, Any]:
+    """Returns target_modules for a model of a type for which PEFT has no default layers; empty for others.
+
+    They are the projections of the attention, as in PEFT's defaults, or all linear layers of a model with other names.
+    """
+    if _has_defaults(model, "LORA"):
+        return {}
+    from qweft.adapter.attach import linear_names  # here: these import PyTorch
+    from qweft.models.load import load_model
+
+    names = linear_names(load_model(replace(model, device="meta")).model)
+    return next(({"target_modules": [*wanted]} for wanted in PROJECTIONS if {*wanted} <= {*names}), ALL)
+
+
+def _has_defaults(model: ModelConfig, method: str) -> bool:
+    """Whether PEFT has default layers of a method for the type of a model; true for a model that cannot be had."""
+    with suppress(Exception):  # as in `hidden_size`
+        found = find(model)
+        if not isinstance(found, EmbeddedModel):
+            from peft.utils import constants
+
+            known = getattr(constants, f"TRANSFORMERS_MODELS_TO_{method}_TARGET_MODULES_MAPPING")
+            return _config_of(found)["model_type"] in known
+    return True
+
+
 def unfit_of(model: ModelConfig, preset: Preset) -> list[str]:
-    """Returns the names of the candidates that do not go with how a base model is quantised."""
+    """Returns the names of the candidates that do not go with a base model: how it is quantised, or its type."""
     from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
 
-    quantization, found = quantization_of(model), []
+    quantization = quantization_of(model)
+    found = [] if _has_defaults(model, "IA3") else ["ia3"]
     for name, (adapter, _, _) in CANDIDATES[preset].items():
         try:
             check_on_shared(adapter, quantization)
         except QweftError:
             found.append(name)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _flow(value: Any) -> str:

@@ -81,6 +81,24 @@ class DataReport:
         names = [self.held_out[part]] if part in self.held_out else [*self.sources] or [self.source]
         return self.held_out_rows.get(part, self.rows) + sum(len(self.skipped.get(name, ())) for name in names)
 
+    def left_out(self) -> list[str]:
+        """Return what is in no part and why: "3 rows longer than 60 tokens"."""
+        told = (
+            (self.dropped, f"longer than {self.max_length:,} tokens"),
+            (self.nothing_learned, f"without an answer token in the first {self.max_length:,}"),
+            (self.left_over, "left over from groups held out"),
+            (self.too_many_characters, "with more characters than data.max_characters"),
+            (self.asked_elsewhere, "whose group or prompt is held out in another source"),
+            (sum(map(len, self.skipped.values())), "that cannot be read (data.skip_bad_rows)"),
+        )
+        return [f"{many(count, 'row')} {why}" for count, why in told if count]
+
+    def judged_without(self, part: str) -> list[str]:
+        """Return what a reader of the losses of a part should know of its rows: what was left out, and how many cut."""
+        cut = self.parts[part].cut
+        cut_said = [f"{many(cut, 'row')} cut at {self.max_length:,} tokens (data.max_length)"] if cut else []
+        return [*cut_said, *(f"left out: {line}" for line in self.left_out())]
+
     def describe(self) -> str:
         """Return a few lines for the terminal, with all counts of cut and left-out rows that are not 0."""
         rows, groups = many(self.rows, "row"), many(self.groups, "group")
@@ -110,16 +128,8 @@ class DataReport:
                 f"  note: {held:,} rows are held out and {self.parts['train'].rows:,} trained on; lower data.test_rows "
                 "and data.validation_rows, or give more data"
             )
+        lines += [f"  left out: {line}" for line in self.left_out()]
         skipped = [each for faults in self.skipped.values() for each in faults]
-        told = (
-            (self.dropped, f"longer than {self.max_length:,} tokens"),
-            (self.nothing_learned, f"without an answer token in the first {self.max_length:,}"),
-            (self.left_over, "left over from groups held out"),
-            (self.too_many_characters, "with more characters than data.max_characters"),
-            (self.asked_elsewhere, "whose group or prompt is held out in another source"),
-            (len(skipped), "that cannot be read (data.skip_bad_rows)"),
-        )
-        lines += [f"  left out: {many(count, 'row')} {why}" for count, why in told if count]
         lines += [f"    {where}: {fault}" for where, fault in skipped[:SHOWN]]
         if len(skipped) > SHOWN:
             lines.append(f"    ... and {len(skipped) - SHOWN:,} more")

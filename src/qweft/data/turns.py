@@ -87,7 +87,7 @@ def read_turns(turns: Any, where: str, may_be_empty: bool = False) -> list[Messa
     Args:
         turns: The list.
         where: Place of the row for errors.
-        may_be_empty: Whether an answer may be empty: one that is only read, and not learned.
+        may_be_empty: Whether an answer may be empty, or marked as not to be learned: one that is only read.
 
     Raises:
         RowError: A turn is malformed, an answer is empty or marked as not to be learned, or a part is not text.
@@ -114,11 +114,12 @@ def _read_turn(turn: Row, number: int, called: list[dict[str, Any]], where: str,
     calls = _calls(given if said == CALLS else turn.get("tool_calls") or turn.get(CALLS), number, where)
     if calls and role != "assistant":
         raise RowError(where, f"message {number} ({role}) calls a tool, which an assistant alone does")
-    content = "" if said == CALLS or (calls and given is None) else _content(given, number, where)
+    is_empty = said == CALLS or (given is None and bool(calls)) or (may_be_empty and not given and role == "assistant")
+    content = "" if is_empty else _content(given, number, where)
     if role == "assistant" and not calls and not content.strip() and not may_be_empty:
         raise RowError(where, f"the answer in message {number} is empty")
     for key, value in NOT_LEARNED.items():
-        if role == "assistant" and turn.get(key) is not None and turn[key] == value:
+        if role == "assistant" and turn.get(key) is not None and turn[key] == value and not may_be_empty:
             raise RowError(where, f"message {number} has {key} {turn[key]}, which means not to learn it; take it out")
     thought = turn.get("reasoning_content")
     if thought is not None and not isinstance(thought, str):

@@ -43,7 +43,7 @@ def device_of(model: torch.nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-TABLES = (".wpe", ".embed_positions", ".position_embeddings")
+TABLES = (".wpe", ".embed_positions", ".position_embeddings", ".positions_embed")
 """Names of tables of positions; rotary positions have none."""
 
 
@@ -80,8 +80,9 @@ def check_room(model: Any, rows: Sequence[Encoded]) -> None:
     Nor may a row be longer where the positions are turned by the longest text that was read so far ("dynamic").
 
     Raises:
-        QweftError: A row is longer.
+        QweftError: A row is longer, or holds a token that the model has no embedding for.
     """
+    _check_tokens(model, rows)
     longest, most = max((len(row["input_ids"]) for row in rows), default=0), context_of(model)
     if most is None or longest <= most:
         return
@@ -93,6 +94,18 @@ def check_room(model: Any, rows: Sequence[Encoded]) -> None:
         raise QweftError(
             f"a row has {longest:,} tokens, and beyond {most:,} this model (rope_type dynamic) turns a text by what it "
             f"read before; set data.max_length to {most}"
+        )
+
+
+def _check_tokens(model: Any, rows: Sequence[Encoded]) -> None:
+    """Check that each token has an embedding: a tokenizer may have been given more than the model."""
+    table = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+    known = getattr(table, "num_embeddings", None)
+    largest = max((max(row["input_ids"], default=0) for row in rows), default=0)
+    if known is not None and largest >= known:
+        raise QweftError(
+            f"the tokenizer gives token {largest:,}, and the model has embeddings for {known:,}; resize them "
+            "(model.resize_token_embeddings), or use the model's own tokenizer"
         )
 
 

@@ -37,6 +37,7 @@ class Evaluation:
         max_new_tokens: Maximum length of an answer in tokens.
         forgetting: Both models' losses on the other data; `None` if not requested.
         harness: Both models' results of lm-evaluation-harness; `None` if not requested.
+        left_out: Rows of the data that are cut or in no part, in words.
     """
 
     adapter: Path
@@ -55,6 +56,7 @@ class Evaluation:
     max_new_tokens: int
     forgetting: tuple[HeldOutLoss, HeldOutLoss] | None = None
     harness: tuple[dict[str, Any], dict[str, Any]] | None = None
+    left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return scores and answers as JSON can hold them."""
@@ -75,6 +77,7 @@ class Evaluation:
             "data": self.data,
             "split": self.split,
             "rows": len(self.base.rows),
+            "left_out": list(self.left_out),
             "base": asdict(self.base),
             "adapted": asdict(self.adapted),
             "scores": [each.to_json() for each in self.scores],
@@ -118,7 +121,7 @@ class Evaluation:
                 f"cut after {self.max_new_tokens} tokens (evaluation.max_new_tokens) or at the end of the context: "
                 f"{cut[0]} of the base model's {many(len(self.base_answers), 'answer')}, {cut[1]} of the adapted one's"
             )
-        return notes
+        return [*notes, *self.left_out]
 
 
 def _of_both(found: Sequence[Any], convert: Any) -> dict[str, Any]:

@@ -42,7 +42,7 @@ _GOES_ON = re.compile(
     r"(?!\s*[a-z]{1,2}\^\{?-?[1-3])\s*(?::\s*\d|[\^*×·√±+/]|-\s*\d|\d|or\b|\\(?:times|cdot|sqrt)\b)|[a-z]\s*(?:[+*^=]|-\s*\d)"
 )
 """What makes a number a part of something else: a time, a product, an expression."""
-_PAIR = re.compile(r"[(\[{]\s*[-+]?\d[\d.]*\s*,")
+_PAIR = re.compile(r"[(\[{]\s*[-+]?\d[\d.]*\s*,(?!\d{3}\b)")
 _WORDS = re.compile(r"(?<![\w)\]}])[-+]?\d+(?:[.,]\d+)*|\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;!?*'\"`$]")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
@@ -93,7 +93,7 @@ class FinalAnswer:
             return exact
         text = plain(self.text).rpartition("=")[2]
         told = _ANYWHERE.search(text)
-        if told is None or _GOES_ON.match(text, told.end()) or _PAIR.search(text):
+        if told is None or _GOES_ON.match(text, told.end()) or _PAIR.match(text, max(0, told.start() - 1)):
             return exact
         return _number(told) or exact
 
@@ -120,11 +120,20 @@ class FinalAnswer:
             return True
         if self.mark in _WHOLE or other.mark in _WHOLE:
             return False
-        ours, theirs = (Counter(_WORDS.findall(plain(each.text).casefold())) for each in (self, other))
-        numbers = [[word for word in words.elements() if word[-1].isdigit()] for words in (ours, theirs)]
+        ours, theirs = (Counter(map(_as_value, _WORDS.findall(plain(each.text).casefold()))) for each in (self, other))
+        numbers = [[word for word in words.elements() if isinstance(word, Fraction)] for words in (ours, theirs)]
         more = [*(ours - theirs), *(theirs - ours)]
-        is_within = (ours <= theirs or theirs <= ours) and all(word.isalpha() or word in "()[]{}" for word in more)
+        is_within = (ours <= theirs or theirs <= ours) and all(map(_may_be_left_out, more))
         return bool(numbers[0]) and numbers[0] == numbers[1] and is_within
+
+
+def _as_value(word: str) -> Fraction | str:
+    return Fraction(word.replace(",", "")) if word[-1].isdigit() else word
+
+
+def _may_be_left_out(word: Fraction | str) -> bool:
+    """Whether an answer is the same without a word: brackets are, and words that are no variable."""
+    return isinstance(word, str) and ((word.isalpha() and (len(word) > 1 or not word.isascii())) or word in "()[]{}")
 
 
 def plain(text: str) -> str:

@@ -159,7 +159,7 @@ def evaluate(adapter: Path, overrides: dict[str, Any] | None = None) -> Evaluati
         adapter, loaded.source.origin, str(loaded.dtype).removeprefix("torch."), str(loaded.device),
         data_config.source_of(judging.split), judging.split, base.loss, adapted.loss, scores, base.answers,
         adapted.answers, found.rows + [{} for _ in asked[len(scored) :]], judging.answers,
-        judging.max_new_tokens, forgetting, harness,
+        judging.max_new_tokens, forgetting, harness, tuple(data.report.judged_without(judging.split)),
     )  # fmt: skip
 
 

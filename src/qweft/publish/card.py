@@ -93,8 +93,7 @@ Trained with qweft from {origin}.
 
 ## Training
 
-{fit["steps"]} steps of {training["batch_size"] * training["gradient_accumulation"]} rows, AdamW, learning rate
-{training["learning_rate"]:g}, cosine schedule, seed {training["seed"]}; mean training loss {fit["train_loss"]:.4f}.
+{_training(training, fit)}
 
 ## Results
 
@@ -107,6 +106,18 @@ The rows were not trained on. The error is the standard error over rows; one run
 
 {END}
 """
+
+
+def _training(training: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
+    taken_at_once = training["batch_size"] * training["gradient_accumulation"]
+    rows = f"{taken_at_once} {'packs of rows' if training.get('packing') else 'rows'}"
+    rates = "".join(f", {rate:g} of {part}" for part, rate in (training.get("learning_rates") or {}).items())
+    best = fit.get("best_step")
+    taken = "" if best in (None, fit["steps"]) else f" The adapter is that of step {best}, the best by validation loss."
+    return (
+        f"{fit['steps']} steps of {rows}, AdamW, learning rate {training['learning_rate']:g}{rates}, cosine schedule, "
+        f"seed\n{training['seed']}; mean training loss {fit['train_loss']:.4f}.{taken}"
+    )
 
 
 def _base_model(record: Mapping[str, Any]) -> str:

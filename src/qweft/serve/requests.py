@@ -44,8 +44,8 @@ MOST_STOPS, LONGEST_STOP = 16, 1000
 """Most texts at which an answer stops, and most characters of one; transformers compares each with every token."""
 NOT_TAKEN: dict[str, tuple[Any, ...]] = {
     "n": (1,), "best_of": (1,), "logprobs": (False,), "top_logprobs": (0,), "echo": (False,), "presence_penalty": (0,),
-    "response_format": ({"type": "text"},), "text": ({"format": {"type": "text"}}, {}), "modalities": (["text"],),
-    "tool_choice": ("auto",), "parallel_tool_calls": (True,), "function_call": ("auto",), "functions": ([],),
+    "response_format": ({"type": "text"},), "modalities": (["text"],),
+    "tool_choice": ("auto", "none"), "parallel_tool_calls": (True,), "function_call": ("auto",), "functions": ([],),
     "audio": (), "web_search_options": (), "previous_response_id": (), "prompt": (), "background": (False,),
     "truncation": ("disabled",), "max_tool_calls": (),
 }  # fmt: skip
@@ -123,6 +123,12 @@ class Checked:
         for name in NOT_TAKEN.keys() - self.takes:
             if body.get(name) is not None and body[name] not in NOT_TAKEN[name]:
                 raise _refusal(f"{name} is not taken here; leave it out")
+        if ((body.get("text") or {}).get("format") or {"type": "text"}) != {"type": "text"}:
+            raise _refusal("text.format is not taken here; leave it out")
+        if body.get("tool_choice") == "none":
+            body.pop("tools", None)
+        if body.get("messages") == []:
+            raise _refusal("there are no messages; give one at least")
         body.setdefault("stream", False)  # as OpenAI's interface; transformers' server streams responses by default
         if body.get("logit_bias"):  # whole numbers are none to transformers
             body["logit_bias"] = {token: float(bias) for token, bias in body["logit_bias"].items()}

@@ -133,12 +133,13 @@ def _answers(model: Any, tokenizer: Any) -> Answers:
     return model if anchor is None or _opens_with(anchor, tokenizer) else Unparsed(model), made
 
 
-def _opens_with(anchor: str, tokenizer: Any) -> bool:
+def _opens_with(anchor: str | list[str], tokenizer: Any) -> bool:
     """Whether a prompt for an answer has what transformers' server looks for, by the type of the base model."""
     try:
-        return anchor in render([Message("user", "question")], tokenizer, answer_next=True)
+        prompt = render([Message("user", "question")], tokenizer, answer_next=True)
     except QweftError:
         return False
+    return any(each in prompt for each in ([anchor] if isinstance(anchor, str) else anchor))
 
 
 def _plain(config: GenerationConfig) -> GenerationConfig:

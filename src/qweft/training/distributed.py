@@ -24,8 +24,15 @@ def check_launch() -> None:
     """Check that a number of processes in the environment is a launcher's.
 
     Raises:
-        QweftError: WORLD_SIZE is set without LOCAL_RANK, which ends accelerate in an error of its own.
+        QweftError: WORLD_SIZE is set without LOCAL_RANK, which ends accelerate in an error of its own; or accelerate is
+            told to compute in another precision than the model's, of which no record would tell.
     """
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision != "no":
+        raise QweftError(
+            f"ACCELERATE_MIXED_PRECISION is {shown(precision)} in the environment, by accelerate's own config perhaps; "
+            "give accelerate launch --mixed_precision no, and the precision of the base model by --model.dtype"
+        )
     if os.environ.get("WORLD_SIZE", "1") != "1" and not is_launched():
         raise QweftError(
             f"WORLD_SIZE is {shown(os.environ['WORLD_SIZE'])} in the environment, and LOCAL_RANK is not set, as "

@@ -208,7 +208,7 @@ def arguments(
     if device.type == "cuda":
         torch.cuda.set_device(device)
     steps = steps_of(training, rows, processes())
-    return _OneDevice(
+    made = _OneDevice(
         use_cpu=device.type == "cpu",
         output_dir=folder,
         max_steps=steps,
@@ -233,6 +233,8 @@ def arguments(
         seed=training.seed,
         data_seed=training.seed,
     )
+    made.report_to = list(callbacks.report_to)  # transformers adds Kubeflow where its variables are set
+    return made
 
 
 def _checkpoint(model: Any, wanted: bool) -> None:
@@ -240,7 +242,10 @@ def _checkpoint(model: Any, wanted: bool) -> None:
         # transformers 5.23 renames these methods; earlier releases only have the old names
         warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
         if wanted:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            try:
+                model.gradient_checkpointing_enable({"use_reentrant": False})
+            except ValueError as error:
+                raise QweftError(f"training.gradient_checkpointing: {error} Leave it out") from error
         else:
             model.gradient_checkpointing_disable()
 
