@@ -101,6 +101,15 @@ def test_what_was_not_printed_is_told(command):
     assert done.returncode == 2 and "cannot be written (No space left on device); make room" in done.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell of another kind")
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_output_is_no_traceback(closed):
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m qweft presets {closed}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+
+
 def test_lost_lines_of_a_command_that_writes_a_folder_are_told_alone(monkeypatch, capsys):
     """A training is whole; ending in an error, it would be trained anew."""
     lost = OSError(errno.ENOSPC, "No space left on device")
@@ -108,7 +117,10 @@ def test_lost_lines_of_a_command_that_writes_a_folder_are_told_alone(monkeypatch
     for command, status in (("train", 0), ("evaluate", 2)):
         monkeypatch.setattr(sys, "stdout", Lenient(io.StringIO()))
         assert main([command]) == status
-    assert "some lines of the output were lost (No space left on device)" in capsys.readouterr().err
+    assert (
+        "some lines of the output were lost (No space left on device); what was made is whole"
+        in capsys.readouterr().err
+    )
 
 
 def test_bars_of_tqdm_stay_on_one_line():

@@ -218,10 +218,10 @@ class Reader:
         """Returns a value converted to a type. In sections, it checks every key and value."""
         if kind is Any:
             return value
+        if isinstance(value, list | dict) and len(value) > MOST_ENTRIES:  # each takes a millisecond to check, or longer
+            raise self.fault(name, f"{len(value):,} entries, and at most {MOST_ENTRIES:,} are read")
         entry = entry_of(kind)
         if entry is not None and not (value is None and NoneType in get_args(kind)):
-            if isinstance(value, list) and len(value) > MOST_ENTRIES:  # each takes a millisecond to check
-                raise self.fault(name, f"{len(value):,} entries, and at most {MOST_ENTRIES:,} are read")
             if isinstance(value, list):
                 return [self.entry(entry, each, f"{name}[{place}]") for place, each in enumerate(value)]
         elif entry is not None:

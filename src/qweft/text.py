@@ -169,6 +169,9 @@ def protect_streams() -> None:
 
     It also holds for libraries: warnings, logging and tracebacks write there.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed: `qweft ... >&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the rest of the process
     if not isinstance(sys.stdout, PlainStream):
         redirect_stdout(PlainStream(Lenient(sys.stdout))).__enter__()  # never left: a traceback is printed last of all
     if not isinstance(sys.stderr, PlainStream):

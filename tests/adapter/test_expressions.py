@@ -62,6 +62,13 @@ def test_a_slow_expression_is_refused(kind, fields, impatient):
     assert str(caught.value).startswith(next(iter(fields))) and time.monotonic() - begun < 5
 
 
+@pytest.mark.parametrize("expression", ["(?x:(.|.|.|.) *)!", "(?x)(.|.|.|.) *!", "(.|.|.|.)(?#x)*!", SLOW])
+def test_no_slow_expression_counts_as_simple(expression):
+    """In verbose mode a space may stand between a group and its repeat."""
+    assert not checks._is_simple(expression)
+    assert checks._is_simple(r".*\.(?:q|v)_proj")
+
+
 def _saved(folder, **changes):
     get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=2, target_modules=["q_proj"])).save_pretrained(folder)
     path = folder / "adapter_config.json"

@@ -257,3 +257,10 @@ def test_null_is_nothing_on_the_command_line_alone():
     assert Reader(RunConfig).check(str | None, "null", "data.template") is None
     assert Reader(RunConfig, "run.yaml").check(str | None, "null", "data.template") == "null"
     assert Reader(RunConfig, "run.yaml").check(str | None, None, "data.template") is None
+
+
+def test_a_list_is_not_so_long_that_it_takes_minutes_to_check():
+    begun = time.process_time()
+    with pytest.raises(QweftError, match="100,000 entries, and at most 1,000 are read"):
+        Reader(RunConfig, "run.json").check(list[str], ["text"] * 100_000, "evaluation.metrics")
+    assert time.process_time() - begun < 2

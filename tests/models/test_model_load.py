@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 from tokenizers import Tokenizer, models
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qweft.errors import QweftError
 from qweft.models.config import ModelConfig
@@ -217,3 +217,15 @@ def test_the_checksum_tells_weights_of_torchao_apart(config):
     for model in (first, again, other):
         quantization.quantize_(model, getattr(quantization, config)())
     assert checksum(first) == checksum(again) != checksum(other)
+
+
+def test_a_pad_token_without_an_embedding_is_refused(tmp_path):
+    """A usual mistake: a pad token was added to the tokenizer, and the model was not resized."""
+    folder = save_tiny_model(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer.add_tokens([f"[{n}]" for n in range(model.get_input_embeddings().num_embeddings)])
+    tokenizer.add_special_tokens({"pad_token": "[NEWPAD]"})
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(QweftError, match=r"the tokenizer's pad token is [\d,]+, and the model has embeddings for"):
+        load_model(ModelConfig(name=str(folder)))

@@ -41,8 +41,8 @@ COMMANDS = {
     "completion": "print the script by which bash, zsh or fish completes what you type",
 }
 
-WRITING = ("train", "compare", "sweep", "tune", "export")
-"""Commands whose result is a folder."""
+WRITING = ("train", "compare", "sweep", "tune", "export", "init", "push", "report")
+"""Commands whose result is no print: a folder, a file or a repository."""
 
 HELP = """usage: qweft COMMAND [ARGUMENTS]
 
@@ -122,7 +122,7 @@ def _check_printed(command: Sequence[str]) -> None:
     if lost is None:
         return
     if command and command[0] in WRITING:
-        complain(f"some lines of the output were lost ({lost.strerror}); what was made is in its folder")
+        complain(f"some lines of the output were lost ({lost.strerror}); what was made is whole")
         return
     raise OSError(ENOSPC, lost.strerror)
 

@@ -94,7 +94,8 @@ def matched(model: nn.Module, specification: Mapping[str, Any], wanted: int) -> 
             found[value] = count(model, {**specification, field: value})
         return found[value]
 
-    low = high = max(1, specification.get("qubits") or 1) if field == "r" else 1  # a rank is at least the qubits
+    qubits = specification.get("qubits")
+    low = high = max(1, qubits) if field == "r" and isinstance(qubits, int) else 1  # a rank is at least the qubits
     while size(high) < wanted:
         if high > low and size(high) <= size(low):
             raise QweftError(

@@ -250,7 +250,12 @@ def _expressions(config: Any) -> Iterator[tuple[str, str, str]]:
 
 
 def _is_simple(expression: str) -> bool:
-    """Whether an expression is quick for certain: at most one repeat, not of a group, and few alternatives."""
+    """Whether an expression is quick for certain: at most one repeat, not of a group, and few alternatives.
+
+    Flags, comments and lookarounds are not: in verbose mode a space may stand between a group and its repeat.
+    """
+    if "(?" in expression.replace("(?:", "("):
+        return False
     repeats = re.findall(r"\)?(?<!\()[*+?{]", expression)
     few = len(repeats) <= 1 and not any(repeat.startswith(")") for repeat in repeats)
     return few and expression.count("(") <= 2 and len(expression) <= 200

@@ -143,6 +143,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
         _check_shards(source)
     tokenizer = load_tokenizer(source)
     model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
+    _check_padding(model, tokenizer)
     try:
         check_scales(model)
         check_outputs(model, source)
@@ -156,6 +157,20 @@ def load_model(config: ModelConfig) -> LoadedModel:
     if getattr(model, "generation_config", None) is not None and model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     return LoadedModel(model, tokenizer, source, dtype, device)
+
+
+def _check_padding(model: Any, tokenizer: Any) -> None:
+    """Check that the model has an embedding for the token that fills up rows: users add one without resizing.
+
+    Raises:
+        QweftError: It has none.
+    """
+    known = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    if known is not None and tokenizer.pad_token_id >= known:
+        raise QweftError(
+            f"the tokenizer's pad token is {tokenizer.pad_token_id:,}, and the model has embeddings for {known:,}; "
+            "resize them (model.resize_token_embeddings), or take another pad token"
+        )
 
 
 def _check_shards(source: ModelSource) -> None:

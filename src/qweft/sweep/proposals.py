@@ -100,7 +100,7 @@ class Fitting:
         if key not in self.counts:
             try:
                 check_on_shared(adapter, quantized_as(self.model))
-                self.counts[key] = count(self.model, adapter)
+                self.counts[key] = count(self.model, adapter, self.space.training.learning_rates)
             except QweftError as error:
                 self.counts[key] = str(error)
         return self.counts[key]
