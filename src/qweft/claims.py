@@ -123,8 +123,8 @@ def _check_nobody_inside(folder: Path) -> None:
         with ExitStack() as stack:
             try:
                 is_free = stack.enter_context(locked(lock))
-            except OSError:  # another user's
-                is_free = False
+            except OSError:  # nobody can lock it
+                continue
         if is_free is False:
             raise QweftError(
                 f"output {folder} holds {lock.parent.relative_to(folder)}, which another command writes; choose "

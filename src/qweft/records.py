@@ -19,7 +19,7 @@ from qweft.schema import Reader
 
 MOST_BYTES = 32 * 2**20
 """Largest record that is read."""
-MOST_VALUES = 1_000_000
+MOST_VALUES = 2_000_000
 """Most values in a record of `MOST_BYTES`: more take longer than ten seconds to check."""
 DEEPEST = 64
 """Deepest nesting of lists and mappings that is read."""

@@ -169,13 +169,15 @@ def protect_streams() -> None:
 
     It also holds for libraries: warnings, logging and tracebacks write there.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed: `qweft ... >&-`
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the rest of the process
+    # redirections are never left: a traceback is printed last of all; a stream is None where it was closed (>&-)
     if not isinstance(sys.stdout, PlainStream):
-        redirect_stdout(PlainStream(Lenient(sys.stdout))).__enter__()  # never left: a traceback is printed last of all
+        redirect_stdout(PlainStream(Lenient(sys.stdout or _nowhere()))).__enter__()
     if not isinstance(sys.stderr, PlainStream):
-        redirect_stderr(PlainStream(Lenient(sys.stderr), has_bars=True)).__enter__()
+        redirect_stderr(PlainStream(Lenient(sys.stderr or _nowhere()), has_bars=True)).__enter__()
+
+
+def _nowhere() -> IO[str]:
+    return open(os.devnull, "w")  # for the rest of the process
 
 
 def how_far(what: str, done: int, total: int | None, seconds: float, thing: str = "") -> str:

@@ -69,6 +69,14 @@ def test_no_slow_expression_counts_as_simple(expression):
     assert checks._is_simple(r".*\.(?:q|v)_proj")
 
 
+@pytest.mark.parametrize("modes", [{"64": [10**39] * 20_000}, {"64": [2] * 65}, {"9" * 5000: [2]}, {"64": [2**17]}])
+def test_modes_whose_product_takes_long_are_refused_before_it_is_formed(modes):
+    begun = time.monotonic()
+    with pytest.raises(QweftError, match="modes are at most 64 factors of at most 65,536, got"):
+        QwthnConfig(modes=modes)
+    assert time.monotonic() - begun < 2
+
+
 def _saved(folder, **changes):
     get_peft_model(tiny_llama(), QwthnConfig.preset("qtha", r=2, target_modules=["q_proj"])).save_pretrained(folder)
     path = folder / "adapter_config.json"

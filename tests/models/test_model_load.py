@@ -219,13 +219,17 @@ def test_the_checksum_tells_weights_of_torchao_apart(config):
     assert checksum(first) == checksum(again) != checksum(other)
 
 
-def test_a_pad_token_without_an_embedding_is_refused(tmp_path):
+def test_a_pad_token_without_an_embedding_is_the_end_token(tmp_path):
     """A usual mistake: a pad token was added to the tokenizer, and the model was not resized."""
     folder = save_tiny_model(tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    tokenizer.add_tokens([f"[{n}]" for n in range(model.get_input_embeddings().num_embeddings)])
+    size = AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().num_embeddings
+    tokenizer.add_tokens([f"[{n}]" for n in range(size)])
     tokenizer.add_special_tokens({"pad_token": "[NEWPAD]"})
+    tokenizer.save_pretrained(folder)
+    loaded = load_model(ModelConfig(name=str(folder)))
+    assert loaded.tokenizer.pad_token == loaded.tokenizer.eos_token
+    tokenizer.add_special_tokens({"eos_token": "[NEWEND]"})
     tokenizer.save_pretrained(folder)
     with pytest.raises(QweftError, match=r"the tokenizer's pad token is [\d,]+, and the model has embeddings for"):
         load_model(ModelConfig(name=str(folder)))

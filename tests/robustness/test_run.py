@@ -197,6 +197,12 @@ def test_a_run_that_is_stopped_again_leaves_no_fewer_points(adapter, tmp_path, m
     for most[0], left in ((1000, 2), (100, 2), (2000, 3)):
         evaluate(adapter, *options)
         assert len(read(tmp_path)["points"]) == left
+    begun = read(tmp_path)
+    other = {**begun, "points": begun["points"][:2], "computed": {**begun["computed"], "exact": 1.0}}
+    (tmp_path / "robustness.json").write_text(json.dumps(other))  # of another adapter at the same place
+    most[0] = 100
+    evaluate(adapter, *options)
+    assert len(read(tmp_path)["points"]) == 1
 
 
 def test_an_earlier_report_is_kept_unless_it_is_this_one_begun(adapter, tmp_path, capsys):

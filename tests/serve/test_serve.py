@@ -394,7 +394,7 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
     from transformers import Qwen2Config, Qwen2ForCausalLM
     from transformers.cli.serving.utils import build_response_parser, parse_assistant_message
 
-    from qweft.serve.run import _answers
+    from qweft.serve.run import _answers, application
 
     plain = make_tokenizer(CHATML)
     if template is QWEN:
@@ -414,6 +414,7 @@ def test_an_answer_of_qwens_kin_is_without_its_question(template):
     assert (build_response_parser(served, model, prompt) is None) == (template is not QWEN)
     of_gemma = SimpleNamespace(config=SimpleNamespace(model_type="gemma4"), generation_config=GenerationConfig())
     assert _answers(of_gemma, tokenizer)[0].config.model_type == "text"  # Gemma 4 has two anchors
+    assert application({"base": (model, served)}, "127.0.0.1")
     assert parsed("It is 13.")[0] == "It is 13."
     cut = '<tool_call>{"name": "w", "arg'
     assert parsed(cut)[0] == cut

@@ -42,7 +42,7 @@ _GOES_ON = re.compile(
     r"(?!\s*[a-z]{1,2}\^\{?-?[1-3])\s*(?::\s*\d|[\^*×·√±+/]|-\s*\d|\d|or\b|\\(?:times|cdot|sqrt)\b)|[a-z]\s*(?:[+*^=]|-\s*\d)"
 )
 """What makes a number a part of something else: a time, a product, an expression."""
-_PAIR = re.compile(r"[(\[{]\s*[-+]?\d[\d.]*\s*,(?!\d{3}\b)")
+_BRACKET = re.compile(r"[(\[{][\s$€£¥]*$")
 _WORDS = re.compile(r"(?<![\w)\]}])[-+]?\d+(?:[.,]\d+)*|\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;!?*'\"`$]")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
@@ -93,7 +93,9 @@ class FinalAnswer:
             return exact
         text = plain(self.text).rpartition("=")[2]
         told = _ANYWHERE.search(text)
-        if told is None or _GOES_ON.match(text, told.end()) or _PAIR.match(text, max(0, told.start() - 1)):
+        if told is None or _GOES_ON.match(text, told.end()):
+            return exact
+        if _BRACKET.search(text[: told.start()]) and text[told.end() :].lstrip().startswith(","):  # a pair
             return exact
         return _number(told) or exact
 
@@ -128,7 +130,10 @@ class FinalAnswer:
 
 
 def _as_value(word: str) -> Fraction | str:
-    return Fraction(word.replace(",", "")) if word[-1].isdigit() else word
+    try:
+        return Fraction(word.replace(",", "")) if word[-1].isdigit() else word
+    except ValueError:  # a date or a version: 5.6.2024
+        return word
 
 
 def _may_be_left_out(word: Fraction | str) -> bool:

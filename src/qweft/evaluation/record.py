@@ -59,6 +59,9 @@ def _data_section(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str,
     """
     given, own = overrides.get("data", {}), saved.get("data", {})
     data = {**own, **given}
+    for name in own.keys() & given.keys():  # an option of a single key leaves the others
+        if isinstance(own[name], dict) and isinstance(given[name], dict):
+            data[name] = {**own[name], **given[name]}
     for name in ("source", "sources"):
         if given.get(name) not in (None, own.get(name)):
             data = {key: value for key, value in data.items() if key in given or key not in OF_A_SOURCE}

@@ -261,16 +261,19 @@ def _write(
         if report.to in ("merged", "merged-gguf") and not is_exact:
             report = _judged_as_written(context, found, report, force)
         (temporary / CARD).write_text(report.card(), encoding="utf-8")
-        made_from = _made_from(report)
+        made_from = _made_from(report, str(context.loaded.dtype))
         write_json(temporary / REPORT, report.public() | {"made_from": made_from})
         check_state(report.adapter, context.state)  # a training that begins anew renames the folder around both
         _keep_other(report.output, made_from)
     return report
 
 
-def _made_from(report: ExportReport) -> str:
+def _made_from(report: ExportReport, dtype: str) -> str:
     """Returns a hash of the adapter's files and of what else decides the export."""
-    decides = [report.to, report.model, report.calibration, report.calibration_tokens, report.distill_steps]
+    decides = [
+        report.to, report.model, report.calibration, report.calibration_tokens, report.distill_steps, dtype,
+        report.held_out,
+    ]  # fmt: skip
     found = hashlib.sha256(json.dumps(decides).encode())
     for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
         found.update((report.adapter / name).read_bytes())

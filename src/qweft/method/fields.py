@@ -34,6 +34,8 @@ LARGEST_WIDTH = 2**16
 """Far beyond any layer's size; larger widths take long to factorise."""
 MOST_LAYERS = 1024
 """Largest number of circuit layers, whose gates are listed one by one; the recorded method has r layers."""
+MOST_MODES = 64
+"""Most factors of a size: 2^64 is beyond any layer's."""
 MOST_PADDING = 16
 """Largest ratio of a padded size to the size, or to 4096 if larger: matrices of the padded size are built."""
 
@@ -254,6 +256,11 @@ def _check_together(config: QwthnFields) -> None:
             raise QweftError(
                 f"modes must map sizes to lists of factors, as {{'576': [6, 6, 4, 4]}}, got "
                 f"{shown(size)}: {shown(modes)}"
+            )
+        if len(str(size)) > 9 or len(modes) > MOST_MODES or max(modes, default=0) > LARGEST_WIDTH:
+            raise QweftError(  # before their product is formed
+                f"modes are at most {MOST_MODES} factors of at most {LARGEST_WIDTH:,}, got {shown(size)}: "
+                f"{shown(modes)}"
             )
         if math.prod(modes) > MOST_PADDING * max(int(size), 4096):
             raise QweftError(

@@ -143,7 +143,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
         _check_shards(source)
     tokenizer = load_tokenizer(source)
     model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
-    _check_padding(model, tokenizer)
+    _take_padding(model, tokenizer)
     try:
         check_scales(model)
         check_outputs(model, source)
@@ -159,18 +159,23 @@ def load_model(config: ModelConfig) -> LoadedModel:
     return LoadedModel(model, tokenizer, source, dtype, device)
 
 
-def _check_padding(model: Any, tokenizer: Any) -> None:
-    """Check that the model has an embedding for the token that fills up rows: users add one without resizing.
+def _take_padding(model: Any, tokenizer: Any) -> None:
+    """Fill up rows by the end token where the model has no embedding for the pad token.
+
+    Users add a pad token to a tokenizer without resizing the model. Padding is masked by length, not by its token.
 
     Raises:
-        QweftError: It has none.
+        QweftError: It has none for the end token either.
     """
     known = getattr(model.get_input_embeddings(), "num_embeddings", None)
-    if known is not None and tokenizer.pad_token_id >= known:
+    if known is None or tokenizer.pad_token_id < known:
+        return
+    if tokenizer.eos_token_id is None or tokenizer.eos_token_id >= known:
         raise QweftError(
             f"the tokenizer's pad token is {tokenizer.pad_token_id:,}, and the model has embeddings for {known:,}; "
             "resize them (model.resize_token_embeddings), or take another pad token"
         )
+    tokenizer.pad_token = tokenizer.eos_token
 
 
 def _check_shards(source: ModelSource) -> None:

@@ -104,10 +104,15 @@ def evaluate_on_device(
                 console.print(one_line(found, point), highlight=False)
         except QweftError:
             if found.points:
-                console.print(f"what was measured is in {output}", highlight=False, soft_wrap=True)
+                whose = "an earlier try" if len(found.points) < begun_before else "this one"
+                console.print(f"what was measured is in {output}, by {whose}", highlight=False, soft_wrap=True)
             raise
         console.print(f"written to {page}", highlight=False, soft_wrap=True)
         return found
+
+
+SAME = ("adapter", "data", "device", "config", "computed", "sample")
+"""Parts of a report that are those of one command on one adapter. `computed` are its numbers without a device."""
 
 
 def _keep_earlier(output: Path, found: Robustness, console: Console) -> int:
@@ -122,7 +127,7 @@ def _keep_earlier(output: Path, found: Robustness, console: Console) -> int:
     with suppress(QweftError):
         earlier = read_record(output / NUMBERS, "remove it")
         is_begun = len(earlier.get("points") or ()) < found.planned
-        if is_begun and all(earlier.get(name) == own[name] for name in ("adapter", "data", "device", "config")):
+        if is_begun and all(earlier.get(name) == own[name] for name in SAME):
             return len(earlier.get("points") or ())
     console.print(f"the earlier report in {output} is now {set_aside(output)}", highlight=False, soft_wrap=True)
     return 0

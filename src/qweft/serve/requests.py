@@ -1,10 +1,10 @@
 """Bounds of what a client of `qweft serve` may ask for: one request must not keep all others waiting."""
 
 import asyncio
+import copy
 import json
 from collections.abc import Callable, Mapping
 from inspect import signature
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -190,7 +190,10 @@ class Unparsed(Standing):
     is not in the form of that type, it takes the whole prompt into the answer.
     """
 
-    config = SimpleNamespace(model_type="text")
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.config = copy.copy(model.config)
+        self.config.model_type = "text"
 
 
 class Seeded(Standing):
