@@ -233,3 +233,22 @@ def test_numbers_that_are_none_change_nothing(tmp_path, preset, part, value, mes
     with pytest.raises(QweftError, match=message):
         qweft.hotswap_adapter(model, tmp_path / "b")
     assert torch.equal(logits(model), first) and model.peft_config["default"].alpha is None
+
+
+def test_a_swap_that_is_interrupted_changes_nothing(tmp_path, monkeypatch):
+    from qweft.adapter import hotswap
+
+    first = save(tmp_path / "a")
+    save(tmp_path / "b", seed=2, alpha=1.0)
+    model = loaded(tmp_path / "a")
+    copied = hotswap._copy
+
+    def interrupted(held, given):
+        copied(dict(list(held.items())[:3]), given)
+        monkeypatch.setattr(hotswap, "_copy", copied)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hotswap, "_copy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        qweft.hotswap_adapter(model, tmp_path / "b")
+    assert torch.equal(logits(model), first)

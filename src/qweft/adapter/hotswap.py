@@ -68,15 +68,16 @@ def hotswap_adapter(
     tensors = {file_key(key): tensor for key, tensor in load_file(path, device=str(torch_device or "cpu")).items()}
     held = adapter_tensors(model, adapter_name, old)
     before = {key: tensor.to("cpu", copy=True) for key, tensor in held.items()}
-    _copy(held, tensors)
+    patterns = list(new.alpha_pattern)
+    alphas = {name: new.alpha_pattern.get(get_pattern_key(patterns, name), new.alpha) for name in layers}
     try:
+        _copy(held, tensors)
         check_finite(model, adapter_name, old)
-    except QweftError:
+    except BaseException:  # Ctrl-C too, or half of the weights would be new
         _copy(held, before)
         raise
     for name, layer in layers.items():
-        alpha = new.alpha_pattern.get(get_pattern_key(list(new.alpha_pattern), name), new.alpha)
-        layer.set_alpha(adapter_name, alpha)
+        layer.set_alpha(adapter_name, alphas[name])
         branch = layer.branch_of(adapter_name)
         branch.set_limit(new.factor_limit)
         branch.look_again()
