@@ -103,9 +103,10 @@ def test_what_was_not_printed_is_told(command):
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell of another kind")
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
-def test_a_closed_output_is_no_traceback(closed):
+@pytest.mark.parametrize("command", ["presets", "--version"])
+def test_a_closed_output_is_no_traceback(closed, command):
     done = subprocess.run(
-        ["/bin/sh", "-c", f"{sys.executable} -m qweft presets {closed}"], capture_output=True, text=True, check=False
+        ["/bin/sh", "-c", f"{sys.executable} -m qweft {command} {closed}"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr
 

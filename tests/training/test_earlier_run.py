@@ -13,9 +13,10 @@ from tests.training.test_resume import config as of_resume
 from qweft import QweftError, claims, records
 from qweft.models.config import ModelConfig
 from qweft.text import Lenient
+from qweft.training import loop
 from qweft.training.checks import check_start
-from qweft.training.config import TrainingConfig
-from qweft.training.loop import arguments
+from qweft.training.config import TrainingConfig, ValidationConfig
+from qweft.training.loop import DivergedError, arguments
 from qweft.training.run import train
 
 
@@ -205,3 +206,15 @@ def test_nothing_is_reported_where_nothing_is_named(monkeypatch):
     monkeypatch.setenv("KUBEFLOW_TRAINER_SERVER_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("KUBEFLOW_TRAINER_SERVER_TOKEN", "x")
     assert arguments(TrainingConfig(max_steps=2), 8, "unused").report_to == []
+
+
+def test_a_training_that_diverges_says_where_its_best_adapter_is(files, tmp_path, monkeypatch):
+    output = tmp_path / "mine"
+
+    def diverged(curve, last, training):
+        raise DivergedError("the training loss is not a number from step 2 on", ())
+
+    monkeypatch.setattr(loop, "_finite_curve", diverged)
+    with pytest.raises(DivergedError, match=f"from step 2 on; the best adapter so far is in {output / 'best'}"):
+        train(config(files, output, validation=ValidationConfig(every=1)))
+    assert (output / "best/adapter_config.json").is_file()

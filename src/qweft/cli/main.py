@@ -117,6 +117,8 @@ def _told_if_not_printed(command: Sequence[str]) -> Iterator[None]:
 
 
 def _check_printed(command: Sequence[str]) -> None:
+    if sys.stdout is None:  # it was closed
+        return
     sys.stdout.flush()
     lost: OSError | None = getattr(sys.stdout, "lost", None)
     if lost is None:

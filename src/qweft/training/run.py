@@ -32,7 +32,7 @@ from qweft.records import marked
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
-from qweft.training.loop import Fit, fit
+from qweft.training.loop import DivergedError, Fit, fit
 from qweft.training.on_device import describe
 from qweft.training.record import RECORD, check_judged_alike, decides, finished, is_of
 from qweft.training.run_folder import BEST, curves_in, kept, remove_empty, remove_what_is_done, run_callbacks
@@ -198,7 +198,13 @@ def train(config: RunConfig) -> TrainedRun:
             stack.enter_context(claimed_output(output, "qweft train"))
             stack.callback(remove_empty, output)
         stack.enter_context(saying_when_stopped(lambda: kept(output, config, begun)))
-        return _train(config, output)
+        try:
+            return _train(config, output)
+        except DivergedError as error:
+            best = output / BEST
+            if not best.is_dir() or best.stat().st_mtime < begun:
+                raise
+            raise DivergedError(f"{error}; the best adapter so far is in {best}", error.curve) from error
 
 
 def _train(config: RunConfig, output: Path) -> TrainedRun:
