@@ -186,3 +186,14 @@ def test_the_load_stands_beside_the_times(share, told):
     timing = Timing(4, 1.5, 2**20, 60.0, cpu_by_others=share, load_average=2.0)
     assert dict(timing.lines())["CPU taken by others"] == told
     assert timing.to_json()["cpu_by_others"] == share
+
+
+def test_a_model_whose_code_needs_values_is_planned_without_a_traceback(tmp_path, capfd):
+    """OPT makes positions of the mask, which fails with shapes alone; PyTorch logs that before it raises."""
+    from transformers import OPTConfig
+
+    sizes = {"vocab_size": 64, "hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    OPTConfig(**sizes, word_embed_proj_dim=16, max_position_embeddings=64).save_pretrained(tmp_path)
+    adapter = {"peft_type": "LORA", "r": 2}
+    assert plan(RunConfig(model=ModelConfig(name=str(tmp_path)), adapter=adapter)).trainable
+    assert "Traceback" not in capfd.readouterr().err

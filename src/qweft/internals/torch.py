@@ -1,6 +1,8 @@
 """Private parts of PyTorch, each with the reason why no public one suffices. Checked with torch 2.13."""
 
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
 
@@ -60,8 +62,15 @@ def places(module: nn.Module) -> Iterator[tuple[dict[str, Any], str]]:
             yield held, name
 
 
-def shapes_alone() -> Any:
-    """Return a context in which tensors have shapes, strides and devices and no memory."""
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Give tensors shapes, strides and devices and no memory. PyTorch's log of what fails is silenced."""
     from torch._subclasses.fake_tensor import FakeTensorMode  # there is no public name for it
 
-    return FakeTensorMode(allow_non_fake_inputs=True)
+    logger = logging.getLogger(FakeTensorMode.__module__)
+    before, logger.disabled = logger.disabled, True
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+    finally:
+        logger.disabled = before
