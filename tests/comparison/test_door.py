@@ -283,6 +283,7 @@ def test_a_config_that_was_changed_by_hand_is_not_replaced(places, tmp_path, mon
         ("granite", ["q_proj", "v_proj"], "ia3"),
         ("phi3", ["qkv_proj"], "ia3"),
         ("stablelm", None, "ia3"),
+        ("mamba", ["in_proj", "x_proj"], "ia3"),
     ],
 )
 def test_models_without_default_layers_of_pefts_are_compared_too(tmp_path, family, layers, without):
@@ -298,6 +299,7 @@ def test_models_without_default_layers_of_pefts_are_compared_too(tmp_path, famil
     assert (
         methods["lora"]["adapter"].get("target_modules") == methods["qtha"]["adapter"].get("target_modules") == layers
     )
-    assert methods["lora_all"]["adapter"]["target_modules"] == "all-linear"
+    whole = ["in_proj", "x_proj"] if family == "mamba" else "all-linear"
+    assert methods["lora_all"]["adapter"]["target_modules"] == whole
     assert ("ia3" not in methods) == (without == "ia3")
     assert starters.unfit_of(model, "quick") == ([without] if without else [])

@@ -94,6 +94,9 @@ PROJECTIONS = (
     ("q_proj", "v_proj"), ("qkv_proj",), ("query_key_value",), ("Wqkv",), ("c_attn",), ("query", "value"), ("q", "v"),
 )  # fmt: skip
 """Names of the projections of the attention, as models have them; of queries and values where they stand apart."""
+MAMBA = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h")
+UNFIT = ("out_proj", "conv1d", "dt_proj", "lm_head")
+"""Layers of these models that PEFT refuses, whose weight is read without a call, or that give the logits."""
 CANDIDATES: dict[str, dict[str, Candidate]] = {"quick": QUICK, "thorough": THOROUGH}
 TIMES = {"quick": "20min", "thorough": "2h"}
 
@@ -141,7 +144,7 @@ def starter(
         "training": {"epochs": 3.0, "batch_size": 4, "gradient_accumulation": 1, "learning_rate": _rate(4e-3, scale)},
         "evaluation": {"answers": 1, "max_new_tokens": 48},
         "methods": {
-            name: {"adapter": {**layers, **adapter}, "search_from": _rate(rate, scale)}
+            name: {"adapter": _on_layers(adapter, *layers), "search_from": _rate(rate, scale)}
             for name, (adapter, rate, _) in CANDIDATES[preset].items()
             if name not in unfit
         },
@@ -197,30 +200,51 @@ def commented(tree: Mapping[str, Any], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def layers_of(model: ModelConfig) -> dict[str, Any]:
-    """Returns target_modules for a model of a type for which PEFT has no default layers; empty for others.
+Layers = list[str] | Literal["all-linear"] | None
 
-    They are the projections of the attention, as in PEFT's defaults, or all linear layers of a model with other names.
+
+def layers_of(model: ModelConfig) -> tuple[Layers, Layers]:
+    """Returns layers for candidates that name none, and for those on all linear layers; `None` leaves them as they are.
+
+    The first are needed for a type of model for which PEFT has no defaults: the projections of the attention, or all
+    linear layers of a model with other names. The second are needed for Mamba's kin, of which PEFT refuses some.
     """
-    if _has_defaults(model, "LORA"):
-        return {}
+    kind = _type_of(model)
+    is_mamba = kind in MAMBA
+    if _has_defaults(kind, "LORA") and not is_mamba:
+        return None, None
     from qweft.adapter.attach import linear_names  # here: these import PyTorch
     from qweft.models.load import load_model
 
     names = linear_names(load_model(replace(model, device="meta")).model)
-    return next(({"target_modules": [*wanted]} for wanted in PROJECTIONS if {*wanted} <= {*names}), ALL)
+    whole: Layers = [name for name in names if name not in UNFIT] if is_mamba else "all-linear"
+    some = next(([*wanted] for wanted in PROJECTIONS if {*wanted} <= {*names}), whole)
+    return (None if _has_defaults(kind, "LORA") else some), (whole if is_mamba else None)
 
 
-def _has_defaults(model: ModelConfig, method: str) -> bool:
-    """Whether PEFT has default layers of a method for the type of a model; true for a model that cannot be had."""
+def _on_layers(adapter: Mapping[str, Any], default: Layers, whole: Layers) -> dict[str, Any]:
+    """Returns a candidate on the layers that `layers_of` found."""
+    if "target_modules" not in adapter:
+        return {**adapter, **({} if default is None else {"target_modules": default})}
+    is_whole = adapter["target_modules"] == "all-linear" and whole is not None
+    return {**adapter, **({"target_modules": whole} if is_whole else {})}
+
+
+def _type_of(model: ModelConfig) -> str | None:
+    """Returns a model's type by its config.json; `None` for an embedded model, and for one that cannot be had."""
     with suppress(Exception):  # as in `hidden_size`
         found = find(model)
-        if not isinstance(found, EmbeddedModel):
-            from peft.utils import constants
+        return None if isinstance(found, EmbeddedModel) else str(_config_of(found)["model_type"])
+    return None
 
-            known = getattr(constants, f"TRANSFORMERS_MODELS_TO_{method}_TARGET_MODULES_MAPPING")
-            return _config_of(found)["model_type"] in known
-    return True
+
+def _has_defaults(kind: str | None, method: str) -> bool:
+    """Whether PEFT has default layers of a method for a type of model; true where the type is not known."""
+    if kind is None:
+        return True
+    from peft.utils import constants  # here, as it imports PyTorch
+
+    return kind in getattr(constants, f"TRANSFORMERS_MODELS_TO_{method}_TARGET_MODULES_MAPPING")
 
 
 def unfit_of(model: ModelConfig, preset: Preset) -> list[str]:
@@ -228,7 +252,7 @@ def unfit_of(model: ModelConfig, preset: Preset) -> list[str]:
     from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
 
     quantization = quantization_of(model)
-    found = [] if _has_defaults(model, "IA3") else ["ia3"]
+    found = [] if _has_defaults(_type_of(model), "IA3") else ["ia3"]
     for name, (adapter, _, _) in CANDIDATES[preset].items():
         try:
             check_on_shared(adapter, quantization)
