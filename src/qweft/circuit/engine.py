@@ -198,8 +198,8 @@ def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch
 
     Equal to `gate_by_gate` up to rounding, in values and in gradients to inputs and parameters. Without entanglement L
     uploads of an input are one of L times the input, which float32 rounds by some 1e-7 of it: 0.02 at an input of 1e5.
-    Computes in float32, or in float64 if an argument is float64, with autocast off. Second derivatives, forward mode and `torch.func` go the
-    slower way of `block_by_block`.
+    Computes in float32, or in float64 if an argument is float64, with autocast off. Second derivatives, forward mode
+    and `torch.func` go the slower way of `block_by_block`.
 
     Args:
         circuit: The circuit.
