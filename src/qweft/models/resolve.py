@@ -174,7 +174,7 @@ def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource 
     """
     check_device_name(config.device)
     if needs_weights and config.device == "meta":
-        raise QweftError("model.device meta holds shapes and no weights; leave it out, or give cpu or cuda")
+        raise QweftError("--model.device meta has shapes and no numbers; give auto, cpu or cuda")
     found = find(config)
     folder = Path(found.location) if isinstance(found, ModelSource) and found.local else None
     check_quantization(config.quantization, config.name, folder)

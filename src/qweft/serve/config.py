@@ -71,8 +71,6 @@ def check_serve(
                 f"{name} is an adapter of {other.name}, and {first} one of {model.name}; a server has one base model, "
                 "which --model.name names where the two names mean the same"
             )
-    if model.device == "meta":
-        raise QweftError("--model.device meta has shapes and no numbers, so it cannot answer; give auto, cpu or cuda")
     check_model(model)
     missing = next((name for name in PACKAGES if find_spec(name) is None), None)
     if missing is not None:
