@@ -241,23 +241,18 @@ def _checkpoint(model: Any, wanted: bool) -> None:
     with warnings.catch_warnings():
         # transformers 5.23 renames these methods; earlier releases only have the old names
         warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
-        if wanted:
-            try:
-                model.gradient_checkpointing_enable({"use_reentrant": False})
-            except ValueError as error:
-                raise QweftError(f"training.gradient_checkpointing: {error} Leave it out") from error
-        else:
-            model.gradient_checkpointing_disable()
+        if not wanted:
+            return model.gradient_checkpointing_disable()
+        try:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        except ValueError as error:
+            raise QweftError(f"training.gradient_checkpointing: {error} Leave it out") from error
 
 
 def _find_bases(
     model: Any, rows: Sequence[Encoded], pad_token_id: int, training: TrainingConfig, args: TrainingArguments
 ) -> float:
-    """Find the missing fixed bases of an adapter; a resumed run gets them from its checkpoint.
-
-    Returns:
-        Wall time in seconds; 0 if no bases were missing.
-    """
+    """Find the missing fixed bases of an adapter; return the seconds that it took, 0 if no bases were missing."""
     missing = without_bases(model)
     if not missing:
         return 0.0
