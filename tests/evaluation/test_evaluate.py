@@ -183,7 +183,11 @@ def test_rows_of_other_data_that_are_left_out_are_told(folder):
     sections = {"model": {"name": str(folder / "model")}, "data": data, "evaluation": {"answers": 0}}
     found = evaluate(folder / "adapter", sections)
     (line,) = found.left_out
-    assert line.startswith("left out: ") and "longer than" in line and found.to_json()["left_out"] == [line]
+    assert (
+        line.startswith("left out of all the data: ")
+        and "longer than" in line
+        and found.to_json()["left_out"] == [line]
+    )
     console = Console(width=200, file=io.StringIO())
     console.print(found.describe())
     assert line in console.file.getvalue()

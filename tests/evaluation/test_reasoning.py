@@ -237,6 +237,8 @@ def test_bold_around_an_answer_is_not_handed_to_a_verifier(reply, handed_over):
         ("#### -3 and 5", "#### 3 and 5"),
         ("#### 5x+3", "#### 5+3"),
         ("#### January 5", "#### 5.6.2024"),
+        ("#### 3,4 or 34", "#### 34 or 34"),
+        ("The answer is 2.", "The answer is 2*x."),
         ("#### Version 3.11.4", "#### Version 3.11.5"),
         ("The answer is 3.", "The answer is ( 3, 5)."),
         ("The answer is 3x^2.", "The answer is 3."),
@@ -266,6 +268,10 @@ def test_what_is_no_number_is_not_judged_by_its_first_one(reference, reply):
         ("#### 12", "The answer is 12 (3, 4 and 5 add up)."),
         ("#### 1,000 and 2,000", "#### 1000 and 2000"),
         ("#### 5.0 and 3", "#### 5 and 3"),
+        ("The answer is (3, 5).", "The answer is (3,5)."),
+        ("#### 45", "The answer is approximately 45 m^2."),
+        ("#### 45", "The answer is $45/hour on average."),
+        ("#### 45", "The answer is 45/minute, or so."),
     ],
 )
 def test_the_same_in_other_words_is_accurate(reference, reply):

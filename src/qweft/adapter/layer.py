@@ -147,7 +147,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         if built.compress.is_meta and not x.is_meta:
             raise QweftError(
                 f"adapter {adapter_name} is on the meta device, and its input is not: accelerate's offloading loads no "
-                "tensors of an adapter's parts; offload the base model before the adapter is put on it"
+                "tensors of an adapter's parts; do not offload the layers that this adapter is on"
             )
         if self.cast_input_dtype_enabled and x.dtype != built.compress.dtype:
             x = x.to(built.compress.dtype)

@@ -196,8 +196,8 @@ def opaque_expectations(
 def expectation_values(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     """Return the circuit's output z_i = <psi(x, t)| Z_i |psi(x, t)> for every token, exact and differentiable.
 
-    Equal to `gate_by_gate` up to rounding, in values and in gradients to inputs and parameters. Without entanglement L
-    uploads of an input are one of L times the input, which float32 rounds by some 1e-7 of it: 0.02 at an input of 1e5.
+    Equal to `gate_by_gate` up to rounding, in values and in gradients to inputs and parameters. Without entanglement
+    L uploads of x are computed as one of L x. float32 rounds that by some 1e-7 of it: by 0.01 L at x = 1e5.
     Computes in float32, or in float64 if an argument is float64, with autocast off. Second derivatives, forward mode
     and `torch.func` go the slower way of `block_by_block`.
 

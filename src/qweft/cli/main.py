@@ -75,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _stopped_by_signals(), children_apart():
             load_matplotlib()
             given = list(sys.argv[1:] if argv is None else argv)
-            with _told_if_not_printed(given[:1]):
-                return _dispatch(given)
+            with _told_if_not_printed(given) as told:
+                told.append(status := _dispatch(given))
+                return status
     except QweftError as error:
         complain(f"error: {error}")
         return 2
@@ -102,28 +103,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _told_if_not_printed(command: Sequence[str]) -> Iterator[None]:
-    """Raise at the end of a block that succeeded what its prints could not raise: the disk of the output was full.
+def _told_if_not_printed(given: Sequence[str]) -> Iterator[list[int]]:
+    """Raise at the end of a command that succeeded what its prints could not raise: the disk of the output was full.
 
-    Of a command whose result is a folder it is only told.
+    Of a command whose result is a folder it is only told. The block appends its status to the list.
     """
+    told: list[int] = []
     try:
-        yield
+        yield told
     except SystemExit as end:  # of --help
         if not end.code:
-            _check_printed(command)
+            _check_printed(given)
         raise
-    _check_printed(command)
+    if not any(told):
+        _check_printed(given)
 
 
-def _check_printed(command: Sequence[str]) -> None:
+def _check_printed(given: Sequence[str]) -> None:
     if sys.stdout is None:  # it was closed
         return
     sys.stdout.flush()
     lost: OSError | None = getattr(sys.stdout, "lost", None)
     if lost is None:
         return
-    if command and command[0] in WRITING:
+    if given and (given[0] in WRITING or "--device" in given):
         complain(f"some lines of the output were lost ({lost.strerror}); what was made is whole")
         return
     raise OSError(ENOSPC, lost.strerror)

@@ -13,13 +13,18 @@ from qweft.records import read_record
 
 RESULTS = "results.json"
 WRITTEN = (RESULTS, "report.md", "report.html")
+MAPS = (
+    "effective_rank_token", "effective_rank_input", "effective_rank_output", "different_maps", "varying_share",
+    "relative_size", "non_affinity", "circuit_share", "circuit_share_varying", "linear_share", "entanglement",
+    "expressibility", "gradient_norms_circuit", "gradient_norms_tensor_network", "gradient_norms_linear",
+)  # fmt: skip
 FIGURES = (
     "differences.png", "differences_others.png", "loss_curves.png", "loss_curves_apart.png", "loss_by_size.png",
-    "loss_by_time.png", "learning_rates.png", "spectra.png", "map_*.svg",
+    "loss_by_time.png", "learning_rates.png", "spectra.png", *(f"map_{name}.svg" for name in MAPS),
 )  # fmt: skip
-"""Patterns of the names of the figures that a report writes beside itself."""
+"""Names of the figures that a report writes beside itself."""
 MOST_BYTES = 256 * 2**20
-"""Largest results file that is read: some seven million losses of rows."""
+"""Largest results file that is read: some five million losses of rows."""
 EARLIER = "earlier"
 """Folder of what another command made in the same output folder."""
 
@@ -75,8 +80,7 @@ def check_free_of_others(folder: Path) -> None:
 
 def _written(folder: Path) -> list[Path]:
     """Returns what of a report is in a folder, the results first."""
-    whole = [folder / name for name in WRITTEN if os.path.lexists(folder / name)]
-    return whole + [path for pattern in FIGURES for path in sorted(folder.glob(pattern))]
+    return [folder / name for name in (*WRITTEN, *FIGURES) if os.path.lexists(folder / name)]
 
 
 def keep_others(folder: Path, methods: Collection[str], tell: Callable[[str], object]) -> None:

@@ -147,9 +147,12 @@ def _compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Ca
         def judged(runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
             return summarise(runs, plan.reference, plan.equivalent_within, looks, plan.recommend)
 
+        runs_written: list[int] = []
+
         def write(before: Sequence[Run], total: int, looks: Sequence[Look], made: Sequence[Run]) -> Path:
-            # only now: a command that is refused moves nothing
-            keep_others(context.output, config.methods, console.say)
+            if not runs_written:  # only now: a command that is refused moves nothing
+                keep_others(context.output, config.methods, console.say)
+            runs_written.append(total)
             runs = [*before, *made]
             summary = judged(runs, looks)
             found = recommend(summary, chosen.rungs, plan.untried, chosen.at_end) if plan.recommend else None

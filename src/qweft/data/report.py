@@ -97,7 +97,7 @@ class DataReport:
         """Return what a reader of the losses of a part should know of its rows: what was left out, and how many cut."""
         cut = self.parts[part].cut
         cut_said = [f"{many(cut, 'row')} cut at {self.max_length:,} tokens (data.max_length)"] if cut else []
-        return [*cut_said, *(f"left out: {line}" for line in self.left_out())]
+        return [*cut_said, *(f"left out of all the data: {line}" for line in self.left_out())]
 
     def describe(self) -> str:
         """Return a few lines for the terminal, with all counts of cut and left-out rows that are not 0."""

@@ -16,10 +16,11 @@ _AFTER_SIGN = (
 )
 # In a sentence a sign stands directly before its number: else it is a dash, a bullet or a subtraction.
 _ANYWHERE = re.compile(rf"(?<![A-Za-z0-9_.,/])(?P<sign>[-+]?){_AFTER_SIGN}")
+_UNIT = r"(?:[kcdmn]?m|in|ft|yd|mi|s|h)\s*\^\s*\{?-?[1-3]\}?"
 # A unit is words, "km/h", "°", "m²" (m2 after NFKC) or "m^2", without symbols of an expression or a further number.
 _ALONE = re.compile(
     rf"(?P<sign>[-+]?)\s*+{_AFTER_SIGN}\s*"
-    r"(?P<unit>(?:[kcdmn]?m|in|ft|yd|mi|s|h)\s*\^\s*\{?-?[1-3]\}?"
+    rf"(?P<unit>{_UNIT}"
     r"|[^\W\d_°]?[^\d=+*^(){}\\<>:/-]*(?:/\s*[^\W\d_]+)?(?<=[^\W\d_])[23]?|°|)"
 )
 _SCALES = {"万": 10**4, "亿": 10**8}
@@ -39,11 +40,13 @@ _MARKED = {
 _WHOLE = ("boxed", "<answer>")
 """Marks whose text is the answer as a whole."""
 _GOES_ON = re.compile(
-    r"(?!\s*[a-z]{1,2}\^\{?-?[1-3])\s*(?::\s*\d|[\^*×·√±+/]|-\s*\d|\d|or\b|\\(?:times|cdot|sqrt)\b)|[a-z]\s*(?:[+*^=]|-\s*\d)"
+    rf"(?!\s*{_UNIT})(?:\s*(?::\s*\d|[\^×·√±]|\*(?!\s*[^\W\d_]{{2}})|/(?!\s*[^\W\d_])|\+|-\s*\d|\d|or\b|\\(?:times|cdot|sqrt)\b)"
+    r"|[a-z]\s*(?:[+*^=]|-\s*\d))"
 )
 """What makes a number a part of something else: a time, a product, an expression."""
 _BRACKET = re.compile(r"[(\[{][\s$€£¥]*$")
-_WORDS = re.compile(r"(?<![\w)\]}])[-+]?\d+(?:[.,]\d+)*|\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;!?*'\"`$]")
+_NUMERAL = r"\d+(?:,\d{3}(?!\d))*(?:\.\d+)*"
+_WORDS = re.compile(rf"(?<![\w)\]}}])[-+]?{_NUMERAL}|{_NUMERAL}|[^\W\d_]+|[^\w\s.,;!?*'\"`$]")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 

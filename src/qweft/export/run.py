@@ -261,18 +261,18 @@ def _write(
         if report.to in ("merged", "merged-gguf") and not is_exact:
             report = _judged_as_written(context, found, report, force)
         (temporary / CARD).write_text(report.card(), encoding="utf-8")
-        made_from = _made_from(report, str(context.loaded.dtype))
+        made_from = _made_from(report, str(context.loaded.dtype), getattr(context.tokenizer, "chat_template", None))
         write_json(temporary / REPORT, report.public() | {"made_from": made_from})
         check_state(report.adapter, context.state)  # a training that begins anew renames the folder around both
         _keep_other(report.output, made_from)
     return report
 
 
-def _made_from(report: ExportReport, dtype: str) -> str:
+def _made_from(report: ExportReport, dtype: str, template: str | None) -> str:
     """Returns a hash of the adapter's files and of what else decides the export."""
     decides = [
         report.to, report.model, report.calibration, report.calibration_tokens, report.distill_steps, dtype,
-        report.held_out,
+        report.held_out, template,
     ]  # fmt: skip
     found = hashlib.sha256(json.dumps(decides).encode())
     for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
@@ -291,7 +291,7 @@ def _keep_other(output: Path, made_from: str) -> None:
     if not is_same:
         aside = free_name(output)
         os.replace(output, aside)
-        said = f"the earlier export in {output} was of another adapter, or with other options, and is now {aside}"
+        said = f"the earlier export in {output} may be of another adapter, or with other options, and is now {aside}"
         Console(stderr=True).say(said)
 
 

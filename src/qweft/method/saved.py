@@ -6,6 +6,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from qweft.errors import QweftError
+from qweft.files import check_name
 from qweft.internals.keys import COMPILED, SHARDED
 from qweft.method.checks import check_drawn_start
 from qweft.method.fields import QwthnFields
@@ -23,8 +24,9 @@ def check_folder(adapter: Path) -> None:
     """Check that a folder holds an adapter.
 
     Raises:
-        QweftError: If the adapter's config or weights are missing.
+        QweftError: If the adapter's config or weights are missing, or the folder's name is not in UTF-8.
     """
+    check_name(adapter, "adapter")
     for name in (CONFIG, WEIGHTS):
         if not (adapter / name).is_file():
             raise QweftError(f"{adapter}: no {name} in it; give the folder that an adapter was saved to")

@@ -137,6 +137,8 @@ def _kept(output: Path, begun: float) -> str:
     numbers = output / NUMBERS
     done = numbers.is_file() and numbers.stat().st_mtime >= begun
     said = f"what was measured is in {output}" if done else "no setting was measured to its end"
+    if numbers.is_file() and not done:
+        said = f"what an earlier try measured is in {output}"
     return f"{said}; the same command begins anew, and takes up the jobs that were sent"
 
 

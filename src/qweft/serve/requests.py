@@ -123,7 +123,8 @@ class Checked:
         for name in NOT_TAKEN.keys() - self.takes:
             if body.get(name) is not None and body[name] not in NOT_TAKEN[name]:
                 raise _refusal(f"{name} is not taken here; leave it out")
-        if ((body.get("text") or {}).get("format") or {"type": "text"}) != {"type": "text"}:
+        form = body.get("text") or {}
+        if not isinstance(form, dict) or form.get("format") not in (None, {"type": "text"}):
             raise _refusal("text.format is not taken here; leave it out")
         if body.get("tool_choice") == "none":
             body.pop("tools", None)
