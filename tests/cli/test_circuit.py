@@ -276,7 +276,7 @@ def test_one_file_for_the_picture_and_the_export(adapter, capsys, tmp_path, monk
 def test_a_folder_whose_name_is_no_text(adapter, capsys, tmp_path):
     folder = tmp_path / os.fsdecode(b"b\xff")
     shutil.copytree(adapter, folder)
-    assert "cannot be read as safetensors" in refused(capsys, folder)
+    assert "the name is not in UTF-8" in refused(capsys, folder)
 
 
 def test_folders_without_an_adapter_or_of_another_one(adapter, capsys, tmp_path):
