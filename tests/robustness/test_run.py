@@ -178,7 +178,7 @@ def test_a_run_that_is_stopped_leaves_what_it_has(adapter, tmp_path, capsys, mon
     options = ["--device", "shots", "--shots", "10,100,1000", "--max-circuits", "300", "--output", str(tmp_path)]
     assert evaluate(adapter, *options) == 2
     captured = capsys.readouterr()
-    assert "the chip is switched off" in captured.err and "what was measured is in" in captured.out
+    assert "the chip is switched off" in captured.err and "what this try measured is in" in captured.out
     assert [point["setting"]["shots"] for point in read(tmp_path)["points"]] == [10, 100]
     page = (tmp_path / "robustness.md").read_text()
     assert "2 of 3 settings measured so far." in page and (tmp_path / "by_shots.png").is_file()

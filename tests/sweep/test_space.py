@@ -43,6 +43,8 @@ from qweft.sweep.space import Axis, check_sweep, space_of
         ),
         ("training", {"packing": {"values": [1]}}, "1 is not true or false"),
         ("adapter", {"peft_type": {"values": ["LORA"]}}, "adapter must name a peft_type"),
+        ("adapter", {"preset": {"low": 1, "high": 2}, "width": {"values": [8, 16]}}, "names kinds, not numbers"),
+        ("adapter", {"compress": {"values": [["mpo"]]}, "width": {"values": [8, 16]}}, "names kinds, not numbers"),
     ],
 )
 def test_a_wrong_axis_is_named(config, section, axis, message):

@@ -104,8 +104,8 @@ def evaluate_on_device(
                 console.print(one_line(found, point), highlight=False)
         except QweftError:
             if found.points:
-                whose = "an earlier try" if len(found.points) < begun_before else "this one"
-                console.print(f"what was measured is in {output}, by {whose}", highlight=False, soft_wrap=True)
+                whose = "an earlier try" if len(found.points) < begun_before else "this try"
+                console.print(f"what {whose} measured is in {output}", highlight=False, soft_wrap=True)
             raise
         console.print(f"written to {page}", highlight=False, soft_wrap=True)
         return found
@@ -136,7 +136,7 @@ def _keep_earlier(output: Path, found: Robustness, console: Console) -> int:
 def _kept(output: Path, begun: float) -> str:
     numbers = output / NUMBERS
     done = numbers.is_file() and numbers.stat().st_mtime >= begun
-    said = f"what was measured is in {output}" if done else "no setting was measured to its end"
+    said = f"what this try measured is in {output}" if done else "no setting was measured to its end"
     if numbers.is_file() and not done:
         said = f"what an earlier try measured is in {output}"
     return f"{said}; the same command begins anew, and takes up the jobs that were sent"

@@ -49,7 +49,7 @@ NOT_TAKEN: dict[str, tuple[Any, ...]] = {
     "audio": (), "web_search_options": (), "previous_response_id": (), "prompt": (), "background": (False,),
     "truncation": ("disabled",), "max_tool_calls": (),
 }  # fmt: skip
-"""Settings that transformers' server leaves out of account, with the values that ask for nothing else."""
+"""Settings that transformers' server ignores, with the values that ask for nothing else."""
 OWN = frozenset(signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {"self", "kwargs", "documents"}
 """Arguments of transformers that are no variables of a chat template: another template, a length to fill up."""
 

@@ -181,7 +181,6 @@ def check_sweep(config: SweepConfig) -> None:
             "adapter.rival: a sweep is of the adapters of this package and of PEFT; qweft compare has rivals"
         )
     axes = axes_of(config)
-    _check_read(config, axes)
     for axis in axes:
         if axis.section == "adapter" and axis.key in ("preset", "peft_type") and axis.key not in config.adapter:
             raise QweftError(
@@ -191,6 +190,7 @@ def check_sweep(config: SweepConfig) -> None:
             raise QweftError(
                 f"space.{axis.name} is a range without steps, of which there is no grid; give it values or a step"
             )
+    _check_read(config, axes)
 
 
 def check_start(config: SweepConfig, needs_weights: bool = False) -> None:
@@ -284,9 +284,12 @@ def _check_read(config: SweepConfig, axes: list[Axis]) -> None:
     """Check that some adapter of the sweep reads each field that varies.
 
     Raises:
-        QweftError: No adapter of the sweep reads it.
+        QweftError: No adapter of the sweep reads it, or an axis that decides this is none of names.
     """
     kinds = [axis for axis in axes if axis.name in KINDS]
+    for axis in kinds:
+        if not all(isinstance(value, str) for value in axis.values) or not axis.values:
+            raise QweftError(f"space.{axis.name} names kinds, not numbers; give it values, as {{values: [qtha, mpo]}}")
     read: set[str] = set()
     for values in itertools.product(*(axis.values for axis in kinds)):
         named = dict(zip((axis.key for axis in kinds), values, strict=True))
