@@ -1,6 +1,7 @@
 """held_out_loss against a plain computation, the model's own loss, and by hand."""
 
 import math
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -206,4 +207,9 @@ def test_rows_longer_than_a_table_of_positions_are_refused():
     rows = [{"input_ids": [5] * 65, "labels": [5] * 65}]
     with pytest.raises(QweftError, match=r"65 tokens, and the model has positions for 64; set data.max_length to 64"):
         held_out_loss(tiny_gpt2(), rows, 0, 1)
-    held_out_loss(tiny_llama(), rows, 0, 1)  # rotary positions go on
+    rotary = tiny_llama()
+    rotary.config.max_position_embeddings = 64
+    with pytest.warns(UserWarning, match="a row has 65 tokens, and the model's config names 64 positions"):
+        held_out_loss(rotary, rows, 0, 1)
+    with warnings.catch_warnings(action="error"):
+        held_out_loss(rotary, [{"input_ids": [5] * 64, "labels": [5] * 64}], 0, 1)

@@ -1,5 +1,6 @@
 """The conversation so far, and the commands of the chat."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,10 +137,30 @@ def _save(file: str, dialogue: Dialogue, names: list[str], folder: Path | None) 
         path = Path(file).expanduser()
         if folder is not None and not path.resolve().is_relative_to(folder.resolve()):
             raise QweftError(f"/save {file}: the page writes in {folder.resolve()} alone; name a file in it")
-        write_bytes(path, dialogue.as_rows(names).encode())
+        rows = dialogue.as_rows(names)
+        if path.exists() and not _goes_on(path, rows):
+            raise QweftError(f"/save {plain(file)}: it exists and is not the beginning of this conversation; name another file")
+        write_bytes(path, rows.encode())
     except QweftError:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name; the user in "~user" does not exist
         reason = getattr(error, "strerror", None) or error
         raise QweftError(f"/save {plain(file)}: it cannot be written ({reason}); name another file") from error
     return f"saved: {file}, {many(len(dialogue.turns), 'turn')}"
+
+
+def _goes_on(path: Path, rows: str) -> bool:
+    """Whether a file has what was saved of the same conversation earlier, so that nothing is lost if it is replaced."""
+    if not path.is_file() or path.stat().st_size > len(rows.encode()):
+        return False
+    try:
+        earlier = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return all(
+            any(
+                row["answered_by"] == new["answered_by"] and new["messages"][: len(row["messages"])] == row["messages"]
+                for new in map(json.loads, rows.splitlines())
+            )
+            for row in earlier
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):  # another file
+        return False

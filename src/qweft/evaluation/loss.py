@@ -1,6 +1,7 @@
 """Loss on held-out rows, with its standard error."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -77,7 +78,8 @@ def turn_of(model: Any) -> int | None:
 def check_room(model: Any, rows: Sequence[Encoded]) -> None:
     """Check that a model with a table of positions, as GPT-2 has, has one for each token of the rows.
 
-    Nor may a row be longer where the positions are turned by the longest text that was read so far ("dynamic").
+    Nor may a row be longer where the positions are turned by the longest text that was read so far ("dynamic"). Other
+    rotary positions go on beyond the context, which is told.
 
     Raises:
         QweftError: A row is longer, or holds a token that the model has no embedding for.
@@ -95,6 +97,11 @@ def check_room(model: Any, rows: Sequence[Encoded]) -> None:
             f"a row has {longest:,} tokens, and beyond {most:,} this model (rope_type dynamic) turns a text by what it "
             f"read before; set data.max_length to {most}"
         )
+    warnings.warn(
+        f"a row has {longest:,} tokens, and the model's config names {most:,} positions: beyond them its losses and "
+        f"answers may be poor; data.max_length {most} keeps rows within them",
+        stacklevel=2,
+    )
 
 
 def _check_tokens(model: Any, rows: Sequence[Encoded]) -> None:
