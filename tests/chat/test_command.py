@@ -94,21 +94,6 @@ def test_save_replaces_only_what_it_saved_of_the_same_conversation(tmp_path):
     obey(f"/save {file}", dialogue, ["base"])
     obey(f"/save {file}", dialogue.and_then("r", ["b"]), ["base"])
     assert len(json.loads(file.read_text())["messages"]) == 4
-    for text in ('{"messages": [{"role": "user", "content": "q"}]}\n', "text", "[1]\n", "9" * 5000, '{"messages": 1}\n'):
-        other.write_text(text)
-        with pytest.raises(QweftError, match="it exists and is not the beginning of this conversation"):
-            obey(f"/save {other}", dialogue, ["base"])
-        assert other.read_text() == text
-    with pytest.raises(QweftError, match="it exists"):  # what was said before the reset would be lost
-        obey(f"/save {file}", dialogue.from_the_start().and_then("new", ["b"]), ["base"])
-
-
-def test_save_replaces_only_what_it_saved_of_the_same_conversation(tmp_path):
-    file, other = tmp_path / "said.jsonl", tmp_path / "rows.jsonl"
-    dialogue = Dialogue().and_then("q", ["a"])
-    obey(f"/save {file}", dialogue, ["base"])
-    obey(f"/save {file}", dialogue.and_then("r", ["b"]), ["base"])
-    assert len(json.loads(file.read_text())["messages"]) == 4
     row = '{"messages": [{"role": "user", "content": "q"}]}\n'
     for text in (row, "text", "[1]\n", "9" * 5000, '{"messages": 1}\n'):
         other.write_text(text)

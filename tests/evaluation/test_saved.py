@@ -45,6 +45,27 @@ def test_an_adapter_of_another_method_whose_file_lacks_a_tensor_is_refused(tmp_p
         put_on(load_model(config), tmp_path / "adapter")
 
 
+@pytest.mark.parametrize(
+    "fields", [{}, {"modules_to_save": ["lm_head"]}, {"bias": "all"}, {"trainable_token_indices": [1]}]
+)
+def test_tensors_that_peft_leaves_out_are_told(tmp_path, capsys, fields):
+    """A LoRA of a deeper model, or of more layers than its config names, does in part what it was trained to do."""
+    config = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu")
+    targets = ["q_proj", "embed_tokens"] if not fields else ["q_proj"]
+    get_peft_model(load_model(config).model, LoraConfig(target_modules=targets, **fields)).save_pretrained(
+        tmp_path / "a"
+    )
+    put_on(load_model(config), tmp_path / "a")
+    assert "note:" not in capsys.readouterr().err
+    file = tmp_path / "a" / "adapter_model.safetensors"
+    tensors = load_file(file)
+    deeper = {key.replace("layers.0", "layers.7"): tensor for key, tensor in tensors.items() if "layers.0" in key}
+    save_file(tensors | {key: tensor.clone() for key, tensor in deeper.items()}, file)
+    put_on(load_model(config), tmp_path / "a")
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"has {len(deeper)} tensors for which its config has no place on this model" in told and "layers.7" in told
+
+
 @pytest.mark.parametrize("changes", [{"r": 10**9}, {"rank_pattern": {"q_proj": 10**9}}], ids=["r", "rank_pattern"])
 def test_a_lora_of_a_rank_that_its_file_lacks_takes_no_memory(tmp_path, changes):
     config = ModelConfig(save_tiny_model(tmp_path / "model"), dtype="float32", device="cpu")

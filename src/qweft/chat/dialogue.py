@@ -139,7 +139,9 @@ def _save(file: str, dialogue: Dialogue, names: list[str], folder: Path | None) 
             raise QweftError(f"/save {file}: the page writes in {folder.resolve()} alone; name a file in it")
         rows = dialogue.as_rows(names)
         if path.exists() and not _goes_on(path, rows):
-            raise QweftError(f"/save {plain(file)}: it exists and is not the beginning of this conversation; name another file")
+            raise QweftError(
+                f"/save {plain(file)}: it exists and is not the beginning of this conversation; name another file"
+            )
         write_bytes(path, rows.encode())
     except QweftError:
         raise

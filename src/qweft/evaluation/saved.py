@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
 
 from qweft.adapter import few_tokens
-from qweft.adapter.attach import quiet_peft
+from qweft.adapter.attach import base_of, quiet_peft
 from qweft.adapter.folder import find_weights, read_config, read_header
 from qweft.errors import QweftError, giving_up_after
 from qweft.evaluation.record import recorded_weights, tell
 from qweft.internals.torch import version
 from qweft.method.checks import check_quick
 from qweft.method.peft_methods import OWN
-from qweft.method.saved import check_folder
+from qweft.method.saved import check_folder, file_key
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, checksum, load_model
+from qweft.text import many
 
 SMALL_SIZE = 4096
 """Up to this size PEFT says itself that a file does not fit."""
@@ -142,7 +143,28 @@ def put_on(loaded: LoadedModel, adapter: Path) -> Any:
     with put_on_by_peft(loaded, read_config(adapter), adapter):
         # for other methods PEFT only warns about missing keys, and the adapter would have no effect
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
-        return PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+        model = PeftModel.from_pretrained(loaded.model, str(adapter)).eval()
+    _tell_left_out(model, adapter)
+    return model
+
+
+def _tell_left_out(model: Any, adapter: Path) -> None:
+    """Tell on the terminal that the file has tensors for layers that the model or the config does not have."""
+    config = model.active_peft_config
+    if config.peft_type == OWN:  # it refuses them
+        return
+    known = {*get_peft_model_state_dict(model, save_embedding_layers=False), *map(_plain, base_of(model).state_dict())}
+    left = sorted(key for key in read_header(find_weights(adapter)) if not {key, _plain(key)} & known)
+    if left:
+        tell(
+            f"note: the file of {adapter} has {many(len(left), 'tensor')} for which its config has no place on this "
+            f"model; PEFT leaves them out (first: {left[0][:200]})"
+        )
+
+
+def _plain(key: str) -> str:
+    """Return a base weight's key as the base model alone has it: PEFT saves embeddings under either name."""
+    return file_key(key).replace(".base_layer.", ".")
 
 
 def _tell_changed(loaded: LoadedModel, adapter: Path) -> None:
