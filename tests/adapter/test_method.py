@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
 import qweft
@@ -149,6 +149,28 @@ def test_adapters_whose_names_contain_each_other(tmp_path):
     assert torch.equal(logits(again), outputs["ab"])
     with again.disable_adapter():
         assert torch.equal(logits(again), logits(tiny_llama()))
+
+
+@pytest.mark.parametrize("preset", ["qtha", "mpo", "lora"])
+@pytest.mark.parametrize(
+    "names", [("0", "1"), ("default", "weight"), ("a", "operator"), ("a", "angles"), ("c_attn", "3")]
+)
+def test_adapters_named_as_parts_of_the_model_keep_all_tensors(tmp_path, preset, names):
+    """PEFT takes each key with such a part for another adapter's, and LoRA's files then lack them."""
+    model = get_peft_model(tiny_gpt2(), small(preset, bias="qwthn_only"), adapter_name=names[0])
+    model.add_adapter(names[1], small(preset))
+    for name in names:
+        model.set_adapter(name)
+        trained(model)
+    model.set_adapter(names[0])  # the other one's file has no biases
+    wanted = logits(model)
+    model.save_pretrained(tmp_path)
+    for name in names:
+        folder = tmp_path if name == "default" else tmp_path / name
+        again = PeftModel.from_pretrained(tiny_gpt2(), folder, adapter_name=name).eval()
+        assert name != names[0] or torch.equal(logits(again), wanted)
+        found, saved = (get_peft_model_state_dict(each, adapter_name=name) for each in (again, model))
+        assert found.keys() == saved.keys() and all(torch.equal(found[key], saved[key]) for key in found)
 
 
 def test_each_row_of_a_mixed_batch_has_its_adapter():

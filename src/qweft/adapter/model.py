@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from qweft.adapter.loading import check_announced, reads_a_file, untouched_on_er
 from qweft.adapter.strict_loading import DELTA, check_tensors, has_copy, trained_biases
 from qweft.circuit import crz_ring_ansatz
 from qweft.errors import QweftError
-from qweft.internals.keys import COMPILED
+from qweft.internals.keys import COMPILED, SHARDED
 from qweft.method.checks import check_order, check_quick
 from qweft.method.names import TWINS, function_of
 
@@ -251,19 +251,24 @@ class QwthnModel(BaseTuner):
         state_dict: dict[str, torch.Tensor],
         unwanted_adapter_names: list[str],
     ) -> dict[str, torch.Tensor]:
-        # PEFT drops every key that contains another adapter's name, even if a module has that name
+        # PEFT drops every key that contains another adapter's name, even if a module or a tensor has that name
         whole = dict(state_dict)
         for path, layer in model.named_modules():
-            if isinstance(layer, QwthnLinear) and set(path.split(".")) & set(unwanted_adapter_names):
-                for container in layer.adapter_layer_names:
-                    parts: Any = getattr(layer, container)
-                    if adapter_name in parts:
-                        for key, tensor in parts[adapter_name].state_dict().items():
-                            whole.setdefault(f"{path}.{container}.{adapter_name}.{key}", tensor)
+            for container in layer.adapter_layer_names if isinstance(layer, QwthnLinear) else ():
+                parts: Any = getattr(layer, container)
+                if adapter_name in parts:
+                    for key, tensor in parts[adapter_name].state_dict().items():
+                        place = f"{path}.{container}.{adapter_name}.{key}"
+                        if _is_dropped(place, unwanted_adapter_names):
+                            whole.setdefault(place.replace(SHARDED, ""), tensor)
         found: dict[str, torch.Tensor] = super()._get_adapter_state_dict(
             model, replace(config, bias="none"), adapter_name, whole, unwanted_adapter_names
         )
+        # where that would drop every key of the model, PEFT drops none
+        found = {key: tensor for key, tensor in found.items() if _adapter_of(key) in (None, adapter_name)}
         biases = trained_biases(model, adapter_name, config)
+        if any(_is_dropped(place, unwanted_adapter_names) for place in biases):
+            whole = model.state_dict() | whole
         found |= {key: whole[place] for place, key in biases.items() if place in whole}
         if empty := [key for key, tensor in found.items() if not tensor.numel()]:
             raise QweftError(
@@ -292,6 +297,18 @@ class QwthnModel(BaseTuner):
             if place != key and key in plain:
                 plain[place] = plain.pop(key)
         return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, plain)
+
+
+def _is_dropped(key: str, adapter_names: Iterable[str]) -> bool:
+    """Whether PEFT takes a key for one of these other adapters', by their names alone."""
+    return any(f".{name}." in key or key.endswith(f".{name}") for name in adapter_names)
+
+
+def _adapter_of(key: str) -> str | None:
+    """Return the name of the adapter whose tensor a key of the model's state dict is; `None` for other tensors."""
+    containers = "|".join(QwthnLinear.adapter_layer_names)
+    match = re.search(rf"\.(?:{containers})\.([^.]+)\.", key)
+    return match.group(1) if match else None
 
 
 @torch.no_grad()
