@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from peft import LoraConfig, PeftConfig, PeftType, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, PeftType, get_peft_model
 
 import qweft
 from qweft import QweftError, QwthnConfig
@@ -88,6 +88,18 @@ def test_own_modes_are_used():
         (1, 4, 5, 4),
         (4, 4, 4, 1),
     ]
+
+
+def test_sizes_of_modes_may_be_numbers_as_in_yaml(tmp_path):
+    config = QwthnConfig.preset("mpo", r=2, modes={20: [5, 4], "10": [5, 2], 16: [4, 4]})
+    assert config.modes == {"20": [5, 4], "10": [5, 2], "16": [4, 4]}
+    model = get_peft_model(tiny_llama(), config)
+    layer = model.base_model.model.model.layers[0].self_attn.q_proj
+    assert layer.qwthn_compress["default"].operator.cores[0].shape == (1, 4, 5, 4)
+    model.save_pretrained(tmp_path)
+    PeftModel.from_pretrained(tiny_llama(), tmp_path)
+    with pytest.raises(QweftError, match=r"modes name a size twice, in \['20', '20'\]; give it once"):
+        QwthnConfig.preset("mpo", modes={20: [5, 4], "20": [4, 5]})
 
 
 def test_dead_angles_are_told():

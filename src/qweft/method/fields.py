@@ -91,6 +91,8 @@ class QwthnFields:
             # every saved config names PEFT's version, and one that is made here does not
             self.factor_limit = FACTOR_LIMIT if getattr(self, "peft_version", None) is None else None
         _check(self)
+        if self.modes:  # YAML reads 576 as a number, and JSON has names alone
+            self.modes = {str(int(size)): modes for size, modes in self.modes.items()}
         self.rank_pattern, self.alpha_pattern = self.rank_pattern or {}, self.alpha_pattern or {}
         # PEFT matches names against a set, and saves it as a list
         if isinstance(self.target_modules, list | tuple):
@@ -267,6 +269,8 @@ def _check_together(config: QwthnFields) -> None:
                 f"modes {str(modes)[:80]} pad size {size} to {math.prod(modes):,}; choose factors whose product is "
                 "little above it"
             )
+    if len({int(size) for size in config.modes or {}}) < len(config.modes or {}):
+        raise QweftError(f"modes name a size twice, in {shown(sorted(map(str, config.modes or {})))}; give it once")
     if isinstance(config.target_modules, str) and config.layers_to_transform is not None:
         raise QweftError(
             f"layers_to_transform picks blocks from a list of module names, but target_modules is the expression "

@@ -110,5 +110,5 @@ def resolve(fields: Mapping[str, Any], r: int | None = None, alpha: float | None
         width=fields["width"],
         share=fields["share"],
         bond_dimension=fields["bond_dimension"],
-        modes=fields["modes"] or {},
+        modes={str(size): modes for size, modes in (fields["modes"] or {}).items()},
     )
