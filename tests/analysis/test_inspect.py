@@ -303,6 +303,22 @@ def test_what_cannot_be_inspected_is_said(make, expected):
         inspect_adapter(model, batches(), name)
 
 
+@pytest.mark.parametrize(("preset", "fields"), [("subspace", {}), ("readout", {}), ("subspace", {"basis": "weight"})])
+def test_an_adapter_whose_directions_are_not_found_stays_as_it_is(preset, fields):
+    model = get_peft_model(tiny_llama(), QwthnConfig.preset(preset, r=2, width=4, **fields))
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with pytest.raises(QweftError, match="the fixed directions of adapter 'default' are not found yet"):
+        inspect_adapter(model, batches())
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_a_disabled_adapter_is_not_inspected():
+    model = adapted("qtha")
+    with model.disable_adapter(), pytest.raises(QweftError, match="inspect it outside of disable_adapter"):
+        inspect_adapter(model, batches())
+    inspect_adapter(model, batches())
+
+
 def test_what_is_merged_or_without_a_token_is_said():
     for model in (adapted("mpo"), get_peft_model(tiny_llama(), LoraConfig(**LORA))):
         model.merge_adapter()

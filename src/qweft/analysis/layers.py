@@ -128,7 +128,8 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
         are LoRA on embeddings, convolutions or several experts, DoRA, and LoRA with a bias.
 
     Raises:
-        QweftError: If the adapter is missing, merged or of another method, or if all its layers are left out.
+        QweftError: If the adapter is missing, merged, disabled or of another method, if its fixed directions are not
+            found yet, or if all its layers are left out.
     """
     config = getattr(model, "peft_config", {}).get(adapter_name)
     if config is None:
@@ -139,7 +140,14 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
         module: Any = named
         if isinstance(module, BaseTunerLayer) and adapter_name in module.merged_adapters:
             raise QweftError(f"adapter {adapter_name!r} is merged into the base model; call unmerge_adapter() first")
+        if isinstance(module, BaseTunerLayer) and module.disable_adapters:
+            raise QweftError("adapters are disabled on this model; inspect it outside of disable_adapter()")
         if isinstance(module, QwthnLinear) and adapter_name in module.qwthn_compress:
+            if not module.branch_of(adapter_name).is_found:
+                raise QweftError(  # the gradients of the text would become the directions
+                    f"the fixed directions of adapter {adapter_name!r} are not found yet; call qweft.find_bases, or "
+                    "train it, before it is inspected"
+                )
             found[name] = (named, _of_qwthn(module, adapter_name, config.core, config.start))
         elif isinstance(module, LoraLayer) and adapter_name in {*module.lora_A, *module.lora_embedding_A}:
             if _is_plain_lora(module, adapter_name):

@@ -55,8 +55,8 @@ def inspect_adapter(
         The measurements of all layers.
 
     Raises:
-        QweftError: If `tokens` is below 1, the adapter is missing, merged or of another method, no token reaches any of
-            its layers, or numbers overflow in one.
+        QweftError: If `tokens` is below 1, the adapter is missing, merged, disabled, without its fixed directions or of
+            another method, no token reaches any of its layers, or numbers overflow in one.
     """
     if tokens < 1:
         raise QweftError(f"tokens is {tokens}: an adapter is measured on at least one token a layer; 256 are usual")
