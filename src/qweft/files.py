@@ -182,6 +182,22 @@ def write_json(path: str | os.PathLike[str], record: Any) -> None:
     write_bytes(path, (text + "\n").encode())
 
 
+def _kept_aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+def settle(target: Path) -> None:
+    """Bring a folder back if a process was killed between the two renames of `folder_beside`.
+
+    Raises:
+        OSError: It cannot be renamed.
+    """
+    old = _kept_aside(target)
+    if old.exists() and not os.path.lexists(target):
+        with suppress(FileNotFoundError):  # a process beside this one has just done it
+            os.replace(old, target)
+
+
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces `target` when the block ends.
@@ -189,10 +205,8 @@ def folder_beside(target: Path) -> Iterator[Path]:
     The old `target` is deleted only after the new one is complete. On an error the old one stays and the temporary
     folder is deleted.
     """
-    beside = target.with_name(f".{target.name}.{_own_name()}.tmp")
-    old = target.with_name(f".{target.name}.old")
-    if old.exists() and not target.exists():  # a process was killed between the two renames below
-        os.replace(old, target)
+    beside, old = target.with_name(f".{target.name}.{_own_name()}.tmp"), _kept_aside(target)
+    settle(target)
     remove(old)
     if os.path.lexists(old):  # write-protected, or held open by another process
         old = target.with_name(f".{target.name}.{_own_name()}.tmp")

@@ -9,20 +9,22 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-from peft import load_peft_weights, set_peft_model_state_dict
+from peft import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 from safetensors import SafetensorError
 from torch.distributed.tensor.experimental import implicit_replication
 from transformers import TrainerCallback
 
+from qweft.adapter.folder import read_header
 from qweft.data.tokens import Encoded
 from qweft.errors import QweftError
 from qweft.evaluation.loss import Targets, held_out_loss
 from qweft.evaluation.record import tell
-from qweft.files import folder_beside
-from qweft.method.saved import check_folder, keys_in
+from qweft.files import folder_beside, settle
+from qweft.method.saved import WEIGHTS, check_folder, keys_in
+from qweft.text import shown
 from qweft.training.checkpoints import Checkpoints, Found
 from qweft.training.config import TrainingConfig
-from qweft.training.distributed import of_the_first, whole_state
+from qweft.training.distributed import is_first_process, of_the_first, whole_state
 
 
 class Validation(TrainerCallback):
@@ -88,10 +90,39 @@ class Validation(TrainerCallback):
             raise QweftError(f"the checkpoint's state of the validation is damaged ({said}); {way}") from error
         if self.best_step is not None:
             try:
+                settle(self.folder)
                 check_folder(self.folder)
                 keys_in(self.folder)
-            except QweftError as error:
+            except (QweftError, OSError) as error:
                 raise QweftError(f"the best adapter so far cannot be read ({error}); put it back, or {way}") from error
+
+    def check_best(self, model: Any) -> None:
+        """Check that the best adapter so far is one for this model: it may have been replaced since the checkpoint.
+
+        Raises:
+            QweftError: It cannot be read, or has other tensors than the model's adapter.
+        """
+        if self.best_step is None:
+            return
+        try:
+            self._check_tensors(model)
+        except QweftError as error:
+            raise QweftError(
+                f"the best adapter so far is not that of this run ({error}); put it back, or remove the checkpoints "
+                f"beside {self.folder} to train anew"
+            ) from error
+
+    def _check_tensors(self, model: Any) -> None:
+        """Raise a `QweftError` unless the best adapter's file holds the tensors of the model's adapter."""
+        check_folder(self.folder)
+        found = {name: tuple(each.shape) for name, each in read_header(self.folder / WEIGHTS).items()}
+        wanted = {name: tuple(each.shape) for name, each in get_peft_model_state_dict(model, model.state_dict()).items()}
+        for name in sorted({*found, *wanted}):
+            if found.get(name) != wanted.get(name):
+                there, here = (list(each[name]) if name in each else "not there" for each in (found, wanted))
+                raise QweftError(
+                    f"{self.folder / WEIGHTS}: {shown(name)} is {there}, and in the adapter that is trained {here}"
+                )
 
     @property
     def is_over(self) -> bool:
@@ -137,10 +168,30 @@ class Validation(TrainerCallback):
         return True
 
     def bring_back(self, model: Any) -> None:
-        """Load the best adapter's weights into the model, unless they are the last ones."""
-        if self.best_step is not None and self.curve[-1][0] != self.best_step:
-            with implicit_replication():  # full tensors, equal in all processes, are copied into sharded ones
-                set_peft_model_state_dict(model, load_peft_weights(str(self.folder), device="cpu"))
+        """Load the best adapter's weights into the model, unless they are the last ones.
+
+        Where its files are gone or damaged, the last weights stay, there is no best step, and the terminal says so.
+        """
+        if self.best_step is None or self.curve[-1][0] == self.best_step:
+            return
+        try:
+            self._check_tensors(model)
+            found, fault = load_peft_weights(str(self.folder), device="cpu"), None
+        except (QweftError, OSError, SafetensorError) as error:
+            found, fault = {}, error
+        if of_the_first(float(fault is not None), model.device):
+            said = "" if fault is None else f" ({(str(fault).splitlines() or [''])[0][:200]})"
+            if is_first_process():
+                tell(
+                    f"warning: the best adapter, of step {self.best_step}, can no longer be read{said}; the run's "
+                    f"adapter is the last one, of step {self.curve[-1][0]}"
+                )
+            self.best_step = None
+            return
+        if fault is not None:  # the first process has read it
+            raise QweftError(f"the best adapter cannot be read in every process ({fault}); see to {self.folder}")
+        with implicit_replication():  # full tensors, equal in all processes, are copied into sharded ones
+            set_peft_model_state_dict(model, found)
 
 
 class Spared(TrainerCallback):
@@ -217,6 +268,7 @@ class RunCallbacks:
         self.validation.log = trainer.log
         if self.found is not None:
             self.validation.restore(self.found.extra)
+            self.validation.check_best(trainer.model)
         return [self.validation]
 
 
