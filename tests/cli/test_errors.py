@@ -128,6 +128,12 @@ def test_option_of_a_method_that_is_not_there(capsys, comparison_file):
     assert got == "unknown option --methods.qtah; did you mean --methods.qtha?"
 
 
+@pytest.mark.parametrize("option", [["--budget", "20min"], ["--halving.finalists", "2"], ["--most-seeds", "6"]])
+def test_tune_refuses_what_is_for_compare_alone(capsys, comparison_file, option):
+    got = sentence(capsys, ["tune", comparison_file, *option])
+    assert got == f"qweft tune makes no runs that are compared, so {option[0]} has no effect; leave it out"
+
+
 def test_adapter_option_that_is_not_yaml(capsys):
     got = sentence(capsys, ["plan", "--adapter.target_modules", "[a"])
     assert got.startswith("--adapter.target_modules: not valid YAML: expected ',' or ']'")

@@ -172,8 +172,8 @@ def test_options_change_the_config_of_data(places):
         ),
         ("compare rows.yaml --halving.finalists 2 --search true", "halving stops methods, and there is one; leave"),
         (
-            "compare rows.jsonl --halving.rungs 8,48 --training.max_steps 48",
-            "halving.rungs must be shorter than the last runs, which have 48 steps, got 48; lower them",
+            "compare rows.jsonl --halving.rungs 8,16",
+            "budget 20min: a time sets the steps of all runs, those of halving",
         ),
         ("init rows.jsonl --output out.txt", "--output out.txt: the name of a config ends in .yaml"),
         ("init rows.jsonl --output rows.yaml", "rows.yaml is there already; give another --output, or remove it"),

@@ -93,6 +93,8 @@ def test_sizes_fall_to_the_finalists(count, finalists, rungs, sizes):
 def test_steps_of_the_rungs():
     assert rung_steps(HalvingConfig(3), 40) == (10, 20)
     assert rung_steps(HalvingConfig(3), 2) == (1,) and rung_steps(HalvingConfig(3, [5, 9]), 40) == (5, 9)
+    with pytest.raises(QweftError, match=r"shorter than the last runs, which have 6 steps, got 9; lower them"):
+        rung_steps(HalvingConfig(3, [5, 9]), 6)  # of one epoch, as is known with the data
 
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj"]}

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from qweft.comparison import runner, trial, tune
 from qweft.comparison.checks import check_comparison
-from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.config import ComparisonConfig, HalvingConfig, MethodConfig
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.content import Content
 from qweft.data.config import DataConfig
@@ -176,6 +176,10 @@ def test_a_dry_run_says_what_the_search_costs(config):
     said = printed(runner.describe(config))
     assert "6 runs, after a search of 6 to 24 trainings" in said
     assert "search" not in printed(runner.describe(dataclasses.replace(config, search=False)))
+    halved = dataclasses.replace(config, halving=HalvingConfig(2, [1, 2]), search_rates=4)
+    assert "6 runs of 2 finalists, after 20 trainings at most" in printed(runner.describe(halved))
+    halved = dataclasses.replace(halved, search=False)
+    assert "6 runs of 2 finalists, after 8 trainings at most" in printed(runner.describe(halved))
     said = printed(tune.describe(config))
     assert "0.02, doubled and halved" in said and "0.01, doubled and halved" in said
     assert "12 to 48 trainings of 4 steps, seeds 1000, 1001: until the best rate lies between two others" in said

@@ -68,6 +68,13 @@ def test_those_that_are_worse_are_told_beside_those_that_are_open():
     assert "lora has 4.8% [4.8, 4.8] lower loss than dora." in found.text
 
 
+def test_of_those_that_are_open_one_is_taken_although_an_equivalent_one_has_a_lower_loss():
+    open_one, equal = moved(1.0, 0.01), moved(0.9999, 0.00001)
+    found = told(runs(base=[2.0], lora=STEADY, lora_r1=open_one, dora=equal), margin=0.1)
+    assert "Nothing is decided between lora and lora_r1" in found.text and found.method in ("lora", "lora_r1")
+    assert "dora is equivalent to lora within 0.1%." in found.text
+
+
 def test_two_seeds_decide_nothing():
     found = told(runs(base=[2.0], lora=[1.0, 1.1], lora_r1=[1.2, 1.3]))
     assert "Nothing is decided between lora and lora_r1 (2 seeds, and it takes 3): take lora" in found.text

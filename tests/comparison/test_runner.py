@@ -265,6 +265,10 @@ def test_the_matched_lora_is_the_nearest(config):
             {"methods": {"lora": MethodConfig(LORA, learning_rate=1.0, rate_of="lora")}},
             "either learning_rate or rate_of",
         ),
+        (
+            {"methods": {"lora": MethodConfig(LORA), "a": MethodConfig(LORA, match_time="lora")}, "recommend": True},
+            r"recommend compares methods at equal steps, and methods\.a\.match_time gives it others; leave one",
+        ),
         ({"rates": []}, "rates must be"),
         ({"rates": [0.0]}, "rates must be"),
         ({"search_steps": 0}, "search_steps must be at least 1"),

@@ -8,7 +8,10 @@ from qweft.cli.command import Command
 from qweft.cli.parser import parse, read_arguments
 from qweft.cli.terminal import show
 from qweft.comparison.config import ComparisonConfig
+from qweft.errors import QweftError
 
+OF_COMPARE = ("budget", "halving.finalists", "halving.rungs", "recommend", "inspect", "most_seeds", "search")
+"""Options that would be expected to change a search, and do not."""
 COMMAND = Command(
     name="tune",
     description="Search each method's learning rate by the loss on the validation rows: by factors of two from its "
@@ -35,7 +38,15 @@ COMMAND = Command(
 def run(argv: Sequence[str]) -> None:
     """Parses the arguments, tunes (or lists the trainings), and prints the path of the rates."""
     config = parse(ComparisonConfig, argv, COMMAND)
-    flags = read_arguments(argv, COMMAND).flags
+    arguments = read_arguments(argv, COMMAND)
+    flags = arguments.flags
+    given = [f"--{name}" for name, _ in arguments.options if name.replace("-", "_") in OF_COMPARE]
+    if given:
+        raise QweftError(f"qweft tune makes no runs that are compared, so {given[0]} has no effect; leave it out")
+    if config.budget is not None or config.halving.finalists is not None:
+        from qweft.output import Console  # after what may be refused without it
+
+        Console(stderr=True).say("note: budget and halving are for qweft compare; qweft tune tries every method")
     from qweft.comparison.checks import check_start, for_search
 
     check_start(for_search(config), needs_weights="dry-run" not in flags)

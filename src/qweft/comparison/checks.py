@@ -1,7 +1,7 @@
 """Checks of a comparison, before PyTorch is imported."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
@@ -153,6 +153,11 @@ def check_comparison(config: ComparisonConfig) -> None:
             f"{config.search_rates}"
         )
     check_halving(config)
+    if config.recommend and (timed := [name for name, method in config.methods.items() if method.match_time]):
+        raise QweftError(
+            f"recommend compares methods at equal steps, and methods.{timed[0]}.match_time gives it others; leave one "
+            "of the two out"
+        )
     if config.workers is not None and config.workers < 1:
         raise QweftError(f"workers must be at least 1, got {config.workers}")
     for key, use in (("search", "choose"), ("inspect", "measure the adapters")):
@@ -162,6 +167,15 @@ def check_comparison(config: ComparisonConfig) -> None:
         raise QweftError(
             "search chooses the learning rates on the validation rows, so evaluation.split validation would judge the "
             "methods on the rows that they were tuned on; set evaluation.split to test, or leave search out"
+        )
+
+
+def check_rungs(rungs: Sequence[int], whole: int) -> None:
+    """Raise if the short runs are no shorter than the last ones, whose steps may only be known with the data."""
+    if rungs[-1] >= whole:
+        raise QweftError(
+            f"halving.rungs must be shorter than the last runs, which have {many(whole, 'step')}, got {rungs[-1]}; "
+            "lower them, or leave them out"
         )
 
 
@@ -188,11 +202,13 @@ def check_halving(config: ComparisonConfig) -> None:
     rungs, most = halving.rungs, config.training.max_steps
     if rungs is not None and (not rungs or rungs[0] < 1 or any(a >= b for a, b in pairwise(rungs))):
         raise QweftError(f"halving.rungs must be ascending numbers of steps, at least one, got {str(rungs)[:200]}")
-    if rungs and most is not None and rungs[-1] >= most:
+    if rungs and limits.seconds is not None:
         raise QweftError(
-            f"halving.rungs must be shorter than the last runs, which have {many(most, 'step')}, got {rungs[-1]}; "
-            "lower them, or leave them out"
+            f"budget {config.budget}: a time sets the steps of all runs, those of halving.rungs too; leave "
+            "halving.rungs out"
         )
+    if rungs and most is not None:
+        check_rungs(rungs, most)
     if config.data.validation_rows == 0:
         raise QweftError("halving needs validation rows to choose on; set data.validation_rows")
     if config.evaluation.split == "validation":

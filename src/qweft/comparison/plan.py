@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
 from qweft.comparison.budget import Budget, budget_of
-from qweft.comparison.checks import check_start, for_search
+from qweft.comparison.checks import check_rungs, check_start, for_search
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.context import RunSettings
 from qweft.comparison.family import levels
@@ -226,8 +226,12 @@ def rung_steps(halving: HalvingConfig, whole: int) -> tuple[int, ...]:
     Args:
         halving: The config.
         whole: Steps of the training.
+
+    Raises:
+        QweftError: If the rungs of the config are not shorter than that.
     """
     if halving.rungs is not None:
+        check_rungs(halving.rungs, whole)
         return tuple(halving.rungs)
     return tuple(sorted({max(1, round(whole / 4)), max(1, round(whole / 2))}))
 

@@ -95,15 +95,16 @@ def _among(leader: Summary, like: Sequence[Summary], pairs: Mapping[str, Pairing
     """Returns the method to take of those that are not shown to differ from the leader, and the sentence."""
     undecided = [entry for entry in like if pairs[entry.method].direction == "not decided"]
     if undecided:
-        group = [leader, *like]
-        chosen = min(group, key=lambda entry: 0.0 if entry is leader else -(pairs[entry.method].mean or 0.0))
+        chosen = min(
+            [leader, *undecided], key=lambda entry: 0.0 if entry is leader else -(pairs[entry.method].mean or 0.0)
+        )
         limit = _limit(leader, [paired(entry, leader) for entry in undecided])
         names = _listed([leader.method, *(entry.method for entry in undecided)])
         said = f"Nothing is decided between {names}{limit}: take {_called(chosen)}, whose loss was the lowest."
         if equal := [entry.method for entry in like if entry not in undecided]:
             margin = f"within {leader.equivalent_within:g}%"
             said += f" {_listed(equal)} {_is(equal)} equivalent to {leader.method} {margin}."
-        least = min(group, key=lambda entry: entry.trainable_parameters)
+        least = min([leader, *like], key=lambda entry: entry.trainable_parameters)
         if least.trainable_parameters < chosen.trainable_parameters:
             said += f" {least.method} comes {size(least, chosen)}."
     else:

@@ -67,8 +67,8 @@ def describe(config: ComparisonConfig) -> Group:
         data = load_data(plan.settings.data, plan.shapes.tokenizer)
         steps = planned_steps(training, data.train)
     further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
-    grid = plan.grid if plan.search else None
-    table = runs_plan(plan.title + further, plan.methods, plan.seeds, steps, grid)
+    grid = plan.grid if plan.search or plan.halving.finalists else None
+    table = runs_plan(plan.title + further, plan.methods, plan.seeds, steps, grid, plan.halving)
     return Group(table, *(Text(line) for line in (too_large_said(plan), halving_said(plan, steps)) if line))
 
 

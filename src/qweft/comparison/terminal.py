@@ -1,5 +1,6 @@
 """Terminal tables of a comparison and of a search for learning rates."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,9 +9,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from qweft.comparison.config import HalvingConfig
 from qweft.comparison.findings import findings
 from qweft.comparison.methods import Method
-from qweft.comparison.plan import Grid, Plan, rung_steps
+from qweft.comparison.plan import Grid, Plan, rung_sizes, rung_steps
 from qweft.comparison.results import Run
 from qweft.comparison.schedule import duration
 from qweft.comparison.searched import searches
@@ -21,7 +23,12 @@ from qweft.text import many
 
 
 def runs_plan(
-    title: str, methods: Sequence[Method], seeds: Sequence[int], steps: int | None, grid: Grid | None = None
+    title: str,
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+    steps: int | None,
+    grid: Grid | None = None,
+    halving: HalvingConfig | None = None,
 ) -> Table:
     """Returns the planned runs of a comparison as a table.
 
@@ -30,12 +37,16 @@ def runs_plan(
         methods: All methods.
         seeds: Each method runs once per seed.
         steps: Steps of each training; `None` if the data were not read.
-        grid: What the search before the runs tries; `None` without one.
+        grid: What the search or the halving before the runs tries; `None` without either.
+        halving: The halving before the runs; `None`, or one without finalists, if there is none.
     """
-    runs = many(len(methods) * len(seeds), "run")
     searched = {method.name for method in methods if method.searched}
-    if grid is not None and searched:
-        runs += f", after a search of {trainings_said(grid, len(searched))}"
+    if halving is not None and halving.finalists is not None and grid is not None:
+        runs = _halved(len(methods), len(searched), len(seeds), grid, halving)
+    else:
+        runs = many(len(methods) * len(seeds), "run")
+        if grid is not None and searched:
+            runs += f", after a search of {trainings_said(grid, len(searched))}"
     table = Table(title=f"{title}, seeds {', '.join(map(str, seeds))}: {runs}", box=SIMPLE_HEAD,
                   padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)  # fmt: skip
     for column in ("method", "parameters", "learning rate", "steps"):
@@ -55,6 +66,15 @@ def runs_plan(
             f"time of {method.matches_time}" if method.matches_time else made, _said(own),
         )  # fmt: skip
     return table
+
+
+def _halved(methods: int, searched: int, seeds: int, grid: Grid, halving: HalvingConfig) -> str:
+    """Returns how many runs a halving leaves and how many trainings it makes, as text; some stop earlier."""
+    finalists = min(halving.finalists or methods, methods)
+    sizes = rung_sizes(methods, finalists, len(halving.rungs) if halving.rungs else 2)
+    each = (grid.trainings[1] * searched + len(grid.seeds) * (methods - searched)) / methods
+    trainings = math.ceil(sum([methods, *sizes[:-1]]) * each)
+    return f"{many(finalists * seeds, 'run')} of {many(finalists, 'finalist')}, after {trainings} trainings at most"
 
 
 def trainings_said(grid: Grid, methods: int) -> str:

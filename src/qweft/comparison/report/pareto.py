@@ -40,17 +40,30 @@ class Point(NamedTuple):
 def points(summary: Mapping[str, Summary], cost: Cost) -> list[Point]:
     """Returns the methods that have both a cost and a loss, and diverged at no seed: the others would be flattered.
 
+    Losses are those of the seeds that all of them have, as some are given more (`until_decided`): seeds differ by more
+    than methods do.
+
     Args:
         summary: From `summarise`.
         cost: "parameters" or "time".
     """
+    entries = _drawn(summary, cost)
+    shared = set.intersection(*(set(entry.seeds) for entry in entries)) if entries else set()
     found = []
-    for entry in summary.values():
+    for entry in entries:
         paid = entry.trainable_parameters if cost == "parameters" else entry.step_seconds
-        seeds = tuple(loss for loss in entry.eval_losses if loss is not None)
-        if entry.method != BASE and paid and seeds and len(seeds) == len(entry.eval_losses):
-            found.append(Point(entry.method, float(paid), sum(seeds) / len(seeds), seeds))
+        losses = zip(entry.seeds, entry.eval_losses, strict=True)
+        seeds = tuple(loss for seed, loss in losses if loss is not None and (seed in shared or not shared))
+        found.append(Point(entry.method, float(paid or 0.0), sum(seeds) / len(seeds), seeds))
     return found
+
+
+def _drawn(summary: Mapping[str, Summary], cost: Cost) -> list[Summary]:
+    def is_drawn(entry: Summary) -> bool:
+        paid = entry.trainable_parameters if cost == "parameters" else entry.step_seconds
+        return entry.method != BASE and bool(paid and entry.eval_losses) and None not in entry.eval_losses
+
+    return [entry for entry in summary.values() if is_drawn(entry)]
 
 
 def front(found: Sequence[Point]) -> list[Point]:
@@ -92,10 +105,11 @@ def pareto_figure(
     told = "; ".join(f"{p.method}: {p.cost:,.3g} {unit}, loss {p.loss:.3f}" for p in own)
     doubted = cost == "time" and any(entry.step_time_doubt in UNTOLD for entry in summary.values())
     off = _off_scale(base, every)
+    differ = len({entry.seeds for entry in _drawn(summary, cost)}) > 1
     return ReportFigure(
         NAMES[cost],
         TITLES[cost],
-        "Nats a token. Large: mean over seeds; small: one seed. "
+        f"Nats a token. Large: mean over {'the seeds that all have' if differ else 'seeds'}; small: one seed. "
         + ("Not measured alone, or not known: no statement on speed." if doubted else FRONT)
         + (f" Off the scale: untouched model, {base:.3f}." if base is not None and off else ""),
         f"{told}." if doubted else f"On the front: {names}. {told}.",
