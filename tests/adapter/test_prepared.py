@@ -12,6 +12,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from qweft import QwthnConfig, find_bases, presets
 from qweft.adapter import QwthnLinear, batched_build, build
+from qweft.evaluation.loss import judged
 from tests.rounding import assert_close
 from tests.tiny_models import tiny_llama
 
@@ -100,6 +101,27 @@ def test_one_build_a_form_and_step(built):
     built.clear()
     gradients(model)
     assert built == [1] * 3 * count
+
+
+@pytest.mark.parametrize("between", ["eval", "judged", "a layer's own call"])
+def test_what_was_let_go_is_built_once_and_not_at_every_call(built, between):
+    """Each token of an answer is a call: chats and evaluations set the mode before each answer."""
+    model = ready().eval()
+    layer = layers_of(model)[0]
+    with torch.no_grad():
+        model(TOKENS)
+        wanted = model(TOKENS).logits
+        if between == "eval":
+            model.eval()
+        elif between == "judged":
+            with judged(model):
+                pass
+        else:
+            layer(torch.ones(1, layer.in_features, dtype=torch.float64))
+        built.clear()
+        for _ in range(3):
+            assert torch.equal(model(TOKENS).logits, wanted)
+    assert sum(built) == len(layers_of(model))
 
 
 def test_every_change_of_a_parameter_is_seen():

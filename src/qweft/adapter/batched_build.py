@@ -32,6 +32,7 @@ class Taken:
     def __init__(self, layers: Sequence[QwthnLinear], members: Sequence[Member], graph: bool) -> None:
         self.open = False
         self._active = _active_adapters(layers)
+        self._members = [(layer, name) for layer, name, _ in members]
         places = [place for layer, _, branch in members for place in _places_of(layer, branch)]
         self._places, self._names = [place for place, _ in places], [name for _, name in places]
         self._held = list(map(dict.get, self._places, self._names))
@@ -49,9 +50,14 @@ class Taken:
         return (
             self._unchanged is not None
             and _active_adapters(layers) == self._active
+            and all(map(self._is_kept, *zip(*self._members, strict=True)))  # eval() and a layer's own call let go of it
             and all(map(is_, map(dict.get, self._places, self._names), self._held))
             and self._unchanged.holds(self._tensors)
         )
+
+    def _is_kept(self, layer: QwthnLinear, name: str) -> bool:
+        prepared = layer.qwthn_prepared.get(name)
+        return prepared is not None and prepared.taken is self
 
 
 class Calls:

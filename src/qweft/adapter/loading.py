@@ -228,6 +228,11 @@ def _transformers_load_adapter(original: Any) -> Any:
             found = read_header(find_weights(adapter, **hub))
             kwargs["use_safetensors"] = True  # else a pickle next to the file would be read first
         name = given.get("adapter_name") or "default"
+        if any(COMPILED in key for key, _ in self.named_parameters()):
+            raise QweftError(
+                "modules of this model are compiled one by one, and transformers finds no tensor by their names; load "
+                "the adapter first, and compile then"
+            )
         with untouched_on_error(self, name), _announcing(found or {}):
             loaded = original(self, *args, **kwargs)
             for layer in self.modules():  # transformers sets tensors without calling the modules that hold them

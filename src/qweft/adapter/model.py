@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -29,6 +29,7 @@ from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
 from qweft.method.checks import check_order, check_quick
 from qweft.method.names import TWINS, function_of
+from qweft.method.saved import PEFT_PREFIX
 
 
 def _name_rows(_module: nn.Module, args: Any, kwargs: Any, adapter_names: list[str]) -> tuple[Any, Any]:
@@ -294,9 +295,18 @@ class QwthnModel(BaseTuner):
         # PEFT has already renamed the keys of modules_to_save to those in the model
         plain = {k if ".modules_to_save." in k else k.replace(COMPILED, ""): v for k, v in state_dict.items()}
         for place, key in trained_biases(model, adapter_name, config).items():
-            if place != key and key in plain:
-                plain[place] = plain.pop(key)
-        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, plain)
+            if place != key and (known := key.replace(COMPILED, "")) in plain:
+                plain[place] = plain.pop(known)
+        mapped = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, plain)
+        # biases, embeddings and trained tokens of a compiled base model, whose keys the file has without the mark
+        present = {key.replace(COMPILED, ""): key for key in model.state_dict()}
+        return {_place_of(key, present): tensor for key, tensor in mapped.items()}
+
+
+def _place_of(key: str, present: Mapping[str, str]) -> str:
+    """Return the key of a model's state dict for one that may lack the mark of compiled modules, or have a prefix."""
+    plain = key.replace(COMPILED, "")
+    return present.get(plain) or present.get(plain.removeprefix(PEFT_PREFIX)) or key
 
 
 def _is_dropped(key: str, adapter_names: Iterable[str]) -> bool:
