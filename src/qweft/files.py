@@ -228,6 +228,18 @@ def folder_beside(target: Path) -> Iterator[Path]:
     remove(old)  # which may be a link, or a pipe
 
 
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Return what tells whether a file was written anew: its inode and time of change; `None` without a file.
+
+    Two stamps are compared, and never one with a clock: that of a file server may be behind.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def check_name(path: Path | str, what: str) -> None:
     """Check that a path is text, as records and safetensors take it: names of files can be any bytes.
 

@@ -1,14 +1,19 @@
 """The best adapter of a run that validates: brought back after a kill, and looked at before it is loaded."""
 
+import json
 import shutil
 from dataclasses import replace
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from tests.training.test_resume import config, files, validated, weights  # noqa: F401
+from tests.training.test_resume import StoppedError, config, files, stop_after, validated, weights  # noqa: F401
 
+from qweft.data.load import load_data
 from qweft.errors import QweftError
+from qweft.evaluation.loss import held_out_loss
+from qweft.models.load import load_model
 from qweft.training.callbacks import Validation
 from qweft.training.config import ValidationConfig
 from qweft.training.run import train
@@ -75,3 +80,23 @@ def test_a_best_adapter_of_another_run_is_refused_before_the_training(files, tmp
     with pytest.raises(QweftError, match=r"not that of this run \(.* in the adapter that is trained .*; put it back"):
         train(resumed)
     assert (tmp_path / "checkpoints" / "step-4").is_dir()
+
+
+def test_a_best_adapter_that_is_left_is_one_of_the_plain_weights(files, tmp_path, monkeypatch):  # noqa: F811
+    """LoRA's start from gradients rewrites base weights, which nobody who loads the folder has."""
+    start = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": "lora_ga"}
+    made = replace(config(files, tmp_path / "run", validation=ValidationConfig(every=2)), adapter=start)
+    whole = train(replace(made, output=str(tmp_path / "whole")))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(StoppedError):
+            train(made)
+    best = tmp_path / "run" / "best"
+    manifest = json.loads((tmp_path / "run/checkpoints/step-4/checkpoint.json").read_text())
+    told = manifest["extra"]["validation"]["best_loss"]
+    loaded = load_model(made.model)
+    rows = load_data(made.data, loaded.tokenizer).validation
+    judged = held_out_loss(PeftModel.from_pretrained(loaded.model, best), rows, loaded.tokenizer.pad_token_id, 4)
+    assert judged.loss == pytest.approx(told, rel=1e-5)
+    found = train(replace(made, resume="auto"))
+    assert all(torch.equal(tensor, weights(found)[name]) for name, tensor in weights(whole).items())

@@ -25,6 +25,7 @@ from qweft.text import shown
 from qweft.training.checkpoints import Checkpoints, Found
 from qweft.training.config import TrainingConfig
 from qweft.training.distributed import is_first_process, of_the_first, whole_state
+from qweft.training.starts import off_plain_weights, save_on_plain_weights
 
 
 class Validation(TrainerCallback):
@@ -115,8 +116,9 @@ class Validation(TrainerCallback):
     def _check_tensors(self, model: Any) -> None:
         """Raise a `QweftError` unless the best adapter's file holds the tensors of the model's adapter."""
         check_folder(self.folder)
-        found = {name: tuple(each.shape) for name, each in read_header(self.folder / WEIGHTS).items()}
-        wanted = {name: tuple(each.shape) for name, each in get_peft_model_state_dict(model, model.state_dict()).items()}
+        header, trained = read_header(self.folder / WEIGHTS), get_peft_model_state_dict(model, model.state_dict())
+        found = {name: tuple(each.shape) for name, each in off_plain_weights(model, header).items()}
+        wanted = {name: tuple(each.shape) for name, each in trained.items()}
         for name in sorted({*found, *wanted}):
             if found.get(name) != wanted.get(name):
                 there, here = (list(each[name]) if name in each else "not there" for each in (found, wanted))
@@ -158,6 +160,7 @@ class Validation(TrainerCallback):
         try:
             with folder_beside(self.folder) as temporary:
                 model.save_pretrained(temporary, **whole)
+                save_on_plain_weights(model, temporary)  # a run that is stopped leaves it as an adapter
         except (OSError, SafetensorError) as error:  # a full disk raises either
             before = "the last one" if self.best_step is None else f"that of step {self.best_step}, or a later one,"
             tell(
@@ -191,7 +194,7 @@ class Validation(TrainerCallback):
         if fault is not None:  # the first process has read it
             raise QweftError(f"the best adapter cannot be read in every process ({fault}); see to {self.folder}")
         with implicit_replication():  # full tensors, equal in all processes, are copied into sharded ones
-            set_peft_model_state_dict(model, found)
+            set_peft_model_state_dict(model, off_plain_weights(model, found))
 
 
 class Spared(TrainerCallback):

@@ -55,10 +55,21 @@ def own_folders(folder: Path) -> list[Path]:
 
 def remove_all(folder: Path) -> None:
     """Remove the checkpoints of a finished run, and their folder if nothing else is in it."""
-    for path in (*own_folders(folder), folder / STAGING):
-        remove(path)
+    for path in own_folders(folder):
+        _discard(path)
+    remove(folder / STAGING)
     with suppress(OSError):  # it holds something else, or is not there
         folder.rmdir()
+
+
+def _discard(checkpoint: Path) -> None:
+    """Remove a checkpoint, its manifest last: without it, what a kill leaves would be nobody's, and stay for good."""
+    with suppress(OSError):  # it is not there, or may not be listed
+        if not checkpoint.is_symlink():
+            for path in checkpoint.iterdir():
+                if path.name != MANIFEST:
+                    remove(path)
+    remove(checkpoint)
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -130,7 +141,7 @@ class Checkpoints:
                     _sync(path)
             if place.exists() and not os.path.lexists(place / MANIFEST):
                 raise FileExistsError(f"{place} is there, and no run made it")
-            remove(place)
+            _discard(place)
             os.replace(written, place)
             _sync(self.folder)
         except Exception as error:  # a full disk raises different errors in different libraries
@@ -144,8 +155,9 @@ class Checkpoints:
         self.clear_staging()
         # not by the steps alone: damaged ones of later steps would outlive the one that was just written
         others = [path for path in own_folders(self.folder) if path not in (place, *self._damaged)]
-        for old in (*self._damaged, *others[: max(0, len(others) + 1 - self.newest)]):
-            remove(old)
+        damaged = [path for path in self._damaged if path != place]
+        for old in (*damaged, *others[: max(0, len(others) + 1 - self.newest)]):
+            _discard(old)
         self._damaged = []
 
     def find(self) -> Found | None:

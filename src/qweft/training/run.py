@@ -1,7 +1,6 @@
 """One run: load, attach, train, evaluate, save."""
 
 import os
-import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,13 +28,24 @@ from qweft.models.quantization import quantized_as
 from qweft.output import Console
 from qweft.publish.card import name_base_model, run_card
 from qweft.records import marked
+from qweft.training.checkpoints import newest_step
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig
 from qweft.training.distributed import is_first_process, processes, whole_state
 from qweft.training.loop import DivergedError, Fit, fit
 from qweft.training.on_device import describe
 from qweft.training.record import RECORD, check_judged_alike, decides, finished, is_of
-from qweft.training.run_folder import BEST, curves_in, kept, remove_empty, remove_what_is_done, run_callbacks
+from qweft.training.run_folder import (
+    BEST,
+    CHECKPOINTS,
+    best_since,
+    curves_in,
+    kept,
+    remove_empty,
+    remove_what_is_done,
+    run_callbacks,
+    written,
+)
 from qweft.training.starts import attach_for_training, save_on_plain_weights
 
 WEIGHTS = "adapter_model.safetensors"
@@ -165,15 +175,23 @@ def _save(
     Raises:
         QweftError: A file cannot be written.
     """
+    again = "with --resume auto" if resumes else "again; with checkpoints.every it would go on from there"
+    way = f"make room there, or allow writing, and run {again}"
     try:
         save_adapter(model, found.adapter_folder, record, state, record["model_hub_id"])
-        write_json(output / RECORD, marked(record) | {"adapter_bytes": weights_bytes(found.adapter_folder)})
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
-        again = "with --resume auto" if resumes else "again; with checkpoints.every it would go on from there"
+        raise QweftError(f"the adapter could not be written to {output} ({_first_line(error)}); {way}") from error
+    try:
+        write_json(output / RECORD, marked(record) | {"adapter_bytes": weights_bytes(found.adapter_folder)})
+    except OSError as error:
         raise QweftError(
-            f"the adapter could not be written to {output} ({(str(error).splitlines() or [''])[0][:200]}); make room "
-            f"there, or allow writing, and run {again}"
+            f"the adapter is in {found.adapter_folder}, and its record could not be written to {output / RECORD} "
+            f"({_first_line(error)}); {way}"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
 
 
 def train(config: RunConfig) -> TrainedRun:
@@ -192,19 +210,17 @@ def train(config: RunConfig) -> TrainedRun:
             loaded, the training loss becomes NaN or infinite, or the adapter cannot be written.
     """
     check_settings(config)
-    output, begun = Path(config.output), time.time()
+    output = Path(config.output)
+    before = written(output)
     with ExitStack() as stack:
         if is_first_process():
             stack.enter_context(claimed_output(output, "qweft train"))
             stack.callback(remove_empty, output)
-        stack.enter_context(saying_when_stopped(lambda: kept(output, config, begun)))
+        stack.enter_context(saying_when_stopped(lambda: kept(output, config, before)))
         try:
             return _train(config, output)
         except DivergedError as error:
-            best = output / BEST
-            if not best.is_dir() or best.stat().st_mtime < begun:
-                raise
-            raise DivergedError(f"{error}; the best adapter so far is in {best}", error.curve) from error
+            raise DivergedError(f"{error}{best_since(output, before)}", error.curve) from error
 
 
 def _train(config: RunConfig, output: Path) -> TrainedRun:
@@ -228,6 +244,8 @@ def _train(config: RunConfig, output: Path) -> TrainedRun:
     same = earlier is not None and is_of(earlier, data.report.fingerprint, weights, str(loaded.dtype))
     if earlier is not None and same and config.resume == "auto" and _is_whole(output / "adapter", earlier):
         check_judged_alike(earlier, config.evaluation.split, output)
+        if is_first and newest_step(output / CHECKPOINTS) is not None:  # it was killed as it removed them
+            remove_what_is_done(output, config)
         console.print(f"this run is finished already ({output / RECORD})", highlight=False)
         return TrainedRun.from_record(earlier, output)
     set_seed(config.training.seed)

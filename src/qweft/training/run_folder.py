@@ -1,15 +1,14 @@
 """The output folder of a run: checkpoints, best adapter, curves, and resuming from them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from peft.utils import SAFETENSORS_WEIGHTS_NAME
-
 from qweft.data.load import Data
 from qweft.errors import QweftError
-from qweft.files import leftovers, remove
+from qweft.files import leftovers, remove, stamp
+from qweft.method.saved import WEIGHTS
 from qweft.models.load import LoadedModel
 from qweft.training.callbacks import RunCallbacks, Validation
 from qweft.training.checkpoints import STAGING, Checkpoints, newest_step, remove_all
@@ -18,6 +17,7 @@ from qweft.training.distributed import processes
 from qweft.training.record import RECORD, decides, finished
 
 CHECKPOINTS, BEST, CURVES = "checkpoints", "best", "logs"
+LAST = f"adapter/{WEIGHTS}"
 
 
 def run_callbacks(
@@ -51,10 +51,16 @@ def run_callbacks(
         output / CHECKPOINTS, identity, config.checkpoints.newest,
         lambda: {} if validation is None else {"validation": validation.state()}, tell,
     )  # fmt: skip
-    found = checkpoints.find() if config.resume == "auto" else None
+    is_done = (output / RECORD).is_file()  # it was killed as it removed its checkpoints, and is renamed with them
+    try:
+        found = checkpoints.find() if config.resume == "auto" else None
+    except QweftError:  # they are of another run
+        if not is_done:
+            raise
+        found = None
     if found is not None:
         tell(f"going on from step {found.step} ({found.folder})")
-    elif config.resume == "no" and not checkpoints.is_empty:
+    elif config.resume == "no" and not checkpoints.is_empty and not is_done:
         raise QweftError(
             f"{output} holds checkpoints of a run that was not finished; go on with --resume auto, choose another "
             f"--output, or remove {output / CHECKPOINTS} to begin anew"
@@ -65,28 +71,46 @@ def run_callbacks(
     return RunCallbacks(checkpoints if keeps else None, config.checkpoints.every, found, validation, config.report_to)
 
 
-def kept(output: Path, config: RunConfig, begun: float) -> str:
+def written(output: Path) -> dict[str, tuple[int, int] | None]:
+    """Return the stamps of what a run writes when it ends, and of its best adapter."""
+    return {name: stamp(output / name) for name in (RECORD, LAST, f"{BEST}/{WEIGHTS}")}
+
+
+def is_new(name: str, output: Path, before: Mapping[str, tuple[int, int] | None]) -> bool:
+    """Whether a file is there, and was written since `written` returned its stamp."""
+    return stamp(output / name) not in (None, before[name])
+
+
+def best_since(output: Path, before: Mapping[str, tuple[int, int] | None]) -> str:
+    """Return a clause on the best adapter so far; empty if none was written since `written` returned `before`."""
+    if not is_new(f"{BEST}/{WEIGHTS}", output, before):
+        return ""
+    return f"; the best adapter so far is in {output / BEST}"
+
+
+def kept(output: Path, config: RunConfig, before: Mapping[str, tuple[int, int] | None]) -> str:
     """Return what a stopped run leaves, and how to go on.
 
     Args:
         output: Output folder of the run.
         config: The run's config.
-        begun: When the command began, in seconds since the epoch; older files are of an earlier run.
+        before: What `written` returned as the command began; what has not changed is of an earlier run.
     """
-    if finished(output / "run.json", config) and (output / "run.json").stat().st_mtime >= begun:
+    if is_new(RECORD, output, before) and finished(output / RECORD, config):
         return f"the run is finished, and its adapter is in {output / 'adapter'}"
-    weights = output / "adapter" / SAFETENSORS_WEIGHTS_NAME
-    if weights.is_file() and weights.stat().st_mtime >= begun:
-        return f"the adapter is in {output / 'adapter'}, and its record is not; the same command trains it anew"
     step = newest_step(output / CHECKPOINTS)
+    going_on = f"the checkpoint of step {step} is kept; go on with the same command and --resume auto"
+    if is_new(LAST, output, before):
+        way = "the same command trains it anew" if step is None else going_on
+        return f"the adapter is in {output / 'adapter'}, and its record is not; {way}"
     if step is not None:
-        return f"the checkpoint of step {step} is kept; go on with the same command and --resume auto"
+        return going_on
     said = "nothing was kept; with --checkpoints.every N a stopped run goes on from its last checkpoint"
     if config.checkpoints.every is not None:
         first = config.checkpoints.every
         said = f"nothing was kept before the first checkpoint (step {first}); the same command begins anew"
-    if (output / BEST).is_dir() and (output / BEST).stat().st_mtime >= begun:
-        said = f"{said.replace('nothing', 'no checkpoint')}; the best adapter so far is in {output / BEST}"
+    if best := best_since(output, before):
+        said = f"{said.replace('nothing', 'no checkpoint')}{best}"
     return said
 
 
@@ -105,11 +129,14 @@ def curves_in(output: Path) -> Iterator[None]:
 
 
 def remove_what_is_done(output: Path, config: RunConfig) -> None:
-    """Remove what a finished run made and needs no more, and nothing else: its output may be a project's folder."""
-    remove_all(output / CHECKPOINTS)
+    """Remove what a finished run made and needs no more, and nothing else: its output may be a project's folder.
+
+    The checkpoints go last: where they are left, this was not done to its end.
+    """
     best = [output / BEST] if config.validation.every is not None else []
     for path in (*best, *leftovers(output, ("adapter", BEST, RECORD))):  # an export may be writing beside them
         remove(path)
+    remove_all(output / CHECKPOINTS)
 
 
 def remove_empty(output: Path) -> None:

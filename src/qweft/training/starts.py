@@ -112,10 +112,9 @@ def save_on_plain_weights(model: Any, folder: Path) -> None:
         model: The model that it was saved from; one whose start rewrote nothing is left as it is.
         folder: The saved adapter.
     """
-    kept = vars(model).get(KEPT)
-    if kept is None:
+    starts = _starts(model)
+    if starts is None:
         return
-    starts = {key.replace(f".{model.active_adapter}.", "."): value for key, value in kept[1].items()}
     tensors = load_file(folder / WEIGHTS)
     for key, value in tensors.items():
         if ".lora_" not in key:  # embeddings that were resized
@@ -129,3 +128,27 @@ def save_on_plain_weights(model: Any, folder: Path) -> None:
     config["rank_pattern"] = {name: 2 * r for name, r in (config.get("rank_pattern") or {}).items()}
     config["alpha_pattern"] = {name: alpha * a for name, a in (config.get("alpha_pattern") or {}).items()}
     write_json(folder / CONFIG, {**config, "lora_ga_config": None})
+
+
+def off_plain_weights(model: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors that were trained, of those that `save_on_plain_weights` left in a file.
+
+    Args:
+        model: The model that they were saved from.
+        tensors: The file's tensors by name; those of a file that was not turned are returned as they are.
+    """
+    starts, trained = _starts(model) or {}, dict(tensors)
+    for key in starts.keys() & tensors.keys():
+        dimension = 0 if ".lora_A." in key else 1
+        rank, found = starts[key].shape[dimension], tensors[key]
+        if found.ndim == starts[key].ndim and found.shape[dimension] == 2 * rank:
+            trained[key] = found.narrow(dimension, 0, rank)
+    return trained
+
+
+def _starts(model: Any) -> dict[str, torch.Tensor] | None:
+    """Return the tensors at the start by their names in a file; `None` if the start rewrote no base weights."""
+    kept = vars(model).get(KEPT)
+    if kept is None:
+        return None
+    return {key.replace(f".{model.active_adapter}.", "."): value for key, value in kept[1].items()}

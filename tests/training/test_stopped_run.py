@@ -1,0 +1,133 @@
+"""What a run says that was stopped, or whose record cannot be written, and what a kill at its end leaves."""
+
+import errno
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+from tests.training.test_resume import StoppedError, config, files, stop_after  # noqa: F401
+
+from qweft.errors import QweftError
+from qweft.training import checkpoints, run, run_folder
+from qweft.training.config import CheckpointConfig, ValidationConfig
+from qweft.training.run import train
+from qweft.training.run_folder import kept, written
+
+
+@pytest.mark.parametrize("every", [None, 2])
+def test_a_record_that_cannot_be_written_is_told_apart_from_the_adapter(files, tmp_path, monkeypatch, every):  # noqa: F811
+    def full(path, record):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(run, "write_json", full)
+    with pytest.raises(QweftError, match=r"^the adapter is in .*, and its record could not be written to .*run\.json"):
+        train(config(files, tmp_path, every=every))
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+    monkeypatch.undo()
+    assert train(config(files, tmp_path, every=every, resume="auto")).fit.steps == 8
+    assert (tmp_path / "run.json").is_file()
+
+
+@pytest.mark.parametrize("what", ["run.json", "adapter", "best", "adapter, checkpoint", "nothing"])
+def test_what_is_kept_is_told_without_a_clock(files, tmp_path, what):  # noqa: F811
+    """A file server's clock may be behind: what was written has an earlier time than that of the command's start."""
+    made, out = config(files, tmp_path / "out", validation=ValidationConfig(every=2)), tmp_path / "out"
+    before = written(out)
+    train(made)
+    done = out / "adapter"
+    shutil.copytree(done, out / "best")
+    if what != "run.json":
+        (out / "run.json").unlink()
+    if "adapter" not in what and what != "run.json":
+        shutil.rmtree(done)
+    if "checkpoint" in what:
+        (out / "checkpoints" / "step-8").mkdir(parents=True)
+        (out / "checkpoints" / "step-8" / checkpoints.MANIFEST).write_text("{}")
+    for path in out.rglob("*"):
+        os.utime(path, (1, 1))
+    if what == "nothing":
+        before = written(out)
+    said = kept(out, made, before)
+    assert said == {
+        "run.json": f"the run is finished, and its adapter is in {done}",
+        "adapter": f"the adapter is in {done}, and its record is not; the same command trains it anew",
+        "adapter, checkpoint": f"the adapter is in {done}, and its record is not; the checkpoint of step 8 is kept; "
+        "go on with the same command and --resume auto",
+        "best": "no checkpoint was kept before the first checkpoint (step 2); the same command begins anew; the best "
+        f"adapter so far is in {out / 'best'}",
+        "nothing": "nothing was kept before the first checkpoint (step 2); the same command begins anew",
+    }[what]  # fmt: skip
+
+
+def killed_at_the_end(files, folder, monkeypatch):  # noqa: F811
+    """A finished run that was killed as it removed its checkpoints, the first of which is half there."""
+    made = config(files, folder, validation=ValidationConfig(every=2))
+    made = replace(made, checkpoints=CheckpointConfig(2, newest=2))
+
+    def die(path):
+        if path.name == "optimizer.pt":
+            raise StoppedError
+        return remove(path)
+
+    remove = checkpoints.remove
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "remove_what_is_done", lambda *words: die_in(words))
+
+        def die_in(words):
+            patch.setattr(checkpoints, "remove", die)
+            run_folder.remove_what_is_done(*words)
+
+        with pytest.raises(StoppedError):
+            train(made)
+    assert (folder / "run.json").is_file() and list((folder / "checkpoints").glob("step-*"))
+    return made
+
+
+def test_the_same_command_removes_what_a_kill_left(files, tmp_path, monkeypatch, capsys):  # noqa: F811
+    made = killed_at_the_end(files, tmp_path / "out", monkeypatch)
+    train(replace(made, resume="auto"))
+    assert "finished already" in "".join(capsys.readouterr().out)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["adapter", "run.json"]
+
+
+@pytest.mark.parametrize("resume", ["auto", "no"])
+def test_another_run_renames_what_a_kill_left(files, tmp_path, monkeypatch, resume):  # noqa: F811
+    made = killed_at_the_end(files, tmp_path / "out", monkeypatch)
+    train(replace(made, training=replace(made.training, learning_rate=3e-3), resume=resume))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["adapter", "run.json"]
+    assert (tmp_path / "out-1" / "checkpoints").is_dir() and (tmp_path / "out-1" / "run.json").is_file()
+
+
+def test_half_a_checkpoint_is_still_known_as_a_run_s(tmp_path, monkeypatch):
+    folder = tmp_path / "step-2"
+    (folder / "deeper").mkdir(parents=True)
+    for name in ("optimizer.pt", checkpoints.MANIFEST, "deeper/x"):
+        (folder / name).write_text("")
+    gone = []
+    monkeypatch.setattr(checkpoints, "remove", lambda path: gone.append(path.name))
+    checkpoints.remove_all(tmp_path)
+    assert checkpoints.MANIFEST not in gone and gone[-2:] == ["step-2", checkpoints.STAGING]
+    monkeypatch.undo()
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for name in (checkpoints.MANIFEST, "x"):
+        (theirs / name).write_text("")
+    (tmp_path / "step-4").symlink_to(theirs)
+    checkpoints.remove_all(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"] and len(list(theirs.iterdir())) == 2
+
+
+def test_a_checkpoint_in_place_of_a_damaged_one_stays(files, tmp_path, monkeypatch):  # noqa: F811
+    made = config(files, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            train(made)
+    (tmp_path / "out/checkpoints/step-2/optimizer.pt").write_bytes(b"")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            train(replace(made, resume="auto"))
+    assert (tmp_path / "out/checkpoints/step-2" / checkpoints.MANIFEST).is_file()
+    assert (tmp_path / "out/checkpoints/step-2/optimizer.pt").stat().st_size
