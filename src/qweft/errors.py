@@ -4,7 +4,7 @@ import importlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -26,15 +26,16 @@ class StoppedError(KeyboardInterrupt):
 
 @contextmanager
 def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
-    """Add a note to a Ctrl-C or a signal that ends the block: what is kept of the work, and how to go on.
+    """Add a note to what ends the block: Ctrl-C, a signal, or a disk's error. It says what is kept, and how to go on.
 
     Args:
         what_is_kept: Returns the note, which the command line prints.
     """
     try:
         yield
-    except KeyboardInterrupt as stop:
-        stop.add_note(what_is_kept())
+    except (KeyboardInterrupt, OSError) as stop:
+        with suppress(OSError):  # of a disk that is gone nothing is known
+            stop.add_note(what_is_kept())
         raise
 
 

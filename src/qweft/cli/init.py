@@ -74,14 +74,15 @@ def _write(path: Path, text: str) -> None:
     Raises:
         QweftError: Something has that name, or it cannot be written.
     """
-    made = None
     try:
         made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with open(made, "w", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            with open(made, "w", encoding="utf-8") as file:
+                file.write(text)
+        except BaseException:  # Ctrl-C, too: no half of a config stays
+            path.unlink(missing_ok=True)
+            raise
     except FileExistsError as error:
         raise QweftError(f"{path} is there already; give another --output, or remove it") from error
     except OSError as error:
-        if made is not None:  # no half of a config stays
-            path.unlink(missing_ok=True)
         raise QweftError(f"{path} cannot be written ({error.strerror}); give another --output") from error

@@ -7,12 +7,14 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from errno import EDQUOT, EFBIG, ENAMETOOLONG, ENOSPC, EROFS
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENAMETOOLONG, ENODEV, ENOSPC, ENOTCONN, EPERM, EROFS, ESTALE
+from pathlib import Path
 from typing import Any, NoReturn
 
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.current_folder import children_apart, load_matplotlib
 from qweft.errors import QweftError, StoppedError
+from qweft.files import LEFTOVER
 from qweft.text import near, protect_streams, shown
 
 # Each name is a module of qweft.cli with a function run(argv), imported only when its command is called.
@@ -44,6 +46,12 @@ COMMANDS = {
 WRITING = ("train", "compare", "sweep", "tune", "export", "init", "push", "report")
 """Commands whose result is no print: a folder, a file or a repository."""
 
+FULL = (ENOSPC, EDQUOT, EFBIG)
+DISK = (*FULL, EROFS, EIO, ESTALE)
+"""Errors that only a disk gives, as a network's that drops out for a moment."""
+NAMED = (EACCES, EPERM, ENODEV, ENOTCONN)
+"""Errors that are a disk's where they name a file; without one they may be of anything."""
+
 HELP = """usage: qweft COMMAND [ARGUMENTS]
 
 Quantum-weighted fine-tuning of large language models: QWTHN and QTHA adapters as a method of PEFT.
@@ -64,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Bad input (`QweftError`) prints one sentence and gives status 2. Ctrl-C, SIGTERM and SIGHUP print one sentence,
     with what is kept, and give status 130, 143 and 129. A reader that closed the pipe gives status 1. A file's name
-    that the system finds too long, and a full disk, give status 2. Any other exception is a bug in qweft and keeps its
-    traceback.
+    that the system finds too long, a full disk, and a file that a disk or its permissions refuse give status 2, with
+    what is kept. Any other exception is a bug in qweft and keeps its traceback.
 
     Args:
         argv: The arguments after `qweft`; `None` means those of the process.
@@ -91,15 +99,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno in (ENOSPC, EDQUOT, EFBIG, EROFS):
-            place = "the output" if error.filename is None else shown(error.filename)
-            way = "choose another place" if error.errno == EROFS else "make room"
-            complain(f"error: {place} cannot be written ({error.strerror}); {way}, and give the same command again")
-            return 2
-        if error.errno != ENAMETOOLONG:
+        if error.errno == ENAMETOOLONG:
+            complain(f"error: {shown(error.filename)} cannot be looked for ({error.strerror}); give another name")
+        elif error.errno in DISK or (error.errno in NAMED and error.filename is not None):
+            complain(f"error: {_disk_said(error)}")
+        else:
             raise
-        complain(f"error: {shown(error.filename)} cannot be looked for ({error.strerror}); give another name")
         return 2
+
+
+def _disk_said(error: OSError) -> str:
+    """Returns the sentence on a file that a disk or its permissions refuse, and what is kept of the work."""
+    place, way = "the output", "see to the disk and to its permissions"
+    if error.filename is not None:
+        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path()
+        written = LEFTOVER.fullmatch(path.name)  # the file is written beside, and renamed
+        place = shown(str(path.with_name(written[1])) if written else error.filename)
+    if error.errno in FULL:
+        way = "make room"
+    if error.errno == EROFS:
+        way = "choose another place"
+    what = "written" if error.errno in (*FULL, EROFS) else "read or written"
+    kept = getattr(error, "__notes__", [])
+    ways = [way, *kept] if kept else [f"{way}, and give the same command again"]
+    return "; ".join([f"{place} cannot be {what} ({error.strerror})", *ways])
 
 
 @contextmanager

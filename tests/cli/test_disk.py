@@ -1,0 +1,102 @@
+"""A disk that refuses a file ends a command in one sentence, which says what is kept."""
+
+import errno
+import os
+import signal
+
+import pytest
+from tests.cli.test_stopped import place, words_of  # noqa: F401
+
+from qweft.cli import init
+from qweft.cli.main import main
+from qweft.comparison import trial
+from qweft.errors import StoppedError, saying_when_stopped
+
+
+def said_of(monkeypatch, capsys, error, kept=None):
+    """What the command line says of an error."""
+
+    def fail(words):
+        if kept is None:
+            raise error
+        with saying_when_stopped(kept):
+            raise error
+
+    monkeypatch.setattr("qweft.cli.presets.run", fail)
+    assert main(["presets"]) == 2
+    return capsys.readouterr().err.removeprefix("qweft: error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "written (No space left on device); make room"),
+        (errno.EROFS, "written (Read-only file system); choose another place"),
+        (errno.EIO, "read or written (Input/output error); see to the disk and to its permissions"),
+        (errno.EACCES, "read or written (Permission denied); see to the disk and to its permissions"),
+        (errno.EPERM, "read or written (Operation not permitted); see to the disk and to its permissions"),
+        (errno.ESTALE, "read or written (Stale file handle); see to the disk and to its permissions"),
+    ],
+)
+def test_a_file_that_a_disk_refuses(monkeypatch, capsys, number, said):
+    error = OSError(number, os.strerror(number), "runs/a/.run.json.0a1b2c.tmp")
+    told = f"'runs/a/run.json' cannot be {said}"
+    assert said_of(monkeypatch, capsys, error) == f"{told}, and give the same command again"
+    error = OSError(number, os.strerror(number), "runs/a/.run.json.0a1b2c.tmp")
+    kept = "2 of 5 runs are kept in runs/a; the same command goes on"
+    assert said_of(monkeypatch, capsys, error, lambda: kept) == f"{told}; {kept}"
+
+
+def test_of_a_disk_that_is_gone_nothing_more_is_said(monkeypatch, capsys):
+    def gone():
+        raise OSError(errno.EIO, "Input/output error")
+
+    error = OSError(errno.EIO, "Input/output error")
+    assert said_of(monkeypatch, capsys, error, gone).startswith("the output cannot be read or written (")
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), OSError("a bug")])
+def test_an_error_that_names_no_file_keeps_its_traceback(monkeypatch, error):
+    def fail(words):
+        raise error
+
+    monkeypatch.setattr("qweft.cli.presets.run", fail)
+    with pytest.raises(OSError, match=r"denied|bug"):
+        main(["presets"])
+
+
+def test_a_record_that_is_refused_costs_no_finished_run(place, tmp_path, monkeypatch, capsys):  # noqa: F811
+    write, out, refused = trial.write_json, tmp_path / "out", []
+
+    def refuse(path, record):
+        if path.parent.name == "more-0.01-0":
+            refused.append(path)
+            raise PermissionError(errno.EACCES, "Permission denied", str(path.with_name(".run.json.0a1b2c.tmp")))
+        write(path, record)
+
+    monkeypatch.setattr(trial, "write_json", refuse)
+    assert main(words_of("tune", place, out)) == 2
+    done = len(list(out.glob("*/run.json")))
+    assert done and capsys.readouterr().err.splitlines()[-1] == (
+        f"qweft: error: '{refused[0]}' cannot be read or written (Permission denied); see to the disk and to its "
+        f"permissions; {done} trainings are kept in {out}; the same command goes on"
+    )
+    monkeypatch.undo()
+    assert main(words_of("tune", place, out)) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_init_leaves_no_half_of_a_config(tmp_path, monkeypatch, number):
+    def stop(*words, **named):
+        opened = real(*words, **named)
+        opened.write("model:")
+        raise KeyboardInterrupt if number == signal.SIGINT else StoppedError(number)
+
+    real = open
+    monkeypatch.setattr(init, "open", stop, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        init._write(tmp_path / "mine.yaml", "text")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    init._write(tmp_path / "mine.yaml", "text")
+    assert (tmp_path / "mine.yaml").read_text() == "text"
