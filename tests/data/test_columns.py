@@ -1,6 +1,8 @@
 """Columns under other names, near misses of names, and rows that tell good answers from bad ones."""
 
 import json
+import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +43,10 @@ OTHERS = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"
         ({"problem": "q"}, {"q": "Q", "solution": "A"}, ["Q", "A"]),
         ({"problem": "q"}, {"q": "Q", "solution": "A", "messages": MESSAGES}, ["Q", "A"]),
         ({"messages": "chat"}, {"reannotated_messages": OTHERS, "chat": MESSAGES}, ["m", "n"]),
+        ({"problem": "q", "solution": "s"}, {"q": "Q", "s": "A", "reannotated_assistant_content": "x"}, ["Q", "A"]),
+        ({"input": ""}, {"instruction": "q", "Input": "i", "output": "a"}, ["q", "a"]),
+        ({"input": ""}, {"instruction": "q", "input": "i", "output": "a"}, ["q", "a"]),
+        ({"input": "i"}, {"instruction": "q", "i": None, "output": "a"}, ["q", "a"]),
     ],
 )
 def test_columns_are_read_under_their_own_names(tmp_path, chatml, names, row, texts):
@@ -114,14 +120,79 @@ def test_a_near_miss_is_told_with_the_option_that_reads_it(row, words):
     assert words in str(fault.value) and len(str(fault.value)) < 400
 
 
-def test_every_option_that_is_told_reads_the_row(tmp_path, chatml):
-    source = written(tmp_path / "a.jsonl", [{"Question ": "q", "Answer": "a"}] * 3)
-    names = {"question": "Question ", "answer": "Answer"}
-    assert load_data(DataConfig(source, columns=names, validation_rows=0, test_rows=0), chatml).report.rows == 3
+TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+TOOLS = [{"name": "weather", "parameters": {}}]
+
+
+@pytest.mark.parametrize(
+    ("row", "names", "texts"),
+    [
+        ({"Question ": "q", "Answer": "a"}, {"question": "Question ", "answer": "Answer"}, ["q", "a"]),
+        ({"Prompt": "q", "Response": "a"}, {"prompt": "Prompt", "response": "Response"}, ["q", "a"]),
+        ({"prompt": "q", "Response": "a"}, {"response": "Response"}, ["q", "a"]),
+        ({"Prompt": "q", "response": "a"}, {"prompt": "Prompt"}, ["q", "a"]),
+        ({"prompts": "q", "responses": "a"}, {"prompt": "prompts", "response": "responses"}, ["q", "a"]),
+        (
+            {"Instruction": "q", "Input": "i", "Output": "a"},
+            {"instruction": "Instruction", "output": "Output", "input": "Input"},
+            ["q\n\ni", "a"],
+        ),
+        ({"instruction": "q", "Input": 0, "Output": "a"}, {"output": "Output", "input": "Input"}, ["q\n\n0", "a"]),
+        ({"instruction": "q", "inputs": "i", "output": "a"}, {"input": "inputs"}, ["q\n\ni", "a"]),
+        ({"instruction": "q", "History": [["b", "c"]], "output": "a"}, {"history": "History"}, ["b", "c", "q", "a"]),
+        ({"prompt": "q", "completion": "a", "System": "s"}, {"system": "System"}, ["s", "q", "a"]),
+        ({"Messages": TURNS, "Tools": TOOLS, "System": ""}, {"messages": "Messages", "tools": "Tools"}, ["q", "a"]),
+        ({"question": "q", "answer": "a", "Group": 7}, {"group": "Group"}, ["q", "a"]),
+        ({"Text": "Two words.", "Group": "g"}, {"text": "Text", "group": "Group"}, ["Two words."]),
+    ],
+)
+def test_every_option_that_is_told_reads_the_row(tmp_path, chatml, row, names, texts):
+    """All of it: an Input beside Instruction and Output would be lost without a word."""
+    source = written(tmp_path / "a.jsonl", [row] * 3)
+    config = DataConfig(source, validation_rows=0, test_rows=0, skip_bad_rows=True)
+    with pytest.raises(QweftError) as fault:
+        load_data(config, chatml)
+    assert " ".join(f"--data.columns.{name} {shlex.quote(own)}" for name, own in names.items()) in str(fault.value)
+    data = load_data(replace(config, columns=names), chatml)
+    assert said(data.train_conversations[0]) == texts and data.report.rows == 3
+    assert "Group" not in row or data.train_conversations[0].group == str(row["Group"])
+    assert "Tools" not in row or "weather" in data.train_conversations[0].tools
     assert set(names) < columns()
 
 
-TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": 1, "source": "s", "score": 0.5, "topic": "t", "instruction": "q", "context": "c", "output": "a"},
+        {"instruction": "q", "input": "", "inputs": "other", "output": "a"},
+        {"instruction": "q", "Input": "", "output": "a", "History": []},
+        {"instruction": "q", "Input": None, "output": "a", "tools": "hammer", "Tools": "hammer"},
+        {"question": "q", "answer": "a", "Group": float("nan"), "Groups": ["g"], "Input": "i", "History": "h"},
+        {"question": "q", "answer": "a", "system_prompt": "s", "System": True, "groups": {"a": 1}},
+        {"messages": TURNS, "tool": "search", "Tools": "[]"},
+        {"prompt": "q", "completion": "a", "Response": "b"},
+    ],
+)
+def test_other_columns_are_left_alone(row):
+    assert said(to_conversation(row, "here")) == ["q", "a"]
+
+
+@pytest.mark.parametrize(
+    ("names", "row", "words"),
+    [
+        ({"input": "context"}, {"question": "q", "context": "c", "answer": "a"}, "read as question .* has no input"),
+        ({"input": "context"}, {"prompt": "q", "completion": "a", "context": "c"}, "prompt . completion, .* no input"),
+        ({"history": "h"}, {"question": "q", "answer": "a", "h": [["b", "c"]]}, "question .* has no history"),
+        ({"tools": "t"}, {"prompt": "q", "completion": "a", "t": TOOLS}, "has no tools"),
+        ({"system": "s"}, {"text": "words", "s": "rules"}, "read as text, which has no system"),
+        ({"prompt": "q", "answer": "b"}, {"q": "q", "completion": "a", "b": "b"}, "has no answer"),
+        ({"completion": "c", "response": "r"}, {"prompt": "q", "c": "a", "r": "b"}, "has no response"),
+    ],
+)
+def test_a_column_that_the_format_does_not_read_is_not_named_in_vain(tmp_path, chatml, names, row, words):
+    config = DataConfig(written(tmp_path / "a.jsonl", [row] * 3), columns=names, skip_bad_rows=True)
+    with pytest.raises(QweftError, match=rf"row 1: data\.columns\.\w+ \w+: the row is .*{words}"):
+        load_data(config, chatml)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +207,9 @@ TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
         ({"messages": TURNS, "label": False}, "label False tells"),
         ({"prompt": "q", "completion": "a", "label": "False"}, "label False tells"),
         ({"question": "q", "answer": "a", "label": "true"}, "label true tells"),
+        ({"question": "q", "answer": "a", "Label": False}, "Label False tells"),
+        ({"prompt": "q", "completion": "a", "label": 0}, "label 0 tells .*if it is a class, rename the column"),
+        ({"prompt": "q", "response": "a", "label": "1"}, "label 1 tells"),
     ],
 )
 def test_preferences_are_refused(tmp_path, chatml, row, words):
@@ -165,6 +239,7 @@ def test_the_way_out_of_preferences_learns_the_chosen_answers(tmp_path, chatml, 
         {"question": "q", "answer": "a", "score": 0.1, "rating": 1},
         {"question": "q", "answer": "a", "label": 0},
         {"question": "q", "answer": "a", "label": "animals"},
+        {"prompt": "q", "completion": "a", "label": 2, "labels": [0, 1]},
         {"text": "words", "label": False},
         {"prompt": "q", "completion": "a", "rejected": "b"},
     ],

@@ -68,7 +68,10 @@ FORMS = {
     "objects": {"messages": turns([call()], content=""), "tools": json.dumps(TOOLS)},
     "sharegpt": {"conversations": SHAREGPT, "tools": json.dumps([FUNCTION])},
     "older openai": {"messages": OLD_OPENAI, "tools": [FUNCTION]},
+    "older openai with functions": {"messages": OLD_OPENAI, "functions": [FUNCTION]},
+    "functions as text": {"messages": OLD_OPENAI, "functions": json.dumps([FUNCTION]), "tools": []},
     "prompt": {"prompt": turns([call()])[:1], "completion": turns([call()])[1:], "tools": TOOLS},
+    "prompt as text": {"prompt": "How is it?", "completion": turns([call()])[1:], "tools": TOOLS},
 }
 
 
@@ -180,6 +183,16 @@ def test_rows_without_calls_are_rendered_as_before(chatml, qwen):
     )
     assert "<|im_start|>tool\nr<|im_end|>" in render(found.messages, chatml)
     assert not to_conversation({"question": "q", "answer": "a", "tools": "hammer, saw"}, "here").has_tools
+
+
+@pytest.mark.parametrize(
+    "functions", ["def add(): ...", "[", ["add"], [{"name": "add", "code": "def add(): ..."}], [{"code": "x"}], 5, []]
+)
+def test_functions_that_are_no_tools_are_left_alone(functions):
+    row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    assert not to_conversation({**row, "functions": functions}, "here").has_tools
+    offered = to_conversation({**row, "functions": [FUNCTION]}, "here")
+    assert json.loads(offered.tools) == TOOLS  # offered, and not called here
 
 
 def test_content_in_parts_is_joined():

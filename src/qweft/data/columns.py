@@ -1,5 +1,6 @@
 """Columns of a row: their names in the file, near misses, and rows of preferences, which are refused."""
 
+import math
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +12,12 @@ from qweft.text import near
 
 KEY = "data.columns"
 LABELS = ("false", "true")
+NUMBERED = ("0", "1", "0.0", "1.0")
+"""Labels as CSV and Parquet may have them; beside other formats than TRL's they are classes."""
+SHARED = ("system", "group", "original_question")
+"""Columns that every format reads where a row has them, a plain text only `group`."""
+LISTS = ("history", "tools")
+"""Columns that hold a list, or its JSON text."""
 
 
 def columns_of(name: str) -> tuple[str, ...]:
@@ -20,6 +27,22 @@ def columns_of(name: str) -> tuple[str, ...]:
     (('instruction', 'output'), ('messages',))
     """
     return tuple(part.strip() for part in re.sub(r"\[[^]]*\]|\([^)]*\)", "", name).split("+"))
+
+
+def more_of(name: str, has_turns: bool) -> tuple[str, ...]:
+    """Return the columns that a format reads where a row has them, from its name.
+
+    Args:
+        name: Name of the format.
+        has_turns: Whether the row holds a list of messages, beside which a column `tools` lists tools.
+
+    >>> more_of("instruction [+ input, history] + output", False)
+    ('input', 'history', 'system', 'group', 'original_question')
+    """
+    if name == "text":
+        return ("group",)
+    own = re.findall(r"\w+", "".join(re.findall(r"\[[^]]*\]", name)))
+    return (*own, *SHARED, *(("tools",) if has_turns else ()))
 
 
 def check_columns(columns: Mapping[str, str], known: Collection[str]) -> None:
@@ -44,7 +67,8 @@ def renamed(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) ->
 
     Args:
         row: Values by the names in the file.
-        columns: Name of the format's column to name in the file; dots lead into objects (`item.question`).
+        columns: Name of the format's column to name in the file; dots lead into objects (`item.question`). An empty
+            name stands for none.
         where: Place of the row for errors.
         key: The config key that holds them, for errors.
 
@@ -59,8 +83,8 @@ def renamed(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) ->
 
 
 def _inner(row: Row, name: str, key: str, where: str) -> Any:
-    if name in row:
-        return row[name]
+    if not name or name in row:
+        return row[name] if name else None
     value: Any = row
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -71,12 +95,12 @@ def _inner(row: Row, name: str, key: str, where: str) -> Any:
     return value
 
 
-def refuse_preferences(row: Row, is_text: bool, where: str) -> None:
+def refuse_preferences(row: Row, name: str, where: str) -> None:
     """Refuse a row that tells good answers from bad ones, of which the bad would be learned too.
 
     Args:
         row: The row.
-        is_text: Whether the row is a plain text, whose label may be its class.
+        name: Name of its format. The label of a plain text may be its class.
         where: Place of the row for errors.
 
     Raises:
@@ -92,16 +116,60 @@ def refuse_preferences(row: Row, is_text: bool, where: str) -> None:
             f"{where}: chosen and rejected are preferences, and here every answer is learned; learn the chosen ones "
             f"by --{KEY}.{key} chosen, or give the rows and a QwthnConfig to TRL's DPOTrainer"
         )
-    label = row.get("label")
-    is_told = isinstance(label, bool) or (isinstance(label, str) and label.strip().casefold() in LABELS)
-    if is_told and not is_text:
+    answered = name == "prompt + completion" and (row.get("completion"), row.get("response")) != (None, None)
+    known = LABELS + NUMBERED if answered else LABELS
+    labels = [each for each in _alike("label", row) if str(row[each]).strip().casefold() in known]
+    if labels and name != "text":
         raise QweftError(
-            f"{where}: label {label} tells good answers from bad ones, and here every answer is learned; keep the rows "
-            "whose label is true, without this column, or give the rows and a QwthnConfig to TRL's KTOTrainer"
+            f"{where}: {labels[0]} {row[labels[0]]} tells good answers from bad ones, and here every answer is "
+            "learned; keep the rows whose label is true, without this column, or give the rows and a QwthnConfig to "
+            "TRL's KTOTrainer; if it is a class, rename the column"
         )
 
 
-def lacking(row: Row, what: str, wanted: Sequence[str], where: str) -> RowError:
+def refuse_missed(row: Row, wanted: Sequence[str], where: str) -> None:
+    """Refuse a row with a column that its format would read but for case, white space or a plural in its name.
+
+    Left alone it would be lost without a word: an `Input` beside instruction and output.
+
+    Args:
+        row: The row.
+        wanted: Columns that the format reads where a row has them.
+        where: Place of the row for errors.
+
+    Raises:
+        QweftError: It has such a column, and not under its own name too.
+    """
+    for each, own in _missed(row, wanted).items():
+        raise QweftError(
+            f"{where}: its column {own!r} would not be read; read it as {each} by {_option(each, own)}, or leave it "
+            f"out by {_option(each, '')}"
+        )
+
+
+def refuse_unread(row: Row, name: str, read: Collection[str], columns: Mapping[str, str], where: str, key: str) -> None:
+    """Refuse names in `data.columns` of columns that the row's format does not read.
+
+    Args:
+        row: The row, with its columns under the names that the formats have.
+        name: Name of its format.
+        read: Columns that the format reads.
+        columns: Name of the format's column to name in the file.
+        where: Place of the row for errors.
+        key: The config key that holds them, for errors.
+
+    Raises:
+        QweftError: The row has such a column, whose content would be lost.
+    """
+    for each, own in columns.items():
+        if own and each not in read and row.get(each) not in (None, ""):
+            raise QweftError(
+                f"{where}: {key}.{each} {own}: the row is read as {name}, which has no {each}; name all columns of a "
+                "format that has it (qweft data --help), or leave this one out"
+            )
+
+
+def lacking(row: Row, what: str, wanted: Sequence[str], where: str, more: Sequence[str] = ()) -> RowError:
     """Return the error of a row without a column that its format needs.
 
     Args:
@@ -109,10 +177,14 @@ def lacking(row: Row, what: str, wanted: Sequence[str], where: str) -> RowError:
         what: What is missing, as the beginning of the sentence.
         wanted: Names that the column may have.
         where: Place of the row.
+        more: Columns that the format reads where a row has them.
     """
     for name in wanted:
         if alike := _alike(name, row):
-            return RowError(where, f"{what}; read its column {alike[0]!r} as {name} by {_option(name, alike[0])}")
+            others = _missed(row, more)
+            found = " and ".join(f"{own!r} as {each}" for each, own in ((name, alike[0]), *others.items()))
+            options = " ".join(_option(each, own) for each, own in ((name, alike[0]), *others.items()))
+            return RowError(where, f"{what}; read its column{'s' if others else ''} {found} by {options}")
     return RowError(where, f"{what}; its columns are {_listed(row)}")
 
 
@@ -131,6 +203,8 @@ def unknown(row: Row, formats: Sequence[str], where: str) -> UnknownFormatError:
         if share > best[0]:
             best = (share, name, found)
     share, name, found = best
+    has_turns = any(not isinstance(row[own], str) for own in found.values())
+    found |= _missed(row, more_of(name, has_turns)) if share else {}
     told = f"the format is not known; its columns are {_listed(row)}"
     options = " ".join(_option(each, own) for each, own in found.items() if each != own)
     if share == 1 and options:
@@ -155,8 +229,25 @@ def _alike(name: str, row: Row) -> list[str]:
     return [str(key) for key in row if row[key] is not None and _bare(str(key)) == _bare(name)]
 
 
+def _missed(row: Row, wanted: Sequence[str]) -> dict[str, str]:
+    """Return the columns that are wanted ones but for their names, by these, if they hold what can be read."""
+    found = {name: [own for own in _alike(name, row) if _is_read(name, row[own])] for name in wanted if name not in row}
+    return {name: own[0] for name, own in found.items() if own}
+
+
+def _is_read(name: str, value: Any) -> bool:
+    """Return whether a column may hold a value, and the value says something; `Tools: "hammer"` is no list of tools."""
+    if isinstance(value, str):
+        return value.strip() not in ("", "[]") and (name not in LISTS or value.lstrip().startswith("["))
+    if name in LISTS:
+        return isinstance(value, Sequence) and len(value) > 0
+    if isinstance(value, float):
+        return math.isfinite(value)  # data frames write a missing value as NaN
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _bare(name: str) -> str:
-    return name.strip("\ufeff \t\u00a0").casefold().removesuffix("s")
+    return name.strip("\ufeff \t\r\n\u00a0").casefold().removesuffix("s")
 
 
 def _listed(row: Row) -> str:

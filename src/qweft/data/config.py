@@ -51,7 +51,7 @@ class DataConfig:
         learn: Tokens of a training row that are learned: "answers", or "all" of its text. Held-out rows are always
             scored on their answers; plain texts are learned and scored as a whole.
         columns: Names in the files of the columns that a format has: {prompt: Question, response: Answer}. Dots lead
-            into objects.
+            into objects; an empty name leaves a column out.
         skip_bad_rows: Leave out rows that cannot be read, and count and list them, instead of stopping at the first.
         sources: Several sources in place of source: [{source: a.jsonl, weight: 2}, {source: b.csv, rows: 500, columns:
             {...}}]. A text stands for its source. Without weight and rows all rows of a source are taken.

@@ -1,13 +1,23 @@
 """Known formats of rows: each row becomes a conversation by its columns."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from qweft.data.columns import columns_of, lacking, refuse_preferences, unknown
+from qweft.data.columns import (
+    KEY,
+    SHARED,
+    columns_of,
+    lacking,
+    more_of,
+    refuse_missed,
+    refuse_preferences,
+    refuse_unread,
+    unknown,
+)
 from qweft.data.conversation import TEXT, Conversation, Message, prompt_group, text_group
-from qweft.data.turns import THOUGHT, Row, RowError, plain_text, read_tools, read_turns
+from qweft.data.turns import THOUGHT, Row, RowError, offered, plain_text, read_tools, read_turns
 
 PLAIN = "text"
 OPTIONAL = ("response", "input", "history", "system", "group", "tools", "original_question")
@@ -59,10 +69,12 @@ def to_conversation(row: Row, where: str) -> Conversation:
 
     Raises:
         RowError: The format is not known, a turn is malformed, or there is no answer.
-        QweftError: The row tells good answers from bad ones.
+        QweftError: The row tells good answers from bad ones, or a column would be read but for its name's case or
+            plural.
     """
-    refuse_preferences(row, format_of(row) == PLAIN, where)
+    refuse_preferences(row, format_of(row), where)
     messages = _read(row, where)
+    refuse_missed(row, _more(row), where)
     if messages and messages[0].role == TEXT:
         _check_characters(messages, where)
         group = _named_group(row, "group", where) or text_group(messages[0])
@@ -80,7 +92,7 @@ def to_conversation(row: Row, where: str) -> Conversation:
     if system.strip() and messages[0].role != "system":
         messages.insert(0, Message("system", system))
     _check_characters(messages, where)
-    tools = read_tools(row["tools"], where) if row.get("tools") is not None and _has_turns(row) else ""
+    tools = read_tools(offered(row, messages), where) if _has_turns(row) else ""
     _check_text(tools, "tools", where)
     asked = _named_group(row, "original_question", where)
     group = _named_group(row, "group", where) or prompt_group([Message("user", asked)] if asked else messages)
@@ -90,7 +102,13 @@ def to_conversation(row: Row, where: str) -> Conversation:
 def _has_turns(row: Row) -> bool:
     """Return whether a row holds a list of messages; a column `tools` means something else in other rows."""
     key = next((key for key, *_ in READERS if row.get(key) is not None), None)
-    return key is not None and not isinstance(row[key], str)
+    told = [] if key is None else [row[key], row.get("completion")] if key == "prompt" else [row[key]]
+    return any(isinstance(value, Sequence) and not isinstance(value, str) for value in told)
+
+
+def _more(row: Row) -> tuple[str, ...]:
+    """Return the columns that a row's format reads where the row has them."""
+    return more_of(format_of(row), _has_turns(row))
 
 
 def _named_group(row: Row, column: str, where: str) -> str:
@@ -127,8 +145,8 @@ def _read(row: Row, where: str) -> list[Message]:
     if pairs:
         missing = " or ".join(dict.fromkeys(pair.answers for pair in pairs))
         what = f"there is a {pairs[0].asks} but no answer ({missing} is missing)"
-        raise lacking(row, what, [pair.answers for pair in pairs], where)
-    raise unknown(row, known(), where)
+        raise lacking(row, what, [pair.answers for pair in pairs], where, SHARED)
+    raise unknown(row, (*known(), "prompt + response"), where)
 
 
 def _reasoned(row: Row, where: str) -> list[Message]:
@@ -152,6 +170,8 @@ def _prompt_completion(row: Row, where: str) -> list[Message]:
     completion = row.get(key)
     if isinstance(completion, Sequence) and not isinstance(completion, str):
         return asked + read_turns(completion, where)
+    if row.get(key) is None:
+        raise lacking(row, "there is no answer (completion is missing)", ("completion", "response"), where, _more(row))
     return asked + _answer(row, key, where)
 
 
@@ -177,7 +197,7 @@ def _alpaca(row: Row, where: str) -> list[Message]:
 
 def _answer(row: Row, key: str, where: str) -> list[Message]:
     if row.get(key) is None:
-        raise lacking(row, f"there is no answer ({key} is missing)", (key,), where)
+        raise lacking(row, f"there is no answer ({key} is missing)", (key,), where, _more(row))
     text = _text(row, key, where)
     if not text.strip():
         raise RowError(where, f"the answer ({key}) is empty")
@@ -186,7 +206,7 @@ def _answer(row: Row, key: str, where: str) -> list[Message]:
 
 def _text(row: Row, key: str, where: str) -> str:
     if row.get(key) is None:
-        raise lacking(row, f"{key} is missing", (key,), where)
+        raise lacking(row, f"{key} is missing", (key,), where, _more(row))
     return plain_text(row[key], key, where)
 
 
@@ -227,22 +247,38 @@ def format_of(row: Row) -> str:
     return PLAIN if row.get("text") is not None else "unknown"
 
 
-def of_named(row: Row, named: Collection[str]) -> Row:
+def of_named(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -> Row:
     """Return a row without columns of other formats than the one whose columns `data.columns` names.
 
     A file may hold columns of several, and the first of `READERS` would be read in place of what was named.
 
     Args:
         row: Values by the names that the formats have.
-        named: The names in `data.columns`.
+        columns: Name of the format's column to name in the file, as in `data.columns`; an empty one stands for none.
+        where: Place of the row for errors.
+        key: The config key that holds them, for errors.
+
+    Raises:
+        QweftError: A column is named that the row's format does not read.
     """
-    if not (told := {*named} - NEUTRAL):
+    if not columns:
         return row
+    told = {name for name, own in columns.items() if own} - NEUTRAL
+    found = _without_others(row, told) if told else row
+    name = format_of(found)
+    if name != "unknown":
+        keys = {each for each, known_as, _ in READERS if known_as == name and found.get(each) is not None}
+        either = {"response"} if name == "prompt + completion" and found.get("completion") is None else set()
+        refuse_unread(found, name, {*keys, *either, *columns_of(name), *_more(found)}, columns, where, key)
+    return found
+
+
+def _without_others(row: Row, told: set[str]) -> Row:
     forms = _forms()
     key = next((key for key, form in forms if told <= form and key in row), None)
     if key is None:
         return row
-    own = {column for each, form in forms if each == key for column in form}  # a problem has several answers
+    own = {column for each, form in forms if each == key and told <= form for column in form}  # of several answers
     others = {column for _, form in forms for column in form} - own - NEUTRAL
     if "response" in told and "completion" not in told:
         others.add("completion")

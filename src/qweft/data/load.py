@@ -270,7 +270,7 @@ def _conversations(
     try:
         for where, row in rows:
             try:
-                named = of_named(renamed(row, columns, where, named_by), columns)
+                named = of_named(renamed(row, columns, where, named_by), columns, where, named_by)
                 conversation = to_conversation(named, where)
             except RowError as fault:
                 if faults is None:

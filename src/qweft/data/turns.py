@@ -185,6 +185,25 @@ def _result_of(turn: Row, called: list[dict[str, Any]]) -> dict[str, Any]:
     return {"name": asked["function"]["name"], **known, **kept}
 
 
+def offered(row: Row, messages: Sequence[Message]) -> Any:
+    """Return a row's `tools`, or OpenAI's older list `functions` of the same objects; `None` without any.
+
+    Elsewhere `functions` may be anything. So they are tools only where all are objects with a name, and one has
+    `parameters` or a message has a call.
+    """
+    given = row.get("functions")
+    if row.get("tools") or given is None:
+        return row.get("tools")
+    try:
+        given = json.loads(given) if isinstance(given, str) else given
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(given, Sequence) or not all(isinstance(each, Mapping) and "name" in each for each in given):
+        return None
+    has_calls = any(message.calls for message in messages)
+    return given if has_calls or any("parameters" in each for each in given) else None
+
+
 def read_tools(given: Any, where: str) -> str:
     """Return a row's `tools` as a JSON list of {"type": "function", "function": ...}; empty without any.
 
